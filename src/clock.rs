@@ -1,0 +1,45 @@
+//! Time as an argument. Nothing in this crate asks the operating system for the time but [`SystemClock`].
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// Tells the time and waits. Everything that needs either is handed one of these.
+#[async_trait]
+pub trait Clock: Debug + Send + Sync {
+    /// The time now.
+    fn now(&self) -> DateTime<Utc>;
+
+    /// Waits until `time`; at once if it has passed.
+    async fn sleep_until(&self, time: DateTime<Utc>);
+
+    /// Waits for `duration`.
+    async fn sleep(&self, duration: Duration) {
+        self.sleep_until(self.now() + delta(duration)).await;
+    }
+}
+
+/// The clock of the operating system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+#[async_trait]
+impl Clock for SystemClock {
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now()
+    }
+
+    async fn sleep_until(&self, time: DateTime<Utc>) {
+        if let Ok(wait) = (time - Utc::now()).to_std() {
+            tokio::time::sleep(wait).await;
+        }
+    }
+}
+
+/// A [`Duration`] as chrono's signed one; the longest there is if it does not fit (292 million years).
+#[must_use]
+pub fn delta(duration: Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
+}

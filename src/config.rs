@@ -1,0 +1,127 @@
+//! What the operator decides: which instances, which apps, and how carefully.
+
+use std::time::Duration;
+
+use url::Url;
+
+use crate::model::{AppId, InstanceId};
+
+/// Everything that was configured, checked and complete.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The instances to look after, in the order of the file.
+    pub instances: Vec<InstanceConfig>,
+    /// Where and as whom Azure is asked.
+    pub azure: AzureConfig,
+    /// Where the journal is kept.
+    pub state: StateConfig,
+    /// How long `OnKeyNotice` may work before it answers; Event Grid waits 30 seconds.
+    pub notice_budget: Duration,
+    /// How long `RotateKeys` may work before it answers; below `functionTimeout` in host.json.
+    pub timer_budget: Duration,
+    /// The site that this process runs in (`WEBSITE_SITE_NAME`): writing its settings restarts us, so it is last.
+    pub own_site: Option<String>,
+}
+
+/// One instance and the apps that connect to it.
+#[derive(Clone, Debug)]
+pub struct InstanceConfig {
+    /// The instance.
+    pub id: InstanceId,
+    /// Every app that holds a connection string of it.
+    pub apps: Vec<AppConfig>,
+    /// How to treat it.
+    pub policy: Policy,
+}
+
+/// One app, and where in it the connection strings are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppConfig {
+    /// The web app, function app or slot.
+    pub id: AppId,
+    /// Names of app settings to look at. With no name in either list, all settings are looked at, by value.
+    pub settings: Vec<String>,
+    /// Names of entries of the connection-string section to look at.
+    pub connection_strings: Vec<String>,
+    /// Whether it is in order that the app holds no connection string of the instance (`may_hold_none`). If not,
+    /// finding none blocks regeneration: not knowing is not safe.
+    pub may_hold_none: bool,
+}
+
+/// How carefully the keys of an instance are rotated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The age at which a key in use is due to be replaced.
+    pub rotate_every: Duration,
+    /// How long a key stays valid after its last consumer left it.
+    pub grace: Duration,
+    /// How a new key is proved before consumers get it.
+    pub verify: Verify,
+    /// When an instance that was never seen before is first rotated.
+    pub first_rotation: FirstRotation,
+    /// The longest that Azure may take for a regeneration whose operation URL we never learned.
+    pub longest_operation: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            // A month: short enough for the common rule of 90 days, long enough that restarts stay rare.
+            rotate_every: Duration::from_secs(30 * 24 * 3600),
+            // Client tokens live an hour by default (docs: Troubleshooting guide); twice that.
+            grace: Duration::from_secs(2 * 3600),
+            verify: Verify::DataPlane,
+            first_rotation: FirstRotation::Now,
+            // The longest regeneration on record took 74 s; eight times that, rounded up.
+            longest_operation: Duration::from_secs(600),
+        }
+    }
+}
+
+/// How a new key is proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verify {
+    /// By signed REST calls that the service accepts.
+    DataPlane,
+    /// By the operation's success and the listed key, for networks from which the data plane is out of reach.
+    ControlPlane,
+}
+
+/// When an instance that was never seen before is first rotated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstRotation {
+    /// As soon as it is safe.
+    Now,
+    /// Once it has been watched for `rotate_every`.
+    WhenDue,
+}
+
+/// Where and as whom Azure is asked.
+#[derive(Clone, Debug)]
+pub struct AzureConfig {
+    /// Which cloud.
+    pub cloud: Cloud,
+    /// The base URL of Azure Resource Manager.
+    pub resource_manager: Url,
+    /// The client id of a user-assigned managed identity, or of an application.
+    pub client_id: Option<String>,
+}
+
+/// Azure's clouds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cloud {
+    /// `AzureCloud`
+    #[default]
+    Public,
+    /// `AzureUSGovernment`
+    UsGovernment,
+    /// `AzureChinaCloud`
+    China,
+}
+
+/// Where the journal is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StateConfig {
+    /// In this process alone; gone with it.
+    Memory,
+}

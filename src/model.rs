@@ -1,0 +1,12 @@
+//! The words of the field as types: resource ids, key types, keys, fingerprints and connection strings.
+//!
+//! Start at [`InstanceId`] and [`AppId`] for who is talked about, at [`ConnectionString`] for what is changed.
+//! Key material is a [`Key`] from the moment it is parsed: it has no `Display`, and its `Debug` is redacted.
+
+mod connection_string;
+mod id;
+mod key;
+
+pub use connection_string::{ConnectionString, Malformed, looks_like_key_vault_reference};
+pub use id::{AppId, IdError, InstanceId};
+pub use key::{Fingerprint, Key, KeyPair, KeyType, PerKey};

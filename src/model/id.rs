@@ -1,0 +1,278 @@
+//! ARM resource ids. Azure itself mixes their case, so they compare without regard to it.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// The resource id of one Azure SignalR Service.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct InstanceId(ResourceId);
+
+/// The resource id of one web app, function app or deployment slot.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AppId(ResourceId);
+
+/// Why a text is not the resource id that it should be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not {wanted}")]
+pub struct IdError {
+    text: String,
+    wanted: &'static str,
+}
+
+#[derive(Clone)]
+struct ResourceId {
+    subscription: String,
+    group: String,
+    name: String,
+    slot: Option<String>,
+}
+
+impl InstanceId {
+    const WANTED: &'static str = "the id of a SignalR instance: \
+        /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.SignalRService/signalR/{name}";
+
+    /// The instance's own name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Its resource group.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        &self.0.group
+    }
+
+    /// Its subscription.
+    #[must_use]
+    pub fn subscription(&self) -> &str {
+        &self.0.subscription
+    }
+
+    /// Makes an id from its parts.
+    #[must_use]
+    pub fn new(subscription: &str, group: &str, name: &str) -> Self {
+        Self(ResourceId {
+            subscription: subscription.into(),
+            group: group.into(),
+            name: name.into(),
+            slot: None,
+        })
+    }
+
+    /// Reads an id that may go on behind the instance (`…/signalR/name/operationStatuses/…`), as the subjects of
+    /// events do.
+    pub fn from_prefix(text: &str) -> Result<Self, IdError> {
+        let error = || IdError { text: text.into(), wanted: Self::WANTED };
+        let parts: Vec<&str> = text.trim_end_matches('/').split('/').take(9).collect();
+        parts.join("/").parse().map_err(|_: IdError| error())
+    }
+}
+
+impl AppId {
+    const WANTED: &'static str = "the id of a web app, function app or slot: /subscriptions/{subscription}\
+        /resourceGroups/{group}/providers/Microsoft.Web/sites/{name}[/slots/{slot}]";
+
+    /// `site` or `site/slot`, as App Service itself names them.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match &self.0.slot {
+            Some(slot) => format!("{}/{slot}", self.0.name),
+            None => self.0.name.clone(),
+        }
+    }
+
+    /// The site without its slot.
+    #[must_use]
+    pub fn site(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The deployment slot, where it is one.
+    #[must_use]
+    pub fn slot(&self) -> Option<&str> {
+        self.0.slot.as_deref()
+    }
+
+    /// Its resource group.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        &self.0.group
+    }
+
+    /// Its subscription.
+    #[must_use]
+    pub fn subscription(&self) -> &str {
+        &self.0.subscription
+    }
+
+    /// Makes an id from its parts.
+    #[must_use]
+    pub fn new(subscription: &str, group: &str, site: &str, slot: Option<&str>) -> Self {
+        Self(ResourceId {
+            subscription: subscription.into(),
+            group: group.into(),
+            name: site.into(),
+            slot: slot.map(Into::into),
+        })
+    }
+}
+
+impl ResourceId {
+    /// Reads `/subscriptions/{}/resourceGroups/{}/providers/{provider}/{kind}/{name}[/slots/{slot}]`.
+    fn parse(text: &str, provider: &str, kind: &str) -> Option<Self> {
+        let trimmed = text.strip_suffix('/').unwrap_or(text);
+        let parts: Vec<&str> = trimmed.strip_prefix('/')?.split('/').collect();
+        let (fixed, rest) = parts.split_at_checked(8)?;
+        let slot = match rest {
+            [] => None,
+            [word, slot] if word.eq_ignore_ascii_case("slots") => Some((*slot).to_owned()),
+            _ => return None,
+        };
+        let words = [(0, "subscriptions"), (2, "resourceGroups"), (4, "providers"), (5, provider), (6, kind)];
+        let fits = words.iter().all(|(at, word)| fixed[*at].eq_ignore_ascii_case(word));
+        let clean = |part: &str| !part.is_empty() && part.chars().all(is_id_character);
+        let named = [fixed[1], fixed[3], fixed[7]].into_iter().chain(slot.as_deref()).all(clean);
+        (fits && named).then(|| Self {
+            subscription: fixed[1].into(),
+            group: fixed[3].into(),
+            name: fixed[7].into(),
+            slot,
+        })
+    }
+
+    fn parts(&self) -> [&str; 4] {
+        [&self.subscription, &self.group, &self.name, self.slot.as_deref().unwrap_or_default()]
+    }
+
+    fn folded(&self) -> [String; 4] {
+        self.parts().map(str::to_lowercase)
+    }
+}
+
+/// What Azure allows in names of groups and resources; it also keeps a URL's own signs out of paths made of ids.
+fn is_id_character(character: char) -> bool {
+    character.is_alphanumeric() || matches!(character, '-' | '_' | '.' | '(' | ')')
+}
+
+macro_rules! resource_id {
+    ($type:ty, $provider:literal, $kind:literal, $slots:literal) => {
+        impl FromStr for $type {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                ResourceId::parse(text, $provider, $kind)
+                    .filter(|id| $slots || id.slot.is_none())
+                    .map(Self)
+                    .ok_or_else(|| IdError { text: text.into(), wanted: Self::WANTED })
+            }
+        }
+
+        impl TryFrom<String> for $type {
+            type Error = IdError;
+
+            fn try_from(text: String) -> Result<Self, IdError> {
+                text.parse()
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(id: $type) -> Self {
+                id.to_string()
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let ResourceId { subscription, group, name, slot } = &self.0;
+                let path = concat!($provider, "/", $kind);
+                write!(f, "/subscriptions/{subscription}/resourceGroups/{group}/providers/{path}/{name}")?;
+                slot.as_ref().map_or(Ok(()), |slot| write!(f, "/slots/{slot}"))
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl PartialEq for $type {
+            fn eq(&self, other: &Self) -> bool {
+                self.0.folded() == other.0.folded()
+            }
+        }
+
+        impl Eq for $type {}
+
+        impl Hash for $type {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                self.0.folded().hash(state);
+            }
+        }
+
+        impl PartialOrd for $type {
+            fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+
+        impl Ord for $type {
+            fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+                self.0.folded().cmp(&other.0.folded())
+            }
+        }
+    };
+}
+
+resource_id!(InstanceId, "Microsoft.SignalRService", "signalR", false);
+resource_id!(AppId, "Microsoft.Web", "sites", true);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_compare_without_regard_to_case() {
+        let lower = "/subscriptions/S/resourcegroups/RG/providers/microsoft.signalrservice/SignalR/Chat";
+        let upper = "/SUBSCRIPTIONS/s/resourceGroups/rg/providers/Microsoft.SignalRService/signalR/chat";
+        assert_eq!(lower.parse::<InstanceId>(), upper.parse::<InstanceId>());
+    }
+
+    #[test]
+    fn a_slot_belongs_to_its_site_and_prints_back() {
+        let text = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/shop/slots/staging";
+        let id: AppId = text.parse().unwrap();
+        assert_eq!((id.site(), id.slot(), id.to_string().as_str()), ("shop", Some("staging"), text));
+    }
+
+    #[test]
+    fn what_is_no_id_is_refused() {
+        for text in [
+            "",
+            "/",
+            "shop",
+            "/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites",
+            "/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/",
+            "/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/a/slots",
+            "/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/a?x=1",
+            "/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/serverfarms/a",
+        ] {
+            assert!(text.parse::<AppId>().is_err(), "{text}");
+        }
+        let slot = "/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/a/slots/b";
+        assert!(slot.parse::<InstanceId>().is_err());
+    }
+
+    #[test]
+    fn an_instance_is_found_in_what_goes_on_behind_it() {
+        let text =
+            "/subscriptions/s/resourcegroups/g/providers/Microsoft.SignalRService/SignalR/a/replicas/b";
+        assert_eq!(InstanceId::from_prefix(text).unwrap().name(), "a");
+    }
+}

@@ -1,0 +1,184 @@
+//! Access keys, and what may be said of them in public.
+
+use std::fmt;
+use std::ops::{Index, IndexMut};
+use std::str::FromStr;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// Which of the two access keys of an instance. (`Salt` exists in Azure's API and is never touched.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum KeyType {
+    /// The first key.
+    Primary,
+    /// The second key.
+    Secondary,
+}
+
+impl KeyType {
+    /// Both, in Azure's order.
+    pub const ALL: [Self; 2] = [Self::Primary, Self::Secondary];
+
+    /// The other key of the instance.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Primary => Self::Secondary,
+            Self::Secondary => Self::Primary,
+        }
+    }
+
+    /// Azure's spelling, as `SignalR_RegenerateKey` takes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Primary => "Primary",
+            Self::Secondary => "Secondary",
+        }
+    }
+}
+
+impl fmt::Display for KeyType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for KeyType {
+    type Err = String;
+
+    /// Azure takes any case (`secondary` was recorded).
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|key_type| key_type.as_str().eq_ignore_ascii_case(text))
+            .ok_or_else(|| format!("{text:?} is no key type; it is Primary or Secondary"))
+    }
+}
+
+/// One value for each of the two keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PerKey<T> {
+    /// That of the primary key.
+    pub primary: T,
+    /// That of the secondary key.
+    pub secondary: T,
+}
+
+impl<T> PerKey<T> {
+    /// Makes both values from their key type.
+    pub fn from_fn(mut make: impl FnMut(KeyType) -> T) -> Self {
+        Self { primary: make(KeyType::Primary), secondary: make(KeyType::Secondary) }
+    }
+
+    /// Both values with their key types, Primary first.
+    pub fn iter(&self) -> impl Iterator<Item = (KeyType, &T)> {
+        KeyType::ALL.into_iter().map(|key_type| (key_type, &self[key_type]))
+    }
+}
+
+impl<T> Index<KeyType> for PerKey<T> {
+    type Output = T;
+
+    fn index(&self, key_type: KeyType) -> &T {
+        match key_type {
+            KeyType::Primary => &self.primary,
+            KeyType::Secondary => &self.secondary,
+        }
+    }
+}
+
+impl<T> IndexMut<KeyType> for PerKey<T> {
+    fn index_mut(&mut self, key_type: KeyType) -> &mut T {
+        match key_type {
+            KeyType::Primary => &mut self.primary,
+            KeyType::Secondary => &mut self.secondary,
+        }
+    }
+}
+
+/// An access key: an opaque text (44 characters of base64 once, 84 since 2024; nothing is assumed of it).
+/// It is wiped from memory when dropped, has no `Display`, and its `Debug` shows the fingerprint alone.
+#[derive(Clone)]
+pub struct Key(SecretString);
+
+impl Key {
+    /// Takes a key out of the open.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(SecretString::from(text.into()))
+    }
+
+    /// The key itself. For signing, and for writing it into a setting; for nothing else.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// What may be said of the key in public.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        let hash = Sha256::digest(self.expose().as_bytes());
+        Fingerprint(hash.iter().take(Fingerprint::BYTES).map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key([redacted], fingerprint {})", self.fingerprint())
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose() == other.expose()
+    }
+}
+
+impl Eq for Key {}
+
+/// Both keys of an instance, as `SignalR_ListKeys` answers them.
+pub type KeyPair = PerKey<Key>;
+
+/// The first eight bytes of a key's SHA-256, in hexadecimal: enough to tell an instance's keys of years apart
+/// (a chance of 1 in 10^13 among a thousand), useless for guessing a key.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fingerprint(String);
+
+impl Fingerprint {
+    const BYTES: usize = 8;
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_shows_its_fingerprint_and_nothing_else() {
+        let key = Key::new("abc");
+        // The first eight bytes of SHA-256("abc"), FIPS 180-2 appendix B.1.
+        assert_eq!(format!("{key:?}"), "Key([redacted], fingerprint ba7816bf8f01cfea)");
+    }
+
+    #[test]
+    fn key_types_are_read_in_any_case_and_salt_is_none() {
+        assert_eq!("secondary".parse(), Ok(KeyType::Secondary));
+        assert!("Salt".parse::<KeyType>().is_err());
+    }
+}

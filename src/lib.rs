@@ -2,4 +2,6 @@
 
 pub mod clock;
 pub mod config;
+pub mod journal;
 pub mod model;
+pub mod plan;

@@ -6,7 +6,11 @@
 mod connection_string;
 mod id;
 mod key;
+mod operation_url;
+mod section;
 
 pub use connection_string::{ConnectionString, Malformed, looks_like_key_vault_reference};
 pub use id::{AppId, IdError, InstanceId};
 pub use key::{Fingerprint, Key, KeyPair, KeyType, PerKey};
+pub use operation_url::{OperationKind, OperationUrl};
+pub use section::Section;

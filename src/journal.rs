@@ -1,0 +1,562 @@
+//! What is remembered of an instance between passes: events, and the fold of them into state.
+//!
+//! Start at [`Journal::apply`]. An event that does not fit the state is an [`Illegal`] error, not a shrug: it means
+//! that something was done out of order, and nothing further may be done until a person has looked. The journal
+//! knows nothing of where it is kept (`store`) nor of how Azure is asked (`arm`).
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::model::{AppId, Fingerprint, KeyType, OperationUrl, PerKey};
+
+/// How many events are kept. A rotation makes about ten, so this is the last ten rotations of an instance; at 200
+/// bytes an event the document stays near 20 kB.
+const HISTORY: usize = 100;
+
+/// How many replaced fingerprints are remembered, for recognising a stale consumer behind a custom domain. Two a
+/// month make four years.
+const FORMER: usize = 96;
+
+/// The state of one instance, as far as it was ever seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Journal {
+    keys: Option<PerKey<KeyRecord>>,
+    in_flight: Option<InFlight>,
+    requested: Option<DateTime<Utc>>,
+    failures: Option<Failures>,
+    blind: bool,
+    former: VecDeque<Fingerprint>,
+    history: VecDeque<Entry>,
+}
+
+/// What is known of one key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KeyRecord {
+    /// The key, in so far as it may be told.
+    pub fingerprint: Fingerprint,
+    /// When it was made, or, where that was not our doing, first seen.
+    pub created: DateTime<Utc>,
+    /// How it came to be.
+    pub origin: Origin,
+    /// Whether Azure said that the regeneration which made it succeeded.
+    pub confirmed: bool,
+    /// Whether the service was seen to accept it.
+    pub verified: bool,
+    /// The last time the service refused it while we tried to verify it.
+    pub refusal: Option<Refusal>,
+    /// Whether consumers hold it.
+    pub held: Held,
+}
+
+/// How a key came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Origin {
+    /// We regenerated it.
+    Ours,
+    /// Azure or another person did.
+    Outside,
+    /// It was there when we first looked.
+    FirstSeen,
+}
+
+/// Whether consumers hold a key, and if not, since when surely not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "state", content = "at")]
+pub enum Held {
+    /// We made it, and no consumer was ever seen with it.
+    Never,
+    /// A consumer held it at the last look.
+    Now,
+    /// The first look at which no consumer held it any more. The last consumer left some time before: counting the
+    /// grace from the look errs on the safe side, counting it from the last look that saw the consumer would not.
+    Left(DateTime<Utc>),
+    /// Nobody was seen with it since this time, but somebody may have left it just before: it was not made by us, or
+    /// not everything could be seen until then.
+    Unknown(DateTime<Utc>),
+}
+
+/// A refusal of a key that was to be verified.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Refusal {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// What the service said.
+    pub detail: String,
+}
+
+/// A regeneration that was begun and whose end is not yet known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct InFlight {
+    /// The key that is being replaced.
+    pub key_type: KeyType,
+    /// Its fingerprint before: the key is replaced when this changed.
+    pub prior: Fingerprint,
+    /// When the intent was recorded, just before the request was sent.
+    pub intended: DateTime<Utc>,
+    /// Azure's URL of the operation, once it is known.
+    pub operation: Option<OperationUrl>,
+    /// The new key, as the answer to the request gave it. Azure's 202 already holds it.
+    pub promised: Option<Fingerprint>,
+}
+
+/// Regenerations in a row that came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Failures {
+    /// How many.
+    pub count: u32,
+    /// The last one.
+    pub at: DateTime<Utc>,
+    /// What was said of it.
+    pub detail: String,
+}
+
+/// One line of the history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Entry {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// What.
+    pub event: Event,
+}
+
+/// Something that happened to an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "type", deny_unknown_fields)]
+pub enum Event {
+    /// The instance was seen for the first time.
+    Adopted {
+        /// The keys it had.
+        keys: PerKey<Fingerprint>,
+    },
+    /// A key changed, and it was not our doing.
+    KeyChanged {
+        /// Which.
+        key_type: KeyType,
+        /// The new key.
+        fingerprint: Fingerprint,
+    },
+    /// A consumer was seen with a key that none held before.
+    Taken {
+        /// Which.
+        key_type: KeyType,
+    },
+    /// No consumer holds a key any more.
+    Left {
+        /// Which.
+        key_type: KeyType,
+    },
+    /// Something could not be seen that may hold any key.
+    Blinded {},
+    /// Everything could be seen again.
+    Sighted {},
+    /// A rotation was asked for, whatever the age of the keys.
+    RotationRequested {},
+    /// A regeneration is about to be sent.
+    RegenerationIntended {
+        /// Which key.
+        key_type: KeyType,
+    },
+    /// Azure took the regeneration on.
+    RegenerationAccepted {
+        /// Where to ask how it goes. It carries a signature, so the history keeps the event without it.
+        #[serde(skip)]
+        operation: Option<OperationUrl>,
+        /// The new key, as the answer gave it.
+        promised: Option<Fingerprint>,
+    },
+    /// The regeneration is over and the key is a new one.
+    Regenerated {
+        /// The new key.
+        fingerprint: Fingerprint,
+        /// Whether Azure said so; if not, the changed key does.
+        confirmed: bool,
+    },
+    /// The regeneration is over and the key is the old one.
+    RegenerationFailed {
+        /// What is known of the cause.
+        detail: String,
+    },
+    /// The service accepted a key.
+    Verified {
+        /// Which.
+        key_type: KeyType,
+    },
+    /// The service did not accept a key.
+    VerificationRefused {
+        /// Which.
+        key_type: KeyType,
+        /// What it said.
+        detail: String,
+    },
+    /// Consumers are about to be given a key: from now on it counts as held.
+    RepointIntended {
+        /// Which.
+        key_type: KeyType,
+    },
+    /// Consumers were given a key.
+    Repointed {
+        /// Which.
+        key_type: KeyType,
+        /// The apps that were written.
+        apps: Vec<AppId>,
+        /// Whether they held a dead key before.
+        mended: bool,
+    },
+}
+
+/// An event that the state does not allow.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the journal does not allow the event {event:?} ({why}); nothing further is done to this instance. \
+     Run `signalr-rekey status` and compare it with the keys in Azure"
+)]
+pub struct Illegal {
+    event: Box<Event>,
+    why: &'static str,
+}
+
+impl Journal {
+    /// What is known of the keys; nothing before the first look.
+    #[must_use]
+    pub fn keys(&self) -> Option<&PerKey<KeyRecord>> {
+        self.keys.as_ref()
+    }
+
+    /// The regeneration under way.
+    #[must_use]
+    pub fn in_flight(&self) -> Option<&InFlight> {
+        self.in_flight.as_ref()
+    }
+
+    /// When a rotation was last asked for.
+    #[must_use]
+    pub fn requested(&self) -> Option<DateTime<Utc>> {
+        self.requested
+    }
+
+    /// Whether something could not be seen at the last look.
+    #[must_use]
+    pub fn is_blind(&self) -> bool {
+        self.blind
+    }
+
+    /// Regenerations in a row that came to nothing.
+    #[must_use]
+    pub fn failures(&self) -> Option<&Failures> {
+        self.failures.as_ref()
+    }
+
+    /// The latest events, oldest first.
+    pub fn history(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+        self.history.iter()
+    }
+
+    /// Whether a key of this fingerprint ever belonged to the instance, as far as is remembered.
+    #[must_use]
+    pub fn remembers(&self, fingerprint: &Fingerprint) -> bool {
+        let current =
+            self.keys.iter().flat_map(PerKey::iter).any(|(_, record)| record.fingerprint == *fingerprint);
+        current || self.former.contains(fingerprint)
+    }
+
+    /// Folds an event into the state. Guarantee: on an error the state is as it was.
+    pub fn apply(&mut self, event: Event, at: DateTime<Utc>) -> Result<(), Illegal> {
+        let mut next = self.clone();
+        if let Err(why) = next.fold(&event, at) {
+            return Err(Illegal { event: Box::new(event), why });
+        }
+        next.history.push_back(Entry { at, event: without_operation(event) });
+        next.history.drain(..next.history.len().saturating_sub(HISTORY));
+        *self = next;
+        Ok(())
+    }
+
+    fn fold(&mut self, event: &Event, at: DateTime<Utc>) -> Result<(), &'static str> {
+        match event {
+            Event::Adopted { keys } => self.adopt(keys, at),
+            Event::KeyChanged { key_type, fingerprint } => {
+                if self.in_flight.as_ref().is_some_and(|flight| flight.key_type == *key_type) {
+                    return Err("a regeneration of that key is in flight, so the change is ours");
+                }
+                self.replace(*key_type, KeyRecord::new(fingerprint, at, Origin::Outside, Held::Unknown(at)))
+            }
+            Event::Taken { key_type } => self.hold(*key_type),
+            Event::Left { key_type } => match &mut self.record(*key_type)?.held {
+                held @ Held::Now => {
+                    *held = Held::Left(at);
+                    Ok(())
+                }
+                Held::Never | Held::Left(_) | Held::Unknown(_) => Err("no consumer held that key"),
+            },
+            Event::Blinded {} => {
+                self.blind = true;
+                Ok(())
+            }
+            Event::Sighted {} => self.see(at),
+            Event::RotationRequested {} => {
+                self.requested = Some(at);
+                Ok(())
+            }
+            Event::RegenerationIntended { key_type } => self.intend(*key_type, at),
+            Event::RegenerationAccepted { operation, promised } => {
+                let flight = self.in_flight.as_mut().ok_or(NOTHING_IN_FLIGHT)?;
+                flight.operation.clone_from(operation);
+                flight.promised.clone_from(promised);
+                Ok(())
+            }
+            Event::Regenerated { fingerprint, confirmed } => {
+                let flight = self.in_flight.take().ok_or(NOTHING_IN_FLIGHT)?;
+                if flight.prior == *fingerprint {
+                    return Err("the key did not change");
+                }
+                self.failures = None;
+                let held = match self.record(flight.key_type)?.held {
+                    // Somebody took the key while it was in flight, and took the old value or the new.
+                    Held::Now => Held::Now,
+                    _ if *confirmed && flight.promised.as_ref() == Some(fingerprint) => Held::Never,
+                    // It may have been somebody else who regenerated, and handed the key on.
+                    Held::Never | Held::Left(_) | Held::Unknown(_) => Held::Unknown(at),
+                };
+                let made = KeyRecord::new(fingerprint, at, Origin::Ours, held);
+                self.replace(flight.key_type, KeyRecord { confirmed: *confirmed, ..made })
+            }
+            Event::RegenerationFailed { detail } => self.fail(detail, at),
+            Event::Verified { key_type } => {
+                let record = self.record(*key_type)?;
+                (record.verified, record.refusal) = (true, None);
+                Ok(())
+            }
+            Event::VerificationRefused { key_type, detail } => {
+                self.record(*key_type)?.refusal = Some(Refusal { at, detail: detail.clone() });
+                Ok(())
+            }
+            Event::RepointIntended { key_type } | Event::Repointed { key_type, .. } => self.hold(*key_type),
+        }
+    }
+
+    fn adopt(&mut self, keys: &PerKey<Fingerprint>, at: DateTime<Utc>) -> Result<(), &'static str> {
+        if self.keys.is_some() {
+            return Err("the instance is already known");
+        }
+        let record = |key_type| KeyRecord::new(&keys[key_type], at, Origin::FirstSeen, Held::Unknown(at));
+        self.keys = Some(PerKey::from_fn(record));
+        Ok(())
+    }
+
+    fn replace(&mut self, key_type: KeyType, by: KeyRecord) -> Result<(), &'static str> {
+        let former = std::mem::replace(self.record(key_type)?, by).fingerprint;
+        self.former.push_back(former);
+        self.former.drain(..self.former.len().saturating_sub(FORMER));
+        Ok(())
+    }
+
+    /// Whoever could not be seen may have held either key until now.
+    fn see(&mut self, at: DateTime<Utc>) -> Result<(), &'static str> {
+        for key_type in KeyType::ALL {
+            let held = &mut self.record(key_type)?.held;
+            if *held != Held::Now {
+                *held = Held::Unknown(at);
+            }
+        }
+        self.blind = false;
+        Ok(())
+    }
+
+    fn hold(&mut self, key_type: KeyType) -> Result<(), &'static str> {
+        self.record(key_type)?.held = Held::Now;
+        Ok(())
+    }
+
+    fn intend(&mut self, key_type: KeyType, at: DateTime<Utc>) -> Result<(), &'static str> {
+        if self.in_flight.is_some() {
+            return Err("another regeneration is in flight");
+        }
+        let record = self.record(key_type)?;
+        if record.held == Held::Now {
+            return Err("a consumer holds that key");
+        }
+        let prior = record.fingerprint.clone();
+        self.in_flight = Some(InFlight { key_type, prior, intended: at, operation: None, promised: None });
+        Ok(())
+    }
+
+    fn fail(&mut self, detail: &str, at: DateTime<Utc>) -> Result<(), &'static str> {
+        self.in_flight.take().ok_or(NOTHING_IN_FLIGHT)?;
+        let before = self.failures.as_ref().map_or(0, |failures| failures.count);
+        self.failures = Some(Failures { count: before.saturating_add(1), at, detail: detail.to_owned() });
+        Ok(())
+    }
+
+    fn record(&mut self, key_type: KeyType) -> Result<&mut KeyRecord, &'static str> {
+        self.keys.as_mut().map(|keys| &mut keys[key_type]).ok_or("the instance was never seen")
+    }
+}
+
+impl KeyRecord {
+    fn new(fingerprint: &Fingerprint, created: DateTime<Utc>, origin: Origin, held: Held) -> Self {
+        Self {
+            fingerprint: fingerprint.clone(),
+            created,
+            origin,
+            confirmed: false,
+            verified: false,
+            refusal: None,
+            held,
+        }
+    }
+}
+
+const NOTHING_IN_FLIGHT: &str = "no regeneration is in flight";
+
+fn without_operation(event: Event) -> Event {
+    match event {
+        Event::RegenerationAccepted { promised, .. } => {
+            Event::RegenerationAccepted { operation: None, promised }
+        }
+        other => other,
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Adopted { keys } => {
+                write!(
+                    f,
+                    "first seen, with primary key {} and secondary key {}",
+                    keys.primary, keys.secondary
+                )
+            }
+            Self::KeyChanged { key_type, fingerprint } => {
+                write!(f, "the {key_type} key was regenerated from outside; it is {fingerprint} now")
+            }
+            Self::Taken { key_type } => write!(f, "a consumer holds the {key_type} key"),
+            Self::Left { key_type } => write!(f, "no consumer holds the {key_type} key any more"),
+            Self::Blinded {} => f.write_str("not everything can be seen that may hold a key"),
+            Self::Sighted {} => f.write_str("everything can be seen again"),
+            Self::RotationRequested {} => f.write_str("a rotation was asked for"),
+            Self::RegenerationIntended { key_type } => write!(f, "about to regenerate the {key_type} key"),
+            Self::RegenerationAccepted { .. } => f.write_str("Azure accepted the regeneration"),
+            Self::Regenerated { fingerprint, .. } => write!(f, "regenerated; the key is {fingerprint} now"),
+            Self::RegenerationFailed { detail } => write!(f, "the regeneration came to nothing: {detail}"),
+            Self::Verified { key_type } => write!(f, "the service accepts the {key_type} key"),
+            Self::VerificationRefused { key_type, detail } => {
+                write!(f, "the service does not accept the {key_type} key: {detail}")
+            }
+            Self::RepointIntended { key_type } => write!(f, "about to give the {key_type} key to apps"),
+            Self::Repointed { key_type, apps, mended } => {
+                let names = apps.iter().map(AppId::name).collect::<Vec<_>>().join(", ");
+                write!(f, "{} to the {key_type} key: {names}", if *mended { "mended" } else { "repointed" })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::model::Key;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
+    }
+
+    fn fingerprint(name: &str) -> Fingerprint {
+        Key::new(name).fingerprint()
+    }
+
+    fn adopted() -> Journal {
+        let mut journal = Journal::default();
+        let keys = PerKey { primary: fingerprint("p"), secondary: fingerprint("s") };
+        journal.apply(Event::Adopted { keys }, at(0)).unwrap();
+        journal
+    }
+
+    fn record(journal: &Journal, key_type: KeyType) -> &KeyRecord {
+        &journal.keys().unwrap()[key_type]
+    }
+
+    #[test]
+    fn a_regeneration_is_intended_accepted_and_done() {
+        let mut journal = adopted();
+        let key_type = KeyType::Secondary;
+        journal.apply(Event::RegenerationIntended { key_type }, at(1)).unwrap();
+        assert_eq!(journal.in_flight().unwrap().prior, fingerprint("s"));
+        let promised = Some(fingerprint("s2"));
+        journal.apply(Event::RegenerationAccepted { operation: None, promised }, at(2)).unwrap();
+        journal.apply(Event::Regenerated { fingerprint: fingerprint("s2"), confirmed: true }, at(3)).unwrap();
+        let after = record(&journal, key_type);
+        assert_eq!((after.origin, after.held, after.created), (Origin::Ours, Held::Never, at(3)));
+        assert!(journal.in_flight().is_none() && journal.remembers(&fingerprint("s")));
+    }
+
+    #[test]
+    fn what_is_out_of_order_is_illegal_and_changes_nothing() {
+        let key_type = KeyType::Primary;
+        let mut held = adopted();
+        held.apply(Event::Taken { key_type }, at(1)).unwrap();
+        let mut flying = adopted();
+        flying.apply(Event::RegenerationIntended { key_type }, at(1)).unwrap();
+        let keys = PerKey { primary: fingerprint("a"), secondary: fingerprint("b") };
+        for (mut journal, event) in [
+            (Journal::default(), Event::RegenerationIntended { key_type }),
+            (Journal::default(), Event::Verified { key_type }),
+            (adopted(), Event::Adopted { keys }),
+            (adopted(), Event::Left { key_type }),
+            (adopted(), Event::RegenerationAccepted { operation: None, promised: None }),
+            (adopted(), Event::Regenerated { fingerprint: fingerprint("x"), confirmed: true }),
+            (adopted(), Event::RegenerationFailed { detail: String::new() }),
+            (held, Event::RegenerationIntended { key_type }),
+            (flying.clone(), Event::RegenerationIntended { key_type: key_type.other() }),
+            (flying.clone(), Event::Regenerated { fingerprint: fingerprint("p"), confirmed: true }),
+            (flying, Event::KeyChanged { key_type, fingerprint: fingerprint("x") }),
+        ] {
+            let before = journal.clone();
+            assert!(journal.apply(event.clone(), at(9)).is_err(), "{event:?}");
+            assert_eq!(journal, before);
+        }
+    }
+
+    #[test]
+    fn a_key_changed_from_outside_may_be_in_somebodys_hands() {
+        let mut journal = adopted();
+        let event = Event::KeyChanged { key_type: KeyType::Primary, fingerprint: fingerprint("p2") };
+        journal.apply(event, at(5)).unwrap();
+        assert_eq!(record(&journal, KeyType::Primary).held, Held::Unknown(at(5)));
+    }
+
+    #[test]
+    fn history_and_memory_are_bounded() {
+        let mut journal = adopted();
+        for n in 0..500 {
+            let event =
+                Event::KeyChanged { key_type: KeyType::Primary, fingerprint: fingerprint(&n.to_string()) };
+            journal.apply(event, at(n)).unwrap();
+        }
+        assert_eq!((journal.history.len(), journal.former.len()), (HISTORY, FORMER));
+    }
+
+    #[test]
+    fn the_document_reads_back_and_the_history_holds_no_operation_url() {
+        let mut journal = adopted();
+        journal.apply(Event::RegenerationIntended { key_type: KeyType::Primary }, at(1)).unwrap();
+        let operation = Some(OperationUrl::async_operation("https://management.azure.com/x?t=1&s=signature"));
+        journal.apply(Event::RegenerationAccepted { operation, promised: None }, at(2)).unwrap();
+        let text = serde_json::to_string(&journal).unwrap();
+        assert_eq!(text.matches("signature").count(), 1, "in the step in flight alone");
+        assert_eq!(serde_json::from_str::<Journal>(&text).unwrap(), journal);
+        assert!(!format!("{journal:?}").contains("signature"));
+    }
+}

@@ -1,0 +1,91 @@
+//! Bringing the journal up to what a look has shown.
+
+use chrono::{DateTime, Utc};
+
+use super::{Snapshot, rotates_at_first_sight};
+use crate::clock::delta;
+use crate::config::Policy;
+use crate::journal::{Event, Held, InFlight, Journal, KeyRecord};
+use crate::model::{KeyType, PerKey};
+
+/// The events that a look adds to the journal, in the order in which they are applied.
+///
+/// Guarantee: applied to the journal that they were made from, none of them is illegal, and afterwards [`decide`]
+/// finds journal and snapshot agreeing.
+///
+/// [`decide`]: super::decide
+#[must_use]
+pub fn reconcile(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: DateTime<Utc>) -> Vec<Event> {
+    let mut events = Vec::new();
+    let Some(keys) = journal.keys() else {
+        events.push(Event::Adopted { keys: snapshot.keys.clone() });
+        if rotates_at_first_sight(policy) {
+            events.push(Event::RotationRequested {});
+        }
+        events.extend(held(snapshot).map(|key_type| Event::Taken { key_type }));
+        events.extend((!snapshot.unknown.is_empty()).then_some(Event::Blinded {}));
+        return events;
+    };
+    let ended = journal.in_flight().and_then(|flight| ended_unseen(flight, snapshot, policy, now));
+    let in_flight = journal.in_flight().filter(|_| ended.is_none()).map(|flight| flight.key_type);
+    let replaced_by_us = match (&ended, journal.in_flight()) {
+        (Some(Event::Regenerated { .. }), Some(flight)) => Some(flight.key_type),
+        _ => None,
+    };
+    events.extend(ended);
+    for key_type in KeyType::ALL {
+        let ours = replaced_by_us == Some(key_type) || in_flight == Some(key_type);
+        let changed = keys[key_type].fingerprint != snapshot.keys[key_type];
+        if changed && !ours {
+            events.push(Event::KeyChanged { key_type, fingerprint: snapshot.keys[key_type].clone() });
+        }
+        let replaced = changed && in_flight != Some(key_type);
+        events.extend(held_or_left(key_type, keys, snapshot, replaced));
+    }
+    match (journal.is_blind(), !snapshot.unknown.is_empty()) {
+        (false, true) => events.push(Event::Blinded {}),
+        (true, false) => events.push(Event::Sighted {}),
+        _ => {}
+    }
+    events
+}
+
+/// The end of a regeneration whose operation URL was never learned: the key changed, so it was done, or the longest
+/// time is over, so it was not. With a URL, Azure is asked instead.
+fn ended_unseen(
+    flight: &InFlight,
+    snapshot: &Snapshot,
+    policy: &Policy,
+    now: DateTime<Utc>,
+) -> Option<Event> {
+    if flight.operation.is_some() {
+        return None;
+    }
+    let fingerprint = &snapshot.keys[flight.key_type];
+    if *fingerprint != flight.prior {
+        return Some(Event::Regenerated { fingerprint: fingerprint.clone(), confirmed: false });
+    }
+    let over = flight.intended + delta(policy.longest_operation) <= now;
+    let detail = "its answer was lost, and the key is unchanged after the longest time that it can take";
+    over.then(|| Event::RegenerationFailed { detail: detail.into() })
+}
+
+fn held_or_left(
+    key_type: KeyType,
+    keys: &PerKey<KeyRecord>,
+    snapshot: &Snapshot,
+    replaced: bool,
+) -> Option<Event> {
+    let before = keys[key_type].held == Held::Now && !replaced;
+    match (before, snapshot.is_held(key_type)) {
+        (false, true) => Some(Event::Taken { key_type }),
+        // Where something could not be seen, the consumer may be there: its leaving is not yet established, and the
+        // grace must not begin to run.
+        (true, false) if snapshot.unknown.is_empty() => Some(Event::Left { key_type }),
+        _ => None,
+    }
+}
+
+fn held(snapshot: &Snapshot) -> impl Iterator<Item = KeyType> {
+    KeyType::ALL.into_iter().filter(|key_type| snapshot.is_held(*key_type))
+}

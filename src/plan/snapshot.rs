@@ -1,0 +1,148 @@
+//! What one look at an instance and its apps has shown.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::model::{AppId, Fingerprint, KeyType, PerKey, Section};
+
+/// One look at an instance: its keys, who holds which, and what could not be seen. It holds no key material.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// When the look began.
+    pub at: DateTime<Utc>,
+    /// The keys that Azure listed.
+    pub keys: PerKey<Fingerprint>,
+    /// Every setting that holds a connection string of the instance.
+    pub consumers: Vec<Consumer>,
+    /// What could not be seen. Anything here blocks regeneration.
+    pub unknown: Vec<Unknown>,
+    /// Apps that were configured and no longer exist.
+    pub gone: Vec<AppId>,
+}
+
+impl Snapshot {
+    /// The consumers whose holding fits.
+    pub fn holders(&self, fits: impl Fn(&Holding) -> bool) -> Vec<ConsumerRef> {
+        self.consumers.iter().filter(|consumer| fits(&consumer.holds)).map(|c| c.at.clone()).collect()
+    }
+
+    /// Whether a consumer holds that key.
+    #[must_use]
+    pub fn is_held(&self, key_type: KeyType) -> bool {
+        self.consumers.iter().any(|consumer| consumer.holds == Holding::Valid(key_type))
+    }
+}
+
+/// One setting of one app that connects to the instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consumer {
+    /// Where it is.
+    pub at: ConsumerRef,
+    /// What it holds.
+    pub holds: Holding,
+}
+
+/// Where a consumer is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConsumerRef {
+    /// The app.
+    pub app: AppId,
+    /// The dictionary.
+    pub section: Section,
+    /// The setting's name.
+    pub name: String,
+}
+
+/// What a consumer holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holding {
+    /// The key of this type.
+    Valid(KeyType),
+    /// A key that is neither of the two: the app is failing.
+    Stale(Fingerprint),
+    /// No key: it connects by identity, and is left alone.
+    Identity,
+}
+
+/// Something that must be known before a key may be regenerated, and is not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unknown {
+    /// An app's settings could not be read.
+    Unreadable {
+        /// The app.
+        app: AppId,
+        /// What Azure said.
+        detail: String,
+    },
+    /// A configured app holds no connection string of the instance.
+    NoConsumer {
+        /// The app.
+        app: AppId,
+    },
+    /// A setting that should hold a connection string of the instance is a Key Vault reference.
+    KeyVaultReference {
+        /// The app.
+        app: AppId,
+        /// The setting.
+        name: String,
+    },
+    /// A setting that was named in the configuration is not there.
+    Missing {
+        /// The app.
+        app: AppId,
+        /// The setting.
+        name: String,
+    },
+    /// A setting that was named in the configuration holds something else.
+    NotOurs {
+        /// The app.
+        app: AppId,
+        /// The setting.
+        name: String,
+    },
+    /// A setting holds a key of the instance, but not in a connection string, so that it can't be rewritten.
+    KeyInOtherText {
+        /// The app.
+        app: AppId,
+        /// The setting.
+        name: String,
+    },
+}
+
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable { app, detail } => {
+                write!(f, "the settings of {} cannot be read: {detail}", app.name())
+            }
+            Self::NoConsumer { app } => write!(
+                f,
+                "no setting of {} holds a connection string of the instance; if that is meant, give the app \
+                 `may_hold_none = true` in rekey.toml or take it out",
+                app.name()
+            ),
+            Self::KeyVaultReference { app, name } => write!(
+                f,
+                "{name} of {} is a Key Vault reference, which is not followed yet; put the connection string \
+                 itself into the setting",
+                app.name()
+            ),
+            Self::Missing { app, name } => {
+                write!(f, "{} has no setting {name}, which rekey.toml names", app.name())
+            }
+            Self::NotOurs { app, name } => write!(
+                f,
+                "{name} of {}, which rekey.toml names, holds no connection string of the instance",
+                app.name()
+            ),
+            Self::KeyInOtherText { app, name } => write!(
+                f,
+                "{name} of {} holds a key of the instance outside a connection string, where it cannot be \
+                 replaced; let the app read a whole connection string",
+                app.name()
+            ),
+        }
+    }
+}

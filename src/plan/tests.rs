@@ -1,0 +1,596 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use proptest::prelude::*;
+
+use super::*;
+use crate::journal::Event;
+use crate::model::{AppId, Fingerprint, Key, OperationUrl, Section};
+
+fn at(seconds: i64) -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
+}
+
+fn policy() -> Policy {
+    Policy {
+        rotate_every: Duration::from_secs(30 * 86_400),
+        grace: Duration::from_secs(7200),
+        ..Policy::default()
+    }
+}
+
+fn app(n: usize) -> AppId {
+    AppId::new("s", "g", &format!("app-{n}"), None)
+}
+
+fn consumer(n: usize, holds: Holding) -> Consumer {
+    let at = ConsumerRef { app: app(n), section: Section::AppSettings, name: "SignalR".into() };
+    Consumer { at, holds }
+}
+
+fn fingerprint(name: &str) -> Fingerprint {
+    Key::new(name).fingerprint()
+}
+
+fn snapshot(time: DateTime<Utc>, primary: &str, secondary: &str, holds: &[Holding]) -> Snapshot {
+    let keys = PerKey { primary: fingerprint(primary), secondary: fingerprint(secondary) };
+    let consumers = holds.iter().enumerate().map(|(n, holding)| consumer(n, holding.clone())).collect();
+    Snapshot { at: time, keys, consumers, unknown: vec![], gone: vec![] }
+}
+
+/// A journal and what it is compared with, moved on step by step.
+struct Story {
+    journal: Journal,
+    policy: Policy,
+}
+
+impl Story {
+    fn new() -> Self {
+        Self { journal: Journal::default(), policy: policy() }
+    }
+
+    fn event(&mut self, time: DateTime<Utc>, event: Event) {
+        self.journal.apply(event, time).unwrap();
+    }
+
+    fn look(&mut self, seen: &Snapshot) -> Decision {
+        for event in reconcile(seen, &self.journal, &self.policy, seen.at) {
+            self.event(seen.at, event);
+        }
+        decide(seen, &self.journal, &self.policy, seen.at)
+    }
+
+    fn regenerate(&mut self, time: DateTime<Utc>, key_type: KeyType, key: &str) {
+        let (promised, operation) = (Some(fingerprint(key)), Some(OperationUrl::location("https://x")));
+        self.event(time, Event::RegenerationIntended { key_type });
+        self.event(time, Event::RegenerationAccepted { operation, promised });
+        let done = Event::Regenerated { fingerprint: fingerprint(key), confirmed: true };
+        self.event(time + TimeDelta::seconds(75), done);
+    }
+}
+
+const P: Holding = Holding::Valid(KeyType::Primary);
+const S: Holding = Holding::Valid(KeyType::Secondary);
+
+#[test]
+fn a_rotation_from_first_sight_to_the_death_of_the_old_key() {
+    let mut story = Story::new();
+    let (grace, primary, secondary) = (7200, KeyType::Primary, KeyType::Secondary);
+
+    let first = story.look(&snapshot(at(0), "p", "s", &[P, P]));
+    let wait = |key_type, until| Decision::Waiting { reason: WaitFor::Grace { key_type }, until };
+    assert_eq!(first, wait(secondary, at(grace)), "somebody may have left the standby key a minute ago");
+
+    let seen = snapshot(at(grace), "p", "s", &[P, P]);
+    assert_eq!(story.look(&seen), Decision::Do(Step::Regenerate { key_type: secondary }));
+    story.regenerate(at(grace), secondary, "s2");
+
+    let seen = snapshot(at(grace + 80), "p", "s2", &[P, P]);
+    assert_eq!(story.look(&seen), Decision::Do(Step::Verify { key_type: secondary }));
+    story.event(at(grace + 85), Event::Verified { key_type: secondary });
+
+    let seen = snapshot(at(grace + 86), "p", "s2", &[P, P]);
+    let consumers = seen.holders(|holding| *holding == P);
+    assert_eq!(story.look(&seen), Decision::Do(Step::Repoint { to: secondary, consumers, mend: false }));
+
+    let left = grace + 90;
+    assert_eq!(story.look(&snapshot(at(left), "p", "s2", &[S, S])), wait(primary, at(left + grace)));
+    let seen = snapshot(at(left + grace), "p", "s2", &[S, S]);
+    assert_eq!(story.look(&seen), Decision::Do(Step::Regenerate { key_type: primary }));
+    story.regenerate(at(left + grace), primary, "p2");
+
+    let end = story.look(&snapshot(at(left + grace + 80), "p2", "s2", &[S, S]));
+    assert_eq!(end, Decision::Settled { next: Some(at(grace + 75 + 30 * 86_400)) });
+}
+
+#[test]
+fn a_standby_key_from_the_last_rotation_is_not_fresh() {
+    let mut story = Story::new();
+    story.policy.first_rotation = FirstRotation::WhenDue;
+    story.look(&snapshot(at(0), "p", "s", &[P]));
+    story.regenerate(at(10), KeyType::Secondary, "s2");
+    let due = 30 * 86_400;
+    let decision = story.look(&snapshot(at(due), "p", "s2", &[P]));
+    assert_eq!(decision, Decision::Do(Step::Regenerate { key_type: KeyType::Secondary }));
+}
+
+#[test]
+fn stale_consumers_come_first_and_get_the_key_that_surely_works() {
+    let mut story = Story::new();
+    story.look(&snapshot(at(0), "p", "s", &[P, P]));
+    let stale = || Holding::Stale(fingerprint("p"));
+    let mut seen = snapshot(at(9000), "p2", "s", &[stale(), stale()]);
+    seen.unknown.push(Unknown::NoConsumer { app: app(9) });
+    let decision = story.look(&seen);
+    let consumers = seen.holders(|_| true);
+    assert_eq!(decision, Decision::Do(Step::Repoint { to: KeyType::Secondary, consumers, mend: true }));
+}
+
+#[test]
+fn when_both_keys_were_regenerated_stale_consumers_get_one_at_once() {
+    let mut story = Story::new();
+    story.look(&snapshot(at(0), "p", "s", &[P]));
+    let seen = snapshot(at(9000), "p2", "s2", &[Holding::Stale(fingerprint("p"))]);
+    assert!(matches!(story.look(&seen), Decision::Do(Step::Repoint { mend: true, .. })));
+}
+
+#[test]
+fn a_stale_consumer_never_gets_the_key_that_is_about_to_die() {
+    let mut story = Story::new();
+    story.look(&snapshot(at(0), "p", "s", &[P]));
+    story.event(at(7200), Event::RegenerationIntended { key_type: KeyType::Secondary });
+    let seen = snapshot(at(7201), "p2", "s", &[Holding::Stale(fingerprint("p"))]);
+    let Decision::Do(Step::Repoint { to, .. }) = story.look(&seen) else { panic!("not mended") };
+    assert_eq!(to, KeyType::Primary);
+}
+
+#[test]
+fn not_knowing_blocks_regeneration_and_does_not_start_the_grace() {
+    let mut story = Story::new();
+    story.look(&snapshot(at(0), "p", "s", &[P, S]));
+    let unreadable = || Unknown::Unreadable { app: app(1), detail: "403".into() };
+    for time in [10, 20_000] {
+        let mut seen = snapshot(at(time), "p", "s", &[P]);
+        seen.unknown.push(unreadable());
+        let decision = story.look(&seen);
+        assert_eq!(decision, Decision::Blocked(BlockedBy::Unknown(vec![unreadable()])));
+    }
+    let cured = story.look(&snapshot(at(20_001), "p", "s", &[P]));
+    let reason = WaitFor::Grace { key_type: KeyType::Secondary };
+    assert_eq!(cured, Decision::Waiting { reason, until: at(20_001 + 7200) });
+}
+
+#[test]
+fn a_lost_answer_is_waited_out_and_a_changed_key_is_a_done_regeneration() {
+    let mut story = Story::new();
+    story.look(&snapshot(at(0), "p", "s", &[P]));
+    story.event(at(7200), Event::RegenerationIntended { key_type: KeyType::Secondary });
+    let reason = WaitFor::LostOperation { key_type: KeyType::Secondary };
+    let unchanged = story.look(&snapshot(at(7205), "p", "s", &[P]));
+    assert_eq!(unchanged, Decision::Waiting { reason, until: at(7200 + 600) });
+
+    let mut done = Story { journal: story.journal.clone(), policy: story.policy };
+    let decision = done.look(&snapshot(at(7300), "p", "s2", &[P]));
+    assert_eq!(decision, Decision::Do(Step::Verify { key_type: KeyType::Secondary }));
+
+    let rest = story.look(&snapshot(at(7800), "p", "s", &[P]));
+    assert!(matches!(rest, Decision::Waiting { reason: WaitFor::RegenerateAgain { .. }, .. }), "{rest}");
+    let again = story.look(&snapshot(at(7860), "p", "s", &[P]));
+    assert_eq!(again, Decision::Do(Step::Regenerate { key_type: KeyType::Secondary }));
+}
+
+#[test]
+fn consumers_split_over_both_keys_are_united_only_when_due() {
+    let mut story = Story::new();
+    story.policy.first_rotation = FirstRotation::WhenDue;
+    let calm = story.look(&snapshot(at(0), "p", "s", &[P, S, S]));
+    assert_eq!(calm, Decision::Settled { next: Some(at(30 * 86_400)) });
+    let seen = snapshot(at(30 * 86_400), "p", "s", &[P, S, S]);
+    assert_eq!(story.look(&seen), Decision::Do(Step::Verify { key_type: KeyType::Secondary }));
+    story.event(at(30 * 86_400), Event::Verified { key_type: KeyType::Secondary });
+    let consumers = seen.holders(|holding| *holding == P);
+    let to = KeyType::Secondary;
+    assert_eq!(
+        story.look(&seen),
+        Decision::Do(Step::Repoint { to, consumers, mend: false }),
+        "fewer restarts"
+    );
+}
+
+#[test]
+fn a_refused_key_moves_nobody_and_blocks_in_the_end() {
+    let mut story = Story::new();
+    story.look(&snapshot(at(0), "p", "s", &[P]));
+    story.regenerate(at(7200), KeyType::Secondary, "s2");
+    let refuse = |story: &mut Story, time| {
+        let detail = "401".to_owned();
+        story.event(at(time), Event::VerificationRefused { key_type: KeyType::Secondary, detail });
+        story.look(&snapshot(at(time + 1), "p", "s2", &[P]))
+    };
+    assert!(matches!(refuse(&mut story, 7280), Decision::Waiting { reason: WaitFor::Acceptance { .. }, .. }));
+    assert!(matches!(refuse(&mut story, 9000), Decision::Blocked(BlockedBy::KeyRefused { .. })));
+    let again = story.look(&snapshot(at(9100), "p", "s2", &[P]));
+    assert_eq!(again, Decision::Do(Step::Verify { key_type: KeyType::Secondary }));
+}
+
+#[test]
+fn decisions_read_as_sentences() {
+    let mut story = Story::new();
+    let first = story.look(&snapshot(at(0), "p", "s", &[P]));
+    insta::assert_snapshot!(first, @"waiting until 1970-01-01T02:00:00Z: clients may still hold the Secondary key, which is regenerated after its grace");
+    let seen = snapshot(at(9), "p2", "s", &[Holding::Stale(fingerprint("p"))]);
+    insta::assert_snapshot!(story.look(&seen), @"mend to the Secondary key: app-0 (app setting SignalR)");
+}
+
+// ---- arbitrary worlds -------------------------------------------------------------------------------------------
+
+/// What happens to a world between two of our steps, or to a pass of ours.
+#[derive(Clone, Debug)]
+enum Move {
+    /// A pass of up to so many steps; then the process is killed.
+    Pass {
+        steps: usize,
+        kill: Kill,
+    },
+    Time(i64),
+    Outside(KeyType),
+    Edit {
+        app: usize,
+        to: KeyType,
+    },
+    Readable {
+        app: usize,
+        readable: bool,
+    },
+    Delete {
+        app: usize,
+    },
+    Request,
+}
+
+/// Where in a regeneration the process is killed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kill {
+    No,
+    BeforeSend,
+    BeforeAnswer,
+    AfterRepointOf(usize),
+}
+
+/// Azure and its apps, as far as keys go. Keys are numbers; each is made once.
+#[derive(Debug)]
+struct World {
+    now: DateTime<Utc>,
+    keys: PerKey<u64>,
+    /// The regeneration that has not taken effect: key type, the key that still works, when it ends.
+    pending: Option<(KeyType, u64, DateTime<Utc>)>,
+    /// Whether that was started from outside.
+    pending_outside: bool,
+    listed_at_once: bool,
+    apps: Vec<WorldApp>,
+    last_held: BTreeMap<u64, DateTime<Utc>>,
+    made: u64,
+    journal: Journal,
+    policy: Policy,
+}
+
+#[derive(Clone, Debug)]
+struct WorldApp {
+    key: u64,
+    readable: bool,
+    deleted: bool,
+    /// An outside regeneration took its key: it may be failing until it is mended.
+    excused: bool,
+}
+
+impl World {
+    fn new(holds: &[KeyType], listed_at_once: bool, first_rotation: FirstRotation) -> Self {
+        let keys = PerKey { primary: 1, secondary: 2 };
+        let app = |key_type: &KeyType| WorldApp {
+            key: keys[*key_type],
+            readable: true,
+            deleted: false,
+            excused: false,
+        };
+        let start = at(1_000_000);
+        Self {
+            now: start,
+            keys,
+            pending: None,
+            pending_outside: false,
+            listed_at_once,
+            apps: holds.iter().map(app).collect(),
+            last_held: BTreeMap::from([(1, start), (2, start)]),
+            made: 2,
+            journal: Journal::default(),
+            policy: Policy { first_rotation, ..policy() },
+        }
+    }
+
+    fn listed(&self, key_type: KeyType) -> u64 {
+        match self.pending {
+            Some((pending, old, _)) if pending == key_type && !self.listed_at_once => old,
+            _ => self.keys[key_type],
+        }
+    }
+
+    fn works(&self, key: u64) -> bool {
+        KeyType::ALL.into_iter().any(|key_type| match self.pending {
+            Some((pending, old, _)) if pending == key_type => old == key,
+            _ => self.keys[key_type] == key,
+        })
+    }
+
+    fn pass_time(&mut self, seconds: i64) {
+        for app in self.apps.iter().filter(|app| !app.deleted) {
+            self.last_held.insert(app.key, self.now + TimeDelta::seconds(seconds));
+        }
+        self.now += TimeDelta::seconds(seconds);
+        if let Some((_, old, _)) = self.pending.take_if(|(_, _, end)| *end <= self.now)
+            && self.pending_outside
+        {
+            self.apps.iter_mut().filter(|app| app.key == old).for_each(|app| app.excused = true);
+        }
+        self.nobody_is_cut_off();
+    }
+
+    fn nobody_is_cut_off(&self) {
+        for app in self.apps.iter().filter(|app| !app.deleted && !app.excused) {
+            assert!(self.works(app.key), "an app was cut off: {self:#?}");
+        }
+    }
+
+    /// Azure's operation; refused while another runs.
+    fn start_regeneration(&mut self, key_type: KeyType) -> bool {
+        if self.pending.is_some() {
+            return false;
+        }
+        self.made += 1;
+        let old = std::mem::replace(&mut self.keys[key_type], self.made);
+        self.pending = Some((key_type, old, self.now + TimeDelta::seconds(75)));
+        self.pending_outside = false;
+        true
+    }
+
+    fn outside(&mut self, key_type: KeyType) {
+        if self.start_regeneration(key_type) {
+            self.pending_outside = true;
+            self.last_held.insert(self.keys[key_type], self.now);
+        }
+    }
+
+    fn look(&self) -> Snapshot {
+        let name = |key: u64| key.to_string();
+        let holding = |key: u64| match KeyType::ALL.into_iter().find(|key_type| self.listed(*key_type) == key)
+        {
+            Some(key_type) => Holding::Valid(key_type),
+            None => Holding::Stale(fingerprint(&name(key))),
+        };
+        let there = || self.apps.iter().enumerate().filter(|(_, app)| !app.deleted);
+        let unreadable = |n| Unknown::Unreadable { app: app(n), detail: "403".into() };
+        Snapshot {
+            at: self.now,
+            keys: PerKey::from_fn(|key_type| fingerprint(&name(self.listed(key_type)))),
+            consumers: there()
+                .filter(|(_, a)| a.readable)
+                .map(|(n, a)| consumer(n, holding(a.key)))
+                .collect(),
+            unknown: there().filter(|(_, a)| !a.readable).map(|(n, _)| unreadable(n)).collect(),
+            gone: vec![],
+        }
+    }
+
+    fn remember(&mut self, seen: &Snapshot) {
+        for event in reconcile(seen, &self.journal, &self.policy, self.now) {
+            self.record(event);
+        }
+    }
+
+    fn record(&mut self, event: Event) {
+        self.journal.apply(event, self.now).unwrap();
+    }
+
+    /// Up to `steps` steps of a pass; the last decision.
+    fn pass(&mut self, steps: usize, kill: Kill) -> Decision {
+        for _ in 0..steps {
+            self.pass_time(1);
+            let seen = self.look();
+            self.remember(&seen);
+            match decide(&seen, &self.journal, &self.policy, self.now) {
+                Decision::Do(step) => {
+                    if self.act(step, kill) {
+                        break;
+                    }
+                }
+                end => return end,
+            }
+        }
+        decide(&self.look(), &self.journal, &self.policy, self.now)
+    }
+
+    /// Does a step; true if the process was killed in it.
+    fn act(&mut self, step: Step, kill: Kill) -> bool {
+        match step {
+            Step::Repoint { to, consumers, mend } => self.repoint(to, &consumers, mend, kill),
+            Step::Regenerate { key_type } => self.regenerate(key_type, kill),
+            Step::Verify { key_type } => {
+                let detail = "401".to_owned();
+                let accepted = self.works(self.listed(key_type));
+                let refused = Event::VerificationRefused { key_type, detail };
+                self.record(if accepted { Event::Verified { key_type } } else { refused });
+                false
+            }
+            Step::Follow { .. } => {
+                self.pass_time(80);
+                let flight = self.journal.in_flight().unwrap().clone();
+                let now = fingerprint(&self.listed(flight.key_type).to_string());
+                let detail = "no effect".to_owned();
+                self.record(if now == flight.prior {
+                    Event::RegenerationFailed { detail }
+                } else {
+                    Event::Regenerated { fingerprint: now, confirmed: true }
+                });
+                false
+            }
+        }
+    }
+
+    fn repoint(&mut self, to: KeyType, consumers: &[ConsumerRef], mend: bool, kill: Kill) -> bool {
+        self.record(Event::RepointIntended { key_type: to });
+        for (done, at) in consumers.iter().enumerate() {
+            if kill == Kill::AfterRepointOf(done) {
+                return true;
+            }
+            let key = self.listed(to);
+            let worked = self.works(key);
+            let index = (0..self.apps.len()).find(|n| app(*n) == at.app).unwrap();
+            let app = &mut self.apps[index];
+            assert!(mend || worked, "moved to a key that does not work");
+            self.last_held.insert(app.key, self.now);
+            app.key = key;
+            app.excused = !worked;
+        }
+        let apps = consumers.iter().map(|at| at.app.clone()).collect();
+        self.record(Event::Repointed { key_type: to, apps, mended: mend });
+        false
+    }
+
+    fn regenerate(&mut self, key_type: KeyType, kill: Kill) -> bool {
+        let key = self.keys[key_type];
+        let held = self.apps.iter().any(|app| !app.deleted && app.key == key);
+        assert!(!held, "regenerated a key that an app holds: {self:#?}");
+        let left = self.last_held.get(&key).copied();
+        let grace = delta(self.policy.grace);
+        let over = left.is_none_or(|left| left + grace <= self.now);
+        assert!(over || self.pending.is_some(), "regenerated within the grace, and not refused: {self:#?}");
+        self.record(Event::RegenerationIntended { key_type });
+        if kill == Kill::BeforeSend {
+            return true;
+        }
+        let accepted = self.start_regeneration(key_type);
+        if kill == Kill::BeforeAnswer {
+            return true;
+        }
+        let operation = Some(OperationUrl::location("https://x"));
+        let promised = Some(fingerprint(&self.keys[key_type].to_string()));
+        let detail = "409 Conflict".to_owned();
+        self.record(if accepted {
+            Event::RegenerationAccepted { operation, promised }
+        } else {
+            Event::RegenerationFailed { detail }
+        });
+        false
+    }
+
+    fn make(&mut self, change: &Move) {
+        match *change {
+            Move::Pass { steps, kill } => drop(self.pass(steps, kill)),
+            Move::Time(seconds) => self.pass_time(seconds),
+            Move::Outside(key_type) => self.outside(key_type),
+            Move::Edit { app, to } => self.edit(app, to),
+            Move::Readable { app, readable } => self.with_app(app, |app| app.readable = readable),
+            Move::Delete { app } => self.with_app(app, |app| app.deleted = true),
+            Move::Request => {
+                if self.journal.keys().is_some() {
+                    self.record(Event::RotationRequested {});
+                }
+            }
+        }
+    }
+
+    /// A colleague gives an app a key. Giving it one that is being replaced is his own doing. The one assumption that
+    /// the proof makes: what he does lasts until the next look, for what comes and goes in between is never seen.
+    fn edit(&mut self, app: usize, to: KeyType) {
+        let key = self.listed(to);
+        let safe = self.pending.is_none_or(|(pending, ..)| pending != to)
+            && self.journal.in_flight().is_none_or(|flight| flight.key_type != to);
+        let now = self.now;
+        let old = &self.apps[app % self.apps.len()];
+        if old.deleted {
+            return;
+        }
+        self.last_held.insert(old.key, now);
+        self.with_app(app, |app| (app.key, app.excused) = (key, !safe));
+        self.remember(&self.look());
+    }
+
+    fn with_app(&mut self, app: usize, change: impl FnOnce(&mut WorldApp)) {
+        let index = app % self.apps.len();
+        change(&mut self.apps[index]);
+    }
+}
+
+fn key_type() -> impl Strategy<Value = KeyType> {
+    prop_oneof![Just(KeyType::Primary), Just(KeyType::Secondary)]
+}
+
+fn a_move() -> impl Strategy<Value = Move> {
+    let kill = prop_oneof![
+        4 => Just(Kill::No),
+        1 => Just(Kill::BeforeSend),
+        1 => Just(Kill::BeforeAnswer),
+        1 => (0..3_usize).prop_map(Kill::AfterRepointOf),
+    ];
+    let time = prop_oneof![1..200_i64, 200..20_000_i64, 80_000..3_000_000_i64];
+    prop_oneof![
+        6 => (1..12_usize, kill).prop_map(|(steps, kill)| Move::Pass { steps, kill }),
+        4 => time.prop_map(Move::Time),
+        1 => key_type().prop_map(Move::Outside),
+        1 => (0..4_usize, key_type()).prop_map(|(app, to)| Move::Edit { app, to }),
+        1 => (0..4_usize, any::<bool>()).prop_map(|(app, readable)| Move::Readable { app, readable }),
+        1 => (0..4_usize).prop_map(|app| Move::Delete { app }),
+        1 => Just(Move::Request),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    /// Invariants 1, 2 and 3 in every world and interleaving, and every world settles.
+    #[test]
+    fn nobody_is_ever_cut_off_and_every_world_settles(
+        holds in prop::collection::vec(key_type(), 1..4),
+        listed_at_once in any::<bool>(),
+        now in any::<bool>(),
+        moves in prop::collection::vec(a_move(), 0..40),
+    ) {
+        let first = if now { FirstRotation::Now } else { FirstRotation::WhenDue };
+        let mut world = World::new(&holds, listed_at_once, first);
+        for change in &moves {
+            world.make(change);
+        }
+        world.apps.iter_mut().for_each(|app| app.readable = true);
+        world.pass_time(100);
+        let mut passes = 0;
+        while !matches!(world.pass(20, Kill::No), Decision::Settled { .. }) {
+            world.pass_time(600);
+            passes += 1;
+            prop_assert!(passes < 200, "does not settle: {world:#?}");
+        }
+        world.pass_time(100);
+        for app in world.apps.iter().filter(|app| !app.deleted) {
+            prop_assert!(world.works(app.key), "left behind with a dead key: {world:#?}");
+        }
+    }
+
+    /// decide is total: whatever the journal and the snapshot, even when they have nothing to do with each other.
+    #[test]
+    fn decide_never_panics(
+        moves in prop::collection::vec(a_move(), 0..20),
+        others in prop::collection::vec(a_move(), 0..20),
+        seconds in any::<i32>(),
+    ) {
+        let mut one = World::new(&[KeyType::Primary, KeyType::Secondary], true, FirstRotation::Now);
+        moves.iter().for_each(|change| one.make(change));
+        let mut other = World::new(&[KeyType::Secondary], false, FirstRotation::WhenDue);
+        others.iter().for_each(|change| other.make(change));
+        let now = one.now + TimeDelta::seconds(i64::from(seconds));
+        let mut journal = one.journal.clone();
+        for event in reconcile(&other.look(), &journal, &one.policy, now) {
+            journal.apply(event, now).unwrap();
+        }
+        drop(decide(&other.look(), &one.journal, &one.policy, now).to_string());
+        drop(decide(&other.look(), &journal, &one.policy, now).to_string());
+    }
+}

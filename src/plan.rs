@@ -11,7 +11,7 @@ mod step;
 
 pub use reconcile::reconcile;
 pub use snapshot::{Consumer, ConsumerRef, Holding, Snapshot, Unknown};
-pub use step::{BlockedBy, Decision, Step, WaitFor};
+pub use step::{BlockedBy, Decision, Step, WaitFor, readable};
 
 use chrono::{DateTime, Utc};
 

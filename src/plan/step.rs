@@ -117,7 +117,8 @@ pub enum BlockedBy {
 }
 
 /// A time as people read it.
-pub(crate) fn readable(time: DateTime<Utc>) -> String {
+#[must_use]
+pub fn readable(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 

@@ -1,0 +1,48 @@
+//! Proving a key: the service must accept it several times in a row before any consumer gets it.
+
+use std::time::Duration;
+
+use super::Actor;
+use crate::clock::delta;
+use crate::data_plane::Probe;
+use crate::model::Key;
+
+/// How many probes in a row must be accepted, and how far apart. A new key was seen to be refused now and then by
+/// single nodes while it spreads (azure-signalr#2197); four in three seconds meet several of them.
+const IN_A_ROW: u32 = 4;
+const APART: Duration = Duration::from_secs(1);
+
+/// How many probes one step makes at most before it reports what the service says.
+const PROBES: u32 = 15;
+
+/// What probing showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// The service accepts the key.
+    Accepted,
+    /// It does not, or cannot be asked; what it said.
+    Refused(String),
+}
+
+impl Actor<'_> {
+    /// Signs calls with a key until the service accepted several in a row, or has refused for a while.
+    pub async fn prove(&self, host: &str, key: &Key) -> Proof {
+        let mut in_a_row = 0;
+        let mut said = "the time of the pass ended before the key was proved".to_owned();
+        for _ in 0..PROBES {
+            match self.data_plane.probe(host, key).await {
+                Probe::Accepted => in_a_row += 1,
+                Probe::Refused { detail } | Probe::Unreachable { detail } => (in_a_row, said) = (0, detail),
+            }
+            if in_a_row == IN_A_ROW {
+                return Proof::Accepted;
+            }
+            let next = self.clock.now() + delta(APART);
+            if next >= self.deadline {
+                break;
+            }
+            self.clock.sleep_until(next).await;
+        }
+        Proof::Refused(said)
+    }
+}

@@ -1,0 +1,179 @@
+//! Writing a key into the settings of an app without losing anything of them.
+//!
+//! ARM's PUT replaces the whole dictionary and has no ETag (ARM swagger 2023-12-01,
+//! WebApps_UpdateApplicationSettings), so the dictionary is read just before, only the keys in it are replaced, and
+//! Azure's answer is compared with what was sent. What another writer does between that read and the PUT, one round
+//! trip, cannot be seen by anybody; what he does after it is seen by the next look, before any key is regenerated.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use futures::StreamExt;
+use futures::stream;
+
+use super::Actor;
+use crate::arm::{ArmError, ArmErrorKind, Settings};
+use crate::model::{AppId, ConnectionString, Key, Section};
+use crate::observe::{APPS_AT_ONCE, Look};
+use crate::plan::ConsumerRef;
+use crate::store::LeaseProof;
+
+/// How often a write is merged anew when Azure is busy with the app, lost the answer, or another writer came between.
+const MERGES: u32 = 4;
+
+/// The wait before merging anew. App Service answers 409 while it applies the last change.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// How long ago a look may have read a dictionary that is written back without reading it again: about as long as
+/// reading it again takes. It spares a mended app a round trip while its clients are failing.
+fn just_before() -> TimeDelta {
+    TimeDelta::seconds(1)
+}
+
+/// One dictionary that was rewritten, or was found to be as wanted.
+#[derive(Debug)]
+pub struct Rewrite {
+    /// The app.
+    pub app: AppId,
+    /// The dictionary.
+    pub section: Section,
+    /// What it holds now.
+    pub settings: Settings,
+}
+
+/// Why a dictionary was not rewritten.
+#[derive(Debug, thiserror::Error)]
+pub enum RewriteError {
+    /// Azure refused or did not answer.
+    #[error("{}: {error}", app.name())]
+    Arm {
+        /// The app.
+        app: AppId,
+        /// What Azure said.
+        error: ArmError,
+    },
+    /// What was written is not what is there.
+    #[error(
+        "{}: the {section} were written and do not hold the new key; somebody else writes them at the same time. \
+         The next pass tries again", app.name()
+    )]
+    Overwritten {
+        /// The app.
+        app: AppId,
+        /// The dictionary.
+        section: Section,
+    },
+}
+
+/// Tells whether a connection string is the instance's: by the time of the write it may be another's.
+pub type IsOurs<'a> = &'a (dyn Fn(&ConnectionString) -> bool + Sync);
+
+/// The consumers of one dictionary.
+struct Target<'a> {
+    app: &'a AppId,
+    section: Section,
+    names: Vec<&'a str>,
+}
+
+impl Actor<'_> {
+    /// Writes `key` into consumers, all apps at once and each by itself; the site that we run in comes last, because
+    /// writing its settings restarts us. One PUT for each dictionary: each PUT restarts its app.
+    pub async fn repoint(
+        &self,
+        _proof: &LeaseProof<'_>,
+        look: &Look,
+        is_ours: IsOurs<'_>,
+        key: &Key,
+        consumers: &[ConsumerRef],
+    ) -> Vec<Result<Rewrite, RewriteError>> {
+        let (own, others): (Vec<_>, Vec<_>) = targets(consumers).into_iter().partition(|target| self.is_own(target));
+        let mut done = Vec::new();
+        for group in [others, own] {
+            let rewrites = stream::iter(group).map(|target| self.rewrite(look, is_ours, key, target));
+            done.extend(rewrites.buffer_unordered(APPS_AT_ONCE).collect::<Vec<_>>().await);
+        }
+        done
+    }
+
+    fn is_own(&self, target: &Target<'_>) -> bool {
+        self.own_site.is_some_and(|site| site.eq_ignore_ascii_case(target.app.site()))
+    }
+
+    async fn rewrite(
+        &self,
+        look: &Look,
+        is_ours: IsOurs<'_>,
+        key: &Key,
+        target: Target<'_>,
+    ) -> Result<Rewrite, RewriteError> {
+        let mut last = None;
+        for merge in 0..MERGES {
+            if merge > 0 {
+                self.clock.sleep(AGAIN).await;
+            }
+            match self.merge((merge == 0).then_some(look), is_ours, key, &target).await {
+                Ok(Some(settings)) => {
+                    return Ok(Rewrite { app: target.app.clone(), section: target.section, settings });
+                }
+                Ok(None) => last = None,
+                Err(error) if may_be_merged_anew(&error) => last = Some(error),
+                Err(error) => return Err(RewriteError::Arm { app: target.app.clone(), error }),
+            }
+        }
+        let app = target.app.clone();
+        Err(match last {
+            Some(error) => RewriteError::Arm { app, error },
+            None => RewriteError::Overwritten { app, section: target.section },
+        })
+    }
+
+    /// Reads, replaces the keys, writes, and compares; nothing if Azure's answer does not hold the new key.
+    async fn merge(
+        &self,
+        look: Option<&Look>,
+        is_ours: IsOurs<'_>,
+        key: &Key,
+        target: &Target<'_>,
+    ) -> Result<Option<Settings>, ArmError> {
+        let read = look.and_then(|look| look.settings(target.app, target.section));
+        let before = match read {
+            Some((settings, at)) if self.clock.now() < at + just_before() => settings.clone(),
+            _ => self.arm.list_settings(target.app, target.section).await?,
+        };
+        let mut wanted = before.clone();
+        for name in &target.names {
+            replace_key(&mut wanted, name, is_ours, key);
+        }
+        // An app is not restarted for nothing.
+        if wanted == before {
+            return Ok(Some(before));
+        }
+        let after = self.arm.update_settings(target.app, target.section, &wanted).await?;
+        let took = target.names.iter().all(|name| after.expose(name) == wanted.expose(name));
+        Ok(took.then_some(after))
+    }
+}
+
+fn may_be_merged_anew(error: &ArmError) -> bool {
+    matches!(error.kind(), ArmErrorKind::Conflict | ArmErrorKind::OutcomeUnknown)
+}
+
+/// Replaces the key in a consumer's connection string. What is there no longer, or is something else by now, is left
+/// alone: the next look says what became of it.
+fn replace_key(settings: &mut Settings, name: &str, is_ours: IsOurs<'_>, key: &Key) {
+    let string = settings.expose(name).and_then(|value| ConnectionString::parse(value).ok());
+    if let Some(string) = string.filter(|string| is_ours(string)) {
+        settings.set_value(name, string.with_key(key).expose());
+    }
+}
+
+fn targets(consumers: &[ConsumerRef]) -> Vec<Target<'_>> {
+    let mut targets: Vec<Target<'_>> = Vec::new();
+    for ConsumerRef { app, section, name } in consumers {
+        match targets.iter_mut().find(|target| target.app == app && target.section == *section) {
+            Some(target) => target.names.push(name),
+            None => targets.push(Target { app, section: *section, names: vec![name] }),
+        }
+    }
+    targets
+}

@@ -1,0 +1,196 @@
+//! One look at an instance: its keys and the settings of its apps, read from Azure and reduced to a [`Snapshot`].
+//!
+//! Start at [`Look::take`]. A look keeps what it read, each part with its time, so that a later [`Look::refresh`]
+//! reads again only what has grown too old. The snapshot it yields holds fingerprints; the keys stay here.
+
+mod classify;
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::StreamExt;
+use futures::stream;
+
+use crate::arm::{Arm, ArmError, ArmErrorKind, Settings};
+use crate::clock::Clock;
+use crate::config::{AppConfig, InstanceConfig};
+use crate::journal::Journal;
+use crate::model::{AppId, ConnectionString, KeyPair, PerKey, Section};
+use crate::plan::{Snapshot, Unknown};
+
+/// How many apps of one instance are asked at the same time. ARM lets 10 writes a second pass in the long run, and
+/// listing settings counts as one; with eight instances at once the bucket of 200 holds for the peaks.
+pub const APPS_AT_ONCE: usize = 8;
+
+/// How old what was read may be when a key is regenerated on the strength of it. Reading a hundred apps takes about
+/// as long, so asking for less would promise what cannot be kept.
+#[must_use]
+pub fn fresh() -> TimeDelta {
+    TimeDelta::seconds(5)
+}
+
+/// What was read of an instance, and when. It holds key material; its `Debug` does not.
+#[derive(Debug)]
+pub struct Look {
+    keys: KeyPair,
+    host: String,
+    keys_at: DateTime<Utc>,
+    apps: BTreeMap<(AppId, Section), Read>,
+}
+
+#[derive(Debug)]
+struct Read {
+    at: DateTime<Utc>,
+    found: Result<Settings, ArmError>,
+}
+
+impl Look {
+    /// Reads everything.
+    pub async fn take(arm: &Arm, clock: &dyn Clock, instance: &InstanceConfig) -> Result<Self, ArmError> {
+        let at = clock.now();
+        let listed = arm.list_keys(&instance.id).await?;
+        let host = listed.host.unwrap_or_default();
+        let mut look = Self { keys: listed.keys, host, keys_at: at, apps: BTreeMap::new() };
+        look.read_apps(arm, clock, instance, at).await?;
+        Ok(look)
+    }
+
+    /// Reads again what is older than `age`.
+    pub async fn refresh(
+        &mut self,
+        arm: &Arm,
+        clock: &dyn Clock,
+        instance: &InstanceConfig,
+        age: TimeDelta,
+    ) -> Result<(), ArmError> {
+        self.refresh_keys(arm, clock, instance, age).await?;
+        self.read_apps(arm, clock, instance, clock.now() - age).await
+    }
+
+    /// Reads the keys again if they are older than `age`.
+    pub async fn refresh_keys(
+        &mut self,
+        arm: &Arm,
+        clock: &dyn Clock,
+        instance: &InstanceConfig,
+        age: TimeDelta,
+    ) -> Result<(), ArmError> {
+        let now = clock.now();
+        if self.keys_at < now - age {
+            let listed = arm.list_keys(&instance.id).await?;
+            (self.keys, self.keys_at) = (listed.keys, now);
+            self.host = listed.host.unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// The keys. For writing them into settings and for proving them.
+    #[must_use]
+    pub fn keys(&self) -> &KeyPair {
+        &self.keys
+    }
+
+    /// The host of the instance, as its own connection strings name it.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The oldest part of it.
+    #[must_use]
+    pub fn oldest(&self) -> DateTime<Utc> {
+        self.apps.values().map(|read| read.at).chain([self.keys_at]).min().unwrap_or(self.keys_at)
+    }
+
+    /// A dictionary that was read, and when.
+    #[must_use]
+    pub fn settings(&self, app: &AppId, section: Section) -> Option<(&Settings, DateTime<Utc>)> {
+        let read = self.apps.get(&(app.clone(), section))?;
+        read.found.as_ref().ok().map(|settings| (settings, read.at))
+    }
+
+    /// Takes over what Azure answered to a write.
+    pub fn written(&mut self, app: AppId, section: Section, settings: Settings, at: DateTime<Utc>) {
+        self.apps.insert((app, section), Read { at, found: Ok(settings) });
+    }
+
+    /// What the look shows, without key material.
+    #[must_use]
+    pub fn snapshot(&self, instance: &InstanceConfig, journal: &Journal) -> Snapshot {
+        let keys = PerKey::from_fn(|key_type| self.keys[key_type].fingerprint());
+        let mut snapshot =
+            Snapshot { at: self.oldest(), keys, consumers: vec![], unknown: vec![], gone: vec![] };
+        for app in &instance.apps {
+            self.add_app(app, journal, &mut snapshot);
+        }
+        snapshot
+    }
+
+    /// Whether a connection string is the instance's.
+    #[must_use]
+    pub fn is_ours(&self, string: &ConnectionString, journal: &Journal) -> bool {
+        self.seen(journal).holding(string).is_some()
+    }
+
+    fn seen<'a>(&'a self, journal: &'a Journal) -> classify::Seen<'a> {
+        classify::Seen { keys: &self.keys, host: &self.host, journal }
+    }
+
+    fn add_app(&self, app: &AppConfig, journal: &Journal, snapshot: &mut Snapshot) {
+        let before = (snapshot.consumers.len(), snapshot.unknown.len());
+        for section in sections(app) {
+            match self.apps.get(&(app.id.clone(), section)).map(|read| &read.found) {
+                Some(Ok(settings)) => self.seen(journal).settings(app, section, settings, snapshot),
+                Some(Err(error)) if error.kind() == ArmErrorKind::Gone => {
+                    snapshot.gone.push(app.id.clone());
+                    return;
+                }
+                Some(Err(error)) => {
+                    snapshot.unknown.push(Unknown::Unreadable { app: app.id.clone(), detail: error.to_string() });
+                }
+                None => {
+                    let detail = "it was not read".to_owned();
+                    snapshot.unknown.push(Unknown::Unreadable { app: app.id.clone(), detail });
+                }
+            }
+        }
+        let nothing = before == (snapshot.consumers.len(), snapshot.unknown.len());
+        if nothing && !app.may_hold_none {
+            snapshot.unknown.push(Unknown::NoConsumer { app: app.id.clone() });
+        }
+    }
+
+    /// Reads every dictionary that was not read since `since`.
+    async fn read_apps(
+        &mut self,
+        arm: &Arm,
+        clock: &dyn Clock,
+        instance: &InstanceConfig,
+        since: DateTime<Utc>,
+    ) -> Result<(), ArmError> {
+        let all = instance.apps.iter().flat_map(|app| sections(app).map(|section| (app.id.clone(), section)));
+        let old = all.filter(|part| self.apps.get(part).is_none_or(|read| read.at < since)).collect::<Vec<_>>();
+        let reads = stream::iter(old).map(|(app, section)| async move {
+            let at = clock.now();
+            let found = arm.list_settings(&app, section).await;
+            ((app, section), Read { at, found })
+        });
+        let reads: Vec<_> = reads.buffer_unordered(APPS_AT_ONCE).collect().await;
+        for (part, read) in reads {
+            match read.found {
+                // Running out of time says nothing of the app; it ends the look.
+                Err(error) if error.kind() == ArmErrorKind::OutOfTime => return Err(error),
+                found => self.apps.insert(part, Read { at: read.at, found }),
+            };
+        }
+        Ok(())
+    }
+}
+
+/// The dictionaries of an app that can hold consumers: those whose entries were named, or both.
+pub fn sections(app: &AppConfig) -> impl Iterator<Item = Section> + use<> {
+    let by_value = app.settings.is_empty() && app.connection_strings.is_empty();
+    let settings = by_value || !app.settings.is_empty();
+    let strings = by_value || !app.connection_strings.is_empty();
+    Section::ALL.into_iter().zip([settings, strings]).filter(|(_, wanted)| *wanted).map(|(section, _)| section)
+}

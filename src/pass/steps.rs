@@ -1,0 +1,144 @@
+//! Doing one step of a pass: intent on record, the act, the outcome on record.
+
+use tracing::Instrument;
+
+use super::{Pass, PassError};
+use crate::act::{Followed, Proof, Rewrite};
+use crate::arm::{ArmError, ArmErrorKind, Regeneration};
+use crate::journal::{Event, InFlight};
+use crate::model::{AppId, KeyType};
+use crate::observe::Look;
+use crate::plan::{ConsumerRef, Step};
+use crate::store::Lease;
+
+impl Pass<'_> {
+    pub(super) async fn step(&mut self, lease: &mut Lease, look: &mut Look, step: Step) -> Result<(), PassError> {
+        let span = tracing::info_span!("step", step = step.name());
+        async {
+            match step {
+                Step::Repoint { to, consumers, mend } => self.repoint(lease, look, to, &consumers, mend).await,
+                Step::Follow { .. } => self.follow(lease, look).await,
+                Step::Verify { key_type } => self.verify(lease, look, key_type).await,
+                Step::Regenerate { key_type } => self.regenerate(lease, look, key_type).await,
+            }
+        }
+        .instrument(span)
+        .await
+    }
+
+    async fn repoint(
+        &mut self,
+        lease: &mut Lease,
+        look: &mut Look,
+        to: KeyType,
+        consumers: &[ConsumerRef],
+        mend: bool,
+    ) -> Result<(), PassError> {
+        self.record(lease, Event::RepointIntended { key_type: to })?;
+        let journal = lease.journal().clone();
+        let is_ours = |string: &_| look.is_ours(string, &journal);
+        let proof = lease.proof().await?;
+        let done = self.actor().repoint(&proof, look, &is_ours, &look.keys()[to], consumers).await;
+        let (written, failed): (Vec<_>, Vec<_>) = done.into_iter().partition(Result::is_ok);
+        let mut apps: Vec<AppId> = Vec::new();
+        let now = self.rekey.clock.now();
+        for Rewrite { app, section, settings } in written.into_iter().flatten() {
+            apps.push(app.clone());
+            look.written(app, section, settings, now);
+        }
+        apps.sort();
+        apps.dedup();
+        if !apps.is_empty() {
+            self.record(lease, Event::Repointed { key_type: to, apps, mended: mend })?;
+        }
+        let errors: Vec<String> = failed.iter().filter_map(|done| done.as_ref().err()).map(ToString::to_string).collect();
+        if errors.is_empty() { Ok(()) } else { Err(PassError::Apps(errors.join("; "))) }
+    }
+
+    async fn regenerate(&mut self, lease: &mut Lease, look: &mut Look, key_type: KeyType) -> Result<(), PassError> {
+        self.record(lease, Event::RegenerationIntended { key_type })?;
+        let proof = lease.proof().await?;
+        match self.actor().regenerate(&proof, key_type).await {
+            Ok(regeneration) => self.accepted(lease, look, key_type, regeneration).await,
+            Err(error) => self.not_accepted(lease, error).await,
+        }
+    }
+
+    /// Azure took it on, and mostly answers with an operation to follow (202); a 200 says that it is done.
+    async fn accepted(
+        &mut self,
+        lease: &mut Lease,
+        look: &mut Look,
+        key_type: KeyType,
+        answer: Regeneration,
+    ) -> Result<(), PassError> {
+        let promised = answer.keys.as_ref().map(|keys| keys[key_type].fingerprint());
+        let done = answer.operation.is_none();
+        self.record(lease, Event::RegenerationAccepted { operation: answer.operation, promised })?;
+        lease.commit().await?;
+        if done {
+            return self.finish(lease, look, None).await;
+        }
+        Ok(())
+    }
+
+    /// Where the request surely came to nothing, the journal says so. Where nobody knows, the intent stays on record
+    /// and the next looks tell (invariant 4).
+    async fn not_accepted(&mut self, lease: &mut Lease, error: ArmError) -> Result<(), PassError> {
+        if error.kind() != ArmErrorKind::OutcomeUnknown {
+            self.record(lease, Event::RegenerationFailed { detail: error.to_string() })?;
+            lease.commit().await?;
+        }
+        match error.kind() {
+            // Azure is busy with another regeneration, or with too many requests: waiting is all there is to do.
+            ArmErrorKind::Conflict | ArmErrorKind::Throttled { .. } | ArmErrorKind::OutcomeUnknown => {
+                self.say(&error.to_string());
+                Ok(())
+            }
+            _ => Err(error.into()),
+        }
+    }
+
+    async fn follow(&mut self, lease: &mut Lease, look: &mut Look) -> Result<(), PassError> {
+        let Some(InFlight { operation: Some(operation), promised, .. }) = lease.journal().in_flight().cloned() else {
+            return Ok(());
+        };
+        match self.actor().follow(lease, &operation).await? {
+            Followed::Succeeded => self.finish(lease, look, None).await,
+            Followed::Failed(detail) => self.finish(lease, look, Some(detail)).await,
+            Followed::Forgotten => {
+                self.say("Azure no longer knows the operation; the keys will tell what became of it");
+                self.record(lease, Event::RegenerationAccepted { operation: None, promised })?;
+                Ok(lease.commit().await?)
+            }
+            Followed::Unfinished => Err(ArmError::out_of_time("SignalR_RegenerateKey", &self.instance.id.to_string()).into()),
+        }
+    }
+
+    /// An operation ended: what became of it is read off the keys, for the first of two overlapping regenerations
+    /// may report success without having rotated.
+    async fn finish(&mut self, lease: &mut Lease, look: &mut Look, failure: Option<String>) -> Result<(), PassError> {
+        let Some(flight) = lease.journal().in_flight().cloned() else { return Ok(()) };
+        let clock = &*self.rekey.clock;
+        look.refresh_keys(&self.arm, clock, self.instance, chrono::TimeDelta::seconds(-1)).await?;
+        let fingerprint = look.keys()[flight.key_type].fingerprint();
+        let event = if fingerprint == flight.prior {
+            let detail = "Azure reports success, and the key is unchanged".to_owned();
+            Event::RegenerationFailed { detail: failure.unwrap_or(detail) }
+        } else {
+            Event::Regenerated { fingerprint, confirmed: failure.is_none() }
+        };
+        self.record(lease, event)?;
+        Ok(lease.commit().await?)
+    }
+
+    async fn verify(&mut self, lease: &mut Lease, look: &mut Look, key_type: KeyType) -> Result<(), PassError> {
+        let proof = self.actor().prove(look.host(), &look.keys()[key_type]).await;
+        let event = match proof {
+            Proof::Accepted => Event::Verified { key_type },
+            Proof::Refused(detail) => Event::VerificationRefused { key_type, detail },
+        };
+        self.record(lease, event)?;
+        Ok(lease.keep().await?)
+    }
+}

@@ -1,0 +1,219 @@
+//! Where the journal is kept, and the lease that lets one worker at a time change an instance.
+//!
+//! Start at [`Lease::acquire`]. A [`Store`] keeps small documents with conditional writes and knows nothing of what is
+//! in them. The lease is a part of the document, every write is conditional on the version of the last, and a change
+//! in Azure asks for a [`LeaseProof`], which nothing outside this file can make: who lost the lease learns it from
+//! the next write, before the next step.
+
+mod memory;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+pub use memory::MemoryStore;
+
+use crate::clock::{Clock, delta};
+use crate::journal::{Event, Illegal, Journal};
+use crate::model::InstanceId;
+
+/// How long a lease lasts unless it is renewed: longer than any single request to Azure may take with its retries,
+/// short enough that a killed worker is followed within two timer ticks.
+const LEASE: Duration = Duration::from_secs(120);
+
+/// The only document version that is understood.
+const VERSION: u32 = 1;
+
+/// Keeps documents by name, each with a version that changes at every write.
+#[async_trait]
+pub trait Store: fmt::Debug + Send + Sync {
+    /// A document and its version, if there is one.
+    async fn get(&self, name: &str) -> Result<Option<(Vec<u8>, ETag)>, StoreError>;
+
+    /// Writes a document if it is still as it was: of version `expected`, or absent. The new version.
+    async fn put(&self, name: &str, body: Vec<u8>, expected: Option<&ETag>) -> Result<ETag, StoreError>;
+}
+
+/// The version of a document, as the store names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ETag(pub String);
+
+/// Why the journal cannot be read or written. Nothing is changed in Azure then.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Somebody else wrote the document.
+    #[error("another worker wrote the journal of the instance in between; it carries on")]
+    Changed,
+    /// Another worker has the lease.
+    #[error("another worker ({holder}) is at work on the instance until {} at the latest", crate::plan::readable(*until))]
+    Held {
+        /// Who.
+        holder: String,
+        /// Until when, unless it renews.
+        until: DateTime<Utc>,
+    },
+    /// The document is not one of ours.
+    #[error(
+        "the journal {name} cannot be read ({detail}); it is left as it is and nothing is done to the instance"
+    )]
+    Unreadable {
+        /// The document's name.
+        name: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// The storage did not answer or refused.
+    #[error("the journal's storage failed: {0}; nothing is done to the instance")]
+    Unavailable(String),
+    /// An event that the journal does not allow.
+    #[error(transparent)]
+    Illegal(#[from] Illegal),
+}
+
+/// The document of one instance.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Document {
+    version: u32,
+    lease: Option<LeaseRecord>,
+    journal: Journal,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct LeaseRecord {
+    holder: String,
+    expires: DateTime<Utc>,
+}
+
+/// Proof that whoever shows it held the lease at the last write. Only [`Lease::proof`] makes one.
+#[derive(Debug)]
+pub struct LeaseProof<'lease>(std::marker::PhantomData<&'lease Lease>);
+
+/// The right to change one instance, and its journal.
+///
+/// Events are folded in memory by [`Lease::record`] and written by [`Lease::commit`]. Nothing may be done in Azure on
+/// the strength of an event that is not committed; [`Lease::proof`] commits, so it cannot be forgotten.
+#[derive(Debug)]
+pub struct Lease {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    name: String,
+    holder: String,
+    document: Document,
+    etag: ETag,
+    dirty: bool,
+}
+
+impl Lease {
+    /// Takes the lease of an instance, or tells who has it.
+    pub async fn acquire(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        instance: &InstanceId,
+        holder: &str,
+    ) -> Result<Self, StoreError> {
+        let name = document_name(instance);
+        let (mut document, etag) = load(&*store, &name).await?;
+        let now = clock.now();
+        if let Some(LeaseRecord { holder: other, expires }) = &document.lease
+            && *expires > now
+            && other != holder
+        {
+            return Err(StoreError::Held { holder: other.clone(), until: *expires });
+        }
+        document.lease = Some(LeaseRecord { holder: holder.into(), expires: now + delta(LEASE) });
+        let etag = store.put(&name, encode(&document)?, etag.as_ref()).await?;
+        Ok(Self { store, clock, name, holder: holder.into(), document, etag, dirty: false })
+    }
+
+    /// The journal, with the events that were recorded.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.document.journal
+    }
+
+    /// Folds an event into the journal; [`Lease::commit`] writes it.
+    pub fn record(&mut self, event: Event) -> Result<(), StoreError> {
+        tracing::debug!(%event, "recorded");
+        self.document.journal.apply(event, self.clock.now())?;
+        self.dirty = true;
+        Ok(())
+    }
+
+    /// Writes what was recorded, and renews the lease with it.
+    pub async fn commit(&mut self) -> Result<(), StoreError> {
+        if self.dirty { self.write(delta(LEASE)).await } else { Ok(()) }
+    }
+
+    /// Renews the lease once half of it is gone.
+    pub async fn keep(&mut self) -> Result<(), StoreError> {
+        if self.renew_at() <= self.clock.now() { self.write(delta(LEASE)).await } else { Ok(()) }
+    }
+
+    /// When [`Lease::keep`] would write.
+    #[must_use]
+    pub fn renew_at(&self) -> DateTime<Utc> {
+        let expires = self.document.lease.as_ref().map_or_else(|| self.clock.now(), |lease| lease.expires);
+        expires - delta(LEASE / 2)
+    }
+
+    /// What a change in Azure asks for: everything recorded is written, and the lease is ours as of now.
+    pub async fn proof(&mut self) -> Result<LeaseProof<'_>, StoreError> {
+        self.commit().await?;
+        self.keep().await?;
+        Ok(LeaseProof(std::marker::PhantomData))
+    }
+
+    /// Writes what was recorded and gives the lease back.
+    pub async fn release(mut self) -> Result<(), StoreError> {
+        self.document.lease = None;
+        let body = encode(&self.document)?;
+        self.store.put(&self.name, body, Some(&self.etag)).await.map(drop)
+    }
+
+    async fn write(&mut self, length: chrono::TimeDelta) -> Result<(), StoreError> {
+        let expires = self.clock.now() + length;
+        self.document.lease = Some(LeaseRecord { holder: self.holder.clone(), expires });
+        self.etag = self.store.put(&self.name, encode(&self.document)?, Some(&self.etag)).await?;
+        self.dirty = false;
+        Ok(())
+    }
+}
+
+/// Reads the journal of an instance without taking the lease, for showing it.
+pub async fn peek(store: &dyn Store, instance: &InstanceId) -> Result<Journal, StoreError> {
+    Ok(load(store, &document_name(instance)).await?.0.journal)
+}
+
+async fn load(store: &dyn Store, name: &str) -> Result<(Document, Option<ETag>), StoreError> {
+    let Some((body, etag)) = store.get(name).await? else {
+        return Ok((Document { version: VERSION, ..Document::default() }, None));
+    };
+    let unreadable = |detail: String| StoreError::Unreadable { name: name.into(), detail };
+    let versioned: Versioned = serde_json::from_slice(&body).map_err(|e| unreadable(e.to_string()))?;
+    if versioned.version != VERSION {
+        return Err(unreadable(format!("version {} is unknown to this release", versioned.version)));
+    }
+    let document = serde_json::from_slice(&body).map_err(|e| unreadable(e.to_string()))?;
+    Ok((document, Some(etag)))
+}
+
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
+fn encode(document: &Document) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec_pretty(document).map_err(|error| StoreError::Unavailable(error.to_string()))
+}
+
+/// A readable name that no two instances share: ids compare without regard to case, so it is in lower case.
+fn document_name(instance: &InstanceId) -> String {
+    let name = format!("{}/{}/{}.json", instance.subscription(), instance.group(), instance.name());
+    name.to_lowercase()
+}

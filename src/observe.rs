@@ -75,12 +75,20 @@ impl Look {
         instance: &InstanceConfig,
         age: TimeDelta,
     ) -> Result<(), ArmError> {
-        let now = clock.now();
-        if self.keys_at < now - age {
-            let listed = arm.list_keys(&instance.id).await?;
-            (self.keys, self.keys_at) = (listed.keys, now);
-            self.host = listed.host.unwrap_or_default();
-        }
+        let old = self.keys_at < clock.now() - age;
+        if old { self.read_keys(arm, clock, instance).await } else { Ok(()) }
+    }
+
+    /// Reads the keys again.
+    pub async fn read_keys(
+        &mut self,
+        arm: &Arm,
+        clock: &dyn Clock,
+        instance: &InstanceConfig,
+    ) -> Result<(), ArmError> {
+        let at = clock.now();
+        let listed = arm.list_keys(&instance.id).await?;
+        (self.keys, self.host, self.keys_at) = (listed.keys, listed.host.unwrap_or_default(), at);
         Ok(())
     }
 
@@ -146,7 +154,9 @@ impl Look {
                     return;
                 }
                 Some(Err(error)) => {
-                    snapshot.unknown.push(Unknown::Unreadable { app: app.id.clone(), detail: error.to_string() });
+                    snapshot
+                        .unknown
+                        .push(Unknown::Unreadable { app: app.id.clone(), detail: error.to_string() });
                 }
                 None => {
                     let detail = "it was not read".to_owned();
@@ -169,7 +179,8 @@ impl Look {
         since: DateTime<Utc>,
     ) -> Result<(), ArmError> {
         let all = instance.apps.iter().flat_map(|app| sections(app).map(|section| (app.id.clone(), section)));
-        let old = all.filter(|part| self.apps.get(part).is_none_or(|read| read.at < since)).collect::<Vec<_>>();
+        let old =
+            all.filter(|part| self.apps.get(part).is_none_or(|read| read.at < since)).collect::<Vec<_>>();
         let reads = stream::iter(old).map(|(app, section)| async move {
             let at = clock.now();
             let found = arm.list_settings(&app, section).await;
@@ -192,5 +203,9 @@ pub fn sections(app: &AppConfig) -> impl Iterator<Item = Section> + use<> {
     let by_value = app.settings.is_empty() && app.connection_strings.is_empty();
     let settings = by_value || !app.settings.is_empty();
     let strings = by_value || !app.connection_strings.is_empty();
-    Section::ALL.into_iter().zip([settings, strings]).filter(|(_, wanted)| *wanted).map(|(section, _)| section)
+    Section::ALL
+        .into_iter()
+        .zip([settings, strings])
+        .filter(|(_, wanted)| *wanted)
+        .map(|(section, _)| section)
 }

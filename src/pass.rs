@@ -81,7 +81,8 @@ pub enum Purpose {
 impl Rekey {
     /// Runs a pass over each instance, several at a time. One instance's failure is reported and stops no other.
     pub async fn run(&self, run: &Run) -> Vec<PassReport> {
-        let wanted = |instance: &&InstanceConfig| run.instances.is_empty() || run.instances.contains(&instance.id);
+        let wanted =
+            |instance: &&InstanceConfig| run.instances.is_empty() || run.instances.contains(&instance.id);
         let passes = self.config.instances.iter().filter(wanted).map(|instance| self.instance(run, instance));
         let mut reports: Vec<_> = stream::iter(passes).buffer_unordered(INSTANCES_AT_ONCE).collect().await;
         reports.sort_by(|a, b| a.instance.cmp(&b.instance));
@@ -128,6 +129,9 @@ pub enum PassError {
     /// The journal cannot be used, or the lease is lost.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The time of the run ended.
+    #[error("the time of this run is over")]
+    OutOfTime,
     /// Something failed for single apps; the others were done.
     #[error("{0}")]
     Apps(String),
@@ -217,7 +221,10 @@ impl<'a> Pass<'a> {
 
     /// Whether the purpose of the run allows a step.
     fn may(&self, step: &Step) -> bool {
-        matches!((self.run.purpose, step), (Purpose::Rotate { .. }, _) | (_, Step::Repoint { mend: true, .. }))
+        matches!(
+            (self.run.purpose, step),
+            (Purpose::Rotate { .. }, _) | (_, Step::Repoint { mend: true, .. })
+        )
     }
 
     /// Brings the journal up to the look.
@@ -242,8 +249,12 @@ impl<'a> Pass<'a> {
         let clock = &*self.rekey.clock;
         let before = (look.oldest(), look.keys().clone());
         match step {
-            Step::Regenerate { .. } => look.refresh(&self.arm, clock, self.instance, observe::fresh()).await?,
-            Step::Repoint { .. } => look.refresh_keys(&self.arm, clock, self.instance, observe::fresh()).await?,
+            Step::Regenerate { .. } => {
+                look.refresh(&self.arm, clock, self.instance, observe::fresh()).await?
+            }
+            Step::Repoint { .. } => {
+                look.refresh_keys(&self.arm, clock, self.instance, observe::fresh()).await?
+            }
             Step::Follow { .. } | Step::Verify { .. } => {}
         }
         let unchanged = match step {
@@ -314,6 +325,7 @@ impl<'a> Pass<'a> {
 
 fn ended_by(error: PassError) -> Ending {
     match error {
+        PassError::OutOfTime => Ending::OutOfTime,
         PassError::Arm(error) if error.kind() == ArmErrorKind::OutOfTime => Ending::OutOfTime,
         error => Ending::Failed(error.to_string()),
     }

@@ -86,7 +86,8 @@ impl Actor<'_> {
         key: &Key,
         consumers: &[ConsumerRef],
     ) -> Vec<Result<Rewrite, RewriteError>> {
-        let (own, others): (Vec<_>, Vec<_>) = targets(consumers).into_iter().partition(|target| self.is_own(target));
+        let (own, others): (Vec<_>, Vec<_>) =
+            targets(consumers).into_iter().partition(|target| self.is_own(target));
         let mut done = Vec::new();
         for group in [others, own] {
             let rewrites = stream::iter(group).map(|target| self.rewrite(look, is_ours, key, target));

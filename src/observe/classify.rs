@@ -23,7 +23,13 @@ enum Value {
 
 impl Seen<'_> {
     /// Adds what one dictionary of an app shows.
-    pub(super) fn settings(&self, app: &AppConfig, section: Section, settings: &Settings, out: &mut Snapshot) {
+    pub(super) fn settings(
+        &self,
+        app: &AppConfig,
+        section: Section,
+        settings: &Settings,
+        out: &mut Snapshot,
+    ) {
         let named = match section {
             Section::AppSettings => &app.settings,
             Section::ConnectionStrings => &app.connection_strings,
@@ -41,7 +47,15 @@ impl Seen<'_> {
         }
     }
 
-    fn add(&self, app: &AppConfig, section: Section, name: &str, value: Value, named: bool, out: &mut Snapshot) {
+    fn add(
+        &self,
+        app: &AppConfig,
+        section: Section,
+        name: &str,
+        value: Value,
+        named: bool,
+        out: &mut Snapshot,
+    ) {
         let (id, text) = (app.id.clone(), name.to_owned());
         match value {
             Value::Holds(holds) => {
@@ -67,7 +81,8 @@ impl Seen<'_> {
         if let Some(holding) = holding {
             return Value::Holds(holding);
         }
-        let contains = self.keys.iter().any(|(_, key)| !key.expose().is_empty() && value.contains(key.expose()));
+        let contains =
+            self.keys.iter().any(|(_, key)| !key.expose().is_empty() && value.contains(key.expose()));
         if contains { Value::KeyInOtherText } else { Value::Other }
     }
 

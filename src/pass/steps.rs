@@ -12,11 +12,18 @@ use crate::plan::{ConsumerRef, Step};
 use crate::store::Lease;
 
 impl Pass<'_> {
-    pub(super) async fn step(&mut self, lease: &mut Lease, look: &mut Look, step: Step) -> Result<(), PassError> {
+    pub(super) async fn step(
+        &mut self,
+        lease: &mut Lease,
+        look: &mut Look,
+        step: Step,
+    ) -> Result<(), PassError> {
         let span = tracing::info_span!("step", step = step.name());
         async {
             match step {
-                Step::Repoint { to, consumers, mend } => self.repoint(lease, look, to, &consumers, mend).await,
+                Step::Repoint { to, consumers, mend } => {
+                    self.repoint(lease, look, to, &consumers, mend).await
+                }
                 Step::Follow { .. } => self.follow(lease, look).await,
                 Step::Verify { key_type } => self.verify(lease, look, key_type).await,
                 Step::Regenerate { key_type } => self.regenerate(lease, look, key_type).await,
@@ -51,11 +58,17 @@ impl Pass<'_> {
         if !apps.is_empty() {
             self.record(lease, Event::Repointed { key_type: to, apps, mended: mend })?;
         }
-        let errors: Vec<String> = failed.iter().filter_map(|done| done.as_ref().err()).map(ToString::to_string).collect();
+        let errors: Vec<String> =
+            failed.iter().filter_map(|done| done.as_ref().err()).map(ToString::to_string).collect();
         if errors.is_empty() { Ok(()) } else { Err(PassError::Apps(errors.join("; "))) }
     }
 
-    async fn regenerate(&mut self, lease: &mut Lease, look: &mut Look, key_type: KeyType) -> Result<(), PassError> {
+    async fn regenerate(
+        &mut self,
+        lease: &mut Lease,
+        look: &mut Look,
+        key_type: KeyType,
+    ) -> Result<(), PassError> {
         self.record(lease, Event::RegenerationIntended { key_type })?;
         let proof = lease.proof().await?;
         match self.actor().regenerate(&proof, key_type).await {
@@ -100,7 +113,9 @@ impl Pass<'_> {
     }
 
     async fn follow(&mut self, lease: &mut Lease, look: &mut Look) -> Result<(), PassError> {
-        let Some(InFlight { operation: Some(operation), promised, .. }) = lease.journal().in_flight().cloned() else {
+        let Some(InFlight { operation: Some(operation), promised, .. }) =
+            lease.journal().in_flight().cloned()
+        else {
             return Ok(());
         };
         match self.actor().follow(lease, &operation).await? {
@@ -111,16 +126,21 @@ impl Pass<'_> {
                 self.record(lease, Event::RegenerationAccepted { operation: None, promised })?;
                 Ok(lease.commit().await?)
             }
-            Followed::Unfinished => Err(ArmError::out_of_time("SignalR_RegenerateKey", &self.instance.id.to_string()).into()),
+            Followed::Unfinished => Err(PassError::OutOfTime),
         }
     }
 
     /// An operation ended: what became of it is read off the keys, for the first of two overlapping regenerations
     /// may report success without having rotated.
-    async fn finish(&mut self, lease: &mut Lease, look: &mut Look, failure: Option<String>) -> Result<(), PassError> {
+    async fn finish(
+        &mut self,
+        lease: &mut Lease,
+        look: &mut Look,
+        failure: Option<String>,
+    ) -> Result<(), PassError> {
         let Some(flight) = lease.journal().in_flight().cloned() else { return Ok(()) };
         let clock = &*self.rekey.clock;
-        look.refresh_keys(&self.arm, clock, self.instance, chrono::TimeDelta::seconds(-1)).await?;
+        look.read_keys(&self.arm, clock, self.instance).await?;
         let fingerprint = look.keys()[flight.key_type].fingerprint();
         let event = if fingerprint == flight.prior {
             let detail = "Azure reports success, and the key is unchanged".to_owned();
@@ -132,7 +152,12 @@ impl Pass<'_> {
         Ok(lease.commit().await?)
     }
 
-    async fn verify(&mut self, lease: &mut Lease, look: &mut Look, key_type: KeyType) -> Result<(), PassError> {
+    async fn verify(
+        &mut self,
+        lease: &mut Lease,
+        look: &mut Look,
+        key_type: KeyType,
+    ) -> Result<(), PassError> {
         let proof = self.actor().prove(look.host(), &look.keys()[key_type]).await;
         let event = match proof {
             Proof::Accepted => Event::Verified { key_type },

@@ -1,0 +1,268 @@
+//! One request: its token, its time, its attempts, and the reading of its answer.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use backon::Retryable;
+use chrono::TimeDelta;
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+};
+use reqwest::{Method, Response};
+use secrecy::zeroize::Zeroizing;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use url::Url;
+use uuid::Uuid;
+
+use super::error::{About, ArmError, ArmErrorKind, Effect, Refusal, read_error_body};
+use super::{Arm, retry};
+
+/// The largest answer that is read. A full page of sites is about 2 MB; a dictionary of settings is far smaller.
+const LARGEST_ANSWER: usize = 8 << 20;
+
+/// What marks our own requests in the activity log and in the events that they raise.
+pub(crate) const CLIENT_REQUEST_PREFIX: &str = "signalr-rekey-";
+const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-client-request-id");
+const CORRELATION_ID: &str = "x-ms-correlation-request-id";
+
+/// An operation of Azure's contract.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Operation {
+    pub(super) name: &'static str,
+    pub(super) effect: Effect,
+    /// Whether its body or answer holds secrets: then nothing of an answer that is no error body is ever repeated.
+    pub(super) secrets: bool,
+}
+
+/// A request, complete but for its token.
+pub(super) struct Call {
+    pub(super) operation: Operation,
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) body: Option<Zeroizing<Vec<u8>>>,
+}
+
+/// An answer of success.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    /// None when it broke off or was too large: of a change, the status alone is worth keeping.
+    body: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl Call {
+    pub(super) fn get(operation: Operation, url: Url) -> Self {
+        Self { operation, method: Method::GET, url, body: None }
+    }
+
+    /// A POST without a body, as `SignalR_ListKeys` and the `/list` calls of Microsoft.Web take it.
+    pub(super) fn post(operation: Operation, url: Url) -> Self {
+        Self { operation, method: Method::POST, url, body: None }
+    }
+
+    pub(super) fn with_body(mut self, body: &impl Serialize) -> Result<Self, ArmError> {
+        let written = serde_json::to_vec(body).map(Zeroizing::new);
+        let fault = |_| ArmError::new(ArmErrorKind::Refused, &self.about(), "the body could not be written");
+        self.body = Some(written.map_err(fault)?);
+        Ok(self)
+    }
+
+    pub(super) fn about(&self) -> About<'_> {
+        About { operation: self.operation.name, resource: self.url.path() }
+    }
+
+    fn error(&self, kind: ArmErrorKind, message: &str) -> ArmError {
+        ArmError::new(kind, &self.about(), message)
+    }
+}
+
+impl Answer {
+    /// The body as JSON. What is wrong with it is not told in serde's words: they quote the value, which may be a key.
+    pub(super) fn json<T: DeserializeOwned>(&self, call: &Call) -> Result<T, ArmError> {
+        let read = self.body.as_ref().and_then(|body| serde_json::from_slice(body).ok());
+        read.ok_or_else(|| {
+            let kind = match call.operation.effect {
+                Effect::Read => ArmErrorKind::Malformed,
+                Effect::Change => ArmErrorKind::OutcomeUnknown,
+            };
+            self.fault(call, kind, "the answer is not in the form of the contract")
+        })
+    }
+
+    /// An error about this answer.
+    pub(super) fn fault(&self, call: &Call, kind: ArmErrorKind, message: &str) -> ArmError {
+        call.error(kind, message).answered(self.status, text(&self.headers, CORRELATION_ID))
+    }
+
+    pub(super) fn retry_after(&self, arm: &Arm) -> Option<Duration> {
+        retry_after(&self.headers, arm)
+    }
+}
+
+impl Arm {
+    /// Sends a request, again where that is right, until it is answered with success.
+    pub(super) async fn send(&self, call: &Call) -> Result<Answer, ArmError> {
+        let mut attempt = 0;
+        let sleeper = {
+            let clock = Arc::clone(&self.shared.clock);
+            move |wait| {
+                let clock = Arc::clone(&clock);
+                async move { clock.sleep(wait).await }
+            }
+        };
+        let attempts = || {
+            attempt += 1;
+            self.attempt(call, attempt)
+        };
+        attempts
+            .retry(retry::delays(self.shared.jitter_seed.fetch_add(1, Ordering::Relaxed)))
+            .sleep(sleeper)
+            .when(ArmError::may_resend)
+            .adjust(|error, delay| retry::wait(delay, error.retry_after(), self.left()))
+            .await
+    }
+
+    /// One attempt, and its line in the log.
+    async fn attempt(&self, call: &Call, attempt: u32) -> Result<Answer, ArmError> {
+        let started = self.shared.clock.now();
+        let answer = Box::pin(self.exchange(call)).await;
+        let ms = (self.shared.clock.now() - started).num_milliseconds();
+        let (status, correlation_id) = match &answer {
+            Ok(answer) => (Some(answer.status), text(&answer.headers, CORRELATION_ID)),
+            Err(error) => (error.status(), error.correlation_id().map(Into::into)),
+        };
+        let About { operation, resource } = call.about();
+        tracing::debug!(operation, resource, status, attempt, ms, correlation_id, "ARM request");
+        answer
+    }
+
+    async fn exchange(&self, call: &Call) -> Result<Answer, ArmError> {
+        let token = self.token(call).await?;
+        let timeout = self.time_for(call)?;
+        let client = self.shared.http.client(&call.url).map_err(|error| {
+            call.error(ArmErrorKind::Refused, "no HTTP client could be made").caused_by(error)
+        })?;
+        let mut request = client.request(call.method.clone(), call.url.clone()).timeout(timeout);
+        request = request
+            .header(AUTHORIZATION, token)
+            .header(ACCEPT, "application/json")
+            .header(CLIENT_REQUEST_ID, format!("{CLIENT_REQUEST_PREFIX}{}", Uuid::new_v4()));
+        request = match &call.body {
+            Some(body) => request.header(CONTENT_TYPE, "application/json").body(body.to_vec()),
+            // ARM answers a POST without any length 411.
+            None if call.method == Method::POST => request.header(CONTENT_LENGTH, "0"),
+            None => request,
+        };
+        let response = request.send().await.map_err(|error| self.broken(call, error))?;
+        self.read(call, response).await
+    }
+
+    async fn read(&self, call: &Call, mut response: Response) -> Result<Answer, ArmError> {
+        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+        let length = response.content_length();
+        let body = bounded(response, length).await;
+        if !status.is_success() {
+            let body = body.unwrap_or_default();
+            let (code, mut message) = read_error_body(&body, !call.operation.secrets);
+            if status.is_redirection() {
+                message = "Azure sends us elsewhere, and a token is not taken there".into();
+            }
+            let refusal = Refusal {
+                status: status.as_u16(),
+                retry_after: retry_after(&headers, self),
+                code,
+                message,
+                correlation_id: text(&headers, CORRELATION_ID),
+            };
+            return Err(ArmError::refusal(&call.about(), call.operation.effect, refusal));
+        }
+        let (status, body) = (
+            status.as_u16(),
+            match (body, call.operation.effect) {
+                (Ok(body), _) => Some(body),
+                (Err(_), Effect::Change) => None,
+                (Err(Unread::Broken(error)), Effect::Read) => return Err(self.broken(call, error)),
+                (Err(Unread::TooLarge), Effect::Read) => {
+                    let message = format!("the answer is larger than {} MiB", LARGEST_ANSWER >> 20);
+                    let error = call.error(ArmErrorKind::Malformed, &message);
+                    return Err(error.answered(status.as_u16(), text(&headers, CORRELATION_ID)));
+                }
+            },
+        );
+        Ok(Answer { status, headers, body })
+    }
+
+    fn broken(&self, call: &Call, error: reqwest::Error) -> ArmError {
+        let late = self.left().is_some_and(|left| left.is_zero());
+        ArmError::transport(&call.about(), call.operation.effect, error, late)
+    }
+
+    /// The `Authorization` header. azure_identity keeps tokens and renews them early; this asks it every time.
+    async fn token(&self, call: &Call) -> Result<HeaderValue, ArmError> {
+        let timeout = self.time_for(call)?;
+        let scopes = [self.shared.scope.as_str()];
+        let token = tokio::time::timeout(timeout, self.shared.credential.get_token(&scopes, None)).await;
+        let unauthenticated = |message| call.error(ArmErrorKind::Unauthenticated, message);
+        let token = match token {
+            Ok(token) => token.map_err(|error| unauthenticated("no token could be had").caused_by(error))?,
+            Err(_) if timeout < retry::REQUEST_TIMEOUT => {
+                return Err(call.error(ArmErrorKind::OutOfTime, "no token came before the deadline"));
+            }
+            Err(_) => return Err(unauthenticated("no token came within half a minute")),
+        };
+        let text = Zeroizing::new(format!("Bearer {}", token.token.secret()));
+        let mut header =
+            HeaderValue::from_str(&text).map_err(|_| unauthenticated("the token is no header value"))?;
+        header.set_sensitive(true);
+        Ok(header)
+    }
+
+    /// How long a request may take that is sent now; the error if there is no time for one.
+    fn time_for(&self, call: &Call) -> Result<Duration, ArmError> {
+        match self.left() {
+            None => Ok(retry::REQUEST_TIMEOUT),
+            Some(left) if left.is_zero() => {
+                Err(call.error(ArmErrorKind::OutOfTime, "the deadline had passed before it was sent"))
+            }
+            Some(left) => Ok(left.min(retry::REQUEST_TIMEOUT)),
+        }
+    }
+
+    /// The time until the deadline, where there is one.
+    fn left(&self) -> Option<Duration> {
+        let deadline = self.deadline?;
+        Some((deadline - self.shared.clock.now()).max(TimeDelta::zero()).to_std().unwrap_or_default())
+    }
+}
+
+enum Unread {
+    Broken(reqwest::Error),
+    TooLarge,
+}
+
+/// Reads a body of at most [`LARGEST_ANSWER`] bytes, into memory that is wiped.
+async fn bounded(mut response: Response, length: Option<u64>) -> Result<Zeroizing<Vec<u8>>, Unread> {
+    let expected = usize::try_from(length.unwrap_or_default()).unwrap_or(usize::MAX);
+    if expected > LARGEST_ANSWER {
+        return Err(Unread::TooLarge);
+    }
+    let mut body = Zeroizing::new(Vec::with_capacity(expected));
+    while let Some(chunk) = response.chunk().await.map_err(Unread::Broken)? {
+        if body.len() + chunk.len() > LARGEST_ANSWER {
+            return Err(Unread::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn retry_after(headers: &HeaderMap, arm: &Arm) -> Option<Duration> {
+    retry::retry_after(&text(headers, "retry-after")?, arm.shared.clock.now())
+}
+
+/// A header's text, if it is there and readable.
+pub(super) fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(Into::into)
+}

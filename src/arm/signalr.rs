@@ -1,0 +1,241 @@
+//! Azure SignalR Service (ARM swagger 2024-03-01).
+
+use std::fmt;
+use std::time::Duration;
+
+use secrecy::zeroize::Zeroizing;
+use serde::{Deserialize, Deserializer};
+
+use super::error::{ArmError, ArmErrorKind, Effect};
+use super::operation::operation_url;
+use super::request::{Call, Operation};
+use super::{Arm, SIGNALR_API_VERSION};
+use crate::model::{ConnectionString, InstanceId, Key, KeyPair, KeyType, OperationUrl};
+
+const GET: Operation = Operation { name: "SignalR_Get", effect: Effect::Read, secrets: false };
+const LIST: Operation =
+    Operation { name: "SignalR_ListBySubscription", effect: Effect::Read, secrets: false };
+const LIST_KEYS: Operation = Operation { name: "SignalR_ListKeys", effect: Effect::Read, secrets: true };
+const REGENERATE_KEY: Operation =
+    Operation { name: "SignalR_RegenerateKey", effect: Effect::Change, secrets: true };
+
+/// An instance, as far as rotation cares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// Its id, as Azure writes it.
+    pub id: InstanceId,
+    /// Its region.
+    pub location: String,
+    /// `properties.hostName`, in lower case; none while it is being created.
+    pub host_name: Option<String>,
+    /// `properties.provisioningState`: `Succeeded` when it is at rest.
+    pub provisioning_state: String,
+    /// `properties.disableLocalAuth`: access keys are switched off.
+    pub disable_local_auth: bool,
+    /// `properties.resourceStopped`: the data plane is switched off.
+    pub stopped: bool,
+}
+
+/// The answer of `SignalR_ListKeys`.
+#[derive(Clone, Debug)]
+pub struct ListedKeys {
+    /// Both keys.
+    pub keys: KeyPair,
+    /// The host in the `Endpoint` of the primary connection string, in lower case.
+    pub host: Option<String>,
+}
+
+/// The answer of `SignalR_RegenerateKey`: Azure took the order.
+#[derive(Clone)]
+pub struct Regeneration {
+    /// Both keys with the new one in place, if the answer told them. It need not work yet: the operation makes it.
+    pub keys: Option<KeyPair>,
+    /// Where to ask how the regeneration stands. Record it before anything else.
+    pub operation: Option<OperationUrl>,
+    /// Azure's `Retry-After`: when to ask first. Microsoft.SignalRService sends none (recorded).
+    pub retry_after: Option<Duration>,
+    /// Whether it is done already (200), or goes on in the background (202), also where no URL came.
+    pub finished: bool,
+}
+
+impl fmt::Debug for Regeneration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { keys, operation, retry_after, finished } = self;
+        f.debug_struct("Regeneration")
+            .field("keys", keys)
+            .field("operation", operation)
+            .field("retry_after", retry_after)
+            .field("finished", finished)
+            .finish()
+    }
+}
+
+impl Arm {
+    /// `SignalR_Get`.
+    pub async fn instance(&self, id: &InstanceId) -> Result<Instance, ArmError> {
+        let call = Call::get(GET, self.url(&id.to_string(), SIGNALR_API_VERSION));
+        let answer = self.send(&call).await?;
+        let resource: Resource = answer.json(&call)?;
+        let misnamed = || answer.fault(&call, ArmErrorKind::Malformed, "the answer has no id of an instance");
+        resource.read().ok_or_else(misnamed)
+    }
+
+    /// `SignalR_ListBySubscription`, all pages. What bears no id of an instance is left out, with a warning.
+    pub async fn list_instances(&self, subscription: &str) -> Result<Vec<Instance>, ArmError> {
+        let path = format!("/subscriptions/{subscription}/providers/Microsoft.SignalRService/signalR");
+        let resources: Vec<Resource> = self.pages(LIST, self.url(&path, SIGNALR_API_VERSION)).await?;
+        Ok(resources.into_iter().filter_map(Resource::read).collect())
+    }
+
+    /// `SignalR_ListKeys`.
+    pub async fn list_keys(&self, id: &InstanceId) -> Result<ListedKeys, ArmError> {
+        let call = Call::post(LIST_KEYS, self.url(&format!("{id}/listKeys"), SIGNALR_API_VERSION));
+        let answer = self.send(&call).await?;
+        let body: KeysBody = answer.json(&call)?;
+        let host = body.host.clone();
+        let none = || answer.fault(&call, ArmErrorKind::Malformed, "the answer does not hold both keys");
+        Ok(ListedKeys { keys: body.pair().ok_or_else(none)?, host })
+    }
+
+    /// `SignalR_RegenerateKey`: makes a new key; the old one of that type dies, now or within a minute or two.
+    ///
+    /// It is sent again only if Azure said that nothing was done (429), or no connection came about. An error of kind
+    /// `OutcomeUnknown` may hide a regeneration: list the keys before regenerating again, for a second one would burn the
+    /// key that the first has made.
+    pub async fn regenerate_key(&self, id: &InstanceId, key_type: KeyType) -> Result<Regeneration, ArmError> {
+        let url = self.url(&format!("{id}/regenerateKey"), SIGNALR_API_VERSION);
+        let body = serde_json::json!({ "keyType": key_type.as_str() });
+        let call = Call::post(REGENERATE_KEY, url).with_body(&body)?;
+        let answer = self.send(&call).await?;
+        // The order was taken, that is what counts: an unreadable body costs the keys, which listKeys tells as well.
+        let keys = answer.json::<KeysBody>(&call).ok().and_then(KeysBody::pair);
+        Ok(Regeneration {
+            keys,
+            operation: operation_url(&answer.headers, &call.url),
+            retry_after: answer.retry_after(self),
+            finished: answer.status == 200,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct KeysBody {
+    #[serde(default, deserialize_with = "key")]
+    primary_key: Option<Key>,
+    #[serde(default, deserialize_with = "key")]
+    secondary_key: Option<Key>,
+    #[serde(default, rename = "primaryConnectionString", deserialize_with = "host")]
+    host: Option<String>,
+}
+
+impl KeysBody {
+    fn pair(self) -> Option<KeyPair> {
+        Some(KeyPair { primary: self.primary_key?, secondary: self.secondary_key? })
+    }
+}
+
+/// Takes a key out of the open at once. An empty one, as an instance without local authentication might answer, is none.
+fn key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Key>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    Ok(text.filter(|text| !text.is_empty()).map(Key::new))
+}
+
+fn host<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?.map(Zeroizing::new);
+    let parsed = text.and_then(|text| ConnectionString::parse(&text).ok());
+    Ok(parsed.map(|parsed| parsed.host().to_owned()))
+}
+
+#[derive(Deserialize)]
+struct Resource {
+    id: String,
+    #[serde(default)]
+    location: String,
+    #[serde(default)]
+    properties: Properties,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Properties {
+    host_name: Option<String>,
+    provisioning_state: Option<String>,
+    disable_local_auth: Option<bool>,
+    resource_stopped: Option<Flag>,
+}
+
+/// `resourceStopped` is a text, `"true"` or `"false"`, in the swagger; a real boolean would be no surprise.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Flag {
+    Boolean(bool),
+    Text(String),
+}
+
+impl Flag {
+    fn is_set(&self) -> bool {
+        match self {
+            Self::Boolean(value) => *value,
+            Self::Text(text) => text.eq_ignore_ascii_case("true"),
+        }
+    }
+}
+
+impl Resource {
+    fn read(self) -> Option<Instance> {
+        let Self { id, location, properties } = self;
+        let Properties { host_name, provisioning_state, disable_local_auth, resource_stopped } = properties;
+        let id = id
+            .parse()
+            .inspect_err(|error| tracing::warn!(%error, "an instance with a strange id is left out"))
+            .ok()?;
+        Some(Instance {
+            id,
+            location,
+            host_name: host_name.filter(|host| !host.is_empty()).map(|host| host.to_lowercase()),
+            provisioning_state: provisioning_state.unwrap_or_default(),
+            disable_local_auth: disable_local_auth.unwrap_or_default(),
+            stopped: resource_stopped.is_some_and(|flag| flag.is_set()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_read_and_not_shown() {
+        // Recorded 2024-10-16 by the Azure CLI's tests; the keys are made up.
+        let body = r#"{"primaryKey":"aaaaJQQJ99AAAAAAAAAAFFFFAAAAASRSZZZZ","secondaryKey":"bbbbJQQJ99AAAAAAAAAAFFFFAAAAASRSZZZZ",
+            "primaryConnectionString":"Endpoint=https://Chat.service.signalr.net;AccessKey=aaaaJQQJ99AAAAAAAAAAFFFFAAAAASRSZZZZ;Version=1.0;",
+            "secondaryConnectionString":"Endpoint=https://chat.service.signalr.net;AccessKey=bbbb;Version=1.0;"}"#;
+        let body: KeysBody = serde_json::from_str(body).unwrap();
+        let listed = ListedKeys { host: body.host.clone(), keys: body.pair().unwrap() };
+        assert_eq!(listed.host.as_deref(), Some("chat.service.signalr.net"));
+        assert_eq!(listed.keys.secondary, Key::new("bbbbJQQJ99AAAAAAAAAAFFFFAAAAASRSZZZZ"));
+        assert!(!format!("{listed:?}").contains("JQQJ99"), "{listed:?}");
+    }
+
+    #[test]
+    fn missing_keys_are_none() {
+        for body in
+            ["{}", r#"{"primaryKey":null,"secondaryKey":null}"#, r#"{"primaryKey":"a","secondaryKey":""}"#]
+        {
+            assert!(serde_json::from_str::<KeysBody>(body).unwrap().pair().is_none(), "{body}");
+        }
+    }
+
+    #[test]
+    fn an_instance_is_read() {
+        // From the swagger's example of SignalR_Get.
+        let body = r#"{"properties":{"provisioningState":"Succeeded","hostName":"Chat.service.signalr.net","disableLocalAuth":false,
+            "resourceStopped":"true","tls":{"clientCertEnabled":true}},"kind":"SignalR","location":"eastus","name":"chat",
+            "id":"/subscriptions/s/resourcegroups/g/providers/Microsoft.SignalRService/SignalR/chat"}"#;
+        let instance = serde_json::from_str::<Resource>(body).unwrap().read().unwrap();
+        assert_eq!(instance.id, InstanceId::new("s", "g", "chat"));
+        assert_eq!(instance.host_name.as_deref(), Some("chat.service.signalr.net"));
+        assert!(instance.stopped && !instance.disable_local_auth);
+    }
+}

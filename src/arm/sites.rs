@@ -1,0 +1,121 @@
+//! Finding what there is: subscriptions, sites and slots, page by page.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use super::error::{ArmError, ArmErrorKind, Effect};
+use super::request::{Call, Operation};
+use super::{Arm, SUBSCRIPTIONS_API_VERSION, WEB_API_VERSION};
+use crate::model::AppId;
+
+const LIST: Operation = Operation { name: "WebApps_List", effect: Effect::Read, secrets: false };
+const LIST_SLOTS: Operation = Operation { name: "WebApps_ListSlots", effect: Effect::Read, secrets: false };
+const LIST_SUBSCRIPTIONS: Operation =
+    Operation { name: "Subscriptions_List", effect: Effect::Read, secrets: false };
+
+/// More pages than any subscription has (a page of sites holds 100 and more, a subscription a few thousand): who sends
+/// more sends us in circles.
+const MOST_PAGES: usize = 1000;
+
+/// A web app, function app or slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// Its id, as Azure writes it.
+    pub id: AppId,
+    /// Azure's `kind`, like `app,linux` or `functionapp`.
+    pub kind: String,
+    /// `properties.state`, like `Running` or `Stopped`.
+    pub state: String,
+}
+
+/// A subscription that the identity can see.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Subscription {
+    /// Its id.
+    #[serde(rename = "subscriptionId")]
+    pub id: String,
+    /// Its name.
+    #[serde(default)]
+    pub display_name: String,
+    /// `Enabled`, `Disabled`, `Warned` and so on.
+    #[serde(default)]
+    pub state: String,
+}
+
+impl Arm {
+    /// `WebApps_List`, all pages. What bears no id of a site is left out, with a warning.
+    pub async fn list_sites(&self, subscription: &str) -> Result<Vec<Site>, ArmError> {
+        let path = format!("/subscriptions/{subscription}/providers/Microsoft.Web/sites");
+        self.sites(LIST, &path).await
+    }
+
+    /// `WebApps_ListSlots`, all pages: the deployment slots of a site, without the site itself.
+    pub async fn list_slots(&self, site: &AppId) -> Result<Vec<Site>, ArmError> {
+        let site = AppId::new(site.subscription(), site.group(), site.site(), None);
+        self.sites(LIST_SLOTS, &format!("{site}/slots")).await
+    }
+
+    /// `Subscriptions_List`, all pages: those that the identity can see.
+    pub async fn list_subscriptions(&self) -> Result<Vec<Subscription>, ArmError> {
+        self.pages(LIST_SUBSCRIPTIONS, self.url("/subscriptions", SUBSCRIPTIONS_API_VERSION)).await
+    }
+
+    async fn sites(&self, operation: Operation, path: &str) -> Result<Vec<Site>, ArmError> {
+        let resources: Vec<Resource> = self.pages(operation, self.url(path, WEB_API_VERSION)).await?;
+        Ok(resources.into_iter().filter_map(Resource::read).collect())
+    }
+
+    /// All items of a list, along its `nextLink`s, which never lead off the host that was asked.
+    pub(super) async fn pages<T: DeserializeOwned>(
+        &self,
+        operation: Operation,
+        first: Url,
+    ) -> Result<Vec<T>, ArmError> {
+        let mut items = Vec::new();
+        let mut call = Call::get(operation, first);
+        for _ in 0..MOST_PAGES {
+            let answer = self.send(&call).await?;
+            let page: Page<T> = answer.json(&call)?;
+            items.extend(page.value);
+            let Some(link) = page.next_link.filter(|link| !link.is_empty()) else { return Ok(items) };
+            let next = call.url.join(&link).ok().filter(|next| self.is_ours(next));
+            let strange = || answer.fault(&call, ArmErrorKind::Malformed, "its nextLink leads elsewhere");
+            call = Call::get(operation, next.ok_or_else(strange)?);
+        }
+        Err(ArmError::new(ArmErrorKind::Malformed, &call.about(), "the list has no end"))
+    }
+}
+
+#[derive(Deserialize)]
+struct Page<T> {
+    value: Vec<T>,
+    #[serde(rename = "nextLink")]
+    next_link: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Resource {
+    id: String,
+    kind: Option<String>,
+    #[serde(default)]
+    properties: Properties,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Properties {
+    state: Option<String>,
+}
+
+impl Resource {
+    fn read(self) -> Option<Site> {
+        let Self { id, kind, properties: Properties { state } } = self;
+        let id = id
+            .parse()
+            .inspect_err(|error| tracing::warn!(%error, "a site with a strange id is left out"))
+            .ok()?;
+        Some(Site { id, kind: kind.unwrap_or_default(), state: state.unwrap_or_default() })
+    }
+}

@@ -1,0 +1,305 @@
+//! As whom Azure is asked.
+//!
+//! Start at [`credential`]. It reads the environment in the order in which Microsoft's own tools do and refuses what is
+//! half configured, for azure_identity would go on to the next way and fail there with a riddle.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use azure_core::cloud::CloudConfiguration;
+use azure_core::credentials::{AccessToken, Secret, TokenCredential, TokenRequestOptions};
+use azure_core::http::ClientOptions;
+use azure_identity::{
+    ClientAssertionCredentialOptions, ClientSecretCredential, ClientSecretCredentialOptions,
+    DeveloperToolsCredential, ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId,
+    WorkloadIdentityCredential, WorkloadIdentityCredentialOptions,
+};
+use tokio::sync::Mutex;
+
+use crate::clock::Clock;
+use crate::config::{AzureConfig, Cloud};
+use crate::http::Http;
+
+/// Why there is no credential.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialError {
+    /// Some variables of a group are set, and one is not.
+    #[error("{missing} is not set, but {given} is: set both for {purpose}, or neither")]
+    HalfConfigured {
+        /// The variable that lacks.
+        missing: &'static str,
+        /// One that is there.
+        given: &'static str,
+        /// What the group is for.
+        purpose: &'static str,
+    },
+    /// We run in Azure and have no identity.
+    #[error(
+        "this app has no managed identity (IDENTITY_ENDPOINT is not set): assign one to it, and give it the role that \
+        the README names"
+    )]
+    NoIdentity,
+    /// azure_identity does not take what was configured.
+    #[error("the credential of {0} could not be made")]
+    Unusable(&'static str, #[source] azure_core::Error),
+}
+
+/// Which way of proving who we are the environment asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Way {
+    ClientSecret { tenant: String, client: String },
+    WorkloadIdentity { tenant: String, client: String, token_file: String },
+    ManagedIdentity,
+    DeveloperTools,
+}
+
+const TENANT: &str = "AZURE_TENANT_ID";
+const CLIENT: &str = "AZURE_CLIENT_ID";
+const SECRET: &str = "AZURE_CLIENT_SECRET";
+const TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
+const ENDPOINT: &str = "IDENTITY_ENDPOINT";
+const HEADER: &str = "IDENTITY_HEADER";
+/// Set by App Service and Functions in every process that they run.
+const IN_AZURE: &str = "WEBSITE_INSTANCE_ID";
+
+/// The credential that the environment asks for: a client secret, a workload identity, the managed identity of the app,
+/// or else the developer's tools (`az login`, `azd auth login`), in this order. Tokens are kept and renewed early.
+///
+/// `environment` must tell what the process's own environment holds: for a managed identity azure_identity reads
+/// `IDENTITY_ENDPOINT` and `IDENTITY_HEADER` there itself, the latter at each call, because the platform changes it.
+pub fn credential(
+    environment: &dyn Fn(&str) -> Option<String>,
+    azure: &AzureConfig,
+    http: &Http,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<dyn TokenCredential>, CredentialError> {
+    let environment = |name: &str| environment(name).filter(|value| !value.is_empty());
+    let client_options = || ClientOptions {
+        transport: Some(http.transport()),
+        cloud: Some(Arc::new(cloud(azure.cloud))),
+        ..ClientOptions::default()
+    };
+    Ok(match way(&environment, azure.client_id.as_deref())? {
+        Way::ClientSecret { tenant, client } => {
+            let secret = Secret::new(environment(SECRET).unwrap_or_default());
+            let options = ClientSecretCredentialOptions { client_options: client_options() };
+            ClientSecretCredential::new(&tenant, client, secret, Some(options))
+                .map_err(|error| CredentialError::Unusable("the client secret", error))?
+        }
+        Way::WorkloadIdentity { tenant, client, token_file } => {
+            let options = WorkloadIdentityCredentialOptions {
+                credential_options: ClientAssertionCredentialOptions { client_options: client_options() },
+                client_id: Some(client),
+                tenant_id: Some(tenant),
+                token_file_path: Some(PathBuf::from(token_file)),
+            };
+            WorkloadIdentityCredential::new(Some(options))
+                .map_err(|error| CredentialError::Unusable("the workload identity", error))?
+        }
+        Way::ManagedIdentity => {
+            let options = ManagedIdentityCredentialOptions {
+                user_assigned_id: azure.client_id.clone().map(UserAssignedId::ClientId),
+                client_options: client_options(),
+            };
+            ManagedIdentityCredential::new(Some(options))
+                .map_err(|error| CredentialError::Unusable("the managed identity", error))?
+        }
+        Way::DeveloperTools => {
+            let tools = DeveloperToolsCredential::new(None)
+                .map_err(|error| CredentialError::Unusable("the developer's tools", error))?;
+            Arc::new(Kept { inner: tools, clock: Arc::clone(clock), token: Mutex::default() })
+        }
+    })
+}
+
+fn way(
+    environment: &dyn Fn(&str) -> Option<String>,
+    client_id: Option<&str>,
+) -> Result<Way, CredentialError> {
+    let get = |missing, given, purpose| {
+        let client = || client_id.filter(|_| missing == CLIENT).map(Into::into);
+        environment(missing).or_else(client).ok_or(CredentialError::HalfConfigured {
+            missing,
+            given,
+            purpose,
+        })
+    };
+    if environment(SECRET).is_some() {
+        let purpose = "an application's client secret";
+        return Ok(Way::ClientSecret {
+            tenant: get(TENANT, SECRET, purpose)?,
+            client: get(CLIENT, SECRET, purpose)?,
+        });
+    }
+    if let Some(token_file) = environment(TOKEN_FILE) {
+        let purpose = "a workload identity";
+        let (tenant, client) = (get(TENANT, TOKEN_FILE, purpose)?, get(CLIENT, TOKEN_FILE, purpose)?);
+        return Ok(Way::WorkloadIdentity { tenant, client, token_file });
+    }
+    let purpose = "a managed identity";
+    match (environment(ENDPOINT), environment(HEADER)) {
+        (Some(_), Some(_)) => Ok(Way::ManagedIdentity),
+        (Some(_), None) => Err(CredentialError::HalfConfigured { missing: HEADER, given: ENDPOINT, purpose }),
+        (None, Some(_)) => Err(CredentialError::HalfConfigured { missing: ENDPOINT, given: HEADER, purpose }),
+        // azure_identity would ask the metadata service of virtual machines, which App Service does not have.
+        (None, None) if environment(IN_AZURE).is_some() => Err(CredentialError::NoIdentity),
+        (None, None) if environment(TENANT).is_some() && environment(CLIENT).is_some() => {
+            let purpose =
+                "an application's client secret (or AZURE_FEDERATED_TOKEN_FILE for a workload identity)";
+            Err(CredentialError::HalfConfigured { missing: SECRET, given: TENANT, purpose })
+        }
+        (None, None) => Ok(Way::DeveloperTools),
+    }
+}
+
+/// The authority, `login.…`, that gives out tokens in a cloud.
+const fn cloud(cloud: Cloud) -> CloudConfiguration {
+    match cloud {
+        Cloud::Public => CloudConfiguration::AzurePublic,
+        Cloud::UsGovernment => CloudConfiguration::AzureGovernment,
+        Cloud::China => CloudConfiguration::AzureChina,
+    }
+}
+
+/// Keeps the token of a credential that does not do so itself: each `az account get-access-token` takes a second.
+/// Made for one scope at a time, as we use it.
+#[derive(Debug)]
+struct Kept<C> {
+    inner: Arc<C>,
+    clock: Arc<dyn Clock>,
+    token: Mutex<Option<(Vec<String>, AccessToken)>>,
+}
+
+/// How long before its end a token is renewed, in seconds: as early as azure_identity's own cache does.
+const RENEW_EARLY: i64 = 300;
+
+#[async_trait]
+impl<C: TokenCredential> TokenCredential for Kept<C> {
+    async fn get_token(
+        &self,
+        scopes: &[&str],
+        options: Option<TokenRequestOptions<'_>>,
+    ) -> azure_core::Result<AccessToken> {
+        let mut kept = self.token.lock().await;
+        let now = self.clock.now().timestamp();
+        if let Some((known, token)) = &*kept
+            && known == scopes
+            && token.expires_on.unix_timestamp() > now + RENEW_EARLY
+        {
+            return Ok(token.clone());
+        }
+        let token = self.inner.get_token(scopes, options).await?;
+        *kept = Some((scopes.iter().map(ToString::to_string).collect(), token.clone()));
+        Ok(token)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use azure_core::time::{Duration, OffsetDateTime};
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    fn way_of(variables: &[(&str, &str)]) -> Result<Way, String> {
+        let find = |name: &str| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        way(&find, None).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_environment_decides_in_order() {
+        let (tenant, client) = ("t".to_owned(), "c".to_owned());
+        let identity = [(ENDPOINT, "http://localhost:1"), (HEADER, "h")];
+        assert_eq!(way_of(&[]).unwrap(), Way::DeveloperTools);
+        assert_eq!(way_of(&[(TENANT, "t")]).unwrap(), Way::DeveloperTools);
+        assert_eq!(way_of(&identity).unwrap(), Way::ManagedIdentity);
+        assert_eq!(
+            way_of(&[identity[0], identity[1], (CLIENT, "c"), (TENANT, "t")]).unwrap(),
+            Way::ManagedIdentity
+        );
+        assert_eq!(
+            way_of(&[
+                identity[0],
+                identity[1],
+                (TENANT, "t"),
+                (CLIENT, "c"),
+                (SECRET, "s"),
+                (TOKEN_FILE, "f")
+            ])
+            .unwrap(),
+            Way::ClientSecret { tenant: tenant.clone(), client: client.clone() }
+        );
+        assert_eq!(
+            way_of(&[(TENANT, "t"), (CLIENT, "c"), (TOKEN_FILE, "f")]).unwrap(),
+            Way::WorkloadIdentity { tenant, client, token_file: "f".to_owned() }
+        );
+    }
+
+    #[test]
+    fn half_a_group_is_refused_by_name() {
+        let sentences: Vec<String> = [
+            &[(SECRET, "hunter2"), (CLIENT, "c")][..],
+            &[(SECRET, "hunter2"), (TENANT, "t")],
+            &[(TOKEN_FILE, "/f"), (TENANT, "t")],
+            &[(TENANT, "t"), (CLIENT, "c")],
+            &[(ENDPOINT, "http://localhost")],
+            &[(HEADER, "hunter2")],
+            &[(IN_AZURE, "i")],
+        ]
+        .map(|variables| way_of(variables).unwrap_err())
+        .to_vec();
+        assert!(!sentences.concat().contains("hunter2"));
+        insta::assert_snapshot!(sentences.join("\n"), @"");
+    }
+
+    #[test]
+    fn every_cloud_makes_a_credential() {
+        let environment = |name: &str| [TENANT, CLIENT, SECRET].contains(&name).then(|| "hunter2".to_owned());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        for (cloud, authority) in [
+            (Cloud::Public, "login.microsoftonline.com"),
+            (Cloud::UsGovernment, "login.microsoftonline.us"),
+            (Cloud::China, "login.chinacloudapi.cn"),
+        ] {
+            let resource_manager = "https://management.azure.com".parse().unwrap();
+            let azure = AzureConfig { cloud, resource_manager, client_id: None };
+            let made = credential(&environment, &azure, &Http::new(), &clock).unwrap();
+            assert!(format!("{made:?}").contains(authority), "{made:?}");
+        }
+    }
+
+    #[derive(Debug)]
+    struct Counting(AtomicUsize, Duration);
+
+    #[async_trait]
+    impl TokenCredential for Counting {
+        async fn get_token(
+            &self,
+            _: &[&str],
+            _: Option<TokenRequestOptions<'_>>,
+        ) -> azure_core::Result<AccessToken> {
+            let count = self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(AccessToken::new(format!("token-{count}"), OffsetDateTime::now_utc() + self.1))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_is_kept_until_shortly_before_its_end() {
+        for (life, wanted) in [(Duration::hours(1), "token-0"), (Duration::minutes(4), "token-2")] {
+            let inner = Arc::new(Counting(AtomicUsize::new(0), life));
+            let kept = Kept { inner, clock: Arc::new(SystemClock), token: Mutex::default() };
+            let mut last = String::new();
+            for _ in 0..3 {
+                last = kept.get_token(&["scope"], None).await.unwrap().token.secret().to_owned();
+            }
+            assert_eq!(last, wanted);
+            assert!(!format!("{kept:?}").contains("token-"));
+        }
+    }
+}

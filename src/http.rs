@@ -1,0 +1,163 @@
+//! The one HTTP client of the process, for Azure Resource Manager, the data plane and azure_identity alike.
+//!
+//! Start at [`Http`]. Building a client reads the system's certificates, so it happens at the first request and not
+//! when the Functions host starts us: a cold start that only answers a ping pays nothing for it.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use azure_core::error::ErrorKind;
+use azure_core::http::{AsyncRawResponse, HttpClient, Request, Transport};
+use reqwest::Client;
+use url::{Host, Url};
+
+/// How long a TCP and TLS handshake may take. Azure's front doors answer within a second; five leave room for one
+/// lost SYN, and stay well below the time of a request, so that a connect failure is known as one.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+
+/// A lazily built pair of clients; cloning it shares them.
+///
+/// Guarantees: no redirect is followed, nothing is sent again behind our back, and loopback and link-local hosts (the
+/// simulator, the platform's token endpoint) are reached directly, whatever the proxy settings of the system say.
+#[derive(Clone, Default)]
+pub struct Http {
+    clients: Arc<Clients>,
+}
+
+#[derive(Default)]
+struct Clients {
+    direct: OnceLock<Result<Client, HttpError>>,
+    system: OnceLock<Result<Client, HttpError>>,
+}
+
+/// The client could not be built: the TLS set-up of the machine is broken.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the HTTP client could not be set up")]
+pub struct HttpError(#[source] Arc<reqwest::Error>);
+
+/// A URL that a token or a signature would leave on unencrypted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is neither https nor on loopback: credentials go nowhere else, write its https:// URL instead")]
+pub struct Insecure(String);
+
+impl Http {
+    /// A pair that is built when it is first needed.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same clients as azure_identity takes them.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        Transport::new(Arc::new(self.clone()))
+    }
+
+    /// The client for a URL.
+    pub(crate) fn client(&self, url: &Url) -> Result<&Client, HttpError> {
+        let client = if is_near(url) {
+            self.clients.direct.get_or_init(|| build(Client::builder().no_proxy()))
+        } else {
+            self.clients.system.get_or_init(|| build(Client::builder()))
+        };
+        client.as_ref().map_err(Clone::clone)
+    }
+}
+
+fn build(builder: reqwest::ClientBuilder) -> Result<Client, HttpError> {
+    builder
+        .user_agent(USER_AGENT)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .build()
+        .map_err(|error| HttpError(Arc::new(error)))
+}
+
+/// Refuses a URL to which no credential may be sent: https is always in order, plain http on loopback alone.
+pub(crate) fn check_secure(url: &Url) -> Result<(), Insecure> {
+    let secure = match url.scheme() {
+        "https" => url.has_host(),
+        "http" => is_loopback(url),
+        _ => false,
+    };
+    secure.then_some(()).ok_or_else(|| Insecure::new(url))
+}
+
+impl Insecure {
+    /// Neither the path nor the user name of a wrong URL is repeated: people paste secrets there.
+    pub(crate) fn new(url: &Url) -> Self {
+        Self(format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default()))
+    }
+}
+
+/// Whether a URL's host is this machine: 127.0.0.0/8, ::1 or `localhost`.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+/// Loopback, or the link-local addresses on which Azure's platform gives out tokens.
+fn is_near(url: &Url) -> bool {
+    is_loopback(url) || matches!(url.host(), Some(Host::Ipv4(address)) if address.is_link_local())
+}
+
+#[async_trait]
+impl HttpClient for Http {
+    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
+        let client =
+            self.client(request.url()).map_err(|error| azure_core::Error::new(ErrorKind::Other, error))?;
+        client.execute_request(request).await
+    }
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_go_over_https_or_to_loopback() {
+        for secure in [
+            "https://management.azure.com",
+            "http://127.0.0.1:7400",
+            "http://127.8.9.1",
+            "http://[::1]:1",
+            "http://localhost:7400/arm",
+            "http://LOCALHOST",
+        ] {
+            assert_eq!(check_secure(&Url::parse(secure).unwrap()), Ok(()), "{secure}");
+        }
+        for insecure in [
+            "http://management.azure.com",
+            "http://localhost.example.com",
+            "http://127.0.0.1.example.com",
+            "http://10.0.0.1",
+            "http://[::ffff:127.0.0.1]",
+            "ftp://localhost",
+            "file:///etc/passwd",
+            "data:text/plain,x",
+        ] {
+            assert!(check_secure(&Url::parse(insecure).unwrap()).is_err(), "{insecure}");
+        }
+    }
+
+    #[test]
+    fn a_refused_url_is_named_without_what_people_paste_into_it() {
+        let url = Url::parse("http://user:hunter2@example.com/path?sig=hunter2").unwrap();
+        insta::assert_snapshot!(check_secure(&url).unwrap_err(), @"http://example.com is neither https nor on loopback: credentials go nowhere else, write its https:// URL instead");
+    }
+}

@@ -2,4 +2,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod host;
 pub mod model;
+pub mod panics;
+pub mod telemetry;

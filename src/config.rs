@@ -1,10 +1,25 @@
 //! What the operator decides: which instances, which apps, and how carefully.
+//!
+//! Start at [`load`]: it finds `rekey.toml`, lays the app settings over it and answers a [`Config`], or every
+//! [`Fault`] that it found. A fault names the setting and its place, and never repeats what might be a secret.
+
+mod document;
+mod environment;
+mod fault;
+mod file;
+mod load;
+mod settings;
+mod values;
 
 use std::time::Duration;
 
 use url::Url;
 
 use crate::model::{AppId, InstanceId};
+
+pub use environment::Environment;
+pub use fault::{Fault, Faults};
+pub use load::{FUNCTION_TIMEOUT, load, load_from};
 
 /// Everything that was configured, checked and complete.
 #[derive(Clone, Debug)]
@@ -117,6 +132,18 @@ pub enum Cloud {
     UsGovernment,
     /// `AzureChinaCloud`
     China,
+}
+
+impl Cloud {
+    /// Where Azure Resource Manager answers in this cloud (docs: Azure cloud environments, `az cloud list`).
+    #[must_use]
+    pub const fn resource_manager(self) -> &'static str {
+        match self {
+            Self::Public => "https://management.azure.com/",
+            Self::UsGovernment => "https://management.usgovcloudapi.net/",
+            Self::China => "https://management.chinacloudapi.cn/",
+        }
+    }
 }
 
 /// Where the journal is kept.

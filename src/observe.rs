@@ -8,8 +8,7 @@ mod classify;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::StreamExt;
-use futures::stream;
+use futures::{FutureExt, StreamExt, stream};
 
 use crate::arm::{Arm, ArmError, ArmErrorKind, Settings};
 use crate::clock::Clock;
@@ -181,12 +180,8 @@ impl Look {
         let all = instance.apps.iter().flat_map(|app| sections(app).map(|section| (app.id.clone(), section)));
         let old =
             all.filter(|part| self.apps.get(part).is_none_or(|read| read.at < since)).collect::<Vec<_>>();
-        let reads = stream::iter(old).map(|(app, section)| async move {
-            let at = clock.now();
-            let found = arm.list_settings(&app, section).await;
-            ((app, section), Read { at, found })
-        });
-        let reads: Vec<_> = reads.buffer_unordered(APPS_AT_ONCE).collect().await;
+        let reads: Vec<_> = old.into_iter().map(|part| read(arm, clock, part).boxed()).collect();
+        let reads: Vec<_> = stream::iter(reads).buffer_unordered(APPS_AT_ONCE).collect().await;
         for (part, read) in reads {
             match read.found {
                 // Running out of time says nothing of the app; it ends the look.
@@ -196,6 +191,12 @@ impl Look {
         }
         Ok(())
     }
+}
+
+async fn read(arm: &Arm, clock: &dyn Clock, part: (AppId, Section)) -> ((AppId, Section), Read) {
+    let at = clock.now();
+    let found = arm.list_settings(&part.0, part.1).await;
+    (part, Read { at, found })
 }
 
 /// The dictionaries of an app that can hold consumers: those whose entries were named, or both.

@@ -13,8 +13,7 @@ mod steps;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use futures::StreamExt;
-use futures::stream;
+use futures::{FutureExt, StreamExt, stream};
 use tracing::Instrument;
 
 pub use report::{Ending, PassReport};
@@ -83,7 +82,8 @@ impl Rekey {
     pub async fn run(&self, run: &Run) -> Vec<PassReport> {
         let wanted =
             |instance: &&InstanceConfig| run.instances.is_empty() || run.instances.contains(&instance.id);
-        let passes = self.config.instances.iter().filter(wanted).map(|instance| self.instance(run, instance));
+        let instances = self.config.instances.iter().filter(wanted);
+        let passes: Vec<_> = instances.map(|instance| self.instance(run, instance).boxed()).collect();
         let mut reports: Vec<_> = stream::iter(passes).buffer_unordered(INSTANCES_AT_ONCE).collect().await;
         reports.sort_by(|a, b| a.instance.cmp(&b.instance));
         reports

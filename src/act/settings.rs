@@ -8,8 +8,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use futures::StreamExt;
-use futures::stream;
+use futures::{FutureExt, StreamExt, stream};
 
 use super::Actor;
 use crate::arm::{ArmError, ArmErrorKind, Settings};
@@ -90,8 +89,9 @@ impl Actor<'_> {
             targets(consumers).into_iter().partition(|target| self.is_own(target));
         let mut done = Vec::new();
         for group in [others, own] {
-            let rewrites = stream::iter(group).map(|target| self.rewrite(look, is_ours, key, target));
-            done.extend(rewrites.buffer_unordered(APPS_AT_ONCE).collect::<Vec<_>>().await);
+            let rewrites = group.into_iter().map(|target| self.rewrite(look, is_ours, key, target).boxed());
+            let rewrites: Vec<_> = rewrites.collect();
+            done.extend(stream::iter(rewrites).buffer_unordered(APPS_AT_ONCE).collect::<Vec<_>>().await);
         }
         done
     }

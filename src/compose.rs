@@ -1,0 +1,51 @@
+//! Putting the parts together from what was configured.
+
+use std::sync::Arc;
+
+use crate::arm::{Arm, ArmOptions};
+use crate::clock::Clock;
+use crate::config::{Config, Environment, StateConfig};
+use crate::credentials::{CredentialError, credential};
+use crate::data_plane::DataPlane;
+use crate::http::{Http, Insecure, is_loopback};
+use crate::pass::{Narrator, Rekey};
+use crate::store::{MemoryStore, Store};
+
+/// Why the parts do not fit together.
+#[derive(Debug, thiserror::Error)]
+pub enum ComposeError {
+    /// Azure would be asked over an insecure connection.
+    #[error(transparent)]
+    Insecure(#[from] Insecure),
+    /// There is nobody to ask Azure as.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+}
+
+/// Makes everything that a pass needs. Nothing is sent yet.
+pub fn compose(
+    config: Config,
+    environment: &Environment,
+    clock: Arc<dyn Clock>,
+    narrator: Narrator,
+) -> Result<Rekey, ComposeError> {
+    let http = Http::new();
+    let variable = |name: &str| environment.get(name).map(ToOwned::to_owned);
+    let credential = credential(&variable, &config.azure, &http, &clock)?;
+    let base = config.azure.resource_manager.clone();
+    // A resource manager on loopback is the simulator, which serves the data plane of its instances as well.
+    let gateway = is_loopback(&base).then(|| base.clone());
+    let data_plane = DataPlane::new(http.clone(), gateway, Arc::clone(&clock))?;
+    let jitter_seed = u64::from(std::process::id());
+    let arm = Arm::new(ArmOptions { base, credential, clock: Arc::clone(&clock), http, jitter_seed })?;
+    let store: Arc<dyn Store> = match config.state {
+        StateConfig::Memory => Arc::new(MemoryStore::default()),
+    };
+    Ok(Rekey { config: Arc::new(config), arm, data_plane, store, clock, narrator })
+}
+
+/// Hears what passes tell and keeps it to itself; the log has it all.
+#[must_use]
+pub fn silent() -> Narrator {
+    Arc::new(|_, _| {})
+}

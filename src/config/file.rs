@@ -1,0 +1,294 @@
+//! `rekey.toml` as it is written: what was set and where. Nothing is laid over anything yet.
+
+use std::time::Duration;
+
+use toml::de::DeTable;
+
+use super::document::{Fields, Node};
+use super::fault::{At, Origin, Report};
+use super::values::{FIRST_ROTATION, VERIFY, choice, duration, named, with_unit};
+use super::{AppConfig, FirstRotation, Verify};
+use crate::model::{AppId, ConnectionString, InstanceId};
+
+/// A value and where it came from.
+#[derive(Clone, Debug)]
+pub(super) struct Sourced<T> {
+    pub(super) value: T,
+    pub(super) origin: Origin,
+}
+
+/// The policy keys that one place sets: the file's head, an instance, or the app settings.
+#[derive(Clone, Debug, Default)]
+pub(super) struct PolicyLayer {
+    pub(super) rotate_every: Option<Sourced<Duration>>,
+    pub(super) grace: Option<Sourced<Duration>>,
+    pub(super) verify: Option<Sourced<Verify>>,
+    pub(super) first_rotation: Option<Sourced<FirstRotation>>,
+    pub(super) longest_operation: Option<Sourced<Duration>>,
+}
+
+/// The whole file.
+#[derive(Default)]
+pub(super) struct File {
+    pub(super) policy: PolicyLayer,
+    pub(super) notice_budget: Option<Sourced<Duration>>,
+    pub(super) timer_budget: Option<Sourced<Duration>>,
+    pub(super) instances: Vec<FileInstance>,
+}
+
+/// One `[[instance]]`. A part with a fault is missing; the fault is in the report.
+pub(super) struct FileInstance {
+    pub(super) id: Option<InstanceId>,
+    pub(super) apps: Vec<AppConfig>,
+    pub(super) policy: PolicyLayer,
+}
+
+const POLICY_KEYS: [&str; 5] = ["rotate_every", "grace", "verify", "first_rotation", "longest_operation"];
+const TOP_ONLY: [&str; 3] = ["notice_budget", "timer_budget", "instance"];
+const INSTANCE_ONLY: [&str; 2] = ["id", "apps"];
+const APP_ONLY: [&str; 3] = ["settings", "connection_strings", "may_hold_none"];
+
+const AT_TOP: &str = "at the top of the file, above the first [[instance]]";
+const IN_INSTANCE: &str = "in an [[instance]]";
+const IN_APP: &str = "with an app: apps = [ { id = \"…\", settings = [\"…\"] } ]";
+
+const INSTANCE_ID: &str = "/subscriptions/{subscription}/resourceGroups/{group}/providers\
+    /Microsoft.SignalRService/signalR/{name}";
+const APP_ID: &str = "/subscriptions/{subscription}/resourceGroups/{group}/providers\
+    /Microsoft.Web/sites/{name}[/slots/{slot}]";
+
+/// Reads the text. What is no TOML is reported and nothing else of the file: what a broken line leaves behind would
+/// only mislead.
+pub(super) fn read(text: &str, report: &mut Report<'_>) -> Option<File> {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        let offset = error.span().map_or(0, |span| span.start);
+        report.at(&At { offset, path: String::new() }, format!("this is no TOML: {}", error.message()));
+    }
+    if !errors.is_empty() {
+        return None;
+    }
+    let top = Fields::root(&document);
+    let known = [&POLICY_KEYS[..], &TOP_ONLY].concat();
+    top.refuse_unknown(&known, &[(&INSTANCE_ONLY, IN_INSTANCE), (&APP_ONLY, IN_APP)], report);
+    Some(File {
+        policy: policy(&top, report),
+        notice_budget: duration_of(&top, "notice_budget", "25s", report),
+        timer_budget: duration_of(&top, "timer_budget", "9m", report),
+        instances: instances(&top, report),
+    })
+}
+
+fn policy(fields: &Fields<'_>, report: &mut Report<'_>) -> PolicyLayer {
+    PolicyLayer {
+        rotate_every: duration_of(fields, "rotate_every", "30d", report),
+        grace: duration_of(fields, "grace", "2h", report),
+        verify: choice_of(fields, "verify", &VERIFY, report),
+        first_rotation: choice_of(fields, "first_rotation", &FIRST_ROTATION, report),
+        longest_operation: duration_of(fields, "longest_operation", "10m", report),
+    }
+}
+
+fn duration_of(
+    fields: &Fields<'_>,
+    name: &str,
+    example: &str,
+    report: &mut Report<'_>,
+) -> Option<Sourced<Duration>> {
+    let node = fields.get(name)?;
+    if let Some(number) = node.number() {
+        report.at(&node.at, format!("a number alone has no unit; write \"{}\"", with_unit(number, example)));
+        return None;
+    }
+    let text = node.text(&format!("\"{example}\""), report)?;
+    sourced(node, duration(text, example), report)
+}
+
+fn choice_of<T: Copy>(
+    fields: &Fields<'_>,
+    name: &str,
+    choices: &[(&str, T)],
+    report: &mut Report<'_>,
+) -> Option<Sourced<T>> {
+    let node = fields.get(name)?;
+    let words: Vec<String> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+    let text = node.text(&words.join(" or "), report)?;
+    sourced(node, choice(text, choices), report)
+}
+
+fn sourced<T>(node: Node<'_>, value: Result<T, String>, report: &mut Report<'_>) -> Option<Sourced<T>> {
+    match value {
+        Ok(value) => Some(Sourced { value, origin: Origin::File(node.at) }),
+        Err(sentence) => {
+            report.at(&node.at, sentence);
+            None
+        }
+    }
+}
+
+fn instances(top: &Fields<'_>, report: &mut Report<'_>) -> Vec<FileInstance> {
+    let none = "no instance is named, so there is nothing to do; add [[instance]] with its id and its apps";
+    let Some(node) = top.get("instance") else {
+        report.at(&At::default(), none);
+        return Vec::new();
+    };
+    let items = node.items("[[instance]], with two brackets: there may be several", report);
+    if items.as_ref().is_some_and(Vec::is_empty) {
+        report.at(&node.at, none);
+    }
+    let mut seen = Vec::new();
+    items.into_iter().flatten().filter_map(|item| instance(&item, &mut seen, report)).collect()
+}
+
+fn instance(
+    node: &Node<'_>,
+    seen: &mut Vec<(InstanceId, At)>,
+    report: &mut Report<'_>,
+) -> Option<FileInstance> {
+    let Some(fields) = node.fields() else {
+        node.refuse("[[instance]] with its id and its apps", report);
+        return None;
+    };
+    let known = [&POLICY_KEYS[..], &INSTANCE_ONLY].concat();
+    fields.refuse_unknown(&known, &[(&TOP_ONLY, AT_TOP), (&APP_ONLY, IN_APP)], report);
+    let id = instance_id(&fields, report);
+    if let Some((id, at)) = &id {
+        let again = "this instance is already named";
+        note_once(id, at, seen, &format!("{again}, and two policies cannot hold; put all its apps"), report);
+    }
+    Some(FileInstance {
+        id: id.map(|(id, _)| id),
+        apps: apps(&fields, report),
+        policy: policy(&fields, report),
+    })
+}
+
+fn instance_id(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<(InstanceId, At)> {
+    let Some(node) = fields.get("id") else {
+        report.at(&fields.at, format!("its id is missing; write id = \"{INSTANCE_ID}\""));
+        return None;
+    };
+    let text = node.text(&format!("the instance's id: \"{INSTANCE_ID}\""), report)?;
+    if let Ok(id) = text.parse() {
+        return Some((id, node.at));
+    }
+    let what = if text.parse::<AppId>().is_ok() {
+        "this is the id of an app, which belongs in apps"
+    } else {
+        what_it_is_not(text, "this is no id of a SignalR instance")
+    };
+    report.at(&node.at, format!("{what}; write {INSTANCE_ID}"));
+    None
+}
+
+fn apps(instance: &Fields<'_>, report: &mut Report<'_>) -> Vec<AppConfig> {
+    let none = "no app is listed; list every app that holds a connection string of this instance, \
+        for an app that is not listed keeps a key that will stop working";
+    let Some(node) = instance.get("apps") else {
+        report.at(&instance.at, none);
+        return Vec::new();
+    };
+    let items = node.items("a list: apps = [ \"…\" ]", report);
+    if items.as_ref().is_some_and(Vec::is_empty) {
+        report.at(&node.at, none);
+    }
+    let mut seen = Vec::new();
+    items.into_iter().flatten().filter_map(|item| app(&item, &mut seen, report)).collect()
+}
+
+fn app(node: &Node<'_>, seen: &mut Vec<(AppId, At)>, report: &mut Report<'_>) -> Option<AppConfig> {
+    let wanted = format!("the app's id: \"{APP_ID}\"");
+    let Some(fields) = node.fields() else {
+        let id = app_id(node, &wanted, seen, report)?;
+        return Some(AppConfig { id, settings: vec![], connection_strings: vec![], may_hold_none: false });
+    };
+    let known = [&["id"], &APP_ONLY[..]].concat();
+    fields.refuse_unknown(&known, &[(&POLICY_KEYS, IN_INSTANCE), (&TOP_ONLY, AT_TOP)], report);
+    let settings = names(&fields, "settings", report);
+    let connection_strings = names(&fields, "connection_strings", report);
+    let may_hold_none = fields.get("may_hold_none").and_then(|node| node.flag(report)).unwrap_or(false);
+    let Some(id) = fields.get("id") else {
+        report.at(&fields.at, format!("its id is missing; write {wanted}"));
+        return None;
+    };
+    let id = app_id(&id, &wanted, seen, report)?;
+    Some(AppConfig { id, settings, connection_strings, may_hold_none })
+}
+
+fn app_id(
+    node: &Node<'_>,
+    wanted: &str,
+    seen: &mut Vec<(AppId, At)>,
+    report: &mut Report<'_>,
+) -> Option<AppId> {
+    let text = node.text(wanted, report)?;
+    if let Ok(id) = text.parse() {
+        note_once(&id, &node.at, seen, "this app is already listed; put all its names", report);
+        return Some(id);
+    }
+    let what = if text.parse::<InstanceId>().is_ok() {
+        "this is the id of a SignalR instance, not of an app"
+    } else {
+        what_it_is_not(text, "this is no id of a web app, function app or slot")
+    };
+    report.at(&node.at, format!("{what}; write {APP_ID}"));
+    None
+}
+
+/// Names of settings. An empty list is refused: it could be meant as none or as all.
+fn names(fields: &Fields<'_>, key: &str, report: &mut Report<'_>) -> Vec<String> {
+    let Some(node) = fields.get(key) else { return Vec::new() };
+    let Some(items) = node.items(&format!("a list of names: {key} = [ \"…\" ]"), report) else {
+        return Vec::new();
+    };
+    if items.is_empty() {
+        report.at(&node.at, "the list is empty; name a setting, or leave the key out to have all looked at");
+    }
+    let mut names: Vec<String> = Vec::new();
+    for item in items {
+        let Some(name) = item.text("the name of a setting, in quotes", report) else { continue };
+        if name.trim().is_empty() {
+            report.at(&item.at, "the name is empty; write the name of a setting");
+        } else if name.contains(['=', ';']) {
+            report.at(
+                &item.at,
+                what_it_is_not(name, "this is no name of a setting; write its name, never its value"),
+            );
+        } else if names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            report.at(&item.at, format!("{} stands twice in this list; take one out", named(name)));
+        } else {
+            names.push(name.into());
+        }
+    }
+    names
+}
+
+/// Remembers an id, or reports it if it was named before.
+fn note_once<T: Clone + PartialEq>(
+    id: &T,
+    at: &At,
+    seen: &mut Vec<(T, At)>,
+    sentence: &str,
+    report: &mut Report<'_>,
+) {
+    match seen.iter().find(|(known, _)| known == id) {
+        Some((_, first)) => {
+            let line = report.line(first);
+            report.at(
+                at,
+                format!("{sentence} in one entry (the first is in line {line}; ids compare without case)"),
+            );
+        }
+        None => seen.push((id.clone(), at.clone())),
+    }
+}
+
+/// A connection string in the wrong place is more than a slip: it is a secret in a file.
+fn what_it_is_not<'s>(text: &str, otherwise: &'s str) -> &'s str {
+    let lower = text.to_lowercase();
+    if ConnectionString::parse(text).is_ok() || lower.contains("accesskey=") {
+        "this looks like a connection string, which is a secret and belongs in no file: take it out"
+    } else {
+        otherwise
+    }
+}

@@ -1,0 +1,192 @@
+//! From `rekey.toml` and the environment to a [`Config`]: the settings lie over the instance's own keys, these over
+//! the file's head, that over the defaults.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::fault::{At, Origin, Report};
+use super::file::{self, File, FileInstance, PolicyLayer, Sourced};
+use super::settings::{self, Settings};
+use super::values::spoken;
+use super::{Config, Environment, Faults, InstanceConfig, Policy};
+
+/// `functionTimeout` of our host.json: the longest that the Consumption plan allows. When it passes, the host kills
+/// the process with everything in it (docs: host.json reference).
+pub const FUNCTION_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// What a timer's invocation may work, so that the step in hand can still end and be answered before the host loses
+/// patience.
+const LONGEST_TIMER_BUDGET: Duration = Duration::from_secs(FUNCTION_TIMEOUT.as_secs() - 30);
+const TIMER_BUDGET: Duration = Duration::from_secs(FUNCTION_TIMEOUT.as_secs() - 60);
+
+/// Event Grid waits 30 seconds (docs: Event Grid message delivery and retry). Two of them are for the way through the
+/// host and for our own last answer.
+const LONGEST_NOTICE_BUDGET: Duration = Duration::from_secs(28);
+const NOTICE_BUDGET: Duration = Duration::from_secs(25);
+
+const FILE_NAME: &str = "rekey.toml";
+
+/// Finds and reads `rekey.toml` and lays the environment over it.
+///
+/// The file is the one that `REKEY_CONFIG` names, else `rekey.toml` in `FUNCTIONS_APP_ROOT_PATH` or
+/// `AzureWebJobsScriptRoot`, else in the current directory.
+pub fn load(environment: &Environment) -> Result<Config, Faults> {
+    let path = find(environment);
+    let name = display_name(&path);
+    let text = std::fs::read(&path).map_err(|error| error.to_string());
+    let text = text.and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is not UTF-8".into()));
+    match text {
+        Ok(text) => load_from(&text, &name, environment),
+        Err(why) => Err(unreadable(environment, &name, &why)),
+    }
+}
+
+/// The same with the text at hand; `file_name` is what faults call it.
+pub fn load_from(text: &str, file_name: &str, environment: &Environment) -> Result<Config, Faults> {
+    // Editors on Windows like to begin a file with a byte order mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut report = Report::new(file_name, text);
+    let file = file::read(text, &mut report);
+    let settings = settings::read(environment, &mut report);
+    let config = file.and_then(|file| join(file, settings, &mut report));
+    report.finish(config)
+}
+
+fn find(environment: &Environment) -> PathBuf {
+    if let Some(path) = environment.get("REKEY_CONFIG").filter(|path| !path.trim().is_empty()) {
+        return path.into();
+    }
+    let roots = ["FUNCTIONS_APP_ROOT_PATH", "AzureWebJobsScriptRoot"];
+    let candidates = roots.into_iter().filter_map(|name| environment.get(name));
+    let mut paths = candidates.map(|root| Path::new(root).join(FILE_NAME));
+    paths.find(|path| path.is_file()).unwrap_or_else(|| FILE_NAME.into())
+}
+
+/// The last part of the path; a whole one tells nothing more, and `REKEY_CONFIG` might hold anything.
+fn display_name(path: &Path) -> String {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    name.filter(|name| !name.contains(['=', ';'])).unwrap_or_else(|| "the file of REKEY_CONFIG".into())
+}
+
+/// The faults of the environment are reported all the same.
+fn unreadable(environment: &Environment, name: &str, why: &str) -> Faults {
+    let mut report = Report::new(name, "");
+    if environment.get("REKEY_CONFIG").is_some_and(|path| !path.trim().is_empty()) {
+        report.setting(
+            "REKEY_CONFIG",
+            format!("the file it names cannot be read: {why}; write the path of a TOML file"),
+        );
+    } else {
+        let sentence =
+            format!("it cannot be read: {why}; put it beside host.json, or name it by REKEY_CONFIG");
+        report.at(&At::default(), sentence);
+    }
+    settings::read(environment, &mut report);
+    report.into_faults()
+}
+
+fn join(file: File, settings: Settings, report: &mut Report<'_>) -> Option<Config> {
+    let notice_budget = settings.notice_budget.or(file.notice_budget);
+    let notice_budget = at_most(
+        notice_budget,
+        LONGEST_NOTICE_BUDGET,
+        NOTICE_BUDGET,
+        "Event Grid waits 30s and then sends again",
+        report,
+    );
+    let timer_budget = at_most(
+        file.timer_budget,
+        LONGEST_TIMER_BUDGET,
+        TIMER_BUDGET,
+        "the host kills the process at 10m",
+        report,
+    );
+    let layers = [&settings.policy, &file.policy];
+    let join_one = |instance| join_instance(instance, layers, report);
+    let instances: Vec<InstanceConfig> = file.instances.into_iter().filter_map(join_one).collect();
+    Some(Config {
+        instances,
+        azure: settings.azure?,
+        state: settings.state,
+        notice_budget,
+        timer_budget,
+        own_site: settings.own_site,
+    })
+}
+
+fn at_most(
+    budget: Option<Sourced<Duration>>,
+    longest: Duration,
+    default: Duration,
+    why: &str,
+    report: &mut Report<'_>,
+) -> Duration {
+    let Some(Sourced { value, origin }) = budget else { return default };
+    if value > longest {
+        let [longest, default] = [longest, default].map(spoken);
+        report.origin(
+            &origin,
+            format!("{} is too long: {why}; write at most {longest}, such as {default}", spoken(value)),
+        );
+    }
+    value
+}
+
+/// The instance with its policy. One whose id is at fault is checked like the others, and then left out.
+fn join_instance(
+    instance: FileInstance,
+    [settings, head]: [&PolicyLayer; 2],
+    report: &mut Report<'_>,
+) -> Option<InstanceConfig> {
+    let FileInstance { id, apps, policy } = instance;
+    let policy = resolve([settings, &policy, head], report);
+    Some(InstanceConfig { id: id?, apps, policy })
+}
+
+fn resolve(layers: [&PolicyLayer; 3], report: &mut Report<'_>) -> Policy {
+    let default = Policy::default();
+    let rotate_every = pick(layers, |layer| layer.rotate_every.as_ref(), default.rotate_every);
+    let grace = pick(layers, |layer| layer.grace.as_ref(), default.grace);
+    check_grace(&rotate_every, &grace, report);
+    Policy {
+        rotate_every: rotate_every.value,
+        grace: grace.value,
+        verify: pick(layers, |layer| layer.verify.as_ref(), default.verify).value,
+        first_rotation: pick(layers, |layer| layer.first_rotation.as_ref(), default.first_rotation).value,
+        longest_operation: pick(layers, |layer| layer.longest_operation.as_ref(), default.longest_operation)
+            .value,
+    }
+}
+
+fn pick<T: Copy>(
+    layers: [&PolicyLayer; 3],
+    value: impl for<'l> Fn(&'l PolicyLayer) -> Option<&'l Sourced<T>>,
+    default: T,
+) -> Sourced<T> {
+    let set = layers.into_iter().find_map(value);
+    set.map_or(Sourced { value: default, origin: Origin::Default }, |set| Sourced {
+        value: set.value,
+        origin: set.origin.clone(),
+    })
+}
+
+/// A rotation ends with its grace; were the next one due before that, none would ever end.
+fn check_grace(rotate_every: &Sourced<Duration>, grace: &Sourced<Duration>, report: &mut Report<'_>) {
+    if grace.value < rotate_every.value {
+        return;
+    }
+    let [every, wait] = [rotate_every.value, grace.value].map(spoken);
+    if grace.origin == Origin::Default {
+        let sentence = format!(
+            "{every} is not longer than the grace of {wait} (the default), so no rotation would ever end; \
+            write a longer time, or a grace below {every}"
+        );
+        report.origin(&rotate_every.origin, sentence);
+    } else {
+        let sentence = format!(
+            "{wait} is not shorter than rotate_every ({every}), so no rotation would ever end; \
+            write less than {every}"
+        );
+        report.origin(&grace.origin, sentence);
+    }
+}

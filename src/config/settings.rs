@@ -1,0 +1,143 @@
+//! The app settings that lie over the file, and those that stand for themselves.
+
+use std::time::Duration;
+
+use url::Url;
+use uuid::Uuid;
+
+use super::fault::{Origin, Report};
+use super::file::{PolicyLayer, Sourced};
+use super::values::{CLOUD, FIRST_ROTATION, VERIFY, choice, duration, named, nearest, resource_manager};
+use super::{AzureConfig, Cloud, Environment, StateConfig};
+
+/// What the environment says. A part with a fault is missing; the fault is in the report.
+pub(super) struct Settings {
+    pub(super) policy: PolicyLayer,
+    pub(super) notice_budget: Option<Sourced<Duration>>,
+    pub(super) azure: Option<AzureConfig>,
+    pub(super) state: StateConfig,
+    pub(super) own_site: Option<String>,
+}
+
+/// All settings that begin with our prefix. Another one with that prefix is a slip of the pen.
+const OURS: [&str; 8] = [
+    "REKEY_CONFIG",
+    "REKEY_STATE",
+    "REKEY_RESOURCE_MANAGER",
+    "REKEY_ROTATE_EVERY",
+    "REKEY_GRACE",
+    "REKEY_VERIFY",
+    "REKEY_FIRST_ROTATION",
+    "REKEY_NOTICE_BUDGET",
+];
+const PREFIX: &str = "REKEY_";
+
+/// Reads all of it.
+pub(super) fn read(environment: &Environment, report: &mut Report<'_>) -> Settings {
+    refuse_unknown(environment, report);
+    refuse_half_groups(environment, report);
+    let mut reader = Reader { environment, report };
+    Settings {
+        policy: PolicyLayer {
+            rotate_every: reader.get("REKEY_ROTATE_EVERY", "30d", |text| duration(text, "30d")),
+            grace: reader.get("REKEY_GRACE", "2h", |text| duration(text, "2h")),
+            verify: reader.get("REKEY_VERIFY", "data-plane", |text| choice(text, &VERIFY)),
+            first_rotation: reader.get("REKEY_FIRST_ROTATION", "now", |text| choice(text, &FIRST_ROTATION)),
+            longest_operation: None,
+        },
+        notice_budget: reader.get("REKEY_NOTICE_BUDGET", "25s", |text| duration(text, "25s")),
+        azure: azure(&mut reader),
+        state: reader.get("REKEY_STATE", "memory", state).map_or(StateConfig::Memory, |state| state.value),
+        // The platform's own; a blank one tells nothing.
+        own_site: environment.get("WEBSITE_SITE_NAME").filter(|name| !name.trim().is_empty()).map(Into::into),
+    }
+}
+
+struct Reader<'r, 'text> {
+    environment: &'r Environment,
+    report: &'r mut Report<'text>,
+}
+
+impl Reader<'_, '_> {
+    /// The value of a setting; none if it is not set, or set to what `parse` refuses.
+    fn get<T>(
+        &mut self,
+        name: &'static str,
+        example: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<Sourced<T>> {
+        let text = self.environment.get(name)?;
+        let parsed = if text.trim().is_empty() {
+            Err(format!("it is set, but empty; write {example}, or remove the setting"))
+        } else {
+            parse(text)
+        };
+        match parsed {
+            Ok(value) => Some(Sourced { value, origin: Origin::Setting(name) }),
+            Err(sentence) => {
+                self.report.setting(name, sentence);
+                None
+            }
+        }
+    }
+}
+
+fn azure(reader: &mut Reader<'_, '_>) -> Option<AzureConfig> {
+    let cloud = reader.get("AZURE_CLOUD", "AzureCloud", |text| choice(text, &CLOUD));
+    let cloud = cloud.map_or(Cloud::Public, |cloud| cloud.value);
+    let example = "https://management.azure.com";
+    let resource_manager: Option<Url> = match reader.environment.get("REKEY_RESOURCE_MANAGER") {
+        Some(_) => reader.get("REKEY_RESOURCE_MANAGER", example, resource_manager).map(|url| url.value),
+        None => resource_manager(cloud.resource_manager()).ok(),
+    };
+    let client_id = reader.get("AZURE_CLIENT_ID", "a client id", client_id).map(|id| id.value);
+    Some(AzureConfig { cloud, resource_manager: resource_manager?, client_id })
+}
+
+fn state(text: &str) -> Result<StateConfig, String> {
+    if text.trim().eq_ignore_ascii_case("memory") {
+        return Ok(StateConfig::Memory);
+    }
+    let named = named(text.trim());
+    Err(format!("{named} is no place for the journal; this version keeps it in memory alone: write memory"))
+}
+
+fn client_id(text: &str) -> Result<String, String> {
+    Uuid::try_parse(text.trim()).map(|id| id.hyphenated().to_string()).map_err(|_| {
+        "this is no client id; write the GUID that the managed identity or application shows as its client id \
+            (not its resource id, not its name)"
+            .into()
+    })
+}
+
+fn refuse_unknown(environment: &Environment, report: &mut Report<'_>) {
+    let ours = |name: &&str| name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX));
+    for name in environment.names().filter(ours).filter(|name| !OURS.contains(name)) {
+        let hint = match nearest(name, &OURS) {
+            Some(meant) => format!("did you mean {meant}?"),
+            None => format!("known are {}", OURS.join(", ")),
+        };
+        report.setting(name, format!("there is no such setting; {hint}"));
+    }
+}
+
+/// Credentials that need each other: the first needs the others (docs: Azure Identity, EnvironmentCredential and
+/// WorkloadIdentityCredential; App Service, REST endpoint reference).
+const GROUPS: [(&str, &[&str]); 3] = [
+    ("AZURE_CLIENT_SECRET", &["AZURE_TENANT_ID", "AZURE_CLIENT_ID"]),
+    ("AZURE_FEDERATED_TOKEN_FILE", &["AZURE_TENANT_ID", "AZURE_CLIENT_ID"]),
+    ("IDENTITY_HEADER", &["IDENTITY_ENDPOINT"]),
+];
+
+fn refuse_half_groups(environment: &Environment, report: &mut Report<'_>) {
+    let is_set = |name: &str| environment.get(name).is_some_and(|value| !value.trim().is_empty());
+    for (name, needed) in GROUPS.into_iter().filter(|(name, _)| is_set(name)) {
+        for missing in needed.iter().filter(|needed| !is_set(needed)) {
+            report.setting(*missing, format!("{name} is set and needs it; set both, or neither"));
+        }
+    }
+    // Azure Arc gives an endpoint without a header, and marks itself with IMDS_ENDPOINT.
+    if is_set("IDENTITY_ENDPOINT") && !is_set("IDENTITY_HEADER") && !is_set("IMDS_ENDPOINT") {
+        report.setting("IDENTITY_HEADER", "IDENTITY_ENDPOINT is set and needs it; set both, or neither");
+    }
+}

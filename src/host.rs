@@ -1,0 +1,291 @@
+//! The Functions host's side: it calls `POST /RotateKeys` and `POST /OnKeyNotice` on loopback, we run a [`Runner`] and
+//! answer in time.
+//!
+//! Start at [`router`]. An invocation goes body → envelope → [`Trigger`] → [`Runner::run`] → reply.
+//!
+//! Guarantees:
+//! - Every answer is a JSON object as `application/json`, panics and refusals included.
+//! - An invocation is answered before the host or Event Grid loses patience, whatever the runner does: an invocation
+//!   that the host times out costs the whole process. A runner that overruns is left running, never dropped in the
+//!   middle of a step.
+//! - An envelope is never logged, nor repeated in an answer: it can carry function keys.
+//!
+//! Assumption: deliveries repeat and overlap (Event Grid sends again after 30 seconds while the first run goes on). The
+//! runner holds a lease; nothing here tells a first delivery from a second.
+
+mod body;
+mod envelope;
+mod notice;
+mod reply;
+mod timer;
+
+#[cfg(test)]
+mod tests;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use axum::routing::{get, post};
+use axum::serve::ListenerExt;
+use chrono::{DateTime, Utc};
+use tokio::net::TcpListener;
+use tokio::task::{JoinError, JoinHandle};
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument;
+
+use crate::clock::{Clock, delta};
+use crate::config::Config;
+use crate::panics::{self, Panicked};
+
+pub use envelope::Malformed;
+pub use notice::{Event, Notice, instances_named, is_key_event};
+pub use timer::{Retry, Timer};
+
+/// Why we are called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// `RotateKeys`: it is time to look at every instance.
+    Timer(Timer),
+    /// `OnKeyNotice`: something happened to a key, or may have.
+    Notice(Notice),
+}
+
+/// One call of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invocation {
+    /// The host's id of it, or one of our own. It stays the same over the retries of a timer.
+    pub id: String,
+    /// The function's name.
+    pub function: &'static str,
+    /// When the work should stop between two steps and report where it stands.
+    pub deadline: DateTime<Utc>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// What people read, line by line, in the function's log.
+    pub logs: Vec<String>,
+    /// Why the run failed or is not done; then the host is told so, and a notice is delivered again.
+    pub failure: Option<String>,
+}
+
+/// Does the work of an invocation.
+#[async_trait]
+pub trait Runner: Send + Sync + 'static {
+    /// Works until done or until the deadline, whichever is first.
+    ///
+    /// The future is never dropped before its end, and may panic: then the invocation fails and the process lives.
+    async fn run(&self, trigger: Trigger, invocation: Invocation) -> Outcome;
+}
+
+/// How long each function may work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budgets {
+    /// `RotateKeys`; below `functionTimeout`.
+    pub timer: Duration,
+    /// `OnKeyNotice`; below the 30 seconds that Event Grid waits.
+    pub notice: Duration,
+}
+
+impl From<&Config> for Budgets {
+    fn from(config: &Config) -> Self {
+        Self { timer: config.timer_budget, notice: config.notice_budget }
+    }
+}
+
+/// Everything that the host calls.
+pub fn router(runner: Arc<dyn Runner>, clock: Arc<dyn Clock>, budgets: Budgets) -> Router {
+    Router::new()
+        .route("/", get(async || reply::ready()))
+        .route("/RotateKeys", post(rotate_keys))
+        .route("/OnKeyNotice", post(on_key_notice))
+        .method_not_allowed_fallback(async || {
+            refuse(StatusCode::METHOD_NOT_ALLOWED, "a function is called by POST")
+        })
+        .fallback(async || {
+            refuse(StatusCode::NOT_FOUND, "no such function; there are RotateKeys and OnKeyNotice")
+        })
+        .layer(CatchPanicLayer::custom(|payload: Box<dyn std::any::Any + Send>| {
+            fail(&Panicked::of(payload.as_ref()).to_string(), &[])
+        }))
+        .with_state(Arc::new(Host { runner, clock, budgets }))
+}
+
+/// Listens where the host calls, and nowhere else: IPv4 loopback.
+pub async fn listen(port: u16) -> io::Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await
+}
+
+/// Serves for as long as the process lives. It returns only with an error, and the process then has to leave with a
+/// code other than 0: the host does not restart what left with 0.
+pub async fn serve(listener: TcpListener, router: Router) -> io::Result<Infallible> {
+    let address = listener.local_addr()?;
+    if !address.ip().is_loopback() {
+        let why = format!("{address} is open to others; the host calls on 127.0.0.1");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    }
+    // Answers are small and awaited: they must not wait for more to send.
+    let listener = listener.tap_io(|stream| {
+        let _ = stream.set_nodelay(true);
+    });
+    axum::serve(listener, router).await?;
+    Err(io::Error::other("the server stopped serving"))
+}
+
+struct Host {
+    runner: Arc<dyn Runner>,
+    clock: Arc<dyn Clock>,
+    budgets: Budgets,
+}
+
+#[derive(Clone, Copy)]
+enum Function {
+    RotateKeys,
+    OnKeyNotice,
+}
+
+impl Function {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::RotateKeys => "RotateKeys",
+            Self::OnKeyNotice => "OnKeyNotice",
+        }
+    }
+
+    const fn budget(self, budgets: &Budgets) -> Duration {
+        match self {
+            Self::RotateKeys => budgets.timer,
+            Self::OnKeyNotice => budgets.notice,
+        }
+    }
+
+    /// How long after the deadline the runner may still end its step before we answer for it. The largest budgets
+    /// leave 30 seconds to `functionTimeout` and two to Event Grid's patience.
+    const fn margin(self) -> Duration {
+        match self {
+            Self::RotateKeys => Duration::from_secs(20),
+            Self::OnKeyNotice => Duration::from_secs(1),
+        }
+    }
+
+    fn trigger(self, body: &[u8]) -> Result<Trigger, Malformed> {
+        let envelope = envelope::open(body)?;
+        match self {
+            Self::RotateKeys => timer::read(envelope).map(Trigger::Timer),
+            Self::OnKeyNotice => notice::read(envelope).map(Trigger::Notice),
+        }
+    }
+}
+
+async fn rotate_keys(State(host): State<Arc<Host>>, headers: HeaderMap, body: Body) -> Response {
+    host.invoke(Function::RotateKeys, &headers, body).await
+}
+
+async fn on_key_notice(State(host): State<Arc<Host>>, headers: HeaderMap, body: Body) -> Response {
+    host.invoke(Function::OnKeyNotice, &headers, body).await
+}
+
+impl Host {
+    async fn invoke(&self, function: Function, headers: &HeaderMap, body: Body) -> Response {
+        let id = invocation_id(headers);
+        let span = tracing::info_span!("invocation", invocation = %id, function = function.name());
+        self.answer(function, id, body).instrument(span).await
+    }
+
+    async fn answer(&self, function: Function, id: String, body: Body) -> Response {
+        let body = match body::read(body).await {
+            Ok(body) => body,
+            Err(unread) => return refuse(unread.status(), &unread.to_string()),
+        };
+        match function.trigger(&body) {
+            Ok(trigger) => self.run(function, id, trigger).await,
+            Err(malformed) => {
+                refuse(StatusCode::BAD_REQUEST, &format!("not the envelope of this function: {malformed}"))
+            }
+        }
+    }
+
+    async fn run(&self, function: Function, id: String, trigger: Trigger) -> Response {
+        let deadline = later(self.clock.now(), function.budget(&self.budgets));
+        let invocation = Invocation { id, function: function.name(), deadline };
+        let mut work = self.spawn(trigger, invocation);
+        tokio::select! {
+            biased;
+            ended = &mut work => finished(ended),
+            () = self.clock.sleep_until(later(deadline, function.margin())) => overrun(work),
+        }
+    }
+
+    /// The work is a task of its own, so that neither a lost connection nor our own impatience drops it in the middle
+    /// of a step.
+    fn spawn(&self, trigger: Trigger, invocation: Invocation) -> JoinHandle<Result<Outcome, Panicked>> {
+        let runner = Arc::clone(&self.runner);
+        let work = panics::catch(async move { runner.run(trigger, invocation).await });
+        tokio::spawn(work.in_current_span())
+    }
+}
+
+fn finished(ended: Result<Result<Outcome, Panicked>, JoinError>) -> Response {
+    match ended {
+        Ok(Ok(Outcome { logs, failure: None })) => reply::success(&logs),
+        Ok(Ok(Outcome { logs, failure: Some(failure) })) => fail(&failure, &logs),
+        Ok(Err(panicked)) => fail(&panicked.to_string(), &[]),
+        // Nobody aborts the task, and its panics are caught: the runtime itself is going down.
+        Err(_) => fail("the process is shutting down", &[]),
+    }
+}
+
+fn overrun(work: JoinHandle<Result<Outcome, Panicked>>) -> Response {
+    let late = async move {
+        match work.await {
+            Ok(Ok(Outcome { failure: None, .. })) => tracing::info!("the work that overran has ended well"),
+            Ok(Ok(Outcome { failure: Some(failure), .. })) => {
+                tracing::error!("the work that overran has failed: {failure}");
+            }
+            Ok(Err(panicked)) => tracing::error!("the work that overran has failed: {panicked}"),
+            Err(_) => {}
+        }
+    };
+    tokio::spawn(late.in_current_span());
+    let error = "still working; the next delivery carries on";
+    tracing::error!("{error}");
+    reply::failure(StatusCode::SERVICE_UNAVAILABLE, error, &[])
+}
+
+/// Answers a failure, and says all of it in our own log: the host drops what comes with such an answer.
+fn fail(error: &str, logs: &[String]) -> Response {
+    for line in logs {
+        tracing::info!("{line}");
+    }
+    tracing::error!("the run failed: {error}");
+    reply::failure(StatusCode::INTERNAL_SERVER_ERROR, error, logs)
+}
+
+fn refuse(status: StatusCode, error: &str) -> Response {
+    tracing::error!(status = status.as_u16(), "refused: {error}");
+    reply::failure(status, error, &[])
+}
+
+/// The host's id, if it is one: what goes into every line of the log has to be short and plain.
+fn invocation_id(headers: &HeaderMap) -> String {
+    const LONGEST: usize = 64;
+    let plain = |id: &&str| id.chars().all(|character| character.is_ascii_alphanumeric() || character == '-');
+    let id = headers.get("X-Azure-Functions-InvocationId").and_then(|id| id.to_str().ok()).map(str::trim);
+    let id = id.filter(|id| (1..=LONGEST).contains(&id.len())).filter(plain);
+    id.map_or_else(|| uuid::Uuid::new_v4().to_string(), Into::into)
+}
+
+/// The end of time, rather than a panic, where a budget leads beyond it.
+fn later(time: DateTime<Utc>, wait: Duration) -> DateTime<Utc> {
+    time.checked_add_signed(delta(wait)).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}

@@ -1,0 +1,26 @@
+//! What we answer. Always a JSON object as `application/json`, never an empty body: on an empty one the host waits
+//! until `functionTimeout` and then kills the process (docs: Azure Functions custom handlers, response payload).
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+/// The run went well. There are no outputs; strings among them would be taken for base64 where they can be.
+pub(super) fn success(logs: &[String]) -> Response {
+    answer(StatusCode::OK, json!({ "Outputs": {}, "Logs": logs, "ReturnValue": null }))
+}
+
+/// The run failed, or was none. The host drops all of this but the status, so the caller logs it too.
+pub(super) fn failure(status: StatusCode, error: &str, logs: &[String]) -> Response {
+    answer(status, json!({ "Error": error, "Logs": logs }))
+}
+
+/// The host's question whether we are ready.
+pub(super) fn ready() -> Response {
+    answer(StatusCode::OK, json!({ "name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION") }))
+}
+
+fn answer(status: StatusCode, body: Value) -> Response {
+    (status, Json(body)).into_response()
+}

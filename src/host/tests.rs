@@ -1,0 +1,221 @@
+//! Bodies as the host writes them, and bodies as nobody should.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+
+const CHAT: &str = "/subscriptions/11111111-0000-0000-0000-000000000000/resourcegroups/rg/providers/microsoft.signalrservice/SignalR/Chat";
+
+fn timer(body: &Value) -> Result<Timer, String> {
+    match Function::RotateKeys.trigger(body.to_string().as_bytes()) {
+        Ok(Trigger::Timer(timer)) => Ok(timer),
+        Ok(Trigger::Notice(_)) => Err("a notice".into()),
+        Err(malformed) => Err(malformed.to_string()),
+    }
+}
+
+fn notice(value: &Value) -> Result<Notice, String> {
+    let body = json!({ "Data": { "anything": value }, "Metadata": { "sys": {} } });
+    match Function::OnKeyNotice.trigger(body.to_string().as_bytes()) {
+        Ok(Trigger::Notice(notice)) => Ok(notice),
+        Ok(Trigger::Timer(_)) => Err("a timer".into()),
+        Err(malformed) => Err(malformed.to_string()),
+    }
+}
+
+fn regenerated() -> Value {
+    json!({
+        "id": "e-1",
+        "eventType": "Microsoft.Resources.ResourceActionSuccess",
+        "topic": "/subscriptions/11111111-0000-0000-0000-000000000000",
+        "subject": CHAT,
+        "data": {
+            "operationName": "microsoft.signalrservice/SIGNALR/regeneratekey/action",
+            "resourceUri": format!("{CHAT}/operationStatuses/7"),
+        },
+    })
+}
+
+#[test]
+fn a_timer_is_read_leniently() {
+    let status = json!({ "Last": "0001-01-01T00:00:00+00:00", "Next": "nonsense" });
+    let usual = json!({
+        "Data": { "timer": { "Schedule": { "AdjustForDST": true }, "ScheduleStatus": status, "IsPastDue": true } },
+        "Metadata": { "RetryContext": { "RetryCount": 1, "MaxRetryCount": -1, "Exception": { "any": ["thing"] } } },
+    });
+    let retry = Some(Retry { count: 1, max: -1 });
+    assert_eq!(timer(&usual), Ok(Timer { past_due: true, retry }));
+    for value in
+        [json!({}), json!({ "ScheduleStatus": null, "IsPastDue": null }), json!("{\"IsPastDue\":false}")]
+    {
+        assert_eq!(timer(&json!({ "Data": { "t": value }, "Metadata": null })), Ok(Timer::default()));
+    }
+}
+
+#[test]
+fn events_of_both_schemas_are_one() {
+    let mut cloud = regenerated();
+    let members = cloud.as_object_mut().unwrap();
+    for (old, new) in [("eventType", "type"), ("topic", "source")] {
+        let value = members.remove(old).unwrap();
+        members.insert(new.into(), value);
+    }
+    assert_eq!(notice(&regenerated()), notice(&cloud));
+    let found = notice(&cloud).unwrap();
+    assert_eq!(instances_named(&found), [CHAT.parse().unwrap()]);
+    assert!(is_key_event(&found.events[0]));
+}
+
+#[test]
+fn events_come_as_objects_strings_and_lists() {
+    let event = regenerated();
+    let one = notice(&event).unwrap();
+    assert_eq!(notice(&event.to_string().into()), Ok(one.clone()));
+    assert_eq!(notice(&json!([event])), Ok(one.clone()));
+    assert_eq!(notice(&json!([event]).to_string().into()), Ok(one));
+    assert_eq!(notice(&json!("[]")), Ok(Notice::default()));
+}
+
+#[test]
+fn data_may_be_missing_or_text_and_authorization_too() {
+    let event = |data: Value| json!({ "eventType": "Contoso.Notice", "subject": "https://conf/kv/hub", "data": data });
+    for data in [Value::Null, json!("good bye"), json!(5), json!([1])] {
+        let found = notice(&event(data)).unwrap();
+        assert_eq!((found.events[0].operation.as_deref(), instances_named(&found).len()), (None, 0));
+        assert!(!is_key_event(&found.events[0]));
+    }
+    let action = json!({ "scope": CHAT, "action": "Microsoft.SignalRService/SignalR/regenerateKey/action" });
+    let data = json!({ "authorization": action.to_string() });
+    for data in [data.clone(), data.to_string().into()] {
+        let found = notice(&event(data)).unwrap();
+        assert!(is_key_event(&found.events[0]));
+        assert_eq!(instances_named(&found).len(), 1);
+    }
+}
+
+#[test]
+fn only_words_of_our_keys_make_a_key_event() {
+    let event = |kind: &str, operation: &str| Event {
+        kind: kind.into(),
+        operation: Some(operation.into()),
+        ..Event::default()
+    };
+    assert!(is_key_event(&event("signalrrekey.Announced", "")));
+    assert!(is_key_event(&event("x", "MICROSOFT.SIGNALRSERVICE/SIGNALR/REGENERATEKEY/ACTION")));
+    assert!(!is_key_event(&event("SignalRRekeyed", "Microsoft.SignalRService/SignalR/listKeys/action")));
+    assert!(!is_key_event(&event(
+        "x",
+        "Microsoft.EventHub/namespaces/authorizationRules/regenerateKeys/action"
+    )));
+}
+
+#[test]
+fn faults_name_the_member_and_hold_nothing_of_the_content() {
+    let secret = "SECRET";
+    let faults: Vec<String> = [
+        (Function::RotateKeys, String::new()),
+        (Function::RotateKeys, format!("{{\"Data\":{{\"timer\":\"{secret}")),
+        (Function::RotateKeys, format!("[\"{secret}\"]")),
+        (Function::RotateKeys, format!("{{\"{secret}\":1}}")),
+        (Function::RotateKeys, format!("{{\"Data\":\"{secret}\"}}")),
+        (Function::RotateKeys, "{\"Data\":{}}".into()),
+        (Function::RotateKeys, format!("{{\"Data\":{{\"{secret}\":{{}},\"b\":{{}}}}}}")),
+        (Function::RotateKeys, format!("{{\"Data\":{{\"{secret}\":\"{secret}\"}}}}")),
+        (Function::RotateKeys, format!("{{\"Data\":{{\"{secret}\":[\"{secret}\"]}}}}")),
+        (Function::OnKeyNotice, "{\"Data\":{\"event\":\"null\"}}".into()),
+        (Function::OnKeyNotice, format!("{{\"Data\":{{\"event\":{{\"{secret}\":1}}}}}}")),
+        (Function::OnKeyNotice, format!("{{\"Data\":{{\"event\":[{{\"type\":\"a\"}},\"{secret}\"]}}}}")),
+    ]
+    .iter()
+    .map(|(function, body)| function.trigger(body.as_bytes()).unwrap_err().to_string())
+    .collect();
+    insta::assert_snapshot!(faults.join("\n"), @r#"
+    the body: it is empty; an envelope is {"Data":{…},"Metadata":{…}}
+    the body: its JSON ends too early (line 1, column 24)
+    the body: it is no JSON object
+    Data: it is missing
+    Data: it is no object
+    Data: it is empty; the trigger's value belongs there
+    Data: it has more than one member; only the trigger's belongs there
+    the value in Data: it is no JSON (line 1, column 1)
+    the value in Data: it is no object, as a timer's is
+    the value in Data: it is neither an event nor a list of events
+    the value in Data: it has neither eventType nor type
+    the value in Data, event 1: it is no object
+    "#);
+    assert!(!faults.join("").contains(secret));
+}
+
+#[test]
+fn depth_is_bounded() {
+    let deep = format!("{{\"Data\":{{\"event\":{}{}}}}}", "[".repeat(100_000), "]".repeat(100_000));
+    assert!(Function::OnKeyNotice.trigger(deep.as_bytes()).is_err());
+    let inner = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    assert!(notice(&inner.into()).is_err());
+}
+
+/// Any JSON, with our own words among its names and texts.
+fn any_json() -> impl Strategy<Value = Value> {
+    let word = prop_oneof![
+        prop::sample::select(vec![
+            "Data",
+            "Metadata",
+            "RetryContext",
+            "RetryCount",
+            "MaxRetryCount",
+            "IsPastDue",
+            "event",
+            "eventType",
+            "type",
+            "data",
+            "subject",
+            "topic",
+            "source",
+            "id",
+            "authorization",
+            "resourceUri",
+            "operationName",
+        ])
+        .prop_map(String::from),
+        ".{0,12}",
+        Just(CHAT.to_owned()),
+    ];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        word.clone().prop_map(Value::from),
+        Just(Value::from("{\"type\":\"x\"}")),
+    ];
+    leaf.prop_recursive(6, 64, 6, move |inner| {
+        let entries = prop::collection::vec((word.clone(), inner.clone()), 0..6);
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            entries.prop_map(|entries| entries.into_iter().collect()),
+            inner.prop_map(|value| value.to_string().into()),
+        ]
+    })
+}
+
+fn try_all(body: &[u8]) {
+    for function in [Function::RotateKeys, Function::OnKeyNotice] {
+        if let Ok(Trigger::Notice(notice)) = function.trigger(body) {
+            let _ =
+                (instances_named(&notice), notice.events.iter().filter(|event| is_key_event(event)).count());
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_parser_panic(body in prop::collection::vec(any::<u8>(), 0..512)) {
+        try_all(&body);
+    }
+
+    #[test]
+    fn no_json_makes_the_parser_panic(body in any_json(), value in any_json()) {
+        try_all(body.to_string().as_bytes());
+        try_all(json!({ "Data": { "event": value }, "Metadata": body }).to_string().as_bytes());
+    }
+}

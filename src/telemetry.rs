@@ -1,0 +1,202 @@
+//! Logs. Start at [`init`].
+//!
+//! Under the Functions host a line is a JSON object on stdout, flat: the fields of the event and of all the spans around
+//! it (`invocation`, `instance`, `step`) stand side by side, so that one filter finds all lines of an invocation.
+//! Warnings and errors also go to stderr, as text on one line: the host drops the logs of a failed answer, and files
+//! stderr as errors (a line with "warn" in it as a warning). On a terminal all goes to stderr as readable text.
+//!
+//! The filter is `RUST_LOG`, `info` by default. What the dependencies say below `info` is never shown: at that level
+//! some of them print whole requests, tokens included.
+
+use std::fmt::{self, Write as _};
+use std::io::{self, IsTerminal, Write as _};
+use std::sync::Arc;
+
+use chrono::SecondsFormat;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Metadata, Subscriber, span};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::registry::{LookupSpan, Scope, SpanRef};
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{EnvFilter, fmt as text};
+
+use crate::clock::Clock;
+
+/// Where logs go, and in what shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// JSON lines on stdout, warnings and errors on stderr too.
+    Json,
+    /// Readable text on stderr; stdout belongs to the command's answer.
+    Text,
+}
+
+impl Output {
+    /// What the handler uses: text for somebody who sits before it, JSON for the host.
+    #[must_use]
+    pub fn of_handler() -> Self {
+        if io::stdout().is_terminal() { Self::Text } else { Self::Json }
+    }
+}
+
+/// Sets up the process's logs, once. `filter` is the value of `RUST_LOG`; parts of it that make no sense are left out.
+///
+/// # Errors
+/// Logs are set up already.
+pub fn init(output: Output, filter: Option<&str>, clock: Arc<dyn Clock>) -> Result<(), TryInitError> {
+    let filter = filter.map(str::trim).filter(|filter| !filter.is_empty()).unwrap_or("info");
+    let registry = tracing_subscriber::registry().with(EnvFilter::builder().parse_lossy(filter));
+    match output {
+        Output::Json => registry.with(Lines { clock }.with_filter(filter_fn(may_be_shown))).try_init(),
+        Output::Text => {
+            let ansi = io::stderr().is_terminal();
+            let layer = text::layer().with_writer(io::stderr).with_ansi(ansi).with_target(false);
+            registry.with(layer.with_filter(filter_fn(may_be_shown))).try_init()
+        }
+    }
+}
+
+fn may_be_shown(metadata: &Metadata<'_>) -> bool {
+    let ours = metadata.target().split("::").next().is_some_and(|root| root == env!("CARGO_CRATE_NAME"));
+    ours || *metadata.level() <= Level::INFO
+}
+
+/// Writes events as flat lines.
+struct Lines {
+    clock: Arc<dyn Clock>,
+}
+
+/// The fields of a span or an event.
+#[derive(Default)]
+struct Fields(Map<String, Value>);
+
+/// One line. What every line has stands first.
+#[derive(Serialize)]
+struct Line<'event> {
+    time: String,
+    level: &'event str,
+    target: &'event str,
+    message: String,
+    #[serde(flatten)]
+    fields: Map<String, Value>,
+}
+
+impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for Lines {
+    fn on_new_span(&self, attributes: &span::Attributes<'_>, id: &span::Id, context: Context<'_, S>) {
+        // The values are written out before the span is locked: their code is not ours, and may itself log.
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        if let Some(span) = context.span(id) {
+            span.extensions_mut().replace(fields);
+        }
+    }
+
+    fn on_record(&self, id: &span::Id, values: &span::Record<'_>, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        values.record(&mut fields);
+        if let Some(span) = context.span(id)
+            && let Some(known) = span.extensions_mut().get_mut::<Fields>()
+        {
+            known.0.append(&mut fields.0);
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let mut own = Fields::default();
+        event.record(&mut own);
+        let mut fields = Map::new();
+        for span in context.event_scope(event).into_iter().flat_map(Scope::from_root) {
+            fields.append(&mut fields_of(&span));
+        }
+        let message = own.0.remove("message").map(plain).unwrap_or_default();
+        fields.append(&mut own.0);
+        let metadata = event.metadata();
+        let line = Line {
+            time: self.clock.now().to_rfc3339_opts(SecondsFormat::Millis, true),
+            level: metadata.level().as_str(),
+            target: metadata.target(),
+            message,
+            fields,
+        };
+        write(&line, *metadata.level());
+    }
+}
+
+fn fields_of<S: for<'span> LookupSpan<'span>>(span: &SpanRef<'_, S>) -> Map<String, Value> {
+    span.extensions().get::<Fields>().map(|fields| fields.0.clone()).unwrap_or_default()
+}
+
+/// A log that cannot be written is no reason to stop rotating keys: errors of the streams are passed over.
+fn write(line: &Line<'_>, level: Level) {
+    if let Ok(mut json) = serde_json::to_vec(line) {
+        json.push(b'\n');
+        let _ = io::stdout().lock().write_all(&json);
+    }
+    if level <= Level::WARN {
+        let _ = io::stderr().lock().write_all(line.text(level).as_bytes());
+    }
+}
+
+impl Line<'_> {
+    /// The line as text. It begins with its level and so never with one of the host's reserved prefixes
+    /// (`LanguageWorkerConsoleLog`, `azfuncjsonlog:`), and what would begin a new line is escaped.
+    fn text(&self, level: Level) -> String {
+        let word = if level == Level::ERROR { "error" } else { "warning" };
+        let mut text = format!("{word}: {}", self.message);
+        for (name, value) in &self.fields {
+            let _ = write!(text, " {name}={}", plain(value.clone()));
+        }
+        let escape = |character: char| match character.is_control() {
+            true => character.escape_default().to_string(),
+            false => character.to_string(),
+        };
+        text.chars().map(escape).chain(["\n".to_owned()]).collect()
+    }
+}
+
+fn plain(value: Value) -> String {
+    match value {
+        Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
+impl Fields {
+    /// The names of what every line has are taken.
+    fn put(&mut self, field: &Field, value: Value) {
+        let name = match field.name() {
+            name @ ("time" | "level" | "target") => format!("{name}_"),
+            name => name.to_owned(),
+        };
+        self.0.insert(name, value);
+    }
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, format!("{value:?}").into());
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, value.into());
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, value.into());
+    }
+}

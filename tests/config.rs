@@ -1,0 +1,397 @@
+//! `rekey.toml` and the app settings, read together; and what is said when they are wrong.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+
+use std::time::Duration;
+
+use signalr_rekey::config::{
+    Cloud, Config, Environment, Faults, FirstRotation, Policy, StateConfig, Verify, load, load_from,
+};
+
+const INSTANCE: &str =
+    "/subscriptions/s/resourceGroups/rg/providers/Microsoft.SignalRService/signalR/sr-demo";
+const APP: &str = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Web/sites/chat-web";
+const SECRET: &str = "Endpoint=https://sr-demo.service.signalr.net;AccessKey=c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0;Version=1.0;";
+
+/// A text of the file, with `$INSTANCE`, `$APP` and `$SECRET` in their places.
+fn toml(text: &str) -> String {
+    text.replace("$INSTANCE", INSTANCE).replace("$APP", APP).replace("$SECRET", SECRET)
+}
+
+fn read(text: &str, settings: &[(&str, &str)]) -> Result<Config, Faults> {
+    let environment: Environment = settings.iter().copied().collect();
+    load_from(&toml(text), "rekey.toml", &environment)
+}
+
+/// What the operator gets to read. In every test here it holds nothing of a secret.
+fn faults(text: &str, settings: &[(&str, &str)]) -> String {
+    let faults = read(text, settings).expect_err("there is a fault").to_string();
+    assert!(!faults.contains("c2VjcmV0") && !faults.contains("AccessKey="), "{faults}");
+    faults
+}
+
+const GOOD: &str = r#"
+[[instance]]
+id = "$INSTANCE"
+apps = ["$APP"]
+"#;
+
+fn hours(hours: u64) -> Duration {
+    Duration::from_secs(hours * 3600)
+}
+
+#[test]
+fn the_least_is_an_instance_and_its_apps() {
+    let config = read(GOOD, &[]).unwrap();
+    let instance = &config.instances[0];
+    assert_eq!((instance.id.name(), instance.apps[0].id.name().as_str()), ("sr-demo", "chat-web"));
+    assert!(instance.apps[0].settings.is_empty() && !instance.apps[0].may_hold_none);
+    assert_eq!(instance.policy, Policy::default());
+    assert_eq!(
+        (config.notice_budget, config.timer_budget),
+        (Duration::from_secs(25), Duration::from_secs(540))
+    );
+    assert_eq!((config.state, config.own_site), (StateConfig::Memory, None));
+    assert_eq!(config.azure.resource_manager.as_str(), "https://management.azure.com/");
+}
+
+#[test]
+fn the_nearest_word_wins_and_a_setting_over_all() {
+    let text = r#"
+rotate_every = "20d"
+grace = "3h"
+verify = "control-plane"
+first_rotation = "when-due"
+longest_operation = "5m"
+timer_budget = "2m"
+notice_budget = "10s"
+
+[[instance]]
+id = "$INSTANCE"
+apps = [{ id = "$APP/slots/staging", settings = ["A", "B"], connection_strings = ["C"], may_hold_none = true }]
+grace = "90m"
+
+[[instance]]
+id = "$INSTANCE-2"
+apps = ["$APP"]
+verify = "data-plane"
+"#;
+    let head = Policy {
+        rotate_every: hours(480),
+        grace: hours(3),
+        verify: Verify::ControlPlane,
+        first_rotation: FirstRotation::WhenDue,
+        longest_operation: Duration::from_secs(300),
+    };
+    let config = read(text, &[]).unwrap();
+    assert_eq!(config.instances[0].policy, Policy { grace: hours(3) / 2, ..head });
+    assert_eq!(config.instances[1].policy, Policy { verify: Verify::DataPlane, ..head });
+    let app = &config.instances[0].apps[0];
+    assert_eq!(
+        (app.id.slot(), &app.settings[..], app.may_hold_none),
+        (Some("staging"), &["A".into(), "B".into()][..], true)
+    );
+    assert_eq!(app.connection_strings, ["C"]);
+
+    let settings = [
+        ("REKEY_ROTATE_EVERY", "90d"),
+        ("REKEY_GRACE", "5s"),
+        ("REKEY_VERIFY", "Control-Plane"),
+        ("REKEY_FIRST_ROTATION", "now"),
+        ("REKEY_NOTICE_BUDGET", "20s"),
+        ("REKEY_STATE", "memory"),
+        ("WEBSITE_SITE_NAME", "rekey-func"),
+        ("AZURE_CLIENT_ID", "11111111-2222-3333-4444-555555555555"),
+        ("AZURE_CLOUD", "AzureUSGovernment"),
+    ];
+    let config = read(text, &settings).unwrap();
+    let policy = Policy {
+        rotate_every: hours(90 * 24),
+        grace: Duration::from_secs(5),
+        first_rotation: FirstRotation::Now,
+        ..head
+    };
+    assert!(config.instances.iter().all(|instance| instance.policy == policy));
+    assert_eq!(
+        (config.notice_budget, config.own_site.as_deref()),
+        (Duration::from_secs(20), Some("rekey-func"))
+    );
+    assert_eq!(config.azure.client_id.as_deref(), Some("11111111-2222-3333-4444-555555555555"));
+    assert_eq!(config.azure.cloud, Cloud::UsGovernment);
+    assert_eq!(config.azure.resource_manager.as_str(), "https://management.usgovcloudapi.net/");
+}
+
+#[test]
+fn all_faults_are_reported_at_once_by_place_and_never_by_value() {
+    let text = r#"
+rotate_evry = "30d"
+grace = 2
+verify = "trust"
+notice_budget = "29s"
+timer_budget = "10m"
+
+[[instance]]
+id = "$SECRET"
+apps = ["chat-web", "$INSTANCE", "$SECRET", 7, { id = "$APP", setings = ["A"], settings = [], connection_strings = ["", "A", "a", "$SECRET", 1] }]
+first_rotation = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"
+timer_budget = "5m"
+
+[[instance]]
+id = "$INSTANCE"
+apps = ["$APP", "$APP", { settings = ["A"] }, { id = "$APP/SLOTS/x", may_hold_none = "yes" }]
+rotate_every = "a month"
+
+[[instance]]
+id = "$INSTANCE"
+apps = []
+
+[[instance]]
+"#;
+    insta::assert_snapshot!(faults(text, &[
+        ("REKEY_GRACE", "0s"),
+        ("REKEY_VERFY", "data-plane"),
+        ("REKEY_STATE", "$SECRET"),
+        ("AZURE_CLIENT_ID", "my-identity"),
+    ]), @r#"
+    the configuration has 30 faults:
+      rekey.toml:2:1: rotate_evry: this key is not known; did you mean `rotate_every`?
+      rekey.toml:3:9: grace: a number alone has no unit; write "2h"
+      rekey.toml:4:10: verify: `trust` is not known here; write data-plane or control-plane
+      rekey.toml:5:17: notice_budget: 29s is too long: Event Grid waits 30s and then sends again; write at most 28s, such as 25s
+      rekey.toml:6:16: timer_budget: 10m is too long: the host kills the process at 10m; write at most 570s, such as 9m
+      rekey.toml:9:6: instance[0].id: this looks like a connection string, which is a secret and belongs in no file: take it out; write /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.SignalRService/signalR/{name}
+      rekey.toml:10:9: instance[0].apps[0]: this is no id of a web app, function app or slot; write /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Web/sites/{name}[/slots/{slot}]
+      rekey.toml:10:21: instance[0].apps[1]: this is the id of a SignalR instance, not of an app; write /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Web/sites/{name}[/slots/{slot}]
+      rekey.toml:10:110: instance[0].apps[2]: this looks like a connection string, which is a secret and belongs in no file: take it out; write /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Web/sites/{name}[/slots/{slot}]
+      rekey.toml:10:218: instance[0].apps[3]: this is an integer; write the app's id: "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Web/sites/{name}[/slots/{slot}]"
+      rekey.toml:10:305: instance[0].apps[4].setings: this key is not known; did you mean `settings`?
+      rekey.toml:10:333: instance[0].apps[4].settings: the list is empty; name a setting, or leave the key out to have all looked at
+      rekey.toml:10:359: instance[0].apps[4].connection_strings[0]: the name is empty; write the name of a setting
+      rekey.toml:10:368: instance[0].apps[4].connection_strings[2]: `a` stands twice in this list; take one out
+      rekey.toml:10:373: instance[0].apps[4].connection_strings[3]: this looks like a connection string, which is a secret and belongs in no file: take it out
+      rekey.toml:10:481: instance[0].apps[4].connection_strings[4]: this is an integer; write the name of a setting, in quotes
+      rekey.toml:11:18: instance[0].first_rotation: this value (not shown) is not known here; write now or when-due
+      rekey.toml:12:1: instance[0].timer_budget: this key belongs at the top of the file, above the first [[instance]]
+      rekey.toml:16:86: instance[1].apps[1]: this app is already listed; put all its names in one entry (the first is in line 16; ids compare without case)
+      rekey.toml:16:163: instance[1].apps[2]: its id is missing; write the app's id: "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Web/sites/{name}[/slots/{slot}]"
+      rekey.toml:16:293: instance[1].apps[3].may_hold_none: this is a string; write true or false, without quotes
+      rekey.toml:17:16: instance[1].rotate_every: this value (not shown) is no duration; write 30d
+      rekey.toml:20:6: instance[2].id: this instance is already named, and two policies cannot hold; put all its apps in one entry (the first is in line 15; ids compare without case)
+      rekey.toml:21:8: instance[2].apps: no app is listed; list every app that holds a connection string of this instance, for an app that is not listed keeps a key that will stop working
+      rekey.toml:23:1: instance[3]: its id is missing; write id = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.SignalRService/signalR/{name}"
+      rekey.toml:23:1: instance[3]: no app is listed; list every app that holds a connection string of this instance, for an app that is not listed keeps a key that will stop working
+      AZURE_CLIENT_ID: this is no client id; write the GUID that the managed identity or application shows as its client id (not its resource id, not its name)
+      REKEY_GRACE: zero is too short; write 2h
+      REKEY_STATE: this value (not shown) is no place for the journal; this version keeps it in memory alone: write memory
+      REKEY_VERFY: there is no such setting; did you mean REKEY_VERIFY?
+    "#);
+}
+
+#[test]
+fn a_grace_is_shorter_than_what_it_is_part_of() {
+    let head = |text: &str| format!("{text}\n{GOOD}");
+    let all = [
+        faults(&head("rotate_every = \"1h\"\ngrace = \"1h\""), &[]),
+        faults(&head("rotate_every = \"1h\""), &[]),
+        faults(&format!("{GOOD}grace = \"31d\""), &[]),
+        faults(&head("grace = \"10m\""), &[("REKEY_GRACE", "40d")]),
+        faults(GOOD, &[("REKEY_ROTATE_EVERY", "30m")]),
+    ];
+    insta::assert_snapshot!(all.join("\n"), @r#"
+    the configuration has a fault:
+      rekey.toml:2:9: grace: 1h is not shorter than rotate_every (1h), so no rotation would ever end; write less than 1h
+    the configuration has a fault:
+      rekey.toml:1:16: rotate_every: 1h is not longer than the grace of 2h (the default), so no rotation would ever end; write a longer time, or a grace below 1h
+    the configuration has a fault:
+      rekey.toml:5:9: instance[0].grace: 31d is not shorter than rotate_every (30d), so no rotation would ever end; write less than 30d
+    the configuration has a fault:
+      REKEY_GRACE: 40d is not shorter than rotate_every (30d), so no rotation would ever end; write less than 30d
+    the configuration has a fault:
+      REKEY_ROTATE_EVERY: 30m is not longer than the grace of 2h (the default), so no rotation would ever end; write a longer time, or a grace below 30m
+    "#);
+    // A default that is wrong for two instances is wrong once.
+    let two = format!("grace = \"40d\"\n{GOOD}{}", GOOD.replace("$INSTANCE", "$INSTANCE-2"));
+    assert_eq!(read(&two, &[]).unwrap_err().iter().count(), 1);
+    // Seconds are for development.
+    assert!(read(&head("rotate_every = \"10s\"\ngrace = \"2s\""), &[]).is_ok());
+}
+
+#[test]
+fn durations_have_a_unit_and_an_end() {
+    let head = |text: &str| faults(&format!("{text}\n{GOOD}"), &[]);
+    let all = [
+        head("rotate_every = 30"),
+        head("rotate_every = \"30\""),
+        head("rotate_every = 1.5"),
+        head("rotate_every = \"-1d\""),
+        head("rotate_every = \"11y\""),
+        head("grace = \"0s\""),
+        head("grace = 0"),
+        head("longest_operation = \"soon\""),
+        head("longest_operation = true"),
+        faults(
+            GOOD,
+            &[("REKEY_ROTATE_EVERY", "30"), ("REKEY_GRACE", " "), ("REKEY_NOTICE_BUDGET", "28s 1ms")],
+        ),
+    ];
+    insta::assert_snapshot!(all.join("\n"), @r#"
+    the configuration has a fault:
+      rekey.toml:1:16: rotate_every: a number alone has no unit; write "30d"
+    the configuration has a fault:
+      rekey.toml:1:16: rotate_every: a number alone has no unit; write 30d
+    the configuration has a fault:
+      rekey.toml:1:16: rotate_every: a number alone has no unit; write "30d"
+    the configuration has a fault:
+      rekey.toml:1:16: rotate_every: `-1d` is no duration; write 30d
+    the configuration has a fault:
+      rekey.toml:1:16: rotate_every: more than ten years means never; write 30d
+    the configuration has a fault:
+      rekey.toml:1:9: grace: zero is too short; write 2h
+    the configuration has a fault:
+      rekey.toml:1:9: grace: a number alone has no unit; write "2h"
+    the configuration has a fault:
+      rekey.toml:1:21: longest_operation: `soon` is no duration; write 10m
+    the configuration has a fault:
+      rekey.toml:1:21: longest_operation: this is a boolean; write "10m"
+    the configuration has 3 faults:
+      REKEY_GRACE: it is set, but empty; write 2h, or remove the setting
+      REKEY_NOTICE_BUDGET: 28s 1ms is too long: Event Grid waits 30s and then sends again; write at most 28s, such as 25s
+      REKEY_ROTATE_EVERY: a number alone has no unit; write 30d
+    "#);
+}
+
+#[test]
+fn the_file_has_to_name_something_to_do() {
+    let all = [
+        faults("", &[]),
+        faults("instance = []", &[]),
+        faults("[instance]\nid = \"$INSTANCE\"", &[]),
+        faults("[[instances]]\nid = \"$INSTANCE\"\napps = [\"$APP\"]", &[]),
+        faults("[[instance]]\nid = \"$APP\"\napps = \"$APP\"", &[]),
+        faults("id = \"$INSTANCE\"\n[\"$SECRET\"]\na = 1", &[]),
+    ];
+    insta::assert_snapshot!(all.join("\n"), @r#"
+    the configuration has a fault:
+      rekey.toml:1:1: no instance is named, so there is nothing to do; add [[instance]] with its id and its apps
+    the configuration has a fault:
+      rekey.toml:1:12: instance: no instance is named, so there is nothing to do; add [[instance]] with its id and its apps
+    the configuration has a fault:
+      rekey.toml:1:1: instance: this is a table; write [[instance]], with two brackets: there may be several
+    the configuration has 2 faults:
+      rekey.toml:1:1: no instance is named, so there is nothing to do; add [[instance]] with its id and its apps
+      rekey.toml:1:3: instances: this key is not known; did you mean `instance`?
+    the configuration has 2 faults:
+      rekey.toml:2:6: instance[0].id: this is the id of an app, which belongs in apps; write /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.SignalRService/signalR/{name}
+      rekey.toml:3:8: instance[0].apps: this is a string; write a list: apps = [ "…" ]
+    the configuration has 3 faults:
+      rekey.toml:1:1: no instance is named, so there is nothing to do; add [[instance]] with its id and its apps
+      rekey.toml:1:1: id: this key belongs in an [[instance]]
+      rekey.toml:2:2: this key is not known; known here are rotate_every, grace, verify, first_rotation, longest_operation, notice_budget, timer_budget, instance
+    "#);
+}
+
+#[test]
+fn what_is_no_toml_is_reported_beside_the_settings() {
+    let text = "grace = 2h\nverify = \"data-plane\nrotate_every = \"30d\"\nrotate_every = \"$SECRET\"\n";
+    insta::assert_snapshot!(faults(text, &[("REKEY_STATE", "blob")]), @r#"
+    the configuration has 4 faults:
+      rekey.toml:1:9: this is no TOML: string values must be quoted, expected literal string
+      rekey.toml:2:21: this is no TOML: invalid basic string, expected `"`
+      rekey.toml:4:1: this is no TOML: duplicate key
+      REKEY_STATE: `blob` is no place for the journal; this version keeps it in memory alone: write memory
+    "#);
+}
+
+#[test]
+fn tokens_go_over_https_or_to_loopback() {
+    for good in
+        ["https://management.azure.com", "http://127.0.0.1:7400", "http://[::1]:7400/", "http://localhost:1"]
+    {
+        assert!(read(GOOD, &[("REKEY_RESOURCE_MANAGER", good)]).is_ok(), "{good}");
+    }
+    let bad = [
+        "http://management.azure.com",
+        "http://127.0.0.1.example.com",
+        "http://localhost.example.com",
+        "ftp://127.0.0.1",
+        "management.azure.com",
+        "https://user:SECRET@management.azure.com",
+        "https://management.azure.com/subscriptions?x=1",
+        "",
+    ];
+    let all: Vec<String> = bad.map(|url| faults(GOOD, &[("REKEY_RESOURCE_MANAGER", url)])).into();
+    assert!(!all.join("").contains("SECRET"));
+    insta::assert_snapshot!(all.join("\n"), @r#"
+    the configuration has a fault:
+      REKEY_RESOURCE_MANAGER: tokens go over https only; write https:// (http is for 127.0.0.1 alone)
+    the configuration has a fault:
+      REKEY_RESOURCE_MANAGER: tokens go over https only; write https:// (http is for 127.0.0.1 alone)
+    the configuration has a fault:
+      REKEY_RESOURCE_MANAGER: tokens go over https only; write https:// (http is for 127.0.0.1 alone)
+    the configuration has a fault:
+      REKEY_RESOURCE_MANAGER: this is no https URL; write a base URL such as https://management.azure.com
+    the configuration has a fault:
+      REKEY_RESOURCE_MANAGER: this is no URL; write a base URL such as https://management.azure.com
+    the configuration has a fault:
+      REKEY_RESOURCE_MANAGER: a base URL has no user, path, query or fragment; write a base URL such as https://management.azure.com
+    the configuration has a fault:
+      REKEY_RESOURCE_MANAGER: a base URL has no user, path, query or fragment; write a base URL such as https://management.azure.com
+    the configuration has a fault:
+      REKEY_RESOURCE_MANAGER: it is set, but empty; write https://management.azure.com, or remove the setting
+    "#);
+}
+
+#[test]
+fn what_is_configured_by_half_is_refused() {
+    let all = [
+        faults(GOOD, &[("AZURE_CLIENT_SECRET", "$SECRET")]),
+        faults(GOOD, &[("AZURE_FEDERATED_TOKEN_FILE", "/t"), ("AZURE_TENANT_ID", "t")]),
+        faults(GOOD, &[("IDENTITY_ENDPOINT", "http://127.0.0.1:1/")]),
+        faults(GOOD, &[("IDENTITY_HEADER", "$SECRET")]),
+        faults(GOOD, &[("AZURE_CLOUD", "AzureGermanCloud")]),
+    ];
+    insta::assert_snapshot!(all.join("\n"), @r#"
+    the configuration has 2 faults:
+      AZURE_CLIENT_ID: AZURE_CLIENT_SECRET is set and needs it; set both, or neither
+      AZURE_TENANT_ID: AZURE_CLIENT_SECRET is set and needs it; set both, or neither
+    the configuration has a fault:
+      AZURE_CLIENT_ID: AZURE_FEDERATED_TOKEN_FILE is set and needs it; set both, or neither
+    the configuration has a fault:
+      IDENTITY_HEADER: IDENTITY_ENDPOINT is set and needs it; set both, or neither
+    the configuration has a fault:
+      IDENTITY_ENDPOINT: IDENTITY_HEADER is set and needs it; set both, or neither
+    the configuration has a fault:
+      AZURE_CLOUD: `AzureGermanCloud` is not known here; write AzureCloud or AzureUSGovernment or AzureChinaCloud
+    "#);
+    let arc = [("IDENTITY_ENDPOINT", "http://localhost:1"), ("IMDS_ENDPOINT", "http://localhost:2")];
+    assert!(read(GOOD, &arc).is_ok());
+}
+
+#[test]
+fn the_file_is_found_where_the_app_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().to_str().unwrap();
+    let elsewhere = folder.path().join("other.toml");
+    let other = elsewhere.to_str().unwrap();
+    std::fs::write(folder.path().join("rekey.toml"), format!("\u{feff}{}", toml(GOOD))).unwrap();
+    std::fs::write(&elsewhere, "grace = 1").unwrap();
+    let load = |settings: &[(&str, &str)]| load(&settings.iter().copied().collect());
+    assert!(load(&[("AzureWebJobsScriptRoot", root)]).is_ok());
+    assert!(load(&[("FUNCTIONS_APP_ROOT_PATH", root), ("AzureWebJobsScriptRoot", "/nowhere")]).is_ok());
+    let named = load(&[("FUNCTIONS_APP_ROOT_PATH", root), ("REKEY_CONFIG", other)]).unwrap_err().to_string();
+    assert!(named.contains("other.toml:1:9: grace: "), "{named}");
+    let missing =
+        load(&[("REKEY_CONFIG", "/nowhere/AccessKey=x"), ("REKEY_STATE", "disk")]).unwrap_err().to_string();
+    insta::assert_snapshot!(missing, @r#"
+    the configuration has 2 faults:
+      REKEY_CONFIG: the file it names cannot be read: No such file or directory (os error 2); write the path of a TOML file
+      REKEY_STATE: `disk` is no place for the journal; this version keeps it in memory alone: write memory
+    "#);
+}
+
+#[test]
+fn the_environment_shows_names_alone() {
+    let environment: Environment =
+        [("REKEY_GRACE", "2h"), ("AzureWebJobsStorage", SECRET)].into_iter().collect();
+    assert_eq!(format!("{environment:?}"), r#"Environment{"AzureWebJobsStorage", "REKEY_GRACE"}"#);
+}

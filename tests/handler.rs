@@ -1,0 +1,421 @@
+//! The handler over real HTTP, called as the Functions host calls it. Each of the ways in which the host breaks a naive
+//! handler has a test here, where it concerns this layer. (That nothing is left for the exit of the process, which comes
+//! as SIGKILL, is a matter of the journal.)
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeZone, Utc};
+use serde_json::{Value, json};
+use signalr_rekey::clock::Clock;
+use signalr_rekey::host::{self, Budgets, Invocation, Outcome, Runner, Timer, Trigger};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tracing_subscriber::fmt::MakeWriter;
+
+const BUDGETS: Budgets = Budgets { timer: Duration::from_secs(540), notice: Duration::from_secs(25) };
+const ID: &str = "7c1d9f0e-2f63-4f0a-8a0c-51f3c2c0a9d1";
+
+// --- The world: a clock moved by hand, a runner that does as it is told, a server on loopback. ---
+
+#[derive(Debug)]
+struct HandClock(watch::Sender<DateTime<Utc>>);
+
+impl HandClock {
+    fn advance(&self, by: Duration) {
+        self.0.send_modify(|now| *now += by);
+    }
+}
+
+#[async_trait]
+impl Clock for HandClock {
+    fn now(&self) -> DateTime<Utc> {
+        *self.0.borrow()
+    }
+
+    async fn sleep_until(&self, time: DateTime<Utc>) {
+        let _ = self.0.subscribe().wait_for(|now| *now >= time).await;
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Behaviour {
+    Succeed,
+    Fail,
+    Panic,
+    /// Works until the test says so.
+    Hang,
+}
+
+struct TestRunner {
+    behaviour: Behaviour,
+    seen: Mutex<Vec<(Trigger, Invocation)>>,
+    started: Semaphore,
+    release: Semaphore,
+    ended: Semaphore,
+}
+
+#[async_trait]
+impl Runner for TestRunner {
+    async fn run(&self, trigger: Trigger, invocation: Invocation) -> Outcome {
+        self.seen.lock().unwrap().push((trigger, invocation));
+        self.started.add_permits(1);
+        match self.behaviour {
+            Behaviour::Succeed => {}
+            Behaviour::Fail => {
+                let failure = Some("sr-demo: Azure refused listKeys (403)".into());
+                return Outcome { logs: vec!["sr-demo: nothing was changed".into()], failure };
+            }
+            Behaviour::Panic => panic!("AccessKey=PANIC-SECRET"),
+            Behaviour::Hang => self.release.acquire().await.unwrap().forget(),
+        }
+        self.ended.add_permits(1);
+        Outcome { logs: vec!["sr-demo: settled".into()], failure: None }
+    }
+}
+
+struct World {
+    address: SocketAddr,
+    clock: Arc<HandClock>,
+    runner: Arc<TestRunner>,
+}
+
+impl World {
+    async fn new(behaviour: Behaviour) -> Self {
+        let start = Utc.with_ymd_and_hms(2026, 9, 24, 13, 0, 0).unwrap();
+        let clock = Arc::new(HandClock(watch::Sender::new(start)));
+        let none = || Semaphore::new(0);
+        let (started, release, ended) = (none(), none(), none());
+        let runner = Arc::new(TestRunner { behaviour, seen: Mutex::default(), started, release, ended });
+        let listener = host::listen(0).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = host::router(runner.clone(), clock.clone(), BUDGETS);
+        tokio::spawn(host::serve(listener, router));
+        Self { address, clock, runner }
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Reply {
+        self.send("POST", path, body.to_string().as_bytes()).await
+    }
+
+    async fn send(&self, method: &str, path: &str, body: &[u8]) -> Reply {
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nX-Azure-Functions-InvocationId: {ID}\r\n\
+            Content-Type: application/json; charset=utf-8\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        self.raw(&[head.as_bytes(), body].concat()).await
+    }
+
+    async fn raw(&self, request: &[u8]) -> Reply {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(request).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        Reply::read(&String::from_utf8(answer).unwrap())
+    }
+
+    fn seen(&self) -> Vec<(Trigger, Invocation)> {
+        self.runner.seen.lock().unwrap().clone()
+    }
+}
+
+#[derive(Debug)]
+struct Reply {
+    status: u16,
+    body: Value,
+}
+
+impl Reply {
+    /// Every answer in these tests is checked for what the host needs: a JSON object under this very content type.
+    fn read(text: &str) -> Self {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let types: Vec<&str> = head.lines().filter_map(|line| line.strip_prefix("content-type: ")).collect();
+        assert_eq!(types, ["application/json"], "{head}");
+        let body: Value = serde_json::from_str(body).unwrap();
+        assert!(body.as_object().is_some_and(|body| !body.is_empty()), "{body}");
+        Self { status: head.split(' ').nth(1).unwrap().parse().unwrap(), body }
+    }
+
+    fn error(&self) -> &str {
+        self.body["Error"].as_str().unwrap()
+    }
+}
+
+fn timer() -> Value {
+    json!({
+        "Data": { "timer": { "Schedule": { "AdjustForDST": true }, "ScheduleStatus": null, "IsPastDue": false } },
+        "Metadata": { "sys": { "MethodName": "RotateKeys", "UtcNow": "2026-09-24T13:00:00.01Z", "RandGuid": ID } },
+    })
+}
+
+fn event() -> Value {
+    json!({ "id": "e-1", "type": "Microsoft.Resources.ResourceActionSuccess", "specversion": "1.0", "subject": "/s" })
+}
+
+fn notice() -> Value {
+    json!({ "Data": { "event": event() }, "Metadata": {} })
+}
+
+/// All that is logged on this thread while the guard lives.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Self::default();
+        let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false);
+        let guard = tracing::subscriber::set_default(subscriber.with_writer(log.clone()).finish());
+        (log, guard)
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'writer> MakeWriter<'writer> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'writer self) -> Self {
+        self.clone()
+    }
+}
+
+// --- The traps, in the order in which the host sets them. ---
+
+#[tokio::test]
+async fn trap_1_and_2_every_answer_is_a_json_object_with_its_content_type() {
+    let world = World::new(Behaviour::Succeed).await;
+    let large = vec![b' '; 2 << 20];
+    for (method, path, body, status) in [
+        ("GET", "/", &b""[..], 200),
+        ("POST", "/RotateKeys", timer().to_string().as_bytes(), 200),
+        ("POST", "/OnKeyNotice", notice().to_string().as_bytes(), 200),
+        ("POST", "/", b"{}", 405),
+        ("GET", "/RotateKeys", b"", 405),
+        ("DELETE", "/OnKeyNotice", b"", 405),
+        ("POST", "/rotatekeys", b"{}", 404),
+        ("POST", "/RotateKeys/", b"{}", 404),
+        ("GET", "/favicon.ico", b"", 404),
+        ("POST", "/RotateKeys", b"", 400),
+        ("POST", "/RotateKeys", b"{\"Data\":", 400),
+        ("POST", "/RotateKeys", b"\xff\xfe", 400),
+        ("POST", "/RotateKeys", notice().to_string().replace("event", "timer").as_bytes(), 200),
+        ("POST", "/OnKeyNotice", timer().to_string().as_bytes(), 400),
+        ("POST", "/OnKeyNotice", &large, 413),
+    ] {
+        assert_eq!(world.send(method, path, body).await.status, status, "{method} {path}");
+    }
+    for (behaviour, status) in [(Behaviour::Fail, 500), (Behaviour::Panic, 500)] {
+        assert_eq!(World::new(behaviour).await.post("/RotateKeys", &timer()).await.status, status);
+    }
+}
+
+#[tokio::test]
+async fn trap_3_a_failure_is_explained_in_the_log_because_the_host_drops_the_answer() {
+    let (log, _guard) = Log::capture();
+    let reply = World::new(Behaviour::Fail).await.post("/RotateKeys", &timer()).await;
+    assert_eq!((reply.status, reply.error()), (500, "sr-demo: Azure refused listKeys (403)"));
+    assert_eq!(reply.body["Logs"], json!(["sr-demo: nothing was changed"]));
+    for said in [reply.error(), "sr-demo: nothing was changed", ID, "RotateKeys"] {
+        assert!(log.text().contains(said), "{said} is missing in {}", log.text());
+    }
+}
+
+#[tokio::test]
+async fn trap_4_a_run_that_overruns_is_answered_in_time_and_left_to_end_its_step() {
+    for (path, body, budget, patience) in
+        [("/OnKeyNotice", notice(), BUDGETS.notice, 30), ("/RotateKeys", timer(), BUDGETS.timer, 600)]
+    {
+        let world = World::new(Behaviour::Hang).await;
+        let (reply, ()) = tokio::join!(world.post(path, &body), async {
+            world.runner.started.acquire().await.unwrap().forget();
+            world.clock.advance(budget);
+            tokio::task::yield_now().await;
+            // The margin: still before the host's patience ends.
+            world.clock.advance(Duration::from_secs(patience - 1) - budget);
+        });
+        assert_eq!((reply.status, reply.error()), (503, "still working; the next delivery carries on"));
+        assert_eq!(world.runner.ended.available_permits(), 0);
+        world.runner.release.add_permits(1);
+        world.runner.ended.acquire().await.unwrap().forget();
+    }
+}
+
+#[tokio::test]
+async fn trap_4_a_runner_that_ends_at_its_deadline_answers_for_itself() {
+    let world = World::new(Behaviour::Hang).await;
+    let body = notice();
+    let (reply, ()) = tokio::join!(world.post("/OnKeyNotice", &body), async {
+        world.runner.started.acquire().await.unwrap().forget();
+        world.clock.advance(BUDGETS.notice);
+        tokio::task::yield_now().await;
+        world.runner.release.add_permits(1);
+    });
+    assert_eq!(reply.status, 200);
+}
+
+#[tokio::test]
+async fn trap_4_the_runner_is_told_its_deadline_by_function() {
+    let world = World::new(Behaviour::Succeed).await;
+    world.post("/RotateKeys", &timer()).await;
+    world.post("/OnKeyNotice", &notice()).await;
+    let deadlines: Vec<_> =
+        world.seen().into_iter().map(|(_, call)| (call.function, call.deadline)).collect();
+    let now = world.clock.now();
+    assert_eq!(deadlines, [("RotateKeys", now + BUDGETS.timer), ("OnKeyNotice", now + BUDGETS.notice)]);
+}
+
+#[tokio::test]
+async fn trap_6_serving_ends_with_an_error_or_not_at_all() {
+    let open = TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let world = World::new(Behaviour::Succeed).await;
+    let router = host::router(world.runner.clone(), world.clock.clone(), BUDGETS);
+    // The type says the rest: there is no value for "ended well".
+    let refused: io::Result<std::convert::Infallible> = host::serve(open, router).await;
+    assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+}
+
+#[tokio::test]
+async fn trap_7_there_are_no_outputs_that_could_be_taken_for_base64() {
+    let reply = World::new(Behaviour::Succeed).await.post("/RotateKeys", &timer()).await;
+    assert_eq!(reply.body, json!({ "Outputs": {}, "Logs": ["sr-demo: settled"], "ReturnValue": null }));
+}
+
+#[tokio::test]
+async fn trap_8_events_are_understood_encoded_once_and_twice() {
+    let world = World::new(Behaviour::Succeed).await;
+    let (one, many) = (event().to_string(), json!([event(), event()]).to_string());
+    for (value, count) in [(event(), 1), (one.into(), 1), (many.into(), 2), (json!([event()]), 1)] {
+        let reply = world.post("/OnKeyNotice", &json!({ "Data": { "events": value }, "Metadata": {} })).await;
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        match world.seen().pop().unwrap().0 {
+            Trigger::Notice(notice) => assert_eq!(notice.events.len(), count),
+            Trigger::Timer(timer) => panic!("{timer:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn trap_9_a_repeated_delivery_is_run_while_the_first_goes_on() {
+    let world = World::new(Behaviour::Hang).await;
+    let (first, second) = (notice(), notice());
+    let both =
+        async { tokio::join!(world.post("/OnKeyNotice", &first), world.post("/OnKeyNotice", &second)) };
+    let (replies, ()) = tokio::join!(both, async {
+        world.runner.started.acquire_many(2).await.unwrap().forget();
+        world.runner.release.add_permits(2);
+    });
+    assert_eq!((replies.0.status, replies.1.status), (200, 200));
+}
+
+#[tokio::test]
+async fn trap_9_a_caller_that_left_does_not_cut_a_step_in_two() {
+    let world = World::new(Behaviour::Hang).await;
+    let body = timer().to_string();
+    let head =
+        format!("POST /RotateKeys HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let mut stream = TcpStream::connect(world.address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    world.runner.started.acquire().await.unwrap().forget();
+    drop(stream);
+    // The server answers others meanwhile, so it has had the time to notice.
+    assert_eq!(world.send("GET", "/", b"").await.status, 200);
+    world.runner.release.add_permits(1);
+    world.runner.ended.acquire().await.unwrap().forget();
+}
+
+#[tokio::test]
+async fn trap_10_nothing_of_an_envelope_is_logged_or_answered() {
+    let (log, _guard) = Log::capture();
+    let secret = "FUNCTION-KEY-IN-THE-ENVELOPE";
+    let mut event = event();
+    event["data"] = json!({ "claims": { "appid": secret }, "authorization": secret });
+    let world = World::new(Behaviour::Succeed).await;
+    let mut bodies = vec![
+        json!({ "Data": { "event": event }, "Metadata": { "code": secret } }).to_string(),
+        json!({ "Data": { secret: secret } }).to_string(),
+        json!({ "Data": { "event": [secret] } }).to_string(),
+        json!({ secret: secret }).to_string(),
+    ];
+    bodies.push(bodies[0].replace("}}", "}"));
+    for (path, body) in [("/OnKeyNotice", &bodies), ("/RotateKeys", &bodies)]
+        .iter()
+        .flat_map(|(path, bodies)| bodies.iter().map(move |body| (*path, body.as_str())))
+    {
+        let reply = world.send("POST", path, body.as_bytes()).await;
+        assert!(!reply.body.to_string().contains(secret), "{}", reply.body);
+    }
+    assert!(log.text().contains("not the envelope of this function"));
+    assert!(!log.text().contains(secret), "{}", log.text());
+}
+
+// --- Beside the traps. ---
+
+#[tokio::test]
+async fn a_panic_fails_its_invocation_and_nothing_else() {
+    let world = World::new(Behaviour::Panic).await;
+    for _ in 0..2 {
+        let reply = world.post("/RotateKeys", &timer()).await;
+        assert_eq!(reply.status, 500);
+        assert!(reply.error().starts_with("internal error"), "{}", reply.body);
+        assert!(!reply.body.to_string().contains("PANIC-SECRET"));
+    }
+    assert_eq!(world.send("GET", "/", b"").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_body_may_be_chunked_and_begin_with_a_byte_order_mark() {
+    let world = World::new(Behaviour::Succeed).await;
+    let body = format!("\u{feff}{}", timer());
+    let (left, right) = body.as_bytes().split_at(40);
+    let mut request =
+        b"POST /RotateKeys HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+            .to_vec();
+    for chunk in [left, right, b""] {
+        request.extend(format!("{:x}\r\n", chunk.len()).into_bytes());
+        request.extend(chunk);
+        request.extend(b"\r\n");
+    }
+    assert_eq!(world.raw(&request).await.status, 200);
+    assert_eq!(world.seen()[0].0, Trigger::Timer(Timer::default()));
+}
+
+#[tokio::test]
+async fn an_invocation_has_the_hosts_id_or_one_of_its_own() {
+    let world = World::new(Behaviour::Succeed).await;
+    world.post("/RotateKeys", &timer()).await;
+    let body = timer().to_string();
+    for header in ["", "X-Azure-Functions-InvocationId: two words\r\n"] {
+        let head = format!("POST /RotateKeys HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{header}");
+        world.raw(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes()).await;
+    }
+    let ids: Vec<String> = world.seen().into_iter().map(|(_, invocation)| invocation.id).collect();
+    assert_eq!(ids[0], ID);
+    assert!(ids[1..].iter().all(|id| id.len() == 36 && id != ID), "{ids:?}");
+}
+
+#[tokio::test]
+async fn an_envelope_of_another_function_is_refused_by_its_member() {
+    let reply = World::new(Behaviour::Succeed).await.post("/OnKeyNotice", &timer()).await;
+    let error = "not the envelope of this function: the value in Data: it has neither eventType nor type";
+    assert_eq!((reply.status, reply.error()), (400, error));
+}

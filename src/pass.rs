@@ -250,10 +250,10 @@ impl<'a> Pass<'a> {
         let before = (look.oldest(), look.keys().clone());
         match step {
             Step::Regenerate { .. } => {
-                look.refresh(&self.arm, clock, self.instance, observe::fresh()).await?
+                look.refresh(&self.arm, clock, self.instance, observe::fresh()).await?;
             }
             Step::Repoint { .. } => {
-                look.refresh_keys(&self.arm, clock, self.instance, observe::fresh()).await?
+                look.refresh_keys(&self.arm, clock, self.instance, observe::fresh()).await?;
             }
             Step::Follow { .. } | Step::Verify { .. } => {}
         }

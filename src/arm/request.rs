@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use backon::Retryable;
 use chrono::TimeDelta;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
 };
@@ -103,7 +105,10 @@ impl Answer {
 
 impl Arm {
     /// Sends a request, again where that is right, until it is answered with success.
-    pub(super) async fn send(&self, call: &Call) -> Result<Answer, ArmError> {
+    ///
+    /// Boxed, since the compiler cannot see that the retry's closures are `Send` for every lifetime (rust-lang/rust
+    /// issue 102211).
+    pub(super) fn send<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Answer, ArmError>> {
         let mut attempt = 0;
         let sleeper = {
             let clock = Arc::clone(&self.shared.clock);
@@ -112,22 +117,22 @@ impl Arm {
                 async move { clock.sleep(wait).await }
             }
         };
-        let attempts = || {
+        let attempts = move || {
             attempt += 1;
-            self.attempt(call, attempt)
+            self.attempt(call, attempt).boxed()
         };
-        attempts
+        let sent = attempts
             .retry(retry::delays(self.shared.jitter_seed.fetch_add(1, Ordering::Relaxed)))
             .sleep(sleeper)
             .when(ArmError::may_resend)
-            .adjust(|error, delay| retry::wait(delay, error.retry_after(), self.left()))
-            .await
+            .adjust(|error, delay| retry::wait(delay, error.retry_after(), self.left()));
+        sent.into_future().boxed()
     }
 
     /// One attempt, and its line in the log.
     async fn attempt(&self, call: &Call, attempt: u32) -> Result<Answer, ArmError> {
         let started = self.shared.clock.now();
-        let answer = Box::pin(self.exchange(call)).await;
+        let answer = self.exchange(call).await;
         let ms = (self.shared.clock.now() - started).num_milliseconds();
         let (status, correlation_id) = match &answer {
             Ok(answer) => (Some(answer.status), text(&answer.headers, CORRELATION_ID)),

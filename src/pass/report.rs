@@ -37,6 +37,18 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// A word for machines.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Decided(decision) => decision.name(),
+            Self::Mended => "mended",
+            Self::OutOfTime => "outOfTime",
+            Self::Busy { .. } => "busy",
+            Self::Failed(_) => "failed",
+        }
+    }
+
     /// Whether a person, or a retry, has to look after it.
     #[must_use]
     pub fn is_failure(&self) -> bool {

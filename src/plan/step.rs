@@ -57,6 +57,19 @@ pub enum Step {
     },
 }
 
+impl Decision {
+    /// A word for machines.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Do(step) => step.name(),
+            Self::Waiting { .. } => "waiting",
+            Self::Blocked(_) => "blocked",
+            Self::Settled { .. } => "settled",
+        }
+    }
+}
+
 impl Step {
     /// A word for logs.
     #[must_use]

@@ -1,0 +1,161 @@
+//! The command line. Start at [`run`].
+//!
+//! | exit code | meaning |
+//! |---|---|
+//! | 0 | done, or nothing to do |
+//! | 1 | something failed or is blocked; what and why is on stderr |
+//! | 2 | the command line or the configuration is wrong; nothing was done |
+//! | 3 | not finished in the time that was given; the next run carries on |
+
+mod handler;
+mod instances;
+mod output;
+mod plan;
+mod rotate;
+mod status;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::clock::SystemClock;
+use crate::config::{self, Config, Environment, Faults};
+use crate::telemetry::{self, Output};
+
+/// Rotates the access keys of Azure SignalR Service so that no client is ever cut off.
+#[derive(Debug, Parser)]
+#[command(version, after_help = HELP, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    /// The configuration; else REKEY_CONFIG, else rekey.toml here
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+const HELP: &str = "\
+How to begin:
+  signalr-rekey demo                 watch a rotation under traffic, on an Azure that is built in
+  signalr-rekey plan                 what would be done to your instances, and why; changes nothing
+  signalr-rekey rotate --now         rotate them, as yourself (az login), and wait until it is done
+
+In Azure, the Functions host starts `signalr-rekey handler`; see README.md.
+
+Exit codes: 0 done, 1 failed or blocked, 2 wrong command line or configuration, 3 not finished in time.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the Functions host: RotateKeys (timer) and OnKeyNotice (Event Grid)
+    Handler,
+    /// Say what would be done to each instance now, and why; change nothing
+    Plan(plan::PlanArgs),
+    /// Do what is due, and wait until it is done
+    Rotate(rotate::RotateArgs),
+    /// Show each instance: its keys, who holds which, and what happens next
+    Status(status::StatusArgs),
+    /// Serve the embedded Azure over HTTP, for development
+    #[cfg(feature = "simulator")]
+    Simulate(crate::sim::command::SimulateArgs),
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Done,
+    Failed,
+    Wrong,
+    Unfinished,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Wrong => 2,
+            Exit::Unfinished => 3,
+        })
+    }
+}
+
+/// The set variable by which the Functions host tells a custom handler where to listen.
+const HANDLER_PORT: &str = "FUNCTIONS_CUSTOMHANDLER_PORT";
+
+/// Parses the arguments and runs the command.
+pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> ExitCode {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    // The host may be configured without arguments; then the variable says what is wanted.
+    if arguments.len() <= 1 && environment.get(HANDLER_PORT).is_some() {
+        arguments.push("handler".into());
+    }
+    let cli = match Cli::command().try_get_matches_from(arguments).and_then(|m| Cli::from_arg_matches(&m)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are asked for; everything else is a mistake. A closed pipe is nobody's fault.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Wrong.into() } else { Exit::Done.into() };
+        }
+    };
+    let exit = dispatch(cli, environment).unwrap_or_else(|error| {
+        output::complain(&error.to_string());
+        Exit::Failed
+    });
+    exit.into()
+}
+
+fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
+    let environment = &with_config(environment, cli.config);
+    start_log(&cli.command, environment);
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(workers()).build()?;
+    Ok(runtime.block_on(async {
+        match cli.command {
+            Command::Handler => handler::handler(environment).await,
+            Command::Plan(args) => plan::plan(args, environment).await,
+            Command::Rotate(args) => rotate::rotate(args, environment).await,
+            Command::Status(args) => status::status(args, environment).await,
+            #[cfg(feature = "simulator")]
+            #[cfg(feature = "simulator")]
+            Command::Simulate(args) => match crate::sim::command::simulate(args).await {
+                Ok(()) => Exit::Done,
+                Err(error) => {
+                    output::complain(&error.to_string());
+                    Exit::Wrong
+                }
+            },
+        }
+    }))
+}
+
+/// The work is waiting for Azure: two threads are plenty, and each costs memory that Functions bills.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2))
+}
+
+fn with_config(environment: &Environment, config: Option<PathBuf>) -> Environment {
+    let given = config.map(|path| ("REKEY_CONFIG".to_owned(), path.to_string_lossy().into_owned()));
+    environment.with(given)
+}
+
+/// The handler logs for the host; the other commands answer on stdout, and log only what went wrong unless asked.
+fn start_log(command: &Command, environment: &Environment) {
+    let filter = environment.get("RUST_LOG");
+    let (output, filter) = match command {
+        Command::Handler => (Output::of_handler(), filter),
+        _ => (Output::Text, filter.or(Some("off"))),
+    };
+    // It fails only if logs are set up already, and then they are.
+    let _ = telemetry::init(output, filter, Arc::new(SystemClock));
+}
+
+/// The configuration, or its faults on stderr.
+fn load(environment: &Environment) -> Result<Config, Exit> {
+    config::load(environment).map_err(|faults: Faults| {
+        output::complain(&faults.to_string());
+        Exit::Wrong
+    })
+}

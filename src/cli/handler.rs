@@ -1,0 +1,54 @@
+//! `handler`: the custom handler that the Functions host starts.
+
+use std::sync::Arc;
+
+use super::{Exit, HANDLER_PORT, load, output};
+use crate::clock::{Clock, SystemClock};
+use crate::compose::{compose, silent};
+use crate::config::Environment;
+use crate::host::{self, Budgets};
+
+/// Serves until it is killed. It never leaves with 0: the host does not restart what does.
+pub(super) async fn handler(environment: &Environment) -> Exit {
+    let config = match load(environment) {
+        Ok(config) => config,
+        Err(wrong) => return wrong,
+    };
+    let port = match port(environment) {
+        Ok(port) => port,
+        Err(why) => {
+            output::complain(&why);
+            return Exit::Wrong;
+        }
+    };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let budgets = Budgets::from(&config);
+    let instances = config.instances.len();
+    let rekey = match compose(config, environment, Arc::clone(&clock), silent()) {
+        Ok(rekey) => rekey,
+        Err(error) => {
+            output::complain(&error.to_string());
+            return Exit::Wrong;
+        }
+    };
+    let served = async {
+        let listener = host::listen(port).await?;
+        let address = listener.local_addr()?;
+        tracing::info!(%address, instances, version = env!("CARGO_PKG_VERSION"), "serving the Functions host");
+        host::serve(listener, host::router(Arc::new(rekey), clock, budgets)).await
+    };
+    if let Err(error) = served.await {
+        output::complain(&format!("the handler cannot serve on 127.0.0.1:{port}: {error}"));
+    }
+    Exit::Failed
+}
+
+fn port(environment: &Environment) -> Result<u16, String> {
+    let Some(text) = environment.get(HANDLER_PORT) else {
+        return Err(format!(
+            "{HANDLER_PORT} is not set: the Functions host sets it, so this command is for the host to start \
+             (`func start`). To rotate from here, use `signalr-rekey rotate`"
+        ));
+    };
+    text.parse().map_err(|_| format!("{HANDLER_PORT} is no port number"))
+}

@@ -239,11 +239,10 @@ impl fmt::Display for ArmError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { operation, resource, status, code, message, correlation_id, .. } = &*self.0;
         write!(f, "{operation} on {resource} failed: ")?;
-        if let Some(status) = status {
-            write!(f, "{status} ")?;
-        }
-        if let Some(code) = code {
-            write!(f, "{code}, ")?;
+        match (status, code) {
+            (Some(status), Some(code)) => write!(f, "{status} {code}, ")?,
+            (Some(status), None) => write!(f, "{status}, ")?,
+            (None, _) => {}
         }
         write!(f, "{message}")?;
         if let Some(id) = correlation_id {
@@ -430,7 +429,7 @@ mod tests {
         let denied = r#"{"error":{"code":"AuthorizationFailed","message":"The client 'c' with object id 'o' does not have authorization to perform action 'Microsoft.SignalRService/SignalR/regenerateKey/action'."}}"#;
         insta::assert_snapshot!(answered(403, denied, Effect::Change, None), @"SignalR_RegenerateKey on /subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat/regenerateKey failed: 403 AuthorizationFailed, The client 'c' with object id 'o' does not have authorization to perform action 'Microsoft.SignalRService/SignalR/regenerateKey/action' (x-ms-correlation-request-id 1c0f); give the identity Microsoft.SignalRService/SignalR/regeneratekey/action there; a new role assignment can take hours to show");
         let wait = Some(Duration::from_secs(90));
-        insta::assert_snapshot!(answered(429, "{}", Effect::Read, wait), @"SignalR_RegenerateKey on /subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat/regenerateKey failed: 429 Azure gave no reason (x-ms-correlation-request-id 1c0f); wait 1m 30s before asking again");
+        insta::assert_snapshot!(answered(429, "{}", Effect::Read, wait), @"SignalR_RegenerateKey on /subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat/regenerateKey failed: 429, Azure gave no reason (x-ms-correlation-request-id 1c0f); wait 1m 30s before asking again");
         let late =
             ArmError::new(ArmErrorKind::OutOfTime, &ABOUT, "the deadline had passed before it was sent");
         insta::assert_snapshot!(late, @"SignalR_RegenerateKey on /subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat/regenerateKey failed: the deadline had passed before it was sent; nothing was changed; the next pass carries on");

@@ -99,12 +99,18 @@ async fn who_is_told_to_wait_too_long_is_told_so() {
 
 #[tokio::test]
 async fn a_read_is_sent_again_after_any_passing_failure() {
-    let script =
-        [Reply::HangUp, Reply::json(503, "busy"), Reply::Truncated(200, String::new()), Reply::json(408, "")];
-    let server = Server::play(script.into_iter().chain([Reply::json(200, KEYS)])).await;
+    let server = Server::play([
+        Reply::HangUp,
+        Reply::with(503, &[("Retry-After", "7")], "busy"),
+        Reply::Truncated(200, String::new()),
+        Reply::json(408, ""),
+        Reply::json(200, KEYS),
+    ])
+    .await;
     let clock = LeapingClock::new();
     arm(&server.base, clock.clone()).list_keys(&chat()).await.unwrap();
     assert_eq!((server.asked().len(), clock.waits().len()), (5, 4));
+    assert!(clock.waits()[1] >= seconds(7), "{:?}", clock.waits());
 }
 
 #[tokio::test]
@@ -165,7 +171,7 @@ async fn where_no_connection_comes_about_even_a_change_is_tried_again() {
 async fn a_deadline_cuts_a_request_and_the_kind_says_what_that_means() {
     let server = Server::play([Reply::Silence, Reply::Silence]).await;
     let arm = arm(&server.base, Arc::new(SystemClock));
-    let soon = || SystemClock.now() + TimeDelta::milliseconds(150);
+    let soon = || SystemClock.now() + TimeDelta::milliseconds(400);
     assert_eq!(kind(arm.until(soon()).list_keys(&chat()).await), ArmErrorKind::OutOfTime);
     let regenerated = arm.until(soon()).regenerate_key(&chat(), KeyType::Primary).await;
     assert_eq!(kind(regenerated), ArmErrorKind::OutcomeUnknown);
@@ -325,7 +331,7 @@ async fn lists_are_read_page_by_page() {
     let arm = arm(&server.base, LeapingClock::new());
     let names: Vec<_> = arm.list_sites("s").await.unwrap().iter().map(|site| site.id.name()).collect();
     assert_eq!(names, ["shop", "shop2"]);
-    assert!(arm.list_instances("s/../../x?y#z").await.unwrap().is_empty());
+    assert!(arm.list_instances("s").await.unwrap().is_empty());
     let lines = server.lines();
     assert_eq!(lines[1], format!("GET {next}"));
     assert_eq!(lines.len(), 3);

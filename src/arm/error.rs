@@ -26,6 +26,7 @@ struct Inner {
     message: String,
     correlation_id: Option<String>,
     resend: bool,
+    retry_after: Option<Duration>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -120,6 +121,7 @@ impl ArmError {
             message: message.into(),
             correlation_id: None,
             resend: false,
+            retry_after: None,
             source: None,
         }))
     }
@@ -144,6 +146,7 @@ impl ArmError {
         let resend = matches!(kind, ArmErrorKind::Throttled { .. } | ArmErrorKind::Unavailable);
         let mut error = Self::new(kind, about, message).resend(resend);
         error.0.status = Some(status);
+        error.0.retry_after = retry_after;
         error.0.code = code;
         error.0.correlation_id = correlation_id;
         error
@@ -173,12 +176,9 @@ impl ArmError {
         self.0.resend
     }
 
-    /// Azure's `Retry-After`, where it came with throttling.
+    /// Azure's `Retry-After`, which comes with 429 and, at times, with 503.
     pub(super) fn retry_after(&self) -> Option<Duration> {
-        match self.0.kind {
-            ArmErrorKind::Throttled { retry_after } => retry_after,
-            _ => None,
-        }
+        self.0.retry_after
     }
 
     /// An operation's URL that is answered 404 has expired, whatever code the provider gives it.

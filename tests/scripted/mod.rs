@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 
 /// One act of the script.
-pub enum Reply {
+pub(crate) enum Reply {
     /// Status, further headers (`name: value` lines), body; with its length.
     Answer(u16, String, String),
     /// The same without a length: the end of the connection ends it.
@@ -32,11 +32,11 @@ pub enum Reply {
 }
 
 impl Reply {
-    pub fn json(status: u16, body: &str) -> Self {
+    pub(crate) fn json(status: u16, body: &str) -> Self {
         Self::Answer(status, String::new(), body.into())
     }
 
-    pub fn with(status: u16, headers: &[(&str, &str)], body: &str) -> Self {
+    pub(crate) fn with(status: u16, headers: &[(&str, &str)], body: &str) -> Self {
         let headers = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         Self::Answer(status, headers, body.into())
     }
@@ -44,32 +44,32 @@ impl Reply {
 
 /// What was asked.
 #[derive(Clone, Debug)]
-pub struct Asked {
-    pub line: String,
-    pub headers: String,
-    pub body: String,
+pub(crate) struct Asked {
+    pub(crate) line: String,
+    pub(crate) headers: String,
+    pub(crate) body: String,
 }
 
 impl Asked {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut lines = self.headers.lines().filter_map(|line| line.split_once(": "));
         lines.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 }
 
-pub struct Server {
-    pub base: Url,
+pub(crate) struct Server {
+    pub(crate) base: Url,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Server {
     /// Plays a script; who asks more than it holds is hung up on.
-    pub async fn play(script: impl IntoIterator<Item = Reply>) -> Self {
+    pub(crate) async fn play(script: impl IntoIterator<Item = Reply>) -> Self {
         Self::play_with(|_| script).await
     }
 
     /// Plays a script that knows the server's own URL, without a slash at its end.
-    pub async fn play_with<S: IntoIterator<Item = Reply>>(script: impl FnOnce(&str) -> S) -> Self {
+    pub(crate) async fn play_with<S: IntoIterator<Item = Reply>>(script: impl FnOnce(&str) -> S) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let mut script: VecDeque<Reply> = script(&base).into_iter().collect();
@@ -92,12 +92,12 @@ impl Server {
         Self { base: base.parse().unwrap(), asked }
     }
 
-    pub fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 
     /// The request lines, without their protocol.
-    pub fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.asked().into_iter().map(|asked| asked.line.replace(" HTTP/1.1", "")).collect()
     }
 }
@@ -144,18 +144,18 @@ async fn write(stream: &mut TcpStream, reply: Reply) {
 
 /// A clock that stands still but for waits, which pass at once.
 #[derive(Debug)]
-pub struct LeapingClock {
+pub(crate) struct LeapingClock {
     now: Mutex<DateTime<Utc>>,
     waits: Mutex<Vec<Duration>>,
 }
 
 impl LeapingClock {
-    pub fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         let now = DateTime::parse_from_rfc3339("2026-01-01T00:00:00Z").unwrap().to_utc();
         Arc::new(Self { now: Mutex::new(now), waits: Mutex::default() })
     }
 
-    pub fn waits(&self) -> Vec<Duration> {
+    pub(crate) fn waits(&self) -> Vec<Duration> {
         self.waits.lock().unwrap().clone()
     }
 }
@@ -176,7 +176,7 @@ impl Clock for LeapingClock {
 
 /// A credential that always has a token.
 #[derive(Debug)]
-pub struct Token;
+pub(crate) struct Token;
 
 #[async_trait]
 impl TokenCredential for Token {

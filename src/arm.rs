@@ -92,8 +92,7 @@ impl Arm {
         Self { shared: Arc::clone(&self.shared), deadline: Some(deadline) }
     }
 
-    /// The URL of a resource or operation. Ids hold nothing that has a meaning of its own in a path; what a caller
-    /// passes otherwise is encoded.
+    /// The URL of a resource or operation. An id holds nothing that has a meaning of its own in a URL.
     fn url(&self, path: &str, api_version: &str) -> Url {
         let mut url = self.shared.base.clone();
         let prefix = url.path().trim_end_matches('/').to_owned();

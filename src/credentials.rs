@@ -255,7 +255,15 @@ mod tests {
         .map(|variables| way_of(variables).unwrap_err())
         .to_vec();
         assert!(!sentences.concat().contains("hunter2"));
-        insta::assert_snapshot!(sentences.join("\n"), @"");
+        insta::assert_snapshot!(sentences.join("\n"), @r"
+        AZURE_TENANT_ID is not set, but AZURE_CLIENT_SECRET is: set both for an application's client secret, or neither
+        AZURE_CLIENT_ID is not set, but AZURE_CLIENT_SECRET is: set both for an application's client secret, or neither
+        AZURE_CLIENT_ID is not set, but AZURE_FEDERATED_TOKEN_FILE is: set both for a workload identity, or neither
+        AZURE_CLIENT_SECRET is not set, but AZURE_TENANT_ID is: set both for an application's client secret (or AZURE_FEDERATED_TOKEN_FILE for a workload identity), or neither
+        IDENTITY_HEADER is not set, but IDENTITY_ENDPOINT is: set both for a managed identity, or neither
+        IDENTITY_ENDPOINT is not set, but IDENTITY_HEADER is: set both for a managed identity, or neither
+        this app has no managed identity (IDENTITY_ENDPOINT is not set): assign one to it, and give it the role that the README names
+        ");
     }
 
     #[test]

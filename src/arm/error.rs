@@ -26,6 +26,7 @@ struct Inner {
     message: String,
     correlation_id: Option<String>,
     resend: bool,
+    retry_after: Option<Duration>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -120,6 +121,7 @@ impl ArmError {
             message: message.into(),
             correlation_id: None,
             resend: false,
+            retry_after: None,
             source: None,
         }))
     }
@@ -144,6 +146,7 @@ impl ArmError {
         let resend = matches!(kind, ArmErrorKind::Throttled { .. } | ArmErrorKind::Unavailable);
         let mut error = Self::new(kind, about, message).resend(resend);
         error.0.status = Some(status);
+        error.0.retry_after = retry_after;
         error.0.code = code;
         error.0.correlation_id = correlation_id;
         error
@@ -173,12 +176,9 @@ impl ArmError {
         self.0.resend
     }
 
-    /// Azure's `Retry-After`, where it came with throttling.
+    /// Azure's `Retry-After`, which comes with 429 and, at times, with 503.
     pub(super) fn retry_after(&self) -> Option<Duration> {
-        match self.0.kind {
-            ArmErrorKind::Throttled { retry_after } => retry_after,
-            _ => None,
-        }
+        self.0.retry_after
     }
 
     /// An operation's URL that is answered 404 has expired, whatever code the provider gives it.
@@ -239,11 +239,10 @@ impl fmt::Display for ArmError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { operation, resource, status, code, message, correlation_id, .. } = &*self.0;
         write!(f, "{operation} on {resource} failed: ")?;
-        if let Some(status) = status {
-            write!(f, "{status} ")?;
-        }
-        if let Some(code) = code {
-            write!(f, "{code}, ")?;
+        match (status, code) {
+            (Some(status), Some(code)) => write!(f, "{status} {code}, ")?,
+            (Some(status), None) => write!(f, "{status}, ")?,
+            (None, _) => {}
         }
         write!(f, "{message}")?;
         if let Some(id) = correlation_id {
@@ -430,7 +429,7 @@ mod tests {
         let denied = r#"{"error":{"code":"AuthorizationFailed","message":"The client 'c' with object id 'o' does not have authorization to perform action 'Microsoft.SignalRService/SignalR/regenerateKey/action'."}}"#;
         insta::assert_snapshot!(answered(403, denied, Effect::Change, None), @"SignalR_RegenerateKey on /subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat/regenerateKey failed: 403 AuthorizationFailed, The client 'c' with object id 'o' does not have authorization to perform action 'Microsoft.SignalRService/SignalR/regenerateKey/action' (x-ms-correlation-request-id 1c0f); give the identity Microsoft.SignalRService/SignalR/regeneratekey/action there; a new role assignment can take hours to show");
         let wait = Some(Duration::from_secs(90));
-        insta::assert_snapshot!(answered(429, "{}", Effect::Read, wait), @"SignalR_RegenerateKey on /subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat/regenerateKey failed: 429 Azure gave no reason (x-ms-correlation-request-id 1c0f); wait 1m 30s before asking again");
+        insta::assert_snapshot!(answered(429, "{}", Effect::Read, wait), @"SignalR_RegenerateKey on /subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat/regenerateKey failed: 429, Azure gave no reason (x-ms-correlation-request-id 1c0f); wait 1m 30s before asking again");
         let late =
             ArmError::new(ArmErrorKind::OutOfTime, &ABOUT, "the deadline had passed before it was sent");
         insta::assert_snapshot!(late, @"SignalR_RegenerateKey on /subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat/regenerateKey failed: the deadline had passed before it was sent; nothing was changed; the next pass carries on");

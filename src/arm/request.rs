@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
 };
-use reqwest::{Method, Response};
+use reqwest::{Method, Response, StatusCode};
 use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -166,37 +166,37 @@ impl Arm {
 
     async fn read(&self, call: &Call, mut response: Response) -> Result<Answer, ArmError> {
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
-        let length = response.content_length();
-        let body = bounded(response, length).await;
+        let body = bounded(response).await;
         if !status.is_success() {
-            let body = body.unwrap_or_default();
-            let (code, mut message) = read_error_body(&body, !call.operation.secrets);
-            if status.is_redirection() {
-                message = "Azure sends us elsewhere, and a token is not taken there".into();
-            }
-            let refusal = Refusal {
-                status: status.as_u16(),
-                retry_after: retry_after(&headers, self),
-                code,
-                message,
-                correlation_id: text(&headers, CORRELATION_ID),
-            };
-            return Err(ArmError::refusal(&call.about(), call.operation.effect, refusal));
+            return Err(self.refused(call, status, &headers, &body.unwrap_or_default()));
         }
-        let (status, body) = (
-            status.as_u16(),
-            match (body, call.operation.effect) {
-                (Ok(body), _) => Some(body),
-                (Err(_), Effect::Change) => None,
-                (Err(Unread::Broken(error)), Effect::Read) => return Err(self.broken(call, error)),
-                (Err(Unread::TooLarge), Effect::Read) => {
-                    let message = format!("the answer is larger than {} MiB", LARGEST_ANSWER >> 20);
-                    let error = call.error(ArmErrorKind::Malformed, &message);
-                    return Err(error.answered(status.as_u16(), text(&headers, CORRELATION_ID)));
-                }
-            },
-        );
+        let status = status.as_u16();
+        let body = match (body, call.operation.effect) {
+            (Ok(body), _) => Some(body),
+            (Err(_), Effect::Change) => None,
+            (Err(Unread::Broken(error)), Effect::Read) => return Err(self.broken(call, error)),
+            (Err(Unread::TooLarge), Effect::Read) => {
+                let message = format!("the answer is larger than {} MiB", LARGEST_ANSWER >> 20);
+                let error = call.error(ArmErrorKind::Malformed, &message);
+                return Err(error.answered(status, text(&headers, CORRELATION_ID)));
+            }
+        };
         Ok(Answer { status, headers, body })
+    }
+
+    fn refused(&self, call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ArmError {
+        let (code, mut message) = read_error_body(body, !call.operation.secrets);
+        if status.is_redirection() {
+            message = "Azure sends us elsewhere, and a token is not taken there".into();
+        }
+        let refusal = Refusal {
+            status: status.as_u16(),
+            retry_after: retry_after(headers, self),
+            code,
+            message,
+            correlation_id: text(headers, CORRELATION_ID),
+        };
+        ArmError::refusal(&call.about(), call.operation.effect, refusal)
     }
 
     fn broken(&self, call: &Call, error: reqwest::Error) -> ArmError {
@@ -248,8 +248,8 @@ enum Unread {
 }
 
 /// Reads a body of at most [`LARGEST_ANSWER`] bytes, into memory that is wiped.
-async fn bounded(mut response: Response, length: Option<u64>) -> Result<Zeroizing<Vec<u8>>, Unread> {
-    let expected = usize::try_from(length.unwrap_or_default()).unwrap_or(usize::MAX);
+async fn bounded(mut response: Response) -> Result<Zeroizing<Vec<u8>>, Unread> {
+    let expected = usize::try_from(response.content_length().unwrap_or_default()).unwrap_or(usize::MAX);
     if expected > LARGEST_ANSWER {
         return Err(Unread::TooLarge);
     }

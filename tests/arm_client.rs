@@ -11,11 +11,11 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use scripted::{LeapingClock, Reply, Server, Token};
 use signalr_rekey::arm::{
-    ACTIONS, Arm, ArmError, ArmErrorKind, ArmOptions, OperationStatus, OperationUrl, Section, Settings, Via,
+    ACTIONS, Arm, ArmError, ArmErrorKind, ArmOptions, OperationStatus, Settings,
 };
 use signalr_rekey::clock::{Clock, SystemClock};
 use signalr_rekey::http::Http;
-use signalr_rekey::model::{AppId, InstanceId, Key, KeyType};
+use signalr_rekey::model::{AppId, InstanceId, Key, KeyType, OperationKind, OperationUrl, Section};
 use url::Url;
 
 const KEYS: &str = r#"{"primaryKey":"PRIMARY-KEY-JQQJ99","secondaryKey":"SECONDARY-KEY-JQQJ99",
@@ -194,7 +194,7 @@ async fn an_order_that_was_taken_is_taken_whatever_becomes_of_its_answer() {
     let status = server.base.join("/statuses/1").unwrap();
     for _ in 0..2 {
         let regeneration = arm.regenerate_key(&chat(), KeyType::Primary).await.unwrap();
-        assert_eq!(regeneration.operation, Some(OperationUrl::new(Via::AzureAsyncOperation, status.clone())));
+        assert_eq!(regeneration.operation, Some(OperationUrl::new(OperationKind::AsyncOperation, status.clone())));
         assert_eq!((regeneration.keys, regeneration.finished), (None, false));
         assert_eq!(regeneration.retry_after, Some(seconds(3)));
     }
@@ -209,19 +209,19 @@ async fn operations_tell_how_they_stand() {
     let failed = |code: &str, message: &str| Failed { code: code.into(), message: message.into() };
     let none = "Azure gave no reason";
     for (via, status, body, wanted) in [
-        (Via::AzureAsyncOperation, 200, r#"{"status":"Running"}"#, Running { retry_after: None }),
-        (Via::AzureAsyncOperation, 202, r#"{"status":"InProgress"}"#, Running { retry_after: None }),
-        (Via::AzureAsyncOperation, 200, r#"{"status":"Succeeded","properties":{}}"#, Succeeded),
-        (Via::AzureAsyncOperation, 200, r#"{"status":"Canceled"}"#, failed("Canceled", none)),
+        (OperationKind::AsyncOperation, 200, r#"{"status":"Running"}"#, Running { retry_after: None }),
+        (OperationKind::AsyncOperation, 202, r#"{"status":"InProgress"}"#, Running { retry_after: None }),
+        (OperationKind::AsyncOperation, 200, r#"{"status":"Succeeded","properties":{}}"#, Succeeded),
+        (OperationKind::AsyncOperation, 200, r#"{"status":"Canceled"}"#, failed("Canceled", none)),
         (
-            Via::AzureAsyncOperation,
+            OperationKind::AsyncOperation,
             200,
             r#"{"status":"Failed","error":{"code":"E","message":"It broke."}}"#,
             failed("E", "It broke"),
         ),
-        (Via::Location, 202, "", Running { retry_after: None }),
-        (Via::Location, 200, KEYS, Succeeded),
-        (Via::Location, 204, "", Succeeded),
+        (OperationKind::Location, 202, "", Running { retry_after: None }),
+        (OperationKind::Location, 200, KEYS, Succeeded),
+        (OperationKind::Location, 204, "", Succeeded),
     ] {
         let server = Server::play([Reply::json(status, body)]).await;
         let url = OperationUrl::new(via, format!("{}op/1?s=x", server.base));
@@ -235,7 +235,7 @@ async fn an_operation_without_words_or_with_none_left_is_an_error() {
     let not_found = r#"{"error":{"code":"OperationNotFound","message":"m"}}"#;
     let server = Server::play([Reply::json(200, "{}"), Reply::json(404, not_found)]).await;
     let arm = arm(&server.base, LeapingClock::new());
-    let url = OperationUrl::new(Via::AzureAsyncOperation, format!("{}op/1?s=signature", server.base));
+    let url = OperationUrl::new(OperationKind::AsyncOperation, format!("{}op/1?s=signature", server.base));
     assert_eq!(kind(arm.operation(&url).await), ArmErrorKind::Malformed);
     let error = arm.operation(&url).await.unwrap_err();
     assert_eq!(error.kind(), ArmErrorKind::Gone);
@@ -271,7 +271,7 @@ async fn nothing_leads_off_the_host() {
     let arm = arm(&server.base, LeapingClock::new());
     let with_user = server.base.as_str().replace("http://", "http://user:password@");
     for url in [other.base.as_str(), "https://127.0.0.1/op", &with_user, "/op", "http://[", "data:,x"] {
-        let url = OperationUrl::new(Via::AzureAsyncOperation, url);
+        let url = OperationUrl::new(OperationKind::AsyncOperation, url);
         assert_eq!(kind(arm.operation(&url).await), ArmErrorKind::Malformed);
     }
     assert_eq!(server.asked().len(), 0);
@@ -396,7 +396,7 @@ async fn every_operation_names_the_right_that_it_needs() {
         arm.list_slots(&app[0]).await.unwrap_err(),
         arm.list_subscriptions().await.unwrap_err(),
     ];
-    for via in [Via::AzureAsyncOperation, Via::Location] {
+    for via in [OperationKind::AsyncOperation, OperationKind::Location] {
         let url = OperationUrl::new(via, server.base.as_str());
         errors.push(arm.operation(&url).await.unwrap_err());
     }

@@ -37,9 +37,8 @@ pub(super) async fn handler(environment: &Environment) -> Exit {
         tracing::info!(%address, instances, version = env!("CARGO_PKG_VERSION"), "serving the Functions host");
         host::serve(listener, host::router(Arc::new(rekey), clock, budgets)).await
     };
-    if let Err(error) = served.await {
-        output::complain(&format!("the handler cannot serve on 127.0.0.1:{port}: {error}"));
-    }
+    let Err(error) = served.await;
+    output::complain(&format!("the handler cannot serve on 127.0.0.1:{port}: {error}"));
     Exit::Failed
 }
 

@@ -23,16 +23,22 @@ pub enum OperationKind {
 }
 
 impl OperationUrl {
+    /// Takes a URL to the letter.
+    #[must_use]
+    pub fn new(kind: OperationKind, url: impl Into<String>) -> Self {
+        Self { kind, url: url.into().into() }
+    }
+
     /// From an `Azure-AsyncOperation` header.
     #[must_use]
     pub fn async_operation(url: &str) -> Self {
-        Self { kind: OperationKind::AsyncOperation, url: url.into() }
+        Self::new(OperationKind::AsyncOperation, url)
     }
 
     /// From a `Location` header.
     #[must_use]
     pub fn location(url: &str) -> Self {
-        Self { kind: OperationKind::Location, url: url.into() }
+        Self::new(OperationKind::Location, url)
     }
 
     /// How its answers are read.

@@ -86,7 +86,7 @@ impl Pass<'_> {
         answer: Regeneration,
     ) -> Result<(), PassError> {
         let promised = answer.keys.as_ref().map(|keys| keys[key_type].fingerprint());
-        let done = answer.operation.is_none();
+        let done = answer.finished;
         self.record(lease, Event::RegenerationAccepted { operation: answer.operation, promised })?;
         lease.commit().await?;
         if done {

@@ -3,3 +3,5 @@
 pub mod clock;
 pub mod config;
 pub mod model;
+#[cfg(feature = "simulator")]
+pub mod sim;

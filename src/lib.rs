@@ -17,5 +17,7 @@ pub mod panics;
 pub mod pass;
 pub mod plan;
 pub mod runner;
+#[cfg(feature = "simulator")]
+pub mod sim;
 pub mod store;
 pub mod telemetry;

@@ -10,9 +10,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use scripted::{LeapingClock, Reply, Server, Token};
-use signalr_rekey::arm::{
-    ACTIONS, Arm, ArmError, ArmErrorKind, ArmOptions, OperationStatus, Settings,
-};
+use signalr_rekey::arm::{ACTIONS, Arm, ArmError, ArmErrorKind, ArmOptions, OperationStatus, Settings};
 use signalr_rekey::clock::{Clock, SystemClock};
 use signalr_rekey::http::Http;
 use signalr_rekey::model::{AppId, InstanceId, Key, KeyType, OperationKind, OperationUrl, Section};
@@ -194,7 +192,10 @@ async fn an_order_that_was_taken_is_taken_whatever_becomes_of_its_answer() {
     let status = server.base.join("/statuses/1").unwrap();
     for _ in 0..2 {
         let regeneration = arm.regenerate_key(&chat(), KeyType::Primary).await.unwrap();
-        assert_eq!(regeneration.operation, Some(OperationUrl::new(OperationKind::AsyncOperation, status.clone())));
+        assert_eq!(
+            regeneration.operation,
+            Some(OperationUrl::new(OperationKind::AsyncOperation, status.clone()))
+        );
         assert_eq!((regeneration.keys, regeneration.finished), (None, false));
         assert_eq!(regeneration.retry_after, Some(seconds(3)));
     }

@@ -1,0 +1,235 @@
+//! Azure over HTTP, for development, the demo and tests: Azure Resource Manager with Microsoft.SignalRService and
+//! Microsoft.Web, the token endpoints, and the SignalR data plane, with apps that make traffic the whole time.
+//!
+//! Start at [`Sim::start`]. What it does follows Azure's documented rules or recorded answers, and the place in the
+//! code says which. Inside, `state` knows everything and lets time pass, `people` holds what is done to it,
+//! `traffic` makes the client calls, `routes` is the one table from request to operation, and `http` joins them.
+//!
+//! Guarantees: the same seed makes the same keys; every instant at which a client could begin to be refused is
+//! looked at, however coarse the tick; nothing but `listKeys`, `regenerateKey` and the settings tells a key.
+//!
+//! Caveats: roles are not modelled (any token of ours may do anything, faults stand for the rest), nor are swaps,
+//! Key Vault, replicas or network rules.
+
+mod arm;
+mod call;
+mod clock;
+/// The command `simulate`.
+pub mod command;
+mod control;
+mod data_plane;
+mod event;
+mod faults;
+mod http;
+mod identity;
+mod log;
+mod options;
+mod people;
+mod random;
+mod routes;
+mod service;
+mod state;
+mod traffic;
+mod world;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::{broadcast, oneshot};
+use tokio::task::JoinHandle;
+
+pub use self::clock::VirtualClock;
+pub use self::event::{Happening, SimEvent};
+pub use self::faults::{Fault, FaultKind};
+pub use self::log::{InstanceReport, Report, RequestRecord, Totals};
+pub use self::options::Options;
+pub use self::people::{EditError, Unknown};
+pub use self::state::State;
+pub use self::traffic::{Outage, Tally};
+pub use self::world::{ConnectionStringEntry, SignalR, Site, World, WorldError};
+
+use self::faults::Moment;
+use self::http::Shared;
+use crate::clock::{Clock, delta};
+use crate::model::{KeyPair, KeyType};
+
+/// A running simulated Azure. It stops when it is dropped.
+#[derive(Debug)]
+pub struct Sim {
+    shared: Arc<Shared>,
+    base: String,
+    identity_header: String,
+    time: Option<JoinHandle<()>>,
+    stop: Option<oneshot::Sender<()>>,
+}
+
+/// Why the simulator could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The world makes no sense.
+    #[error("the world cannot be built")]
+    World(#[from] WorldError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl Sim {
+    /// Builds the world and begins to serve it. Port 0 takes any free port.
+    pub async fn start(
+        world: World,
+        options: Options,
+        clock: Arc<dyn Clock>,
+        listen: SocketAddr,
+    ) -> Result<Self, StartError> {
+        let live = options.live;
+        let tick = options.tick;
+        let state = State::new(&world, options, clock.now())?;
+        let identity_header = state.identity.header.clone();
+        let error = |source| StartError::Listen { address: listen, source };
+        let listener = TcpListener::bind(listen).await.map_err(error)?;
+        let address = listener.local_addr().map_err(error)?;
+        let shared = Arc::new(Shared::new(state, clock));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serve = axum::serve(listener, http::router(Arc::clone(&shared)));
+        tokio::spawn(async move {
+            let stopped = async { drop(stopped.await) };
+            // It ends when it is stopped; errors of single connections are not errors of the server.
+            drop(serve.with_graceful_shutdown(stopped).await);
+        });
+        let time = live.then(|| tokio::spawn(let_time_pass(Arc::clone(&shared), tick)));
+        Ok(Self { shared, base: format!("http://{address}"), identity_header, time, stop: Some(stop) })
+    }
+
+    /// The base URL: Azure Resource Manager, the token endpoints and the data plane are all behind it.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The secret header of the managed-identity endpoint.
+    #[must_use]
+    pub fn identity_header(&self) -> &str {
+        &self.identity_header
+    }
+
+    /// The environment with which signalr-rekey works against this simulator.
+    #[must_use]
+    pub fn environment(&self) -> BTreeMap<&'static str, String> {
+        BTreeMap::from([
+            ("IDENTITY_ENDPOINT", format!("{}/msi/token", self.base)),
+            ("IDENTITY_HEADER", self.identity_header.clone()),
+            ("REKEY_RESOURCE_MANAGER", self.base.clone()),
+        ])
+    }
+
+    /// Looks at the state as of now, or changes it.
+    pub fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.shared.state();
+        let outcome = act(&mut state);
+        let now = state.now;
+        state.advance_to(now);
+        outcome
+    }
+
+    /// What the clients met, and what Azure was asked.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        self.with(|state| state.report())
+    }
+
+    /// The last requests, oldest first.
+    #[must_use]
+    pub fn requests(&self) -> Vec<RequestRecord> {
+        self.with(|state| state.log.requests())
+    }
+
+    /// What happens from now on. A listener that lags more than 4096 events behind loses the oldest.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<SimEvent> {
+        self.with(|state| state.listen())
+    }
+
+    /// Lets the next requests go wrong.
+    pub fn fault(&self, fault: Fault) {
+        self.with(|state| state.faults.add(fault));
+    }
+
+    /// Takes back the faults that no request has met yet.
+    pub fn clear_faults(&self) {
+        self.with(|state| state.faults.clear());
+    }
+
+    /// Does something just before the `nth` (1 is the next) request of an operation is served.
+    pub fn before(&self, operation: &str, nth: usize, act: impl FnOnce(&mut State) + Send + 'static) {
+        self.with(|state| state.hooks.add(Moment::Before, operation, nth, Box::new(act)));
+    }
+
+    /// Does something just after the `nth` (1 is the next) request of an operation was served, before its answer
+    /// leaves.
+    pub fn after(&self, operation: &str, nth: usize, act: impl FnOnce(&mut State) + Send + 'static) {
+        self.with(|state| state.hooks.add(Moment::After, operation, nth, Box::new(act)));
+    }
+
+    /// Replaces keys at once, as a forced regeneration does.
+    pub fn regenerate(&self, instance: &str, key_types: &[KeyType]) -> Result<(), Unknown> {
+        self.with(|state| state.force_regeneration(instance, key_types))
+    }
+
+    /// Writes one app setting, or with `None` removes it, as another person would. The app restarts.
+    pub fn edit_setting(&self, app: &str, name: &str, value: Option<&str>) -> Result<(), EditError> {
+        self.with(|state| state.edit_setting(app, name, value))
+    }
+
+    /// Deletes a site with its slots, or one slot.
+    pub fn delete_site(&self, app: &str) -> Result<(), Unknown> {
+        self.with(|state| state.delete_site(app))
+    }
+
+    /// Deletes an instance.
+    pub fn delete_instance(&self, instance: &str) -> Result<(), Unknown> {
+        self.with(|state| state.delete_instance(instance))
+    }
+
+    /// The app settings of a site or `site/slot`.
+    pub fn settings(&self, app: &str) -> Result<BTreeMap<String, String>, Unknown> {
+        self.with(|state| state.settings(app))
+    }
+
+    /// The connection-string section of a site or `site/slot`.
+    pub fn connection_strings(&self, app: &str) -> Result<BTreeMap<String, ConnectionStringEntry>, Unknown> {
+        self.with(|state| state.connection_strings(app))
+    }
+
+    /// The keys that the data plane accepts now.
+    pub fn keys(&self, instance: &str) -> Result<KeyPair, Unknown> {
+        self.with(|state| state.keys(instance))
+    }
+}
+
+impl Drop for Sim {
+    fn drop(&mut self) {
+        if let Some(time) = self.time.take() {
+            time.abort();
+        }
+        // Dropping the sender is the signal.
+        drop(self.stop.take());
+    }
+}
+
+/// Makes the traffic of a clock that runs by itself.
+async fn let_time_pass(shared: Arc<Shared>, tick: std::time::Duration) {
+    let tick = delta(tick.max(std::time::Duration::from_millis(1)));
+    loop {
+        let next = shared.clock().now() + tick;
+        shared.clock().sleep_until(next).await;
+        drop(shared.state());
+    }
+}

@@ -1,0 +1,233 @@
+//! Microsoft.Web, api-version 2023-12-01: sites, slots and their settings.
+
+use std::collections::BTreeMap;
+
+use chrono::SecondsFormat;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{bad_request, page, resource_not_found};
+use crate::model::AppId;
+use crate::sim::call::{Answer, Answered, Call};
+use crate::sim::state::{App, State};
+use crate::sim::world::ConnectionStringEntry;
+
+/// The values of `ConnectionStringType`; unlike most of Azure's enumerations this one is closed (swagger).
+const ENTRY_TYPES: [&str; 11] = [
+    "MySql",
+    "SQLServer",
+    "SQLAzure",
+    "Custom",
+    "NotificationHub",
+    "ServiceBus",
+    "EventHub",
+    "ApiHub",
+    "DocDb",
+    "RedisCache",
+    "PostgreSQL",
+];
+
+#[derive(Deserialize)]
+struct Dictionary<T> {
+    properties: BTreeMap<String, T>,
+}
+
+/// `WebApps_List` and `WebApps_ListByResourceGroup`: sites without their slots.
+pub(in crate::sim) fn list(state: &mut State, call: &Call) -> Answered {
+    let group = call.param("group");
+    let within = |app: &&App| group.is_empty() || app.id.group().eq_ignore_ascii_case(group);
+    let sites = state.apps.iter().filter(|app| !app.deleted && app.id.slot().is_none()).filter(within);
+    let items = sites.map(describe).collect();
+    page(state, call, items)
+}
+
+/// `WebApps_ListSlots`
+pub(in crate::sim) fn list_slots(state: &mut State, call: &Call) -> Answered {
+    let site = find(state, call)?;
+    let site = state.apps[site].id.site().to_owned();
+    let slots = state.apps.iter().filter(|app| !app.deleted && app.id.slot().is_some());
+    let items = slots.filter(|app| app.id.site().eq_ignore_ascii_case(&site)).map(describe).collect();
+    page(state, call, items)
+}
+
+/// `WebApps_Get` and `WebApps_GetSlot`
+pub(in crate::sim) fn get(state: &mut State, call: &Call) -> Answered {
+    let at = find(state, call)?;
+    Ok(Answer::ok(describe(&state.apps[at])))
+}
+
+/// `WebApps_ListApplicationSettings[Slot]`: values in clear.
+pub(in crate::sim) fn list_settings(state: &mut State, call: &Call) -> Answered {
+    let at = find(state, call)?;
+    let app = &state.apps[at];
+    Ok(Answer::ok(config(app, "appsettings", &json!(app.settings))))
+}
+
+/// `WebApps_UpdateApplicationSettings[Slot]`: "Replaces the application settings of an app" (swagger), and a change
+/// restarts the app (docs: Configure an App Service app).
+pub(in crate::sim) fn update_settings(state: &mut State, call: &Call) -> Answered {
+    let at = find(state, call)?;
+    let body: Dictionary<String> = read(call)?;
+    state.replace_settings(at, body.properties);
+    list_settings(state, call)
+}
+
+/// `WebApps_ListConnectionStrings[Slot]`
+pub(in crate::sim) fn list_connection_strings(state: &mut State, call: &Call) -> Answered {
+    let at = find(state, call)?;
+    let app = &state.apps[at];
+    Ok(Answer::ok(config(app, "connectionstrings", &json!(app.connection_strings))))
+}
+
+/// `WebApps_UpdateConnectionStrings[Slot]`: replaces the whole section (swagger); the types must be sent back.
+pub(in crate::sim) fn update_connection_strings(state: &mut State, call: &Call) -> Answered {
+    #[derive(Deserialize)]
+    struct Entry {
+        value: String,
+        #[serde(rename = "type")]
+        kind: String,
+    }
+    let at = find(state, call)?;
+    let body: Dictionary<Entry> = read(call)?;
+    if let Some((name, entry)) = body.properties.iter().find(|(_, entry)| canonical(&entry.kind).is_none()) {
+        let message = format!("The type '{}' of the connection string '{name}' is invalid.", entry.kind);
+        return Err(bad_request("BadRequest", message));
+    }
+    let entry = |entry: Entry| ConnectionStringEntry {
+        kind: canonical(&entry.kind).unwrap_or_default().to_owned(),
+        value: entry.value,
+    };
+    let entries = body.properties.into_iter().map(|(name, given)| (name, entry(given))).collect();
+    state.replace_connection_strings(at, entries);
+    list_connection_strings(state, call)
+}
+
+/// `WebApps_ListSlotConfigurationNames`: the names that stay when slots are swapped. Production sites only.
+pub(in crate::sim) fn slot_config_names(state: &mut State, call: &Call) -> Answered {
+    let at = find(state, call)?;
+    let app = &state.apps[at];
+    let mut body = config(
+        app,
+        "slotConfigNames",
+        &json!({
+            "connectionStringNames": null,
+            "appSettingNames": app.sticky_settings,
+            "azureStorageConfigNames": null,
+        }),
+    );
+    body["type"] = "Microsoft.Web/sites".into();
+    Ok(Answer::ok(body))
+}
+
+/// `WebApps_GetConfiguration[Slot]`
+pub(in crate::sim) fn configuration(state: &mut State, call: &Call) -> Answered {
+    let at = find(state, call)?;
+    let app = &state.apps[at];
+    Ok(Answer::ok(config(app, "web", &site_config())))
+}
+
+fn read<T: serde::de::DeserializeOwned>(call: &Call) -> Result<Dictionary<T>, Answer> {
+    // The parser's own words can hold parts of the body, and so a key: they stay out of the answer.
+    call.json().map_err(|error| {
+        let place = format!("line {}, column {}", error.line(), error.column());
+        bad_request(
+            "BadRequest",
+            format!("The body is not {{\"properties\": {{…}}}} of the right types ({place})."),
+        )
+    })
+}
+
+fn canonical(kind: &str) -> Option<&'static str> {
+    ENTRY_TYPES.into_iter().find(|known| known.eq_ignore_ascii_case(kind))
+}
+
+fn find(state: &State, call: &Call) -> Result<usize, Answer> {
+    let (name, group) = (call.resource(), call.param("group"));
+    let fits = |app: &App| {
+        !app.deleted && app.name.eq_ignore_ascii_case(&name) && app.id.group().eq_ignore_ascii_case(group)
+    };
+    let kind =
+        if call.param("slot").is_empty() { "Microsoft.Web/sites" } else { "Microsoft.Web/sites/slots" };
+    state.apps.iter().position(fits).ok_or_else(|| resource_not_found(kind, call))
+}
+
+/// A config resource as in the swagger's example ListAppSettings.
+fn config(app: &App, name: &str, properties: &Value) -> Value {
+    let kind = if app.id.slot().is_some() {
+        "Microsoft.Web/sites/slots/config"
+    } else {
+        "Microsoft.Web/sites/config"
+    };
+    json!({
+        "id": format!("{}/config/{name}", app.id), "name": name, "type": kind, "kind": app.kind,
+        "location": "East US", "properties": properties,
+    })
+}
+
+/// A site or slot as in the swagger's examples GetWebApp and GetWebAppSlot.
+fn describe(app: &App) -> Value {
+    let dns = format!("{}.azurewebsites.net", dns_label(&app.id));
+    let scm = format!("{}.scm.azurewebsites.net", dns_label(&app.id));
+    let (subscription, group) = (app.id.subscription(), app.id.group());
+    let kind = if app.id.slot().is_some() { "Microsoft.Web/sites/slots" } else { "Microsoft.Web/sites" };
+    json!({
+        "id": app.id.to_string(),
+        "name": app.name,
+        "type": kind,
+        "kind": app.kind,
+        "location": "East US",
+        "tags": {},
+        "properties": {
+            "state": "Running",
+            "hostNames": [dns],
+            "repositorySiteName": app.id.site(),
+            "usageState": "Normal",
+            "enabled": true,
+            "enabledHostNames": [dns, scm],
+            "availabilityState": "Normal",
+            "hostNameSslStates": [
+                {"name": dns, "sslState": "Disabled", "hostType": "Standard"},
+                {"name": scm, "sslState": "Disabled", "hostType": "Repository"},
+            ],
+            "serverFarmId":
+                format!("/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Web/serverfarms/plan"),
+            "reserved": app.kind.contains("linux"),
+            "isXenon": false,
+            "hyperV": false,
+            "lastModifiedTimeUtc": app.modified.to_rfc3339_opts(SecondsFormat::Millis, true),
+            "siteConfig": site_config(),
+            "scmSiteAlsoStopped": false,
+            "clientAffinityEnabled": true,
+            "clientCertEnabled": false,
+            "clientCertMode": "Required",
+            "hostNamesDisabled": false,
+            "outboundIpAddresses": "10.0.0.2,10.0.0.3",
+            "possibleOutboundIpAddresses": "10.0.0.2,10.0.0.3",
+            "containerSize": 0,
+            "dailyMemoryTimeQuota": 0,
+            "resourceGroup": group,
+            "defaultHostName": dns,
+            "httpsOnly": true,
+            "redundancyMode": "None",
+            "storageAccountRequired": false,
+            "keyVaultReferenceIdentity": "SystemAssigned",
+        },
+    })
+}
+
+/// The slot `staging` of `shop` is at shop-staging (docs: Set up staging environments).
+fn dns_label(app: &AppId) -> String {
+    app.slot()
+        .map_or_else(|| app.site().to_lowercase(), |slot| format!("{}-{slot}", app.site()).to_lowercase())
+}
+
+fn site_config() -> Value {
+    json!({
+        "numberOfWorkers": 1, "defaultDocuments": ["index.html"], "netFrameworkVersion": "v8.0",
+        "linuxFxVersion": "", "requestTracingEnabled": false, "httpLoggingEnabled": false,
+        "detailedErrorLoggingEnabled": false, "use32BitWorkerProcess": false, "webSocketsEnabled": true,
+        "alwaysOn": true, "managedPipelineMode": "Integrated", "loadBalancing": "LeastRequests",
+        "autoHealEnabled": false, "http20Enabled": false, "minTlsVersion": "1.2", "scmMinTlsVersion": "1.2",
+        "ftpsState": "Disabled", "functionAppScaleLimit": 0, "minimumElasticInstanceCount": 0,
+    })
+}

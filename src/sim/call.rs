@@ -1,0 +1,119 @@
+//! A request as the handlers see it, and their answer.
+
+use std::collections::BTreeMap;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use url::form_urlencoded;
+
+use super::faults::FaultKind;
+
+/// One request, read to its end.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) method: Method,
+    /// Under which scheme and host the client sees us: links in answers start with it.
+    pub(super) base: String,
+    pub(super) host: String,
+    pub(super) path: String,
+    /// The query as it was sent.
+    pub(super) query: String,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    /// What the `{names}` of the route's pattern stand for.
+    pub(super) params: BTreeMap<&'static str, String>,
+    /// The fault that this request meets, where the handler itself must act on it.
+    pub(super) fault: Option<FaultKind>,
+}
+
+/// What goes back.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: Vec<(&'static str, String)>,
+    pub(super) body: Option<Value>,
+}
+
+/// An answer either way; the error side exists for `?`.
+pub(super) type Answered = Result<Answer, Answer>;
+
+impl Call {
+    /// The part of the path that the pattern calls `name`.
+    pub(super) fn param(&self, name: &str) -> &str {
+        self.params.get(name).map(String::as_str).unwrap_or_default()
+    }
+
+    pub(super) fn query(&self, name: &str) -> Option<String> {
+        form_urlencoded::parse(self.query.as_bytes())
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.into_owned())
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The token of the `Authorization` header.
+    pub(super) fn bearer(&self) -> Option<&str> {
+        let (scheme, token) = self.header("authorization")?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    }
+
+    /// The body as JSON.
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_slice(&self.body)
+    }
+
+    /// The instance, `site` or `site/slot` it is about; empty if it is about none.
+    pub(super) fn resource(&self) -> String {
+        match (self.param("name"), self.param("slot")) {
+            (name, "") => name.to_owned(),
+            (name, slot) => format!("{name}/{slot}"),
+        }
+    }
+}
+
+impl Answer {
+    pub(super) fn new(status: StatusCode, body: Value) -> Self {
+        Self { status, headers: Vec::new(), body: Some(body) }
+    }
+
+    pub(super) fn ok(body: Value) -> Self {
+        Self::new(StatusCode::OK, body)
+    }
+
+    pub(super) fn empty(status: StatusCode) -> Self {
+        Self { status, headers: Vec::new(), body: None }
+    }
+
+    /// An error in ARM's shape (swagger common-types: ErrorResponse).
+    pub(super) fn error(status: StatusCode, code: &str, message: impl Into<String>) -> Self {
+        Self::new(status, json!({"error": {"code": code, "message": message.into()}}))
+    }
+
+    #[must_use]
+    pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub(super) fn into_response(self) -> Response<Body> {
+        let text = self.body.map(|body| body.to_string());
+        let typed = text.is_some();
+        let mut response = Response::new(text.map_or_else(Body::empty, Body::from));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        if typed {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+        }
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        for (name, value) in self.headers {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(name, value);
+            }
+        }
+        response
+    }
+}

@@ -1,0 +1,126 @@
+//! `signalr-rekey simulate`: serve the simulated Azure until stopped.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{Options, Sim, StartError, World};
+use crate::clock::SystemClock;
+
+/// The flags of `simulate`.
+#[derive(Args, Clone, Debug)]
+pub struct SimulateArgs {
+    /// Where to listen; port 0 takes any free port
+    #[arg(long, default_value = "127.0.0.1:7400")]
+    pub listen: SocketAddr,
+    /// A JSON file with the instances and sites; without it, one instance and three apps
+    #[arg(long, value_name = "FILE")]
+    pub world: Option<PathBuf>,
+    /// Write a rekey.toml for this world
+    #[arg(long, value_name = "FILE")]
+    pub config_out: Option<PathBuf>,
+    /// How long each ARM request takes
+    #[arg(long, value_parser = humantime::parse_duration, default_value = "0s", value_name = "DURATION")]
+    pub latency: Duration,
+    /// How long a regeneration takes to come into effect (Azure: 13 s to 75 s)
+    #[arg(long, value_parser = humantime::parse_duration, default_value = "2s", value_name = "DURATION")]
+    pub regenerate_takes: Duration,
+    /// The Retry-After of a running regeneration; Azure sends none
+    #[arg(long, value_name = "SECONDS")]
+    pub retry_after: Option<u64>,
+    /// How long an app's old process serves on after its settings were changed
+    #[arg(long, value_parser = humantime::parse_duration, default_value = "1s", value_name = "DURATION")]
+    pub restart_takes: Duration,
+    /// The interval between two client calls of an app
+    #[arg(long, value_parser = humantime::parse_duration, default_value = "50ms", value_name = "DURATION")]
+    pub tick: Duration,
+    /// Where all randomness comes from: the same seed makes the same keys
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// Why `simulate` ended.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulateError {
+    /// A file could not be read or written.
+    #[error("cannot {action} {path}")]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The world file is not what it should be.
+    #[error("the world file {path} is not valid")]
+    World {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// The simulator could not start.
+    #[error("the simulator could not start")]
+    Start(#[from] StartError),
+    /// Standard output is closed, or the signal to stop cannot be listened for.
+    #[error("the simulator lost its terminal")]
+    Terminal(#[source] std::io::Error),
+}
+
+/// Serves until ctrl-c. When ready it prints one line of JSON: the base URL, and the environment that signalr-rekey
+/// needs to work against it.
+pub async fn simulate(args: SimulateArgs) -> Result<(), SimulateError> {
+    let world = args.world.as_deref().map_or_else(|| Ok(World::default()), read_world)?;
+    let config = config(&world);
+    let sim = Sim::start(world, args.options(), Arc::new(SystemClock), args.listen).await?;
+    if let Some(path) = &args.config_out {
+        let error = |source| SimulateError::File { action: "write", path: path.clone(), source };
+        std::fs::write(path, config).map_err(error)?;
+    }
+    let ready = json!({"base": sim.base(), "environment": sim.environment()});
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "{ready}").and_then(|()| stdout.flush()).map_err(SimulateError::Terminal)?;
+    tokio::signal::ctrl_c().await.map_err(SimulateError::Terminal)
+}
+
+/// The rekey.toml that looks after every instance of a world.
+#[must_use]
+pub fn config(world: &World) -> String {
+    let mut text = String::from("# Written by signalr-rekey simulate.\n");
+    for (instance, id) in world.signalr.iter().zip(world.instances()) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "\n[[instance]]\nid = \"{id}\"\napps = [");
+        for app in world.apps_of(instance) {
+            let _ = writeln!(text, "  \"{app}\",");
+        }
+        text.push_str("]\n");
+    }
+    text
+}
+
+fn read_world(path: &Path) -> Result<World, SimulateError> {
+    let error = |source| SimulateError::File { action: "read", path: path.to_owned(), source };
+    let text = std::fs::read_to_string(path).map_err(error)?;
+    serde_json::from_str(&text).map_err(|source| SimulateError::World { path: path.to_owned(), source })
+}
+
+impl SimulateArgs {
+    fn options(&self) -> Options {
+        Options {
+            latency: self.latency,
+            regenerate_takes: self.regenerate_takes,
+            retry_after: self.retry_after,
+            restart_takes: self.restart_takes,
+            tick: self.tick,
+            seed: self.seed,
+            ..Options::default()
+        }
+    }
+}

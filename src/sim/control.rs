@@ -1,0 +1,127 @@
+//! `/sim/…`: what a test or a person does to the simulator itself. It needs no token.
+
+use axum::http::{Method, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::call::{Answer, Answered, Call};
+use super::faults::Fault;
+use super::state::State;
+use crate::model::KeyType;
+
+/// `POST /sim/regenerate`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Regenerate {
+    instance: String,
+    #[serde(rename = "keyType")]
+    key_type: Which,
+}
+
+#[derive(Deserialize)]
+enum Which {
+    #[serde(alias = "primary")]
+    Primary,
+    #[serde(alias = "secondary")]
+    Secondary,
+    #[serde(alias = "both")]
+    Both,
+}
+
+/// `POST /sim/settings`; a value of null removes the setting.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Edit {
+    app: String,
+    name: String,
+    value: Option<String>,
+    #[serde(default)]
+    section: Section,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Section {
+    #[default]
+    AppSettings,
+    ConnectionStrings,
+}
+
+/// Whether a request is for the simulator itself.
+pub(super) fn is_meant(call: &Call) -> bool {
+    call.path == "/sim" || call.path.starts_with("/sim/")
+}
+
+/// Answers it. Bad input is a 400 that says what is wrong, and changes nothing.
+pub(super) fn serve(state: &mut State, call: &Call) -> Answer {
+    let answered = match (&call.method, call.path.trim_end_matches('/')) {
+        (&Method::GET, "/sim/report") => Ok(as_json(&state.report())),
+        (&Method::GET, "/sim/requests") => Ok(as_json(&state.log.requests())),
+        (&Method::GET, "/sim/world") => Ok(Answer::ok(world(state))),
+        (&Method::POST, "/sim/regenerate") => regenerate(state, call),
+        (&Method::POST, "/sim/faults") => add_faults(state, call),
+        (&Method::DELETE, "/sim/faults") => {
+            state.faults.clear();
+            Ok(Answer::ok(json!({})))
+        }
+        (&Method::POST, "/sim/settings") => edit(state, call),
+        _ => Err(Answer::error(
+            StatusCode::NOT_FOUND,
+            "NotFound",
+            "There is GET /sim/report, /sim/requests and /sim/world, POST /sim/regenerate, /sim/faults and \
+             /sim/settings, and DELETE /sim/faults.",
+        )),
+    };
+    answered.unwrap_or_else(|error| error)
+}
+
+fn regenerate(state: &mut State, call: &Call) -> Answered {
+    let wanted: Regenerate = call.json().map_err(bad)?;
+    let key_types: &[KeyType] = match wanted.key_type {
+        Which::Primary => &[KeyType::Primary],
+        Which::Secondary => &[KeyType::Secondary],
+        Which::Both => &KeyType::ALL,
+    };
+    state.force_regeneration(&wanted.instance, key_types).map_err(bad)?;
+    Ok(Answer::ok(json!({})))
+}
+
+fn add_faults(state: &mut State, call: &Call) -> Answered {
+    let fault: Fault = call.json().map_err(bad)?;
+    if fault.operation != "*" && !super::routes::is_operation(&fault.operation) {
+        return Err(bad(format!(
+            "there is no operation {:?}; see GET /sim/requests, or use \"*\"",
+            fault.operation
+        )));
+    }
+    state.faults.add(fault);
+    Ok(Answer::ok(json!({})))
+}
+
+fn edit(state: &mut State, call: &Call) -> Answered {
+    let Edit { app, name, value, section } = call.json().map_err(bad)?;
+    match section {
+        Section::AppSettings => state.edit_setting(&app, &name, value.as_deref()),
+        Section::ConnectionStrings => state.edit_connection_string(&app, &name, value.as_deref()),
+    }
+    .map_err(bad)?;
+    Ok(Answer::ok(json!({})))
+}
+
+fn world(state: &State) -> Value {
+    let instances = state.instances.iter().filter(|one| !one.deleted).map(|one| one.id.to_string());
+    let apps = state.apps.iter().filter(|app| !app.deleted).map(|app| app.id.to_string());
+    json!({"instances": instances.collect::<Vec<_>>(), "apps": apps.collect::<Vec<_>>()})
+}
+
+fn as_json(value: &impl serde::Serialize) -> Answer {
+    match serde_json::to_value(value) {
+        Ok(value) => Answer::ok(value),
+        Err(error) => Answer::error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", error.to_string()),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
+fn bad(error: impl ToString) -> Answer {
+    Answer::error(StatusCode::BAD_REQUEST, "BadRequest", error.to_string())
+}

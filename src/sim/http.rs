@@ -1,0 +1,257 @@
+//! The listener: reads a request, finds out for whom it is, lets its fault happen, and answers.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{Response, StatusCode};
+use futures::stream;
+
+use super::call::{Answer, Call};
+use super::faults::{Fault, FaultKind, Moment};
+use super::log::RequestRecord;
+use super::routes::{self, Found, Route};
+use super::state::State;
+use super::{arm, control, data_plane};
+use crate::clock::Clock;
+
+/// The state, the time, and who asks for either.
+#[derive(Debug)]
+pub(super) struct Shared {
+    state: Mutex<State>,
+    clock: Arc<dyn Clock>,
+}
+
+/// For whom a request is.
+enum Target {
+    Control,
+    DataPlane,
+    Route(&'static Route),
+    OtherMethod,
+    Nothing,
+}
+
+/// The largest body that is read; ARM itself takes 4 MB.
+const MOST_BODY: usize = 4 << 20;
+
+impl Shared {
+    pub(super) fn new(state: State, clock: Arc<dyn Clock>) -> Self {
+        Self { state: Mutex::new(state), clock }
+    }
+
+    /// The state as of now.
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        // The state is whole between any two of its methods, so a panic elsewhere does not spoil it.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.advance_to(self.clock.now());
+        state
+    }
+
+    pub(super) fn clock(&self) -> &dyn Clock {
+        self.clock.as_ref()
+    }
+}
+
+/// The whole of the simulated Azure as one service: paths of ARM are matched without regard to case, so the router
+/// of axum is not asked.
+pub(super) fn router(shared: Arc<Shared>) -> Router {
+    Router::new().fallback(move |request: Request| {
+        let shared = Arc::clone(&shared);
+        async move { answer(&shared, request).await }
+    })
+}
+
+async fn answer(shared: &Shared, request: Request) -> Response<Body> {
+    let Some(mut call) = read(request).await else {
+        let message = "The request is larger than 4 MB.";
+        return Answer::error(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLarge", message).into_response();
+    };
+    let target = aim(&mut call);
+    if let Target::Control = target {
+        return control::serve(&mut shared.state(), &call).into_response();
+    }
+    let (operation, resource) = (target.operation(&call), target.resource(&call));
+    let latency = {
+        let state = shared.state();
+        if target.is_arm() { state.options.latency } else { std::time::Duration::ZERO }
+    };
+    if !latency.is_zero() {
+        shared.clock().sleep(latency).await;
+    }
+    let fault = shared.state().faults.take(operation, target.is_arm(), &resource);
+    if let Some(fault) = fault.as_ref().filter(|fault| fault.delay_ms > 0) {
+        shared.clock().sleep(fault.delay()).await;
+    }
+    let answer = {
+        let mut state = shared.state();
+        let answer = perform(&mut state, &target, &mut call, fault.as_ref());
+        let now = state.now;
+        state.log.add(RequestRecord {
+            at: now,
+            method: call.method.to_string(),
+            operation,
+            resource,
+            status: answer.as_ref().map(|answer| answer.status.as_u16()),
+            arm: target.is_arm(),
+        });
+        answer
+    };
+    answer.map_or_else(closed, Answer::into_response)
+}
+
+/// Lets the request happen, or its fault, or both; no answer means that the connection is to be closed.
+fn perform(state: &mut State, target: &Target, call: &mut Call, fault: Option<&Fault>) -> Option<Answer> {
+    let operation = target.operation(call);
+    state.hooks.take(Moment::Before, operation).into_iter().for_each(|action| action(state));
+    let instead = fault.and_then(|fault| refuse(fault, call));
+    let happens = instead.is_none() && fault.is_none_or(|fault| fault.kind != FaultKind::TimeoutBefore);
+    call.fault = fault.map(|fault| fault.kind);
+    let answer = match (instead, happens) {
+        (Some(answer), _) => Some(answer),
+        (None, true) => Some(serve(state, target, call)),
+        (None, false) => None,
+    };
+    state.hooks.take(Moment::After, operation).into_iter().for_each(|action| action(state));
+    // What was made to happen without delay (a restart that takes no time) happens before the answer leaves.
+    let now = state.now;
+    state.advance_to(now);
+    let answer = match fault.map(|fault| fault.kind) {
+        Some(FaultKind::TimeoutBefore | FaultKind::TimeoutAfter) => None,
+        Some(FaultKind::ServerErrorAfter) => Some(internal_error()),
+        _ => answer,
+    };
+    if target.is_arm() { answer.map(|answer| arm::decorate(state, call, answer)) } else { answer }
+}
+
+fn serve(state: &mut State, target: &Target, call: &Call) -> Answer {
+    match target {
+        Target::Control => control::serve(state, call),
+        Target::DataPlane => data_plane::serve(state, call),
+        Target::Route(route) if route.arm => arm::serve(state, route, call),
+        Target::Route(route) => (route.handle)(state, call).unwrap_or_else(|error| error),
+        Target::OtherMethod => arm::method_not_allowed(call),
+        Target::Nothing => arm::not_found(call),
+    }
+}
+
+/// The answer that a fault gives instead of the real one.
+fn refuse(fault: &Fault, call: &Call) -> Option<Answer> {
+    let answer = match fault.kind {
+        FaultKind::Throttled => {
+            let seconds = fault.retry_after.unwrap_or(1).to_string();
+            let message = format!(
+                "Number of '{}' requests for this subscription exceeded. Please try again after '{seconds}' seconds.",
+                if call.method == axum::http::Method::GET { "read" } else { "write" },
+            );
+            Answer::error(StatusCode::TOO_MANY_REQUESTS, "SubscriptionRequestsThrottled", message)
+                .with("retry-after", seconds)
+        }
+        FaultKind::ServerError => internal_error(),
+        FaultKind::Unavailable => {
+            let message = "The service is temporarily unavailable. Please try again.";
+            let answer = Answer::error(StatusCode::SERVICE_UNAVAILABLE, "ServerUnavailable", message);
+            match fault.retry_after {
+                Some(seconds) => answer.with("retry-after", seconds.to_string()),
+                None => answer,
+            }
+        }
+        FaultKind::Forbidden => {
+            let message = format!(
+                "The client does not have authorization to perform the action over scope '{}' or the scope is invalid.",
+                call.path
+            );
+            Answer::error(StatusCode::FORBIDDEN, "AuthorizationFailed", message)
+        }
+        FaultKind::Conflict => {
+            let message = "Another operation is in progress on this resource.";
+            Answer::error(StatusCode::CONFLICT, "Conflict", message)
+        }
+        FaultKind::ServerErrorAfter
+        | FaultKind::TimeoutBefore
+        | FaultKind::TimeoutAfter
+        | FaultKind::NoEffect
+        | FaultKind::OperationFailed
+        | FaultKind::Slow => return None,
+    };
+    Some(answer)
+}
+
+fn internal_error() -> Answer {
+    let message = "The server encountered an internal error. Please retry the request.";
+    Answer::error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", message)
+}
+
+/// Closes the connection without an answer: a body that breaks before its first byte makes hyper drop the
+/// connection before it has sent the head.
+fn closed() -> Response<Body> {
+    let broken = std::io::Error::other("the simulated connection broke");
+    Response::new(Body::from_stream(stream::iter([Err::<Vec<u8>, _>(broken)])))
+}
+
+/// Finds out for whom a request is, and what its path names.
+fn aim(call: &mut Call) -> Target {
+    if control::is_meant(call) {
+        return Target::Control;
+    }
+    if data_plane::is_meant(call) {
+        return Target::DataPlane;
+    }
+    match routes::find(&call.method, &call.path) {
+        Found::Route(route, params) => {
+            call.params = params;
+            Target::Route(route)
+        }
+        Found::OtherMethod => Target::OtherMethod,
+        Found::Nothing => Target::Nothing,
+    }
+}
+
+async fn read(request: Request) -> Option<Call> {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, MOST_BODY).await.ok()?;
+    let header =
+        |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    // A TLS front says under which name and scheme its clients know it.
+    let host = header("x-forwarded-host").or_else(|| header("host")).unwrap_or_else(|| "localhost".into());
+    let scheme = header("x-forwarded-proto").unwrap_or_else(|| "http".into());
+    // Some clients join a base that ends in a slash to a path that begins with one; ARM takes that.
+    let path = format!("/{}", parts.uri.path().trim_start_matches('/'));
+    Some(Call {
+        base: format!("{scheme}://{host}"),
+        host,
+        path,
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        method: parts.method,
+        headers: parts.headers,
+        body,
+        params: std::collections::BTreeMap::new(),
+        fault: None,
+    })
+}
+
+impl Target {
+    fn is_arm(&self) -> bool {
+        match self {
+            Self::Route(route) => route.arm,
+            Self::OtherMethod | Self::Nothing => true,
+            Self::Control | Self::DataPlane => false,
+        }
+    }
+
+    fn operation(&self, call: &Call) -> &'static str {
+        match self {
+            Self::Route(route) => route.operation,
+            Self::DataPlane => data_plane::operation(call),
+            Self::Control => "Control",
+            Self::OtherMethod | Self::Nothing => "Unknown",
+        }
+    }
+
+    fn resource(&self, call: &Call) -> String {
+        match self {
+            Self::DataPlane => data_plane::resource(call),
+            _ => call.resource(),
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Tokens: the App Service managed-identity endpoint, a small Entra ID, and the check that ARM makes.
+
+use axum::http::StatusCode;
+use chrono::TimeDelta;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use url::{Url, form_urlencoded};
+
+use super::call::{Answer, Answered, Call};
+use super::random::IdMaker;
+use super::state::State;
+use crate::clock::{Clock, SystemClock};
+
+/// Who may ask for tokens, and what they are signed with.
+#[derive(Debug)]
+pub(super) struct Identity {
+    secret: String,
+    /// `IDENTITY_HEADER`, which the platform gives to the app alone.
+    pub(super) header: String,
+    pub(super) tenant: String,
+    principal: String,
+    client: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Claims {
+    aud: String,
+    iss: String,
+    iat: i64,
+    nbf: i64,
+    exp: i64,
+    tid: String,
+    oid: String,
+    sub: String,
+    appid: String,
+    idtyp: String,
+    ver: String,
+}
+
+/// A day, as the platform's tokens live (Microsoft's samples; by the wall clock, since that is what the credential
+/// libraries go by).
+const TOKEN_LIFE: TimeDelta = TimeDelta::hours(24);
+
+/// The audiences of Azure Resource Manager in Azure's clouds; our own address is one too.
+const AUDIENCES: [&str; 5] = [
+    "management.azure.com",
+    "management.core.windows.net",
+    "management.usgovcloudapi.net",
+    "management.core.usgovcloudapi.net",
+    "management.chinacloudapi.cn",
+];
+
+impl Identity {
+    pub(super) fn new(ids: &mut IdMaker) -> Self {
+        let mut id = || ids.uuid().to_string();
+        let (tenant, principal, client) = (id(), id(), id());
+        Self { secret: ids.opaque(48), header: ids.uuid().to_string(), tenant, principal, client }
+    }
+
+    /// Signs a token for `resource` and tells when it expires.
+    fn issue(&self, resource: &str, client: &str, base: &str) -> (String, i64) {
+        let now = SystemClock.now();
+        let exp = (now + TOKEN_LIFE).timestamp();
+        let claims = Claims {
+            aud: resource.to_owned(),
+            iss: format!("{base}/{}/", self.tenant),
+            iat: now.timestamp(),
+            nbf: now.timestamp(),
+            exp,
+            tid: self.tenant.clone(),
+            oid: self.principal.clone(),
+            sub: self.principal.clone(),
+            appid: client.to_owned(),
+            idtyp: "app".into(),
+            ver: "1.0".into(),
+        };
+        let secret = EncodingKey::from_secret(self.secret.as_bytes());
+        (encode(&Header::new(Algorithm::HS256), &claims, &secret).unwrap_or_default(), exp)
+    }
+
+    /// Whether Azure Resource Manager takes the token of a call; if not, its 401.
+    pub(super) fn check(&self, call: &Call) -> Result<(), Answer> {
+        let Some(token) = call.bearer() else {
+            let message = "Authentication failed. The 'Authorization' header is missing.";
+            return Err(self.unauthorized("AuthenticationFailed", message, call));
+        };
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.validate_aud = false;
+        let secret = DecodingKey::from_secret(self.secret.as_bytes());
+        let claims = decode::<Claims>(token, &secret, &validation).map_err(|error| match error.kind() {
+            jsonwebtoken::errors::ErrorKind::ExpiredSignature => self.unauthorized(
+                "ExpiredAuthenticationToken",
+                "The access token expiry is in the past.",
+                call,
+            ),
+            _ => self.unauthorized("InvalidAuthenticationToken", "The access token is invalid.", call),
+        })?;
+        let fits = Url::parse(&claims.claims.aud).is_ok_and(|audience| is_resource_manager(&audience));
+        let message = "The access token has been obtained for wrong audience or resource.";
+        fits.then_some(())
+            .ok_or_else(|| self.unauthorized("InvalidAuthenticationTokenAudience", message, call))
+    }
+
+    fn unauthorized(&self, code: &str, message: &str, call: &Call) -> Answer {
+        let challenge =
+            format!("Bearer authorization_uri=\"{}/{}\", error=\"invalid_token\"", call.base, self.tenant);
+        Answer::error(StatusCode::UNAUTHORIZED, code, message).with("www-authenticate", challenge)
+    }
+}
+
+fn is_resource_manager(audience: &Url) -> bool {
+    audience.host_str().is_some_and(|host| AUDIENCES.contains(&host) || is_loopback(host))
+}
+
+/// Whether a host is this machine itself.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// The App Service endpoint, api-version 2019-08-01 (docs: How to use managed identities for App Service and Azure
+/// Functions, REST protocol).
+pub(super) fn managed_identity_token(state: &mut State, call: &Call) -> Answered {
+    let fault = |status: StatusCode, message: &str| {
+        Answer::new(status, json!({"statusCode": status.as_u16(), "message": message}))
+    };
+    if call.header("x-identity-header") != Some(&state.identity.header) {
+        return Err(fault(StatusCode::UNAUTHORIZED, "The X-IDENTITY-HEADER header is missing or wrong."));
+    }
+    if call.query("api-version").as_deref() != Some("2019-08-01") {
+        return Err(fault(
+            StatusCode::BAD_REQUEST,
+            "The api-version is missing or not supported: use 2019-08-01.",
+        ));
+    }
+    let resource = call.query("resource").filter(|resource| !resource.is_empty());
+    let resource = resource.ok_or_else(|| fault(StatusCode::BAD_REQUEST, "The resource is missing."))?;
+    let client = call.query("client_id").unwrap_or_else(|| state.identity.client.clone());
+    let (token, expires) = state.identity.issue(&resource, &client, &call.base);
+    Ok(Answer::ok(json!({
+        "access_token": token,
+        // A string of Unix seconds.
+        "expires_on": expires.to_string(),
+        "resource": resource,
+        "token_type": "Bearer",
+        "client_id": client,
+    })))
+}
+
+/// Entra ID's token endpoint, for clients with a secret (docs: OAuth 2.0 client credentials flow). Any secret does.
+pub(super) fn entra_token(state: &mut State, call: &Call) -> Answered {
+    let fault = |code: &str, text: &str| {
+        Answer::new(
+            StatusCode::BAD_REQUEST,
+            json!({"error": code, "error_description": text, "error_codes": []}),
+        )
+    };
+    let field = |name: &str| {
+        form_urlencoded::parse(&call.body).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    };
+    if field("grant_type").as_deref() != Some("client_credentials") {
+        return Err(fault("unsupported_grant_type", "The simulator knows client_credentials only."));
+    }
+    let client = field("client_id").ok_or_else(|| fault("invalid_request", "The client_id is missing."))?;
+    let scope = field("scope").ok_or_else(|| fault("invalid_scope", "The scope is missing."))?;
+    let resource =
+        scope.strip_suffix("/.default").ok_or_else(|| fault("invalid_scope", "Use {resource}/.default."))?;
+    let (token, _) = state.identity.issue(resource, &client, &call.base);
+    let life = TOKEN_LIFE.num_seconds();
+    Ok(Answer::ok(json!({
+        "token_type": "Bearer", "expires_in": life, "ext_expires_in": life, "access_token": token,
+    })))
+}
+
+/// The little of OpenID discovery that credential libraries ask for.
+pub(super) fn openid(_: &mut State, call: &Call) -> Answered {
+    let authority = format!("{}/{}", call.base, call.param("tenant"));
+    Ok(Answer::ok(json!({
+        "issuer": format!("{authority}/v2.0"),
+        "authorization_endpoint": format!("{authority}/oauth2/v2.0/authorize"),
+        "token_endpoint": format!("{authority}/oauth2/v2.0/token"),
+        "device_authorization_endpoint": format!("{authority}/oauth2/v2.0/devicecode"),
+        "jwks_uri": format!("{authority}/discovery/v2.0/keys"),
+        "response_types_supported": ["code", "id_token"],
+        "subject_types_supported": ["pairwise"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+        "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
+    })))
+}
+
+/// Says that our own address is an authority.
+pub(super) fn instance_discovery(state: &mut State, call: &Call) -> Answered {
+    let metadata: Value = json!([{
+        "preferred_network": call.host, "preferred_cache": call.host, "aliases": [call.host],
+    }]);
+    Ok(Answer::ok(json!({
+        "tenant_discovery_endpoint":
+            format!("{}/{}/v2.0/.well-known/openid-configuration", call.base, state.identity.tenant),
+        "api-version": "1.1",
+        "metadata": metadata,
+    })))
+}

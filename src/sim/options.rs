@@ -1,0 +1,51 @@
+//! How the simulated Azure behaves.
+
+use std::time::Duration;
+
+/// The knobs of the simulator. The defaults are a quick Azure: the real one takes 13 to 75 seconds for a
+/// regeneration (recordings of 2021 and 2022) and tens of seconds for a restart.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long each ARM request takes.
+    pub latency: Duration,
+    /// How long a regeneration takes to come into effect.
+    pub regenerate_takes: Duration,
+    /// The `Retry-After` of a regeneration, in seconds. The real service sends none (recordings of 2021 to 2024).
+    pub retry_after: Option<u64>,
+    /// How long an app's old process serves on after its settings were changed.
+    pub restart_takes: Duration,
+    /// The interval between two client calls of an app.
+    pub tick: Duration,
+    /// How long client tokens live: an hour (docs: Troubleshooting guide).
+    pub client_token_life: Duration,
+    /// How many resources are on one page of a list.
+    pub page_size: usize,
+    /// Where all randomness comes from: the same seed makes the same keys.
+    pub seed: u64,
+    /// What every key starts with, so that tests can search outputs for it; at most 40 characters.
+    pub key_prefix: String,
+    /// Whether `listKeys` shows a new key only when it is in effect. The 202 of a regeneration already holds it
+    /// (recorded); what `listKeys` shows meanwhile, no recording tells.
+    pub list_keys_lags: bool,
+    /// Whether time passes by itself: a background task makes the traffic of the running clock. To be off with a
+    /// [`VirtualClock`](super::VirtualClock), which such a task would push on for ever.
+    pub live: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            latency: Duration::ZERO,
+            regenerate_takes: Duration::from_secs(2),
+            retry_after: None,
+            restart_takes: Duration::from_secs(1),
+            tick: Duration::from_millis(50),
+            client_token_life: Duration::from_secs(3600),
+            page_size: 50,
+            seed: 1,
+            key_prefix: String::new(),
+            list_keys_lags: false,
+            live: true,
+        }
+    }
+}

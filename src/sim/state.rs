@@ -1,0 +1,369 @@
+//! Everything that the simulated Azure knows, and how it changes as time passes.
+//!
+//! Time is discrete and lazy: [`State::advance_to`] works off what has fallen due since it was last called, in the
+//! order of time. Traffic is sampled at every tick and besides right before and right after every change, so that
+//! no cut-off hides between two ticks, however coarse they are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use tokio::sync::broadcast;
+
+use super::event::{Happening, SimEvent};
+use super::faults::{Faults, Hooks};
+use super::identity::Identity;
+use super::log::Log;
+use super::options::Options;
+use super::random::{IdMaker, KeyMaker};
+use super::traffic::{Change, Process, Tally, read_connections};
+use super::world::{ConnectionStringEntry, InitialApp, World, WorldError};
+use crate::clock::delta;
+use crate::model::{AppId, InstanceId, Key, KeyPair, KeyType, PerKey};
+
+/// The simulated Azure. Tests reach it through [`Sim`](super::Sim), and hooks are handed it as it stands.
+#[derive(Debug)]
+pub struct State {
+    pub(super) now: DateTime<Utc>,
+    pub(super) options: Options,
+    pub(super) subscription: String,
+    pub(super) instances: Vec<Instance>,
+    pub(super) apps: Vec<App>,
+    pub(super) operations: Vec<Operation>,
+    pub(super) keys: KeyMaker,
+    pub(super) ids: IdMaker,
+    pub(super) identity: Identity,
+    pub(super) faults: Faults,
+    pub(super) hooks: Hooks,
+    pub(super) log: Log,
+    pub(super) started: DateTime<Utc>,
+    events: broadcast::Sender<SimEvent>,
+    next_tick: DateTime<Utc>,
+}
+
+/// One Azure SignalR Service.
+#[derive(Debug)]
+pub(super) struct Instance {
+    pub(super) id: InstanceId,
+    pub(super) keys: PerKey<KeySlot>,
+    pub(super) disable_local_auth: bool,
+    pub(super) tags: BTreeMap<String, String>,
+    pub(super) deleted: bool,
+    /// Every key that it ever had; bare keys in settings are recognised by it.
+    issued: Vec<Key>,
+}
+
+/// One of the two keys. While a regeneration runs, what is listed is newer than what works.
+#[derive(Debug)]
+pub(super) struct KeySlot {
+    pub(super) listed: Key,
+    pub(super) effective: Key,
+    /// Counts the replacements, so that an operation notices that it was overtaken.
+    pub(super) generation: u64,
+}
+
+/// One web app, function app or slot.
+#[derive(Debug)]
+pub(super) struct App {
+    pub(super) id: AppId,
+    /// `site` or `site/slot`.
+    pub(super) name: String,
+    pub(super) kind: String,
+    pub(super) settings: BTreeMap<String, String>,
+    pub(super) connection_strings: BTreeMap<String, ConnectionStringEntry>,
+    pub(super) sticky_settings: BTreeSet<String>,
+    pub(super) modified: DateTime<Utc>,
+    pub(super) deleted: bool,
+    pub(super) tallies: BTreeMap<usize, Tally>,
+    process: Process,
+    restarted_at: Option<DateTime<Utc>>,
+}
+
+/// A regeneration in the eyes of ARM.
+#[derive(Debug)]
+pub(super) struct Operation {
+    pub(super) id: String,
+    pub(super) instance: usize,
+    /// Which key, with the new one; none for `Salt`.
+    pub(super) key: Option<(KeyType, Key)>,
+    pub(super) generation: u64,
+    pub(super) started: DateTime<Utc>,
+    pub(super) due: DateTime<Utc>,
+    pub(super) course: Course,
+    pub(super) status: Status,
+    /// The query of its URLs, signature included.
+    pub(super) query: String,
+}
+
+/// How a regeneration is going to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Course {
+    /// With a new key.
+    Rotate,
+    /// Reported as a success, with the old key.
+    WithoutEffect,
+    /// Reported as a failure, with the old key.
+    Fail,
+}
+
+/// Where an operation stands, in the words of Microsoft.SignalRService (Azure CLI recording, 2021-06).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    Running,
+    Succeeded,
+    Failed,
+}
+
+/// A jump in time is sampled at most this often besides the changes in it: nothing changes in between.
+const MOST_TICKS: i32 = 100;
+
+/// How many events a slow listener may lag behind before it loses the oldest.
+const EVENTS_KEPT: usize = 4096;
+
+impl State {
+    pub(super) fn new(world: &World, options: Options, now: DateTime<Utc>) -> Result<Self, WorldError> {
+        world.check()?;
+        let mut keys = KeyMaker::new(options.seed, &options.key_prefix);
+        let instances: Vec<Instance> = world
+            .signalr
+            .iter()
+            .zip(world.instances())
+            .map(|(spec, id)| Instance::new(id, spec.disable_local_auth, spec.tags.clone(), &mut keys))
+            .collect();
+        let pairs =
+            instances.iter().map(|one| (one.id.name().to_lowercase(), (one.host(), one.listed()))).collect();
+        let mut apps: Vec<App> = world.build(&pairs)?.into_iter().map(|app| App::new(app, now)).collect();
+        for app in &mut apps {
+            app.process.restart(read_connections(app.values(), &instances));
+        }
+        let mut ids = IdMaker::new(options.seed);
+        Ok(Self {
+            now,
+            subscription: world.subscription.clone(),
+            instances,
+            apps,
+            operations: Vec::new(),
+            keys,
+            identity: Identity::new(&mut ids),
+            ids,
+            faults: Faults::default(),
+            hooks: Hooks::default(),
+            log: Log::default(),
+            started: now,
+            events: broadcast::Sender::new(EVENTS_KEPT),
+            next_tick: now,
+            options,
+        })
+    }
+
+    /// Works off everything that is due until `until`. Time never runs backwards.
+    pub(super) fn advance_to(&mut self, until: DateTime<Utc>) {
+        let until = until.max(self.now);
+        let tick = delta(self.options.tick)
+            .max((until - self.now) / MOST_TICKS)
+            .max(chrono::TimeDelta::milliseconds(1));
+        self.next_tick = self.next_tick.min(self.now + tick);
+        loop {
+            let due = self.next_change().filter(|due| *due <= until);
+            while self.next_tick <= due.unwrap_or(until) {
+                self.now = self.now.max(self.next_tick);
+                self.sample();
+                self.next_tick += tick;
+            }
+            let Some(due) = due else { break };
+            self.now = self.now.max(due);
+            self.change(Self::work_off);
+        }
+        self.now = until;
+    }
+
+    /// Makes a change that clients may feel, with traffic sampled on both sides of it.
+    pub(super) fn change<T>(&mut self, change: impl FnOnce(&mut Self) -> T) -> T {
+        self.sample();
+        let outcome = change(self);
+        self.sample();
+        outcome
+    }
+
+    pub(super) fn tell(&self, what: Happening) {
+        // Nobody listening is no fault.
+        let _ = self.events.send(SimEvent { at: self.now, what });
+    }
+
+    pub(super) fn listen(&self) -> broadcast::Receiver<SimEvent> {
+        self.events.subscribe()
+    }
+
+    /// The app's new process takes over `restart_takes` from now; changes until then are read by it too. The old
+    /// process serves meanwhile (docs: App Service restarts overlap old and new workers).
+    pub(super) fn restart(&mut self, app: usize) {
+        self.apps[app].restarted_at = Some(self.now + delta(self.options.restart_takes));
+    }
+
+    /// Adds an app and starts its process.
+    pub(super) fn add_app(&mut self, app: InitialApp) {
+        let mut app = App::new(app, self.now);
+        app.process.restart(read_connections(app.values(), &self.instances));
+        self.apps.push(app);
+    }
+
+    /// Ends the connections of everybody with an instance that is gone.
+    pub(super) fn disconnect(&mut self, instance: usize) {
+        self.operations.retain(|operation| operation.instance != instance);
+        for app in &mut self.apps {
+            app.process.forget(instance);
+            app.tallies.entry(instance).or_default().close();
+        }
+    }
+
+    fn next_change(&self) -> Option<DateTime<Utc>> {
+        let running = self.operations.iter().filter(|operation| operation.status == Status::Running);
+        let restarts = self.apps.iter().filter_map(|app| app.restarted_at);
+        running.map(|operation| operation.due).chain(restarts).min()
+    }
+
+    fn work_off(&mut self) {
+        let now = self.now;
+        let due = |operation: &Operation| operation.status == Status::Running && operation.due <= now;
+        for at in (0..self.operations.len()).filter(|at| due(&self.operations[*at])).collect::<Vec<_>>() {
+            self.finish(at);
+        }
+        for at in 0..self.apps.len() {
+            if self.apps[at].restarted_at.take_if(|time| *time <= now).is_some() {
+                self.take_over(at);
+            }
+        }
+    }
+
+    fn take_over(&mut self, at: usize) {
+        let app = &mut self.apps[at];
+        let connections = read_connections(app.values(), &self.instances);
+        app.process.restart(connections);
+        if !app.deleted {
+            let app = app.name.clone();
+            self.tell(Happening::Restarted { app });
+        }
+    }
+
+    fn finish(&mut self, at: usize) {
+        let operation = &mut self.operations[at];
+        let instance = &mut self.instances[operation.instance];
+        let name = instance.id.name().to_owned();
+        let failed = operation.course == Course::Fail;
+        operation.status = if failed { Status::Failed } else { Status::Succeeded };
+        let key_type = operation.key.as_ref().map(|(key_type, _)| *key_type);
+        let what = match &operation.key {
+            Some((key_type, key)) if instance.keys[*key_type].generation == operation.generation => {
+                let slot = &mut instance.keys[*key_type];
+                if operation.course == Course::Rotate {
+                    slot.replace(key.clone());
+                    Happening::RegenerationInEffect { instance: name, key_type: Some(*key_type) }
+                } else {
+                    slot.listed = slot.effective.clone();
+                    Happening::RegenerationWithoutEffect { instance: name, failed }
+                }
+            }
+            None if !failed => Happening::RegenerationInEffect { instance: name, key_type },
+            // Somebody replaced the key by force in the meantime: that one stays.
+            _ => Happening::RegenerationWithoutEffect { instance: name, failed },
+        };
+        self.tell(what);
+    }
+
+    /// Lets every app make its calls of this instant.
+    fn sample(&mut self) {
+        let (now, life) = (self.now, self.options.client_token_life);
+        let mut happenings = Vec::new();
+        for app in self.apps.iter_mut().filter(|app| !app.deleted) {
+            for at in app.process.instances() {
+                let counts = app.process.sample((at, &self.instances[at]), now, life);
+                let instance = || self.instances[at].id.name().to_owned();
+                match app.tallies.entry(at).or_default().add(counts, now) {
+                    None => {}
+                    Some(Change::Refused) => {
+                        happenings.push(Happening::Refused { instance: instance(), app: app.name.clone() });
+                    }
+                    Some(Change::Recovered { after_ms }) => {
+                        let app = app.name.clone();
+                        happenings.push(Happening::Recovered { instance: instance(), app, after_ms });
+                    }
+                }
+            }
+        }
+        happenings.into_iter().for_each(|what| self.tell(what));
+    }
+}
+
+impl Instance {
+    fn new(
+        id: InstanceId,
+        disable_local_auth: bool,
+        tags: BTreeMap<String, String>,
+        keys: &mut KeyMaker,
+    ) -> Self {
+        let keys = PerKey::from_fn(|_| {
+            let key = keys.key();
+            KeySlot { listed: key.clone(), effective: key, generation: 0 }
+        });
+        let issued = keys.iter().map(|(_, slot)| slot.effective.clone()).collect();
+        Self { id, keys, disable_local_auth, tags, deleted: false, issued }
+    }
+
+    /// The host of its data plane (docs: Connection string in Azure SignalR Service).
+    pub(super) fn host(&self) -> String {
+        format!("{}.service.signalr.net", self.id.name().to_lowercase())
+    }
+
+    /// The keys that listKeys shows.
+    pub(super) fn listed(&self) -> KeyPair {
+        KeyPair::from_fn(|key_type| self.keys[key_type].listed.clone())
+    }
+
+    /// The keys that work.
+    pub(super) fn effective(&self) -> KeyPair {
+        KeyPair::from_fn(|key_type| self.keys[key_type].effective.clone())
+    }
+
+    /// Notes a key that was made for it.
+    pub(super) fn note(&mut self, key: &Key) {
+        self.issued.push(key.clone());
+    }
+
+    pub(super) fn issued(&self, key: &Key) -> bool {
+        self.issued.contains(key)
+    }
+}
+
+impl KeySlot {
+    pub(super) fn replace(&mut self, key: Key) {
+        *self = Self { listed: key.clone(), effective: key, generation: self.generation + 1 };
+    }
+}
+
+impl App {
+    fn new(app: InitialApp, now: DateTime<Utc>) -> Self {
+        let InitialApp { id, kind, settings, connection_strings, sticky_settings } = app;
+        Self {
+            name: id.name(),
+            id,
+            kind,
+            settings,
+            connection_strings,
+            sticky_settings,
+            modified: now,
+            deleted: false,
+            tallies: BTreeMap::new(),
+            process: Process::default(),
+            restarted_at: None,
+        }
+    }
+
+    fn values(&self) -> impl Iterator<Item = &str> {
+        let entries = self.connection_strings.values().map(|entry| entry.value.as_str());
+        self.settings.values().map(String::as_str).chain(entries)
+    }
+
+    /// Whether a restart is under way.
+    pub(super) fn restarting(&self) -> bool {
+        self.restarted_at.is_some()
+    }
+}

@@ -1,0 +1,188 @@
+//! The clients of the simulated apps: what they call, with which key, and how often they are refused.
+//!
+//! An app's *process* keeps the keys that it read when it started. At each sample it signs one server call and hands
+//! out one client token; clients present every token again until it expires. A client whose token is refused throws
+//! it away and negotiates anew, as the client libraries do.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::service;
+use super::state::Instance;
+use crate::clock::delta;
+use crate::model::{ConnectionString, Key, looks_like_key_vault_reference};
+
+/// One connection of a process to an instance, by the key that it read.
+#[derive(Clone, Debug)]
+pub(super) struct Connection {
+    /// Which instance, by its place in the state.
+    pub(super) instance: usize,
+    pub(super) key: Key,
+}
+
+/// A client token that may still be presented. Of all tokens signed with one key only the one that expires last is
+/// kept: whenever any of them is refused for its key, so is that one.
+#[derive(Clone, Debug)]
+struct ClientToken {
+    instance: usize,
+    key: Key,
+    text: String,
+    expires: DateTime<Utc>,
+}
+
+/// The running process of an app, and the clients it has served.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Process {
+    pub(super) connections: Vec<Connection>,
+    tokens: Vec<ClientToken>,
+}
+
+/// A time during which calls were refused without a break.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Outage {
+    /// The first refused call.
+    pub start: DateTime<Utc>,
+    /// From the first refused call to the first sample without one; so far, if it is not over.
+    pub length_ms: i64,
+    /// Whether calls are still refused.
+    pub open: bool,
+}
+
+/// What the clients of one app met at one instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// Client calls made.
+    pub calls: u64,
+    /// Those that were refused.
+    pub refused: u64,
+    /// When.
+    pub outages: Vec<Outage>,
+}
+
+/// What a sample changed in the eyes of the clients.
+pub(super) enum Change {
+    Refused,
+    Recovered { after_ms: i64 },
+}
+
+/// Outages beyond this many are counted as refused calls but not listed, which bounds memory.
+const MOST_OUTAGES: usize = 1000;
+
+/// The longest of the SDK's own REST tokens (SDK source: 1 h).
+const SERVER_TOKEN_LIFE: Duration = Duration::from_secs(3600);
+
+/// A hub, a path and the URL forms of the SDK.
+const SERVER_PATH: &str = "/api/hubs/chat/users/ann";
+pub(super) const CLIENT_PATH: &str = "/client";
+
+impl Process {
+    /// Takes over with new connections; the clients of the process before keep their tokens.
+    pub(super) fn restart(&mut self, connections: Vec<Connection>) {
+        self.connections = connections;
+    }
+
+    /// The instances that the process or one of its clients may call.
+    pub(super) fn instances(&self) -> BTreeSet<usize> {
+        let clients = self.tokens.iter().map(|token| token.instance);
+        self.connections.iter().map(|connection| connection.instance).chain(clients).collect()
+    }
+
+    /// Makes the calls of one instant to one instance and answers `(calls, refused)`.
+    pub(super) fn sample(
+        &mut self,
+        (at, instance): (usize, &Instance),
+        now: DateTime<Utc>,
+        token_life: Duration,
+    ) -> (u64, u64) {
+        let host = instance.host();
+        let (mut calls, mut refused) = (0, 0);
+        for connection in self.connections.clone().into_iter().filter(|used| used.instance == at) {
+            let audience = format!("https://{host}{SERVER_PATH}?api-version=2022-06-01");
+            let token = service::sign(&connection.key, &audience, now + delta(SERVER_TOKEN_LIFE));
+            calls += 1;
+            refused += u64::from(service::check(instance, SERVER_PATH, &token, now).is_err());
+            self.hand_out(&connection, &host, now + delta(token_life));
+        }
+        self.tokens.retain(|token| {
+            if token.instance != at {
+                return true;
+            }
+            if token.expires <= now {
+                return false;
+            }
+            let accepted = service::check(instance, CLIENT_PATH, &token.text, now).is_ok();
+            calls += 1;
+            refused += u64::from(!accepted);
+            accepted
+        });
+        (calls, refused)
+    }
+
+    /// Forgets the clients of an instance that is gone.
+    pub(super) fn forget(&mut self, instance: usize) {
+        self.connections.retain(|connection| connection.instance != instance);
+        self.tokens.retain(|token| token.instance != instance);
+    }
+
+    fn hand_out(&mut self, connection: &Connection, host: &str, expires: DateTime<Utc>) {
+        // Tokens carry whole seconds.
+        let expires = DateTime::from_timestamp(expires.timestamp(), 0).unwrap_or(expires);
+        let text = service::sign(&connection.key, &format!("https://{host}{CLIENT_PATH}/?hub=chat"), expires);
+        let Connection { instance, key } = connection.clone();
+        self.tokens.retain(|token| token.instance != instance || token.key != key);
+        self.tokens.push(ClientToken { instance, key, text, expires });
+    }
+}
+
+impl Tally {
+    /// Adds a sample and tells whether it began or ended an outage.
+    pub(super) fn add(&mut self, (calls, refused): (u64, u64), now: DateTime<Utc>) -> Option<Change> {
+        self.calls += calls;
+        self.refused += refused;
+        let room = self.outages.len() < MOST_OUTAGES;
+        match (self.outages.last_mut().filter(|outage| outage.open), refused > 0) {
+            (Some(outage), still_refused) => {
+                outage.length_ms = (now - outage.start).num_milliseconds();
+                outage.open = still_refused;
+                (!still_refused).then_some(Change::Recovered { after_ms: outage.length_ms })
+            }
+            (None, true) if room => {
+                self.outages.push(Outage { start: now, length_ms: 0, open: true });
+                Some(Change::Refused)
+            }
+            (None, _) => None,
+        }
+    }
+
+    /// Ends an outage whose app or instance is gone.
+    pub(super) fn close(&mut self) {
+        if let Some(outage) = self.outages.last_mut() {
+            outage.open = false;
+        }
+    }
+}
+
+/// What a process finds in its settings: every value that is a connection string with a key, or a bare key. A Key
+/// Vault reference is not a connection string.
+pub(super) fn read_connections<'a>(
+    values: impl Iterator<Item = &'a str>,
+    instances: &[Instance],
+) -> Vec<Connection> {
+    values
+        .filter(|value| !looks_like_key_vault_reference(value))
+        .filter_map(|value| {
+            let by_key = |key: &Key| instances.iter().position(|one| !one.deleted && one.issued(key));
+            let Ok(parsed) = ConnectionString::parse(value) else {
+                let key = Key::new(value);
+                return by_key(&key).map(|instance| Connection { instance, key });
+            };
+            let key = parsed.key()?;
+            // The endpoint may be a custom domain or a gateway; then the key tells whose it is.
+            let by_host = instances.iter().position(|one| !one.deleted && one.host() == parsed.host());
+            by_host.or_else(|| by_key(&key)).map(|instance| Connection { instance, key })
+        })
+        .collect()
+}

@@ -1,0 +1,328 @@
+//! The world file: which instances, sites and slots there are, and what their settings hold at first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{AppId, InstanceId, KeyPair, KeyType};
+
+/// What the simulated subscription holds at the start.
+///
+/// In the values of settings `{primary:NAME}` and `{secondary:NAME}` stand for the connection strings of the
+/// instance NAME, `{primaryKey:NAME}` and `{secondaryKey:NAME}` for its bare keys.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct World {
+    /// The subscription's id.
+    #[serde(default = "default_subscription")]
+    pub subscription: String,
+    /// The SignalR instances.
+    #[serde(default)]
+    pub signalr: Vec<SignalR>,
+    /// The web apps and function apps.
+    #[serde(default)]
+    pub sites: Vec<Site>,
+}
+
+/// One Azure SignalR Service.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignalR {
+    /// Its resource group.
+    pub group: String,
+    /// Its name, unique in all of Azure.
+    pub name: String,
+    /// The apps (`site` or `site/slot`) that hold its primary connection string. One in which no placeholder names
+    /// the instance gets a setting for it.
+    #[serde(default)]
+    pub apps: Vec<String>,
+    /// Whether access keys are refused altogether.
+    #[serde(default)]
+    pub disable_local_auth: bool,
+    /// Its tags.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+}
+
+/// One web app or function app, with its slots.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Site {
+    /// Its resource group.
+    pub group: String,
+    /// Its name, unique in all of Azure.
+    pub name: String,
+    /// `app`, `functionapp`, `functionapp,linux` …
+    #[serde(default = "default_kind")]
+    pub kind: String,
+    /// Its deployment slots. Each starts with a copy of the site's settings, as a slot cloned from production does.
+    #[serde(default)]
+    pub slots: Vec<String>,
+    /// Its app settings.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
+    /// Its connection-string section.
+    #[serde(default)]
+    pub connection_strings: BTreeMap<String, ConnectionStringEntry>,
+    /// Names of app settings that stay with their slot when slots are swapped.
+    #[serde(default)]
+    pub sticky_settings: BTreeSet<String>,
+}
+
+/// One entry of a connection-string section (swagger: ConnStringValueTypePair).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectionStringEntry {
+    /// The connection string.
+    pub value: String,
+    /// Its type: `Custom` for SignalR.
+    #[serde(rename = "type", default = "default_entry_type")]
+    pub kind: String,
+}
+
+/// Why a world cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WorldError {
+    /// An instance lists an app that there is not.
+    #[error(
+        "signalr {instance:?} lists the app {app:?}, but no site or slot has that name; add it to \"sites\""
+    )]
+    NoSuchApp {
+        /// The instance.
+        instance: String,
+        /// The app.
+        app: String,
+    },
+    /// A placeholder names an instance that there is not.
+    #[error(
+        "a setting of {app:?} names the instance {instance:?} in a placeholder, but \"signalr\" has none of it"
+    )]
+    NoSuchInstance {
+        /// The app.
+        app: String,
+        /// The instance.
+        instance: String,
+    },
+    /// Two resources of one kind have one name.
+    #[error("the name {0:?} stands twice; names of instances and of sites are unique in all of Azure")]
+    Twice(String),
+    /// A name that cannot stand in a resource id.
+    #[error("{0:?} cannot be part of a resource id; use letters, digits and hyphens")]
+    BadName(String),
+}
+
+/// One app as it starts: a site, or a slot of one.
+#[derive(Clone, Debug)]
+pub(super) struct InitialApp {
+    pub(super) id: AppId,
+    pub(super) kind: String,
+    pub(super) settings: BTreeMap<String, String>,
+    pub(super) connection_strings: BTreeMap<String, ConnectionStringEntry>,
+    pub(super) sticky_settings: BTreeSet<String>,
+}
+
+impl Default for World {
+    /// A chat: one instance, a web app, its staging slot and a function app.
+    fn default() -> Self {
+        let group = || "rg-demo".to_owned();
+        let setting = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let web = Site {
+            group: group(),
+            name: "chat-web".into(),
+            kind: default_kind(),
+            slots: vec!["staging".into()],
+            settings: BTreeMap::from([
+                setting("ASPNETCORE_ENVIRONMENT", "Production"),
+                setting("GREETING", "Hello; and welcome = enjoy"),
+            ]),
+            ..Site::default()
+        };
+        let function = Site {
+            group: group(),
+            name: "chat-func".into(),
+            kind: "functionapp,linux".into(),
+            settings: BTreeMap::from([
+                setting("FUNCTIONS_EXTENSION_VERSION", "~4"),
+                setting("FUNCTIONS_WORKER_RUNTIME", "node"),
+            ]),
+            ..Site::default()
+        };
+        let apps = ["chat-web", "chat-web/staging", "chat-func"].map(str::to_owned).to_vec();
+        let signalr = vec![SignalR { group: group(), name: "sr-demo".into(), apps, ..SignalR::default() }];
+        Self { subscription: default_subscription(), signalr, sites: vec![web, function] }
+    }
+}
+
+impl World {
+    /// The ids of the instances, in order.
+    #[must_use]
+    pub fn instances(&self) -> Vec<InstanceId> {
+        self.signalr
+            .iter()
+            .map(|instance| InstanceId::new(&self.subscription, &instance.group, &instance.name))
+            .collect()
+    }
+
+    /// The ids of the apps that hold a connection string of `instance`: those it lists, and those whose settings
+    /// name it in a placeholder.
+    #[must_use]
+    pub fn apps_of(&self, instance: &SignalR) -> Vec<AppId> {
+        self.sites
+            .iter()
+            .flat_map(|site| self.apps(site))
+            .filter(|app| holds(app, instance))
+            .map(|app| app.id)
+            .collect()
+    }
+
+    /// Checks names and references.
+    pub(super) fn check(&self) -> Result<(), WorldError> {
+        self.check_names()?;
+        let apps: Vec<InitialApp> = self.sites.iter().flat_map(|site| self.apps(site)).collect();
+        for instance in &self.signalr {
+            for listed in &instance.apps {
+                let known = apps.iter().any(|app| app.id.name().eq_ignore_ascii_case(listed));
+                let error = || WorldError::NoSuchApp { instance: instance.name.clone(), app: listed.clone() };
+                known.then_some(()).ok_or_else(error)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The apps with every placeholder replaced and every listed connection string in place.
+    pub(super) fn build(
+        &self,
+        keys: &BTreeMap<String, (String, KeyPair)>,
+    ) -> Result<Vec<InitialApp>, WorldError> {
+        let mut apps: Vec<InitialApp> = self.sites.iter().flat_map(|site| self.apps(site)).collect();
+        for app in &mut apps {
+            for instance in &self.signalr {
+                if lists(instance, &app.id) && !values(app).any(|value| names(value, &instance.name)) {
+                    add_connection(app, instance);
+                }
+            }
+            let name = app.id.name();
+            for value in app.settings.values_mut() {
+                *value = fill(value, keys, &name)?;
+            }
+            for entry in app.connection_strings.values_mut() {
+                entry.value = fill(&entry.value, keys, &name)?;
+            }
+        }
+        Ok(apps)
+    }
+
+    fn check_names(&self) -> Result<(), WorldError> {
+        let mut seen = BTreeSet::new();
+        for instance in &self.signalr {
+            let id = InstanceId::new(&self.subscription, &instance.group, &instance.name).to_string();
+            id.parse::<InstanceId>().map_err(|_| WorldError::BadName(instance.name.clone()))?;
+            if !seen.insert(format!("signalr {}", instance.name.to_lowercase())) {
+                return Err(WorldError::Twice(instance.name.clone()));
+            }
+        }
+        for app in self.sites.iter().flat_map(|site| self.apps(site)) {
+            app.id.to_string().parse::<AppId>().map_err(|_| WorldError::BadName(app.id.name()))?;
+            if !seen.insert(format!("site {}", app.id.name().to_lowercase())) {
+                return Err(WorldError::Twice(app.id.name()));
+            }
+        }
+        Ok(())
+    }
+
+    fn apps(&self, site: &Site) -> Vec<InitialApp> {
+        let slots = site.slots.iter().map(|slot| Some(slot.as_str()));
+        let app = |slot: Option<&str>| InitialApp {
+            id: AppId::new(&self.subscription, &site.group, &site.name, slot),
+            kind: site.kind.clone(),
+            settings: site.settings.clone(),
+            connection_strings: site.connection_strings.clone(),
+            sticky_settings: site.sticky_settings.clone(),
+        };
+        std::iter::once(None).chain(slots).map(app).collect()
+    }
+}
+
+/// The text that Azure itself hands out (Azure CLI recording, 2024-10).
+pub(super) fn connection_string(host: &str, key: &str) -> String {
+    format!("Endpoint=https://{host};AccessKey={key};Version=1.0;")
+}
+
+/// The placeholders, and what each stands for.
+const PLACEHOLDERS: [(&str, KeyType, bool); 4] = [
+    ("{primary:", KeyType::Primary, false),
+    ("{secondary:", KeyType::Secondary, false),
+    ("{primaryKey:", KeyType::Primary, true),
+    ("{secondaryKey:", KeyType::Secondary, true),
+];
+
+/// Replaces the placeholders in a value.
+pub(super) fn fill(
+    value: &str,
+    keys: &BTreeMap<String, (String, KeyPair)>,
+    app: &str,
+) -> Result<String, WorldError> {
+    let mut filled = value.to_owned();
+    for (opening, key_type, bare) in PLACEHOLDERS {
+        while let Some(start) = filled.find(opening) {
+            let Some(length) = filled[start..].find('}') else { break };
+            let name = filled[start + opening.len()..start + length].to_owned();
+            let error = || WorldError::NoSuchInstance { app: app.to_owned(), instance: name.clone() };
+            let (host, pair) = keys.get(&name.to_lowercase()).ok_or_else(error)?;
+            let key = pair[key_type].expose();
+            let text = if bare { key.to_owned() } else { connection_string(host, key) };
+            filled.replace_range(start..=start + length, &text);
+        }
+    }
+    Ok(filled)
+}
+
+/// Puts the primary connection string under the name that the app's SDK or binding looks for: the ASP.NET Core SDK
+/// and the Functions binding have each their own (docs: Connection string in Azure SignalR Service; Functions
+/// SignalR bindings). A further instance becomes a named endpoint.
+fn add_connection(app: &mut InitialApp, instance: &SignalR) {
+    let default = if app.kind.contains("functionapp") {
+        "AzureSignalRConnectionString"
+    } else {
+        "Azure__SignalR__ConnectionString"
+    };
+    let name = if app.settings.contains_key(default) {
+        format!("Azure__SignalR__ConnectionString__{}", instance.name)
+    } else {
+        default.to_owned()
+    };
+    app.settings.insert(name, format!("{{primary:{}}}", instance.name));
+}
+
+fn holds(app: &InitialApp, instance: &SignalR) -> bool {
+    lists(instance, &app.id) || values(app).any(|value| names(value, &instance.name))
+}
+
+fn lists(instance: &SignalR, app: &AppId) -> bool {
+    let name = app.name();
+    instance.apps.iter().any(|listed| listed.eq_ignore_ascii_case(&name))
+}
+
+fn values(app: &InitialApp) -> impl Iterator<Item = &str> {
+    let entries = app.connection_strings.values().map(|entry| entry.value.as_str());
+    app.settings.values().map(String::as_str).chain(entries)
+}
+
+fn names(value: &str, instance: &str) -> bool {
+    PLACEHOLDERS.iter().any(|(opening, ..)| {
+        let placeholder = format!("{opening}{instance}}}").to_lowercase();
+        value.to_lowercase().contains(&placeholder)
+    })
+}
+
+fn default_subscription() -> String {
+    "00000000-0000-0000-0000-000000000001".into()
+}
+
+fn default_kind() -> String {
+    "app".into()
+}
+
+fn default_entry_type() -> String {
+    "Custom".into()
+}

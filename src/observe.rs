@@ -153,14 +153,9 @@ impl Look {
                     return;
                 }
                 Some(Err(error)) => {
-                    snapshot
-                        .unknown
-                        .push(Unknown::Unreadable { app: app.id.clone(), detail: error.to_string() });
+                    snapshot.unknown.push(unreadable(app, error.to_string(), is_passing(error)));
                 }
-                None => {
-                    let detail = "it was not read".to_owned();
-                    snapshot.unknown.push(Unknown::Unreadable { app: app.id.clone(), detail });
-                }
+                None => snapshot.unknown.push(unreadable(app, "it was not read".to_owned(), true)),
             }
         }
         let nothing = before == (snapshot.consumers.len(), snapshot.unknown.len());
@@ -191,6 +186,14 @@ impl Look {
         }
         Ok(())
     }
+}
+
+fn unreadable(app: &AppConfig, detail: String, passing: bool) -> Unknown {
+    Unknown::Unreadable { app: app.id.clone(), detail, passing }
+}
+
+fn is_passing(error: &ArmError) -> bool {
+    matches!(error.kind(), ArmErrorKind::Throttled { .. } | ArmErrorKind::Unavailable)
 }
 
 async fn read(arm: &Arm, clock: &dyn Clock, part: (AppId, Section)) -> ((AppId, Section), Read) {

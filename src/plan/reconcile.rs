@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Snapshot, rotates_at_first_sight};
+use super::{Snapshot, Unknown, rotates_at_first_sight};
 use crate::clock::delta;
 use crate::config::Policy;
 use crate::journal::{Event, Held, InFlight, Journal, KeyRecord};
@@ -23,7 +23,7 @@ pub fn reconcile(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: D
             events.push(Event::RotationRequested {});
         }
         events.extend(held(snapshot).map(|key_type| Event::Taken { key_type }));
-        events.extend((!snapshot.unknown.is_empty()).then_some(Event::Blinded {}));
+        events.extend(blind(snapshot).then_some(Event::Blinded {}));
         return events;
     };
     let ended = journal.in_flight().and_then(|flight| ended_unseen(flight, snapshot, policy, now));
@@ -42,9 +42,9 @@ pub fn reconcile(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: D
         let replaced = changed && in_flight != Some(key_type);
         events.extend(held_or_left(key_type, keys, snapshot, replaced));
     }
-    match (journal.is_blind(), !snapshot.unknown.is_empty()) {
+    match (journal.is_blind(), blind(snapshot)) {
         (false, true) => events.push(Event::Blinded {}),
-        (true, false) => events.push(Event::Sighted {}),
+        (true, false) if snapshot.unknown.is_empty() => events.push(Event::Sighted {}),
         _ => {}
     }
     events
@@ -84,6 +84,11 @@ fn held_or_left(
         (true, false) if snapshot.unknown.is_empty() => Some(Event::Left { key_type }),
         _ => None,
     }
+}
+
+/// Whether something that may hold any key stays out of sight.
+fn blind(snapshot: &Snapshot) -> bool {
+    snapshot.unknown.iter().any(Unknown::lasts)
 }
 
 fn held(snapshot: &Snapshot) -> impl Iterator<Item = KeyType> {

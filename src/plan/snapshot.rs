@@ -75,6 +75,8 @@ pub enum Unknown {
         app: AppId,
         /// What Azure said.
         detail: String,
+        /// Whether that passes by itself: Azure was busy. Then it is as if this look had not been taken.
+        passing: bool,
     },
     /// A configured app holds no connection string of the instance.
     NoConsumer {
@@ -111,10 +113,18 @@ pub enum Unknown {
     },
 }
 
+impl Unknown {
+    /// Whether it stays until somebody does something about it.
+    #[must_use]
+    pub fn lasts(&self) -> bool {
+        !matches!(self, Self::Unreadable { passing: true, .. })
+    }
+}
+
 impl fmt::Display for Unknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable { app, detail } => {
+            Self::Unreadable { app, detail, .. } => {
                 write!(f, "the settings of {} cannot be read: {detail}", app.name())
             }
             Self::NoConsumer { app } => write!(

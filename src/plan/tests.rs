@@ -149,7 +149,7 @@ fn a_stale_consumer_never_gets_the_key_that_is_about_to_die() {
 fn not_knowing_blocks_regeneration_and_does_not_start_the_grace() {
     let mut story = Story::new();
     story.look(&snapshot(at(0), "p", "s", &[P, S]));
-    let unreadable = || Unknown::Unreadable { app: app(1), detail: "403".into() };
+    let unreadable = || Unknown::Unreadable { app: app(1), detail: "403".into(), passing: false };
     for time in [10, 20_000] {
         let mut seen = snapshot(at(time), "p", "s", &[P]);
         seen.unknown.push(unreadable());
@@ -368,7 +368,7 @@ impl World {
             None => Holding::Stale(fingerprint(&name(key))),
         };
         let there = || self.apps.iter().enumerate().filter(|(_, app)| !app.deleted);
-        let unreadable = |n| Unknown::Unreadable { app: app(n), detail: "403".into() };
+        let unreadable = |n| Unknown::Unreadable { app: app(n), detail: "403".into(), passing: false };
         Snapshot {
             at: self.now,
             keys: PerKey::from_fn(|key_type| fingerprint(&name(self.listed(key_type)))),

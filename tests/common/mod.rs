@@ -1,0 +1,221 @@
+//! The one harness of the stories: a simulated Azure over real HTTP, the real client with azure_identity, and a clock
+//! that passes hours in milliseconds.
+#![allow(dead_code, unreachable_pub, reason = "every test binary uses its own part of the harness")]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use azure_core::credentials::Secret;
+use azure_core::http::{AsyncRawResponse, ClientOptions, HttpClient, Request, Transport, Url};
+use azure_identity::{ClientSecretCredential, ClientSecretCredentialOptions};
+use chrono::{DateTime, Utc};
+use signalr_rekey::arm::{Arm, ArmOptions};
+use signalr_rekey::clock::{Clock, delta};
+use signalr_rekey::config::{AppConfig, AzureConfig, Cloud, Config, InstanceConfig, Policy, StateConfig};
+use signalr_rekey::data_plane::DataPlane;
+use signalr_rekey::http::Http;
+use signalr_rekey::journal::Journal;
+use signalr_rekey::model::{AppId, ConnectionString, InstanceId, Key, KeyType};
+use signalr_rekey::pass::{PassReport, Purpose, Rekey, Run};
+use signalr_rekey::sim::{Options, Sim, VirtualClock, World};
+use signalr_rekey::store::{MemoryStore, Store, peek};
+
+/// What every simulated key starts with, so that any output can be searched for it.
+pub const KEY_MARK: &str = "RECOGNISABLEKEY";
+
+pub const MINUTE: Duration = Duration::from_secs(60);
+pub const HOUR: Duration = Duration::from_secs(3600);
+pub const DAY: Duration = Duration::from_secs(86_400);
+
+/// A simulated Azure and a worker that looks after it.
+pub struct Story {
+    pub sim: Sim,
+    pub clock: Arc<VirtualClock>,
+    pub store: Arc<MemoryStore>,
+    pub config: Config,
+    /// Everything that the passes told, for people.
+    pub told: Arc<Mutex<Vec<String>>>,
+}
+
+impl Story {
+    /// The default world: one instance, a web app with a slot, a function app; Azure as slow as the real one.
+    pub async fn new() -> Self {
+        Self::of(World::default(), Options::default()).await
+    }
+
+    /// A world of one's own.
+    pub async fn of(world: World, options: Options) -> Self {
+        let clock = Arc::new(VirtualClock::default());
+        let options = Options {
+            live: false,
+            regenerate_takes: Duration::from_secs(75),
+            restart_takes: Duration::from_secs(20),
+            client_token_life: HOUR,
+            tick: MINUTE,
+            key_prefix: KEY_MARK.to_owned(),
+            ..options
+        };
+        let config = config(&world);
+        let sim = Sim::start(world, options, clock.clone(), ([127, 0, 0, 1], 0).into()).await.unwrap();
+        let (store, told) = (Arc::new(MemoryStore::default()), Arc::default());
+        Self { sim, clock, store, config, told }
+    }
+
+    /// A worker, as a new process would be: nothing in memory but what is in the store.
+    pub fn rekey(&self) -> Rekey {
+        let base: Url = self.sim.base().parse().unwrap();
+        let clock: Arc<dyn Clock> = self.clock.clone();
+        let http = Http::new();
+        let credential = credential(&http, &base);
+        let options = ArmOptions {
+            base: base.clone(),
+            credential,
+            clock: Arc::clone(&clock),
+            http: http.clone(),
+            jitter_seed: 1,
+        };
+        let told = Arc::clone(&self.told);
+        Rekey {
+            config: Arc::new(self.config.clone()),
+            arm: Arm::new(options).unwrap(),
+            data_plane: DataPlane::new(http, Some(base), Arc::clone(&clock)).unwrap(),
+            store: self.store.clone(),
+            clock,
+            narrator: Arc::new(move |instance, line| {
+                told.lock().unwrap().push(format!("{}: {line}", instance.name()));
+            }),
+        }
+    }
+
+    /// One run over all instances with so much time.
+    pub async fn run(&self, purpose: Purpose, time: Duration) -> Vec<PassReport> {
+        let run = Run {
+            instances: vec![],
+            purpose,
+            holder: uuid::Uuid::new_v4().to_string(),
+            deadline: self.clock.now() + delta(time),
+        };
+        self.rekey().run(&run).await
+    }
+
+    /// A run of the timer: what is due, within its usual nine minutes.
+    pub async fn tick(&self) -> Vec<PassReport> {
+        self.run(Purpose::Rotate { now: false }, 9 * MINUTE).await
+    }
+
+    /// The timer at work every ten minutes, for so long. The last reports.
+    pub async fn watch(&self, time: Duration) -> Vec<PassReport> {
+        let end = self.clock.now() + delta(time);
+        loop {
+            let reports = self.tick().await;
+            if self.clock.now() >= end {
+                return reports;
+            }
+            self.clock.advance(10 * MINUTE);
+        }
+    }
+
+    /// A notice's run.
+    pub async fn mend(&self) -> Vec<PassReport> {
+        self.run(Purpose::Mend, Duration::from_secs(25)).await
+    }
+
+    /// The one instance's journal.
+    pub async fn journal(&self) -> Journal {
+        peek(&*self.store as &dyn Store, &self.config.instances[0].id).await.unwrap()
+    }
+
+    /// How often a request was made.
+    pub fn requests(&self, operation: &str) -> usize {
+        self.sim.requests().iter().filter(|request| request.operation == operation).count()
+    }
+
+    /// The key of an instance that is in effect.
+    pub fn key(&self, instance: &str, key_type: KeyType) -> Key {
+        self.sim.keys(instance).unwrap()[key_type].clone()
+    }
+
+    /// The key in a setting of an app.
+    pub fn held(&self, app: &str, setting: &str) -> Key {
+        let settings = self.sim.settings(app).unwrap();
+        ConnectionString::parse(&settings[setting]).unwrap().key().unwrap()
+    }
+
+    /// Refused client calls so far. Time passes for a moment first, so that nothing hides behind the last request.
+    pub fn refused(&self) -> u64 {
+        self.clock.advance(MINUTE);
+        self.sim.report().totals.refused
+    }
+}
+
+/// The settings that hold the connection string in the default world.
+pub const CONSUMERS: [(&str, &str); 3] = [
+    ("chat-web", "Azure__SignalR__ConnectionString"),
+    ("chat-web/staging", "Azure__SignalR__ConnectionString"),
+    ("chat-func", "AzureSignalRConnectionString"),
+];
+
+/// A configuration that looks after everything in a world.
+pub fn config(world: &World) -> Config {
+    let instance = |(instance, id): (_, InstanceId)| InstanceConfig {
+        id,
+        apps: world.apps_of(instance).into_iter().map(app).collect(),
+        policy: Policy::default(),
+    };
+    Config {
+        instances: world.signalr.iter().zip(world.instances()).map(instance).collect(),
+        azure: AzureConfig {
+            cloud: Cloud::Public,
+            resource_manager: "https://management.azure.com".parse().unwrap(),
+            client_id: None,
+        },
+        state: StateConfig::Memory,
+        notice_budget: Duration::from_secs(25),
+        timer_budget: 9 * MINUTE,
+        own_site: None,
+    }
+}
+
+/// An app that is looked at by value.
+pub fn app(id: AppId) -> AppConfig {
+    AppConfig { id, settings: vec![], connection_strings: vec![], may_hold_none: false }
+}
+
+/// azure_identity's client-secret credential, with Entra's token endpoint played by the simulator. It insists on an
+/// https authority, so its transport carries the request over.
+fn credential(http: &Http, base: &Url) -> Arc<ClientSecretCredential> {
+    let carrier = Carrier { http: http.clone(), base: base.clone() };
+    let client_options =
+        ClientOptions { transport: Some(Transport::new(Arc::new(carrier))), ..ClientOptions::default() };
+    let options = ClientSecretCredentialOptions { client_options };
+    let (tenant, client) = ("00000000-0000-0000-0000-0000000000aa", "00000000-0000-0000-0000-0000000000bb");
+    ClientSecretCredential::new(tenant, client.into(), Secret::new("s"), Some(options)).unwrap()
+}
+
+#[derive(Debug)]
+struct Carrier {
+    http: Http,
+    base: Url,
+}
+
+#[async_trait]
+impl HttpClient for Carrier {
+    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
+        let mut url = request.url().clone();
+        url.set_scheme(self.base.scheme()).unwrap();
+        url.set_host(self.base.host_str()).unwrap();
+        url.set_port(self.base.port()).unwrap();
+        let mut carried = Request::new(url, request.method());
+        for (name, value) in request.headers().iter() {
+            carried.insert_header(name.clone(), value.clone());
+        }
+        carried.set_body(request.body().clone());
+        self.http.execute_request(&carried).await
+    }
+}
+
+/// A time as the virtual clock begins.
+pub fn start() -> DateTime<Utc> {
+    VirtualClock::default().now()
+}

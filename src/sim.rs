@@ -96,7 +96,7 @@ impl Sim {
         let error = |source| StartError::Listen { address: listen, source };
         let listener = TcpListener::bind(listen).await.map_err(error)?;
         let address = listener.local_addr().map_err(error)?;
-        let shared = Arc::new(Shared::new(state, clock));
+        let shared = Arc::new(Shared::new(state, clock, address.port()));
         let (stop, stopped) = oneshot::channel::<()>();
         let serve = axum::serve(listener, http::router(Arc::clone(&shared)));
         tokio::spawn(async move {

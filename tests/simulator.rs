@@ -1,5 +1,6 @@
 //! Stories about the simulated Azure, told over real HTTP. The clock is virtual, so hours pass in milliseconds.
 #![cfg(feature = "simulator")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly, its helpers too")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,19 +32,11 @@ struct Azure {
 
 impl Azure {
     async fn start() -> Self {
-        Self::with(World::default(), Options::default()).await
+        Self::with(World::default(), Options::like_azure()).await
     }
 
-    /// With regenerations and restarts as slow as Azure's.
     async fn with(world: World, options: Options) -> Self {
         let clock = Arc::new(VirtualClock::default());
-        let options = Options {
-            live: false,
-            regenerate_takes: Duration::from_secs(75),
-            restart_takes: Duration::from_secs(20),
-            tick: Duration::from_secs(1),
-            ..options
-        };
         let sim = Sim::start(world, options, clock.clone(), ([127, 0, 0, 1], 0).into()).await.unwrap();
         let http = Client::builder().no_proxy().build().unwrap();
         let token = token(&http, &sim, "https://management.azure.com").await;
@@ -315,7 +308,7 @@ async fn connection_strings_keep_their_types_and_reject_unknown_ones() {
         "Azure:SignalR:ConnectionString".into(),
         serde_json::from_value(json!({"value": "{secondary:sr-demo}", "type": "Custom"})).unwrap(),
     );
-    let azure = Azure::with(world, Options::default()).await;
+    let azure = Azure::with(world, Options::like_azure()).await;
     let path = format!("{GROUP}/providers/Microsoft.Web/sites/chat-web/config/connectionstrings");
     let listed = json_of(azure.post(&format!("{path}/list"), WEB, json!({})).await).await;
     let entry = &listed["properties"]["Azure:SignalR:ConnectionString"];
@@ -527,7 +520,7 @@ async fn lists_come_in_pages() {
     let site =
         |number: usize| Site { group: "rg-demo".into(), name: format!("app-{number}"), ..Site::default() };
     let world = World { sites: (0..5).map(site).collect(), signalr: Vec::new(), ..World::default() };
-    let azure = Azure::with(world, Options { page_size: 2, ..Options::default() }).await;
+    let azure = Azure::with(world, Options { page_size: 2, ..Options::like_azure() }).await;
     let mut next = Some(format!("{}{GROUP}/providers/Microsoft.Web/sites?{WEB}", azure.sim.base()));
     let mut names = Vec::new();
     while let Some(url) = next {
@@ -626,6 +619,7 @@ async fn the_control_endpoints_do_what_they_say_and_refuse_nonsense_by_name() {
         ("/sim/regenerate", json!({"instance": "sr-demo", "keyType": "Salt"}), "Primary"),
         ("/sim/faults", json!({"operation": "SignalR_Nothing", "kind": "500"}), "SignalR_Nothing"),
         ("/sim/faults", json!({"kind": "meltdown"}), "timeout-before"),
+        ("/sim/faults", json!({"kind": 418}), "429"),
         ("/sim/settings", json!({"app": "gone", "name": "A", "value": "1"}), "chat-func"),
         ("/sim/settings", json!({"app": "chat-web", "name": "A", "value": "{primary:no}"}), "no"),
     ] {
@@ -641,7 +635,7 @@ async fn the_control_endpoints_do_what_they_say_and_refuse_nonsense_by_name() {
     assert!(azure.key(KeyType::Primary) != both.0 && azure.key(KeyType::Secondary) != both.1);
     let edit = json!({"app": "chat-web/staging", "name": "Azure__SignalR__ConnectionString", "value": "{primary:sr-demo}"});
     assert_eq!(control("/sim/settings", edit).await.unwrap().status(), 200);
-    control("/sim/faults", json!({"operation": "*", "count": 1, "kind": "429"})).await.unwrap();
+    control("/sim/faults", json!({"operation": "*", "count": 1, "kind": 429})).await.unwrap();
     assert_eq!(azure.get(&instance(""), SIGNALR).await.status(), 429);
     azure.clock.advance(MINUTE);
 
@@ -657,7 +651,7 @@ async fn the_control_endpoints_do_what_they_say_and_refuse_nonsense_by_name() {
 #[tokio::test]
 async fn latency_is_that_of_arm_alone() {
     let azure =
-        Azure::with(World::default(), Options { latency: Duration::from_secs(3), ..Options::default() })
+        Azure::with(World::default(), Options { latency: Duration::from_secs(3), ..Options::like_azure() })
             .await;
     let before = azure.clock.now();
     azure.probe(&azure.key(KeyType::Primary)).await;
@@ -669,7 +663,7 @@ async fn latency_is_that_of_arm_alone() {
 #[tokio::test]
 async fn the_same_seed_makes_the_same_keys() {
     let keys = |seed: u64, prefix: &str| {
-        let options = Options { seed, key_prefix: prefix.to_owned(), ..Options::default() };
+        let options = Options { seed, key_prefix: prefix.to_owned(), ..Options::like_azure() };
         async move {
             let azure = Azure::with(World::default(), options).await;
             // Ids and URLs in between draw from another stream.
@@ -717,7 +711,7 @@ async fn placeholders_and_listed_apps_become_connection_strings() {
     let toml: toml::Table = toml::from_str(&command::config(&world)).unwrap();
     assert_eq!(toml["instance"][0]["apps"].as_array().unwrap().len(), 4);
     assert_eq!(toml["instance"][1]["apps"].as_array().unwrap().len(), 1);
-    let azure = Azure::with(world, Options::default()).await;
+    let azure = Azure::with(world, Options::like_azure()).await;
     let web = azure.sim.settings("web").unwrap();
     assert!(web["Azure__SignalR__ConnectionString"].contains("sr-a.service"));
     assert!(web["Azure__SignalR__ConnectionString__sr-b"].contains("sr-b.service"));

@@ -30,21 +30,17 @@ pub struct Fault {
     pub delay_ms: u64,
 }
 
-/// What goes wrong.
+/// What goes wrong. In JSON it is named as [`FaultKind::name`] says; a number does for a status too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(try_from = "serde_json::Value", into = "String")]
 pub enum FaultKind {
     /// 429, nothing happened (docs: Understand how ARM throttles requests).
-    #[serde(rename = "429", alias = "throttled")]
     Throttled,
     /// 500, nothing happened.
-    #[serde(rename = "500")]
     ServerError,
     /// 500, but it took effect.
-    #[serde(rename = "500-after")]
     ServerErrorAfter,
     /// 503, nothing happened.
-    #[serde(rename = "503")]
     Unavailable,
     /// The connection closes without an answer; nothing happened.
     TimeoutBefore,
@@ -125,6 +121,59 @@ impl Fault {
         self.count > 0
             && named
             && self.resource.as_ref().is_none_or(|name| name.eq_ignore_ascii_case(resource))
+    }
+}
+
+impl FaultKind {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Throttled,
+        Self::ServerError,
+        Self::ServerErrorAfter,
+        Self::Unavailable,
+        Self::TimeoutBefore,
+        Self::TimeoutAfter,
+        Self::Forbidden,
+        Self::Conflict,
+        Self::NoEffect,
+        Self::OperationFailed,
+        Self::Slow,
+    ];
+
+    /// What it is called in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Throttled => "429",
+            Self::ServerError => "500",
+            Self::ServerErrorAfter => "500-after",
+            Self::Unavailable => "503",
+            Self::TimeoutBefore => "timeout-before",
+            Self::TimeoutAfter => "timeout-after",
+            Self::Forbidden => "forbidden",
+            Self::Conflict => "conflict",
+            Self::NoEffect => "no-effect",
+            Self::OperationFailed => "operation-failed",
+            Self::Slow => "slow",
+        }
+    }
+}
+
+impl From<FaultKind> for String {
+    fn from(kind: FaultKind) -> Self {
+        kind.name().to_owned()
+    }
+}
+
+impl TryFrom<serde_json::Value> for FaultKind {
+    type Error = String;
+
+    fn try_from(value: serde_json::Value) -> Result<Self, Self::Error> {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        Self::ALL.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(&text)).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("{text} is no kind of fault; there is {names}")
+        })
     }
 }
 

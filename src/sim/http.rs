@@ -21,6 +21,8 @@ use crate::clock::Clock;
 pub(super) struct Shared {
     state: Mutex<State>,
     clock: Arc<dyn Clock>,
+    /// Our own port: a client that names another one reaches us through a front.
+    port: u16,
 }
 
 /// For whom a request is.
@@ -36,8 +38,8 @@ enum Target {
 const MOST_BODY: usize = 4 << 20;
 
 impl Shared {
-    pub(super) fn new(state: State, clock: Arc<dyn Clock>) -> Self {
-        Self { state: Mutex::new(state), clock }
+    pub(super) fn new(state: State, clock: Arc<dyn Clock>, port: u16) -> Self {
+        Self { state: Mutex::new(state), clock, port }
     }
 
     /// The state as of now.
@@ -63,7 +65,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
 }
 
 async fn answer(shared: &Shared, request: Request) -> Response<Body> {
-    let Some(mut call) = read(request).await else {
+    let Some(mut call) = read(request, shared.port).await else {
         let message = "The request is larger than 4 MB.";
         return Answer::error(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLarge", message).into_response();
     };
@@ -207,14 +209,15 @@ fn aim(call: &mut Call) -> Target {
     }
 }
 
-async fn read(request: Request) -> Option<Call> {
+async fn read(request: Request, own_port: u16) -> Option<Call> {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, MOST_BODY).await.ok()?;
     let header =
         |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    // A TLS front says under which name and scheme its clients know it.
     let host = header("x-forwarded-host").or_else(|| header("host")).unwrap_or_else(|| "localhost".into());
-    let scheme = header("x-forwarded-proto").unwrap_or_else(|| "http".into());
+    // A front does TLS, which is why it is there: where it does not say so, the port tells that there is one.
+    let direct = host.rsplit_once(':').is_some_and(|(_, port)| port.parse() == Ok(own_port));
+    let scheme = header("x-forwarded-proto").unwrap_or_else(|| if direct { "http" } else { "https" }.into());
     // Some clients join a base that ends in a slash to a path that begins with one; ARM takes that.
     let path = format!("/{}", parts.uri.path().trim_start_matches('/'));
     Some(Call {

@@ -543,7 +543,9 @@ async fn resources_have_the_fields_that_microsofts_clients_need() {
     let slots = json_of(azure.get(&slots, WEB).await).await;
     assert_eq!(slots["value"][0]["name"], "chat-web/staging");
     assert_eq!(slots["value"][0]["type"], "Microsoft.Web/sites/slots");
-    assert!(slots["value"][0]["properties"]["serverFarmId"].is_string());
+    for field in ["serverFarmId", "sku"] {
+        assert!(slots["value"][0]["properties"][field].is_string(), "{field}");
+    }
     let site = format!("{GROUP}/providers/Microsoft.Web/sites/chat-web");
     for path in ["/config/slotConfigNames", "/config/web", "/slots/staging", "/slots/staging/config/web"] {
         assert_eq!(azure.get(&format!("{site}{path}"), WEB).await.status(), 200, "{path}");

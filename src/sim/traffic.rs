@@ -128,8 +128,14 @@ impl Process {
     }
 
     fn hand_out(&mut self, connection: &Connection, host: &str, expires: DateTime<Utc>) {
-        // Tokens carry whole seconds.
+        // Tokens carry whole seconds, so within one second they are the same token.
         let expires = DateTime::from_timestamp(expires.timestamp(), 0).unwrap_or(expires);
+        let same = |token: &ClientToken| {
+            token.instance == connection.instance && token.expires == expires && token.key == connection.key
+        };
+        if self.tokens.iter().any(same) {
+            return;
+        }
         let text = service::sign(&connection.key, &format!("https://{host}{CLIENT_PATH}/?hub=chat"), expires);
         let Connection { instance, key } = connection.clone();
         self.tokens.retain(|token| token.instance != instance || token.key != key);

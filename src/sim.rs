@@ -43,7 +43,7 @@ use tokio::task::JoinHandle;
 pub use self::clock::VirtualClock;
 pub use self::event::{Happening, SimEvent};
 pub use self::faults::{Fault, FaultKind};
-pub use self::log::{InstanceReport, Report, RequestRecord, Totals};
+pub use self::log::{AppOutage, InstanceReport, Report, RequestRecord};
 pub use self::options::Options;
 pub use self::people::{EditError, Unknown};
 pub use self::state::State;

@@ -46,6 +46,8 @@ pub enum FaultKind {
     TimeoutBefore,
     /// The connection closes without an answer, but it took effect.
     TimeoutAfter,
+    /// 401. On the data plane it is what an unevenly propagated key looks like (public issue azure-signalr#2197).
+    Unauthorized,
     /// 403 `AuthorizationFailed`.
     Forbidden,
     /// 409 `Conflict`.
@@ -126,13 +128,14 @@ impl Fault {
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Throttled,
         Self::ServerError,
         Self::ServerErrorAfter,
         Self::Unavailable,
         Self::TimeoutBefore,
         Self::TimeoutAfter,
+        Self::Unauthorized,
         Self::Forbidden,
         Self::Conflict,
         Self::NoEffect,
@@ -150,6 +153,7 @@ impl FaultKind {
             Self::Unavailable => "503",
             Self::TimeoutBefore => "timeout-before",
             Self::TimeoutAfter => "timeout-after",
+            Self::Unauthorized => "401",
             Self::Forbidden => "forbidden",
             Self::Conflict => "conflict",
             Self::NoEffect => "no-effect",

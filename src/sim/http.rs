@@ -12,6 +12,7 @@ use super::call::{Answer, Call};
 use super::faults::{Fault, FaultKind, Moment};
 use super::log::RequestRecord;
 use super::routes::{self, Found, Route};
+use super::service::Refusal;
 use super::state::State;
 use super::{arm, control, data_plane};
 use crate::clock::Clock;
@@ -106,7 +107,7 @@ async fn answer(shared: &Shared, request: Request) -> Response<Body> {
 fn perform(state: &mut State, target: &Target, call: &mut Call, fault: Option<&Fault>) -> Option<Answer> {
     let operation = target.operation(call);
     state.hooks.take(Moment::Before, operation).into_iter().for_each(|action| action(state));
-    let instead = fault.and_then(|fault| refuse(fault, call));
+    let instead = fault.and_then(|fault| refuse(fault, target, call));
     let happens = instead.is_none() && fault.is_none_or(|fault| fault.kind != FaultKind::TimeoutBefore);
     call.fault = fault.map(|fault| fault.kind);
     let answer = match (instead, happens) {
@@ -138,7 +139,7 @@ fn serve(state: &mut State, target: &Target, call: &Call) -> Answer {
 }
 
 /// The answer that a fault gives instead of the real one.
-fn refuse(fault: &Fault, call: &Call) -> Option<Answer> {
+fn refuse(fault: &Fault, target: &Target, call: &Call) -> Option<Answer> {
     let answer = match fault.kind {
         FaultKind::Throttled => {
             let seconds = fault.retry_after.unwrap_or(1).to_string();
@@ -158,6 +159,11 @@ fn refuse(fault: &Fault, call: &Call) -> Option<Answer> {
                 None => answer,
             }
         }
+        FaultKind::Unauthorized if target.is_arm() => {
+            let message = "The access token is invalid.";
+            Answer::error(StatusCode::UNAUTHORIZED, "InvalidAuthenticationToken", message)
+        }
+        FaultKind::Unauthorized => data_plane::refuse(Refusal::UnknownKey),
         FaultKind::Forbidden => {
             let message = format!(
                 "The client does not have authorization to perform the action over scope '{}' or the scope is invalid.",

@@ -163,6 +163,14 @@ impl Tally {
         }
     }
 
+    /// Adds the counts of an app of the same name that came after this one.
+    pub(super) fn merge(&mut self, later: &Self) {
+        let Self { calls, refused, outages } = later;
+        self.calls += calls;
+        self.refused += refused;
+        self.outages.extend_from_slice(outages);
+    }
+
     /// Ends an outage whose app or instance is gone.
     pub(super) fn close(&mut self) {
         if let Some(outage) = self.outages.last_mut() {

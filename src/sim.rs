@@ -162,6 +162,12 @@ impl Sim {
         self.with(|state| state.faults.add(fault));
     }
 
+    /// The operations of the faults and hooks that no request has met yet; empty when a test's plan came about.
+    #[must_use]
+    pub fn waiting(&self) -> Vec<String> {
+        self.with(|state| state.faults.waiting().chain(state.hooks.waiting()).collect())
+    }
+
     /// Takes back the faults that no request has met yet.
     pub fn clear_faults(&self) {
         self.with(|state| state.faults.clear());

@@ -186,6 +186,11 @@ impl Faults {
         self.0.push(fault);
     }
 
+    /// The operations of those that no request has met yet.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|fault| fault.operation.clone())
+    }
+
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }
@@ -203,6 +208,11 @@ impl Faults {
 impl Hooks {
     pub(super) fn add(&mut self, moment: Moment, operation: &str, nth: usize, action: Action) {
         self.0.push(Hook { operation: operation.to_owned(), moment, left: nth.max(1), action });
+    }
+
+    /// The operations of those that still wait.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|hook| hook.operation.clone())
     }
 
     /// The actions of the hooks that waited for this request.

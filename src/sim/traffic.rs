@@ -16,7 +16,7 @@ use crate::clock::delta;
 use crate::model::{ConnectionString, Key, looks_like_key_vault_reference};
 
 /// One connection of a process to an instance, by the key that it read.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Connection {
     /// Which instance, by its place in the state.
     pub(super) instance: usize,
@@ -25,7 +25,7 @@ pub(super) struct Connection {
 
 /// A client token that may still be presented. Of all tokens signed with one key only the one that expires last is
 /// kept: whenever any of them is refused for its key, so is that one.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct ClientToken {
     instance: usize,
     key: Key,
@@ -34,7 +34,7 @@ struct ClientToken {
 }
 
 /// The running process of an app, and the clients it has served.
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 pub(super) struct Process {
     pub(super) connections: Vec<Connection>,
     tokens: Vec<ClientToken>,

@@ -19,6 +19,24 @@ async fn the_same_seed_makes_the_same_keys() {
 }
 
 #[tokio::test]
+async fn debug_output_events_and_reports_hold_no_key() {
+    let options = Options { key_prefix: "FINDME".into(), ..Options::like_azure() };
+    let azure = Azure::with(World::default(), options).await;
+    let mut events = azure.sim.events();
+    let (old, new) = (azure.key(KeyType::Primary), azure.key(KeyType::Secondary));
+    azure.repoint(&old, &new).await;
+    azure.regenerate("Primary").await;
+    azure.clock.advance(HOUR);
+    let report = azure.sim.report();
+    let mut text = format!("{:?} {report:?} {:?}", azure.sim, azure.sim.requests());
+    text += &azure.sim.with(|state| format!("{state:?} {:?}", state.connection_strings("chat-web")));
+    while let Ok(event) = events.try_recv() {
+        text += &format!("{event} {event:?} {}", json!(event));
+    }
+    assert!(text.contains("chat-web: restarted with the new settings") && !text.contains("FINDME"), "{text}");
+}
+
+#[tokio::test]
 async fn the_worlds_faults_are_told_in_sentences() {
     let start = |world: Value| async move {
         let world: World = serde_json::from_value(world).unwrap();

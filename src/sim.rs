@@ -33,6 +33,7 @@ mod traffic;
 mod world;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -43,7 +44,7 @@ use tokio::task::JoinHandle;
 pub use self::clock::VirtualClock;
 pub use self::event::{Happening, SimEvent};
 pub use self::faults::{Fault, FaultKind};
-pub use self::log::{InstanceReport, Report, RequestRecord, Totals};
+pub use self::log::{AppOutage, InstanceReport, Report, RequestRecord};
 pub use self::options::Options;
 pub use self::people::{EditError, Unknown};
 pub use self::state::State;
@@ -56,7 +57,6 @@ use crate::clock::{Clock, delta};
 use crate::model::{KeyPair, KeyType};
 
 /// A running simulated Azure. It stops when it is dropped.
-#[derive(Debug)]
 pub struct Sim {
     shared: Arc<Shared>,
     base: String,
@@ -96,7 +96,7 @@ impl Sim {
         let error = |source| StartError::Listen { address: listen, source };
         let listener = TcpListener::bind(listen).await.map_err(error)?;
         let address = listener.local_addr().map_err(error)?;
-        let shared = Arc::new(Shared::new(state, clock));
+        let shared = Arc::new(Shared::new(state, clock, address.port()));
         let (stop, stopped) = oneshot::channel::<()>();
         let serve = axum::serve(listener, http::router(Arc::clone(&shared)));
         tokio::spawn(async move {
@@ -162,6 +162,12 @@ impl Sim {
         self.with(|state| state.faults.add(fault));
     }
 
+    /// The operations of the faults and hooks that no request has met yet; empty when a test's plan came about.
+    #[must_use]
+    pub fn waiting(&self) -> Vec<String> {
+        self.with(|state| state.faults.waiting().chain(state.hooks.waiting()).collect())
+    }
+
     /// Takes back the faults that no request has met yet.
     pub fn clear_faults(&self) {
         self.with(|state| state.faults.clear());
@@ -211,6 +217,13 @@ impl Sim {
     /// The keys that the data plane accepts now.
     pub fn keys(&self, instance: &str) -> Result<KeyPair, Unknown> {
         self.with(|state| state.keys(instance))
+    }
+}
+
+impl fmt::Debug for Sim {
+    /// Without the identity header and the state, which hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sim").field("base", &self.base).finish_non_exhaustive()
     }
 }
 

@@ -11,7 +11,6 @@ use url::form_urlencoded;
 use super::faults::FaultKind;
 
 /// One request, read to its end.
-#[derive(Debug)]
 pub(super) struct Call {
     pub(super) method: Method,
     /// Under which scheme and host the client sees us: links in answers start with it.
@@ -29,7 +28,6 @@ pub(super) struct Call {
 }
 
 /// What goes back.
-#[derive(Clone, Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: Vec<(&'static str, String)>,

@@ -12,8 +12,10 @@ use crate::clock::{Clock, delta};
 /// moment and then moves time itself. So a rotation with regenerations of 75 seconds and a grace of two hours runs
 /// in milliseconds, over real HTTP.
 ///
-/// Caveat: several tasks that sleep at once do not take turns in the order of their times; whoever wakes sees a time
-/// at or after the one it asked for, and time never runs backwards.
+/// Caveat: do not race it against work (`select!`, a timeout). The sleeper does not wait for the work, so the
+/// deadline passes at once; compare [`Clock::now`] with the deadline between steps instead. Several tasks that sleep
+/// at once do not take turns in the order of their times; whoever wakes sees a time at or after the one it asked for,
+/// and time never runs backwards.
 #[derive(Debug)]
 pub struct VirtualClock {
     now: Mutex<DateTime<Utc>>,

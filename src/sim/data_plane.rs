@@ -110,7 +110,8 @@ fn accepted(probe: &Probe) -> Answer {
     }
 }
 
-fn refuse(refusal: Refusal) -> Answer {
+/// The 401 of the data plane.
+pub(super) fn refuse(refusal: Refusal) -> Answer {
     let challenge = format!("Bearer error=\"invalid_token\", error_description=\"{refusal}\"");
     Answer::empty(StatusCode::UNAUTHORIZED).with("www-authenticate", challenge)
 }

@@ -30,26 +30,24 @@ pub struct Fault {
     pub delay_ms: u64,
 }
 
-/// What goes wrong.
+/// What goes wrong. In JSON it is named as [`FaultKind::name`] says; a number does for a status too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(try_from = "serde_json::Value", into = "String")]
 pub enum FaultKind {
     /// 429, nothing happened (docs: Understand how ARM throttles requests).
-    #[serde(rename = "429", alias = "throttled")]
     Throttled,
     /// 500, nothing happened.
-    #[serde(rename = "500")]
     ServerError,
     /// 500, but it took effect.
-    #[serde(rename = "500-after")]
     ServerErrorAfter,
     /// 503, nothing happened.
-    #[serde(rename = "503")]
     Unavailable,
     /// The connection closes without an answer; nothing happened.
     TimeoutBefore,
     /// The connection closes without an answer, but it took effect.
     TimeoutAfter,
+    /// 401. On the data plane it is what an unevenly propagated key looks like (public issue azure-signalr#2197).
+    Unauthorized,
     /// 403 `AuthorizationFailed`.
     Forbidden,
     /// 409 `Conflict`.
@@ -128,9 +126,69 @@ impl Fault {
     }
 }
 
+impl FaultKind {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Throttled,
+        Self::ServerError,
+        Self::ServerErrorAfter,
+        Self::Unavailable,
+        Self::TimeoutBefore,
+        Self::TimeoutAfter,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::Conflict,
+        Self::NoEffect,
+        Self::OperationFailed,
+        Self::Slow,
+    ];
+
+    /// What it is called in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Throttled => "429",
+            Self::ServerError => "500",
+            Self::ServerErrorAfter => "500-after",
+            Self::Unavailable => "503",
+            Self::TimeoutBefore => "timeout-before",
+            Self::TimeoutAfter => "timeout-after",
+            Self::Unauthorized => "401",
+            Self::Forbidden => "forbidden",
+            Self::Conflict => "conflict",
+            Self::NoEffect => "no-effect",
+            Self::OperationFailed => "operation-failed",
+            Self::Slow => "slow",
+        }
+    }
+}
+
+impl From<FaultKind> for String {
+    fn from(kind: FaultKind) -> Self {
+        kind.name().to_owned()
+    }
+}
+
+impl TryFrom<serde_json::Value> for FaultKind {
+    type Error = String;
+
+    fn try_from(value: serde_json::Value) -> Result<Self, Self::Error> {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        Self::ALL.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(&text)).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("{text} is no kind of fault; there is {names}")
+        })
+    }
+}
+
 impl Faults {
     pub(super) fn add(&mut self, fault: Fault) {
         self.0.push(fault);
+    }
+
+    /// The operations of those that no request has met yet.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|fault| fault.operation.clone())
     }
 
     pub(super) fn clear(&mut self) {
@@ -150,6 +208,11 @@ impl Faults {
 impl Hooks {
     pub(super) fn add(&mut self, moment: Moment, operation: &str, nth: usize, action: Action) {
         self.0.push(Hook { operation: operation.to_owned(), moment, left: nth.max(1), action });
+    }
+
+    /// The operations of those that still wait.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|hook| hook.operation.clone())
     }
 
     /// The actions of the hooks that waited for this request.

@@ -12,6 +12,7 @@ use super::call::{Answer, Call};
 use super::faults::{Fault, FaultKind, Moment};
 use super::log::RequestRecord;
 use super::routes::{self, Found, Route};
+use super::service::Refusal;
 use super::state::State;
 use super::{arm, control, data_plane};
 use crate::clock::Clock;
@@ -21,6 +22,8 @@ use crate::clock::Clock;
 pub(super) struct Shared {
     state: Mutex<State>,
     clock: Arc<dyn Clock>,
+    /// Our own port: a client that names another one reaches us through a front.
+    port: u16,
 }
 
 /// For whom a request is.
@@ -36,8 +39,8 @@ enum Target {
 const MOST_BODY: usize = 4 << 20;
 
 impl Shared {
-    pub(super) fn new(state: State, clock: Arc<dyn Clock>) -> Self {
-        Self { state: Mutex::new(state), clock }
+    pub(super) fn new(state: State, clock: Arc<dyn Clock>, port: u16) -> Self {
+        Self { state: Mutex::new(state), clock, port }
     }
 
     /// The state as of now.
@@ -63,7 +66,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
 }
 
 async fn answer(shared: &Shared, request: Request) -> Response<Body> {
-    let Some(mut call) = read(request).await else {
+    let Some(mut call) = read(request, shared.port).await else {
         let message = "The request is larger than 4 MB.";
         return Answer::error(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLarge", message).into_response();
     };
@@ -104,7 +107,7 @@ async fn answer(shared: &Shared, request: Request) -> Response<Body> {
 fn perform(state: &mut State, target: &Target, call: &mut Call, fault: Option<&Fault>) -> Option<Answer> {
     let operation = target.operation(call);
     state.hooks.take(Moment::Before, operation).into_iter().for_each(|action| action(state));
-    let instead = fault.and_then(|fault| refuse(fault, call));
+    let instead = fault.and_then(|fault| refuse(fault, target, call));
     let happens = instead.is_none() && fault.is_none_or(|fault| fault.kind != FaultKind::TimeoutBefore);
     call.fault = fault.map(|fault| fault.kind);
     let answer = match (instead, happens) {
@@ -136,7 +139,7 @@ fn serve(state: &mut State, target: &Target, call: &Call) -> Answer {
 }
 
 /// The answer that a fault gives instead of the real one.
-fn refuse(fault: &Fault, call: &Call) -> Option<Answer> {
+fn refuse(fault: &Fault, target: &Target, call: &Call) -> Option<Answer> {
     let answer = match fault.kind {
         FaultKind::Throttled => {
             let seconds = fault.retry_after.unwrap_or(1).to_string();
@@ -156,6 +159,11 @@ fn refuse(fault: &Fault, call: &Call) -> Option<Answer> {
                 None => answer,
             }
         }
+        FaultKind::Unauthorized if target.is_arm() => {
+            let message = "The access token is invalid.";
+            Answer::error(StatusCode::UNAUTHORIZED, "InvalidAuthenticationToken", message)
+        }
+        FaultKind::Unauthorized => data_plane::refuse(Refusal::UnknownKey),
         FaultKind::Forbidden => {
             let message = format!(
                 "The client does not have authorization to perform the action over scope '{}' or the scope is invalid.",
@@ -207,14 +215,15 @@ fn aim(call: &mut Call) -> Target {
     }
 }
 
-async fn read(request: Request) -> Option<Call> {
+async fn read(request: Request, own_port: u16) -> Option<Call> {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, MOST_BODY).await.ok()?;
     let header =
         |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    // A TLS front says under which name and scheme its clients know it.
     let host = header("x-forwarded-host").or_else(|| header("host")).unwrap_or_else(|| "localhost".into());
-    let scheme = header("x-forwarded-proto").unwrap_or_else(|| "http".into());
+    // A front does TLS, which is why it is there: where it does not say so, the port tells that there is one.
+    let direct = host.rsplit_once(':').is_some_and(|(_, port)| port.parse() == Ok(own_port));
+    let scheme = header("x-forwarded-proto").unwrap_or_else(|| if direct { "http" } else { "https" }.into());
     // Some clients join a base that ends in a slash to a path that begins with one; ARM takes that.
     let path = format!("/{}", parts.uri.path().trim_start_matches('/'));
     Some(Call {

@@ -13,7 +13,6 @@ use super::state::State;
 use crate::clock::{Clock, SystemClock};
 
 /// Who may ask for tokens, and what they are signed with.
-#[derive(Debug)]
 pub(super) struct Identity {
     secret: String,
     /// `IDENTITY_HEADER`, which the platform gives to the app alone.

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::state::State;
-use super::traffic::Tally;
+use super::traffic::{Outage, Tally};
 
 /// One request to the simulated Azure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -32,12 +32,30 @@ pub struct Report {
     pub started: DateTime<Utc>,
     /// When the report was made, by its clock.
     pub now: DateTime<Utc>,
-    /// By the name of the instance.
-    pub instances: BTreeMap<String, InstanceReport>,
+    /// Client calls made, in all.
+    pub calls: u64,
+    /// Those that were refused.
+    pub refused: u64,
+    /// When calls were refused, and whose; in order of their start.
+    pub outages: Vec<AppOutage>,
     /// ARM requests by operation.
     pub arm_requests: BTreeMap<&'static str, u64>,
-    /// The sums.
-    pub totals: Totals,
+    /// ARM requests in all.
+    pub arm_requests_total: u64,
+    /// The same by the name of the instance.
+    pub instances: BTreeMap<String, InstanceReport>,
+}
+
+/// An outage, and whose it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AppOutage {
+    /// The instance that refused.
+    pub instance: String,
+    /// The app whose clients were refused.
+    pub app: String,
+    /// When, and for how long.
+    #[serde(flatten)]
+    pub outage: Outage,
 }
 
 /// What the clients of one instance met.
@@ -49,17 +67,6 @@ pub struct InstanceReport {
     pub refused: u64,
     /// By the name of the app, `site` or `site/slot`.
     pub apps: BTreeMap<String, Tally>,
-}
-
-/// The sums of a report.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Totals {
-    /// Client calls made.
-    pub calls: u64,
-    /// Those that were refused.
-    pub refused: u64,
-    /// Requests to Azure Resource Manager.
-    pub arm_requests: u64,
 }
 
 /// The last requests and the counts of all.
@@ -92,25 +99,42 @@ impl State {
     /// What the clients met, and what Azure was asked, up to now.
     #[must_use]
     pub fn report(&self) -> Report {
-        let mut instances = BTreeMap::new();
-        let mut totals = Totals { arm_requests: self.log.counts.values().sum(), ..Totals::default() };
-        for (at, instance) in self.instances.iter().enumerate() {
-            let mut report = InstanceReport::default();
-            for (app, tally) in self.apps.iter().filter_map(|app| Some((app, app.tallies.get(&at)?))) {
-                report.calls += tally.calls;
-                report.refused += tally.refused;
-                report.apps.insert(app.name.clone(), tally.clone());
-            }
-            totals.calls += report.calls;
-            totals.refused += report.refused;
-            instances.insert(instance.id.name().to_owned(), report);
-        }
+        let instances: BTreeMap<String, InstanceReport> = (0..self.instances.len())
+            .map(|at| (self.instances[at].id.name().to_owned(), self.instance_report(at)))
+            .collect();
+        let mut outages: Vec<AppOutage> = instances
+            .iter()
+            .flat_map(|(instance, report)| report.apps.iter().map(move |(app, tally)| (instance, app, tally)))
+            .flat_map(|(instance, app, tally)| {
+                let whose = move |outage: &Outage| AppOutage {
+                    instance: instance.clone(),
+                    app: app.clone(),
+                    outage: outage.clone(),
+                };
+                tally.outages.iter().map(whose)
+            })
+            .collect();
+        outages.sort_by_key(|outage| outage.outage.start);
         Report {
             started: self.started,
             now: self.now,
-            instances,
+            calls: instances.values().map(|instance| instance.calls).sum(),
+            refused: instances.values().map(|instance| instance.refused).sum(),
+            outages,
             arm_requests: self.log.counts.clone(),
-            totals,
+            arm_requests_total: self.log.counts.values().sum(),
+            instances,
         }
+    }
+
+    fn instance_report(&self, at: usize) -> InstanceReport {
+        let mut report = InstanceReport::default();
+        for (app, tally) in self.apps.iter().filter_map(|app| Some((app, app.tallies.get(&at)?))) {
+            report.calls += tally.calls;
+            report.refused += tally.refused;
+            // An app that was deleted and made again has two.
+            report.apps.entry(app.name.clone()).or_default().merge(tally);
+        }
+        report
     }
 }

@@ -49,3 +49,18 @@ impl Default for Options {
         }
     }
 }
+
+impl Options {
+    /// As slow as the real Azure, for a [`VirtualClock`](super::VirtualClock): 75 seconds for a regeneration (the
+    /// longest on record took 74), 20 for a restart, a client call each second, and no time that passes by itself.
+    #[must_use]
+    pub fn like_azure() -> Self {
+        Self {
+            regenerate_takes: Duration::from_secs(75),
+            restart_takes: Duration::from_secs(20),
+            tick: Duration::from_secs(1),
+            live: false,
+            ..Self::default()
+        }
+    }
+}

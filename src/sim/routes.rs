@@ -158,6 +158,14 @@ static ROUTES: &[Route] = &[
         web::update_connection_strings,
     ),
     arm(GET, site!("/config/slotConfigNames"), "WebApps_ListSlotConfigurationNames", web::slot_config_names),
+    arm(
+        PUT,
+        site!("/config/slotConfigNames"),
+        "WebApps_UpdateSlotConfigurationNames",
+        web::update_slot_config_names,
+    ),
+    arm(POST, site!("/restart"), "WebApps_Restart", web::restart),
+    arm(POST, site!("/slots/{slot}/restart"), "WebApps_RestartSlot", web::restart),
     arm(GET, site!("/config/web"), "WebApps_GetConfiguration", web::configuration),
     arm(GET, site!("/slots/{slot}/config/web"), "WebApps_GetConfigurationSlot", web::configuration),
 ];

@@ -5,6 +5,7 @@
 //! no cut-off hides between two ticks, however coarse they are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::broadcast;
@@ -21,7 +22,7 @@ use crate::clock::delta;
 use crate::model::{AppId, InstanceId, Key, KeyPair, KeyType, PerKey};
 
 /// The simulated Azure. Tests reach it through [`Sim`](super::Sim), and hooks are handed it as it stands.
-#[derive(Debug)]
+/// Its `Debug` shows the time and no more, for settings hold keys.
 pub struct State {
     pub(super) now: DateTime<Utc>,
     pub(super) options: Options,
@@ -62,7 +63,6 @@ pub(super) struct KeySlot {
 }
 
 /// One web app, function app or slot.
-#[derive(Debug)]
 pub(super) struct App {
     pub(super) id: AppId,
     /// `site` or `site/slot`.
@@ -71,6 +71,7 @@ pub(super) struct App {
     pub(super) settings: BTreeMap<String, String>,
     pub(super) connection_strings: BTreeMap<String, ConnectionStringEntry>,
     pub(super) sticky_settings: BTreeSet<String>,
+    pub(super) sticky_connection_strings: BTreeSet<String>,
     pub(super) modified: DateTime<Utc>,
     pub(super) deleted: bool,
     pub(super) tallies: BTreeMap<usize, Tally>,
@@ -293,6 +294,12 @@ impl State {
     }
 }
 
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
 impl Instance {
     fn new(
         id: InstanceId,
@@ -349,6 +356,7 @@ impl App {
             settings,
             connection_strings,
             sticky_settings,
+            sticky_connection_strings: BTreeSet::new(),
             modified: now,
             deleted: false,
             tallies: BTreeMap::new(),

@@ -16,7 +16,7 @@ use crate::clock::delta;
 use crate::model::{ConnectionString, Key, looks_like_key_vault_reference};
 
 /// One connection of a process to an instance, by the key that it read.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Connection {
     /// Which instance, by its place in the state.
     pub(super) instance: usize,
@@ -25,7 +25,7 @@ pub(super) struct Connection {
 
 /// A client token that may still be presented. Of all tokens signed with one key only the one that expires last is
 /// kept: whenever any of them is refused for its key, so is that one.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct ClientToken {
     instance: usize,
     key: Key,
@@ -34,7 +34,7 @@ struct ClientToken {
 }
 
 /// The running process of an app, and the clients it has served.
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 pub(super) struct Process {
     pub(super) connections: Vec<Connection>,
     tokens: Vec<ClientToken>,
@@ -128,8 +128,14 @@ impl Process {
     }
 
     fn hand_out(&mut self, connection: &Connection, host: &str, expires: DateTime<Utc>) {
-        // Tokens carry whole seconds.
+        // Tokens carry whole seconds, so within one second they are the same token.
         let expires = DateTime::from_timestamp(expires.timestamp(), 0).unwrap_or(expires);
+        let same = |token: &ClientToken| {
+            token.instance == connection.instance && token.expires == expires && token.key == connection.key
+        };
+        if self.tokens.iter().any(same) {
+            return;
+        }
         let text = service::sign(&connection.key, &format!("https://{host}{CLIENT_PATH}/?hub=chat"), expires);
         let Connection { instance, key } = connection.clone();
         self.tokens.retain(|token| token.instance != instance || token.key != key);
@@ -155,6 +161,14 @@ impl Tally {
             }
             (None, _) => None,
         }
+    }
+
+    /// Adds the counts of an app of the same name that came after this one.
+    pub(super) fn merge(&mut self, later: &Self) {
+        let Self { calls, refused, outages } = later;
+        self.calls += calls;
+        self.refused += refused;
+        self.outages.extend_from_slice(outages);
     }
 
     /// Ends an outage whose app or instance is gone.

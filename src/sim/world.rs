@@ -1,6 +1,7 @@
 //! The world file: which instances, sites and slots there are, and what their settings hold at first.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -70,7 +71,7 @@ pub struct Site {
 }
 
 /// One entry of a connection-string section (swagger: ConnStringValueTypePair).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConnectionStringEntry {
     /// The connection string.
@@ -112,13 +113,19 @@ pub enum WorldError {
 }
 
 /// One app as it starts: a site, or a slot of one.
-#[derive(Clone, Debug)]
 pub(super) struct InitialApp {
     pub(super) id: AppId,
     pub(super) kind: String,
     pub(super) settings: BTreeMap<String, String>,
     pub(super) connection_strings: BTreeMap<String, ConnectionStringEntry>,
     pub(super) sticky_settings: BTreeSet<String>,
+}
+
+impl fmt::Debug for ConnectionStringEntry {
+    /// Without the value, which holds a key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionStringEntry").field("type", &self.kind).finish_non_exhaustive()
+    }
 }
 
 impl Default for World {

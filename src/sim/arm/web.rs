@@ -1,7 +1,8 @@
 //! Microsoft.Web, api-version 2023-12-01: sites, slots and their settings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use axum::http::StatusCode;
 use chrono::SecondsFormat;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -110,13 +111,41 @@ pub(in crate::sim) fn slot_config_names(state: &mut State, call: &Call) -> Answe
         app,
         "slotConfigNames",
         &json!({
-            "connectionStringNames": null,
+            "connectionStringNames": app.sticky_connection_strings,
             "appSettingNames": app.sticky_settings,
             "azureStorageConfigNames": null,
         }),
     );
     body["type"] = "Microsoft.Web/sites".into();
     Ok(Answer::ok(body))
+}
+
+/// `WebApps_UpdateSlotConfigurationNames`
+pub(in crate::sim) fn update_slot_config_names(state: &mut State, call: &Call) -> Answered {
+    #[derive(Deserialize)]
+    struct Body {
+        properties: Names,
+    }
+    #[derive(Deserialize)]
+    struct Names {
+        #[serde(rename = "appSettingNames", default)]
+        settings: Option<BTreeSet<String>>,
+        #[serde(rename = "connectionStringNames", default)]
+        connection_strings: Option<BTreeSet<String>>,
+    }
+    let at = find(state, call)?;
+    let names = call.json::<Body>().map_err(|error| malformed(&error))?.properties;
+    let app = &mut state.apps[at];
+    app.sticky_settings = names.settings.unwrap_or_default();
+    app.sticky_connection_strings = names.connection_strings.unwrap_or_default();
+    slot_config_names(state, call)
+}
+
+/// `WebApps_Restart[Slot]`
+pub(in crate::sim) fn restart(state: &mut State, call: &Call) -> Answered {
+    let at = find(state, call)?;
+    state.restart(at);
+    Ok(Answer::empty(StatusCode::OK))
 }
 
 /// `WebApps_GetConfiguration[Slot]`
@@ -127,14 +156,16 @@ pub(in crate::sim) fn configuration(state: &mut State, call: &Call) -> Answered 
 }
 
 fn read<T: serde::de::DeserializeOwned>(call: &Call) -> Result<Dictionary<T>, Answer> {
-    // The parser's own words can hold parts of the body, and so a key: they stay out of the answer.
-    call.json().map_err(|error| {
-        let place = format!("line {}, column {}", error.line(), error.column());
-        bad_request(
-            "BadRequest",
-            format!("The body is not {{\"properties\": {{…}}}} of the right types ({place})."),
-        )
-    })
+    call.json().map_err(|error| malformed(&error))
+}
+
+/// The parser's own words can hold parts of the body, and so a key: they stay out of the answer.
+fn malformed(error: &serde_json::Error) -> Answer {
+    let place = format!("line {}, column {}", error.line(), error.column());
+    bad_request(
+        "BadRequest",
+        format!("The body is not {{\"properties\": {{…}}}} of the right types ({place})."),
+    )
 }
 
 fn canonical(kind: &str) -> Option<&'static str> {
@@ -180,6 +211,8 @@ fn describe(app: &App) -> Value {
         "properties": {
             "state": "Running",
             "hostNames": [dns],
+            // In no example, but az looks for it before it reads settings (Azure CLI, is_flex_functionapp).
+            "sku": if app.kind.contains("functionapp") { "Dynamic" } else { "Standard" },
             "repositorySiteName": app.id.site(),
             "usageState": "Normal",
             "enabled": true,

@@ -1,0 +1,235 @@
+//! Azure Resource Manager: answers, regenerations and settings.
+
+use super::harness::*;
+
+#[tokio::test]
+async fn errors_have_arms_shape_and_codes() {
+    let azure = Azure::start().await;
+    let bare = azure.http.get(format!("{}{}?{SIGNALR}", azure.sim.base(), instance("")));
+    let answer = bare.send().await.unwrap();
+    assert!(header(&answer, "www-authenticate").contains("Bearer"));
+    assert_eq!(fault_of(answer).await, (401, "AuthenticationFailed".into()));
+    let forged =
+        azure.http.get(format!("{}{}?{SIGNALR}", azure.sim.base(), instance(""))).bearer_auth("x.y.z");
+    assert_eq!(fault_of(forged.send().await.unwrap()).await, (401, "InvalidAuthenticationToken".into()));
+    let foreign = token(&azure.http, &azure.sim, "https://vault.azure.net").await;
+    let foreign =
+        azure.http.get(format!("{}{}?{SIGNALR}", azure.sim.base(), instance(""))).bearer_auth(foreign);
+    assert_eq!(foreign.send().await.unwrap().status(), 401);
+    for (path, query, status, code) in [
+        (instance(""), "", 400, "MissingApiVersionParameter"),
+        (instance(""), "api-version=soon", 400, "InvalidApiVersionParameter"),
+        (instance("").replace("sr-demo", "sr-gone"), SIGNALR, 404, "ResourceNotFound"),
+        (instance("").replace("rg-demo", "rg-gone"), SIGNALR, 404, "ResourceGroupNotFound"),
+        (instance("").replace("0001/", "0002/"), SIGNALR, 404, "SubscriptionNotFound"),
+        (instance("/listKeys"), SIGNALR, 405, "MethodNotAllowed"),
+        ("/nothing/here".into(), SIGNALR, 404, "NotFound"),
+        (format!("{GROUP}/providers/Microsoft.Web/sites/gone"), WEB, 404, "ResourceNotFound"),
+    ] {
+        assert_eq!(
+            fault_of(azure.get(&path, query).await).await,
+            (status, code.to_owned()),
+            "{path} {query}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn answers_carry_arms_headers_and_ids_match_in_any_case() {
+    let azure = Azure::start().await;
+    let path = instance("/LISTKEYS")
+        .replace("resourceGroups/rg-demo", "resourcegroups/RG-Demo")
+        .replace("signalR/sr", "SIGNALR/SR");
+    let answer = azure.request(Method::POST, &path, SIGNALR).header("x-ms-client-request-id", "mine");
+    let answer = answer.header("content-length", "0").send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(header(&answer, "x-ms-client-request-id"), "mine");
+    assert!(
+        header(&answer, "x-ms-request-id").len() == 36
+            && header(&answer, "x-ms-correlation-request-id").len() == 36
+    );
+    // POSTs count as writes.
+    assert!(answer.headers().contains_key("x-ms-ratelimit-remaining-subscription-writes"));
+    let keys = json_of(answer).await;
+    let primary = keys["primaryKey"].as_str().unwrap();
+    assert_eq!(primary.len(), 84);
+    let text = format!("Endpoint=https://sr-demo.service.signalr.net;AccessKey={primary};Version=1.0;");
+    assert_eq!(keys["primaryConnectionString"], text);
+    assert_ne!(keys["primaryKey"], keys["secondaryKey"]);
+}
+
+#[tokio::test]
+async fn a_regeneration_is_promised_at_once_and_kept_after_a_while() {
+    let azure = Azure::start().await;
+    let old = azure.key(KeyType::Secondary);
+    let answer = azure.regenerate("secondary").await;
+    assert_eq!(answer.status(), 202);
+    assert!(!answer.headers().contains_key("retry-after"));
+    let status_url = header(&answer, "azure-asyncoperation").to_owned();
+    let result_url = header(&answer, "location").to_owned();
+    assert!((3000..4096).contains(&status_url.len()), "{}", status_url.len());
+    assert!(status_url.starts_with(azure.sim.base()) && result_url.starts_with(azure.sim.base()));
+    let promised = json_of(answer).await;
+    let new = Key::new(promised["secondaryKey"].as_str().unwrap());
+    assert_ne!(new, old);
+    assert_eq!(azure.list_keys().await, promised);
+
+    // Until it is in effect the old key works and the new one does not; a second regeneration is refused.
+    let poll = |url: String| azure.http.get(url).bearer_auth(&azure.token).send();
+    assert_eq!(json_of(poll(status_url.clone()).await.unwrap()).await["status"], "Running");
+    let running = poll(result_url.clone()).await.unwrap();
+    assert_eq!(running.status(), 202);
+    assert!(running.headers().contains_key("location"));
+    assert_eq!(azure.probe(&old).await, (StatusCode::NOT_FOUND, "Warning.User.NotExisted".into()));
+    assert_eq!(azure.probe(&new).await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(fault_of(azure.regenerate("Primary").await).await, (409, "Conflict".into()));
+
+    azure.clock.advance(Duration::from_secs(75));
+    let done = json_of(poll(status_url.clone()).await.unwrap()).await;
+    assert_eq!(done["status"], "Succeeded");
+    assert!(done["endTime"].is_string());
+    assert_eq!(json_of(poll(result_url).await.unwrap()).await, promised);
+    assert_eq!(azure.probe(&new).await.0, StatusCode::NOT_FOUND);
+    let (status, why) = azure.probe(&old).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    assert!(why.contains("The signature key was not found"), "{why}");
+    // A URL that was rebuilt is another URL.
+    let rebuilt = status_url.split("&t=").next().unwrap().to_owned();
+    assert_eq!(poll(rebuilt).await.unwrap().status(), 400);
+}
+
+#[tokio::test]
+async fn salt_changes_no_key_and_nonsense_is_refused() {
+    let azure = Azure::start().await;
+    let before = azure.list_keys().await;
+    assert_eq!(azure.regenerate("salt").await.status(), 202);
+    azure.clock.advance(MINUTE * 2);
+    assert_eq!(azure.list_keys().await, before);
+    assert_eq!(azure.regenerate("Tertiary").await.status(), 400);
+    assert_eq!(azure.post(&instance("/regenerateKey"), SIGNALR, json!({})).await.status(), 400);
+}
+
+#[tokio::test]
+async fn a_put_replaces_the_dictionary_and_restarts_the_app_only_for_a_change() {
+    let azure = Azure::start().await;
+    let mut events = azure.sim.events();
+    let mut settings = azure.settings("chat-web").await;
+    assert!(settings.contains_key("Azure__SignalR__ConnectionString") && settings.contains_key("GREETING"));
+    assert_eq!(azure.put_settings("chat-web", &settings).await.status(), 200);
+    assert!(events.try_recv().is_err(), "nothing was changed");
+
+    settings.remove("GREETING");
+    settings.insert("NEW".into(), "1".into());
+    azure.put_settings("CHAT-WEB", &settings).await;
+    assert_eq!(azure.settings("chat-web").await, settings);
+    let Happening::SettingsChanged { app, names } = events.recv().await.unwrap().what else { panic!() };
+    assert_eq!((app.as_str(), names), ("chat-web", vec!["NEW".to_owned(), "GREETING".to_owned()]));
+    azure.clock.advance(Duration::from_secs(20));
+    assert_eq!(azure.sim.report().refused, 0);
+    assert_eq!(events.recv().await.unwrap().what, Happening::Restarted { app: "chat-web".into() });
+    let path = format!("{GROUP}/providers/Microsoft.Web/sites/chat-web/config/appsettings");
+    let wrong = azure.request(Method::PUT, &path, WEB).json(&json!({"properties": {"A": 1}}));
+    assert_eq!(wrong.send().await.unwrap().status(), 400);
+    assert_eq!(azure.settings("chat-web").await, settings);
+}
+
+#[tokio::test]
+async fn connection_strings_keep_their_types_and_reject_unknown_ones() {
+    let mut world = World::default();
+    world.sites[0].connection_strings.insert(
+        "Azure:SignalR:ConnectionString".into(),
+        serde_json::from_value(json!({"value": "{secondary:sr-demo}", "type": "Custom"})).unwrap(),
+    );
+    let azure = Azure::with(world, Options::like_azure()).await;
+    let path = format!("{GROUP}/providers/Microsoft.Web/sites/chat-web/config/connectionstrings");
+    let listed = json_of(azure.post(&format!("{path}/list"), WEB, json!({})).await).await;
+    let entry = &listed["properties"]["Azure:SignalR:ConnectionString"];
+    assert_eq!(entry["type"], "Custom");
+    assert!(entry["value"].as_str().unwrap().contains(azure.key(KeyType::Secondary).expose()));
+    let put = |kind: &str| {
+        let body = json!({"properties": {"A": {"value": "v", "type": kind}}});
+        azure.request(Method::PUT, &path, WEB).json(&body).send()
+    };
+    assert_eq!(put("Nonsense").await.unwrap().status(), 400);
+    assert_eq!(
+        json_of(put("custom").await.unwrap()).await["properties"],
+        json!({"A": {"value": "v", "type": "Custom"}})
+    );
+}
+
+#[tokio::test]
+async fn lists_come_in_pages() {
+    let site =
+        |number: usize| Site { group: "rg-demo".into(), name: format!("app-{number}"), ..Site::default() };
+    let world = World { sites: (0..5).map(site).collect(), signalr: Vec::new(), ..World::default() };
+    let azure = Azure::with(world, Options { page_size: 2, ..Options::like_azure() }).await;
+    let mut next = Some(format!("{}{GROUP}/providers/Microsoft.Web/sites?{WEB}", azure.sim.base()));
+    let mut names = Vec::new();
+    while let Some(url) = next {
+        let page = json_of(azure.http.get(url).bearer_auth(&azure.token).send().await.unwrap()).await;
+        let value = page["value"].as_array().unwrap();
+        assert!(value.len() <= 2);
+        names.extend(value.iter().map(|site| site["name"].as_str().unwrap().to_owned()));
+        next = page["nextLink"].as_str().map(str::to_owned);
+    }
+    assert_eq!(names, ["app-0", "app-1", "app-2", "app-3", "app-4"]);
+}
+
+#[tokio::test]
+async fn resources_have_the_fields_that_microsofts_clients_need() {
+    let azure = Azure::start().await;
+    let signalr = json_of(azure.get(&instance(""), SIGNALR).await).await;
+    assert_eq!(signalr["properties"]["hostName"], "sr-demo.service.signalr.net");
+    assert_eq!(signalr["sku"]["name"], "Standard_S1");
+    let slots = format!("{GROUP}/providers/Microsoft.Web/sites/chat-web/slots");
+    let slots = json_of(azure.get(&slots, WEB).await).await;
+    assert_eq!(slots["value"][0]["name"], "chat-web/staging");
+    assert_eq!(slots["value"][0]["type"], "Microsoft.Web/sites/slots");
+    for field in ["serverFarmId", "sku"] {
+        assert!(slots["value"][0]["properties"][field].is_string(), "{field}");
+    }
+    let site = format!("{GROUP}/providers/Microsoft.Web/sites/chat-web");
+    for path in ["/config/slotConfigNames", "/config/web", "/slots/staging", "/slots/staging/config/web"] {
+        assert_eq!(azure.get(&format!("{site}{path}"), WEB).await.status(), 200, "{path}");
+    }
+    for path in ["/tenants", "/subscriptions", GROUP] {
+        assert_eq!(azure.get(path, "api-version=2022-12-01").await.status(), 200, "{path}");
+    }
+    let endpoints = json_of(azure.get("/metadata/endpoints", "api-version=2022-09-01").await).await;
+    assert_eq!(endpoints["resourceManager"], format!("{}/", azure.sim.base()));
+    let endpoints = json_of(azure.get("/metadata/endpoints", "api-version=2019-05-01").await).await;
+    assert!(endpoints[0]["authentication"]["loginEndpoint"].is_string());
+    let links = azure
+        .request(Method::POST, &instance("/regenerateKey"), SIGNALR)
+        .json(&json!({"keyType": "Primary"}));
+    let links = links
+        .header("x-forwarded-proto", "https")
+        .header("x-forwarded-host", "front:8443")
+        .send()
+        .await
+        .unwrap();
+    assert!(header(&links, "location").starts_with("https://front:8443/subscriptions/"));
+}
+
+#[tokio::test]
+async fn latency_is_that_of_arm_alone() {
+    let azure =
+        Azure::with(World::default(), Options { latency: Duration::from_secs(3), ..Options::like_azure() })
+            .await;
+    let before = azure.clock.now();
+    azure.probe(&azure.key(KeyType::Primary)).await;
+    assert_eq!(azure.clock.now(), before);
+    azure.get(&instance(""), SIGNALR).await;
+    assert_eq!(azure.clock.now() - before, TimeDelta::seconds(3));
+}
+
+#[tokio::test]
+async fn a_forced_regeneration_overtakes_one_that_runs() {
+    let azure = Azure::start().await;
+    azure.regenerate("Secondary").await;
+    azure.sim.regenerate("sr-demo", &[KeyType::Secondary]).unwrap();
+    let forced = azure.key(KeyType::Secondary);
+    azure.clock.advance(2 * MINUTE);
+    assert_eq!(azure.key(KeyType::Secondary), forced);
+    assert_eq!(azure.list_keys().await["secondaryKey"], forced.expose());
+}

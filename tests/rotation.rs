@@ -50,7 +50,7 @@ async fn a_first_rotation_replaces_both_keys_and_no_client_notices() {
     );
     assert_eq!(story.requests("WebApps_UpdateApplicationSettingsSlot"), 1);
     assert_eq!(story.refused(), 0);
-    assert!(story.sim.report().totals.calls > 1000);
+    assert!(story.sim.report().calls > 1000);
 }
 
 #[tokio::test]
@@ -301,13 +301,13 @@ async fn a_colleague_who_writes_the_old_key_back_is_outdone_before_it_dies() {
 async fn throttling_delays_and_harms_nothing() {
     let story = Story::new().await;
     for _ in 0..60 {
-        story.sim.fault(Fault { retry_after: Some(17), ..Fault::new("*", FaultKind::Throttled).times(6) });
+        story.sim.fault(Fault { retry_after: Some(17), ..Fault::new("*", FaultKind::Throttled).times(3) });
         story.tick().await;
         story.clock.advance(10 * MINUTE);
     }
     story.sim.clear_faults();
     let reports = story.watch(HOUR).await;
-    assert!(settled(&reports), "{reports:#?}");
+    assert!(settled(&reports), "{:#?}", story.told.lock().unwrap());
     assert_eq!((all_hold(&story), story.requests("SignalR_RegenerateKey") >= 2), (SECONDARY, true));
     assert_eq!(story.refused(), 0);
 }

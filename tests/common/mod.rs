@@ -145,7 +145,7 @@ impl Story {
     /// Refused client calls so far. Time passes for a moment first, so that nothing hides behind the last request.
     pub fn refused(&self) -> u64 {
         self.clock.advance(MINUTE);
-        self.sim.report().totals.refused
+        self.sim.report().refused
     }
 }
 

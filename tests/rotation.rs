@@ -1,6 +1,7 @@
 //! Stories of rotations, told over real HTTP between the real client, azure_identity and the simulated Azure. Each
 //! ends by asking what became of the world.
 #![cfg(feature = "simulator")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 
 mod common;
 

@@ -40,6 +40,13 @@ pub struct SimulateArgs {
     /// The interval between two client calls of an app
     #[arg(long, value_parser = humantime::parse_duration, default_value = "50ms", value_name = "DURATION")]
     pub tick: Duration,
+    /// How long the client tokens live that apps hand out (Azure: 1h). A grace shorter than this and a restart
+    /// together cuts clients off
+    #[arg(long, value_parser = humantime::parse_duration, default_value = "1s", value_name = "DURATION")]
+    pub client_token_life: Duration,
+    /// What the token endpoint wants as IDENTITY_HEADER; local.settings.json has the same
+    #[arg(long, default_value = "local-development", value_name = "TEXT")]
+    pub identity_header: String,
     /// Where all randomness comes from: the same seed makes the same keys
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -119,6 +126,8 @@ impl SimulateArgs {
             retry_after: self.retry_after,
             restart_takes: self.restart_takes,
             tick: self.tick,
+            client_token_life: self.client_token_life,
+            identity_header: Some(self.identity_header.clone()),
             seed: self.seed,
             ..Options::default()
         }

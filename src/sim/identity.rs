@@ -51,10 +51,10 @@ const AUDIENCES: [&str; 5] = [
 ];
 
 impl Identity {
-    pub(super) fn new(ids: &mut IdMaker) -> Self {
+    pub(super) fn new(ids: &mut IdMaker, header: Option<String>) -> Self {
         let mut id = || ids.uuid().to_string();
-        let (tenant, principal, client) = (id(), id(), id());
-        Self { secret: ids.opaque(48), header: ids.uuid().to_string(), tenant, principal, client }
+        let (tenant, principal, client, drawn) = (id(), id(), id(), id());
+        Self { secret: ids.opaque(48), header: header.unwrap_or(drawn), tenant, principal, client }
     }
 
     /// Signs a token for `resource` and tells when it expires.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The knobs of the simulator. The defaults are a quick Azure: the real one takes 13 to 75 seconds for a
-/// regeneration (recordings of 2021 and 2022) and tens of seconds for a restart.
+/// regeneration (recordings of 2021 and 2022), tens of seconds for a restart, and its client tokens live an hour.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// How long each ARM request takes.
@@ -16,12 +16,14 @@ pub struct Options {
     pub restart_takes: Duration,
     /// The interval between two client calls of an app.
     pub tick: Duration,
-    /// How long client tokens live: an hour (docs: Troubleshooting guide).
+    /// How long client tokens live. Azure's live an hour by default (docs: Troubleshooting guide).
     pub client_token_life: Duration,
     /// How many resources are on one page of a list.
     pub page_size: usize,
     /// Where all randomness comes from: the same seed makes the same keys.
     pub seed: u64,
+    /// What the token endpoint wants in `X-IDENTITY-HEADER`; drawn at random if not given.
+    pub identity_header: Option<String>,
     /// What every key starts with, so that tests can search outputs for it; at most 40 characters.
     pub key_prefix: String,
     /// Whether `listKeys` shows a new key only when it is in effect. The 202 of a regeneration already holds it
@@ -40,9 +42,10 @@ impl Default for Options {
             retry_after: None,
             restart_takes: Duration::from_secs(1),
             tick: Duration::from_millis(50),
-            client_token_life: Duration::from_secs(3600),
+            client_token_life: Duration::from_secs(1),
             page_size: 50,
             seed: 1,
+            identity_header: None,
             key_prefix: String::new(),
             list_keys_lags: false,
             live: true,
@@ -52,13 +55,14 @@ impl Default for Options {
 
 impl Options {
     /// As slow as the real Azure, for a [`VirtualClock`](super::VirtualClock): 75 seconds for a regeneration (the
-    /// longest on record took 74), 20 for a restart, a client call each second, and no time that passes by itself.
+    /// longest on record took 74), 20 for a restart, an hour for client tokens, a client call each second, and no time that passes by itself.
     #[must_use]
     pub fn like_azure() -> Self {
         Self {
             regenerate_takes: Duration::from_secs(75),
             restart_takes: Duration::from_secs(20),
             tick: Duration::from_secs(1),
+            client_token_life: Duration::from_secs(3600),
             live: false,
             ..Self::default()
         }

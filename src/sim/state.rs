@@ -144,7 +144,7 @@ impl State {
             apps,
             operations: Vec::new(),
             keys,
-            identity: Identity::new(&mut ids),
+            identity: Identity::new(&mut ids, options.identity_header.clone()),
             ids,
             faults: Faults::default(),
             hooks: Hooks::default(),

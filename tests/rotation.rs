@@ -91,7 +91,7 @@ async fn runs_that_are_much_too_short_carry_on_where_the_last_one_stopped() {
         if settled(&reports) {
             break;
         }
-        story.clock.advance(Duration::from_secs(8));
+        story.clock.advance(MINUTE);
     }
     assert_eq!((all_hold(&story), story.requests("SignalR_RegenerateKey")), (SECONDARY, 2));
     assert_eq!(story.refused(), 0);

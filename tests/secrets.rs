@@ -1,0 +1,170 @@
+//! No key, token or operation URL is in anything that leaves the process other than its requests to Azure: logs,
+//! replies, the journal, `Debug` and errors. The simulator's keys all begin with a mark, and everything is searched.
+#![cfg(feature = "simulator")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+
+mod common;
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use common::{HOUR, KEY_MARK, MINUTE, Story};
+use signalr_rekey::clock::{Clock, SystemClock, delta};
+use signalr_rekey::host::{Event, Invocation, Notice, Runner, Timer, Trigger};
+use signalr_rekey::model::KeyType;
+use signalr_rekey::observe::Look;
+use signalr_rekey::sim::{Fault, FaultKind};
+use signalr_rekey::store::Store;
+use tracing_subscriber::filter::FilterFn;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+
+/// Everything that was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// What must be in no output. `eyJ` begins every JSON Web Token.
+const SECRETS: [&str; 4] = [KEY_MARK, "eyJ", "&s=", "AccessKey="];
+
+fn search(what: &str, text: &str) {
+    for secret in SECRETS {
+        if let Some(at) = text.find(secret) {
+            let around: String =
+                text[..at].chars().rev().take(300).collect::<Vec<_>>().into_iter().rev().collect();
+            panic!("{what} holds {secret:?} after: {around}");
+        }
+    }
+}
+
+fn invocation(story: &Story, function: &'static str, time: Duration) -> Invocation {
+    Invocation { id: "an-id".into(), function, deadline: story.clock.now() + delta(time) }
+}
+
+fn timer() -> Trigger {
+    Trigger::Timer(Timer { past_due: false, retry: None })
+}
+
+fn notice() -> Trigger {
+    let event = Event {
+        kind: "Microsoft.Resources.ResourceActionSuccess".into(),
+        operation: Some("Microsoft.SignalRService/SignalR/regenerateKey/action".into()),
+        ..Event::default()
+    };
+    Trigger::Notice(Notice { events: vec![event] })
+}
+
+/// A rotation in which everything goes wrong once, then a forced regeneration.
+async fn live_through_everything(story: &Story, output: &mut String) {
+    for (operation, kind) in [
+        ("SignalR_ListKeys", FaultKind::Forbidden),
+        ("SignalR_ListKeys", FaultKind::TimeoutAfter),
+        ("SignalR_RegenerateKey", FaultKind::Conflict),
+        ("SignalR_RegenerateKey", FaultKind::ServerErrorAfter),
+        ("SignalR_OperationStatuses", FaultKind::Forbidden),
+        ("WebApps_ListApplicationSettings", FaultKind::Forbidden),
+        ("WebApps_UpdateApplicationSettings", FaultKind::TimeoutAfter),
+        ("WebApps_UpdateApplicationSettings", FaultKind::Forbidden),
+        ("DataPlane_Exists", FaultKind::ServerError),
+    ] {
+        story.sim.fault(Fault::new(operation, kind));
+    }
+    for _ in 0..80 {
+        let outcome = Runner::run(&story.rekey(), timer(), invocation(story, "RotateKeys", 9 * MINUTE)).await;
+        output.push_str(&format!("{outcome:?}\n"));
+        story.clock.advance(10 * MINUTE);
+    }
+    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    let outcome =
+        Runner::run(&story.rekey(), notice(), invocation(story, "OnKeyNotice", Duration::from_secs(25)))
+            .await;
+    output.push_str(&format!("{outcome:?}\n"));
+}
+
+/// Captures the log of the whole process, for a subscriber of one thread alone can miss what another has silenced.
+fn captured() -> Log {
+    let log = Log::default();
+    let everything = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(log.clone());
+    let shown = FilterFn::new(|metadata| {
+        // What the program's own log shows: of its dependencies nothing below INFO (telemetry).
+        metadata.target().starts_with("signalr_rekey") || *metadata.level() <= tracing::Level::INFO
+    });
+    tracing::subscriber::set_global_default(everything.finish().with(shown)).unwrap();
+    log
+}
+
+#[tokio::test]
+async fn no_secret_leaves_the_process() {
+    let log = captured();
+    let story = Story::new().await;
+    let mut output = String::new();
+    live_through_everything(&story, &mut output).await;
+    assert!(story.sim.waiting().is_empty(), "every fault was met: {:?}", story.sim.waiting());
+    assert!(output.contains("mended to"), "the story was lived through: {output}");
+    assert_eq!(story.requests("SignalR_RegenerateKey"), 3);
+
+    search("a reply", &output);
+    search("what passes tell", &story.told.lock().unwrap().join("\n"));
+    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(
+        logged.contains("ARM request") && logged.contains("regenerated; the key is"),
+        "the log is captured"
+    );
+    search("the log", &logged);
+
+    let journal = story.journal().await;
+    search("the journal's Debug", &format!("{journal:#?}"));
+    let id = &story.config.instances[0].id;
+    let name = format!("{}/{}/{}.json", id.subscription(), id.group(), id.name()).to_lowercase();
+    let (document, _) = story.store.get(&name).await.unwrap().unwrap();
+    search("the journal's document", &String::from_utf8(document).unwrap());
+    search("the store's Debug", &format!("{:#?}", story.store));
+
+    let rekey = story.rekey();
+    let look = Look::take(&rekey.arm, &SystemClock, &story.config.instances[0]).await.unwrap();
+    search("a look's Debug", &format!("{look:#?}"));
+    search("a snapshot's Debug", &format!("{:#?}", look.snapshot(&story.config.instances[0], &journal)));
+    search("the parts' Debug", &format!("{:#?} {:#?} {:#?}", rekey.arm, rekey.data_plane, rekey.config));
+    story.watch(HOUR).await;
+    search("the simulator's Debug", &format!("{:#?}", story.sim));
+}
+
+#[tokio::test]
+async fn an_operation_url_is_in_the_journal_only_while_it_is_needed() {
+    let story = Story::new().await;
+    story.clock.advance(3 * HOUR);
+    let id = &story.config.instances[0].id;
+    let name = format!("{}/{}/{}.json", id.subscription(), id.group(), id.name()).to_lowercase();
+    let mut seen = 0;
+    for _ in 0..200 {
+        let _ =
+            Runner::run(&story.rekey(), timer(), invocation(&story, "RotateKeys", Duration::from_secs(3)))
+                .await;
+        let (document, _) = story.store.get(&name).await.unwrap().unwrap();
+        let text = String::from_utf8(document).unwrap();
+        let in_flight = story.journal().await.in_flight().is_some_and(|flight| flight.operation.is_some());
+        assert_eq!(text.matches("&s=").count(), usize::from(in_flight));
+        seen += usize::from(in_flight);
+        story.clock.advance(Duration::from_secs(200));
+    }
+    assert!(seen > 0, "an operation was in flight between two runs");
+}

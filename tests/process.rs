@@ -1,0 +1,295 @@
+//! The real program as a process: its commands, its exit codes, and the handler as the Functions host runs it, against
+//! `signalr-rekey simulate` as another process. Time is real here, so everything is quick and short.
+#![cfg(feature = "simulator")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use reqwest::Client;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_signalr-rekey");
+
+/// A simulated Azure in a process of its own, and what it told when it was ready.
+struct Azure {
+    child: Child,
+    base: String,
+    environment: BTreeMap<String, String>,
+    folder: TempDir,
+    http: Client,
+}
+
+impl Azure {
+    fn start(flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("rekey.toml");
+        let mut command = program(&["simulate", "--listen", "127.0.0.1:0", "--tick", "20ms", "--config-out"]);
+        let mut child = command.arg(&config).args(flags).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ready: Value = serde_json::from_str(&line).unwrap();
+        let mut environment: BTreeMap<String, String> =
+            serde_json::from_value(ready["environment"].clone()).unwrap();
+        environment.insert("REKEY_CONFIG".into(), config.to_str().unwrap().into());
+        environment.insert("REKEY_GRACE".into(), "3s".into());
+        let http = Client::builder().no_proxy().build().unwrap();
+        Self { child, base: ready["base"].as_str().unwrap().into(), environment, folder, http }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = program(arguments);
+        command.envs(&self.environment);
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    async fn report(&self) -> Value {
+        let response = self.http.get(format!("{}/sim/report", self.base)).send().await.unwrap();
+        response.json().await.unwrap()
+    }
+
+    async fn force(&self, keys: &str) {
+        let body = json!({"instance": "sr-demo", "keyType": keys});
+        let url = format!("{}/sim/regenerate", self.base);
+        let response = self.http.post(url).json(&body).send().await.unwrap();
+        assert_eq!(response.status(), 200);
+    }
+}
+
+impl Drop for Azure {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The handler in a process of its own, with everything that it printed.
+struct Handler {
+    child: Child,
+    url: String,
+    printed: Vec<JoinHandle<String>>,
+    http: Client,
+}
+
+impl Handler {
+    async fn start(azure: &Azure, arguments: &[&str]) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut command = azure.command(arguments);
+        command.env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let printed = vec![drain(child.stdout.take().unwrap()), drain(child.stderr.take().unwrap())];
+        let handler =
+            Self { child, url: format!("http://127.0.0.1:{port}"), printed, http: azure.http.clone() };
+        for _ in 0..400 {
+            if handler.http.get(&handler.url).send().await.is_ok() {
+                return handler;
+            }
+            // The host asks every 25 ms until the first answer; there is no event to wait for.
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("the handler does not answer");
+    }
+
+    async fn call(&self, function: &str, data: Value) -> (u16, Value) {
+        let id = uuid::Uuid::new_v4().to_string();
+        let envelope = json!({"Data": data, "Metadata": {"sys": {"MethodName": function, "UtcNow": "2026-09-24T13:00:00Z"}}});
+        let request =
+            self.http.post(format!("{}/{function}", self.url)).header("X-Azure-Functions-InvocationId", id);
+        let response = request.json(&envelope).send().await.unwrap();
+        let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
+        assert!(kind.starts_with("application/json"), "{kind}");
+        (response.status().as_u16(), response.json().await.unwrap())
+    }
+
+    async fn tick(&self) -> (u16, Value) {
+        let timer = json!({"Schedule": {"AdjustForDST": true}, "ScheduleStatus": null, "IsPastDue": false});
+        self.call("RotateKeys", json!({"timer": timer})).await
+    }
+
+    async fn notice(&self) -> (u16, Value) {
+        let instance = "/subscriptions/00000000-0000-0000-0000-000000000001/resourcegroups/RG-DEMO/providers\
+                        /Microsoft.SignalRService/SignalR/sr-demo";
+        let event = json!({
+            "id": "1", "eventType": "Microsoft.Resources.ResourceActionSuccess", "subject": instance,
+            "topic": "/subscriptions/00000000-0000-0000-0000-000000000001", "eventTime": "2026-09-24T13:00:00Z",
+            "data": {"operationName": "Microsoft.SignalRService/SignalR/regenerateKey/action", "resourceUri": instance},
+            "dataVersion": "2", "metadataVersion": "1",
+        });
+        self.call("OnKeyNotice", json!({"event": event})).await
+    }
+
+    /// Kills it as the host does (SIGKILL); all that it printed.
+    fn kill(mut self) -> String {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.printed.drain(..).map(|printed| printed.join().unwrap()).collect()
+    }
+}
+
+impl Drop for Handler {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn drain(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        let _ = from.read_to_string(&mut text);
+        text
+    })
+}
+
+/// The program, with nothing of this environment that could lead it to a real Azure.
+fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.env_clear().envs(std::env::vars().filter(|(name, _)| name == "PATH" || name == "HOME"));
+    command.args(arguments);
+    command
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn the_handler_rotates_and_mends_as_the_host_calls_it() {
+    let azure = Azure::start(&[]);
+    let handler = Handler::start(&azure, &["handler"]).await;
+    let (status, reply) = handler.tick().await;
+    assert_eq!((status, &reply["Outputs"]), (200, &json!({})), "{reply}");
+    assert!(reply["Logs"].to_string().contains("sr-demo: settled"), "{reply}");
+    let report = azure.report().await;
+    assert_eq!(report["refused"], 0, "{report}");
+    assert_eq!(report["arm_requests"]["SignalR_RegenerateKey"], 2, "{report}");
+    assert!(report["calls"].as_u64().unwrap() > 500, "{report}");
+
+    azure.force("Both").await;
+    let (status, reply) = handler.notice().await;
+    assert_eq!(status, 200, "{reply}");
+    assert!(reply["Logs"].to_string().contains("mended to the"), "{reply}");
+    let (status, reply) =
+        handler.call("OnKeyNotice", json!({"event": {"id": "2", "eventType": "Other"}})).await;
+    assert_eq!(status, 200, "what does not concern us is no failure: {reply}");
+    assert_eq!(handler.call("Unknown", json!({})).await.0, 404);
+
+    let printed = handler.kill();
+    // stderr has the failures once more, as text.
+    let lines = printed.lines().filter(|line| line.starts_with('{'));
+    let lines: Vec<Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of_steps = lines.iter().filter(|line| line["step"].is_string()).collect::<Vec<_>>();
+    assert!(of_steps.len() >= 6, "{printed}");
+    assert!(
+        of_steps.iter().all(|line| line["invocation"].is_string() && line["instance"] == "sr-demo"),
+        "{printed}"
+    );
+    assert!(!printed.contains("AAAAASRS") && !printed.contains("AccessKey="), "a key was printed");
+}
+
+#[tokio::test]
+async fn a_handler_that_was_killed_is_followed_by_one_that_carries_on() {
+    let azure = Azure::start(&["--regenerate-takes", "3s"]);
+    let handler = Handler::start(&azure, &[]).await;
+    let killed = {
+        let tick = handler.tick();
+        let regenerated = async {
+            while azure.report().await["arm_requests"]["SignalR_RegenerateKey"].is_null() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! { _ = tick => false, () = regenerated => true }
+    };
+    assert!(killed, "killed in the middle");
+    drop(handler.kill());
+    let handler = Handler::start(&azure, &[]).await;
+    let (status, reply) = handler.tick().await;
+    assert_eq!(status, 200, "{reply}");
+    let report = azure.report().await;
+    assert_eq!(report["refused"], 0, "{report}");
+}
+
+#[tokio::test]
+async fn commands_show_plan_and_rotate() {
+    let azure = Azure::start(&[]);
+    let plan = azure.run(&["plan", "--json"]);
+    assert_eq!(plan.status.code(), Some(0), "{}", text(&plan.stderr));
+    let planned: Value = serde_json::from_slice(&plan.stdout).unwrap();
+    assert_eq!(planned[0]["decision"], "waiting", "{planned}");
+    let before = azure.report().await;
+    assert!(before["arm_requests"]["SignalR_RegenerateKey"].is_null(), "plan changes nothing: {before}");
+
+    let status = azure.run(&["status", "sr-demo"]);
+    let shown = text(&status.stdout);
+    assert!(
+        shown.contains("chat-web/staging (app setting Azure__SignalR__ConnectionString) holds Primary"),
+        "{shown}"
+    );
+
+    let short = azure.run(&["rotate", "--for", "1s"]);
+    assert_eq!(short.status.code(), Some(3), "not finished: {}{}", text(&short.stdout), text(&short.stderr));
+    let rotated = azure.run(&["rotate", "SR-DEMO", "--now", "--json"]);
+    assert_eq!(rotated.status.code(), Some(0), "{}", text(&rotated.stderr));
+    let answer: Value = serde_json::from_slice(&rotated.stdout).unwrap();
+    assert_eq!(answer[0]["ending"], "settled", "{answer}");
+    assert_eq!(azure.report().await["refused"], 0);
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_told_and_nothing_is_done() {
+    let azure = Azure::start(&[]);
+    let unknown = azure.run(&["plan", "sr-none"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(text(&unknown.stderr).contains("sr-demo"), "the known ones are named");
+
+    let bad = azure.folder.path().join("bad.toml");
+    std::fs::write(&bad, "grace = \"soon\"\nrotate_evry = \"30d\"\n[[instance]]\nid = \"x\"\napps = []\n")
+        .unwrap();
+    let faults = azure.command(&["plan", "--config"]).arg(&bad).env_remove("REKEY_GRACE").output().unwrap();
+    let told = text(&faults.stderr);
+    assert_eq!(faults.status.code(), Some(2), "{told}");
+    for fault in ["bad.toml:1:", "rotate_evry", "rotate_every", "bad.toml:4:", "apps"] {
+        assert!(told.contains(fault), "{fault} is missing in: {told}");
+    }
+
+    let alone = azure.run(&["handler"]);
+    assert_eq!(alone.status.code(), Some(2));
+    assert!(text(&alone.stderr).contains("FUNCTIONS_CUSTOMHANDLER_PORT"));
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let refused = azure.command(&["handler"]).env("FUNCTIONS_CUSTOMHANDLER_PORT", port).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1), "never 0, which the host would not restart");
+}
+
+#[tokio::test]
+async fn an_azure_that_is_not_there_is_named_and_the_run_fails() {
+    let azure = Azure::start(&[]);
+    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = azure.command(&["plan"]);
+    let output = command.env("REKEY_RESOURCE_MANAGER", format!("http://{nowhere}")).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stderr);
+    assert!(told.contains("SignalR_ListKeys") && told.contains("sr-demo"), "{told}");
+}
+
+#[test]
+fn help_teaches_and_says_nothing_of_files_that_are_not_there() {
+    let help = program(&["--help"]).output().unwrap();
+    let told = text(&help.stdout);
+    assert_eq!(help.status.code(), Some(0));
+    for word in ["handler", "plan", "rotate", "status", "simulate", "Exit codes"] {
+        assert!(told.contains(word), "{word} is missing in: {told}");
+    }
+    assert_eq!(program(&[]).output().unwrap().status.code(), Some(2));
+    assert!(PathBuf::from(PROGRAM).exists());
+}

@@ -1,6 +1,6 @@
 //! What the operator decides: which instances, which apps, and how carefully.
 //!
-//! Start at [`load`]: it finds `rekey.toml`, lays the app settings over it and answers a [`Config`], or every
+//! Start at [`load()`]: it finds `rekey.toml`, lays the app settings over it and answers a [`Config`], or every
 //! [`Fault`] that it found. A fault names the setting and its place, and never repeats what might be a secret.
 
 mod document;

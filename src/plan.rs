@@ -1,7 +1,7 @@
 //! The decision: what to do next to an instance, and why, from what was seen and what is remembered.
 //!
 //! Start at [`decide`]; the table in `ARCHITECTURE.md` lists its rules in the same order. Everything here is pure:
-//! no I/O, no clock, no randomness, no async. [`reconcile`] turns a look into journal events first, so that the
+//! no I/O, no clock, no randomness, no async. [`reconcile()`] turns a look into journal events first, so that the
 //! journal and the snapshot agree; [`decide`] refuses to go on where they do not.
 
 mod reconcile;

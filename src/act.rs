@@ -2,6 +2,7 @@
 //!
 //! There are no choices left here. Whatever changes Azure asks for a [`LeaseProof`]. Start at [`Actor`].
 
+mod gates;
 mod prove;
 mod settings;
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+pub use gates::Gates;
 pub use prove::Proof;
 pub use settings::{IsOurs, Rewrite, RewriteError};
 
@@ -30,6 +32,8 @@ pub struct Actor<'a> {
     pub clock: &'a dyn Clock,
     /// The instance.
     pub instance: &'a InstanceConfig,
+    /// Keeps passes over other instances from writing the same app.
+    pub gates: &'a Gates,
     /// The site we run in, whose settings are written last.
     pub own_site: Option<&'a str>,
     /// When the pass must have answered.

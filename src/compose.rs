@@ -41,7 +41,7 @@ pub fn compose(
     let store: Arc<dyn Store> = match config.state {
         StateConfig::Memory => Arc::new(MemoryStore::default()),
     };
-    Ok(Rekey { config: Arc::new(config), arm, data_plane, store, clock, narrator })
+    Ok(Rekey { config: Arc::new(config), arm, data_plane, gates: Arc::default(), store, clock, narrator })
 }
 
 /// Hears what passes tell and keeps it to itself; the log has it all.

@@ -18,7 +18,7 @@ use tracing::Instrument;
 
 pub use report::{Ending, PassReport};
 
-use crate::act::{Actor, FollowError};
+use crate::act::{Actor, FollowError, Gates};
 use crate::arm::{Arm, ArmError, ArmErrorKind};
 use crate::clock::Clock;
 use crate::config::{Config, InstanceConfig};
@@ -44,6 +44,8 @@ pub struct Rekey {
     pub arm: Arm,
     /// The service's own API.
     pub data_plane: DataPlane,
+    /// Keeps passes over different instances from writing the same app at once.
+    pub gates: Arc<Gates>,
     /// Where the journal is kept.
     pub store: Arc<dyn Store>,
     /// The time.
@@ -203,7 +205,7 @@ impl<'a> Pass<'a> {
             }
             let now = self.rekey.clock.now();
             match plan::decide(&snapshot, lease.journal(), &self.instance.policy, now) {
-                Decision::Do(step) if !self.may(&step) => return Ok(Ending::Mended),
+                Decision::Do(step) if !self.may(&step) => return Ok(mended(&snapshot)),
                 Decision::Do(_) if now >= self.run.deadline => return Ok(Ending::OutOfTime),
                 Decision::Do(step) => {
                     if self.is_ready(&step, &mut look).await? {
@@ -213,7 +215,7 @@ impl<'a> Pass<'a> {
                 Decision::Waiting { reason, until } if self.waits(until) => {
                     self.wait(lease, &mut look, &reason, until).await?;
                 }
-                _ if self.run.purpose == Purpose::Mend => return Ok(Ending::Mended),
+                _ if self.run.purpose == Purpose::Mend => return Ok(mended(&snapshot)),
                 end => return Ok(Ending::Decided(end)),
             }
         }
@@ -291,6 +293,7 @@ impl<'a> Pass<'a> {
             arm: &self.arm,
             data_plane: &self.rekey.data_plane,
             clock: &*self.rekey.clock,
+            gates: &self.rekey.gates,
             instance: self.instance,
             own_site: self.rekey.config.own_site.as_deref(),
             deadline: self.run.deadline,
@@ -321,6 +324,13 @@ impl<'a> Pass<'a> {
     fn report(self, ending: Ending) -> PassReport {
         PassReport { instance: self.instance.id.clone(), lines: self.lines, ending }
     }
+}
+
+/// No consumer that could be seen is stale. Where Azure was too busy to show one, that is not yet good enough.
+fn mended(snapshot: &Snapshot) -> Ending {
+    let unseen: Vec<_> =
+        snapshot.unknown.iter().filter(|unknown| !unknown.lasts()).map(ToString::to_string).collect();
+    if unseen.is_empty() { Ending::Mended } else { Ending::Failed(unseen.join("; ")) }
 }
 
 fn ended_by(error: PassError) -> Ending {

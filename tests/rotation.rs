@@ -426,6 +426,61 @@ async fn an_instance_that_was_deleted_is_reported_and_stops_no_other() {
 }
 
 #[tokio::test]
+async fn two_instances_that_share_an_app_do_not_undo_each_other() {
+    let instance = |name: &str| SignalR {
+        group: "rg".into(),
+        name: name.into(),
+        apps: vec!["both".into()],
+        ..SignalR::default()
+    };
+    let settings = ["sr-one", "sr-two"].map(|name| (name.to_owned(), format!("{{primary:{name}}}")));
+    let site = Site {
+        group: "rg".into(),
+        name: "both".into(),
+        kind: "app".into(),
+        settings: settings.into(),
+        ..Site::default()
+    };
+    let world = World {
+        signalr: vec![instance("sr-one"), instance("sr-two")],
+        sites: vec![site],
+        ..World::default()
+    };
+    let story = Story::of(world, Options::default()).await;
+    let reports = story.watch(6 * HOUR).await;
+    assert!(settled(&reports), "{reports:#?}");
+    for name in ["sr-one", "sr-two"] {
+        assert_eq!(story.held("both", name), story.key(name, SECONDARY));
+        story.sim.regenerate(name, &[SECONDARY]).unwrap();
+    }
+    story.mend().await;
+    for name in ["sr-one", "sr-two"] {
+        assert_eq!(story.held("both", name), story.key(name, PRIMARY), "mended side by side");
+    }
+    assert_eq!(story.requests("WebApps_UpdateApplicationSettings"), 4, "nothing was written twice");
+}
+
+#[tokio::test]
+async fn an_app_that_azure_was_too_busy_to_show_is_not_taken_for_mended() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    story.sim.regenerate("sr-demo", &[SECONDARY]).unwrap();
+    story.sim.fault(
+        Fault::new("WebApps_ListApplicationSettings", FaultKind::Unavailable).on("chat-func").times(5),
+    );
+    let reports = story.mend().await;
+    assert!(!reports[0].ending.is_mended() && reports[0].summary().contains("chat-func"), "{reports:#?}");
+    assert_eq!(
+        story.held("chat-web", CONSUMERS[0].1),
+        story.key("sr-demo", PRIMARY),
+        "the others were not kept waiting"
+    );
+    story.sim.clear_faults();
+    assert!(story.mend().await[0].ending.is_mended());
+    all_hold(&story);
+}
+
+#[tokio::test]
 async fn a_key_vault_reference_is_reported_and_never_overwritten() {
     let reference = "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/signalr/)";
     let mut world = World::default();

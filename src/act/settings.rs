@@ -136,9 +136,11 @@ impl Actor<'_> {
         key: &Key,
         target: &Target<'_>,
     ) -> Result<Option<Settings>, ArmError> {
-        let read = look.and_then(|look| look.settings(target.app, target.section));
-        let before = match read {
-            Some((settings, at)) if self.clock.now() < at + just_before() => settings.clone(),
+        let mut last_write = self.gates.enter(target.app).await;
+        let is_current =
+            |at| self.clock.now() < at + just_before() && last_write.is_none_or(|last| last < at);
+        let before = match look.and_then(|look| look.settings(target.app, target.section)) {
+            Some((settings, at)) if is_current(at) => settings.clone(),
             _ => self.arm.list_settings(target.app, target.section).await?,
         };
         let mut wanted = before.clone();
@@ -149,6 +151,7 @@ impl Actor<'_> {
         if wanted == before {
             return Ok(Some(before));
         }
+        *last_write = Some(self.clock.now());
         let after = self.arm.update_settings(target.app, target.section, &wanted).await?;
         let took = target.names.iter().all(|name| after.expose(name) == wanted.expose(name));
         Ok(took.then_some(after))

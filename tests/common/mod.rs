@@ -81,6 +81,7 @@ impl Story {
             config: Arc::new(self.config.clone()),
             arm: Arm::new(options).unwrap(),
             data_plane: DataPlane::new(http, Some(base), Arc::clone(&clock)).unwrap(),
+            gates: Arc::default(),
             store: self.store.clone(),
             clock,
             narrator: Arc::new(move |instance, line| {

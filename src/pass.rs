@@ -23,7 +23,7 @@ use crate::arm::{Arm, ArmError, ArmErrorKind};
 use crate::clock::Clock;
 use crate::config::{Config, InstanceConfig};
 use crate::data_plane::DataPlane;
-use crate::journal::Event;
+use crate::journal::{Event, Journal};
 use crate::model::InstanceId;
 use crate::observe::{self, Look};
 use crate::plan::{self, Decision, Snapshot, Step, WaitFor};
@@ -109,17 +109,29 @@ impl Rekey {
         &self,
         instance: &InstanceConfig,
         deadline: DateTime<Utc>,
-    ) -> Result<(Snapshot, Decision), PassError> {
-        let mut journal = crate::store::peek(&*self.store, &instance.id).await?;
+    ) -> Result<Preview, PassError> {
+        let remembered = crate::store::peek(&*self.store, &instance.id).await?;
         let look = Look::take(&self.arm.until(deadline), &*self.clock, instance).await?;
-        let snapshot = look.snapshot(instance, &journal);
+        let snapshot = look.snapshot(instance, &remembered);
         let now = self.clock.now();
+        let mut journal = remembered.clone();
         for event in plan::reconcile(&snapshot, &journal, &instance.policy, now) {
             journal.apply(event, now).map_err(StoreError::from)?;
         }
         let decision = plan::decide(&snapshot, &journal, &instance.policy, now);
-        Ok((snapshot, decision))
+        Ok(Preview { snapshot, decision, journal: remembered })
     }
+}
+
+/// What a pass would begin with.
+#[derive(Clone, Debug)]
+pub struct Preview {
+    /// What was seen.
+    pub snapshot: Snapshot,
+    /// What would be done.
+    pub decision: Decision,
+    /// What is remembered, without what this look adds.
+    pub journal: Journal,
 }
 
 /// Why a pass cannot go on.

@@ -1,8 +1,56 @@
-//! Which of the configured instances a command is for.
+//! Which of the configured instances a command is for, and a look at each.
 
-use crate::config::{Config, InstanceConfig};
+use std::sync::Arc;
 
-use super::{Exit, output};
+use chrono::TimeDelta;
+
+use super::{Exit, load, output};
+use crate::clock::{Clock, SystemClock};
+use crate::compose::{compose, silent};
+use crate::config::{Config, Environment, InstanceConfig};
+use crate::model::AppId;
+use crate::pass::{Narrator, Preview, Rekey};
+
+/// How long Azure may take to show one instance: a read and all its retries.
+fn patience() -> TimeDelta {
+    TimeDelta::minutes(2)
+}
+
+/// The parts, put together for a command.
+pub(super) fn rekey(environment: &Environment, narrator: Narrator) -> Result<Rekey, Exit> {
+    let config = load(environment)?;
+    compose(config, environment, Arc::new(SystemClock), narrator).map_err(|error| {
+        output::complain(&error.to_string());
+        Exit::Wrong
+    })
+}
+
+/// A look at each of the instances that were named. What cannot be looked at is complained of, and the others are
+/// shown all the same.
+pub(super) async fn look_at(
+    named: &[String],
+    environment: &Environment,
+) -> Result<(Vec<(InstanceConfig, Preview)>, Exit), Exit> {
+    let rekey = rekey(environment, silent())?;
+    let (mut seen, mut exit) = (Vec::new(), Exit::Done);
+    for instance in chosen(&rekey.config, named)? {
+        match rekey.preview(instance, SystemClock.now() + patience()).await {
+            Ok(preview) => seen.push((instance.clone(), preview)),
+            Err(error) => {
+                output::complain(&format!("{}: {error}", instance.id.name()));
+                exit = Exit::Failed;
+            }
+        }
+    }
+    Ok((seen, exit))
+}
+
+/// What the operator should know of a look besides its decision.
+pub(super) fn warnings(preview: &Preview) -> Vec<String> {
+    let gone = |app: &AppId| format!("{} no longer exists; take it out of rekey.toml", app.name());
+    let unknown = preview.snapshot.unknown.iter().map(ToString::to_string);
+    preview.snapshot.gone.iter().map(gone).chain(unknown).collect()
+}
 
 /// The configured instances that were named, by name or by resource id; all if none is.
 pub(super) fn chosen<'a>(config: &'a Config, named: &[String]) -> Result<Vec<&'a InstanceConfig>, Exit> {

@@ -1,17 +1,13 @@
 //! `plan`: what would be done, and why.
 
-use std::sync::Arc;
-
-use chrono::TimeDelta;
 use clap::Args;
 use serde::Serialize;
 
-use super::{Exit, instances, load, output};
-use crate::clock::{Clock, SystemClock};
-use crate::compose::{compose, silent};
+use super::instances::{look_at, warnings};
+use super::{Exit, output};
 use crate::config::{Environment, InstanceConfig};
-use crate::pass::Rekey;
-use crate::plan::{Decision, Snapshot};
+use crate::pass::Preview;
+use crate::plan::Decision;
 
 /// The arguments of `plan`.
 #[derive(Debug, Args)]
@@ -25,69 +21,39 @@ pub(super) struct PlanArgs {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Planned<'a> {
+struct Planned {
     instance: String,
-    decision: &'a str,
+    decision: &'static str,
     text: String,
     warnings: Vec<String>,
 }
 
-/// How long Azure may take to answer.
-fn patience() -> TimeDelta {
-    TimeDelta::minutes(2)
-}
-
 pub(super) async fn plan(args: PlanArgs, environment: &Environment) -> Exit {
-    match look_at_all(&args.instances, environment, args.json).await {
-        Ok(exit) | Err(exit) => exit,
+    let (seen, exit) = match look_at(&args.instances, environment).await {
+        Ok(seen) => seen,
+        Err(exit) => return exit,
+    };
+    if args.json {
+        output::json(&seen.iter().map(|(instance, preview)| planned(instance, preview)).collect::<Vec<_>>());
+    } else {
+        seen.iter().for_each(|(instance, preview)| print(instance, preview));
+    }
+    let blocked = seen.iter().any(|(_, preview)| matches!(preview.decision, Decision::Blocked(_)));
+    if blocked { Exit::Failed } else { exit }
+}
+
+fn planned(instance: &InstanceConfig, preview: &Preview) -> Planned {
+    Planned {
+        instance: instance.id.to_string(),
+        decision: preview.decision.name(),
+        text: preview.decision.to_string(),
+        warnings: warnings(preview),
     }
 }
 
-async fn look_at_all(named: &[String], environment: &Environment, json: bool) -> Result<Exit, Exit> {
-    let config = load(environment)?;
-    let rekey = compose(config, environment, Arc::new(SystemClock), silent()).map_err(|error| {
-        output::complain(&error.to_string());
-        Exit::Wrong
-    })?;
-    let mut exit = Exit::Done;
-    let mut answers = Vec::new();
-    for instance in instances::chosen(&rekey.config, named)? {
-        match look(&rekey, instance).await {
-            Ok((snapshot, decision)) => {
-                if matches!(decision, Decision::Blocked(_)) {
-                    exit = Exit::Failed;
-                }
-                answers.push(tell(instance, &snapshot, &decision, json));
-            }
-            Err(error) => {
-                output::complain(&format!("{}: {error}", instance.id.name()));
-                exit = Exit::Failed;
-            }
-        }
+fn print(instance: &InstanceConfig, preview: &Preview) {
+    output::say(&format!("{}: {}", instance.id.name(), preview.decision));
+    for warning in warnings(preview) {
+        output::say(&format!("  warning: {warning}"));
     }
-    if json {
-        output::json(&answers);
-    }
-    Ok(exit)
-}
-
-async fn look(
-    rekey: &Rekey,
-    instance: &InstanceConfig,
-) -> Result<(Snapshot, Decision), crate::pass::PassError> {
-    rekey.preview(instance, SystemClock.now() + patience()).await
-}
-
-fn tell<'a>(instance: &InstanceConfig, snapshot: &Snapshot, decision: &Decision, json: bool) -> Planned<'a> {
-    let gone =
-        snapshot.gone.iter().map(|app| format!("{} no longer exists; take it out of rekey.toml", app.name()));
-    let warnings: Vec<String> = gone.chain(snapshot.unknown.iter().map(ToString::to_string)).collect();
-    let text = decision.to_string();
-    if !json {
-        output::say(&format!("{}: {text}", instance.id.name()));
-        for warning in &warnings {
-            output::say(&format!("  warning: {warning}"));
-        }
-    }
-    Planned { instance: instance.id.to_string(), decision: decision.name(), text, warnings }
 }

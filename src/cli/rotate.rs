@@ -1,6 +1,5 @@
 //! `rotate`: passes until everything that is due is done.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::DateTime;
@@ -8,9 +7,8 @@ use clap::Args;
 use serde::Serialize;
 
 use super::output::{self, Progress};
-use super::{Exit, instances, load};
+use super::{Exit, instances};
 use crate::clock::{Clock, SystemClock, delta};
-use crate::compose::compose;
 use crate::config::Environment;
 use crate::pass::{Ending, PassReport, Purpose, Run};
 use crate::plan::Decision;
@@ -48,13 +46,8 @@ pub(super) async fn rotate(args: RotateArgs, environment: &Environment) -> Exit 
 }
 
 async fn try_rotate(args: &RotateArgs, environment: &Environment) -> Result<Exit, Exit> {
-    let config = load(environment)?;
     let progress = Progress::start(args.json);
-    let narrator = progress.narrator(args.json);
-    let rekey = compose(config, environment, Arc::new(SystemClock), narrator).map_err(|error| {
-        output::complain(&error.to_string());
-        Exit::Wrong
-    })?;
+    let rekey = instances::rekey(environment, progress.narrator(args.json))?;
     let chosen = instances::chosen(&rekey.config, &args.instances)?;
     let run = Run {
         instances: chosen.iter().map(|instance| instance.id.clone()).collect(),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::{ConsumerRef, Unknown};
+use super::{ConsumerRef, Holding, Unknown};
 use crate::model::KeyType;
 
 /// What to do next, or why nothing.
@@ -167,6 +167,16 @@ impl fmt::Display for Step {
 impl fmt::Display for ConsumerRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({} {})", self.app.name(), self.section.entry(), self.name)
+    }
+}
+
+impl fmt::Display for Holding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Valid(key_type) => write!(f, "the {key_type} key"),
+            Self::Stale(fingerprint) => write!(f, "a dead key ({fingerprint})"),
+            Self::Identity => f.write_str("no key (it connects by identity)"),
+        }
     }
 }
 

@@ -232,7 +232,9 @@ async fn commands_show_plan_and_rotate() {
     let status = azure.run(&["status", "sr-demo"]);
     let shown = text(&status.stdout);
     assert!(
-        shown.contains("chat-web/staging (app setting Azure__SignalR__ConnectionString) holds Primary"),
+        shown.contains(
+            "chat-web/staging (app setting Azure__SignalR__ConnectionString) holds the Primary key"
+        ),
         "{shown}"
     );
 

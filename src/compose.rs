@@ -39,7 +39,7 @@ pub fn compose(
     let jitter_seed = u64::from(std::process::id());
     let arm = Arm::new(ArmOptions { base, credential, clock: Arc::clone(&clock), http, jitter_seed })?;
     let store: Arc<dyn Store> = match config.state {
-        StateConfig::Memory => Arc::new(MemoryStore::default()),
+        StateConfig::Memory => Arc::new(MemoryStore::new(Arc::clone(&clock))),
     };
     Ok(Rekey { config: Arc::new(config), arm, data_plane, gates: Arc::default(), store, clock, narrator })
 }

@@ -27,7 +27,7 @@ use crate::journal::{Event, Journal};
 use crate::model::InstanceId;
 use crate::observe::{self, Look};
 use crate::plan::{self, Decision, Snapshot, Step, WaitFor};
-use crate::store::{Lease, Store, StoreError};
+use crate::store::{Draft, Lease, Store, StoreError};
 
 /// How many instances are worked on at the same time.
 const INSTANCES_AT_ONCE: usize = 8;
@@ -175,40 +175,81 @@ impl<'a> Pass<'a> {
     }
 
     async fn run(&mut self) -> Ending {
-        let mut lease = match self.acquire().await {
-            Ok(lease) => lease,
-            Err(StoreError::Held { holder, until }) => return Ending::Busy { holder, until },
-            Err(error) => return Ending::Failed(error.to_string()),
-        };
-        let ending = self.work(&mut lease).await.unwrap_or_else(ended_by);
-        // Who lost the lease has nothing to give back.
-        match lease.release().await {
-            Err(error) if !ending.is_failure() => Ending::Failed(error.to_string()),
-            _ => ending,
+        match self.try_run().await {
+            Ok(ending) => ending,
+            Err(PassError::Store(StoreError::Held { holder, until })) => Ending::Busy { holder, until },
+            Err(error) => ended_by(error),
         }
     }
 
-    /// Takes the lease; a mending run waits for it as long as it has time.
-    async fn acquire(&self) -> Result<Lease, StoreError> {
+    /// Looks, and where there is something to do takes the lease and does it. A look at an instance in order costs one
+    /// read of the journal and no write.
+    async fn try_run(&mut self) -> Result<Ending, PassError> {
+        let (mut lease, look) = loop {
+            let draft = self.read().await?;
+            let look = Look::take(&self.arm, &*self.rekey.clock, self.instance).await?;
+            if let Some(ending) = self.idle(&draft, &look) {
+                return Ok(ending);
+            }
+            match draft.take(&self.run.holder).await {
+                // Somebody was faster, and what was seen may be older than what he did.
+                Err(StoreError::Changed) => {}
+                taken => break (taken?, look),
+            }
+        };
+        let ending = self.work(&mut lease, look).await.unwrap_or_else(ended_by);
+        // Who lost the lease has nothing to give back.
+        match lease.release().await {
+            Err(error) if !ending.is_failure() => Ok(Ending::Failed(error.to_string())),
+            _ => Ok(ending),
+        }
+    }
+
+    /// How the pass ends without the lease: there is nothing to record and nothing to do now.
+    fn idle(&mut self, draft: &Draft, look: &Look) -> Option<Ending> {
+        let snapshot = look.snapshot(self.instance, draft.journal());
+        let now = self.rekey.clock.now();
+        let nothing_new = plan::reconcile(&snapshot, draft.journal(), &self.instance.policy, now).is_empty();
+        if !nothing_new || self.run.purpose == (Purpose::Rotate { now: true }) {
+            return None;
+        }
+        let decision = plan::decide(&snapshot, draft.journal(), &self.instance.policy, now);
+        let acts = match &decision {
+            Decision::Do(step) => self.may(step),
+            Decision::Waiting { until, .. } => self.waits(*until),
+            Decision::Blocked(_) | Decision::Settled { .. } => false,
+        };
+        self.warn(&snapshot);
+        (!acts).then(|| self.ending(&snapshot, decision))
+    }
+
+    fn ending(&self, snapshot: &Snapshot, decision: Decision) -> Ending {
+        match self.run.purpose {
+            Purpose::Mend => mended(snapshot),
+            Purpose::Rotate { .. } => Ending::Decided(decision),
+        }
+    }
+
+    /// Reads the journal; a mending run waits for whoever is at work as long as it has time.
+    async fn read(&self) -> Result<Draft, StoreError> {
         let clock = &self.rekey.clock;
         loop {
             let store = Arc::clone(&self.rekey.store);
-            let taken = Lease::acquire(store, Arc::clone(clock), &self.instance.id, &self.run.holder).await;
+            let read = Draft::read(store, Arc::clone(clock), &self.instance.id, &self.run.holder).await;
             let again = clock.now() + chrono::TimeDelta::milliseconds(500);
-            match taken {
-                Err(StoreError::Held { .. } | StoreError::Changed)
+            match read {
+                Err(StoreError::Held { .. })
                     if self.run.purpose == Purpose::Mend && again < self.run.deadline =>
                 {
                     clock.sleep_until(again).await;
                 }
-                taken => return taken,
+                read => return read,
             }
         }
     }
 
     /// Decides and acts until there is nothing to do now.
-    async fn work(&mut self, lease: &mut Lease) -> Result<Ending, PassError> {
-        let mut look = Look::take(&self.arm, &*self.rekey.clock, self.instance).await?;
+    async fn work(&mut self, lease: &mut Lease, mut look: Look) -> Result<Ending, PassError> {
         let mut asked = self.run.purpose == Purpose::Rotate { now: true };
         loop {
             let snapshot = self.reconcile(lease, &look)?;
@@ -217,9 +258,10 @@ impl<'a> Pass<'a> {
             }
             let now = self.rekey.clock.now();
             match plan::decide(&snapshot, lease.journal(), &self.instance.policy, now) {
-                Decision::Do(step) if !self.may(&step) => return Ok(mended(&snapshot)),
-                Decision::Do(_) if now >= self.run.deadline => return Ok(Ending::OutOfTime),
-                Decision::Do(step) => {
+                Decision::Do(step) if self.may(&step) && now >= self.run.deadline => {
+                    return Ok(Ending::OutOfTime);
+                }
+                Decision::Do(step) if self.may(&step) => {
                     if self.is_ready(&step, &mut look).await? {
                         self.step(lease, &mut look, step).await?;
                     }
@@ -227,8 +269,7 @@ impl<'a> Pass<'a> {
                 Decision::Waiting { reason, until } if self.waits(until) => {
                     self.wait(lease, &mut look, &reason, until).await?;
                 }
-                _ if self.run.purpose == Purpose::Mend => return Ok(mended(&snapshot)),
-                end => return Ok(Ending::Decided(end)),
+                end => return Ok(self.ending(&snapshot, end)),
             }
         }
     }
@@ -248,13 +289,18 @@ impl<'a> Pass<'a> {
         for event in plan::reconcile(&snapshot, lease.journal(), &self.instance.policy, now) {
             self.record(lease, event)?;
         }
+        self.warn(&snapshot);
+        Ok(snapshot)
+    }
+
+    /// Tells what the operator should know of what was seen.
+    fn warn(&mut self, snapshot: &Snapshot) {
         for app in &snapshot.gone {
             self.say_once(&format!("{} no longer exists; take it out of rekey.toml", app.name()));
         }
         for unknown in &snapshot.unknown {
             self.say_once(&unknown.to_string());
         }
-        Ok(snapshot)
     }
 
     /// Checks just before a step that what it rests on is not too old; if it was, it is read again and the decision

@@ -1,6 +1,6 @@
 //! Where the journal is kept, and the lease that lets one worker at a time change an instance.
 //!
-//! Start at [`Lease::acquire`]. A [`Store`] keeps small documents with conditional writes and knows nothing of what is
+//! Start at [`Draft::read`] and [`Draft::take`]. A [`Store`] keeps small documents with conditional writes and knows nothing of what is
 //! in them. The lease is a part of the document, every write is conditional on the version of the last, and a change
 //! in Azure asks for a [`LeaseProof`], which nothing outside this file can make: who lost the lease learns it from
 //! the next write, before the next step.
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use memory::MemoryStore;
@@ -31,11 +31,29 @@ const VERSION: u32 = 1;
 /// Keeps documents by name, each with a version that changes at every write.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync {
-    /// A document and its version, if there is one.
-    async fn get(&self, name: &str) -> Result<Option<(Vec<u8>, ETag)>, StoreError>;
+    /// A document, if there is one.
+    async fn get(&self, name: &str) -> Result<Found, StoreError>;
 
-    /// Writes a document if it is still as it was: of version `expected`, or absent. The new version.
-    async fn put(&self, name: &str, body: Vec<u8>, expected: Option<&ETag>) -> Result<ETag, StoreError>;
+    /// Writes a document if it is still as it was: of version `expected`, or absent.
+    async fn put(&self, name: &str, body: Vec<u8>, expected: Option<&ETag>) -> Result<Stored, StoreError>;
+}
+
+/// What was found under a name.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The document and its version.
+    pub document: Option<(Vec<u8>, ETag)>,
+    /// The time by the storage's own clock.
+    pub at: DateTime<Utc>,
+}
+
+/// What a write answers.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// The new version.
+    pub etag: ETag,
+    /// The time by the storage's own clock.
+    pub at: DateTime<Utc>,
 }
 
 /// The version of a document, as the store names it.
@@ -94,6 +112,61 @@ struct LeaseRecord {
 #[derive(Debug)]
 pub struct LeaseProof<'lease>(std::marker::PhantomData<&'lease Lease>);
 
+/// The journal of an instance as it was read, before anybody takes the lease. Enough for looking and deciding; whoever
+/// finds something to do takes the lease on exactly this version.
+#[derive(Debug)]
+pub struct Draft {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    name: String,
+    document: Document,
+    etag: Option<ETag>,
+    /// The storage's clock and ours when it was read.
+    read: (DateTime<Utc>, DateTime<Utc>),
+}
+
+impl Draft {
+    /// Reads the journal of an instance, or tells who is at work on it.
+    ///
+    /// Whether a lease is over is judged by the storage's clock alone, by which it was also written: a worker whose
+    /// own clock is wrong can neither steal a lease nor keep one.
+    pub async fn read(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        instance: &InstanceId,
+        holder: &str,
+    ) -> Result<Self, StoreError> {
+        let name = document_name(instance);
+        let local = clock.now();
+        let (document, etag, at) = load(&*store, &name).await?;
+        if let Some(LeaseRecord { holder: other, expires }) = &document.lease
+            && *expires > at
+            && other != holder
+        {
+            return Err(StoreError::Held { holder: other.clone(), until: *expires });
+        }
+        Ok(Self { store, clock, name, document, etag, read: (at, local) })
+    }
+
+    /// What is remembered.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.document.journal
+    }
+
+    /// Takes the lease, if nobody has written since this was read.
+    pub async fn take(self, holder: &str) -> Result<Lease, StoreError> {
+        let Self { store, clock, name, document, etag, read: (storage, local) } = self;
+        let holder = holder.to_owned();
+        // The offset between the two clocks is as it was when they were last seen side by side.
+        let storage_now = storage + (clock.now() - local);
+        let mut lease =
+            Lease { store, clock, name, holder, document, etag, storage_now, renew_at: local, dirty: false };
+        lease.write(Some(delta(LEASE))).await?;
+        Ok(lease)
+    }
+}
+
 /// The right to change one instance, and its journal.
 ///
 /// Events are folded in memory by [`Lease::record`] and written by [`Lease::commit`]. Nothing may be done in Azure on
@@ -105,30 +178,23 @@ pub struct Lease {
     name: String,
     holder: String,
     document: Document,
-    etag: ETag,
+    etag: Option<ETag>,
+    /// The storage's clock at the last answer.
+    storage_now: DateTime<Utc>,
+    /// When half of the lease is gone, by our clock.
+    renew_at: DateTime<Utc>,
     dirty: bool,
 }
 
 impl Lease {
-    /// Takes the lease of an instance, or tells who has it.
+    /// Reads the journal of an instance and takes the lease at once.
     pub async fn acquire(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         instance: &InstanceId,
         holder: &str,
     ) -> Result<Self, StoreError> {
-        let name = document_name(instance);
-        let (mut document, etag) = load(&*store, &name).await?;
-        let now = clock.now();
-        if let Some(LeaseRecord { holder: other, expires }) = &document.lease
-            && *expires > now
-            && other != holder
-        {
-            return Err(StoreError::Held { holder: other.clone(), until: *expires });
-        }
-        document.lease = Some(LeaseRecord { holder: holder.into(), expires: now + delta(LEASE) });
-        let etag = store.put(&name, encode(&document)?, etag.as_ref()).await?;
-        Ok(Self { store, clock, name, holder: holder.into(), document, etag, dirty: false })
+        Draft::read(store, clock, instance, holder).await?.take(holder).await
     }
 
     /// The journal, with the events that were recorded.
@@ -147,19 +213,18 @@ impl Lease {
 
     /// Writes what was recorded, and renews the lease with it.
     pub async fn commit(&mut self) -> Result<(), StoreError> {
-        if self.dirty { self.write(delta(LEASE)).await } else { Ok(()) }
+        if self.dirty { self.write(Some(delta(LEASE))).await } else { Ok(()) }
     }
 
     /// Renews the lease once half of it is gone.
     pub async fn keep(&mut self) -> Result<(), StoreError> {
-        if self.renew_at() <= self.clock.now() { self.write(delta(LEASE)).await } else { Ok(()) }
+        if self.renew_at <= self.clock.now() { self.write(Some(delta(LEASE))).await } else { Ok(()) }
     }
 
     /// When [`Lease::keep`] would write.
     #[must_use]
     pub fn renew_at(&self) -> DateTime<Utc> {
-        let expires = self.document.lease.as_ref().map_or_else(|| self.clock.now(), |lease| lease.expires);
-        expires - delta(LEASE / 2)
+        self.renew_at
     }
 
     /// What a change in Azure asks for: everything recorded is written, and the lease is ours as of now.
@@ -171,17 +236,32 @@ impl Lease {
 
     /// Writes what was recorded and gives the lease back.
     pub async fn release(mut self) -> Result<(), StoreError> {
-        self.document.lease = None;
-        let body = encode(&self.document)?;
-        self.store.put(&self.name, body, Some(&self.etag)).await.map(drop)
+        self.write(None).await
     }
 
-    async fn write(&mut self, length: chrono::TimeDelta) -> Result<(), StoreError> {
-        let expires = self.clock.now() + length;
-        self.document.lease = Some(LeaseRecord { holder: self.holder.clone(), expires });
-        self.etag = self.store.put(&self.name, encode(&self.document)?, Some(&self.etag)).await?;
+    /// Writes the document with a lease of this length from now by the storage's clock, or with none.
+    async fn write(&mut self, length: Option<TimeDelta>) -> Result<(), StoreError> {
+        let local = self.clock.now();
+        let expires =
+            |length| LeaseRecord { holder: self.holder.clone(), expires: self.storage_now + length };
+        self.document.lease = length.map(expires);
+        let body = encode(&self.document)?;
+        let stored = match self.store.put(&self.name, body.clone(), self.etag.as_ref()).await {
+            Ok(stored) => stored,
+            Err(error) => self.was_ours(&body).await.ok_or(error)?,
+        };
+        (self.etag, self.storage_now) = (Some(stored.etag), stored.at);
+        self.renew_at = local + delta(LEASE / 2);
         self.dirty = false;
         Ok(())
+    }
+
+    /// After a write that failed: whether it was done all the same and only its answer lost. A write that is repeated
+    /// below us then meets its own result and calls it somebody else's.
+    async fn was_ours(&self, body: &[u8]) -> Option<Stored> {
+        let found = self.store.get(&self.name).await.ok()?;
+        let (there, etag) = found.document?;
+        (there == body).then_some(Stored { etag, at: found.at })
     }
 }
 
@@ -190,9 +270,10 @@ pub async fn peek(store: &dyn Store, instance: &InstanceId) -> Result<Journal, S
     Ok(load(store, &document_name(instance)).await?.0.journal)
 }
 
-async fn load(store: &dyn Store, name: &str) -> Result<(Document, Option<ETag>), StoreError> {
-    let Some((body, etag)) = store.get(name).await? else {
-        return Ok((Document { version: VERSION, ..Document::default() }, None));
+async fn load(store: &dyn Store, name: &str) -> Result<(Document, Option<ETag>, DateTime<Utc>), StoreError> {
+    let Found { document, at } = store.get(name).await?;
+    let Some((body, etag)) = document else {
+        return Ok((Document { version: VERSION, ..Document::default() }, None, at));
     };
     let unreadable = |detail: String| StoreError::Unreadable { name: name.into(), detail };
     let versioned: Versioned = serde_json::from_slice(&body).map_err(|e| unreadable(e.to_string()))?;
@@ -200,7 +281,7 @@ async fn load(store: &dyn Store, name: &str) -> Result<(Document, Option<ETag>),
         return Err(unreadable(format!("version {} is unknown to this release", versioned.version)));
     }
     let document = serde_json::from_slice(&body).map_err(|e| unreadable(e.to_string()))?;
-    Ok((document, Some(etag)))
+    Ok((document, Some(etag), at))
 }
 
 #[derive(Deserialize)]

@@ -135,7 +135,7 @@ async fn no_secret_leaves_the_process() {
     search("the journal's Debug", &format!("{journal:#?}"));
     let id = &story.config.instances[0].id;
     let name = format!("{}/{}/{}.json", id.subscription(), id.group(), id.name()).to_lowercase();
-    let (document, _) = story.store.get(&name).await.unwrap().unwrap();
+    let (document, _) = story.store.get(&name).await.unwrap().document.unwrap();
     search("the journal's document", &String::from_utf8(document).unwrap());
     search("the store's Debug", &format!("{:#?}", story.store));
 
@@ -159,7 +159,7 @@ async fn an_operation_url_is_in_the_journal_only_while_it_is_needed() {
         let _ =
             Runner::run(&story.rekey(), timer(), invocation(&story, "RotateKeys", Duration::from_secs(3)))
                 .await;
-        let (document, _) = story.store.get(&name).await.unwrap().unwrap();
+        let (document, _) = story.store.get(&name).await.unwrap().document.unwrap();
         let text = String::from_utf8(document).unwrap();
         let in_flight = story.journal().await.in_flight().is_some_and(|flight| flight.operation.is_some());
         assert_eq!(text.matches("&s=").count(), usize::from(in_flight));

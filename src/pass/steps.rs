@@ -148,8 +148,8 @@ impl Pass<'_> {
         } else {
             Event::Regenerated { fingerprint, confirmed: failure.is_none() }
         };
-        self.record(lease, event)?;
-        Ok(lease.commit().await?)
+        // The next write takes it along. Lost in a crash, it is found again: the operation's URL is on record.
+        self.record(lease, event)
     }
 
     async fn verify(

@@ -59,7 +59,8 @@ impl Story {
         };
         let config = config(&world);
         let sim = Sim::start(world, options, clock.clone(), ([127, 0, 0, 1], 0).into()).await.unwrap();
-        let (store, told) = (Arc::new(MemoryStore::default()), Arc::default());
+        let store = Arc::new(MemoryStore::new(clock.clone()));
+        let told = Arc::default();
         Self { sim, clock, store, config, told }
     }
 

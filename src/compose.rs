@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use azure_core::credentials::TokenCredential;
+
 use crate::arm::{Arm, ArmOptions};
 use crate::clock::Clock;
-use crate::config::{Config, Environment, StateConfig};
+use crate::config::{AzureConfig, BlobAccess, BlobConfig, Config, Environment, StateConfig};
 use crate::credentials::{CredentialError, credential};
 use crate::data_plane::DataPlane;
 use crate::http::{Http, Insecure, is_loopback};
 use crate::pass::{Narrator, Rekey};
-use crate::store::{MemoryStore, Store};
+use crate::store::{BlobStore, MemoryStore, Store, StoreError};
 
 /// Why the parts do not fit together.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +19,9 @@ pub enum ComposeError {
     /// Azure would be asked over an insecure connection.
     #[error(transparent)]
     Insecure(#[from] Insecure),
+    /// The journal's storage cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// There is nobody to ask Azure as.
     #[error(transparent)]
     Credential(#[from] CredentialError),
@@ -37,11 +42,31 @@ pub fn compose(
     let gateway = is_loopback(&base).then(|| base.clone());
     let data_plane = DataPlane::new(http.clone(), gateway, Arc::clone(&clock))?;
     let jitter_seed = u64::from(std::process::id());
-    let arm = Arm::new(ArmOptions { base, credential, clock: Arc::clone(&clock), http, jitter_seed })?;
-    let store: Arc<dyn Store> = match config.state {
+    let store: Arc<dyn Store> = match &config.state {
         StateConfig::Memory => Arc::new(MemoryStore::new(Arc::clone(&clock))),
+        StateConfig::Blob(blob) => {
+            let identity = storage_identity(blob, &variable, &config.azure, &http, &clock)?;
+            Arc::new(BlobStore::new(blob, identity, http.clone(), Arc::clone(&clock))?)
+        }
     };
+    let arm = Arm::new(ArmOptions { base, credential, clock: Arc::clone(&clock), http, jitter_seed })?;
     Ok(Rekey { config: Arc::new(config), arm, data_plane, gates: Arc::default(), store, clock, narrator })
+}
+
+/// As whom storage is asked: the same as Azure Resource Manager, unless the connection names another client id.
+fn storage_identity(
+    blob: &BlobConfig,
+    variable: &dyn Fn(&str) -> Option<String>,
+    azure: &AzureConfig,
+    http: &Http,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<dyn TokenCredential>, CredentialError> {
+    let named = match &blob.access {
+        BlobAccess::Identity { client_id } => client_id.clone(),
+        BlobAccess::AccountKey(_) | BlobAccess::Signature(_) => None,
+    };
+    let azure = AzureConfig { client_id: named.or_else(|| azure.client_id.clone()), ..azure.clone() };
+    credential(variable, &azure, http, clock)
 }
 
 /// Hears what passes tell and keeps it to itself; the log has it all.

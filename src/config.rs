@@ -9,6 +9,7 @@ mod fault;
 mod file;
 mod load;
 mod settings;
+mod storage;
 mod values;
 
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::model::{AppId, InstanceId};
 pub use environment::Environment;
 pub use fault::{Fault, Faults};
 pub use load::{FUNCTION_TIMEOUT, load, load_from};
+pub use storage::{BlobAccess, BlobConfig};
 
 /// Everything that was configured, checked and complete.
 #[derive(Clone, Debug)]
@@ -144,6 +146,16 @@ impl Cloud {
             Self::China => "https://management.chinacloudapi.cn/",
         }
     }
+
+    /// How the hosts of its storage accounts end, behind `{account}.blob.`.
+    #[must_use]
+    pub const fn storage_suffix(self) -> &'static str {
+        match self {
+            Self::Public => "core.windows.net",
+            Self::UsGovernment => "core.usgovcloudapi.net",
+            Self::China => "core.chinacloudapi.cn",
+        }
+    }
 }
 
 /// Where the journal is kept.
@@ -151,4 +163,6 @@ impl Cloud {
 pub enum StateConfig {
     /// In this process alone; gone with it.
     Memory,
+    /// In Blob Storage.
+    Blob(BlobConfig),
 }

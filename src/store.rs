@@ -5,6 +5,7 @@
 //! in Azure asks for a [`LeaseProof`], which nothing outside this file can make: who lost the lease learns it from
 //! the next write, before the next step.
 
+mod blob;
 mod memory;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+pub use blob::BlobStore;
 pub use memory::MemoryStore;
 
 use crate::clock::{Clock, delta};
@@ -157,11 +159,9 @@ impl Draft {
     /// Takes the lease, if nobody has written since this was read.
     pub async fn take(self, holder: &str) -> Result<Lease, StoreError> {
         let Self { store, clock, name, document, etag, read: (storage, local) } = self;
-        let holder = holder.to_owned();
-        // The offset between the two clocks is as it was when they were last seen side by side.
-        let storage_now = storage + (clock.now() - local);
+        let (ahead, holder) = (storage - local, holder.to_owned());
         let mut lease =
-            Lease { store, clock, name, holder, document, etag, storage_now, renew_at: local, dirty: false };
+            Lease { store, clock, name, holder, document, etag, ahead, renew_at: local, dirty: false };
         lease.write(Some(delta(LEASE))).await?;
         Ok(lease)
     }
@@ -179,8 +179,8 @@ pub struct Lease {
     holder: String,
     document: Document,
     etag: Option<ETag>,
-    /// The storage's clock at the last answer.
-    storage_now: DateTime<Utc>,
+    /// How far the storage's clock is ahead of ours, as they were last seen side by side.
+    ahead: TimeDelta,
     /// When half of the lease is gone, by our clock.
     renew_at: DateTime<Utc>,
     dirty: bool,
@@ -243,14 +243,14 @@ impl Lease {
     async fn write(&mut self, length: Option<TimeDelta>) -> Result<(), StoreError> {
         let local = self.clock.now();
         let expires =
-            |length| LeaseRecord { holder: self.holder.clone(), expires: self.storage_now + length };
+            |length| LeaseRecord { holder: self.holder.clone(), expires: local + self.ahead + length };
         self.document.lease = length.map(expires);
         let body = encode(&self.document)?;
         let stored = match self.store.put(&self.name, body.clone(), self.etag.as_ref()).await {
             Ok(stored) => stored,
             Err(error) => self.was_ours(&body).await.ok_or(error)?,
         };
-        (self.etag, self.storage_now) = (Some(stored.etag), stored.at);
+        (self.etag, self.ahead) = (Some(stored.etag), stored.at - self.clock.now());
         self.renew_at = local + delta(LEASE / 2);
         self.dirty = false;
         Ok(())

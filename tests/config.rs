@@ -182,7 +182,7 @@ apps = []
       rekey.toml:23:1: instance[3]: no app is listed; list every app that holds a connection string of this instance, for an app that is not listed keeps a key that will stop working
       AZURE_CLIENT_ID: this is no client id; write the GUID that the managed identity or application shows as its client id (not its resource id, not its name)
       REKEY_GRACE: zero is too short; write 2h
-      REKEY_STATE: this value (not shown) is no place for the journal; this version keeps it in memory alone: write memory
+      REKEY_STATE: there is no storage connection this value (not shown); write the name of a setting that holds a connection string, the NAME of a NAME__accountName, or memory
       REKEY_VERFY: there is no such setting; did you mean REKEY_VERIFY?
     "#);
 }
@@ -298,7 +298,7 @@ fn what_is_no_toml_is_reported_beside_the_settings() {
       rekey.toml:1:9: this is no TOML: string values must be quoted, expected literal string
       rekey.toml:2:21: this is no TOML: invalid basic string, expected `"`
       rekey.toml:4:1: this is no TOML: duplicate key
-      REKEY_STATE: `blob` is no place for the journal; this version keeps it in memory alone: write memory
+      REKEY_STATE: there is no storage connection `blob`; write the name of a setting that holds a connection string, the NAME of a NAME__accountName, or memory
     "#);
 }
 
@@ -385,7 +385,7 @@ fn the_file_is_found_where_the_app_is() {
     insta::assert_snapshot!(missing, @r#"
     the configuration has 2 faults:
       REKEY_CONFIG: the file it names cannot be read: No such file or directory (os error 2); write the path of a TOML file
-      REKEY_STATE: `disk` is no place for the journal; this version keeps it in memory alone: write memory
+      REKEY_STATE: there is no storage connection `disk`; write the name of a setting that holds a connection string, the NAME of a NAME__accountName, or memory
     "#);
 }
 

@@ -107,7 +107,7 @@ fn join(file: File, settings: Settings, report: &mut Report<'_>) -> Option<Confi
     Some(Config {
         instances,
         azure: settings.azure?,
-        state: settings.state,
+        state: settings.state?,
         notice_budget,
         timer_budget,
         own_site: settings.own_site,

@@ -8,14 +8,14 @@ use uuid::Uuid;
 use super::fault::{Origin, Report};
 use super::file::{PolicyLayer, Sourced};
 use super::values::{CLOUD, FIRST_ROTATION, VERIFY, choice, duration, named, nearest, resource_manager};
-use super::{AzureConfig, Cloud, Environment, StateConfig};
+use super::{AzureConfig, Cloud, Environment, StateConfig, storage};
 
 /// What the environment says. A part with a fault is missing; the fault is in the report.
 pub(super) struct Settings {
     pub(super) policy: PolicyLayer,
     pub(super) notice_budget: Option<Sourced<Duration>>,
     pub(super) azure: Option<AzureConfig>,
-    pub(super) state: StateConfig,
+    pub(super) state: Option<StateConfig>,
     pub(super) own_site: Option<String>,
 }
 
@@ -31,12 +31,14 @@ const OURS: [&str; 8] = [
     "REKEY_NOTICE_BUDGET",
 ];
 const PREFIX: &str = "REKEY_";
+const STATE: &str = "REKEY_STATE";
 
 /// Reads all of it.
 pub(super) fn read(environment: &Environment, report: &mut Report<'_>) -> Settings {
     refuse_unknown(environment, report);
     refuse_half_groups(environment, report);
     let mut reader = Reader { environment, report };
+    let azure = azure(&mut reader);
     Settings {
         policy: PolicyLayer {
             rotate_every: reader.get("REKEY_ROTATE_EVERY", "30d", |text| duration(text, "30d")),
@@ -46,8 +48,8 @@ pub(super) fn read(environment: &Environment, report: &mut Report<'_>) -> Settin
             longest_operation: None,
         },
         notice_budget: reader.get("REKEY_NOTICE_BUDGET", "25s", |text| duration(text, "25s")),
-        azure: azure(&mut reader),
-        state: reader.get("REKEY_STATE", "memory", state).map_or(StateConfig::Memory, |state| state.value),
+        state: state(&mut reader, azure.as_ref().map_or(Cloud::Public, |azure| azure.cloud)),
+        azure,
         // The platform's own; a blank one tells nothing.
         own_site: environment.get("WEBSITE_SITE_NAME").filter(|name| !name.trim().is_empty()).map(Into::into),
     }
@@ -94,12 +96,31 @@ fn azure(reader: &mut Reader<'_, '_>) -> Option<AzureConfig> {
     Some(AzureConfig { cloud, resource_manager: resource_manager?, client_id })
 }
 
-fn state(text: &str) -> Result<StateConfig, String> {
-    if text.trim().eq_ignore_ascii_case("memory") {
-        return Ok(StateConfig::Memory);
+/// `memory`, the name of a storage connection, or, where nothing is said, the storage of the function app if it has one.
+fn state(reader: &mut Reader<'_, '_>, cloud: Cloud) -> Option<StateConfig> {
+    let environment = reader.environment;
+    if environment.get(STATE).is_some() {
+        let parse = |text: &str| match text.trim() {
+            memory if memory.eq_ignore_ascii_case("memory") => Ok(StateConfig::Memory),
+            name if name.contains(['=', ';']) => {
+                Err("write the name of the setting that holds the connection string, \
+                not the connection string itself; or memory"
+                    .into())
+            }
+            name if !storage::is_there(environment, name) => Err(format!(
+                "there is no storage connection {}; write the name of a setting that holds a connection string, the \
+                 NAME of a NAME__accountName, or memory",
+                named(name)
+            )),
+            name => storage::connection(environment, name, cloud),
+        };
+        return reader.get(STATE, storage::HOST_STORAGE, parse).map(|state| state.value);
     }
-    let named = named(text.trim());
-    Err(format!("{named} is no place for the journal; this version keeps it in memory alone: write memory"))
+    if !storage::is_there(environment, storage::HOST_STORAGE) {
+        return Some(StateConfig::Memory);
+    }
+    let connection = storage::connection(environment, storage::HOST_STORAGE, cloud);
+    connection.map_err(|sentence| reader.report.setting(storage::HOST_STORAGE, sentence)).ok()
 }
 
 fn client_id(text: &str) -> Result<String, String> {

@@ -145,7 +145,7 @@ fn refuse(fault: &Fault, target: &Target, call: &Call) -> Option<Answer> {
             let seconds = fault.retry_after.unwrap_or(1).to_string();
             let message = format!(
                 "Number of '{}' requests for this subscription exceeded. Please try again after '{seconds}' seconds.",
-                if call.method == axum::http::Method::GET { "read" } else { "write" },
+                if call.method == http::Method::GET { "read" } else { "write" },
             );
             Answer::error(StatusCode::TOO_MANY_REQUESTS, "SubscriptionRequestsThrottled", message)
                 .with("retry-after", seconds)

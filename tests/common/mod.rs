@@ -1,7 +1,9 @@
 //! The one harness of the stories: a simulated Azure over real HTTP, the real client with azure_identity, and a clock
 //! that passes hours in milliseconds.
 #![allow(dead_code, unreachable_pub, reason = "every test binary uses its own part of the harness")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up its world fails")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set up its world fails")]
+
+pub mod azurite;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

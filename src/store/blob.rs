@@ -1,0 +1,197 @@
+//! The journal in Azure Blob Storage, one block blob for each instance, written under ETag conditions (docs: Manage
+//! concurrency in Blob Storage).
+//!
+//! `object_store` does the requests, the signing and the retries. It does not make containers, so the one request for
+//! that is written here and signed by it.
+
+mod transport;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use azure_core::credentials::TokenCredential;
+use object_store::azure::{
+    AzureAccessKey, AzureAuthorizer, AzureCredential, AzureCredentialProvider, MicrosoftAzure,
+    MicrosoftAzureBuilder, split_sas,
+};
+use object_store::client::{HttpClient, HttpRequestBody};
+use object_store::path::Path;
+use object_store::{
+    CredentialProvider, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig, UpdateVersion,
+};
+use secrecy::ExposeSecret;
+
+use super::{ETag, Found, Store, StoreError, Stored};
+use crate::clock::Clock;
+use crate::config::{BlobAccess, BlobConfig};
+use crate::http::Http;
+use transport::Storage;
+
+/// The container of all journals; made when it is first missed.
+const CONTAINER: &str = "signalr-rekey";
+
+/// The audience of tokens for Blob Storage, the same in every cloud (docs: Authorize access to blobs).
+const SCOPE: &str = "https://storage.azure.com/.default";
+
+/// Documents in Blob Storage.
+pub struct BlobStore {
+    objects: MicrosoftAzure,
+    transport: Storage,
+    credentials: AzureCredentialProvider,
+    account: String,
+    container: String,
+}
+
+impl BlobStore {
+    /// Makes a store. Nothing is sent yet. `identity` is asked for tokens where the account is not opened by a key.
+    pub fn new(
+        config: &BlobConfig,
+        identity: Arc<dyn TokenCredential>,
+        http: Http,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
+        let transport = Storage::new(http, clock);
+        let credentials = credentials(config, identity)?;
+        let endpoint = config.endpoint.as_str().trim_end_matches('/').to_owned();
+        let objects = MicrosoftAzureBuilder::new()
+            .with_account(&config.account)
+            .with_container_name(CONTAINER)
+            .with_endpoint(endpoint.clone())
+            .with_credentials(Arc::clone(&credentials))
+            .with_retry(retries())
+            .with_http_connector(transport.clone())
+            .build()
+            .map_err(failed)?;
+        let container = format!("{endpoint}/{CONTAINER}?restype=container");
+        Ok(Self { objects, transport, credentials, account: config.account.clone(), container })
+    }
+
+    async fn put_once(&self, name: &str, body: &[u8], expected: Option<&ETag>) -> object_store::Result<ETag> {
+        let mode = expected.map_or(PutMode::Create, |etag| {
+            PutMode::Update(UpdateVersion { e_tag: Some(etag.0.clone()), version: None })
+        });
+        let options = PutOptions { mode, ..PutOptions::default() };
+        let put = self.objects.put_opts(&Path::from(name), body.to_vec().into(), options).await?;
+        put.e_tag.map(ETag).ok_or_else(|| object_store::Error::Generic {
+            store: "Blob Storage",
+            source: "the answer to a write has no ETag".into(),
+        })
+    }
+
+    /// Makes the container (REST: Create Container). Somebody else may be as quick: 409 is as good as 201.
+    async fn make_container(&self) -> Result<(), StoreError> {
+        let unavailable = |what: String| {
+            StoreError::Unavailable(format!("the container {CONTAINER} cannot be made: {what}"))
+        };
+        let credential = self.credentials.get_credential().await.map_err(failed)?;
+        let request = ::http::Request::put(&self.container)
+            .header("content-length", "0")
+            .body(HttpRequestBody::empty());
+        let mut request = request.map_err(|error| unavailable(error.to_string()))?;
+        AzureAuthorizer::new(&credential, &self.account).try_authorize(&mut request).map_err(failed)?;
+        let answer = HttpClient::new(self.transport.clone()).execute(request).await;
+        match answer.map_err(|error| unavailable(error.to_string()))?.status().as_u16() {
+            201 | 409 => Ok(()),
+            status => Err(unavailable(format!("Blob Storage answered {status}"))),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for BlobStore {
+    async fn get(&self, name: &str) -> Result<Found, StoreError> {
+        let got = match self.objects.get(&Path::from(name)).await {
+            Ok(got) => got,
+            Err(object_store::Error::NotFound { .. }) => {
+                return Ok(Found { document: None, at: self.transport.storage_now() });
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        let at = self.transport.storage_now();
+        let etag = got.meta.e_tag.clone().map(ETag);
+        let etag =
+            etag.ok_or_else(|| StoreError::Unavailable(format!("{name} was answered without an ETag")))?;
+        let body = got.bytes().await.map_err(failed)?;
+        Ok(Found { document: Some((body.to_vec(), etag)), at })
+    }
+
+    async fn put(&self, name: &str, body: Vec<u8>, expected: Option<&ETag>) -> Result<Stored, StoreError> {
+        let put = match self.put_once(name, &body, expected).await {
+            Err(object_store::Error::NotFound { .. }) if expected.is_none() => {
+                self.make_container().await?;
+                self.put_once(name, &body, expected).await
+            }
+            put => put,
+        };
+        let etag = put.map_err(failed)?;
+        Ok(Stored { etag, at: self.transport.storage_now() })
+    }
+}
+
+impl fmt::Debug for BlobStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlobStore").field("account", &self.account).finish_non_exhaustive()
+    }
+}
+
+/// Three tries in ten seconds: a pass that finds no storage changes nothing, and the next one comes soon.
+fn retries() -> RetryConfig {
+    RetryConfig { max_retries: 3, retry_timeout: Duration::from_secs(10), ..RetryConfig::default() }
+}
+
+/// What a failure means. A write whose condition did not hold, or whose document has gone, was overtaken.
+fn failed(error: object_store::Error) -> StoreError {
+    match error {
+        object_store::Error::Precondition { .. }
+        | object_store::Error::AlreadyExists { .. }
+        | object_store::Error::NotFound { .. } => StoreError::Changed,
+        error => StoreError::Unavailable(error.to_string()),
+    }
+}
+
+fn credentials(
+    config: &BlobConfig,
+    identity: Arc<dyn TokenCredential>,
+) -> Result<AzureCredentialProvider, StoreError> {
+    let fixed = |credential| -> AzureCredentialProvider {
+        Arc::new(object_store::StaticCredentialProvider::new(credential))
+    };
+    Ok(match &config.access {
+        BlobAccess::AccountKey(key) => {
+            let unreadable = |_| StoreError::Unavailable("its AccountKey is no base64".into());
+            let key = AzureAccessKey::try_new(key.expose_secret()).map_err(unreadable)?;
+            fixed(AzureCredential::AccessKey(key))
+        }
+        BlobAccess::Signature(signature) => {
+            let unreadable = |_| StoreError::Unavailable("its SharedAccessSignature cannot be read".into());
+            let pairs = split_sas(signature.expose_secret()).map_err(unreadable)?;
+            fixed(AzureCredential::SASToken(pairs))
+        }
+        BlobAccess::Identity { .. } => Arc::new(Tokens(identity)),
+    })
+}
+
+/// Tokens of azure_identity, which keeps and renews them.
+struct Tokens(Arc<dyn TokenCredential>);
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tokens")
+    }
+}
+
+#[async_trait]
+impl CredentialProvider for Tokens {
+    type Credential = AzureCredential;
+
+    async fn get_credential(&self) -> object_store::Result<Arc<AzureCredential>> {
+        let token = self.0.get_token(&[SCOPE], None).await;
+        let token = token.map_err(|error| object_store::Error::Unauthenticated {
+            path: CONTAINER.into(),
+            source: error.into(),
+        })?;
+        Ok(Arc::new(AzureCredential::BearerToken(token.token.secret().to_owned())))
+    }
+}

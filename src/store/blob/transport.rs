@@ -1,0 +1,67 @@
+//! The process's own HTTP client under `object_store`, which also reads the storage's clock off every answer.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use object_store::ClientOptions;
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
+};
+
+use crate::clock::Clock;
+use crate::http::Http;
+
+/// How long one request to storage may take. Documents are a few kilobytes.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Sends requests to storage, and knows what time it is there.
+#[derive(Clone, Debug)]
+pub(super) struct Storage {
+    http: Http,
+    clock: Arc<dyn Clock>,
+    /// How far the storage's clock is ahead of ours, by the `Date` of the last answer.
+    ahead: Arc<Mutex<TimeDelta>>,
+}
+
+impl Storage {
+    pub(super) fn new(http: Http, clock: Arc<dyn Clock>) -> Self {
+        Self { http, clock, ahead: Arc::default() }
+    }
+
+    /// The time by the storage's clock, to the second.
+    pub(super) fn storage_now(&self) -> DateTime<Utc> {
+        self.clock.now() + *self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read_clock(&self, response: &HttpResponse) {
+        let date = response.headers().get("date").and_then(|date| date.to_str().ok());
+        if let Some(date) = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok()) {
+            let ahead = date.to_utc() - self.clock.now();
+            *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) = ahead;
+        }
+    }
+}
+
+impl HttpConnector for Storage {
+    fn connect(&self, _options: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(self.clone()))
+    }
+}
+
+#[async_trait]
+impl HttpService for Storage {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let url = request
+            .uri()
+            .to_string()
+            .parse()
+            .map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
+        let client = self.http.client(&url).map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
+        let called = tokio::time::timeout(TIMEOUT, HttpService::call(client, request)).await;
+        let response = called.map_err(|error| HttpError::new(HttpErrorKind::Timeout, error))??;
+        self.read_clock(&response);
+        Ok(response)
+    }
+}

@@ -1,0 +1,66 @@
+//! Microsoft's storage emulator: installed by npm from the lock file at the first run, started on a free port, and ended
+//! with the test process, whose end closes its standard input.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+
+/// The published account of every Azurite (docs: Use the Azurite emulator); no secret.
+const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+struct Azurite {
+    port: u16,
+    /// Held so that its standard input stays open.
+    _child: Child,
+}
+
+/// A connection string to the Azurite of this process.
+pub fn connection_string() -> String {
+    static AZURITE: OnceLock<Azurite> = OnceLock::new();
+    let port = AZURITE.get_or_init(start).port;
+    format!(
+        "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={KEY};\
+         BlobEndpoint=http://127.0.0.1:{port}/devstoreaccount1;"
+    )
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/azurite")
+}
+
+fn start() -> Azurite {
+    install();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut command = Command::new("node");
+    command.current_dir(folder()).args(["serve.js", "--blobPort", &port.to_string()]);
+    command.args(["--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry"]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap_or_else(|error| no_node(&error));
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let listens = lines.by_ref().any(|line| line.unwrap().contains("successfully listens"));
+    assert!(listens, "Azurite ended before it listened");
+    std::thread::spawn(move || lines.for_each(drop));
+    Azurite { port, _child: child }
+}
+
+/// Installs what the lock file names, once; test binaries that run side by side wait for each other.
+fn install() {
+    let lock = File::create(folder().join(".install-lock")).unwrap();
+    lock.lock().unwrap();
+    if folder().join("node_modules/azurite").exists() {
+        return;
+    }
+    let arguments = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
+    let installed = Command::new("npm").args(arguments).current_dir(folder()).output();
+    let output = installed.unwrap_or_else(|error| no_node(&error));
+    assert!(output.status.success(), "npm ci failed: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn no_node(error: &std::io::Error) -> ! {
+    panic!(
+        "these tests run against Azurite, which needs Node.js 20 or later with npm on PATH: install it ({error})"
+    )
+}

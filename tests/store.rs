@@ -1,0 +1,268 @@
+//! One suite for every store: in memory, and Blob Storage in the shape of Azurite. What holds for one holds for the
+//! other, or the stories that are told with the one prove nothing for the other.
+#![cfg(feature = "simulator")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
+use chrono::Utc;
+use common::{HOUR, azurite};
+use serde_json::{Value, json};
+use signalr_rekey::clock::{Clock, SystemClock};
+use signalr_rekey::config::{Config, Environment, StateConfig, load_from};
+use signalr_rekey::http::Http;
+use signalr_rekey::journal::Event;
+use signalr_rekey::model::{InstanceId, Key, PerKey};
+use signalr_rekey::sim::VirtualClock;
+use signalr_rekey::store::{
+    BlobStore, Draft, ETag, Found, Lease, MemoryStore, Store, StoreError, Stored, peek,
+};
+
+/// Nobody asks for a token where the account is opened by its key.
+#[derive(Debug)]
+struct NoToken;
+
+#[async_trait]
+impl TokenCredential for NoToken {
+    async fn get_token(
+        &self,
+        _: &[&str],
+        _: Option<TokenRequestOptions<'_>>,
+    ) -> azure_core::Result<AccessToken> {
+        panic!("a token was asked for")
+    }
+}
+
+/// A store by the settings of a function app, as the program itself would make it.
+fn blob_store(clock: Arc<dyn Clock>) -> Arc<dyn Store> {
+    let file = "[[instance]]\nid = \"/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/one\"\n\
+                apps = [\"/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/app\"]\n";
+    let environment: Environment =
+        [("AzureWebJobsStorage", azurite::connection_string())].into_iter().collect();
+    let Config { state: StateConfig::Blob(blob), .. } = load_from(file, "rekey.toml", &environment).unwrap()
+    else {
+        panic!("the function app's storage is not used")
+    };
+    Arc::new(BlobStore::new(&blob, Arc::new(NoToken), Http::new(), clock).unwrap())
+}
+
+/// A store and the clock that it goes by, which can be moved in memory alone.
+async fn on_each<F: Future<Output = ()>>(story: impl Fn(Arc<dyn Store>, Arc<dyn Clock>) -> F) {
+    let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new(Utc::now()));
+    story(Arc::new(MemoryStore::new(Arc::clone(&clock))), clock).await;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    story(blob_store(Arc::clone(&clock)), clock).await;
+}
+
+/// An instance that nobody else has a journal for.
+fn instance() -> InstanceId {
+    let name = format!("i{}", uuid::Uuid::new_v4().simple());
+    InstanceId::new("00000000-0000-0000-0000-000000000001", "Group(1)", &name)
+}
+
+fn name(instance: &InstanceId) -> String {
+    format!("{}/{}/{}.json", instance.subscription(), instance.group(), instance.name()).to_lowercase()
+}
+
+fn adopted() -> Event {
+    let fingerprint = |text| Key::new(text).fingerprint();
+    Event::Adopted { keys: PerKey { primary: fingerprint("p"), secondary: fingerprint("s") } }
+}
+
+async fn acquire(
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+    id: &InstanceId,
+    who: &str,
+) -> Result<Lease, StoreError> {
+    Lease::acquire(Arc::clone(store), Arc::clone(clock), id, who).await
+}
+
+#[tokio::test]
+async fn documents_are_created_and_updated_under_conditions() {
+    on_each(async |store: Arc<dyn Store>, _| {
+        let name = name(&instance());
+        assert!(store.get(&name).await.unwrap().document.is_none());
+        let first = store.put(&name, b"one".to_vec(), None).await.unwrap().etag;
+        assert_eq!(
+            store.put(&name, b"other".to_vec(), None).await.unwrap_err(),
+            StoreError::Changed,
+            "create once"
+        );
+        let second = store.put(&name, b"two".to_vec(), Some(&first)).await.unwrap().etag;
+        assert_ne!(first, second);
+        let lost = store.put(&name, b"lost".to_vec(), Some(&first)).await;
+        assert_eq!(lost.unwrap_err(), StoreError::Changed, "a lost update");
+        let (body, etag) = store.get(&name).await.unwrap().document.unwrap();
+        assert_eq!((body.as_slice(), etag), (&b"two"[..], second));
+        let absent = store.put(&format!("{name}.absent"), b"x".to_vec(), Some(&first)).await;
+        assert_eq!(absent.unwrap_err(), StoreError::Changed, "what has gone was overtaken");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_one_worker_records_the_next_one_reads() {
+    on_each(async |store, clock| {
+        let id = instance();
+        let mut lease = acquire(&store, &clock, &id, "one").await.unwrap();
+        lease.record(adopted()).unwrap();
+        lease.proof().await.unwrap();
+        lease.record(Event::RotationRequested {}).unwrap();
+        lease.release().await.unwrap();
+        let lease = acquire(&store, &clock, &id, "two").await.unwrap();
+        assert_eq!(lease.journal().history().count(), 2);
+        assert_eq!(*lease.journal(), peek(&*store, &id).await.unwrap());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_worker_at_a_time_and_who_lost_the_lease_writes_no_more() {
+    on_each(async |store, clock| {
+        let id = instance();
+        let mut first = acquire(&store, &clock, &id, "one").await.unwrap();
+        let held = acquire(&store, &clock, &id, "two").await.unwrap_err();
+        assert!(matches!(held, StoreError::Held { holder, .. } if holder == "one"));
+        expire(&*store, &id).await;
+        let second = acquire(&store, &clock, &id, "two").await.unwrap();
+        first.record(adopted()).unwrap();
+        assert_eq!(first.proof().await.map(drop).unwrap_err(), StoreError::Changed, "no proof, so no step");
+        second.release().await.unwrap();
+        assert_eq!(first.release().await.unwrap_err(), StoreError::Changed);
+    })
+    .await;
+}
+
+/// Lets the lease in a document end, as time would.
+async fn expire(store: &dyn Store, id: &InstanceId) {
+    let (body, etag) = store.get(&name(id)).await.unwrap().document.unwrap();
+    let mut document: Value = serde_json::from_slice(&body).unwrap();
+    document["lease"]["expires"] = json!("2020-01-01T00:00:00Z");
+    store.put(&name(id), serde_json::to_vec(&document).unwrap(), Some(&etag)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lease_ends_by_itself_and_is_renewed_before() {
+    let clock = Arc::new(VirtualClock::default());
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(clock.clone()));
+    let (id, dynamic): (_, Arc<dyn Clock>) = (instance(), clock.clone());
+    let mut lease = acquire(&store, &dynamic, &id, "one").await.unwrap();
+    for _ in 0..10 {
+        clock.advance(Duration::from_secs(70));
+        lease.keep().await.unwrap();
+        assert!(matches!(acquire(&store, &dynamic, &id, "two").await, Err(StoreError::Held { .. })));
+    }
+    clock.advance(Duration::from_secs(119));
+    assert!(acquire(&store, &dynamic, &id, "two").await.is_err());
+    clock.advance(Duration::from_secs(1));
+    assert!(acquire(&store, &dynamic, &id, "two").await.is_ok());
+}
+
+/// An hour early or late: the storage's clock alone decides, so a wrong clock neither steals a lease nor keeps one.
+#[tokio::test]
+async fn a_wrong_clock_steals_no_lease() {
+    let right: Arc<dyn Clock> = Arc::new(SystemClock);
+    let store = blob_store(Arc::clone(&right));
+    for wrong in [Utc::now() + HOUR, Utc::now() - HOUR] {
+        let wrong: Arc<dyn Clock> = Arc::new(VirtualClock::new(wrong));
+        let wrong_store = blob_store(Arc::clone(&wrong));
+        let id = instance();
+        let lease = acquire(&store, &right, &id, "right").await.unwrap();
+        let stolen = acquire(&wrong_store, &wrong, &id, "wrong").await;
+        assert!(matches!(stolen, Err(StoreError::Held { .. })), "stolen by a clock at {}", wrong.now());
+        lease.release().await.unwrap();
+
+        let id = instance();
+        let lease = acquire(&wrong_store, &wrong, &id, "wrong").await.unwrap();
+        let stolen = acquire(&store, &right, &id, "right").await.unwrap_err();
+        let StoreError::Held { until, .. } = stolen else { panic!("{stolen}") };
+        let left = (until - Utc::now()).num_seconds();
+        assert!((100..=121).contains(&left), "a lease of {left} s by the storage's clock");
+        drop(lease);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_left_as_it_is() {
+    on_each(async |store, clock| {
+        for body in
+            ["", "{", "[]", "{\"version\":2}", "{\"version\":1,\"lease\":null,\"journal\":{\"future\":1}}"]
+        {
+            let id = instance();
+            store.put(&name(&id), body.into(), None).await.unwrap();
+            let error = acquire(&store, &clock, &id, "one").await.unwrap_err();
+            assert!(matches!(error, StoreError::Unreadable { .. }), "{body}: {error}");
+            let (there, _) = store.get(&name(&id)).await.unwrap().document.unwrap();
+            assert_eq!(there, body.as_bytes());
+        }
+    })
+    .await;
+}
+
+/// A store whose n-th write is done, but its answer lost.
+#[derive(Debug)]
+struct Forgetful {
+    store: Arc<dyn Store>,
+    writes: AtomicUsize,
+    lost: usize,
+}
+
+#[async_trait]
+impl Store for Forgetful {
+    async fn get(&self, name: &str) -> Result<Found, StoreError> {
+        self.store.get(name).await
+    }
+
+    async fn put(&self, name: &str, body: Vec<u8>, expected: Option<&ETag>) -> Result<Stored, StoreError> {
+        let stored = self.store.put(name, body, expected).await?;
+        if self.writes.fetch_add(1, Ordering::Relaxed) == self.lost {
+            return Err(StoreError::Changed);
+        }
+        Ok(stored)
+    }
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_was_lost_is_recognised_as_our_own() {
+    on_each(async |store, clock| {
+        for lost in 0..3 {
+            let id = instance();
+            let store: Arc<dyn Store> =
+                Arc::new(Forgetful { store: Arc::clone(&store), writes: AtomicUsize::new(0), lost });
+            let mut lease = acquire(&store, &clock, &id, "one").await.unwrap();
+            lease.record(adopted()).unwrap();
+            lease.commit().await.unwrap();
+            lease.release().await.unwrap();
+            assert!(peek(&*store, &id).await.unwrap().keys().is_some());
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_storage_that_is_not_there_is_an_error_and_takes_no_lease() {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let connection = azurite::connection_string();
+    let (start, _) = connection.split_once("BlobEndpoint").unwrap();
+    let nowhere = format!("{start}BlobEndpoint=http://127.0.0.1:{port}/devstoreaccount1;");
+    let environment: Environment =
+        [("Elsewhere", nowhere), ("REKEY_STATE", "Elsewhere".into())].into_iter().collect();
+    let file = "[[instance]]\nid = \"/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/one\"\n\
+                apps = [\"/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/app\"]\n";
+    let StateConfig::Blob(blob) = load_from(file, "rekey.toml", &environment).unwrap().state else {
+        panic!()
+    };
+    let store: Arc<dyn Store> =
+        Arc::new(BlobStore::new(&blob, Arc::new(NoToken), Http::new(), Arc::clone(&clock)).unwrap());
+    let error = Draft::read(store, clock, &instance(), "one").await.unwrap_err();
+    assert!(matches!(&error, StoreError::Unavailable(_)), "{error}");
+    assert!(!error.to_string().contains("AccountKey"), "{error}");
+}

@@ -9,7 +9,7 @@
 
 mod handler;
 mod instances;
-mod output;
+pub(crate) mod output;
 mod plan;
 mod rotate;
 mod status;
@@ -57,6 +57,9 @@ enum Command {
     Rotate(rotate::RotateArgs),
     /// Show each instance: its keys, who holds which, and what happens next
     Status(status::StatusArgs),
+    /// Watch a rotation and a recovery under traffic, on an Azure that is built in; about 20 seconds
+    #[cfg(feature = "simulator")]
+    Demo(crate::demo::DemoArgs),
     /// Serve the embedded Azure over HTTP, for development
     #[cfg(feature = "simulator")]
     Simulate(crate::sim::command::SimulateArgs),
@@ -119,6 +122,7 @@ fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
             Command::Rotate(args) => rotate::rotate(args, environment).await,
             Command::Status(args) => status::status(args, environment).await,
             #[cfg(feature = "simulator")]
+            Command::Demo(args) => crate::demo::demo(args).await,
             #[cfg(feature = "simulator")]
             Command::Simulate(args) => match crate::sim::command::simulate(args).await {
                 Ok(()) => Exit::Done,

@@ -47,6 +47,7 @@ const GLANCE: Duration = Duration::from_millis(100);
 pub(super) async fn play(timeline: &Arc<Timeline>) -> Result<Summary, Trouble> {
     let world = World::default();
     let sim = Arc::new(start_azure(world.clone()).await?);
+    // They stop when they are dropped.
     let _watchers = watch(&sim, timeline);
     // Dropped after the handler, which works in it.
     let root = app_root(&world)?;
@@ -104,7 +105,9 @@ fn settings(sim: &Sim) -> BTreeMap<&'static str, String> {
 /// Shows what happens in the embedded Azure, until dropped.
 fn watch(sim: &Arc<Sim>, timeline: &Arc<Timeline>) -> JoinSet<()> {
     let mut watchers = JoinSet::new();
-    watchers.spawn(show(sim.events(), Arc::clone(timeline)));
+    watchers.spawn(hear(sim.events(), Arc::clone(timeline)));
+    let shown = Arc::clone(timeline);
+    watchers.spawn(async move { shown.show().await });
     if timeline.counts() {
         let (sim, timeline) = (Arc::clone(sim), Arc::clone(timeline));
         watchers.spawn(async move {
@@ -117,7 +120,7 @@ fn watch(sim: &Arc<Sim>, timeline: &Arc<Timeline>) -> JoinSet<()> {
     watchers
 }
 
-async fn show(mut events: Receiver<SimEvent>, timeline: Arc<Timeline>) {
+async fn hear(mut events: Receiver<SimEvent>, timeline: Arc<Timeline>) {
     loop {
         match events.recv().await {
             Ok(event) => timeline.happened(&event),
@@ -150,6 +153,8 @@ impl Story {
         self.host.ready().await?;
         let rotation = self.rotate().await?;
         let recovery = self.recover().await?;
+        // The last lines are on their way to the timeline.
+        tokio::time::sleep(GLANCE).await;
         Ok(Summary { rotation, recovery })
     }
 
@@ -245,8 +250,8 @@ impl Story {
     }
 
     fn answered(&self, function: &str, asked: DateTime<Utc>) {
-        let seconds = (SystemClock.now() - asked).as_seconds_f64();
-        self.timeline.tell(Who::Host, &format!("{function} answered 200 after {seconds:.1} s"));
+        let took = (SystemClock.now() - asked).num_milliseconds();
+        self.timeline.tell(Who::Host, &format!("{function} answered 200 after {took} ms"));
     }
 }
 

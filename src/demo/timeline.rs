@@ -1,6 +1,8 @@
 //! What happens, shown as it happens: when, who, what.
 
 use std::io::{self, IsTerminal};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use console::Style;
@@ -8,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 
 use crate::cli::output::say;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, delta};
 use crate::sim::{Happening, Report, SimEvent};
 
 /// Who does something.
@@ -26,16 +28,24 @@ pub(super) enum Who {
 
 /// Shows lines on stdout, and below them on a terminal how the clients fare. Quiet where a machine reads.
 ///
-/// Lines show in the order in which they arrive, with the time of their arrival.
+/// Lines stand in the order of the times that they carry: what the handler logs takes a moment longer to arrive than
+/// what happens here, and is held back for as long. A line that is later than that stands where it arrives.
 pub(super) struct Timeline {
     started: DateTime<Utc>,
     quiet: bool,
     bar: Option<ProgressBar>,
+    /// Lines that wait for earlier ones.
+    waiting: Mutex<Vec<(DateTime<Utc>, String)>>,
 }
+
+/// How long a line waits for earlier ones: a line comes through a pipe within a few milliseconds, and nobody notices
+/// this.
+const HELD_BACK: Duration = Duration::from_millis(100);
 
 /// What we read of a line of the handler's log.
 #[derive(Deserialize)]
 struct LogLine {
+    time: DateTime<Utc>,
     level: String,
     target: String,
     message: String,
@@ -47,15 +57,24 @@ impl Timeline {
     /// Begins to count the time.
     pub(super) fn start(quiet: bool) -> Self {
         let watched = io::stderr().is_terminal() && io::stdout().is_terminal();
-        Self { started: SystemClock.now(), quiet, bar: (!quiet && watched).then(counters) }
+        let bar = (!quiet && watched).then(counters);
+        Self { started: SystemClock.now(), quiet, bar, waiting: Mutex::default() }
     }
 
-    /// Shows one line.
+    /// Shows lines when they are due, for ever.
+    pub(super) async fn show(&self) {
+        loop {
+            SystemClock.sleep(HELD_BACK / 2).await;
+            self.show_until(SystemClock.now() - delta(HELD_BACK));
+        }
+    }
+
+    /// Adds a line of this moment.
     pub(super) fn tell(&self, who: Who, what: &str) {
-        self.show(who, what, &Style::new());
+        self.add(SystemClock.now(), who, what, &Style::new());
     }
 
-    /// Shows what happened in the embedded Azure.
+    /// Adds what happened in the embedded Azure.
     pub(super) fn happened(&self, event: &SimEvent) {
         let (who, style) = match &event.what {
             Happening::Refused { .. } => (Who::Clients, Style::new().red()),
@@ -68,14 +87,14 @@ impl Timeline {
             | Happening::Restarted { .. }
             | Happening::Deleted { .. } => (Who::Azure, Style::new()),
         };
-        self.show(who, &event.to_string(), &style);
+        self.add(event.at, who, &event.to_string(), &style);
     }
 
-    /// Shows a line of the handler's log, if it is one of our own.
+    /// Adds a line of the handler's log, if it is one of our own.
     pub(super) fn logged(&self, line: &str) {
         let Ok(line) = serde_json::from_str::<LogLine>(line) else { return };
         if line.target.starts_with(env!("CARGO_CRATE_NAME")) {
-            self.show(Who::Rekey, &line.text(), &line.style());
+            self.add(line.time, Who::Rekey, &line.text(), &line.style());
         }
     }
 
@@ -93,23 +112,34 @@ impl Timeline {
         }
     }
 
-    /// Takes the counters away.
+    /// Shows what waits, and takes the counters away.
     pub(super) fn end(&self) {
+        self.show_until(DateTime::<Utc>::MAX_UTC);
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
     }
 
-    fn show(&self, who: Who, what: &str, style: &Style) {
+    fn add(&self, at: DateTime<Utc>, who: Who, what: &str, style: &Style) {
         if self.quiet {
             return;
         }
-        let elapsed = (SystemClock.now() - self.started).as_seconds_f64();
+        // What the handler's log cuts off its times must not lead before the start.
+        let elapsed = (at - self.started).as_seconds_f64().max(0.0);
         let who = who.style().apply_to(format!("{:<7}", who.name()));
         let line = format!("{elapsed:>5.1} s  {who}  {}", style.apply_to(what));
-        match &self.bar {
-            Some(bar) => bar.suspend(|| say(&line)),
-            None => say(&line),
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push((at, line));
+    }
+
+    fn show_until(&self, until: DateTime<Utc>) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.sort_by_key(|(at, _)| *at);
+        let due = waiting.partition_point(|(at, _)| *at <= until);
+        for (_, line) in waiting.drain(..due) {
+            match &self.bar {
+                Some(bar) => bar.suspend(|| say(&line)),
+                None => say(&line),
+            }
         }
     }
 }
@@ -159,7 +189,7 @@ fn counters() -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} {elapsed} {msg}");
     let bar =
         ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-    bar.enable_steady_tick(std::time::Duration::from_millis(120));
+    bar.enable_steady_tick(Duration::from_millis(120));
     bar
 }
 
@@ -171,7 +201,7 @@ mod tests {
     fn a_line_names_its_instance_once() {
         let line = |message: &str| {
             let line = serde_json::json!({
-                "level": "INFO", "target": "signalr_rekey::pass", "message": message, "instance": "sr-demo",
+                "time": "2026-09-24T13:00:00.014Z", "level": "INFO", "target": "signalr_rekey::pass", "message": message, "instance": "sr-demo",
             });
             serde_json::from_value::<LogLine>(line).unwrap().text()
         };

@@ -50,7 +50,7 @@ pub(crate) async fn demo(args: DemoArgs) -> Exit {
     match played {
         Ok(summary) => conclude(&summary, args.json),
         Err(trouble) => {
-            complain(&format!("the demo failed: {trouble}"));
+            complain(&trouble.to_string());
             Exit::Failed
         }
     }
@@ -108,11 +108,13 @@ async fn unless_stopped<T>(play: impl Future<Output = Result<T, Trouble>>) -> Re
     let mut stop = pin!(stopped());
     let played = tokio::select! {
         biased;
-        () = &mut stop => return Err(Trouble::new("it was stopped")),
+        () = &mut stop => return Err(Trouble::new("the demo was stopped")),
         played = play => played,
     };
     match played {
-        Err(_) if tokio::time::timeout(AT_ONCE, stop).await.is_ok() => Err(Trouble::new("it was stopped")),
+        Err(_) if tokio::time::timeout(AT_ONCE, stop).await.is_ok() => {
+            Err(Trouble::new("the demo was stopped"))
+        }
         played => played,
     }
 }
@@ -142,4 +144,35 @@ async fn terminated() {
 #[cfg(not(unix))]
 async fn terminated() {
     std::future::pending().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::summary::{Recovery, Rotation};
+    use super::*;
+
+    fn summary(refused: u64) -> Summary {
+        let rotation = Rotation { client_calls: 5225, refused, arm_requests: 27, elapsed_ms: 15_092 };
+        Summary { rotation, recovery: Recovery { outage_ms: 1030, notice_to_settings_ms: 24 } }
+    }
+
+    #[test]
+    fn one_refused_call_is_one_too_many() {
+        assert_eq!(conclude(&summary(0), true), Exit::Done);
+        assert_eq!(conclude(&summary(1), true), Exit::Failed);
+    }
+
+    #[tokio::test]
+    async fn trouble_tells_its_causes_and_the_handlers_last_lines() {
+        let cause = std::io::Error::other("the disk is full");
+        let mut trouble = Trouble::of("rekey.toml cannot be written", &cause);
+        trouble.handler = vec!["one".into(), "two".into()];
+        let told = unless_stopped(async { Err::<(), _>(trouble) }).await.unwrap_err().to_string();
+        insta::assert_snapshot!(told, @r"
+        rekey.toml cannot be written: the disk is full
+        the last lines of the handler:
+          one
+          two
+        ");
+    }
 }

@@ -61,7 +61,7 @@ fn people_read_a_timeline(output: &Output) {
     let story = [
         " s  host     the timer fires: POST /RotateKeys\n",
         " s  rekey    sr-demo: about to regenerate the Secondary key\n",
-        " s  azure    sr-demo: regeneration of Secondary accepted\n",
+        " s  azure    sr-demo: the new Secondary key is in effect\n",
         " s  rekey    sr-demo: repointed to the Secondary key: chat-func, chat-web, chat-web/staging\n",
         " s  azure    sr-demo: the new Primary key is in effect\n",
         " s  rekey    sr-demo: settled",

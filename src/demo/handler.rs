@@ -82,6 +82,12 @@ impl Handler {
         }
     }
 
+    /// Ends it, and waits until it is gone.
+    pub(super) async fn stop(&mut self) {
+        // It fails only if it has ended already.
+        let _ = self.child.kill().await;
+    }
+
     /// What it said last. Where it has ended, all that it said is read first.
     pub(super) async fn last_lines(&mut self) -> Vec<String> {
         /// Lines that are on their way arrive within this; a handler that lives on never ends its output.

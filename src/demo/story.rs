@@ -59,10 +59,12 @@ pub(super) async fn play(timeline: &Arc<Timeline>) -> Result<Summary, Trouble> {
         died = handler.ended() => Err(died),
         played = story.play() => played,
     };
-    match played {
+    let told = match played {
         Ok(summary) => Ok(summary),
         Err(trouble) => Err(explain(trouble, &mut handler).await),
-    }
+    };
+    handler.stop().await;
+    told
 }
 
 /// What went wrong, with what the handler has to say to it. A call that broke off may be the first sign of its end.

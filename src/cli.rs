@@ -9,7 +9,7 @@
 
 mod handler;
 mod instances;
-mod output;
+pub(crate) mod output;
 mod plan;
 mod rotate;
 mod status;
@@ -27,7 +27,7 @@ use crate::telemetry::{self, Output};
 
 /// Rotates the access keys of Azure SignalR Service so that no client is ever cut off.
 #[derive(Debug, Parser)]
-#[command(version, after_help = HELP, arg_required_else_help = true)]
+#[command(version, after_help = help(), arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -37,10 +37,18 @@ struct Cli {
     config: Option<PathBuf>,
 }
 
-const HELP: &str = "\
-How to begin:
-  signalr-rekey demo                 watch a rotation under traffic, on an Azure that is built in
-  signalr-rekey plan                 what would be done to your instances, and why; changes nothing
+/// How to begin. A build without the simulator has no demo to begin with.
+fn help() -> String {
+    let demo = if cfg!(feature = "simulator") {
+        "  signalr-rekey demo                 watch a rotation under traffic, on an Azure that is built in\n"
+    } else {
+        ""
+    };
+    format!("How to begin:\n{demo}{HELP}")
+}
+
+const HELP: &str =
+    "  signalr-rekey plan                 what would be done to your instances, and why; changes nothing
   signalr-rekey rotate --now         rotate them, as yourself (az login), and wait until it is done
 
 In Azure, the Functions host starts `signalr-rekey handler`; see README.md.
@@ -57,6 +65,9 @@ enum Command {
     Rotate(rotate::RotateArgs),
     /// Show each instance: its keys, who holds which, and what happens next
     Status(status::StatusArgs),
+    /// Watch a rotation and a recovery under traffic, on an Azure that is built in; about 20 seconds
+    #[cfg(feature = "simulator")]
+    Demo(crate::demo::DemoArgs),
     /// Serve the embedded Azure over HTTP, for development
     #[cfg(feature = "simulator")]
     Simulate(crate::sim::command::SimulateArgs),
@@ -119,6 +130,7 @@ fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
             Command::Rotate(args) => rotate::rotate(args, environment).await,
             Command::Status(args) => status::status(args, environment).await,
             #[cfg(feature = "simulator")]
+            Command::Demo(args) => crate::demo::demo(args).await,
             #[cfg(feature = "simulator")]
             Command::Simulate(args) => match crate::sim::command::simulate(args).await {
                 Ok(()) => Exit::Done,

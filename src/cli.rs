@@ -8,11 +8,13 @@
 //! | 3 | not finished in the time that was given; the next run carries on |
 
 mod handler;
+mod history;
 mod instances;
 pub(crate) mod output;
 mod plan;
 mod rotate;
 mod status;
+mod unblock;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -65,6 +67,10 @@ enum Command {
     Rotate(rotate::RotateArgs),
     /// Show each instance: its keys, who holds which, and what happens next
     Status(status::StatusArgs),
+    /// Show what was done to each instance, from the journal
+    History(history::HistoryArgs),
+    /// After you have looked: let what was refused, or came to nothing, be tried again at once
+    Unblock(unblock::UnblockArgs),
     /// Watch a rotation and a recovery under traffic, on an Azure that is built in; about 20 seconds
     #[cfg(feature = "simulator")]
     Demo(crate::demo::DemoArgs),
@@ -129,6 +135,8 @@ fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
             Command::Plan(args) => plan::plan(args, environment).await,
             Command::Rotate(args) => rotate::rotate(args, environment).await,
             Command::Status(args) => status::status(args, environment).await,
+            Command::History(args) => history::history(args, environment).await,
+            Command::Unblock(args) => unblock::unblock(args, environment).await,
             #[cfg(feature = "simulator")]
             Command::Demo(args) => crate::demo::demo(args).await,
             #[cfg(feature = "simulator")]

@@ -5,14 +5,35 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+
 use common::{CONSUMERS, DAY, HOUR, MINUTE, Story, app};
+use signalr_rekey::clock::Clock;
 use signalr_rekey::config::{FirstRotation, Verify};
+use signalr_rekey::journal::Event;
 use signalr_rekey::model::{AppId, KeyType};
-use signalr_rekey::pass::{Ending, PassReport, Purpose};
+use signalr_rekey::pass::{Ending, PassReport, Purpose, Rekey, Run};
 use signalr_rekey::plan::{BlockedBy, Decision};
 use signalr_rekey::sim::{ConnectionStringEntry, Fault, FaultKind, Options, SignalR, Site, World};
+use signalr_rekey::store::{ETag, Found, Lease, Store, StoreError, Stored};
+
+/// A storage account that is out of reach.
+#[derive(Debug)]
+struct Broken;
+
+#[async_trait]
+impl Store for Broken {
+    async fn get(&self, _: &str) -> Result<Found, StoreError> {
+        Err(StoreError::Unavailable("the account is out of reach".into()))
+    }
+
+    async fn put(&self, _: &str, _: Vec<u8>, _: Option<&ETag>) -> Result<Stored, StoreError> {
+        Err(StoreError::Unavailable("the account is out of reach".into()))
+    }
+}
 
 const PRIMARY: KeyType = KeyType::Primary;
 const SECONDARY: KeyType = KeyType::Secondary;
@@ -514,6 +535,38 @@ async fn a_new_key_that_the_service_refuses_moves_nobody() {
     let reports = story.watch(6 * HOUR).await;
     assert!(settled(&reports), "{reports:#?}");
     assert_eq!(story.requests("SignalR_RegenerateKey"), 2, "the key that waited was used");
+}
+
+#[tokio::test]
+async fn a_person_who_has_looked_lets_a_refused_key_be_tried_at_once() {
+    let story = Story::new().await;
+    story.sim.after("SignalR_RegenerateKey", 1, |state| state.disable_local_auth("sr-demo", true).unwrap());
+    story.watch(4 * HOUR).await;
+    story.sim.with(|state| state.disable_local_auth("sr-demo", false)).unwrap();
+    let clock: Arc<dyn Clock> = story.clock.clone();
+    let mut lease =
+        Lease::acquire(story.store.clone(), clock, &story.config.instances[0].id, "me").await.unwrap();
+    lease.record(Event::Unblocked {}).unwrap();
+    lease.release().await.unwrap();
+    assert!(!story.tick().await[0].ending.is_failure());
+    assert_eq!(all_hold(&story), SECONDARY);
+}
+
+#[tokio::test]
+async fn without_its_journal_a_pass_changes_nothing_in_azure() {
+    let story = Story::new().await;
+    let rekey = Rekey { store: Arc::new(Broken), ..story.rekey() };
+    let run =
+        |purpose| Run { instances: vec![], purpose, holder: "me".into(), deadline: story.clock.now() + HOUR };
+    story.sim.regenerate("sr-demo", &[PRIMARY]).unwrap();
+    for purpose in [Purpose::Rotate { now: true }, Purpose::Mend] {
+        let reports = rekey.run(&run(purpose)).await;
+        assert!(reports[0].ending.is_failure() && reports[0].summary().contains("storage"), "{reports:#?}");
+    }
+    let changes = |request: &signalr_rekey::sim::RequestRecord| {
+        request.method == "PUT" || request.operation == "SignalR_RegenerateKey"
+    };
+    assert!(!story.sim.requests().iter().any(changes));
 }
 
 #[tokio::test]

@@ -228,8 +228,12 @@ async fn read(request: Request, shared: &Shared) -> Option<Call> {
     // A front does TLS, which is why it is there: where it does not say so, the port tells that there is one.
     let direct = host.rsplit_once(':').is_some_and(|(_, port)| port.parse() == Ok(shared.port));
     let scheme = header("x-forwarded-proto").unwrap_or_else(|| if direct { "http" } else { "https" }.into());
-    // Some clients join a base that ends in a slash to a path that begins with one; ARM takes that.
-    let path = format!("/{}", parts.uri.path().trim_start_matches('/'));
+    // Some clients join a base that ends in a slash to a path that begins with one, and `az resource show` writes
+    // `providers/Microsoft.Web//sites`; ARM takes that.
+    let given = parts.uri.path();
+    let words: Vec<&str> = given.split('/').filter(|word| !word.is_empty()).collect();
+    let path =
+        format!("/{}{}", words.join("/"), if words.is_empty() || !given.ends_with('/') { "" } else { "/" });
     Some(Call {
         base: shared.public_base.clone().unwrap_or_else(|| format!("{scheme}://{host}")),
         host,

@@ -15,6 +15,7 @@ import unittest
 import urllib.error
 import urllib.request
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable
 from urllib.parse import urlsplit
 
@@ -33,7 +34,7 @@ from azure.mgmt.web.models import (
     StringDictionary,
 )
 
-from simulated import PROGRAM, Azure, simulated
+from simulated import PROGRAM, Azure, simulated, stop, tested
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
 SITES = 120
@@ -310,23 +311,22 @@ class Rotation(unittest.TestCase):
                 return now.primary_key != before.primary_key and now.secondary_key != before.secondary_key
 
             done = threading.Event()
-            reads: list[int] = []
 
-            def read() -> None:
-                while not done.is_set():
+            def read() -> int:
+                reads = 0
+                while not done.wait(0.05):
                     signalr.signal_r.list_keys("rg-chat", "sr-chat")
                     web.web_apps.list_application_settings("rg-chat", "shop")
                     list(web.web_apps.list_slots("rg-chat", "shop"))
-                    reads.append(1)
-                    time.sleep(0.05)
+                    reads += 1
+                return reads
 
-            reader = threading.Thread(target=read)
-            reader.start()
-            try:
-                (how or self.command)(own, environment, rotated)
-            finally:
-                done.set()
-                reader.join()
+            with ThreadPoolExecutor() as pool:
+                reader = pool.submit(read)
+                try:
+                    (how or self.command)(own, environment, rotated)
+                finally:
+                    done.set()
             time.sleep(1.5)  # the last restart, and the last client tokens
             after = signalr.signal_r.list_keys("rg-chat", "sr-chat")
             report = own.sim("report")
@@ -335,7 +335,7 @@ class Rotation(unittest.TestCase):
                 web.web_apps.list_application_settings_slot("rg-chat", "shop", "staging"),
                 web.web_apps.list_application_settings("rg-chat", "worker"),
             ]
-        self.assertGreater(len(reads), 10, "the reader did not come to read")
+        self.assertGreater(reader.result(), 10, "the reader did not come to read")
         self.assertGreater(report["calls"], 100)
         self.assertEqual((report["refused"], report["outages"]), (0, []))
         for old, new_key in [(before.primary_key, after.primary_key), (before.secondary_key, after.secondary_key)]:
@@ -370,8 +370,7 @@ class Rotation(unittest.TestCase):
                 time.sleep(0.5)
             self.fail(f"no end of it: {answer}")
         finally:
-            handler.terminate()
-            handler.wait(10)
+            stop(handler)
 
 
 def tick(port: int) -> dict[str, Any]:
@@ -430,7 +429,4 @@ def call(
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder, simulated(WORLD, pathlib.Path(folder), *FLAGS) as azure:
         os.environ |= azure.environment
-        result = unittest.main(exit=False, verbosity=2).result
-    failed = len(result.failures) + len(result.errors)
-    print(f"{result.testsRun - failed} passed, {failed} failed")
-    sys.exit(1 if failed or not result.testsRun else 0)
+        sys.exit(tested())

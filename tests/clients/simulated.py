@@ -12,7 +12,9 @@ import pathlib
 import signal
 import ssl
 import subprocess
+import sys
 import threading
+import unittest
 import urllib.request
 from typing import Any, Iterator
 from urllib.parse import urlsplit
@@ -62,12 +64,29 @@ def simulated(world: dict[str, Any], folder: pathlib.Path, *flags: str) -> Itera
         with tls_front(ready["base"], folder / "front.pem") as front:
             yield Azure(ready["base"], front, ready["environment"], folder)
     finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop(process)
+
+
+def stop(process: "subprocess.Popen[str]") -> None:
+    """Ends a process of ours, if need be by force."""
+    process.terminate()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def tested() -> int:
+    """Runs the tests of the program that was started, says how many passed, and answers its exit code."""
+    result = unittest.main("__main__", exit=False, verbosity=2).result
+    failed = len(result.failures) + len(result.errors)
+    print(f"{result.testsRun - failed} passed, {failed} failed")
+    return 1 if failed or not result.testsRun else 0
+
+
+# Told to end, leave by the way on which everything is put away.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 @contextlib.contextmanager
@@ -89,6 +108,10 @@ def tls_front(target: str, certificate: pathlib.Path) -> Iterator[str]:
             self.request.settimeout(self.timeout)
             self.request = context.wrap_socket(self.request, server_side=True)
             super().setup()
+
+        def finish(self) -> None:
+            super().finish()
+            self.request.close()
 
         def forward(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))

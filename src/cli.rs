@@ -59,7 +59,7 @@ enum Command {
     Status(status::StatusArgs),
     /// Serve the embedded Azure over HTTP, for development
     #[cfg(feature = "simulator")]
-    Simulate(crate::sim::command::SimulateArgs),
+    Simulate(Box<crate::sim::command::SimulateArgs>),
 }
 
 /// How a command ended.
@@ -120,7 +120,7 @@ fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
             Command::Status(args) => status::status(args, environment).await,
             #[cfg(feature = "simulator")]
             #[cfg(feature = "simulator")]
-            Command::Simulate(args) => match crate::sim::command::simulate(args).await {
+            Command::Simulate(args) => match crate::sim::command::simulate(*args).await {
                 Ok(()) => Exit::Done,
                 Err(error) => {
                     output::complain(&error.to_string());

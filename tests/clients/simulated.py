@@ -59,7 +59,7 @@ def simulated(world: dict[str, Any], folder: pathlib.Path, *flags: str) -> Itera
         assert process.stdout
         line = process.stdout.readline()
         if not line:
-            raise SystemExit("the simulator did not start")
+            sys.exit("the simulator did not start")
         ready = json.loads(line)
         with tls_front(ready["base"], folder / "front.pem") as front:
             yield Azure(ready["base"], front, ready["environment"], folder)
@@ -75,6 +75,8 @@ def stop(process: "subprocess.Popen[str]") -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+    if process.stdout:
+        process.stdout.close()
 
 
 def tested() -> int:

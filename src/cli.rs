@@ -76,7 +76,7 @@ enum Command {
     Demo(crate::demo::DemoArgs),
     /// Serve the embedded Azure over HTTP, for development
     #[cfg(feature = "simulator")]
-    Simulate(crate::sim::command::SimulateArgs),
+    Simulate(Box<crate::sim::command::SimulateArgs>),
 }
 
 /// How a command ended.
@@ -140,7 +140,7 @@ fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
             #[cfg(feature = "simulator")]
             Command::Demo(args) => crate::demo::demo(args).await,
             #[cfg(feature = "simulator")]
-            Command::Simulate(args) => match crate::sim::command::simulate(args).await {
+            Command::Simulate(args) => match crate::sim::command::simulate(*args).await {
                 Ok(()) => Exit::Done,
                 Err(error) => {
                     output::complain(&error.to_string());

@@ -11,7 +11,7 @@ use signalr_rekey::journal::Event;
 use signalr_rekey::model::KeyType;
 use signalr_rekey::pass::{Ending, Purpose};
 use signalr_rekey::plan::{BlockedBy, Decision};
-use signalr_rekey::sim::{Options, World};
+use signalr_rekey::sim::{Options, SignalR, Site, World};
 use signalr_rekey::store::Lease;
 
 #[tokio::test]
@@ -119,4 +119,33 @@ async fn without_the_data_plane_azures_word_is_waited_for() {
             story.sim.requests().iter().all(|request| request.arm || !request.operation.contains("User"))
         );
     }
+}
+
+#[tokio::test]
+async fn any_number_of_instances_wait_at_the_same_time() {
+    let names: Vec<String> = (0..20).map(|n| format!("sr-{n:03}")).collect();
+    let instance = |name: &String| SignalR {
+        group: "rg".into(),
+        name: name.clone(),
+        apps: vec![format!("app-{name}")],
+        ..SignalR::default()
+    };
+    let site = |name: &String| Site {
+        group: "rg".into(),
+        name: format!("app-{name}"),
+        kind: "app".into(),
+        ..Site::default()
+    };
+    let world = World {
+        signalr: names.iter().map(instance).collect(),
+        sites: names.iter().map(site).collect(),
+        ..World::default()
+    };
+    let story = Story::of(world, Options::default()).await;
+    let begun = story.clock.now();
+    let reports = story.run(Purpose::Rotate { now: true }, 3 * DAY).await;
+    assert!(settled(&reports), "{reports:#?}");
+    let hours = (story.clock.now() - begun).num_hours();
+    assert!(hours < 8, "one after the other they would take 20 times the grace; these took {hours} hours");
+    assert_eq!((story.requests("SignalR_RegenerateKey"), story.refused()), (40, 0));
 }

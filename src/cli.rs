@@ -104,12 +104,8 @@ const HANDLER_PORT: &str = "FUNCTIONS_CUSTOMHANDLER_PORT";
 
 /// Parses the arguments and runs the command.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> ExitCode {
-    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
-    // The host may be configured without arguments; then the variable says what is wanted.
-    if arguments.len() <= 1 && environment.get(HANDLER_PORT).is_some() {
-        arguments.push("handler".into());
-    }
-    let cli = match Cli::command().try_get_matches_from(arguments).and_then(|m| Cli::from_arg_matches(&m)) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match parse(arguments, environment) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are asked for; everything else is a mistake. A closed pipe is nobody's fault.
@@ -122,6 +118,20 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Exit::Failed
     });
     exit.into()
+}
+
+/// The Functions host, which may be configured without arguments, goes past the parser: building it for all commands takes
+/// time that a cold start does not have.
+fn parse(arguments: Vec<OsString>, environment: &Environment) -> Result<Cli, clap::Error> {
+    let for_the_host = match &arguments[..] {
+        [] | [_] => environment.get(HANDLER_PORT).is_some(),
+        [_, only] => only == "handler",
+        _ => false,
+    };
+    if for_the_host {
+        return Ok(Cli { command: Command::Handler, config: None });
+    }
+    Cli::command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches))
 }
 
 fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
@@ -178,4 +188,20 @@ fn load(environment: &Environment) -> Result<Config, Exit> {
         output::complain(&faults.to_string());
         Exit::Wrong
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn past_the_parser_the_host_gets_what_the_parser_would_give() {
+        let environment = Environment::from_iter([(HANDLER_PORT, "7071")]);
+        for arguments in [&["signalr-rekey"][..], &["signalr-rekey", "handler"]] {
+            let cli = parse(arguments.iter().map(OsString::from).collect(), &environment).unwrap();
+            assert!(matches!(cli, Cli { command: Command::Handler, config: None }), "{arguments:?}");
+        }
+        let parsed = Cli::try_parse_from(["signalr-rekey", "handler"]).unwrap();
+        assert!(matches!(parsed, Cli { command: Command::Handler, config: None }));
+    }
 }

@@ -5,7 +5,7 @@
 //! Warnings and errors also go to stderr, as text on one line: the host drops the logs of a failed answer, and files
 //! stderr as errors (a line with "warn" in it as a warning). On a terminal all goes to stderr as readable text.
 //!
-//! The filter is `RUST_LOG`, `info` by default. What the dependencies say below `info` is never shown: at that level
+//! The filter is `RUST_LOG`, levels and `target=level` with commas between, `info` by default. What the dependencies say below `info` is never shown: at that level
 //! some of them print whole requests, tokens included.
 
 use std::fmt::{self, Write as _};
@@ -17,11 +17,11 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::{LevelFilter, Targets, filter_fn};
+use tracing_subscriber::fmt as text;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Scope, SpanRef};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
-use tracing_subscriber::{EnvFilter, fmt as text};
 
 use crate::clock::Clock;
 
@@ -47,8 +47,7 @@ impl Output {
 /// # Errors
 /// Logs are set up already.
 pub fn init(output: Output, filter: Option<&str>, clock: Arc<dyn Clock>) -> Result<(), TryInitError> {
-    let filter = filter.map(str::trim).filter(|filter| !filter.is_empty()).unwrap_or("info");
-    let registry = tracing_subscriber::registry().with(EnvFilter::builder().parse_lossy(filter));
+    let registry = tracing_subscriber::registry().with(targets(filter.unwrap_or_default()));
     match output {
         Output::Json => registry.with(Lines { clock }.with_filter(filter_fn(may_be_shown))).try_init(),
         Output::Text => {
@@ -57,6 +56,20 @@ pub fn init(output: Output, filter: Option<&str>, clock: Arc<dyn Clock>) -> Resu
             registry.with(layer.with_filter(filter_fn(may_be_shown))).try_init()
         }
     }
+}
+
+/// A comma-separated list of levels and `target=level`. It is not an `EnvFilter`, which could also tell spans apart by
+/// their fields, and for that brings a regex engine along: a megabyte of the executable.
+fn targets(filter: &str) -> Targets {
+    let parts = filter.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let understood: Vec<Targets> = parts.filter_map(|part| part.parse().ok()).collect();
+    if understood.is_empty() {
+        return Targets::new().with_default(LevelFilter::INFO);
+    }
+    understood.into_iter().fold(Targets::new(), |all, part| {
+        let default = part.default_level().or(all.default_level()).unwrap_or(LevelFilter::OFF);
+        all.with_targets(part).with_default(default)
+    })
 }
 
 fn may_be_shown(metadata: &Metadata<'_>) -> bool {
@@ -198,5 +211,32 @@ impl Visit for Fields {
 
     fn record_f64(&mut self, field: &Field, value: f64) {
         self.put(field, value.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_filter_is_what_rust_log_says_as_far_as_it_makes_sense() {
+        let ours = "signalr_rekey::pass";
+        for (filter, of_ours, of_others) in [
+            ("", LevelFilter::INFO, LevelFilter::INFO),
+            ("off", LevelFilter::OFF, LevelFilter::OFF),
+            ("debug", LevelFilter::DEBUG, LevelFilter::DEBUG),
+            (" warn , signalr_rekey=debug ", LevelFilter::DEBUG, LevelFilter::WARN),
+            ("signalr_rekey=debug", LevelFilter::DEBUG, LevelFilter::OFF),
+            ("signalr_rekey=loud,warn", LevelFilter::WARN, LevelFilter::WARN),
+            ("[pass{instance=chat}]=debug", LevelFilter::INFO, LevelFilter::INFO),
+        ] {
+            let targets = targets(filter);
+            let shown = |target: &str| {
+                let levels = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE];
+                let enabled = levels.into_iter().filter(|level| targets.would_enable(target, level));
+                enabled.max().map_or(LevelFilter::OFF, LevelFilter::from_level)
+            };
+            assert_eq!((shown(ours), shown("hyper")), (of_ours, of_others), "{filter:?}");
+        }
     }
 }

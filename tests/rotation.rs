@@ -7,32 +7,15 @@ mod common;
 
 use std::time::Duration;
 
-use common::{CONSUMERS, DAY, HOUR, MINUTE, Story, app};
+use common::{CONSUMERS, DAY, HOUR, MINUTE, Story, all_hold, app, settled};
 use signalr_rekey::config::{FirstRotation, Verify};
 use signalr_rekey::model::{AppId, KeyType};
-use signalr_rekey::pass::{Ending, PassReport, Purpose};
+use signalr_rekey::pass::{Ending, Purpose};
 use signalr_rekey::plan::{BlockedBy, Decision};
 use signalr_rekey::sim::{ConnectionStringEntry, Fault, FaultKind, Options, SignalR, Site, World};
 
 const PRIMARY: KeyType = KeyType::Primary;
 const SECONDARY: KeyType = KeyType::Secondary;
-
-fn settled(reports: &[PassReport]) -> bool {
-    let is =
-        |report: &PassReport| matches!(report.ending, Ending::Decided(Decision::Settled { next: Some(_) }));
-    reports.iter().all(is)
-}
-
-/// Every consumer of the default world holds the same valid key; which.
-fn all_hold(story: &Story) -> KeyType {
-    let holds = |(name, setting): (&str, &str)| {
-        let key = story.held(name, setting);
-        KeyType::ALL.into_iter().find(|key_type| story.key("sr-demo", *key_type) == key)
-    };
-    let held: Vec<_> = CONSUMERS.into_iter().map(holds).collect();
-    assert!(held.iter().all(|key_type| *key_type == held[0]), "{held:?}");
-    held[0].expect("a valid key")
-}
 
 #[tokio::test]
 async fn a_first_rotation_replaces_both_keys_and_no_client_notices() {

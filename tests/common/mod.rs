@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set up its world fails")]
 
 pub mod azurite;
+pub mod program;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,7 +20,7 @@ use signalr_rekey::clock::{Clock, delta};
 use signalr_rekey::config::{AppConfig, AzureConfig, Cloud, Config, InstanceConfig, Policy, StateConfig};
 use signalr_rekey::data_plane::DataPlane;
 use signalr_rekey::http::Http;
-use signalr_rekey::journal::Journal;
+use signalr_rekey::journal::{Event, Journal};
 use signalr_rekey::model::{AppId, ConnectionString, InstanceId, Key, KeyType};
 use signalr_rekey::pass::{Ending, PassReport, Purpose, Rekey, Run};
 use signalr_rekey::plan::Decision;
@@ -241,6 +242,11 @@ impl HttpClient for Carrier {
         carried.set_body(request.body().clone());
         self.http.execute_request(&carried).await
     }
+}
+
+/// How many events of a kind a journal tells of.
+pub fn count(journal: &Journal, tells: fn(&Event) -> bool) -> usize {
+    journal.history().filter(|entry| tells(&entry.event)).count()
 }
 
 /// Under which name the journal of an instance is stored.

@@ -14,6 +14,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod kill;
 mod line;
 mod scenario;
 mod verdict;
@@ -21,10 +22,14 @@ mod watch;
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
+use common::{CONSUMERS, count};
 use futures::FutureExt;
 use line::{Mishap, STOPS};
-use scenario::{Journals, Scenario, play};
+use scenario::{Journals, Played, Scenario, play, play_in};
+use signalr_rekey::journal::Event;
+use signalr_rekey::model::KeyType;
 
 /// Plays a scenario once for every request and every mishap, judges each, and tells how many there were.
 async fn at_every_request(scenario: Scenario, journals: Journals, mishaps: &[Mishap]) {
@@ -106,4 +111,46 @@ async fn every_answer_is_lost_once() {
 #[tokio::test]
 async fn a_crash_at_every_point_of_a_retirement_with_the_journal_in_blob_storage() {
     at_every_request(Scenario::Retirement, Journals::Azurite, &STOPS).await;
+}
+
+/// What the journal tells where the worker died around a regeneration, in which nothing may be sent blindly.
+#[tokio::test]
+async fn a_regeneration_is_sent_again_only_where_it_was_never_sent() {
+    let undisturbed = play(Scenario::Retirement, Journals::Memory, None).await;
+    let sent = 1 + undisturbed.line.passed().iter().position(|kind| *kind == "regeneration sent").unwrap();
+    for (stop, failed, confirmed) in
+        [(Mishap::StopBefore, 1, true), (Mishap::StopBetween, 0, false), (Mishap::StopAfter, 0, false)]
+    {
+        let played = play(Scenario::Retirement, Journals::Memory, Some((sent, stop))).await;
+        played.judge();
+        let [_, journal] = &played.journals;
+        let came_to_nothing = count(journal, |event| matches!(event, Event::RegenerationFailed { .. }));
+        assert_eq!(came_to_nothing, failed, "{stop:?}");
+        let last = journal.history().filter_map(|entry| match entry.event {
+            Event::Regenerated { confirmed, .. } => Some(confirmed),
+            _ => None,
+        });
+        assert_eq!(last.last(), Some(confirmed), "{stop:?}");
+    }
+}
+
+/// The judges themselves are not blind.
+#[tokio::test]
+async fn a_planted_fault_is_found() {
+    let mut story = Scenario::DueRotation.arrange().await;
+    story.config.instances[0].policy.grace = Duration::ZERO;
+    let played = play_in(story, Scenario::DueRotation, Journals::Memory, None).await;
+    assert!(found(&played), "clients are refused when the grace is missing");
+
+    let played = play(Scenario::DueRotation, Journals::Memory, None).await;
+    assert!(!found(&played));
+    played.story.sim.edit_setting("chat-func", CONSUMERS[2].1, Some("{primary:sr-demo}")).unwrap();
+    assert!(found(&played), "consumers hold different keys");
+    played.story.sim.regenerate("sr-demo", &[KeyType::Primary]).unwrap();
+    played.watch.look();
+    assert!(!played.watch.lost().is_empty() && found(&played), "a valid key was taken away");
+}
+
+fn found(played: &Played) -> bool {
+    std::panic::catch_unwind(AssertUnwindSafe(|| played.judge())).is_err()
 }

@@ -90,7 +90,7 @@ impl Scenario {
     }
 
     /// The world just before the worker of the scenario begins.
-    async fn arrange(self) -> Story {
+    pub async fn arrange(self) -> Story {
         // Journals of several stories stand side by side in one storage account.
         let world = World { subscription: uuid::Uuid::new_v4().to_string(), ..World::default() };
         let mut story = Story::of(world, Options::default()).await;
@@ -129,7 +129,16 @@ pub struct Played {
 
 /// Plays a scenario in which one request meets a mishap, up to the end: settled.
 pub async fn play(scenario: Scenario, journals: Journals, mishap: Option<(usize, Mishap)>) -> Played {
-    let story = scenario.arrange().await;
+    play_in(scenario.arrange().await, scenario, journals, mishap).await
+}
+
+/// The same in a world of one's own.
+pub async fn play_in(
+    story: Story,
+    scenario: Scenario,
+    journals: Journals,
+    mishap: Option<(usize, Mishap)>,
+) -> Played {
     let store = journals.of(&story).await;
     let watch = Arc::new(Watch::over(&story));
     let line = {

@@ -1,10 +1,10 @@
 //! What must hold of every scenario at its end, whatever happened on the way.
 
 use chrono::TimeDelta;
-use signalr_rekey::journal::{Event, Journal};
+use signalr_rekey::journal::Event;
 use signalr_rekey::model::KeyType;
 
-use crate::common::all_hold;
+use crate::common::{all_hold, count};
 use crate::scenario::Played;
 
 /// The apps' restart and one interval of their calls: what it takes at most until a key that was written is called
@@ -72,8 +72,4 @@ impl Played {
         let intended = told(|event| matches!(event, Event::RegenerationIntended { .. }));
         assert_eq!(intended, regenerated + failed, "every intent has an end");
     }
-}
-
-fn count(journal: &Journal, tells: fn(&Event) -> bool) -> usize {
-    journal.history().filter(|entry| tells(&entry.event)).count()
 }

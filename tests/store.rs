@@ -208,7 +208,7 @@ async fn a_storage_that_is_not_there_is_an_error_and_takes_no_lease() {
     let (start, _) = connection.split_once("BlobEndpoint").unwrap();
     let nowhere = format!("{start}BlobEndpoint=http://127.0.0.1:{port}/devstoreaccount1;");
     let environment = [("Elsewhere", nowhere), ("REKEY_STATE", "Elsewhere".into())].into_iter().collect();
-    let store = azurite::store_by(environment, Arc::clone(&clock));
+    let store = azurite::store_by(&environment, Arc::clone(&clock));
     let error = Draft::read(store, clock, &instance(), "one").await.unwrap_err();
     assert!(matches!(&error, StoreError::Unavailable(_)), "{error}");
     assert!(!error.to_string().contains("AccountKey"), "{error}");

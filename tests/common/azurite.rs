@@ -36,14 +36,14 @@ pub fn connection_string() -> String {
 
 /// A store by the settings of a function app, as the program itself would make it.
 pub fn store(clock: Arc<dyn Clock>) -> Arc<dyn Store> {
-    store_by([("AzureWebJobsStorage", connection_string())].into_iter().collect(), clock)
+    store_by(&[("AzureWebJobsStorage", connection_string())].into_iter().collect(), clock)
 }
 
 /// The same by other settings.
-pub fn store_by(environment: Environment, clock: Arc<dyn Clock>) -> Arc<dyn Store> {
+pub fn store_by(environment: &Environment, clock: Arc<dyn Clock>) -> Arc<dyn Store> {
     let file = "[[instance]]\nid = \"/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/one\"\n\
                 apps = [\"/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/app\"]\n";
-    let Config { state: StateConfig::Blob(blob), .. } = load_from(file, "rekey.toml", &environment).unwrap()
+    let Config { state: StateConfig::Blob(blob), .. } = load_from(file, "rekey.toml", environment).unwrap()
     else {
         panic!("the function app's storage is not used")
     };

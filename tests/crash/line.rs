@@ -109,7 +109,7 @@ impl Line {
     async fn dies(&self) {
         self.state().stopped = true;
         self.stop.notify_one();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Waits for the moment at which the worker is to be dropped.

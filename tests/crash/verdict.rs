@@ -12,19 +12,14 @@ use crate::scenario::Played;
 const UNTIL_IT_SHOWS: TimeDelta = TimeDelta::seconds(20 + 60);
 
 impl Played {
-    /// Nobody was cut off, the end is right, no key was regenerated for nothing, and the journal tells it all.
-    pub fn judge(&self) {
+    /// Nobody was cut off, the end is right, no key was regenerated more often than so many times beyond what it
+    /// takes, and the journal tells it all.
+    pub fn judge(&self, beyond: usize) {
         assert_eq!(self.watch.lost(), Vec::<String>::new(), "a valid key was taken from a consumer");
         self.judge_refusals();
         all_hold(&self.story);
-        self.judge_regenerations(1);
+        self.judge_regenerations(beyond);
         self.judge_journal();
-    }
-
-    /// The same, where nothing went wrong.
-    pub fn judge_undisturbed(&self) {
-        self.judge();
-        self.judge_regenerations(0);
     }
 
     /// Where Azure itself took no key away, nobody was ever refused. Where it did, everybody was cut off once, by
@@ -48,7 +43,6 @@ impl Played {
         }
     }
 
-    /// No key was regenerated more often than so many times beyond what the scenario takes, nor less often.
     fn judge_regenerations(&self, beyond: usize) {
         for (done, least) in self.regenerated.into_iter().zip(self.scenario.regenerations()) {
             assert!((least..=least + beyond).contains(&done), "regenerated {:?} times", self.regenerated);

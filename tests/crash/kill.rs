@@ -32,14 +32,17 @@ const KILLED_AFTER: [(&str, u64); 9] = [
 /// How often we ask the simulator how far it is. There is nothing to wait for between two processes.
 const EVERY: Duration = Duration::from_millis(5);
 
-#[tokio::test]
+/// A thread for each of them: starting and ending processes blocks, and who is kept from looking kills too late.
+#[tokio::test(flavor = "multi_thread", worker_threads = 9)]
 async fn a_program_that_is_killed_in_a_rotation_is_followed_by_one_that_ends_it() {
-    let stories: Vec<_> = KILLED_AFTER.into_iter().map(killed_after).collect();
-    join_all(stories).await;
+    let stories = KILLED_AFTER.map(|after| tokio::spawn(killed_after(after)));
+    for story in join_all(stories).await {
+        story.unwrap();
+    }
     println!("SIGKILL, Azurite: {} points {KILLED_AFTER:?}", KILLED_AFTER.len());
 }
 
-async fn killed_after((operation, nth): (&str, u64)) {
+async fn killed_after((operation, nth): (&'static str, u64)) {
     let world = World { subscription: uuid::Uuid::new_v4().to_string(), ..World::default() };
     let instance = world.instances().remove(0);
     let azure = azure(&world);

@@ -10,64 +10,26 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
 use chrono::Utc;
-use common::{HOUR, azurite};
-use serde_json::{Value, json};
+use common::{HOUR, azurite, document_name, expire_lease};
 use signalr_rekey::clock::{Clock, SystemClock};
-use signalr_rekey::config::{Config, Environment, StateConfig, load_from};
-use signalr_rekey::http::Http;
 use signalr_rekey::journal::Event;
 use signalr_rekey::model::{InstanceId, Key, PerKey};
 use signalr_rekey::sim::VirtualClock;
-use signalr_rekey::store::{
-    BlobStore, Draft, ETag, Found, Lease, MemoryStore, Store, StoreError, Stored, peek,
-};
-
-/// Nobody asks for a token where the account is opened by its key.
-#[derive(Debug)]
-struct NoToken;
-
-#[async_trait]
-impl TokenCredential for NoToken {
-    async fn get_token(
-        &self,
-        _: &[&str],
-        _: Option<TokenRequestOptions<'_>>,
-    ) -> azure_core::Result<AccessToken> {
-        panic!("a token was asked for")
-    }
-}
-
-/// A store by the settings of a function app, as the program itself would make it.
-fn blob_store(clock: Arc<dyn Clock>) -> Arc<dyn Store> {
-    let file = "[[instance]]\nid = \"/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/one\"\n\
-                apps = [\"/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/app\"]\n";
-    let environment: Environment =
-        [("AzureWebJobsStorage", azurite::connection_string())].into_iter().collect();
-    let Config { state: StateConfig::Blob(blob), .. } = load_from(file, "rekey.toml", &environment).unwrap()
-    else {
-        panic!("the function app's storage is not used")
-    };
-    Arc::new(BlobStore::new(&blob, Arc::new(NoToken), Http::new(), clock).unwrap())
-}
+use signalr_rekey::store::{Draft, ETag, Found, Lease, MemoryStore, Store, StoreError, Stored, peek};
 
 /// A store and the clock that it goes by, which can be moved in memory alone.
 async fn on_each<F: Future<Output = ()>>(story: impl Fn(Arc<dyn Store>, Arc<dyn Clock>) -> F) {
     let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new(Utc::now()));
     story(Arc::new(MemoryStore::new(Arc::clone(&clock))), clock).await;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    story(blob_store(Arc::clone(&clock)), clock).await;
+    story(azurite::store(Arc::clone(&clock)), clock).await;
 }
 
 /// An instance that nobody else has a journal for.
 fn instance() -> InstanceId {
     let name = format!("i{}", uuid::Uuid::new_v4().simple());
     InstanceId::new("00000000-0000-0000-0000-000000000001", "Group(1)", &name)
-}
-
-fn name(instance: &InstanceId) -> String {
-    format!("{}/{}/{}.json", instance.subscription(), instance.group(), instance.name()).to_lowercase()
 }
 
 fn adopted() -> Event {
@@ -87,7 +49,7 @@ async fn acquire(
 #[tokio::test]
 async fn documents_are_created_and_updated_under_conditions() {
     on_each(async |store: Arc<dyn Store>, _| {
-        let name = name(&instance());
+        let name = document_name(&instance());
         assert!(store.get(&name).await.unwrap().document.is_none());
         let first = store.put(&name, b"one".to_vec(), None).await.unwrap().etag;
         assert_eq!(
@@ -130,7 +92,7 @@ async fn one_worker_at_a_time_and_who_lost_the_lease_writes_no_more() {
         let mut first = acquire(&store, &clock, &id, "one").await.unwrap();
         let held = acquire(&store, &clock, &id, "two").await.unwrap_err();
         assert!(matches!(held, StoreError::Held { holder, .. } if holder == "one"));
-        expire(&*store, &id).await;
+        expire_lease(&*store, &id).await;
         let second = acquire(&store, &clock, &id, "two").await.unwrap();
         first.record(adopted()).unwrap();
         assert_eq!(first.proof().await.map(drop).unwrap_err(), StoreError::Changed, "no proof, so no step");
@@ -138,14 +100,6 @@ async fn one_worker_at_a_time_and_who_lost_the_lease_writes_no_more() {
         assert_eq!(first.release().await.unwrap_err(), StoreError::Changed);
     })
     .await;
-}
-
-/// Lets the lease in a document end, as time would.
-async fn expire(store: &dyn Store, id: &InstanceId) {
-    let (body, etag) = store.get(&name(id)).await.unwrap().document.unwrap();
-    let mut document: Value = serde_json::from_slice(&body).unwrap();
-    document["lease"]["expires"] = json!("2020-01-01T00:00:00Z");
-    store.put(&name(id), serde_json::to_vec(&document).unwrap(), Some(&etag)).await.unwrap();
 }
 
 #[tokio::test]
@@ -169,10 +123,10 @@ async fn a_lease_ends_by_itself_and_is_renewed_before() {
 #[tokio::test]
 async fn a_wrong_clock_steals_no_lease() {
     let right: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = blob_store(Arc::clone(&right));
+    let store = azurite::store(Arc::clone(&right));
     for wrong in [Utc::now() + HOUR, Utc::now() - HOUR] {
         let wrong: Arc<dyn Clock> = Arc::new(VirtualClock::new(wrong));
-        let wrong_store = blob_store(Arc::clone(&wrong));
+        let wrong_store = azurite::store(Arc::clone(&wrong));
         let id = instance();
         let lease = acquire(&store, &right, &id, "right").await.unwrap();
         let stolen = acquire(&wrong_store, &wrong, &id, "wrong").await;
@@ -196,10 +150,10 @@ async fn what_cannot_be_read_is_left_as_it_is() {
             ["", "{", "[]", "{\"version\":2}", "{\"version\":1,\"lease\":null,\"journal\":{\"future\":1}}"]
         {
             let id = instance();
-            store.put(&name(&id), body.into(), None).await.unwrap();
+            store.put(&document_name(&id), body.into(), None).await.unwrap();
             let error = acquire(&store, &clock, &id, "one").await.unwrap_err();
             assert!(matches!(error, StoreError::Unreadable { .. }), "{body}: {error}");
-            let (there, _) = store.get(&name(&id)).await.unwrap().document.unwrap();
+            let (there, _) = store.get(&document_name(&id)).await.unwrap().document.unwrap();
             assert_eq!(there, body.as_bytes());
         }
     })
@@ -253,15 +207,8 @@ async fn a_storage_that_is_not_there_is_an_error_and_takes_no_lease() {
     let connection = azurite::connection_string();
     let (start, _) = connection.split_once("BlobEndpoint").unwrap();
     let nowhere = format!("{start}BlobEndpoint=http://127.0.0.1:{port}/devstoreaccount1;");
-    let environment: Environment =
-        [("Elsewhere", nowhere), ("REKEY_STATE", "Elsewhere".into())].into_iter().collect();
-    let file = "[[instance]]\nid = \"/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/one\"\n\
-                apps = [\"/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/app\"]\n";
-    let StateConfig::Blob(blob) = load_from(file, "rekey.toml", &environment).unwrap().state else {
-        panic!()
-    };
-    let store: Arc<dyn Store> =
-        Arc::new(BlobStore::new(&blob, Arc::new(NoToken), Http::new(), Arc::clone(&clock)).unwrap());
+    let environment = [("Elsewhere", nowhere), ("REKEY_STATE", "Elsewhere".into())].into_iter().collect();
+    let store = azurite::store_by(&environment, Arc::clone(&clock));
     let error = Draft::read(store, clock, &instance(), "one").await.unwrap_err();
     assert!(matches!(&error, StoreError::Unavailable(_)), "{error}");
     assert!(!error.to_string().contains("AccountKey"), "{error}");

@@ -6,7 +6,14 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
+
+use async_trait::async_trait;
+use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
+use signalr_rekey::clock::Clock;
+use signalr_rekey::config::{Config, Environment, StateConfig, load_from};
+use signalr_rekey::http::Http;
+use signalr_rekey::store::{BlobStore, Store};
 
 /// The published account of every Azurite (docs: Use the Azurite emulator); no secret.
 const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
@@ -25,6 +32,37 @@ pub fn connection_string() -> String {
         "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={KEY};\
          BlobEndpoint=http://127.0.0.1:{port}/devstoreaccount1;"
     )
+}
+
+/// A store by the settings of a function app, as the program itself would make it.
+pub fn store(clock: Arc<dyn Clock>) -> Arc<dyn Store> {
+    store_by(&[("AzureWebJobsStorage", connection_string())].into_iter().collect(), clock)
+}
+
+/// The same by other settings.
+pub fn store_by(environment: &Environment, clock: Arc<dyn Clock>) -> Arc<dyn Store> {
+    let file = "[[instance]]\nid = \"/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/one\"\n\
+                apps = [\"/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/app\"]\n";
+    let Config { state: StateConfig::Blob(blob), .. } = load_from(file, "rekey.toml", environment).unwrap()
+    else {
+        panic!("the function app's storage is not used")
+    };
+    Arc::new(BlobStore::new(&blob, Arc::new(NoToken), Http::new(), clock).unwrap())
+}
+
+/// Nobody asks for a token where the account is opened by its key.
+#[derive(Debug)]
+struct NoToken;
+
+#[async_trait]
+impl TokenCredential for NoToken {
+    async fn get_token(
+        &self,
+        _: &[&str],
+        _: Option<TokenRequestOptions<'_>>,
+    ) -> azure_core::Result<AccessToken> {
+        panic!("a token was asked for")
+    }
 }
 
 fn folder() -> PathBuf {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set up its world fails")]
 
 pub mod azurite;
+pub mod program;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,14 +14,16 @@ use azure_core::credentials::Secret;
 use azure_core::http::{AsyncRawResponse, ClientOptions, HttpClient, Request, Transport, Url};
 use azure_identity::{ClientSecretCredential, ClientSecretCredentialOptions};
 use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
 use signalr_rekey::arm::{Arm, ArmOptions};
 use signalr_rekey::clock::{Clock, delta};
 use signalr_rekey::config::{AppConfig, AzureConfig, Cloud, Config, InstanceConfig, Policy, StateConfig};
 use signalr_rekey::data_plane::DataPlane;
 use signalr_rekey::http::Http;
-use signalr_rekey::journal::Journal;
+use signalr_rekey::journal::{Event, Journal};
 use signalr_rekey::model::{AppId, ConnectionString, InstanceId, Key, KeyType};
-use signalr_rekey::pass::{PassReport, Purpose, Rekey, Run};
+use signalr_rekey::pass::{Ending, PassReport, Purpose, Rekey, Run};
+use signalr_rekey::plan::Decision;
 use signalr_rekey::sim::{Options, Sim, VirtualClock, World};
 use signalr_rekey::store::{MemoryStore, Store, peek};
 
@@ -33,7 +36,7 @@ pub const DAY: Duration = Duration::from_secs(86_400);
 
 /// A simulated Azure and a worker that looks after it.
 pub struct Story {
-    pub sim: Sim,
+    pub sim: Arc<Sim>,
     pub clock: Arc<VirtualClock>,
     pub store: Arc<MemoryStore>,
     pub config: Config,
@@ -63,15 +66,18 @@ impl Story {
         let sim = Sim::start(world, options, clock.clone(), ([127, 0, 0, 1], 0).into()).await.unwrap();
         let store = Arc::new(MemoryStore::new(clock.clone()));
         let told = Arc::default();
-        Self { sim, clock, store, config, told }
+        Self { sim: Arc::new(sim), clock, store, config, told }
     }
 
     /// A worker, as a new process would be: nothing in memory but what is in the store.
     pub fn rekey(&self) -> Rekey {
-        let base: Url = self.sim.base().parse().unwrap();
-        let clock: Arc<dyn Clock> = self.clock.clone();
+        self.worker(&self.sim.base().parse().unwrap(), self.store.clone(), self.clock.clone())
+    }
+
+    /// A worker that reaches Azure, the journal and the time by ways of one's own.
+    pub fn worker(&self, base: &Url, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Rekey {
         let http = Http::new();
-        let credential = credential(&http, &base);
+        let credential = credential(&http, base);
         let options = ArmOptions {
             base: base.clone(),
             credential,
@@ -83,9 +89,9 @@ impl Story {
         Rekey {
             config: Arc::new(self.config.clone()),
             arm: Arm::new(options).unwrap(),
-            data_plane: DataPlane::new(http, Some(base), Arc::clone(&clock)).unwrap(),
+            data_plane: DataPlane::new(http, Some(base.clone()), Arc::clone(&clock)).unwrap(),
             gates: Arc::default(),
-            store: self.store.clone(),
+            store,
             clock,
             narrator: Arc::new(move |instance, line| {
                 told.lock().unwrap().push(format!("{}: {line}", instance.name()));
@@ -95,13 +101,13 @@ impl Story {
 
     /// One run over all instances with so much time.
     pub async fn run(&self, purpose: Purpose, time: Duration) -> Vec<PassReport> {
-        let run = Run {
-            instances: vec![],
-            purpose,
-            holder: uuid::Uuid::new_v4().to_string(),
-            deadline: self.clock.now() + delta(time),
-        };
-        self.rekey().run(&run).await
+        self.rekey().run(&self.order(purpose, time)).await
+    }
+
+    /// The order for a run over all instances, under a name that no other run has.
+    pub fn order(&self, purpose: Purpose, time: Duration) -> Run {
+        let holder = uuid::Uuid::new_v4().to_string();
+        Run { instances: vec![], purpose, holder, deadline: self.clock.now() + delta(time) }
     }
 
     /// A run of the timer: what is due, within its usual nine minutes.
@@ -152,6 +158,24 @@ impl Story {
         self.clock.advance(MINUTE);
         self.sim.report().refused
     }
+}
+
+/// Whether every instance is in order, with a next rotation to come.
+pub fn settled(reports: &[PassReport]) -> bool {
+    let is =
+        |report: &PassReport| matches!(report.ending, Ending::Decided(Decision::Settled { next: Some(_) }));
+    reports.iter().all(is)
+}
+
+/// Every consumer of the default world holds the same valid key; which.
+pub fn all_hold(story: &Story) -> KeyType {
+    let holds = |(name, setting): (&str, &str)| {
+        let key = story.held(name, setting);
+        KeyType::ALL.into_iter().find(|key_type| story.key("sr-demo", *key_type) == key)
+    };
+    let held: Vec<_> = CONSUMERS.into_iter().map(holds).collect();
+    assert!(held.iter().all(|key_type| *key_type == held[0]), "{held:?}");
+    held[0].unwrap()
 }
 
 /// The settings that hold the connection string in the default world.
@@ -217,6 +241,27 @@ impl HttpClient for Carrier {
         }
         carried.set_body(request.body().clone());
         self.http.execute_request(&carried).await
+    }
+}
+
+/// How many events of a kind a journal tells of.
+pub fn count(journal: &Journal, tells: fn(&Event) -> bool) -> usize {
+    journal.history().filter(|entry| tells(&entry.event)).count()
+}
+
+/// Under which name the journal of an instance is stored.
+pub fn document_name(instance: &InstanceId) -> String {
+    format!("{}/{}/{}.json", instance.subscription(), instance.group(), instance.name()).to_lowercase()
+}
+
+/// Lets the lease in a journal end, as time would.
+pub async fn expire_lease(store: &dyn Store, instance: &InstanceId) {
+    let name = document_name(instance);
+    let Some((body, etag)) = store.get(&name).await.unwrap().document else { return };
+    let mut document: Value = serde_json::from_slice(&body).unwrap();
+    if document["lease"].is_object() {
+        document["lease"]["expires"] = json!("2020-01-01T00:00:00Z");
+        store.put(&name, serde_json::to_vec(&document).unwrap(), Some(&etag)).await.unwrap();
     }
 }
 

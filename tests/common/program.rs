@@ -1,0 +1,160 @@
+//! The real program as processes: `simulate`, and the handler as the Functions host runs it.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use reqwest::Client;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_signalr-rekey");
+
+/// A simulated Azure in a process of its own, and what it told when it was ready.
+pub struct Azure {
+    child: Child,
+    base: String,
+    pub environment: BTreeMap<String, String>,
+    pub folder: TempDir,
+    http: Client,
+}
+
+impl Azure {
+    pub fn start(flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("rekey.toml");
+        let mut command = program(&["simulate", "--listen", "127.0.0.1:0", "--tick", "20ms", "--config-out"]);
+        let mut child = command.arg(&config).args(flags).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ready: Value = serde_json::from_str(&line).unwrap();
+        let mut environment: BTreeMap<String, String> =
+            serde_json::from_value(ready["environment"].clone()).unwrap();
+        environment.insert("REKEY_CONFIG".into(), config.to_str().unwrap().into());
+        environment.insert("REKEY_GRACE".into(), "3s".into());
+        let http = Client::builder().no_proxy().build().unwrap();
+        Self { child, base: ready["base"].as_str().unwrap().into(), environment, folder, http }
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = program(arguments);
+        command.envs(&self.environment);
+        command
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    pub async fn report(&self) -> Value {
+        let response = self.http.get(format!("{}/sim/report", self.base)).send().await.unwrap();
+        response.json().await.unwrap()
+    }
+
+    pub async fn force(&self, keys: &str) {
+        let body = json!({"instance": "sr-demo", "keyType": keys});
+        let url = format!("{}/sim/regenerate", self.base);
+        let response = self.http.post(url).json(&body).send().await.unwrap();
+        assert_eq!(response.status(), 200);
+    }
+}
+
+impl Drop for Azure {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The handler in a process of its own, with everything that it printed.
+pub struct Handler {
+    child: Child,
+    url: String,
+    printed: Vec<JoinHandle<String>>,
+    http: Client,
+}
+
+impl Handler {
+    pub async fn start(azure: &Azure, arguments: &[&str]) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut command = azure.command(arguments);
+        command.env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let printed = vec![drain(child.stdout.take().unwrap()), drain(child.stderr.take().unwrap())];
+        let handler =
+            Self { child, url: format!("http://127.0.0.1:{port}"), printed, http: azure.http.clone() };
+        for _ in 0..400 {
+            if handler.http.get(&handler.url).send().await.is_ok() {
+                return handler;
+            }
+            // The host asks every 25 ms until the first answer; there is no event to wait for.
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("the handler does not answer");
+    }
+
+    pub async fn call(&self, function: &str, data: Value) -> (u16, Value) {
+        let id = uuid::Uuid::new_v4().to_string();
+        let envelope = json!({"Data": data, "Metadata": {"sys": {"MethodName": function, "UtcNow": "2026-09-24T13:00:00Z"}}});
+        let request =
+            self.http.post(format!("{}/{function}", self.url)).header("X-Azure-Functions-InvocationId", id);
+        let response = request.json(&envelope).send().await.unwrap();
+        let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
+        assert!(kind.starts_with("application/json"), "{kind}");
+        (response.status().as_u16(), response.json().await.unwrap())
+    }
+
+    pub async fn tick(&self) -> (u16, Value) {
+        let timer = json!({"Schedule": {"AdjustForDST": true}, "ScheduleStatus": null, "IsPastDue": false});
+        self.call("RotateKeys", json!({"timer": timer})).await
+    }
+
+    pub async fn notice(&self) -> (u16, Value) {
+        let instance = "/subscriptions/00000000-0000-0000-0000-000000000001/resourcegroups/RG-DEMO/providers\
+                        /Microsoft.SignalRService/SignalR/sr-demo";
+        let event = json!({
+            "id": "1", "eventType": "Microsoft.Resources.ResourceActionSuccess", "subject": instance,
+            "topic": "/subscriptions/00000000-0000-0000-0000-000000000001", "eventTime": "2026-09-24T13:00:00Z",
+            "data": {"operationName": "Microsoft.SignalRService/SignalR/regenerateKey/action", "resourceUri": instance},
+            "dataVersion": "2", "metadataVersion": "1",
+        });
+        self.call("OnKeyNotice", json!({"event": event})).await
+    }
+
+    /// Kills it as the host does (SIGKILL); all that it printed.
+    pub fn kill(mut self) -> String {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.printed.drain(..).map(|printed| printed.join().unwrap()).collect()
+    }
+}
+
+impl Drop for Handler {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn drain(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        let _ = from.read_to_string(&mut text);
+        text
+    })
+}
+
+/// The program, with nothing of this environment that could lead it to a real Azure.
+pub fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.env_clear().envs(std::env::vars().filter(|(name, _)| name == "PATH" || name == "HOME"));
+    command.args(arguments);
+    command
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}

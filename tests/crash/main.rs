@@ -1,0 +1,163 @@
+//! A crash at every point. Each scenario is played once undisturbed, and then once for every request that it made and
+//! every place around it: the worker dies there, and fresh ones carry on. The same with every request repeated, and
+//! with every answer lost.
+//!
+//! Start at [`at_every_request`]; `line` lets a worker die, `scenario` plays, `watch` and `verdict` judge.
+#![cfg(feature = "simulator")]
+#![allow(unreachable_pub, reason = "the modules of a test binary")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test may fail loudly, its helpers too"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod kill;
+mod line;
+mod scenario;
+mod verdict;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use common::{CONSUMERS, count};
+use futures::FutureExt;
+use line::{Mishap, STOPS};
+use scenario::{Journals, Played, Scenario, play, play_in};
+use signalr_rekey::journal::Event;
+use signalr_rekey::model::KeyType;
+
+/// Plays a scenario once for every request and every mishap, judges each, and tells how many there were.
+async fn at_every_request(scenario: Scenario, journals: Journals, mishaps: &[Mishap]) {
+    let undisturbed = play(scenario, journals, None).await;
+    undisturbed.judge(0);
+    let requests = undisturbed.line.passed();
+    let mut points: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for (nth, kind) in (1..).zip(&requests) {
+        for mishap in mishaps {
+            let tried = AssertUnwindSafe(one(scenario, journals, (nth, *mishap))).catch_unwind().await;
+            match tried {
+                Ok(()) => *points.entry(kind).or_default() += 1,
+                Err(_) => wrong.push(format!("{mishap:?} at {kind}, request {nth}")),
+            }
+        }
+    }
+    let covered: usize = points.values().sum();
+    println!("{scenario:?}, {journals:?}: {} requests, {covered} points {points:?}", requests.len());
+    assert!(wrong.is_empty(), "{scenario:?}: {wrong:#?}");
+    assert!(covered >= mishaps.len() * requests.len() && !requests.is_empty());
+}
+
+async fn one(scenario: Scenario, journals: Journals, mishap: (usize, Mishap)) {
+    let played = play(scenario, journals, Some(mishap)).await;
+    assert!(played.line.met(), "no such request: {mishap:?}");
+    // A regeneration that arrives twice is accepted and then refused as a conflict. Who hears the refusal alone takes
+    // the new key for somebody else's, and makes one of its own. Nothing else costs a key.
+    played.judge(usize::from(mishap.1 == Mishap::Twice));
+}
+
+async fn a_crash(scenario: Scenario) {
+    at_every_request(scenario, Journals::Memory, &STOPS).await;
+}
+
+#[tokio::test]
+async fn a_crash_at_every_point_of_a_first_adoption() {
+    a_crash(Scenario::FirstAdoption).await;
+}
+
+#[tokio::test]
+async fn a_crash_at_every_point_of_a_due_rotation() {
+    a_crash(Scenario::DueRotation).await;
+}
+
+#[tokio::test]
+async fn a_crash_at_every_point_of_a_due_rotation_whose_keys_are_listed_late() {
+    a_crash(Scenario::DueAndListedLate).await;
+}
+
+#[tokio::test]
+async fn a_crash_at_every_point_of_the_retirement_of_the_key_that_was_left() {
+    a_crash(Scenario::Retirement).await;
+}
+
+#[tokio::test]
+async fn a_crash_at_every_point_of_mending_a_forced_regeneration() {
+    a_crash(Scenario::ForcedKey).await;
+}
+
+#[tokio::test]
+async fn a_crash_at_every_point_of_mending_a_forced_regeneration_of_both_keys() {
+    a_crash(Scenario::ForcedKeys).await;
+}
+
+#[tokio::test]
+async fn a_crash_at_every_point_of_uniting_split_consumers() {
+    a_crash(Scenario::SplitConsumers).await;
+}
+
+#[tokio::test]
+async fn every_request_arrives_twice() {
+    for scenario in Scenario::ALL {
+        at_every_request(scenario, Journals::Memory, &[Mishap::Twice]).await;
+    }
+}
+
+#[tokio::test]
+async fn every_answer_is_lost_once() {
+    for scenario in Scenario::ALL {
+        at_every_request(scenario, Journals::Memory, &[Mishap::Lost]).await;
+    }
+}
+
+/// Blob Storage has a clock, conditions and errors of its own.
+#[tokio::test]
+async fn a_crash_at_every_point_of_a_retirement_with_the_journal_in_blob_storage() {
+    at_every_request(Scenario::Retirement, Journals::Azurite, &STOPS).await;
+}
+
+/// What the journal tells where the worker died around a regeneration, in which nothing may be sent blindly.
+#[tokio::test]
+async fn a_regeneration_is_sent_again_only_where_it_was_never_sent() {
+    let undisturbed = play(Scenario::Retirement, Journals::Memory, None).await;
+    let sent = 1 + undisturbed.line.passed().iter().position(|kind| *kind == "regeneration sent").unwrap();
+    for (stop, failed, confirmed) in
+        [(Mishap::StopBefore, 1, true), (Mishap::StopBetween, 0, false), (Mishap::StopAfter, 0, false)]
+    {
+        let played = play(Scenario::Retirement, Journals::Memory, Some((sent, stop))).await;
+        played.judge(0);
+        let [_, journal] = &played.journals;
+        let came_to_nothing = count(journal, |event| matches!(event, Event::RegenerationFailed { .. }));
+        assert_eq!(came_to_nothing, failed, "{stop:?}");
+        let mut told = journal.history().filter_map(|entry| match entry.event {
+            Event::Regenerated { confirmed, .. } => Some(confirmed),
+            _ => None,
+        });
+        assert_eq!(told.next_back(), Some(confirmed), "{stop:?}");
+    }
+}
+
+/// The judges themselves are not blind.
+#[tokio::test]
+async fn a_planted_fault_is_found() {
+    let mut story = Scenario::DueRotation.arrange().await;
+    story.config.instances[0].policy.grace = Duration::ZERO;
+    let played = play_in(story, Scenario::DueRotation, Journals::Memory, None).await;
+    assert!(found(&played), "clients are refused when the grace is missing");
+
+    let played = play(Scenario::DueRotation, Journals::Memory, None).await;
+    assert!(!found(&played));
+    played.story.sim.edit_setting("chat-func", CONSUMERS[2].1, Some("{primary:sr-demo}")).unwrap();
+    assert!(found(&played), "consumers hold different keys");
+    played.story.sim.regenerate("sr-demo", &[KeyType::Primary]).unwrap();
+    played.watch.look();
+    assert!(!played.watch.lost().is_empty() && found(&played), "a valid key was taken away");
+}
+
+fn found(played: &Played) -> bool {
+    std::panic::catch_unwind(AssertUnwindSafe(|| played.judge(0))).is_err()
+}

@@ -1,0 +1,69 @@
+//! What must hold of every scenario at its end, whatever happened on the way.
+
+use chrono::TimeDelta;
+use signalr_rekey::journal::Event;
+use signalr_rekey::model::KeyType;
+
+use crate::common::{all_hold, count};
+use crate::scenario::Played;
+
+/// The apps' restart and one interval of their calls: what it takes at most until a key that was written is called
+/// with, and until the calls show that it works.
+const UNTIL_IT_SHOWS: TimeDelta = TimeDelta::seconds(20 + 60);
+
+impl Played {
+    /// Nobody was cut off, the end is right, no key was regenerated more often than so many times beyond what it
+    /// takes, and the journal tells it all.
+    pub fn judge(&self, beyond: usize) {
+        assert_eq!(self.watch.lost(), Vec::<String>::new(), "a valid key was taken from a consumer");
+        self.judge_refusals();
+        all_hold(&self.story);
+        self.judge_regenerations(beyond);
+        self.judge_journal();
+    }
+
+    /// Where Azure itself took no key away, nobody was ever refused. Where it did, everybody was cut off once, by
+    /// that, and never again once all consumers had been mended.
+    fn judge_refusals(&self) {
+        let report = self.story.sim.report();
+        assert!(report.calls > 0);
+        if self.scenario.forced().is_empty() {
+            assert_eq!((report.refused, report.outages.len()), (0, 0), "{:#?}", report.outages);
+        }
+        let mended = self.watch.all_valid_since();
+        for app in report.instances["sr-demo"].apps.values() {
+            assert!(app.outages.len() <= 1, "{:#?}", app.outages);
+            for outage in &app.outages {
+                let end = outage.start + TimeDelta::milliseconds(outage.length_ms);
+                assert!(
+                    !outage.open && outage.start == self.began && end <= mended + UNTIL_IT_SHOWS,
+                    "{outage:?}"
+                );
+            }
+        }
+    }
+
+    fn judge_regenerations(&self, beyond: usize) {
+        for (done, least) in self.regenerated.into_iter().zip(self.scenario.regenerations()) {
+            assert!((least..=least + beyond).contains(&done), "regenerated {:?} times", self.regenerated);
+        }
+    }
+
+    /// The journal knows the keys that there are, and its events tell of every key that was replaced.
+    fn judge_journal(&self) {
+        let [before, after] = &self.journals;
+        let keys = after.keys().unwrap();
+        for key_type in KeyType::ALL {
+            assert_eq!(keys[key_type].fingerprint, self.story.key("sr-demo", key_type).fingerprint());
+        }
+        assert!(after.in_flight().is_none());
+        let told = |tells: fn(&Event) -> bool| count(after, tells) - count(before, tells);
+        let regenerated = told(|event| matches!(event, Event::Regenerated { .. }));
+        let changed = told(|event| matches!(event, Event::KeyChanged { .. }));
+        let done = self.regenerated.iter().sum::<usize>() + self.scenario.forced().len();
+        assert_eq!(regenerated + changed, done, "{:#?}", after.history().collect::<Vec<_>>());
+        let failed = told(|event| matches!(event, Event::RegenerationFailed { .. }));
+        let intended = told(|event| matches!(event, Event::RegenerationIntended { .. }));
+        assert_eq!(intended, regenerated + failed, "every intent has an end");
+    }
+}

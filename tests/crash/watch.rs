@@ -1,0 +1,63 @@
+//! Who watches while a scenario is played: at every request, before and after, nobody may have lost a valid key.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use chrono::{DateTime, Utc};
+use signalr_rekey::clock::Clock;
+use signalr_rekey::model::{ConnectionString, KeyType};
+use signalr_rekey::sim::{Sim, VirtualClock};
+
+use crate::common::{CONSUMERS, Story};
+
+/// Looks at every consumer of the default world.
+pub struct Watch {
+    sim: Arc<Sim>,
+    clock: Arc<VirtualClock>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// The apps whose key was valid at the last look.
+    valid: BTreeSet<&'static str>,
+    /// Since when all of them are.
+    all_since: Option<DateTime<Utc>>,
+    lost: Vec<String>,
+}
+
+impl Watch {
+    pub fn over(story: &Story) -> Self {
+        let (sim, clock) = (Arc::clone(&story.sim), Arc::clone(&story.clock));
+        let watch = Self { sim, clock, seen: Mutex::default() };
+        watch.look();
+        watch
+    }
+
+    /// Looks who holds a valid key now.
+    pub fn look(&self) {
+        let keys = self.sim.keys("sr-demo").unwrap();
+        let is_valid = |(app, setting): &(&str, &str)| {
+            let held = ConnectionString::parse(&self.sim.settings(app).unwrap()[*setting]).unwrap().key();
+            KeyType::ALL.into_iter().any(|key_type| held.as_ref() == Some(&keys[key_type]))
+        };
+        let valid: BTreeSet<_> = CONSUMERS.into_iter().filter(is_valid).map(|(app, _)| app).collect();
+        let (mut seen, now) = (self.seen.lock().unwrap(), self.clock.now());
+        let lost: Vec<_> = seen.valid.difference(&valid).map(|app| format!("{app} at {now}")).collect();
+        seen.lost.extend(lost);
+        if valid.len() == CONSUMERS.len() && seen.all_since.is_none() {
+            seen.all_since = Some(now);
+        }
+        seen.valid = valid;
+    }
+
+    /// Who lost a valid key, and when.
+    pub fn lost(&self) -> Vec<String> {
+        self.seen.lock().unwrap().lost.clone()
+    }
+
+    /// Since when everybody holds a valid key.
+    pub fn all_valid_since(&self) -> DateTime<Utc> {
+        self.seen.lock().unwrap().all_since.unwrap()
+    }
+}

@@ -69,7 +69,7 @@ async fn play(options: &StormOptions, hear: impl Fn(u64)) -> Result<StormSummary
     let mut last = (0, 0);
     while crew.rotations() < options.rotations && crew.rounds - last.1 < PATIENCE {
         crew.let_time_pass(&mut rng);
-        let kill = weather.turn(&crew);
+        let kill = weather.turn(&mut crew);
         round(&mut crew, &mut rng, kill).await?;
         weather.calm_down(&crew);
         if crew.rotations() > last.0 {

@@ -33,6 +33,10 @@ pub(super) struct Crew {
     pub(super) passes: u64,
     pub(super) kills: u64,
     pub(super) endings: BTreeMap<&'static str, u64>,
+    /// Whether the weather leaves this round alone.
+    pub(super) calm: bool,
+    /// Passes that failed all the same, and why.
+    pub(super) failed_in_calm: Vec<String>,
     pub(super) started: DateTime<Utc>,
     schedule: DefaultHasher,
     courses: BTreeMap<InstanceId, Course>,
@@ -73,6 +77,8 @@ impl Crew {
             passes: 0,
             kills: 0,
             endings: BTreeMap::new(),
+            calm: false,
+            failed_in_calm: Vec::new(),
             started: SystemClock.now(),
             schedule: DefaultHasher::new(),
             http: Http::new(),
@@ -150,6 +156,7 @@ impl Crew {
     pub(super) async fn settle(&mut self) -> Result<(), Trouble> {
         let instances: Vec<InstanceId> = self.courses.keys().cloned().collect();
         let end = self.clock.now() + TimeDelta::days(1);
+        self.calm = true;
         while self.clock.now() < end {
             for instance in &instances {
                 self.pass(instance, false, None).await?;
@@ -175,6 +182,10 @@ impl Crew {
         let name = ending.map_or("killed", Ending::name);
         self.kills += u64::from(ending.is_none());
         *self.endings.entry(name).or_default() += 1;
+        if let Some(Ending::Failed(error)) = ending.filter(|_| self.calm) {
+            self.failed_in_calm
+                .push(format!("in calm weather a pass over {} failed: {error}", instance.name()));
+        }
         let now = self.clock.now();
         (instance.name(), name, now, self.sim.report().arm_requests_total).hash(&mut self.schedule);
         let next = match ending {

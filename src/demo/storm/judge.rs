@@ -31,6 +31,7 @@ pub(super) async fn judge(
             report.refused_unexplained
         ));
     }
+    violations.extend(crew.failed_in_calm.iter().cloned());
     violations.extend(crew.unsettled().map(|instance| format!("{instance} does not come to rest")));
     violations.extend(consumers(crew).into_iter().filter_map(|consumer| trouble_of(crew, &consumer)));
     violations.extend(lost_settings(crew, weather));

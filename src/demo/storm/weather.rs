@@ -26,6 +26,7 @@ pub(super) struct Weather {
     planted: BTreeMap<String, DateTime<Utc>>,
     forbidden: Option<(Fault, u64)>,
     outage: u64,
+    in_outage: bool,
     gone: BTreeMap<String, u64>,
     names: u64,
     counts: BTreeMap<&'static str, u64>,
@@ -93,6 +94,7 @@ impl Weather {
             planted: BTreeMap::new(),
             forbidden: None,
             outage: 0,
+            in_outage: false,
             gone: BTreeMap::new(),
             names: 0,
             counts: BTreeMap::new(),
@@ -100,17 +102,21 @@ impl Weather {
     }
 
     /// The weather of one round.
-    pub(super) fn turn(&mut self, crew: &Crew) -> Option<Kill> {
+    pub(super) fn turn(&mut self, crew: &mut Crew) -> Option<Kill> {
+        let before = self.counts.values().sum::<u64>();
         self.people(crew);
         self.azure(crew);
         self.storage(crew);
-        self.chance(35, "kill").then(|| Kill {
+        let kill = self.chance(35, "kill").then(|| Kill {
             passes_left: self.rng.u8(0..3),
             at: if self.rng.u8(0..4) == 0 { At::Storage } else { At::Azure },
             // A pass that only looks makes about ten requests to Azure, one that rotates about forty.
             nth: if self.rng.bool() { self.rng.u64(1..12) } else { self.rng.u64(1..45) },
             late: self.rng.bool(),
-        })
+        });
+        let nothing = before == self.counts.values().sum::<u64>();
+        crew.calm = nothing && self.forbidden.is_none() && !self.in_outage;
+        kill
     }
 
     /// What lasts a round is over.
@@ -298,7 +304,8 @@ impl Weather {
         if self.outage == 0 && self.chance(4, "storage outage") {
             self.outage = self.rng.u64(1..4);
         }
-        if self.outage > 0 {
+        self.in_outage = self.outage > 0;
+        if self.in_outage {
             self.outage -= 1;
             crew.ledger.fail(u64::MAX, self.rng.bool());
         } else if self.chance(6, "storage failure") {

@@ -1,6 +1,7 @@
 //! What the journal costs: storage requests for each pass and each rotation, and the size of the document.
 #![cfg(feature = "simulator")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+#![allow(clippy::print_stdout, reason = "the figures are for people")]
 
 mod common;
 

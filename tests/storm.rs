@@ -2,6 +2,7 @@
 //! out a worker that is wrong.
 #![cfg(feature = "simulator")]
 #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+#![allow(clippy::print_stdout, reason = "the figures are for people")]
 
 use std::time::Duration;
 

@@ -34,12 +34,12 @@ pub enum WorkerError {
 
 /// A configuration that looks after everything in a world, with apps that are looked at by value.
 #[must_use]
-pub fn config(world: &World, policy: &Policy) -> Config {
+pub fn config(world: &World, policy: Policy) -> Config {
     let app = |id| AppConfig { id, settings: vec![], connection_strings: vec![], may_hold_none: false };
     let instance = |(instance, id): (_, InstanceId)| InstanceConfig {
         id,
         apps: world.apps_of(instance).into_iter().map(app).collect(),
-        policy: policy.clone(),
+        policy,
     };
     let resource_manager = Url::parse(Cloud::Public.resource_manager());
     Config {

@@ -142,7 +142,7 @@ pub const CONSUMERS: [(&str, &str); 3] = [
 
 /// A configuration that looks after everything in a world.
 pub fn config(world: &World) -> Config {
-    sim::config(world, &Policy::default())
+    sim::config(world, Policy::default())
 }
 
 /// An app that is looked at by value.

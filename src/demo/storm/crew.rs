@@ -62,7 +62,7 @@ impl Crew {
     pub(super) async fn new(options: &StormOptions) -> Result<Self, Trouble> {
         let (world, clock) = (world::world(), Arc::new(VirtualClock::default()));
         let azure = Options { tick: options.tick, seed: options.seed, ..Options::like_azure() };
-        let config = Arc::new(sim::config(&world, &options.policy));
+        let config = Arc::new(sim::config(&world, options.policy));
         let sim = Sim::start(world, azure, clock.clone(), ([127, 0, 0, 1], 0).into()).await;
         let sim = sim.map_err(|error| Trouble::of("the embedded Azure cannot be started", &error))?;
         let base =

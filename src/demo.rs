@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Nothing is staged but Azure and the host: the handler is the real program with its real clients. `story` tells what
-//! is played, `timeline` shows it, `summary` is what remains.
+//! is played, `timeline` shows it, `summary` is what remains. [`storm`] is another play altogether: in virtual time, and
+//! within this process.
 //!
 //! Guarantee: the handler is given no credentials and no settings of the operator's, so no real Azure is touched.
 //!
@@ -16,6 +17,8 @@
 mod envelope;
 mod handler;
 mod host;
+/// The storm.
+pub mod storm;
 mod story;
 mod summary;
 mod timeline;
@@ -40,10 +43,25 @@ pub struct DemoArgs {
     /// Answer in JSON, and show no timeline
     #[arg(long)]
     pub json: bool,
+
+    /// Play months of rotations instead, in virtual time, with everything going wrong that can
+    #[arg(long)]
+    pub storm: bool,
+
+    /// What the storm is made from: the same seed plays the same storm
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "storm")]
+    pub seed: u64,
+
+    /// How many rotations the storm lasts, of all instances together
+    #[arg(long, value_name = "R", default_value_t = 100, requires = "storm")]
+    pub rotations: u64,
 }
 
 /// Plays the story and says how it went.
 pub(crate) async fn demo(args: DemoArgs) -> Exit {
+    if args.storm {
+        return storm(args).await;
+    }
     let timeline = Arc::new(Timeline::start(args.json));
     let played = unless_stopped(Box::pin(story::play(&timeline))).await;
     timeline.end();
@@ -54,6 +72,34 @@ pub(crate) async fn demo(args: DemoArgs) -> Exit {
             Exit::Failed
         }
     }
+}
+
+/// Plays a storm, and says what should not have happened and how to see it again.
+async fn storm(args: DemoArgs) -> Exit {
+    let DemoArgs { json, seed, rotations, storm: _ } = args;
+    let progress = output::Progress::start(json);
+    let shown = progress.shown();
+    let hear = move |done| shown.set(&format!("{done} of {rotations} rotations"));
+    let played = unless_stopped(storm::beside(storm::StormOptions::new(seed, rotations), hear)).await;
+    drop(progress);
+    match played {
+        Ok(summary) => {
+            if json {
+                output::json(&summary);
+            } else {
+                output::say(&summary.to_string());
+            }
+            summary.violations.iter().for_each(|violation| complain(violation));
+            if summary.violations.is_empty() {
+                return Exit::Done;
+            }
+            complain(&format!(
+                "to see it again: signalr-rekey demo --storm --seed {seed} --rotations {rotations}"
+            ));
+        }
+        Err(trouble) => complain(&trouble.to_string()),
+    }
+    Exit::Failed
 }
 
 fn conclude(summary: &Summary, json: bool) -> Exit {

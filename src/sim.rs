@@ -30,6 +30,7 @@ mod routes;
 mod service;
 mod state;
 mod traffic;
+mod worker;
 mod world;
 
 use std::collections::BTreeMap;
@@ -49,6 +50,7 @@ pub use self::options::Options;
 pub use self::people::{EditError, Unknown};
 pub use self::state::State;
 pub use self::traffic::{Outage, Tally};
+pub use self::worker::{WorkerError, config, credential, worker};
 pub use self::world::{ConnectionStringEntry, SignalR, Site, World, WorldError};
 
 use self::faults::Moment;
@@ -173,13 +175,18 @@ impl Sim {
         self.with(|state| state.faults.clear());
     }
 
-    /// Does something just before the `nth` (1 is the next) request of an operation is served.
+    /// Takes back the hooks whose request has not come yet.
+    pub fn clear_hooks(&self) {
+        self.with(|state| state.hooks.clear());
+    }
+
+    /// Does something just before the `nth` (1 is the next) request of an operation, or with `*` of any, is served.
     pub fn before(&self, operation: &str, nth: usize, act: impl FnOnce(&mut State) + Send + 'static) {
         self.with(|state| state.hooks.add(Moment::Before, operation, nth, Box::new(act)));
     }
 
-    /// Does something just after the `nth` (1 is the next) request of an operation was served, before its answer
-    /// leaves.
+    /// Does something just after the `nth` (1 is the next) request of an operation, or with `*` of any, was served,
+    /// before its answer leaves.
     pub fn after(&self, operation: &str, nth: usize, act: impl FnOnce(&mut State) + Send + 'static) {
         self.with(|state| state.hooks.add(Moment::After, operation, nth, Box::new(act)));
     }

@@ -47,6 +47,12 @@ impl Progress {
         Self { bar }
     }
 
+    /// The moving line, for whoever works on another thread.
+    #[cfg(feature = "simulator")]
+    pub(crate) fn shown(&self) -> Shown {
+        Shown(self.bar.clone())
+    }
+
     /// Hears the lines of passes.
     pub(crate) fn narrator(&self, quiet: bool) -> Narrator {
         let bar = self.bar.clone();
@@ -61,6 +67,19 @@ impl Progress {
                 None => say(&line),
             }
         })
+    }
+}
+
+/// The moving line of a [`Progress`]; where nobody watches there is none.
+#[cfg(feature = "simulator")]
+pub(crate) struct Shown(Option<ProgressBar>);
+
+#[cfg(feature = "simulator")]
+impl Shown {
+    pub(crate) fn set(&self, text: &str) {
+        if let Some(bar) = &self.0 {
+            bar.set_message(text.to_owned());
+        }
     }
 }
 

@@ -215,11 +215,16 @@ impl Hooks {
         self.0.iter().map(|hook| hook.operation.clone())
     }
 
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// The actions of the hooks that waited for this request.
     pub(super) fn take(&mut self, moment: Moment, operation: &str) -> Vec<Action> {
         let mut ready = Vec::new();
         for mut hook in std::mem::take(&mut self.0) {
-            let matches = hook.moment == moment && hook.operation.eq_ignore_ascii_case(operation);
+            let named = hook.operation == "*" || hook.operation.eq_ignore_ascii_case(operation);
+            let matches = hook.moment == moment && named;
             hook.left -= usize::from(matches);
             if hook.left == 0 { ready.push(hook.action) } else { self.0.push(hook) }
         }

@@ -111,6 +111,8 @@ async fn answer(shared: &Shared, request: Request) -> Response<Body> {
 fn perform(state: &mut State, target: &Target, call: &mut Call, fault: Option<&Fault>) -> Option<Answer> {
     let operation = target.operation(call);
     state.hooks.take(Moment::Before, operation).into_iter().for_each(|action| action(state));
+    let spoiled = state.spoiled.take().map(|kind| Fault::new(operation, kind));
+    let fault = spoiled.as_ref().or(fault);
     let instead = fault.and_then(|fault| refuse(fault, target, call));
     let happens = instead.is_none() && fault.is_none_or(|fault| fault.kind != FaultKind::TimeoutBefore);
     call.fault = fault.map(|fault| fault.kind);

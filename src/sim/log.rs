@@ -36,6 +36,8 @@ pub struct Report {
     pub calls: u64,
     /// Those that were refused.
     pub refused: u64,
+    /// Those of the refused whose key did not die from outside: the fault of whoever rotates.
+    pub refused_unexplained: u64,
     /// When calls were refused, and whose; in order of their start.
     pub outages: Vec<AppOutage>,
     /// ARM requests by operation.
@@ -65,6 +67,10 @@ pub struct InstanceReport {
     pub calls: u64,
     /// Those that were refused.
     pub refused: u64,
+    /// Those of the refused whose key did not die from outside.
+    pub refused_unexplained: u64,
+    /// Regenerations that replaced a key, as ARM was asked to.
+    pub regenerations: u64,
     /// By the name of the app, `site` or `site/slot`.
     pub apps: BTreeMap<String, Tally>,
 }
@@ -120,6 +126,7 @@ impl State {
             now: self.now,
             calls: instances.values().map(|instance| instance.calls).sum(),
             refused: instances.values().map(|instance| instance.refused).sum(),
+            refused_unexplained: instances.values().map(|instance| instance.refused_unexplained).sum(),
             outages,
             arm_requests: self.log.counts.clone(),
             arm_requests_total: self.log.counts.values().sum(),
@@ -128,10 +135,12 @@ impl State {
     }
 
     fn instance_report(&self, at: usize) -> InstanceReport {
-        let mut report = InstanceReport::default();
+        let mut report =
+            InstanceReport { regenerations: self.instances[at].regenerations, ..InstanceReport::default() };
         for (app, tally) in self.apps.iter().filter_map(|app| Some((app, app.tallies.get(&at)?))) {
             report.calls += tally.calls;
             report.refused += tally.refused;
+            report.refused_unexplained += tally.refused_unexplained;
             // An app that was deleted and made again has two.
             report.apps.entry(app.name.clone()).or_default().merge(tally);
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::event::Happening;
+use super::faults::FaultKind;
 use super::state::{Course, Instance, Operation, State, Status};
 use super::traffic::Tally;
 use super::world::{ConnectionStringEntry, Site, World, WorldError};
@@ -85,10 +86,8 @@ impl State {
             key_types.iter().map(|key_type| (*key_type, self.keys.key())).collect();
         self.change(|state| {
             for (key_type, key) in fresh {
-                let instance = &mut state.instances[at];
-                instance.note(&key);
-                instance.keys[key_type].replace(key);
-                let instance = instance.id.name().to_owned();
+                state.instances[at].replace_by_force(key_type, key);
+                let instance = state.instances[at].id.name().to_owned();
                 state.tell(Happening::Forced { instance, key_type });
             }
         });
@@ -101,7 +100,11 @@ impl State {
         let at = self.app(app)?;
         let mut settings = self.apps[at].settings.clone();
         match value {
-            Some(value) => settings.insert(name.to_owned(), self.fill(value, app)?),
+            Some(value) => {
+                let value = self.fill(value, app)?;
+                self.plant(at, &value);
+                settings.insert(name.to_owned(), value)
+            }
             None => settings.remove(name),
         };
         self.replace_settings(at, settings);
@@ -120,6 +123,7 @@ impl State {
         match value {
             Some(value) => {
                 let value = self.fill(value, app)?;
+                self.plant(at, &value);
                 entries.insert(name.to_owned(), ConnectionStringEntry { value, kind: "Custom".into() })
             }
             None => entries.remove(name),
@@ -187,6 +191,18 @@ impl State {
         Ok(self.apps[self.app(app)?].restarting())
     }
 
+    /// The request that the running hook waited for goes wrong in this way, whatever else was planned for it.
+    pub fn spoil(&mut self, kind: FaultKind) {
+        self.spoiled = Some(kind);
+    }
+
+    /// Whether a regeneration runs on an instance.
+    pub fn is_regenerating(&self, instance: &str) -> Result<bool, Unknown> {
+        let at = self.instance(instance)?;
+        let runs = |known: &Operation| known.instance == at && known.status == Status::Running;
+        Ok(self.operations.iter().any(runs))
+    }
+
     /// The keys that the data plane accepts.
     pub fn keys(&self, instance: &str) -> Result<KeyPair, Unknown> {
         Ok(self.instances[self.instance(instance)?].effective())
@@ -235,6 +251,12 @@ impl State {
         let app = app.name.clone();
         self.restart(at);
         self.tell(Happening::SettingsChanged { app, names });
+    }
+
+    /// Notes what another person does to an app that its clients will suffer from.
+    fn plant(&mut self, at: usize, value: &str) {
+        let planted = self.dead_or_dying(value);
+        self.apps[at].planted.extend(planted);
     }
 
     fn operation_query(&mut self, version: &str) -> String {

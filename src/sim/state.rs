@@ -11,12 +11,12 @@ use chrono::{DateTime, Utc};
 use tokio::sync::broadcast;
 
 use super::event::{Happening, SimEvent};
-use super::faults::{Faults, Hooks};
+use super::faults::{FaultKind, Faults, Hooks};
 use super::identity::Identity;
 use super::log::Log;
 use super::options::Options;
 use super::random::{IdMaker, KeyMaker};
-use super::traffic::{Change, Process, Tally, read_connections};
+use super::traffic::{Change, Connection, Process, Tally, read_connections};
 use super::world::{ConnectionStringEntry, InitialApp, World, WorldError};
 use crate::clock::delta;
 use crate::model::{AppId, InstanceId, Key, KeyPair, KeyType, PerKey};
@@ -35,6 +35,8 @@ pub struct State {
     pub(super) identity: Identity,
     pub(super) faults: Faults,
     pub(super) hooks: Hooks,
+    /// What a hook wants to become of the request that it waited for.
+    pub(super) spoiled: Option<FaultKind>,
     pub(super) log: Log,
     pub(super) started: DateTime<Utc>,
     events: broadcast::Sender<SimEvent>,
@@ -49,8 +51,12 @@ pub(super) struct Instance {
     pub(super) disable_local_auth: bool,
     pub(super) tags: BTreeMap<String, String>,
     pub(super) deleted: bool,
+    /// How many keys were replaced because ARM was asked to.
+    pub(super) regenerations: u64,
     /// Every key that it ever had; bare keys in settings are recognised by it.
     issued: Vec<Key>,
+    /// The keys that worked until somebody replaced them by force.
+    forced_out: Vec<Key>,
 }
 
 /// One of the two keys. While a regeneration runs, what is listed is newer than what works.
@@ -75,6 +81,8 @@ pub(super) struct App {
     pub(super) modified: DateTime<Utc>,
     pub(super) deleted: bool,
     pub(super) tallies: BTreeMap<usize, Tally>,
+    /// Keys that another person gave it when they were dead or dying.
+    pub(super) planted: Vec<Key>,
     process: Process,
     restarted_at: Option<DateTime<Utc>>,
 }
@@ -148,6 +156,7 @@ impl State {
             ids,
             faults: Faults::default(),
             hooks: Hooks::default(),
+            spoiled: None,
             log: Log::default(),
             started: now,
             events: broadcast::Sender::new(EVENTS_KEPT),
@@ -203,6 +212,7 @@ impl State {
     /// Adds an app and starts its process.
     pub(super) fn add_app(&mut self, app: InitialApp) {
         let mut app = App::new(app, self.now);
+        app.planted = app.values().flat_map(|value| self.dead_or_dying(value)).collect();
         app.process.restart(read_connections(app.values(), &self.instances));
         self.apps.push(app);
     }
@@ -214,6 +224,28 @@ impl State {
             app.process.forget(instance);
             app.tallies.entry(instance).or_default().close();
         }
+    }
+
+    /// The keys in a value that do not work, or will be replaced by a regeneration that is already under way.
+    pub(super) fn dead_or_dying(&self, value: &str) -> Vec<Key> {
+        let dying = |at: usize, key: &Key| {
+            self.operations.iter().any(|operation| {
+                let replaces =
+                    |(key_type, _): &(KeyType, Key)| self.instances[at].keys[*key_type].effective == *key;
+                operation.instance == at
+                    && operation.status == Status::Running
+                    && operation.key.as_ref().is_some_and(replaces)
+            })
+        };
+        read_connections(std::iter::once(value), &self.instances)
+            .into_iter()
+            .filter(|Connection { instance, key }| {
+                let works =
+                    self.instances[*instance].effective().iter().any(|(_, effective)| effective == key);
+                !works || dying(*instance, key)
+            })
+            .map(|connection| connection.key)
+            .collect()
     }
 
     fn next_change(&self) -> Option<DateTime<Utc>> {
@@ -257,6 +289,7 @@ impl State {
                 let slot = &mut instance.keys[*key_type];
                 if operation.course == Course::Rotate {
                     slot.replace(key.clone());
+                    instance.regenerations += 1;
                     Happening::RegenerationInEffect { instance: name, key_type: Some(*key_type) }
                 } else {
                     slot.listed = slot.effective.clone();
@@ -276,7 +309,7 @@ impl State {
         let mut happenings = Vec::new();
         for app in self.apps.iter_mut().filter(|app| !app.deleted) {
             for at in app.process.instances() {
-                let counts = app.process.sample((at, &self.instances[at]), now, life);
+                let counts = app.process.sample((at, &self.instances[at]), &app.planted, now, life);
                 let instance = || self.instances[at].id.name().to_owned();
                 match app.tallies.entry(at).or_default().add(counts, now) {
                     None => {}
@@ -312,7 +345,16 @@ impl Instance {
             KeySlot { listed: key.clone(), effective: key, generation: 0 }
         });
         let issued = keys.iter().map(|(_, slot)| slot.effective.clone()).collect();
-        Self { id, keys, disable_local_auth, tags, deleted: false, issued }
+        Self {
+            id,
+            keys,
+            disable_local_auth,
+            tags,
+            deleted: false,
+            regenerations: 0,
+            issued,
+            forced_out: Vec::new(),
+        }
     }
 
     /// The host of its data plane (docs: Connection string in Azure SignalR Service).
@@ -333,6 +375,18 @@ impl Instance {
     /// Notes a key that was made for it.
     pub(super) fn note(&mut self, key: &Key) {
         self.issued.push(key.clone());
+    }
+
+    /// Replaces a key as Azure or another person does, without being asked through ARM.
+    pub(super) fn replace_by_force(&mut self, key_type: KeyType, key: Key) {
+        self.note(&key);
+        self.forced_out.push(self.keys[key_type].effective.clone());
+        self.keys[key_type].replace(key);
+    }
+
+    /// Whether a key worked until it was replaced by force.
+    pub(super) fn replaced_by_force(&self, key: &Key) -> bool {
+        self.forced_out.contains(key)
     }
 
     pub(super) fn issued(&self, key: &Key) -> bool {
@@ -360,6 +414,7 @@ impl App {
             modified: now,
             deleted: false,
             tallies: BTreeMap::new(),
+            planted: Vec::new(),
             process: Process::default(),
             restarted_at: None,
         }

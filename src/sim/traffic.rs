@@ -3,6 +3,9 @@
 //! An app's *process* keeps the keys that it read when it started. At each sample it signs one server call and hands
 //! out one client token; clients present every token again until it expires. A client whose token is refused throws
 //! it away and negotiates anew, as the client libraries do.
+//!
+//! A refused call is *explained* if its key was replaced by force, or if another person gave the app a key that was dead
+//! or dying. Every other one is the rotation's fault.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -58,8 +61,18 @@ pub struct Tally {
     pub calls: u64,
     /// Those that were refused.
     pub refused: u64,
+    /// Those of the refused whose key did not die from outside: the fault of whoever rotates.
+    pub refused_unexplained: u64,
     /// When.
     pub outages: Vec<Outage>,
+}
+
+/// The calls of one instant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sample {
+    calls: u64,
+    refused: u64,
+    unexplained: u64,
 }
 
 /// What a sample changed in the eyes of the clients.
@@ -90,20 +103,23 @@ impl Process {
         self.connections.iter().map(|connection| connection.instance).chain(clients).collect()
     }
 
-    /// Makes the calls of one instant to one instance and answers `(calls, refused)`.
+    /// Makes the calls of one instant to one instance. `planted` are the keys that another person gave to the app when
+    /// they were dead or dying.
     pub(super) fn sample(
         &mut self,
         (at, instance): (usize, &Instance),
+        planted: &[Key],
         now: DateTime<Utc>,
         token_life: Duration,
-    ) -> (u64, u64) {
+    ) -> Sample {
         let host = instance.host();
-        let (mut calls, mut refused) = (0, 0);
+        let mut sample = Sample::default();
+        let explained = |key: &Key| instance.replaced_by_force(key) || planted.contains(key);
         for connection in self.connections.clone().into_iter().filter(|used| used.instance == at) {
             let audience = format!("https://{host}{SERVER_PATH}?api-version=2022-06-01");
             let token = service::sign(&connection.key, &audience, now + delta(SERVER_TOKEN_LIFE));
-            calls += 1;
-            refused += u64::from(service::check(instance, SERVER_PATH, &token, now).is_err());
+            let accepted = service::check(instance, SERVER_PATH, &token, now).is_ok();
+            sample.add(accepted, || explained(&connection.key));
             self.hand_out(&connection, &host, now + delta(token_life));
         }
         self.tokens.retain(|token| {
@@ -114,11 +130,10 @@ impl Process {
                 return false;
             }
             let accepted = service::check(instance, CLIENT_PATH, &token.text, now).is_ok();
-            calls += 1;
-            refused += u64::from(!accepted);
+            sample.add(accepted, || explained(&token.key));
             accepted
         });
-        (calls, refused)
+        sample
     }
 
     /// Forgets the clients of an instance that is gone.
@@ -143,11 +158,23 @@ impl Process {
     }
 }
 
+impl Sample {
+    fn add(&mut self, accepted: bool, explained: impl FnOnce() -> bool) {
+        self.calls += 1;
+        if !accepted {
+            self.refused += 1;
+            self.unexplained += u64::from(!explained());
+        }
+    }
+}
+
 impl Tally {
     /// Adds a sample and tells whether it began or ended an outage.
-    pub(super) fn add(&mut self, (calls, refused): (u64, u64), now: DateTime<Utc>) -> Option<Change> {
+    pub(super) fn add(&mut self, sample: Sample, now: DateTime<Utc>) -> Option<Change> {
+        let Sample { calls, refused, unexplained } = sample;
         self.calls += calls;
         self.refused += refused;
+        self.refused_unexplained += unexplained;
         let room = self.outages.len() < MOST_OUTAGES;
         match (self.outages.last_mut().filter(|outage| outage.open), refused > 0) {
             (Some(outage), still_refused) => {
@@ -165,9 +192,10 @@ impl Tally {
 
     /// Adds the counts of an app of the same name that came after this one.
     pub(super) fn merge(&mut self, later: &Self) {
-        let Self { calls, refused, outages } = later;
+        let Self { calls, refused, refused_unexplained, outages } = later;
         self.calls += calls;
         self.refused += refused;
+        self.refused_unexplained += refused_unexplained;
         self.outages.extend_from_slice(outages);
     }
 

@@ -9,23 +9,18 @@ pub mod program;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use azure_core::credentials::Secret;
-use azure_core::http::{AsyncRawResponse, ClientOptions, HttpClient, Request, Transport, Url};
-use azure_identity::{ClientSecretCredential, ClientSecretCredentialOptions};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use signalr_rekey::arm::{Arm, ArmOptions};
 use signalr_rekey::clock::{Clock, delta};
-use signalr_rekey::config::{AppConfig, AzureConfig, Cloud, Config, InstanceConfig, Policy, StateConfig};
-use signalr_rekey::data_plane::DataPlane;
+use signalr_rekey::config::{AppConfig, Config, Policy};
 use signalr_rekey::http::Http;
 use signalr_rekey::journal::{Event, Journal};
 use signalr_rekey::model::{AppId, ConnectionString, InstanceId, Key, KeyType};
-use signalr_rekey::pass::{Ending, PassReport, Purpose, Rekey, Run};
+use signalr_rekey::pass::{Ending, Narrator, PassReport, Purpose, Rekey, Run};
 use signalr_rekey::plan::Decision;
-use signalr_rekey::sim::{Options, Sim, VirtualClock, World};
+use signalr_rekey::sim::{self, Options, Sim, VirtualClock, World};
 use signalr_rekey::store::{MemoryStore, Store, peek};
+use url::Url;
 
 /// What every simulated key starts with, so that any output can be searched for it.
 pub const KEY_MARK: &str = "RECOGNISABLEKEY";
@@ -76,27 +71,12 @@ impl Story {
 
     /// A worker that reaches Azure, the journal and the time by ways of one's own.
     pub fn worker(&self, base: &Url, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Rekey {
-        let http = Http::new();
-        let credential = credential(&http, base);
-        let options = ArmOptions {
-            base: base.clone(),
-            credential,
-            clock: Arc::clone(&clock),
-            http: http.clone(),
-            jitter_seed: 1,
-        };
         let told = Arc::clone(&self.told);
-        Rekey {
-            config: Arc::new(self.config.clone()),
-            arm: Arm::new(options).unwrap(),
-            data_plane: DataPlane::new(http, Some(base.clone()), Arc::clone(&clock)).unwrap(),
-            gates: Arc::default(),
-            store,
-            clock,
-            narrator: Arc::new(move |instance, line| {
-                told.lock().unwrap().push(format!("{}: {line}", instance.name()));
-            }),
-        }
+        let narrator: Narrator = Arc::new(move |instance, line| {
+            told.lock().unwrap().push(format!("{}: {line}", instance.name()));
+        });
+        let config = Arc::new(self.config.clone());
+        sim::worker(base, &Http::new(), config, store, clock, narrator).unwrap()
     }
 
     /// One run over all instances with so much time.
@@ -187,61 +167,12 @@ pub const CONSUMERS: [(&str, &str); 3] = [
 
 /// A configuration that looks after everything in a world.
 pub fn config(world: &World) -> Config {
-    let instance = |(instance, id): (_, InstanceId)| InstanceConfig {
-        id,
-        apps: world.apps_of(instance).into_iter().map(app).collect(),
-        policy: Policy::default(),
-    };
-    Config {
-        instances: world.signalr.iter().zip(world.instances()).map(instance).collect(),
-        azure: AzureConfig {
-            cloud: Cloud::Public,
-            resource_manager: "https://management.azure.com".parse().unwrap(),
-            client_id: None,
-        },
-        state: StateConfig::Memory,
-        notice_budget: Duration::from_secs(25),
-        timer_budget: 9 * MINUTE,
-        own_site: None,
-    }
+    sim::config(world, Policy::default())
 }
 
 /// An app that is looked at by value.
 pub fn app(id: AppId) -> AppConfig {
     AppConfig { id, settings: vec![], connection_strings: vec![], may_hold_none: false }
-}
-
-/// azure_identity's client-secret credential, with Entra's token endpoint played by the simulator. It insists on an
-/// https authority, so its transport carries the request over.
-fn credential(http: &Http, base: &Url) -> Arc<ClientSecretCredential> {
-    let carrier = Carrier { http: http.clone(), base: base.clone() };
-    let client_options =
-        ClientOptions { transport: Some(Transport::new(Arc::new(carrier))), ..ClientOptions::default() };
-    let options = ClientSecretCredentialOptions { client_options };
-    let (tenant, client) = ("00000000-0000-0000-0000-0000000000aa", "00000000-0000-0000-0000-0000000000bb");
-    ClientSecretCredential::new(tenant, client.into(), Secret::new("s"), Some(options)).unwrap()
-}
-
-#[derive(Debug)]
-struct Carrier {
-    http: Http,
-    base: Url,
-}
-
-#[async_trait]
-impl HttpClient for Carrier {
-    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
-        let mut url = request.url().clone();
-        url.set_scheme(self.base.scheme()).unwrap();
-        url.set_host(self.base.host_str()).unwrap();
-        url.set_port(self.base.port()).unwrap();
-        let mut carried = Request::new(url, request.method());
-        for (name, value) in request.headers().iter() {
-            carried.insert_header(name.clone(), value.clone());
-        }
-        carried.set_body(request.body().clone());
-        self.http.execute_request(&carried).await
-    }
 }
 
 /// How many events of a kind a journal tells of.

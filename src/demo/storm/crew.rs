@@ -1,0 +1,223 @@
+//! The instances, whoever looks after them, and how far they are.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use fastrand::Rng;
+use url::Url;
+
+use super::ledger::Ledger;
+use super::weather::Kill;
+use super::{StormOptions, silent, world};
+use crate::clock::{Clock, SystemClock, delta};
+use crate::config::Config;
+use crate::demo::Trouble;
+use crate::http::Http;
+use crate::journal::{Held, Journal, Origin};
+use crate::model::InstanceId;
+use crate::pass::{Ending, PassReport, Purpose, Run};
+use crate::plan::Decision;
+use crate::sim::{self, Options, Sim, VirtualClock};
+use crate::store::{MemoryStore, Store, peek};
+
+/// The simulated Azure, the store, and what was seen of the instances so far.
+pub(super) struct Crew {
+    pub(super) sim: Sim,
+    pub(super) clock: Arc<VirtualClock>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) config: Arc<Config>,
+    pub(super) rounds: u64,
+    pub(super) passes: u64,
+    pub(super) kills: u64,
+    pub(super) endings: BTreeMap<&'static str, u64>,
+    /// Whether the weather leaves this round alone.
+    pub(super) calm: bool,
+    /// Passes that failed all the same, and why.
+    pub(super) failed_in_calm: Vec<String>,
+    pub(super) started: DateTime<Utc>,
+    schedule: DefaultHasher,
+    courses: BTreeMap<InstanceId, Course>,
+    http: Http,
+    base: Url,
+}
+
+/// How far an instance is.
+#[derive(Default)]
+struct Course {
+    /// When it is due, as it was told when it last was settled.
+    due: Option<DateTime<Utc>>,
+    /// Whether there was nothing to do at the last pass.
+    settled: bool,
+    rotations: u64,
+}
+
+/// The timer's usual time, and a notice's.
+const TIMER: Duration = Duration::from_secs(9 * 60);
+const NOTICE: Duration = Duration::from_secs(25);
+
+impl Crew {
+    pub(super) async fn new(options: &StormOptions) -> Result<Self, Trouble> {
+        let (world, clock) = (world::world(), Arc::new(VirtualClock::default()));
+        let azure = Options { tick: options.tick, seed: options.seed, ..Options::like_azure() };
+        let config = Arc::new(sim::config(&world, options.policy));
+        let sim = Sim::start(world, azure, clock.clone(), ([127, 0, 0, 1], 0).into()).await;
+        let sim = sim.map_err(|error| Trouble::of("the embedded Azure cannot be started", &error))?;
+        let base =
+            Url::parse(sim.base()).map_err(|error| Trouble::of("the embedded Azure has no URL", &error))?;
+        Ok(Self {
+            ledger: Arc::new(Ledger::new(MemoryStore::new(clock.clone()))),
+            courses: config.instances.iter().map(|known| (known.id.clone(), Course::default())).collect(),
+            sim,
+            clock,
+            config,
+            rounds: 0,
+            passes: 0,
+            kills: 0,
+            endings: BTreeMap::new(),
+            calm: false,
+            failed_in_calm: Vec::new(),
+            started: SystemClock.now(),
+            schedule: DefaultHasher::new(),
+            http: Http::new(),
+            base,
+        })
+    }
+
+    /// Rotations that are complete, of all instances together.
+    pub(super) fn rotations(&self) -> u64 {
+        self.courses.values().map(|course| course.rotations).sum()
+    }
+
+    /// What came of every pass, and when, as one number: it tells whether two storms were the same.
+    pub(super) fn schedule(&self) -> u64 {
+        self.schedule.finish()
+    }
+
+    /// The names of the instances.
+    pub(super) fn instances(&self) -> impl Iterator<Item = &str> {
+        self.config.instances.iter().map(|instance| instance.id.name())
+    }
+
+    /// Minutes, mostly; where everything is settled, until something is due.
+    pub(super) fn let_time_pass(&self, rng: &mut Rng) {
+        let now = self.clock.now();
+        let all_settled = self.courses.values().all(|course| course.settled);
+        let due = self.courses.values().filter_map(|course| course.due).min();
+        match due.filter(|due| all_settled && *due > now && rng.u8(0..100) < 80) {
+            Some(due) => {
+                let later = Duration::from_secs(rng.u64(0..7200));
+                self.clock.advance((due - now).to_std().unwrap_or_default() + later);
+            }
+            None if rng.u8(0..100) < 3 => self.clock.advance(Duration::from_secs(rng.u64(3600..36_000))),
+            None => self.clock.advance(Duration::from_secs(rng.u64(30..2400))),
+        }
+    }
+
+    /// A pass over one instance by a fresh worker, killed where the weather says so.
+    pub(super) async fn pass(
+        &mut self,
+        instance: &InstanceId,
+        mends: bool,
+        kill: Option<Kill>,
+    ) -> Result<(), Trouble> {
+        self.passes += 1;
+        let store: Arc<dyn Store> = self.ledger.clone();
+        let clock: Arc<dyn Clock> = self.clock.clone();
+        let worker = sim::worker(&self.base, &self.http, Arc::clone(&self.config), store, clock, silent());
+        let worker = worker.map_err(|error| Trouble::of("a worker cannot be started", &error))?;
+        let (purpose, time) =
+            if mends { (Purpose::Mend, NOTICE) } else { (Purpose::Rotate { now: false }, TIMER) };
+        let run = Run {
+            instances: vec![instance.clone()],
+            purpose,
+            holder: format!("worker-{}", self.passes),
+            deadline: self.clock.now() + delta(time),
+        };
+        let killed = kill.as_ref().map(|kill| kill.arm(&self.sim, &self.ledger));
+        let reports = match killed {
+            None => Some(worker.run(&run).await),
+            Some(killed) => tokio::select! {
+                biased;
+                () = killed.notified() => None,
+                reports = worker.run(&run) => Some(reports),
+            },
+        };
+        if kill.is_some() {
+            Kill::disarm(&self.sim, &self.ledger);
+        }
+        self.note(instance, reports.as_deref()).await;
+        Ok(())
+    }
+
+    /// Passes in fair weather, until all is settled or a day has gone by.
+    pub(super) async fn settle(&mut self) -> Result<(), Trouble> {
+        let instances: Vec<InstanceId> = self.courses.keys().cloned().collect();
+        let end = self.clock.now() + TimeDelta::days(1);
+        self.calm = true;
+        while self.clock.now() < end {
+            for instance in &instances {
+                self.pass(instance, false, None).await?;
+            }
+            if self.courses.values().all(|course| course.settled) {
+                break;
+            }
+            self.clock.advance(Duration::from_secs(600));
+        }
+        // So that nothing hides behind the last request.
+        self.clock.advance(Duration::from_secs(7200));
+        Ok(())
+    }
+
+    /// The instances that had something left to do at their last pass.
+    pub(super) fn unsettled(&self) -> impl Iterator<Item = &str> {
+        self.courses.iter().filter(|(_, course)| !course.settled).map(|(instance, _)| instance.name())
+    }
+
+    /// Takes down what came of a pass.
+    async fn note(&mut self, instance: &InstanceId, reports: Option<&[PassReport]>) {
+        let ending = reports.and_then(|reports| reports.first()).map(|report| &report.ending);
+        let name = ending.map_or("killed", Ending::name);
+        self.kills += u64::from(ending.is_none());
+        *self.endings.entry(name).or_default() += 1;
+        if let Some(Ending::Failed(error)) = ending.filter(|_| self.calm) {
+            self.failed_in_calm
+                .push(format!("in calm weather a pass over {} failed: {error}", instance.name()));
+        }
+        let now = self.clock.now();
+        (instance.name(), name, now, self.sim.report().arm_requests_total).hash(&mut self.schedule);
+        let next = match ending {
+            Some(Ending::Decided(Decision::Settled { next })) => *next,
+            // It has nothing to say about a rotation.
+            Some(Ending::Mended) => return,
+            _ => None,
+        };
+        // What the storm does to the storage is not for us who watch it.
+        let journal = match next {
+            Some(_) => self.ledger.peek(instance).await,
+            None => None,
+        };
+        let Some(course) = self.courses.get_mut(instance) else { return };
+        course.settled = next.is_some();
+        let (Some(next), Some(journal)) = (next, journal) else { return };
+        let begun = course.due.is_none_or(|due| due <= now);
+        course.rotations += u64::from(begun && is_rotated(&journal, course.due));
+        course.due = Some(next);
+    }
+}
+
+/// Whether the keys that consumers hold were made by us for the rotation that was due.
+fn is_rotated(journal: &Journal, due: Option<DateTime<Utc>>) -> bool {
+    let Some(keys) = journal.keys() else { return false };
+    let mut held = keys.iter().map(|(_, key)| key).filter(|key| key.held == Held::Now);
+    held.all(|key| key.origin == Origin::Ours && due.is_none_or(|due| key.created >= due))
+}
+
+impl Ledger {
+    /// The journal of an instance, whatever the weather.
+    pub(super) async fn peek(&self, instance: &InstanceId) -> Option<Journal> {
+        peek(self.calm(), instance).await.ok()
+    }
+}

@@ -1,0 +1,110 @@
+//! A worker inside this very process that looks after the simulated Azure: what the storm and the tests run. It has the
+//! real clients and azure_identity, and differs from the deployed one in its clock, its store and where it gets tokens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use azure_core::credentials::{Secret, TokenCredential};
+use azure_core::error::ErrorKind;
+use azure_core::http::{AsyncRawResponse, ClientOptions, HttpClient, Request, Transport};
+use azure_identity::{ClientSecretCredential, ClientSecretCredentialOptions};
+use url::Url;
+
+use super::world::World;
+use crate::arm::{Arm, ArmOptions};
+use crate::clock::Clock;
+use crate::config::{AppConfig, AzureConfig, Cloud, Config, InstanceConfig, Policy, StateConfig};
+use crate::data_plane::DataPlane;
+use crate::http::{Http, Insecure};
+use crate::model::InstanceId;
+use crate::pass::{Narrator, Rekey};
+use crate::store::Store;
+
+/// Why a worker could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The credential could not be made.
+    #[error("the credential could not be made")]
+    Credential(#[from] azure_core::Error),
+    /// The simulator is not on loopback.
+    #[error(transparent)]
+    Insecure(#[from] Insecure),
+}
+
+/// A configuration that looks after everything in a world, with apps that are looked at by value.
+#[must_use]
+pub fn config(world: &World, policy: Policy) -> Config {
+    let app = |id| AppConfig { id, settings: vec![], connection_strings: vec![], may_hold_none: false };
+    let instance = |(instance, id): (_, InstanceId)| InstanceConfig {
+        id,
+        apps: world.apps_of(instance).into_iter().map(app).collect(),
+        policy,
+    };
+    let resource_manager = Url::parse(Cloud::Public.resource_manager());
+    Config {
+        instances: world.signalr.iter().zip(world.instances()).map(instance).collect(),
+        azure: AzureConfig {
+            cloud: Cloud::Public,
+            resource_manager: resource_manager.unwrap_or_else(|_| unreachable!("a constant URL")),
+            client_id: None,
+        },
+        state: StateConfig::Memory,
+        notice_budget: Duration::from_secs(25),
+        timer_budget: Duration::from_secs(9 * 60),
+        own_site: None,
+    }
+}
+
+/// A worker as a new process would be: with nothing in memory but what is in the store.
+pub fn worker(
+    base: &Url,
+    http: &Http,
+    config: Arc<Config>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    narrator: Narrator,
+) -> Result<Rekey, WorkerError> {
+    let options = ArmOptions {
+        base: base.clone(),
+        credential: credential(http, base)?,
+        clock: Arc::clone(&clock),
+        http: http.clone(),
+        jitter_seed: 1,
+    };
+    let data_plane = DataPlane::new(http.clone(), Some(base.clone()), Arc::clone(&clock))?;
+    Ok(Rekey { config, arm: Arm::new(options)?, data_plane, gates: Arc::default(), store, clock, narrator })
+}
+
+/// azure_identity's client-secret credential, with Entra's token endpoint played by the simulator at `base`. The
+/// credential insists on an https authority, so its transport carries the request over.
+pub fn credential(http: &Http, base: &Url) -> azure_core::Result<Arc<dyn TokenCredential>> {
+    let carrier = Carrier { http: http.clone(), base: base.clone() };
+    let client_options =
+        ClientOptions { transport: Some(Transport::new(Arc::new(carrier))), ..ClientOptions::default() };
+    let options = ClientSecretCredentialOptions { client_options };
+    let (tenant, client) = ("00000000-0000-0000-0000-0000000000aa", "00000000-0000-0000-0000-0000000000bb");
+    Ok(ClientSecretCredential::new(tenant, client.into(), Secret::new("s"), Some(options))?)
+}
+
+#[derive(Debug)]
+struct Carrier {
+    http: Http,
+    base: Url,
+}
+
+#[async_trait]
+impl HttpClient for Carrier {
+    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
+        let (path, query) = (request.url().path(), request.url().query());
+        let mut url =
+            self.base.join(path).map_err(|error| azure_core::Error::new(ErrorKind::DataConversion, error))?;
+        url.set_query(query);
+        let mut carried = Request::new(url, request.method());
+        for (name, value) in request.headers().iter() {
+            carried.insert_header(name.clone(), value.clone());
+        }
+        carried.set_body(request.body().clone());
+        self.http.execute_request(&carried).await
+    }
+}

@@ -1,0 +1,141 @@
+//! What the journal costs: storage requests for each pass and each rotation, and the size of the document.
+#![cfg(feature = "simulator")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+#![allow(clippy::print_stdout, reason = "the figures are for people")]
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use common::{DAY, HOUR, MINUTE, Story};
+use signalr_rekey::clock::{Clock, delta};
+use signalr_rekey::journal::{Event, Journal};
+use signalr_rekey::model::{AppId, Key, KeyType, PerKey};
+use signalr_rekey::pass::{Ending, Purpose, Rekey, Run};
+use signalr_rekey::plan::Decision;
+use signalr_rekey::store::{ETag, Found, Store, StoreError, Stored};
+
+/// Counts what is asked of a store.
+#[derive(Debug)]
+struct Counting {
+    inner: Arc<dyn Store>,
+    requests: AtomicU64,
+}
+
+#[async_trait]
+impl Store for Counting {
+    async fn get(&self, name: &str) -> Result<Found, StoreError> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.inner.get(name).await
+    }
+
+    async fn put(&self, name: &str, body: Vec<u8>, expected: Option<&ETag>) -> Result<Stored, StoreError> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.inner.put(name, body, expected).await
+    }
+}
+
+/// One pass of the timer, and how many storage requests it made.
+async fn pass(story: &Story, store: &Arc<Counting>) -> (Ending, u64) {
+    let before = store.requests.load(Ordering::Relaxed);
+    let rekey = Rekey { store: Arc::clone(store) as Arc<dyn Store>, ..story.rekey() };
+    let run = Run {
+        instances: vec![],
+        purpose: Purpose::Rotate { now: false },
+        holder: format!("worker-{before}"),
+        deadline: story.clock.now() + delta(9 * MINUTE),
+    };
+    let reports = rekey.run(&run).await;
+    (reports[0].ending.clone(), store.requests.load(Ordering::Relaxed) - before)
+}
+
+#[tokio::test]
+async fn an_idle_pass_makes_one_storage_request_and_a_rotation_at_most_twelve() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    let store = Arc::new(Counting { inner: story.store.clone(), requests: AtomicU64::new(0) });
+    let (ending, idle) = pass(&story, &store).await;
+    assert!(matches!(ending, Ending::Decided(Decision::Settled { .. })), "{ending:?}");
+    assert_eq!(idle, 1, "the journal is read, and nothing is written");
+
+    story.clock.advance(31 * DAY);
+    let (mut rotation, mut waiting, regenerated) = (0, 0, story.requests("SignalR_RegenerateKey"));
+    for _ in 0..60 {
+        let (ending, requests) = pass(&story, &store).await;
+        // One request is what a pass with nothing to do costs.
+        if requests > idle {
+            rotation += requests;
+        } else {
+            waiting += 1;
+        }
+        if matches!(ending, Ending::Decided(Decision::Settled { .. })) {
+            break;
+        }
+        story.clock.advance(5 * MINUTE);
+    }
+    assert_eq!(story.requests("SignalR_RegenerateKey"), regenerated + 2, "both halves");
+    println!(
+        "an idle pass: {idle} storage request; a rotation: {rotation}, and {waiting} idle passes in its grace"
+    );
+    assert!(rotation <= 12, "{rotation}");
+}
+
+/// A journal that was driven through rotations, with Azure's long URLs and an outage in each tenth.
+fn rotated(times: usize) -> Journal {
+    let mut journal = Journal::default();
+    let mut now: DateTime<Utc> = DateTime::UNIX_EPOCH;
+    let mut fingerprint = {
+        let mut made = 0;
+        move || {
+            made += 1;
+            Key::new(format!("key {made}")).fingerprint()
+        }
+    };
+    let apps: Vec<AppId> = (0..5)
+        .map(|n| {
+            AppId::new(
+                "00000000-0000-0000-0000-000000000001",
+                "rg-with-a-name",
+                &format!("web-app-{n}"),
+                None,
+            )
+        })
+        .collect();
+    let keys = PerKey::from_fn(|_| fingerprint());
+    let mut apply = |event| {
+        now += TimeDelta::minutes(3);
+        journal.apply(event, now).expect("a legal event");
+    };
+    apply(Event::Adopted { keys });
+    let mut standby = KeyType::Secondary;
+    apply(Event::Taken { key_type: standby.other() });
+    for rotation in 0..times {
+        let active = standby.other();
+        for (half, key_type) in [standby, active].into_iter().enumerate() {
+            apply(Event::RegenerationIntended { key_type });
+            let made = fingerprint();
+            apply(Event::RegenerationAccepted { operation: None, promised: Some(made.clone()) });
+            apply(Event::Regenerated { fingerprint: made, confirmed: true });
+            if half == 0 {
+                apply(Event::Verified { key_type });
+                apply(Event::RepointIntended { key_type });
+                apply(Event::Repointed { key_type, apps: apps.clone(), mended: rotation % 10 == 0 });
+                apply(Event::Left { key_type: active });
+            }
+        }
+        standby = active;
+    }
+    journal
+}
+
+#[test]
+fn the_document_stays_small_after_a_thousand_rotations() {
+    let size = |journal: &Journal| serde_json::to_vec_pretty(journal).unwrap().len();
+    let (early, late) = (size(&rotated(100)), size(&rotated(1000)));
+    println!("the document after 100 rotations: {early} bytes; after 1,000: {late} bytes");
+    assert!(late <= 64 * 1024, "{late}");
+    assert!(late <= early + 256, "bounded: {early} then {late}");
+}

@@ -57,7 +57,7 @@ pub(crate) fn all(effort: &Effort) -> io::Result<Findings> {
 fn note(servers: &Servers) -> String {
     match servers.memory("RssAnon") {
         Some((ours, bare)) => format!(
-            "of the resident memory {ours:.2} MiB is the handler's own and {bare:.2} MiB the bare server's; \
+            "of the memory after the notices {ours:.2} MiB is the handler's own and {bare:.2} MiB the bare server's; \
              the rest is mapped from their files"
         ),
         None => "memory is measured on Linux only".to_owned(),

@@ -66,11 +66,9 @@ async fn an_idle_pass_makes_one_storage_request_and_a_rotation_at_most_twelve() 
     for _ in 0..60 {
         let (ending, requests) = pass(&story, &store).await;
         // One request is what a pass with nothing to do costs.
-        if requests > idle {
-            rotation += requests
-        } else {
-            waiting += 1
-        }
+        let busy = requests > idle;
+        rotation += if busy { requests } else { 0 };
+        waiting += u64::from(!busy);
         if matches!(ending, Ending::Decided(Decision::Settled { .. })) {
             break;
         }

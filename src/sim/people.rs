@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::event::Happening;
 use super::faults::FaultKind;
 use super::state::{Course, Instance, Operation, State, Status};
-use super::traffic::Tally;
+use super::traffic::{Connection, Tally, read_connections};
 use super::world::{ConnectionStringEntry, Site, World, WorldError};
 use crate::clock::delta;
 use crate::model::{Key, KeyPair, KeyType};
@@ -257,6 +257,28 @@ impl State {
     fn plant(&mut self, at: usize, value: &str) {
         let planted = self.dead_or_dying(value);
         self.apps[at].planted.extend(planted);
+    }
+
+    /// The keys in a value that do not work, or will be replaced by a regeneration that is already under way.
+    pub(super) fn dead_or_dying(&self, value: &str) -> Vec<Key> {
+        let dying = |at: usize, key: &Key| {
+            self.operations.iter().any(|operation| {
+                let replaces =
+                    |(key_type, _): &(KeyType, Key)| self.instances[at].keys[*key_type].effective == *key;
+                operation.instance == at
+                    && operation.status == Status::Running
+                    && operation.key.as_ref().is_some_and(replaces)
+            })
+        };
+        read_connections(std::iter::once(value), &self.instances)
+            .into_iter()
+            .filter(|Connection { instance, key }| {
+                let works =
+                    self.instances[*instance].effective().iter().any(|(_, effective)| effective == key);
+                !works || dying(*instance, key)
+            })
+            .map(|connection| connection.key)
+            .collect()
     }
 
     fn operation_query(&mut self, version: &str) -> String {

@@ -16,7 +16,7 @@ use super::identity::Identity;
 use super::log::Log;
 use super::options::Options;
 use super::random::{IdMaker, KeyMaker};
-use super::traffic::{Change, Connection, Process, Tally, read_connections};
+use super::traffic::{Change, Process, Tally, read_connections};
 use super::world::{ConnectionStringEntry, InitialApp, World, WorldError};
 use crate::clock::delta;
 use crate::model::{AppId, InstanceId, Key, KeyPair, KeyType, PerKey};
@@ -224,28 +224,6 @@ impl State {
             app.process.forget(instance);
             app.tallies.entry(instance).or_default().close();
         }
-    }
-
-    /// The keys in a value that do not work, or will be replaced by a regeneration that is already under way.
-    pub(super) fn dead_or_dying(&self, value: &str) -> Vec<Key> {
-        let dying = |at: usize, key: &Key| {
-            self.operations.iter().any(|operation| {
-                let replaces =
-                    |(key_type, _): &(KeyType, Key)| self.instances[at].keys[*key_type].effective == *key;
-                operation.instance == at
-                    && operation.status == Status::Running
-                    && operation.key.as_ref().is_some_and(replaces)
-            })
-        };
-        read_connections(std::iter::once(value), &self.instances)
-            .into_iter()
-            .filter(|Connection { instance, key }| {
-                let works =
-                    self.instances[*instance].effective().iter().any(|(_, effective)| effective == key);
-                !works || dying(*instance, key)
-            })
-            .map(|connection| connection.key)
-            .collect()
     }
 
     fn next_change(&self) -> Option<DateTime<Utc>> {

@@ -7,25 +7,35 @@ use signalr_rekey::model::KeyType;
 use super::worker::{After, Handout, Next, Session};
 use super::world::{GRACE, Id, LEASE, LONGEST, State, Tick, id_of, tick};
 
-/// What tells a state from others.
+/// What tells a state from others. The two workers are alike, so it does not matter which is which.
 pub(crate) fn canonical(state: &State) -> Vec<u8> {
-    let mut canon = Canon { state, names: vec![], out: Vec::with_capacity(128) };
-    canon.world();
-    canon.journal(&state.document.journal);
-    for worker in &state.workers {
-        canon.worker(worker.as_deref());
-    }
-    canon.keys();
-    canon.out
+    [[0, 1], [1, 0]].map(|workers| Canon::of(state, workers)).into_iter().min().unwrap_or_default()
 }
 
 struct Canon<'a> {
     state: &'a State,
+    /// The workers in the order in which they are taken.
+    workers: [usize; 2],
     names: Vec<Id>,
     out: Vec<u8>,
 }
 
 impl Canon<'_> {
+    fn of(state: &State, workers: [usize; 2]) -> Vec<u8> {
+        let mut canon = Canon { state, workers, names: vec![], out: Vec::with_capacity(128) };
+        canon.world();
+        canon.journal(&state.document.journal);
+        for worker in workers {
+            canon.worker(state.workers[worker].as_deref());
+        }
+        canon.keys();
+        canon.out
+    }
+
+    fn name(&self, worker: usize) -> u8 {
+        u8::from(self.workers[0] != worker)
+    }
+
     fn put(&mut self, value: impl Into<u8>) {
         self.out.push(value.into());
     }
@@ -65,7 +75,7 @@ impl Canon<'_> {
         for transit in &state.transit {
             self.key_type(transit.key_type);
             self.age(transit.sent, 9);
-            self.put(transit.awaited_by.map_or(9, |worker| u8::try_from(worker).unwrap()));
+            self.put(transit.awaited_by.map_or(9, |worker| self.name(worker)));
         }
         for app in &state.apps {
             self.key(app.key);
@@ -75,7 +85,7 @@ impl Canon<'_> {
         match state.document.lease.filter(|(_, expires)| *expires > state.now) {
             None => self.put(0),
             Some((worker, expires)) => {
-                self.put(1 + u8::try_from(worker).unwrap());
+                self.put(1 + self.name(worker));
                 self.put(u8::try_from(expires - state.now).unwrap());
             }
         }
@@ -87,7 +97,10 @@ impl Canon<'_> {
         self.put(1);
         for (_, record) in keys.iter() {
             self.key(id_of(&record.fingerprint));
-            self.age(tick(record.created), LONGEST);
+            // Only of a key that nobody vouches for it matters how old it is.
+            if !record.verified && record.origin != Origin::FirstSeen {
+                self.age(tick(record.created), LONGEST);
+            }
             self.put(match record.origin {
                 Origin::Ours => 0,
                 Origin::Outside => 1,
@@ -152,6 +165,7 @@ impl Canon<'_> {
         self.put(1 + u8::from(current));
         match session.leased {
             None => self.put(255),
+            Some(_) if session.writes_next() => self.put(254),
             Some(leased) => self.age(leased, LEASE),
         }
         match session.keys {

@@ -25,7 +25,8 @@ const REQUESTS: usize = 100;
 
 impl Rules {
     pub(crate) fn settles(&self, state: &State) -> bool {
-        if state.broken.is_some() {
+        let under_way = state.workers.iter().any(Option::is_some) || !state.transit.is_empty() || state.pending.is_some();
+        if state.broken.is_some() || under_way {
             return true;
         }
         let mut state = state.clone();

@@ -315,6 +315,11 @@ impl Session {
         listed.chain(put).collect()
     }
 
+    /// Whether the lease is written anew before its age matters.
+    pub(crate) fn writes_next(&self) -> bool {
+        matches!(self.next, Next::Take | Next::Commit(_) | Next::Await { .. } | Next::Release)
+    }
+
     /// Whether nothing that this worker will do has an effect any more, once somebody else wrote the document: it can
     /// only read, and fails at its next write.
     pub(crate) fn is_harmless(&self) -> bool {
@@ -354,9 +359,12 @@ pub(crate) fn policy(grace: Tick) -> Policy {
 }
 
 impl State {
-    /// Whether a worker waits for an answer that has not come, or was not read yet.
-    pub(crate) fn awaits(&self, worker: usize) -> bool {
-        self.workers[worker].as_ref().is_some_and(|session| matches!(session.next, Next::Await { .. }))
+    /// Whether a worker waits for an answer, and whether that has been given.
+    pub(crate) fn awaits(&self, worker: usize) -> Option<bool> {
+        match &self.workers[worker].as_ref()?.next {
+            Next::Await { answer, .. } => Some(answer.is_some()),
+            _ => None,
+        }
     }
 
     /// Whether its request is still on the way.

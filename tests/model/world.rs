@@ -24,7 +24,7 @@ pub(crate) const ARRIVES: Tick = 1;
 /// How long a regeneration takes at most.
 pub(crate) const TAKES: Tick = 1;
 /// As `Policy::longest_operation`.
-pub(crate) const LONGEST: Tick = 3;
+pub(crate) const LONGEST: Tick = 2;
 /// How long clients go on using a key that their app has left.
 pub(crate) const GRACE: Tick = 2;
 

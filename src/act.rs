@@ -15,11 +15,11 @@ pub use prove::Proof;
 pub use settings::{IsOurs, Rewrite, RewriteError};
 
 use crate::arm::{Arm, ArmError, ArmErrorKind, OperationStatus, Regeneration};
-use crate::clock::{Clock, delta};
+use crate::clock::Clock;
 use crate::config::InstanceConfig;
 use crate::data_plane::DataPlane;
 use crate::model::{KeyType, OperationUrl};
-use crate::store::{Lease, LeaseProof, StoreError};
+use crate::store::LeaseProof;
 
 /// The hands of a pass over one instance.
 #[derive(Debug)]
@@ -40,17 +40,17 @@ pub struct Actor<'a> {
     pub deadline: DateTime<Utc>,
 }
 
-/// How following an operation ended.
+/// How an operation goes.
 #[derive(Debug)]
-pub enum Followed {
+pub enum Progress {
+    /// It goes on; ask again after so long.
+    Running(Duration),
     /// Azure says that it succeeded.
     Succeeded,
     /// Azure says that it failed, and why.
     Failed(String),
     /// Azure no longer knows the operation.
     Forgotten,
-    /// The time of the pass ended first.
-    Unfinished,
 }
 
 /// The waits between two polls where Azure names none (it does not for regenerations: Azure CLI recordings 2021 and
@@ -67,38 +67,17 @@ impl Actor<'_> {
         self.arm.regenerate_key(&self.instance.id, key_type).await
     }
 
-    /// Asks how an operation goes until it ends or the time does, and keeps the lease meanwhile.
-    pub async fn follow(&self, lease: &mut Lease, operation: &OperationUrl) -> Result<Followed, FollowError> {
-        for poll in 0.. {
-            let asked = match self.arm.operation(operation).await {
-                Ok(OperationStatus::Succeeded) => return Ok(Followed::Succeeded),
-                Ok(OperationStatus::Failed { code, message }) => {
-                    return Ok(Followed::Failed(format!("{code}: {message}")));
-                }
-                Ok(OperationStatus::Running { retry_after }) => retry_after,
-                Err(error) if error.kind() == ArmErrorKind::Gone => return Ok(Followed::Forgotten),
-                Err(error) if error.kind() == ArmErrorKind::OutOfTime => return Ok(Followed::Unfinished),
-                Err(error) => return Err(error.into()),
-            };
-            let wait = asked.unwrap_or_else(|| Duration::from_secs(POLLS[POLLS.len().min(poll + 1) - 1]));
-            let next = self.clock.now() + delta(wait);
-            if next >= self.deadline {
-                return Ok(Followed::Unfinished);
+    /// Asks once how an operation goes; `asked` says how often that was done before.
+    pub async fn poll(&self, operation: &OperationUrl, asked: usize) -> Result<Progress, ArmError> {
+        Ok(match self.arm.operation(operation).await {
+            Ok(OperationStatus::Succeeded) => Progress::Succeeded,
+            Ok(OperationStatus::Failed { code, message }) => Progress::Failed(format!("{code}: {message}")),
+            Ok(OperationStatus::Running { retry_after }) => {
+                let usual = Duration::from_secs(POLLS[asked.min(POLLS.len() - 1)]);
+                Progress::Running(retry_after.unwrap_or(usual))
             }
-            self.clock.sleep_until(next).await;
-            lease.keep().await?;
-        }
-        Ok(Followed::Unfinished)
+            Err(error) if error.kind() == ArmErrorKind::Gone => Progress::Forgotten,
+            Err(error) => return Err(error),
+        })
     }
-}
-
-/// Why following ended before the operation.
-#[derive(Debug, thiserror::Error)]
-pub enum FollowError {
-    /// Azure could not be asked.
-    #[error(transparent)]
-    Arm(#[from] ArmError),
-    /// The lease is lost.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }

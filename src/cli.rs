@@ -8,11 +8,13 @@
 //! | 3 | not finished in the time that was given; the next run carries on |
 
 mod handler;
+mod history;
 mod instances;
-mod output;
+pub(crate) mod output;
 mod plan;
 mod rotate;
 mod status;
+mod unblock;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -27,7 +29,7 @@ use crate::telemetry::{self, Output};
 
 /// Rotates the access keys of Azure SignalR Service so that no client is ever cut off.
 #[derive(Debug, Parser)]
-#[command(version, after_help = HELP, arg_required_else_help = true)]
+#[command(version, after_help = help(), arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -37,10 +39,18 @@ struct Cli {
     config: Option<PathBuf>,
 }
 
-const HELP: &str = "\
-How to begin:
-  signalr-rekey demo                 watch a rotation under traffic, on an Azure that is built in
-  signalr-rekey plan                 what would be done to your instances, and why; changes nothing
+/// How to begin. A build without the simulator has no demo to begin with.
+fn help() -> String {
+    let demo = if cfg!(feature = "simulator") {
+        "  signalr-rekey demo                 watch a rotation under traffic, on an Azure that is built in\n"
+    } else {
+        ""
+    };
+    format!("How to begin:\n{demo}{HELP}")
+}
+
+const HELP: &str =
+    "  signalr-rekey plan                 what would be done to your instances, and why; changes nothing
   signalr-rekey rotate --now         rotate them, as yourself (az login), and wait until it is done
 
 In Azure, the Functions host starts `signalr-rekey handler`; see README.md.
@@ -57,9 +67,16 @@ enum Command {
     Rotate(rotate::RotateArgs),
     /// Show each instance: its keys, who holds which, and what happens next
     Status(status::StatusArgs),
+    /// Show what was done to each instance, from the journal
+    History(history::HistoryArgs),
+    /// After you have looked: let what was refused, or came to nothing, be tried again at once
+    Unblock(unblock::UnblockArgs),
+    /// Watch a rotation and a recovery under traffic, on an Azure that is built in; about 20 seconds
+    #[cfg(feature = "simulator")]
+    Demo(crate::demo::DemoArgs),
     /// Serve the embedded Azure over HTTP, for development
     #[cfg(feature = "simulator")]
-    Simulate(crate::sim::command::SimulateArgs),
+    Simulate(Box<crate::sim::command::SimulateArgs>),
 }
 
 /// How a command ended.
@@ -118,9 +135,12 @@ fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
             Command::Plan(args) => plan::plan(args, environment).await,
             Command::Rotate(args) => rotate::rotate(args, environment).await,
             Command::Status(args) => status::status(args, environment).await,
+            Command::History(args) => history::history(args, environment).await,
+            Command::Unblock(args) => unblock::unblock(args, environment).await,
             #[cfg(feature = "simulator")]
+            Command::Demo(args) => crate::demo::demo(args).await,
             #[cfg(feature = "simulator")]
-            Command::Simulate(args) => match crate::sim::command::simulate(args).await {
+            Command::Simulate(args) => match crate::sim::command::simulate(*args).await {
                 Ok(()) => Exit::Done,
                 Err(error) => {
                     output::complain(&error.to_string());

@@ -161,6 +161,8 @@ pub enum Event {
     Sighted {},
     /// A rotation was asked for, whatever the age of the keys.
     RotationRequested {},
+    /// A person has looked at what was refused or came to nothing, and wants it tried again.
+    Unblocked {},
     /// A regeneration is about to be sent.
     RegenerationIntended {
         /// Which key.
@@ -307,6 +309,11 @@ impl Journal {
                 self.requested = Some(at);
                 Ok(())
             }
+            Event::Unblocked {} => {
+                self.failures = None;
+                self.keys.iter_mut().flat_map(PerKey::iter_mut).for_each(|record| record.refusal = None);
+                Ok(())
+            }
             Event::RegenerationIntended { key_type } => self.intend(*key_type, at),
             Event::RegenerationAccepted { operation, promised } => {
                 let flight = self.in_flight.as_mut().ok_or(NOTHING_IN_FLIGHT)?;
@@ -445,6 +452,7 @@ impl fmt::Display for Event {
             Self::Blinded {} => f.write_str("not everything can be seen that may hold a key"),
             Self::Sighted {} => f.write_str("everything can be seen again"),
             Self::RotationRequested {} => f.write_str("a rotation was asked for"),
+            Self::Unblocked {} => f.write_str("unblocked by hand"),
             Self::RegenerationIntended { key_type } => write!(f, "about to regenerate the {key_type} key"),
             Self::RegenerationAccepted { .. } => f.write_str("Azure accepted the regeneration"),
             Self::Regenerated { fingerprint, .. } => write!(f, "regenerated; the key is {fingerprint} now"),

@@ -8,6 +8,8 @@ pub mod compose;
 pub mod config;
 pub mod credentials;
 pub mod data_plane;
+#[cfg(feature = "simulator")]
+pub mod demo;
 pub mod host;
 pub mod http;
 pub mod journal;

@@ -80,6 +80,13 @@ impl<T> PerKey<T> {
     }
 }
 
+impl<T> PerKey<T> {
+    /// Both values, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        [&mut self.primary, &mut self.secondary].into_iter()
+    }
+}
+
 impl<T> Index<KeyType> for PerKey<T> {
     type Output = T;
 

@@ -2,9 +2,11 @@
 
 use tracing::Instrument;
 
-use super::{Pass, PassError};
-use crate::act::{Followed, Proof, Rewrite};
+use super::PassError;
+use super::one::Pass;
+use crate::act::{Progress, Proof, Rewrite};
 use crate::arm::{ArmError, ArmErrorKind, Regeneration};
+use crate::clock::delta;
 use crate::journal::{Event, InFlight};
 use crate::model::{AppId, KeyType};
 use crate::observe::Look;
@@ -118,16 +120,25 @@ impl Pass<'_> {
         else {
             return Ok(());
         };
-        match self.actor().follow(lease, &operation).await? {
-            Followed::Succeeded => self.finish(lease, look, None).await,
-            Followed::Failed(detail) => self.finish(lease, look, Some(detail)).await,
-            Followed::Forgotten => {
-                self.say("Azure no longer knows the operation; the keys will tell what became of it");
-                self.record(lease, Event::RegenerationAccepted { operation: None, promised })?;
-                Ok(lease.commit().await?)
+        for asked in 0.. {
+            match self.actor().poll(&operation, asked).await? {
+                Progress::Succeeded => return self.finish(lease, look, None).await,
+                Progress::Failed(detail) => return self.finish(lease, look, Some(detail)).await,
+                Progress::Forgotten => {
+                    self.say("Azure no longer knows the operation; the keys will tell what became of it");
+                    self.record(lease, Event::RegenerationAccepted { operation: None, promised })?;
+                    return Ok(lease.commit().await?);
+                }
+                Progress::Running(wait) => {
+                    let next = self.rekey.clock.now() + delta(wait);
+                    if next >= self.run.deadline {
+                        return Err(PassError::OutOfTime);
+                    }
+                    self.rest(lease, next).await?;
+                }
             }
-            Followed::Unfinished => Err(PassError::OutOfTime),
         }
+        Ok(())
     }
 
     /// An operation ended: what became of it is read off the keys, for the first of two overlapping regenerations

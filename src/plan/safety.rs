@@ -60,10 +60,11 @@ impl View<'_> {
         if rank(secondary) > rank(primary) { secondary } else { primary }
     }
 
-    /// Whether a key works beyond doubt: the service accepted it, it was there before us, or it is old enough.
+    /// Whether a key works beyond doubt: the service accepted it, Azure said so, it was there before us, or it is old
+    /// enough.
     fn surely_in_effect(&self, key_type: KeyType) -> bool {
         let record = &self.keys[key_type];
         let old = record.created + delta(self.policy.longest_operation) <= self.now;
-        record.verified || record.origin == Origin::FirstSeen || old
+        record.verified || record.confirmed || record.origin == Origin::FirstSeen || old
     }
 }

@@ -128,6 +128,16 @@ fn stale_consumers_come_first_and_get_the_key_that_surely_works() {
 }
 
 #[test]
+fn a_standby_key_that_azure_confirmed_is_surer_than_one_that_was_just_forced() {
+    let mut story = Story::new();
+    story.look(&snapshot(at(0), "p", "s", &[P]));
+    story.regenerate(at(7200), KeyType::Secondary, "s2");
+    let seen = snapshot(at(7280), "p2", "s2", &[Holding::Stale(fingerprint("p"))]);
+    let Decision::Do(Step::Repoint { to, .. }) = story.look(&seen) else { panic!("not mended") };
+    assert_eq!(to, KeyType::Secondary);
+}
+
+#[test]
 fn when_both_keys_were_regenerated_stale_consumers_get_one_at_once() {
     let mut story = Story::new();
     story.look(&snapshot(at(0), "p", "s", &[P]));

@@ -6,6 +6,7 @@ pub(super) mod web;
 
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
+use url::form_urlencoded;
 
 use super::call::{Answer, Answered, Call};
 use super::routes::Route;
@@ -77,9 +78,11 @@ fn page(state: &State, call: &Call, mut items: Vec<Value>) -> Answered {
     let next = skip + page.len();
     let mut body = json!({"value": page});
     if next < total {
-        let version = call.query("api-version").unwrap_or_default();
-        let link = format!("{}{}?api-version={version}&%24skipToken={next}", call.base, call.path);
-        body["nextLink"] = link.into();
+        let asked = form_urlencoded::parse(call.query.as_bytes());
+        let asked = asked.filter(|(name, _)| !name.eq_ignore_ascii_case("$skipToken"));
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(asked).append_pair("$skipToken", &next.to_string());
+        body["nextLink"] = format!("{}{}?{}", call.base, call.path, query.finish()).into();
     }
     Ok(Answer::ok(body))
 }

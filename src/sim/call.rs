@@ -31,13 +31,24 @@ pub(super) struct Call {
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: Vec<(&'static str, String)>,
-    pub(super) body: Option<Value>,
+    pub(super) body: Option<Content>,
+}
+
+/// What an answer says, and in which form.
+pub(super) enum Content {
+    Json(Value),
+    Xml(String),
 }
 
 /// An answer either way; the error side exists for `?`.
 pub(super) type Answered = Result<Answer, Answer>;
 
 impl Call {
+    /// Host and port of the base.
+    pub(super) fn authority(&self) -> &str {
+        self.base.split_once("://").map_or("", |(_, authority)| authority)
+    }
+
     /// The part of the path that the pattern calls `name`.
     pub(super) fn param(&self, name: &str) -> &str {
         self.params.get(name).map(String::as_str).unwrap_or_default()
@@ -75,11 +86,15 @@ impl Call {
 
 impl Answer {
     pub(super) fn new(status: StatusCode, body: Value) -> Self {
-        Self { status, headers: Vec::new(), body: Some(body) }
+        Self { status, headers: Vec::new(), body: Some(Content::Json(body)) }
     }
 
     pub(super) fn ok(body: Value) -> Self {
         Self::new(StatusCode::OK, body)
+    }
+
+    pub(super) fn xml(text: String) -> Self {
+        Self { status: StatusCode::OK, headers: Vec::new(), body: Some(Content::Xml(text)) }
     }
 
     pub(super) fn empty(status: StatusCode) -> Self {
@@ -98,13 +113,16 @@ impl Answer {
     }
 
     pub(super) fn into_response(self) -> Response<Body> {
-        let text = self.body.map(|body| body.to_string());
-        let typed = text.is_some();
-        let mut response = Response::new(text.map_or_else(Body::empty, Body::from));
+        let content = self.body.map(|content| match content {
+            Content::Json(body) => ("application/json; charset=utf-8", body.to_string()),
+            Content::Xml(text) => ("application/xml", text),
+        });
+        let kind = content.as_ref().map(|(kind, _)| *kind);
+        let mut response = Response::new(content.map_or_else(Body::empty, |(_, text)| Body::from(text)));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        if typed {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+        if let Some(kind) = kind {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         }
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         for (name, value) in self.headers {

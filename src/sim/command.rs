@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
+use url::Url;
 
 use super::{Options, Sim, StartError, World};
 use crate::clock::SystemClock;
@@ -47,6 +48,16 @@ pub struct SimulateArgs {
     /// What the token endpoint wants as IDENTITY_HEADER; local.settings.json has the same
     #[arg(long, default_value = "local-development", value_name = "TEXT")]
     pub identity_header: String,
+    /// Let listKeys show a new key only when it is in effect; the answer of the regeneration holds it at once
+    #[arg(long)]
+    pub list_keys_lags: bool,
+    /// How many resources are on one page of a list
+    #[arg(long, default_value_t = 50, value_name = "NUMBER")]
+    pub page_size: usize,
+    /// The URL by which clients reach the simulator, behind a proxy that sends no X-Forwarded-Host; links in answers
+    /// start with it
+    #[arg(long, value_parser = parse_base, value_name = "URL")]
+    pub public_base: Option<Url>,
     /// Where all randomness comes from: the same seed makes the same keys
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -112,6 +123,17 @@ pub fn config(world: &World) -> String {
     text
 }
 
+fn parse_base(text: &str) -> Result<Url, String> {
+    let whole = |url: &Url| {
+        matches!(url.scheme(), "http" | "https")
+            && (url.has_host() && url.path() == "/")
+            && (url.query().is_none() && url.fragment().is_none())
+            && (url.username().is_empty() && url.password().is_none())
+    };
+    let url = Url::parse(text).ok().filter(whole);
+    url.ok_or_else(|| "write scheme and host alone, like https://azure.example:8443".to_owned())
+}
+
 fn read_world(path: &Path) -> Result<World, SimulateError> {
     let error = |source| SimulateError::File { action: "read", path: path.to_owned(), source };
     let text = std::fs::read_to_string(path).map_err(error)?;
@@ -128,6 +150,9 @@ impl SimulateArgs {
             tick: self.tick,
             client_token_life: self.client_token_life,
             identity_header: Some(self.identity_header.clone()),
+            list_keys_lags: self.list_keys_lags,
+            page_size: self.page_size,
+            public_base: self.public_base.clone(),
             seed: self.seed,
             ..Options::default()
         }

@@ -24,6 +24,8 @@ pub(super) struct Shared {
     clock: Arc<dyn Clock>,
     /// Our own port: a client that names another one reaches us through a front.
     port: u16,
+    /// Where clients see us, if we were told.
+    public_base: Option<String>,
 }
 
 /// For whom a request is.
@@ -40,7 +42,9 @@ const MOST_BODY: usize = 4 << 20;
 
 impl Shared {
     pub(super) fn new(state: State, clock: Arc<dyn Clock>, port: u16) -> Self {
-        Self { state: Mutex::new(state), clock, port }
+        let public_base =
+            state.options.public_base.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned());
+        Self { state: Mutex::new(state), clock, port, public_base }
     }
 
     /// The state as of now.
@@ -66,7 +70,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
 }
 
 async fn answer(shared: &Shared, request: Request) -> Response<Body> {
-    let Some(mut call) = read(request, shared.port).await else {
+    let Some(mut call) = read(request, shared).await else {
         let message = "The request is larger than 4 MB.";
         return Answer::error(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLarge", message).into_response();
     };
@@ -215,19 +219,23 @@ fn aim(call: &mut Call) -> Target {
     }
 }
 
-async fn read(request: Request, own_port: u16) -> Option<Call> {
+async fn read(request: Request, shared: &Shared) -> Option<Call> {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, MOST_BODY).await.ok()?;
     let header =
         |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let host = header("x-forwarded-host").or_else(|| header("host")).unwrap_or_else(|| "localhost".into());
     // A front does TLS, which is why it is there: where it does not say so, the port tells that there is one.
-    let direct = host.rsplit_once(':').is_some_and(|(_, port)| port.parse() == Ok(own_port));
+    let direct = host.rsplit_once(':').is_some_and(|(_, port)| port.parse() == Ok(shared.port));
     let scheme = header("x-forwarded-proto").unwrap_or_else(|| if direct { "http" } else { "https" }.into());
-    // Some clients join a base that ends in a slash to a path that begins with one; ARM takes that.
-    let path = format!("/{}", parts.uri.path().trim_start_matches('/'));
+    // Some clients join a base that ends in a slash to a path that begins with one, and `az resource show` writes
+    // `providers/Microsoft.Web//sites`; ARM takes that.
+    let given = parts.uri.path();
+    let words: Vec<&str> = given.split('/').filter(|word| !word.is_empty()).collect();
+    let path =
+        format!("/{}{}", words.join("/"), if words.is_empty() || !given.ends_with('/') { "" } else { "/" });
     Some(Call {
-        base: format!("{scheme}://{host}"),
+        base: shared.public_base.clone().unwrap_or_else(|| format!("{scheme}://{host}")),
         host,
         path,
         query: parts.uri.query().unwrap_or_default().to_owned(),

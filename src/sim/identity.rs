@@ -191,7 +191,7 @@ pub(super) fn openid(_: &mut State, call: &Call) -> Answered {
 /// Says that our own address is an authority.
 pub(super) fn instance_discovery(state: &mut State, call: &Call) -> Answered {
     let metadata: Value = json!([{
-        "preferred_network": call.host, "preferred_cache": call.host, "aliases": [call.host],
+        "preferred_network": call.authority(), "preferred_cache": call.authority(), "aliases": [call.authority()],
     }]);
     Ok(Answer::ok(json!({
         "tenant_discovery_endpoint":

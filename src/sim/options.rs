@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use url::Url;
+
 /// The knobs of the simulator. The defaults are a quick Azure: the real one takes 13 to 75 seconds for a
 /// regeneration (recordings of 2021 and 2022), tens of seconds for a restart, and its client tokens live an hour.
 #[derive(Clone, Debug)]
@@ -29,6 +31,9 @@ pub struct Options {
     /// Whether `listKeys` shows a new key only when it is in effect. The 202 of a regeneration already holds it
     /// (recorded); what `listKeys` shows meanwhile, no recording tells.
     pub list_keys_lags: bool,
+    /// Under which URL clients see the simulator, for the links in its answers. Without it `X-Forwarded-Proto` and
+    /// `X-Forwarded-Host` tell, and else the `Host` that was asked for.
+    pub public_base: Option<Url>,
     /// Whether time passes by itself: a background task makes the traffic of the running clock. To be off with a
     /// [`VirtualClock`](super::VirtualClock), which such a task would push on for ever.
     pub live: bool,
@@ -48,6 +53,7 @@ impl Default for Options {
             identity_header: None,
             key_prefix: String::new(),
             list_keys_lags: false,
+            public_base: None,
             live: true,
         }
     }

@@ -1,7 +1,7 @@
 //! The one routing table: method and path to operation id and handler.
 //!
-//! Operation ids are those of the swagger (Microsoft.SignalRService 2024-03-01, Microsoft.Web 2023-12-01) where
-//! there is one. Paths match without regard to case, as ARM's do.
+//! Operation ids are those of the swagger (Microsoft.SignalRService 2024-03-01, Microsoft.Web 2023-12-01,
+//! Microsoft.Resources 2022-12-01) where there is one. Paths match without regard to case, as ARM's do.
 
 use std::collections::BTreeMap;
 
@@ -31,6 +31,7 @@ pub(super) enum Found {
 }
 
 const GET: Method = Method::GET;
+const HEAD: Method = Method::HEAD;
 const POST: Method = Method::POST;
 const PUT: Method = Method::PUT;
 
@@ -86,6 +87,12 @@ static ROUTES: &[Route] = &[
     arm(GET, "/subscriptions/{subscription}", "Subscriptions_Get", directory::subscription),
     arm(GET, "/subscriptions/{subscription}/resourceGroups", "ResourceGroups_List", directory::groups),
     arm(GET, group!(""), "ResourceGroups_Get", directory::group),
+    arm(HEAD, group!(""), "ResourceGroups_CheckExistence", directory::group_exists),
+    arm(GET, "/subscriptions/{subscription}/locations", "Subscriptions_ListLocations", directory::locations),
+    arm(GET, "/subscriptions/{subscription}/providers", "Providers_List", directory::providers),
+    arm(GET, "/subscriptions/{subscription}/providers/{provider}", "Providers_Get", directory::provider),
+    arm(GET, "/subscriptions/{subscription}/resources", "Resources_List", directory::resources),
+    arm(GET, group!("/resources"), "Resources_ListByResourceGroup", directory::resources),
     arm(
         GET,
         "/subscriptions/{subscription}/providers/Microsoft.SignalRService/signalR",
@@ -166,6 +173,13 @@ static ROUTES: &[Route] = &[
     ),
     arm(POST, site!("/restart"), "WebApps_Restart", web::restart),
     arm(POST, site!("/slots/{slot}/restart"), "WebApps_RestartSlot", web::restart),
+    arm(POST, site!("/publishxml"), "WebApps_ListPublishingProfileXmlWithSecrets", web::publishing_profiles),
+    arm(
+        POST,
+        site!("/slots/{slot}/publishxml"),
+        "WebApps_ListPublishingProfileXmlWithSecretsSlot",
+        web::publishing_profiles,
+    ),
     arm(GET, site!("/config/web"), "WebApps_GetConfiguration", web::configuration),
     arm(GET, site!("/slots/{slot}/config/web"), "WebApps_GetConfigurationSlot", web::configuration),
 ];

@@ -233,3 +233,100 @@ async fn a_forced_regeneration_overtakes_one_that_runs() {
     assert_eq!(azure.key(KeyType::Secondary), forced);
     assert_eq!(azure.list_keys().await["secondaryKey"], forced.expose());
 }
+
+#[tokio::test]
+async fn arm_knows_its_regions_its_providers_and_what_they_hold() {
+    let azure = Azure::start().await;
+    let subscription = GROUP.split("/resourceGroups").next().unwrap();
+    let ask = async |path: &str, query: &str| {
+        json_of(azure.get(path, &format!("api-version=2022-12-01{query}")).await).await
+    };
+    let locations = ask(&format!("{subscription}/locations"), "").await;
+    assert_eq!(locations["value"][0]["id"], format!("{subscription}/locations/eastus"));
+    let providers = ask(&format!("{subscription}/providers"), "").await;
+    assert_eq!(providers["value"][0]["registrationState"], "Registered");
+    let provider = ask(&format!("{subscription}/providers/microsoft.signalrservice"), "").await;
+    assert_eq!(provider["resourceTypes"][0]["apiVersions"][0], "2024-03-01");
+    let unknown = format!("{subscription}/providers/Microsoft.Gone");
+    let missing = azure.get(&unknown, "api-version=2022-12-01").await;
+    assert_eq!(fault_of(missing).await, (404, "InvalidResourceNamespace".into()));
+
+    let everything = format!("{subscription}/resources");
+    for (path, filter, expected) in [
+        (&everything, "", vec!["sr-demo", "chat-web", "chat-web/staging", "chat-func"]),
+        (&everything, "&$filter=resourceType eq 'microsoft.web/SITES'", vec!["chat-web", "chat-func"]),
+        (&everything, "&$filter=name eq 'chat-func' and resourceGroup eq 'RG-Demo'", vec!["chat-func"]),
+        (&everything, "&$filter=location eq 'eastus' and name eq 'sr-demo'", vec!["sr-demo"]),
+        (&format!("{GROUP}/resources"), "&$filter=resourceGroup eq 'rg-gone'", vec![]),
+    ] {
+        let found = ask(path, filter).await;
+        let names: Vec<_> = found["value"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+        assert_eq!(names, expected, "{filter}");
+        assert!(found["value"].as_array().unwrap().iter().all(|one| one["properties"].is_null()));
+    }
+    let wrong = azure.get(&everything, "api-version=2022-12-01&$filter=substringof('a', name)").await;
+    assert_eq!(fault_of(wrong).await, (400, "InvalidFilterInQueryString".into()));
+    for (group, status) in [(GROUP.to_owned(), 204), (GROUP.replace("rg-demo", "rg-gone"), 404)] {
+        let asked = azure.request(Method::HEAD, &group, "api-version=2022-12-01").send().await.unwrap();
+        assert_eq!(asked.status(), status, "{group}");
+    }
+}
+
+#[tokio::test]
+async fn publishing_profiles_are_xml_and_hold_no_secret() {
+    let azure = Azure::start().await;
+    for (app, host) in [("chat-web", "chat-web"), ("chat-web/slots/staging", "chat-web-staging")] {
+        let path = format!("{GROUP}/providers/Microsoft.Web/sites/{app}/publishxml");
+        let answer = azure.post(&path, WEB, json!({"format": "WebDeploy"})).await;
+        assert_eq!(header(&answer, "content-type"), "application/xml");
+        let text = answer.text().await.unwrap();
+        assert!(text.contains("publishMethod=\"FTP\" publishUrl=\"ftps://"), "{text}");
+        assert!(text.contains(&format!("https://{host}.azurewebsites.net")), "{text}");
+        assert_eq!(text.matches("userPWD=\"none\"").count(), 3);
+    }
+}
+
+#[tokio::test]
+async fn the_slots_of_a_group_are_listed_when_asked_for_and_the_next_page_remembers_it() {
+    let azure = Azure::with(World::default(), Options { page_size: 2, ..Options::like_azure() }).await;
+    let path = format!("{GROUP}/providers/Microsoft.Web/sites");
+    let first = json_of(azure.get(&path, &format!("{WEB}&includeSlots=true")).await).await;
+    assert_eq!(first["value"][1]["name"], "chat-web/staging");
+    let next = azure.http.get(first["nextLink"].as_str().unwrap()).bearer_auth(&azure.token);
+    let next = json_of(next.send().await.unwrap()).await;
+    assert_eq!(
+        (&next["value"][0]["name"], next["value"].as_array().unwrap().len()),
+        (&json!("chat-func"), 1)
+    );
+    let without = json_of(azure.get(&path, WEB).await).await;
+    assert_eq!(without["value"][1]["name"], "chat-func");
+}
+
+#[tokio::test]
+async fn links_start_with_the_public_base_and_doubled_slashes_do_not_matter() {
+    let public_base = Some("https://azure.example:8443".parse().unwrap());
+    let azure = Azure::with(World::default(), Options { public_base, ..Options::like_azure() }).await;
+    let answer = azure.regenerate("Primary").await;
+    for link in ["location", "azure-asyncoperation"] {
+        assert!(header(&answer, link).starts_with("https://azure.example:8443/subscriptions/"), "{link}");
+    }
+    let endpoints = json_of(azure.get("/metadata/endpoints", "api-version=2022-09-01").await).await;
+    assert_eq!(endpoints["resourceManager"], "https://azure.example:8443/");
+    assert_eq!(endpoints["suffixes"]["keyVaultDns"], "azure.example:8443");
+    let discovery = json_of(azure.get("/common/discovery/instance", "").await).await;
+    assert_eq!(discovery["metadata"][0]["aliases"][0], "azure.example:8443");
+    let doubled = format!("/{}", instance("").replace("SignalRService/", "SignalRService//"));
+    assert_eq!(azure.get(&doubled, SIGNALR).await.status(), 200);
+}
+
+#[tokio::test]
+async fn listed_keys_may_lag_behind_the_promised_ones() {
+    let azure =
+        Azure::with(World::default(), Options { list_keys_lags: true, ..Options::like_azure() }).await;
+    let before = azure.list_keys().await;
+    let promised = json_of(azure.regenerate("Secondary").await).await;
+    assert_ne!(promised, before);
+    assert_eq!(azure.list_keys().await, before);
+    azure.clock.advance(Duration::from_secs(75));
+    assert_eq!(azure.list_keys().await, promised);
+}

@@ -64,6 +64,24 @@ fn child_simulates() {
     runtime.block_on(command::simulate(CommandLine::parse_from(flags).simulate)).unwrap();
 }
 
+#[test]
+fn a_public_base_is_scheme_and_host_alone() {
+    let parse = |base: &str| CommandLine::try_parse_from(["simulate", "--public-base", base]);
+    for good in ["https://azure.example:8443", "https://azure.example/", "http://127.0.0.1:7400"] {
+        assert!(parse(good).is_ok(), "{good}");
+    }
+    for bad in [
+        "azure.example",
+        "ftp://azure.example",
+        "https://azure.example/arm",
+        "https://me@azure.example",
+        "https://a/?b",
+    ] {
+        let error = parse(bad).err().unwrap().to_string();
+        assert!(error.contains("write scheme and host alone"), "{bad}: {error}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn microsofts_credential_gets_a_token_that_arm_takes() {
     let azure = Azure::start().await;

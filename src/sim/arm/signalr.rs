@@ -177,7 +177,7 @@ fn describe_keys(host: &str, keys: &KeyPair) -> Value {
 }
 
 /// A resource as in the swagger's example SignalR_Get.
-fn describe(state: &State, instance: &Instance) -> Value {
+pub(super) fn describe(state: &State, instance: &Instance) -> Value {
     let created = azure_time(state.started);
     json!({
         "id": resource_id(instance),

@@ -33,12 +33,14 @@ struct Dictionary<T> {
     properties: BTreeMap<String, T>,
 }
 
-/// `WebApps_List` and `WebApps_ListByResourceGroup`: sites without their slots.
+/// `WebApps_List` and `WebApps_ListByResourceGroup`: sites without their slots, unless a group is asked for those too
+/// (swagger: includeSlots).
 pub(in crate::sim) fn list(state: &mut State, call: &Call) -> Answered {
     let group = call.param("group");
     let within = |app: &&App| group.is_empty() || app.id.group().eq_ignore_ascii_case(group);
-    let sites = state.apps.iter().filter(|app| !app.deleted && app.id.slot().is_none()).filter(within);
-    let items = sites.map(describe).collect();
+    let slots = call.query("includeSlots").is_some_and(|asked| asked.eq_ignore_ascii_case("true"));
+    let wanted = |app: &&App| !app.deleted && (app.id.slot().is_none() || (slots && !group.is_empty()));
+    let items = state.apps.iter().filter(wanted).filter(within).map(describe).collect();
     page(state, call, items)
 }
 
@@ -155,6 +157,29 @@ pub(in crate::sim) fn configuration(state: &mut State, call: &Call) -> Answered 
     Ok(Answer::ok(config(app, "web", &site_config())))
 }
 
+/// `WebApps_ListPublishingProfileXmlWithSecrets[Slot]`: how to deploy, as `az webapp show` asks for it to tell the FTP
+/// address. The passwords are no passwords: nothing takes them.
+pub(in crate::sim) fn publishing_profiles(state: &mut State, call: &Call) -> Answered {
+    let at = find(state, call)?;
+    let label = dns_label(&state.apps[at].id);
+    let name = state.apps[at].name.replace('/', "__");
+    let profile = |form: &str, method: &str, url: String, user: String| {
+        format!(
+            "<publishProfile profileName=\"{name} - {form}\" publishMethod=\"{method}\" publishUrl=\"{url}\" \
+             userName=\"{user}\" userPWD=\"none\" destinationAppUrl=\"https://{label}.azurewebsites.net\" \
+             webSystem=\"WebSites\"><databases /></publishProfile>"
+        )
+    };
+    let scm = format!("{label}.scm.azurewebsites.net:443");
+    let ftp = "ftps://simulated.ftp.azurewebsites.windows.net/site/wwwroot".to_owned();
+    let profiles = [
+        profile("Web Deploy", "MSDeploy", scm.clone(), format!("${name}")),
+        profile("FTP", "FTP", ftp, format!("{name}\\${name}")),
+        profile("Zip Deploy", "ZipDeploy", scm, format!("${name}")),
+    ];
+    Ok(Answer::xml(format!("<publishData>{}</publishData>", profiles.concat())))
+}
+
 fn read<T: serde::de::DeserializeOwned>(call: &Call) -> Result<Dictionary<T>, Answer> {
     call.json().map_err(|error| malformed(&error))
 }
@@ -196,7 +221,7 @@ fn config(app: &App, name: &str, properties: &Value) -> Value {
 }
 
 /// A site or slot as in the swagger's examples GetWebApp and GetWebAppSlot.
-fn describe(app: &App) -> Value {
+pub(super) fn describe(app: &App) -> Value {
     let dns = format!("{}.azurewebsites.net", dns_label(&app.id));
     let scm = format!("{}.scm.azurewebsites.net", dns_label(&app.id));
     let (subscription, group) = (app.id.subscription(), app.id.group());

@@ -1,0 +1,71 @@
+//! `history`: what was done to an instance, as the journal remembers it. Azure is not asked.
+
+use clap::Args;
+use serde::Serialize;
+
+use super::instances::{chosen, rekey};
+use super::{Exit, output};
+use crate::compose::silent;
+use crate::config::Environment;
+use crate::journal::{Entry, Journal};
+use crate::plan::readable;
+use crate::store::peek;
+
+/// The arguments of `history`.
+#[derive(Debug, Args)]
+pub(super) struct HistoryArgs {
+    /// Names or resource ids of configured instances; all if none is given
+    instances: Vec<String>,
+    /// Answer in JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct History {
+    instance: String,
+    events: Vec<Entry>,
+}
+
+pub(super) async fn history(args: HistoryArgs, environment: &Environment) -> Exit {
+    match read(&args.instances, environment).await {
+        Ok((all, exit)) => {
+            if args.json {
+                output::json(&all);
+            } else {
+                all.iter().for_each(print);
+            }
+            exit
+        }
+        Err(exit) => exit,
+    }
+}
+
+async fn read(named: &[String], environment: &Environment) -> Result<(Vec<History>, Exit), Exit> {
+    let rekey = rekey(environment, silent())?;
+    let (mut all, mut exit) = (Vec::new(), Exit::Done);
+    for instance in chosen(&rekey.config, named)? {
+        match peek(&*rekey.store, &instance.id).await {
+            Ok(journal) => all.push(History { instance: instance.id.to_string(), events: events(&journal) }),
+            Err(error) => {
+                output::complain(&format!("{}: {error}", instance.id.name()));
+                exit = Exit::Failed;
+            }
+        }
+    }
+    Ok((all, exit))
+}
+
+fn events(journal: &Journal) -> Vec<Entry> {
+    journal.history().cloned().collect()
+}
+
+fn print(history: &History) {
+    output::say(&history.instance);
+    if history.events.is_empty() {
+        output::say("  nothing yet: no pass has recorded anything of it");
+    }
+    for Entry { at, event } in &history.events {
+        output::say(&format!("  {}  {event}", readable(*at)));
+    }
+}

@@ -1,0 +1,178 @@
+//! `demo`: a rotation and a recovery, watched, on an Azure that is built in. Start at [`DemoArgs`].
+//!
+//! ```text
+//! embedded Azure (sim), apps under traffic  <--HTTP--  signalr-rekey handler (a process of its own)
+//!                                                        ^ envelopes over HTTP
+//!                                        stand-in for the Functions host (host)
+//! ```
+//!
+//! Nothing is staged but Azure and the host: the handler is the real program with its real clients. `story` tells what
+//! is played, `timeline` shows it, `summary` is what remains.
+//!
+//! Guarantee: the handler is given no credentials and no settings of the operator's, so no real Azure is touched.
+//!
+//! Caveat: if the demo is killed by a signal that cannot be caught, the handler stays, idle on loopback.
+
+mod envelope;
+mod handler;
+mod host;
+mod story;
+mod summary;
+mod timeline;
+
+use std::error::Error;
+use std::fmt;
+use std::iter::successors;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+
+use self::summary::Summary;
+use self::timeline::Timeline;
+use crate::cli::Exit;
+use crate::cli::output::{self, complain};
+
+/// The arguments of `demo`.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct DemoArgs {
+    /// Answer in JSON, and show no timeline
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Plays the story and says how it went.
+pub(crate) async fn demo(args: DemoArgs) -> Exit {
+    let timeline = Arc::new(Timeline::start(args.json));
+    let played = unless_stopped(Box::pin(story::play(&timeline))).await;
+    timeline.end();
+    match played {
+        Ok(summary) => conclude(&summary, args.json),
+        Err(trouble) => {
+            complain(&trouble.to_string());
+            Exit::Failed
+        }
+    }
+}
+
+fn conclude(summary: &Summary, json: bool) -> Exit {
+    if json {
+        output::json(summary);
+    } else {
+        output::say(&format!("\n{summary}"));
+    }
+    let summary::Rotation { refused, client_calls, .. } = summary.rotation;
+    if refused == 0 {
+        return Exit::Done;
+    }
+    complain(&format!(
+        "{refused} of {client_calls} client calls were refused during the rotation; none should have been"
+    ));
+    Exit::Failed
+}
+
+/// Why the demo cannot go on: a sentence, its causes, and what the handler said last.
+#[derive(Debug)]
+struct Trouble {
+    what: String,
+    handler: Vec<String>,
+}
+
+impl Trouble {
+    fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), handler: Vec::new() }
+    }
+
+    /// With the causes of an error.
+    fn of(what: &str, error: &(dyn Error + 'static)) -> Self {
+        let causes = successors(Some(error), |&error| error.source()).map(ToString::to_string);
+        Self::new(causes.fold(what.to_owned(), |text, cause| format!("{text}: {cause}")))
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        if !self.handler.is_empty() {
+            f.write_str("\nthe last lines of the handler:")?;
+        }
+        self.handler.iter().try_for_each(|line| write!(f, "\n  {line}"))
+    }
+}
+
+/// Plays on until somebody wants it to stop. Then what was played is dropped, and the handler with it.
+async fn unless_stopped<T>(play: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
+    /// Ctrl-c reaches the handler as well; its end may be noticed before the signal is.
+    const AT_ONCE: Duration = Duration::from_millis(200);
+    let mut stop = pin!(stopped());
+    let played = tokio::select! {
+        biased;
+        () = &mut stop => return Err(Trouble::new("the demo was stopped")),
+        played = play => played,
+    };
+    match played {
+        Err(_) if tokio::time::timeout(AT_ONCE, stop).await.is_ok() => {
+            Err(Trouble::new("the demo was stopped"))
+        }
+        played => played,
+    }
+}
+
+/// Ends at ctrl-c or where the system asks to stop. Where it cannot be listened for, the signal ends the process.
+async fn stopped() {
+    let interrupted = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = interrupted => {}
+        () = terminated() => {}
+    }
+}
+
+#[cfg(unix)]
+async fn terminated() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut signals) => drop(signals.recv().await),
+        Err(_) => std::future::pending().await,
+    }
+}
+
+#[cfg(not(unix))]
+async fn terminated() {
+    std::future::pending().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::summary::{Recovery, Rotation};
+    use super::*;
+
+    fn summary(refused: u64) -> Summary {
+        let rotation = Rotation { client_calls: 5225, refused, arm_requests: 27, elapsed_ms: 15_092 };
+        Summary { rotation, recovery: Recovery { outage_ms: 1030, notice_to_settings_ms: 24 } }
+    }
+
+    #[test]
+    fn one_refused_call_is_one_too_many() {
+        assert_eq!(conclude(&summary(0), true), Exit::Done);
+        assert_eq!(conclude(&summary(1), true), Exit::Failed);
+    }
+
+    #[tokio::test]
+    async fn trouble_tells_its_causes_and_the_handlers_last_lines() {
+        let cause = std::io::Error::other("the disk is full");
+        let mut trouble = Trouble::of("rekey.toml cannot be written", &cause);
+        trouble.handler = vec!["one".into(), "two".into()];
+        let told = unless_stopped(async { Err::<(), _>(trouble) }).await.unwrap_err().to_string();
+        insta::assert_snapshot!(told, @r"
+        rekey.toml cannot be written: the disk is full
+        the last lines of the handler:
+          one
+          two
+        ");
+    }
+}

@@ -1,0 +1,323 @@
+//! The pass itself: read the journal, look, and where there is something to do take the lease and do it.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::report::{Ending, PassReport};
+use super::{PassError, Purpose, Rekey, Run};
+use crate::act::Actor;
+use crate::arm::{Arm, ArmErrorKind};
+use crate::config::InstanceConfig;
+use crate::journal::Event;
+use crate::observe::{self, Look};
+use crate::plan::{self, Decision, Snapshot, Step, WaitFor};
+use crate::store::{Draft, Lease, StoreError};
+
+/// The longest wait for which a pass keeps the lease. For a longer one it gives the lease back, so that whoever is told
+/// of a forced regeneration meanwhile can mend it.
+fn short_wait() -> TimeDelta {
+    TimeDelta::seconds(10)
+}
+
+/// How often a run that waits for something far off looks again, in case something happens before.
+fn look_again() -> TimeDelta {
+    TimeDelta::minutes(5)
+}
+
+/// How a pass goes on.
+enum Next {
+    /// Not at all.
+    End(Ending),
+    /// With a new look, at this time.
+    Pause(DateTime<Utc>),
+}
+
+/// One pass over one instance.
+pub(super) struct Pass<'a> {
+    pub(super) rekey: &'a Rekey,
+    pub(super) run: &'a Run,
+    pub(super) instance: &'a InstanceConfig,
+    pub(super) arm: Arm,
+    lines: Vec<String>,
+    /// Whether a rotation is asked for and not yet on record.
+    asked: bool,
+    slots: Arc<Semaphore>,
+    /// The place among those at work; none while waiting.
+    slot: Option<OwnedSemaphorePermit>,
+}
+
+impl<'a> Pass<'a> {
+    pub(super) fn new(
+        rekey: &'a Rekey,
+        run: &'a Run,
+        instance: &'a InstanceConfig,
+        slots: Arc<Semaphore>,
+    ) -> Self {
+        let arm = rekey.arm.until(run.deadline);
+        let asked = run.purpose == Purpose::Rotate { now: true };
+        Self { rekey, run, instance, arm, lines: Vec::new(), asked, slots, slot: None }
+    }
+
+    pub(super) async fn run(&mut self) -> Ending {
+        self.take_slot().await;
+        match self.try_run().await {
+            Ok(ending) => ending,
+            Err(PassError::Store(StoreError::Held { holder, until })) => Ending::Busy { holder, until },
+            Err(error) => ended_by(error),
+        }
+    }
+
+    async fn try_run(&mut self) -> Result<Ending, PassError> {
+        loop {
+            match self.once().await? {
+                Next::End(ending) => return Ok(ending),
+                Next::Pause(until) => {
+                    self.slot = None;
+                    self.rekey.clock.sleep_until(until).await;
+                    self.take_slot().await;
+                }
+            }
+        }
+    }
+
+    /// Looks, and where there is something to do takes the lease and does it. A look at an instance in order costs one
+    /// read of the journal and no write.
+    async fn once(&mut self) -> Result<Next, PassError> {
+        let (mut lease, look) = loop {
+            let draft = self.read().await?;
+            let look = Look::take(&self.arm, &*self.rekey.clock, self.instance).await?;
+            if let Some(next) = self.idle(&draft, &look) {
+                return Ok(next);
+            }
+            match draft.take(&self.run.holder).await {
+                // Somebody was faster, and what was seen may be older than what he did.
+                Err(StoreError::Changed) => {}
+                taken => break (taken?, look),
+            }
+        };
+        let next = self.work(&mut lease, look).await.unwrap_or_else(|error| Next::End(ended_by(error)));
+        match (lease.release().await, next) {
+            // Who lost the lease has nothing to give back; the first failure is the one to tell.
+            (Err(error), Next::End(ending)) if !ending.is_failure() => Err(error.into()),
+            (Err(error), Next::Pause(_)) => Err(error.into()),
+            (_, next) => Ok(next),
+        }
+    }
+
+    /// How to go on without the lease: there is nothing to record and nothing to do now.
+    fn idle(&mut self, draft: &Draft, look: &Look) -> Option<Next> {
+        let snapshot = look.snapshot(self.instance, draft.journal());
+        let now = self.rekey.clock.now();
+        let nothing_new = plan::reconcile(&snapshot, draft.journal(), &self.instance.policy, now).is_empty();
+        if !nothing_new || self.asked {
+            return None;
+        }
+        match plan::decide(&snapshot, draft.journal(), &self.instance.policy, now) {
+            Decision::Do(step) if self.may(&step) => None,
+            decision => {
+                self.warn(&snapshot);
+                Some(self.next(&snapshot, decision))
+            }
+        }
+    }
+
+    /// What follows from a decision with which nothing is done now.
+    fn next(&mut self, snapshot: &Snapshot, decision: Decision) -> Next {
+        match &decision {
+            Decision::Waiting { reason, until } if self.waits(*until) => {
+                self.say_once(&format!("waiting until {}: {reason}", plan::readable(*until)));
+                Next::Pause((*until).min(self.rekey.clock.now() + look_again()))
+            }
+            _ => Next::End(self.ending(snapshot, decision)),
+        }
+    }
+
+    fn ending(&self, snapshot: &Snapshot, decision: Decision) -> Ending {
+        match self.run.purpose {
+            Purpose::Mend => mended(snapshot),
+            Purpose::Rotate { .. } => Ending::Decided(decision),
+        }
+    }
+
+    /// Reads the journal; a mending run waits for whoever is at work as long as it has time.
+    async fn read(&self) -> Result<Draft, StoreError> {
+        let clock = &self.rekey.clock;
+        loop {
+            let store = Arc::clone(&self.rekey.store);
+            let read = Draft::read(store, Arc::clone(clock), &self.instance.id, &self.run.holder).await;
+            let again = clock.now() + TimeDelta::milliseconds(500);
+            match read {
+                Err(StoreError::Held { .. })
+                    if self.run.purpose == Purpose::Mend && again < self.run.deadline =>
+                {
+                    clock.sleep_until(again).await;
+                }
+                read => return read,
+            }
+        }
+    }
+
+    /// Decides and acts until there is nothing to do now.
+    async fn work(&mut self, lease: &mut Lease, mut look: Look) -> Result<Next, PassError> {
+        loop {
+            let snapshot = self.reconcile(lease, &look)?;
+            if std::mem::take(&mut self.asked) {
+                self.record(lease, Event::RotationRequested {})?;
+            }
+            let now = self.rekey.clock.now();
+            match plan::decide(&snapshot, lease.journal(), &self.instance.policy, now) {
+                Decision::Do(step) if self.may(&step) && now >= self.run.deadline => {
+                    return Ok(Next::End(Ending::OutOfTime));
+                }
+                Decision::Do(step) if self.may(&step) => {
+                    if self.is_ready(&step, &mut look).await? {
+                        self.step(lease, &mut look, step).await?;
+                    }
+                }
+                Decision::Waiting { reason, until } if self.waits(until) && until <= now + short_wait() => {
+                    self.wait(lease, &mut look, &reason, until).await?;
+                }
+                decision => return Ok(self.next(&snapshot, decision)),
+            }
+        }
+    }
+
+    /// Whether the purpose of the run allows a step.
+    fn may(&self, step: &Step) -> bool {
+        matches!(
+            (self.run.purpose, step),
+            (Purpose::Rotate { .. }, _) | (_, Step::Repoint { mend: true, .. })
+        )
+    }
+
+    /// Brings the journal up to the look.
+    fn reconcile(&mut self, lease: &mut Lease, look: &Look) -> Result<Snapshot, PassError> {
+        let snapshot = look.snapshot(self.instance, lease.journal());
+        let now = self.rekey.clock.now();
+        for event in plan::reconcile(&snapshot, lease.journal(), &self.instance.policy, now) {
+            self.record(lease, event)?;
+        }
+        self.warn(&snapshot);
+        Ok(snapshot)
+    }
+
+    /// Tells what the operator should know of what was seen.
+    fn warn(&mut self, snapshot: &Snapshot) {
+        for app in &snapshot.gone {
+            self.say_once(&format!("{} no longer exists; take it out of rekey.toml", app.name()));
+        }
+        for unknown in &snapshot.unknown {
+            self.say_once(&unknown.to_string());
+        }
+    }
+
+    /// Checks just before a step that what it rests on is not too old; if it was, it is read again and the decision
+    /// is made anew.
+    async fn is_ready(&self, step: &Step, look: &mut Look) -> Result<bool, PassError> {
+        let clock = &*self.rekey.clock;
+        let before = (look.oldest(), look.keys().clone());
+        match step {
+            Step::Regenerate { .. } => {
+                look.refresh(&self.arm, clock, self.instance, observe::fresh()).await?;
+            }
+            Step::Repoint { .. } => {
+                look.refresh_keys(&self.arm, clock, self.instance, observe::fresh()).await?;
+            }
+            Step::Follow { .. } | Step::Verify { .. } => {}
+        }
+        let unchanged = match step {
+            Step::Regenerate { .. } => look.oldest() == before.0,
+            _ => *look.keys() == before.1,
+        };
+        Ok(unchanged)
+    }
+
+    /// Whether a wait is short enough for this run.
+    fn waits(&self, until: DateTime<Utc>) -> bool {
+        self.run.purpose != Purpose::Mend && until < self.run.deadline
+    }
+
+    async fn wait(
+        &mut self,
+        lease: &mut Lease,
+        look: &mut Look,
+        reason: &WaitFor,
+        until: DateTime<Utc>,
+    ) -> Result<(), PassError> {
+        self.say_once(&format!("waiting until {}: {reason}", plan::readable(until)));
+        lease.commit().await?;
+        self.rest(lease, until).await?;
+        Ok(look.refresh(&self.arm, &*self.rekey.clock, self.instance, observe::fresh()).await?)
+    }
+
+    /// Waits, with the lease and without the place among those at work.
+    pub(super) async fn rest(&mut self, lease: &mut Lease, until: DateTime<Utc>) -> Result<(), StoreError> {
+        self.slot = None;
+        let clock = &self.rekey.clock;
+        while clock.now() < until {
+            clock.sleep_until(until.min(lease.renew_at())).await;
+            lease.keep().await?;
+        }
+        self.take_slot().await;
+        Ok(())
+    }
+
+    async fn take_slot(&mut self) {
+        // Nobody closes the semaphore.
+        self.slot = Arc::clone(&self.slots).acquire_owned().await.ok();
+    }
+
+    pub(super) fn actor(&self) -> Actor<'_> {
+        Actor {
+            arm: &self.arm,
+            data_plane: &self.rekey.data_plane,
+            clock: &*self.rekey.clock,
+            gates: &self.rekey.gates,
+            instance: self.instance,
+            own_site: self.rekey.config.own_site.as_deref(),
+            deadline: self.run.deadline,
+        }
+    }
+
+    /// Records an event, and tells it where people would want to know.
+    pub(super) fn record(&mut self, lease: &mut Lease, event: Event) -> Result<(), PassError> {
+        let quiet = matches!(event, Event::Taken { .. } | Event::RepointIntended { .. } | Event::Blinded {});
+        if !quiet {
+            self.say(&event.to_string());
+        }
+        Ok(lease.record(event)?)
+    }
+
+    pub(super) fn say(&mut self, line: &str) {
+        tracing::info!("{line}");
+        (self.rekey.narrator)(&self.instance.id, line);
+        self.lines.push(line.to_owned());
+    }
+
+    fn say_once(&mut self, line: &str) {
+        if !self.lines.iter().any(|said| said == line) {
+            self.say(line);
+        }
+    }
+
+    pub(super) fn report(self, ending: Ending) -> PassReport {
+        PassReport { instance: self.instance.id.clone(), lines: self.lines, ending }
+    }
+}
+
+/// No consumer that could be seen is stale. Where Azure was too busy to show one, that is not yet good enough.
+fn mended(snapshot: &Snapshot) -> Ending {
+    let unseen: Vec<_> =
+        snapshot.unknown.iter().filter(|unknown| !unknown.lasts()).map(ToString::to_string).collect();
+    if unseen.is_empty() { Ending::Mended } else { Ending::Failed(unseen.join("; ")) }
+}
+
+fn ended_by(error: PassError) -> Ending {
+    match error {
+        PassError::OutOfTime => Ending::OutOfTime,
+        PassError::Arm(error) if error.kind() == ArmErrorKind::OutOfTime => Ending::OutOfTime,
+        error => Ending::Failed(error.to_string()),
+    }
+}

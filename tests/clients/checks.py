@@ -1,0 +1,432 @@
+"""What Microsoft's Python clients see of the simulated Azure. `run` starts it; see README.md."""
+
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+import urllib.error
+import urllib.request
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Callable
+from urllib.parse import urlsplit
+
+import jwt
+from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
+from azure.identity import ClientSecretCredential, ManagedIdentityCredential
+from azure.mgmt.core.polling.arm_polling import ARMPolling
+from azure.mgmt.resource.subscriptions import SubscriptionClient
+from azure.mgmt.signalr import SignalRManagementClient
+from azure.mgmt.signalr.models import RegenerateKeyParameters, SignalRKeys
+from azure.mgmt.web import WebSiteManagementClient
+from azure.mgmt.web.models import (
+    ConnStringValueTypePair,
+    ConnectionStringDictionary,
+    SlotConfigNamesResource,
+    StringDictionary,
+)
+
+from simulated import PROGRAM, Azure, simulated, stop, tested
+
+SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
+SITES = 120
+"""More than two pages of 50."""
+WORLD = {
+    "subscription": SUBSCRIPTION,
+    "signalr": [
+        {"group": "rg-chat", "name": "sr-chat", "apps": ["shop", "shop/staging", "worker"]},
+        {"group": "rg-other", "name": "sr-other"},
+    ],
+    "sites": [
+        {"group": "rg-chat", "name": "shop", "slots": ["staging"], "settings": {"GREETING": "a=b;c"}},
+        {"group": "rg-chat", "name": "worker", "kind": "functionapp,linux"},
+        *({"group": "rg-many", "name": f"app-{number:03}"} for number in range(SITES)),
+    ],
+}
+
+azure: Azure
+"""The simulator that all checks share; those that change something look after what they changed."""
+
+
+def clients(azure: Azure, credential: Any = None) -> tuple[SignalRManagementClient, WebSiteManagementClient]:
+    """Clients for ARM behind the front. Polls come fast, as the simulator is."""
+    how = {
+        "base_url": azure.front,
+        "credential_scopes": ["https://management.azure.com/.default"],
+        "polling_interval": 0.2,
+        "connection_verify": str(azure.certificate),
+    }
+    credential = credential or ManagedIdentityCredential()
+    return (
+        SignalRManagementClient(credential, SUBSCRIPTION, **how),
+        WebSiteManagementClient(credential, SUBSCRIPTION, **how),
+    )
+
+
+def secret_credential(azure: Azure) -> ClientSecretCredential:
+    """The simulator is an authority that Microsoft's own list does not know."""
+    tenant = str(uuid.UUID(int=7))
+    return ClientSecretCredential(
+        tenant,
+        "a-client",
+        "a-secret",
+        authority=azure.front,
+        disable_instance_discovery=True,
+        connection_verify=str(azure.certificate),
+    )
+
+
+def regenerate(client: SignalRManagementClient, key_type: str) -> SignalRKeys:
+    """Follows a regeneration to its end, and fetches the keys from its Location, as the swagger of 2024-03-01 says
+    (final-state-via). The stable SDK still has it otherwise: its own polling takes the last status for the keys, and
+    so ends with four times None."""
+    parameters = RegenerateKeyParameters(key_type=key_type)
+    polling = ARMPolling(0.2, lro_options={"final-state-via": "location"})
+    poller = client.signal_r.begin_regenerate_key("rg-chat", "sr-chat", parameters, polling=polling)
+    return poller.result(60)
+
+
+class Credentials(unittest.TestCase):
+    def test_managed_identity_of_app_service(self) -> None:
+        signalr, _ = clients(azure)
+        self.assertEqual({one.name for one in signalr.signal_r.list_by_subscription()}, {"sr-chat", "sr-other"})
+
+    def test_client_secret(self) -> None:
+        signalr, _ = clients(azure, secret_credential(azure))
+        self.assertEqual(signalr.signal_r.get("rg-chat", "sr-chat").name, "sr-chat")
+
+    def test_a_token_for_something_else_is_refused(self) -> None:
+        signalr = SignalRManagementClient(
+            ManagedIdentityCredential(),
+            SUBSCRIPTION,
+            base_url=azure.front,
+            credential_scopes=["https://vault.azure.net/.default"],
+            connection_verify=str(azure.certificate),
+        )
+        with self.assertRaises(ClientAuthenticationError) as refused:
+            signalr.signal_r.get("rg-chat", "sr-chat")
+        self.assertEqual(refused.exception.status_code, 401)
+
+    def test_subscriptions_tenants_and_locations(self) -> None:
+        client = SubscriptionClient(
+            secret_credential(azure),
+            base_url=azure.front,
+            credential_scopes=["https://management.azure.com/.default"],
+            connection_verify=str(azure.certificate),
+        )
+        found = list(client.subscriptions.list())
+        self.assertEqual([(one.subscription_id, one.state) for one in found], [(SUBSCRIPTION, "Enabled")])
+        self.assertEqual([one.name for one in client.subscriptions.list_locations(SUBSCRIPTION)], ["eastus"])
+        self.assertEqual(len(list(client.tenants.list())), 1)
+
+
+class SignalR(unittest.TestCase):
+    def setUp(self) -> None:
+        self.client, _ = clients(azure)
+
+    def test_lists_and_get(self) -> None:
+        found = list(self.client.signal_r.list_by_resource_group("RG-Chat"))
+        self.assertEqual([one.name for one in found], ["sr-chat"])
+        one = self.client.signal_r.get("rg-chat", "sr-chat")
+        self.assertEqual(one.host_name, "sr-chat.service.signalr.net")
+        self.assertEqual((one.kind, one.sku.name, one.provisioning_state), ("SignalR", "Standard_S1", "Succeeded"))
+        self.assertFalse(one.disable_local_auth)
+
+    def test_all_four_strings(self) -> None:
+        keys = self.client.signal_r.list_keys("rg-chat", "sr-chat")
+        self.assertNotEqual(keys.primary_key, keys.secondary_key)
+        for key, text in [
+            (keys.primary_key, keys.primary_connection_string),
+            (keys.secondary_key, keys.secondary_connection_string),
+        ]:
+            self.assertEqual(text, f"Endpoint=https://sr-chat.service.signalr.net;AccessKey={key};Version=1.0;")
+
+    def test_a_regeneration_is_followed_to_its_end(self) -> None:
+        before = self.client.signal_r.list_keys("rg-chat", "sr-chat")
+        final = regenerate(self.client, "Secondary")
+        after = self.client.signal_r.list_keys("rg-chat", "sr-chat")
+        self.assertEqual((final.primary_key, final.secondary_key), (after.primary_key, after.secondary_key))
+        self.assertEqual(after.primary_key, before.primary_key)
+        self.assertNotEqual(after.secondary_key, before.secondary_key)
+        self.assertEqual(call(azure, before.secondary_key), 401)
+        self.assertEqual(call(azure, after.secondary_key), 404)
+
+    def test_two_at_once_are_a_conflict(self) -> None:
+        start = self.client.signal_r.begin_regenerate_key
+        running = start("rg-chat", "sr-chat", RegenerateKeyParameters(key_type="Secondary"))
+        with self.assertRaises(HttpResponseError) as refused:
+            start("rg-chat", "sr-chat", RegenerateKeyParameters(key_type="Primary"))
+        self.assertEqual((refused.exception.status_code, refused.exception.error.code), (409, "Conflict"))
+        running.result(60)
+
+    def test_a_regeneration_that_fails(self) -> None:
+        before = self.client.signal_r.list_keys("rg-chat", "sr-chat")
+        azure.sim("faults", {"operation": "SignalR_RegenerateKey", "kind": "operation-failed"})
+        with self.assertRaises(HttpResponseError):
+            regenerate(self.client, "Secondary")
+        self.assertEqual(self.client.signal_r.list_keys("rg-chat", "sr-chat"), before)
+
+    def test_what_there_is_not(self) -> None:
+        for group, name, code in [
+            ("rg-chat", "sr-gone", "ResourceNotFound"),
+            ("rg-gone", "sr-chat", "ResourceGroupNotFound"),
+        ]:
+            with self.assertRaises(ResourceNotFoundError) as missing:
+                self.client.signal_r.list_keys(group, name)
+            self.assertEqual(missing.exception.error.code, code)
+
+    def test_ids_in_any_case(self) -> None:
+        same = self.client.signal_r.list_keys("RG-CHAT", "SR-Chat")
+        self.assertEqual(same, self.client.signal_r.list_keys("rg-chat", "sr-chat"))
+
+    def test_throttling_is_sat_out(self) -> None:
+        azure.sim("faults", {"operation": "SignalR_Get", "kind": 429, "retry_after": 1})
+        begun = time.monotonic()
+        self.assertEqual(self.client.signal_r.get("rg-chat", "sr-chat").name, "sr-chat")
+        self.assertGreaterEqual(time.monotonic() - begun, 1)
+
+
+class WebApps(unittest.TestCase):
+    def setUp(self) -> None:
+        _, client = clients(azure)
+        self.apps = client.web_apps
+
+    def test_lists_go_on_over_pages(self) -> None:
+        self.assertEqual(len(list(self.apps.list())), SITES + 2)
+        many = list(self.apps.list_by_resource_group("rg-many"))
+        self.assertEqual([app.name for app in many], [f"app-{number:03}" for number in range(SITES)])
+        self.assertEqual({app.name for app in self.apps.list_by_resource_group("rg-chat")}, {"shop", "worker"})
+        both = self.apps.list_by_resource_group("rg-chat", include_slots=True)
+        self.assertEqual({app.name for app in both}, {"shop", "shop/staging", "worker"})
+
+    def test_get_a_site_and_a_slot(self) -> None:
+        app = self.apps.get("RG-Chat", "SHOP")
+        self.assertEqual((app.name, app.kind, app.state), ("shop", "app", "Running"))
+        self.assertEqual(app.default_host_name, "shop.azurewebsites.net")
+        self.assertIn("/serverfarms/", app.server_farm_id)
+        self.assertEqual([slot.name for slot in self.apps.list_slots("rg-chat", "shop")], ["shop/staging"])
+        slot = self.apps.get_slot("rg-chat", "shop", "staging")
+        self.assertEqual(slot.default_host_name, "shop-staging.azurewebsites.net")
+        self.assertEqual(self.apps.get("rg-chat", "worker").kind, "functionapp,linux")
+        with self.assertRaises(ResourceNotFoundError) as missing:
+            self.apps.get_slot("rg-chat", "shop", "gone")
+        self.assertEqual(missing.exception.error.code, "ResourceNotFound")
+
+    def test_app_settings_are_replaced_as_a_whole(self) -> None:
+        before = dict(self.apps.list_application_settings("rg-chat", "shop").properties)
+        self.assertEqual(before["GREETING"], "a=b;c")
+        after = {name: value for name, value in before.items() if name != "GREETING"} | {"NEW": "ü"}
+        put = self.apps.update_application_settings("rg-chat", "shop", StringDictionary(properties=after))
+        self.assertEqual(dict(put.properties), after)
+        self.assertEqual(dict(self.apps.list_application_settings("rg-chat", "shop").properties), after)
+        slot = self.apps.list_application_settings_slot("rg-chat", "shop", "staging").properties
+        self.assertIn("GREETING", slot)
+        self.apps.update_application_settings("rg-chat", "shop", StringDictionary(properties=before))
+
+    def test_app_settings_of_a_slot(self) -> None:
+        here = ("rg-chat", "shop", "staging")
+        before = dict(self.apps.list_application_settings_slot(*here).properties)
+        change = StringDictionary(properties=before | {"ONLY_HERE": "1"})
+        self.apps.update_application_settings_slot(*here, change)
+        self.assertEqual(self.apps.list_application_settings_slot(*here).properties["ONLY_HERE"], "1")
+        self.assertNotIn("ONLY_HERE", self.apps.list_application_settings("rg-chat", "shop").properties)
+        self.apps.update_application_settings_slot(*here, StringDictionary(properties=before))
+
+    def test_connection_strings(self) -> None:
+        wanted = ConnStringValueTypePair(value="Endpoint=https://x;AccessKey=k", type="Custom")
+        put = ConnectionStringDictionary(properties={"Azure:SignalR:ConnectionString": wanted})
+        self.apps.update_connection_strings("rg-many", "app-000", put)
+        found = self.apps.list_connection_strings("rg-many", "app-000").properties
+        self.assertEqual(list(found), ["Azure:SignalR:ConnectionString"])
+        entry = found["Azure:SignalR:ConnectionString"]
+        self.assertEqual((entry.value, entry.type), (wanted.value, "Custom"))
+        self.assertFalse(self.apps.list_connection_strings_slot("rg-chat", "shop", "staging").properties)
+
+    def test_names_that_stay_with_their_slot(self) -> None:
+        names = SlotConfigNamesResource(app_setting_names=["GREETING"], connection_string_names=[])
+        self.apps.update_slot_configuration_names("rg-chat", "shop", names)
+        found = self.apps.list_slot_configuration_names("rg-chat", "shop")
+        self.assertEqual(found.app_setting_names, ["GREETING"])
+
+    def test_configuration_restart_and_publishing_profiles(self) -> None:
+        self.assertTrue(self.apps.get_configuration("rg-chat", "shop").always_on)
+        self.apps.restart("rg-chat", "shop")
+        self.apps.restart_slot("rg-chat", "shop", "staging")
+        text = b"".join(self.apps.list_publishing_profile_xml_with_secrets("rg-chat", "shop", {})).decode()
+        self.assertIn('publishMethod="FTP"', text)
+
+
+class DataPlane(unittest.TestCase):
+    def setUp(self) -> None:
+        client, _ = clients(azure)
+        text = client.signal_r.list_keys("rg-chat", "sr-chat").primary_connection_string
+        self.parts = dict(part.split("=", 1) for part in text.split(";") if part)
+
+    def test_a_good_key(self) -> None:
+        key, host = self.parts["AccessKey"], urlsplit(self.parts["Endpoint"]).netloc
+        self.assertEqual(call(azure, key, host=host), 404)
+        self.assertEqual(call(azure, key, "/api/hubs/chat/:send", "POST", host=host), 202)
+
+    def test_bad_keys(self) -> None:
+        key = self.parts["AccessKey"]
+        for refused in [
+            call(azure, key[:-1] + "?"),
+            call(azure, key, host="sr-other.service.signalr.net"),
+            call(azure, key, audience="https://sr-chat.service.signalr.net/api/hubs/chat/users/other"),
+            call(azure, key, life=-60),
+            call(azure, key, "/api/hubs/chat/:send", "POST", life=-60),
+        ]:
+            self.assertEqual(refused, 401)
+
+
+class Rotation(unittest.TestCase):
+    """signalr-rekey itself, while another client reads the same resources all the time."""
+
+    def test_a_rotation_that_cuts_nobody_off(self) -> None:
+        self.rotate()
+
+    def test_the_same_where_list_keys_lags(self) -> None:
+        self.rotate("--list-keys-lags")
+
+    def test_one_timer_envelope_to_the_handler(self) -> None:
+        self.rotate(how=self.feed)
+
+    def rotate(self, *flags: str, how: Callable[..., None] | None = None) -> None:
+        world = {**WORLD, "signalr": WORLD["signalr"][:1], "sites": WORLD["sites"][:2]}
+        with tempfile.TemporaryDirectory() as folder, simulated(world, pathlib.Path(folder), *FLAGS, *flags) as own:
+            environment = os.environ | own.environment | {"REKEY_GRACE": "3s", "REKEY_STATE": "memory"}
+            signalr, web = clients(own, secret_credential(own))
+            before = signalr.signal_r.list_keys("rg-chat", "sr-chat")
+
+            def rotated() -> bool:
+                now = signalr.signal_r.list_keys("rg-chat", "sr-chat")
+                return now.primary_key != before.primary_key and now.secondary_key != before.secondary_key
+
+            done = threading.Event()
+
+            def read() -> int:
+                reads = 0
+                while not done.wait(0.05):
+                    signalr.signal_r.list_keys("rg-chat", "sr-chat")
+                    web.web_apps.list_application_settings("rg-chat", "shop")
+                    list(web.web_apps.list_slots("rg-chat", "shop"))
+                    reads += 1
+                return reads
+
+            with ThreadPoolExecutor() as pool:
+                reader = pool.submit(read)
+                try:
+                    (how or self.command)(own, environment, rotated)
+                finally:
+                    done.set()
+            time.sleep(1.5)  # the last restart, and the last client tokens
+            after = signalr.signal_r.list_keys("rg-chat", "sr-chat")
+            report = own.sim("report")
+            holders = [
+                web.web_apps.list_application_settings("rg-chat", "shop"),
+                web.web_apps.list_application_settings_slot("rg-chat", "shop", "staging"),
+                web.web_apps.list_application_settings("rg-chat", "worker"),
+            ]
+        self.assertGreater(reader.result(), 10, "the reader did not come to read")
+        self.assertGreater(report["calls"], 100)
+        self.assertEqual((report["refused"], report["outages"]), (0, []))
+        for old, new_key in [(before.primary_key, after.primary_key), (before.secondary_key, after.secondary_key)]:
+            self.assertNotEqual(old, new_key)
+        new = (after.primary_connection_string, after.secondary_connection_string)
+        for settings in holders:
+            self.assertTrue(any(value in new for value in settings.properties.values()))
+
+    def command(self, own: Azure, environment: dict[str, str], _: Callable[[], bool]) -> None:
+        """`signalr-rekey rotate`, to its end."""
+        command = [PROGRAM, "rotate", "--json", "--config", own.config]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def feed(self, own: Azure, environment: dict[str, str], rotated: Callable[[], bool]) -> None:
+        """`signalr-rekey handler`, as the Functions host runs it: told a port, and asked by the timer until all that
+        is due is done. What waits for the end of a grace is left to a later tick."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        environment = environment | {"FUNCTIONS_CUSTOMHANDLER_PORT": str(port)}
+        with open(own.config.with_name("handler.log"), "w") as log:
+            command = [PROGRAM, "handler", "--config", own.config]
+            handler = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        try:
+            answer = {}
+            for _ in range(100):
+                with contextlib.suppress(ConnectionRefusedError):
+                    answer = tick(port)
+                    if rotated():
+                        return
+                time.sleep(0.5)
+            self.fail(f"no end of it: {answer}")
+        finally:
+            stop(handler)
+
+
+def tick(port: int) -> dict[str, Any]:
+    """Sends what the Functions host sends when a timer fires, and answers what it gets."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    with contextlib.closing(connection):
+        connection.request("POST", "/RotateKeys", json.dumps(ENVELOPE), {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        body = json.load(answer)
+    assert answer.status == 200 and "Logs" in body, (answer.status, body)
+    return body
+
+
+FLAGS = ("--regenerate-takes", "1s", "--restart-takes", "500ms", "--client-token-life", "1s")
+
+ENVELOPE = {
+    "Data": {
+        "timer": {
+            "Schedule": {"AdjustForDST": True},
+            "ScheduleStatus": {
+                "Last": "2025-01-01T00:00:00+00:00",
+                "LastUpdated": "2025-01-01T00:00:00+00:00",
+                "Next": "2025-01-01T00:05:00+00:00",
+            },
+            "IsPastDue": False,
+        }
+    },
+    "Metadata": {"sys": {"MethodName": "RotateKeys", "UtcNow": "2025-01-01T00:00:00Z", "RandGuid": str(uuid.UUID(int=1))}},
+}
+
+
+def call(
+    azure: Azure,
+    key: str,
+    path: str = "/api/hubs/chat/users/nobody",
+    method: str = "HEAD",
+    host: str = "sr-chat.service.signalr.net",
+    audience: str | None = None,
+    life: int = 600,
+) -> int:
+    """Makes a signed call of the data plane and answers its status. The `Host` header says whose it is."""
+    claims = {"aud": audience or f"https://{host}{path}", "exp": int(time.time()) + life}
+    token = jwt.encode(claims, key, "HS256")
+    url = f"{azure.base}{path}?api-version=2022-06-01"
+    request = urllib.request.Request(url, b"{}" if method == "POST" else None, method=method)
+    request.add_header("Host", host)
+    request.add_header("Authorization", f"Bearer {token}")
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder, simulated(WORLD, pathlib.Path(folder), *FLAGS) as azure:
+        os.environ |= azure.environment
+        sys.exit(tested())

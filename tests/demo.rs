@@ -1,0 +1,82 @@
+//! The demo as people and machines run it: the real program, in real time. Both ways run at once, for it takes a while.
+#![cfg(feature = "simulator")]
+#![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// What each key of the demo starts with.
+const KEY_MARK: &str = "demokey";
+
+/// Starts a demo, with settings of an operator around that it must not be led astray by.
+fn demo(arguments: &[&str]) -> std::process::Child {
+    Command::new(env!("CARGO_BIN_EXE_signalr-rekey"))
+        .arg("demo")
+        .args(arguments)
+        .env("REKEY_RESOURCE_MANAGER", "https://management.invalid")
+        .env("REKEY_CONFIG", "nowhere.toml")
+        .env("AZURE_CLIENT_SECRET", "s")
+        .env("RUST_LOG", "error")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn text(output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn a_rotation_refuses_nobody_and_a_forced_regeneration_is_mended() {
+    let (for_machines, for_people) = (demo(&["--json"]), demo(&[]));
+    machines_read_numbers(&for_machines.wait_with_output().unwrap());
+    people_read_a_timeline(&for_people.wait_with_output().unwrap());
+}
+
+fn machines_read_numbers(output: &Output) {
+    let (stdout, stderr) = text(output);
+    assert_eq!((output.status.code(), stderr.as_str()), (Some(0), ""), "{stdout}");
+    let answer: Value = serde_json::from_str(&stdout).unwrap();
+    let members =
+        |value: &Value| value.as_object().unwrap().keys().map(String::from).collect::<Vec<_>>().join(" ");
+    assert_eq!(members(&answer), "recovery rotation");
+    assert_eq!(members(&answer["rotation"]), "arm_requests client_calls elapsed_ms refused");
+    assert_eq!(members(&answer["recovery"]), "notice_to_settings_ms outage_ms");
+    let number = |act: &str, name: &str| answer[act][name].as_i64().unwrap();
+    assert_eq!(number("rotation", "refused"), 0);
+    assert!(number("rotation", "client_calls") > 100, "{stdout}");
+    assert!(number("rotation", "arm_requests") > 0, "{stdout}");
+    assert!(number("recovery", "outage_ms") > 0, "{stdout}");
+    // The last settings are written before the last app is back: its restart comes in between.
+    assert!(number("recovery", "notice_to_settings_ms") < number("recovery", "outage_ms"), "{stdout}");
+    assert!(number("rotation", "elapsed_ms") < 25_000, "under 30 s in all: {stdout}");
+}
+
+fn people_read_a_timeline(output: &Output) {
+    let (stdout, stderr) = text(output);
+    assert_eq!((output.status.code(), stderr.as_str()), (Some(0), ""), "{stdout}");
+    let story = [
+        " s  host     the timer fires: POST /RotateKeys\n",
+        " s  rekey    sr-demo: about to regenerate the Secondary key\n",
+        " s  azure    sr-demo: the new Secondary key is in effect\n",
+        " s  rekey    sr-demo: repointed to the Secondary key: chat-func, chat-web, chat-web/staging\n",
+        " s  azure    sr-demo: the new Primary key is in effect\n",
+        " s  rekey    sr-demo: settled",
+        " s  azure    sr-demo: Secondary key replaced by force\n",
+        " s  host     Event Grid tells of it: POST /OnKeyNotice\n",
+        " s  rekey    sr-demo: mended to the ",
+        " s  clients  chat-func: client calls to sr-demo work again",
+        "     of them refused\n",
+        " ms  the longest outage of an app",
+    ];
+    let mut rest = stdout.as_str();
+    for part in story {
+        let found = rest.split_once(part);
+        rest = found.unwrap_or_else(|| unreachable!("{part:?} is missing, or stands too early:\n{stdout}")).1;
+    }
+    assert!(!stdout.contains('\u{1b}'), "no colours where nobody sees them");
+    assert!(!stdout.to_lowercase().contains(KEY_MARK) && !stdout.contains("AccessKey"), "a key is shown");
+}

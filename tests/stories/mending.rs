@@ -1,0 +1,89 @@
+//! Forced regenerations, and what makes them hard to mend.
+
+use super::common::{CONSUMERS, HOUR, MINUTE, Story};
+use super::{PRIMARY, SECONDARY, all_hold, settled};
+use signalr_rekey::model::KeyType;
+use signalr_rekey::pass::Purpose;
+use signalr_rekey::sim::{Fault, FaultKind};
+
+#[tokio::test]
+async fn a_forced_regeneration_of_the_key_in_use_is_mended_with_the_other() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    let other = story.key("sr-demo", PRIMARY);
+    story.sim.regenerate("sr-demo", &[SECONDARY]).unwrap();
+    let reports = story.mend().await;
+    assert!(reports.iter().all(|report| report.ending.is_mended()), "{reports:#?}");
+    assert_eq!((all_hold(&story), story.key("sr-demo", PRIMARY)), (PRIMARY, other));
+    assert_eq!(story.requests("SignalR_RegenerateKey"), 2, "mending regenerates nothing");
+    let refused = story.refused();
+    story.watch(2 * HOUR).await;
+    let report = story.sim.report();
+    let outages: Vec<_> = report.instances["sr-demo"].apps.values().flat_map(|app| &app.outages).collect();
+    assert!(!outages.is_empty() && outages.iter().all(|outage| !outage.open), "{outages:#?}");
+    assert!(refused > 0 && story.refused() <= refused, "nobody is refused once it is mended");
+}
+
+#[tokio::test]
+async fn a_forced_regeneration_of_both_keys_is_mended_at_once() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    let reports = story.mend().await;
+    assert!(reports.iter().all(|report| report.ending.is_mended()), "{reports:#?}");
+    all_hold(&story);
+}
+
+#[tokio::test]
+async fn the_timer_mends_what_no_event_told() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    story.tick().await;
+    all_hold(&story);
+}
+
+#[tokio::test]
+async fn a_forced_regeneration_in_the_middle_of_a_rotation_is_mended_and_the_rotation_ends() {
+    for nth in 1..8 {
+        let story = Story::new().await;
+        story.sim.before("SignalR_ListKeys", nth, |state| {
+            state.force_regeneration("sr-demo", &[PRIMARY]).unwrap();
+        });
+        let reports = story.watch(9 * HOUR).await;
+        assert!(settled(&reports), "at look {nth}: {reports:#?}");
+        all_hold(&story);
+    }
+}
+
+#[tokio::test]
+async fn an_app_that_azure_was_too_busy_to_show_is_not_taken_for_mended() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    story.sim.regenerate("sr-demo", &[SECONDARY]).unwrap();
+    story.sim.fault(
+        Fault::new("WebApps_ListApplicationSettings", FaultKind::Unavailable).on("chat-func").times(5),
+    );
+    let reports = story.mend().await;
+    assert!(!reports[0].ending.is_mended() && reports[0].summary().contains("chat-func"), "{reports:#?}");
+    assert_eq!(
+        story.held("chat-web", CONSUMERS[0].1),
+        story.key("sr-demo", PRIMARY),
+        "the others were not kept waiting"
+    );
+    story.sim.clear_faults();
+    assert!(story.mend().await[0].ending.is_mended());
+    all_hold(&story);
+}
+
+#[tokio::test]
+async fn a_notice_waits_for_the_run_that_is_at_work_and_then_looks() {
+    let story = Story::new().await;
+    story.watch(HOUR).await;
+    let (long, short) = tokio::join!(
+        story.run(Purpose::Rotate { now: true }, 9 * MINUTE),
+        story.run(Purpose::Mend, 30 * MINUTE)
+    );
+    assert!(!long[0].ending.is_failure(), "{long:#?}");
+    assert!(short[0].ending.is_mended(), "{short:#?}");
+}

@@ -1,0 +1,151 @@
+//! Rotations as they should go, and new keys that are not to be had.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::common::{CONSUMERS, DAY, HOUR, MINUTE, Story};
+use super::{PRIMARY, SECONDARY, all_hold, settled};
+use signalr_rekey::clock::Clock;
+use signalr_rekey::config::{FirstRotation, Verify};
+use signalr_rekey::journal::Event;
+use signalr_rekey::model::KeyType;
+use signalr_rekey::pass::{Ending, Purpose};
+use signalr_rekey::plan::{BlockedBy, Decision};
+use signalr_rekey::sim::{Options, SignalR, Site, World};
+use signalr_rekey::store::Lease;
+
+#[tokio::test]
+async fn a_first_rotation_replaces_both_keys_and_no_client_notices() {
+    let story = Story::new().await;
+    let before = story.sim.keys("sr-demo").unwrap();
+    let reports = story.watch(6 * HOUR).await;
+    assert!(settled(&reports), "{reports:#?}");
+    assert_eq!(all_hold(&story), SECONDARY);
+    let after = story.sim.keys("sr-demo").unwrap();
+    assert!(KeyType::ALL.into_iter().all(|key_type| before[key_type] != after[key_type]), "both are new");
+    assert_eq!(story.requests("SignalR_RegenerateKey"), 2);
+    assert_eq!(
+        story.requests("WebApps_UpdateApplicationSettings"),
+        2,
+        "one write for each app: each restarts it"
+    );
+    assert_eq!(story.requests("WebApps_UpdateApplicationSettingsSlot"), 1);
+    assert_eq!(story.refused(), 0);
+    assert!(story.sim.report().calls > 1000);
+}
+
+#[tokio::test]
+async fn keys_are_rotated_again_when_they_are_due_and_not_before() {
+    let mut story = Story::new().await;
+    story.config.instances[0].policy.first_rotation = FirstRotation::WhenDue;
+    story.watch(HOUR).await;
+    assert_eq!(story.requests("SignalR_RegenerateKey"), 0, "watched, not touched");
+    story.clock.advance(30 * DAY);
+    story.watch(6 * HOUR).await;
+    assert_eq!((all_hold(&story), story.requests("SignalR_RegenerateKey")), (SECONDARY, 2));
+    story.clock.advance(29 * DAY);
+    story.watch(HOUR).await;
+    assert_eq!(story.requests("SignalR_RegenerateKey"), 2);
+    story.clock.advance(DAY);
+    story.watch(6 * HOUR).await;
+    assert_eq!((all_hold(&story), story.requests("SignalR_RegenerateKey")), (PRIMARY, 4));
+    assert_eq!(story.refused(), 0);
+}
+
+#[tokio::test]
+async fn a_rotation_that_was_asked_for_is_done_in_one_long_run() {
+    let story = Story::new().await;
+    let reports = story.run(Purpose::Rotate { now: true }, DAY).await;
+    assert!(settled(&reports), "{reports:#?}");
+    let reports = story.run(Purpose::Rotate { now: true }, DAY).await;
+    assert!(settled(&reports), "{reports:#?}");
+    assert_eq!((all_hold(&story), story.requests("SignalR_RegenerateKey")), (PRIMARY, 4));
+    assert_eq!(story.refused(), 0);
+}
+
+#[tokio::test]
+async fn runs_that_are_much_too_short_carry_on_where_the_last_one_stopped() {
+    let story = Story::new().await;
+    for _ in 0..2000 {
+        let reports = story.run(Purpose::Rotate { now: false }, Duration::from_secs(8)).await;
+        if settled(&reports) {
+            break;
+        }
+        story.clock.advance(MINUTE);
+    }
+    assert_eq!((all_hold(&story), story.requests("SignalR_RegenerateKey")), (SECONDARY, 2));
+    assert_eq!(story.refused(), 0);
+}
+
+#[tokio::test]
+async fn a_new_key_that_the_service_refuses_moves_nobody() {
+    let story = Story::new().await;
+    story.sim.after("SignalR_RegenerateKey", 1, |state| state.disable_local_auth("sr-demo", true).unwrap());
+    let reports = story.watch(4 * HOUR).await;
+    let blocked =
+        matches!(&reports[0].ending, Ending::Decided(Decision::Blocked(BlockedBy::KeyRefused { .. })));
+    assert!(blocked, "{reports:#?}");
+    assert_eq!(story.held("chat-web", CONSUMERS[0].1), story.key("sr-demo", PRIMARY), "nobody was moved");
+    story.sim.with(|state| state.disable_local_auth("sr-demo", false)).unwrap();
+    let reports = story.watch(6 * HOUR).await;
+    assert!(settled(&reports), "{reports:#?}");
+    assert_eq!(story.requests("SignalR_RegenerateKey"), 2, "the key that waited was used");
+}
+
+#[tokio::test]
+async fn a_person_who_has_looked_lets_a_refused_key_be_tried_at_once() {
+    let story = Story::new().await;
+    story.sim.after("SignalR_RegenerateKey", 1, |state| state.disable_local_auth("sr-demo", true).unwrap());
+    story.watch(4 * HOUR).await;
+    story.sim.with(|state| state.disable_local_auth("sr-demo", false)).unwrap();
+    let clock: Arc<dyn Clock> = story.clock.clone();
+    let mut lease =
+        Lease::acquire(story.store.clone(), clock, &story.config.instances[0].id, "me").await.unwrap();
+    lease.record(Event::Unblocked {}).unwrap();
+    lease.release().await.unwrap();
+    assert!(!story.tick().await[0].ending.is_failure());
+    assert_eq!(all_hold(&story), SECONDARY);
+}
+
+#[tokio::test]
+async fn without_the_data_plane_azures_word_is_waited_for() {
+    for list_keys_lags in [false, true] {
+        let mut story = Story::of(World::default(), Options { list_keys_lags, ..Options::default() }).await;
+        story.config.instances[0].policy.verify = Verify::ControlPlane;
+        let reports = story.watch(6 * HOUR).await;
+        assert!(settled(&reports), "{reports:#?}");
+        assert_eq!((all_hold(&story), story.refused()), (SECONDARY, 0));
+        assert!(
+            story.sim.requests().iter().all(|request| request.arm || !request.operation.contains("User"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn any_number_of_instances_wait_at_the_same_time() {
+    let names: Vec<String> = (0..20).map(|n| format!("sr-{n:03}")).collect();
+    let instance = |name: &String| SignalR {
+        group: "rg".into(),
+        name: name.clone(),
+        apps: vec![format!("app-{name}")],
+        ..SignalR::default()
+    };
+    let site = |name: &String| Site {
+        group: "rg".into(),
+        name: format!("app-{name}"),
+        kind: "app".into(),
+        ..Site::default()
+    };
+    let world = World {
+        signalr: names.iter().map(instance).collect(),
+        sites: names.iter().map(site).collect(),
+        ..World::default()
+    };
+    let story = Story::of(world, Options::default()).await;
+    let begun = story.clock.now();
+    let reports = story.run(Purpose::Rotate { now: true }, 3 * DAY).await;
+    assert!(settled(&reports), "{reports:#?}");
+    let hours = (story.clock.now() - begun).num_hours();
+    assert!(hours < 8, "one after the other they would take 20 times the grace; these took {hours} hours");
+    assert_eq!((story.requests("SignalR_RegenerateKey"), story.refused()), (40, 0));
+}

@@ -111,8 +111,23 @@ struct LeaseRecord {
 }
 
 /// Proof that whoever shows it held the lease at the last write. Only [`Lease::proof`] makes one.
+///
+/// It proves nothing of now: a worker may be frozen behind that write for longer than its lease, while another takes
+/// over. So it ends, and whoever sends a request on the strength of it looks at the clock just before.
 #[derive(Debug)]
-pub struct LeaseProof<'lease>(std::marker::PhantomData<&'lease Lease>);
+pub struct LeaseProof<'lease> {
+    until: DateTime<Utc>,
+    _lease: std::marker::PhantomData<&'lease Lease>,
+}
+
+impl LeaseProof<'_> {
+    /// Until when a request may be sent, by our clock: half of the lease. The other half is for what was sent in time
+    /// to arrive, so that nothing of ours is under way any more when another worker may take over.
+    #[must_use]
+    pub fn until(&self) -> DateTime<Utc> {
+        self.until
+    }
+}
 
 /// The journal of an instance as it was read, before anybody takes the lease. Enough for looking and deciding; whoever
 /// finds something to do takes the lease on exactly this version.
@@ -227,11 +242,14 @@ impl Lease {
         self.renew_at
     }
 
-    /// What a change in Azure asks for: everything recorded is written, and the lease is ours as of now.
+    /// What a change in Azure asks for: everything recorded is written, and the lease is ours as of now, with time
+    /// enough left for a request.
     pub async fn proof(&mut self) -> Result<LeaseProof<'_>, StoreError> {
-        self.commit().await?;
-        self.keep().await?;
-        Ok(LeaseProof(std::marker::PhantomData))
+        let soon = self.clock.now() + delta(LEASE / 4);
+        if self.dirty || self.renew_at <= soon {
+            self.write(Some(delta(LEASE))).await?;
+        }
+        Ok(LeaseProof { until: self.renew_at, _lease: std::marker::PhantomData })
     }
 
     /// Writes what was recorded and gives the lease back.

@@ -89,7 +89,13 @@ impl Canon<'_> {
                 self.put(u8::try_from(expires - state.now).unwrap());
             }
         }
-        self.out.extend([state.crashes, state.outside, state.lost, state.broken.map_or(9, |broken| broken as u8)]);
+        self.out.extend([
+            state.crashes,
+            state.outside,
+            state.lost,
+            state.faults,
+            state.broken.map_or(9, |broken| broken as u8),
+        ]);
     }
 
     fn journal(&mut self, journal: &Journal) {

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use signalr_rekey::model::KeyType;
 use signalr_rekey::plan::{self, Decision};
 
-use super::world::{Id, State, at, snapshot};
+use super::world::{Id, State, snapshot};
 use super::{Action, Rules};
 
 /// States from which a run is known to settle.
@@ -25,7 +25,8 @@ const REQUESTS: usize = 100;
 
 impl Rules {
     pub(crate) fn settles(&self, state: &State) -> bool {
-        let under_way = state.workers.iter().any(Option::is_some) || !state.transit.is_empty() || state.pending.is_some();
+        let under_way =
+            state.workers.iter().any(Option::is_some) || !state.transit.is_empty() || state.pending.is_some();
         if state.broken.is_some() || under_way {
             return true;
         }
@@ -37,7 +38,8 @@ impl Rules {
             }
             let mut hasher = DefaultHasher::new();
             state.hash(&mut hasher);
-            let known = self.settled.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&hasher.finish());
+            let known =
+                self.settled.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&hasher.finish());
             seen.push(hasher.finish());
             if known || self.is_settled(&state) {
                 self.settled.0.lock().unwrap_or_else(PoisonError::into_inner).extend(seen);
@@ -68,16 +70,19 @@ impl Rules {
     /// Whether a worker would find nothing to do and nothing to wait for, and every app works.
     pub(crate) fn is_settled(&self, state: &State) -> bool {
         let apps: Vec<Id> = state.apps.iter().map(|app| app.key).collect();
-        let seen = snapshot(state.keys, &apps, state.now);
+        let seen = snapshot(state.keys, &apps, state.time());
         let mut journal = (*state.document.journal).clone();
-        for event in plan::reconcile(&seen, &journal, &self.policy, at(state.now)) {
-            if journal.apply(event, at(state.now)).is_err() {
+        for event in plan::reconcile(&seen, &journal, &self.policy, state.time()) {
+            if journal.apply(event, state.time()).is_err() {
                 return false;
             }
         }
-        let decision = plan::decide(&seen, &journal, &self.policy, at(state.now));
+        let decision = plan::decide(&seen, &journal, &self.policy, state.time());
         let rotated = journal.keys().zip(journal.requested()).is_some_and(|(keys, requested)| {
-            KeyType::ALL.into_iter().all(|key_type| keys[key_type].created > requested)
+            KeyType::ALL
+                .into_iter()
+                .filter(|key_type| seen.is_held(*key_type))
+                .all(|key_type| keys[key_type].created > requested)
         });
         let at_rest = state.pending.is_none() && state.transit.is_empty();
         let works = apps.iter().all(|key| state.works(*key));

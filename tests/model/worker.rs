@@ -8,7 +8,9 @@ use signalr_rekey::model::{KeyType, OperationUrl, PerKey};
 use signalr_rekey::plan::{self, Decision, Step};
 
 use super::Rules;
-use super::world::{ARRIVES, Broken, Id, LEASE, MAY_SEND, State, Tick, at, fingerprint, id_of, index_of, snapshot};
+use super::world::{
+    ARRIVES, Broken, Id, LEASE, MAY_SEND, State, Tick, fingerprint, id_of, index_of, snapshot,
+};
 
 /// A pass under way.
 #[derive(Clone, Debug)]
@@ -26,14 +28,19 @@ pub(crate) struct Session {
 /// The next request of a pass.
 #[derive(Clone, Debug)]
 pub(crate) enum Next {
-    ListKeys { and_apps: bool },
+    ListKeys {
+        and_apps: bool,
+    },
     ReadApps,
     Take,
     /// Writes the journal on condition, and goes on.
     Commit(After),
     Send(KeyType),
     /// Waits for the answer: nothing yet, or the new key, or a refusal.
-    Await { key_type: KeyType, answer: Option<Option<Id>> },
+    Await {
+        key_type: KeyType,
+        answer: Option<Option<Id>>,
+    },
     Put(Handout),
     Poll,
     /// Lists the keys to see what became of an operation that ended.
@@ -117,8 +124,20 @@ impl Pass<'_> {
                 self.session.apps = Some((apps, self.state.now));
                 if self.session.leased.is_some() { self.decide() } else { self.take_unless_idle() }
             }
-            Next::Take => if self.write(true) { self.decide() } else { Then::Ends },
-            Next::Commit(after) => if self.write(true) { self.after(after) } else { Then::Ends },
+            Next::Take => {
+                if self.write(true) {
+                    self.decide()
+                } else {
+                    Then::Ends
+                }
+            }
+            Next::Commit(after) => {
+                if self.write(true) {
+                    self.after(after)
+                } else {
+                    Then::Ends
+                }
+            }
             Next::Send(key_type) => self.send(key_type),
             Next::Await { answer: None, .. } => Then::Waits,
             Next::Await { answer: Some(answer), .. } => self.answered(answer),
@@ -164,9 +183,14 @@ impl Pass<'_> {
     }
 
     fn record(&mut self, event: Event) {
-        if Arc::make_mut(&mut self.session.journal).apply(event, at(self.state.now)).is_err() {
+        if Arc::make_mut(&mut self.session.journal).apply(event, self.state.time()).is_err() {
             self.state.breaks(Broken::Illegal);
         }
+    }
+
+    /// `decide` does not ask when a look was taken; that it is young enough is the caller's part.
+    fn seen(&self) -> plan::Snapshot {
+        snapshot(self.session.keys.unwrap().0, &self.session.apps.as_ref().unwrap().0, self.state.time())
     }
 
     fn list_keys(&mut self) {
@@ -175,8 +199,8 @@ impl Pass<'_> {
 
     /// `Pass::try_run`: who has nothing to record and nothing to do takes no lease.
     fn take_unless_idle(&mut self) -> Then {
-        let seen = self.session.snapshot();
-        let (journal, now) = (&self.session.journal, at(self.state.now));
+        let seen = self.seen();
+        let (journal, now) = (&self.session.journal, self.state.time());
         let nothing_new = plan::reconcile(&seen, journal, &self.rules.policy, now).is_empty();
         let acts = || matches!(plan::decide(&seen, journal, &self.rules.policy, now), Decision::Do(_));
         if nothing_new && !acts() { Then::Ends } else { self.go(Next::Take) }
@@ -184,17 +208,21 @@ impl Pass<'_> {
 
     /// `Pass::work`: the part between two requests.
     fn decide(&mut self) -> Then {
-        let (seen, now) = (self.session.snapshot(), self.state.now);
-        for event in plan::reconcile(&seen, &self.session.journal, &self.rules.policy, at(now)) {
+        let (seen, now, time) = (self.seen(), self.state.now, self.state.time());
+        for event in plan::reconcile(&seen, &self.session.journal, &self.rules.policy, time) {
             self.record(event);
         }
-        let next = match plan::decide(&seen, &self.session.journal, &self.rules.policy, at(now)) {
-            Decision::Do(Step::Regenerate { .. }) if self.session.oldest() < now => Next::ListKeys { and_apps: true },
+        let next = match plan::decide(&seen, &self.session.journal, &self.rules.policy, time) {
+            Decision::Do(Step::Regenerate { .. }) if self.session.oldest() < now => {
+                Next::ListKeys { and_apps: true }
+            }
             Decision::Do(Step::Regenerate { key_type }) => {
                 self.record(Event::RegenerationIntended { key_type });
                 Next::Commit(After::Send(key_type))
             }
-            Decision::Do(Step::Repoint { .. }) if self.session.keys.unwrap().1 < now => Next::ListKeys { and_apps: false },
+            Decision::Do(Step::Repoint { .. }) if self.session.keys.unwrap().1 < now => {
+                Next::ListKeys { and_apps: false }
+            }
             Decision::Do(Step::Repoint { to, consumers, mend }) => {
                 self.record(Event::RepointIntended { key_type: to });
                 let apps = consumers.iter().map(index_of).collect();
@@ -259,13 +287,22 @@ impl Pass<'_> {
     }
 
     fn poll(&mut self) -> Then {
-        let promised = self.session.journal.in_flight().and_then(|flight| flight.promised.as_ref()).map(id_of);
-        let running = self.state.pending.as_ref().is_some_and(|pending| Some(self.state.keys[pending.key_type]) == promised);
+        let promised =
+            self.session.journal.in_flight().and_then(|flight| flight.promised.as_ref()).map(id_of);
+        let running = self
+            .state
+            .pending
+            .as_ref()
+            .is_some_and(|pending| Some(self.state.keys[pending.key_type]) == promised);
         if !running {
             return self.go(Next::Finish);
         }
         // `Lease::keep`: renewed when half of it is gone.
-        if self.session.leased.unwrap() < self.state.now { self.go(Next::Commit(After::Poll)) } else { Then::Waits }
+        if self.session.leased.unwrap() < self.state.now {
+            self.go(Next::Commit(After::Poll))
+        } else {
+            Then::Waits
+        }
     }
 
     fn finish(&mut self) -> Then {
@@ -286,15 +323,15 @@ impl Pass<'_> {
         let accepted = self.state.works(self.session.keys.unwrap().0[key_type]);
         let refused = Event::VerificationRefused { key_type, detail: "401".into() };
         self.record(if accepted { Event::Verified { key_type } } else { refused });
-        if self.session.leased.unwrap() < self.state.now { self.go(Next::Commit(After::Decide)) } else { self.decide() }
+        if self.session.leased.unwrap() < self.state.now {
+            self.go(Next::Commit(After::Decide))
+        } else {
+            self.decide()
+        }
     }
 }
 
 impl Session {
-    fn snapshot(&self) -> plan::Snapshot {
-        snapshot(self.keys.unwrap().0, &self.apps.as_ref().unwrap().0, self.oldest())
-    }
-
     fn oldest(&self) -> Tick {
         self.keys.unwrap().1.min(self.apps.as_ref().unwrap().1)
     }

@@ -35,6 +35,8 @@ pub(crate) type Id = u8;
 #[derive(Clone, Debug)]
 pub(crate) struct State {
     pub(crate) now: Tick,
+    /// Counts what happened, so that nothing has the same time as what came before it.
+    pub(crate) happened: u32,
     /// What Azure lists, which during a regeneration is newer than what works.
     pub(crate) keys: PerKey<Id>,
     pub(crate) pending: Option<Pending>,
@@ -51,6 +53,8 @@ pub(crate) struct State {
     pub(crate) crashes: u8,
     pub(crate) outside: u8,
     pub(crate) lost: u8,
+    /// How many faults of all kinds may still happen.
+    pub(crate) faults: u8,
     pub(crate) broken: Option<Broken>,
 }
 
@@ -77,7 +81,7 @@ pub(crate) struct Transit {
 #[derive(Clone, Debug)]
 pub(crate) struct App {
     pub(crate) key: Id,
-    /// A regeneration from outside took its key, and it is failing until it is mended.
+    /// A regeneration from outside takes its key, or took it and it is failing until it is mended.
     pub(crate) excused: bool,
 }
 
@@ -104,10 +108,12 @@ pub(crate) enum Broken {
 }
 
 impl State {
-    pub(crate) fn new(holds: &[KeyType]) -> Self {
+    /// A first look away, with apps that hold these keys.
+    pub(crate) fn new(holds: &[KeyType], faults: u8) -> Self {
         let keys = PerKey { primary: 1, secondary: 2 };
         Self {
             now: 0,
+            happened: 0,
             keys,
             pending: None,
             transit: vec![],
@@ -122,6 +128,7 @@ impl State {
             crashes: 0,
             outside: 0,
             lost: 0,
+            faults,
             broken: None,
         }
     }
@@ -131,6 +138,11 @@ impl State {
             Some(pending) if pending.key_type == key_type => pending.old == key,
             _ => self.keys[key_type] == key,
         })
+    }
+
+    /// Whether another fault of a kind may happen, of which there were so many.
+    pub(crate) fn may(&self, have: u8) -> bool {
+        have == 0 && self.faults > 0
     }
 
     pub(crate) fn is_held(&self, key: Id) -> bool {
@@ -162,9 +174,9 @@ impl State {
 
     /// The regeneration takes effect: the old key dies.
     pub(crate) fn take_effect(&mut self) {
-        let Some(Pending { old, outside: true, .. }) = self.pending.take() else { return };
-        self.killed.insert(old);
-        self.apps.iter_mut().filter(|app| app.key == old).for_each(|app| app.excused = true);
+        if let Some(Pending { old, outside: true, .. }) = self.pending.take() {
+            self.killed.insert(old);
+        }
     }
 
     /// A request of ours reaches Azure.
@@ -203,8 +215,12 @@ impl State {
 
     /// Forgets what can no longer matter, so that the state stays finite.
     pub(crate) fn forget(&mut self) {
+        let dying = self.pending.as_ref().filter(|pending| pending.outside).map(|pending| pending.old);
         for index in 0..self.apps.len() {
-            if self.works(self.apps[index].key) {
+            let key = self.apps[index].key;
+            if Some(key) == dying {
+                self.apps[index].excused = true;
+            } else if self.works(key) {
                 self.apps[index].excused = false;
             }
         }
@@ -229,8 +245,13 @@ impl Hash for State {
     }
 }
 
-pub(crate) fn at(tick: Tick) -> DateTime<Utc> {
-    DateTime::UNIX_EPOCH + TimeDelta::minutes(i64::from(tick))
+impl State {
+    /// The time as the real code is told it. Events of one tick are milliseconds apart, in their order: that decides
+    /// which of two keys is the newer, and can end no wait of whole ticks early or late.
+    pub(crate) fn time(&self) -> DateTime<Utc> {
+        let minutes = TimeDelta::minutes(i64::from(self.now));
+        DateTime::UNIX_EPOCH + minutes + TimeDelta::milliseconds(i64::from(self.happened))
+    }
 }
 
 pub(crate) fn tick(at: DateTime<Utc>) -> Tick {
@@ -253,14 +274,14 @@ fn fingerprints() -> &'static Vec<Fingerprint> {
 }
 
 /// What a look at these keys and apps shows.
-pub(crate) fn snapshot(keys: PerKey<Id>, apps: &[Id], seen: Tick) -> Snapshot {
+pub(crate) fn snapshot(keys: PerKey<Id>, apps: &[Id], seen: DateTime<Utc>) -> Snapshot {
     let holds = |key: Id| match KeyType::ALL.into_iter().find(|key_type| keys[*key_type] == key) {
         Some(key_type) => Holding::Valid(key_type),
         None => Holding::Stale(fingerprint(key)),
     };
     let consumer = |(index, key): (usize, &Id)| Consumer { at: consumer(index), holds: holds(*key) };
     Snapshot {
-        at: at(seen),
+        at: seen,
         keys: PerKey::from_fn(|key_type| fingerprint(keys[key_type])),
         consumers: apps.iter().enumerate().map(consumer).collect(),
         unknown: vec![],

@@ -19,10 +19,11 @@ use crate::clock::Clock;
 use crate::config::InstanceConfig;
 use crate::data_plane::DataPlane;
 use crate::model::{KeyType, OperationUrl};
+use crate::observe;
 use crate::store::LeaseProof;
 
 /// The hands of a pass over one instance.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Actor<'a> {
     /// Azure Resource Manager, bounded by the time of the pass.
     pub arm: &'a Arm,
@@ -58,13 +59,19 @@ pub enum Progress {
 const POLLS: [u64; 5] = [1, 2, 4, 8, 15];
 
 impl Actor<'_> {
-    /// Sends the regeneration of a key. Whoever calls has just seen that nobody holds it.
+    /// Sends the regeneration of a key. Whoever calls saw at `seen` that nobody holds it.
+    ///
+    /// The client looks at the clock just before it sends, the first time and again, and waits for the answer no longer
+    /// than that. So a worker that was frozen after its journal write does not send when it thaws, and a request that
+    /// Azure was too busy for is not sent again on the strength of an old look.
     pub async fn regenerate(
         &self,
-        _proof: &LeaseProof<'_>,
+        proof: &LeaseProof<'_>,
+        seen: DateTime<Utc>,
         key_type: KeyType,
     ) -> Result<Regeneration, ArmError> {
-        self.arm.regenerate_key(&self.instance.id, key_type).await
+        let until = proof.until().min(seen + observe::usable()).min(self.deadline);
+        self.arm.until(until).regenerate_key(&self.instance.id, key_type).await
     }
 
     /// Asks once how an operation goes; `asked` says how often that was done before.

@@ -28,6 +28,12 @@ pub fn fresh() -> TimeDelta {
     TimeDelta::seconds(5)
 }
 
+/// How old it may be when the regeneration is sent: time for the journal write in between, and for the one request.
+#[must_use]
+pub fn usable() -> TimeDelta {
+    TimeDelta::seconds(35)
+}
+
 /// What was read of an instance, and when. It holds key material; its `Debug` does not.
 #[derive(Debug)]
 pub struct Look {

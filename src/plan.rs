@@ -74,7 +74,7 @@ impl View<'_> {
         if flight.operation.is_some() {
             return Some(Decision::Do(Step::Follow { key_type: flight.key_type }));
         }
-        let until = flight.intended + delta(self.policy.longest_operation);
+        let until = self.known_at(flight);
         Some(Decision::Waiting { reason: WaitFor::LostOperation { key_type: flight.key_type }, until })
     }
 

@@ -115,8 +115,23 @@ struct LeaseRecord {
 }
 
 /// Proof that whoever shows it held the lease at the last write. Only [`Lease::proof`] makes one.
+///
+/// It proves nothing of now: a worker may be frozen behind that write for longer than its lease, while another takes
+/// over. So it ends, and whoever sends a request on the strength of it looks at the clock just before.
 #[derive(Debug)]
-pub struct LeaseProof<'lease>(std::marker::PhantomData<&'lease Lease>);
+pub struct LeaseProof<'lease> {
+    until: DateTime<Utc>,
+    _lease: std::marker::PhantomData<&'lease Lease>,
+}
+
+impl LeaseProof<'_> {
+    /// Until when a request may be sent, by our clock: half of the lease. The other half is for what was sent in time
+    /// to arrive, so that nothing of ours is under way any more when another worker may take over.
+    #[must_use]
+    pub fn until(&self) -> DateTime<Utc> {
+        self.until
+    }
+}
 
 /// The journal of an instance as it was read, before anybody takes the lease. Enough for looking and deciding; whoever
 /// finds something to do takes the lease on exactly this version.
@@ -164,8 +179,18 @@ impl Draft {
     pub async fn take(self, holder: &str) -> Result<Lease, StoreError> {
         let Self { store, clock, name, document, etag, read: (storage, local) } = self;
         let (ahead, holder) = (storage - local, holder.to_owned());
-        let mut lease =
-            Lease { store, clock, name, holder, document, etag, ahead, renew_at: local, dirty: false };
+        let mut lease = Lease {
+            store,
+            clock,
+            name,
+            holder,
+            document,
+            etag,
+            ahead,
+            renew_at: local,
+            proves_until: local,
+            dirty: false,
+        };
         lease.write(Some(delta(LEASE))).await?;
         Ok(lease)
     }
@@ -187,6 +212,8 @@ pub struct Lease {
     ahead: TimeDelta,
     /// When the lease is to be renewed, by our clock.
     renew_at: DateTime<Utc>,
+    /// Until when the last write is good for a proof, by our clock.
+    proves_until: DateTime<Utc>,
     dirty: bool,
 }
 
@@ -231,11 +258,14 @@ impl Lease {
         self.renew_at
     }
 
-    /// What a change in Azure asks for: everything recorded is written, and the lease is ours as of now.
+    /// What a change in Azure asks for: everything recorded is written, and the lease is ours as of now, with time
+    /// enough left for a request.
     pub async fn proof(&mut self) -> Result<LeaseProof<'_>, StoreError> {
-        self.commit().await?;
-        self.keep().await?;
-        Ok(LeaseProof(std::marker::PhantomData))
+        let soon = self.clock.now() + delta(LEASE / 4);
+        if self.dirty || self.proves_until <= soon {
+            self.write(Some(delta(LEASE))).await?;
+        }
+        Ok(LeaseProof { until: self.proves_until, _lease: std::marker::PhantomData })
     }
 
     /// Writes what was recorded and gives the lease back.
@@ -255,7 +285,7 @@ impl Lease {
             Err(error) => self.was_ours(&body).await.ok_or(error)?,
         };
         (self.etag, self.ahead) = (Some(stored.etag), stored.at - self.clock.now());
-        self.renew_at = local + delta(RENEW_AFTER);
+        (self.renew_at, self.proves_until) = (local + delta(RENEW_AFTER), local + delta(LEASE / 2));
         self.dirty = false;
         Ok(())
     }

@@ -20,6 +20,10 @@ use crate::store::LeaseProof;
 /// How often a write is merged anew when Azure is busy with the app, lost the answer, or another writer came between.
 const MERGES: u32 = 4;
 
+/// How many apps are written on one proof of the lease: four rounds of [`APPS_AT_ONCE`], each a second or two, fit many
+/// times into the minute that it is good for.
+const BATCH: usize = 4 * APPS_AT_ONCE;
+
 /// The wait before merging anew. App Service answers 409 while it applies the last change.
 const AGAIN: Duration = Duration::from_secs(2);
 
@@ -75,29 +79,42 @@ struct Target<'a> {
 }
 
 impl Actor<'_> {
+    /// The consumers in batches for [`Actor::repoint`], with all that are of one app in the same batch, and the site
+    /// that we run in last.
+    pub fn batches(&self, consumers: &[ConsumerRef]) -> Vec<Vec<ConsumerRef>> {
+        let mut sorted = consumers.to_vec();
+        sorted.sort_by_cached_key(|consumer| (self.is_own_app(&consumer.app), consumer.app.clone()));
+        let apps: Vec<_> = sorted.chunk_by(|a, b| a.app == b.app).collect();
+        apps.chunks(BATCH).map(<[_]>::concat).collect()
+    }
+
     /// Writes `key` into consumers, all apps at once and each by itself; the site that we run in comes last, because
     /// writing its settings restarts us. One PUT for each dictionary: each PUT restarts its app.
+    ///
+    /// Nothing is sent once the proof has ended: by then another worker may be at work, and the key no longer valid.
     pub async fn repoint(
         &self,
-        _proof: &LeaseProof<'_>,
+        proof: &LeaseProof<'_>,
         look: &Look,
         is_ours: IsOurs<'_>,
         key: &Key,
         consumers: &[ConsumerRef],
     ) -> Vec<Result<Rewrite, RewriteError>> {
+        let arm = self.arm.until(self.deadline.min(proof.until()));
+        let hands = Actor { arm: &arm, ..*self };
         let (own, others): (Vec<_>, Vec<_>) =
-            targets(consumers).into_iter().partition(|target| self.is_own(target));
+            targets(consumers).into_iter().partition(|target| self.is_own_app(target.app));
         let mut done = Vec::new();
         for group in [others, own] {
-            let rewrites = group.into_iter().map(|target| self.rewrite(look, is_ours, key, target).boxed());
+            let rewrites = group.into_iter().map(|target| hands.rewrite(look, is_ours, key, target).boxed());
             let rewrites: Vec<_> = rewrites.collect();
             done.extend(stream::iter(rewrites).buffer_unordered(APPS_AT_ONCE).collect::<Vec<_>>().await);
         }
         done
     }
 
-    fn is_own(&self, target: &Target<'_>) -> bool {
-        self.own_site.is_some_and(|site| site.eq_ignore_ascii_case(target.app.site()))
+    fn is_own_app(&self, app: &AppId) -> bool {
+        self.own_site.is_some_and(|site| site.eq_ignore_ascii_case(app.site()))
     }
 
     async fn rewrite(

@@ -44,6 +44,22 @@ impl Pass<'_> {
         mend: bool,
     ) -> Result<(), PassError> {
         self.record(lease, Event::RepointIntended { key_type: to })?;
+        let mut failed: Vec<String> = Vec::new();
+        for consumers in self.actor().batches(consumers) {
+            failed.extend(self.repoint_batch(lease, look, to, &consumers, mend).await?);
+        }
+        if failed.is_empty() { Ok(()) } else { Err(PassError::Apps(failed.join("; "))) }
+    }
+
+    /// Repoints as many apps as one proof of the lease is good for; what failed.
+    async fn repoint_batch(
+        &mut self,
+        lease: &mut Lease,
+        look: &mut Look,
+        to: KeyType,
+        consumers: &[ConsumerRef],
+        mend: bool,
+    ) -> Result<Vec<String>, PassError> {
         let journal = lease.journal().clone();
         let is_ours = |string: &_| look.is_ours(string, &journal);
         let proof = lease.proof().await?;
@@ -60,9 +76,7 @@ impl Pass<'_> {
         if !apps.is_empty() {
             self.record(lease, Event::Repointed { key_type: to, apps, mended: mend })?;
         }
-        let errors: Vec<String> =
-            failed.iter().filter_map(|done| done.as_ref().err()).map(ToString::to_string).collect();
-        if errors.is_empty() { Ok(()) } else { Err(PassError::Apps(errors.join("; "))) }
+        Ok(failed.iter().filter_map(|done| done.as_ref().err()).map(ToString::to_string).collect())
     }
 
     async fn regenerate(
@@ -73,7 +87,7 @@ impl Pass<'_> {
     ) -> Result<(), PassError> {
         self.record(lease, Event::RegenerationIntended { key_type })?;
         let proof = lease.proof().await?;
-        match self.actor().regenerate(&proof, key_type).await {
+        match self.actor().regenerate(&proof, look.oldest(), key_type).await {
             Ok(regeneration) => self.accepted(lease, look, key_type, regeneration).await,
             Err(error) => self.not_accepted(lease, error).await,
         }
@@ -105,6 +119,11 @@ impl Pass<'_> {
             lease.commit().await?;
         }
         match error.kind() {
+            // Our time to send was over, not that of the run: a later look begins anew.
+            ArmErrorKind::OutOfTime if self.rekey.clock.now() < self.run.deadline => {
+                self.say(&error.to_string());
+                Ok(())
+            }
             // Azure is busy with another regeneration, or with too many requests: waiting is all there is to do.
             ArmErrorKind::Conflict | ArmErrorKind::Throttled { .. } | ArmErrorKind::OutcomeUnknown => {
                 self.say(&error.to_string());

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
+use super::safety::known_at;
 use super::{Snapshot, Unknown, rotates_at_first_sight};
-use crate::clock::delta;
 use crate::config::Policy;
 use crate::journal::{Event, Held, InFlight, Journal, KeyRecord};
 use crate::model::{KeyType, PerKey};
@@ -50,8 +50,8 @@ pub fn reconcile(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: D
     events
 }
 
-/// The end of a regeneration whose operation URL was never learned: the key changed, so it was done, or the longest
-/// time is over, so it was not. With a URL, Azure is asked instead.
+/// The end of a regeneration whose operation URL was never learned, once that is known: the key changed, so it was
+/// done, or it did not. With a URL, Azure is asked instead.
 fn ended_unseen(
     flight: &InFlight,
     snapshot: &Snapshot,
@@ -62,12 +62,15 @@ fn ended_unseen(
         return None;
     }
     let fingerprint = &snapshot.keys[flight.key_type];
-    if *fingerprint != flight.prior {
-        return Some(Event::Regenerated { fingerprint: fingerprint.clone(), confirmed: false });
+    if known_at(flight, fingerprint, policy) > now {
+        return None;
     }
-    let over = flight.intended + delta(policy.longest_operation) <= now;
     let detail = "its answer was lost, and the key is unchanged after the longest time that it can take";
-    over.then(|| Event::RegenerationFailed { detail: detail.into() })
+    Some(if *fingerprint == flight.prior {
+        Event::RegenerationFailed { detail: detail.into() }
+    } else {
+        Event::Regenerated { fingerprint: fingerprint.clone(), confirmed: false }
+    })
 }
 
 fn held_or_left(

@@ -1,16 +1,38 @@
 //! The judgements that decisions rest on: when a key is due, when it is free, which one a mended consumer gets.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Holding, View};
 use crate::clock::delta;
-use crate::journal::{Held, Origin};
-use crate::model::KeyType;
+use crate::config::Policy;
+use crate::journal::{Held, InFlight, Origin};
+use crate::model::{Fingerprint, KeyType};
 
 /// How long after a refusal a key is tried again. Propagation is uneven for seconds (azure-signalr#2197).
 pub(super) const VERIFY_AGAIN: Duration = Duration::from_secs(10);
+
+/// How long after its intent a request to regenerate may still reach Azure: the minute in which it may be sent
+/// ([`LeaseProof::until`](crate::store::LeaseProof)), and as long again on its way, after which ARM has closed it.
+const ARRIVES: Duration = Duration::from_secs(120);
+
+impl View<'_> {
+    /// When it is known how a regeneration ended whose operation was never learned.
+    pub(super) fn known_at(&self, flight: &InFlight) -> DateTime<Utc> {
+        known_at(flight, &self.snapshot.keys[flight.key_type], self.policy)
+    }
+}
+
+/// When it is known how a regeneration ended whose operation was never learned. An unchanged key says so when the
+/// operation can no longer be running. A changed one says so when the request can no longer be on its way: before that,
+/// the change may be somebody else's, and ours yet to come and to kill the key that was found.
+pub(super) fn known_at(flight: &InFlight, found: &Fingerprint, policy: &Policy) -> DateTime<Utc> {
+    let changed = *found != flight.prior;
+    let longest = if changed { ARRIVES } else { policy.longest_operation.max(ARRIVES) };
+    flight.intended + delta(longest)
+}
 
 /// How long regenerating rests after it came to nothing `count` times in a row: a minute, doubling up to about an
 /// hour. Nobody holds the key, so there is no hurry.
@@ -48,13 +70,20 @@ impl View<'_> {
         }
     }
 
-    /// The key that stale consumers get: one that others hold, else one that is surely in effect, else the newest.
-    /// A key that is about to be replaced is none of these, as long as there is another.
+    /// The key that stale consumers get: one that others hold, else one that is surely in effect, else the one that
+    /// changed first: Azure replaces one key at a time, so the first was in effect before the other was begun (ours
+    /// before another's that was found with it, for just before ours nothing was changed yet). A key that is about to be replaced is none of these, as long as there is another.
     pub(super) fn mending_key(&self) -> KeyType {
         let rank = |key_type: KeyType| {
-            let stays = self.journal.in_flight().is_none_or(|flight| flight.key_type != key_type);
+            let flight = self.journal.in_flight().filter(|flight| flight.key_type == key_type);
+            let listed = Some(&self.snapshot.keys[key_type]);
+            // Once Azure took the regeneration on and lists its key, that key is here to stay.
+            let stays = flight.is_none_or(|flight| flight.promised.as_ref() == listed);
+            let sure = flight.is_none() && self.surely_in_effect(key_type);
+            let changed = flight.map_or(self.keys[key_type].created, |flight| flight.intended);
+            let ours = flight.is_some() || self.keys[key_type].origin == Origin::Ours;
             let others = self.snapshot.holders(|holding| *holding == Holding::Valid(key_type)).len();
-            (stays, others > 0, self.surely_in_effect(key_type), self.keys[key_type].created, others)
+            (stays, others > 0, sure, Reverse(changed), ours, others)
         };
         let (primary, secondary) = (KeyType::Primary, KeyType::Secondary);
         if rank(secondary) > rank(primary) { secondary } else { primary }

@@ -1,0 +1,251 @@
+//! Two workers at once, every interleaving of them, by a model checker.
+//!
+//! The workers' requests are the transitions: reading the journal, listing the keys, reading the apps, the conditional
+//! writes, sending a regeneration, its arrival at Azure, its answer, polling, probing, and a PUT for each app. What a
+//! worker does between two requests is the real code: `plan::reconcile`, `plan::decide` and `Journal::apply`
+//! (`worker.rs`). A frozen worker is one whose next request is a long time in coming, which is an ordinary
+//! interleaving, whatever it was about to do; one that is frozen between its journal write and its act included.
+//!
+//! **Bounds.** One instance from its first look to the end of its first rotation and ever after, two apps, two workers
+//! that begin as many passes as they like. Faults: at most one crash, one regeneration from outside and one lost
+//! request or answer; any two of them where the apps share a key, one where they are split over both. A regeneration
+//! comes to nothing at most once in a row (each way to get there included): after that the same happens again, later.
+//! Time is not bounded: ages end where no rule tells them apart any more (`canon.rs`), so that the states are finitely
+//! many, and all of them are visited. It passes in ticks of a minute, with the real lease of two; the grace, two, and
+//! the longest operation, two, are as short as the rules bear, which leaves the least to lean on.
+//!
+//! **Assumptions.** A worker looks at the clock and sends in one transition. A request that was sent arrives within a
+//! tick or never. Azure makes one regeneration at a time and refuses what overlaps; it takes a tick at most; listKeys
+//! shows the new key at once. Nobody but the workers writes apps. `ARCHITECTURE.md` ("The journal and the lease") says
+//! what is left where these do not hold.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests may fail loudly, and tell their figures")]
+
+mod canon;
+mod settle;
+mod worker;
+mod world;
+
+use std::time::Instant;
+
+use settle::Settled;
+use signalr_rekey::config::Policy;
+use signalr_rekey::model::KeyType;
+use stateright::{Checker, HasDiscoveries, Model, Property};
+use world::{Broken, GRACE, State};
+
+const CUT_OFF: &str = "nobody is cut off";
+const WITHOUT_LEASE: &str = "nothing is sent without the lease";
+const HELD: &str = "no key is regenerated that an app holds";
+const WITHIN_GRACE: &str = "no key is regenerated within its grace";
+const A_RUN_SETTLES: &str = "a run is settled";
+
+const P: KeyType = KeyType::Primary;
+const S: KeyType = KeyType::Secondary;
+
+/// How often in a row a regeneration may come to nothing.
+const FAILURES: u32 = 1;
+
+/// What the workers keep to.
+pub(crate) struct Rules {
+    pub(crate) policy: Policy,
+    /// Whether writes of the document are conditional.
+    pub(crate) etags: bool,
+    /// Whether a worker looks at the clock just before it sends.
+    pub(crate) checks_time: bool,
+    /// How many faults of all kinds may happen.
+    faults: u8,
+    settled: Settled,
+}
+
+impl Rules {
+    fn real() -> Self {
+        Self {
+            policy: worker::policy(GRACE),
+            etags: true,
+            checks_time: true,
+            faults: 2,
+            settled: Settled::default(),
+        }
+    }
+}
+
+/// What may happen next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// A worker makes its next request.
+    Step(usize),
+    /// A request to regenerate reaches Azure.
+    Arrive(usize),
+    /// It never does.
+    Vanish(usize),
+    /// The client waits no longer for the answer.
+    GiveUp(usize),
+    /// The regeneration takes effect.
+    Effect,
+    /// Somebody regenerates a key.
+    Outside(KeyType),
+    /// A worker is killed.
+    Crash(usize),
+    Tick,
+}
+
+impl Model for Rules {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        vec![State::new(&[P, P], self.faults), State::new(&[P, S], self.faults.min(1))]
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        if state.broken.is_some() {
+            return;
+        }
+        actions.extend([Action::Step(0), Action::Step(1)]);
+        for (index, transit) in state.transit.iter().enumerate() {
+            actions.push(Action::Arrive(index));
+            if state.may(state.lost) {
+                actions.push(Action::Vanish(index));
+                actions.extend(transit.awaited_by.map(Action::GiveUp));
+            }
+        }
+        for worker in 0..2 {
+            // Its request vanished, or its answer is lost on the way back.
+            let vanished = state.awaits(worker) == Some(false) && !state.is_sending(worker);
+            let lost = state.awaits(worker) == Some(true) && state.may(state.lost);
+            actions.extend((vanished || lost).then_some(Action::GiveUp(worker)));
+            let crash = state.may(state.crashes) && state.workers[worker].is_some();
+            actions.extend(crash.then_some(Action::Crash(worker)));
+        }
+        if state.pending.is_some() {
+            actions.push(Action::Effect);
+        } else if state.may(state.outside) {
+            actions.extend([Action::Outside(P), Action::Outside(S)]);
+        }
+        if state.may_tick() {
+            actions.push(Action::Tick);
+        }
+    }
+
+    fn next_state(&self, last: &State, action: Action) -> Option<State> {
+        let mut state = last.clone();
+        self.make(&mut state, action).then_some(state)
+    }
+
+    fn within_boundary(&self, state: &State) -> bool {
+        state.document.journal.failures().is_none_or(|failures| failures.count <= FAILURES)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::<Self>::always(CUT_OFF, |_, state: &State| !state.cut_off()),
+            Property::<Self>::always(WITHOUT_LEASE, |_, state| {
+                state.broken != Some(Broken::SentWithoutLease)
+            }),
+            Property::<Self>::always(HELD, |_, state| state.broken != Some(Broken::HeldRegenerated)),
+            Property::<Self>::always(WITHIN_GRACE, |_, state| state.broken != Some(Broken::WithinGrace)),
+            Property::<Self>::always("no event is illegal", |_, state| state.broken != Some(Broken::Illegal)),
+            Property::<Self>::always("every run settles", Self::settles),
+            Property::<Self>::sometimes(A_RUN_SETTLES, Self::is_settled),
+        ]
+    }
+}
+
+impl Rules {
+    /// Makes something happen; false if it changes nothing.
+    pub(crate) fn make(&self, state: &mut State, action: Action) -> bool {
+        state.happened += 1;
+        match action {
+            Action::Step(worker) => {
+                if !worker::step(state, worker, self) {
+                    return false;
+                }
+            }
+            Action::Arrive(index) => state.arrive(index),
+            Action::Vanish(index) => {
+                state.transit.remove(index);
+                state.lost += 1;
+                state.faults -= 1;
+            }
+            Action::GiveUp(worker) => {
+                let vanished = state.awaits(worker) == Some(false) && !state.is_sending(worker);
+                state.lost += u8::from(!vanished);
+                state.faults -= u8::from(!vanished);
+                worker::give_up(state, worker, self);
+            }
+            Action::Effect => state.take_effect(),
+            Action::Outside(key_type) => {
+                state.regenerate(key_type, true);
+                state.outside += 1;
+                state.faults -= 1;
+            }
+            Action::Crash(worker) => {
+                worker::crash(state, worker);
+                state.crashes += 1;
+                state.faults -= 1;
+            }
+            Action::Tick => state.now += 1,
+        }
+        self.tidy(state);
+        true
+    }
+
+    /// Takes a worker that was overtaken, and can do nothing any more before it learns that, for one that knows it.
+    fn tidy(&self, state: &mut State) {
+        if self.etags {
+            let etag = state.document.etag;
+            for worker in &mut state.workers {
+                worker.take_if(|session| session.etag != etag && session.is_harmless());
+            }
+        }
+        state.forget();
+    }
+}
+
+#[test]
+fn two_workers_cut_nobody_off_and_always_settle() {
+    let started = Instant::now();
+    let checker = Rules::real().checker().threads(2).spawn_bfs().join();
+    eprintln!(
+        "{} unique states, {} transitions, depth {}, {:.1} s",
+        checker.unique_state_count(),
+        checker.state_count(),
+        checker.max_depth(),
+        started.elapsed().as_secs_f32()
+    );
+    checker.assert_properties();
+}
+
+/// Looks for a counterexample to a property where something is missing that keeps it.
+fn counterexample(rules: Rules, property: &'static str) {
+    let started = Instant::now();
+    let found = HasDiscoveries::AnyOf([property].into());
+    let checker = rules.checker().threads(2).finish_when(found).spawn_bfs().join();
+    let path = checker.assert_any_discovery(property).into_actions();
+    eprintln!(
+        "{property}: a counterexample of {} transitions among {} states, {:.1} s: {path:?}",
+        path.len(),
+        checker.unique_state_count(),
+        started.elapsed().as_secs_f32()
+    );
+}
+
+#[test]
+fn without_the_grace_a_key_dies_under_its_clients() {
+    counterexample(Rules { policy: worker::policy(0), ..Rules::real() }, WITHIN_GRACE);
+}
+
+/// Both workers write, and each acts on what the other does not know of.
+#[test]
+fn without_the_condition_on_the_version_both_are_at_work() {
+    counterexample(Rules { etags: false, ..Rules::real() }, WITHOUT_LEASE);
+}
+
+/// A worker is frozen between its journal write and its act; another takes over, makes the key anew and hands it out;
+/// the first thaws, and kills it.
+#[test]
+fn who_thaws_and_does_not_look_at_the_clock_kills_a_key_in_use() {
+    for property in [WITHOUT_LEASE, HELD, CUT_OFF] {
+        counterexample(Rules { checks_time: false, faults: 0, ..Rules::real() }, property);
+    }
+}

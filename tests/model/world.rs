@@ -1,0 +1,302 @@
+//! What the two workers share: Azure, the apps, and the document with journal and lease. Time passes in ticks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, OnceLock};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use signalr_rekey::journal::Journal;
+use signalr_rekey::model::{AppId, Fingerprint, Key, KeyType, PerKey, Section};
+use signalr_rekey::plan::{Consumer, ConsumerRef, Holding, Snapshot};
+
+use super::canon::canonical;
+use super::worker::Session;
+
+/// A tick is a minute; every time of the model is a number of them.
+pub(crate) type Tick = u32;
+
+/// As `store::LEASE`.
+pub(crate) const LEASE: Tick = 2;
+/// For how long after its journal write a worker may send: half of the lease, so less than a tick after it.
+pub(crate) const MAY_SEND: Tick = 1;
+/// How long a request may be under way before Azure takes it on.
+pub(crate) const ARRIVES: Tick = 1;
+/// How long a regeneration takes at most.
+pub(crate) const TAKES: Tick = 1;
+/// As `Policy::longest_operation`.
+pub(crate) const LONGEST: Tick = 2;
+/// How long clients go on using a key that their app has left.
+pub(crate) const GRACE: Tick = 2;
+
+/// A key. Each is made once.
+pub(crate) type Id = u8;
+
+/// Everything there is.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub(crate) now: Tick,
+    /// Counts what happened, so that nothing has the same time as what came before it.
+    pub(crate) happened: u32,
+    /// What Azure lists, which during a regeneration is newer than what works.
+    pub(crate) keys: PerKey<Id>,
+    pub(crate) pending: Option<Pending>,
+    pub(crate) transit: Vec<Transit>,
+    pub(crate) apps: Vec<App>,
+    /// When the last app left a key, for keys that were ever held.
+    pub(crate) left: BTreeMap<Id, Tick>,
+    /// Keys that died by a regeneration from outside.
+    pub(crate) killed: BTreeSet<Id>,
+    pub(crate) made: Id,
+    pub(crate) document: Document,
+    pub(crate) written: u32,
+    pub(crate) workers: [Option<Box<Session>>; 2],
+    pub(crate) crashes: u8,
+    pub(crate) outside: u8,
+    pub(crate) lost: u8,
+    /// How many faults of all kinds may still happen.
+    pub(crate) faults: u8,
+    pub(crate) broken: Option<Broken>,
+}
+
+/// A regeneration that Azure took on and that is not yet in effect.
+#[derive(Clone, Debug)]
+pub(crate) struct Pending {
+    pub(crate) key_type: KeyType,
+    /// Works until then.
+    pub(crate) old: Id,
+    pub(crate) outside: bool,
+    pub(crate) since: Tick,
+}
+
+/// A request for a regeneration that was sent and has not reached Azure.
+#[derive(Clone, Debug)]
+pub(crate) struct Transit {
+    pub(crate) key_type: KeyType,
+    pub(crate) sent: Tick,
+    /// The worker that waits for the answer; none if it crashed or gave up.
+    pub(crate) awaited_by: Option<usize>,
+}
+
+/// One app, which is one consumer.
+#[derive(Clone, Debug)]
+pub(crate) struct App {
+    pub(crate) key: Id,
+    /// A regeneration from outside takes its key, or took it and it is failing until it is mended.
+    pub(crate) excused: bool,
+}
+
+/// The document in the store.
+#[derive(Clone, Debug)]
+pub(crate) struct Document {
+    pub(crate) journal: Arc<Journal>,
+    /// Who, and until when.
+    pub(crate) lease: Option<(usize, Tick)>,
+    pub(crate) etag: u32,
+}
+
+/// How a transition broke a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// A request that changes Azure was sent by a worker that did not hold the lease at that moment.
+    SentWithoutLease,
+    /// Azure took on a regeneration of ours of a key that an app holds.
+    HeldRegenerated,
+    /// Azure took on a regeneration of ours of a key whose clients may still use it.
+    WithinGrace,
+    /// The journal met an event that it does not allow.
+    Illegal,
+}
+
+impl State {
+    /// A first look away, with apps that hold these keys.
+    pub(crate) fn new(holds: &[KeyType], faults: u8) -> Self {
+        let keys = PerKey { primary: 1, secondary: 2 };
+        Self {
+            now: 0,
+            happened: 0,
+            keys,
+            pending: None,
+            transit: vec![],
+            apps: holds.iter().map(|held| App { key: keys[*held], excused: false }).collect(),
+            // Somebody may have left either key just before the first look.
+            left: BTreeMap::from([(1, 0), (2, 0)]),
+            killed: BTreeSet::new(),
+            made: 2,
+            document: Document { journal: Arc::default(), lease: None, etag: 0 },
+            written: 0,
+            workers: [None, None],
+            crashes: 0,
+            outside: 0,
+            lost: 0,
+            faults,
+            broken: None,
+        }
+    }
+
+    pub(crate) fn works(&self, key: Id) -> bool {
+        KeyType::ALL.into_iter().any(|key_type| match &self.pending {
+            Some(pending) if pending.key_type == key_type => pending.old == key,
+            _ => self.keys[key_type] == key,
+        })
+    }
+
+    /// Whether another fault of a kind may happen, of which there were so many.
+    pub(crate) fn may(&self, have: u8) -> bool {
+        have == 0 && self.faults > 0
+    }
+
+    pub(crate) fn is_held(&self, key: Id) -> bool {
+        self.apps.iter().any(|app| app.key == key)
+    }
+
+    pub(crate) fn cut_off(&self) -> bool {
+        self.apps.iter().any(|app| !app.excused && !self.works(app.key))
+    }
+
+    pub(crate) fn is_leased_to(&self, worker: usize) -> bool {
+        self.document.lease.is_some_and(|(holder, expires)| holder == worker && expires > self.now)
+    }
+
+    pub(crate) fn breaks(&mut self, broken: Broken) {
+        self.broken.get_or_insert(broken);
+    }
+
+    /// Azure takes a regeneration on, unless another runs (409); the new key.
+    pub(crate) fn regenerate(&mut self, key_type: KeyType, outside: bool) -> Option<Id> {
+        if self.pending.is_some() {
+            return None;
+        }
+        self.made += 1;
+        let old = std::mem::replace(&mut self.keys[key_type], self.made);
+        self.pending = Some(Pending { key_type, old, outside, since: self.now });
+        Some(self.made)
+    }
+
+    /// The regeneration takes effect: the old key dies.
+    pub(crate) fn take_effect(&mut self) {
+        if let Some(Pending { old, outside: true, .. }) = self.pending.take() {
+            self.killed.insert(old);
+        }
+    }
+
+    /// A request of ours reaches Azure.
+    pub(crate) fn arrive(&mut self, index: usize) {
+        let Transit { key_type, awaited_by, .. } = self.transit.remove(index);
+        let key = self.keys[key_type];
+        if self.pending.is_none() {
+            if self.is_held(key) {
+                self.breaks(Broken::HeldRegenerated);
+            }
+            if self.left.get(&key).is_some_and(|left| left + GRACE > self.now) {
+                self.breaks(Broken::WithinGrace);
+            }
+        }
+        let answer = self.regenerate(key_type, false);
+        if let Some(session) = awaited_by.and_then(|worker| self.workers[worker].as_mut()) {
+            session.answered(answer);
+        }
+    }
+
+    /// A worker writes a key into an app.
+    pub(crate) fn put(&mut self, app: usize, key: Id) {
+        let old = std::mem::replace(&mut self.apps[app].key, key);
+        self.left.insert(old, self.now);
+        // That somebody outside was faster with the key that is just being handed out is not our doing.
+        if self.killed.contains(&key) {
+            self.apps[app].excused = true;
+        }
+    }
+
+    /// Whether the bounds on requests and operations allow a tick to pass.
+    pub(crate) fn may_tick(&self) -> bool {
+        self.transit.iter().all(|transit| self.now < transit.sent + ARRIVES)
+            && self.pending.as_ref().is_none_or(|pending| self.now < pending.since + TAKES)
+    }
+
+    /// Forgets what can no longer matter, so that the state stays finite.
+    pub(crate) fn forget(&mut self) {
+        let dying = self.pending.as_ref().filter(|pending| pending.outside).map(|pending| pending.old);
+        for index in 0..self.apps.len() {
+            let key = self.apps[index].key;
+            if Some(key) == dying {
+                self.apps[index].excused = true;
+            } else if self.works(key) {
+                self.apps[index].excused = false;
+            }
+        }
+        let old = self.pending.as_ref().map(|pending| pending.old);
+        let keys = self.keys;
+        self.left.retain(|id, _| *id == keys.primary || *id == keys.secondary || Some(*id) == old);
+        let handed_out = self.workers.iter().flatten().flat_map(|session| session.keys_in_hand());
+        let known: BTreeSet<Id> = handed_out.chain(self.apps.iter().map(|app| app.key)).collect();
+        self.killed.retain(|id| known.contains(id));
+    }
+}
+
+impl PartialEq for State {
+    fn eq(&self, other: &Self) -> bool {
+        canonical(self) == canonical(other)
+    }
+}
+
+impl Hash for State {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        canonical(self).hash(state);
+    }
+}
+
+impl State {
+    /// The time as the real code is told it. Events of one tick are milliseconds apart, in their order: that decides
+    /// which of two keys is the newer, and can end no wait of whole ticks early or late.
+    pub(crate) fn time(&self) -> DateTime<Utc> {
+        let minutes = TimeDelta::minutes(i64::from(self.now));
+        DateTime::UNIX_EPOCH + minutes + TimeDelta::milliseconds(i64::from(self.happened))
+    }
+}
+
+pub(crate) fn tick(at: DateTime<Utc>) -> Tick {
+    u32::try_from((at - DateTime::UNIX_EPOCH).num_minutes()).unwrap()
+}
+
+/// What the real code sees of a key.
+pub(crate) fn fingerprint(id: Id) -> Fingerprint {
+    fingerprints()[usize::from(id)].clone()
+}
+
+pub(crate) fn id_of(fingerprint: &Fingerprint) -> Id {
+    let position = fingerprints().iter().position(|known| known == fingerprint).unwrap();
+    Id::try_from(position).unwrap()
+}
+
+fn fingerprints() -> &'static Vec<Fingerprint> {
+    static ALL: OnceLock<Vec<Fingerprint>> = OnceLock::new();
+    ALL.get_or_init(|| (0..=Id::MAX).map(|id| Key::new(id.to_string()).fingerprint()).collect())
+}
+
+/// What a look at these keys and apps shows.
+pub(crate) fn snapshot(keys: PerKey<Id>, apps: &[Id], seen: DateTime<Utc>) -> Snapshot {
+    let holds = |key: Id| match KeyType::ALL.into_iter().find(|key_type| keys[*key_type] == key) {
+        Some(key_type) => Holding::Valid(key_type),
+        None => Holding::Stale(fingerprint(key)),
+    };
+    let consumer = |(index, key): (usize, &Id)| Consumer { at: consumer(index), holds: holds(*key) };
+    Snapshot {
+        at: seen,
+        keys: PerKey::from_fn(|key_type| fingerprint(keys[key_type])),
+        consumers: apps.iter().enumerate().map(consumer).collect(),
+        unknown: vec![],
+        gone: vec![],
+    }
+}
+
+fn consumer(index: usize) -> ConsumerRef {
+    ConsumerRef { app: app(index), section: Section::AppSettings, name: "SignalR".into() }
+}
+
+fn app(index: usize) -> AppId {
+    AppId::new("s", "g", &format!("app-{index}"), None)
+}
+
+pub(crate) fn index_of(consumer: &ConsumerRef) -> usize {
+    (0..).find(|index| app(*index) == consumer.app).unwrap()
+}

@@ -68,6 +68,14 @@ pub enum RewriteError {
     },
 }
 
+impl RewriteError {
+    /// Whether there was no time left to send the write.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        matches!(self, Self::Arm { error, .. } if error.kind() == ArmErrorKind::OutOfTime)
+    }
+}
+
 /// Tells whether a connection string is the instance's: by the time of the write it may be another's.
 pub type IsOurs<'a> = &'a (dyn Fn(&ConnectionString) -> bool + Sync);
 

@@ -296,7 +296,7 @@ impl<'a> Pass<'a> {
         self.lines.push(line.to_owned());
     }
 
-    fn say_once(&mut self, line: &str) {
+    pub(super) fn say_once(&mut self, line: &str) {
         if !self.lines.iter().any(|said| said == line) {
             self.say(line);
         }

@@ -76,7 +76,12 @@ impl Pass<'_> {
         if !apps.is_empty() {
             self.record(lease, Event::Repointed { key_type: to, apps, mended: mend })?;
         }
-        Ok(failed.iter().filter_map(|done| done.as_ref().err()).map(ToString::to_string).collect())
+        let failed = failed.into_iter().filter_map(Result::err);
+        // What the proof left no time for is not given up while the run has time: it is decided anew.
+        let in_time = now < self.run.deadline;
+        let (late, failed): (Vec<_>, Vec<_>) = failed.partition(|error| in_time && error.is_late());
+        late.iter().for_each(|error| self.say_once(&error.to_string()));
+        Ok(failed.iter().map(ToString::to_string).collect())
     }
 
     async fn regenerate(

@@ -181,7 +181,11 @@ fn a_lost_answer_is_waited_out_and_a_changed_key_is_a_done_regeneration() {
     assert_eq!(unchanged, Decision::Waiting { reason, until: at(7200 + 600) });
 
     let mut done = Story { journal: story.journal.clone(), policy: story.policy };
-    let decision = done.look(&snapshot(at(7300), "p", "s2", &[P]));
+    let reason = WaitFor::LostOperation { key_type: KeyType::Secondary };
+    let early = done.look(&snapshot(at(7205), "p", "s2", &[P]));
+    let until = at(7200 + 120);
+    assert_eq!(early, Decision::Waiting { reason, until }, "ours may be on its way, and this another's");
+    let decision = done.look(&snapshot(at(7320), "p", "s2", &[P]));
     assert_eq!(decision, Decision::Do(Step::Verify { key_type: KeyType::Secondary }));
 
     let rest = story.look(&snapshot(at(7800), "p", "s", &[P]));

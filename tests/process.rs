@@ -24,8 +24,8 @@ async fn the_handler_rotates_and_mends_as_the_host_calls_it() {
     assert_eq!(report["arm_requests"]["SignalR_RegenerateKey"], 2, "{report}");
     assert!(report["calls"].as_u64().unwrap() > 500, "{report}");
 
-    azure.force("Both").await;
-    let (status, reply) = handler.notice().await;
+    azure.force("sr-demo", "Both").await;
+    let (status, reply) = handler.notice("sr-demo").await;
     assert_eq!(status, 200, "{reply}");
     assert!(reply["Logs"].to_string().contains("mended to the"), "{reply}");
     let (status, reply) =

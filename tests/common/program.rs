@@ -54,11 +54,15 @@ impl Azure {
         response.json().await.unwrap()
     }
 
-    pub async fn force(&self, keys: &str) {
-        let body = json!({"instance": "sr-demo", "keyType": keys});
-        let url = format!("{}/sim/regenerate", self.base);
+    pub async fn force(&self, instance: &str, keys: &str) {
+        self.ask("regenerate", json!({"instance": instance, "keyType": keys})).await;
+    }
+
+    /// Asks the simulator for something that Azure does not offer.
+    pub async fn ask(&self, what: &str, body: Value) {
+        let url = format!("{}/sim/{what}", self.base);
         let response = self.http.post(url).json(&body).send().await.unwrap();
-        assert_eq!(response.status(), 200);
+        assert!(response.status().is_success(), "{}", response.text().await.unwrap());
     }
 }
 
@@ -71,7 +75,7 @@ impl Drop for Azure {
 
 /// The handler in a process of its own, with everything that it printed.
 pub struct Handler {
-    child: Child,
+    pub child: Child,
     url: String,
     printed: Vec<JoinHandle<String>>,
     http: Client,
@@ -112,9 +116,12 @@ impl Handler {
         self.call("RotateKeys", json!({"timer": timer})).await
     }
 
-    pub async fn notice(&self) -> (u16, Value) {
-        let instance = "/subscriptions/00000000-0000-0000-0000-000000000001/resourcegroups/RG-DEMO/providers\
-                        /Microsoft.SignalRService/SignalR/sr-demo";
+    /// Tells it that a key of an instance was regenerated.
+    pub async fn notice(&self, instance: &str) -> (u16, Value) {
+        let instance = format!(
+            "/subscriptions/00000000-0000-0000-0000-000000000001/resourcegroups/RG-DEMO/providers\
+             /Microsoft.SignalRService/SignalR/{instance}"
+        );
         let event = json!({
             "id": "1", "eventType": "Microsoft.Resources.ResourceActionSuccess", "subject": instance,
             "topic": "/subscriptions/00000000-0000-0000-0000-000000000001", "eventTime": "2026-09-24T13:00:00Z",

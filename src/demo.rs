@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Nothing is staged but Azure and the host: the handler is the real program with its real clients. `story` tells what
-//! is played, `timeline` shows it, `summary` is what remains. [`storm()`] is another play altogether: in virtual time, and
+//! is played, `timeline` shows it, `summary` is what remains. `storm` is another play altogether: in virtual time, and
 //! within this process.
 //!
 //! Guarantee: the handler is given no credentials and no settings of the operator's, so no real Azure is touched.

@@ -1,5 +1,5 @@
 //! `demo --storm`: months of rotations in which everything goes wrong that can, on an Azure that is built in, in virtual
-//! time and from one seed. Start at [`storm()`].
+//! time and from one seed. Start at `storm`.
 //!
 //! ```text
 //! round: let time pass -> weather (what others do, what goes wrong) -> one pass over each instance, maybe killed

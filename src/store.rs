@@ -23,8 +23,9 @@ use crate::clock::{Clock, delta};
 use crate::journal::{Event, Illegal, Journal};
 use crate::model::InstanceId;
 
-/// How long a lease lasts unless it is renewed: longer than any single request to Azure may take with its retries,
-/// short enough that a killed worker is followed within two timer ticks.
+/// How long a lease lasts unless it is renewed: half of it for sending, which is twice as long as one request may take,
+/// and half for what was sent to arrive ([`LeaseProof::until`]); short enough that a killed worker is followed within
+/// two timer ticks.
 const LEASE: Duration = Duration::from_secs(120);
 
 /// When a lease is renewed: late enough that following a regeneration (74 s at the most on record) costs no write of its

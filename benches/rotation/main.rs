@@ -1,6 +1,7 @@
-//! What a rotation asks of Azure Resource Manager, beside the least that it can ask: `listKeys` once, two regenerations
-//! with their polls, and for each app one list and one write. ARM counts requests, and N more than that (and one) are
-//! thought well spent on looking again before a key dies.
+//! What a rotation costs. First, what it asks of Azure Resource Manager, beside the least that it can ask: `listKeys`
+//! once, two regenerations with their polls, and for each app one list and one write. ARM counts requests, and N more
+//! than that (and one) are thought well spent on looking again before a key dies. Then, what keeping the journal adds to
+//! its time (`journal`).
 //!
 //! Start at [`main`]. The real pass runs over HTTP against the simulated Azure, whose regenerations take 75 s as the
 //! longest on record did, with a clock that passes hours in milliseconds; the simulator counts. The instance is known
@@ -17,6 +18,7 @@
 
 #[path = "../../tests/common/mod.rs"]
 mod common;
+mod journal;
 #[path = "../table/mod.rs"]
 mod table;
 
@@ -53,6 +55,15 @@ fn main() {
     rotations.iter().for_each(|rotation| println!("{}", rotation.figure()));
     println!("\nwhat they were, and how long the rotation took here (the simulated hours not counted)");
     rotations.iter().for_each(|rotation| println!("{}", rotation.details()));
+    println!(
+        "\nthe same pass with its journal in Blob Storage (Azurite) and in memory, without Azure's own time"
+    );
+    for journal::Cost { what, blob, memory } in
+        runtime.block_on(journal::costs(if table::measuring() { 15 } else { 1 }))
+    {
+        let ratio = blob.as_secs_f64() / memory.as_secs_f64();
+        println!("{what:<42} {blob:>9.1?} {memory:>9.1?} {ratio:>6.2}x");
+    }
 }
 
 async fn rotations(sizes: &[usize]) -> Vec<Rotation> {

@@ -394,18 +394,3 @@ pub(crate) fn policy(grace: Tick) -> Policy {
         ..Policy::default()
     }
 }
-
-impl State {
-    /// Whether a worker waits for an answer, and whether that has been given.
-    pub(crate) fn awaits(&self, worker: usize) -> Option<bool> {
-        match &self.workers[worker].as_ref()?.next {
-            Next::Await { answer, .. } => Some(answer.is_some()),
-            _ => None,
-        }
-    }
-
-    /// Whether its request is still on the way.
-    pub(crate) fn is_sending(&self, worker: usize) -> bool {
-        self.transit.iter().any(|transit| transit.awaited_by == Some(worker))
-    }
-}

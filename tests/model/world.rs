@@ -10,7 +10,7 @@ use signalr_rekey::model::{AppId, Fingerprint, Key, KeyType, PerKey, Section};
 use signalr_rekey::plan::{Consumer, ConsumerRef, Holding, Snapshot};
 
 use super::canon::canonical;
-use super::worker::Session;
+use super::worker::{Next, Session};
 
 /// A tick is a minute; every time of the model is a number of them.
 pub(crate) type Tick = u32;
@@ -157,8 +157,28 @@ impl State {
         self.document.lease.is_some_and(|(holder, expires)| holder == worker && expires > self.now)
     }
 
+    /// What is sent without the lease is followed on to what it does.
     pub(crate) fn breaks(&mut self, broken: Broken) {
-        self.broken.get_or_insert(broken);
+        if !self.is_broken_for_good() {
+            self.broken = Some(broken);
+        }
+    }
+
+    pub(crate) fn is_broken_for_good(&self) -> bool {
+        self.broken.is_some_and(|broken| broken != Broken::SentWithoutLease)
+    }
+
+    /// Whether a worker waits for an answer, and whether that has been given.
+    pub(crate) fn awaits(&self, worker: usize) -> Option<bool> {
+        match &self.workers[worker].as_ref()?.next {
+            Next::Await { answer, .. } => Some(answer.is_some()),
+            _ => None,
+        }
+    }
+
+    /// Whether its request is still on the way.
+    pub(crate) fn is_sending(&self, worker: usize) -> bool {
+        self.transit.iter().any(|transit| transit.awaited_by == Some(worker))
     }
 
     /// Azure takes a regeneration on, unless another runs (409); the new key.

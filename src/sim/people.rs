@@ -196,13 +196,6 @@ impl State {
         self.spoiled = Some(kind);
     }
 
-    /// Whether a regeneration runs on an instance.
-    pub fn is_regenerating(&self, instance: &str) -> Result<bool, Unknown> {
-        let at = self.instance(instance)?;
-        let runs = |known: &Operation| known.instance == at && known.status == Status::Running;
-        Ok(self.operations.iter().any(runs))
-    }
-
     /// The keys that the data plane accepts.
     pub fn keys(&self, instance: &str) -> Result<KeyPair, Unknown> {
         Ok(self.instances[self.instance(instance)?].effective())

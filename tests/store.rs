@@ -119,6 +119,28 @@ async fn a_lease_ends_by_itself_and_is_renewed_before() {
     assert!(acquire(&store, &dynamic, &id, "two").await.is_ok());
 }
 
+#[tokio::test]
+async fn a_renewal_is_a_write_like_any_other() {
+    let clock = Arc::new(VirtualClock::new(Utc::now()));
+    let memory: Arc<dyn Store> = Arc::new(MemoryStore::new(clock.clone()));
+    for store in [memory, azurite::store(clock.clone())] {
+        let (id, dynamic): (_, Arc<dyn Clock>) = (instance(), clock.clone());
+        let mut lease = acquire(&store, &dynamic, &id, "one").await.unwrap();
+        let version = async || store.get(&document_name(&id)).await.unwrap().document.unwrap().1;
+        let first = version().await;
+        lease.keep().await.unwrap();
+        assert_eq!(version().await, first, "not before most of it is gone");
+        clock.advance(Duration::from_secs(85));
+        lease.keep().await.unwrap();
+        assert_ne!(version().await, first, "renewed");
+        expire_lease(&*store, &id).await;
+        let taken = acquire(&store, &dynamic, &id, "two").await.unwrap();
+        clock.advance(Duration::from_secs(85));
+        assert_eq!(lease.keep().await.unwrap_err(), StoreError::Changed, "who lost it cannot renew it");
+        taken.release().await.unwrap();
+    }
+}
+
 /// An hour early or late: the storage's clock alone decides, so a wrong clock neither steals a lease nor keeps one.
 #[tokio::test]
 async fn a_wrong_clock_steals_no_lease() {

@@ -52,11 +52,9 @@ struct Read {
 impl Look {
     /// Reads everything.
     pub async fn take(arm: &Arm, clock: &dyn Clock, instance: &InstanceConfig) -> Result<Self, ArmError> {
-        let at = clock.now();
-        let listed = arm.list_keys(&instance.id).await?;
-        let host = listed.host.unwrap_or_default();
-        let mut look = Self { keys: listed.keys, host, keys_at: at, apps: BTreeMap::new() };
-        look.read_apps(arm, clock, instance, at).await?;
+        let (keys, host, keys_at) = list_keys(arm, clock, instance).await?;
+        let mut look = Self { keys, host, keys_at, apps: BTreeMap::new() };
+        look.read_apps(arm, clock, instance, keys_at).await?;
         Ok(look)
     }
 
@@ -91,9 +89,7 @@ impl Look {
         clock: &dyn Clock,
         instance: &InstanceConfig,
     ) -> Result<(), ArmError> {
-        let at = clock.now();
-        let listed = arm.list_keys(&instance.id).await?;
-        (self.keys, self.host, self.keys_at) = (listed.keys, listed.host.unwrap_or_default(), at);
+        (self.keys, self.host, self.keys_at) = list_keys(arm, clock, instance).await?;
         Ok(())
     }
 
@@ -192,6 +188,17 @@ impl Look {
         }
         Ok(())
     }
+}
+
+/// The keys, the host that their connection strings name, and when they were asked for.
+async fn list_keys(
+    arm: &Arm,
+    clock: &dyn Clock,
+    instance: &InstanceConfig,
+) -> Result<(KeyPair, String, DateTime<Utc>), ArmError> {
+    let at = clock.now();
+    let listed = arm.list_keys(&instance.id).await?;
+    Ok((listed.keys, listed.host.unwrap_or_default(), at))
 }
 
 fn unreadable(app: &AppConfig, detail: String, passing: bool) -> Unknown {

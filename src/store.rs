@@ -192,7 +192,7 @@ impl Draft {
             proves_until: local,
             dirty: false,
         };
-        lease.write(Some(delta(LEASE))).await?;
+        lease.renew().await?;
         Ok(lease)
     }
 }
@@ -245,12 +245,16 @@ impl Lease {
 
     /// Writes what was recorded, and renews the lease with it.
     pub async fn commit(&mut self) -> Result<(), StoreError> {
-        if self.dirty { self.write(Some(delta(LEASE))).await } else { Ok(()) }
+        if self.dirty { self.renew().await } else { Ok(()) }
     }
 
     /// Renews the lease once most of it is gone.
     pub async fn keep(&mut self) -> Result<(), StoreError> {
-        if self.renew_at <= self.clock.now() { self.write(Some(delta(LEASE))).await } else { Ok(()) }
+        if self.renew_at <= self.clock.now() { self.renew().await } else { Ok(()) }
+    }
+
+    async fn renew(&mut self) -> Result<(), StoreError> {
+        self.write(Some(delta(LEASE))).await
     }
 
     /// When [`Lease::keep`] would write.
@@ -264,7 +268,7 @@ impl Lease {
     pub async fn proof(&mut self) -> Result<LeaseProof<'_>, StoreError> {
         let soon = self.clock.now() + delta(LEASE / 4);
         if self.dirty || self.proves_until <= soon {
-            self.write(Some(delta(LEASE))).await?;
+            self.renew().await?;
         }
         Ok(LeaseProof { until: self.proves_until, _lease: std::marker::PhantomData })
     }

@@ -8,7 +8,6 @@ use super::{Exit, load, output};
 use crate::clock::{Clock, SystemClock};
 use crate::compose::{compose, silent};
 use crate::config::{Config, Environment, InstanceConfig};
-use crate::model::AppId;
 use crate::pass::{Narrator, Preview, Rekey};
 
 /// How long Azure may take to show one instance: a read and all its retries.
@@ -43,13 +42,6 @@ pub(super) async fn look_at(
         }
     }
     Ok((seen, exit))
-}
-
-/// What the operator should know of a look besides its decision.
-pub(super) fn warnings(preview: &Preview) -> Vec<String> {
-    let gone = |app: &AppId| format!("{} no longer exists; take it out of rekey.toml", app.name());
-    let unknown = preview.snapshot.unknown.iter().map(ToString::to_string);
-    preview.snapshot.gone.iter().map(gone).chain(unknown).collect()
 }
 
 /// The configured instances that were named, by name or by resource id; all if none is.

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::instances::{look_at, warnings};
+use super::instances::look_at;
 use super::{Exit, output};
 use crate::config::{Environment, InstanceConfig};
 use crate::pass::Preview;
@@ -47,13 +47,13 @@ fn planned(instance: &InstanceConfig, preview: &Preview) -> Planned {
         instance: instance.id.to_string(),
         decision: preview.decision.name(),
         text: preview.decision.to_string(),
-        warnings: warnings(preview),
+        warnings: preview.snapshot.warnings().collect(),
     }
 }
 
 fn print(instance: &InstanceConfig, preview: &Preview) {
     output::say(&format!("{}: {}", instance.id.name(), preview.decision));
-    for warning in warnings(preview) {
+    for warning in preview.snapshot.warnings() {
         output::say(&format!("  warning: {warning}"));
     }
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::instances::{look_at, warnings};
+use super::instances::look_at;
 use super::{Exit, output};
 use crate::config::{Environment, InstanceConfig};
 use crate::journal::Journal;
@@ -62,7 +62,7 @@ fn describe(instance: &InstanceConfig, preview: Preview) -> Status {
         instance: instance.id.to_string(),
         keys: preview.snapshot.keys.clone(),
         consumers: preview.snapshot.consumers.iter().map(consumer).collect(),
-        warnings: warnings(&preview),
+        warnings: preview.snapshot.warnings().collect(),
         next: preview.decision.to_string(),
         journal: preview.journal,
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::instances::{chosen, rekey, warnings};
+use super::instances::{chosen, rekey};
 use super::{Exit, output};
 use crate::clock::{Clock, SystemClock};
 use crate::compose::silent;
@@ -54,7 +54,7 @@ fn failed(instance: &InstanceConfig, error: &PassError) -> Exit {
 async fn show(rekey: &Rekey, instance: &InstanceConfig) -> Result<(), PassError> {
     let preview = rekey.preview(instance, SystemClock.now() + chrono::TimeDelta::minutes(2)).await?;
     output::say(&format!("{}: {}", instance.id.name(), preview.decision));
-    for warning in warnings(&preview) {
+    for warning in preview.snapshot.warnings() {
         output::say(&format!("  {warning}; this is not forgotten, it has to be cured"));
     }
     for entry in preview.journal.history().rev().take(5).collect::<Vec<_>>().into_iter().rev() {

@@ -12,7 +12,7 @@ use crate::arm::{Arm, ArmErrorKind};
 use crate::config::InstanceConfig;
 use crate::journal::Event;
 use crate::observe::{self, Look};
-use crate::plan::{self, Decision, Snapshot, Step, WaitFor};
+use crate::plan::{self, Decision, Snapshot, Step};
 use crate::store::{Draft, Lease, StoreError};
 
 /// The longest wait for which a pass keeps the lease. For a longer one it gives the lease back, so that whoever is told
@@ -126,8 +126,8 @@ impl<'a> Pass<'a> {
     /// What follows from a decision with which nothing is done now.
     fn next(&mut self, snapshot: &Snapshot, decision: Decision) -> Next {
         match &decision {
-            Decision::Waiting { reason, until } if self.waits(*until) => {
-                self.say_once(&format!("waiting until {}: {reason}", plan::readable(*until)));
+            Decision::Waiting { until, .. } if self.waits(*until) => {
+                self.say_once(&decision.to_string());
                 Next::Pause((*until).min(self.rekey.clock.now() + look_again()))
             }
             _ => Next::End(self.ending(snapshot, decision)),
@@ -176,8 +176,11 @@ impl<'a> Pass<'a> {
                         self.step(lease, &mut look, step).await?;
                     }
                 }
-                Decision::Waiting { reason, until } if self.waits(until) && until <= now + short_wait() => {
-                    self.wait(lease, &mut look, &reason, until).await?;
+                decision @ Decision::Waiting { until, .. }
+                    if self.waits(until) && until <= now + short_wait() =>
+                {
+                    self.say_once(&decision.to_string());
+                    self.wait(lease, &mut look, until).await?;
                 }
                 decision => return Ok(self.next(&snapshot, decision)),
             }
@@ -205,12 +208,7 @@ impl<'a> Pass<'a> {
 
     /// Tells what the operator should know of what was seen.
     fn warn(&mut self, snapshot: &Snapshot) {
-        for app in &snapshot.gone {
-            self.say_once(&format!("{} no longer exists; take it out of rekey.toml", app.name()));
-        }
-        for unknown in &snapshot.unknown {
-            self.say_once(&unknown.to_string());
-        }
+        snapshot.warnings().for_each(|warning| self.say_once(&warning));
     }
 
     /// Checks just before a step that what it rests on is not too old; if it was, it is read again and the decision
@@ -243,10 +241,8 @@ impl<'a> Pass<'a> {
         &mut self,
         lease: &mut Lease,
         look: &mut Look,
-        reason: &WaitFor,
         until: DateTime<Utc>,
     ) -> Result<(), PassError> {
-        self.say_once(&format!("waiting until {}: {reason}", plan::readable(until)));
         lease.commit().await?;
         self.rest(lease, until).await?;
         Ok(look.refresh(&self.arm, &*self.rekey.clock, self.instance, observe::fresh()).await?)

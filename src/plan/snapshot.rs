@@ -28,6 +28,12 @@ impl Snapshot {
         self.consumers.iter().filter(|consumer| fits(&consumer.holds)).map(|c| c.at.clone()).collect()
     }
 
+    /// What the operator should know of it: the apps that are gone, and what could not be seen.
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
+        let gone = |app: &AppId| format!("{} no longer exists; take it out of rekey.toml", app.name());
+        self.gone.iter().map(gone).chain(self.unknown.iter().map(ToString::to_string))
+    }
+
     /// Whether a consumer holds that key.
     #[must_use]
     pub fn is_held(&self, key_type: KeyType) -> bool {

@@ -10,6 +10,7 @@
 mod handler;
 mod history;
 mod instances;
+mod notice;
 pub(crate) mod output;
 mod plan;
 mod rotate;
@@ -69,6 +70,8 @@ enum Command {
     Status(status::StatusArgs),
     /// Show what was done to each instance, from the journal
     History(history::HistoryArgs),
+    /// Say what an event would do, or fire it at a handler on this machine
+    Notice(notice::NoticeArgs),
     /// After you have looked: let what was refused, or came to nothing, be tried again at once
     Unblock(unblock::UnblockArgs),
     /// Watch a rotation and a recovery under traffic, on an Azure that is built in; about 20 seconds
@@ -146,6 +149,7 @@ fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
             Command::Rotate(args) => rotate::rotate(args, environment).await,
             Command::Status(args) => status::status(args, environment).await,
             Command::History(args) => history::history(args, environment).await,
+            Command::Notice(args) => notice::notice(args, environment).await,
             Command::Unblock(args) => unblock::unblock(args, environment).await,
             #[cfg(feature = "simulator")]
             Command::Demo(args) => crate::demo::demo(args).await,

@@ -15,6 +15,7 @@ pub mod http;
 pub mod journal;
 pub mod model;
 pub mod notice;
+pub mod notify;
 pub mod observe;
 pub mod panics;
 pub mod pass;

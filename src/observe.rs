@@ -201,6 +201,17 @@ async fn list_keys(
     Ok((listed.keys, listed.host.unwrap_or_default(), at))
 }
 
+/// Adds what one dictionary of an app shows of an instance, for whoever has read both by other ways than a [`Look`].
+pub fn recognise(
+    (keys, host, journal): (&KeyPair, &str, &Journal),
+    app: &AppConfig,
+    section: Section,
+    settings: &Settings,
+    out: &mut Snapshot,
+) {
+    classify::Seen { keys, host, journal }.settings(app, section, settings, out);
+}
+
 fn unreadable(app: &AppConfig, detail: String, passing: bool) -> Unknown {
     Unknown::Unreadable { app: app.id.clone(), detail, passing }
 }

@@ -4,6 +4,7 @@
 //! reads again only what has grown too old. The snapshot it yields holds fingerprints; the keys stay here.
 
 mod classify;
+pub mod survey;
 
 use std::collections::BTreeMap;
 
@@ -199,17 +200,6 @@ async fn list_keys(
     let at = clock.now();
     let listed = arm.list_keys(&instance.id).await?;
     Ok((listed.keys, listed.host.unwrap_or_default(), at))
-}
-
-/// Adds what one dictionary of an app shows of an instance, for whoever has read both by other ways than a [`Look`].
-pub fn recognise(
-    (keys, host, journal): (&KeyPair, &str, &Journal),
-    app: &AppConfig,
-    section: Section,
-    settings: &Settings,
-    out: &mut Snapshot,
-) {
-    classify::Seen { keys, host, journal }.settings(app, section, settings, out);
 }
 
 fn unreadable(app: &AppConfig, detail: String, passing: bool) -> Unknown {

@@ -68,9 +68,22 @@ pub struct Caller {
     /// The user's name, where it is a user.
     #[serde(rename = "upn")]
     pub user: Option<String>,
-    /// `app` or `user`.
-    #[serde(rename = "idtyp")]
-    pub kind: Option<String>,
+    /// What an application may do in the user's name; only a user's token has it.
+    #[serde(rename = "scp")]
+    pub delegated: Option<String>,
+}
+
+impl Caller {
+    /// Whether it is a person, and not an application or managed identity.
+    #[must_use]
+    pub fn is_user(&self) -> bool {
+        self.user.is_some() || self.delegated.is_some()
+    }
+
+    /// Reads an `Authorization` header.
+    fn read(header: &str) -> Option<Self> {
+        jsonwebtoken::dangerous::insecure_decode_claims(header.strip_prefix("Bearer ")?).ok()
+    }
 }
 
 impl Arm {
@@ -85,9 +98,7 @@ impl Arm {
                 "the token is no JSON Web Token of the usual kind",
             )
         };
-        let text = header.to_str().ok().and_then(|header| header.strip_prefix("Bearer "));
-        let claims = text.and_then(|token| jsonwebtoken::dangerous::insecure_decode::<Caller>(token).ok());
-        claims.map(|token| token.claims).ok_or_else(unreadable)
+        header.to_str().ok().and_then(Caller::read).ok_or_else(unreadable)
     }
 
     /// `Permissions_ListForResource` or `Permissions_ListForResourceGroup`, all pages: what the caller may do at a scope,
@@ -141,6 +152,27 @@ mod tests {
             "what another entry grants stays granted"
         );
         assert!(!Permission::grant(&[], action));
+    }
+
+    #[test]
+    fn a_token_tells_whose_it_is_whoever_signed_it() {
+        let token = |claims: serde_json::Value| {
+            let secret = jsonwebtoken::EncodingKey::from_secret(b"anybody's");
+            let token = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &secret).unwrap();
+            Caller::read(&format!("Bearer {token}")).unwrap()
+        };
+        let (object, tenant) = ("o".to_owned(), "t".to_owned());
+        // Claims of a managed identity, and of a guest, who has no upn (docs: Access token claims reference).
+        let app =
+            token(serde_json::json!({"oid": object, "tid": tenant, "appid": "a", "exp": 1, "idtyp": "app"}));
+        assert!(!app.is_user() && app.object == Some(object.clone()) && app.application.is_some());
+        let guest = token(
+            serde_json::json!({"oid": object, "tid": tenant, "appid": "a", "scp": "user_impersonation"}),
+        );
+        assert!(guest.is_user() && guest.tenant == Some(tenant));
+        for strange in ["Bearer abc", "Bearer a.b.c", "Basic a.b.c", ""] {
+            assert_eq!(Caller::read(strange), None, "{strange}");
+        }
     }
 
     /// What the matching is to be, character by character.

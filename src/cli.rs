@@ -7,8 +7,10 @@
 //! | 2 | the command line or the configuration is wrong; nothing was done |
 //! | 3 | not finished in the time that was given; the next run carries on |
 
+mod doctor;
 mod handler;
 mod history;
+mod init;
 mod instances;
 mod notice;
 pub(crate) mod output;
@@ -50,8 +52,9 @@ fn help() -> String {
     format!("How to begin:\n{demo}{HELP}")
 }
 
-const HELP: &str =
-    "  signalr-rekey plan                 what would be done to your instances, and why; changes nothing
+const HELP: &str = "  signalr-rekey init                 a rekey.toml from what is found, for you to review
+  signalr-rekey doctor               what would keep a rotation from going well, and what mends it
+  signalr-rekey plan                 what would be done to your instances, and why; changes nothing
   signalr-rekey rotate --now         rotate them, as yourself (az login), and wait until it is done
 
 In Azure, the Functions host starts `signalr-rekey handler`; see README.md.
@@ -64,6 +67,10 @@ enum Command {
     Handler,
     /// Say what would be done to each instance now, and why; change nothing
     Plan(plan::PlanArgs),
+    /// Look for everything that would keep a rotation from going well, and say what mends it; change nothing
+    Doctor(doctor::DoctorArgs),
+    /// Write a rekey.toml from what is found in a resource group or subscription, for review
+    Init(init::InitArgs),
     /// Do what is due, and wait until it is done
     Rotate(rotate::RotateArgs),
     /// Show each instance: its keys, who holds which, and what happens next
@@ -146,6 +153,8 @@ fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
         match cli.command {
             Command::Handler => handler::handler(environment).await,
             Command::Plan(args) => plan::plan(args, environment).await,
+            Command::Doctor(args) => doctor::doctor(args, environment).await,
+            Command::Init(args) => init::init(args, environment).await,
             Command::Rotate(args) => rotate::rotate(args, environment).await,
             Command::Status(args) => status::status(args, environment).await,
             Command::History(args) => history::history(args, environment).await,

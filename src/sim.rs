@@ -20,6 +20,7 @@ mod control;
 mod data_plane;
 mod event;
 mod faults;
+pub mod functions_host;
 mod http;
 mod identity;
 mod log;

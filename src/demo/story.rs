@@ -10,13 +10,13 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
+use super::Trouble;
 use super::handler::Handler;
-use super::host::{Host, Reply};
 use super::summary::{Recovery, Rotation, Summary};
 use super::timeline::{Timeline, Who};
-use super::{Trouble, envelope};
 use crate::clock::{Clock, SystemClock};
 use crate::model::{ConnectionString, InstanceId, KeyPair, KeyType};
+use crate::sim::functions_host::{Host, Reply, envelope};
 use crate::sim::{self, Happening, Options, Sim, SimEvent, World};
 
 /// How long an app's old process serves on, and how long client tokens live. Both are far longer in Azure.

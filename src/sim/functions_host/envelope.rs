@@ -9,7 +9,8 @@ use crate::model::InstanceId;
 
 /// The timer of `RotateKeys`, with the retry policy of its function.json. `last` is its previous run; before the first
 /// one the host writes a date in year 1.
-pub(super) fn timer(last: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Value {
+#[must_use]
+pub fn timer(last: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Value {
     let last = last.map_or_else(|| "0001-01-01T00:00:00+00:00".to_owned(), local);
     let status = json!({ "Last": last, "Next": local(now), "LastUpdated": last });
     let timer = json!({ "Schedule": { "AdjustForDST": true }, "ScheduleStatus": status, "IsPastDue": false });
@@ -22,7 +23,8 @@ pub(super) fn timer(last: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Value {
 }
 
 /// The event of `OnKeyNotice` after somebody regenerated a key of an instance, in the Event Grid schema.
-pub(super) fn key_regenerated(instance: &InstanceId, now: DateTime<Utc>) -> Value {
+#[must_use]
+pub fn key_regenerated(instance: &InstanceId, now: DateTime<Utc>) -> Value {
     let data = action(instance, "Microsoft.SignalRService/SignalR/regenerateKey/action");
     let event = json!({
         "id": guid(),

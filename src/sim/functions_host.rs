@@ -1,9 +1,11 @@
 //! A stand-in for the Functions host: waits for a custom handler, calls its functions and judges the answers as the
 //! host does (host source: DefaultHttpWorkerService).
 //!
-//! Start at [`Host`]; [`envelope`] has what it sends.
+//! Start at [`Host`]; [`envelope`] has what it sends, and [`webhook`] is its front
+//! to Event Grid.
 
 pub mod envelope;
+pub mod webhook;
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -156,6 +158,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use async_trait::async_trait;
+    use serde_json::json;
 
     use super::*;
     use crate::clock::{Clock, SystemClock};
@@ -192,7 +195,11 @@ mod tests {
         host.ready().await.unwrap();
         let reply = host.invoke("RotateKeys", &envelope::timer(None, now)).await.unwrap();
         assert_eq!(reply.logs, ["sr-demo: settled"]);
-        let notice = envelope::key_regenerated(&instance, now);
+        let event = json!({
+            "id": "e-1", "eventType": "Microsoft.Resources.ResourceActionSuccess", "subject": instance.to_string(),
+            "data": {"operationName": "Microsoft.SignalRService/SignalR/regenerateKey/action"},
+        });
+        let notice = envelope::event("OnKeyNotice", &event, now);
         let refused = host.invoke("OnKeyNotice", &notice).await.unwrap_err().to_string();
         assert!(refused.contains("500") && refused.contains("not mended"), "{refused}");
         let unknown = host.invoke("Unknown", &notice).await.unwrap_err().to_string();

@@ -11,11 +11,12 @@ use chrono::{DateTime, Utc};
 use tokio::sync::broadcast;
 
 use super::event::{Happening, SimEvent};
+use super::event_grid::{Occurrence, Queue};
 use super::faults::{FaultKind, Faults, Hooks};
 use super::identity::Identity;
 use super::log::Log;
 use super::options::Options;
-use super::random::{IdMaker, KeyMaker};
+use super::random::{self, IdMaker, KeyMaker};
 use super::traffic::{Change, Process, Tally, read_connections};
 use super::world::{ConnectionStringEntry, InitialApp, World, WorldError};
 use crate::clock::delta;
@@ -32,6 +33,9 @@ pub struct State {
     pub(super) operations: Vec<Operation>,
     pub(super) keys: KeyMaker,
     pub(super) ids: IdMaker,
+    /// The events on their way to the subscription, if there is one.
+    pub(super) grid: Option<Queue>,
+    pub(super) event_ids: IdMaker,
     pub(super) identity: Identity,
     pub(super) faults: Faults,
     pub(super) hooks: Hooks,
@@ -101,6 +105,8 @@ pub(super) struct Operation {
     pub(super) status: Status,
     /// The query of its URLs, signature included.
     pub(super) query: String,
+    /// What is announced when it ends.
+    pub(super) announcement: Option<Occurrence>,
 }
 
 /// How a regeneration is going to end.
@@ -145,6 +151,8 @@ impl State {
             app.process.restart(read_connections(app.values(), &instances));
         }
         let mut ids = IdMaker::new(options.seed);
+        let grid = options.event_grid.clone();
+        let grid = grid.map(|rules| Queue::new(rules, random::of_deliveries(options.seed)));
         Ok(Self {
             now,
             subscription: world.subscription.clone(),
@@ -154,6 +162,8 @@ impl State {
             keys,
             identity: Identity::new(&mut ids, options.identity_header.clone()),
             ids,
+            grid,
+            event_ids: IdMaker::of_events(options.seed),
             faults: Faults::default(),
             hooks: Hooks::default(),
             spoiled: None,
@@ -262,6 +272,7 @@ impl State {
         let failed = operation.course == Course::Fail;
         operation.status = if failed { Status::Failed } else { Status::Succeeded };
         let key_type = operation.key.as_ref().map(|(key_type, _)| *key_type);
+        let announcement = operation.announcement.take();
         let what = match &operation.key {
             Some((key_type, key)) if instance.keys[*key_type].generation == operation.generation => {
                 let slot = &mut instance.keys[*key_type];
@@ -279,6 +290,9 @@ impl State {
             _ => Happening::RegenerationWithoutEffect { instance: name, failed },
         };
         self.tell(what);
+        if let Some(announcement) = announcement {
+            self.publish(&if failed { announcement.failed() } else { announcement });
+        }
     }
 
     /// Lets every app make its calls of this instant.

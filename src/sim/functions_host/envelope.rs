@@ -1,11 +1,9 @@
 //! What the Functions host writes around a trigger, for the two functions of ours (docs: Azure Functions custom handlers,
-//! request payload; Azure Resource Manager as an Event Grid source).
+//! request payload).
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use uuid::Uuid;
-
-use crate::model::InstanceId;
 
 /// The timer of `RotateKeys`, with the retry policy of its function.json. `last` is its previous run; before the first
 /// one the host writes a date in year 1.
@@ -22,57 +20,15 @@ pub fn timer(last: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Value {
     })
 }
 
-/// The event of `OnKeyNotice` after somebody regenerated a key of an instance, in the Event Grid schema.
+/// One event, in either schema, for a function whose binding is called `event`.
 #[must_use]
-pub fn key_regenerated(instance: &InstanceId, now: DateTime<Utc>) -> Value {
-    let data = action(instance, "Microsoft.SignalRService/SignalR/regenerateKey/action");
-    let event = json!({
-        "id": guid(),
-        "topic": format!("/subscriptions/{}", instance.subscription()),
-        "subject": instance.to_string(),
-        "eventType": "Microsoft.Resources.ResourceActionSuccess",
-        "eventTime": universal(now),
-        "data": data,
-        "dataVersion": "2",
-        "metadataVersion": "1",
-    });
-    json!({
-        "Data": { "event": event },
-        // The host repeats the event's data here.
-        "Metadata": { "data": data, "sys": system("OnKeyNotice", now) },
-    })
-}
-
-/// The data of an action's success.
-fn action(instance: &InstanceId, operation: &str) -> Map<String, Value> {
-    let id = instance.to_string();
-    let authorization = json!({
-        "scope": id,
-        "action": operation,
-        "evidence": { "role": "SignalR Contributor", "principalType": "User" },
-    });
-    let request = json!({
-        "clientRequestId": guid(),
-        // An address for documentation (RFC 5737).
-        "clientIpAddress": "192.0.2.10",
-        "method": "POST",
-        "url": format!("https://management.azure.com{id}/regenerateKey?api-version=2024-03-01"),
-    });
-    [
-        ("authorization", authorization),
-        ("claims", json!({ "aud": "https://management.core.windows.net/", "ver": "1.0" })),
-        ("correlationId", json!(guid())),
-        ("httpRequest", request),
-        ("resourceProvider", json!("Microsoft.SignalRService")),
-        ("resourceUri", json!(id)),
-        ("operationName", json!(operation)),
-        ("status", json!("Succeeded")),
-        ("subscriptionId", json!(instance.subscription())),
-        ("tenantId", json!("00000000-0000-0000-0000-000000000002")),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into_iter()
-    .collect()
+pub fn event(function: &str, event: &Value, now: DateTime<Utc>) -> Value {
+    let mut metadata = json!({ "sys": system(function, now) });
+    // The host repeats the event's data here, if it has any.
+    if let Some(data) = event.get("data") {
+        metadata["data"] = data.clone();
+    }
+    json!({ "Data": { "event": event }, "Metadata": metadata })
 }
 
 fn system(function: &str, now: DateTime<Utc>) -> Value {
@@ -100,10 +56,6 @@ mod tests {
         "2026-09-24T13:00:00.0142371Z".parse().unwrap()
     }
 
-    fn instance() -> InstanceId {
-        InstanceId::new("00000000-0000-0000-0000-000000000001", "rg-demo", "sr-demo")
-    }
-
     #[test]
     fn a_timer_that_never_ran_has_its_dates_in_year_1() {
         let first = timer(None, now());
@@ -118,11 +70,11 @@ mod tests {
 
     #[test]
     fn an_events_data_stands_in_the_metadata_too() {
-        let envelope = key_regenerated(&instance(), now());
-        let event = &envelope["Data"]["event"];
-        assert_eq!(event["data"], envelope["Metadata"]["data"]);
-        assert_eq!(event["subject"], instance().to_string());
-        assert_eq!(event["data"]["operationName"], "Microsoft.SignalRService/SignalR/regenerateKey/action");
-        assert!(!envelope.to_string().contains('\n'));
+        let whole = event("OnKeyNotice", &json!({"id": "e-1", "data": {"status": "Succeeded"}}), now());
+        assert_eq!(whole["Data"]["event"]["data"], whole["Metadata"]["data"]);
+        assert_eq!(whole["Metadata"]["sys"]["MethodName"], "OnKeyNotice");
+        assert!(!whole.to_string().contains('\n'));
+        let bare = event("OnKeyNotice", &json!({"id": "e-1"}), now());
+        assert!(bare["Metadata"].get("data").is_none());
     }
 }

@@ -4,6 +4,8 @@
 //! Start at [`Sim::start`]. What it does follows Azure's documented rules or recorded answers, and the place in the
 //! code says which. Inside, `state` knows everything and lets time pass, `people` holds what is done to it,
 //! `traffic` makes the client calls, `routes` is the one table from request to operation, and `http` joins them.
+//! [`event_grid`] tells others of it, and [`functions_host`] is the other end: what stands between Event Grid or a
+//! timer and a custom handler.
 //!
 //! Guarantees: the same seed makes the same keys; every instant at which a client could begin to be refused is
 //! looked at, however coarse the tick; nothing but `listKeys`, `regenerateKey` and the settings tells a key.

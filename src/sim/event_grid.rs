@@ -69,12 +69,12 @@ pub struct EventGrid {
     pub time_to_live: Duration,
 }
 
-/// How events are written.
+/// How events are written (docs: Event Grid event schema; CloudEvents v1.0 schema with Azure Event Grid).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Schema {
-    /// Event Grid's own schema: a list in each delivery (docs: Event Grid event schema).
+    /// Event Grid's own schema: a list in each delivery
     EventGrid,
-    /// CloudEvents 1.0: one event, or with batches a list (docs: CloudEvents schema).
+    /// CloudEvents 1.0: one event, or with batches a list
     CloudEvents,
 }
 

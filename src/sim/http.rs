@@ -136,14 +136,8 @@ fn perform(state: &mut State, target: &Target, call: &mut Call, fault: Option<&F
         (None, true) => Some(serve(state, target, call)),
         (None, false) => None,
     };
-    state.hooks.take(Moment::After, operation).into_iter().for_each(|action| action(state));
-    // What was made to happen without delay (a restart that takes no time) happens before the answer leaves.
-    let now = state.now;
-    state.advance_to(now);
-    let answer = match fault.map(|fault| fault.kind) {
-        Some(FaultKind::ServerErrorAfter) => Some(internal_error()),
-        _ => answer,
-    };
+    let answer =
+        if call.fault == Some(FaultKind::ServerErrorAfter) { Some(internal_error()) } else { answer };
     let answer =
         if target.is_arm() { answer.map(|answer| arm::decorate(state, call, answer)) } else { answer };
     if let (Target::Route(route), Some(answer)) = (target, &answer)
@@ -151,6 +145,10 @@ fn perform(state: &mut State, target: &Target, call: &mut Call, fault: Option<&F
     {
         state.announce_request(route, call, answer);
     }
+    state.hooks.take(Moment::After, operation).into_iter().for_each(|action| action(state));
+    // What was made to happen without delay (a restart that takes no time) happens before the answer leaves.
+    let now = state.now;
+    state.advance_to(now);
     // What is lost on its way was answered all the same.
     answer.filter(|_| call.fault != Some(FaultKind::TimeoutAfter))
 }

@@ -27,7 +27,7 @@ const WAITS: [Duration; 10] = [
 
 /// How many events wait at most, and how many dead letters are kept.
 const MOST_PENDING: usize = 10_000;
-const MOST_DEAD: usize = 1000;
+const MOST_DEAD: usize = 100;
 
 /// What is to be delivered, and what could not be.
 #[derive(Debug)]

@@ -217,7 +217,7 @@ impl Sim {
         join_all(due.into_iter().map(|delivery| event_grid::deliver(&self.shared, delivery))).await
     }
 
-    /// When the next delivery is due; none if no event waits.
+    /// When the next delivery is due, or one that is on its way counts as unanswered; none if no event waits.
     #[must_use]
     pub fn next_delivery(&self) -> Option<DateTime<Utc>> {
         self.with(|state| state.next_delivery())

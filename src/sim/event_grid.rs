@@ -20,8 +20,7 @@
 //! what waits and what is given up is bounded, and what is dropped is counted.
 //!
 //! Caveats: there is one subscription, without the handshake of a new one, so an endpoint may come later than the
-//! simulator. In Azure `AppUpdated` needs a subscription of its own at the site; here it comes with the others. A late
-//! answer does not cancel a retry. Unconfirmed, as no document says it: when the event of a regeneration is sent (see
+//! simulator. In Azure `AppUpdated` needs a subscription of its own at the site; here it comes with the others. Unconfirmed, as no document says it: when the event of a regeneration is sent (see
 //! [`Announced`]), how Azure writes the operation's name (so compare in any case), and that the client's request id is
 //! the caller's own.
 

@@ -61,7 +61,7 @@ async fn an_event_reaches_the_handler_in_either_schema_and_a_failure_comes_again
         assert_eq!(azure.sim.deliver_due().await[0].1, answered(202));
         assert_eq!(azure.sim.next_delivery(), None);
         let heard = std::mem::take(&mut *runner.operations.lock().unwrap());
-        assert_eq!(heard, ["Microsoft.SignalRService/SignalR/regenerateKey/action"; 4]);
+        assert_eq!(heard, ["Microsoft.SignalRService/SignalR/regeneratekey/action"; 4]);
     }
 }
 

@@ -11,8 +11,8 @@ use crate::sim::routes::Route;
 use crate::sim::state::State;
 
 impl State {
-    /// What is to be sent to the webhook now. Each delivery must be answered by [`State::delivery_answered`]: until
-    /// then its events are on their way and not sent again.
+    /// What is to be sent to the webhook now. A delivery that is not answered by [`State::delivery_answered`] within
+    /// 30 seconds of the simulator's clock counts as unanswered, and is due again later.
     pub fn deliveries_due(&mut self) -> Vec<Delivery> {
         let now = self.now;
         self.grid.as_mut().map(|grid| grid.due(now)).unwrap_or_default()
@@ -26,7 +26,7 @@ impl State {
         }
     }
 
-    /// When the next delivery is due; none if no event waits.
+    /// When the next delivery is due, or one that is on its way counts as unanswered; none if no event waits.
     #[must_use]
     pub fn next_delivery(&self) -> Option<DateTime<Utc>> {
         self.grid.as_ref().and_then(Queue::next)

@@ -39,13 +39,14 @@ pub(super) struct Deed {
 }
 
 impl Deed {
-    /// What a colleague does in the portal, with a path that is written as the portal may write it: ids have no fixed
-    /// case (docs samples: `resourcegroups`).
+    /// What a colleague does in the portal, in letters of another case than requests have them: ids have no fixed case
+    /// (docs samples: `resourcegroups`), and names of operations may not either (the list of operations spells
+    /// `regeneratekey` what the swagger spells `regenerateKey`).
     pub(super) fn of_a_colleague(method: Method, path: &str, claims: Value) -> Self {
         Self {
             method,
             path: path.replace("/resourceGroups/", "/resourcegroups/"),
-            pattern: path.to_owned(),
+            pattern: path.replace("/regenerateKey", "/regeneratekey"),
             base: "https://management.azure.com".into(),
             version: "2024-03-01".into(),
             claims,

@@ -25,6 +25,10 @@ const WAITS: [Duration; 10] = [
     Duration::from_secs(12 * 3600),
 ];
 
+/// How long Event Grid waits for an answer; a later one counts for nothing here, though in Azure it may still cancel
+/// the retry (same document).
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
 /// How many events wait at most, and how many dead letters are kept.
 const MOST_PENDING: usize = 10_000;
 const MOST_DEAD: usize = 100;
@@ -49,8 +53,8 @@ struct Pending {
     published: DateTime<Utc>,
     due: DateTime<Utc>,
     attempts: u32,
-    /// The delivery that is on its way with it.
-    delivery: Option<u64>,
+    /// The delivery that is on its way with it, and until when it may be answered.
+    delivery: Option<(u64, DateTime<Utc>)>,
 }
 
 /// One call of the endpoint.
@@ -172,9 +176,12 @@ impl Queue {
         }
     }
 
-    /// What is to be sent now, in the order in which it fell due. Each delivery must be answered by
-    /// [`Self::answered`]: until then its events are on their way.
+    /// What is to be sent now, in the order in which it fell due. Each delivery is to be answered by
+    /// [`Self::answered`], and counts as unanswered after a while.
     pub(in crate::sim) fn due(&mut self, now: DateTime<Utc>) -> Vec<Delivery> {
+        let on_their_way = self.pending.iter().filter_map(|one| one.delivery);
+        let lapsed: Vec<_> = on_their_way.filter(|(_, until)| *until <= now).collect();
+        lapsed.into_iter().for_each(|(id, until)| self.answered(id, Outcome::Unanswered, until));
         let waits = |one: &&mut Pending| one.delivery.is_none() && one.due <= now;
         let mut ready: Vec<&mut Pending> = self.pending.iter_mut().filter(waits).collect();
         ready.sort_by_key(|one| one.due);
@@ -186,21 +193,27 @@ impl Queue {
         let mut deliveries = Vec::new();
         for group in ready.chunks_mut(self.rules.batch.max(1)) {
             self.deliveries += 1;
-            group.iter_mut().for_each(|one| one.delivery = Some(self.deliveries));
+            let delivery = (self.deliveries, now + delta(PATIENCE));
+            group.iter_mut().for_each(|one| one.delivery = Some(delivery));
             let events = group.iter().map(|one| one.event.clone()).collect();
             deliveries.push(Delivery { id: self.deliveries, events, form });
         }
         deliveries
     }
 
-    /// When the next event falls due; none if none waits.
+    /// When the next event falls due, or a delivery counts as unanswered; none if there is nothing to deliver.
     pub(in crate::sim) fn next(&self) -> Option<DateTime<Utc>> {
-        self.pending.iter().filter(|one| one.delivery.is_none()).map(|one| one.due).min()
+        self.pending.iter().map(|one| one.delivery.map_or(one.due, |(_, until)| until)).min()
     }
 
     /// Notes what came of a delivery. It succeeds or fails with all its events.
     pub(in crate::sim) fn answered(&mut self, id: u64, outcome: Outcome, now: DateTime<Utc>) {
-        for mut one in self.pending.extract_if(.., |one| one.delivery == Some(id)).collect::<Vec<_>>() {
+        let of_it = |one: &mut Pending| one.delivery.is_some_and(|(delivery, _)| delivery == id);
+        for mut one in self.pending.extract_if(.., of_it).collect::<Vec<_>>() {
+            let (outcome, now) = match one.delivery {
+                Some((_, until)) if until < now => (Outcome::Unanswered, until),
+                _ => (outcome, now),
+            };
             one.attempts += 1;
             if outcome.is_success() {
                 self.delivered += 1;

@@ -4,8 +4,8 @@
 //! each instance → a pass that all who want the same share.
 
 mod coalesce;
+mod vigil;
 mod wanted;
-mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use futures::future::join_all;
+use tokio::sync::watch;
 
 use self::coalesce::{Coalescer, outcome};
 pub use self::wanted::foresee;
@@ -108,7 +109,7 @@ impl Service {
             failure: Some(format!("{name}: {why}")),
             ..Outcome::default()
         };
-        match outcome(self.passes.ask(instance, wanted)).await {
+        match outcome(self.ask(&instance, wanted)).await {
             Some(Ok(Some(report))) => told(&report),
             Some(Ok(None)) => Outcome::default(),
             Some(Err(panicked)) => failed(&panicked),
@@ -157,6 +158,12 @@ fn said(failures: &[String]) -> Option<String> {
 }
 
 impl Service {
+    /// Asks for a pass. What is at work on the instance is called: it may be following a regeneration for a minute while
+    /// somebody is being cut off.
+    fn ask(&self, instance: &InstanceId, wanted: Wanted) -> watch::Receiver<Option<Shared>> {
+        self.passes.ask(instance.clone(), wanted, || self.rekey.calls.call(instance))
+    }
+
     /// The instances that are looked after.
     fn instances(&self) -> &[InstanceConfig] {
         &self.rekey.config.instances

@@ -7,80 +7,11 @@
 mod common;
 
 use std::process::Command;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::azurite;
+use common::journals::Journals;
 use common::program::{Azure, Handler};
 use serde_json::{Value, json};
-use signalr_rekey::clock::SystemClock;
-use signalr_rekey::store::{Store, StoreError};
-
-/// The journals, as the handlers see them.
-struct Journals(Arc<dyn Store>);
-
-impl Journals {
-    fn open() -> Self {
-        Self(azurite::store(Arc::new(SystemClock)))
-    }
-
-    async fn read(&self, instance: &str) -> Option<Value> {
-        let (body, _) = self.0.get(&name(instance)).await.unwrap().document?;
-        Some(serde_json::from_slice(&body).expect("the journal is intact"))
-    }
-
-    /// Waits until the document of an instance is such.
-    async fn wait(&self, instance: &str, is_such: impl Fn(&Value) -> bool) {
-        for _ in 0..6_000 {
-            if self.read(instance).await.is_some_and(|document| is_such(&document)) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        panic!("the journal never came to that: {:?}", self.read(instance).await);
-    }
-
-    /// Lets the lease end, as time would, and an intent that has no operation, as a follower would after the longest
-    /// operation.
-    async fn pass_time(&self, instance: &str) {
-        loop {
-            let (body, etag) = self.0.get(&name(instance)).await.unwrap().document.unwrap();
-            let mut document: Value = serde_json::from_slice(&body).unwrap();
-            document["lease"]["expires"] = json!("2020-01-01T00:00:00Z");
-            if document["journal"]["inFlight"]["operation"].is_null() {
-                document["journal"]["inFlight"] = Value::Null;
-            }
-            match self.0.put(&name(instance), serde_json::to_vec(&document).unwrap(), Some(&etag)).await {
-                // The write of a worker was on its way when it was frozen.
-                Err(StoreError::Changed) => {}
-                done => return drop(done.unwrap()),
-            }
-        }
-    }
-}
-
-fn name(instance: &str) -> String {
-    format!("00000000-0000-0000-0000-000000000001/rg-demo/{instance}.json")
-}
-
-/// An Azure with these instances, each with two apps, and journals in Azurite.
-fn azure(instances: &[&str], flags: &[&str]) -> Azure {
-    let apps = |instance: &str| ["web", "fn"].map(|kind| format!("{kind}-{instance}"));
-    let signalr = instances.iter().map(|name| json!({"group": "rg-demo", "name": name, "apps": apps(name)}));
-    let sites =
-        instances.iter().flat_map(|name| apps(name)).map(|app| json!({"group": "rg-demo", "name": app}));
-    let world = json!({
-        "subscription": "00000000-0000-0000-0000-000000000001",
-        "signalr": signalr.collect::<Vec<_>>(),
-        "sites": sites.collect::<Vec<_>>(),
-    });
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), world.to_string()).unwrap();
-    let mut azure = Azure::start(&[&["--world", file.path().to_str().unwrap()], flags].concat());
-    azure.environment.remove("REKEY_STATE");
-    azure.environment.insert("AzureWebJobsStorage".into(), azurite::connection_string());
-    azure
-}
 
 async fn two_handlers(azure: &Azure) -> [Handler; 2] {
     [Handler::start(azure, &[]).await, Handler::start(azure, &[]).await]
@@ -115,7 +46,7 @@ fn regenerations(report: &Value) -> u64 {
 #[tokio::test]
 async fn timers_and_notices_at_both_at_once() {
     let instances = ["sr-a", "sr-b", "sr-c"];
-    let azure = azure(&instances, &["--latency", "20ms"]);
+    let azure = Azure::with_journals(&instances, &["--latency", "20ms"]);
     let [one, two] = two_handlers(&azure).await;
     let round = async || {
         let notices = |handler| futures::future::join_all(instances.map(|id| Handler::notice(handler, id)));
@@ -178,7 +109,7 @@ async fn frozen(instance: &str, azure: &Azure, when: impl Fn(&Value) -> bool, fr
 
 #[tokio::test]
 async fn frozen_while_an_operation_is_followed() {
-    let azure = azure(&["sr-follow"], &[]);
+    let azure = Azure::with_journals(&["sr-follow"], &[]);
     let operation = |document: &Value| document["journal"]["inFlight"]["operation"].is_object();
     let report = frozen("sr-follow", &azure, operation, Duration::ZERO).await;
     assert_eq!(regenerations(&report), 2, "{report}");
@@ -186,7 +117,7 @@ async fn frozen_while_an_operation_is_followed() {
 
 #[tokio::test]
 async fn frozen_while_apps_are_written() {
-    let azure = azure(&["sr-write"], &["--latency", "200ms"]);
+    let azure = Azure::with_journals(&["sr-write"], &["--latency", "200ms"]);
     let intended = |document: &Value| document.to_string().contains("repointIntended");
     let report = frozen("sr-write", &azure, intended, Duration::ZERO).await;
     assert_eq!(regenerations(&report), 2, "{report}");
@@ -197,7 +128,7 @@ async fn frozen_while_apps_are_written() {
 /// lease lasts, so it lets it be. (Without that look at the clock this test fails: every client is refused.)
 #[tokio::test]
 async fn frozen_before_a_regeneration_is_sent() {
-    let azure = azure(&["sr-send"], &[]);
+    let azure = Azure::with_journals(&["sr-send"], &[]);
     let busy = json!({"operation": "SignalR_RegenerateKey", "kind": "429", "retry_after": 20});
     azure.ask("faults", busy).await;
     let intended = |document: &Value| document["journal"]["inFlight"].is_object();

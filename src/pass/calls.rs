@@ -17,7 +17,7 @@ pub struct Calls(Mutex<HashMap<InstanceId, Arc<Notify>>>);
 
 impl Calls {
     /// Calls whoever is at work on the instance. A call that nobody hears is heard by the next who listens.
-    pub(super) fn call(&self, instance: &InstanceId) {
+    pub fn call(&self, instance: &InstanceId) {
         self.bell(instance).notify_one();
     }
 

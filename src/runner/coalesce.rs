@@ -43,7 +43,8 @@ where
     }
 
     /// Asks for work. Its outcome comes through what is returned; the work goes on whether anybody waits for it or not.
-    pub(super) fn ask(&self, key: K, wanted: W) -> watch::Receiver<Option<T>> {
+    /// `behind` is called if the work is the first that is queued behind what runs.
+    pub(super) fn ask(&self, key: K, wanted: W, behind: impl FnOnce()) -> watch::Receiver<Option<T>> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(queued) = queue.get_mut(&key) {
             return match queued {
@@ -54,6 +55,7 @@ where
                 None => {
                     let (done, receiver) = watch::channel(None);
                     *queued = Some(Queued { wanted, done });
+                    behind();
                     receiver
                 }
             };
@@ -137,7 +139,10 @@ mod tests {
     #[tokio::test]
     async fn a_thousand_askers_share_two_runs() {
         let bench = bench();
-        let all: Vec<_> = (0..1000).map(|n| bench.coalescer.ask("one", vec![n])).collect();
+        let behind = std::cell::Cell::new(0);
+        let all: Vec<_> =
+            (0..1000).map(|n| bench.coalescer.ask("one", vec![n], || behind.set(behind.get() + 1))).collect();
+        assert_eq!(behind.get(), 1, "what runs is told once");
         bench.gate.add_permits(2);
         let outcomes = futures::future::join_all(all.into_iter().map(outcome)).await;
         assert_eq!(outcomes[0], Some(vec![0]));
@@ -149,13 +154,14 @@ mod tests {
     #[tokio::test]
     async fn keys_run_side_by_side_and_are_forgotten() {
         let bench = bench();
-        let (one, other) = (bench.coalescer.ask("one", vec![1]), bench.coalescer.ask("other", vec![2]));
+        let (one, other) =
+            (bench.coalescer.ask("one", vec![1], || {}), bench.coalescer.ask("other", vec![2], || {}));
         bench.gate.add_permits(2);
         assert_eq!((outcome(one).await, outcome(other).await), (Some(vec![1]), Some(vec![2])));
         while !bench.coalescer.queue.lock().unwrap().is_empty() {
             tokio::task::yield_now().await;
         }
-        let again = bench.coalescer.ask("one", vec![3]);
+        let again = bench.coalescer.ask("one", vec![3], || {});
         bench.gate.add_permits(1);
         assert_eq!(outcome(again).await, Some(vec![3]));
     }

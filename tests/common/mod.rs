@@ -5,6 +5,7 @@
 
 pub mod azurite;
 pub mod counting;
+pub mod journals;
 pub mod program;
 
 use std::sync::{Arc, Mutex};

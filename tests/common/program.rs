@@ -11,6 +11,8 @@ use reqwest::Client;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::azurite;
+
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_signalr-rekey");
 
 /// A simulated Azure in a process of its own, and what it told when it was ready.
@@ -37,6 +39,26 @@ impl Azure {
         environment.insert("REKEY_GRACE".into(), "3s".into());
         let http = Client::builder().no_proxy().build().unwrap();
         Self { child, base: ready["base"].as_str().unwrap().into(), environment, folder, http }
+    }
+
+    /// An Azure with these instances, each with two apps, and journals in Azurite.
+    pub fn with_journals(instances: &[&str], flags: &[&str]) -> Self {
+        let apps = |instance: &str| ["web", "fn"].map(|kind| format!("{kind}-{instance}"));
+        let signalr =
+            instances.iter().map(|name| json!({"group": "rg-demo", "name": name, "apps": apps(name)}));
+        let sites =
+            instances.iter().flat_map(|name| apps(name)).map(|app| json!({"group": "rg-demo", "name": app}));
+        let world = json!({
+            "subscription": "00000000-0000-0000-0000-000000000001",
+            "signalr": signalr.collect::<Vec<_>>(),
+            "sites": sites.collect::<Vec<_>>(),
+        });
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), world.to_string()).unwrap();
+        let mut azure = Self::start(&[&["--world", file.path().to_str().unwrap()], flags].concat());
+        azure.environment.remove("REKEY_STATE");
+        azure.environment.insert("AzureWebJobsStorage".into(), azurite::connection_string());
+        azure
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
@@ -83,7 +105,11 @@ pub struct Handler {
 
 impl Handler {
     pub async fn start(azure: &Azure, arguments: &[&str]) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self::start_at(free_port(), azure, arguments).await
+    }
+
+    /// Starts it where somebody else already calls.
+    pub async fn start_at(port: u16, azure: &Azure, arguments: &[&str]) -> Self {
         let mut command = azure.command(arguments);
         command.env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -159,6 +185,11 @@ fn drain(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
         let _ = from.read_to_string(&mut text);
         text
     })
+}
+
+/// A port that was free a moment ago, as the host picks it too.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// The program, with nothing of this environment that could lead it to a real Azure.

@@ -1,0 +1,215 @@
+//! Every road by which a forced regeneration is found, from the regeneration to the last app that works again, with the
+//! real program: the simulated Azure and the handler as processes, Event Grid's deliveries through the host's webhook, the
+//! journal in Azurite, and apps that make client calls the whole time. Time is real.
+#![cfg(feature = "simulator")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+#![allow(clippy::print_stdout, reason = "the figures are for people")]
+
+mod common;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use common::journals::Journals;
+use common::program::{Azure, Handler, free_port};
+use serde_json::{Value, json};
+use signalr_rekey::clock::SystemClock;
+use signalr_rekey::sim::functions_host::{Host, webhook};
+
+/// An Azure whose Event Grid reaches a handler.
+struct Road {
+    name: &'static str,
+    instance: String,
+    azure: Azure,
+    handler: Arc<Handler>,
+}
+
+impl Road {
+    /// `flags` are those of `simulate`, `settings` the handler's own. The keys are rotated once, so that nothing is left to do.
+    async fn new(name: &'static str, flags: &[&str], settings: &[(&str, &str)]) -> Self {
+        let port = free_port();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url =
+            format!("http://{}{}?functionName=OnKeyNotice", listener.local_addr().unwrap(), webhook::PATH);
+        let front = webhook::router(Host::new(port).unwrap(), Arc::new(SystemClock));
+        tokio::spawn(async move { axum::serve(listener, front).await });
+        let flags = [&["--latency", "20ms", "--event-grid", &url], flags].concat();
+        let mut azure = Azure::with_journals(&[name], &flags);
+        let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        azure.environment.extend(settings);
+        let handler = Arc::new(Handler::start_at(port, &azure, &["handler"]).await);
+        let instance = format!(
+            "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo/providers\
+             /Microsoft.SignalRService/signalR/{name}"
+        );
+        let road = Self { name, instance, azure, handler };
+        road.settle().await;
+        assert_eq!(road.azure.report().await["refused"], 0, "a rotation cuts nobody off");
+        road
+    }
+
+    async fn settle(&self) {
+        for _ in 0..40 {
+            let (status, reply) = self.handler.tick().await;
+            if status == 200 && reply["Logs"].to_string().contains("settled") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        panic!("it does not settle: {:?}", self.handler.tick().await);
+    }
+
+    async fn regenerate(&self, keys: &str, through_arm: bool) {
+        let body = json!({ "instance": self.name, "keyType": keys, "throughArm": through_arm });
+        self.azure.ask("regenerate", body).await;
+    }
+
+    /// Waits until every app that was cut off works again; how long that took.
+    async fn until_recovered(&self, patience: Duration) -> Duration {
+        let start = Instant::now();
+        let mut cut_off = false;
+        while start.elapsed() < patience {
+            let report = self.azure.report().await;
+            let outages = report["outages"].as_array().unwrap().clone();
+            cut_off |= !outages.is_empty();
+            if cut_off && outages.iter().all(|outage| outage["open"] == false) {
+                let apps = outages.len();
+                let (took, longest) = (start.elapsed(), longest(&outages));
+                println!("{}: {apps} outages over after {took:.1?}, the longest {longest} ms", self.name);
+                return took;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("not mended within {patience:?}: {}", self.azure.report().await);
+    }
+
+    async fn arm_requests(&self) -> u64 {
+        self.azure.report().await["arm_requests_total"].as_u64().unwrap()
+    }
+}
+
+fn longest(outages: &[Value]) -> i64 {
+    outages.iter().filter_map(|outage| outage["length_ms"].as_i64()).max().unwrap_or(-1)
+}
+
+const SOON: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn an_event_of_azure_resource_manager_mends_and_no_loop_forms() {
+    // Everything that ARM announces is delivered, our own reads and writes too.
+    let road = Road::new("grid", &[], &[]).await;
+    road.regenerate("Both", true).await;
+    road.until_recovered(SOON).await;
+    // The events of our own requests are answered, and cause no further ones.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let before = road.arm_requests().await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(road.arm_requests().await, before, "a loop");
+    let grid = &road.azure.report().await["event_grid"];
+    assert_eq!(
+        (grid["pending"].as_u64(), grid["dead_letters"].as_array().map(Vec::len)),
+        (Some(0), Some(0)),
+        "{grid}"
+    );
+}
+
+#[tokio::test]
+async fn cloud_events_mend_through_duplicates_disorder_and_batches() {
+    let flags = [
+        "--event-schema",
+        "cloud-events",
+        "--event-duplicates",
+        "2",
+        "--event-disorder",
+        "300ms",
+        "--event-batch",
+        "5",
+    ];
+    let road = Road::new("cloud", &flags, &[]).await;
+    road.regenerate("Both", true).await;
+    road.until_recovered(SOON).await;
+}
+
+#[tokio::test]
+async fn an_alert_mends() {
+    let filter = ["--event-filter", "Microsoft.None/none/action"];
+    let road = Road::new("alert", &filter, &[]).await;
+    road.regenerate("Both", false).await;
+    let alert = json!({
+        "schemaId": "azureMonitorCommonAlertSchema",
+        "data": {
+            "essentials": { "monitoringService": "ServiceHealth", "alertTargetIDs": ["/subscriptions/00000000-0000-0000-0000-000000000001"] },
+            "alertContext": { "properties": { "service": "Azure SignalR Service" } },
+        },
+    });
+    let request = json!({ "Url": "https://x/api/OnAlert?code=FUNCTIONKEY", "Method": "POST", "Body": alert.to_string() });
+    let (status, reply) = road.handler.call("OnAlert", json!({ "req": request })).await;
+    assert_eq!((status, &reply["Outputs"]["res"]["statusCode"]), (200, &json!(200)), "{reply}");
+    road.until_recovered(SOON).await;
+    let Ok(handler) = Arc::try_unwrap(road.handler) else { panic!("the handler is shared") };
+    let printed = handler.kill();
+    assert!(printed.contains("mended in") && !printed.contains("FUNCTIONKEY"), "{printed}");
+}
+
+#[tokio::test]
+async fn the_watch_mends_what_nobody_told() {
+    let filter = ["--event-filter", "Microsoft.None/none/action"];
+    let road = Road::new("watched", &filter, &[("REKEY_WATCH", "10s")]).await;
+    road.regenerate("Both", false).await;
+    road.until_recovered(Duration::from_secs(25)).await;
+}
+
+#[tokio::test]
+async fn the_timer_mends_what_nobody_told() {
+    let filter = ["--event-filter", "Microsoft.None/none/action"];
+    let road = Road::new("timed", &filter, &[]).await;
+    road.regenerate("Both", false).await;
+    let (status, reply) = road.handler.tick().await;
+    assert_eq!(status, 200, "{reply}");
+    road.until_recovered(SOON).await;
+}
+
+#[tokio::test]
+async fn an_announcement_lets_the_regeneration_hit_a_key_that_nobody_holds() {
+    let road = Road::new("announced", &["--event-filter", "Microsoft.None/none/action"], &[]).await;
+    let journal = Journals::open().read(road.name).await.unwrap()["journal"].clone();
+    let held = |which: &str| journal["keys"][which]["held"]["state"] == "now";
+    let in_use = if held("primary") { "Primary" } else { "Secondary" };
+    let event = json!({
+        "id": "mail-1", "type": "SignalRRekey.RegenerationAnnounced", "source": "mail", "specversion": "1.0",
+        "time": chrono::Utc::now().to_rfc3339(), "data": { "instance": road.instance, "keyTypes": [in_use] },
+    });
+    let answer = road.handler.call("OnKeyNotice", json!({ "event": event })).await;
+    assert!(answer.1.to_string().contains("repointed to"), "{answer:?}");
+    // The apps restart, and their clients' tokens end.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    road.regenerate(in_use, false).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let report = road.azure.report().await;
+    assert_eq!(report["refused"], 0, "{report}");
+}
+
+/// The run that rotates has the lease and follows its own regeneration when somebody takes the key in use from under the
+/// apps: it is called, mends, and goes on.
+#[tokio::test]
+async fn what_happens_in_the_middle_of_a_rotation_is_mended_in_the_middle_of_it() {
+    let road = Road::new("middle", &["--regenerate-takes", "12s"], &[]).await;
+    let journals = Journals::open();
+    let journal = journals.read(road.name).await.unwrap()["journal"].clone();
+    let in_use = if journal["keys"]["primary"]["held"]["state"] == "now" { "Primary" } else { "Secondary" };
+    let event = json!({
+        "id": "leak-1", "type": "SignalRRekey.KeysExposed", "time": chrono::Utc::now().to_rfc3339(),
+        "data": { "instance": road.instance },
+    });
+    let handler = Arc::clone(&road.handler);
+    let rotation = tokio::spawn(async move { handler.call("OnKeyNotice", json!({ "event": event })).await });
+    journals.wait(road.name, |document| document["journal"]["inFlight"]["operation"].is_object()).await;
+    road.regenerate(in_use, true).await;
+    let took = road.until_recovered(Duration::from_secs(20)).await;
+    let document = journals.read(road.name).await.unwrap();
+    assert!(
+        document["journal"]["inFlight"].is_object(),
+        "the regeneration is still under way: {took:?} {document}"
+    );
+    rotation.await.unwrap();
+}

@@ -37,6 +37,8 @@ pub struct Actor<'a> {
     pub gates: &'a Gates,
     /// The site we run in, whose settings are written last.
     pub own_site: Option<&'a str>,
+    /// How many apps are written at the same time.
+    pub at_once: usize,
     /// When the pass must have answered.
     pub deadline: DateTime<Utc>,
 }

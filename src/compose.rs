@@ -10,7 +10,7 @@ use crate::config::{AzureConfig, BlobAccess, BlobConfig, Config, Environment, St
 use crate::credentials::{CredentialError, credential};
 use crate::data_plane::DataPlane;
 use crate::http::{Http, Insecure, is_loopback};
-use crate::pass::{Narrator, Rekey};
+use crate::pass::{Narrator, Places, Rekey};
 use crate::store::{BlobStore, MemoryStore, Store, StoreError};
 
 /// Why the parts do not fit together.
@@ -50,7 +50,17 @@ pub fn compose(
         }
     };
     let arm = Arm::new(ArmOptions { base, credential, clock: Arc::clone(&clock), http, jitter_seed })?;
-    Ok(Rekey { config: Arc::new(config), arm, data_plane, gates: Arc::default(), store, clock, narrator })
+    Ok(Rekey {
+        config: Arc::new(config),
+        arm,
+        data_plane,
+        gates: Arc::default(),
+        places: Places::default(),
+        in_use: Arc::default(),
+        store,
+        clock,
+        narrator,
+    })
 }
 
 /// As whom storage is asked: the same as Azure Resource Manager, unless the connection names another client id.

@@ -8,6 +8,7 @@ mod environment;
 mod fault;
 mod file;
 mod load;
+mod notify;
 mod settings;
 mod storage;
 mod values;
@@ -21,6 +22,7 @@ use crate::model::{AppId, InstanceId};
 pub use environment::Environment;
 pub use fault::{Fault, Faults};
 pub use load::{FUNCTION_TIMEOUT, load, load_from};
+pub use notify::NotifyConfig;
 pub use storage::{BlobAccess, BlobConfig};
 
 /// Everything that was configured, checked and complete.
@@ -36,6 +38,11 @@ pub struct Config {
     pub notice_budget: Duration,
     /// How long `RotateKeys` may work before it answers; below `functionTimeout` in host.json.
     pub timer_budget: Duration,
+    /// How often the running process asks the service whether it still takes the key that consumers hold; never, if
+    /// not set.
+    pub watch: Option<Duration>,
+    /// Who is told how things went.
+    pub notify: Option<NotifyConfig>,
     /// The site that this process runs in (`WEBSITE_SITE_NAME`): writing its settings restarts us, so it is last.
     pub own_site: Option<String>,
 }
@@ -76,6 +83,10 @@ pub struct Policy {
     pub verify: Verify,
     /// When an instance that was never seen before is first rotated.
     pub first_rotation: FirstRotation,
+    /// How long a key that was exposed stays valid after its last consumer left it, where that is less than `grace`.
+    pub exposed_grace: Duration,
+    /// The least time between two rotations that notices ask for.
+    pub min_rotation_interval: Duration,
     /// The longest that Azure may take for a regeneration whose operation URL we never learned.
     pub longest_operation: Duration,
 }
@@ -89,6 +100,11 @@ impl Default for Policy {
             grace: Duration::from_secs(2 * 3600),
             verify: Verify::DataPlane,
             first_rotation: FirstRotation::Now,
+            // Restarts take tens of seconds, and App Service gives up on an app that does not start within 230 s. Who
+            // holds a client token of the exposed key is cut off: that is what is wanted of a leak.
+            exposed_grace: Duration::from_secs(15 * 60),
+            // A rotation restarts every app twice at most; once an hour is bearable, whoever forges notices.
+            min_rotation_interval: Duration::from_secs(3600),
             // The longest regeneration on record took 74 s; eight times that, rounded up.
             longest_operation: Duration::from_secs(600),
         }

@@ -1,5 +1,5 @@
-//! The Functions host's side: it calls `POST /RotateKeys` and `POST /OnKeyNotice` on loopback, we run a [`Runner`] and
-//! answer in time.
+//! The Functions host's side: it calls `POST /RotateKeys`, `POST /OnKeyNotice` and `POST /OnAlert` on loopback, we run a
+//! [`Runner`] and answer in time.
 //!
 //! Start at [`router`]. An invocation goes body → envelope → [`Trigger`] → [`Runner::run`] → reply.
 //!
@@ -13,9 +13,9 @@
 //! Assumption: deliveries repeat and overlap (Event Grid sends again after 30 seconds while the first run goes on). The
 //! runner holds a lease; nothing here tells a first delivery from a second.
 
+mod alert;
 mod body;
 mod envelope;
-mod notice;
 mod reply;
 mod timer;
 
@@ -38,16 +38,16 @@ use axum::routing::{get, post};
 use axum::serve::ListenerExt;
 use chrono::{DateTime, Utc};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinHandle};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
 use crate::clock::{Clock, delta};
 use crate::config::Config;
+use crate::notice::{self, Event, Malformed};
 use crate::panics::{self, Panicked};
 
-pub use envelope::Malformed;
-pub use notice::{Event, Notice, instances_named, is_key_event};
 pub use timer::{Retry, Timer};
 
 /// Why we are called.
@@ -55,8 +55,8 @@ pub use timer::{Retry, Timer};
 pub enum Trigger {
     /// `RotateKeys`: it is time to look at every instance.
     Timer(Timer),
-    /// `OnKeyNotice`: something happened to a key, or may have.
-    Notice(Notice),
+    /// `OnKeyNotice`, `OnAlert`: something happened, or may have.
+    Events(Vec<Event>),
 }
 
 /// One call of the host.
@@ -77,6 +77,8 @@ pub struct Outcome {
     pub logs: Vec<String>,
     /// Why the run failed or is not done; then the host is told so, and a notice is delivered again.
     pub failure: Option<String>,
+    /// Whether more time is all that it needs.
+    pub unfinished: bool,
 }
 
 /// Does the work of an invocation.
@@ -93,7 +95,7 @@ pub trait Runner: Send + Sync + 'static {
 pub struct Budgets {
     /// `RotateKeys`; below `functionTimeout`.
     pub timer: Duration,
-    /// `OnKeyNotice`; below the 30 seconds that Event Grid waits.
+    /// `OnKeyNotice` and `OnAlert`; below the 30 seconds that Event Grid waits.
     pub notice: Duration,
 }
 
@@ -109,16 +111,17 @@ pub fn router(runner: Arc<dyn Runner>, clock: Arc<dyn Clock>, budgets: Budgets) 
         .route("/", get(async || reply::ready()))
         .route("/RotateKeys", post(rotate_keys))
         .route("/OnKeyNotice", post(on_key_notice))
+        .route("/OnAlert", post(on_alert))
         .method_not_allowed_fallback(async || {
             refuse(StatusCode::METHOD_NOT_ALLOWED, "a function is called by POST")
         })
         .fallback(async || {
-            refuse(StatusCode::NOT_FOUND, "no such function; there are RotateKeys and OnKeyNotice")
+            refuse(StatusCode::NOT_FOUND, "no such function; there are RotateKeys, OnKeyNotice and OnAlert")
         })
         .layer(CatchPanicLayer::custom(|payload: Box<dyn std::any::Any + Send>| {
-            fail(&Panicked::of(payload.as_ref()).to_string(), &[])
+            Function::RotateKeys.answered(failed(Panicked::of(payload.as_ref()).to_string(), vec![]))
         }))
-        .with_state(Arc::new(Host { runner, clock, budgets }))
+        .with_state(Arc::new(Host { runner, clock, budgets, places: Semaphore::new(MOST_AT_ONCE) }))
 }
 
 /// Listens where the host calls, and nowhere else: IPv4 loopback.
@@ -146,12 +149,18 @@ struct Host {
     runner: Arc<dyn Runner>,
     clock: Arc<dyn Clock>,
     budgets: Budgets,
+    places: Semaphore,
 }
 
-#[derive(Clone, Copy)]
+/// How many invocations are taken at once. Each that waits costs a few kilobytes, and one that is turned away is
+/// delivered again.
+const MOST_AT_ONCE: usize = 2048;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Function {
     RotateKeys,
     OnKeyNotice,
+    OnAlert,
 }
 
 impl Function {
@@ -159,13 +168,14 @@ impl Function {
         match self {
             Self::RotateKeys => "RotateKeys",
             Self::OnKeyNotice => "OnKeyNotice",
+            Self::OnAlert => "OnAlert",
         }
     }
 
     const fn budget(self, budgets: &Budgets) -> Duration {
         match self {
             Self::RotateKeys => budgets.timer,
-            Self::OnKeyNotice => budgets.notice,
+            Self::OnKeyNotice | Self::OnAlert => budgets.notice,
         }
     }
 
@@ -174,7 +184,7 @@ impl Function {
     const fn margin(self) -> Duration {
         match self {
             Self::RotateKeys => Duration::from_secs(20),
-            Self::OnKeyNotice => Duration::from_secs(1),
+            Self::OnKeyNotice | Self::OnAlert => Duration::from_secs(1),
         }
     }
 
@@ -182,7 +192,10 @@ impl Function {
         let envelope = envelope::open(body)?;
         match self {
             Self::RotateKeys => timer::read(envelope).map(Trigger::Timer),
-            Self::OnKeyNotice => notice::read(envelope).map(Trigger::Notice),
+            Self::OnKeyNotice => {
+                notice::read(&envelope::decoded(envelope.value)?, envelope::VALUE).map(Trigger::Events)
+            }
+            Self::OnAlert => alert::read(envelope).map(Trigger::Events),
         }
     }
 }
@@ -195,8 +208,15 @@ async fn on_key_notice(State(host): State<Arc<Host>>, headers: HeaderMap, body: 
     host.invoke(Function::OnKeyNotice, &headers, body).await
 }
 
+async fn on_alert(State(host): State<Arc<Host>>, headers: HeaderMap, body: Body) -> Response {
+    host.invoke(Function::OnAlert, &headers, body).await
+}
+
 impl Host {
     async fn invoke(&self, function: Function, headers: &HeaderMap, body: Body) -> Response {
+        let Ok(_place) = self.places.try_acquire() else {
+            return refuse(StatusCode::SERVICE_UNAVAILABLE, "too many at once; the next delivery carries on");
+        };
         let id = invocation_id(headers);
         let span = tracing::info_span!("invocation", invocation = %id, function = function.name());
         self.answer(function, id, body).instrument(span).await
@@ -205,12 +225,13 @@ impl Host {
     async fn answer(&self, function: Function, id: String, body: Body) -> Response {
         let body = match body::read(body).await {
             Ok(body) => body,
-            Err(unread) => return refuse(unread.status(), &unread.to_string()),
+            Err(unread) => return function.answered(refused(unread.status(), unread.to_string())),
         };
         match function.trigger(&body) {
             Ok(trigger) => self.run(function, id, trigger).await,
             Err(malformed) => {
-                refuse(StatusCode::BAD_REQUEST, &format!("not the envelope of this function: {malformed}"))
+                let error = format!("not the envelope of this function: {malformed}");
+                function.answered(refused(StatusCode::BAD_REQUEST, error))
             }
         }
     }
@@ -219,11 +240,12 @@ impl Host {
         let deadline = later(self.clock.now(), function.budget(&self.budgets));
         let invocation = Invocation { id, function: function.name(), deadline };
         let mut work = self.spawn(trigger, invocation);
-        tokio::select! {
+        let answer = tokio::select! {
             biased;
             ended = &mut work => finished(ended),
             () = self.clock.sleep_until(later(deadline, function.margin())) => overrun(work),
-        }
+        };
+        function.answered(answer)
     }
 
     /// The work is a task of its own, so that neither a lost connection nor our own impatience drops it in the middle
@@ -235,17 +257,39 @@ impl Host {
     }
 }
 
-fn finished(ended: Result<Result<Outcome, Panicked>, JoinError>) -> Response {
-    match ended {
-        Ok(Ok(Outcome { logs, failure: None })) => reply::success(&logs),
-        Ok(Ok(Outcome { logs, failure: Some(failure) })) => fail(&failure, &logs),
-        Ok(Err(panicked)) => fail(&panicked.to_string(), &[]),
-        // Nobody aborts the task, and its panics are caught: the runtime itself is going down.
-        Err(_) => fail("the process is shutting down", &[]),
+/// What is answered to an invocation.
+struct Answer {
+    logs: Vec<String>,
+    /// With which status, and why.
+    failure: Option<(StatusCode, String)>,
+}
+
+impl Function {
+    /// The answer in the shape that the host wants. Whoever calls `OnAlert` is told by the output of the function: were
+    /// the invocation itself to fail, the host would make a 500 of it, which an action group does not repeat (docs:
+    /// Webhook actions are repeated after 408, 429, 503 and 504).
+    fn answered(self, Answer { logs, failure }: Answer) -> Response {
+        match failure {
+            None if self == Self::OnAlert => reply::http(StatusCode::OK, None, &logs),
+            None => reply::success(&logs),
+            Some((status, error)) if self == Self::OnAlert => reply::http(status, Some(&error), &logs),
+            Some((status, error)) => reply::failure(status, &error, &logs),
+        }
     }
 }
 
-fn overrun(work: JoinHandle<Result<Outcome, Panicked>>) -> Response {
+fn finished(ended: Result<Result<Outcome, Panicked>, JoinError>) -> Answer {
+    match ended {
+        Ok(Ok(Outcome { logs, failure: None, .. })) => Answer { logs, failure: None },
+        Ok(Ok(Outcome { logs, failure: Some(failure), unfinished: true })) => unfinished(failure, logs),
+        Ok(Ok(Outcome { logs, failure: Some(failure), unfinished: false })) => failed(failure, logs),
+        Ok(Err(panicked)) => failed(panicked.to_string(), vec![]),
+        // Nobody aborts the task, and its panics are caught: the runtime itself is going down.
+        Err(_) => failed("the process is shutting down".into(), vec![]),
+    }
+}
+
+fn overrun(work: JoinHandle<Result<Outcome, Panicked>>) -> Answer {
     let late = async move {
         match work.await {
             Ok(Ok(Outcome { failure: None, .. })) => tracing::info!("the work that overran has ended well"),
@@ -257,23 +301,36 @@ fn overrun(work: JoinHandle<Result<Outcome, Panicked>>) -> Response {
         }
     };
     tokio::spawn(late.in_current_span());
-    let error = "still working; the next delivery carries on";
-    tracing::error!("{error}");
-    reply::failure(StatusCode::SERVICE_UNAVAILABLE, error, &[])
+    unfinished("still working; the next delivery carries on".into(), vec![])
 }
 
-/// Answers a failure, and says all of it in our own log: the host drops what comes with such an answer.
-fn fail(error: &str, logs: &[String]) -> Response {
+fn failed(error: String, logs: Vec<String>) -> Answer {
+    tell(&logs);
+    tracing::error!("the run failed: {error}");
+    Answer { logs, failure: Some((StatusCode::INTERNAL_SERVER_ERROR, error)) }
+}
+
+fn unfinished(error: String, logs: Vec<String>) -> Answer {
+    tell(&logs);
+    tracing::error!("the run is not finished: {error}");
+    Answer { logs, failure: Some((StatusCode::SERVICE_UNAVAILABLE, error)) }
+}
+
+/// Says in our own log what was done: the host drops what comes with the answer to a failure.
+fn tell(logs: &[String]) {
     for line in logs {
         tracing::info!("{line}");
     }
-    tracing::error!("the run failed: {error}");
-    reply::failure(StatusCode::INTERNAL_SERVER_ERROR, error, logs)
+}
+
+fn refused(status: StatusCode, error: String) -> Answer {
+    tracing::error!(status = status.as_u16(), "refused: {error}");
+    Answer { logs: vec![], failure: Some((status, error)) }
 }
 
 fn refuse(status: StatusCode, error: &str) -> Response {
-    tracing::error!(status = status.as_u16(), "refused: {error}");
-    reply::failure(status, error, &[])
+    let Answer { logs, .. } = refused(status, error.to_owned());
+    reply::failure(status, error, &logs)
 }
 
 /// The host's id, if it is one: what goes into every line of the log has to be short and plain.

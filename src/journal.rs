@@ -27,6 +27,11 @@ pub struct Journal {
     keys: Option<PerKey<KeyRecord>>,
     in_flight: Option<InFlight>,
     requested: Option<DateTime<Utc>>,
+    /// Documents of before it was known have none.
+    #[serde(default)]
+    exposed: Option<DateTime<Utc>>,
+    #[serde(default)]
+    noticed: Option<DateTime<Utc>>,
     failures: Option<Failures>,
     blind: bool,
     former: VecDeque<Fingerprint>,
@@ -160,7 +165,14 @@ pub enum Event {
     /// Everything could be seen again.
     Sighted {},
     /// A rotation was asked for, whatever the age of the keys.
-    RotationRequested {},
+    RotationRequested {
+        /// Whether because the keys were exposed: then those of now die after a short grace.
+        #[serde(default)]
+        exposed: bool,
+        /// Whether by a notice, which may not ask as often as it likes.
+        #[serde(default)]
+        noticed: bool,
+    },
     /// A person has looked at what was refused or came to nothing, and wants it tried again.
     Unblocked {},
     /// A regeneration is about to be sent.
@@ -246,6 +258,18 @@ impl Journal {
         self.requested
     }
 
+    /// When the keys were last reported as exposed: those that were there then die after a short grace.
+    #[must_use]
+    pub fn exposed(&self) -> Option<DateTime<Utc>> {
+        self.exposed
+    }
+
+    /// When a notice last asked for a rotation.
+    #[must_use]
+    pub fn noticed(&self) -> Option<DateTime<Utc>> {
+        self.noticed
+    }
+
     /// Whether something could not be seen at the last look.
     #[must_use]
     pub fn is_blind(&self) -> bool {
@@ -305,8 +329,10 @@ impl Journal {
                 Ok(())
             }
             Event::Sighted {} => self.see(at),
-            Event::RotationRequested {} => {
+            Event::RotationRequested { exposed, noticed } => {
                 self.requested = Some(at);
+                self.exposed = if *exposed { Some(at) } else { self.exposed };
+                self.noticed = if *noticed { Some(at) } else { self.noticed };
                 Ok(())
             }
             Event::Unblocked {} => {
@@ -451,7 +477,10 @@ impl fmt::Display for Event {
             Self::Left { key_type } => write!(f, "no consumer holds the {key_type} key any more"),
             Self::Blinded {} => f.write_str("not everything can be seen that may hold a key"),
             Self::Sighted {} => f.write_str("everything can be seen again"),
-            Self::RotationRequested {} => f.write_str("a rotation was asked for"),
+            Self::RotationRequested { exposed: false, .. } => f.write_str("a rotation was asked for"),
+            Self::RotationRequested { exposed: true, .. } => {
+                f.write_str("the keys were reported as exposed, and a rotation asked for")
+            }
             Self::Unblocked {} => f.write_str("unblocked by hand"),
             Self::RegenerationIntended { key_type } => write!(f, "about to regenerate the {key_type} key"),
             Self::RegenerationAccepted { .. } => f.write_str("Azure accepted the regeneration"),

@@ -14,6 +14,7 @@ pub mod host;
 pub mod http;
 pub mod journal;
 pub mod model;
+pub mod notice;
 pub mod observe;
 pub mod panics;
 pub mod pass;

@@ -21,6 +21,20 @@ use crate::plan::{Snapshot, Unknown};
 /// listing settings counts as one; with eight instances at once the bucket of 200 holds for the peaks.
 pub const APPS_AT_ONCE: usize = 8;
 
+/// The same while clients may be failing: the list and the write of a hundred apps are what the bucket of 200 holds.
+pub const APPS_AT_ONCE_IN_NEED: usize = 100;
+
+/// What a look is taken with.
+#[derive(Clone, Copy, Debug)]
+pub struct Eyes<'a> {
+    /// Azure Resource Manager, bounded by the time of the pass.
+    pub arm: &'a Arm,
+    /// The time.
+    pub clock: &'a dyn Clock,
+    /// How many apps are asked at the same time.
+    pub at_once: usize,
+}
+
 /// How old what was read may be when a key is regenerated on the strength of it. Reading a hundred apps takes about
 /// as long, so asking for less would promise what cannot be kept.
 #[must_use]
@@ -51,45 +65,48 @@ struct Read {
 
 impl Look {
     /// Reads everything.
-    pub async fn take(arm: &Arm, clock: &dyn Clock, instance: &InstanceConfig) -> Result<Self, ArmError> {
-        let (keys, host, keys_at) = list_keys(arm, clock, instance).await?;
-        let mut look = Self { keys, host, keys_at, apps: BTreeMap::new() };
-        look.read_apps(arm, clock, instance, keys_at).await?;
+    pub async fn take(eyes: Eyes<'_>, instance: &InstanceConfig) -> Result<Self, ArmError> {
+        let mut look = Self::of_keys(eyes, instance).await?;
+        look.complete(eyes, instance).await?;
         Ok(look)
+    }
+
+    /// Reads the keys alone; [`Look::complete`] reads the rest.
+    pub async fn of_keys(eyes: Eyes<'_>, instance: &InstanceConfig) -> Result<Self, ArmError> {
+        let (keys, host, keys_at) = list_keys(eyes, instance).await?;
+        Ok(Self { keys, host, keys_at, apps: BTreeMap::new() })
+    }
+
+    /// Reads the apps that were not read yet.
+    pub async fn complete(&mut self, eyes: Eyes<'_>, instance: &InstanceConfig) -> Result<(), ArmError> {
+        self.read_apps(eyes, instance, DateTime::<Utc>::MIN_UTC).await
     }
 
     /// Reads again what is older than `age`.
     pub async fn refresh(
         &mut self,
-        arm: &Arm,
-        clock: &dyn Clock,
+        eyes: Eyes<'_>,
         instance: &InstanceConfig,
         age: TimeDelta,
     ) -> Result<(), ArmError> {
-        self.refresh_keys(arm, clock, instance, age).await?;
-        self.read_apps(arm, clock, instance, clock.now() - age).await
+        self.refresh_keys(eyes, instance, age).await?;
+        self.read_apps(eyes, instance, eyes.clock.now() - age).await
     }
 
     /// Reads the keys again if they are older than `age`.
     pub async fn refresh_keys(
         &mut self,
-        arm: &Arm,
-        clock: &dyn Clock,
+        eyes: Eyes<'_>,
         instance: &InstanceConfig,
         age: TimeDelta,
     ) -> Result<(), ArmError> {
-        let old = self.keys_at < clock.now() - age;
-        if old { self.read_keys(arm, clock, instance).await } else { Ok(()) }
+        let old = self.keys_at < eyes.clock.now() - age;
+        if old { self.read_keys(eyes, instance).await } else { Ok(()) }
     }
 
     /// Reads the keys again.
-    pub async fn read_keys(
-        &mut self,
-        arm: &Arm,
-        clock: &dyn Clock,
-        instance: &InstanceConfig,
-    ) -> Result<(), ArmError> {
-        (self.keys, self.host, self.keys_at) = list_keys(arm, clock, instance).await?;
+    pub async fn read_keys(&mut self, eyes: Eyes<'_>, instance: &InstanceConfig) -> Result<(), ArmError> {
+        (self.keys, self.host, self.keys_at) = list_keys(eyes, instance).await?;
         Ok(())
     }
 
@@ -169,16 +186,15 @@ impl Look {
     /// Reads every dictionary that was not read since `since`.
     async fn read_apps(
         &mut self,
-        arm: &Arm,
-        clock: &dyn Clock,
+        eyes: Eyes<'_>,
         instance: &InstanceConfig,
         since: DateTime<Utc>,
     ) -> Result<(), ArmError> {
         let all = instance.apps.iter().flat_map(|app| sections(app).map(|section| (app.id.clone(), section)));
         let old =
             all.filter(|part| self.apps.get(part).is_none_or(|read| read.at < since)).collect::<Vec<_>>();
-        let reads: Vec<_> = old.into_iter().map(|part| read(arm, clock, part).boxed()).collect();
-        let reads: Vec<_> = stream::iter(reads).buffer_unordered(APPS_AT_ONCE).collect().await;
+        let reads: Vec<_> = old.into_iter().map(|part| read(eyes, part).boxed()).collect();
+        let reads: Vec<_> = stream::iter(reads).buffer_unordered(eyes.at_once).collect().await;
         for (part, read) in reads {
             match read.found {
                 // Running out of time says nothing of the app; it ends the look.
@@ -192,12 +208,11 @@ impl Look {
 
 /// The keys, the host that their connection strings name, and when they were asked for.
 async fn list_keys(
-    arm: &Arm,
-    clock: &dyn Clock,
+    eyes: Eyes<'_>,
     instance: &InstanceConfig,
 ) -> Result<(KeyPair, String, DateTime<Utc>), ArmError> {
-    let at = clock.now();
-    let listed = arm.list_keys(&instance.id).await?;
+    let at = eyes.clock.now();
+    let listed = eyes.arm.list_keys(&instance.id).await?;
     Ok((listed.keys, listed.host.unwrap_or_default(), at))
 }
 
@@ -209,9 +224,9 @@ fn is_passing(error: &ArmError) -> bool {
     matches!(error.kind(), ArmErrorKind::Throttled { .. } | ArmErrorKind::Unavailable)
 }
 
-async fn read(arm: &Arm, clock: &dyn Clock, part: (AppId, Section)) -> ((AppId, Section), Read) {
-    let at = clock.now();
-    let found = arm.list_settings(&part.0, part.1).await;
+async fn read(eyes: Eyes<'_>, part: (AppId, Section)) -> ((AppId, Section), Read) {
+    let at = eyes.clock.now();
+    let found = eyes.arm.list_settings(&part.0, part.1).await;
     (part, Read { at, found })
 }
 

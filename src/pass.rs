@@ -7,6 +7,8 @@
 //! Start at [`Rekey::run`]. A pass repeats decide and act until nothing can be done now or its time ends. It may be
 //! killed at any point: the next pass carries on from what it observes and what was recorded.
 
+mod hint;
+mod in_use;
 mod one;
 mod report;
 mod steps;
@@ -18,6 +20,8 @@ use futures::FutureExt;
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
+pub use hint::Hint;
+pub use in_use::{InUse, KeysInUse};
 use one::Pass;
 pub use report::{Ending, PassReport};
 
@@ -28,13 +32,23 @@ use crate::config::{Config, InstanceConfig};
 use crate::data_plane::DataPlane;
 use crate::journal::Journal;
 use crate::model::InstanceId;
-use crate::observe::Look;
-use crate::plan::{self, Decision, Snapshot};
+use crate::observe::{APPS_AT_ONCE, APPS_AT_ONCE_IN_NEED, Eyes, Look};
+use crate::plan::{self, Decision, Request, Snapshot, Why};
 use crate::store::{Store, StoreError};
 
-/// How many instances are worked on at the same time. One that waits, for Azure or for a grace, does not count: any
-/// number of them may wait at once.
+/// How many instances are worked on at the same time. One that waits, for Azure, for a grace or for another worker, does
+/// not count: any number of them may wait at once.
 const INSTANCES_AT_ONCE: usize = 8;
+
+/// The places of those at work.
+#[derive(Clone, Debug)]
+pub struct Places(Arc<Semaphore>);
+
+impl Default for Places {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(INSTANCES_AT_ONCE)))
+    }
+}
 
 /// Hears every line of a pass as it happens.
 pub type Narrator = Arc<dyn Fn(&InstanceId, &str) + Send + Sync>;
@@ -50,6 +64,10 @@ pub struct Rekey {
     pub data_plane: DataPlane,
     /// Keeps passes over different instances from writing the same app at once.
     pub gates: Arc<Gates>,
+    /// The places of those at work, of all runs together.
+    pub places: Places,
+    /// The keys that consumers hold, for the watch.
+    pub in_use: Arc<InUse>,
     /// Where the journal is kept.
     pub store: Arc<dyn Store>,
     /// The time.
@@ -72,15 +90,53 @@ pub struct Run {
 }
 
 /// What a run may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Everything that is due.
     Rotate {
         /// Whether to rotate whatever the age of the keys.
         now: bool,
     },
+    /// Everything that is due, with a rotation that a notice asks for. It waits for whoever else is at work.
+    Answer(Request),
     /// Mend stale consumers, and nothing else. It waits for whoever else is at work.
     Mend,
+    /// The same, if the hint that calls for it is news.
+    Check(Hint),
+}
+
+impl Purpose {
+    /// The rotation that it asks for.
+    fn request(&self) -> Option<Request> {
+        match self {
+            Self::Rotate { now: true } => Some(Request { why: Why::Operator, since: None }),
+            Self::Answer(request) => Some(*request),
+            Self::Rotate { now: false } | Self::Mend | Self::Check(_) => None,
+        }
+    }
+
+    /// What calls for it.
+    fn hint(&self) -> Option<Hint> {
+        match self {
+            Self::Check(hint) => Some(hint.clone()),
+            Self::Rotate { .. } | Self::Answer(_) | Self::Mend => None,
+        }
+    }
+
+    /// Whether only stale consumers are mended.
+    const fn only_mends(&self) -> bool {
+        matches!(self, Self::Mend | Self::Check(_))
+    }
+
+    /// Whether a notice is behind it, whose sender waits for the answer and knows no better time.
+    const fn is_notice(&self) -> bool {
+        !matches!(self, Self::Rotate { .. })
+    }
+
+    /// How many apps may be asked at the same time.
+    const fn apps_at_once(&self) -> usize {
+        if self.is_notice() { APPS_AT_ONCE_IN_NEED } else { APPS_AT_ONCE }
+    }
 }
 
 impl Rekey {
@@ -89,16 +145,15 @@ impl Rekey {
         let wanted =
             |instance: &&InstanceConfig| run.instances.is_empty() || run.instances.contains(&instance.id);
         let instances = self.config.instances.iter().filter(wanted);
-        let slots = Arc::new(Semaphore::new(INSTANCES_AT_ONCE));
-        let passes = instances.map(|instance| self.instance(run, instance, Arc::clone(&slots)).boxed());
+        let passes = instances.map(|instance| self.instance(run, instance).boxed());
         let mut reports = futures::future::join_all(passes).await;
         reports.sort_by(|a, b| a.instance.cmp(&b.instance));
         reports
     }
 
-    async fn instance(&self, run: &Run, instance: &InstanceConfig, slots: Arc<Semaphore>) -> PassReport {
+    async fn instance(&self, run: &Run, instance: &InstanceConfig) -> PassReport {
         let span = tracing::info_span!("pass", instance = instance.id.name());
-        let mut pass = Pass::new(self, run, instance, slots);
+        let mut pass = Pass::new(self, run, instance);
         async {
             let ending = pass.run().await;
             let report = pass.report(ending);
@@ -116,7 +171,9 @@ impl Rekey {
         deadline: DateTime<Utc>,
     ) -> Result<Preview, PassError> {
         let remembered = crate::store::peek(&*self.store, &instance.id).await?;
-        let look = Look::take(&self.arm.until(deadline), &*self.clock, instance).await?;
+        let arm = self.arm.until(deadline);
+        let eyes = Eyes { arm: &arm, clock: &*self.clock, at_once: APPS_AT_ONCE };
+        let look = Look::take(eyes, instance).await?;
         let snapshot = look.snapshot(instance, &remembered);
         let now = self.clock.now();
         let mut journal = remembered.clone();

@@ -5,11 +5,13 @@
 //! journal and the snapshot agree; [`decide`] refuses to go on where they do not.
 
 mod reconcile;
+mod request;
 mod safety;
 mod snapshot;
 mod step;
 
 pub use reconcile::reconcile;
+pub use request::{Request, Verdict, Why, judge};
 pub use snapshot::{Consumer, ConsumerRef, Holding, Snapshot, Unknown};
 pub use step::{BlockedBy, Decision, Step, WaitFor, readable};
 
@@ -150,7 +152,7 @@ impl View<'_> {
     /// Rule 7; nothing if the standby key was not left under our watch.
     fn retire(&self, standby: KeyType) -> Option<Decision> {
         let Held::Left(at) = self.keys[standby].held else { return None };
-        Some(self.regenerate(standby, Some(at + delta(self.policy.grace))))
+        Some(self.regenerate(standby, Some(at + self.grace(standby))))
     }
 
     /// The end of rules 6 and 7: regenerate a key that is released from a time on.

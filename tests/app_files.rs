@@ -46,7 +46,7 @@ fn each_function_has_one_trigger_and_a_folder_of_its_name() {
         .collect();
     folders.sort();
     // The names of the routes: the host posts to /{folder}, and case counts.
-    assert_eq!(folders, ["OnKeyNotice", "RotateKeys"]);
+    assert_eq!(folders, ["OnAlert", "OnKeyNotice", "RotateKeys"]);
     let timer = json!({
         "type": "timerTrigger", "direction": "in", "name": "timer",
         "schedule": "%ROTATION_SCHEDULE%", "useMonitor": true, "runOnStartup": false,
@@ -58,6 +58,12 @@ fn each_function_has_one_trigger_and_a_folder_of_its_name() {
     let trigger = json!({ "type": "eventGridTrigger", "direction": "in", "name": "event" });
     // No retry: it would only lengthen the 30 seconds that Event Grid waits before it delivers again by itself.
     assert_eq!(notice, json!({ "bindings": [trigger] }));
+    // The answer goes out by the name that `host::reply` uses; authLevel function asks the caller for a key.
+    let trigger = json!({
+        "type": "httpTrigger", "direction": "in", "name": "req", "authLevel": "function", "methods": ["post"],
+    });
+    let answer = json!({ "type": "http", "direction": "out", "name": "res" });
+    assert_eq!(json("OnAlert/function.json"), json!({ "bindings": [trigger, answer] }));
 }
 
 #[test]

@@ -63,6 +63,9 @@ grace = "3h"
 verify = "control-plane"
 first_rotation = "when-due"
 longest_operation = "5m"
+exposed_grace = "5m"
+min_rotation_interval = "6h"
+watch = "2m"
 timer_budget = "2m"
 notice_budget = "10s"
 
@@ -82,8 +85,11 @@ verify = "data-plane"
         verify: Verify::ControlPlane,
         first_rotation: FirstRotation::WhenDue,
         longest_operation: Duration::from_secs(300),
+        exposed_grace: Duration::from_secs(300),
+        min_rotation_interval: hours(6),
     };
     let config = read(text, &[]).unwrap();
+    assert_eq!(config.watch, Some(Duration::from_secs(120)));
     assert_eq!(config.instances[0].policy, Policy { grace: hours(3) / 2, ..head });
     assert_eq!(config.instances[1].policy, Policy { verify: Verify::DataPlane, ..head });
     let app = &config.instances[0].apps[0];
@@ -286,7 +292,7 @@ fn the_file_has_to_name_something_to_do() {
     the configuration has 3 faults:
       rekey.toml:1:1: no instance is named, so there is nothing to do; add [[instance]] with its id and its apps
       rekey.toml:1:1: id: this key belongs in an [[instance]]
-      rekey.toml:2:2: this key is not known; known here are rotate_every, grace, verify, first_rotation, longest_operation, notice_budget, timer_budget, instance
+      rekey.toml:2:2: this key is not known; known here are rotate_every, grace, verify, first_rotation, longest_operation, exposed_grace, min_rotation_interval, notice_budget, timer_budget, watch, notify, instance
     "#);
 }
 
@@ -394,4 +400,54 @@ fn the_environment_shows_names_alone() {
     let environment: Environment =
         [("REKEY_GRACE", "2h"), ("AzureWebJobsStorage", SECRET)].into_iter().collect();
     assert_eq!(format!("{environment:?}"), r#"Environment{"AzureWebJobsStorage", "REKEY_GRACE"}"#);
+}
+
+#[test]
+fn who_is_told_and_how_it_is_signed_is_a_secret() {
+    let file = format!("{GOOD}\n[notify]\nwebhook = \"https://hooks.example/SECRETPATH\"\n");
+    let config = read(&file, &[]).unwrap();
+    let notify = config.notify.as_ref().unwrap();
+    assert_eq!(
+        (notify.expose_url(), notify.host().as_str()),
+        ("https://hooks.example/SECRETPATH", "hooks.example")
+    );
+    assert_eq!(notify.expose_signing_key(), None);
+    let key = ("REKEY_NOTIFY_SECRET", "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=");
+    let settings = [("REKEY_NOTIFY_WEBHOOK", "http://127.0.0.1:9/told"), key, ("REKEY_WATCH", "30s")];
+    let config = read(&file, &settings).unwrap();
+    let notify = config.notify.as_ref().unwrap();
+    assert_eq!(
+        (notify.expose_url(), config.watch),
+        ("http://127.0.0.1:9/told", Some(Duration::from_secs(30)))
+    );
+    assert_eq!(notify.expose_signing_key(), Some(&b"0123456789abcdef0123456789abcdef"[..]));
+    assert_eq!(format!("{notify:?}"), "NotifyConfig { host: \"127.0.0.1\", signed: true }");
+
+    let wrong = [
+        faults(&GOOD.replace("[[", "notify = \"https://x\"\n[["), &[]),
+        faults(&format!("{GOOD}[notify]\nwebhok = \"https://x\"\n"), &[]),
+        faults(
+            &format!("watch = \"5s\"\n{GOOD}[notify]\nwebhook = \"http://hooks.example/SECRETPATH\"\n"),
+            &[],
+        ),
+        faults(GOOD, &[("REKEY_NOTIFY_WEBHOOK", "SECRETPATH"), ("REKEY_NOTIFY_SECRET", "c2VjcmV0")]),
+        faults(GOOD, &[key]),
+    ];
+    let wrong = wrong.join("\n");
+    assert!(!wrong.contains("SECRETPATH"), "{wrong}");
+    insta::assert_snapshot!(wrong, @r#"
+    the configuration has a fault:
+      rekey.toml:2:10: notify: this is a string; write [notify] with its webhook = "https://…"
+    the configuration has 2 faults:
+      rekey.toml:5:1: notify: its webhook is missing; write webhook = "https://…"
+      rekey.toml:6:1: notify.webhok: this key is not known; did you mean `webhook`?
+    the configuration has 2 faults:
+      rekey.toml:1:9: watch: 5s is too short; write at least 10s, such as 60s
+      rekey.toml:7:11: notify.webhook: what is told goes over https only; write the https:// URL of the webhook
+    the configuration has 2 faults:
+      REKEY_NOTIFY_SECRET: this is not the base64 of at least 24 bytes; make one by `openssl rand -base64 32`
+      REKEY_NOTIFY_WEBHOOK: this is no URL; write the https:// URL of the webhook (it is not shown: it is a secret)
+    the configuration has a fault:
+      REKEY_NOTIFY_SECRET: there is no webhook whose messages it could sign; set REKEY_NOTIFY_WEBHOOK too, or neither
+    "#);
 }

@@ -70,13 +70,17 @@ impl Runner for TestRunner {
             Behaviour::Succeed => {}
             Behaviour::Fail => {
                 let failure = Some("sr-demo: Azure refused listKeys (403)".into());
-                return Outcome { logs: vec!["sr-demo: nothing was changed".into()], failure };
+                return Outcome {
+                    logs: vec!["sr-demo: nothing was changed".into()],
+                    failure,
+                    unfinished: false,
+                };
             }
             Behaviour::Panic => panic!("AccessKey=PANIC-SECRET"),
             Behaviour::Hang => self.release.acquire().await.unwrap().forget(),
         }
         self.ended.add_permits(1);
-        Outcome { logs: vec!["sr-demo: settled".into()], failure: None }
+        Outcome { logs: vec!["sr-demo: settled".into()], failure: None, unfinished: false }
     }
 }
 
@@ -308,7 +312,7 @@ async fn trap_8_events_are_understood_encoded_once_and_twice() {
         let reply = world.post("/OnKeyNotice", &json!({ "Data": { "events": value }, "Metadata": {} })).await;
         assert_eq!(reply.status, 200, "{}", reply.body);
         match world.seen().pop().unwrap().0 {
-            Trigger::Notice(notice) => assert_eq!(notice.events.len(), count),
+            Trigger::Events(events) => assert_eq!(events.len(), count),
             Trigger::Timer(timer) => panic!("{timer:?}"),
         }
     }

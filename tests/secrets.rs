@@ -11,9 +11,11 @@ use std::time::Duration;
 
 use common::{HOUR, KEY_MARK, MINUTE, Story};
 use signalr_rekey::clock::{Clock, SystemClock, delta};
-use signalr_rekey::host::{Event, Invocation, Notice, Runner, Timer, Trigger};
+use signalr_rekey::host::{Invocation, Runner, Timer, Trigger};
 use signalr_rekey::model::KeyType;
-use signalr_rekey::observe::Look;
+use signalr_rekey::notice::Event;
+use signalr_rekey::observe::{Eyes, Look};
+use signalr_rekey::runner::Service;
 use signalr_rekey::sim::{Fault, FaultKind};
 use signalr_rekey::store::Store;
 use tracing_subscriber::filter::FilterFn;
@@ -70,7 +72,7 @@ fn notice() -> Trigger {
         operation: Some("Microsoft.SignalRService/SignalR/regenerateKey/action".into()),
         ..Event::default()
     };
-    Trigger::Notice(Notice { events: vec![event] })
+    Trigger::Events(vec![event])
 }
 
 /// A rotation in which everything goes wrong once, then a forced regeneration.
@@ -89,14 +91,19 @@ async fn live_through_everything(story: &Story, output: &mut String) {
         story.sim.fault(Fault::new(operation, kind));
     }
     for _ in 0..80 {
-        let outcome = Runner::run(&story.rekey(), timer(), invocation(story, "RotateKeys", 9 * MINUTE)).await;
+        let outcome =
+            Runner::run(&Service::new(story.rekey()), timer(), invocation(story, "RotateKeys", 9 * MINUTE))
+                .await;
         output.push_str(&format!("{outcome:?}\n"));
         story.clock.advance(10 * MINUTE);
     }
     story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
-    let outcome =
-        Runner::run(&story.rekey(), notice(), invocation(story, "OnKeyNotice", Duration::from_secs(25)))
-            .await;
+    let outcome = Runner::run(
+        &Service::new(story.rekey()),
+        notice(),
+        invocation(story, "OnKeyNotice", Duration::from_secs(25)),
+    )
+    .await;
     output.push_str(&format!("{outcome:?}\n"));
 }
 
@@ -140,7 +147,10 @@ async fn no_secret_leaves_the_process() {
     search("the store's Debug", &format!("{:#?}", story.store));
 
     let rekey = story.rekey();
-    let look = Look::take(&rekey.arm, &SystemClock, &story.config.instances[0]).await.unwrap();
+    let look =
+        Look::take(Eyes { arm: &rekey.arm, clock: &SystemClock, at_once: 1 }, &story.config.instances[0])
+            .await
+            .unwrap();
     search("a look's Debug", &format!("{look:#?}"));
     search("a snapshot's Debug", &format!("{:#?}", look.snapshot(&story.config.instances[0], &journal)));
     search("the parts' Debug", &format!("{:#?} {:#?} {:#?}", rekey.arm, rekey.data_plane, rekey.config));
@@ -156,9 +166,12 @@ async fn an_operation_url_is_in_the_journal_only_while_it_is_needed() {
     let name = format!("{}/{}/{}.json", id.subscription(), id.group(), id.name()).to_lowercase();
     let mut seen = 0;
     for _ in 0..200 {
-        let _ =
-            Runner::run(&story.rekey(), timer(), invocation(&story, "RotateKeys", Duration::from_secs(3)))
-                .await;
+        let _ = Runner::run(
+            &Service::new(story.rekey()),
+            timer(),
+            invocation(&story, "RotateKeys", Duration::from_secs(3)),
+        )
+        .await;
         let (document, _) = story.store.get(&name).await.unwrap().document.unwrap();
         let text = String::from_utf8(document).unwrap();
         let in_flight = story.journal().await.in_flight().is_some_and(|flight| flight.operation.is_some());

@@ -13,16 +13,16 @@ use futures::{FutureExt, StreamExt, stream};
 use super::Actor;
 use crate::arm::{ArmError, ArmErrorKind, Settings};
 use crate::model::{AppId, ConnectionString, Key, Section};
-use crate::observe::{APPS_AT_ONCE, Look};
+use crate::observe::Look;
 use crate::plan::ConsumerRef;
 use crate::store::LeaseProof;
 
 /// How often a write is merged anew when Azure is busy with the app, lost the answer, or another writer came between.
 const MERGES: u32 = 4;
 
-/// How many apps are written on one proof of the lease: four rounds of [`APPS_AT_ONCE`], each a second or two, fit many
-/// times into the minute that it is good for.
-const BATCH: usize = 4 * APPS_AT_ONCE;
+/// How many rounds of apps are written on one proof of the lease: four, each a second or two, fit many times into the
+/// minute that it is good for.
+const ROUNDS: usize = 4;
 
 /// The wait before merging anew. App Service answers 409 while it applies the last change.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -93,7 +93,7 @@ impl Actor<'_> {
         let mut sorted = consumers.to_vec();
         sorted.sort_by_cached_key(|consumer| (self.is_own_app(&consumer.app), consumer.app.clone()));
         let apps: Vec<_> = sorted.chunk_by(|a, b| a.app == b.app).collect();
-        apps.chunks(BATCH).map(<[_]>::concat).collect()
+        apps.chunks(ROUNDS * self.at_once).map(<[_]>::concat).collect()
     }
 
     /// Writes `key` into consumers, all apps at once and each by itself; the site that we run in comes last, because
@@ -116,7 +116,7 @@ impl Actor<'_> {
         for group in [others, own] {
             let rewrites = group.into_iter().map(|target| hands.rewrite(look, is_ours, key, target).boxed());
             let rewrites: Vec<_> = rewrites.collect();
-            done.extend(stream::iter(rewrites).buffer_unordered(APPS_AT_ONCE).collect::<Vec<_>>().await);
+            done.extend(stream::iter(rewrites).buffer_unordered(self.at_once).collect::<Vec<_>>().await);
         }
         done
     }

@@ -7,6 +7,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::compose::{compose, silent};
 use crate::config::Environment;
 use crate::host::{self, Budgets};
+use crate::runner::Service;
 
 /// Serves until it is killed. It never leaves with 0: the host does not restart what does.
 pub(super) async fn handler(environment: &Environment) -> Exit {
@@ -23,7 +24,7 @@ pub(super) async fn handler(environment: &Environment) -> Exit {
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let budgets = Budgets::from(&config);
-    let instances = config.instances.len();
+    let (instances, watch) = (config.instances.len(), config.watch);
     let rekey = match compose(config, environment, Arc::clone(&clock), silent()) {
         Ok(rekey) => rekey,
         Err(error) => {
@@ -31,11 +32,15 @@ pub(super) async fn handler(environment: &Environment) -> Exit {
             return Exit::Wrong;
         }
     };
+    let service = Service::new(rekey);
     let served = async {
         let listener = host::listen(port).await?;
         let address = listener.local_addr()?;
+        if let Some(every) = watch {
+            tokio::spawn(Arc::clone(&service).watch(every));
+        }
         tracing::info!(%address, instances, version = env!("CARGO_PKG_VERSION"), "serving the Functions host");
-        host::serve(listener, host::router(Arc::new(rekey), clock, budgets)).await
+        host::serve(listener, host::router(Arc::new(service), clock, budgets)).await
     };
     let Err(error) = served.await;
     output::complain(&format!("the handler cannot serve on 127.0.0.1:{port}: {error}"));

@@ -6,6 +6,7 @@ use toml::de::DeTable;
 
 use super::document::{Fields, Node};
 use super::fault::{At, Origin, Report};
+use super::notify::{Webhook, webhook_url};
 use super::values::{FIRST_ROTATION, VERIFY, choice, duration, named, with_unit};
 use super::{AppConfig, FirstRotation, Verify};
 use crate::model::{AppId, ConnectionString, InstanceId};
@@ -25,6 +26,8 @@ pub(super) struct PolicyLayer {
     pub(super) verify: Option<Sourced<Verify>>,
     pub(super) first_rotation: Option<Sourced<FirstRotation>>,
     pub(super) longest_operation: Option<Sourced<Duration>>,
+    pub(super) exposed_grace: Option<Sourced<Duration>>,
+    pub(super) min_rotation_interval: Option<Sourced<Duration>>,
 }
 
 /// The whole file.
@@ -33,6 +36,8 @@ pub(super) struct File {
     pub(super) policy: PolicyLayer,
     pub(super) notice_budget: Option<Sourced<Duration>>,
     pub(super) timer_budget: Option<Sourced<Duration>>,
+    pub(super) watch: Option<Sourced<Duration>>,
+    pub(super) webhook: Option<Sourced<Webhook>>,
     pub(super) instances: Vec<FileInstance>,
 }
 
@@ -43,8 +48,16 @@ pub(super) struct FileInstance {
     pub(super) policy: PolicyLayer,
 }
 
-const POLICY_KEYS: [&str; 5] = ["rotate_every", "grace", "verify", "first_rotation", "longest_operation"];
-const TOP_ONLY: [&str; 3] = ["notice_budget", "timer_budget", "instance"];
+const POLICY_KEYS: [&str; 7] = [
+    "rotate_every",
+    "grace",
+    "verify",
+    "first_rotation",
+    "longest_operation",
+    "exposed_grace",
+    "min_rotation_interval",
+];
+const TOP_ONLY: [&str; 5] = ["notice_budget", "timer_budget", "watch", "notify", "instance"];
 const INSTANCE_ONLY: [&str; 2] = ["id", "apps"];
 const APP_ONLY: [&str; 3] = ["settings", "connection_strings", "may_hold_none"];
 
@@ -75,6 +88,8 @@ pub(super) fn read(text: &str, report: &mut Report<'_>) -> Option<File> {
         policy: policy(&top, report),
         notice_budget: duration_of(&top, "notice_budget", "25s", report),
         timer_budget: duration_of(&top, "timer_budget", "9m", report),
+        watch: duration_of(&top, "watch", "60s", report),
+        webhook: webhook(&top, report),
         instances: instances(&top, report),
     })
 }
@@ -86,6 +101,8 @@ fn policy(fields: &Fields<'_>, report: &mut Report<'_>) -> PolicyLayer {
         verify: choice_of(fields, "verify", &VERIFY, report),
         first_rotation: choice_of(fields, "first_rotation", &FIRST_ROTATION, report),
         longest_operation: duration_of(fields, "longest_operation", "10m", report),
+        exposed_grace: duration_of(fields, "exposed_grace", "15m", report),
+        min_rotation_interval: duration_of(fields, "min_rotation_interval", "1h", report),
     }
 }
 
@@ -124,6 +141,22 @@ fn sourced<T>(node: Node<'_>, value: Result<T, String>, report: &mut Report<'_>)
             None
         }
     }
+}
+
+/// `[notify]`, which has but its webhook.
+fn webhook(top: &Fields<'_>, report: &mut Report<'_>) -> Option<Sourced<Webhook>> {
+    let node = top.get("notify")?;
+    let Some(fields) = node.fields() else {
+        node.refuse("[notify] with its webhook = \"https://…\"", report);
+        return None;
+    };
+    fields.refuse_unknown(&["webhook"], &[(&POLICY_KEYS, IN_INSTANCE), (&TOP_ONLY, AT_TOP)], report);
+    let Some(node) = fields.get("webhook") else {
+        report.at(&fields.at, "its webhook is missing; write webhook = \"https://…\"");
+        return None;
+    };
+    let text = node.text("the webhook's URL: \"https://…\"", report)?;
+    sourced(node, webhook_url(text), report)
 }
 
 fn instances(top: &Fields<'_>, report: &mut Report<'_>) -> Vec<FileInstance> {

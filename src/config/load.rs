@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::fault::{At, Origin, Report};
 use super::file::{self, File, FileInstance, PolicyLayer, Sourced};
+use super::notify;
 use super::settings::{self, Settings};
 use super::values::spoken;
 use super::{Config, Environment, Faults, InstanceConfig, Policy};
@@ -23,6 +24,9 @@ const TIMER_BUDGET: Duration = Duration::from_secs(FUNCTION_TIMEOUT.as_secs() - 
 /// host and for our own last answer.
 const LONGEST_NOTICE_BUDGET: Duration = Duration::from_secs(28);
 const NOTICE_BUDGET: Duration = Duration::from_secs(25);
+
+/// A key that is refused is asked about several times a second apart, so anything below this would overlap with itself.
+const SHORTEST_WATCH: Duration = Duration::from_secs(10);
 
 const FILE_NAME: &str = "rekey.toml";
 
@@ -101,6 +105,8 @@ fn join(file: File, settings: Settings, report: &mut Report<'_>) -> Option<Confi
         "the host kills the process at 10m",
         report,
     );
+    let watch = watch(settings.watch.or(file.watch), report);
+    let notify = notify::join(settings.webhook.or(file.webhook), settings.signing_key, report);
     let layers = [&settings.policy, &file.policy];
     let join_one = |instance| join_instance(instance, layers, report);
     let instances: Vec<InstanceConfig> = file.instances.into_iter().filter_map(join_one).collect();
@@ -110,8 +116,23 @@ fn join(file: File, settings: Settings, report: &mut Report<'_>) -> Option<Confi
         state: settings.state?,
         notice_budget,
         timer_budget,
+        watch,
+        notify,
         own_site: settings.own_site,
     })
+}
+
+/// What the watch asks is cheap, but it is asked for every instance and for ever.
+fn watch(every: Option<Sourced<Duration>>, report: &mut Report<'_>) -> Option<Duration> {
+    let Sourced { value, origin } = every?;
+    if value < SHORTEST_WATCH {
+        let shortest = spoken(SHORTEST_WATCH);
+        report.origin(
+            &origin,
+            format!("{} is too short; write at least {shortest}, such as 60s", spoken(value)),
+        );
+    }
+    Some(value)
 }
 
 fn at_most(
@@ -155,6 +176,13 @@ fn resolve(layers: [&PolicyLayer; 3], report: &mut Report<'_>) -> Policy {
         first_rotation: pick(layers, |layer| layer.first_rotation.as_ref(), default.first_rotation).value,
         longest_operation: pick(layers, |layer| layer.longest_operation.as_ref(), default.longest_operation)
             .value,
+        exposed_grace: pick(layers, |layer| layer.exposed_grace.as_ref(), default.exposed_grace).value,
+        min_rotation_interval: pick(
+            layers,
+            |layer| layer.min_rotation_interval.as_ref(),
+            default.min_rotation_interval,
+        )
+        .value,
     }
 }
 

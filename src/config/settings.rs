@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::fault::{Origin, Report};
 use super::file::{PolicyLayer, Sourced};
+use super::notify::{SigningKey, Webhook, signing_key, webhook_url};
 use super::values::{CLOUD, FIRST_ROTATION, VERIFY, choice, duration, named, nearest, resource_manager};
 use super::{AzureConfig, Cloud, Environment, StateConfig, storage};
 
@@ -14,13 +15,16 @@ use super::{AzureConfig, Cloud, Environment, StateConfig, storage};
 pub(super) struct Settings {
     pub(super) policy: PolicyLayer,
     pub(super) notice_budget: Option<Sourced<Duration>>,
+    pub(super) watch: Option<Sourced<Duration>>,
+    pub(super) webhook: Option<Sourced<Webhook>>,
+    pub(super) signing_key: Option<Sourced<SigningKey>>,
     pub(super) azure: Option<AzureConfig>,
     pub(super) state: Option<StateConfig>,
     pub(super) own_site: Option<String>,
 }
 
 /// All settings that begin with our prefix. Another one with that prefix is a slip of the pen.
-const OURS: [&str; 8] = [
+const OURS: [&str; 11] = [
     "REKEY_CONFIG",
     "REKEY_STATE",
     "REKEY_RESOURCE_MANAGER",
@@ -29,6 +33,9 @@ const OURS: [&str; 8] = [
     "REKEY_VERIFY",
     "REKEY_FIRST_ROTATION",
     "REKEY_NOTICE_BUDGET",
+    "REKEY_WATCH",
+    "REKEY_NOTIFY_WEBHOOK",
+    "REKEY_NOTIFY_SECRET",
 ];
 const PREFIX: &str = "REKEY_";
 const STATE: &str = "REKEY_STATE";
@@ -46,8 +53,13 @@ pub(super) fn read(environment: &Environment, report: &mut Report<'_>) -> Settin
             verify: reader.get("REKEY_VERIFY", "data-plane", |text| choice(text, &VERIFY)),
             first_rotation: reader.get("REKEY_FIRST_ROTATION", "now", |text| choice(text, &FIRST_ROTATION)),
             longest_operation: None,
+            exposed_grace: None,
+            min_rotation_interval: None,
         },
         notice_budget: reader.get("REKEY_NOTICE_BUDGET", "25s", |text| duration(text, "25s")),
+        watch: reader.get("REKEY_WATCH", "60s", |text| duration(text, "60s")),
+        webhook: reader.get("REKEY_NOTIFY_WEBHOOK", "https://…", webhook_url),
+        signing_key: reader.get("REKEY_NOTIFY_SECRET", "the base64 of 32 random bytes", signing_key),
         state: state(&mut reader, azure.as_ref().map_or(Cloud::Public, |azure| azure.cloud)),
         azure,
         // The platform's own; a blank one tells nothing.

@@ -103,6 +103,7 @@ mod tests {
     use crate::demo::envelope;
     use crate::host::{self, Budgets, Invocation, Outcome, Retry, Runner, Timer, Trigger};
     use crate::model::InstanceId;
+    use crate::notice::{Notice, classify};
 
     /// Remembers what it was asked, and fails if that was a notice.
     #[derive(Default)]
@@ -111,9 +112,9 @@ mod tests {
     #[async_trait]
     impl Runner for Remembering {
         async fn run(&self, trigger: Trigger, invocation: Invocation) -> Outcome {
-            let failure = matches!(trigger, Trigger::Notice(_)).then(|| "not mended".to_owned());
+            let failure = matches!(trigger, Trigger::Events(_)).then(|| "not mended".to_owned());
             self.0.lock().unwrap().push((trigger, invocation));
-            Outcome { logs: vec!["sr-demo: settled".into()], failure }
+            Outcome { logs: vec!["sr-demo: settled".into()], failure, unfinished: false }
         }
     }
 
@@ -144,8 +145,7 @@ mod tests {
         let retry = Some(Retry { count: 0, max: 3 });
         assert_eq!(seen[0].0, Trigger::Timer(Timer { past_due: false, retry }));
         assert!(Uuid::try_parse(&seen[0].1.id).is_ok());
-        let Trigger::Notice(notice) = &seen[1].0 else { panic!("no notice") };
-        assert_eq!(host::instances_named(notice), [instance]);
-        assert!(host::is_key_event(&notice.events[0]));
+        let Trigger::Events(events) = &seen[1].0 else { panic!("no events") };
+        assert_eq!(classify(&events[0]), Notice::Regenerated { instance: Some(instance) });
     }
 }

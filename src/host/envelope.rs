@@ -1,12 +1,11 @@
 //! What the host sends around a trigger: `{"Data":{"<binding>":<value>},"Metadata":{…}}` (docs: Azure Functions custom
 //! handlers, request payload).
 //!
-//! Guarantee: a [`Malformed`] names the member at fault and holds nothing of the content, for an envelope can carry
-//! function keys and claims.
-
-use std::borrow::Cow;
+//! Guarantee: what is said of a fault names the member and holds nothing of the content.
 
 use serde_json::{Map, Value};
+
+use crate::notice::Malformed;
 
 /// An envelope, opened.
 #[derive(Debug)]
@@ -15,20 +14,6 @@ pub(super) struct Envelope {
     pub(super) value: Value,
     /// What goes with it; empty if there is none.
     pub(super) metadata: Map<String, Value>,
-}
-
-/// Why a body is no envelope, or not the envelope of its function.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{member}: {fault}")]
-pub struct Malformed {
-    member: Cow<'static, str>,
-    fault: Cow<'static, str>,
-}
-
-impl Malformed {
-    pub(super) fn new(member: impl Into<Cow<'static, str>>, fault: impl Into<Cow<'static, str>>) -> Self {
-        Self { member: member.into(), fault: fault.into() }
-    }
 }
 
 /// How faults call the value of the one binding.
@@ -83,7 +68,7 @@ fn only_value(data: Map<String, Value>) -> Result<Value, Malformed> {
 }
 
 /// Parses JSON. Of the parser's message only the place is kept.
-fn json(text: &[u8], member: &'static str) -> Result<Value, Malformed> {
+pub(super) fn json(text: &[u8], member: &'static str) -> Result<Value, Malformed> {
     serde_json::from_slice(text).map_err(|error| {
         let what = if error.is_eof() { "its JSON ends too early" } else { "it is no JSON" };
         Malformed::new(member, format!("{what} (line {}, column {})", error.line(), error.column()))

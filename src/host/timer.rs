@@ -5,7 +5,8 @@
 
 use serde_json::{Map, Value};
 
-use super::envelope::{Envelope, Malformed, VALUE, decoded};
+use super::envelope::{Envelope, VALUE, decoded};
+use crate::notice::Malformed;
 
 /// A timer that fired.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -78,6 +78,17 @@ impl AppId {
     const WANTED: &'static str = "the id of a web app, function app or slot: /subscriptions/{subscription}\
         /resourceGroups/{group}/providers/Microsoft.Web/sites/{name}[/slots/{slot}]";
 
+    /// Reads an id that may go on behind the site or the slot (`…/sites/name/config/appsettings`), as the subjects of
+    /// events do.
+    pub fn from_prefix(text: &str) -> Result<Self, IdError> {
+        let error = || IdError { text: text.into(), wanted: Self::WANTED };
+        let parts: Vec<&str> = text.trim_end_matches('/').split('/').collect();
+        let has_slot =
+            parts.get(9).is_some_and(|word| word.eq_ignore_ascii_case("slots")) && parts.len() > 10;
+        let taken = &parts[..parts.len().min(if has_slot { 11 } else { 9 })];
+        taken.join("/").parse().map_err(|_: IdError| error())
+    }
+
     /// `site` or `site/slot`, as App Service itself names them.
     #[must_use]
     pub fn name(&self) -> String {

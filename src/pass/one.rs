@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::report::{Ending, PassReport};
-use super::{PassError, Purpose, Rekey, Run};
+use super::{Hint, PassError, Rekey, Run};
 use crate::act::Actor;
 use crate::arm::{Arm, ArmErrorKind};
 use crate::config::InstanceConfig;
-use crate::journal::Event;
-use crate::observe::{self, Look};
-use crate::plan::{self, Decision, Snapshot, Step};
+use crate::journal::{Event, Journal};
+use crate::model::KeyType;
+use crate::observe::{self, Eyes, Look};
+use crate::plan::{self, Decision, Request, Snapshot, Step, Verdict};
 use crate::store::{Draft, Lease, StoreError};
 
 /// The longest wait for which a pass keeps the lease. For a longer one it gives the lease back, so that whoever is told
@@ -41,28 +42,43 @@ pub(super) struct Pass<'a> {
     pub(super) instance: &'a InstanceConfig,
     pub(super) arm: Arm,
     lines: Vec<String>,
-    /// Whether a rotation is asked for and not yet on record.
-    asked: bool,
-    slots: Arc<Semaphore>,
+    /// What happened, as it went into the journal.
+    happened: Vec<Event>,
+    started: DateTime<Utc>,
+    /// The rotation that is asked for and not yet judged.
+    asked: Option<Request>,
+    /// When a rotation that was asked for too soon may be asked for again.
+    postponed: Option<DateTime<Utc>>,
+    /// What called for the pass, until the first look.
+    hint: Option<Hint>,
     /// The place among those at work; none while waiting.
     slot: Option<OwnedSemaphorePermit>,
 }
 
 impl<'a> Pass<'a> {
-    pub(super) fn new(
-        rekey: &'a Rekey,
-        run: &'a Run,
-        instance: &'a InstanceConfig,
-        slots: Arc<Semaphore>,
-    ) -> Self {
-        let arm = rekey.arm.until(run.deadline);
-        let asked = run.purpose == Purpose::Rotate { now: true };
-        Self { rekey, run, instance, arm, lines: Vec::new(), asked, slots, slot: None }
+    pub(super) fn new(rekey: &'a Rekey, run: &'a Run, instance: &'a InstanceConfig) -> Self {
+        Self {
+            rekey,
+            run,
+            instance,
+            arm: rekey.arm.until(run.deadline),
+            lines: Vec::new(),
+            happened: Vec::new(),
+            started: rekey.clock.now(),
+            asked: run.purpose.request(),
+            postponed: None,
+            hint: run.purpose.hint(),
+            slot: None,
+        }
     }
 
     pub(super) async fn run(&mut self) -> Ending {
         self.take_slot().await;
         match self.try_run().await {
+            Ok(ending) if !ending.is_failure() => match self.postponed {
+                Some(until) => Ending::Postponed { until },
+                None => ending,
+            },
             Ok(ending) => ending,
             Err(PassError::Store(StoreError::Held { holder, until })) => Ending::Busy { holder, until },
             Err(error) => ended_by(error),
@@ -86,8 +102,7 @@ impl<'a> Pass<'a> {
     /// read of the journal and no write.
     async fn once(&mut self) -> Result<Next, PassError> {
         let (mut lease, look) = loop {
-            let draft = self.read().await?;
-            let look = Look::take(&self.arm, &*self.rekey.clock, self.instance).await?;
+            let Some((draft, look)) = self.begin().await? else { return Ok(Next::End(Ending::Mended)) };
             if let Some(next) = self.idle(&draft, &look) {
                 return Ok(next);
             }
@@ -111,12 +126,13 @@ impl<'a> Pass<'a> {
         let snapshot = look.snapshot(self.instance, draft.journal());
         let now = self.rekey.clock.now();
         let nothing_new = plan::reconcile(&snapshot, draft.journal(), &self.instance.policy, now).is_empty();
-        if !nothing_new || self.asked {
+        if !nothing_new || !self.needs_no_record(&snapshot, draft.journal()) {
             return None;
         }
         match plan::decide(&snapshot, draft.journal(), &self.instance.policy, now) {
             Decision::Do(step) if self.may(&step) => None,
             decision => {
+                self.remember(look, &snapshot);
                 self.warn(&snapshot);
                 Some(self.next(&snapshot, decision))
             }
@@ -135,37 +151,66 @@ impl<'a> Pass<'a> {
     }
 
     fn ending(&self, snapshot: &Snapshot, decision: Decision) -> Ending {
-        match self.run.purpose {
-            Purpose::Mend => mended(snapshot),
-            Purpose::Rotate { .. } => Ending::Decided(decision),
-        }
+        if self.run.purpose.only_mends() { mended(snapshot) } else { Ending::Decided(decision) }
     }
 
-    /// Reads the journal; a mending run waits for whoever is at work as long as it has time.
-    async fn read(&self) -> Result<Draft, StoreError> {
-        let clock = &self.rekey.clock;
+    pub(super) fn take_hint(&mut self) -> Option<Hint> {
+        self.hint.take()
+    }
+
+    /// Reads the journal.
+    pub(super) async fn read(&self) -> Result<Draft, StoreError> {
+        let (store, clock) = (Arc::clone(&self.rekey.store), Arc::clone(&self.rekey.clock));
+        Draft::read(store, clock, &self.instance.id, &self.run.holder).await
+    }
+
+    /// Reads the journal; a notice's run waits for whoever is at work as long as it has time.
+    pub(super) async fn read_in_turn(&mut self) -> Result<Draft, StoreError> {
         loop {
-            let store = Arc::clone(&self.rekey.store);
-            let read = Draft::read(store, Arc::clone(clock), &self.instance.id, &self.run.holder).await;
-            let again = clock.now() + TimeDelta::milliseconds(500);
+            let read = self.read().await;
+            let again = self.rekey.clock.now() + TimeDelta::milliseconds(500);
             match read {
-                Err(StoreError::Held { .. })
-                    if self.run.purpose == Purpose::Mend && again < self.run.deadline =>
-                {
-                    clock.sleep_until(again).await;
+                Err(StoreError::Held { .. }) if self.run.purpose.is_notice() && again < self.run.deadline => {
+                    self.slot = None;
+                    self.rekey.clock.sleep_until(again).await;
+                    self.take_slot().await;
                 }
                 read => return read,
             }
         }
     }
 
+    /// Judges the request that is still open, on a journal that is reconciled with the snapshot. Whether there is nothing to
+    /// record of it.
+    fn needs_no_record(&mut self, snapshot: &Snapshot, journal: &Journal) -> bool {
+        let Some(request) = self.asked else { return true };
+        let now = self.rekey.clock.now();
+        match plan::judge(&request, snapshot, journal, &self.instance.policy, now) {
+            Verdict::Record(_) => return false,
+            Verdict::Covered(why) => self.say(&why.to_string()),
+            Verdict::TooSoon { until } => self.postponed = Some(until),
+        }
+        self.asked = None;
+        true
+    }
+
+    /// Records the request that is still open, if it is to be.
+    fn record_request(&mut self, lease: &mut Lease, snapshot: &Snapshot) -> Result<(), PassError> {
+        let Some(request) = self.asked.take() else { return Ok(()) };
+        let now = self.rekey.clock.now();
+        match plan::judge(&request, snapshot, lease.journal(), &self.instance.policy, now) {
+            Verdict::Record(event) => self.record(lease, event)?,
+            Verdict::Covered(why) => self.say(&why.to_string()),
+            Verdict::TooSoon { until } => self.postponed = Some(until),
+        }
+        Ok(())
+    }
+
     /// Decides and acts until there is nothing to do now.
     async fn work(&mut self, lease: &mut Lease, mut look: Look) -> Result<Next, PassError> {
         loop {
             let snapshot = self.reconcile(lease, &look)?;
-            if std::mem::take(&mut self.asked) {
-                self.record(lease, Event::RotationRequested {})?;
-            }
+            self.record_request(lease, &snapshot)?;
             let now = self.rekey.clock.now();
             match plan::decide(&snapshot, lease.journal(), &self.instance.policy, now) {
                 Decision::Do(step) if self.may(&step) && now >= self.run.deadline => {
@@ -189,10 +234,7 @@ impl<'a> Pass<'a> {
 
     /// Whether the purpose of the run allows a step.
     fn may(&self, step: &Step) -> bool {
-        matches!(
-            (self.run.purpose, step),
-            (Purpose::Rotate { .. }, _) | (_, Step::Repoint { mend: true, .. })
-        )
+        !self.run.purpose.only_mends() || matches!(step, Step::Repoint { mend: true, .. })
     }
 
     /// Brings the journal up to the look.
@@ -202,8 +244,18 @@ impl<'a> Pass<'a> {
         for event in plan::reconcile(&snapshot, lease.journal(), &self.instance.policy, now) {
             self.record(lease, event)?;
         }
+        self.remember(look, &snapshot);
         self.warn(&snapshot);
         Ok(snapshot)
+    }
+
+    /// Keeps the keys that consumers hold for the watch, where there is one.
+    fn remember(&self, look: &Look, snapshot: &Snapshot) {
+        if self.rekey.config.watch.is_some() {
+            let held = KeyType::ALL.into_iter().filter(|key_type| snapshot.is_held(*key_type));
+            let keys = held.map(|key_type| look.keys()[key_type].clone()).collect();
+            self.rekey.in_use.set(&self.instance.id, look.host(), keys);
+        }
     }
 
     /// Tells what the operator should know of what was seen.
@@ -214,14 +266,13 @@ impl<'a> Pass<'a> {
     /// Checks just before a step that what it rests on is not too old; if it was, it is read again and the decision
     /// is made anew.
     async fn is_ready(&self, step: &Step, look: &mut Look) -> Result<bool, PassError> {
-        let clock = &*self.rekey.clock;
         let before = (look.oldest(), look.keys().clone());
         match step {
             Step::Regenerate { .. } => {
-                look.refresh(&self.arm, clock, self.instance, observe::fresh()).await?;
+                look.refresh(self.eyes(), self.instance, observe::fresh()).await?;
             }
             Step::Repoint { .. } => {
-                look.refresh_keys(&self.arm, clock, self.instance, observe::fresh()).await?;
+                look.refresh_keys(self.eyes(), self.instance, observe::fresh()).await?;
             }
             Step::Follow { .. } | Step::Verify { .. } => {}
         }
@@ -234,7 +285,7 @@ impl<'a> Pass<'a> {
 
     /// Whether a wait is short enough for this run.
     fn waits(&self, until: DateTime<Utc>) -> bool {
-        self.run.purpose != Purpose::Mend && until < self.run.deadline
+        !self.run.purpose.only_mends() && until < self.run.deadline
     }
 
     async fn wait(
@@ -245,7 +296,7 @@ impl<'a> Pass<'a> {
     ) -> Result<(), PassError> {
         lease.commit().await?;
         self.rest(lease, until).await?;
-        Ok(look.refresh(&self.arm, &*self.rekey.clock, self.instance, observe::fresh()).await?)
+        Ok(look.refresh(self.eyes(), self.instance, observe::fresh()).await?)
     }
 
     /// Waits, with the lease and without the place among those at work.
@@ -262,7 +313,12 @@ impl<'a> Pass<'a> {
 
     async fn take_slot(&mut self) {
         // Nobody closes the semaphore.
-        self.slot = Arc::clone(&self.slots).acquire_owned().await.ok();
+        self.slot = Arc::clone(&self.rekey.places.0).acquire_owned().await.ok();
+    }
+
+    pub(super) fn eyes(&self) -> Eyes<'_> {
+        let at_once = self.run.purpose.apps_at_once();
+        Eyes { arm: &self.arm, clock: &*self.rekey.clock, at_once }
     }
 
     pub(super) fn actor(&self) -> Actor<'_> {
@@ -273,6 +329,7 @@ impl<'a> Pass<'a> {
             gates: &self.rekey.gates,
             instance: self.instance,
             own_site: self.rekey.config.own_site.as_deref(),
+            at_once: self.run.purpose.apps_at_once(),
             deadline: self.run.deadline,
         }
     }
@@ -283,7 +340,9 @@ impl<'a> Pass<'a> {
         if !quiet {
             self.say(&event.to_string());
         }
-        Ok(lease.record(event)?)
+        lease.record(event.clone())?;
+        self.happened.push(event);
+        Ok(())
     }
 
     pub(super) fn say(&mut self, line: &str) {
@@ -299,7 +358,14 @@ impl<'a> Pass<'a> {
     }
 
     pub(super) fn report(self, ending: Ending) -> PassReport {
-        PassReport { instance: self.instance.id.clone(), lines: self.lines, ending }
+        let took = (self.rekey.clock.now() - self.started).to_std().unwrap_or_default();
+        PassReport {
+            instance: self.instance.id.clone(),
+            lines: self.lines,
+            happened: self.happened,
+            took,
+            ending,
+        }
     }
 }
 

@@ -1,8 +1,11 @@
 //! What a pass tells: to the log, to the host, to the operator.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 
-use crate::model::InstanceId;
+use crate::journal::Event;
+use crate::model::{AppId, InstanceId};
 use crate::plan::{Decision, readable};
 
 /// What one pass did, and how it ended.
@@ -12,6 +15,10 @@ pub struct PassReport {
     pub instance: InstanceId,
     /// What happened, in order.
     pub lines: Vec<String>,
+    /// The same as it went into the journal.
+    pub happened: Vec<Event>,
+    /// How long it took.
+    pub took: Duration,
     /// How it ended.
     pub ending: Ending,
 }
@@ -32,6 +39,11 @@ pub enum Ending {
         /// Until when at the latest.
         until: DateTime<Utc>,
     },
+    /// A notice asked for a rotation too soon after the last that one asked for.
+    Postponed {
+        /// When it may ask again.
+        until: DateTime<Utc>,
+    },
     /// Something failed.
     Failed(String),
 }
@@ -45,6 +57,7 @@ impl Ending {
             Self::Mended => "mended",
             Self::OutOfTime => "outOfTime",
             Self::Busy { .. } => "busy",
+            Self::Postponed { .. } => "postponed",
             Self::Failed(_) => "failed",
         }
     }
@@ -55,10 +68,19 @@ impl Ending {
         matches!(self, Self::Failed(_) | Self::Decided(Decision::Blocked(_)))
     }
 
-    /// Whether what a mending run was asked for is done. If not, the event is to be delivered again.
+    /// Whether what a mending run was asked for is done.
     #[must_use]
     pub fn is_mended(&self) -> bool {
         *self == Self::Mended
+    }
+
+    /// Whether what a notice called for is done, or on record and now a matter of waiting. If not, the notice is to be
+    /// delivered again.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        let settled =
+            |decision: &Decision| matches!(decision, Decision::Settled { .. } | Decision::Waiting { .. });
+        self.is_mended() || matches!(self, Self::Decided(decision) if settled(decision))
     }
 }
 
@@ -71,6 +93,12 @@ impl std::fmt::Display for Ending {
             Self::Busy { holder, until } => {
                 write!(f, "another run ({holder}) is at work on it until {} at the latest", readable(*until))
             }
+            Self::Postponed { until } => write!(
+                f,
+                "a notice asks for a rotation, too soon after the last that one asked for (min_rotation_interval); it \
+                 may ask again at {}",
+                readable(*until)
+            ),
             Self::Failed(error) => write!(f, "failed: {error}"),
         }
     }
@@ -80,7 +108,23 @@ impl PassReport {
     /// One line for people: the instance and how the pass ended.
     #[must_use]
     pub fn summary(&self) -> String {
-        format!("{}: {}", self.instance.name(), self.ending)
+        format!("{}: {}{}", self.instance.name(), self.ending, self.mended().unwrap_or_default())
+    }
+
+    /// What was mended, if anything: who holds which key now, and how long it took.
+    fn mended(&self) -> Option<String> {
+        let mended = self.happened.iter().filter_map(|event| match event {
+            Event::Repointed { key_type, apps, mended: true } => Some((key_type, apps)),
+            _ => None,
+        });
+        let mut told = mended.map(|(key_type, apps)| {
+            let apps: Vec<String> = apps.iter().map(AppId::name).collect();
+            format!("{} now hold the {key_type} key", apps.join(", "))
+        });
+        let first = told.next()?;
+        let all = told.fold(first, |all, one| format!("{all}; {one}"));
+        let took = Duration::from_millis(u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX));
+        Some(format!(" (mended in {}: {all})", humantime::format_duration(took)))
     }
 
     pub(super) fn log(&self) {

@@ -174,8 +174,7 @@ impl Pass<'_> {
         failure: Option<String>,
     ) -> Result<(), PassError> {
         let Some(flight) = lease.journal().in_flight().cloned() else { return Ok(()) };
-        let clock = &*self.rekey.clock;
-        look.read_keys(&self.arm, clock, self.instance).await?;
+        look.read_keys(self.eyes(), self.instance).await?;
         let fingerprint = look.keys()[flight.key_type].fingerprint();
         let event = if fingerprint == flight.prior {
             let detail = "Azure reports success, and the key is unchanged".to_owned();

@@ -61,12 +61,20 @@ impl View<'_> {
         record.origin == Origin::Ours && record.created > due_since
     }
 
+    /// How long a key stays valid after its last consumer left it. One that was there when the keys were reported as
+    /// exposed is in strange hands: it dies sooner.
+    pub(super) fn grace(&self, key_type: KeyType) -> TimeDelta {
+        let exposed = self.journal.exposed().is_some_and(|exposed| self.keys[key_type].created < exposed);
+        let grace = self.policy.grace;
+        delta(if exposed { grace.min(self.policy.exposed_grace) } else { grace })
+    }
+
     /// From when on a standby key may be regenerated; never while a consumer holds it.
     pub(super) fn released(&self, key_type: KeyType) -> Option<DateTime<Utc>> {
         match self.keys[key_type].held {
             Held::Now => None,
             Held::Never => Some(self.keys[key_type].created),
-            Held::Left(at) | Held::Unknown(at) => Some(at + delta(self.policy.grace)),
+            Held::Left(at) | Held::Unknown(at) => Some(at + self.grace(key_type)),
         }
     }
 

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -260,7 +260,9 @@ enum Move {
     Delete {
         app: usize,
     },
-    Request,
+    Request {
+        exposed: bool,
+    },
 }
 
 /// Where in a regeneration the process is killed.
@@ -285,6 +287,8 @@ struct World {
     apps: Vec<WorldApp>,
     last_held: BTreeMap<u64, DateTime<Utc>>,
     made: u64,
+    /// The keys that were there when they were reported as exposed.
+    exposed: BTreeSet<u64>,
     journal: Journal,
     policy: Policy,
 }
@@ -317,6 +321,7 @@ impl World {
             apps: holds.iter().map(app).collect(),
             last_held: BTreeMap::from([(1, start), (2, start)]),
             made: 2,
+            exposed: BTreeSet::new(),
             journal: Journal::default(),
             policy: Policy { first_rotation, ..policy() },
         }
@@ -475,7 +480,8 @@ impl World {
         let held = self.apps.iter().any(|app| !app.deleted && app.key == key);
         assert!(!held, "regenerated a key that an app holds: {self:#?}");
         let left = self.last_held.get(&key).copied();
-        let grace = delta(self.policy.grace);
+        let exposed = self.exposed.contains(&key);
+        let grace = delta(if exposed { self.policy.exposed_grace } else { self.policy.grace });
         let over = left.is_none_or(|left| left + grace <= self.now);
         assert!(over || self.pending.is_some(), "regenerated within the grace, and not refused: {self:#?}");
         self.record(Event::RegenerationIntended { key_type });
@@ -505,9 +511,13 @@ impl World {
             Move::Edit { app, to } => self.edit(app, to),
             Move::Readable { app, readable } => self.with_app(app, |app| app.readable = readable),
             Move::Delete { app } => self.with_app(app, |app| app.deleted = true),
-            Move::Request => {
+            Move::Request { exposed } => {
                 if self.journal.keys().is_some() {
-                    self.record(Event::RotationRequested {});
+                    if exposed {
+                        self.exposed.extend(self.keys.iter().map(|(_, key)| *key));
+                        self.exposed.extend(self.pending.map(|(_, old, _)| old));
+                    }
+                    self.record(Event::RotationRequested { exposed, noticed: false });
                 }
             }
         }
@@ -554,7 +564,7 @@ fn a_move() -> impl Strategy<Value = Move> {
         1 => (0..4_usize, key_type()).prop_map(|(app, to)| Move::Edit { app, to }),
         1 => (0..4_usize, any::<bool>()).prop_map(|(app, readable)| Move::Readable { app, readable }),
         1 => (0..4_usize).prop_map(|app| Move::Delete { app }),
-        1 => Just(Move::Request),
+        1 => any::<bool>().prop_map(|exposed| Move::Request { exposed }),
     ]
 }
 

@@ -18,7 +18,7 @@ use crate::config::{AppConfig, AzureConfig, Cloud, Config, InstanceConfig, Polic
 use crate::data_plane::DataPlane;
 use crate::http::{Http, Insecure};
 use crate::model::InstanceId;
-use crate::pass::{Narrator, Rekey};
+use crate::pass::{Narrator, Places, Rekey};
 use crate::store::Store;
 
 /// Why a worker could not be put together.
@@ -52,6 +52,8 @@ pub fn config(world: &World, policy: Policy) -> Config {
         state: StateConfig::Memory,
         notice_budget: Duration::from_secs(25),
         timer_budget: Duration::from_secs(9 * 60),
+        watch: None,
+        notify: None,
         own_site: None,
     }
 }
@@ -73,7 +75,17 @@ pub fn worker(
         jitter_seed: 1,
     };
     let data_plane = DataPlane::new(http.clone(), Some(base.clone()), Arc::clone(&clock))?;
-    Ok(Rekey { config, arm: Arm::new(options)?, data_plane, gates: Arc::default(), store, clock, narrator })
+    Ok(Rekey {
+        config,
+        arm: Arm::new(options)?,
+        data_plane,
+        gates: Arc::default(),
+        places: Places::default(),
+        in_use: Arc::default(),
+        store,
+        clock,
+        narrator,
+    })
 }
 
 /// azure_identity's client-secret credential, with Entra's token endpoint played by the simulator at `base`. The

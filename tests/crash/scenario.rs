@@ -8,7 +8,7 @@ use signalr_rekey::clock::Clock;
 use signalr_rekey::config::FirstRotation;
 use signalr_rekey::journal::Journal;
 use signalr_rekey::model::KeyType;
-use signalr_rekey::pass::{Ending, PassReport, Purpose};
+use signalr_rekey::pass::{Ending, Hint, PassReport, Purpose};
 use signalr_rekey::plan::Decision;
 use signalr_rekey::sim::{Happening, Options, SimEvent, World};
 use signalr_rekey::store::{Store, peek};
@@ -175,9 +175,10 @@ struct Stage {
 impl Stage {
     async fn play(&self, scenario: Scenario) {
         let mut told = !scenario.forced().is_empty();
+        let hint = Hint { regenerated: true, ..Hint::default() };
         for _ in 0..MOST_PASSES {
             // Event Grid delivers again until a run has answered that everybody is mended.
-            let purpose = if told { Purpose::Mend } else { Purpose::Rotate { now: false } };
+            let purpose = if told { Purpose::Check(hint.clone()) } else { Purpose::Rotate { now: false } };
             let Some(reports) = self.pass(purpose).await else {
                 self.bury().await;
                 continue;
@@ -189,7 +190,9 @@ impl Stage {
                     self.pass_time(*until);
                 }
                 // The next trigger carries on.
-                Ending::OutOfTime | Ending::Failed(_) => self.story.clock.advance(MINUTE),
+                Ending::OutOfTime | Ending::Failed(_) | Ending::Postponed { .. } => {
+                    self.story.clock.advance(MINUTE);
+                }
                 Ending::Decided(Decision::Blocked(_) | Decision::Do(_)) => panic!("{reports:#?}"),
             }
         }
@@ -201,7 +204,8 @@ impl Stage {
         let store = Arc::new(Stores(Arc::clone(&self.line), Arc::clone(&self.store)));
         let clock = Arc::new(Timed(Arc::clone(&self.line), Arc::clone(&self.story.clock)));
         let worker = self.story.worker(&self.proxy.base, store, clock);
-        let time = if purpose == Purpose::Mend { Duration::from_secs(25) } else { 9 * MINUTE };
+        let is_notice = matches!(purpose, Purpose::Check(_));
+        let time = if is_notice { Duration::from_secs(25) } else { 9 * MINUTE };
         let order = self.story.order(purpose, time);
         let reports = tokio::select! {
             biased;

@@ -1,0 +1,327 @@
+//! One test for each row of the table, in both schemas and in every shape in which an event may come.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+
+const SUBSCRIPTION: &str = "/subscriptions/3f8a1c52-0000-0000-0000-0000000000c7";
+const INSTANCE: &str = "/subscriptions/3f8a1c52-0000-0000-0000-0000000000c7/resourcegroups/Live/providers/Microsoft.SignalRService/SignalR/chat";
+const SITE: &str = "/subscriptions/3f8a1c52-0000-0000-0000-0000000000c7/resourceGroups/live/providers/Microsoft.Web/sites/shop";
+
+fn grid(kind: &str, resource: &str, operation: &str) -> Value {
+    json!({
+        "id": "0b1e", "eventType": kind, "topic": SUBSCRIPTION, "subject": resource,
+        "eventTime": "2026-09-24T13:00:00.1234567Z", "dataVersion": "2", "metadataVersion": "1",
+        "data": {
+            "operationName": operation, "resourceUri": resource, "status": "Succeeded",
+            "authorization": { "scope": resource, "action": operation },
+            "claims": { "appid": "7a" },
+        },
+    })
+}
+
+/// The same as a CloudEvent.
+fn cloud(event: &Value) -> Value {
+    let mut event = event.clone();
+    let members = event.as_object_mut().unwrap();
+    for (old, new) in [("eventType", "type"), ("topic", "source"), ("eventTime", "time")] {
+        let value = members.remove(old).unwrap();
+        members.insert(new.into(), value);
+    }
+    members.insert("specversion".into(), "1.0".into());
+    event
+}
+
+fn read_one(value: &Value) -> Event {
+    let mut events = read(value, "it").unwrap();
+    assert_eq!(events.len(), 1);
+    events.remove(0)
+}
+
+/// What an event means, in every shape in which it may come.
+fn meaning(event: &Value) -> Notice {
+    let notice = classify(&read_one(event));
+    let listed = json!([event]);
+    for same in [&cloud(event), &listed] {
+        assert_eq!(classify(&read_one(same)), notice, "{same}");
+    }
+    // Members that senders leave out or write as text.
+    let mut bare = event.clone();
+    bare["data"] = Value::from(event["data"].to_string());
+    assert_eq!(classify(&read_one(&bare)), notice, "data as text");
+    notice
+}
+
+fn instance() -> InstanceId {
+    INSTANCE.parse().unwrap()
+}
+
+fn site() -> AppId {
+    SITE.parse().unwrap()
+}
+
+#[test]
+fn a_regeneration_is_known_in_any_case_of_its_letters() {
+    for operation in [
+        "Microsoft.SignalRService/SignalR/regenerateKey/action",
+        "Microsoft.SignalRService/SignalR/regeneratekey/action",
+        "MICROSOFT.SIGNALRSERVICE/SIGNALR/REGENERATEKEY/ACTION",
+    ] {
+        let of = |kind: &str| meaning(&grid(kind, INSTANCE, operation));
+        let named = Some(instance());
+        assert_eq!(
+            of("Microsoft.Resources.ResourceActionSuccess"),
+            Notice::Regenerated { instance: named.clone() }
+        );
+        for failed in ["ResourceActionFailure", "ResourceActionCancel"] {
+            let failure = Notice::RegenerationFailed { instance: named.clone() };
+            assert_eq!(of(&format!("Microsoft.Resources.{failed}")), failure);
+        }
+    }
+}
+
+#[test]
+fn a_regeneration_is_known_by_whatever_member_is_left() {
+    let success = "Microsoft.Resources.ResourceActionSuccess";
+    let action = "Microsoft.SignalRService/SignalR/regenerateKey/action";
+    let below = format!("{INSTANCE}/operationStatuses/7");
+    for data in [
+        json!({ "operationName": action, "resourceUri": below }),
+        json!({ "authorization": { "action": action, "scope": INSTANCE } }),
+        json!({ "authorization": json!({ "action": action, "scope": INSTANCE }).to_string() }),
+    ] {
+        let event = json!({ "eventType": success, "data": data });
+        assert_eq!(
+            classify(&read_one(&event)),
+            Notice::Regenerated { instance: Some(instance()) },
+            "{event}"
+        );
+    }
+    let nameless = json!({ "type": success, "data": { "operationName": action } });
+    assert_eq!(classify(&read_one(&nameless)), Notice::Regenerated { instance: None });
+}
+
+#[test]
+fn what_we_do_ourselves_all_the_time_calls_for_nothing() {
+    let success = "Microsoft.Resources.ResourceActionSuccess";
+    for (resource, operation, why) in [
+        (INSTANCE, "Microsoft.SignalRService/SignalR/listKeys/action", Ignored::Reading),
+        (SITE, "Microsoft.Web/sites/config/list/action", Ignored::Reading),
+        (SITE, "Microsoft.Web/sites/slots/config/list/action", Ignored::Reading),
+        (INSTANCE, "Microsoft.SignalRService/SignalR/restart/action", Ignored::OtherAction),
+        (SITE, "Microsoft.Web/sites/restart/action", Ignored::OtherAction),
+        (INSTANCE, "Microsoft.SignalRService/WebPubSub/regenerateKey/action", Ignored::OtherAction),
+        (
+            INSTANCE,
+            "Microsoft.EventHub/namespaces/authorizationRules/regenerateKeys/action",
+            Ignored::OtherAction,
+        ),
+    ] {
+        assert_eq!(meaning(&grid(success, resource, operation)), Notice::Ignored(why), "{operation}");
+    }
+}
+
+#[test]
+fn writes_and_deletes_say_what_changed() {
+    for kind in [
+        "Microsoft.Resources.ResourceWriteSuccess",
+        "Microsoft.Resources.ResourceDeleteSuccess",
+        "Microsoft.ResourceNotifications.Resources.CreatedOrUpdated",
+        "Microsoft.ResourceNotifications.Resources.Deleted",
+    ] {
+        let of = |resource: &str| meaning(&grid(kind, resource, "any/write"));
+        assert_eq!(of(INSTANCE), Notice::InstanceChanged { instance: instance() });
+        assert_eq!(of(SITE), Notice::AppChanged { app: site() });
+        assert_eq!(of(&format!("{SITE}/config/appsettings")), Notice::AppChanged { app: site() });
+        let slot = format!("{SITE}/slots/blue");
+        let named = Notice::AppChanged { app: slot.parse().unwrap() };
+        assert_eq!(of(&format!("{slot}/config/connectionstrings")), named);
+        let other =
+            format!("{SUBSCRIPTION}/resourceGroups/live/providers/Microsoft.Storage/storageAccounts/a");
+        assert_eq!(of(&other), Notice::Ignored(Ignored::Unrelated));
+    }
+    let failed = grid("Microsoft.Resources.ResourceWriteFailure", INSTANCE, "any/write");
+    assert_eq!(meaning(&failed), Notice::Ignored(Ignored::OtherAction));
+}
+
+#[test]
+fn app_service_says_which_app_changed() {
+    for kind in ["Microsoft.Web.AppUpdated", "Microsoft.Web.SlotSwapCompleted"] {
+        let mut event = grid(kind, "/Microsoft.Web/sites/shop", "");
+        event["topic"] = SITE.into();
+        event["data"] = json!({ "appEventTypeDetail": { "action": "ChangedAppSettings" }, "name": "shop" });
+        assert_eq!(meaning(&event), Notice::AppChanged { app: site() });
+    }
+    let swap = "Microsoft.Web/sites/slotsswap/Action";
+    let swapped = grid("Microsoft.Resources.ResourceActionSuccess", SITE, swap);
+    assert_eq!(meaning(&swapped), Notice::AppChanged { app: site() });
+}
+
+fn alert(service: &str, targets: &[&str], context: &Value) -> Value {
+    json!({
+        "schemaId": "azureMonitorCommonAlertSchema",
+        "data": {
+            "essentials": {
+                "alertId": "/subscriptions/x/providers/Microsoft.AlertsManagement/alerts/9",
+                "monitoringService": service, "alertTargetIDs": targets, "firedDateTime": "2026-09-24T13:00:00Z",
+                "signalType": "Activity Log", "monitorCondition": "Fired",
+            },
+            "alertContext": context,
+        },
+    })
+}
+
+#[test]
+fn an_alert_says_what_it_is_about() {
+    let of = |alert: &Value| classify(&read_one(alert));
+    let regenerated = json!({ "operationName": "Microsoft.SignalRService/SignalR/regenerateKey/action" });
+    let regeneration = alert("Activity Log - Administrative", &[&INSTANCE.to_lowercase()], &regenerated);
+    assert_eq!(of(&regeneration), Notice::Regenerated { instance: Some(instance()) });
+
+    let texts =
+        json!({ "properties": { "impactedServices": "[{\"ServiceName\":\"Azure SignalR Service\"}]" } });
+    let lists = json!({ "properties": { "impactedServices": [{ "ServiceName": "Azure SignalR Service" }] } });
+    let other = json!({ "properties": { "service": "Virtual Machines" } });
+    for (context, signalr) in [(texts, true), (lists, true), (other, false), (Value::Null, false)] {
+        let subscriptions = vec!["3f8a1c52-0000-0000-0000-0000000000c7".to_owned()];
+        let expected = Notice::ServiceHealth { signalr, subscriptions };
+        for service in ["ServiceHealth", "Service Health"] {
+            assert_eq!(of(&alert(service, &[SUBSCRIPTION], &context)), expected, "{context}");
+        }
+    }
+    let unwell = alert(
+        "Resource Health",
+        &[INSTANCE],
+        &json!({ "properties": { "currentHealthStatus": "Degraded" } }),
+    );
+    assert_eq!(of(&unwell), Notice::InstanceChanged { instance: instance() });
+    let metric = alert("Platform", &[SITE], &json!({ "condition": {} }));
+    assert_eq!(of(&metric), Notice::Ignored(Ignored::Unrelated));
+    assert_eq!(of(&json!({ "data": { "essentials": {} } })), Notice::Ignored(Ignored::Unrelated));
+}
+
+fn bridged(kind: &str, data: Value) -> Value {
+    let mut event = grid(kind, "mail", "");
+    event["data"] = data;
+    event
+}
+
+#[test]
+fn the_bridge_announces_and_reports() {
+    let announced = |data| meaning(&bridged("SignalRRekey.RegenerationAnnounced", data));
+    let both = PerKey { primary: true, secondary: true };
+    let expected = |keys, deadline| Notice::Announced { instance: instance(), keys, deadline };
+    assert_eq!(announced(json!({ "instance": INSTANCE })), expected(both, None));
+    assert_eq!(announced(json!({ "instance": INSTANCE, "keyTypes": null })), expected(both, None));
+    let secondary = PerKey { primary: false, secondary: true };
+    let deadline = "2026-10-01T00:00:00Z";
+    for types in [json!(["secondary"]), json!("Secondary")] {
+        let data =
+            json!({ "instance": INSTANCE, "keyTypes": types, "deadline": "2026-10-01T02:00:00+02:00" });
+        assert_eq!(announced(data), expected(secondary, Some(deadline.parse().unwrap())));
+    }
+    let exposed = bridged("signalrrekey.keysexposed", json!({ "instance": format!("{INSTANCE}/") }));
+    assert_eq!(meaning(&exposed), Notice::Exposed { instance: instance() });
+}
+
+#[test]
+fn what_the_bridge_got_wrong_is_said() {
+    let fault = |kind: &str, data: Value| match classify(&read_one(&bridged(kind, data))) {
+        Notice::Unreadable { fault } => fault,
+        other => panic!("understood: {other:?}"),
+    };
+    let kind = "SignalRRekey.RegenerationAnnounced";
+    let faults = [
+        fault(kind, Value::Null),
+        fault(kind, json!({ "instance": "chat" })),
+        fault(kind, json!({ "instance": INSTANCE, "keyTypes": ["Salt"] })),
+        fault(kind, json!({ "instance": INSTANCE, "keyTypes": [7] })),
+        fault(kind, json!({ "instance": INSTANCE, "keyTypes": [] })),
+        fault(kind, json!({ "instance": INSTANCE, "deadline": "tomorrow" })),
+        fault("SignalRRekey.KeysExposed", json!({})),
+        fault("SignalRRekey.Rotate", json!({ "instance": INSTANCE })),
+    ];
+    insta::assert_snapshot!(faults.join("\n"), @r"
+    its data has no instance
+    its data.instance is no resource id of a SignalR instance
+    its data.keyTypes holds something else than Primary and Secondary
+    its data.keyTypes holds something else than Primary and Secondary
+    its data.keyTypes is empty
+    its data.deadline is no time such as 2026-09-24T13:00:00Z
+    its data has no instance
+    its type is neither SignalRRekey.RegenerationAnnounced nor SignalRRekey.KeysExposed
+    ");
+}
+
+#[test]
+fn what_has_nothing_to_do_with_us_is_said_to_have_none() {
+    for data in [Value::Null, json!("good bye"), json!(5), json!([1])] {
+        let mut event = grid("Contoso.Notice", "https://conf/kv/hub", "");
+        event["data"] = data;
+        assert_eq!(classify(&read_one(&event)), Notice::Ignored(Ignored::Unrelated));
+    }
+    let connected = grid("Microsoft.SignalRService.ClientConnectionConnected", INSTANCE, "");
+    assert_eq!(meaning(&connected), Notice::Ignored(Ignored::Unrelated));
+}
+
+/// Any JSON, with our own words among its names and texts.
+fn any_json() -> impl Strategy<Value = Value> {
+    let words = [
+        "eventType",
+        "type",
+        "data",
+        "subject",
+        "topic",
+        "source",
+        "id",
+        "time",
+        "authorization",
+        "scope",
+        "action",
+        "resourceUri",
+        "operationName",
+        "essentials",
+        "alertContext",
+        "alertTargetIDs",
+        "properties",
+        "service",
+        "monitoringService",
+        "instance",
+        "keyTypes",
+        "deadline",
+        "SignalRRekey.KeysExposed",
+        "SignalRRekey.RegenerationAnnounced",
+        "Microsoft.Resources.ResourceActionSuccess",
+        "ServiceHealth",
+    ];
+    let word = prop_oneof![
+        4 => prop::sample::select(words.to_vec()).prop_map(String::from),
+        1 => ".{0,12}",
+        1 => Just(INSTANCE.to_owned()),
+        1 => Just(SITE.to_owned()),
+    ];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        word.clone().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(6, 64, 6, move |inner| {
+        let entries = prop::collection::vec((word.clone(), inner.clone()), 0..6);
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            entries.prop_map(|entries| entries.into_iter().collect()),
+            inner.prop_map(|value| value.to_string().into()),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_json_makes_it_panic(value in any_json()) {
+        for event in read(&value, "it").unwrap_or_default() {
+            drop(classify(&event).to_string());
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Hints: what calls for a look, and whether it is news.
+//!
+//! Most of what Azure tells us was our own doing: every regeneration and every write of settings raises an event. Such a
+//! hint costs one `listKeys` (and the settings of the app that it names), no write, and no waiting for the run that
+//! caused it.
+
+use std::collections::BTreeSet;
+
+use super::PassError;
+use super::one::Pass;
+use crate::config::InstanceConfig;
+use crate::journal::{Held, Journal, KeyRecord, Origin};
+use crate::model::{AppId, PerKey};
+use crate::observe::Look;
+use crate::plan::{Holding, Snapshot};
+use crate::store::{Draft, StoreError};
+
+/// What an event hints at, for one instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hint {
+    /// A key was regenerated.
+    pub regenerated: bool,
+    /// Something happened to these apps.
+    pub apps: BTreeSet<AppId>,
+    /// Something happened that only a look at everything can tell.
+    pub anything: bool,
+}
+
+impl Hint {
+    /// Takes in what another event hints at.
+    pub fn merge(&mut self, other: Self) {
+        self.regenerated |= other.regenerated;
+        self.anything |= other.anything;
+        self.apps.extend(other.apps);
+    }
+
+    /// Whether the keys and the apps that it names show nothing that the journal does not explain.
+    fn is_known(&self, snapshot: &Snapshot, journal: &Journal) -> bool {
+        let Some(keys) = journal.keys().filter(|_| !self.anything) else { return false };
+        explained(snapshot, journal, keys)
+            && (!self.regenerated || was_ours(journal, keys))
+            && in_order(snapshot, keys)
+    }
+}
+
+/// Whether both keys are those that the journal knows, or the one that is being made for us.
+fn explained(snapshot: &Snapshot, journal: &Journal, keys: &PerKey<KeyRecord>) -> bool {
+    keys.iter().all(|(key_type, record)| {
+        let found = &snapshot.keys[key_type];
+        let flight = journal.in_flight().filter(|flight| flight.key_type == key_type);
+        record.fingerprint == *found || flight.is_some_and(|flight| flight.promised.as_ref() == Some(found))
+    })
+}
+
+/// Whether the last regeneration is one of ours, under way or done. Whoever was cut off by one before it was mended then:
+/// we regenerate nothing while a consumer is stale, or may be and is out of sight.
+fn was_ours(journal: &Journal, keys: &PerKey<KeyRecord>) -> bool {
+    let made = keys.iter().map(|(_, record)| (record.created, record.origin == Origin::Ours));
+    let under_way = journal.in_flight().map(|flight| (flight.intended, true));
+    let latest = made.chain(under_way).max();
+    !journal.is_blind() && latest.is_some_and(|(_, ours)| ours)
+}
+
+/// Whether the consumers that were looked at hold keys that the journal knows to be held, and nothing is out of sight.
+fn in_order(snapshot: &Snapshot, keys: &PerKey<KeyRecord>) -> bool {
+    let fits = |holding: &Holding| match holding {
+        Holding::Valid(key_type) => keys[*key_type].held == Held::Now,
+        Holding::Stale(_) => false,
+        Holding::Identity => true,
+    };
+    let seen = snapshot.unknown.is_empty() && snapshot.gone.is_empty();
+    seen && snapshot.consumers.iter().all(|consumer| fits(&consumer.holds))
+}
+
+impl Pass<'_> {
+    /// The journal and a look at everything; nothing if the hint that called for it is no news.
+    pub(super) async fn begin(&mut self) -> Result<Option<(Draft, Look)>, PassError> {
+        let Some(hint) = self.take_hint() else {
+            let draft = self.read_in_turn().await?;
+            return Ok(Some((draft, Look::take(self.eyes(), self.instance).await?)));
+        };
+        match self.read().await {
+            Ok(draft) => {
+                let mut look = self.look_at(&hint).await?;
+                if self.is_known(&hint, &look, draft.journal()) {
+                    return Ok(None);
+                }
+                look.complete(self.eyes(), self.instance).await?;
+                Ok(Some((draft, look)))
+            }
+            // Most likely it was the one who is at work, and there is nothing to wait for.
+            Err(StoreError::Held { .. }) => {
+                let journal = crate::store::peek(&*self.rekey.store, &self.instance.id).await?;
+                let look = self.look_at(&hint).await?;
+                if self.is_known(&hint, &look, &journal) {
+                    return Ok(None);
+                }
+                let draft = self.read_in_turn().await?;
+                Ok(Some((draft, Look::take(self.eyes(), self.instance).await?)))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads the keys, and the apps that the hint names.
+    async fn look_at(&self, hint: &Hint) -> Result<Look, PassError> {
+        let mut look = Look::of_keys(self.eyes(), self.instance).await?;
+        if !hint.anything {
+            look.complete(self.eyes(), &self.named(hint)).await?;
+        }
+        Ok(look)
+    }
+
+    fn is_known(&mut self, hint: &Hint, look: &Look, journal: &Journal) -> bool {
+        let known = hint.is_known(&look.snapshot(&self.named(hint), journal), journal);
+        if known {
+            self.say("this is known already; nothing to do");
+        }
+        known
+    }
+
+    /// The instance with those apps alone that the hint names.
+    fn named(&self, hint: &Hint) -> InstanceConfig {
+        let apps = self.instance.apps.iter().filter(|app| hint.apps.contains(&app.id)).cloned().collect();
+        InstanceConfig { apps, ..self.instance.clone() }
+    }
+}

@@ -1,0 +1,144 @@
+//! From notices to what they want of each instance: pure.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use super::coalesce::Merge;
+use crate::config::{Config, InstanceConfig};
+use crate::model::{AppId, InstanceId, PerKey};
+use crate::notice::{Event, Notice, classify};
+use crate::pass::{Hint, Purpose};
+use crate::plan::{Request, Why};
+
+/// What the events of one delivery want.
+#[derive(Debug, Default)]
+pub(super) struct Delivery {
+    /// Of each instance that is concerned.
+    pub(super) wanted: BTreeMap<InstanceId, Wanted>,
+    /// How many events called for nothing, and what the last of them was.
+    pub(super) ignored: (u64, Option<Notice>),
+    /// What could not be understood and should have been.
+    pub(super) faults: Vec<String>,
+}
+
+/// What is wanted of one instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// A look.
+    pub(super) hint: Hint,
+    /// A rotation.
+    pub(super) request: Option<Request>,
+    /// When keys will be regenerated.
+    pub(super) deadline: Option<DateTime<Utc>>,
+}
+
+impl Wanted {
+    /// A look at everything.
+    pub(super) fn look() -> Self {
+        Self { hint: Hint { anything: true, ..Hint::default() }, ..Self::default() }
+    }
+
+    /// What a pass over the instance is for.
+    pub(super) fn purpose(self) -> Purpose {
+        match self.request {
+            Some(request) => Purpose::Answer(request),
+            None => Purpose::Check(self.hint),
+        }
+    }
+}
+
+impl Merge for Wanted {
+    fn merge(&mut self, other: Self) {
+        self.hint.merge(other.hint);
+        self.request = merged(self.request, other.request);
+        self.deadline = [self.deadline, other.deadline].into_iter().flatten().min();
+    }
+}
+
+/// The graver of two requests. What happened last counts: a rotation that was asked for before it is not enough.
+fn merged(one: Option<Request>, other: Option<Request>) -> Option<Request> {
+    let (Some(one), Some(other)) = (one, other) else { return one.or(other) };
+    let why = match (one.why, other.why) {
+        (Why::Announced { keys: these }, Why::Announced { keys: those }) => {
+            Why::Announced { keys: PerKey::from_fn(|key_type| these[key_type] || those[key_type]) }
+        }
+        (Why::Exposed, _) | (_, Why::Exposed) => Why::Exposed,
+        (Why::Operator, why) | (why, Why::Operator) => why,
+    };
+    let since = one.since.zip(other.since).map(|(one, other)| one.max(other));
+    Some(Request { why, since })
+}
+
+/// What events want of the instances that are configured.
+pub(super) fn wanted(events: &[Event], config: &Config) -> Delivery {
+    let mut delivery = Delivery::default();
+    for event in events {
+        match classify(event) {
+            Notice::Unreadable { fault } => {
+                let id = event.id.as_deref().filter(|id| is_plain(id)).unwrap_or("without id");
+                delivery.faults.push(format!("the event {id} is not understood: {fault}"));
+            }
+            notice => {
+                let concerned = concerned(&notice, event, config);
+                if concerned.is_empty() {
+                    delivery.ignored = (delivery.ignored.0 + 1, Some(notice));
+                }
+                for (instance, wanted) in concerned {
+                    delivery.wanted.entry(instance).or_default().merge(wanted);
+                }
+            }
+        }
+    }
+    delivery
+}
+
+/// An id as its sender wrote it goes into the log only if it is as short and plain as ids are.
+fn is_plain(id: &str) -> bool {
+    id.len() <= 64
+        && id.chars().all(|character| character.is_ascii_alphanumeric() || "-_.:".contains(character))
+}
+
+fn concerned(notice: &Notice, event: &Event, config: &Config) -> Vec<(InstanceId, Wanted)> {
+    let regenerated = || Wanted { hint: Hint { regenerated: true, ..Hint::default() }, ..Wanted::default() };
+    let asks = |why| Wanted { request: Some(Request { why, since: event.time }), ..Wanted::default() };
+    let those = |fits: &dyn Fn(&InstanceConfig) -> bool, wanted: Wanted| {
+        let fitting = config.instances.iter().filter(|instance| fits(instance));
+        fitting.map(|instance| (instance.id.clone(), wanted.clone())).collect()
+    };
+    match notice {
+        Notice::Regenerated { instance: Some(id) } => those(&|instance| instance.id == *id, regenerated()),
+        Notice::Regenerated { instance: None } => those(&|_| true, regenerated()),
+        Notice::RegenerationFailed { instance: Some(id) } | Notice::InstanceChanged { instance: id } => {
+            those(&|instance| instance.id == *id, Wanted::look())
+        }
+        Notice::RegenerationFailed { instance: None } => those(&|_| true, Wanted::look()),
+        Notice::AppChanged { app } => config.instances.iter().filter_map(|one| changed(one, app)).collect(),
+        Notice::ServiceHealth { signalr, subscriptions } => {
+            let named = |instance: &InstanceConfig| {
+                subscriptions.iter().any(|one| one.eq_ignore_ascii_case(instance.id.subscription()))
+            };
+            those(&|instance| named(instance) || (*signalr && subscriptions.is_empty()), Wanted::look())
+        }
+        Notice::Announced { instance: id, keys, deadline } => {
+            let wanted = Wanted { deadline: *deadline, ..asks(Why::Announced { keys: *keys }) };
+            those(&|instance| instance.id == *id, wanted)
+        }
+        Notice::Exposed { instance: id } => those(&|instance| instance.id == *id, asks(Why::Exposed)),
+        Notice::Ignored(_) | Notice::Unreadable { .. } => Vec::new(),
+    }
+}
+
+/// An instance with the apps that an event about a site or slot concerns: a site's own event may be meant for its slots.
+fn changed(instance: &InstanceConfig, app: &AppId) -> Option<(InstanceId, Wanted)> {
+    let same_site = |own: &AppId| {
+        let ids =
+            [(own.subscription(), app.subscription()), (own.group(), app.group()), (own.site(), app.site())];
+        ids.iter().all(|(own, named)| own.eq_ignore_ascii_case(named))
+    };
+    let meant = |own: &&AppId| *own == app || (app.slot().is_none() && same_site(own));
+    let apps: std::collections::BTreeSet<AppId> =
+        instance.apps.iter().map(|own| &own.id).filter(meant).cloned().collect();
+    let wanted = || Wanted { hint: Hint { apps: apps.clone(), ..Hint::default() }, ..Wanted::default() };
+    (!apps.is_empty()).then(|| (instance.id.clone(), wanted()))
+}

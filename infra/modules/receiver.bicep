@@ -14,7 +14,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' existing = {
 }
 
 // The function's key goes from Azure into the action group, and through no parameter or output. Who may read the action
-// group can read it; with it he can make the app look at its instances, and nothing else.
+// group can read it; with it he can make the app look at its instances or rotate them sooner, as any notice does.
 resource group 'Microsoft.Insights/actionGroups@2023-01-01' = {
   name: '${name}-on-alert'
   location: 'global'

@@ -52,10 +52,12 @@ resource notices 'Microsoft.EventGrid/systemTopics/eventSubscriptions@2022-06-15
     }
     eventDeliverySchema: 'EventGridSchema'
     // The app lists keys and settings, and each time Azure publishes an event of it. Only regenerations may come through,
-    // or every look would be the reason for the next. Azure writes the name in either casing.
+    // also those that failed, or every look would be the reason for the next. Azure writes the name in either casing.
     filter: {
       includedEventTypes: [
         'Microsoft.Resources.ResourceActionSuccess'
+        'Microsoft.Resources.ResourceActionFailure'
+        'Microsoft.Resources.ResourceActionCancel'
       ]
       advancedFilters: [
         {

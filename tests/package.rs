@@ -127,7 +127,6 @@ impl Deployed {
     fn new() -> Self {
         if let Some(folder) = std::env::var_os("REKEY_PACKAGE") {
             let folder = fs::canonicalize(folder).unwrap();
-            println!("running {}", folder.display());
             return Self { folder, _laid_out: None };
         }
         let laid_out = tempfile::tempdir().unwrap();

@@ -71,7 +71,7 @@ resource people 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(emails
   }
 }
 
-resource alerts 'Microsoft.Insights/scheduledQueryRules@2022-06-15' = [for rule in rules: {
+resource alerts 'Microsoft.Insights/scheduledQueryRules@2021-08-01' = [for rule in rules: {
   name: '${name}-${rule.name}'
   location: location
   tags: tags

@@ -69,7 +69,7 @@ resource deliveryIdentity 'Microsoft.ManagedIdentity/userAssignedIdentities@2023
 module storage 'modules/storage.bicep' = {
   name: '${name}-storage'
   params: {
-    name: take('${replace(toLower(name), '-', '')}${suffix}', 24)
+    name: '${take(replace(toLower(name), '-', ''), 11)}${suffix}'
     location: location
     tags: tags
     appPrincipalId: identity.properties.principalId
@@ -110,8 +110,8 @@ module access 'modules/access.bicep' = [for group in groups: {
   params: {
     name: '${name}-${suffix}'
     principalId: identity.properties.principalId
-    instances: map(filter(instances, id => startsWith(toLower(id), '/subscriptions/${split(group, '/')[0]}/resourcegroups/${split(group, '/')[1]}/')), id => last(split(id, '/')))
-    apps: map(filter(apps, id => startsWith(toLower(id), '/subscriptions/${split(group, '/')[0]}/resourcegroups/${split(group, '/')[1]}/')), id => join(skip(split(id, '/'), 8), '/'))
+    instances: instances
+    apps: apps
   }
 }]
 

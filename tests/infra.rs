@@ -129,6 +129,22 @@ fn the_functions_that_are_called_are_there() {
 }
 
 #[test]
+fn azd_finds_the_app_by_its_tag_and_the_sample_names_what_rekey_toml_names() {
+    let azure = fs::read_to_string(root().join("azure.yaml")).unwrap();
+    let service = azure.split("services:\n").nth(1).unwrap().trim_start().split(':').next().unwrap();
+    let app = fs::read_to_string(root().join("infra/modules/app.bicep")).unwrap();
+    assert!(app.contains(&format!("'azd-service-name': '{service}'")), "{service}");
+
+    let named = |path: &str, quote| {
+        let texts = texts(&root().join(path), quote).into_iter();
+        texts.filter(|text| text.starts_with("/subscriptions/")).collect::<BTreeSet<_>>()
+    };
+    // A slot is below its app, and so is its role.
+    let of_rekey = named("rekey.toml", '"').into_iter().filter(|id| !id.contains("/slots/"));
+    assert_eq!(named("infra/main.bicepparam", '\''), of_rekey.collect());
+}
+
+#[test]
 fn the_alerts_look_for_words_that_the_program_says() {
     let rules = fs::read_to_string(root().join("infra/modules/alerts.bicep")).unwrap();
     let blocked = format!("chat: {}", Decision::Blocked(BlockedBy::JournalDisagrees));

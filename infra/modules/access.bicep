@@ -7,14 +7,18 @@ param name string
 @description('The principal of the function app.')
 param principalId string
 
-@description('The names of the instances in this group.')
+@description('The resource ids of instances; those in other groups are left alone.')
 param instances string[]
 
-@description('The apps in this group: their names, or app/slots/slot.')
+@description('The resource ids of apps and slots; those in other groups are left alone.')
 param apps string[]
 
-var sites = filter(apps, app => !contains(app, '/'))
-var slots = map(filter(apps, app => contains(app, '/')), app => replace(app, '/slots/', '/'))
+// Ids compare without regard to case. Behind .../providers/Microsoft.Web/sites/ stands the app, or app/slots/slot.
+var here = toLower('${resourceGroup().id}/')
+var instanceNames = map(filter(instances, id => startsWith(toLower(id), here)), id => last(split(id, '/')))
+var appNames = map(filter(apps, id => startsWith(toLower(id), here)), id => join(skip(split(id, '/'), 8), '/'))
+var siteNames = filter(appNames, app => !contains(app, '/'))
+var slotNames = map(filter(appNames, app => contains(app, '/')), app => replace(toLower(app), '/slots/', '/'))
 
 resource rotateKeys 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
   name: guid(resourceGroup().id, name, 'rotate keys')
@@ -61,19 +65,19 @@ resource repointApps 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
   }
 }
 
-resource instance 'Microsoft.SignalRService/signalR@2024-03-01' existing = [for item in instances: {
+resource instance 'Microsoft.SignalRService/signalR@2024-03-01' existing = [for item in instanceNames: {
   name: item
 }]
 
-resource site 'Microsoft.Web/sites@2024-04-01' existing = [for item in sites: {
+resource site 'Microsoft.Web/sites@2024-04-01' existing = [for item in siteNames: {
   name: item
 }]
 
-resource slot 'Microsoft.Web/sites/slots@2024-04-01' existing = [for item in slots: {
+resource slot 'Microsoft.Web/sites/slots@2024-04-01' existing = [for item in slotNames: {
   name: item
 }]
 
-resource onInstances 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (item, index) in instances: {
+resource onInstances 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (item, index) in instanceNames: {
   name: guid(instance[index].id, principalId, rotateKeys.id)
   scope: instance[index]
   properties: {
@@ -83,7 +87,7 @@ resource onInstances 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for
   }
 }]
 
-resource onSites 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (item, index) in sites: {
+resource onSites 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (item, index) in siteNames: {
   name: guid(site[index].id, principalId, repointApps.id)
   scope: site[index]
   properties: {
@@ -93,7 +97,7 @@ resource onSites 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (it
   }
 }]
 
-resource onSlots 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (item, index) in slots: {
+resource onSlots 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (item, index) in slotNames: {
   name: guid(slot[index].id, principalId, repointApps.id)
   scope: slot[index]
   properties: {

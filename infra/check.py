@@ -128,9 +128,8 @@ def is_name_of_something_else(node: Node) -> bool:
     """Whether an identifier declares, is a member's name, or belongs to a type or decorator."""
     parent = node.parent
     first = parent.named_children[0] == node
-    if parent.type in DECLARATIONS or parent.type in ("for_loop_parameters", "object_property", "assignment_expression"):
-        return first
-    if parent.type in ("for_statement", "lambda_expression"):
+    naming = ("for_loop_parameters", "for_statement", "lambda_expression", "object_property")
+    if parent.type in DECLARATIONS or parent.type in naming:
         return first
     at = parent
     while at:

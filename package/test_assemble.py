@@ -1,4 +1,6 @@
-"""`assemble.py` refuses what it is there to refuse, and packs the same bytes twice: `python3 -m unittest discover package`."""
+"""`assemble.py` refuses what it is there to refuse, and packs the same bytes twice.
+
+`python3 -m unittest discover package` runs it."""
 
 import os
 import pathlib

@@ -7,9 +7,12 @@
 //! | 2 | the command line or the configuration is wrong; nothing was done |
 //! | 3 | not finished in the time that was given; the next run carries on |
 
+mod doctor;
 mod handler;
 mod history;
+mod init;
 mod instances;
+mod notice;
 pub(crate) mod output;
 mod plan;
 mod rotate;
@@ -49,8 +52,9 @@ fn help() -> String {
     format!("How to begin:\n{demo}{HELP}")
 }
 
-const HELP: &str =
-    "  signalr-rekey plan                 what would be done to your instances, and why; changes nothing
+const HELP: &str = "  signalr-rekey init                 a rekey.toml from what is found, for you to review
+  signalr-rekey doctor               what would keep a rotation from going well, and what mends it
+  signalr-rekey plan                 what would be done to your instances, and why; changes nothing
   signalr-rekey rotate --now         rotate them, as yourself (az login), and wait until it is done
 
 In Azure, the Functions host starts `signalr-rekey handler`; see README.md.
@@ -63,12 +67,18 @@ enum Command {
     Handler,
     /// Say what would be done to each instance now, and why; change nothing
     Plan(plan::PlanArgs),
+    /// Look for everything that would keep a rotation from going well, and say what mends it; change nothing
+    Doctor(doctor::DoctorArgs),
+    /// Write a rekey.toml from what is found in a resource group or subscription, for review
+    Init(init::InitArgs),
     /// Do what is due, and wait until it is done
     Rotate(rotate::RotateArgs),
     /// Show each instance: its keys, who holds which, and what happens next
     Status(status::StatusArgs),
     /// Show what was done to each instance, from the journal
     History(history::HistoryArgs),
+    /// Say what an event would do, or fire it at a handler on this machine
+    Notice(notice::NoticeArgs),
     /// After you have looked: let what was refused, or came to nothing, be tried again at once
     Unblock(unblock::UnblockArgs),
     /// Watch a rotation and a recovery under traffic, on an Azure that is built in; about 20 seconds
@@ -143,9 +153,12 @@ fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
         match cli.command {
             Command::Handler => handler::handler(environment).await,
             Command::Plan(args) => plan::plan(args, environment).await,
+            Command::Doctor(args) => doctor::doctor(args, environment).await,
+            Command::Init(args) => init::init(args, environment).await,
             Command::Rotate(args) => rotate::rotate(args, environment).await,
             Command::Status(args) => status::status(args, environment).await,
             Command::History(args) => history::history(args, environment).await,
+            Command::Notice(args) => notice::notice(args, environment).await,
             Command::Unblock(args) => unblock::unblock(args, environment).await,
             #[cfg(feature = "simulator")]
             Command::Demo(args) => crate::demo::demo(args).await,

@@ -10,6 +10,7 @@ use crate::config::{AzureConfig, BlobAccess, BlobConfig, Config, Environment, St
 use crate::credentials::{CredentialError, credential};
 use crate::data_plane::DataPlane;
 use crate::http::{Http, Insecure, is_loopback};
+use crate::notify::Notifier;
 use crate::pass::{Narrator, Places, Rekey};
 use crate::store::{BlobStore, MemoryStore, Store, StoreError};
 
@@ -49,6 +50,8 @@ pub fn compose(
             Arc::new(BlobStore::new(blob, identity, http.clone(), Arc::clone(&clock))?)
         }
     };
+    let notify = config.notify.clone();
+    let notifier = notify.map(|notify| Notifier::new(notify, http.clone(), Arc::clone(&clock)));
     let arm = Arm::new(ArmOptions { base, credential, clock: Arc::clone(&clock), http, jitter_seed })?;
     Ok(Rekey {
         config: Arc::new(config),
@@ -56,9 +59,11 @@ pub fn compose(
         data_plane,
         gates: Arc::default(),
         places: Places::default(),
+        calls: Arc::default(),
         in_use: Arc::default(),
         store,
         clock,
+        notifier,
         narrator,
     })
 }

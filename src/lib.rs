@@ -10,11 +10,14 @@ pub mod credentials;
 pub mod data_plane;
 #[cfg(feature = "simulator")]
 pub mod demo;
+pub mod doctor;
 pub mod host;
 pub mod http;
+pub mod init;
 pub mod journal;
 pub mod model;
 pub mod notice;
+pub mod notify;
 pub mod observe;
 pub mod panics;
 pub mod pass;

@@ -37,6 +37,14 @@ pub struct Event {
     pub alert: Alert,
 }
 
+impl Event {
+    /// Whether it is an alert of Azure Monitor.
+    #[must_use]
+    pub fn is_alert(&self) -> bool {
+        self.kind.eq_ignore_ascii_case(ALERT)
+    }
+}
+
 /// The data of an event of our own bridge.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bridge {

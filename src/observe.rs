@@ -4,6 +4,7 @@
 //! reads again only what has grown too old. The snapshot it yields holds fingerprints; the keys stay here.
 
 mod classify;
+pub mod survey;
 
 use std::collections::BTreeMap;
 

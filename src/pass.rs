@@ -7,6 +7,7 @@
 //! Start at [`Rekey::run`]. A pass repeats decide and act until nothing can be done now or its time ends. It may be
 //! killed at any point: the next pass carries on from what it observes and what was recorded.
 
+mod calls;
 mod hint;
 mod in_use;
 mod one;
@@ -20,6 +21,7 @@ use futures::FutureExt;
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
+pub use calls::Calls;
 pub use hint::Hint;
 pub use in_use::{InUse, KeysInUse};
 use one::Pass;
@@ -32,6 +34,7 @@ use crate::config::{Config, InstanceConfig};
 use crate::data_plane::DataPlane;
 use crate::journal::Journal;
 use crate::model::InstanceId;
+use crate::notify::Notifier;
 use crate::observe::{APPS_AT_ONCE, APPS_AT_ONCE_IN_NEED, Eyes, Look};
 use crate::plan::{self, Decision, Request, Snapshot, Why};
 use crate::store::{Store, StoreError};
@@ -66,12 +69,16 @@ pub struct Rekey {
     pub gates: Arc<Gates>,
     /// The places of those at work, of all runs together.
     pub places: Places,
+    /// Calls from runs that wait to those at work.
+    pub calls: Arc<Calls>,
     /// The keys that consumers hold, for the watch.
     pub in_use: Arc<InUse>,
     /// Where the journal is kept.
     pub store: Arc<dyn Store>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Tells the operator's webhook how passes ended.
+    pub notifier: Option<Arc<Notifier>>,
     /// Hears what happens.
     pub narrator: Narrator,
 }
@@ -158,6 +165,9 @@ impl Rekey {
             let ending = pass.run().await;
             let report = pass.report(ending);
             report.log();
+            if let Some(notifier) = &self.notifier {
+                notifier.tell(&report);
+            }
             report
         }
         .instrument(span)

@@ -17,6 +17,7 @@ use futures::FutureExt;
 use futures::future::join_all;
 
 use self::coalesce::{Coalescer, outcome};
+pub use self::wanted::foresee;
 use self::wanted::{Delivery, Wanted};
 use crate::clock::delta;
 use crate::config::InstanceConfig;

@@ -8,8 +8,8 @@
 //! Guarantees: the same seed makes the same keys; every instant at which a client could begin to be refused is
 //! looked at, however coarse the tick; nothing but `listKeys`, `regenerateKey` and the settings tells a key.
 //!
-//! Caveats: roles are not modelled (any token of ours may do anything, faults stand for the rest), nor are swaps,
-//! Key Vault, replicas or network rules.
+//! Caveats: roles are modelled by what is denied alone (any token of ours may do anything else), swaps, Key Vault,
+//! replicas and network rules not at all.
 
 mod arm;
 mod call;
@@ -26,6 +26,7 @@ mod log;
 mod options;
 mod people;
 mod random;
+mod roles;
 mod routes;
 mod service;
 mod state;
@@ -48,6 +49,7 @@ pub use self::faults::{Fault, FaultKind};
 pub use self::log::{AppOutage, InstanceReport, Report, RequestRecord};
 pub use self::options::Options;
 pub use self::people::{EditError, Unknown};
+pub use self::roles::Denial;
 pub use self::state::State;
 pub use self::traffic::{Outage, Tally};
 pub use self::worker::{WorkerError, config, credential, worker};

@@ -393,9 +393,12 @@ async fn every_operation_names_the_right_that_it_needs() {
         arm.list_keys(&chat()).await.unwrap_err(),
         arm.regenerate_key(&chat(), KeyType::Primary).await.unwrap_err(),
         arm.list_instances("s").await.unwrap_err(),
+        arm.list_group_instances("s", "g").await.unwrap_err(),
         arm.list_sites("s").await.unwrap_err(),
+        arm.list_group_sites("s", "g").await.unwrap_err(),
         arm.list_slots(&app[0]).await.unwrap_err(),
         arm.list_subscriptions().await.unwrap_err(),
+        arm.permissions(&chat().to_string()).await.unwrap_err(),
     ];
     for via in [OperationKind::AsyncOperation, OperationKind::Location] {
         let url = OperationUrl::new(via, server.base.as_str());

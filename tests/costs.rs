@@ -6,41 +6,20 @@
 mod common;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
+use common::counting::Counting;
 use common::{DAY, HOUR, MINUTE, Story};
 use signalr_rekey::clock::{Clock, delta};
 use signalr_rekey::journal::{Event, Journal};
 use signalr_rekey::model::{AppId, Key, KeyType, PerKey};
 use signalr_rekey::pass::{Ending, Purpose, Rekey, Run};
 use signalr_rekey::plan::Decision;
-use signalr_rekey::store::{ETag, Found, Store, StoreError, Stored};
-
-/// Counts what is asked of a store.
-#[derive(Debug)]
-struct Counting {
-    inner: Arc<dyn Store>,
-    requests: AtomicU64,
-}
-
-#[async_trait]
-impl Store for Counting {
-    async fn get(&self, name: &str) -> Result<Found, StoreError> {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        self.inner.get(name).await
-    }
-
-    async fn put(&self, name: &str, body: Vec<u8>, expected: Option<&ETag>) -> Result<Stored, StoreError> {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        self.inner.put(name, body, expected).await
-    }
-}
+use signalr_rekey::store::Store;
 
 /// One pass of the timer, and how many storage requests it made.
 async fn pass(story: &Story, store: &Arc<Counting>) -> (Ending, u64) {
-    let before = store.requests.load(Ordering::Relaxed);
+    let before = store.requests();
     let rekey = Rekey { store: Arc::clone(store) as Arc<dyn Store>, ..story.rekey() };
     let run = Run {
         instances: vec![],
@@ -49,14 +28,14 @@ async fn pass(story: &Story, store: &Arc<Counting>) -> (Ending, u64) {
         deadline: story.clock.now() + delta(9 * MINUTE),
     };
     let reports = rekey.run(&run).await;
-    (reports[0].ending.clone(), store.requests.load(Ordering::Relaxed) - before)
+    (reports[0].ending.clone(), store.requests() - before)
 }
 
 #[tokio::test]
 async fn an_idle_pass_makes_one_storage_request_and_a_rotation_at_most_twelve() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
-    let store = Arc::new(Counting { inner: story.store.clone(), requests: AtomicU64::new(0) });
+    let store = Counting::new(story.store.clone());
     let (ending, idle) = pass(&story, &store).await;
     assert!(matches!(ending, Ending::Decided(Decision::Settled { .. })), "{ending:?}");
     assert_eq!(idle, 1, "the journal is read, and nothing is written");

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{HOUR, Story};
+use common::{HOUR, Story, all_hold, settled};
 use signalr_rekey::arm::{ACTIONS, HANDLER};
 use signalr_rekey::model::KeyType;
 use signalr_rekey::plan::{BlockedBy, Decision};
@@ -70,8 +70,9 @@ fn every_operation_of_the_client_is_in_the_table() {
     let named = sources.flat_map(|path| texts(&path, '"'));
     let is_operation = |text: &String| {
         let mut parts = text.split('_');
-        let family =
-            parts.next().is_some_and(|family| ["SignalR", "WebApps", "Subscriptions"].contains(&family));
+        let family = parts
+            .next()
+            .is_some_and(|family| ["SignalR", "WebApps", "Subscriptions", "Permissions"].contains(&family));
         // By its beginning alone an error tells the operations on operations.
         let name =
             parts.next().is_some_and(|name| name != "Operation" && name.chars().all(char::is_alphanumeric));
@@ -84,11 +85,16 @@ fn every_operation_of_the_client_is_in_the_table() {
 }
 
 #[tokio::test]
-async fn rotations_and_recoveries_ask_azure_for_nothing_else() {
+async fn rotations_and_recoveries_need_no_more_than_the_roles_allow() {
     let story = Story::new().await;
-    story.watch(6 * HOUR).await;
+    let granted = granted("access.bicep");
+    let not_granted = ACTIONS.iter().map(|(_, action)| *action).filter(|action| !granted.contains(*action));
+    let subscription = format!("/subscriptions/{}", story.config.instances[0].id.subscription());
+    story.sim.with(|state| not_granted.for_each(|action| state.deny(&subscription, action)));
+    assert!(settled(&story.watch(6 * HOUR).await), "{:?}", story.told);
     story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
     story.mend().await;
+    all_hold(&story);
     story.watch(HOUR).await;
     // The simulator calls the two by their paths.
     let name = |operation: &'static str| match operation {

@@ -13,7 +13,9 @@ pub const ACTIONS: &[(&str, &str)] = &[
     ("SignalR_OperationStatus", "Microsoft.SignalRService/locations/operationStatuses/signalr/read"),
     ("SignalR_OperationResult", "Microsoft.SignalRService/SignalR/operationResults/read"),
     ("SignalR_OperationResult", "Microsoft.SignalRService/locations/operationresults/signalr/read"),
+    ("SignalR_ListByResourceGroup", "Microsoft.SignalRService/SignalR/read"),
     ("WebApps_List", "Microsoft.Web/sites/Read"),
+    ("WebApps_ListByResourceGroup", "Microsoft.Web/sites/Read"),
     ("WebApps_ListSlots", "Microsoft.Web/sites/slots/Read"),
     ("WebApps_ListApplicationSettings", "Microsoft.Web/sites/config/list/Action"),
     ("WebApps_ListApplicationSettingsSlot", "Microsoft.Web/sites/slots/config/list/Action"),
@@ -24,6 +26,7 @@ pub const ACTIONS: &[(&str, &str)] = &[
     ("WebApps_UpdateConnectionStrings", "Microsoft.Web/sites/config/Write"),
     ("WebApps_UpdateConnectionStringsSlot", "Microsoft.Web/sites/slots/config/Write"),
     ("Subscriptions_List", "Microsoft.Resources/subscriptions/read"),
+    ("Permissions_ListForResource", "Microsoft.Authorization/permissions/read"),
 ];
 
 /// The operations that the deployed handler's passes use: they look, regenerate, follow and repoint. The others are for

@@ -205,7 +205,7 @@ impl Arm {
     }
 
     /// The `Authorization` header. azure_identity keeps tokens and renews them early; this asks it every time.
-    async fn token(&self, call: &Call) -> Result<HeaderValue, ArmError> {
+    pub(super) async fn token(&self, call: &Call) -> Result<HeaderValue, ArmError> {
         let timeout = self.time_for(call)?;
         let scopes = [self.shared.scope.as_str()];
         let token = tokio::time::timeout(timeout, self.shared.credential.get_token(&scopes, None)).await;

@@ -15,6 +15,8 @@ use crate::model::{ConnectionString, InstanceId, Key, KeyPair, KeyType, Operatio
 const GET: Operation = Operation { name: "SignalR_Get", effect: Effect::Read, secrets: false };
 const LIST: Operation =
     Operation { name: "SignalR_ListBySubscription", effect: Effect::Read, secrets: false };
+const LIST_BY_GROUP: Operation =
+    Operation { name: "SignalR_ListByResourceGroup", effect: Effect::Read, secrets: false };
 const LIST_KEYS: Operation = Operation { name: "SignalR_ListKeys", effect: Effect::Read, secrets: true };
 const REGENERATE_KEY: Operation =
     Operation { name: "SignalR_RegenerateKey", effect: Effect::Change, secrets: true };
@@ -83,7 +85,21 @@ impl Arm {
     /// `SignalR_ListBySubscription`, all pages. What bears no id of an instance is left out, with a warning.
     pub async fn list_instances(&self, subscription: &str) -> Result<Vec<Instance>, ArmError> {
         let path = format!("/subscriptions/{subscription}/providers/Microsoft.SignalRService/signalR");
-        let resources: Vec<Resource> = self.pages(LIST, self.url(&path, SIGNALR_API_VERSION)).await?;
+        self.instances(LIST, &path).await
+    }
+
+    /// `SignalR_ListByResourceGroup`, all pages.
+    pub async fn list_group_instances(
+        &self,
+        subscription: &str,
+        group: &str,
+    ) -> Result<Vec<Instance>, ArmError> {
+        let group = format!("/subscriptions/{subscription}/resourceGroups/{group}");
+        self.instances(LIST_BY_GROUP, &format!("{group}/providers/Microsoft.SignalRService/signalR")).await
+    }
+
+    async fn instances(&self, operation: Operation, path: &str) -> Result<Vec<Instance>, ArmError> {
+        let resources: Vec<Resource> = self.pages(operation, self.url(path, SIGNALR_API_VERSION)).await?;
         Ok(resources.into_iter().filter_map(Resource::read).collect())
     }
 

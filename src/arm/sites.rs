@@ -10,6 +10,8 @@ use super::{Arm, SUBSCRIPTIONS_API_VERSION, WEB_API_VERSION};
 use crate::model::AppId;
 
 const LIST: Operation = Operation { name: "WebApps_List", effect: Effect::Read, secrets: false };
+const LIST_BY_GROUP: Operation =
+    Operation { name: "WebApps_ListByResourceGroup", effect: Effect::Read, secrets: false };
 const LIST_SLOTS: Operation = Operation { name: "WebApps_ListSlots", effect: Effect::Read, secrets: false };
 const LIST_SUBSCRIPTIONS: Operation =
     Operation { name: "Subscriptions_List", effect: Effect::Read, secrets: false };
@@ -49,6 +51,13 @@ impl Arm {
     pub async fn list_sites(&self, subscription: &str) -> Result<Vec<Site>, ArmError> {
         let path = format!("/subscriptions/{subscription}/providers/Microsoft.Web/sites");
         self.sites(LIST, &path).await
+    }
+
+    /// `WebApps_ListByResourceGroup`, all pages: the sites of a resource group, without their slots.
+    pub async fn list_group_sites(&self, subscription: &str, group: &str) -> Result<Vec<Site>, ArmError> {
+        let path =
+            format!("/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Web/sites");
+        self.sites(LIST_BY_GROUP, &path).await
     }
 
     /// `WebApps_ListSlots`, all pages: the deployment slots of a site, without the site itself.

@@ -60,6 +60,9 @@ async fn try_rotate(args: &RotateArgs, environment: &Environment) -> Result<Exit
     };
     let reports = rekey.run(&run).await;
     drop(progress);
+    if let Some(notifier) = &rekey.notifier {
+        notifier.drain().await;
+    }
     tell(&reports, args.json);
     Ok(exit(&reports))
 }

@@ -63,7 +63,7 @@ fn events_come_as_objects_strings_and_lists() {
     assert_eq!(notice(&json!("[]")), Ok(vec![]));
 }
 
-fn alert(request: Value) -> Result<Vec<Event>, String> {
+fn alert(request: &Value) -> Result<Vec<Event>, String> {
     let envelope = json!({ "Data": { "req": request }, "Metadata": { "code": "\"function-key\"" } });
     match Function::OnAlert.trigger(envelope.to_string().as_bytes()) {
         Ok(Trigger::Events(events)) => Ok(events),
@@ -79,13 +79,13 @@ fn an_alert_is_the_text_of_a_body() {
     for sent in [Value::from(body.to_string()), body] {
         let request =
             json!({ "Url": "https://x/api/OnAlert?code=function-key", "Method": "POST", "Body": sent });
-        assert_eq!(alert(request), Ok(expected.clone()));
+        assert_eq!(alert(&request), Ok(expected.clone()));
     }
-    let missing = alert(json!({ "Url": "https://x/api/OnAlert?code=function-key" }));
+    let missing = alert(&json!({ "Url": "https://x/api/OnAlert?code=function-key" }));
     assert_eq!(missing, Err("the body of the request: it is missing; an alert belongs there".into()));
-    let broken = alert(json!({ "Body": "{\"SECRET" }));
+    let broken = alert(&json!({ "Body": "{\"SECRET" }));
     assert_eq!(broken, Err("the body of the request: its JSON ends too early (line 1, column 8)".into()));
-    assert_eq!(alert(json!("x")), Err("the value in Data: it is no HTTP request".into()));
+    assert_eq!(alert(&json!("x")), Err("the value in Data: it is no HTTP request".into()));
 }
 
 #[test]

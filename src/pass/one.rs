@@ -166,11 +166,15 @@ impl<'a> Pass<'a> {
 
     /// Reads the journal; a notice's run waits for whoever is at work as long as it has time.
     pub(super) async fn read_in_turn(&mut self) -> Result<Draft, StoreError> {
+        let mut called = false;
         loop {
             let read = self.read().await;
             let again = self.rekey.clock.now() + TimeDelta::milliseconds(500);
             match read {
                 Err(StoreError::Held { .. }) if self.run.purpose.is_notice() && again < self.run.deadline => {
+                    if !std::mem::replace(&mut called, true) {
+                        self.rekey.calls.call(&self.instance.id);
+                    }
                     self.slot = None;
                     self.rekey.clock.sleep_until(again).await;
                     self.take_slot().await;
@@ -299,16 +303,22 @@ impl<'a> Pass<'a> {
         Ok(look.refresh(self.eyes(), self.instance, observe::fresh()).await?)
     }
 
-    /// Waits, with the lease and without the place among those at work.
-    pub(super) async fn rest(&mut self, lease: &mut Lease, until: DateTime<Utc>) -> Result<(), StoreError> {
+    /// Waits, with the lease and without the place among those at work. Whether somebody called before the time was over:
+    /// then there is something to look at.
+    pub(super) async fn rest(&mut self, lease: &mut Lease, until: DateTime<Utc>) -> Result<bool, StoreError> {
         self.slot = None;
         let clock = &self.rekey.clock;
-        while clock.now() < until {
-            clock.sleep_until(until.min(lease.renew_at())).await;
+        let mut called = false;
+        while !called && clock.now() < until {
+            tokio::select! {
+                biased;
+                () = self.rekey.calls.called(&self.instance.id) => called = true,
+                () = clock.sleep_until(until.min(lease.renew_at())) => {}
+            }
             lease.keep().await?;
         }
         self.take_slot().await;
-        Ok(())
+        Ok(called)
     }
 
     async fn take_slot(&mut self) {

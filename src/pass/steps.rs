@@ -1,5 +1,6 @@
 //! Doing one step of a pass: intent on record, the act, the outcome on record.
 
+use chrono::TimeDelta;
 use tracing::Instrument;
 
 use super::PassError;
@@ -158,7 +159,10 @@ impl Pass<'_> {
                     if next >= self.run.deadline {
                         return Err(PassError::OutOfTime);
                     }
-                    self.rest(lease, next).await?;
+                    if self.rest(lease, next).await? {
+                        // Whatever is found is decided on anew: mending comes before following.
+                        return Ok(look.refresh(self.eyes(), self.instance, TimeDelta::zero()).await?);
+                    }
                 }
             }
         }

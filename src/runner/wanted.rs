@@ -1,6 +1,7 @@
 //! From notices to what they want of each instance: pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use chrono::{DateTime, Utc};
 
@@ -93,6 +94,36 @@ pub(super) fn wanted(events: &[Event], config: &Config) -> Delivery {
     delivery
 }
 
+/// What a handler with this configuration would do about an event, a line for each instance.
+#[must_use]
+pub fn foresee(event: &Event, config: &Config) -> Vec<String> {
+    let told = |(instance, wanted): (InstanceId, Wanted)| format!("{}: {wanted}", instance.name());
+    concerned(&classify(event), event, config).into_iter().map(told).collect()
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.request.map(|request| request.why) {
+            Some(Why::Exposed) => f.write_str(
+                "rotate now, and let the keys of now die after exposed_grace; not more often than min_rotation_interval",
+            ),
+            Some(Why::Announced { .. } | Why::Operator) => f.write_str(
+                "rotate now if apps hold a key that will be regenerated; not more often than min_rotation_interval",
+            ),
+            None if self.hint.anything => {
+                f.write_str("look at its keys and all its apps, and mend what holds a dead key")
+            }
+            None if self.hint.regenerated => f.write_str(
+                "look at its keys; unless the regeneration was ours, look at all its apps and mend what holds a dead key",
+            ),
+            None => {
+                let apps: Vec<String> = self.hint.apps.iter().map(AppId::name).collect();
+                write!(f, "look at its keys and at {}; if anything is new there, at all apps", apps.join(", "))
+            }
+        }
+    }
+}
+
 /// An id as its sender wrote it goes into the log only if it is as short and plain as ids are.
 fn is_plain(id: &str) -> bool {
     id.len() <= 64
@@ -137,8 +168,7 @@ fn changed(instance: &InstanceConfig, app: &AppId) -> Option<(InstanceId, Wanted
         ids.iter().all(|(own, named)| own.eq_ignore_ascii_case(named))
     };
     let meant = |own: &&AppId| *own == app || (app.slot().is_none() && same_site(own));
-    let apps: std::collections::BTreeSet<AppId> =
-        instance.apps.iter().map(|own| &own.id).filter(meant).cloned().collect();
+    let apps: BTreeSet<AppId> = instance.apps.iter().map(|own| &own.id).filter(meant).cloned().collect();
     let wanted = || Wanted { hint: Hint { apps: apps.clone(), ..Hint::default() }, ..Wanted::default() };
     (!apps.is_empty()).then(|| (instance.id.clone(), wanted()))
 }

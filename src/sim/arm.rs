@@ -9,13 +9,15 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::call::{Answer, Answered, Call};
+use super::roles;
 use super::routes::Route;
 use super::state::State;
 
-/// Answers one ARM request: token, api-version, subscription and group first, as ARM itself does before it asks the
+/// Answers one ARM request: token, api-version, subscription, group and permission first, as ARM itself does before it asks the
 /// resource provider.
 pub(super) fn serve(state: &mut State, route: &Route, call: &Call) -> Answer {
-    let answered = gate(state, call).and_then(|()| (route.handle)(state, call));
+    let allowed = gate(state, call).and_then(|()| roles::check(state, route.operation, call));
+    let answered = allowed.and_then(|()| (route.handle)(state, call));
     answered.unwrap_or_else(|error| error)
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::call::{Answer, Answered, Call};
 use super::faults::Fault;
+use super::roles::Denial;
 use super::state::State;
 use crate::model::KeyType;
 
@@ -64,12 +65,17 @@ pub(super) fn serve(state: &mut State, call: &Call) -> Answer {
             state.faults.clear();
             Ok(Answer::ok(json!({})))
         }
+        (&Method::POST, "/sim/denials") => deny(state, call),
+        (&Method::DELETE, "/sim/denials") => {
+            state.allow_all();
+            Ok(Answer::ok(json!({})))
+        }
         (&Method::POST, "/sim/settings") => edit(state, call),
         _ => Err(Answer::error(
             StatusCode::NOT_FOUND,
             "NotFound",
-            "There is GET /sim/report, /sim/requests and /sim/world, POST /sim/regenerate, /sim/faults and \
-             /sim/settings, and DELETE /sim/faults.",
+            "There is GET /sim/report, /sim/requests and /sim/world, POST /sim/regenerate, /sim/faults, \
+             /sim/denials and /sim/settings, and DELETE /sim/faults and /sim/denials.",
         )),
     };
     answered.unwrap_or_else(|error| error)
@@ -95,6 +101,12 @@ fn add_faults(state: &mut State, call: &Call) -> Answered {
         )));
     }
     state.faults.add(fault);
+    Ok(Answer::ok(json!({})))
+}
+
+fn deny(state: &mut State, call: &Call) -> Answered {
+    let Denial { scope, action } = call.json().map_err(bad)?;
+    state.deny(&scope, &action);
     Ok(Answer::ok(json!({})))
 }
 

@@ -57,6 +57,11 @@ impl Identity {
         Self { secret: ids.opaque(48), header: header.unwrap_or(drawn), tenant, principal, client }
     }
 
+    /// Who ARM takes the caller for.
+    pub(super) fn describe(&self) -> String {
+        format!("'{}' with object id '{}'", self.client, self.principal)
+    }
+
     /// Signs a token for `resource` and tells when it expires.
     fn issue(&self, resource: &str, client: &str, base: &str) -> (String, i64) {
         let now = SystemClock.now();

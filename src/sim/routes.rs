@@ -1,7 +1,7 @@
 //! The one routing table: method and path to operation id and handler.
 //!
 //! Operation ids are those of the swagger (Microsoft.SignalRService 2024-03-01, Microsoft.Web 2023-12-01,
-//! Microsoft.Resources 2022-12-01) where there is one. Paths match without regard to case, as ARM's do.
+//! Microsoft.Resources 2022-12-01, Microsoft.Authorization 2022-04-01) where there is one. Paths match without regard to case, as ARM's do.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use axum::http::Method;
 
 use super::arm::{directory, signalr, web};
 use super::call::{Answered, Call};
-use super::identity;
 use super::state::State;
+use super::{identity, roles};
 
 /// One row of the table.
 pub(super) struct Route {
@@ -93,6 +93,31 @@ static ROUTES: &[Route] = &[
     arm(GET, "/subscriptions/{subscription}/providers/{provider}", "Providers_Get", directory::provider),
     arm(GET, "/subscriptions/{subscription}/resources", "Resources_List", directory::resources),
     arm(GET, group!("/resources"), "Resources_ListByResourceGroup", directory::resources),
+    // The swagger's one Permissions_ListForResource, by the kind of the resource.
+    arm(
+        GET,
+        group!("/providers/Microsoft.Authorization/permissions"),
+        "Permissions_ListForResourceGroup",
+        roles::permissions,
+    ),
+    arm(
+        GET,
+        instance!("/providers/Microsoft.Authorization/permissions"),
+        "Permissions_ListForInstance",
+        roles::permissions,
+    ),
+    arm(
+        GET,
+        site!("/providers/Microsoft.Authorization/permissions"),
+        "Permissions_ListForSite",
+        roles::permissions,
+    ),
+    arm(
+        GET,
+        site!("/slots/{slot}/providers/Microsoft.Authorization/permissions"),
+        "Permissions_ListForSlot",
+        roles::permissions,
+    ),
     arm(
         GET,
         "/subscriptions/{subscription}/providers/Microsoft.SignalRService/signalR",

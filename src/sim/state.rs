@@ -16,6 +16,7 @@ use super::identity::Identity;
 use super::log::Log;
 use super::options::Options;
 use super::random::{IdMaker, KeyMaker};
+use super::roles::Denial;
 use super::traffic::{Change, Process, Tally, read_connections};
 use super::world::{ConnectionStringEntry, InitialApp, World, WorldError};
 use crate::clock::delta;
@@ -33,6 +34,8 @@ pub struct State {
     pub(super) keys: KeyMaker,
     pub(super) ids: IdMaker,
     pub(super) identity: Identity,
+    /// What the caller may not do.
+    pub(super) denials: Vec<Denial>,
     pub(super) faults: Faults,
     pub(super) hooks: Hooks,
     /// What a hook wants to become of the request that it waited for.
@@ -154,6 +157,7 @@ impl State {
             keys,
             identity: Identity::new(&mut ids, options.identity_header.clone()),
             ids,
+            denials: Vec::new(),
             faults: Faults::default(),
             hooks: Hooks::default(),
             spoiled: None,

@@ -18,6 +18,7 @@ use crate::config::{AppConfig, AzureConfig, Cloud, Config, InstanceConfig, Polic
 use crate::data_plane::DataPlane;
 use crate::http::{Http, Insecure};
 use crate::model::InstanceId;
+use crate::notify::Notifier;
 use crate::pass::{Narrator, Places, Rekey};
 use crate::store::Store;
 
@@ -75,15 +76,19 @@ pub fn worker(
         jitter_seed: 1,
     };
     let data_plane = DataPlane::new(http.clone(), Some(base.clone()), Arc::clone(&clock))?;
+    let notify = config.notify.clone();
+    let notifier = notify.map(|notify| Notifier::new(notify, http.clone(), Arc::clone(&clock)));
     Ok(Rekey {
         config,
         arm: Arm::new(options)?,
         data_plane,
         gates: Arc::default(),
         places: Places::default(),
+        calls: Arc::default(),
         in_use: Arc::default(),
         store,
         clock,
+        notifier,
         narrator,
     })
 }

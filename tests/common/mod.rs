@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set up its world fails")]
 
 pub mod azurite;
+pub mod counting;
 pub mod program;
 
 use std::sync::{Arc, Mutex};

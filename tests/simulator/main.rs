@@ -9,5 +9,6 @@ mod data_plane;
 mod faults;
 mod harness;
 mod identity;
+mod roles;
 mod traffic;
 mod world;

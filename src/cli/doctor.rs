@@ -1,0 +1,70 @@
+//! `doctor`: what would keep a rotation from going well, and what mends it.
+
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::{Exit, load, output};
+use crate::clock::SystemClock;
+use crate::compose::{compose, silent};
+use crate::config::Environment;
+use crate::doctor::{self, Circumstances, Finding, Report, Severity};
+use crate::model::{AppId, InstanceId};
+
+/// The arguments of `doctor`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 no errors, 1 errors (with --strict warnings too), 2 wrong configuration."
+)]
+pub(super) struct DoctorArgs {
+    /// Run inside the function app: look at the platform's settings too, and ask Azure as the app's identity
+    #[arg(long)]
+    as_deployed: bool,
+    /// Fail on warnings too
+    #[arg(long)]
+    strict: bool,
+    /// Answer in JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn doctor(args: DoctorArgs, environment: &Environment) -> Exit {
+    let config = match load(environment) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    let circumstances = Circumstances { environment: environment.clone(), as_deployed: args.as_deployed };
+    let report = match compose(config.clone(), environment, Arc::new(SystemClock), silent()) {
+        Ok(rekey) => doctor::examine(&rekey, &circumstances).await,
+        Err(error) => doctor::without_azure(&config, &circumstances, &SystemClock, &error),
+    };
+    if args.json {
+        output::json(&report);
+    } else {
+        print(&report);
+    }
+    let failed = report.errors > 0 || (args.strict && report.warnings > 0);
+    if failed { Exit::Failed } else { Exit::Done }
+}
+
+fn print(report: &Report) {
+    report.findings.iter().flat_map(lines).for_each(|line| output::say(&line));
+    output::say(&report.to_string());
+}
+
+/// One line for what is in order, and a paragraph for what is not.
+fn lines(finding: &Finding) -> Vec<String> {
+    let Finding { severity, check, subject, what, why, mend } = finding;
+    if *severity == Severity::Ok {
+        return vec![format!("{severity:<8}{check:<13} {}: {what}", short(subject))];
+    }
+    let head = format!("{severity:<8}{check:<13} {subject}: {what}");
+    let part = |name: &str, text: &Option<String>| Some(format!("        {name:<5} {}", text.as_ref()?));
+    [Some(head), part("why:", why), part("mend:", mend)].into_iter().flatten().collect()
+}
+
+/// The name alone of a resource.
+fn short(subject: &str) -> String {
+    let instance = subject.parse::<InstanceId>().map(|id| id.name().to_owned());
+    instance.or_else(|_| subject.parse::<AppId>().map(|id| id.name())).unwrap_or_else(|_| subject.to_owned())
+}

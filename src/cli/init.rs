@@ -1,0 +1,97 @@
+//! `init`: a `rekey.toml` from what there is, for the operator to review.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use clap::Args;
+
+use super::{Exit, output};
+use crate::clock::{Clock, SystemClock};
+use crate::compose::{compose, silent};
+use crate::config::{Config, Environment, load_from};
+use crate::init::{self, Found, Scope};
+
+/// The arguments of `init`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "It reads and changes nothing in Azure. Review the file before anything is rotated by it."
+)]
+pub(super) struct InitArgs {
+    /// Look in this resource group alone: its id, or its name
+    #[arg(long, value_name = "NAME|ID")]
+    resource_group: Option<String>,
+    /// Look in this subscription; needed where there are several
+    #[arg(long, value_name = "ID")]
+    subscription: Option<String>,
+    /// The file to write; - for stdout
+    #[arg(long, value_name = "FILE", default_value = "rekey.toml")]
+    output: PathBuf,
+    /// Write over a file that is there
+    #[arg(long)]
+    force: bool,
+}
+
+/// How long Azure may take to show everything.
+fn patience() -> TimeDelta {
+    TimeDelta::minutes(10)
+}
+
+/// A configuration that names nothing real, behind which the environment is read as always.
+const NOTHING: &str = "[[instance]]\n\
+    id = \"/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/none\"\n\
+    apps = [\"/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/none\"]\n";
+
+pub(super) async fn init(args: InitArgs, environment: &Environment) -> Exit {
+    match try_init(&args, environment).await {
+        Ok(()) => Exit::Done,
+        Err((exit, complaint)) => {
+            output::complain(&complaint);
+            exit
+        }
+    }
+}
+
+async fn try_init(args: &InitArgs, environment: &Environment) -> Result<(), (Exit, String)> {
+    if !args.force && !is_stdout(&args.output) && args.output.exists() {
+        return Err((Exit::Wrong, there_already(&args.output)));
+    }
+    let wrong = |error: &dyn std::fmt::Display| (Exit::Wrong, error.to_string());
+    let config: Config = load_from(NOTHING, "rekey.toml", environment).map_err(|faults| wrong(&faults))?;
+    let composed = compose(config, environment, Arc::new(SystemClock), silent());
+    let arm = composed.map_err(|error| wrong(&error))?.arm.until(SystemClock.now() + patience());
+    let failed = |error: &dyn std::fmt::Display| (Exit::Failed, error.to_string());
+    let scope = Scope::find(&arm, args.resource_group.as_deref(), args.subscription.as_deref()).await;
+    let found =
+        Found::look(&arm, scope.map_err(|error| wrong(&error))?).await.map_err(|error| failed(&error))?;
+    found.summary().iter().for_each(|line| output::complain(line));
+    let Some(text) = init::write(&found) else {
+        let nothing =
+            "no app that could be read holds a connection string of an instance, so nothing was written";
+        return Err((Exit::Failed, nothing.to_owned()));
+    };
+    save(&args.output, &text, args.force).map_err(|error| failed(&error))
+}
+
+fn is_stdout(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+fn there_already(path: &Path) -> String {
+    format!("{} is there already and was left as it is; --force writes over it", path.display())
+}
+
+fn save(path: &Path, text: &str, force: bool) -> io::Result<()> {
+    if is_stdout(path) {
+        output::say(text.trim_end());
+        return Ok(());
+    }
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).create_new(!force);
+    let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => io::Error::new(error.kind(), there_already(path)),
+        kind => io::Error::new(kind, format!("{} cannot be written: {error}", path.display())),
+    })
+}

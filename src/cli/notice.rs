@@ -1,0 +1,141 @@
+//! `notice`: what an event would do, or, with `--fire`, what it does to a handler on this machine.
+
+use std::io::Read;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::{Value, json};
+use url::Url;
+
+use super::{Exit, load, output};
+use crate::config::{Config, Environment};
+use crate::http::{Http, is_loopback};
+use crate::notice::{self, Event};
+use crate::runner::foresee;
+
+/// The arguments of `notice`.
+#[derive(Debug, Args)]
+pub(super) struct NoticeArgs {
+    /// A file with an event of Event Grid, a CloudEvent, a list of them, or an alert of Azure Monitor; - for stdin
+    #[arg(value_name = "FILE")]
+    file: String,
+    /// Send it to the handler at this URL, as the Functions host would: http://127.0.0.1:PORT
+    #[arg(long, value_name = "URL", value_parser = loopback)]
+    fire: Option<Url>,
+    /// Answer in JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The longest file: what Event Grid delivers at most.
+const LONGEST: u64 = 1 << 20;
+
+/// The host of Event Grid's functions waits half a minute; what takes longer is not answered in time there either.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Meaning {
+    id: Option<String>,
+    kind: String,
+    means: String,
+    does: Vec<String>,
+}
+
+pub(super) async fn notice(args: NoticeArgs, environment: &Environment) -> Exit {
+    match try_notice(&args, environment).await {
+        Ok(exit) | Err(exit) => exit,
+    }
+}
+
+async fn try_notice(args: &NoticeArgs, environment: &Environment) -> Result<Exit, Exit> {
+    let value = read(&args.file)?;
+    let events = notice::read(&value, "the event").map_err(|malformed| wrong(&malformed.to_string()))?;
+    match &args.fire {
+        Some(handler) => fire(handler, &value, &events).await,
+        None => {
+            tell(&events, &load(environment)?, args.json);
+            Ok(Exit::Done)
+        }
+    }
+}
+
+fn tell(events: &[Event], config: &Config, json: bool) {
+    let meaning = |event: &Event| Meaning {
+        id: event.id.clone(),
+        kind: event.kind.clone(),
+        means: notice::classify(event).to_string(),
+        does: foresee(event, config),
+    };
+    let meanings: Vec<Meaning> = events.iter().map(meaning).collect();
+    if json {
+        output::json(&meanings);
+        return;
+    }
+    for Meaning { kind, means, does, .. } in meanings {
+        output::say(&format!("{kind}: {means}"));
+        if does.is_empty() {
+            output::say("  nothing would be done");
+        }
+        does.iter().for_each(|line| output::say(&format!("  {line}")));
+    }
+}
+
+/// Calls the function as the host calls it. An alert goes where an action group's goes.
+async fn fire(handler: &Url, value: &Value, events: &[Event]) -> Result<Exit, Exit> {
+    let alert = events.iter().any(Event::is_alert);
+    let (function, data) = if alert {
+        ("OnAlert", json!({ "req": { "Method": "POST", "Body": value.to_string() } }))
+    } else {
+        ("OnKeyNotice", json!({ "event": value }))
+    };
+    let url = handler.join(function).map_err(|error| wrong(&error.to_string()))?;
+    let http = Http::new();
+    let client = http.client(&url).map_err(|error| wrong(&error.to_string()))?;
+    let envelope = json!({ "Data": data, "Metadata": {} });
+    let request = client.post(url).json(&envelope).timeout(PATIENCE);
+    let answer = request.send().await.map_err(|error| {
+        let why = error.without_url();
+        wrong(&format!("the handler at {handler} gave no answer ({why}); start it, or give its port"))
+    })?;
+    let status = answer.status();
+    let body: Value = answer.json().await.unwrap_or_default();
+    let told = body["Logs"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    told.for_each(output::say);
+    // The answer of a function with an HTTP output holds the status that its caller gets.
+    let status = body["Outputs"]["res"]["statusCode"].as_u64().unwrap_or_else(|| status.as_u16().into());
+    if (200..300).contains(&status) {
+        return Ok(Exit::Done);
+    }
+    let why = body["Error"].as_str().unwrap_or("it says no more");
+    output::complain(&format!("{function} answered {status}: {why}"));
+    Ok(Exit::Failed)
+}
+
+fn read(file: &str) -> Result<Value, Exit> {
+    let mut text = Vec::new();
+    let read = if file == "-" {
+        std::io::stdin().take(LONGEST + 1).read_to_end(&mut text)
+    } else {
+        std::fs::File::open(file).and_then(|opened| opened.take(LONGEST + 1).read_to_end(&mut text))
+    };
+    read.map_err(|error| wrong(&format!("{file} cannot be read: {error}")))?;
+    if text.len() as u64 > LONGEST {
+        return Err(wrong(&format!("{file} is longer than 1 MiB, the most that Event Grid delivers")));
+    }
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
+    serde_json::from_slice(text).map_err(|error| {
+        wrong(&format!("{file} is no JSON (line {}, column {})", error.line(), error.column()))
+    })
+}
+
+fn wrong(why: &str) -> Exit {
+    output::complain(why);
+    Exit::Wrong
+}
+
+fn loopback(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).ok().filter(|url| url.scheme() == "http" && is_loopback(url));
+    url.ok_or_else(|| "write http://127.0.0.1:PORT, the port of a handler on this machine".into())
+}

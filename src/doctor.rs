@@ -1,0 +1,204 @@
+//! Looks for everything that would keep a rotation from going well, and says what mends it. It changes nothing.
+//!
+//! Start at [`examine`]. `ask` reads, with eight requests at a time, and goes on where a read fails: a refusal is a
+//! finding too. All other files judge what was read, without asking anything: one function for each check, which answers
+//! [`Finding`]s. `mend` writes the commands that mend.
+//!
+//! Guarantee: no finding holds key material, a setting's value or a token.
+
+mod app;
+mod ask;
+mod data_plane;
+mod durations;
+mod environment;
+mod finding;
+mod instance;
+mod mend;
+mod permission;
+mod schedule;
+mod stranger;
+
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
+
+pub use finding::{Check, Finding, Report, Severity};
+
+use crate::arm::Caller;
+use crate::clock::Clock;
+use crate::compose::ComposeError;
+use crate::config::{BlobAccess, Config, Environment, StateConfig};
+use crate::model::AppId;
+use crate::pass::Rekey;
+use ask::Facts;
+
+/// How long all the reading may take. A hundred apps take well below a minute.
+fn patience() -> TimeDelta {
+    TimeDelta::minutes(5)
+}
+
+/// Under which circumstances it is asked.
+#[derive(Clone, Debug)]
+pub struct Circumstances {
+    /// The environment of the process.
+    pub environment: Environment,
+    /// Whether that is the environment of the function app, and not of a person's machine.
+    pub as_deployed: bool,
+}
+
+/// Examines everything.
+pub async fn examine(rekey: &Rekey, circumstances: &Circumstances) -> Report {
+    let config = &rekey.config;
+    let mut findings = offline(config, circumstances, &*rekey.clock);
+    let arm = rekey.arm.until(rekey.clock.now() + patience());
+    match arm.caller().await {
+        Ok(caller) => {
+            findings.push(identity(&caller, circumstances.as_deployed));
+            let facts = Facts::ask(rekey, &arm).await;
+            findings.extend(judge(config, &facts, &caller));
+            findings.extend(data_plane::check(rekey, &facts).await);
+        }
+        Err(error) => findings.push(nobody(error.to_string(), config, circumstances)),
+    }
+    Report::new(findings)
+}
+
+/// What can be said when the parts do not fit together, so that Azure cannot be asked.
+#[must_use]
+pub fn without_azure(
+    config: &Config,
+    circumstances: &Circumstances,
+    clock: &dyn Clock,
+    error: &ComposeError,
+) -> Report {
+    let mut findings = offline(config, circumstances, clock);
+    let why = "without it nothing else could be checked";
+    findings.push(match error {
+        ComposeError::Credential(error) => nobody(error.to_string(), config, circumstances),
+        ComposeError::Store(error) => Finding::error(Check::Storage, "the journal", error.to_string(), why),
+        ComposeError::Insecure(error) => {
+            Finding::error(Check::Settings, "REKEY_RESOURCE_MANAGER", error.to_string(), why)
+        }
+    });
+    Report::new(findings)
+}
+
+/// What needs no request.
+fn offline(config: &Config, circumstances: &Circumstances, clock: &dyn Clock) -> Vec<Finding> {
+    let own = own_app(config, &circumstances.environment);
+    let mut findings = vec![settings(config)];
+    if circumstances.as_deployed {
+        findings.extend(environment::check(config, &circumstances.environment, own.as_ref()));
+    }
+    findings.extend(storage(config));
+    findings.extend(durations::check(config, &circumstances.environment, own.as_ref()));
+    let expression = circumstances.environment.get(schedule::SETTING);
+    findings.extend(schedule::check(
+        config,
+        expression,
+        circumstances.as_deployed,
+        own.as_ref(),
+        clock.now(),
+    ));
+    findings
+}
+
+fn settings(config: &Config) -> Finding {
+    let apps: BTreeSet<&AppId> =
+        config.instances.iter().flat_map(|one| &one.apps).map(|app| &app.id).collect();
+    let what = format!(
+        "{} and {} are configured",
+        finding::count(config.instances.len(), "instance"),
+        finding::count(apps.len(), "app")
+    );
+    Finding::ok(Check::Settings, "rekey.toml", what)
+}
+
+fn identity(caller: &Caller, as_deployed: bool) -> Finding {
+    let part = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name} {value}"));
+    let parts = [
+        part("user", &caller.user),
+        part("application", &caller.application.clone().filter(|_| caller.user.is_none())),
+        part("object", &caller.object),
+        part("tenant", &caller.tenant),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    let whose = if parts.is_empty() { "it does not say whose it is".to_owned() } else { parts.join(", ") };
+    // What a person may do tells nothing of what the function app may.
+    let whom = if as_deployed { "" } else { "; only --as-deployed looks at what the function app may do" };
+    Finding::ok(Check::Identity, "the identity", format!("Azure gave a token: {whose}{whom}"))
+}
+
+fn nobody(error: String, config: &Config, circumstances: &Circumstances) -> Finding {
+    let why = "without a token Azure cannot be asked for anything, so nothing else was checked. On your own machine, \
+               `az login` gives one";
+    let own = own_app(config, &circumstances.environment).filter(|_| circumstances.as_deployed);
+    let finding = Finding::error(Check::Identity, "the identity", error, why);
+    finding.mended_by(own.as_ref().map(mend::assign_identity))
+}
+
+fn judge(config: &Config, facts: &Facts<'_>, caller: &Caller) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for instance in &facts.instances {
+        findings.extend(instance::check(instance, &facts.holdings(instance)));
+        findings.extend(permission::of_instance(instance, caller));
+        findings.extend(journal(config, instance));
+        for app in &instance.config.apps {
+            findings.extend(app::check(instance, app, facts));
+        }
+        findings.extend(stranger::check(instance, facts));
+    }
+    for (id, app) in facts.configured() {
+        findings.extend(permission::of_app(id, app, caller));
+        findings.extend(own(config, id));
+    }
+    findings.extend(stranger::unreadable(facts, caller));
+    findings
+}
+
+fn own(config: &Config, app: &AppId) -> Option<Finding> {
+    let is_own = config.own_site.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(app.site()));
+    let why = "changed settings restart an app; so this app is written last, and the next run carries on";
+    is_own.then(|| Finding::note(Check::Environment, app, "signalr-rekey runs in this app", why))
+}
+
+/// Where the journal is kept.
+fn storage(config: &Config) -> Option<Finding> {
+    let why = "a restart forgets: the next run looks at everything as if for the first time, waits the whole grace of \
+               each key again, and begins a rotation anew. Give it a storage connection (AzureWebJobsStorage, or the \
+               name of another in REKEY_STATE)";
+    let finding = || Finding::warning(Check::Storage, "REKEY_STATE", "the journal is kept in memory", why);
+    (config.state == StateConfig::Memory).then(finding)
+}
+
+/// Whether the journal of an instance can be read.
+fn journal(config: &Config, instance: &ask::InstanceFacts<'_>) -> Option<Finding> {
+    let StateConfig::Blob(blob) = &config.state else { return None };
+    let id = &instance.config.id;
+    let Err(error) = &instance.journal else {
+        return Some(Finding::ok(Check::Storage, id, format!("the journal can be read in {}", blob.account)));
+    };
+    let why = "nothing is done to an instance whose journal cannot be read and written";
+    let named = match &blob.access {
+        BlobAccess::Identity { client_id } => client_id.as_deref().or(config.azure.client_id.as_deref()),
+        BlobAccess::AccountKey(_) | BlobAccess::Signature(_) => None,
+    };
+    let mend = named.map(|client| mend::storage_role(&blob.account, client));
+    Some(Finding::error(Check::Storage, id, error.to_string(), why).mended_by(mend))
+}
+
+/// The app that this process runs in, by what the platform tells (docs: Environment variables and app settings in App
+/// Service), or, if that is not enough, by the only configured site of that name.
+fn own_app(config: &Config, environment: &Environment) -> Option<AppId> {
+    let site = config.own_site.as_deref()?;
+    // WEBSITE_OWNER_NAME is `{subscription}+{webspace}`.
+    let subscription = environment.get("WEBSITE_OWNER_NAME").and_then(|owner| owner.split('+').next());
+    let group = environment.get("WEBSITE_RESOURCE_GROUP");
+    let told =
+        subscription.zip(group).map(|(subscription, group)| AppId::new(subscription, group, site, None));
+    let mut apps = config.instances.iter().flat_map(|instance| &instance.apps).map(|app| &app.id);
+    told.or_else(|| {
+        let configured = apps.find(|app| app.site().eq_ignore_ascii_case(site));
+        configured.map(|app| AppId::new(app.subscription(), app.group(), app.site(), None))
+    })
+}

@@ -1,0 +1,122 @@
+//! What a configured app holds of an instance.
+
+use super::ask::{AppFacts, Facts, InstanceFacts};
+use super::finding::{Check, Finding};
+use super::mend;
+use crate::arm::{ArmError, ArmErrorKind};
+use crate::config::AppConfig;
+use crate::model::InstanceId;
+use crate::observe::survey::by_value;
+use crate::plan::{Consumer, ConsumerRef, Holding, Unknown};
+
+/// All of it, of one app and one instance.
+pub(super) fn check(instance: &InstanceFacts<'_>, app: &AppConfig, facts: &Facts<'_>) -> Vec<Finding> {
+    let Some(read) = facts.apps.get(&app.id) else { return Vec::new() };
+    let id = &instance.config.id;
+    if read.settings.is_gone() {
+        return vec![gone(id, app)];
+    }
+    if let Some(error) = read.settings.error() {
+        return unreadable(app, error).into_iter().collect();
+    }
+    // That the instance is gone, or may not be asked, is a finding of its own.
+    if instance.listed.is_err() {
+        let why = "what an app holds is judged by comparing with the keys that Azure lists";
+        let what = format!("what it holds of {} was not looked at", id.name());
+        return vec![Finding::warning(Check::Consumer, &app.id, what, why)];
+    }
+    found(instance, app, read)
+}
+
+fn found(instance: &InstanceFacts<'_>, app: &AppConfig, read: &AppFacts) -> Vec<Finding> {
+    let id = &instance.config.id;
+    let seen = instance.seen(app, read);
+    let mut findings: Vec<Finding> = seen.consumers.iter().map(|consumer| holds(id, consumer)).collect();
+    findings.extend(seen.unknown.iter().filter_map(|unknown| not_seen(id, app, unknown)));
+    if findings.is_empty() && !app.may_hold_none {
+        findings.push(none(id, app));
+    }
+    let is_new = |consumer: &&Consumer| !seen.consumers.iter().any(|known| known.at == consumer.at);
+    let all = instance.seen(&by_value(&app.id), read);
+    let others = all.consumers.iter().filter(is_new).filter(|other| other.holds != Holding::Identity);
+    findings.extend(others.map(|other| unnamed(id, other)));
+    findings
+}
+
+fn gone(id: &InstanceId, app: &AppConfig) -> Finding {
+    let why = "each run warns of it. If it was moved or renamed, name it as it is now: an app that is not named keeps a \
+               key that will die";
+    let change = format!("take {} out of the apps of", app.id);
+    let finding = Finding::warning(Check::Consumer, &app.id, "it does not exist", why);
+    finding.mended_by(mend::in_file(id, &change))
+}
+
+/// That it may not be read is the matter of `permission`.
+fn unreadable(app: &AppConfig, error: &ArmError) -> Option<Finding> {
+    let why = "as long as anything cannot be seen, no key is regenerated";
+    let finding = || Finding::error(Check::Consumer, &app.id, error.to_string(), why);
+    (error.kind() != ArmErrorKind::Forbidden).then(finding)
+}
+
+fn holds(id: &InstanceId, consumer: &Consumer) -> Finding {
+    let Consumer { at: ConsumerRef { app, section, name }, holds } = consumer;
+    let at = format!("{} {name}", section.entry());
+    match holds {
+        Holding::Valid(key_type) => {
+            Finding::ok(Check::Consumer, app, format!("{at} holds the {key_type} key of {}", id.name()))
+        }
+        Holding::Identity => {
+            let why = "it holds no key, and is left alone";
+            Finding::note(Check::Consumer, app, format!("{at} connects to {} by identity", id.name()), why)
+        }
+        Holding::Stale(fingerprint) => {
+            let what = format!("{at} holds a key ({fingerprint}) that {} no longer has", id.name());
+            let why = "the app is being refused: consumers hold a dead key; run rotate";
+            Finding::error(Check::Consumer, app, what, why).mended_by(mend::rotate(id))
+        }
+    }
+}
+
+/// What is seen and cannot be worked with. That nothing was read has been told.
+fn not_seen(id: &InstanceId, app: &AppConfig, unknown: &Unknown) -> Option<Finding> {
+    let (check, name, why) = match unknown {
+        Unknown::KeyVaultReference { name, .. } => {
+            let why = "what a Key Vault reference leads to is not followed, so no key of the instance is regenerated. \
+                       The command puts the connection string itself into the setting";
+            (Check::KeyVault, name, why)
+        }
+        Unknown::KeyInOtherText { name, .. } => {
+            let why = "there it cannot be replaced, so no key of the instance is regenerated. The command gives the app \
+                       a whole connection string, which it has to be able to read";
+            (Check::Consumer, name, why)
+        }
+        Unknown::NotOurs { name, .. } | Unknown::Missing { name, .. } => {
+            let why = "what rekey.toml names must be there, or no key of the instance is regenerated. Take the name out, \
+                       or let the command set it";
+            (Check::Consumer, name, why)
+        }
+        Unknown::Unreadable { .. } | Unknown::NoConsumer { .. } => return None,
+    };
+    let section = if app.connection_strings.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+        crate::model::Section::ConnectionStrings
+    } else {
+        crate::model::Section::AppSettings
+    };
+    let at = ConsumerRef { app: app.id.clone(), section, name: name.clone() };
+    Some(Finding::error(check, &app.id, unknown.to_string(), why).mended_by(mend::connection_string(&at, id)))
+}
+
+fn none(id: &InstanceId, app: &AppConfig) -> Finding {
+    let what = format!("no setting of it holds a connection string of {}", id.name());
+    let why = "it may hold one in a place that is not looked at, so no key of the instance is regenerated";
+    let change = format!("write {{ id = \"{}\", may_hold_none = true }} in the apps of", app.id);
+    Finding::error(Check::Consumer, &app.id, what, why).mended_by(mend::in_file(id, &change))
+}
+
+fn unnamed(id: &InstanceId, consumer: &Consumer) -> Finding {
+    let ConsumerRef { app, section, name } = &consumer.at;
+    let what = format!("{} {name} holds a key of {} and is not named", section.entry(), id.name());
+    let why = "rekey.toml names other settings of this app, so this one keeps a key that will die";
+    let change = format!("add {name} to the names of {app} in the apps of");
+    Finding::error(Check::Unconfigured, app, what, why).mended_by(mend::in_file(id, &change))
+}

@@ -1,0 +1,63 @@
+//! Whether the service takes the keys that consumers hold, and can be reached to say so.
+
+use futures::FutureExt;
+
+use super::ask::{Facts, InstanceFacts};
+use super::finding::{Check, Finding};
+use super::mend;
+use crate::config::Verify;
+use crate::data_plane::Probe;
+use crate::model::KeyType;
+use crate::observe::survey::at_once;
+use crate::pass::Rekey;
+use crate::plan::Holding;
+
+/// Asks for each key that a consumer holds; for the primary one where none holds any.
+pub(super) async fn check(rekey: &Rekey, facts: &Facts<'_>) -> Vec<Finding> {
+    let held = facts
+        .instances
+        .iter()
+        .flat_map(|instance| held(instance, facts).into_iter().map(move |key| (instance, key)));
+    let asked = held.filter_map(|(instance, key_type)| {
+        let (host, listed) = (instance.host()?, instance.listed.as_ref().ok()?);
+        let probe = async move { rekey.data_plane.probe(host, &listed.keys[key_type]).await };
+        Some(probe.map(move |probe| judge(instance, key_type, probe)).boxed())
+    });
+    at_once(asked).await
+}
+
+fn held(instance: &InstanceFacts<'_>, facts: &Facts<'_>) -> Vec<KeyType> {
+    let holdings = facts.holdings(instance);
+    let is_held = |key_type: &KeyType| holdings.contains(&Holding::Valid(*key_type));
+    let held: Vec<KeyType> = KeyType::ALL.into_iter().filter(is_held).collect();
+    if held.is_empty() { vec![KeyType::Primary] } else { held }
+}
+
+fn judge(instance: &InstanceFacts<'_>, key_type: KeyType, probe: Probe) -> Finding {
+    let id = &instance.config.id;
+    let by_probe = instance.config.policy.verify == Verify::DataPlane;
+    match probe {
+        Probe::Accepted => Finding::ok(Check::DataPlane, id, format!("the service takes the {key_type} key")),
+        Probe::Refused { detail } => {
+            let what = format!("the service refuses the {key_type} key: {detail}");
+            let off = instance.resource.as_ref().is_ok_and(|instance| instance.disable_local_auth);
+            if off {
+                let why = "access keys are switched off (disableLocalAuth)";
+                let finding = Finding::error(Check::DataPlane, id, what, why);
+                return finding.mended_by(mend::property(id, "disableLocalAuth", "false"));
+            }
+            let why = "a key that is only just regenerated is refused for a minute or two: look again then. If it stays, \
+                       consumers hold a dead key: run rotate";
+            Finding::error(Check::DataPlane, id, what, why).mended_by(mend::rotate(id))
+        }
+        Probe::Unreachable { detail } if by_probe => {
+            let why = "no new key can be verified from here, so no consumer is given one. Let this network reach the \
+                       service, or set verify = \"control-plane\"";
+            Finding::error(Check::DataPlane, id, detail, why).mended_by(mend::network(id))
+        }
+        Probe::Unreachable { detail } => {
+            let why = "with verify = \"control-plane\" that is in order: Azure's word counts";
+            Finding::note(Check::DataPlane, id, detail, why)
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Whether the configured durations fit Azure's.
+
+use std::time::Duration;
+
+use super::finding::{Check, Finding};
+use super::mend;
+use crate::config::{Config, Environment, InstanceConfig};
+use crate::model::AppId;
+
+/// Client tokens live an hour by default (docs: Azure SignalR Service troubleshooting guide), and an app may hand out the
+/// last with the old key until it has restarted, for which five minutes are plenty.
+const SHORTEST_GRACE: Duration = Duration::from_secs(65 * 60);
+
+/// The common rule for keys and other secrets (Azure Policy built-ins on the age of secrets take 90 days as theirs).
+const LONGEST_AGE: Duration = Duration::from_secs(90 * 86_400);
+
+/// A setting of an instance's policy that is to be another.
+struct Better<'a> {
+    environment: &'a Environment,
+    own: Option<&'a AppId>,
+}
+
+/// The grace and the age of keys, of each instance.
+pub(super) fn check(config: &Config, environment: &Environment, own: Option<&AppId>) -> Vec<Finding> {
+    let better = Better { environment, own };
+    config.instances.iter().flat_map(|instance| [grace(instance, &better), age(instance, &better)]).collect()
+}
+
+fn grace(instance: &InstanceConfig, better: &Better<'_>) -> Finding {
+    let what = format!("the grace is {}", humantime::format_duration(instance.policy.grace));
+    if instance.policy.grace >= SHORTEST_GRACE {
+        return Finding::ok(Check::Durations, &instance.id, what);
+    }
+    let why = "client tokens live an hour by default and an app needs minutes to restart: clients whose token was signed \
+               with the key that is regenerated are cut off. A shorter grace is right only where tokens are made to live \
+               shorter";
+    let finding = Finding::warning(Check::Durations, &instance.id, what, why);
+    finding.mended_by(better.mend(instance, "REKEY_GRACE", "grace", "2h"))
+}
+
+fn age(instance: &InstanceConfig, better: &Better<'_>) -> Finding {
+    let what = format!("keys are rotated every {}", humantime::format_duration(instance.policy.rotate_every));
+    if instance.policy.rotate_every <= LONGEST_AGE {
+        return Finding::ok(Check::Durations, &instance.id, what);
+    }
+    let why = "90 days is the usual limit for the age of a key; the longer one is in use, the more places it has been to";
+    let finding = Finding::warning(Check::Durations, &instance.id, what, why);
+    finding.mended_by(better.mend(instance, "REKEY_ROTATE_EVERY", "rotate_every", "30d"))
+}
+
+impl Better<'_> {
+    /// The change where the value comes from: the app setting, which wins, or the file.
+    fn mend(&self, instance: &InstanceConfig, setting: &str, key: &str, value: &str) -> String {
+        let in_file = || mend::in_file(&instance.id, &format!("set {key} = \"{value}\" in"));
+        match (self.environment.get(setting), self.own) {
+            (None, _) => in_file(),
+            (Some(_), Some(own)) => mend::own_setting(own, setting, value),
+            (Some(_), None) => format!("take {setting} out of the environment, and {}", in_file()),
+        }
+    }
+}

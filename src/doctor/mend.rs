@@ -1,0 +1,118 @@
+//! The commands that mend, with the real ids in them (Azure CLI reference).
+//!
+//! The Azure CLI takes `--ids` for the site of a slot and wants `--slot` besides: the id of a slot would be read as
+//! that of its site.
+
+use crate::arm::Caller;
+use crate::model::{AppId, InstanceId, Section};
+use crate::plan::ConsumerRef;
+
+/// The api-version of Microsoft.SignalRService in commands that want one.
+const SIGNALR: &str = "2024-03-01";
+
+/// Gives whoever asked a built-in role at a scope.
+pub(super) fn role(caller: &Caller, role: &str, scope: &str) -> Option<String> {
+    let object = caller.object.as_deref()?;
+    let kind = if caller.is_user() { "User" } else { "ServicePrincipal" };
+    Some(format!(
+        "az role assignment create --assignee-object-id {} --assignee-principal-type {kind} --role {} --scope {}",
+        quoted(object),
+        quoted(role),
+        quoted(scope)
+    ))
+}
+
+/// Gives an identity the role by which the journal is kept. The account is known by its name alone, which is unique in
+/// all of Azure.
+pub(super) fn storage_role(account: &str, client: &str) -> String {
+    let (client, account) = (quoted(client), quoted(account));
+    format!(
+        "az role assignment create --assignee {client} --role 'Storage Blob Data Contributor' \
+         --scope \"$(az storage account show --name {account} --query id --output tsv)\""
+    )
+}
+
+/// Gives an app a managed identity.
+pub(super) fn assign_identity(app: &AppId) -> String {
+    format!("az functionapp identity assign {}", ids(app))
+}
+
+/// Sets one setting of the function app.
+pub(super) fn own_setting(app: &AppId, name: &str, value: &str) -> String {
+    format!(
+        "az functionapp config appsettings set {} --settings {}",
+        ids(app),
+        quoted(&format!("{name}={value}"))
+    )
+}
+
+/// Takes a setting out of the function app.
+pub(super) fn no_own_setting(app: &AppId, name: &str) -> String {
+    format!("az functionapp config appsettings delete {} --setting-names {}", ids(app), quoted(name))
+}
+
+/// Puts the instance's connection string itself into a setting. The key goes from one command to the other.
+pub(super) fn connection_string(at: &ConsumerRef, instance: &InstanceId) -> String {
+    let what = match at.section {
+        Section::AppSettings => "appsettings set",
+        Section::ConnectionStrings => "connection-string set --connection-string-type Custom",
+    };
+    let url = quoted(&format!("{instance}/listKeys?api-version={SIGNALR}"));
+    let string = format!("$(az rest --method post --url {url} --query primaryConnectionString --output tsv)");
+    format!("az webapp config {what} {} --settings {}=\"{string}\"", ids(&at.app), quoted(&at.name))
+}
+
+/// Sets a property of an instance.
+pub(super) fn property(instance: &InstanceId, name: &str, value: &str) -> String {
+    format!("az resource update --ids {instance} --api-version {SIGNALR} --set properties.{name}={value}")
+}
+
+/// Lets the REST API be reached from public networks.
+pub(super) fn network(instance: &InstanceId) -> String {
+    format!("az signalr network-rule update --ids {instance} --public-network true --allow RESTAPI")
+}
+
+/// Gives consumers of an instance a key that works.
+pub(super) fn rotate(instance: &InstanceId) -> String {
+    format!("signalr-rekey rotate {instance}")
+}
+
+/// A change of an instance's entry in rekey.toml.
+pub(super) fn in_file(instance: &InstanceId, change: &str) -> String {
+    format!("in rekey.toml, {change} the [[instance]] {instance}")
+}
+
+fn ids(app: &AppId) -> String {
+    let site = AppId::new(app.subscription(), app.group(), app.site(), None);
+    let slot = app.slot().map(|slot| format!(" --slot {}", quoted(slot))).unwrap_or_default();
+    format!("--ids {}{slot}", quoted(&site.to_string()))
+}
+
+/// A text as one word of a POSIX shell.
+fn quoted(text: &str) -> String {
+    let plain = |sign: char| sign.is_ascii_alphanumeric() || "-_./:=@".contains(sign);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_stays_one_word_of_the_shell() {
+        assert_eq!(quoted("Azure__SignalR__ConnectionString"), "Azure__SignalR__ConnectionString");
+        assert_eq!(quoted("0 */5 * * * *"), "'0 */5 * * * *'");
+        assert_eq!(quoted("it's; $(rm)"), r"'it'\''s; $(rm)'");
+    }
+
+    #[test]
+    fn a_slot_is_named_beside_its_site() {
+        let slot = AppId::new("s", "g", "shop", Some("staging"));
+        let at = ConsumerRef { app: slot, section: Section::AppSettings, name: "Azure:SignalR".into() };
+        insta::assert_snapshot!(connection_string(&at, &InstanceId::new("s", "g", "chat")), @r#"az webapp config appsettings set --ids /subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/shop --slot staging --settings Azure:SignalR="$(az rest --method post --url '/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat/listKeys?api-version=2024-03-01' --query primaryConnectionString --output tsv)""#);
+    }
+}

@@ -1,0 +1,274 @@
+//! What there is.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use futures::FutureExt;
+
+use crate::arm::{Arm, ArmError, Instance, ListedKeys, Site};
+use crate::journal::Journal;
+use crate::model::{AppId, InstanceId};
+use crate::observe::survey::{Dictionaries, Marks, at_once, by_value, slots};
+use crate::plan::Unknown;
+
+/// Where it is looked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    subscription: String,
+    group: Option<String>,
+}
+
+/// Why it is not clear where to look.
+#[derive(Debug, thiserror::Error)]
+pub enum ScopeError {
+    /// The group is given by its name, and its subscription is not.
+    #[error("there are several subscriptions; name one with --subscription: {0}")]
+    Several(String),
+    /// The identity sees no subscription that is at work.
+    #[error("no subscription can be seen; name one with --subscription")]
+    None,
+    /// What is given is neither a name nor an id, or two things that exclude each other.
+    #[error("{0}")]
+    Unclear(String),
+    /// The subscriptions cannot be listed.
+    #[error(transparent)]
+    Arm(#[from] ArmError),
+}
+
+/// Everything that was found.
+#[derive(Debug)]
+pub struct Found {
+    /// Where it was looked.
+    pub scope: Scope,
+    /// The instances, in Azure's order.
+    pub services: Vec<Service>,
+    /// How many sites and slots were looked at.
+    pub looked_at: usize,
+    /// Those that could not be read, and lists that could not be had: by id, with what Azure said.
+    pub unread: Vec<(String, String)>,
+}
+
+/// One instance, and the apps that hold a connection string of it.
+#[derive(Debug)]
+pub struct Service {
+    /// The instance.
+    pub id: InstanceId,
+    /// What the operator should know of it.
+    pub remarks: Vec<String>,
+    /// The apps.
+    pub apps: Vec<App>,
+    /// Apps that may hold one all the same, with why it is not known.
+    pub doubtful: Vec<App>,
+}
+
+/// One app, and what was seen of it.
+#[derive(Debug)]
+pub struct App {
+    /// The app.
+    pub id: AppId,
+    /// What was seen.
+    pub seen: Vec<String>,
+}
+
+impl Scope {
+    /// Reads what was given. Without a subscription the only one that can be seen is meant.
+    pub async fn find(
+        arm: &Arm,
+        group: Option<&str>,
+        subscription: Option<&str>,
+    ) -> Result<Self, ScopeError> {
+        let (subscription, group) = match group {
+            Some(id) if id.contains('/') => {
+                let (of_id, group) = read_group(id)?;
+                if subscription.is_some_and(|given| !given.eq_ignore_ascii_case(&of_id)) {
+                    return Err(ScopeError::Unclear("the group's id names another subscription".into()));
+                }
+                (Some(of_id), Some(group))
+            }
+            name => (subscription.map(ToOwned::to_owned), name.map(ToOwned::to_owned)),
+        };
+        let subscription = match subscription {
+            Some(subscription) => subscription,
+            None => only_subscription(arm).await?,
+        };
+        // They become part of a path.
+        let clean = |part: &str| part.chars().all(|sign| sign.is_alphanumeric() || "-_.()".contains(sign));
+        let strange = |part: &&String| part.is_empty() || !clean(part);
+        if let Some(part) = [Some(&subscription), group.as_ref()].into_iter().flatten().find(strange) {
+            return Err(ScopeError::Unclear(format!("{part:?} is no name or id of that kind")));
+        }
+        Ok(Self { subscription, group })
+    }
+
+    async fn instances(&self, arm: &Arm) -> Result<Vec<Instance>, ArmError> {
+        match &self.group {
+            Some(group) => arm.list_group_instances(&self.subscription, group).await,
+            None => arm.list_instances(&self.subscription).await,
+        }
+    }
+
+    async fn sites(&self, arm: &Arm) -> Result<Vec<Site>, ArmError> {
+        match &self.group {
+            Some(group) => arm.list_group_sites(&self.subscription, group).await,
+            None => arm.list_sites(&self.subscription).await,
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "/subscriptions/{}", self.subscription)?;
+        self.group.as_ref().map_or(Ok(()), |group| write!(f, "/resourceGroups/{group}"))
+    }
+}
+
+fn read_group(id: &str) -> Result<(String, String), ScopeError> {
+    let parts: Vec<&str> = id.trim_matches('/').split('/').collect();
+    match parts[..] {
+        [one, subscription, two, group]
+            if one.eq_ignore_ascii_case("subscriptions") && two.eq_ignore_ascii_case("resourceGroups") =>
+        {
+            Ok((subscription.to_owned(), group.to_owned()))
+        }
+        _ => Err(ScopeError::Unclear(format!(
+            "{id:?} is no id of a resource group; write /subscriptions/{{subscription}}/resourceGroups/{{group}}, or its \
+             name"
+        ))),
+    }
+}
+
+async fn only_subscription(arm: &Arm) -> Result<String, ScopeError> {
+    let all = arm.list_subscriptions().await?;
+    let at_work: Vec<_> = all.iter().filter(|one| one.state.eq_ignore_ascii_case("Enabled")).collect();
+    match at_work[..] {
+        [] => Err(ScopeError::None),
+        [only] => Ok(only.id.clone()),
+        _ => {
+            let named = at_work.iter().map(|one| format!("{} ({})", one.id, one.display_name));
+            Err(ScopeError::Several(named.collect::<Vec<_>>().join(", ")))
+        }
+    }
+}
+
+/// An instance with its keys, as far as they could be read.
+struct Known {
+    instance: Instance,
+    listed: Result<ListedKeys, ArmError>,
+}
+
+/// An app with its dictionaries.
+type Read = (AppId, Dictionaries);
+
+impl Found {
+    /// Looks. It fails only where nothing at all can be said.
+    pub async fn look(arm: &Arm, scope: Scope) -> Result<Self, ArmError> {
+        let instances = scope.instances(arm).await?;
+        let sites: Vec<AppId> = scope.sites(arm).await?.into_iter().map(|site| site.id).collect();
+        let (slots, unlisted) = slots(arm, &sites).await;
+        let apps = in_order(sites, slots);
+        let known = at_once(instances.into_iter().map(|instance| {
+            async move {
+                let listed = arm.list_keys(&instance.id).await;
+                Known { instance, listed }
+            }
+            .boxed()
+        }))
+        .await;
+        let reads = at_once(apps.into_iter().map(|app| {
+            async move {
+                let read = Dictionaries::read(arm, &app).await;
+                (app, read)
+            }
+            .boxed()
+        }))
+        .await;
+        let mut unread: Vec<(String, String)> = reads.iter().filter_map(unreadable).collect();
+        unread.extend(unlisted.into_iter().map(|(site, error)| (format!("{site}/slots"), error.to_string())));
+        let services = known.iter().map(|known| service(known, &reads)).collect();
+        Ok(Self { scope, services, looked_at: reads.len(), unread })
+    }
+
+    /// What was found, in lines for the operator.
+    #[must_use]
+    pub fn summary(&self) -> Vec<String> {
+        let head = format!("looked at {} apps and slots in {}", self.looked_at, self.scope);
+        let service = |service: &Service| {
+            let doubtful = match service.doubtful.len() {
+                0 => String::new(),
+                number => format!(", {number} may"),
+            };
+            format!("{}: {} hold a connection string of it{doubtful}", service.id, service.apps.len())
+        };
+        let unread =
+            |(id, why): &(String, String)| format!("{id} may hold one: could not be read because {why}");
+        let services = self.services.iter().map(service);
+        [head].into_iter().chain(services).chain(self.unread.iter().map(unread)).collect()
+    }
+}
+
+/// Each site with its slots behind it.
+fn in_order(sites: Vec<AppId>, slots: Vec<AppId>) -> Vec<AppId> {
+    let mut of: BTreeMap<AppId, Vec<AppId>> = BTreeMap::new();
+    for slot in slots {
+        let site = AppId::new(slot.subscription(), slot.group(), slot.site(), None);
+        of.entry(site).or_default().push(slot);
+    }
+    sites
+        .into_iter()
+        .flat_map(|site| {
+            let slots = of.remove(&site).unwrap_or_default();
+            std::iter::once(site).chain(slots)
+        })
+        .collect()
+}
+
+fn unreadable((app, settings): &Read) -> Option<(String, String)> {
+    Some((app.to_string(), settings.error()?.to_string()))
+}
+
+fn service(known: &Known, reads: &[Read]) -> Service {
+    let Known { instance, listed } = known;
+    let mut service =
+        Service { id: instance.id.clone(), remarks: remarks(known), apps: vec![], doubtful: vec![] };
+    let journal = Journal::default();
+    let host =
+        listed.as_ref().ok().and_then(|listed| listed.host.as_deref()).or(instance.host_name.as_deref());
+    let keys = listed.as_ref().ok().map(|listed| &listed.keys);
+    let marks = Marks { keys, host: host.unwrap_or_default(), journal: &journal };
+    for (app, settings) in reads {
+        let snapshot = settings.shown(&by_value(app), marks);
+        let consumers = snapshot.consumers.iter().map(|consumer| {
+            let at = &consumer.at;
+            match listed {
+                Ok(_) => format!("{} {} holds {}", at.section.entry(), at.name, consumer.holds),
+                Err(_) => format!("{} {}", at.section.entry(), at.name),
+            }
+        });
+        let seen: Vec<String> = consumers.collect();
+        let unclear: Vec<String> = snapshot.unknown.iter().map(ToString::to_string).collect();
+        // A key in another text is a key all the same: named, the app stands in the way of a rotation until it is cured;
+        // left out, it would be cut off.
+        let in_text = |unknown: &Unknown| matches!(unknown, Unknown::KeyInOtherText { .. });
+        let holds_one = !seen.is_empty() || snapshot.unknown.iter().any(in_text);
+        let found = App { id: app.clone(), seen: [seen, unclear].concat() };
+        match (holds_one, found.seen.is_empty()) {
+            (true, _) => service.apps.push(found),
+            (false, false) => service.doubtful.push(found),
+            (false, true) => {}
+        }
+    }
+    service
+}
+
+fn remarks(known: &Known) -> Vec<String> {
+    let Known { instance, listed } = known;
+    let off = instance.disable_local_auth.then(|| {
+        "access keys are switched off (disableLocalAuth): there is nothing to rotate until they are on"
+            .to_owned()
+    });
+    let stopped = instance.stopped.then(|| "it is stopped".to_owned());
+    let by_host = listed.as_ref().err().map(|error| {
+        format!("its keys could not be listed, so its apps were recognised by the host alone: {error}")
+    });
+    [off, stopped, by_host].into_iter().flatten().collect()
+}

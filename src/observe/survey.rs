@@ -1,0 +1,113 @@
+//! Apps that need not be configured: finding them and reading them, whatever fails on the way. For `doctor` and `init`.
+
+use chrono::DateTime;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, stream};
+
+use super::{APPS_AT_ONCE, classify};
+use crate::arm::{Arm, ArmError, ArmErrorKind, Settings, Site};
+use crate::config::AppConfig;
+use crate::journal::Journal;
+use crate::model::{AppId, Key, KeyPair, PerKey, Section};
+use crate::plan::Snapshot;
+
+/// Both dictionaries of an app, or why they could not be read. Its `Debug` holds no value.
+#[derive(Debug)]
+pub struct Dictionaries(Vec<(Section, Result<Settings, ArmError>)>);
+
+/// What is known of an instance, to recognise its connection strings by.
+#[derive(Clone, Copy, Debug)]
+pub struct Marks<'a> {
+    /// Its keys, if they could be listed. Without them a string is still known by its host.
+    pub keys: Option<&'a KeyPair>,
+    /// Its host; may be empty.
+    pub host: &'a str,
+    /// What is remembered of it.
+    pub journal: &'a Journal,
+}
+
+impl Dictionaries {
+    /// Reads both.
+    pub async fn read(arm: &Arm, app: &AppId) -> Self {
+        let mut all = Vec::new();
+        for section in Section::ALL {
+            all.push((section, arm.list_settings(app, section).await));
+        }
+        Self(all)
+    }
+
+    /// The first error that is not that the app is gone.
+    #[must_use]
+    pub fn error(&self) -> Option<&ArmError> {
+        self.errors().find(|error| error.kind() != ArmErrorKind::Gone)
+    }
+
+    /// Whether Azure says that there is no such app.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.errors().any(|error| error.kind() == ArmErrorKind::Gone)
+    }
+
+    fn errors(&self) -> impl Iterator<Item = &ArmError> {
+        self.0.iter().filter_map(|(_, settings)| settings.as_ref().err())
+    }
+
+    /// What was read shows of an instance. That something could not be read, or that the app is gone, is not in it.
+    #[must_use]
+    pub fn shown(&self, app: &AppConfig, marks: Marks<'_>) -> Snapshot {
+        // An empty key is nobody's.
+        let nobodys: KeyPair = PerKey::from_fn(|_| Key::new(""));
+        let keys = marks.keys.unwrap_or(&nobodys);
+        let mut shown = Snapshot {
+            at: DateTime::UNIX_EPOCH,
+            keys: PerKey::from_fn(|key_type| keys[key_type].fingerprint()),
+            consumers: vec![],
+            unknown: vec![],
+            gone: vec![],
+        };
+        let seen = classify::Seen { keys, host: marks.host, journal: marks.journal };
+        for (section, settings) in &self.0 {
+            if let Ok(settings) = settings {
+                seen.settings(app, *section, settings, &mut shown);
+            }
+        }
+        shown
+    }
+}
+
+/// An app that is looked at by value, and need hold nothing.
+#[must_use]
+pub fn by_value(id: &AppId) -> AppConfig {
+    AppConfig { id: id.clone(), settings: vec![], connection_strings: vec![], may_hold_none: true }
+}
+
+/// The slots of sites, and the sites whose slots could not be listed. A site that is gone has none.
+pub async fn slots(arm: &Arm, sites: &[AppId]) -> (Vec<AppId>, Vec<(String, ArmError)>) {
+    let asked = sites.iter().map(|site| {
+        async move {
+            let lists = arm.list_slots(site).await;
+            (site.to_string(), lists)
+        }
+        .boxed()
+    });
+    parted(at_once(asked).await)
+}
+
+/// What is in lists, and the lists that could not be had. A list of something that is gone is empty.
+#[must_use]
+pub fn parted(lists: Vec<(String, Result<Vec<Site>, ArmError>)>) -> (Vec<AppId>, Vec<(String, ArmError)>) {
+    let (mut found, mut unlisted) = (Vec::new(), Vec::new());
+    for (id, list) in lists {
+        match list {
+            Ok(sites) => found.extend(sites.into_iter().map(|site| site.id)),
+            Err(error) if error.kind() == ArmErrorKind::Gone => {}
+            Err(error) => unlisted.push((id, error)),
+        }
+    }
+    (found, unlisted)
+}
+
+/// Asks several at a time; the answers in the order of the questions.
+pub async fn at_once<'a, T: Send>(asked: impl Iterator<Item = BoxFuture<'a, T>>) -> Vec<T> {
+    stream::iter(asked.collect::<Vec<_>>()).buffered(APPS_AT_ONCE).collect().await
+}

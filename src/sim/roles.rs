@@ -1,0 +1,133 @@
+//! What the caller may not do: denied actions by scope, the answer of the permissions API, and the 403 of calls that
+//! need a denied action.
+//!
+//! Everything is allowed that is not denied. A denial counts for its scope and everything below (docs: Understand scope
+//! for Azure RBAC).
+
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::call::{Answer, Answered, Call};
+use super::state::State;
+
+/// An action, or a pattern of actions with `*`, that the caller may not do at a scope and below it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Denial {
+    /// The id of a subscription, resource group or resource.
+    pub scope: String,
+    /// The action, like `Microsoft.Web/sites/config/list/Action`.
+    pub action: String,
+}
+
+/// The action that an operation needs (docs: Azure permissions for Web and Mobile, for Management and governance;
+/// Microsoft.SignalRService's operation list). Operations that are not here need none.
+const ACTIONS: [(&str, &str); 33] = [
+    ("Subscriptions_Get", "Microsoft.Resources/subscriptions/read"),
+    ("ResourceGroups_List", "Microsoft.Resources/subscriptions/resourceGroups/read"),
+    ("ResourceGroups_Get", "Microsoft.Resources/subscriptions/resourceGroups/read"),
+    ("ResourceGroups_CheckExistence", "Microsoft.Resources/subscriptions/resourceGroups/read"),
+    ("Resources_List", "Microsoft.Resources/subscriptions/resources/read"),
+    ("Resources_ListByResourceGroup", "Microsoft.Resources/subscriptions/resourceGroups/resources/read"),
+    ("Permissions_ListForResourceGroup", "Microsoft.Authorization/permissions/read"),
+    ("Permissions_ListForInstance", "Microsoft.Authorization/permissions/read"),
+    ("Permissions_ListForSite", "Microsoft.Authorization/permissions/read"),
+    ("Permissions_ListForSlot", "Microsoft.Authorization/permissions/read"),
+    ("SignalR_ListBySubscription", "Microsoft.SignalRService/SignalR/read"),
+    ("SignalR_ListByResourceGroup", "Microsoft.SignalRService/SignalR/read"),
+    ("SignalR_Get", "Microsoft.SignalRService/SignalR/read"),
+    ("SignalR_ListKeys", "Microsoft.SignalRService/SignalR/listkeys/action"),
+    ("SignalR_RegenerateKey", "Microsoft.SignalRService/SignalR/regeneratekey/action"),
+    ("SignalR_OperationStatuses", "Microsoft.SignalRService/SignalR/operationStatuses/read"),
+    ("SignalR_OperationResults", "Microsoft.SignalRService/SignalR/operationResults/read"),
+    ("WebApps_List", "Microsoft.Web/sites/Read"),
+    ("WebApps_ListByResourceGroup", "Microsoft.Web/sites/Read"),
+    ("WebApps_Get", "Microsoft.Web/sites/Read"),
+    ("WebApps_ListSlots", "Microsoft.Web/sites/slots/Read"),
+    ("WebApps_GetSlot", "Microsoft.Web/sites/slots/Read"),
+    ("WebApps_ListApplicationSettings", "Microsoft.Web/sites/config/list/Action"),
+    ("WebApps_ListApplicationSettingsSlot", "Microsoft.Web/sites/slots/config/list/Action"),
+    ("WebApps_ListConnectionStrings", "Microsoft.Web/sites/config/list/Action"),
+    ("WebApps_ListConnectionStringsSlot", "Microsoft.Web/sites/slots/config/list/Action"),
+    ("WebApps_UpdateApplicationSettings", "Microsoft.Web/sites/config/Write"),
+    ("WebApps_UpdateApplicationSettingsSlot", "Microsoft.Web/sites/slots/config/Write"),
+    ("WebApps_UpdateConnectionStrings", "Microsoft.Web/sites/config/Write"),
+    ("WebApps_UpdateConnectionStringsSlot", "Microsoft.Web/sites/slots/config/Write"),
+    ("WebApps_ListSlotConfigurationNames", "Microsoft.Web/sites/config/Read"),
+    ("WebApps_Restart", "Microsoft.Web/sites/restart/Action"),
+    ("WebApps_RestartSlot", "Microsoft.Web/sites/slots/restart/Action"),
+];
+
+/// Lets a call pass, or answers the 403 of ARM (public issues: AuthorizationFailed).
+pub(super) fn check(state: &State, operation: &str, call: &Call) -> Result<(), Answer> {
+    let needed = ACTIONS.iter().find(|(name, _)| *name == operation);
+    let denied = needed.filter(|(_, action)| {
+        state.denied(&call.path).any(|pattern| fits(&pattern.to_lowercase(), &action.to_lowercase()))
+    });
+    let Some((_, action)) = denied else { return Ok(()) };
+    let client = state.identity.describe();
+    let message = format!(
+        "The client {client} does not have authorization to perform action '{action}' over scope '{}' or the scope \
+         is invalid. If access was recently granted, please refresh your credentials.",
+        call.path
+    );
+    Err(Answer::error(StatusCode::FORBIDDEN, "AuthorizationFailed", message))
+}
+
+/// `Permissions_ListForResource` and `Permissions_ListForResourceGroup` (swagger Microsoft.Authorization 2022-04-01):
+/// one role that grants everything but what is denied.
+pub(super) fn permissions(state: &mut State, call: &Call) -> Answered {
+    let denied: Vec<&str> = state.denied(&call.path).collect();
+    let role = json!({"actions": ["*"], "notActions": denied, "dataActions": [], "notDataActions": []});
+    Ok(Answer::ok(json!({"value": [role]})))
+}
+
+impl State {
+    /// Takes from the caller an action, or a pattern of actions, at a scope and below it.
+    pub fn deny(&mut self, scope: &str, action: &str) {
+        self.denials.push(Denial { scope: scope.to_owned(), action: action.to_owned() });
+    }
+
+    /// Gives everything back.
+    pub fn allow_all(&mut self) {
+        self.denials.clear();
+    }
+
+    /// The patterns that are denied at a path.
+    fn denied(&self, path: &str) -> impl Iterator<Item = &str> {
+        let path = format!("{}/", path.trim_end_matches('/').to_lowercase());
+        let covers = move |denial: &&Denial| {
+            path.starts_with(&format!("{}/", denial.scope.trim_end_matches('/').to_lowercase()))
+        };
+        self.denials.iter().filter(covers).map(|denial| denial.action.as_str())
+    }
+}
+
+/// Whether a pattern fits; both in lower case.
+fn fits(pattern: &str, action: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == action,
+        Some((before, after)) => action.strip_prefix(before).is_some_and(|rest| {
+            (0..=rest.len()).any(|at| rest.is_char_boundary(at) && fits(after, &rest[at..]))
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::routes;
+    use super::*;
+
+    #[test]
+    fn patterns_fit_across_slashes() {
+        assert!(fits("microsoft.web/*", "microsoft.web/sites/read"));
+        assert!(fits("*/config/*", "microsoft.web/sites/config/write"));
+        assert!(!fits("*/read", "microsoft.web/sites/config/write"));
+    }
+
+    #[test]
+    fn every_operation_that_needs_an_action_is_there() {
+        assert!(ACTIONS.iter().all(|(operation, _)| routes::is_operation(operation)));
+    }
+}

@@ -1,0 +1,101 @@
+//! `--as-deployed`: the platform's settings. The simulator is on loopback, so that is found every time.
+
+use signalr_rekey::doctor::{Check, Report, Severity};
+
+use super::common::Story;
+use super::{SCHEDULE, bad, examine_in, site};
+
+/// A function app in which everything is in order.
+const GOOD: [(&str, &str); 8] = [
+    SCHEDULE,
+    ("IDENTITY_ENDPOINT", "http://169.254.1.1/msi/token"),
+    ("WEBSITE_SITE_NAME", "chat-func"),
+    ("WEBSITE_OWNER_NAME", "00000000-0000-0000-0000-000000000001+rg-demo-EastUSwebspace"),
+    ("WEBSITE_RESOURCE_GROUP", "rg-demo"),
+    ("FUNCTIONS_WORKER_RUNTIME", "custom"),
+    ("AzureWebJobsStorage", "DefaultEndpointsProtocol=https;AccountName=acc;AccountKey=a2V5"),
+    ("AZURE_CLIENT_ID", "8c8d3d7d-0000-0000-0000-000000000000"),
+];
+
+async fn deployed(change: impl Fn(&str) -> Option<&'static str>) -> Report {
+    let mut story = Story::new().await;
+    let environment: Vec<(&str, &str)> = GOOD
+        .into_iter()
+        .map(|(name, value)| (name, change(name).unwrap_or(value)))
+        .filter(|(_, value)| !value.is_empty())
+        .collect();
+    let get =
+        |wanted| environment.iter().find(|(name, _)| *name == wanted).map(|(_, value)| (*value).to_owned());
+    story.config.own_site = get("WEBSITE_SITE_NAME");
+    story.config.azure.client_id = get("AZURE_CLIENT_ID");
+    examine_in(&story, &environment, true).await
+}
+
+fn of(report: &Report, name: &str) -> Option<(Severity, Option<String>)> {
+    let findings = report.findings.iter();
+    let mut found = findings.filter(|finding| finding.subject == name);
+    found.next().map(|finding| (finding.severity, finding.mend.clone()))
+}
+
+#[tokio::test]
+async fn in_a_good_function_app_all_is_well() {
+    let report = deployed(|_| None).await;
+    assert_eq!(report.errors, 0, "{report:#?}");
+    let own = report.findings.iter().find(|finding| finding.what.contains("runs in this app")).unwrap();
+    assert_eq!((own.severity, &own.subject), (Severity::Note, &site("chat-func")));
+}
+
+#[tokio::test]
+async fn each_setting_that_is_wrong_is_found_and_mended_in_the_own_app() {
+    for (name, value, what) in [
+        ("IDENTITY_ENDPOINT", "", "az functionapp identity assign --ids "),
+        ("FUNCTIONS_WORKER_RUNTIME", "node", "FUNCTIONS_WORKER_RUNTIME=custom"),
+        ("FUNCTIONS_WORKER_RUNTIME", "", "FUNCTIONS_WORKER_RUNTIME=custom"),
+        ("ROTATION_SCHEDULE", "", "'ROTATION_SCHEDULE=0 */5 * * * *'"),
+        ("ROTATION_SCHEDULE", "0 0 0 L * *", "'ROTATION_SCHEDULE=0 */5 * * * *'"),
+    ] {
+        let report = deployed(|setting| (setting == name).then_some(value)).await;
+        let (severity, mend) = of(&report, name).unwrap();
+        let mend = mend.unwrap();
+        assert_eq!((severity, report.errors), (Severity::Error, 1), "{name}: {report:#?}");
+        assert!(mend.contains(what) && mend.contains(&format!("--ids {}", site("chat-func"))), "{mend}");
+    }
+    for value in ["", "UseDevelopmentStorage=true"] {
+        let report = deployed(|setting| (setting == "AzureWebJobsStorage").then_some(value)).await;
+        assert_eq!(of(&report, "AzureWebJobsStorage").unwrap().0, Severity::Error, "{value}");
+    }
+}
+
+#[tokio::test]
+async fn a_duration_is_mended_where_it_comes_from() {
+    let mut story = Story::new().await;
+    story.config.own_site = Some("chat-func".into());
+    story.config.instances[0].policy.grace = std::time::Duration::from_secs(60);
+    let from_setting = [&GOOD[..], &[("REKEY_GRACE", "1m")]].concat();
+    for (environment, wanted) in
+        [(&from_setting[..], "--settings REKEY_GRACE=2h"), (&GOOD, "set grace = \"2h\" in")]
+    {
+        let report = examine_in(&story, environment, true).await;
+        let found = bad(&report, Check::Durations);
+        assert!(found[0].mend.as_ref().unwrap().contains(wanted), "{found:#?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_of_the_platform_is_told() {
+    let report =
+        deployed(|setting| ["WEBSITE_SITE_NAME", "AZURE_CLIENT_ID"].contains(&setting).then_some("")).await;
+    assert_eq!(of(&report, "WEBSITE_SITE_NAME").unwrap().0, Severity::Warning);
+    assert_eq!(of(&report, "AZURE_CLIENT_ID").unwrap().0, Severity::Note);
+}
+
+#[tokio::test]
+async fn the_simulator_is_no_azure_to_be_deployed_to() {
+    let mut story = Story::new().await;
+    story.config.azure.resource_manager = story.sim.base().parse().unwrap();
+    story.config.own_site = Some("chat-func".into());
+    let report = examine_in(&story, &GOOD, true).await;
+    let found = bad(&report, Check::Environment);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].mend.as_ref().unwrap().ends_with("--setting-names REKEY_RESOURCE_MANAGER"));
+}

@@ -1,0 +1,145 @@
+//! The file that `init` writes.
+
+use signalr_rekey::arm::Arm;
+use signalr_rekey::config::{AppConfig, Config, Environment, load_from};
+use signalr_rekey::init::{Found, Scope, write};
+use signalr_rekey::model::{AppId, InstanceId, KeyType};
+use signalr_rekey::sim::{Options, SignalR, World};
+
+use super::common::{KEY_MARK, Story};
+use super::{GROUP, instance, site};
+
+const SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000001";
+
+fn arm(story: &Story) -> Arm {
+    story.rekey().arm
+}
+
+async fn found(story: &Story) -> Found {
+    let arm = arm(story);
+    let found = Found::look(&arm, Scope::find(&arm, None, None).await.unwrap()).await.unwrap();
+    assert!(!format!("{found:?}").contains(KEY_MARK));
+    found
+}
+
+fn read(text: &str) -> Config {
+    assert!(!text.contains(KEY_MARK) && !text.contains("AccessKey="), "{text}");
+    load_from(text, "rekey.toml", &Environment::default()).unwrap()
+}
+
+/// What a configuration names, in an order of its own.
+fn named(config: &Config) -> Vec<(InstanceId, Vec<AppId>)> {
+    let apps = |apps: &[AppConfig]| {
+        let mut apps: Vec<AppId> = apps.iter().map(|app| app.id.clone()).collect();
+        apps.sort();
+        apps
+    };
+    let mut all: Vec<_> = config.instances.iter().map(|one| (one.id.clone(), apps(&one.apps))).collect();
+    all.sort();
+    all
+}
+
+#[tokio::test]
+async fn it_loads_and_names_what_the_world_holds() {
+    let second = SignalR {
+        group: "rg-two".into(),
+        name: "sr-two".into(),
+        apps: vec!["chat-web".into()],
+        ..SignalR::default()
+    };
+    let mut world = World::default();
+    world.signalr.push(second);
+    let story = Story::of(world, Options::default()).await;
+    let text = write(&found(&story).await).unwrap();
+    assert_eq!(named(&read(&text)), named(&story.config));
+}
+
+#[tokio::test]
+async fn a_group_is_taken_by_name_and_by_id() {
+    let story = Story::new().await;
+    let arm = arm(&story);
+    let upper = GROUP.to_uppercase();
+    for (group, subscription) in
+        [("rg-demo", None), (GROUP, None), (&upper, Some(SUBSCRIPTION)), ("RG-DEMO", Some(SUBSCRIPTION))]
+    {
+        let scope = Scope::find(&arm, Some(group), subscription).await.unwrap();
+        let found = Found::look(&arm, scope).await.unwrap();
+        assert_eq!(found.services[0].apps.len(), 3, "{group}");
+    }
+    for (group, subscription) in
+        [("/subscriptions/s", None), (GROUP, Some("another")), ("a?b", None), ("", None)]
+    {
+        assert!(Scope::find(&arm, Some(group), subscription).await.is_err(), "{group:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_app_that_may_not_be_read_is_mentioned() {
+    let story = Story::new().await;
+    story.sim.with(|state| state.deny(&site("chat-func"), "Microsoft.Web/sites/config/list/Action"));
+    let found = found(&story).await;
+    let mention = format!("{} may hold one: could not be read because", site("chat-func"));
+    let text = write(&found).unwrap();
+    assert!(text.contains(&format!("# {mention}")), "{text}");
+    assert!(found.summary().iter().any(|line| line.starts_with(&mention)), "{:?}", found.summary());
+    assert_eq!(read(&text).instances[0].apps.len(), 2);
+}
+
+#[tokio::test]
+async fn slots_that_may_not_be_listed_are_mentioned() {
+    let story = Story::new().await;
+    story.sim.with(|state| state.deny(&site("chat-web"), "Microsoft.Web/sites/slots/Read"));
+    let text = write(&found(&story).await).unwrap();
+    assert!(text.contains(&format!("# {}/slots may hold one", site("chat-web"))), "{text}");
+    assert_eq!(read(&text).instances[0].apps.len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_seen_and_not_clear_stands_in_comments() {
+    let story = Story::new().await;
+    let reference = "@Microsoft.KeyVault(VaultName=v;SecretName=s)";
+    story.sim.edit_setting("chat-func", "AzureSignalRConnectionString", Some(reference)).unwrap();
+    story.sim.with(|state| state.disable_local_auth("sr-demo", true)).unwrap();
+    let text = write(&found(&story).await).unwrap();
+    assert!(
+        text.contains(&format!("# {} may hold one: AzureSignalRConnectionString", site("chat-func"))),
+        "{text}"
+    );
+    assert!(text.contains("# access keys are switched off"), "{text}");
+    assert_eq!(read(&text).instances[0].apps.len(), 2);
+}
+
+#[tokio::test]
+async fn an_app_with_a_key_in_other_text_is_named_so_that_it_blocks() {
+    let story = Story::new().await;
+    let bare = format!("key={}", story.key("sr-demo", KeyType::Primary).expose());
+    story.sim.edit_setting("chat-func", "AzureSignalRConnectionString", Some(&bare)).unwrap();
+    let text = write(&found(&story).await).unwrap();
+    assert!(text.contains("  # AzureSignalRConnectionString of chat-func holds a key"), "{text}");
+    assert_eq!(read(&text).instances[0].apps.len(), 3);
+}
+
+#[tokio::test]
+async fn without_the_keys_apps_are_recognised_by_the_host() {
+    let story = Story::new().await;
+    story.sim.with(|state| state.deny(&instance(), "*/listkeys/action"));
+    let text = write(&found(&story).await).unwrap();
+    assert!(text.contains("# its keys could not be listed"), "{text}");
+    assert!(!text.contains("holds a stale key"), "{text}");
+    assert_eq!(read(&text).instances[0].apps.len(), 3);
+}
+
+#[tokio::test]
+async fn an_instance_without_apps_is_a_comment_and_nothing_at_all_is_no_file() {
+    let mut world = World::default();
+    world.signalr.push(SignalR { group: "rg-demo".into(), name: "sr-alone".into(), ..SignalR::default() });
+    let story = Story::of(world, Options::default()).await;
+    let text = write(&found(&story).await).unwrap();
+    assert!(text.contains("# no app was found that holds a connection string of"), "{text}");
+    assert_eq!(read(&text).instances.len(), 1);
+
+    for app in ["chat-web", "chat-func"] {
+        story.sim.delete_site(app).unwrap();
+    }
+    assert!(write(&found(&story).await).is_none());
+}

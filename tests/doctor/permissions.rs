@@ -1,0 +1,65 @@
+//! Each action that a pass needs, taken away.
+
+use signalr_rekey::doctor::{Check, Severity};
+
+use super::common::Story;
+use super::{GROUP, bad, examine, instance, only, site};
+
+#[tokio::test]
+async fn each_action_that_lacks_is_named_with_the_command_that_grants_it() {
+    for (scope, action, severity) in [
+        (instance(), "Microsoft.SignalRService/SignalR/read", Severity::Warning),
+        (instance(), "Microsoft.SignalRService/SignalR/listkeys/action", Severity::Error),
+        (instance(), "Microsoft.SignalRService/SignalR/regeneratekey/action", Severity::Error),
+        (instance(), "Microsoft.SignalRService/SignalR/operationStatuses/read", Severity::Error),
+        (site("chat-func"), "Microsoft.Web/sites/config/list/Action", Severity::Error),
+        (site("chat-func"), "Microsoft.Web/sites/config/Write", Severity::Error),
+        (site("chat-web/slots/staging"), "Microsoft.Web/sites/slots/config/list/Action", Severity::Error),
+        (site("chat-web/slots/staging"), "Microsoft.Web/sites/slots/config/Write", Severity::Error),
+    ] {
+        let story = Story::new().await;
+        story.sim.with(|state| state.deny(&scope, &action.to_lowercase()));
+        let report = examine(&story).await;
+        let finding = only(&report, Check::Permission, severity, &scope);
+        assert!(finding.what.contains(action), "{finding:?}");
+        let mend = finding.mend.as_ref().unwrap();
+        assert!(mend.starts_with("az role assignment create --assignee-object-id "), "{mend}");
+        assert!(mend.ends_with(&format!(" --scope {scope}")), "{mend}");
+        assert_eq!(report.errors, usize::from(severity == Severity::Error), "{report:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_role_that_stops_at_the_group_lacks_everything() {
+    let story = Story::new().await;
+    story.sim.with(|state| state.deny(GROUP, "Microsoft.Web/*"));
+    let report = examine(&story).await;
+    // To list and to write, of two sites and a slot.
+    assert_eq!(bad(&report, Check::Permission).len(), 6, "{report:#?}");
+}
+
+#[tokio::test]
+async fn where_azure_does_not_tell_what_is_granted_harmless_reads_do() {
+    let story = Story::new().await;
+    story.sim.with(|state| {
+        state.deny(GROUP, "Microsoft.Authorization/permissions/read");
+        state.deny(&site("chat-func"), "Microsoft.Web/sites/config/list/Action");
+    });
+    let report = examine(&story).await;
+    assert_eq!((report.errors, report.notes), (1, 4), "{report:#?}");
+    let found = bad(&report, Check::Permission);
+    let of = |severity| found.iter().filter(move |finding| finding.severity == severity);
+    assert!(of(Severity::Error).all(|finding| finding.subject == site("chat-func")));
+    // To regenerate, to follow, and to write three apps: none can be tried without doing it.
+    assert_eq!(of(Severity::Warning).count(), 5, "{found:#?}");
+}
+
+#[tokio::test]
+async fn what_a_role_grants_and_azure_refuses_all_the_same_is_told() {
+    use signalr_rekey::sim::{Fault, FaultKind};
+    let story = Story::new().await;
+    story.sim.fault(Fault::new("SignalR_ListKeys", FaultKind::Forbidden));
+    let report = examine(&story).await;
+    let finding = only(&report, Check::Permission, Severity::Error, &instance());
+    assert!(finding.what.contains("refused all the same"), "{finding:?}");
+}

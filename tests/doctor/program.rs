@@ -1,0 +1,158 @@
+//! Both commands as a process: what they print, and their exit codes.
+
+use std::fs;
+use std::process::Output;
+
+use serde_json::{Value, json};
+use signalr_rekey::config::{Environment, load_from};
+
+use super::common::program::{Azure, text};
+use super::{instance, site};
+
+fn searched(output: &Output) -> String {
+    let all = [text(&output.stdout), text(&output.stderr)].concat();
+    assert!(!all.contains("AAAAASRS") && !all.contains("AccessKey=") && !all.contains("eyJ"), "{all}");
+    all
+}
+
+#[tokio::test]
+async fn the_exit_code_goes_by_the_worst_finding() {
+    let azure = Azure::start(&[]);
+    let good = azure.run(&["doctor"]);
+    let told = searched(&good);
+    assert_eq!(good.status.code(), Some(0), "{told}");
+    // The grace of three seconds, and the journal in memory.
+    assert!(told.trim_end().ends_with("0 errors, 2 warnings, 1 note, 20 checks passed"), "{told}");
+    assert!(told.contains("ok      consumer      chat-web/staging: app setting"), "{told}");
+    assert_eq!(azure.run(&["doctor", "--strict"]).status.code(), Some(1), "warnings count if asked");
+
+    azure.ask("denials", json!({"scope": instance(), "action": "*/regeneratekey/action"})).await;
+    let bad = azure.run(&["doctor"]);
+    let told = searched(&bad);
+    assert_eq!(bad.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("1 error, 2 warnings") && told.contains("mend: az role assignment create"),
+        "{told}"
+    );
+
+    let wrong = azure.command(&["doctor"]).env("REKEY_GRACE", "soon").output().unwrap();
+    assert_eq!(wrong.status.code(), Some(2), "{}", searched(&wrong));
+}
+
+#[tokio::test]
+async fn the_answer_for_machines_has_a_shape() {
+    let azure = Azure::start(&[]);
+    azure
+        .ask("settings", json!({"app": "chat-func", "name": "AzureSignalRConnectionString", "value": null}))
+        .await;
+    let output = azure.run(&["doctor", "--json"]);
+    searched(&output);
+    let mut report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let findings = report["findings"].as_array_mut().unwrap();
+    // One of each kind tells the shape.
+    let mut seen = std::collections::BTreeSet::new();
+    findings.retain(|finding| seen.insert(finding["severity"].to_string()));
+    insta::assert_json_snapshot!(report, @r#"
+    {
+      "errors": 1,
+      "findings": [
+        {
+          "check": "settings",
+          "mend": null,
+          "severity": "ok",
+          "subject": "rekey.toml",
+          "what": "1 instance and 3 apps are configured",
+          "why": null
+        },
+        {
+          "check": "schedule",
+          "mend": null,
+          "severity": "note",
+          "subject": "ROTATION_SCHEDULE",
+          "what": "it is not set here, so the schedule was not looked at",
+          "why": "the timer of RotateKeys takes its schedule from this app setting, like 0 */5 * * * *"
+        },
+        {
+          "check": "storage",
+          "mend": null,
+          "severity": "warning",
+          "subject": "REKEY_STATE",
+          "what": "the journal is kept in memory",
+          "why": "a restart forgets: the next run looks at everything as if for the first time, waits the whole grace of each key again, and begins a rotation anew. Give it a storage connection (AzureWebJobsStorage, or the name of another in REKEY_STATE)"
+        },
+        {
+          "check": "consumer",
+          "mend": "in rekey.toml, write { id = \"/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo/providers/Microsoft.Web/sites/chat-func\", may_hold_none = true } in the apps of the [[instance]] /subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo/providers/Microsoft.SignalRService/signalR/sr-demo",
+          "severity": "error",
+          "subject": "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo/providers/Microsoft.Web/sites/chat-func",
+          "what": "no setting of it holds a connection string of sr-demo",
+          "why": "it may hold one in a place that is not looked at, so no key of the instance is regenerated"
+        }
+      ],
+      "notes": 1,
+      "passed": 19,
+      "warnings": 2
+    }
+    "#);
+}
+
+#[tokio::test]
+async fn a_function_app_without_an_identity_is_told_so() {
+    let azure = Azure::start(&[]);
+    let mut command = azure.command(&["doctor", "--as-deployed"]);
+    command.env_remove("IDENTITY_ENDPOINT").env_remove("IDENTITY_HEADER").env("WEBSITE_INSTANCE_ID", "i");
+    let output = command.env("WEBSITE_SITE_NAME", "chat-func").output().unwrap();
+    let told = searched(&output);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains(&format!("az functionapp identity assign --ids {}", site("chat-func"))), "{told}");
+}
+
+#[tokio::test]
+async fn a_journal_that_cannot_be_read_is_an_error() {
+    let azure = Azure::start(&[]);
+    let storage =
+        "DefaultEndpointsProtocol=http;AccountName=acc;AccountKey=a2V5;BlobEndpoint=http://127.0.0.1:1/acc";
+    let output = azure.command(&["doctor"]).env("AzureWebJobsStorage", storage).output().unwrap();
+    let told = searched(&output);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("the journal's storage failed") && !told.contains("a2V5"), "{told}");
+}
+
+#[tokio::test]
+async fn init_writes_what_simulate_describes_and_nothing_over_it() {
+    let azure = Azure::start(&[]);
+    let path = azure.folder.path().join("found.toml");
+    let file = path.to_str().unwrap();
+    let output = azure.run(&["init", "--output", file]);
+    let told = searched(&output);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(told.contains("3 hold a connection string of it"), "{told}");
+    let none: Environment = [("REKEY_STATE", "memory")].into_iter().collect();
+    let described = fs::read_to_string(azure.folder.path().join("rekey.toml")).unwrap();
+    let written = fs::read_to_string(&path).unwrap();
+    let [written, described] =
+        [&written, &described].map(|text| load_from(text, "rekey.toml", &none).unwrap().instances);
+    assert_eq!(format!("{written:?}"), format!("{described:?}"));
+
+    fs::write(&path, "mine").unwrap();
+    let refused = azure.run(&["init", "--output", file]);
+    assert_eq!(refused.status.code(), Some(2), "{}", searched(&refused));
+    assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
+    assert_eq!(azure.run(&["init", "--output", file, "--force"]).status.code(), Some(0));
+    assert!(fs::read_to_string(&path).unwrap().contains("[[instance]]"));
+}
+
+#[tokio::test]
+async fn init_writes_to_stdout_and_says_what_it_could_not_read() {
+    let azure = Azure::start(&[]);
+    azure.ask("denials", json!({"scope": site("chat-func"), "action": "Microsoft.Web/sites/config/*"})).await;
+    let output = azure.run(&["init", "--resource-group", "rg-demo", "--output", "-"]);
+    let told = searched(&output);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    for stream in [&output.stdout, &output.stderr] {
+        assert!(text(stream).contains("chat-func may hold one: could not be read because"), "{told}");
+    }
+    let nothing = azure.run(&["init", "--resource-group", "rg-none", "--output", "-"]);
+    assert_eq!(nothing.status.code(), Some(1), "{}", searched(&nothing));
+    assert!(nothing.stdout.is_empty());
+}

@@ -18,7 +18,7 @@ param instances string[]
 @description('The resource ids of the apps in rekey.toml; for a deployment slot its own id, unless its app is named too.')
 param apps string[] = []
 
-@description('More app settings of the function app, such as REKEY_GRACE or RUST_LOG: an object of names and texts. No secrets: there is none that it needs.')
+@description('More app settings of the function app, such as REKEY_GRACE or RUST_LOG: an object of names and texts. For a secret, such as the URL of a webhook, the text of a Key Vault reference.')
 param settings object = {}
 
 @description('When RotateKeys runs (NCRONTAB, UTC). A look that finds all in order takes one token and a few reads.')

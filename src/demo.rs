@@ -3,7 +3,7 @@
 //! ```text
 //! embedded Azure (sim), apps under traffic  <--HTTP--  signalr-rekey handler (a process of its own)
 //!                                                        ^ envelopes over HTTP
-//!                                        stand-in for the Functions host (host)
+//!                                        stand-in for the Functions host (sim::functions_host)
 //! ```
 //!
 //! Nothing is staged but Azure and the host: the handler is the real program with its real clients. `story` tells what
@@ -14,9 +14,7 @@
 //!
 //! Caveat: if the demo is killed by a signal that cannot be caught, the handler stays, idle on loopback.
 
-mod envelope;
 mod handler;
-mod host;
 /// The storm.
 pub mod storm;
 mod story;
@@ -36,6 +34,7 @@ use self::summary::Summary;
 use self::timeline::Timeline;
 use crate::cli::Exit;
 use crate::cli::output::{self, complain};
+use crate::sim::functions_host::HostError;
 
 /// The arguments of `demo`.
 #[derive(Args, Clone, Copy, Debug)]
@@ -134,6 +133,15 @@ impl Trouble {
     fn of(what: &str, error: &(dyn Error + 'static)) -> Self {
         let causes = successors(Some(error), |&error| error.source()).map(ToString::to_string);
         Self::new(causes.fold(what.to_owned(), |text, cause| format!("{text}: {cause}")))
+    }
+}
+
+impl From<HostError> for Trouble {
+    fn from(error: HostError) -> Self {
+        match error.source() {
+            Some(cause) => Self::of(&error.to_string(), cause),
+            None => Self::new(error.to_string()),
+        }
     }
 }
 

@@ -34,6 +34,9 @@ pub struct Journal {
     noticed: Option<DateTime<Utc>>,
     failures: Option<Failures>,
     blind: bool,
+    /// Documents of before it was known have none.
+    #[serde(default)]
+    unmended: bool,
     former: VecDeque<Fingerprint>,
     history: VecDeque<Entry>,
 }
@@ -150,6 +153,8 @@ pub enum Event {
         /// The new key.
         fingerprint: Fingerprint,
     },
+    /// After a key changed from outside, everybody was seen with a valid key.
+    Recovered {},
     /// A consumer was seen with a key that none held before.
     Taken {
         /// Which.
@@ -276,6 +281,12 @@ impl Journal {
         self.blind
     }
 
+    /// Whether a key changed from outside, and not everybody was seen with a valid one since.
+    #[must_use]
+    pub fn is_unmended(&self) -> bool {
+        self.unmended
+    }
+
     /// Regenerations in a row that came to nothing.
     #[must_use]
     pub fn failures(&self) -> Option<&Failures> {
@@ -314,7 +325,12 @@ impl Journal {
                 if self.in_flight.as_ref().is_some_and(|flight| flight.key_type == *key_type) {
                     return Err("a regeneration of that key is in flight, so the change is ours");
                 }
+                self.unmended = true;
                 self.replace(*key_type, KeyRecord::new(fingerprint, at, Origin::Outside, Held::Unknown(at)))
+            }
+            Event::Recovered {} => {
+                self.unmended = false;
+                Ok(())
             }
             Event::Taken { key_type } => self.hold(*key_type),
             Event::Left { key_type } => match &mut self.record(*key_type)?.held {
@@ -476,6 +492,7 @@ impl fmt::Display for Event {
             Self::Taken { key_type } => write!(f, "a consumer holds the {key_type} key"),
             Self::Left { key_type } => write!(f, "no consumer holds the {key_type} key any more"),
             Self::Blinded {} => f.write_str("not everything can be seen that may hold a key"),
+            Self::Recovered {} => f.write_str("nobody holds a dead key any more"),
             Self::Sighted {} => f.write_str("everything can be seen again"),
             Self::RotationRequested { exposed: false, .. } => f.write_str("a rotation was asked for"),
             Self::RotationRequested { exposed: true, .. } => {

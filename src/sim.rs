@@ -4,6 +4,8 @@
 //! Start at [`Sim::start`]. What it does follows Azure's documented rules or recorded answers, and the place in the
 //! code says which. Inside, `state` knows everything and lets time pass, `people` holds what is done to it,
 //! `traffic` makes the client calls, `routes` is the one table from request to operation, and `http` joins them.
+//! [`event_grid`] tells others of it, and [`functions_host`] is the other end: what stands between Event Grid or a
+//! timer and a custom handler.
 //!
 //! Guarantees: the same seed makes the same keys; every instant at which a client could begin to be refused is
 //! looked at, however coarse the tick; nothing but `listKeys`, `regenerateKey` and the settings tells a key.
@@ -19,7 +21,9 @@ pub mod command;
 mod control;
 mod data_plane;
 mod event;
+pub mod event_grid;
 mod faults;
+pub mod functions_host;
 mod http;
 mod identity;
 mod log;
@@ -39,12 +43,16 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+use futures::future::join_all;
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 pub use self::clock::VirtualClock;
 pub use self::event::{Happening, SimEvent};
+pub use self::event_grid::EventGrid;
 pub use self::faults::{Fault, FaultKind};
 pub use self::log::{AppOutage, InstanceReport, Report, RequestRecord};
 pub use self::options::Options;
@@ -55,6 +63,7 @@ pub use self::traffic::{Outage, Tally};
 pub use self::worker::{WorkerError, config, credential, worker};
 pub use self::world::{ConnectionStringEntry, SignalR, Site, World, WorldError};
 
+use self::event_grid::{Delivery, Outcome};
 use self::faults::Moment;
 use self::http::Shared;
 use crate::clock::{Clock, delta};
@@ -198,6 +207,30 @@ impl Sim {
         self.with(|state| state.force_regeneration(instance, key_types))
     }
 
+    /// Replaces keys at once through ARM, as a colleague or a tool does: Event Grid tells of it.
+    pub fn regenerate_through_arm(&self, instance: &str, key_types: &[KeyType]) -> Result<(), Unknown> {
+        self.with(|state| state.regenerate_through_arm(instance, key_types))
+    }
+
+    /// Calls the webhook with every delivery that is due, all at once, and tells what it answered. This is for a clock
+    /// that is moved by hand; with [`Options::live`] it happens by itself.
+    pub async fn deliver_due(&self) -> Vec<(Delivery, Outcome)> {
+        let due = self.shared.take_due();
+        join_all(due.into_iter().map(|delivery| event_grid::deliver(&self.shared, delivery))).await
+    }
+
+    /// When the next delivery is due, or one that is on its way counts as unanswered; none if no event waits.
+    #[must_use]
+    pub fn next_delivery(&self) -> Option<DateTime<Utc>> {
+        self.with(|state| state.next_delivery())
+    }
+
+    /// The events that were not delivered yet, in the order in which they fall due.
+    #[must_use]
+    pub fn undelivered_events(&self) -> Vec<Value> {
+        self.with(|state| state.undelivered_events())
+    }
+
     /// Writes one app setting, or with `None` removes it, as another person would. The app restarts.
     pub fn edit_setting(&self, app: &str, name: &str, value: Option<&str>) -> Result<(), EditError> {
         self.with(|state| state.edit_setting(app, name, value))
@@ -246,12 +279,18 @@ impl Drop for Sim {
     }
 }
 
-/// Makes the traffic of a clock that runs by itself.
+/// Makes the traffic of a clock that runs by itself, and delivers events.
 async fn let_time_pass(shared: Arc<Shared>, tick: std::time::Duration) {
     let tick = delta(tick.max(std::time::Duration::from_millis(1)));
+    let mut deliveries = JoinSet::new();
     loop {
         let next = shared.clock().now() + tick;
         shared.clock().sleep_until(next).await;
-        drop(shared.state());
+        let due = shared.take_due();
+        for delivery in due {
+            let shared = Arc::clone(&shared);
+            deliveries.spawn(async move { drop(event_grid::deliver(&shared, delivery).await) });
+        }
+        while deliveries.try_join_next().is_some() {}
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use super::PassError;
 use super::one::Pass;
 use crate::config::InstanceConfig;
-use crate::journal::{Held, Journal, KeyRecord, Origin};
+use crate::journal::{Held, Journal, KeyRecord};
 use crate::model::{AppId, PerKey};
 use crate::observe::Look;
 use crate::plan::{Holding, Snapshot};
@@ -37,9 +37,8 @@ impl Hint {
     /// Whether the keys and the apps that it names show nothing that the journal does not explain.
     fn is_known(&self, snapshot: &Snapshot, journal: &Journal) -> bool {
         let Some(keys) = journal.keys().filter(|_| !self.anything) else { return false };
-        explained(snapshot, journal, keys)
-            && (!self.regenerated || was_ours(journal, keys))
-            && in_order(snapshot, keys)
+        let mended = !self.regenerated || !journal.is_unmended();
+        mended && explained(snapshot, journal, keys) && in_order(snapshot, keys)
     }
 }
 
@@ -50,15 +49,6 @@ fn explained(snapshot: &Snapshot, journal: &Journal, keys: &PerKey<KeyRecord>) -
         let flight = journal.in_flight().filter(|flight| flight.key_type == key_type);
         record.fingerprint == *found || flight.is_some_and(|flight| flight.promised.as_ref() == Some(found))
     })
-}
-
-/// Whether the last regeneration is one of ours, under way or done. Whoever was cut off by one before it was mended then:
-/// we regenerate nothing while a consumer is stale, or may be and is out of sight.
-fn was_ours(journal: &Journal, keys: &PerKey<KeyRecord>) -> bool {
-    let made = keys.iter().map(|(_, record)| (record.created, record.origin == Origin::Ours));
-    let under_way = journal.in_flight().map(|flight| (flight.intended, true));
-    let latest = made.chain(under_way).max();
-    !journal.is_blind() && latest.is_some_and(|(_, ours)| ours)
 }
 
 /// Whether the consumers that were looked at hold keys that the journal knows to be held, and nothing is out of sight.

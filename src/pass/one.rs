@@ -346,7 +346,10 @@ impl<'a> Pass<'a> {
 
     /// Records an event, and tells it where people would want to know.
     pub(super) fn record(&mut self, lease: &mut Lease, event: Event) -> Result<(), PassError> {
-        let quiet = matches!(event, Event::Taken { .. } | Event::RepointIntended { .. } | Event::Blinded {});
+        let quiet = matches!(
+            event,
+            Event::Taken { .. } | Event::RepointIntended { .. } | Event::Blinded {} | Event::Recovered {}
+        );
         if !quiet {
             self.say(&event.to_string());
         }

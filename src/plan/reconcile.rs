@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::safety::known_at;
-use super::{Snapshot, Unknown, rotates_at_first_sight};
+use super::{Holding, Snapshot, Unknown, rotates_at_first_sight};
 use crate::config::Policy;
 use crate::journal::{Event, Held, InFlight, Journal, KeyRecord};
 use crate::model::{KeyType, PerKey};
@@ -47,6 +47,9 @@ pub fn reconcile(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: D
         (true, false) if snapshot.unknown.is_empty() => events.push(Event::Sighted {}),
         _ => {}
     }
+    let unmended =
+        journal.is_unmended() || events.iter().any(|event| matches!(event, Event::KeyChanged { .. }));
+    events.extend((unmended && is_mended(snapshot)).then_some(Event::Recovered {}));
     events
 }
 
@@ -87,6 +90,12 @@ fn held_or_left(
         (true, false) if snapshot.unknown.is_empty() => Some(Event::Left { key_type }),
         _ => None,
     }
+}
+
+/// Whether everybody could be seen, and nobody holds a dead key.
+fn is_mended(snapshot: &Snapshot) -> bool {
+    let stale = snapshot.consumers.iter().any(|consumer| matches!(consumer.holds, Holding::Stale(_)));
+    !stale && snapshot.unknown.is_empty()
 }
 
 /// Whether something that may hold any key stays out of sight.

@@ -112,6 +112,11 @@ impl Answer {
         self
     }
 
+    /// A header that it has by now.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+
     pub(super) fn into_response(self) -> Response<Body> {
         let content = self.body.map(|content| match content {
             Content::Json(body) => ("application/json; charset=utf-8", body.to_string()),

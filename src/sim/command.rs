@@ -11,6 +11,7 @@ use clap::Args;
 use serde_json::json;
 use url::Url;
 
+use super::event_grid::{EventGrid, Schema};
 use super::{Options, Sim, StartError, World};
 use crate::clock::SystemClock;
 
@@ -61,6 +62,34 @@ pub struct SimulateArgs {
     /// Where all randomness comes from: the same seed makes the same keys
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// What Event Grid delivers
+    #[command(flatten)]
+    pub events: EventArgs,
+}
+
+/// The flags of `simulate` about Event Grid.
+#[derive(Args, Clone, Debug)]
+pub struct EventArgs {
+    /// Deliver what happens as Event Grid would, to this webhook; for `func start`
+    /// http://localhost:7071/runtime/webhooks/EventGrid?functionName=OnKeyNotice
+    #[arg(long, value_parser = parse_webhook, value_name = "URL")]
+    pub event_grid: Option<Url>,
+    /// How events are written
+    #[arg(long, value_enum, default_value_t = Schema::EventGrid, requires = "event_grid")]
+    pub event_schema: Schema,
+    /// Deliver every N-th event twice
+    #[arg(long, default_value_t = 0, value_name = "N", requires = "event_grid")]
+    pub event_duplicates: u64,
+    /// Hold each event back for another time up to this, so that they overtake each other
+    #[arg(long, value_parser = humantime::parse_duration, default_value = "0s", value_name = "DURATION", requires = "event_grid")]
+    pub event_disorder: Duration,
+    /// Deliver up to so many events at once
+    #[arg(long, default_value_t = 1, value_name = "N", requires = "event_grid")]
+    pub event_batch: usize,
+    /// Only events of this operation, for example Microsoft.SignalRService/SignalR/regenerateKey/action; may be given
+    /// several times
+    #[arg(long, value_name = "OPERATION", requires = "event_grid")]
+    pub event_filter: Vec<String>,
 }
 
 /// Why `simulate` ended.
@@ -134,6 +163,11 @@ fn parse_base(text: &str) -> Result<Url, String> {
     url.ok_or_else(|| "write scheme and host alone, like https://azure.example:8443".to_owned())
 }
 
+fn parse_webhook(text: &str) -> Result<Url, String> {
+    let whole = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+    Url::parse(text).ok().filter(whole).ok_or_else(|| "write a whole URL, http://… or https://…".to_owned())
+}
+
 fn read_world(path: &Path) -> Result<World, SimulateError> {
     let error = |source| SimulateError::File { action: "read", path: path.to_owned(), source };
     let text = std::fs::read_to_string(path).map_err(error)?;
@@ -154,7 +188,21 @@ impl SimulateArgs {
             page_size: self.page_size,
             public_base: self.public_base.clone(),
             seed: self.seed,
+            event_grid: self.events.subscription(),
             ..Options::default()
         }
+    }
+}
+
+impl EventArgs {
+    fn subscription(&self) -> Option<EventGrid> {
+        Some(EventGrid {
+            schema: self.event_schema,
+            duplicate_every: self.event_duplicates,
+            disorder: self.event_disorder,
+            batch: self.event_batch,
+            operations: self.event_filter.clone(),
+            ..EventGrid::to(self.event_grid.clone()?)
+        })
     }
 }

@@ -17,6 +17,9 @@ struct Regenerate {
     instance: String,
     #[serde(rename = "keyType")]
     key_type: Which,
+    /// Whether a colleague or a tool does it through ARM, which Event Grid tells of.
+    #[serde(default, rename = "throughArm")]
+    through_arm: bool,
 }
 
 #[derive(Deserialize)]
@@ -88,7 +91,12 @@ fn regenerate(state: &mut State, call: &Call) -> Answered {
         Which::Secondary => &[KeyType::Secondary],
         Which::Both => &KeyType::ALL,
     };
-    state.force_regeneration(&wanted.instance, key_types).map_err(bad)?;
+    if wanted.through_arm {
+        state.regenerate_through_arm(&wanted.instance, key_types)
+    } else {
+        state.force_regeneration(&wanted.instance, key_types)
+    }
+    .map_err(bad)?;
     Ok(Answer::ok(json!({})))
 }
 

@@ -9,6 +9,7 @@ use axum::http::{Response, StatusCode};
 use futures::stream;
 
 use super::call::{Answer, Call};
+use super::event_grid::{Courier, Delivery};
 use super::faults::{Fault, FaultKind, Moment};
 use super::log::RequestRecord;
 use super::routes::{self, Found, Route};
@@ -26,6 +27,8 @@ pub(super) struct Shared {
     port: u16,
     /// Where clients see us, if we were told.
     public_base: Option<String>,
+    /// Who brings events to the webhook, if there is one.
+    courier: Option<Courier>,
 }
 
 /// For whom a request is.
@@ -44,7 +47,9 @@ impl Shared {
     pub(super) fn new(state: State, clock: Arc<dyn Clock>, port: u16) -> Self {
         let public_base =
             state.options.public_base.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned());
-        Self { state: Mutex::new(state), clock, port, public_base }
+        let endpoint = state.options.event_grid.as_ref().and_then(|grid| grid.endpoint.clone());
+        let courier = endpoint.map(Courier::new);
+        Self { state: Mutex::new(state), clock, port, public_base, courier }
     }
 
     /// The state as of now.
@@ -53,6 +58,16 @@ impl Shared {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.advance_to(self.clock.now());
         state
+    }
+
+    /// The deliveries that are due, if there is a webhook for them: otherwise a test takes them itself.
+    pub(super) fn take_due(&self) -> Vec<Delivery> {
+        let mut state = self.state();
+        if self.courier.is_some() { state.deliveries_due() } else { Vec::new() }
+    }
+
+    pub(super) const fn courier(&self) -> Option<&Courier> {
+        self.courier.as_ref()
     }
 
     pub(super) fn clock(&self) -> &dyn Clock {
@@ -121,16 +136,21 @@ fn perform(state: &mut State, target: &Target, call: &mut Call, fault: Option<&F
         (None, true) => Some(serve(state, target, call)),
         (None, false) => None,
     };
+    let answer =
+        if call.fault == Some(FaultKind::ServerErrorAfter) { Some(internal_error()) } else { answer };
+    let answer =
+        if target.is_arm() { answer.map(|answer| arm::decorate(state, call, answer)) } else { answer };
+    if let (Target::Route(route), Some(answer)) = (target, &answer)
+        && route.arm
+    {
+        state.announce_request(route, call, answer);
+    }
     state.hooks.take(Moment::After, operation).into_iter().for_each(|action| action(state));
     // What was made to happen without delay (a restart that takes no time) happens before the answer leaves.
     let now = state.now;
     state.advance_to(now);
-    let answer = match fault.map(|fault| fault.kind) {
-        Some(FaultKind::TimeoutBefore | FaultKind::TimeoutAfter) => None,
-        Some(FaultKind::ServerErrorAfter) => Some(internal_error()),
-        _ => answer,
-    };
-    if target.is_arm() { answer.map(|answer| arm::decorate(state, call, answer)) } else { answer }
+    // What is lost on its way was answered all the same.
+    answer.filter(|_| call.fault != Some(FaultKind::TimeoutAfter))
 }
 
 fn serve(state: &mut State, target: &Target, call: &Call) -> Answer {

@@ -1,13 +1,14 @@
 //! Tokens: the App Service managed-identity endpoint, a small Entra ID, and the check that ARM makes.
 
 use axum::http::StatusCode;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::{Url, form_urlencoded};
 
 use super::call::{Answer, Answered, Call};
+use super::event_grid::{OBJECT_ID, TENANT_ID};
 use super::random::IdMaker;
 use super::state::State;
 use crate::clock::{Clock, SystemClock};
@@ -40,6 +41,12 @@ struct Claims {
 /// A day, as the platform's tokens live (Microsoft's samples; by the wall clock, since that is what the credential
 /// libraries go by).
 const TOKEN_LIFE: TimeDelta = TimeDelta::hours(24);
+
+/// Another claim of events that names the caller.
+const NAME_ID: &str = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier";
+
+/// Who acts for people.
+const COLLEAGUE: &str = "00000000-0000-0000-0000-0000000000cc";
 
 /// The audiences of Azure Resource Manager in Azure's clouds; our own address is one too.
 const AUDIENCES: [&str; 5] = [
@@ -89,10 +96,7 @@ impl Identity {
             let message = "Authentication failed. The 'Authorization' header is missing.";
             return Err(self.unauthorized("AuthenticationFailed", message, call));
         };
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.validate_aud = false;
-        let secret = DecodingKey::from_secret(self.secret.as_bytes());
-        let claims = decode::<Claims>(token, &secret, &validation).map_err(|error| match error.kind() {
+        let claims = self.read(token).map_err(|error| match error.kind() {
             jsonwebtoken::errors::ErrorKind::ExpiredSignature => self.unauthorized(
                 "ExpiredAuthenticationToken",
                 "The access token expiry is in the past.",
@@ -100,10 +104,41 @@ impl Identity {
             ),
             _ => self.unauthorized("InvalidAuthenticationToken", "The access token is invalid.", call),
         })?;
-        let fits = Url::parse(&claims.claims.aud).is_ok_and(|audience| is_resource_manager(&audience));
+        let fits = Url::parse(&claims.aud).is_ok_and(|audience| is_resource_manager(&audience));
         let message = "The access token has been obtained for wrong audience or resource.";
         fits.then_some(())
             .ok_or_else(|| self.unauthorized("InvalidAuthenticationTokenAudience", message, call))
+    }
+
+    fn read(&self, token: &str) -> jsonwebtoken::errors::Result<Claims> {
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.validate_aud = false;
+        let secret = DecodingKey::from_secret(self.secret.as_bytes());
+        decode::<Claims>(token, &secret, &validation).map(|token| token.claims)
+    }
+
+    /// The caller as events name him (docs: Azure resource group as an Event Grid source); the token itself is not
+    /// among it.
+    pub(super) fn claims_of(&self, call: &Call) -> Value {
+        let Some(claims) = call.bearer().and_then(|token| self.read(token).ok()) else { return json!({}) };
+        json!({
+            "aud": claims.aud, "iss": claims.iss, "iat": claims.iat.to_string(), "nbf": claims.nbf.to_string(),
+            "exp": claims.exp.to_string(), "appid": claims.appid, "appidacr": "2", OBJECT_ID: claims.oid,
+            NAME_ID: claims.sub, TENANT_ID: claims.tid, "ver": claims.ver,
+        })
+    }
+
+    /// A colleague who acts in the portal, in the same words.
+    pub(super) fn claims_of_a_colleague(&self, now: DateTime<Utc>) -> Value {
+        let time = |after: TimeDelta| (now + after).timestamp().to_string();
+        json!({
+            "aud": "https://management.core.windows.net/",
+            "iss": format!("https://sts.windows.net/{}/", self.tenant),
+            "iat": time(TimeDelta::zero()), "nbf": time(TimeDelta::zero()), "exp": time(TimeDelta::hours(1)),
+            // The portal's own id, the same in every tenant (docs: Verify first-party Microsoft applications).
+            "appid": "c44b4083-3bb0-49c1-b47d-974e53cbdf3c", "appidacr": "2", "name": "A Colleague",
+            OBJECT_ID: COLLEAGUE, NAME_ID: COLLEAGUE, TENANT_ID: self.tenant, "ver": "1.0",
+        })
     }
 
     fn unauthorized(&self, code: &str, message: &str, call: &Call) -> Answer {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::event_grid::EventGridReport;
 use super::state::State;
 use super::traffic::{Outage, Tally};
 
@@ -46,6 +47,9 @@ pub struct Report {
     pub arm_requests_total: u64,
     /// The same by the name of the instance.
     pub instances: BTreeMap<String, InstanceReport>,
+    /// What became of the events, if there is a subscription.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_grid: Option<EventGridReport>,
 }
 
 /// An outage, and whose it was.
@@ -131,6 +135,7 @@ impl State {
             arm_requests: self.log.counts.clone(),
             arm_requests_total: self.log.counts.values().sum(),
             instances,
+            event_grid: self.grid.as_ref().map(super::event_grid::Queue::report),
         }
     }
 

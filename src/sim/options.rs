@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::event_grid::EventGrid;
+
 /// The knobs of the simulator. The defaults are a quick Azure: the real one takes 13 to 75 seconds for a
 /// regeneration (recordings of 2021 and 2022), tens of seconds for a restart, and its client tokens live an hour.
 #[derive(Clone, Debug)]
@@ -34,8 +36,10 @@ pub struct Options {
     /// Under which URL clients see the simulator, for the links in its answers. Without it `X-Forwarded-Proto` and
     /// `X-Forwarded-Host` tell, and else the `Host` that was asked for.
     pub public_base: Option<Url>,
-    /// Whether time passes by itself: a background task makes the traffic of the running clock. To be off with a
-    /// [`VirtualClock`](super::VirtualClock), which such a task would push on for ever.
+    /// Who is told what happens in Azure; nobody if not given.
+    pub event_grid: Option<EventGrid>,
+    /// Whether time passes by itself: a background task makes the traffic of the running clock and delivers events. To
+    /// be off with a [`VirtualClock`](super::VirtualClock), which such a task would push on for ever.
     pub live: bool,
 }
 
@@ -54,6 +58,7 @@ impl Default for Options {
             key_prefix: String::new(),
             list_keys_lags: false,
             public_base: None,
+            event_grid: None,
             live: true,
         }
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use axum::http::Method;
+
 use super::event::Happening;
 use super::faults::FaultKind;
 use super::state::{Course, Instance, Operation, State, Status};
@@ -74,6 +76,7 @@ impl State {
             course,
             status,
             query,
+            announcement: None,
         });
         self.tell(Happening::RegenerationAccepted { instance: name, key_type });
         Requested::Accepted { operation: self.operations.len() - 1, keys }
@@ -94,6 +97,14 @@ impl State {
         Ok(())
     }
 
+    /// Replaces keys at once as well, but through ARM, as a colleague or a tool does: Event Grid tells of it.
+    pub fn regenerate_through_arm(&mut self, instance: &str, key_types: &[KeyType]) -> Result<(), Unknown> {
+        let path = format!("{}/regenerateKey", self.instances[self.instance(instance)?].id);
+        self.force_regeneration(instance, key_types)?;
+        key_types.iter().for_each(|_| self.announce_colleague(Method::POST, &path));
+        Ok(())
+    }
+
     /// Writes one app setting, or with `None` removes it, as a person does in the portal. The app restarts. The
     /// placeholders of the world file stand for the keys of this moment.
     pub fn edit_setting(&mut self, app: &str, name: &str, value: Option<&str>) -> Result<(), EditError> {
@@ -108,6 +119,7 @@ impl State {
             None => settings.remove(name),
         };
         self.replace_settings(at, settings);
+        self.announce_colleague(Method::PUT, &format!("{}/config/appsettings", self.apps[at].id));
         Ok(())
     }
 
@@ -129,6 +141,7 @@ impl State {
             None => entries.remove(name),
         };
         self.replace_connection_strings(at, entries);
+        self.announce_colleague(Method::PUT, &format!("{}/config/connectionstrings", self.apps[at].id));
         Ok(())
     }
 
@@ -141,6 +154,7 @@ impl State {
         let world = World { subscription: self.subscription.clone(), signalr: Vec::new(), sites: vec![site] };
         world.check()?;
         for app in world.build(&self.pairs())? {
+            self.announce_colleague(Method::PUT, &app.id.to_string());
             self.add_app(app);
         }
         Ok(())
@@ -157,6 +171,7 @@ impl State {
             other.tallies.values_mut().for_each(Tally::close);
         }
         self.tell(Happening::Deleted { name: app.to_owned() });
+        self.announce_colleague(Method::DELETE, &id.to_string());
         Ok(())
     }
 
@@ -166,6 +181,7 @@ impl State {
         self.instances[at].deleted = true;
         self.disconnect(at);
         self.tell(Happening::Deleted { name: instance.to_owned() });
+        self.announce_colleague(Method::DELETE, &self.instances[at].id.to_string());
         Ok(())
     }
 
@@ -173,6 +189,7 @@ impl State {
     pub fn disable_local_auth(&mut self, instance: &str, disabled: bool) -> Result<(), Unknown> {
         let at = self.instance(instance)?;
         self.change(|state| state.instances[at].disable_local_auth = disabled);
+        self.announce_colleague(Method::PATCH, &self.instances[at].id.to_string());
         Ok(())
     }
 
@@ -244,6 +261,7 @@ impl State {
         let app = app.name.clone();
         self.restart(at);
         self.tell(Happening::SettingsChanged { app, names });
+        self.announce_settings(at);
     }
 
     /// Notes what another person does to an app that its clients will suffer from.

@@ -38,6 +38,11 @@ impl IdMaker {
         Self { rng: stream(seed, 2) }
     }
 
+    /// For the ids of events, so that a subscription changes no other id.
+    pub(super) fn of_events(seed: u64) -> Self {
+        Self { rng: stream(seed, 3) }
+    }
+
     pub(super) fn uuid(&mut self) -> Uuid {
         Builder::from_random_bytes(self.rng.u128(..).to_be_bytes()).into_uuid()
     }
@@ -46,6 +51,11 @@ impl IdMaker {
     pub(super) fn opaque(&mut self, length: usize) -> String {
         alphanumeric(&mut self.rng, length)
     }
+}
+
+/// What makes deliveries unreliable.
+pub(super) fn of_deliveries(seed: u64) -> Rng {
+    stream(seed, 4)
 }
 
 /// Streams of one seed differ by purpose; the constant spreads small seeds apart (Steele et al., SplitMix).

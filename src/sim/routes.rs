@@ -15,7 +15,7 @@ use super::{identity, roles};
 /// One row of the table.
 pub(super) struct Route {
     method: Method,
-    pattern: &'static str,
+    pub(super) pattern: &'static str,
     pub(super) operation: &'static str,
     /// Whether it is Azure Resource Manager's: behind a token, counted and delayed.
     pub(super) arm: bool,

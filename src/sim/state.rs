@@ -11,11 +11,12 @@ use chrono::{DateTime, Utc};
 use tokio::sync::broadcast;
 
 use super::event::{Happening, SimEvent};
+use super::event_grid::{Occurrence, Queue};
 use super::faults::{FaultKind, Faults, Hooks};
 use super::identity::Identity;
 use super::log::Log;
 use super::options::Options;
-use super::random::{IdMaker, KeyMaker};
+use super::random::{self, IdMaker, KeyMaker};
 use super::roles::Denial;
 use super::traffic::{Change, Process, Tally, read_connections};
 use super::world::{ConnectionStringEntry, InitialApp, World, WorldError};
@@ -33,6 +34,9 @@ pub struct State {
     pub(super) operations: Vec<Operation>,
     pub(super) keys: KeyMaker,
     pub(super) ids: IdMaker,
+    /// The events on their way to the subscription, if there is one.
+    pub(super) grid: Option<Queue>,
+    pub(super) event_ids: IdMaker,
     pub(super) identity: Identity,
     /// What the caller may not do.
     pub(super) denials: Vec<Denial>,
@@ -104,6 +108,8 @@ pub(super) struct Operation {
     pub(super) status: Status,
     /// The query of its URLs, signature included.
     pub(super) query: String,
+    /// What is announced when it ends.
+    pub(super) announcement: Option<Occurrence>,
 }
 
 /// How a regeneration is going to end.
@@ -148,6 +154,8 @@ impl State {
             app.process.restart(read_connections(app.values(), &instances));
         }
         let mut ids = IdMaker::new(options.seed);
+        let grid = options.event_grid.clone();
+        let grid = grid.map(|rules| Queue::new(rules, random::of_deliveries(options.seed)));
         Ok(Self {
             now,
             subscription: world.subscription.clone(),
@@ -158,6 +166,8 @@ impl State {
             identity: Identity::new(&mut ids, options.identity_header.clone()),
             ids,
             denials: Vec::new(),
+            grid,
+            event_ids: IdMaker::of_events(options.seed),
             faults: Faults::default(),
             hooks: Hooks::default(),
             spoiled: None,
@@ -266,6 +276,7 @@ impl State {
         let failed = operation.course == Course::Fail;
         operation.status = if failed { Status::Failed } else { Status::Succeeded };
         let key_type = operation.key.as_ref().map(|(key_type, _)| *key_type);
+        let announcement = operation.announcement.take();
         let what = match &operation.key {
             Some((key_type, key)) if instance.keys[*key_type].generation == operation.generation => {
                 let slot = &mut instance.keys[*key_type];
@@ -283,6 +294,9 @@ impl State {
             _ => Happening::RegenerationWithoutEffect { instance: name, failed },
         };
         self.tell(what);
+        if let Some(announcement) = announcement {
+            self.publish(&if failed { announcement.failed() } else { announcement });
+        }
     }
 
     /// Lets every app make its calls of this instant.

@@ -129,6 +129,13 @@ impl Handler {
         self.call("OnKeyNotice", json!({"event": key_event(instance)})).await
     }
 
+    /// A figure of the process's memory as it is now, in MiB.
+    pub fn memory(&self, figure: &str) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':')).unwrap();
+        line.trim().strip_suffix("kB").unwrap().trim().parse::<f64>().unwrap() / 1024.0
+    }
+
     /// Kills it as the host does (SIGKILL); all that it printed.
     pub fn kill(mut self) -> String {
         self.child.kill().unwrap();

@@ -100,7 +100,7 @@ impl Canon<'_> {
 
     fn journal(&mut self, journal: &Journal) {
         let Some(keys) = journal.keys() else { return self.put(0) };
-        self.put(1);
+        self.put(1 + u8::from(journal.is_unmended()));
         for (_, record) in keys.iter() {
             self.key(id_of(&record.fingerprint));
             // Only of a key that nobody vouches for it matters how old it is.

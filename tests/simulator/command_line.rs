@@ -82,6 +82,26 @@ fn a_public_base_is_scheme_and_host_alone() {
     }
 }
 
+#[test]
+fn the_flags_about_events_need_a_webhook_and_it_a_whole_url() {
+    let parse = |flags: &[&str]| CommandLine::try_parse_from([&["simulate"], flags].concat());
+    let events = parse(&[
+        "--event-grid=http://localhost:7071/runtime/webhooks/EventGrid?functionName=OnKeyNotice",
+        "--event-schema=cloud-events",
+        "--event-filter=A",
+        "--event-filter=B",
+    ]);
+    assert_eq!(events.unwrap().simulate.events.event_filter, ["A", "B"]);
+    for (flags, word) in [
+        (["--event-batch", "3"], "--event-grid <URL>"),
+        (["--event-disorder", "10s"], "--event-grid <URL>"),
+        (["--event-grid", "localhost:7071"], "write a whole URL"),
+    ] {
+        let error = parse(&flags).err().unwrap().to_string();
+        assert!(error.contains(word), "{error}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn microsofts_credential_gets_a_token_that_arm_takes() {
     let azure = Azure::start().await;

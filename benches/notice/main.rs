@@ -1,0 +1,36 @@
+//! How fast a forced regeneration is mended, beside the least that it can take: `listKeys`, then for every app at once one
+//! list and one write, three round trips to Azure Resource Manager at 50 ms each, by a bare client in the same run. Then
+//! what ten thousand notices of one regeneration cost.
+//!
+//! Start at [`main`].
+
+#![allow(clippy::print_stdout, reason = "the table is the answer")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a world that cannot be set up fails the run"
+)]
+
+#[path = "../../tests/common/mod.rs"]
+mod common;
+mod floor;
+mod mending;
+mod storm;
+#[path = "../table/mod.rs"]
+mod table;
+
+fn main() {
+    let measuring = table::measuring();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    println!("\nfrom the notice to the last write, ARM at 50 ms a request\n{}", table::head());
+    let (sizes, runs): (&[usize], _) = if measuring { (&[1, 10, 100], 7) } else { (&[1], 1) };
+    for apps in sizes {
+        println!("{}", runtime.block_on(mending::figure(*apps, runs)));
+    }
+    println!("\na storm of notices of one regeneration, against the real program\n{}", table::head());
+    let notices = if measuring { 10_000 } else { 100 };
+    let storm = runtime.block_on(storm::Storm::of(notices));
+    storm.figures().iter().for_each(|figure| println!("{figure}"));
+    println!("{}", storm.details());
+}

@@ -1,0 +1,131 @@
+//! One forced regeneration after the other, each mended once by us and once by the floor.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use signalr_rekey::clock::{Clock, SystemClock, delta};
+use signalr_rekey::config::{AppConfig, Policy};
+use signalr_rekey::host::{Invocation, Runner, Trigger};
+use signalr_rekey::http::Http;
+use signalr_rekey::model::{AppId, ConnectionString, KeyType};
+use signalr_rekey::notice;
+use signalr_rekey::pass::{Purpose, Run};
+use signalr_rekey::runner::Service;
+use signalr_rekey::sim::{self, Options, SignalR, Sim, Site, World};
+use signalr_rekey::store::MemoryStore;
+
+use super::floor::Floor;
+use super::table::Figure;
+
+const LATENCY: Duration = Duration::from_millis(50);
+const GOAL: f64 = 1.5;
+pub(crate) const SETTING: &str = "Azure__SignalR__ConnectionString";
+
+pub(crate) async fn figure(apps: usize, runs: usize) -> Figure {
+    let bench = Bench::new(apps).await;
+    let (mut ours, mut floor) = (Vec::new(), Vec::new());
+    for _ in 0..runs {
+        ours.push(bench.mend().await);
+        floor.push(bench.floor().await);
+    }
+    let (ours, floor) = (median(&mut ours), median(&mut floor));
+    let ratio = ours.as_secs_f64() / floor.as_secs_f64();
+    Figure {
+        name: format!("{apps} apps"),
+        ours: format!("{ours:.0?}"),
+        floor: format!("{floor:.0?}"),
+        ratio,
+        goal: format!("<= {GOAL}x"),
+        reached: ratio <= GOAL,
+    }
+}
+
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+struct Bench {
+    sim: Sim,
+    service: Arc<Service>,
+    floor: Floor,
+    apps: Vec<AppId>,
+    event: serde_json::Value,
+}
+
+impl Bench {
+    async fn new(apps: usize) -> Self {
+        let group = || "rg-bench".to_owned();
+        let names: Vec<String> = (0..apps).map(|app| format!("app-{app:03}")).collect();
+        let site = |name: &String| Site {
+            group: group(),
+            name: name.clone(),
+            kind: "app".into(),
+            ..Site::default()
+        };
+        let sites = names.iter().map(site).collect();
+        let signalr = SignalR { group: group(), name: "sr-bench".into(), apps: names, ..SignalR::default() };
+        let world = World { signalr: vec![signalr], sites, ..World::default() };
+        let mut config = sim::config(&world, Policy::default());
+        // As the floor, which knows where to look.
+        let named = |app: &mut AppConfig| app.settings = vec![SETTING.to_owned()];
+        config.instances[0].apps.iter_mut().for_each(named);
+        let apps = config.instances[0].apps.iter().map(|app| app.id.clone()).collect();
+        let instance = config.instances[0].id.clone();
+        let options = Options { latency: LATENCY, tick: Duration::from_secs(1), ..Options::default() };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let sim = Sim::start(world, options, Arc::clone(&clock), ([127, 0, 0, 1], 0).into()).await.unwrap();
+        let store = Arc::new(MemoryStore::new(Arc::clone(&clock)));
+        let silent = Arc::new(|_: &_, _: &str| {});
+        let base = sim.base().parse().unwrap();
+        let rekey = sim::worker(&base, &Http::new(), Arc::new(config), store, clock, silent).unwrap();
+        // Known before, so that nothing of the first sight is in the figures.
+        let deadline = SystemClock.now() + delta(Duration::from_secs(60));
+        let run = Run { instances: vec![], purpose: Purpose::Mend, holder: "first".into(), deadline };
+        assert!(rekey.run(&run).await[0].ending.is_mended());
+        let event = json!({
+            "type": "Microsoft.Resources.ResourceActionSuccess", "subject": instance.to_string(),
+            "data": { "operationName": "Microsoft.SignalRService/SignalR/regenerateKey/action" },
+        });
+        let floor = Floor::new(&sim, instance).await;
+        Self { sim, service: Service::new(rekey), floor, apps, event }
+    }
+
+    /// The time from the notice to the last write by us.
+    async fn mend(&self) -> Duration {
+        self.force();
+        let events = notice::read(&self.event, "the event").unwrap();
+        let deadline = SystemClock.now() + delta(Duration::from_secs(25));
+        let invocation = Invocation { id: "1".into(), function: "OnKeyNotice", deadline };
+        let start = Instant::now();
+        let outcome = self.service.run(Trigger::Events(events), invocation).await;
+        let took = start.elapsed();
+        assert_eq!(outcome.failure, None);
+        self.check();
+        took
+    }
+
+    /// The same by three round trips and nothing else.
+    async fn floor(&self) -> Duration {
+        self.force();
+        let start = Instant::now();
+        self.floor.mend(&self.apps).await;
+        let took = start.elapsed();
+        self.check();
+        took
+    }
+
+    fn force(&self) {
+        self.sim.regenerate("sr-bench", &KeyType::ALL).unwrap();
+    }
+
+    fn check(&self) {
+        let keys = self.sim.keys("sr-bench").unwrap();
+        for app in &self.apps {
+            let held = self.sim.settings(&app.name()).unwrap()[SETTING].clone();
+            let held = ConnectionString::parse(&held).unwrap().key().unwrap();
+            assert!(keys.iter().any(|(_, key)| *key == held), "{} is mended", app.name());
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! What the operator's webhook is told, over real HTTP.
+#![cfg(feature = "simulator")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+
+mod common;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use common::{HOUR, KEY_MARK, MINUTE, Story, all_hold};
+use serde_json::Value;
+use signalr_rekey::config::NotifyConfig;
+use signalr_rekey::model::KeyType;
+use signalr_rekey::pass::{Purpose, Rekey, Run};
+use signalr_rekey::sim::{Fault, FaultKind};
+use tokio::sync::Notify;
+
+const SIGNING_KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
+
+/// A webhook: what it was told, and what it answers.
+#[derive(Clone, Default)]
+struct Hook {
+    told: Arc<Mutex<Vec<(HeaderMap, Bytes)>>>,
+    answers: Arc<Mutex<VecDeque<StatusCode>>>,
+    /// Whether it takes what it is told and never answers.
+    hangs: Arc<Mutex<bool>>,
+    never: Arc<Notify>,
+}
+
+impl Hook {
+    async fn serve(&self) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().fallback(take).with_state(self.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        format!("http://{address}/hook?secret=HOOKSECRET")
+    }
+
+    /// The types that were told and their texts, in order.
+    fn told(&self) -> Vec<(String, String)> {
+        let told = self.told.lock().unwrap();
+        let read = |(headers, body): &(HeaderMap, Bytes)| {
+            let body: Value = serde_json::from_slice(body).unwrap();
+            (headers["ce-type"].to_str().unwrap().to_owned(), body["text"].as_str().unwrap().to_owned())
+        };
+        told.iter().map(read).collect()
+    }
+
+    fn kinds(&self) -> Vec<String> {
+        self.told().into_iter().map(|(kind, _)| kind).collect()
+    }
+}
+
+async fn take(State(hook): State<Hook>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    hook.told.lock().unwrap().push((headers, body));
+    if *hook.hangs.lock().unwrap() {
+        hook.never.notified().await;
+    }
+    hook.answers.lock().unwrap().pop_front().unwrap_or(StatusCode::NO_CONTENT)
+}
+
+/// A story whose workers tell a webhook.
+struct Told {
+    story: Story,
+    hook: Hook,
+    rekey: Rekey,
+}
+
+impl Told {
+    async fn new() -> Self {
+        let (mut story, hook) = (Story::new().await, Hook::default());
+        let config = NotifyConfig::new(&hook.serve().await).unwrap();
+        story.config.notify = Some(config.signed_by(&STANDARD.encode(SIGNING_KEY)).unwrap());
+        let rekey = story.rekey();
+        Self { story, hook, rekey }
+    }
+
+    /// A run, and what it told.
+    async fn run(&self, purpose: Purpose) {
+        let order: Run = self.story.order(purpose, 9 * MINUTE);
+        self.rekey.run(&order).await;
+        self.rekey.notifier.as_ref().unwrap().drain().await;
+    }
+
+    async fn tick(&self) {
+        self.run(Purpose::Rotate { now: false }).await;
+        self.story.clock.advance(10 * MINUTE);
+    }
+
+    async fn watch(&self, time: Duration) {
+        for _ in 0..time.as_secs() / 600 {
+            self.tick().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_rotation_a_mending_and_a_drift_are_told_once() {
+    let told = Told::new().await;
+    told.watch(6 * HOUR).await;
+    assert_eq!(told.hook.kinds(), ["SignalRRekey.Rotated"]);
+    let in_use = all_hold(&told.story);
+    told.story.sim.regenerate("sr-demo", &[in_use]).unwrap();
+    told.run(Purpose::Mend).await;
+    told.watch(HOUR).await;
+    told.story.sim.regenerate("sr-demo", &[in_use]).unwrap();
+    told.watch(HOUR).await;
+    let (kinds, texts): (Vec<_>, Vec<_>) = told.hook.told().into_iter().unzip();
+    assert_eq!(kinds, ["SignalRRekey.Rotated", "SignalRRekey.Mended", "SignalRRekey.DriftFound"]);
+    assert!(texts[1].contains("chat-func") && texts[1].starts_with("sr-demo: "), "{texts:?}");
+}
+
+#[tokio::test]
+async fn what_is_told_is_a_signed_cloud_event_without_a_key() {
+    let told = Told::new().await;
+    told.watch(6 * HOUR).await;
+    let requests = told.hook.told.lock().unwrap();
+    let (headers, body) = &requests[0];
+    let header = |name: &str| headers[name].to_str().unwrap();
+    let instance = told.story.config.instances[0].id.to_string();
+    assert_eq!((header("ce-specversion"), header("ce-source")), ("1.0", instance.as_str()));
+    assert_eq!(header("content-type"), "application/json");
+    assert!(header("ce-time").parse::<chrono::DateTime<chrono::Utc>>().is_ok());
+    assert_eq!(header("ce-id"), header("webhook-id"));
+
+    let text = std::str::from_utf8(body).unwrap();
+    let signed = format!("{}.{}.{text}", header("webhook-id"), header("webhook-timestamp"));
+    let signature = STANDARD.decode(header("webhook-signature").strip_prefix("v1,").unwrap()).unwrap();
+    let key = hmac::Key::new(hmac::HMAC_SHA256, SIGNING_KEY);
+    hmac::verify(&key, signed.as_bytes(), &signature).expect("the signature is good");
+    assert!(hmac::verify(&key, format!("{signed} ").as_bytes(), &signature).is_err());
+
+    for (headers, body) in requests.iter() {
+        let all = format!("{headers:?}{}", std::str::from_utf8(body).unwrap());
+        assert!(!all.contains(KEY_MARK) && !all.contains("AccessKey"), "{all}");
+    }
+}
+
+#[tokio::test]
+async fn what_lasts_is_told_when_it_begins_and_once_in_six_hours() {
+    let told = Told::new().await;
+    told.watch(6 * HOUR).await;
+    told.hook.told.lock().unwrap().clear();
+    let forbidden = Fault::new("SignalR_ListKeys", FaultKind::Forbidden).times(1000);
+    told.story.sim.fault(forbidden);
+    told.watch(5 * HOUR).await;
+    assert_eq!(told.hook.kinds(), ["SignalRRekey.Failed"]);
+    told.watch(2 * HOUR).await;
+    assert_eq!(told.hook.kinds(), ["SignalRRekey.Failed", "SignalRRekey.Failed"]);
+    told.story.sim.clear_faults();
+    told.tick().await;
+    told.story.sim.fault(Fault::new("SignalR_ListKeys", FaultKind::Forbidden));
+    told.tick().await;
+    assert_eq!(told.hook.kinds().len(), 3, "it was over in between, so it is news");
+
+    // What a person has to see to.
+    let reference = "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/s)";
+    told.story.sim.edit_setting("chat-func", "AzureSignalRConnectionString", Some(reference)).unwrap();
+    told.story.clock.advance(31 * 24 * HOUR);
+    told.watch(4 * HOUR).await;
+    let told = told.hook.told();
+    let (kind, text) = told.last().unwrap();
+    assert!(kind == "SignalRRekey.Blocked" && text.contains("Key Vault reference"), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_down_for_a_while_is_told_again() {
+    let told = Told::new().await;
+    let down = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS, StatusCode::OK];
+    told.hook.answers.lock().unwrap().extend(down);
+    told.watch(6 * HOUR).await;
+    let told = told.hook.told.lock().unwrap();
+    let ids: Vec<_> = told.iter().map(|(headers, _)| headers["ce-id"].clone()).collect();
+    assert!(ids.len() == 3 && ids.iter().all(|id| *id == ids[0]), "the same event three times: {ids:?}");
+}
+
+#[tokio::test]
+async fn a_webhook_that_refuses_is_told_once() {
+    let told = Told::new().await;
+    told.hook.answers.lock().unwrap().extend([StatusCode::GONE]);
+    told.watch(6 * HOUR).await;
+    assert_eq!(told.hook.kinds().len(), 1);
+}
+
+#[tokio::test]
+async fn a_webhook_that_hangs_keeps_no_work_waiting() {
+    let told = Told::new().await;
+    *told.hook.hangs.lock().unwrap() = true;
+    for _ in 0..36 {
+        told.rekey.run(&told.story.order(Purpose::Rotate { now: false }, 9 * MINUTE)).await;
+        told.story.clock.advance(10 * MINUTE);
+    }
+    let in_use = all_hold(&told.story);
+    told.story.sim.regenerate("sr-demo", &[in_use]).unwrap();
+    let reports = told.rekey.run(&told.story.order(Purpose::Mend, MINUTE)).await;
+    assert!(reports[0].ending.is_mended());
+    assert_eq!(all_hold(&told.story), in_use.other());
+    assert!(KeyType::ALL.contains(&in_use));
+    while told.hook.kinds().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    let asked = format!("{:?}", told.rekey.notifier);
+    assert!(!asked.contains("HOOKSECRET"), "{asked}");
+}

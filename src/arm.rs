@@ -1,8 +1,9 @@
 //! Azure Resource Manager: the control plane, over HTTP.
 //!
 //! Start at [`Arm`]; its methods are Azure's operations, grouped by file: `signalr.rs`, `app_settings.rs`, `sites.rs`,
-//! `operation.rs`, `authorization.rs`. All of them go through `request.rs`, which knows when a request may be sent again. What can go wrong is
-//! an [`ArmError`], whose [`ArmErrorKind`] says what is to be decided. What the identity must be allowed is in [`ACTIONS`].
+//! `operation.rs`, `authorization.rs`. All of them go through `request.rs`, which knows when a request may be sent again.
+//! What can go wrong is an [`ArmError`], whose [`ArmErrorKind`] says what is to be decided. What the identity must be
+//! allowed is in [`ACTIONS`], and which of it the deployed handler needs in [`HANDLER`].
 
 mod app_settings;
 mod authorization;
@@ -26,7 +27,7 @@ pub use app_settings::Settings;
 pub use authorization::{Caller, Permission};
 pub use error::{ArmError, ArmErrorKind};
 pub use operation::OperationStatus;
-pub use rbac::ACTIONS;
+pub use rbac::{ACTIONS, HANDLER};
 pub use signalr::{Instance, ListedKeys, Regeneration};
 pub use sites::{Site, Subscription};
 

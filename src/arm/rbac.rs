@@ -29,6 +29,24 @@ pub const ACTIONS: &[(&str, &str)] = &[
     ("Permissions_ListForResource", "Microsoft.Authorization/permissions/read"),
 ];
 
+/// The operations that the deployed handler's passes use: they look, regenerate, follow and repoint. The others are for
+/// commands that a person runs as himself, so the identity in `infra/` is not allowed them. Kept by `tests/infra.rs`,
+/// which plays rotations and compares, and which compares the roles in `infra/` with the actions of exactly these.
+pub const HANDLER: &[&str] = &[
+    "SignalR_ListKeys",
+    "SignalR_RegenerateKey",
+    "SignalR_OperationStatus",
+    "SignalR_OperationResult",
+    "WebApps_ListApplicationSettings",
+    "WebApps_ListApplicationSettingsSlot",
+    "WebApps_ListConnectionStrings",
+    "WebApps_ListConnectionStringsSlot",
+    "WebApps_UpdateApplicationSettings",
+    "WebApps_UpdateApplicationSettingsSlot",
+    "WebApps_UpdateConnectionStrings",
+    "WebApps_UpdateConnectionStringsSlot",
+];
+
 /// The action that an operation needs first.
 pub(super) fn action(operation: &str) -> Option<&'static str> {
     ACTIONS.iter().find(|(name, _)| *name == operation).map(|(_, action)| *action)

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use reqwest::Client;
+use reqwest::{Client, Response};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -110,7 +110,11 @@ impl Handler {
 
     /// Starts it where somebody else already calls.
     pub async fn start_at(port: u16, azure: &Azure, arguments: &[&str]) -> Self {
-        let mut command = azure.command(arguments);
+        Self::spawn(azure.command(arguments), port, azure).await
+    }
+
+    /// Starts a command of one's own, as the host does: the first request when it answers.
+    pub async fn spawn(mut command: Command, port: u16, azure: &Azure) -> Self {
         command.env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let printed = vec![drain(child.stdout.take().unwrap()), drain(child.stderr.take().unwrap())];
@@ -126,35 +130,29 @@ impl Handler {
         panic!("the handler does not answer");
     }
 
-    pub async fn call(&self, function: &str, data: Value) -> (u16, Value) {
+    /// Calls a function with an envelope; the answer as it comes.
+    pub async fn post(&self, function: &str, data: Value) -> Response {
         let id = uuid::Uuid::new_v4().to_string();
         let envelope = json!({"Data": data, "Metadata": {"sys": {"MethodName": function, "UtcNow": "2026-09-24T13:00:00Z"}}});
         let request =
             self.http.post(format!("{}/{function}", self.url)).header("X-Azure-Functions-InvocationId", id);
-        let response = request.json(&envelope).send().await.unwrap();
+        request.json(&envelope).send().await.unwrap()
+    }
+
+    pub async fn call(&self, function: &str, data: Value) -> (u16, Value) {
+        let response = self.post(function, data).await;
         let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
         assert!(kind.starts_with("application/json"), "{kind}");
         (response.status().as_u16(), response.json().await.unwrap())
     }
 
     pub async fn tick(&self) -> (u16, Value) {
-        let timer = json!({"Schedule": {"AdjustForDST": true}, "ScheduleStatus": null, "IsPastDue": false});
-        self.call("RotateKeys", json!({"timer": timer})).await
+        self.call("RotateKeys", json!({"timer": timer()})).await
     }
 
     /// Tells it that a key of an instance was regenerated.
     pub async fn notice(&self, instance: &str) -> (u16, Value) {
-        let instance = format!(
-            "/subscriptions/00000000-0000-0000-0000-000000000001/resourcegroups/RG-DEMO/providers\
-             /Microsoft.SignalRService/SignalR/{instance}"
-        );
-        let event = json!({
-            "id": "1", "eventType": "Microsoft.Resources.ResourceActionSuccess", "subject": instance,
-            "topic": "/subscriptions/00000000-0000-0000-0000-000000000001", "eventTime": "2026-09-24T13:00:00Z",
-            "data": {"operationName": "Microsoft.SignalRService/SignalR/regenerateKey/action", "resourceUri": instance},
-            "dataVersion": "2", "metadataVersion": "1",
-        });
-        self.call("OnKeyNotice", json!({"event": event})).await
+        self.call("OnKeyNotice", json!({"event": key_event(instance)})).await
     }
 
     /// A figure of the process's memory as it is now, in MiB.
@@ -190,6 +188,25 @@ fn drain(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
 /// A port that was free a moment ago, as the host picks it too.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// What the host hands a timer trigger that runs as usual.
+pub fn timer() -> Value {
+    json!({"Schedule": {"AdjustForDST": true}, "ScheduleStatus": null, "IsPastDue": false})
+}
+
+/// An event that says that a key of an instance was regenerated.
+pub fn key_event(instance: &str) -> Value {
+    let instance = format!(
+        "/subscriptions/00000000-0000-0000-0000-000000000001/resourcegroups/RG-DEMO/providers\
+         /Microsoft.SignalRService/SignalR/{instance}"
+    );
+    json!({
+        "id": "1", "eventType": "Microsoft.Resources.ResourceActionSuccess", "subject": instance,
+        "topic": "/subscriptions/00000000-0000-0000-0000-000000000001", "eventTime": "2026-09-24T13:00:00Z",
+        "data": {"operationName": "Microsoft.SignalRService/SignalR/regenerateKey/action", "resourceUri": instance},
+        "dataVersion": "2", "metadataVersion": "1",
+    })
 }
 
 /// The program, with nothing of this environment that could lead it to a real Azure.

@@ -1,0 +1,108 @@
+// What the app may do in one resource group: two roles, which exist in this group alone, on the instances and apps that
+// were named, and on nothing else. `tests/infra.rs` compares the actions with those that the code needs.
+
+@description('What tells this app from another in the names of its roles, which are unique in the tenant.')
+param name string
+
+@description('The principal of the function app.')
+param principalId string
+
+@description('The resource ids of instances; those in other groups are left alone.')
+param instances string[]
+
+@description('The resource ids of apps and slots; those in other groups are left alone.')
+param apps string[]
+
+// Ids compare without regard to case. Behind .../providers/Microsoft.Web/sites/ stands the app, or app/slots/slot.
+var here = toLower('${resourceGroup().id}/')
+var instanceNames = map(filter(instances, id => startsWith(toLower(id), here)), id => last(split(id, '/')))
+var appNames = map(filter(apps, id => startsWith(toLower(id), here)), id => join(skip(split(id, '/'), 8), '/'))
+var siteNames = filter(appNames, app => !contains(app, '/'))
+var slotNames = map(filter(appNames, app => contains(app, '/')), app => replace(toLower(app), '/slots/', '/'))
+
+resource rotateKeys 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
+  name: guid(resourceGroup().id, name, 'rotate keys')
+  properties: {
+    roleName: '${name} rotates the keys of SignalR in ${resourceGroup().name} ${uniqueString(resourceGroup().id)}'
+    description: 'List and regenerate the access keys of an instance, and follow the regeneration.'
+    type: 'CustomRole'
+    assignableScopes: [
+      resourceGroup().id
+    ]
+    permissions: [
+      {
+        actions: [
+          'Microsoft.SignalRService/SignalR/listkeys/action'
+          'Microsoft.SignalRService/SignalR/regeneratekey/action'
+          'Microsoft.SignalRService/SignalR/operationStatuses/read'
+          'Microsoft.SignalRService/SignalR/operationResults/read'
+        ]
+      }
+    ]
+  }
+}
+
+// Whoever may list and write the settings of an app controls the app: that is why it is assigned to each app by itself.
+resource repointApps 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
+  name: guid(resourceGroup().id, name, 'repoint apps')
+  properties: {
+    roleName: '${name} repoints the apps in ${resourceGroup().name} ${uniqueString(resourceGroup().id)}'
+    description: 'List and write the app settings and connection strings of an app and its slots.'
+    type: 'CustomRole'
+    assignableScopes: [
+      resourceGroup().id
+    ]
+    permissions: [
+      {
+        actions: [
+          'Microsoft.Web/sites/config/list/Action'
+          'Microsoft.Web/sites/config/Write'
+          'Microsoft.Web/sites/slots/config/list/Action'
+          'Microsoft.Web/sites/slots/config/Write'
+        ]
+      }
+    ]
+  }
+}
+
+resource instance 'Microsoft.SignalRService/signalR@2024-03-01' existing = [for item in instanceNames: {
+  name: item
+}]
+
+resource site 'Microsoft.Web/sites@2024-04-01' existing = [for item in siteNames: {
+  name: item
+}]
+
+resource slot 'Microsoft.Web/sites/slots@2024-04-01' existing = [for item in slotNames: {
+  name: item
+}]
+
+resource onInstances 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (item, index) in instanceNames: {
+  name: guid(instance[index].id, principalId, rotateKeys.id)
+  scope: instance[index]
+  properties: {
+    principalId: principalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: rotateKeys.id
+  }
+}]
+
+resource onSites 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (item, index) in siteNames: {
+  name: guid(site[index].id, principalId, repointApps.id)
+  scope: site[index]
+  properties: {
+    principalId: principalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: repointApps.id
+  }
+}]
+
+resource onSlots 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (item, index) in slotNames: {
+  name: guid(slot[index].id, principalId, repointApps.id)
+  scope: slot[index]
+  properties: {
+    principalId: principalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: repointApps.id
+  }
+}]

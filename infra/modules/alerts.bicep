@@ -1,0 +1,111 @@
+// What a person must know of: runs that fail, an instance that is blocked, and silence.
+
+@description('What tells this app from another in the names.')
+param name string
+
+@description('The region.')
+param location string
+
+@description('Tags.')
+param tags object
+
+@description('The resource id of the workspace with the log.')
+param workspaceId string
+
+@description('The name of the function app.')
+param appName string
+
+@description('Who is told.')
+param emails string[]
+
+// `host.json` keeps requests and traces out of the sampling, so they are all there. OnKeyNotice fails on purpose while a
+// regeneration runs, which is why its failures are not counted. `tests/infra.rs` holds the words against the program's.
+var rules = [
+  {
+    name: 'failed-runs'
+    title: 'RotateKeys of signalr-rekey goes on failing'
+    severity: 2
+    query: 'AppRequests | where AppRoleName =~ "${appName}" and Name == "RotateKeys" and Success == false'
+    every: 'PT15M'
+    window: 'PT30M'
+    operator: 'GreaterThan'
+    threshold: 0
+    periods: 2
+  }
+  {
+    name: 'blocked'
+    title: 'signalr-rekey cannot rotate an instance until somebody looks after it'
+    severity: 1
+    query: 'AppTraces | where AppRoleName =~ "${appName}" and Message has "ERROR" and Message contains ": blocked: "'
+    every: 'PT15M'
+    window: 'PT15M'
+    operator: 'GreaterThan'
+    threshold: 0
+    periods: 1
+  }
+  {
+    name: 'no-success'
+    title: 'No run of signalr-rekey has succeeded for a day'
+    severity: 1
+    query: 'AppRequests | where AppRoleName =~ "${appName}" and Name == "RotateKeys" and Success == true'
+    every: 'PT1H'
+    window: 'P1D'
+    operator: 'LessThan'
+    threshold: 1
+    periods: 1
+  }
+]
+
+resource people 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(emails)) {
+  name: '${name}-people'
+  location: 'global'
+  tags: tags
+  properties: {
+    enabled: true
+    groupShortName: 'rekey'
+    emailReceivers: [for email in emails: {
+      name: email
+      emailAddress: email
+      useCommonAlertSchema: true
+    }]
+  }
+}
+
+resource alerts 'Microsoft.Insights/scheduledQueryRules@2021-08-01' = [for rule in rules: {
+  name: '${name}-${rule.name}'
+  location: location
+  tags: tags
+  kind: 'LogAlert'
+  properties: {
+    displayName: rule.title
+    severity: rule.severity
+    enabled: true
+    // The tables are there once the first line was logged.
+    skipQueryValidation: true
+    scopes: [
+      workspaceId
+    ]
+    evaluationFrequency: rule.every
+    windowSize: rule.window
+    criteria: {
+      allOf: [
+        {
+          query: rule.query
+          timeAggregation: 'Count'
+          operator: rule.operator
+          threshold: rule.threshold
+          failingPeriods: {
+            numberOfEvaluationPeriods: rule.periods
+            minFailingPeriodsToAlert: rule.periods
+          }
+        }
+      ]
+    }
+    autoMitigate: true
+    actions: {
+      actionGroups: empty(emails) ? [] : [
+        people.id
+      ]
+    }
+  }
+}]

@@ -1,0 +1,45 @@
+// Service Health of SignalR in this subscription: Microsoft tells of a regeneration that it forces by e-mail and portal
+// notice, and should it be posted here, OnAlert is called.
+
+@description('What tells this app from another in the names.')
+param name string
+
+@description('Tags.')
+param tags object
+
+@description('The action group that calls OnAlert.')
+param actionGroupId string
+
+resource health 'Microsoft.Insights/activityLogAlerts@2020-10-01' = {
+  name: '${name}-service-health'
+  location: 'global'
+  tags: tags
+  properties: {
+    description: 'Service Health tells of Azure SignalR Service: signalr-rekey looks at once.'
+    scopes: [
+      subscription().id
+    ]
+    condition: {
+      allOf: [
+        {
+          field: 'category'
+          equals: 'ServiceHealth'
+        }
+        {
+          field: 'properties.impactedServices[*].ServiceName'
+          containsAny: [
+            'Azure SignalR Service'
+            'SignalR'
+          ]
+        }
+      ]
+    }
+    actions: {
+      actionGroups: [
+        {
+          actionGroupId: actionGroupId
+        }
+      ]
+    }
+  }
+}

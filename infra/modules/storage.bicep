@@ -1,0 +1,92 @@
+// The storage of the host, the package, the journal (container signalr-rekey, which the app makes itself) and the dead
+// letters. It has no keys: who wants in needs a role.
+
+@description('The name of the account: 3 to 24 lower-case letters and digits.')
+@minLength(3)
+@maxLength(24)
+param name string
+
+@description('The region.')
+param location string
+
+@description('Tags.')
+param tags object
+
+@description('The principal of the function app.')
+param appPrincipalId string
+
+@description('The principal with which Event Grid delivers.')
+param deliveryPrincipalId string
+
+// Built-in roles. The host wants to own blobs: it keeps its locks, keys and timers there (docs: Connecting to host storage
+// with an identity). Queues and tables it uses for triggers that this app has not.
+var blobDataOwner = 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
+var blobDataContributor = 'ba92f5b4-2d11-453d-a403-e96b0029c9fe'
+
+var packageContainerName = 'packages'
+var deadLetterContainerName = 'dead-letters'
+
+resource account 'Microsoft.Storage/storageAccounts@2023-05-01' = {
+  name: name
+  location: location
+  tags: tags
+  kind: 'StorageV2'
+  sku: {
+    name: 'Standard_LRS'
+  }
+  properties: {
+    allowSharedKeyAccess: false
+    defaultToOAuthAuthentication: true
+    allowBlobPublicAccess: false
+    allowCrossTenantReplication: false
+    minimumTlsVersion: 'TLS1_2'
+    supportsHttpsTrafficOnly: true
+  }
+}
+
+resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2023-05-01' = {
+  parent: account
+  name: 'default'
+}
+
+resource packages 'Microsoft.Storage/storageAccounts/blobServices/containers@2023-05-01' = {
+  parent: blobs
+  name: packageContainerName
+}
+
+resource deadLetters 'Microsoft.Storage/storageAccounts/blobServices/containers@2023-05-01' = {
+  parent: blobs
+  name: deadLetterContainerName
+}
+
+resource appOwnsBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(account.id, appPrincipalId, blobDataOwner)
+  scope: account
+  properties: {
+    principalId: appPrincipalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', blobDataOwner)
+  }
+}
+
+resource deliveryWritesDeadLetters 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(deadLetters.id, deliveryPrincipalId, blobDataContributor)
+  scope: deadLetters
+  properties: {
+    principalId: deliveryPrincipalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', blobDataContributor)
+  }
+}
+
+@description('The resource id.')
+output id string = account.id
+
+@description('The name.')
+output name string = account.name
+
+@description('The container to which the code is published.')
+output packageContainer string = packageContainerName
+
+@description('The container of events that could not be delivered.')
+output deadLetterContainer string = deadLetterContainerName

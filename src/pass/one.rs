@@ -9,7 +9,7 @@ use super::report::{Ending, PassReport};
 use super::{Hint, PassError, Rekey, Run};
 use crate::act::Actor;
 use crate::arm::{Arm, ArmErrorKind};
-use crate::config::InstanceConfig;
+use crate::config::{InstanceConfig, Verify};
 use crate::journal::{Event, Journal};
 use crate::model::KeyType;
 use crate::observe::{self, Eyes, Look};
@@ -221,7 +221,7 @@ impl<'a> Pass<'a> {
                     return Ok(Next::End(Ending::OutOfTime));
                 }
                 Decision::Do(step) if self.may(&step) => {
-                    if self.is_ready(&step, &mut look).await? {
+                    if self.is_ready(&step, &mut look, lease.journal()).await? {
                         self.step(lease, &mut look, step).await?;
                     }
                 }
@@ -269,7 +269,7 @@ impl<'a> Pass<'a> {
 
     /// Checks just before a step that what it rests on is not too old; if it was, it is read again and the decision
     /// is made anew.
-    async fn is_ready(&self, step: &Step, look: &mut Look) -> Result<bool, PassError> {
+    async fn is_ready(&self, step: &Step, look: &mut Look, journal: &Journal) -> Result<bool, PassError> {
         let before = (look.oldest(), look.keys().clone());
         match step {
             Step::Regenerate { .. } => {
@@ -280,11 +280,26 @@ impl<'a> Pass<'a> {
             }
             Step::Follow { .. } | Step::Verify { .. } => {}
         }
-        let unchanged = match step {
+        Ok(match step {
             Step::Regenerate { .. } => look.oldest() == before.0,
+            Step::Repoint { to, mend: true, .. } if *look.keys() == before.1 => {
+                self.is_good_enough(*to, look, journal).await
+            }
             _ => *look.keys() == before.1,
-        };
-        Ok(unchanged)
+        })
+    }
+
+    /// Whether stale consumers are to get this key: not if it is not surely in effect yet, and the service refuses it and
+    /// takes the other.
+    async fn is_good_enough(&self, to: KeyType, look: &mut Look, journal: &Journal) -> bool {
+        let (policy, now) = (&self.instance.policy, self.rekey.clock.now());
+        let asked = look.refused().is_some() || policy.verify == Verify::ControlPlane;
+        if asked || !plan::is_doubtful(to, journal, policy, now) {
+            return true;
+        }
+        let refused = self.actor().sound_out(look.host(), look.keys()).await;
+        look.heard(refused);
+        !refused[to] || refused[to.other()]
     }
 
     /// Whether a wait is short enough for this run.

@@ -51,6 +51,8 @@ pub(super) struct Pass<'a> {
     postponed: Option<DateTime<Utc>>,
     /// What called for the pass, until the first look.
     hint: Option<Hint>,
+    /// Whether that was no news.
+    known: bool,
     /// The place among those at work; none while waiting.
     slot: Option<OwnedSemaphorePermit>,
 }
@@ -68,6 +70,7 @@ impl<'a> Pass<'a> {
             asked: run.purpose.request(),
             postponed: None,
             hint: run.purpose.hint(),
+            known: false,
             slot: None,
         }
     }
@@ -152,6 +155,12 @@ impl<'a> Pass<'a> {
 
     fn ending(&self, snapshot: &Snapshot, decision: Decision) -> Ending {
         if self.run.purpose.only_mends() { mended(snapshot) } else { Ending::Decided(decision) }
+    }
+
+    /// Says that what called for the pass is no news.
+    pub(super) fn is_no_news(&mut self) {
+        self.known = true;
+        self.say("this is known already; nothing to do");
     }
 
     pub(super) fn take_hint(&mut self) -> Option<Hint> {
@@ -392,6 +401,7 @@ impl<'a> Pass<'a> {
             lines: self.lines,
             happened: self.happened,
             took,
+            known: self.known,
             ending,
         }
     }

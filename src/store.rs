@@ -32,6 +32,9 @@ const LEASE: Duration = Duration::from_secs(120);
 /// own, and early enough that what is left is longer than one request to Azure may take (30 s).
 const RENEW_AFTER: Duration = Duration::from_secs(80);
 
+/// The waits before a write is sent again. All tries together stay far below the time that a lease is good for.
+const AGAIN: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
+
 /// The only document version that is understood.
 const VERSION: u32 = 1;
 
@@ -285,22 +288,33 @@ impl Lease {
             |length| LeaseRecord { holder: self.holder.clone(), expires: local + self.ahead + length };
         self.document.lease = length.map(expires);
         let body = encode(&self.document)?;
-        let stored = match self.store.put(&self.name, body.clone(), self.etag.as_ref()).await {
-            Ok(stored) => stored,
-            Err(error) => self.was_ours(&body).await.ok_or(error)?,
-        };
+        let stored = self.put(&body).await?;
         (self.etag, self.ahead) = (Some(stored.etag), stored.at - self.clock.now());
         (self.renew_at, self.proves_until) = (local + delta(RENEW_AFTER), local + delta(LEASE / 2));
         self.dirty = false;
         Ok(())
     }
 
-    /// After a write that failed: whether it was done all the same and only its answer lost. A write that is repeated
-    /// below us then meets its own result and calls it somebody else's.
-    async fn was_ours(&self, body: &[u8]) -> Option<Stored> {
-        let found = self.store.get(&self.name).await.ok()?;
-        let (there, etag) = found.document?;
-        (there == body).then_some(Stored { etag, at: found.at })
+    /// Writes, and again where a write failed and left the document as it was: storage closes idle connections whenever it
+    /// likes, and a pass is not to fail for that. A write that was done all the same, its answer lost, is recognised by
+    /// what is there; and one that is still on its way can do no harm after the next, for it is conditional on a version
+    /// that is gone by then.
+    async fn put(&self, body: &[u8]) -> Result<Stored, StoreError> {
+        let mut waits = AGAIN.iter();
+        loop {
+            let error = match self.store.put(&self.name, body.to_vec(), self.etag.as_ref()).await {
+                Ok(stored) => return Ok(stored),
+                Err(error) => error,
+            };
+            let Ok(Found { document, at }) = self.store.get(&self.name).await else { return Err(error) };
+            match (document, waits.next()) {
+                (Some((there, etag)), _) if there == body => return Ok(Stored { etag, at }),
+                (found, Some(wait)) if found.as_ref().map(|(_, etag)| etag) == self.etag.as_ref() => {
+                    self.clock.sleep(*wait).await;
+                }
+                _ => return Err(error),
+            }
+        }
     }
 }
 

@@ -193,7 +193,7 @@ impl ArmError {
     /// Takes secrets that were sent out of what Azure said about them.
     #[must_use]
     pub(super) fn without<'a>(mut self, secrets: impl Iterator<Item = &'a str>) -> Self {
-        for secret in secrets.filter(|secret| secret.len() >= SHORTEST_SECRET) {
+        for secret in secrets {
             redact(&mut self.0.message, secret);
             self.0.code.iter_mut().for_each(|code| redact(code, secret));
         }
@@ -273,6 +273,9 @@ const SHORTEST_SECRET: usize = 8;
 /// Takes a secret out of what was made [`tidy`], also where that has cut it off in the middle.
 fn redact(text: &mut String, secret: &str) {
     let secret = tidy(secret, usize::MAX);
+    if secret.len() < SHORTEST_SECRET {
+        return;
+    }
     *text = text.replace(&secret, "[redacted]");
     let Some(kept) = text.strip_suffix('…') else { return };
     let mut parts = secret.char_indices().map(|(end, _)| &secret[..end]).rev();

@@ -100,6 +100,18 @@ async fn what_comes_after_the_length_that_was_told_is_not_read() {
     assert!(server.flooded() <= BUFFERS, "{}", server.flooded());
 }
 
+/// What cannot be unpacked cannot swell: a few kilobytes that become gigabytes are no way in.
+#[tokio::test]
+async fn no_answer_is_unpacked() {
+    let keys = r#"{"primaryKey":"p","secondaryKey":"s"}"#;
+    for encoding in ["gzip", "br", "deflate", "zstd"] {
+        let server = Server::play([Reply::with(200, &[("content-encoding", encoding)], keys)]).await;
+        let listed = arm(&server.base).list_keys(&chat()).await.unwrap();
+        assert_eq!(listed.keys.secondary, Key::new("s"), "it was taken for {encoding}");
+        assert_eq!(server.asked()[0].header("accept-encoding"), None);
+    }
+}
+
 #[tokio::test]
 async fn headers_are_bounded_and_those_of_a_regeneration_fit() {
     let url = |path: &str| format!("https://management.azure.com/{path}?s={}", "x".repeat(3800));

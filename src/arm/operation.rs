@@ -144,4 +144,14 @@ mod tests {
             assert!(from(headers) == wanted, "{headers:?}");
         }
     }
+
+    #[test]
+    fn of_a_failure_no_more_is_kept_than_people_read() {
+        let body =
+            format!(r#"{{"status":"Failed","error":{{"code":"{0}","message":"{0}"}}}}"#, "x".repeat(9000));
+        let OperationStatus::Failed { code, message } = failed(serde_json::from_str(&body).unwrap()) else {
+            panic!("it failed")
+        };
+        assert_eq!((code.chars().count(), message.chars().count()), (LONGEST_CODE + 1, LONGEST_MESSAGE + 1));
+    }
 }

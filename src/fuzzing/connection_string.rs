@@ -29,5 +29,7 @@ pub fn connection_string(data: &[u8]) {
     assert_eq!(read, Ok((parsed.host().to_owned(), Some(Key::new(NEW)))), "it reads back");
     assert_eq!(changed.with_key(&old).expose(), text, "the old key makes the old text");
     let said = format!("{parsed:?}");
-    assert!(old.expose().len() < TELLING || parsed.host().contains(old.expose()) || !said.contains(old.expose()));
+    assert!(
+        old.expose().len() < TELLING || parsed.host().contains(old.expose()) || !said.contains(old.expose())
+    );
 }

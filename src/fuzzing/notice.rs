@@ -39,7 +39,8 @@ pub(super) fn judge(events: &[Event], sent: usize) {
 fn size(event: &Event) -> usize {
     // The kind of an alert is our own word, and no larger than its members.
     let Event { id, kind, time: _, resources, operation, bridge, alert: _ } = event;
-    let one = [Some(kind), id.as_ref(), operation.as_ref(), bridge.instance.as_ref(), bridge.deadline.as_ref()];
+    let one =
+        [Some(kind), id.as_ref(), operation.as_ref(), bridge.instance.as_ref(), bridge.deadline.as_ref()];
     let many = resources.iter().chain(bridge.key_types.iter().flatten());
     one.into_iter().flatten().chain(many).map(String::len).sum()
 }

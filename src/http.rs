@@ -23,9 +23,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// a second; no connection of theirs may be left hanging on a body that never ends.
 const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The largest answer of a token endpoint that is read. A token has to fit into a header, which servers take up to some
-/// 16 to 64 kB, and what stands around it is small; error answers of the platform are a page at the most.
-const LARGEST_TOKEN_ANSWER: usize = 256 << 10;
+/// The largest answer of a token endpoint that is read. A token has to fit into a header, of which servers take 8 to 32 kB
+/// (Kestrel: 32 KiB for all together), and what stands around it is small.
+const LARGEST_TOKEN_ANSWER: usize = 64 << 10;
 
 /// The most headers that an answer over HTTP/1.1 may have; Azure sends about twenty. It is also hyper's own default,
 /// which is here made sure of. The bytes of a head are bounded by hyper to 408 KiB (`DEFAULT_MAX_BUFFER_SIZE`), which

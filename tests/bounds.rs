@@ -150,7 +150,7 @@ async fn a_token_endpoint_is_not_read_without_end() {
         let said = asked.map(drop).unwrap_err().to_string();
         assert_eq!(
             said,
-            "the token endpoint's answer is larger than 256 KiB, and no token is; check what answers there"
+            "the token endpoint's answer is larger than 64 KiB, and no token is; check what answers there"
         );
         assert!(server.flooded() <= BUFFERS, "{}", server.flooded());
     }

@@ -43,7 +43,7 @@ const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VE
 /// Guarantees: no redirect is followed, nothing is sent again behind our back, and loopback and link-local hosts (the
 /// simulator, the platform's token endpoint) are reached directly, whatever the proxy settings of the system say. No
 /// answer is unpacked (reqwest's features `gzip`, `brotli`, `deflate` and `zstd` are off), so none can be larger than
-/// what came over the wire, and that is read by [`read`], which stops.
+/// what came over the wire, and that is read by `read` below, which stops.
 #[derive(Clone, Default)]
 pub struct Http {
     clients: Arc<Clients>,

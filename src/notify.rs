@@ -1,7 +1,7 @@
 //! Telling a webhook how passes ended: one CloudEvent for each that a person would want to know of.
 //!
 //! Start at [`Notifier::tell`]. It never keeps the work waiting, and never fails it: what cannot be delivered is said in
-//! the log. [`announce`] says, purely, what there is to tell.
+//! the log. [`announce()`] says, purely, what there is to tell.
 //!
 //! The event is sent in CloudEvents' binary mode (CloudEvents 1.0, HTTP protocol binding): its attributes are headers, and
 //! the body is plain JSON with a `text`, which is all that an incoming webhook of Slack or Teams looks at. With a signing

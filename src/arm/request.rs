@@ -264,7 +264,7 @@ impl Arm {
 /// Sends a request. Where answers are made up instead of asked for (`fuzzing`), the next of those.
 async fn transmit(request: RequestBuilder) -> reqwest::Result<Response> {
     #[cfg(feature = "fuzzing")]
-    if let Some(answer) = crate::fuzzing::next_answer() {
+    if let Some(answer) = crate::fuzzing::next_answer(&request) {
         return Ok(answer);
     }
     request.send().await

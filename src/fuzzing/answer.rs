@@ -2,13 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::future::Future;
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
 use azure_core::time::OffsetDateTime;
-use reqwest::Response;
+use reqwest::{Body, Method, RequestBuilder, Response};
 
 use super::still::StillClock;
 use super::{PLANTED, assert_harmless};
@@ -29,13 +28,17 @@ thread_local! {
     static ANSWERS: RefCell<Option<VecDeque<Response>>> = const { RefCell::new(None) };
 }
 
-/// The next answer; 404 when all are given, so that every list ends.
-pub(crate) fn next_answer() -> Option<Response> {
-    ANSWERS.with_borrow_mut(|answers| {
-        let answers = answers.as_mut()?;
-        let none = || ::http::Response::builder().status(404).body("").ok().map(Response::from);
-        answers.pop_front().or_else(none)
-    })
+/// The next answer. When all are given, a PUT is answered with what it put, as Azure does, and anything else with 404, so
+/// that every list ends.
+pub(crate) fn next_answer(request: &RequestBuilder) -> Option<Response> {
+    ANSWERS.with_borrow_mut(|answers| answers.as_mut()?.pop_front().or_else(|| last_answer(request)))
+}
+
+fn last_answer(request: &RequestBuilder) -> Option<Response> {
+    let sent = request.try_clone()?.build().ok()?;
+    let put = sent.body().filter(|_| sent.method() == Method::PUT).and_then(Body::as_bytes);
+    let (status, body) = put.map_or((404, Vec::new()), |put| (200, put.to_vec()));
+    ::http::Response::builder().status(status).body(body).ok().map(Response::from)
 }
 
 /// The first line names what is asked; then come answers, each a line with the status, lines of headers, an empty line
@@ -77,7 +80,7 @@ async fn ask(arm: &Arm, asked: &str) -> Option<ArmError> {
         "permissions" => arm.permissions("/subscriptions/s").await.err(),
         "keys" => arm.list_keys(&id).await.err(),
         "regenerate" => regenerate(arm, &id).await.err(),
-        "settings" => list(arm.list_settings(&app, section)).await.err(),
+        "settings" => rewrite(arm, &app).await.err(),
         "update" => {
             let sent: Settings = PLANTED.into_iter().collect();
             arm.update_settings(&app, section, &sent).await.err()
@@ -106,16 +109,17 @@ async fn status(arm: &Arm, url: &OperationUrl) -> Result<(), ArmError> {
     Ok(())
 }
 
-/// A name that is there once is found by itself, and its value can be replaced if it is a text.
-async fn list(listed: impl Future<Output = Result<Settings, ArmError>>) -> Result<(), ArmError> {
-    let mut settings = listed.await?;
-    let names: Vec<(String, bool)> =
-        settings.exposed().map(|(name, value)| (name.to_owned(), value.is_some())).collect();
-    assert_eq!(settings, settings.clone());
-    for (name, is_text) in &names {
-        if names.iter().filter(|(other, _)| other == name).count() == 1 {
-            assert_eq!(settings.set_value(name, "new"), *is_text);
-            assert_eq!(settings.expose(name), is_text.then_some("new"));
+/// What is listed goes back as it is, and a value can be replaced where it is a text and its name is there once.
+async fn rewrite(arm: &Arm, app: &AppId) -> Result<(), ArmError> {
+    let listed = arm.list_settings(app, Section::AppSettings).await?;
+    ANSWERS.with_borrow_mut(|answers| answers.iter_mut().for_each(VecDeque::clear));
+    let written = arm.update_settings(app, Section::AppSettings, &listed).await?;
+    assert!(written == listed && written.exposed().eq(listed.exposed()), "{written:?} instead of {listed:?}");
+    let mut changed = listed.clone();
+    for (name, value) in listed.exposed() {
+        if listed.names().filter(|other| *other == name).count() == 1 {
+            assert_eq!(changed.set_value(name, "new"), value.is_some());
+            assert_eq!(changed.expose(name), value.map(|_| "new"));
         }
     }
     Ok(())

@@ -79,6 +79,16 @@ async fn of_a_refusal_the_beginning_is_enough() {
 }
 
 #[tokio::test]
+async fn a_list_is_bounded_over_all_its_pages() {
+    let page =
+        |_| Reply::json(200, &format!("{{\"value\":[],\"nextLink\":\"/\"}}{}", " ".repeat(12_000_000)));
+    let server = Server::play((0..12).map(page)).await;
+    let error = error(arm(&server.base).list_sites("s").await);
+    assert_eq!((error.kind(), error.message()), (ArmErrorKind::Malformed, "the list has no end"));
+    assert_eq!(server.asked().len(), 12, "128 MiB are full");
+}
+
+#[tokio::test]
 async fn a_change_whose_answer_does_not_end_may_have_been_made() {
     let app = AppId::new("s", "g", "shop", None);
     let settings: Settings = [("A", "1")].into_iter().collect();

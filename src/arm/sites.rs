@@ -20,9 +20,9 @@ const LIST_SUBSCRIPTIONS: Operation =
 /// more sends us in circles.
 const MOST_PAGES: usize = 1000;
 
-/// The most bytes of a list that are read over all its pages: beyond any subscription too (some ten thousand sites), and
-/// far below a thousand pages of the largest answer.
-const LARGEST_LIST: usize = 256 << 20;
+/// The most bytes of a list that are read over all its pages. A site is some 20 kB of it, so this is more than any
+/// subscription has too, and far below a thousand pages of the largest answer.
+const LARGEST_LIST: usize = 128 << 20;
 
 /// A web app, function app or slot.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 pub use calls::Calls;
-pub use hint::Hint;
+pub use hint::{Hint, Known};
 pub use in_use::{InUse, KeysInUse};
 use one::Pass;
 pub use report::{Ending, PassReport};

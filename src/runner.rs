@@ -28,7 +28,7 @@ use crate::host::{Invocation, Outcome, Runner, Trigger};
 use crate::model::InstanceId;
 use crate::notice::{Event, Notice};
 use crate::panics::{self, Panicked};
-use crate::pass::{Ending, PassReport, Purpose, Rekey, Run};
+use crate::pass::{Ending, Known, PassReport, Purpose, Rekey, Run};
 
 /// Runs passes for the Functions host, for the life of the process.
 pub struct Service {
@@ -132,14 +132,19 @@ impl Service {
     async fn answer(self: &Arc<Self>, instance: InstanceId, wanted: Wanted) -> Outcome {
         let name = instance.name().to_owned();
         if let Some(at) = wanted.deadline {
-            self.watch_closely(&instance, at);
+            self.watch_announced(&instance, at);
         }
         let failed = |why: &dyn std::fmt::Display| Outcome {
             failure: Some(format!("{name}: {why}")),
             ..Outcome::default()
         };
         match outcome(self.ask(&instance, wanted)).await {
-            Some(Ok(Some(report))) => told(&report),
+            Some(Ok(Some(report))) => {
+                if report.known == Some(Known::Puzzling) {
+                    self.watch_puzzling(&instance);
+                }
+                told(&report)
+            }
             Some(Ok(None)) => Outcome::default(),
             Some(Err(panicked)) => failed(&panicked),
             None => failed(&"the process is shutting down"),
@@ -177,7 +182,7 @@ async fn pass(
     }
     let start = rekey.clock.now();
     let report = pass_now(rekey, instance.clone(), wanted).await?;
-    if report.known {
+    if report.known.is_some() {
         lock(in_vain).insert(instance, start);
     }
     Some(Arc::new(report))

@@ -178,8 +178,34 @@ async fn a_flood_of_lies_costs_one_list_keys_a_second() {
     for _ in 0..60 {
         assert_done(&handler.deliver(&regenerated("sr-demo")).await);
     }
-    assert_eq!(arm_requests(&story) - before, 60);
-    assert!(story.clock.now() - start >= delta(Duration::from_secs(58)));
+    // The looks of the minutes after a regeneration that cannot be seen are among them.
+    let asked = arm_requests(&story) - before;
+    let seconds = usize::try_from((story.clock.now() - start).num_seconds()).unwrap();
+    assert!(asked >= 60 && asked <= seconds + 2, "{asked} in {seconds} s");
+}
+
+/// Somebody regenerates through Azure Resource Manager, the event comes when the request is taken, and the keys are listed
+/// only when they are in effect, more than a minute later.
+#[tokio::test]
+async fn a_regeneration_that_cannot_be_seen_yet_is_watched_until_it_can() {
+    let options = Options { list_keys_lags: true, ..Options::default() };
+    let story = Story::of(World::default(), options).await;
+    story.watch(6 * HOUR).await;
+    story.clock.advance(HOUR);
+    let handler = Handler::of(&story);
+    let (in_use, id) = (all_hold(&story), story.config.instances[0].id.clone());
+    let colleague = story.rekey();
+    colleague.arm.regenerate_key(&id, in_use).await.unwrap();
+    let outcome = handler.deliver(&regenerated("sr-demo")).await;
+    assert_done(&outcome);
+    assert!(outcome.logs[0].contains("known already"), "{outcome:?}");
+    let start = story.clock.now();
+    let is_mended = || story.held("chat-func", CONSUMERS[2].1) == story.key("sr-demo", in_use.other());
+    while !is_mended() {
+        assert!(story.clock.now() - start < delta(3 * MINUTE), "nobody looked again");
+        tokio::task::yield_now().await;
+    }
+    all_hold(&story);
 }
 
 #[tokio::test]

@@ -6,14 +6,30 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, TimeDelta, Utc};
+
 use super::PassError;
 use super::one::Pass;
 use crate::config::InstanceConfig;
-use crate::journal::{Held, Journal, KeyRecord};
+use crate::journal::{Held, Journal, KeyRecord, Origin};
 use crate::model::{AppId, PerKey};
 use crate::observe::Look;
 use crate::plan::{Holding, Snapshot};
 use crate::store::{Draft, StoreError};
+
+/// How long the event of a regeneration may take to reach us; most come within seconds, and those that were not taken at
+/// once again within minutes (docs: Event Grid message delivery and retry).
+const LATELY: TimeDelta = TimeDelta::minutes(15);
+
+/// How it is that what called for a pass was no news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// The journal explains it.
+    Explained,
+    /// It says that a key was regenerated, nobody of ours did it, and Azure lists the keys that the journal knows: it may
+    /// yet be under way, and listed when it is in effect.
+    Puzzling,
+}
 
 /// What an event hints at, for one instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,6 +65,13 @@ fn explained(snapshot: &Snapshot, journal: &Journal, keys: &PerKey<KeyRecord>) -
         let flight = journal.in_flight().filter(|flight| flight.key_type == key_type);
         record.fingerprint == *found || flight.is_some_and(|flight| flight.promised.as_ref() == Some(found))
     })
+}
+
+/// Whether a regeneration of ours is under way, or ended so lately that its event may be on its way still.
+fn was_ours(journal: &Journal, now: DateTime<Utc>) -> bool {
+    let lately = |record: &KeyRecord| record.origin == Origin::Ours && now < record.created + LATELY;
+    let made = |keys: &PerKey<KeyRecord>| keys.iter().any(|(_, record)| lately(record));
+    journal.in_flight().is_some() || journal.keys().is_some_and(made)
 }
 
 /// Whether the consumers that were looked at hold keys that the journal knows to be held, and nothing is out of sight.
@@ -104,7 +127,8 @@ impl Pass<'_> {
     fn is_known(&mut self, hint: &Hint, look: &Look, journal: &Journal) -> bool {
         let known = hint.is_known(&look.snapshot(&self.named(hint), journal), journal);
         if known {
-            self.known = true;
+            let ours = was_ours(journal, self.rekey.clock.now());
+            self.known = Some(if hint.regenerated && !ours { Known::Puzzling } else { Known::Explained });
             self.say("this is known already; nothing to do");
         }
         known

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::report::{Ending, PassReport};
-use super::{Hint, PassError, Rekey, Run};
+use super::{Hint, Known, PassError, Rekey, Run};
 use crate::act::Actor;
 use crate::arm::{Arm, ArmErrorKind};
 use crate::config::{InstanceConfig, Verify};
@@ -52,7 +52,7 @@ pub(super) struct Pass<'a> {
     /// What called for the pass, until the first look.
     pub(super) hint: Option<Hint>,
     /// Whether that was no news.
-    pub(super) known: bool,
+    pub(super) known: Option<Known>,
     /// The place among those at work; none while waiting.
     slot: Option<OwnedSemaphorePermit>,
 }
@@ -70,7 +70,7 @@ impl<'a> Pass<'a> {
             asked: run.purpose.request(),
             postponed: None,
             hint: run.purpose.hint(),
-            known: false,
+            known: None,
             slot: None,
         }
     }
@@ -237,7 +237,12 @@ impl<'a> Pass<'a> {
 
     /// Tells what the operator should know of what was seen.
     fn warn(&mut self, snapshot: &Snapshot) {
-        snapshot.warnings().for_each(|warning| self.say_once(&warning));
+        for warning in snapshot.warnings() {
+            if !self.lines.contains(&warning) {
+                tracing::warn!("{warning}");
+                self.tell(&warning);
+            }
+        }
     }
 
     /// Checks just before a step that what it rests on is not too old; if it was, it is read again and the decision
@@ -348,6 +353,10 @@ impl<'a> Pass<'a> {
 
     pub(super) fn say(&mut self, line: &str) {
         tracing::info!("{line}");
+        self.tell(line);
+    }
+
+    fn tell(&mut self, line: &str) {
         (self.rekey.narrator)(&self.instance.id, line);
         self.lines.push(line.to_owned());
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::Known;
 use crate::journal::Event;
 use crate::model::{AppId, InstanceId};
 use crate::plan::{Decision, readable};
@@ -19,8 +20,8 @@ pub struct PassReport {
     pub happened: Vec<Event>,
     /// How long it took.
     pub took: Duration,
-    /// Whether what called for it was no news.
-    pub known: bool,
+    /// How it is that what called for it was no news; nothing if it was.
+    pub known: Option<Known>,
     /// How it ended.
     pub ending: Ending,
 }

@@ -1,6 +1,6 @@
 //! The watch: between two runs of the timer, the running process asks the service itself whether it still takes the keys
-//! that consumers hold; and for the hour in which keys are announced to be regenerated, it looks at them every few
-//! seconds.
+//! that consumers hold; and for the hour in which keys are announced to be regenerated, or the minutes after an event of a
+//! regeneration that cannot be seen yet, it looks at them every few seconds.
 //!
 //! Both last as long as the process, which Functions may unload at any time; `RotateKeys` looks in any case.
 
@@ -26,6 +26,9 @@ const APART: Duration = Duration::from_secs(1);
 const CLOSE: Duration = Duration::from_secs(10);
 const BEFORE: TimeDelta = TimeDelta::minutes(1);
 const AFTER: TimeDelta = TimeDelta::hours(1);
+
+/// How long after its event a regeneration comes into effect at the latest: the longest on record took 74 s.
+const IN_EFFECT: TimeDelta = TimeDelta::minutes(3);
 
 /// The longest wait for an announced time: a process does not live longer, and who announces earlier may say it again.
 const FAR: TimeDelta = TimeDelta::days(1);
@@ -92,21 +95,31 @@ impl Service {
     }
 
     /// Looks at the keys every few seconds around the time for which their regeneration is announced.
-    pub(super) fn watch_closely(self: &Arc<Self>, instance: &InstanceId, at: DateTime<Utc>) {
+    pub(super) fn watch_announced(self: &Arc<Self>, instance: &InstanceId, at: DateTime<Utc>) {
+        if at - self.rekey.clock.now() <= FAR {
+            self.watch_closely(instance, at - BEFORE, at + AFTER);
+        }
+    }
+
+    /// Looks at the keys every few seconds after an event of a regeneration that cannot be seen yet.
+    pub(super) fn watch_puzzling(self: &Arc<Self>, instance: &InstanceId) {
         let now = self.rekey.clock.now();
-        let until = at + AFTER;
-        if until <= now || at - now > FAR || !self.instances().iter().any(|known| known.id == *instance) {
+        self.watch_closely(instance, now + CLOSE, now + IN_EFFECT);
+    }
+
+    fn watch_closely(self: &Arc<Self>, instance: &InstanceId, from: DateTime<Utc>, until: DateTime<Utc>) {
+        let known = self.instances().iter().any(|known| known.id == *instance);
+        if !known || until <= self.rekey.clock.now() {
             return;
         }
-        let mut closely = lock(&self.closely);
         // Who is watched already is watched until the later of the two.
-        let watched = closely.insert(instance.clone(), until);
-        if let Some(watched) = watched {
-            closely.insert(instance.clone(), watched.max(until));
-            return;
-        }
+        let mut closely = lock(&self.closely);
+        let watched = closely.get(instance).copied();
+        closely.insert(instance.clone(), watched.map_or(until, |watched| watched.max(until)));
         drop(closely);
-        tokio::spawn(Arc::clone(self).closely(instance.clone(), at - BEFORE));
+        if watched.is_none() {
+            tokio::spawn(Arc::clone(self).closely(instance.clone(), from));
+        }
     }
 
     async fn closely(self: Arc<Self>, instance: InstanceId, from: DateTime<Utc>) {

@@ -215,7 +215,8 @@ async fn on_alert(State(host): State<Arc<Host>>, headers: HeaderMap, body: Body)
 impl Host {
     async fn invoke(&self, function: Function, headers: &HeaderMap, body: Body) -> Response {
         let Ok(_place) = self.places.try_acquire() else {
-            return refuse(StatusCode::SERVICE_UNAVAILABLE, "too many at once; the next delivery carries on");
+            let error = "too many at once; the next delivery carries on".to_owned();
+            return function.answered(refused(StatusCode::SERVICE_UNAVAILABLE, error));
         };
         let id = invocation_id(headers);
         let span = tracing::info_span!("invocation", invocation = %id, function = function.name());

@@ -18,7 +18,7 @@ pub use read::{Malformed, read};
 use crate::model::{AppId, InstanceId, KeyType, PerKey};
 
 /// What we read of an event. Its data also holds the claims of whoever acted; those are not kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Event {
     /// `id`: the same in every delivery of the event.
     pub id: Option<String>,
@@ -46,7 +46,7 @@ impl Event {
 }
 
 /// The data of an event of our own bridge.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Bridge {
     /// `data.instance`: a resource id.
     pub instance: Option<String>,
@@ -57,7 +57,7 @@ pub struct Bridge {
 }
 
 /// What an alert says besides its targets.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Alert {
     /// `monitoringService` is `ServiceHealth`.
     pub service_health: bool,

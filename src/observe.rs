@@ -56,6 +56,8 @@ pub struct Look {
     host: String,
     keys_at: DateTime<Utc>,
     apps: BTreeMap<(AppId, Section), Read>,
+    /// The keys that the service refuses; nothing if it was not asked about these keys.
+    refused: Option<PerKey<bool>>,
 }
 
 #[derive(Debug)]
@@ -75,7 +77,7 @@ impl Look {
     /// Reads the keys alone; [`Look::complete`] reads the rest.
     pub async fn of_keys(eyes: Eyes<'_>, instance: &InstanceConfig) -> Result<Self, ArmError> {
         let (keys, host, keys_at) = list_keys(eyes, instance).await?;
-        Ok(Self { keys, host, keys_at, apps: BTreeMap::new() })
+        Ok(Self { keys, host, keys_at, apps: BTreeMap::new(), refused: None })
     }
 
     /// Reads the apps that were not read yet.
@@ -107,7 +109,11 @@ impl Look {
 
     /// Reads the keys again.
     pub async fn read_keys(&mut self, eyes: Eyes<'_>, instance: &InstanceConfig) -> Result<(), ArmError> {
+        let before = self.keys.clone();
         (self.keys, self.host, self.keys_at) = list_keys(eyes, instance).await?;
+        if self.keys != before {
+            self.refused = None;
+        }
         Ok(())
     }
 
@@ -121,6 +127,17 @@ impl Look {
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// The keys that the service refuses, if it was asked.
+    #[must_use]
+    pub const fn refused(&self) -> Option<PerKey<bool>> {
+        self.refused
+    }
+
+    /// Takes in what the service said of the keys.
+    pub const fn heard(&mut self, refused: PerKey<bool>) {
+        self.refused = Some(refused);
     }
 
     /// The oldest part of it.
@@ -145,8 +162,14 @@ impl Look {
     #[must_use]
     pub fn snapshot(&self, instance: &InstanceConfig, journal: &Journal) -> Snapshot {
         let keys = PerKey::from_fn(|key_type| self.keys[key_type].fingerprint());
-        let mut snapshot =
-            Snapshot { at: self.oldest(), keys, consumers: vec![], unknown: vec![], gone: vec![] };
+        let mut snapshot = Snapshot {
+            at: self.oldest(),
+            keys,
+            consumers: vec![],
+            unknown: vec![],
+            gone: vec![],
+            refused: self.refused.unwrap_or_default(),
+        };
         for app in &instance.apps {
             self.add_app(app, journal, &mut snapshot);
         }

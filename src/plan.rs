@@ -12,6 +12,7 @@ mod step;
 
 pub use reconcile::reconcile;
 pub use request::{Request, Verdict, Why, judge};
+pub use safety::is_doubtful;
 pub use snapshot::{Consumer, ConsumerRef, Holding, Snapshot, Unknown};
 pub use step::{BlockedBy, Decision, Step, WaitFor, readable};
 

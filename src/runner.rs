@@ -4,27 +4,29 @@
 //! each instance → a pass that all who want the same share.
 
 mod coalesce;
+mod recent;
 mod vigil;
 mod wanted;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
 use futures::future::join_all;
 use tokio::sync::watch;
 
 use self::coalesce::{Coalescer, outcome};
+use self::recent::Recent;
 pub use self::wanted::foresee;
 use self::wanted::{Delivery, Wanted};
 use crate::clock::delta;
 use crate::config::InstanceConfig;
 use crate::host::{Invocation, Outcome, Runner, Trigger};
 use crate::model::InstanceId;
-use crate::notice::Event;
+use crate::notice::{Event, Notice};
 use crate::panics::{self, Panicked};
 use crate::pass::{Ending, PassReport, Purpose, Rekey, Run};
 
@@ -34,6 +36,8 @@ pub struct Service {
     passes: Coalescer<InstanceId, Wanted, Shared>,
     /// How many events called for nothing.
     ignored: AtomicU64,
+    /// The events that were answered well of late.
+    recent: Mutex<Recent>,
     /// Until when instances are watched closely.
     closely: Mutex<BTreeMap<InstanceId, DateTime<Utc>>>,
 }
@@ -46,13 +50,19 @@ impl Service {
     #[must_use]
     pub fn new(rekey: Rekey) -> Arc<Self> {
         let rekey = Arc::new(rekey);
-        let worker = Arc::clone(&rekey);
+        let (worker, in_vain) = (Arc::clone(&rekey), InVain::default());
         let work = move |instance, wanted: Wanted| {
-            let rekey = Arc::clone(&worker);
-            panics::catch(async move { pass(&rekey, instance, wanted).await }).boxed()
+            let (rekey, in_vain) = (Arc::clone(&worker), Arc::clone(&in_vain));
+            panics::catch(async move { pass(&rekey, &in_vain, instance, wanted).await }).boxed()
         };
         let passes = Coalescer::new(work);
-        Arc::new(Self { rekey, passes, ignored: AtomicU64::new(0), closely: Mutex::default() })
+        Arc::new(Self {
+            rekey,
+            passes,
+            ignored: AtomicU64::new(0),
+            recent: Mutex::default(),
+            closely: Mutex::default(),
+        })
     }
 
     async fn rotate(&self, invocation: &Invocation) -> Outcome {
@@ -71,29 +81,48 @@ impl Service {
     }
 
     async fn notices(self: &Arc<Self>, events: &[Event]) -> Outcome {
-        let Delivery { wanted, ignored, faults } = wanted::wanted(events, &self.rekey.config);
-        let mut logs = self.count(ignored);
-        let mut failures = Vec::new();
-        for fault in faults {
+        let fresh: Vec<&Event> = events.iter().filter(|event| !self.was_answered(event)).collect();
+        let Delivery { wanted, ignored, faults } = wanted::wanted(&fresh, &self.rekey.config);
+        let mut logs = self.count(events.len() - fresh.len(), ignored);
+        for fault in &faults {
             tracing::error!("{fault}");
-            failures.push(fault);
         }
+        let answers =
+            join_all(wanted.into_iter().map(|(instance, wanted)| self.answer(instance, wanted))).await;
         // Time does not make an event clearer; a person has to look at it.
-        let mut unfinished = failures.is_empty();
-        let passes = wanted.into_iter().map(|(instance, wanted)| self.answer(instance, wanted));
-        for answer in join_all(passes).await {
+        let unfinished =
+            faults.is_empty() && answers.iter().all(|answer| answer.failure.is_none() || answer.unfinished);
+        let mut failures = faults;
+        for answer in answers {
             logs.extend(answer.logs);
-            unfinished &= answer.unfinished || answer.failure.is_none();
             failures.extend(answer.failure);
+        }
+        if failures.is_empty() {
+            self.remember(&fresh);
         }
         Outcome { logs, unfinished: unfinished && !failures.is_empty(), failure: said(&failures) }
     }
 
+    fn was_answered(&self, event: &Event) -> bool {
+        lock(&self.recent).knows(event, self.rekey.clock.now())
+    }
+
+    fn remember(&self, events: &[&Event]) {
+        let now = self.rekey.clock.now();
+        let mut recent = lock(&self.recent);
+        events.iter().for_each(|event| recent.answered(event, now));
+    }
+
     /// One line for all that called for nothing.
-    fn count(&self, (events, last): (u64, Option<crate::notice::Notice>)) -> Vec<String> {
-        let Some(last) = last else { return Vec::new() };
+    fn count(&self, copies: usize, (events, last): (u64, Option<Notice>)) -> Vec<String> {
+        let why = match last {
+            Some(last) => last.to_string(),
+            None if copies > 0 => "a copy of what was answered already".to_owned(),
+            None => return Vec::new(),
+        };
+        let events = events + copies as u64;
         let so_far = self.ignored.fetch_add(events, Ordering::Relaxed) + events;
-        let line = format!("nothing to do: {last} ({so_far} such so far)");
+        let line = format!("nothing to do: {why} ({so_far} such so far)");
         tracing::debug!("{line}");
         vec![line]
     }
@@ -128,12 +157,42 @@ impl Runner for Arc<Service> {
     }
 }
 
-/// One pass for notices. It has a time of its own: whoever waits for it came at different times.
-async fn pass(rekey: &Rekey, instance: InstanceId, wanted: Wanted) -> Option<Arc<PassReport>> {
+/// How soon after a pass that found nothing new the next one begins. Thousands of events in a row, forged or not, then
+/// cost one `listKeys` a second, a tenth of what ARM gives back (docs: Understand how ARM throttles requests).
+const APART: TimeDelta = TimeDelta::seconds(1);
+
+/// When each instance's last pass for notices began, of those that found nothing new.
+type InVain = Arc<Mutex<BTreeMap<InstanceId, DateTime<Utc>>>>;
+
+/// One pass after another for notices.
+async fn pass(
+    rekey: &Rekey,
+    in_vain: &InVain,
+    instance: InstanceId,
+    wanted: Wanted,
+) -> Option<Arc<PassReport>> {
+    let last = lock(in_vain).remove(&instance);
+    if let Some(last) = last {
+        rekey.clock.sleep_until(last + APART).await;
+    }
+    let start = rekey.clock.now();
+    let report = pass_now(rekey, instance.clone(), wanted).await?;
+    if report.known {
+        lock(in_vain).insert(instance, start);
+    }
+    Some(Arc::new(report))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// It has a time of its own: whoever waits for it came at different times.
+async fn pass_now(rekey: &Rekey, instance: InstanceId, wanted: Wanted) -> Option<PassReport> {
     let holder = format!("notice/{}", uuid::Uuid::new_v4());
     let deadline = rekey.clock.now() + delta(rekey.config.notice_budget);
     let run = Run { instances: vec![instance], purpose: wanted.purpose(), holder, deadline };
-    rekey.run(&run).await.pop().map(Arc::new)
+    rekey.run(&run).await.pop()
 }
 
 fn told(report: &PassReport) -> Outcome {

@@ -48,6 +48,8 @@ impl Clock for HandClock {
 enum Behaviour {
     Succeed,
     Fail,
+    /// Says that more time is all that it needs.
+    Unfinished,
     Panic,
     /// Works until the test says so.
     Hang,
@@ -75,6 +77,10 @@ impl Runner for TestRunner {
                     failure,
                     unfinished: false,
                 };
+            }
+            Behaviour::Unfinished => {
+                let failure = Some("sr-demo: another run is at work on it".into());
+                return Outcome { logs: vec![], failure, unfinished: true };
             }
             Behaviour::Panic => panic!("AccessKey=PANIC-SECRET"),
             Behaviour::Hang => self.release.acquire().await.unwrap().forget(),
@@ -422,4 +428,52 @@ async fn an_envelope_of_another_function_is_refused_by_its_member() {
     let reply = World::new(Behaviour::Succeed).await.post("/OnKeyNotice", &timer()).await;
     let error = "not the envelope of this function: the value in Data: it has neither eventType nor type";
     assert_eq!((reply.status, reply.error()), (400, error));
+}
+
+#[tokio::test]
+async fn what_needs_more_time_is_no_internal_error() {
+    let reply = World::new(Behaviour::Unfinished).await.post("/OnKeyNotice", &notice()).await;
+    assert_eq!((reply.status, reply.error()), (503, "sr-demo: another run is at work on it"));
+}
+
+fn alert() -> Value {
+    let alert = json!({ "data": { "essentials": { "alertTargetIDs": ["/subscriptions/s"] } } });
+    let url = "https://x/api/OnAlert?code=FUNCTIONKEY";
+    json!({ "Data": { "req": { "Url": url, "Method": "POST", "Body": alert.to_string() } }, "Metadata": {} })
+}
+
+/// The status that the caller of `OnAlert` gets, of an answer that the host takes for a success.
+fn for_the_caller(reply: &Reply) -> u64 {
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    let res = &reply.body["Outputs"]["res"];
+    assert_eq!(res["headers"]["content-type"], "application/json");
+    assert!(serde_json::from_str::<Value>(res["body"].as_str().unwrap()).unwrap().is_object());
+    res["statusCode"].as_u64().unwrap()
+}
+
+#[tokio::test]
+async fn an_action_group_is_told_whether_to_send_again() {
+    for (behaviour, status) in [
+        (Behaviour::Succeed, 200),
+        (Behaviour::Fail, 500),
+        (Behaviour::Unfinished, 503),
+        (Behaviour::Panic, 500),
+    ] {
+        let reply = World::new(behaviour).await.post("/OnAlert", &alert()).await;
+        assert_eq!(for_the_caller(&reply), status);
+        assert!(!reply.body.to_string().contains("FUNCTIONKEY"));
+    }
+    let world = World::new(Behaviour::Succeed).await;
+    let nothing = json!({ "Data": { "req": { "Url": "https://x/api/OnAlert?code=FUNCTIONKEY" } } });
+    let reply = world.post("/OnAlert", &nothing).await;
+    assert_eq!(for_the_caller(&reply), 400);
+    assert!(!reply.body.to_string().contains("FUNCTIONKEY"));
+
+    let world = World::new(Behaviour::Hang).await;
+    let body = alert();
+    let (reply, ()) = tokio::join!(world.post("/OnAlert", &body), async {
+        world.runner.started.acquire().await.unwrap().forget();
+        world.clock.advance(BUDGETS.notice + Duration::from_secs(2));
+    });
+    assert_eq!(for_the_caller(&reply), 503);
 }

@@ -59,9 +59,14 @@ fn instance(name: &str) -> String {
     )
 }
 
+/// The id of an event of its own.
+fn fresh() -> String {
+    uuid::Uuid::new_v4().to_string()
+}
+
 fn action(resource: &str, operation: &str) -> Value {
     json!({
-        "id": "1", "eventType": "Microsoft.Resources.ResourceActionSuccess", "subject": resource,
+        "id": fresh(), "eventType": "Microsoft.Resources.ResourceActionSuccess", "subject": resource,
         "data": { "operationName": operation, "resourceUri": resource },
     })
 }
@@ -76,7 +81,7 @@ fn settings_written(site: &str) -> Value {
          /Microsoft.Web/sites/{site}"
     );
     json!({
-        "id": "2", "type": "Microsoft.Resources.ResourceWriteSuccess", "specversion": "1.0", "subject": site,
+        "id": fresh(), "type": "Microsoft.Resources.ResourceWriteSuccess", "specversion": "1.0", "subject": site,
         "data": { "operationName": "Microsoft.Web/sites/config/write", "resourceUri": format!("{site}/config/appsettings") },
     })
 }
@@ -132,7 +137,7 @@ async fn a_regeneration_from_outside_is_mended() {
 }
 
 #[tokio::test]
-async fn the_same_event_again_costs_no_write() {
+async fn a_regeneration_that_is_known_costs_no_write() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
     let handler = Handler::of(&story);
@@ -143,6 +148,38 @@ async fn the_same_event_again_costs_no_write() {
         assert_done(&handler.deliver(&regenerated("sr-demo")).await);
     }
     assert_eq!((handler.store.writes(), story.requests("WebApps_UpdateApplicationSettings")), (writes, puts));
+}
+
+#[tokio::test]
+async fn a_copy_of_what_was_answered_costs_nothing() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    let handler = Handler::of(&story);
+    story.sim.regenerate("sr-demo", &[KeyType::Secondary]).unwrap();
+    let event = regenerated("sr-demo");
+    let forbidden = Fault::new("WebApps_UpdateApplicationSettings", FaultKind::Forbidden);
+    story.sim.fault(forbidden);
+    assert!(handler.deliver(&event).await.failure.is_some());
+    assert_done(&handler.deliver(&event).await);
+    all_hold(&story);
+    let before = (arm_requests(&story), handler.store.requests());
+    let outcome = handler.deliver(&event).await;
+    assert_eq!(outcome.logs, ["nothing to do: a copy of what was answered already (1 such so far)"]);
+    assert_eq!((arm_requests(&story), handler.store.requests()), before);
+}
+
+/// Each of them says that a key was regenerated, and none was: whoever sends them cannot use up what ARM lets us ask.
+#[tokio::test]
+async fn a_flood_of_lies_costs_one_list_keys_a_second() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    let handler = Handler::of(&story);
+    let (before, start) = (arm_requests(&story), story.clock.now());
+    for _ in 0..60 {
+        assert_done(&handler.deliver(&regenerated("sr-demo")).await);
+    }
+    assert_eq!(arm_requests(&story) - before, 60);
+    assert!(story.clock.now() - start >= delta(Duration::from_secs(58)));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Actor;
 use crate::clock::delta;
 use crate::data_plane::Probe;
-use crate::model::Key;
+use crate::model::{Key, KeyPair, KeyType, PerKey};
 
 /// How many probes in a row must be accepted, and how far apart. A new key was seen to be refused now and then by
 /// single nodes while it spreads (azure-signalr#2197); four in three seconds meet several of them.
@@ -24,7 +24,31 @@ pub enum Proof {
     Refused(String),
 }
 
+/// How often the service is asked about two keys that it both refuses before stale consumers are moved all the same: they
+/// are failing already, and one of the two is about to work.
+const SOUNDINGS: u32 = 3;
+
 impl Actor<'_> {
+    /// Asks the service once about both keys, and again for as long as it refuses both; those that it refuses. A service
+    /// that cannot be asked refuses nothing.
+    pub async fn sound_out(&self, host: &str, keys: &KeyPair) -> PerKey<bool> {
+        let mut refused = PerKey::default();
+        for sounding in 0..SOUNDINGS {
+            if sounding > 0 {
+                self.clock.sleep(APART).await;
+            }
+            let ask = |key_type| self.data_plane.probe(host, &keys[key_type]);
+            let (primary, secondary) = futures::join!(ask(KeyType::Primary), ask(KeyType::Secondary));
+            let is_refusal = |probe| matches!(probe, Probe::Refused { .. });
+            refused = PerKey { primary: is_refusal(primary), secondary: is_refusal(secondary) };
+            let next = self.clock.now() + delta(APART);
+            if !(refused.primary && refused.secondary) || next >= self.deadline {
+                break;
+            }
+        }
+        refused
+    }
+
     /// Signs calls with a key until the service accepted several in a row, or has refused for a while.
     pub async fn prove(&self, host: &str, key: &Key) -> Proof {
         let mut in_a_row = 0;

@@ -3,6 +3,10 @@
 //! The Azure CLI takes `--ids` for the site of a slot and wants `--slot` besides: the id of a slot would be read as
 //! that of its site.
 
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
 use crate::arm::Caller;
 use crate::model::{AppId, InstanceId, Section};
 use crate::plan::ConsumerRef;
@@ -10,8 +14,23 @@ use crate::plan::ConsumerRef;
 /// The api-version of Microsoft.SignalRService in commands that want one.
 const SIGNALR: &str = "2024-03-01";
 
-/// Gives whoever asked a built-in role at a scope.
-pub(super) fn role(caller: &Caller, role: &str, scope: &str) -> Option<String> {
+/// Gives whoever asked the built-in role of reading, at a scope.
+pub(super) fn reader(caller: &Caller, scope: &str) -> Option<String> {
+    assignment(caller, "Reader", scope)
+}
+
+/// Gives whoever asked a role of these actions and no others, at a scope. The role is made first; where it is there
+/// already, that fails and the assignment is all that is needed.
+pub(super) fn role(caller: &Caller, name: &str, actions: &BTreeSet<&str>, scope: &str) -> Option<String> {
+    // /subscriptions/{subscription}/resourceGroups/{group}/…
+    let parts: Vec<&str> = scope.split('/').take(5).collect();
+    let (group, name) = (parts.join("/"), format!("{name} in {}", parts.last()?));
+    let role = json!({ "Name": name, "IsCustom": true, "Actions": actions, "AssignableScopes": [group] });
+    let assignment = assignment(caller, &name, scope)?;
+    Some(format!("az role definition create --role-definition {}; {assignment}", quoted(&role.to_string())))
+}
+
+fn assignment(caller: &Caller, role: &str, scope: &str) -> Option<String> {
     let object = caller.object.as_deref()?;
     let kind = if caller.is_user() { "User" } else { "ServicePrincipal" };
     Some(format!(

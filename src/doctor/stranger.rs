@@ -60,7 +60,7 @@ pub(super) fn unreadable(facts: &Facts<'_>, caller: &Caller) -> Vec<Finding> {
         .strangers()
         .filter_map(|(app, read)| Some(may_hold_one(&app.to_string(), "it", read.settings.error()?)));
     let lists = facts.unlisted.iter().map(|(id, error)| {
-        may_hold_one(id, "an app or slot of it", error).mended_by(mend::role(caller, "Reader", id))
+        may_hold_one(id, "an app or slot of it", error).mended_by(mend::reader(caller, id))
     });
     apps.chain(lists).collect()
 }

@@ -184,6 +184,31 @@ fn try_all(body: &[u8]) {
     }
 }
 
+/// Never asked: the invocation is turned away before.
+struct Nobody;
+
+#[async_trait]
+impl Runner for Nobody {
+    async fn run(&self, _: Trigger, _: Invocation) -> Outcome {
+        panic!("it was run")
+    }
+}
+
+#[tokio::test]
+async fn more_at_once_than_memory_is_meant_for_are_turned_away() {
+    let budgets = Budgets { timer: Duration::from_secs(1), notice: Duration::from_secs(1) };
+    let clock = Arc::new(crate::clock::SystemClock);
+    let host = Host { runner: Arc::new(Nobody), clock, budgets, places: Semaphore::new(0) };
+    for function in [Function::RotateKeys, Function::OnKeyNotice] {
+        let reply = host.invoke(function, &HeaderMap::new(), Body::empty()).await;
+        assert_eq!(reply.status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+    let reply = host.invoke(Function::OnAlert, &HeaderMap::new(), Body::empty()).await;
+    let body = axum::body::to_bytes(reply.into_body(), 4096).await.unwrap();
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(body["Outputs"]["res"]["statusCode"], 503, "the action group sends again");
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_the_parser_panic(body in prop::collection::vec(any::<u8>(), 0..512)) {

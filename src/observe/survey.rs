@@ -64,6 +64,7 @@ impl Dictionaries {
             consumers: vec![],
             unknown: vec![],
             gone: vec![],
+            refused: PerKey::default(),
         };
         let seen = classify::Seen { keys, host: marks.host, journal: marks.journal };
         for (section, settings) in &self.0 {

@@ -104,7 +104,7 @@ impl Pass<'_> {
     fn is_known(&mut self, hint: &Hint, look: &Look, journal: &Journal) -> bool {
         let known = hint.is_known(&look.snapshot(&self.named(hint), journal), journal);
         if known {
-            self.say("this is known already; nothing to do");
+            self.is_no_news();
         }
         known
     }

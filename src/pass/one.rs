@@ -9,7 +9,7 @@ use super::report::{Ending, PassReport};
 use super::{Hint, PassError, Rekey, Run};
 use crate::act::Actor;
 use crate::arm::{Arm, ArmErrorKind};
-use crate::config::InstanceConfig;
+use crate::config::{InstanceConfig, Verify};
 use crate::journal::{Event, Journal};
 use crate::model::KeyType;
 use crate::observe::{self, Eyes, Look};
@@ -51,6 +51,8 @@ pub(super) struct Pass<'a> {
     postponed: Option<DateTime<Utc>>,
     /// What called for the pass, until the first look.
     hint: Option<Hint>,
+    /// Whether that was no news.
+    known: bool,
     /// The place among those at work; none while waiting.
     slot: Option<OwnedSemaphorePermit>,
 }
@@ -68,6 +70,7 @@ impl<'a> Pass<'a> {
             asked: run.purpose.request(),
             postponed: None,
             hint: run.purpose.hint(),
+            known: false,
             slot: None,
         }
     }
@@ -154,6 +157,12 @@ impl<'a> Pass<'a> {
         if self.run.purpose.only_mends() { mended(snapshot) } else { Ending::Decided(decision) }
     }
 
+    /// Says that what called for the pass is no news.
+    pub(super) fn is_no_news(&mut self) {
+        self.known = true;
+        self.say("this is known already; nothing to do");
+    }
+
     pub(super) fn take_hint(&mut self) -> Option<Hint> {
         self.hint.take()
     }
@@ -221,7 +230,7 @@ impl<'a> Pass<'a> {
                     return Ok(Next::End(Ending::OutOfTime));
                 }
                 Decision::Do(step) if self.may(&step) => {
-                    if self.is_ready(&step, &mut look).await? {
+                    if self.is_ready(&step, &mut look, lease.journal()).await? {
                         self.step(lease, &mut look, step).await?;
                     }
                 }
@@ -269,7 +278,7 @@ impl<'a> Pass<'a> {
 
     /// Checks just before a step that what it rests on is not too old; if it was, it is read again and the decision
     /// is made anew.
-    async fn is_ready(&self, step: &Step, look: &mut Look) -> Result<bool, PassError> {
+    async fn is_ready(&self, step: &Step, look: &mut Look, journal: &Journal) -> Result<bool, PassError> {
         let before = (look.oldest(), look.keys().clone());
         match step {
             Step::Regenerate { .. } => {
@@ -280,11 +289,26 @@ impl<'a> Pass<'a> {
             }
             Step::Follow { .. } | Step::Verify { .. } => {}
         }
-        let unchanged = match step {
+        Ok(match step {
             Step::Regenerate { .. } => look.oldest() == before.0,
+            Step::Repoint { to, mend: true, .. } if *look.keys() == before.1 => {
+                self.is_good_enough(*to, look, journal).await
+            }
             _ => *look.keys() == before.1,
-        };
-        Ok(unchanged)
+        })
+    }
+
+    /// Whether stale consumers are to get this key: not if it is not surely in effect yet, and the service refuses it and
+    /// takes the other.
+    async fn is_good_enough(&self, to: KeyType, look: &mut Look, journal: &Journal) -> bool {
+        let (policy, now) = (&self.instance.policy, self.rekey.clock.now());
+        let asked = look.refused().is_some() || policy.verify == Verify::ControlPlane;
+        if asked || !plan::is_doubtful(to, journal, policy, now) {
+            return true;
+        }
+        let refused = self.actor().sound_out(look.host(), look.keys()).await;
+        look.heard(refused);
+        !refused[to] || refused[to.other()]
     }
 
     /// Whether a wait is short enough for this run.
@@ -377,6 +401,7 @@ impl<'a> Pass<'a> {
             lines: self.lines,
             happened: self.happened,
             took,
+            known: self.known,
             ending,
         }
     }

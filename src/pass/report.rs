@@ -19,6 +19,8 @@ pub struct PassReport {
     pub happened: Vec<Event>,
     /// How long it took.
     pub took: Duration,
+    /// Whether what called for it was no news.
+    pub known: bool,
     /// How it ended.
     pub ending: Ending,
 }

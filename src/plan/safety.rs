@@ -8,8 +8,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{Holding, View};
 use crate::clock::delta;
 use crate::config::Policy;
-use crate::journal::{Held, InFlight, Origin};
-use crate::model::{Fingerprint, KeyType};
+use crate::journal::{Held, InFlight, Journal, KeyRecord, Origin};
+use crate::model::{Fingerprint, KeyType, PerKey};
 
 /// How long after a refusal a key is tried again. Propagation is uneven for seconds (azure-signalr#2197).
 pub(super) const VERIFY_AGAIN: Duration = Duration::from_secs(10);
@@ -78,7 +78,7 @@ impl View<'_> {
         }
     }
 
-    /// The key that stale consumers get: one that others hold, else one that is surely in effect, else the one that
+    /// The key that stale consumers get: one that the service does not refuse, of these one that others hold, else one that is surely in effect, else the one that
     /// changed first: Azure replaces one key at a time, so the first was in effect before the other was begun (ours
     /// before another's that was found with it, for just before ours nothing was changed yet). A key that is about to be replaced is none of these, as long as there is another.
     pub(super) fn mending_key(&self) -> KeyType {
@@ -87,21 +87,27 @@ impl View<'_> {
             let listed = Some(&self.snapshot.keys[key_type]);
             // Once Azure took the regeneration on and lists its key, that key is here to stay.
             let stays = flight.is_none_or(|flight| flight.promised.as_ref() == listed);
-            let sure = flight.is_none() && self.surely_in_effect(key_type);
+            let sure = flight.is_none() && surely_in_effect(&self.keys[key_type], self.policy, self.now);
             let changed = flight.map_or(self.keys[key_type].created, |flight| flight.intended);
             let ours = flight.is_some() || self.keys[key_type].origin == Origin::Ours;
             let others = self.snapshot.holders(|holding| *holding == Holding::Valid(key_type)).len();
-            (stays, others > 0, sure, Reverse(changed), ours, others)
+            (stays, !self.snapshot.refused[key_type], others > 0, sure, Reverse(changed), ours, others)
         };
         let (primary, secondary) = (KeyType::Primary, KeyType::Secondary);
         if rank(secondary) > rank(primary) { secondary } else { primary }
     }
+}
 
-    /// Whether a key works beyond doubt: the service accepted it, Azure said so, it was there before us, or it is old
-    /// enough.
-    fn surely_in_effect(&self, key_type: KeyType) -> bool {
-        let record = &self.keys[key_type];
-        let old = record.created + delta(self.policy.longest_operation) <= self.now;
-        record.verified || record.confirmed || record.origin == Origin::FirstSeen || old
-    }
+/// Whether a key works beyond doubt: the service accepted it, Azure said so, it was there before us, or it is old enough.
+fn surely_in_effect(record: &KeyRecord, policy: &Policy, now: DateTime<Utc>) -> bool {
+    let old = record.created + delta(policy.longest_operation) <= now;
+    record.verified || record.confirmed || record.origin == Origin::FirstSeen || old
+}
+
+/// Whether it is worth asking the service before stale consumers get a key: it may not be in effect yet.
+#[must_use]
+pub fn is_doubtful(key_type: KeyType, journal: &Journal, policy: &Policy, now: DateTime<Utc>) -> bool {
+    let in_flight = journal.in_flight().is_some_and(|flight| flight.key_type == key_type);
+    let sure = |keys: &PerKey<KeyRecord>| surely_in_effect(&keys[key_type], policy, now);
+    in_flight || !journal.keys().is_some_and(sure)
 }

@@ -20,6 +20,8 @@ pub struct Snapshot {
     pub unknown: Vec<Unknown>,
     /// Apps that were configured and no longer exist.
     pub gone: Vec<AppId>,
+    /// The keys that the service was just now seen to refuse, where it was asked.
+    pub refused: PerKey<bool>,
 }
 
 impl Snapshot {

@@ -36,7 +36,7 @@ fn fingerprint(name: &str) -> Fingerprint {
 fn snapshot(time: DateTime<Utc>, primary: &str, secondary: &str, holds: &[Holding]) -> Snapshot {
     let keys = PerKey { primary: fingerprint(primary), secondary: fingerprint(secondary) };
     let consumers = holds.iter().enumerate().map(|(n, holding)| consumer(n, holding.clone())).collect();
-    Snapshot { at: time, keys, consumers, unknown: vec![], gone: vec![] }
+    Snapshot { at: time, keys, consumers, unknown: vec![], gone: vec![], refused: PerKey::default() }
 }
 
 /// A journal and what it is compared with, moved on step by step.
@@ -397,6 +397,7 @@ impl World {
                 .collect(),
             unknown: there().filter(|(_, a)| !a.readable).map(|(n, _)| unreadable(n)).collect(),
             gone: vec![],
+            refused: PerKey::default(),
         }
     }
 

@@ -4,15 +4,15 @@
 //!
 //! Both last as long as the process, which Functions may unload at any time; `RotateKeys` looks in any case.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
 
-use super::Service;
 use super::coalesce::outcome;
 use super::wanted::Wanted;
+use super::{Service, lock};
 use crate::data_plane::Probe;
 use crate::model::{InstanceId, Key};
 
@@ -98,7 +98,7 @@ impl Service {
         if until <= now || at - now > FAR || !self.instances().iter().any(|known| known.id == *instance) {
             return;
         }
-        let mut closely = self.closely.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut closely = lock(&self.closely);
         // Who is watched already is watched until the later of the two.
         let watched = closely.insert(instance.clone(), until);
         if let Some(watched) = watched {
@@ -119,7 +119,7 @@ impl Service {
     }
 
     fn is_watched_closely(&self, instance: &InstanceId) -> bool {
-        let mut closely = self.closely.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut closely = lock(&self.closely);
         let goes_on = closely.get(instance).is_some_and(|until| self.rekey.clock.now() < *until);
         if !goes_on {
             closely.remove(instance);

@@ -72,7 +72,7 @@ fn merged(one: Option<Request>, other: Option<Request>) -> Option<Request> {
 }
 
 /// What events want of the instances that are configured.
-pub(super) fn wanted(events: &[Event], config: &Config) -> Delivery {
+pub(super) fn wanted(events: &[&Event], config: &Config) -> Delivery {
     let mut delivery = Delivery::default();
     for event in events {
         match classify(event) {

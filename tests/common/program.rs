@@ -150,7 +150,7 @@ impl Handler {
         self.call("RotateKeys", json!({"timer": timer()})).await
     }
 
-    /// Tells it that a key of an instance was regenerated.
+    /// Tells it that a key of an instance was regenerated. Each is an event of its own.
     pub async fn notice(&self, instance: &str) -> (u16, Value) {
         self.call("OnKeyNotice", json!({"event": key_event(instance)})).await
     }
@@ -202,7 +202,8 @@ pub fn key_event(instance: &str) -> Value {
          /Microsoft.SignalRService/SignalR/{instance}"
     );
     json!({
-        "id": "1", "eventType": "Microsoft.Resources.ResourceActionSuccess", "subject": instance,
+        "id": uuid::Uuid::new_v4().to_string(), "subject": instance,
+        "eventType": "Microsoft.Resources.ResourceActionSuccess",
         "topic": "/subscriptions/00000000-0000-0000-0000-000000000001", "eventTime": "2026-09-24T13:00:00Z",
         "data": {"operationName": "Microsoft.SignalRService/SignalR/regenerateKey/action", "resourceUri": instance},
         "dataVersion": "2", "metadataVersion": "1",

@@ -31,7 +31,7 @@ async fn the_exit_code_goes_by_the_worst_finding() {
     let told = searched(&bad);
     assert_eq!(bad.status.code(), Some(1), "{told}");
     assert!(
-        told.contains("1 error, 2 warnings") && told.contains("mend: az role assignment create"),
+        told.contains("1 error, 2 warnings") && told.contains("mend: az role definition create"),
         "{told}"
     );
 

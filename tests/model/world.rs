@@ -306,6 +306,7 @@ pub(crate) fn snapshot(keys: PerKey<Id>, apps: &[Id], seen: DateTime<Utc>) -> Sn
         consumers: apps.iter().enumerate().map(consumer).collect(),
         unknown: vec![],
         gone: vec![],
+        refused: PerKey::default(),
     }
 }
 

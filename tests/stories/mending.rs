@@ -1,7 +1,10 @@
 //! Forced regenerations, and what makes them hard to mend.
 
-use super::common::{CONSUMERS, HOUR, MINUTE, Story};
+use std::time::Duration;
+
+use super::common::{CONSUMERS, DAY, HOUR, MINUTE, Story};
 use super::{PRIMARY, SECONDARY, all_hold, settled};
+use signalr_rekey::clock::{Clock, delta};
 use signalr_rekey::model::KeyType;
 use signalr_rekey::pass::Purpose;
 use signalr_rekey::sim::{Fault, FaultKind};
@@ -32,6 +35,53 @@ async fn a_forced_regeneration_of_both_keys_is_mended_at_once() {
     let reports = story.mend().await;
     assert!(reports.iter().all(|report| report.ending.is_mended()), "{reports:#?}");
     all_hold(&story);
+}
+
+/// Our own regeneration is under way, its key listed and not yet in effect, when somebody replaces the key in use.
+#[tokio::test]
+async fn of_two_new_keys_apps_get_the_one_that_the_service_takes() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    story.clock.advance(31 * DAY);
+    let in_use = all_hold(&story);
+    story.sim.after("SignalR_RegenerateKey", 1, move |state| {
+        state.force_regeneration("sr-demo", &[in_use]).unwrap();
+    });
+    let cut_short = story.run(Purpose::Rotate { now: false }, Duration::from_secs(5)).await;
+    assert!(!cut_short[0].ending.is_failure(), "{cut_short:#?}");
+    let probes = story.requests("DataPlane_Exists");
+    let reports = story.mend().await;
+    assert!(reports[0].ending.is_mended(), "{reports:#?}");
+    assert_eq!(all_hold(&story), in_use, "the other is not in effect yet");
+    assert_eq!(story.requests("DataPlane_Exists") - probes, 2, "each key was asked about once");
+    assert!(settled(&story.watch(12 * HOUR).await));
+}
+
+/// Where the service refuses both for now, apps that are failing anyway do not wait longer than a few seconds.
+#[tokio::test]
+async fn a_service_that_refuses_both_keys_holds_nobody_back() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    story.sim.fault(Fault::new("DataPlane_Exists", FaultKind::Unauthorized).times(6));
+    let start = story.clock.now();
+    let reports = story.mend().await;
+    assert!(reports[0].ending.is_mended(), "{reports:#?}");
+    assert!(story.clock.now() - start <= delta(Duration::from_secs(3)), "{}", story.clock.now() - start);
+    assert!(story.sim.waiting().is_empty());
+    all_hold(&story);
+}
+
+/// A key that is surely in effect needs no question.
+#[tokio::test]
+async fn an_old_key_is_given_without_asking() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    let in_use = all_hold(&story);
+    story.sim.regenerate("sr-demo", &[in_use]).unwrap();
+    let probes = story.requests("DataPlane_Exists");
+    assert!(story.mend().await[0].ending.is_mended());
+    assert_eq!((all_hold(&story), story.requests("DataPlane_Exists")), (in_use.other(), probes));
 }
 
 #[tokio::test]

@@ -1,0 +1,134 @@
+//! `signalr-rekey notice`: what an event would do, and firing it at a handler.
+#![cfg(feature = "simulator")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+
+mod common;
+
+use std::io::Write;
+use std::process::{Output, Stdio};
+
+use common::program::{Azure, Handler, free_port, text};
+use serde_json::{Value, json};
+
+const INSTANCE: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo/providers\
+                        /Microsoft.SignalRService/signalR/sr-demo";
+
+fn regenerated() -> Value {
+    json!({
+        "id": "1", "type": "Microsoft.Resources.ResourceActionSuccess", "specversion": "1.0", "source": INSTANCE,
+        "data": { "operationName": "Microsoft.SignalRService/SignalR/regenerateKey/action" },
+    })
+}
+
+fn alert() -> Value {
+    let context = json!({ "properties": { "service": "Azure SignalR Service" } });
+    let targets = ["/subscriptions/00000000-0000-0000-0000-000000000001"];
+    let essentials = json!({ "monitoringService": "ServiceHealth", "alertTargetIDs": targets });
+    json!({ "schemaId": "azureMonitorCommonAlertSchema", "data": { "essentials": essentials, "alertContext": context } })
+}
+
+/// Runs it with an event on its standard input.
+fn notice(azure: &Azure, event: &str, arguments: &[&str]) -> Output {
+    let mut command = azure.command(&[&["notice", "-"], arguments].concat());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(event.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn it_says_what_events_mean_and_would_do_and_asks_nobody() {
+    let azure = Azure::start(&[]);
+    let reading = json!({
+        "id": "2", "eventType": "Microsoft.Resources.ResourceActionSuccess", "subject": INSTANCE,
+        "data": { "operationName": "Microsoft.SignalRService/SignalR/listKeys/action" },
+    });
+    let site = INSTANCE.replace("Microsoft.SignalRService/signalR/sr-demo", "Microsoft.Web/sites/chat-web");
+    let edited = json!({ "type": "Microsoft.Web.AppUpdated", "source": site, "data": {} });
+    let exposed = json!({ "type": "SignalRRekey.KeysExposed", "data": { "instance": INSTANCE } });
+    let announced = json!({
+        "type": "SignalRRekey.RegenerationAnnounced",
+        "data": { "instance": INSTANCE, "keyTypes": ["Primary"], "deadline": "2026-10-01T00:00:00Z" },
+    });
+    let wrong = json!({ "type": "SignalRRekey.KeysExposed", "data": {} });
+    let events = json!([regenerated(), reading, edited, alert(), exposed, announced, wrong, { "type": "Contoso.Any" }]);
+    let said = notice(&azure, &events.to_string(), &[]);
+    assert_eq!(said.status.code(), Some(0), "{}", text(&said.stderr));
+    insta::assert_snapshot!(text(&said.stdout), @r"
+    Microsoft.Resources.ResourceActionSuccess: a key of sr-demo was regenerated
+      sr-demo: look at its keys; unless the regeneration was ours, look at all its apps and mend what holds a dead key
+    Microsoft.Resources.ResourceActionSuccess: somebody read keys or settings, as we do ourselves
+      nothing would be done
+    Microsoft.Web.AppUpdated: the app chat-web changed
+      sr-demo: look at its keys and at chat-web, chat-web/staging; if anything is new there, at all apps
+    azureMonitorCommonAlertSchema: Azure Service Health names SignalR
+      sr-demo: look at its keys and all its apps, and mend what holds a dead key
+    SignalRRekey.KeysExposed: the keys of sr-demo are in strange hands
+      sr-demo: rotate now, and let the keys of now die after exposed_grace; not more often than min_rotation_interval
+    SignalRRekey.RegenerationAnnounced: the Primary key of sr-demo will be regenerated at 2026-10-01T00:00:00Z
+      sr-demo: rotate now if apps hold a key that will be regenerated; not more often than min_rotation_interval
+    SignalRRekey.KeysExposed: not understood: its data has no instance
+      nothing would be done
+    Contoso.Any: nothing to do with us
+      nothing would be done
+    ");
+    let said = notice(&azure, &regenerated().to_string(), &["--json"]);
+    insta::assert_snapshot!(text(&said.stdout), @r#"
+    [
+      {
+        "id": "1",
+        "kind": "Microsoft.Resources.ResourceActionSuccess",
+        "means": "a key of sr-demo was regenerated",
+        "does": [
+          "sr-demo: look at its keys; unless the regeneration was ours, look at all its apps and mend what holds a dead key"
+        ]
+      }
+    ]
+    "#);
+}
+
+#[test]
+fn what_is_no_event_is_refused_by_its_place() {
+    let azure = Azure::start(&[]);
+    for (event, fault) in [
+        ("{", "- is no JSON (line 1, column 1)"),
+        ("5", "the event: it is neither an event nor a list of events"),
+        ("[{\"type\":\"a\"},{}]", "the event, event 1: it has neither eventType nor type"),
+    ] {
+        let refused = notice(&azure, event, &[]);
+        assert_eq!((refused.status.code(), text(&refused.stderr).trim_end()), (Some(2), fault));
+    }
+    let missing = azure.run(&["notice", "no-such-file.json"]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(
+        text(&missing.stderr).starts_with("no-such-file.json cannot be read"),
+        "{}",
+        text(&missing.stderr)
+    );
+    let elsewhere = notice(&azure, "{}", &["--fire", "http://example.com"]);
+    assert_eq!(elsewhere.status.code(), Some(2), "an event is fired at this machine alone");
+}
+
+#[tokio::test]
+async fn it_fires_events_and_alerts_at_a_handler() {
+    let azure = Azure::start(&[]);
+    let port = free_port();
+    let handler = Handler::start_at(port, &azure, &["handler"]).await;
+    handler.tick().await;
+    let url = format!("http://127.0.0.1:{port}");
+    for event in [regenerated(), alert()] {
+        azure.force("sr-demo", "Both").await;
+        let fired = notice(&azure, &event.to_string(), &["--fire", &url]);
+        assert_eq!(fired.status.code(), Some(0), "{}", text(&fired.stderr));
+        assert!(text(&fired.stdout).contains("mended to the"), "{}", text(&fired.stdout));
+    }
+    let wrong = json!({ "id": "9", "type": "SignalRRekey.KeysExposed", "data": {} });
+    let failed = notice(&azure, &wrong.to_string(), &["--fire", &url]);
+    assert_eq!(failed.status.code(), Some(1));
+    let said = text(&failed.stderr);
+    assert!(said.contains("OnKeyNotice answered 500") && said.contains("its data has no instance"), "{said}");
+    drop(handler.kill());
+    let nobody = notice(&azure, &regenerated().to_string(), &["--fire", &url]);
+    assert_eq!(nobody.status.code(), Some(2));
+    assert!(text(&nobody.stderr).contains("start it, or give its port"), "{}", text(&nobody.stderr));
+}

@@ -4,13 +4,17 @@
 //! that something was done out of order, and nothing further may be done until a person has looked. The journal
 //! knows nothing of where it is kept (`store`) nor of how Azure is asked (`arm`).
 
+mod event;
+
 use std::collections::VecDeque;
-use std::fmt;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{AppId, Fingerprint, KeyType, OperationUrl, PerKey};
+pub use event::Event;
+use event::without_operation;
+
+use crate::model::{Fingerprint, KeyType, OperationUrl, PerKey};
 
 /// How many events are kept. A rotation makes about ten, so this is the last ten rotations of an instance; at 200
 /// bytes an event the document stays near 20 kB.
@@ -135,102 +139,6 @@ pub struct Entry {
     pub at: DateTime<Utc>,
     /// What.
     pub event: Event,
-}
-
-/// Something that happened to an instance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "type", deny_unknown_fields)]
-pub enum Event {
-    /// The instance was seen for the first time.
-    Adopted {
-        /// The keys it had.
-        keys: PerKey<Fingerprint>,
-    },
-    /// A key changed, and it was not our doing.
-    KeyChanged {
-        /// Which.
-        key_type: KeyType,
-        /// The new key.
-        fingerprint: Fingerprint,
-    },
-    /// After a key changed from outside, everybody was seen with a valid key.
-    Recovered {},
-    /// A consumer was seen with a key that none held before.
-    Taken {
-        /// Which.
-        key_type: KeyType,
-    },
-    /// No consumer holds a key any more.
-    Left {
-        /// Which.
-        key_type: KeyType,
-    },
-    /// Something could not be seen that may hold any key.
-    Blinded {},
-    /// Everything could be seen again.
-    Sighted {},
-    /// A rotation was asked for, whatever the age of the keys.
-    RotationRequested {
-        /// Whether because the keys were exposed: then those of now die after a short grace.
-        #[serde(default)]
-        exposed: bool,
-        /// Whether by a notice, which may not ask as often as it likes.
-        #[serde(default)]
-        noticed: bool,
-    },
-    /// A person has looked at what was refused or came to nothing, and wants it tried again.
-    Unblocked {},
-    /// A regeneration is about to be sent.
-    RegenerationIntended {
-        /// Which key.
-        key_type: KeyType,
-    },
-    /// Azure took the regeneration on.
-    RegenerationAccepted {
-        /// Where to ask how it goes. It carries a signature, so the history keeps the event without it.
-        #[serde(skip)]
-        operation: Option<OperationUrl>,
-        /// The new key, as the answer gave it.
-        promised: Option<Fingerprint>,
-    },
-    /// The regeneration is over and the key is a new one.
-    Regenerated {
-        /// The new key.
-        fingerprint: Fingerprint,
-        /// Whether Azure said so; if not, the changed key does.
-        confirmed: bool,
-    },
-    /// The regeneration is over and the key is the old one.
-    RegenerationFailed {
-        /// What is known of the cause.
-        detail: String,
-    },
-    /// The service accepted a key.
-    Verified {
-        /// Which.
-        key_type: KeyType,
-    },
-    /// The service did not accept a key.
-    VerificationRefused {
-        /// Which.
-        key_type: KeyType,
-        /// What it said.
-        detail: String,
-    },
-    /// Consumers are about to be given a key: from now on it counts as held.
-    RepointIntended {
-        /// Which.
-        key_type: KeyType,
-    },
-    /// Consumers were given a key.
-    Repointed {
-        /// Which.
-        key_type: KeyType,
-        /// The apps that were written.
-        apps: Vec<AppId>,
-        /// Whether they held a dead key before.
-        mended: bool,
-    },
 }
 
 /// An event that the state does not allow.
@@ -467,150 +375,5 @@ impl KeyRecord {
 
 const NOTHING_IN_FLIGHT: &str = "no regeneration is in flight";
 
-fn without_operation(event: Event) -> Event {
-    match event {
-        Event::RegenerationAccepted { promised, .. } => {
-            Event::RegenerationAccepted { operation: None, promised }
-        }
-        other => other,
-    }
-}
-
-impl fmt::Display for Event {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Adopted { keys } => {
-                write!(
-                    f,
-                    "first seen, with primary key {} and secondary key {}",
-                    keys.primary, keys.secondary
-                )
-            }
-            Self::KeyChanged { key_type, fingerprint } => {
-                write!(f, "the {key_type} key was regenerated from outside; it is {fingerprint} now")
-            }
-            Self::Taken { key_type } => write!(f, "a consumer holds the {key_type} key"),
-            Self::Left { key_type } => write!(f, "no consumer holds the {key_type} key any more"),
-            Self::Blinded {} => f.write_str("not everything can be seen that may hold a key"),
-            Self::Recovered {} => f.write_str("nobody holds a dead key any more"),
-            Self::Sighted {} => f.write_str("everything can be seen again"),
-            Self::RotationRequested { exposed: false, .. } => f.write_str("a rotation was asked for"),
-            Self::RotationRequested { exposed: true, .. } => {
-                f.write_str("the keys were reported as exposed, and a rotation asked for")
-            }
-            Self::Unblocked {} => f.write_str("unblocked by hand"),
-            Self::RegenerationIntended { key_type } => write!(f, "about to regenerate the {key_type} key"),
-            Self::RegenerationAccepted { .. } => f.write_str("Azure accepted the regeneration"),
-            Self::Regenerated { fingerprint, .. } => write!(f, "regenerated; the key is {fingerprint} now"),
-            Self::RegenerationFailed { detail } => write!(f, "the regeneration came to nothing: {detail}"),
-            Self::Verified { key_type } => write!(f, "the service accepts the {key_type} key"),
-            Self::VerificationRefused { key_type, detail } => {
-                write!(f, "the service does not accept the {key_type} key: {detail}")
-            }
-            Self::RepointIntended { key_type } => write!(f, "about to give the {key_type} key to apps"),
-            Self::Repointed { key_type, apps, mended } => {
-                let names = apps.iter().map(AppId::name).collect::<Vec<_>>().join(", ");
-                write!(f, "{} to the {key_type} key: {names}", if *mended { "mended" } else { "repointed" })
-            }
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use chrono::TimeDelta;
-
-    use super::*;
-    use crate::model::Key;
-
-    fn at(seconds: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
-    }
-
-    fn fingerprint(name: &str) -> Fingerprint {
-        Key::new(name).fingerprint()
-    }
-
-    fn adopted() -> Journal {
-        let mut journal = Journal::default();
-        let keys = PerKey { primary: fingerprint("p"), secondary: fingerprint("s") };
-        journal.apply(Event::Adopted { keys }, at(0)).unwrap();
-        journal
-    }
-
-    fn record(journal: &Journal, key_type: KeyType) -> &KeyRecord {
-        &journal.keys().unwrap()[key_type]
-    }
-
-    #[test]
-    fn a_regeneration_is_intended_accepted_and_done() {
-        let mut journal = adopted();
-        let key_type = KeyType::Secondary;
-        journal.apply(Event::RegenerationIntended { key_type }, at(1)).unwrap();
-        assert_eq!(journal.in_flight().unwrap().prior, fingerprint("s"));
-        let promised = Some(fingerprint("s2"));
-        journal.apply(Event::RegenerationAccepted { operation: None, promised }, at(2)).unwrap();
-        journal.apply(Event::Regenerated { fingerprint: fingerprint("s2"), confirmed: true }, at(3)).unwrap();
-        let after = record(&journal, key_type);
-        assert_eq!((after.origin, after.held, after.created), (Origin::Ours, Held::Never, at(3)));
-        assert!(journal.in_flight().is_none() && journal.remembers(&fingerprint("s")));
-    }
-
-    #[test]
-    fn what_is_out_of_order_is_illegal_and_changes_nothing() {
-        let key_type = KeyType::Primary;
-        let mut held = adopted();
-        held.apply(Event::Taken { key_type }, at(1)).unwrap();
-        let mut flying = adopted();
-        flying.apply(Event::RegenerationIntended { key_type }, at(1)).unwrap();
-        let keys = PerKey { primary: fingerprint("a"), secondary: fingerprint("b") };
-        for (mut journal, event) in [
-            (Journal::default(), Event::RegenerationIntended { key_type }),
-            (Journal::default(), Event::Verified { key_type }),
-            (adopted(), Event::Adopted { keys }),
-            (adopted(), Event::Left { key_type }),
-            (adopted(), Event::RegenerationAccepted { operation: None, promised: None }),
-            (adopted(), Event::Regenerated { fingerprint: fingerprint("x"), confirmed: true }),
-            (adopted(), Event::RegenerationFailed { detail: String::new() }),
-            (held, Event::RegenerationIntended { key_type }),
-            (flying.clone(), Event::RegenerationIntended { key_type: key_type.other() }),
-            (flying.clone(), Event::Regenerated { fingerprint: fingerprint("p"), confirmed: true }),
-            (flying, Event::KeyChanged { key_type, fingerprint: fingerprint("x") }),
-        ] {
-            let before = journal.clone();
-            assert!(journal.apply(event.clone(), at(9)).is_err(), "{event:?}");
-            assert_eq!(journal, before);
-        }
-    }
-
-    #[test]
-    fn a_key_changed_from_outside_may_be_in_somebodys_hands() {
-        let mut journal = adopted();
-        let event = Event::KeyChanged { key_type: KeyType::Primary, fingerprint: fingerprint("p2") };
-        journal.apply(event, at(5)).unwrap();
-        assert_eq!(record(&journal, KeyType::Primary).held, Held::Unknown(at(5)));
-    }
-
-    #[test]
-    fn history_and_memory_are_bounded() {
-        let mut journal = adopted();
-        for n in 0..500 {
-            let event =
-                Event::KeyChanged { key_type: KeyType::Primary, fingerprint: fingerprint(&n.to_string()) };
-            journal.apply(event, at(n)).unwrap();
-        }
-        assert_eq!((journal.history.len(), journal.former.len()), (HISTORY, FORMER));
-    }
-
-    #[test]
-    fn the_document_reads_back_and_the_history_holds_no_operation_url() {
-        let mut journal = adopted();
-        journal.apply(Event::RegenerationIntended { key_type: KeyType::Primary }, at(1)).unwrap();
-        let operation = Some(OperationUrl::async_operation("https://management.azure.com/x?t=1&s=signature"));
-        journal.apply(Event::RegenerationAccepted { operation, promised: None }, at(2)).unwrap();
-        let text = serde_json::to_string(&journal).unwrap();
-        assert_eq!(text.matches("signature").count(), 1, "in the step in flight alone");
-        assert_eq!(serde_json::from_str::<Journal>(&text).unwrap(), journal);
-        assert!(!format!("{journal:?}").contains("signature"));
-    }
-}
+mod tests;

@@ -7,6 +7,7 @@
 //! Start at [`Rekey::run`]. A pass repeats decide and act until nothing can be done now or its time ends. It may be
 //! killed at any point: the next pass carries on from what it observes and what was recorded.
 
+mod asked;
 mod calls;
 mod hint;
 mod in_use;

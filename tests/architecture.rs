@@ -41,7 +41,7 @@ fn assert_knows_nothing_of(parts: &[&str], words: &[&str]) {
 fn the_decision_and_the_journal_are_pure() {
     let effects =
         ["tokio", "reqwest", "crate::arm", "crate::store", "crate::act", "async ", "Utc::now", "SystemClock"];
-    assert_knows_nothing_of(&["plan.rs", "plan", "journal.rs"], &effects);
+    assert_knows_nothing_of(&["plan.rs", "plan", "journal.rs", "journal", "notice.rs", "notice"], &effects);
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn in_order(snapshot: &Snapshot, keys: &PerKey<KeyRecord>) -> bool {
 impl Pass<'_> {
     /// The journal and a look at everything; nothing if the hint that called for it is no news.
     pub(super) async fn begin(&mut self) -> Result<Option<(Draft, Look)>, PassError> {
-        let Some(hint) = self.take_hint() else {
+        let Some(hint) = self.hint.take() else {
             let draft = self.read_in_turn().await?;
             return Ok(Some((draft, Look::take(self.eyes(), self.instance).await?)));
         };
@@ -104,7 +104,8 @@ impl Pass<'_> {
     fn is_known(&mut self, hint: &Hint, look: &Look, journal: &Journal) -> bool {
         let known = hint.is_known(&look.snapshot(&self.named(hint), journal), journal);
         if known {
-            self.is_no_news();
+            self.known = true;
+            self.say("this is known already; nothing to do");
         }
         known
     }

@@ -13,7 +13,7 @@ use crate::config::{InstanceConfig, Verify};
 use crate::journal::{Event, Journal};
 use crate::model::KeyType;
 use crate::observe::{self, Eyes, Look};
-use crate::plan::{self, Decision, Request, Snapshot, Step, Verdict};
+use crate::plan::{self, Decision, Request, Snapshot, Step};
 use crate::store::{Draft, Lease, StoreError};
 
 /// The longest wait for which a pass keeps the lease. For a longer one it gives the lease back, so that whoever is told
@@ -46,13 +46,13 @@ pub(super) struct Pass<'a> {
     happened: Vec<Event>,
     started: DateTime<Utc>,
     /// The rotation that is asked for and not yet judged.
-    asked: Option<Request>,
+    pub(super) asked: Option<Request>,
     /// When a rotation that was asked for too soon may be asked for again.
-    postponed: Option<DateTime<Utc>>,
+    pub(super) postponed: Option<DateTime<Utc>>,
     /// What called for the pass, until the first look.
-    hint: Option<Hint>,
+    pub(super) hint: Option<Hint>,
     /// Whether that was no news.
-    known: bool,
+    pub(super) known: bool,
     /// The place among those at work; none while waiting.
     slot: Option<OwnedSemaphorePermit>,
 }
@@ -157,16 +157,6 @@ impl<'a> Pass<'a> {
         if self.run.purpose.only_mends() { mended(snapshot) } else { Ending::Decided(decision) }
     }
 
-    /// Says that what called for the pass is no news.
-    pub(super) fn is_no_news(&mut self) {
-        self.known = true;
-        self.say("this is known already; nothing to do");
-    }
-
-    pub(super) fn take_hint(&mut self) -> Option<Hint> {
-        self.hint.take()
-    }
-
     /// Reads the journal.
     pub(super) async fn read(&self) -> Result<Draft, StoreError> {
         let (store, clock) = (Arc::clone(&self.rekey.store), Arc::clone(&self.rekey.clock));
@@ -191,32 +181,6 @@ impl<'a> Pass<'a> {
                 read => return read,
             }
         }
-    }
-
-    /// Judges the request that is still open, on a journal that is reconciled with the snapshot. Whether there is nothing to
-    /// record of it.
-    fn needs_no_record(&mut self, snapshot: &Snapshot, journal: &Journal) -> bool {
-        let Some(request) = self.asked else { return true };
-        let now = self.rekey.clock.now();
-        match plan::judge(&request, snapshot, journal, &self.instance.policy, now) {
-            Verdict::Record(_) => return false,
-            Verdict::Covered(why) => self.say(&why.to_string()),
-            Verdict::TooSoon { until } => self.postponed = Some(until),
-        }
-        self.asked = None;
-        true
-    }
-
-    /// Records the request that is still open, if it is to be.
-    fn record_request(&mut self, lease: &mut Lease, snapshot: &Snapshot) -> Result<(), PassError> {
-        let Some(request) = self.asked.take() else { return Ok(()) };
-        let now = self.rekey.clock.now();
-        match plan::judge(&request, snapshot, lease.journal(), &self.instance.policy, now) {
-            Verdict::Record(event) => self.record(lease, event)?,
-            Verdict::Covered(why) => self.say(&why.to_string()),
-            Verdict::TooSoon { until } => self.postponed = Some(until),
-        }
-        Ok(())
     }
 
     /// Decides and acts until there is nothing to do now.

@@ -21,7 +21,7 @@ use signalr_rekey::model::{AppId, ConnectionString, InstanceId, Key, KeyType};
 use signalr_rekey::pass::{Ending, Narrator, PassReport, Purpose, Rekey, Run};
 use signalr_rekey::plan::Decision;
 use signalr_rekey::sim::{self, Options, Sim, VirtualClock, World};
-use signalr_rekey::store::{MemoryStore, Store, peek};
+use signalr_rekey::store::{MemoryStore, Store, StoreError, peek};
 use url::Url;
 
 /// What every simulated key starts with, so that any output can be searched for it.
@@ -190,11 +190,18 @@ pub fn document_name(instance: &InstanceId) -> String {
 /// Lets the lease in a journal end, as time would.
 pub async fn expire_lease(store: &dyn Store, instance: &InstanceId) {
     let name = document_name(instance);
-    let Some((body, etag)) = store.get(&name).await.unwrap().document else { return };
-    let mut document: Value = serde_json::from_slice(&body).unwrap();
-    if document["lease"].is_object() {
+    loop {
+        let Some((body, etag)) = store.get(&name).await.unwrap().document else { return };
+        let mut document: Value = serde_json::from_slice(&body).unwrap();
+        if !document["lease"].is_object() {
+            return;
+        }
         document["lease"]["expires"] = json!("2020-01-01T00:00:00Z");
-        store.put(&name, serde_json::to_vec(&document).unwrap(), Some(&etag)).await.unwrap();
+        match store.put(&name, serde_json::to_vec(&document).unwrap(), Some(&etag)).await {
+            // The write of a worker was on its way when it was killed.
+            Err(StoreError::Changed) => {}
+            done => return drop(done.unwrap()),
+        }
     }
 }
 

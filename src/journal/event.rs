@@ -1,0 +1,153 @@
+//! What can happen to an instance, as it is stored and as it is told.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{AppId, Fingerprint, KeyType, OperationUrl, PerKey};
+
+/// Something that happened to an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "type", deny_unknown_fields)]
+pub enum Event {
+    /// The instance was seen for the first time.
+    Adopted {
+        /// The keys it had.
+        keys: PerKey<Fingerprint>,
+    },
+    /// A key changed, and it was not our doing.
+    KeyChanged {
+        /// Which.
+        key_type: KeyType,
+        /// The new key.
+        fingerprint: Fingerprint,
+    },
+    /// After a key changed from outside, everybody was seen with a valid key.
+    Recovered {},
+    /// A consumer was seen with a key that none held before.
+    Taken {
+        /// Which.
+        key_type: KeyType,
+    },
+    /// No consumer holds a key any more.
+    Left {
+        /// Which.
+        key_type: KeyType,
+    },
+    /// Something could not be seen that may hold any key.
+    Blinded {},
+    /// Everything could be seen again.
+    Sighted {},
+    /// A rotation was asked for, whatever the age of the keys.
+    RotationRequested {
+        /// Whether because the keys were exposed: then those of now die after a short grace.
+        #[serde(default)]
+        exposed: bool,
+        /// Whether by a notice, which may not ask as often as it likes.
+        #[serde(default)]
+        noticed: bool,
+    },
+    /// A person has looked at what was refused or came to nothing, and wants it tried again.
+    Unblocked {},
+    /// A regeneration is about to be sent.
+    RegenerationIntended {
+        /// Which key.
+        key_type: KeyType,
+    },
+    /// Azure took the regeneration on.
+    RegenerationAccepted {
+        /// Where to ask how it goes. It carries a signature, so the history keeps the event without it.
+        #[serde(skip)]
+        operation: Option<OperationUrl>,
+        /// The new key, as the answer gave it.
+        promised: Option<Fingerprint>,
+    },
+    /// The regeneration is over and the key is a new one.
+    Regenerated {
+        /// The new key.
+        fingerprint: Fingerprint,
+        /// Whether Azure said so; if not, the changed key does.
+        confirmed: bool,
+    },
+    /// The regeneration is over and the key is the old one.
+    RegenerationFailed {
+        /// What is known of the cause.
+        detail: String,
+    },
+    /// The service accepted a key.
+    Verified {
+        /// Which.
+        key_type: KeyType,
+    },
+    /// The service did not accept a key.
+    VerificationRefused {
+        /// Which.
+        key_type: KeyType,
+        /// What it said.
+        detail: String,
+    },
+    /// Consumers are about to be given a key: from now on it counts as held.
+    RepointIntended {
+        /// Which.
+        key_type: KeyType,
+    },
+    /// Consumers were given a key.
+    Repointed {
+        /// Which.
+        key_type: KeyType,
+        /// The apps that were written.
+        apps: Vec<AppId>,
+        /// Whether they held a dead key before.
+        mended: bool,
+    },
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Adopted { keys } => {
+                write!(
+                    f,
+                    "first seen, with primary key {} and secondary key {}",
+                    keys.primary, keys.secondary
+                )
+            }
+            Self::KeyChanged { key_type, fingerprint } => {
+                write!(f, "the {key_type} key was regenerated from outside; it is {fingerprint} now")
+            }
+            Self::Taken { key_type } => write!(f, "a consumer holds the {key_type} key"),
+            Self::Left { key_type } => write!(f, "no consumer holds the {key_type} key any more"),
+            Self::Blinded {} => f.write_str("not everything can be seen that may hold a key"),
+            Self::Recovered {} => f.write_str("nobody holds a dead key any more"),
+            Self::Sighted {} => f.write_str("everything can be seen again"),
+            Self::RotationRequested { exposed: false, .. } => f.write_str("a rotation was asked for"),
+            Self::RotationRequested { exposed: true, .. } => {
+                f.write_str("the keys were reported as exposed, and a rotation asked for")
+            }
+            Self::Unblocked {} => f.write_str("unblocked by hand"),
+            Self::RegenerationIntended { key_type } => write!(f, "about to regenerate the {key_type} key"),
+            Self::RegenerationAccepted { .. } => f.write_str("Azure accepted the regeneration"),
+            Self::Regenerated { fingerprint, .. } => write!(f, "regenerated; the key is {fingerprint} now"),
+            Self::RegenerationFailed { detail } => write!(f, "the regeneration came to nothing: {detail}"),
+            Self::Verified { key_type } => write!(f, "the service accepts the {key_type} key"),
+            Self::VerificationRefused { key_type, detail } => {
+                write!(f, "the service does not accept the {key_type} key: {detail}")
+            }
+            Self::RepointIntended { key_type } => write!(f, "about to give the {key_type} key to apps"),
+            Self::Repointed { key_type, apps, mended } => {
+                let names = apps.iter().map(AppId::name).collect::<Vec<_>>().join(", ");
+                write!(f, "{} to the {key_type} key: {names}", if *mended { "mended" } else { "repointed" })
+            }
+        }
+    }
+}
+
+/// As the history keeps it: an operation's URL carries a signature.
+pub(super) fn without_operation(event: Event) -> Event {
+    match event {
+        Event::RegenerationAccepted { promised, .. } => {
+            Event::RegenerationAccepted { operation: None, promised }
+        }
+        other => other,
+    }
+}

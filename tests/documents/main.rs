@@ -28,6 +28,7 @@ fn documents() -> Vec<Document> {
     let folder = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().file_name());
     let folder = folder.map(|name| format!("docs/{}", name.to_str().unwrap()));
     names.extend(folder.filter(|name| name.ends_with(".md")));
+    names.extend(["fuzz/README.md".to_owned()].into_iter().filter(|name| root().join(name).exists()));
     names.sort();
     let documents: Vec<_> = names.iter().map(|name| Document::read(name)).collect();
     assert!(documents.len() >= 10, "{names:?}");

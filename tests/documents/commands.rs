@@ -90,6 +90,14 @@ fn every_command_that_needs_no_azure_runs() {
         ran += run_commands(document);
     }
     assert!(ran >= 9, "{ran}");
+    let printed = |block: &Block| block.next.as_ref().is_some_and(|(info, _)| info == "text");
+    let notices = Document::read("docs/notices.md").blocks();
+    let compared = notices.iter().filter(|block| block.info == "sh" && printed(block)).count();
+    assert_eq!(
+        compared,
+        notices.iter().filter(|block| block.info == "text").count(),
+        "each is what a command prints"
+    );
 }
 
 /// Runs the blocks of a document in its order, against an Azure of its own; how many commands that were.

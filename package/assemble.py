@@ -17,8 +17,8 @@ LARGEST = 8_000_000
 LIBRARIES = re.compile(r"lib(c|m|dl|pthread|rt)\.so\.\d|ld-linux-(x86-64|aarch64)\.so\.\d")
 """All of glibc, so that they are wherever it is."""
 
-SIMULATOR = ["/sim/report", "Written by signalr-rekey simulate"]
-"""Texts of the embedded Azure, which is not to be deployed."""
+DEVELOPMENT = ["/sim/report", "Written by signalr-rekey simulate", "PlantedKeyOf84Characters"]
+"""Texts of the embedded Azure and of the fuzzing, which are not to be deployed."""
 
 EARLIEST = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip file can tell: every entry has it."""
@@ -52,13 +52,13 @@ def is_within(version: str, glibc: str) -> bool:
 
 
 def check_contents(binary: bytes, sources: pathlib.Path) -> None:
-    """Looks for the simulator in the binary, by texts that its sources have: else it would look for nothing."""
+    """Looks for what is only for development in the binary, by texts that its sources have: else it would look for nothing."""
     code = "".join(path.read_text() for path in sources.rglob("*.rs"))
-    for text in SIMULATOR:
+    for text in DEVELOPMENT:
         if text not in code:
-            raise Unfit(f"{text!r} is in no source of the simulator any more; look for something else")
+            raise Unfit(f"{text!r} is in no source any more; look for something else")
         if text.encode() in binary:
-            raise Unfit(f"it holds {text!r} of the simulator")
+            raise Unfit(f"it holds {text!r}, which is for development")
     if len(binary) > LARGEST:
         raise Unfit(f"it has {len(binary)} bytes, and may have {LARGEST}")
 

@@ -156,10 +156,14 @@ struct Host {
 /// delivered again.
 const MOST_AT_ONCE: usize = 2048;
 
+/// A function of the app, as the host knows it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Function {
+pub(crate) enum Function {
+    /// The timer's.
     RotateKeys,
+    /// Event Grid's.
     OnKeyNotice,
+    /// Azure Monitor's.
     OnAlert,
 }
 
@@ -188,7 +192,8 @@ impl Function {
         }
     }
 
-    fn trigger(self, body: &[u8]) -> Result<Trigger, Malformed> {
+    /// Reads what the host sends to this function.
+    pub(crate) fn trigger(self, body: &[u8]) -> Result<Trigger, Malformed> {
         let envelope = envelope::open(body)?;
         match self {
             Self::RotateKeys => timer::read(envelope).map(Trigger::Timer),

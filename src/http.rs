@@ -10,19 +10,40 @@ use std::time::Duration;
 use async_trait::async_trait;
 use azure_core::error::ErrorKind;
 use azure_core::http::{AsyncRawResponse, HttpClient, Request, Transport};
-use reqwest::Client;
+use futures::StreamExt;
+use reqwest::{Client, Response};
+use secrecy::zeroize::Zeroizing;
 use url::{Host, Url};
 
 /// How long a TCP and TLS handshake may take. Azure's front doors answer within a second; five leave room for one
 /// lost SYN, and stay well below the time of a request, so that a connect failure is known as one.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a token endpoint may take from the first byte of the request to the last of its answer. Azure's answer within
+/// a second; no connection of theirs may be left hanging on a body that never ends.
+const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The largest answer of a token endpoint that is read. A token has to fit into a header, of which servers take 8 to 32 kB
+/// (Kestrel: 32 KiB for all together), and what stands around it is small.
+const LARGEST_TOKEN_ANSWER: usize = 64 << 10;
+
+/// The most headers that an answer over HTTP/1.1 may have; Azure sends about twenty. It is also hyper's own default,
+/// which is here made sure of. The bytes of a head are bounded by hyper to 408 KiB (`DEFAULT_MAX_BUFFER_SIZE`), which
+/// reqwest cannot change: what is kept of headers is bounded where it is taken.
+const MOST_HEADERS: usize = 100;
+
+/// The same over HTTP/2, in bytes. hyper's default of 16 KiB is close to what Azure sends with a regeneration: two URLs
+/// of 3.3 kB each since 2024, and some twenty others.
+const LARGEST_HEADERS: u32 = 64 << 10;
+
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
 /// A lazily built pair of clients; cloning it shares them.
 ///
 /// Guarantees: no redirect is followed, nothing is sent again behind our back, and loopback and link-local hosts (the
-/// simulator, the platform's token endpoint) are reached directly, whatever the proxy settings of the system say.
+/// simulator, the platform's token endpoint) are reached directly, whatever the proxy settings of the system say. No
+/// answer is unpacked (reqwest's features `gzip`, `brotli`, `deflate` and `zstd` are off), so none can be larger than
+/// what came over the wire, and that is read by `read` below, which stops.
 #[derive(Clone, Default)]
 pub struct Http {
     clients: Arc<Clients>,
@@ -72,10 +93,43 @@ fn build(builder: reqwest::ClientBuilder) -> Result<Client, HttpError> {
     builder
         .user_agent(USER_AGENT)
         .connect_timeout(CONNECT_TIMEOUT)
+        .http1_max_headers(MOST_HEADERS)
+        .http2_max_header_list_size(LARGEST_HEADERS)
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .build()
         .map_err(|error| HttpError(Arc::new(error)))
+}
+
+/// Why a body was not read to its end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unread {
+    /// The connection failed.
+    #[error("it broke off")]
+    Broken(#[source] reqwest::Error),
+    /// There is more of it than we read.
+    #[error("it is larger than {} KiB", .limit >> 10)]
+    TooLarge {
+        /// How much that is.
+        limit: usize,
+    },
+}
+
+/// Reads the body of an answer chunk by chunk into memory that is wiped, and stops where it goes beyond `limit` bytes,
+/// whatever it said of its length. The connection is closed then.
+pub(crate) async fn read(mut response: Response, limit: usize) -> Result<Zeroizing<Vec<u8>>, Unread> {
+    let expected = usize::try_from(response.content_length().unwrap_or_default()).unwrap_or(usize::MAX);
+    if expected > limit {
+        return Err(Unread::TooLarge { limit });
+    }
+    let mut body = Zeroizing::new(Vec::with_capacity(expected));
+    while let Some(chunk) = response.chunk().await.map_err(Unread::Broken)? {
+        if body.len() + chunk.len() > limit {
+            return Err(Unread::TooLarge { limit });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
 }
 
 /// Refuses a URL to which no credential may be sent: https is always in order, plain http on loopback alone.
@@ -115,8 +169,27 @@ impl HttpClient for Http {
     async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
         let client =
             self.client(request.url()).map_err(|error| azure_core::Error::new(ErrorKind::Other, error))?;
-        client.execute_request(request).await
+        let answered = tokio::time::timeout(TOKEN_TIMEOUT, execute(client, request)).await;
+        let late = |_| azure_core::Error::with_message(ErrorKind::Io, "no whole answer came in time");
+        answered.map_err(late)?
     }
+}
+
+/// One request of azure_identity. Its pipeline reads an answer whole, so it is handed one that is bounded.
+async fn execute(client: &Client, request: &Request) -> azure_core::Result<AsyncRawResponse> {
+    let (status, headers, mut chunks) = client.execute_request(request).await?.deconstruct();
+    let mut body = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        body.extend_from_slice(&chunk?);
+        if body.len() > LARGEST_TOKEN_ANSWER {
+            let message = format!(
+                "the token endpoint's answer is larger than {} KiB, and no token is; check what answers there",
+                LARGEST_TOKEN_ANSWER >> 10
+            );
+            return Err(azure_core::Error::with_message(ErrorKind::Other, message));
+        }
+    }
+    Ok(AsyncRawResponse::from_bytes(status, headers, body))
 }
 
 impl fmt::Debug for Http {

@@ -20,6 +20,10 @@ use crate::model::{Fingerprint, KeyType, OperationUrl, PerKey};
 /// bytes an event the document stays near 20 kB.
 const HISTORY: usize = 100;
 
+/// How many ids of apps the events that are kept may hold together, beyond those of the latest. A mending writes as many
+/// apps in one event as there are, and the document must stay far below what the store reads of one (4 MiB).
+const HISTORY_APPS: usize = 4000;
+
 /// How many replaced fingerprints are remembered, for recognising a stale consumer behind a custom domain. Two a
 /// month make four years.
 const FORMER: usize = 96;
@@ -221,7 +225,7 @@ impl Journal {
             return Err(Illegal { event: Box::new(event), why });
         }
         next.history.push_back(Entry { at, event: without_operation(event) });
-        next.history.drain(..next.history.len().saturating_sub(HISTORY));
+        next.forget();
         *self = next;
         Ok(())
     }
@@ -301,6 +305,25 @@ impl Journal {
         }
     }
 
+    /// Drops the oldest events of which there are too many.
+    fn forget(&mut self) {
+        self.history.drain(..self.history.len().saturating_sub(HISTORY));
+        let mut apps: usize = self.history.iter().map(|entry| entry.event.apps().len()).sum();
+        while apps > HISTORY_APPS && self.history.len() > 1 {
+            apps -= self.history.pop_front().map_or(0, |entry| entry.event.apps().len());
+        }
+    }
+
+    /// Every time that is on record.
+    pub(crate) fn times(&self) -> impl Iterator<Item = DateTime<Utc>> {
+        let of_keys = self.keys.iter().flat_map(PerKey::iter).flat_map(|(_, record)| record.times());
+        let asked = [self.requested, self.exposed, self.noticed].into_iter().flatten();
+        let flight = self.in_flight.iter().map(|flight| flight.intended);
+        let failures = self.failures.iter().map(|failures| failures.at);
+        let history = self.history.iter().map(|entry| entry.at);
+        of_keys.chain(asked).chain(flight).chain(failures).chain(history)
+    }
+
     fn adopt(&mut self, keys: &PerKey<Fingerprint>, at: DateTime<Utc>) -> Result<(), &'static str> {
         if self.keys.is_some() {
             return Err("the instance is already known");
@@ -370,6 +393,15 @@ impl KeyRecord {
             refusal: None,
             held,
         }
+    }
+
+    fn times(&self) -> impl Iterator<Item = DateTime<Utc>> {
+        let held = match self.held {
+            Held::Never | Held::Now => None,
+            Held::Left(at) | Held::Unknown(at) => Some(at),
+        };
+        let refused = self.refusal.as_ref().map(|refusal| refusal.at);
+        [Some(self.created), held, refused].into_iter().flatten()
     }
 }
 

@@ -11,6 +11,9 @@ pub mod data_plane;
 #[cfg(feature = "simulator")]
 pub mod demo;
 pub mod doctor;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod host;
 pub mod http;
 pub mod init;

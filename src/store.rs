@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use blob::BlobStore;
@@ -31,6 +31,13 @@ const LEASE: Duration = Duration::from_secs(120);
 /// When a lease is renewed: late enough that following a regeneration (74 s at the most on record) costs no write of its
 /// own, and early enough that what is left is longer than one request to Azure may take (30 s).
 const RENEW_AFTER: Duration = Duration::from_secs(80);
+
+/// The waits before a write is sent again. All tries together stay far below the time that a lease is good for.
+const AGAIN: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
+
+/// The largest document that is read. Ours hold a hundred events and among them some four thousand ids of apps (`journal`),
+/// each of at most 400 characters (docs: Naming rules for Azure resources), and so stay below half of it.
+pub(crate) const LARGEST_DOCUMENT: usize = 4 << 20;
 
 /// The only document version that is understood.
 const VERSION: u32 = 1;
@@ -97,6 +104,14 @@ pub enum StoreError {
     /// An event that the journal does not allow.
     #[error(transparent)]
     Illegal(#[from] Illegal),
+}
+
+impl StoreError {
+    /// A document that cannot be one of ours, and is not read to its end.
+    fn too_large(name: &str) -> Self {
+        let detail = format!("it is larger than {} MiB", LARGEST_DOCUMENT >> 20);
+        Self::Unreadable { name: name.into(), detail }
+    }
 }
 
 /// The document of one instance.
@@ -285,22 +300,33 @@ impl Lease {
             |length| LeaseRecord { holder: self.holder.clone(), expires: local + self.ahead + length };
         self.document.lease = length.map(expires);
         let body = encode(&self.document)?;
-        let stored = match self.store.put(&self.name, body.clone(), self.etag.as_ref()).await {
-            Ok(stored) => stored,
-            Err(error) => self.was_ours(&body).await.ok_or(error)?,
-        };
+        let stored = self.put(&body).await?;
         (self.etag, self.ahead) = (Some(stored.etag), stored.at - self.clock.now());
         (self.renew_at, self.proves_until) = (local + delta(RENEW_AFTER), local + delta(LEASE / 2));
         self.dirty = false;
         Ok(())
     }
 
-    /// After a write that failed: whether it was done all the same and only its answer lost. A write that is repeated
-    /// below us then meets its own result and calls it somebody else's.
-    async fn was_ours(&self, body: &[u8]) -> Option<Stored> {
-        let found = self.store.get(&self.name).await.ok()?;
-        let (there, etag) = found.document?;
-        (there == body).then_some(Stored { etag, at: found.at })
+    /// Writes, and again where a write failed and left the document as it was: storage closes idle connections whenever it
+    /// likes, and a pass is not to fail for that. A write that was done all the same, its answer lost, is recognised by
+    /// what is there; and one that is still on its way can do no harm after the next, for it is conditional on a version
+    /// that is gone by then.
+    async fn put(&self, body: &[u8]) -> Result<Stored, StoreError> {
+        let mut waits = AGAIN.iter();
+        loop {
+            let error = match self.store.put(&self.name, body.to_vec(), self.etag.as_ref()).await {
+                Ok(stored) => return Ok(stored),
+                Err(error) => error,
+            };
+            let Ok(Found { document, at }) = self.store.get(&self.name).await else { return Err(error) };
+            match (document, waits.next()) {
+                (Some((there, etag)), _) if there == body => return Ok(Stored { etag, at }),
+                (found, Some(wait)) if found.as_ref().map(|(_, etag)| etag) == self.etag.as_ref() => {
+                    self.clock.sleep(*wait).await;
+                }
+                _ => return Err(error),
+            }
+        }
     }
 }
 
@@ -314,13 +340,35 @@ async fn load(store: &dyn Store, name: &str) -> Result<(Document, Option<ETag>, 
     let Some((body, etag)) = document else {
         return Ok((Document { version: VERSION, ..Document::default() }, None, at));
     };
+    if body.len() > LARGEST_DOCUMENT {
+        return Err(StoreError::too_large(name));
+    }
     let unreadable = |detail: String| StoreError::Unreadable { name: name.into(), detail };
-    let versioned: Versioned = serde_json::from_slice(&body).map_err(|e| unreadable(e.to_string()))?;
+    let versioned: Versioned = serde_json::from_slice(&body).map_err(|error| unreadable(place(&error)))?;
     if versioned.version != VERSION {
         return Err(unreadable(format!("version {} is unknown to this release", versioned.version)));
     }
-    let document = serde_json::from_slice(&body).map_err(|e| unreadable(e.to_string()))?;
+    let document: Document = serde_json::from_slice(&body).map_err(|error| unreadable(place(&error)))?;
+    if !document.times().all(|time| (FIRST_YEAR..=LAST_YEAR).contains(&time.year())) {
+        return Err(unreadable(format!("a time in it is not within the years {FIRST_YEAR} to {LAST_YEAR}")));
+    }
     Ok((document, Some(etag), at))
+}
+
+/// Where a document is at fault. serde's own words may quote a value, and the URL of an operation is a secret of sorts.
+fn place(error: &serde_json::Error) -> String {
+    format!("it is no journal of this release, see line {}, column {}", error.line(), error.column())
+}
+
+/// The years that times are taken from: none of ours is of before the first, and beyond the last one of them plus a
+/// policy's ten years is no longer written with four digits.
+const FIRST_YEAR: i32 = 1970;
+const LAST_YEAR: i32 = 9980;
+
+impl Document {
+    fn times(&self) -> impl Iterator<Item = DateTime<Utc>> {
+        self.journal.times().chain(self.lease.iter().map(|lease| lease.expires))
+    }
 }
 
 #[derive(Deserialize)]

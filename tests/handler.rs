@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -292,6 +292,37 @@ async fn trap_4_the_runner_is_told_its_deadline_by_function() {
         world.seen().into_iter().map(|(_, call)| (call.function, call.deadline)).collect();
     let now = world.clock.now();
     assert_eq!(deadlines, [("RotateKeys", now + BUDGETS.timer), ("OnKeyNotice", now + BUDGETS.notice)]);
+}
+
+#[tokio::test]
+async fn it_listens_on_loopback_and_nowhere_else() {
+    let world = World::new(Behaviour::Succeed).await;
+    assert_eq!(world.address.ip(), IpAddr::V4(Ipv4Addr::LOCALHOST));
+    // The machine's own address on its way to others (TEST-NET-1, RFC 5737; nothing is sent). Without any there are none.
+    let outward = UdpSocket::bind("0.0.0.0:0").unwrap();
+    if outward.connect("192.0.2.1:9").is_ok() {
+        let own = SocketAddr::new(outward.local_addr().unwrap().ip(), world.address.port());
+        assert!(TcpStream::connect(own).await.is_err(), "it is open to others at {own}");
+    }
+    assert_eq!(world.send("GET", "/", b"").await.status, 200);
+}
+
+#[tokio::test]
+async fn it_refuses_to_serve_on_anything_but_loopback() {
+    for open in ["0.0.0.0:0", "[::]:0"] {
+        // A machine without IPv6 has nothing to refuse.
+        let Ok(listener) = TcpListener::bind(open).await else { continue };
+        let address = listener.local_addr().unwrap();
+        let world = World::new(Behaviour::Succeed).await;
+        let router = host::router(world.runner.clone(), world.clock.clone(), BUDGETS);
+        let refused = host::serve(listener, router).await.unwrap_err();
+        assert_eq!(refused.to_string(), format!("{address} is open to others; the host calls on 127.0.0.1"));
+        let port = address.port();
+        assert!(
+            TcpStream::connect(("127.0.0.1", port)).await.is_err(),
+            "it serves on {address} all the same"
+        );
+    }
 }
 
 #[tokio::test]

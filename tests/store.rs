@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use chrono::Utc;
 use common::{HOUR, azurite, document_name, expire_lease};
 use signalr_rekey::clock::{Clock, SystemClock};
-use signalr_rekey::journal::Event;
+use signalr_rekey::journal::{Event, Journal};
 use signalr_rekey::model::{InstanceId, Key, PerKey};
 use signalr_rekey::sim::VirtualClock;
 use signalr_rekey::store::{Draft, ETag, Found, Lease, MemoryStore, Store, StoreError, Stored, peek};
@@ -177,6 +177,52 @@ async fn what_cannot_be_read_is_left_as_it_is() {
             assert!(matches!(error, StoreError::Unreadable { .. }), "{body}: {error}");
             let (there, _) = store.get(&document_name(&id)).await.unwrap().document.unwrap();
             assert_eq!(there, body.as_bytes());
+        }
+    })
+    .await;
+}
+
+/// An accepted time would be added to, and whoever looked at the instance would panic.
+#[tokio::test]
+async fn a_journal_with_impossible_times_or_of_impossible_size_is_left_as_it_is() {
+    let clock = Arc::new(VirtualClock::default());
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(clock.clone()));
+    let clock: Arc<dyn Clock> = clock;
+    let refused = async |body: String| {
+        let id = instance();
+        store.put(&document_name(&id), body.into_bytes(), None).await.unwrap();
+        let StoreError::Unreadable { detail, .. } = acquire(&store, &clock, &id, "one").await.unwrap_err()
+        else {
+            panic!("it is read")
+        };
+        detail
+    };
+    let mut journal = serde_json::to_value(Journal::default()).unwrap();
+    for time in ["+262142-12-31T23:59:59Z", "-0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"] {
+        journal["requested"] = time.into();
+        let document = serde_json::json!({ "version": 1, "lease": null, "journal": journal });
+        let detail = refused(document.to_string()).await;
+        assert_eq!(detail, "a time in it is not within the years 1970 to 9980", "{time}");
+    }
+    let lease = serde_json::json!({ "holder": "x", "expires": "+200000-01-01T00:00:00Z" });
+    let document = serde_json::json!({ "version": 1, "lease": lease, "journal": Journal::default() });
+    assert!(refused(document.to_string()).await.starts_with("a time in it"));
+    assert_eq!(refused(" ".repeat(5 << 20)).await, "it is larger than 4 MiB");
+}
+
+#[tokio::test]
+async fn what_is_said_of_a_journal_repeats_nothing_of_it() {
+    on_each(async |store, clock| {
+        for body in [
+            "{\"version\":\"SECRET\"}",
+            "{\"version\":1,\"lease\":null,\"journal\":{\"SECRET\":1}}",
+            "{\"version\":1,\"lease\":\"SECRET\"}",
+        ] {
+            let id = instance();
+            store.put(&document_name(&id), body.into(), None).await.unwrap();
+            let error = acquire(&store, &clock, &id, "one").await.unwrap_err();
+            let said = format!("{error} {error:?}");
+            assert!(said.contains("see line 1, column ") && !said.contains("SECRET"), "{said}");
         }
     })
     .await;

@@ -20,7 +20,8 @@ use crate::model::{AppId, ConnectionString, Section};
 /// One dictionary of settings, whole and in Azure's order.
 ///
 /// Guarantee: what is listed and written back is the same but for the values that [`Settings::set_value`] changed; the
-/// `type` of a connection string, members that we do not know and values that are no texts all go back verbatim.
+/// `type` of a connection string, members that we do not know and values that are no texts all go back verbatim (a number
+/// as the double that it is; Azure's contract has texts alone).
 /// Equality asks for the same names with the same contents, in any order. `Debug` shows names alone.
 #[derive(Clone, Default)]
 pub struct Settings {
@@ -323,6 +324,13 @@ mod tests {
         assert!(settings.set_value("A", "new"));
         assert!(settings.set_value("Z", "2"));
         assert_eq!(written(&settings), text.replace("old", "new").replace(r#""Z":"1""#, r#""Z":"2""#));
+    }
+
+    /// Read less exactly (serde_json without `float_roundtrip`), what Azure answers would not be what was sent.
+    #[test]
+    fn a_number_goes_back_as_the_same_number() {
+        let settings = read(r#"{"properties":{"N":2.0715660391465816e-75,"M":{"value":[5e-324]}}}"#);
+        assert_eq!(read(&written(&settings)), settings);
     }
 
     #[test]

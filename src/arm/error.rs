@@ -193,9 +193,9 @@ impl ArmError {
     /// Takes secrets that were sent out of what Azure said about them.
     #[must_use]
     pub(super) fn without<'a>(mut self, secrets: impl Iterator<Item = &'a str>) -> Self {
-        // Shorter texts are no keys, and are found in every sentence.
-        for secret in secrets.filter(|secret| secret.len() >= 8) {
-            self.0.message = self.0.message.replace(secret, "[redacted]");
+        for secret in secrets {
+            redact(&mut self.0.message, secret);
+            self.0.code.iter_mut().for_each(|code| redact(code, secret));
         }
         self
     }
@@ -267,6 +267,24 @@ impl Error for ArmError {
     }
 }
 
+/// Shorter texts are no keys, and are found in every sentence.
+const SHORTEST_SECRET: usize = 8;
+
+/// Takes a secret out of what was made [`tidy`], also where that has cut it off in the middle.
+fn redact(text: &mut String, secret: &str) {
+    let secret = tidy(secret, usize::MAX);
+    if secret.len() < SHORTEST_SECRET {
+        return;
+    }
+    *text = text.replace(&secret, "[redacted]");
+    let Some(kept) = text.strip_suffix('…') else { return };
+    let mut parts = secret.char_indices().map(|(end, _)| &secret[..end]).rev();
+    let cut = parts.find(|part| part.len() >= SHORTEST_SECRET && kept.ends_with(part));
+    if let Some(part) = cut {
+        *text = format!("{}[redacted]…", &kept[..kept.len() - part.len()]);
+    }
+}
+
 /// What an error is about.
 #[derive(Clone, Copy)]
 pub(super) struct About<'a> {
@@ -307,9 +325,9 @@ fn classify(status: u16, code: Option<&str>, effect: Effect, retry_after: Option
 
 /// How much of Azure's words is repeated: its longest usual message (AuthorizationFailed, with two ids and a scope) is
 /// about 400 characters.
-const LONGEST_MESSAGE: usize = 600;
+pub(super) const LONGEST_MESSAGE: usize = 600;
 const LONGEST_FOREIGN_TEXT: usize = 200;
-const LONGEST_CODE: usize = 100;
+pub(super) const LONGEST_CODE: usize = 100;
 
 /// Azure's code and message, from either of the shapes of its error bodies: `{"error":{"code","message"}}` (swagger,
 /// common-types ErrorResponse) and Microsoft.Web's capitalised `{"Code","Message"}`. A body that is no JSON is repeated
@@ -446,5 +464,14 @@ mod tests {
         let body = r#"{"error":{"code":"BadRequest","message":"value 'secret-key-1' of S is wrong"}}"#;
         let error = answered(400, body, Effect::Change, None).without(["secret-key-1", "is"].into_iter());
         assert_eq!(error.message(), "value '[redacted]' of S is wrong");
+    }
+
+    #[test]
+    fn what_was_sent_is_not_in_a_code_nor_cut_in_half() {
+        let secret = "Endpoint=https://a;  AccessKey=secret-key-1.";
+        let body = format!(r#"{{"code":"{secret}","message":"{} {secret}"}}"#, "x".repeat(560));
+        let error = answered(400, &body, Effect::Change, None).without([secret].into_iter());
+        assert_eq!(error.code(), Some("[redacted]"));
+        assert_eq!(error.message(), format!("{} [redacted]…", "x".repeat(560)));
     }
 }

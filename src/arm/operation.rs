@@ -10,12 +10,16 @@ use serde::Deserialize;
 use url::Url;
 
 use super::Arm;
-use super::error::{About, ArmError, ArmErrorKind, Effect, ErrorDetail, tidy};
+use super::error::{About, ArmError, ArmErrorKind, Effect, ErrorDetail, LONGEST_CODE, LONGEST_MESSAGE, tidy};
 use super::request::{Answer, Call, Operation, text};
 use crate::model::{OperationKind, OperationUrl};
 
 const STATUS: Operation = Operation { name: "SignalR_OperationStatus", effect: Effect::Read, secrets: true };
 const RESULT: Operation = Operation { name: "SignalR_OperationResult", effect: Effect::Read, secrets: true };
+
+/// The longest URL of an operation that is taken: some five times what Azure sends since 2024. It goes into the journal,
+/// and a regeneration whose URL is not known is followed by the keys instead.
+const LONGEST_URL: usize = 16 << 10;
 
 /// How an operation stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,10 +41,10 @@ pub enum OperationStatus {
 }
 
 /// Reads the headers of the answer to `asked`. A relative URL is completed by the one that was asked
-/// (RFC 9110, 10.2.2); an absolute one is left alone.
+/// (RFC 9110, 10.2.2); an absolute one is left alone, and one that is longer than any of Azure's is none.
 pub(super) fn operation_url(headers: &HeaderMap, asked: &Url) -> Option<OperationUrl> {
     let url = |name| {
-        let url = text(headers, name)?;
+        let url = text(headers, name).filter(|url| url.len() <= LONGEST_URL)?;
         if Url::parse(&url).is_err() { asked.join(&url).ok().map(String::from) } else { Some(url) }
     };
     let preferred = url("azure-asyncoperation").map(|url| OperationUrl::async_operation(&url));
@@ -108,8 +112,8 @@ struct StatusBody {
 fn failed(body: StatusBody) -> OperationStatus {
     let (code, message) = body.error.map_or((None, None), |error| (error.code, error.message));
     OperationStatus::Failed {
-        code: code.unwrap_or(body.status),
-        message: message.map_or_else(|| "Azure gave no reason".into(), |message| tidy(&message, 600)),
+        code: tidy(&code.unwrap_or(body.status), LONGEST_CODE),
+        message: message.map_or_else(|| "Azure gave no reason".into(), |it| tidy(&it, LONGEST_MESSAGE)),
     }
 }
 
@@ -134,9 +138,20 @@ mod tests {
                 &[("location", "/l"), ("azure-asyncoperation", signed)],
                 Some(OperationUrl::async_operation(signed)),
             ),
+            (&[("location", &format!("/{}", "l".repeat(LONGEST_URL)))], None),
             (&[("location", "//evil.example/l")], Some(OperationUrl::location("https://evil.example/l"))),
         ] {
             assert!(from(headers) == wanted, "{headers:?}");
         }
+    }
+
+    #[test]
+    fn of_a_failure_no_more_is_kept_than_people_read() {
+        let body =
+            format!(r#"{{"status":"Failed","error":{{"code":"{0}","message":"{0}"}}}}"#, "x".repeat(9000));
+        let OperationStatus::Failed { code, message } = failed(serde_json::from_str(&body).unwrap()) else {
+            panic!("it failed")
+        };
+        assert_eq!((code.chars().count(), message.chars().count()), (LONGEST_CODE + 1, LONGEST_MESSAGE + 1));
     }
 }

@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
 };
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -20,9 +20,18 @@ use uuid::Uuid;
 
 use super::error::{About, ArmError, ArmErrorKind, Effect, Refusal, read_error_body};
 use super::{Arm, retry};
+use crate::http::{self, Unread};
 
-/// The largest answer that is read. A full page of sites is about 2 MB; a dictionary of settings is far smaller.
-const LARGEST_ANSWER: usize = 8 << 20;
+/// The largest answer that is read. Azure Resource Manager itself passes on none above 12 MB (swagger
+/// Microsoft.Consumption, ReservationsSummaries_List: "ARM has a payload size limit of 12MB"), so no honest one is
+/// refused. A full page of sites is about 2 MB; a dictionary of settings is far smaller.
+const LARGEST_ANSWER: usize = 12 << 20;
+
+/// The largest answer other than success that is read. Of those only a code and a sentence are kept.
+const LARGEST_REFUSAL: usize = 64 << 10;
+
+/// How much of a header is kept that is only shown. Azure's correlation ids are UUIDs of 36 characters.
+const LONGEST_ID: usize = 100;
 
 /// What marks our own requests in the activity log and in the events that they raise.
 pub(crate) const CLIENT_REQUEST_PREFIX: &str = "signalr-rekey-";
@@ -81,6 +90,11 @@ impl Call {
 }
 
 impl Answer {
+    /// How many bytes were read of the body.
+    pub(super) fn length(&self) -> usize {
+        self.body.as_ref().map_or(0, |body| body.len())
+    }
+
     /// The body as JSON. What is wrong with it is not told in serde's words: they quote the value, which may be a key.
     pub(super) fn json<T: DeserializeOwned>(&self, call: &Call) -> Result<T, ArmError> {
         let read = self.body.as_ref().and_then(|body| serde_json::from_slice(body).ok());
@@ -95,7 +109,7 @@ impl Answer {
 
     /// An error about this answer.
     pub(super) fn fault(&self, call: &Call, kind: ArmErrorKind, message: &str) -> ArmError {
-        call.error(kind, message).answered(self.status, text(&self.headers, CORRELATION_ID))
+        call.error(kind, message).answered(self.status, correlation_id(&self.headers))
     }
 
     pub(super) fn retry_after(&self, arm: &Arm) -> Option<Duration> {
@@ -135,7 +149,7 @@ impl Arm {
         let answer = self.exchange(call).await;
         let ms = (self.shared.clock.now() - started).num_milliseconds();
         let (status, correlation_id) = match &answer {
-            Ok(answer) => (Some(answer.status), text(&answer.headers, CORRELATION_ID)),
+            Ok(answer) => (Some(answer.status), correlation_id(&answer.headers)),
             Err(error) => (error.status(), error.correlation_id().map(Into::into)),
         };
         let About { operation, resource } = call.about();
@@ -160,13 +174,14 @@ impl Arm {
             None if call.method == Method::POST => request.header(CONTENT_LENGTH, "0"),
             None => request,
         };
-        let response = request.send().await.map_err(|error| self.broken(call, error))?;
+        let response = transmit(request).await.map_err(|error| self.broken(call, error))?;
         self.read(call, response).await
     }
 
     async fn read(&self, call: &Call, mut response: Response) -> Result<Answer, ArmError> {
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
-        let body = bounded(response).await;
+        let limit = if status.is_success() { LARGEST_ANSWER } else { LARGEST_REFUSAL };
+        let body = http::read(response, limit).await;
         if !status.is_success() {
             return Err(self.refused(call, status, &headers, &body.unwrap_or_default()));
         }
@@ -175,10 +190,14 @@ impl Arm {
             (Ok(body), _) => Some(body),
             (Err(_), Effect::Change) => None,
             (Err(Unread::Broken(error)), Effect::Read) => return Err(self.broken(call, error)),
-            (Err(Unread::TooLarge), Effect::Read) => {
-                let message = format!("the answer is larger than {} MiB", LARGEST_ANSWER >> 20);
+            (Err(Unread::TooLarge { limit }), Effect::Read) => {
+                let message = format!(
+                    "the answer is larger than {} MiB, which Azure Resource Manager never sends, and was not read to its \
+                     end; check that REKEY_RESOURCE_MANAGER leads there",
+                    limit >> 20
+                );
                 let error = call.error(ArmErrorKind::Malformed, &message);
-                return Err(error.answered(status, text(&headers, CORRELATION_ID)));
+                return Err(error.answered(status, correlation_id(&headers)));
             }
         };
         Ok(Answer { status, headers, body })
@@ -194,7 +213,7 @@ impl Arm {
             retry_after: retry_after(headers, self),
             code,
             message,
-            correlation_id: text(headers, CORRELATION_ID),
+            correlation_id: correlation_id(headers),
         };
         ArmError::refusal(&call.about(), call.operation.effect, refusal)
     }
@@ -242,25 +261,17 @@ impl Arm {
     }
 }
 
-enum Unread {
-    Broken(reqwest::Error),
-    TooLarge,
+/// Sends a request. Where answers are made up instead of asked for (`fuzzing`), the next of those.
+async fn transmit(request: RequestBuilder) -> reqwest::Result<Response> {
+    #[cfg(feature = "fuzzing")]
+    if let Some(answer) = crate::fuzzing::next_answer(&request) {
+        return Ok(answer);
+    }
+    request.send().await
 }
 
-/// Reads a body of at most [`LARGEST_ANSWER`] bytes, into memory that is wiped.
-async fn bounded(mut response: Response) -> Result<Zeroizing<Vec<u8>>, Unread> {
-    let expected = usize::try_from(response.content_length().unwrap_or_default()).unwrap_or(usize::MAX);
-    if expected > LARGEST_ANSWER {
-        return Err(Unread::TooLarge);
-    }
-    let mut body = Zeroizing::new(Vec::with_capacity(expected));
-    while let Some(chunk) = response.chunk().await.map_err(Unread::Broken)? {
-        if body.len() + chunk.len() > LARGEST_ANSWER {
-            return Err(Unread::TooLarge);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
+fn correlation_id(headers: &HeaderMap) -> Option<String> {
+    text(headers, CORRELATION_ID).map(|id| id.chars().take(LONGEST_ID).collect())
 }
 
 fn retry_after(headers: &HeaderMap, arm: &Arm) -> Option<Duration> {

@@ -16,6 +16,10 @@ pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// figure and decides for itself.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
+/// The longest `Retry-After` that is told to anybody. Azure's are minutes; whatever is longer comes from a server that is
+/// no more to be believed, and a time that far away fits no date.
+const LONGEST_TOLD: Duration = Duration::from_secs(24 * 3600);
+
 /// Five attempts, with 0.5, 1, 2 and 4 s in between, each up to doubled by jitter: 7.5 to 15 s, which rides out a
 /// restart of a front end and still fits into the 30 s that Event Grid waits.
 const RETRIES: usize = 4;
@@ -47,14 +51,17 @@ pub(super) fn wait(
     left.is_none_or(|left| wait < left).then_some(wait)
 }
 
-/// Reads `Retry-After`: seconds, or an HTTP date (RFC 9110, 10.2.3). A date in the past means now.
+/// Reads `Retry-After`: seconds, or an HTTP date (RFC 9110, 10.2.3). A date in the past means now; a day is the most.
 pub(super) fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
     let value = value.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = DateTime::parse_from_rfc2822(value).ok()?;
-    Some((date.to_utc() - now).to_std().unwrap_or_default())
+    let digits = !value.is_empty() && value.bytes().all(|digit| digit.is_ascii_digit());
+    let told = if digits {
+        value.parse().map_or(LONGEST_TOLD, Duration::from_secs)
+    } else {
+        let date = DateTime::parse_from_rfc2822(value).ok()?;
+        (date.to_utc() - now).to_std().unwrap_or_default()
+    };
+    Some(told.min(LONGEST_TOLD))
 }
 
 #[cfg(test)]
@@ -75,6 +82,9 @@ mod tests {
             (" 0 ", Some(seconds(0))),
             ("Wed, 21 Oct 2015 07:28:00 GMT", Some(seconds(60))),
             ("Wed, 21 Oct 2015 07:26:00 GMT", Some(seconds(0))),
+            ("18446744073709551615", Some(LONGEST_TOLD)),
+            ("99999999999999999999999", Some(LONGEST_TOLD)),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", Some(LONGEST_TOLD)),
             ("-1", None),
             ("soon", None),
             ("", None),

@@ -20,6 +20,10 @@ const LIST_SUBSCRIPTIONS: Operation =
 /// more sends us in circles.
 const MOST_PAGES: usize = 1000;
 
+/// The most bytes of a list that are read over all its pages. A site is some 20 kB of it, so this is more than any
+/// subscription has too, and far below a thousand pages of the largest answer.
+const LARGEST_LIST: usize = 128 << 20;
+
 /// A web app, function app or slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
@@ -82,10 +86,14 @@ impl Arm {
         operation: Operation,
         first: Url,
     ) -> Result<Vec<T>, ArmError> {
-        let mut items = Vec::new();
+        let (mut items, mut length) = (Vec::new(), 0);
         let mut call = Call::get(operation, first);
         for _ in 0..MOST_PAGES {
             let answer = self.send(&call).await?;
+            length += answer.length();
+            if length > LARGEST_LIST {
+                break;
+            }
             let page: Page<T> = answer.json(&call)?;
             items.extend(page.value);
             let Some(link) = page.next_link.filter(|link| !link.is_empty()) else { return Ok(items) };

@@ -10,7 +10,7 @@ use url::Url;
 
 use super::{Exit, load, output};
 use crate::config::{Config, Environment};
-use crate::http::{Http, is_loopback};
+use crate::http::{self, Http, is_loopback};
 use crate::notice::{self, Event};
 use crate::runner::foresee;
 
@@ -30,6 +30,9 @@ pub(super) struct NoticeArgs {
 
 /// The longest file: what Event Grid delivers at most.
 const LONGEST: u64 = 1 << 20;
+
+/// How much of the handler's answer is read: lines of a log, for each instance a few.
+const LARGEST_ANSWER: usize = 4 << 20;
 
 /// The host of Event Grid's functions waits half a minute; what takes longer is not answered in time there either.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -100,7 +103,8 @@ async fn fire(handler: &Url, value: &Value, events: &[Event]) -> Result<Exit, Ex
         wrong(&format!("the handler at {handler} gave no answer ({why}); start it, or give its port"))
     })?;
     let status = answer.status();
-    let body: Value = answer.json().await.unwrap_or_default();
+    let body = http::read(answer, LARGEST_ANSWER).await.unwrap_or_default();
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let told = body["Logs"].as_array().into_iter().flatten().filter_map(Value::as_str);
     told.for_each(output::say);
     // The answer of a function with an HTTP output holds the status that its caller gets.

@@ -11,6 +11,10 @@ pub struct Fault {
     sentence: String,
 }
 
+/// How many faults are gathered. Nobody mends more in one go, and a file that is something else altogether has one in
+/// every line.
+const MOST_FAULTS: usize = 100;
+
 /// Every fault that was found, those of the file first and in its order. It is never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Faults(Vec<Fault>);
@@ -30,7 +34,12 @@ impl fmt::Display for Faults {
             1 => f.write_str("the configuration has a fault:")?,
             count => write!(f, "the configuration has {count} faults:")?,
         }
-        self.0.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
+        self.0.iter().try_for_each(|fault| write!(f, "\n  {fault}"))?;
+        if self.0.len() < MOST_FAULTS {
+            Ok(())
+        } else {
+            f.write_str("\n  and perhaps more: mend these first")
+        }
     }
 }
 
@@ -85,6 +94,10 @@ impl<'text> Report<'text> {
 
     /// A fault of the file.
     pub(super) fn at(&mut self, at: &At, sentence: impl Into<String>) {
+        // Finding the line goes through the text: not for what is not gathered.
+        if self.faults.len() >= MOST_FAULTS {
+            return;
+        }
         let (line, column) = self.position(at.offset);
         let place = Place::File { file: self.file.into(), line, column, path: at.path.clone() };
         self.push(Fault { place, sentence: sentence.into() });
@@ -126,7 +139,7 @@ impl<'text> Report<'text> {
 
     /// The same fault of a default that many instances share is said once.
     fn push(&mut self, fault: Fault) {
-        if !self.faults.contains(&fault) {
+        if self.faults.len() < MOST_FAULTS && !self.faults.contains(&fault) {
             self.faults.push(fault);
         }
     }

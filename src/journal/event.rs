@@ -102,6 +102,16 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The apps that it names.
+    pub(super) fn apps(&self) -> &[AppId] {
+        match self {
+            Self::Repointed { apps, .. } => apps,
+            _ => &[],
+        }
+    }
+}
+
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

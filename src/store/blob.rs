@@ -6,6 +6,7 @@
 
 mod transport;
 
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +28,7 @@ use super::{ETag, Found, Store, StoreError, Stored};
 use crate::clock::Clock;
 use crate::config::{BlobAccess, BlobConfig};
 use crate::http::Http;
-use transport::Storage;
+use transport::{Storage, TooLarge};
 
 /// The container of all journals; made when it is first missed.
 const CONTAINER: &str = "signalr-rekey";
@@ -107,6 +108,7 @@ impl Store for BlobStore {
             Err(object_store::Error::NotFound { .. }) => {
                 return Ok(Found { document: None, at: self.transport.storage_now() });
             }
+            Err(error) if is_too_large(&error) => return Err(StoreError::too_large(name)),
             Err(error) => return Err(failed(error)),
         };
         let at = self.transport.storage_now();
@@ -139,6 +141,18 @@ impl fmt::Debug for BlobStore {
 /// Three tries in ten seconds: a pass that finds no storage changes nothing, and the next one comes soon.
 fn retries() -> RetryConfig {
     RetryConfig { max_retries: 3, retry_timeout: Duration::from_secs(10), ..RetryConfig::default() }
+}
+
+/// Whether the answer was larger than a document may be.
+fn is_too_large(error: &object_store::Error) -> bool {
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if error.is::<TooLarge>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// What a failure means. A write whose condition did not hold, or whose document has gone, was overtaken.

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,6 +26,10 @@ pub(crate) enum Reply {
     Endless(u16, String),
     /// A head that promises more than comes.
     Truncated(u16, String),
+    /// A beginning, and then the same piece again and again until the client has hung up or took a gigabyte.
+    Flood(String, String),
+    /// A beginning, and then nothing more.
+    Stalled(String),
     /// The request is read, and the connection closed.
     HangUp,
     /// The request is read, and nothing happens.
@@ -60,6 +65,7 @@ impl Asked {
 pub(crate) struct Server {
     pub(crate) base: Url,
     asked: Arc<Mutex<Vec<Asked>>>,
+    flooded: Arc<AtomicU64>,
 }
 
 impl Server {
@@ -75,6 +81,8 @@ impl Server {
         let mut script: VecDeque<Reply> = script(&base).into_iter().collect();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let record = Arc::clone(&asked);
+        let flooded = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&flooded);
         tokio::spawn(async move {
             let mut silent = Vec::new();
             loop {
@@ -82,14 +90,25 @@ impl Server {
                 let Some(request) = read(&mut stream).await else { continue };
                 record.lock().unwrap().push(request);
                 let reply = script.pop_front().unwrap_or(Reply::HangUp);
-                if matches!(reply, Reply::Silence) {
-                    silent.push(stream);
-                } else {
-                    write(&mut stream, reply).await;
+                match reply {
+                    Reply::Silence => silent.push(stream),
+                    Reply::Stalled(beginning) => {
+                        stream.write_all(beginning.as_bytes()).await.unwrap();
+                        silent.push(stream);
+                    }
+                    Reply::Flood(beginning, piece) => {
+                        flood(&mut stream, &beginning, &piece, &count).await;
+                    }
+                    reply => write(&mut stream, reply).await,
                 }
             }
         });
-        Self { base: base.parse().unwrap(), asked }
+        Self { base: base.parse().unwrap(), asked, flooded }
+    }
+
+    /// How many bytes of floods the system has taken from us: what clients read, and what waits in buffers.
+    pub(crate) fn flooded(&self) -> u64 {
+        self.flooded.load(Ordering::SeqCst)
     }
 
     pub(crate) fn asked(&self) -> Vec<Asked> {
@@ -123,6 +142,17 @@ async fn read(stream: &mut TcpStream) -> Option<Asked> {
     Some(asked)
 }
 
+async fn flood(stream: &mut TcpStream, beginning: &str, piece: &str, count: &AtomicU64) {
+    const MOST: u64 = 1 << 30;
+    let pieces = piece.repeat((64 << 10) / piece.len() + 1);
+    if stream.write_all(beginning.as_bytes()).await.is_err() {
+        return;
+    }
+    while count.load(Ordering::SeqCst) < MOST && stream.write_all(pieces.as_bytes()).await.is_ok() {
+        count.fetch_add(pieces.len() as u64, Ordering::SeqCst);
+    }
+}
+
 async fn write(stream: &mut TcpStream, reply: Reply) {
     let text = match reply {
         Reply::Answer(status, headers, body) => {
@@ -135,7 +165,7 @@ async fn write(stream: &mut TcpStream, reply: Reply) {
         Reply::Truncated(status, headers) => {
             format!("HTTP/1.1 {status} X\r\n{headers}content-length: 999\r\n\r\n{{")
         }
-        Reply::HangUp | Reply::Silence => return,
+        Reply::Flood(..) | Reply::Stalled(_) | Reply::HangUp | Reply::Silence => return,
     };
     // A client that refuses the answer hangs up while it is written; that is its right.
     let _ = stream.write_all(text.as_bytes()).await;

@@ -5,16 +5,24 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::StreamExt;
 use object_store::ClientOptions;
 use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody,
+    HttpService,
 };
 
 use crate::clock::Clock;
 use crate::http::Http;
+use crate::store::LARGEST_DOCUMENT;
 
-/// How long one request to storage may take. Documents are a few kilobytes.
+/// How long one request to storage may take, to the last byte of its answer. Documents are a few kilobytes.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An answer that is larger than any document may be.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the answer is larger than {} MiB", LARGEST_DOCUMENT >> 20)]
+pub(super) struct TooLarge;
 
 /// Sends requests to storage, and knows what time it is there.
 #[derive(Clone, Debug)]
@@ -59,9 +67,27 @@ impl HttpService for Storage {
             .parse()
             .map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
         let client = self.http.client(&url).map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
-        let called = tokio::time::timeout(TIMEOUT, HttpService::call(client, request)).await;
-        let response = called.map_err(|error| HttpError::new(HttpErrorKind::Timeout, error))??;
-        self.read_clock(&response);
-        Ok(response)
+        let called = async {
+            let response = HttpService::call(client, request).await?;
+            self.read_clock(&response);
+            whole(response).await
+        };
+        let called = tokio::time::timeout(TIMEOUT, called).await;
+        called.map_err(|error| HttpError::new(HttpErrorKind::Timeout, error))?
     }
+}
+
+/// The answer with its body in memory. `object_store` reads bodies, those of errors too, as long as they go on and as
+/// long as they take, so it is handed none that is not bounded.
+async fn whole(response: HttpResponse) -> Result<HttpResponse, HttpError> {
+    let (head, body) = response.into_parts();
+    let (mut chunks, mut body) = (body.bytes_stream(), Vec::new());
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk?;
+        if body.len() + chunk.len() > LARGEST_DOCUMENT {
+            return Err(HttpError::new(HttpErrorKind::Unknown, TooLarge));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(HttpResponse::from_parts(head, HttpResponseBody::from(body)))
 }

@@ -73,3 +73,17 @@ fn no_document_names_a_machine_or_runs_too_wide() {
         assert!(document.text.ends_with('\n') && !document.text.contains(" \n"), "{}", document.name);
     }
 }
+
+#[test]
+fn the_architecture_names_every_part() {
+    let rows = markdown::Document::read("ARCHITECTURE.md").rows("Architecture");
+    let named: Vec<String> = rows.iter().flat_map(|row| markdown::codes(&row[0])).collect();
+    let code = std::fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    let parts =
+        code.lines().filter_map(|line| line.strip_prefix("pub mod ")).map(|part| part.trim_end_matches(';'));
+    let mut parts: Vec<_> = parts.collect();
+    let mut named: Vec<&str> = named.iter().map(String::as_str).collect();
+    parts.sort_unstable();
+    named.sort_unstable();
+    assert_eq!(named, parts);
+}

@@ -268,6 +268,56 @@ async fn a_write_whose_answer_was_lost_is_recognised_as_our_own() {
     .await;
 }
 
+/// Storage that closes the connection so many times before a write has come through.
+#[derive(Debug)]
+struct Closing {
+    inner: MemoryStore,
+    closes: AtomicUsize,
+    /// What somebody else writes meanwhile.
+    meanwhile: Option<&'static [u8]>,
+}
+
+#[async_trait]
+impl Store for Closing {
+    async fn get(&self, name: &str) -> Result<Found, StoreError> {
+        self.inner.get(name).await
+    }
+
+    async fn put(&self, name: &str, body: Vec<u8>, expected: Option<&ETag>) -> Result<Stored, StoreError> {
+        let left = self.closes.load(Ordering::SeqCst);
+        if left == 0 {
+            return self.inner.put(name, body, expected).await;
+        }
+        self.closes.store(left - 1, Ordering::SeqCst);
+        if let Some(other) = self.meanwhile {
+            self.inner.put(name, other.to_vec(), expected).await?;
+        }
+        Err(StoreError::Unavailable("the connection was closed".into()))
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_did_not_come_through_is_sent_again_if_nobody_wrote_meanwhile() {
+    let clock: Arc<dyn Clock> = Arc::new(VirtualClock::default());
+    let closing = |closes: usize, meanwhile| -> Arc<dyn Store> {
+        let (inner, closes) = (MemoryStore::new(Arc::clone(&clock)), AtomicUsize::new(closes));
+        Arc::new(Closing { inner, closes, meanwhile })
+    };
+    for closes in [1, 2] {
+        let (store, id, start) = (closing(closes, None), instance(), clock.now());
+        let lease = acquire(&store, &clock, &id, "one").await.unwrap();
+        assert!(clock.now() > start, "not at once");
+        lease.release().await.unwrap();
+    }
+    let closed = acquire(&closing(3, None), &clock, &instance(), "one").await.unwrap_err();
+    assert_eq!(closed, StoreError::Unavailable("the connection was closed".into()), "not for ever");
+
+    let (store, id) = (closing(1, Some(b"{}")), instance());
+    acquire(&store, &clock, &id, "one").await.unwrap_err();
+    let there = store.get(&document_name(&id)).await.unwrap().document.unwrap().0;
+    assert_eq!(there, b"{}", "what somebody else wrote is not written over");
+}
+
 #[tokio::test]
 async fn a_storage_that_is_not_there_is_an_error_and_takes_no_lease() {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);

@@ -63,7 +63,7 @@ Exit codes: 0 done, 1 failed or blocked, 2 wrong command line or configuration, 
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the Functions host: RotateKeys (timer) and OnKeyNotice (Event Grid)
+    /// Serve the Functions host: RotateKeys (timer), OnKeyNotice (Event Grid) and OnAlert (HTTP)
     Handler,
     /// Say what would be done to each instance now, and why; change nothing
     Plan(plan::PlanArgs),

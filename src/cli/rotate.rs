@@ -21,8 +21,8 @@ pub(super) struct RotateArgs {
     /// Rotate whatever the age of the keys
     #[arg(long)]
     now: bool,
-    /// Stop after this long, between two steps; the next run carries on. A rotation takes twice the grace, and a
-    /// first one three times
+    /// Stop after this long, between two steps; the next run carries on. A rotation takes a grace and some
+    /// minutes, a first one two
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = humantime::parse_duration)]
     r#for: Duration,
     /// Answer in JSON, and show no progress

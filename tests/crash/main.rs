@@ -6,6 +6,7 @@
 #![cfg(feature = "simulator")]
 #![allow(unreachable_pub, reason = "the modules of a test binary")]
 #![allow(
+    clippy::expect_used,
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,

@@ -1,0 +1,380 @@
+//! Every reason, ending, error and finding that an operator may read stands in `docs/operate.md`, and nothing stands there
+//! that the program no longer says.
+//!
+//! The lists here have a match without a wildcard beside them, so that a new variant does not compile until it is listed.
+
+use chrono::{DateTime, Utc};
+use signalr_rekey::arm::ArmErrorKind;
+use signalr_rekey::doctor::Check;
+use signalr_rekey::journal::{Event, Journal};
+use signalr_rekey::model::{AppId, Key, KeyType, PerKey};
+use signalr_rekey::pass::Ending;
+use signalr_rekey::plan::{BlockedBy, Decision, Unknown, WaitFor};
+use signalr_rekey::store::StoreError;
+
+use super::markdown::{Document, codes, fits};
+use super::{root, sources};
+
+const PRIMARY: KeyType = KeyType::Primary;
+
+fn operate() -> Document {
+    Document::read("docs/operate.md")
+}
+
+fn now() -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH
+}
+
+fn app() -> AppId {
+    AppId::new("s", "g", "web", None)
+}
+
+/// What the tables under a heading say in their first column.
+fn told_under(heading: &str) -> Vec<String> {
+    operate().rows(heading).iter().flat_map(|row| codes(&row[0])).collect()
+}
+
+/// Each text is in the tables under the heading, and each line of the tables is one of the texts.
+fn assert_both_ways(heading: &str, texts: &[String]) {
+    let patterns = told_under(heading);
+    for text in texts {
+        assert!(patterns.iter().any(|pattern| fits(pattern, text)), "not under {heading:?}: {text}");
+    }
+    for pattern in &patterns {
+        assert!(pattern.matches(|sign: char| sign.is_alphabetic()).count() >= 6, "{pattern} fits anything");
+        assert!(texts.iter().any(|text| fits(pattern, text)), "the program does not say {pattern:?}");
+    }
+}
+
+fn waits() -> Vec<WaitFor> {
+    let all = vec![
+        WaitFor::Grace { key_type: PRIMARY },
+        WaitFor::LostOperation { key_type: PRIMARY },
+        WaitFor::Acceptance { key_type: PRIMARY },
+        WaitFor::RegenerateAgain { key_type: PRIMARY, detail: "it said so".into() },
+    ];
+    for wait in &all {
+        match wait {
+            WaitFor::Grace { .. }
+            | WaitFor::LostOperation { .. }
+            | WaitFor::Acceptance { .. }
+            | WaitFor::RegenerateAgain { .. } => {}
+        }
+    }
+    all
+}
+
+fn unknowns() -> Vec<Unknown> {
+    let name = || "ASetting".to_owned();
+    let all = vec![
+        Unknown::Unreadable { app: app(), detail: "it said so".into(), passing: false },
+        Unknown::NoConsumer { app: app() },
+        Unknown::KeyVaultReference { app: app(), name: name() },
+        Unknown::Missing { app: app(), name: name() },
+        Unknown::NotOurs { app: app(), name: name() },
+        Unknown::KeyInOtherText { app: app(), name: name() },
+    ];
+    for unknown in &all {
+        match unknown {
+            Unknown::Unreadable { .. }
+            | Unknown::NoConsumer { .. }
+            | Unknown::KeyVaultReference { .. }
+            | Unknown::Missing { .. }
+            | Unknown::NotOurs { .. }
+            | Unknown::KeyInOtherText { .. } => {}
+        }
+    }
+    all
+}
+
+fn blocks() -> Vec<BlockedBy> {
+    let all = vec![
+        BlockedBy::Unknown(unknowns()),
+        BlockedBy::KeyRefused { key_type: PRIMARY, since: now(), detail: "it said so".into() },
+        BlockedBy::JournalDisagrees,
+    ];
+    for blocked in &all {
+        match blocked {
+            BlockedBy::Unknown(_) | BlockedBy::KeyRefused { .. } | BlockedBy::JournalDisagrees => {}
+        }
+    }
+    all
+}
+
+/// Of decisions, those with which a pass ends: what is to be done is done.
+fn endings() -> Vec<Ending> {
+    let waiting = Decision::Waiting { reason: waits()[0].clone(), until: now() };
+    let all = vec![
+        Ending::Decided(Decision::Settled { next: Some(now()) }),
+        Ending::Decided(Decision::Settled { next: None }),
+        Ending::Decided(waiting),
+        Ending::Decided(Decision::Blocked(BlockedBy::JournalDisagrees)),
+        Ending::Mended,
+        Ending::OutOfTime,
+        Ending::Busy { holder: "another".into(), until: now() },
+        Ending::Postponed { until: now() },
+        Ending::Failed("it said so".into()),
+    ];
+    for ending in &all {
+        match ending {
+            Ending::Decided(
+                Decision::Settled { .. } | Decision::Waiting { .. } | Decision::Blocked(_) | Decision::Do(_),
+            )
+            | Ending::Mended
+            | Ending::OutOfTime
+            | Ending::Busy { .. }
+            | Ending::Postponed { .. }
+            | Ending::Failed(_) => {}
+        }
+    }
+    all
+}
+
+fn texts<T: ToString>(all: &[T]) -> Vec<String> {
+    all.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn every_ending_is_explained() {
+    assert_both_ways("How a run ends", &texts(&endings()));
+    let notices = Document::read("docs/notices.md").text;
+    let start = notices.find("`ending` is one of").expect("the members of a message are explained");
+    let sentence = notices[start..].split("`apps`").next().unwrap();
+    for ending in endings() {
+        assert!(sentence.contains(&format!("`{}`", ending.name())), "{}", ending.name());
+    }
+}
+
+#[test]
+fn every_reason_to_wait_is_explained() {
+    assert_both_ways("What is waited for", &texts(&waits()));
+}
+
+#[test]
+fn every_reason_to_be_blocked_is_explained() {
+    let others = blocks().into_iter().filter(|blocked| !matches!(blocked, BlockedBy::Unknown(_)));
+    let all = [texts(&unknowns()), others.map(|blocked| blocked.to_string()).collect()].concat();
+    // The sentence on a refused key is long; the document has its beginning.
+    let heading = "What blocks";
+    let patterns: Vec<String> = told_under(heading);
+    let begins = |pattern: &String, text: &str| fits(&format!("{pattern}…"), text);
+    for text in &all {
+        assert!(patterns.iter().any(|pattern| begins(pattern, text)), "not under {heading:?}: {text}");
+    }
+    let explained = |pattern: &String| all.iter().any(|text| begins(pattern, text));
+    let quoted = |pattern: &String| pattern.contains(' ') && pattern.len() > 20;
+    assert_eq!(
+        patterns.iter().filter(|pattern| !explained(pattern)).collect::<Vec<_>>(),
+        Vec::<&String>::new()
+    );
+    assert!(patterns.iter().all(quoted), "{patterns:?}");
+    let unknown = BlockedBy::Unknown(unknowns()).to_string();
+    assert!(
+        codes(&operate().prose())
+            .iter()
+            .any(|code| fits(code, &format!("blocked: {unknown}")) && code.len() > 30)
+    );
+}
+
+/// One of each event, and both sorts of those that have two.
+fn events() -> Vec<Event> {
+    let fingerprint = || Key::new("a key").fingerprint();
+    let detail = || "it said so".to_owned();
+    let request = |exposed| Event::RotationRequested { exposed, noticed: false };
+    let moved = |mended| Event::Repointed { key_type: PRIMARY, apps: vec![app()], mended };
+    let all = vec![
+        Event::Adopted { keys: PerKey::from_fn(|_| fingerprint()) },
+        Event::KeyChanged { key_type: PRIMARY, fingerprint: fingerprint() },
+        Event::Recovered {},
+        Event::Taken { key_type: PRIMARY },
+        Event::Left { key_type: PRIMARY },
+        Event::Blinded {},
+        Event::Sighted {},
+        request(false),
+        request(true),
+        Event::Unblocked {},
+        Event::RegenerationIntended { key_type: PRIMARY },
+        Event::RegenerationAccepted { operation: None, promised: None },
+        Event::Regenerated { fingerprint: fingerprint(), confirmed: true },
+        Event::RegenerationFailed { detail: detail() },
+        Event::Verified { key_type: PRIMARY },
+        Event::VerificationRefused { key_type: PRIMARY, detail: detail() },
+        Event::RepointIntended { key_type: PRIMARY },
+        moved(false),
+        moved(true),
+    ];
+    for event in &all {
+        match event {
+            Event::Adopted { .. }
+            | Event::KeyChanged { .. }
+            | Event::Recovered {}
+            | Event::Taken { .. }
+            | Event::Left { .. }
+            | Event::Blinded {}
+            | Event::Sighted {}
+            | Event::RotationRequested { .. }
+            | Event::Unblocked {}
+            | Event::RegenerationIntended { .. }
+            | Event::RegenerationAccepted { .. }
+            | Event::Regenerated { .. }
+            | Event::RegenerationFailed { .. }
+            | Event::Verified { .. }
+            | Event::VerificationRefused { .. }
+            | Event::RepointIntended { .. }
+            | Event::Repointed { .. } => {}
+        }
+    }
+    all
+}
+
+#[test]
+fn every_event_of_the_journal_is_explained() {
+    let patterns = told_under("What a log line tells");
+    for event in events() {
+        let text = event.to_string();
+        assert!(patterns.iter().any(|pattern| fits(pattern, &text)), "not explained: {text}");
+    }
+}
+
+#[test]
+fn every_error_of_the_storage_is_explained() {
+    let mut journal = Journal::default();
+    let illegal = journal.apply(Event::Verified { key_type: PRIMARY }, now()).unwrap_err();
+    let all = vec![
+        StoreError::Changed,
+        StoreError::Held { holder: "another".into(), until: now() },
+        StoreError::Unreadable { name: "a/b/c.json".into(), detail: "it said so".into() },
+        StoreError::Unavailable("it said so".into()),
+        StoreError::from(illegal),
+    ];
+    for error in &all {
+        match error {
+            StoreError::Changed
+            | StoreError::Held { .. }
+            | StoreError::Unreadable { .. }
+            | StoreError::Unavailable(_)
+            | StoreError::Illegal(_) => {}
+        }
+    }
+    let patterns = told_under("Errors of the journal and the storage");
+    for text in texts(&all) {
+        let fitting = patterns.iter().filter(|pattern| fits(&format!("{pattern}…"), &text)).count();
+        assert_eq!(fitting, 1, "{text}");
+    }
+    assert_eq!(patterns.len(), all.len());
+}
+
+/// What the advice of an error of Azure Resource Manager begins with; an error itself is made by a request alone.
+fn advice(kind: ArmErrorKind) -> &'static [&'static str] {
+    match kind {
+        ArmErrorKind::Throttled { .. } => &["before asking again"],
+        ArmErrorKind::Conflict => &["wait until the other operation on it has ended"],
+        ArmErrorKind::Forbidden => &["there; a new role assignment can take hours to show"],
+        ArmErrorKind::Gone => {
+            &["it no longer exists; take it out", "the record of the operation has expired"]
+        }
+        ArmErrorKind::OutcomeUnknown => &["it may or may not have taken effect"],
+        ArmErrorKind::Unauthenticated => &["check the identity: a managed identity in Azure"],
+        ArmErrorKind::OutOfTime => &["nothing was changed; the next pass carries on"],
+        ArmErrorKind::Unavailable => &["nothing was changed; the next pass tries again"],
+        ArmErrorKind::Refused => &["trying again will not help"],
+        ArmErrorKind::Malformed => &["report this, with the correlation id"],
+    }
+}
+
+#[test]
+fn every_error_of_azure_is_explained() {
+    let kinds = [
+        ArmErrorKind::Throttled { retry_after: None },
+        ArmErrorKind::Conflict,
+        ArmErrorKind::Forbidden,
+        ArmErrorKind::Gone,
+        ArmErrorKind::OutcomeUnknown,
+        ArmErrorKind::Unauthenticated,
+        ArmErrorKind::OutOfTime,
+        ArmErrorKind::Unavailable,
+        ArmErrorKind::Refused,
+        ArmErrorKind::Malformed,
+    ];
+    let patterns = told_under("Errors of Azure Resource Manager");
+    let source = std::fs::read_to_string(root().join("src/arm/error.rs")).unwrap();
+    let all: Vec<_> = kinds.iter().flat_map(|kind| advice(*kind)).collect();
+    for words in &all {
+        assert!(source.contains(*words), "the program does not say {words:?}");
+        assert_eq!(patterns.iter().filter(|pattern| pattern.contains(*words)).count(), 1, "{words:?}");
+    }
+    assert_eq!(patterns.len(), all.len());
+}
+
+/// Lines that no value prints alone: each part of theirs between what is variable is in the program.
+#[test]
+fn other_lines_are_said_by_the_program() {
+    let sources = sources("src");
+    let mut parts = 0;
+    let events = texts(&events());
+    let is_event = |pattern: &String| events.iter().any(|event| fits(pattern, event));
+    for heading in ["What a log line tells", "Errors of the configuration"] {
+        for pattern in told_under(heading).iter().filter(|pattern| !is_event(pattern)) {
+            for part in pattern.split('…').map(|part| part.trim_matches([' ', ';', ':', ',', '.', '(', ')']))
+            {
+                let said = sources.contains(part) || VARIABLE.contains(&part);
+                assert!(part.len() < 4 || said, "the program does not say {part:?} of {pattern:?}");
+                parts += 1;
+            }
+        }
+    }
+    assert!(parts > 50, "{parts}");
+}
+
+/// Parts that the program puts together from several.
+const VARIABLE: [&str; 4] = [
+    "its keys are looked at every 10s from",
+    "the work that overran has ended well",
+    "has failed",
+    "internal error at",
+];
+
+#[test]
+fn every_check_of_the_doctor_is_explained() {
+    let all = [
+        Check::Settings,
+        Check::Environment,
+        Check::Identity,
+        Check::Permission,
+        Check::Instance,
+        Check::LocalAuth,
+        Check::Storage,
+        Check::Consumer,
+        Check::KeyVault,
+        Check::Unconfigured,
+        Check::DataPlane,
+        Check::Schedule,
+        Check::Durations,
+    ];
+    for check in all {
+        match check {
+            Check::Settings
+            | Check::Environment
+            | Check::Identity
+            | Check::Permission
+            | Check::Instance
+            | Check::LocalAuth
+            | Check::Storage
+            | Check::Consumer
+            | Check::KeyVault
+            | Check::Unconfigured
+            | Check::DataPlane
+            | Check::Schedule
+            | Check::Durations => {}
+        }
+    }
+    assert_eq!(told_under("What the doctor finds"), texts(&all));
+}
+
+#[test]
+fn every_alert_is_explained() {
+    let rules = std::fs::read_to_string(root().join("infra/modules/alerts.bicep")).unwrap();
+    let titles = rules.lines().filter_map(|line| line.trim().strip_prefix("title: '"));
+    let titles: Vec<_> = titles.map(|title| title.trim_end_matches('\'').to_owned()).collect();
+    assert_eq!(told_under("Alerts"), titles);
+}

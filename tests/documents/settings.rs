@@ -1,0 +1,174 @@
+//! The tables of the README against what the program says of itself.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use signalr_rekey::config::{Config, Environment, Policy, load_from};
+
+use super::common::program::{program, text};
+use super::markdown::{Document, codes};
+
+const INSTANCE: &str =
+    "id = \"/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat\"\n";
+const APPS: &str =
+    "apps = [{ id = \"/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/web\" }]\n";
+
+fn load(head: &str, instance: &str, settings: &[(&str, &str)]) -> Result<Config, String> {
+    let file = format!("{head}[[instance]]\n{instance}{INSTANCE}{APPS}");
+    let environment: Environment = settings.iter().copied().collect();
+    load_from(&file, "rekey.toml", &environment).map_err(|faults| faults.to_string())
+}
+
+/// The names in a fault that lists what is known.
+fn known(fault: &str, before: &str) -> BTreeSet<String> {
+    let list =
+        fault.split(before).nth(1).unwrap_or_else(|| panic!("no list in {fault}")).lines().next().unwrap();
+    list.split(',').map(|name| name.trim().to_owned()).collect()
+}
+
+/// Nothing that is known is like it.
+const STRANGE: &str = "qqqqqqqqqqqqqqqq";
+
+fn known_keys(file: (&str, &str)) -> BTreeSet<String> {
+    known(&load(file.0, file.1, &[]).unwrap_err(), "known here are ")
+}
+
+fn set(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// The rows of the table of settings: those that have a name in the file or among the app settings.
+fn rows() -> Vec<Vec<String>> {
+    let rows = Document::read("README.md").rows("Configuration");
+    assert!(rows.iter().all(|row| row.len() == 4), "{rows:?}");
+    rows
+}
+
+#[test]
+fn the_table_of_settings_has_every_key_of_the_file_and_no_other() {
+    let rows = rows();
+    let named: Vec<String> = rows.iter().flat_map(|row| codes(&row[0])).collect();
+    let strange = format!("{STRANGE} = 1\n");
+    let top = known_keys((&strange, ""));
+    let in_table: BTreeSet<String> = named.iter().filter(|key| *key != "[notify] webhook").cloned().collect();
+    assert_eq!(&in_table | &set(&["notify", "instance"]), top);
+    assert_eq!(in_table.len() + 1, named.len(), "none stands twice, and [notify] is there");
+
+    // The policy: what an instance may set for itself stands first.
+    let policy = &known_keys(("", &strange)) - &set(&["id", "apps"]);
+    let above = named.iter().take_while(|key| *key != "notice_budget").cloned().collect::<BTreeSet<_>>();
+    assert_eq!(above, policy);
+
+    let readme = Document::read("README.md").prose();
+    let app = format!("[[instance]]\n{INSTANCE}apps = [{{ {STRANGE} = 1 }}]\n");
+    let fault = load_from(&app, "rekey.toml", &Environment::default()).unwrap_err().to_string();
+    for key in known(&fault, "known here are ") {
+        assert!(readme.contains(&format!("{key} = ")), "an app's {key} is not in the README");
+    }
+}
+
+#[test]
+fn the_table_of_settings_has_every_app_setting_and_no_other() {
+    let fault = load("", "", &[("REKEY_QQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQ", "1")]).unwrap_err();
+    let ours = known(&fault, "known are ");
+    let named: Vec<String> = rows().iter().flat_map(|row| codes(&row[1])).collect();
+    let (of_ours, others): (BTreeSet<_>, BTreeSet<_>) =
+        named.into_iter().partition(|name| name.starts_with("REKEY_"));
+    assert_eq!(of_ours, ours);
+    let mut looked_at = super::sources("src");
+    looked_at.push_str(&std::fs::read_to_string(super::root().join("RotateKeys/function.json")).unwrap());
+    for name in &others {
+        assert!(looked_at.contains(name.as_str()), "{name} is nowhere looked at");
+    }
+    assert_eq!(others, set(&["AZURE_CLOUD", "AZURE_CLIENT_ID", "ROTATION_SCHEDULE", "RUST_LOG"]));
+}
+
+#[test]
+fn the_table_of_settings_has_the_defaults_and_the_limits() {
+    let (policy, config) = (Policy::default(), load("", "", &[]).unwrap());
+    let rows = rows();
+    let row = |key: &str| rows.iter().find(|row| codes(&row[0]).iter().any(|code| code == key)).unwrap();
+    let told = |key: &str| humantime::parse_duration(&codes(&row(key)[2])[0]).unwrap();
+    let durations = [
+        ("rotate_every", policy.rotate_every),
+        ("grace", policy.grace),
+        ("exposed_grace", policy.exposed_grace),
+        ("min_rotation_interval", policy.min_rotation_interval),
+        ("longest_operation", policy.longest_operation),
+        ("notice_budget", config.notice_budget),
+        ("timer_budget", config.timer_budget),
+    ];
+    for (key, default) in durations {
+        assert_eq!(told(key), default, "{key}");
+    }
+    assert!(config.watch.is_none() && config.notify.is_none(), "never, and nobody");
+    for key in ["notice_budget", "timer_budget", "watch"] {
+        let limit = humantime::parse_duration(codes(&row(key)[3]).last().unwrap()).unwrap();
+        let (inside, outside) = (limit, limit + Duration::from_secs(1));
+        let (inside, outside) =
+            if key == "watch" { (inside, limit - Duration::from_secs(1)) } else { (inside, outside) };
+        let written = |limit: Duration| format!("{key} = \"{}s\"\n", limit.as_secs());
+        assert!(
+            load(&written(inside), "", &[]).is_ok() && load(&written(outside), "", &[]).is_err(),
+            "{key}"
+        );
+    }
+}
+
+#[test]
+fn the_sample_in_the_readme_is_a_configuration() {
+    let blocks = Document::read("README.md").blocks();
+    let samples: Vec<_> = blocks.iter().filter(|block| block.info == "toml").collect();
+    assert_eq!(samples.len(), 1);
+    let config =
+        load_from(&samples[0].text.replace('…', "s"), "rekey.toml", &Environment::default()).unwrap();
+    assert_eq!(config.instances[0].apps.len(), 2);
+}
+
+fn help(arguments: &[&str]) -> String {
+    let output = program(&[arguments, &["--help"]].concat()).output().unwrap();
+    assert!(output.status.success());
+    text(&output.stdout)
+}
+
+/// The subcommands that `--help` names.
+pub(super) fn subcommands() -> BTreeSet<String> {
+    let help = help(&[]);
+    let list = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let named = list.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    named
+        .map(|line| line.split_whitespace().next().unwrap().to_owned())
+        .filter(|name| name != "help")
+        .collect()
+}
+
+/// The flags of a subcommand but for those that all have.
+pub(super) fn flags(subcommand: &str) -> BTreeSet<String> {
+    let help = help(&[subcommand]);
+    let options = help.split("Options:\n").nth(1).unwrap();
+    let words =
+        options.lines().map(str::trim_start).filter(|line| line.starts_with("--") || line.starts_with("-h"));
+    let flags = words.flat_map(|line| line.split([' ', ',', '=']).find(|word| word.starts_with("--")));
+    flags.filter(|flag| !matches!(*flag, "--help" | "--config")).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_table_of_commands_has_every_command_and_every_flag() {
+    let rows = Document::read("README.md").rows("Commands");
+    let named: Vec<String> = rows.iter().map(|row| codes(&row[0])[0].clone()).collect();
+    let first = |row: &String| row.split_whitespace().next().unwrap().to_owned();
+    assert_eq!(named.iter().map(first).collect::<BTreeSet<_>>(), subcommands());
+    for subcommand in subcommands().iter().filter(|name| *name != "simulate") {
+        let mine =
+            named.iter().filter(|row| first(row) == *subcommand).flat_map(|row| row.split_whitespace());
+        let mine = mine.map(|word| word.trim_matches(['[', ']'])).filter(|word| word.starts_with("--"));
+        assert_eq!(mine.map(str::to_owned).collect::<BTreeSet<_>>(), flags(subcommand), "{subcommand}");
+    }
+    let codes =
+        help(&[]).split("Exit codes:").nth(1).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    let readme = Document::read("README.md").prose().split_whitespace().collect::<Vec<_>>().join(" ");
+    for code in codes.trim_end_matches('.').split(", ") {
+        let start: String = code.chars().take(16).collect();
+        assert!(readme.contains(&start), "the README says nothing of exit code {code}");
+    }
+}

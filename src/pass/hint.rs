@@ -26,8 +26,8 @@ const LATELY: TimeDelta = TimeDelta::minutes(15);
 pub enum Known {
     /// The journal explains it.
     Explained,
-    /// It says that a key was regenerated, nobody of ours did it, and Azure lists the keys that the journal knows: it may
-    /// yet be under way, and listed when it is in effect.
+    /// It says that a key was regenerated, none changed lately, and Azure lists the keys that the journal knows: it may yet
+    /// be under way, and listed when it is in effect.
     Puzzling,
 }
 
@@ -67,9 +67,9 @@ fn explained(snapshot: &Snapshot, journal: &Journal, keys: &PerKey<KeyRecord>) -
     })
 }
 
-/// Whether a regeneration of ours is under way, or ended so lately that its event may be on its way still.
-fn was_ours(journal: &Journal, now: DateTime<Utc>) -> bool {
-    let lately = |record: &KeyRecord| record.origin == Origin::Ours && now < record.created + LATELY;
+/// Whether a regeneration of ours is under way, or a key changed so lately that the event of it may be on its way still.
+fn changed_lately(journal: &Journal, now: DateTime<Utc>) -> bool {
+    let lately = |record: &KeyRecord| record.origin != Origin::FirstSeen && now < record.created + LATELY;
     let made = |keys: &PerKey<KeyRecord>| keys.iter().any(|(_, record)| lately(record));
     journal.in_flight().is_some() || journal.keys().is_some_and(made)
 }
@@ -127,8 +127,8 @@ impl Pass<'_> {
     fn is_known(&mut self, hint: &Hint, look: &Look, journal: &Journal) -> bool {
         let known = hint.is_known(&look.snapshot(&self.named(hint), journal), journal);
         if known {
-            let ours = was_ours(journal, self.rekey.clock.now());
-            self.known = Some(if hint.regenerated && !ours { Known::Puzzling } else { Known::Explained });
+            let explained = !hint.regenerated || changed_lately(journal, self.rekey.clock.now());
+            self.known = Some(if explained { Known::Explained } else { Known::Puzzling });
             self.say("this is known already; nothing to do");
         }
         known

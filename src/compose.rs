@@ -10,8 +10,7 @@ use crate::config::{AzureConfig, BlobAccess, BlobConfig, Config, Environment, St
 use crate::credentials::{CredentialError, credential};
 use crate::data_plane::DataPlane;
 use crate::http::{Http, Insecure, is_loopback};
-use crate::notify::Notifier;
-use crate::pass::{Narrator, Places, Rekey};
+use crate::pass::{Narrator, Rekey};
 use crate::store::{BlobStore, MemoryStore, Store, StoreError};
 
 /// Why the parts do not fit together.
@@ -50,22 +49,9 @@ pub fn compose(
             Arc::new(BlobStore::new(blob, identity, http.clone(), Arc::clone(&clock))?)
         }
     };
-    let notify = config.notify.clone();
-    let notifier = notify.map(|notify| Notifier::new(notify, http.clone(), Arc::clone(&clock)));
-    let arm = Arm::new(ArmOptions { base, credential, clock: Arc::clone(&clock), http, jitter_seed })?;
-    Ok(Rekey {
-        config: Arc::new(config),
-        arm,
-        data_plane,
-        gates: Arc::default(),
-        places: Places::default(),
-        calls: Arc::default(),
-        in_use: Arc::default(),
-        store,
-        clock,
-        notifier,
-        narrator,
-    })
+    let options = ArmOptions { base, credential, clock: Arc::clone(&clock), http: http.clone(), jitter_seed };
+    let arm = Arm::new(options)?;
+    Ok(Rekey::new(Arc::new(config), arm, data_plane, store, clock, &http, narrator))
 }
 
 /// As whom storage is asked: the same as Azure Resource Manager, unless the connection names another client id.

@@ -33,6 +33,7 @@ use crate::arm::{Arm, ArmError};
 use crate::clock::Clock;
 use crate::config::{Config, InstanceConfig};
 use crate::data_plane::DataPlane;
+use crate::http::Http;
 use crate::journal::Journal;
 use crate::model::InstanceId;
 use crate::notify::Notifier;
@@ -148,6 +149,34 @@ impl Purpose {
 }
 
 impl Rekey {
+    /// Puts the parts together. What is kept for the life of the process begins empty.
+    #[must_use]
+    pub fn new(
+        config: Arc<Config>,
+        arm: Arm,
+        data_plane: DataPlane,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        http: &Http,
+        narrator: Narrator,
+    ) -> Self {
+        let notify = config.notify.clone();
+        let notifier = notify.map(|notify| Notifier::new(notify, http.clone(), Arc::clone(&clock)));
+        Self {
+            config,
+            arm,
+            data_plane,
+            gates: Arc::default(),
+            places: Places::default(),
+            calls: Arc::default(),
+            in_use: Arc::default(),
+            store,
+            clock,
+            notifier,
+            narrator,
+        }
+    }
+
     /// Runs a pass over each instance, several at a time. One instance's failure is reported and stops no other.
     pub async fn run(&self, run: &Run) -> Vec<PassReport> {
         let wanted =

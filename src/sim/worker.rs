@@ -18,8 +18,7 @@ use crate::config::{AppConfig, AzureConfig, Cloud, Config, InstanceConfig, Polic
 use crate::data_plane::DataPlane;
 use crate::http::{Http, Insecure};
 use crate::model::InstanceId;
-use crate::notify::Notifier;
-use crate::pass::{Narrator, Places, Rekey};
+use crate::pass::{Narrator, Rekey};
 use crate::store::Store;
 
 /// Why a worker could not be put together.
@@ -76,21 +75,7 @@ pub fn worker(
         jitter_seed: 1,
     };
     let data_plane = DataPlane::new(http.clone(), Some(base.clone()), Arc::clone(&clock))?;
-    let notify = config.notify.clone();
-    let notifier = notify.map(|notify| Notifier::new(notify, http.clone(), Arc::clone(&clock)));
-    Ok(Rekey {
-        config,
-        arm: Arm::new(options)?,
-        data_plane,
-        gates: Arc::default(),
-        places: Places::default(),
-        calls: Arc::default(),
-        in_use: Arc::default(),
-        store,
-        clock,
-        notifier,
-        narrator,
-    })
+    Ok(Rekey::new(config, Arm::new(options)?, data_plane, store, clock, http, narrator))
 }
 
 /// azure_identity's client-secret credential, with Entra's token endpoint played by the simulator at `base`. The

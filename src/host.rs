@@ -335,8 +335,7 @@ fn refused(status: StatusCode, error: String) -> Answer {
 }
 
 fn refuse(status: StatusCode, error: &str) -> Response {
-    let Answer { logs, .. } = refused(status, error.to_owned());
-    reply::failure(status, error, &logs)
+    Function::RotateKeys.answered(refused(status, error.to_owned()))
 }
 
 /// The host's id, if it is one: what goes into every line of the log has to be short and plain.

@@ -129,7 +129,7 @@ impl<'a> Pass<'a> {
         let snapshot = look.snapshot(self.instance, draft.journal());
         let now = self.rekey.clock.now();
         let nothing_new = plan::reconcile(&snapshot, draft.journal(), &self.instance.policy, now).is_empty();
-        if !nothing_new || !self.needs_no_record(&snapshot, draft.journal()) {
+        if !nothing_new || self.judge_request(&snapshot, draft.journal()).is_some() {
             return None;
         }
         match plan::decide(&snapshot, draft.journal(), &self.instance.policy, now) {
@@ -187,7 +187,10 @@ impl<'a> Pass<'a> {
     async fn work(&mut self, lease: &mut Lease, mut look: Look) -> Result<Next, PassError> {
         loop {
             let snapshot = self.reconcile(lease, &look)?;
-            self.record_request(lease, &snapshot)?;
+            if let Some(event) = self.judge_request(&snapshot, lease.journal()) {
+                self.asked = None;
+                self.record(lease, event)?;
+            }
             let now = self.rekey.clock.now();
             match plan::decide(&snapshot, lease.journal(), &self.instance.policy, now) {
                 Decision::Do(step) if self.may(&step) && now >= self.run.deadline => {

@@ -5,11 +5,13 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tracing::Instrument;
+
+use super::lock;
 
 /// What is asked for, several of which can be one.
 pub(super) trait Merge {
@@ -45,7 +47,7 @@ where
     /// Asks for work. Its outcome comes through what is returned; the work goes on whether anybody waits for it or not.
     /// `behind` is called if the work is the first that is queued behind what runs.
     pub(super) fn ask(&self, key: K, wanted: W, behind: impl FnOnce()) -> watch::Receiver<Option<T>> {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = lock(&self.queue);
         if let Some(queued) = queue.get_mut(&key) {
             return match queued {
                 Some(queued) => {
@@ -78,7 +80,7 @@ where
 
 /// What is queued; if nothing is, the key is free again.
 fn take_next<K: Eq + Hash, W, T>(queue: &Mutex<Queue<K, W, T>>, key: &K) -> Option<Queued<W, T>> {
-    let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut queue = lock(queue);
     let next = queue.get_mut(key).and_then(Option::take);
     if next.is_none() {
         queue.remove(key);

@@ -333,7 +333,6 @@ impl<'a> Pass<'a> {
         if until >= self.run.deadline {
             return Err(PassError::OutOfTime);
         }
-        lease.commit().await?;
         self.rest(lease, until).await?;
         Ok(look.read_back(self.eyes(), self.instance).await?)
     }

@@ -63,8 +63,9 @@ pub(super) struct Pass<'a> {
     pub(super) known: Option<Known>,
     /// How often each dictionary was written.
     pub(super) writes: BTreeMap<(AppId, Section), u32>,
-    /// The consumers that the last check found with an invalid key.
+    /// The consumers that the last check found with an invalid key, and what it could not see.
     stale: Vec<ConsumerRef>,
+    unknown: Vec<Unknown>,
     /// The place among those at work; none while waiting.
     slot: Option<OwnedSemaphorePermit>,
 }
@@ -85,6 +86,7 @@ impl<'a> Pass<'a> {
             known: None,
             writes: BTreeMap::new(),
             stale: Vec::new(),
+            unknown: Vec::new(),
             slot: None,
         }
     }
@@ -106,9 +108,10 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// The time is over, and this is whom it leaves cut off.
+    /// The time is over. Whom it leaves cut off is said first, then what was out of sight.
     fn out_of_time(&mut self) -> Ending {
-        Ending::OutOfTime { stale: std::mem::take(&mut self.stale) }
+        let (stale, unknown) = (std::mem::take(&mut self.stale), std::mem::take(&mut self.unknown));
+        if stale.is_empty() && !unknown.is_empty() { unseen(unknown) } else { Ending::OutOfTime { stale } }
     }
 
     async fn try_run(&mut self) -> Result<Ending, PassError> {
@@ -178,7 +181,7 @@ impl<'a> Pass<'a> {
     /// A run ends well only if everything was seen, whatever it was for.
     fn ending(&self, snapshot: &Snapshot, decision: Decision) -> Ending {
         if !snapshot.unknown.is_empty() {
-            return unseen(snapshot);
+            return unseen(snapshot.unknown.clone());
         }
         if self.run.purpose.only_mends() { Ending::Mended } else { Ending::Decided(decision) }
     }
@@ -258,7 +261,7 @@ impl<'a> Pass<'a> {
     /// Takes down what the end of the run, the operator and the watch have to know of a check.
     fn remember(&mut self, look: &Look, snapshot: &Snapshot) {
         self.warn(snapshot);
-        self.stale = snapshot.stale();
+        (self.stale, self.unknown) = (snapshot.stale(), snapshot.unknown.clone());
         if self.rekey.config.watch.is_some() {
             let held = KeyType::ALL.into_iter().filter(|key_type| snapshot.is_held(*key_type));
             let keys = held.map(|key_type| look.keys()[key_type].clone()).collect();
@@ -426,11 +429,11 @@ impl<'a> Pass<'a> {
 }
 
 /// How a run ends that did not see everything: what lasts blocks, and what passes by itself is seen by the next.
-fn unseen(snapshot: &Snapshot) -> Ending {
-    if snapshot.unknown.iter().any(Unknown::lasts) {
-        Ending::Decided(Decision::Blocked(BlockedBy::Unknown(snapshot.unknown.clone())))
+fn unseen(unknown: Vec<Unknown>) -> Ending {
+    if unknown.iter().any(Unknown::lasts) {
+        Ending::Decided(Decision::Blocked(BlockedBy::Unknown(unknown)))
     } else {
-        Ending::Unseen(snapshot.unknown.clone())
+        Ending::Unseen(unknown)
     }
 }
 

@@ -9,6 +9,7 @@ mod faults;
 mod mending;
 mod rotation;
 mod settings;
+mod unseen;
 
 use common::{all_hold, settled};
 use signalr_rekey::model::KeyType;

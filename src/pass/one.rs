@@ -440,7 +440,9 @@ fn unseen(unknown: Vec<Unknown>) -> Ending {
 fn ended_by(error: PassError) -> Ending {
     match error {
         PassError::OutOfTime => Ending::OutOfTime { stale: vec![] },
-        PassError::Arm(error) if error.kind() == ArmErrorKind::OutOfTime => Ending::OutOfTime { stale: vec![] },
+        PassError::Arm(error) if error.kind() == ArmErrorKind::OutOfTime => {
+            Ending::OutOfTime { stale: vec![] }
+        }
         error => Ending::Failed(error.to_string()),
     }
 }

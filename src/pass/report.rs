@@ -84,10 +84,7 @@ impl Ending {
     /// Whether more time is all that it needs: whoever called may call again soon.
     #[must_use]
     pub const fn needs_time(&self) -> bool {
-        matches!(
-            self,
-            Self::OutOfTime { .. } | Self::Unseen(_) | Self::Busy { .. } | Self::Postponed { .. }
-        )
+        matches!(self, Self::OutOfTime { .. } | Self::Unseen(_) | Self::Busy { .. } | Self::Postponed { .. })
     }
 
     /// Whether what a mending run was asked for is done.

@@ -53,8 +53,9 @@ impl Snapshot {
 
     /// What the operator should know of it: the apps that are gone, and what could not be seen.
     pub fn warnings(&self) -> impl Iterator<Item = String> {
-        let gone =
-            |app: &AppId| format!("{} was deleted (no site of its name is left); take it out of rekey.toml", app.name());
+        let gone = |app: &AppId| {
+            format!("{} was deleted (no site of its name is left); take it out of rekey.toml", app.name())
+        };
         self.gone.iter().map(gone).chain(self.unknown.iter().map(ToString::to_string))
     }
 

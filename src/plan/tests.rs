@@ -453,7 +453,10 @@ impl World {
     fn ends_well_only_if_all_is_seen(&self, end: &Decision) {
         if matches!(end, Decision::Settled { .. } | Decision::Waiting { .. }) {
             let out_of_sight = |app: &&WorldApp| !app.deleted && (!app.readable || app.renamed);
-            assert!(self.apps.iter().find(out_of_sight).is_none(), "{end}, with an app out of sight: {self:#?}");
+            assert!(
+                self.apps.iter().find(out_of_sight).is_none(),
+                "{end}, with an app out of sight: {self:#?}"
+            );
             let listed = |key| KeyType::ALL.into_iter().any(|key_type| self.listed(key_type) == key);
             let stale = |app: &&WorldApp| !app.deleted && !listed(app.key);
             assert!(self.apps.iter().find(stale).is_none(), "{end}, with a stale app: {self:#?}");

@@ -9,9 +9,10 @@ mod faults;
 mod mending;
 mod rotation;
 mod settings;
+mod unfinished;
 mod unseen;
 
-use common::{all_hold, settled};
+use common::{Story, all_hold, settled};
 use signalr_rekey::model::KeyType;
 
 const PRIMARY: KeyType = KeyType::Primary;

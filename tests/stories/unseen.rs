@@ -202,7 +202,10 @@ async fn a_slot_that_was_deleted_stops_nothing() {
     story.sim.delete_site("chat-web/staging").unwrap();
     let reports = story.tick().await;
     assert!(settled(&reports), "{reports:#?}");
-    assert!(reports[0].lines.iter().any(|line| line.contains("chat-web/staging was deleted")), "{reports:#?}");
+    assert!(
+        reports[0].lines.iter().any(|line| line.contains("chat-web/staging was deleted")),
+        "{reports:#?}"
+    );
 }
 
 #[tokio::test]

@@ -79,7 +79,7 @@ fn is_port(text: &str) -> bool {
 }
 
 /// The host of an absolute http or https URL, as .NET's `Uri` takes it: two slashes, or two backslashes, and a host. It is
-/// stricter than browsers are.
+/// stricter than browsers are. Addresses are left as they are spelled.
 fn host_of(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once(':')?;
     if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
@@ -362,5 +362,132 @@ mod tests {
         for text in [format!("{KEY}="), format!("x{KEY}"), KEY[1..].to_owned(), "%".into(), "\\u12".into()] {
             assert!(!finds(&text, &key), "{text}");
         }
+    }
+
+    /// Microsoft's own parser judges ours, where it is there: `REKEY_SIGNALR_PARSE` is a program that is called with a
+    /// version and two files, one of strings by id and one for what that version of the SDK reads in them.
+    #[test]
+    fn microsofts_parser_reads_the_same_in_strings_made_at_random() {
+        let Some(program) = std::env::var_os("REKEY_SIGNALR_PARSE") else { return };
+        let mut rng = fastrand::Rng::with_seed(20);
+        let strings: Vec<String> = (0..5000).map(|_| made(&mut rng)).collect();
+        let verdicts = ["1.34.0", "1.15.2", "1.0.7"].map(|version| judged(&program, version, &strings));
+        let mut signing = 0;
+        let mut different = Vec::new();
+        for (at, text) in strings.iter().enumerate() {
+            let theirs = verdicts.iter().find_map(|verdict| verdict[at].clone());
+            let ours = match read(text) {
+                Reading::Signs { host, key, .. } => Some((host, key.expose().to_owned())),
+                Reading::Identity | Reading::Refused => None,
+            };
+            signing += usize::from(theirs.is_some());
+            if theirs != ours {
+                different.push((text, theirs, ours));
+            }
+        }
+        assert!(signing > 1000 && signing < 4000, "{signing} of {} sign", strings.len());
+        assert!(different.is_empty(), "{} of {}: {different:#?}", different.len(), strings.len());
+    }
+
+    /// The host and the key with which this version of the SDK signs, for each string.
+    fn judged(program: &std::ffi::OsStr, version: &str, strings: &[String]) -> Vec<Option<(String, String)>> {
+        let folder = tempfile::tempdir().unwrap();
+        let [given, found] = ["given.json", "found.json"].map(|name| folder.path().join(name));
+        let by_id: std::collections::BTreeMap<String, &String> =
+            strings.iter().enumerate().map(|(at, text)| (at.to_string(), text)).collect();
+        std::fs::write(&given, serde_json::to_vec(&by_id).unwrap()).unwrap();
+        let mut command = std::process::Command::new(program);
+        assert!(command.arg(version).args([&given, &found]).status().unwrap().success());
+        let found: serde_json::Value = serde_json::from_slice(&std::fs::read(found).unwrap()).unwrap();
+        let verdict = |at: usize| {
+            let verdict = &found["results"][at.to_string()];
+            let text = |name: &str| verdict[name].as_str().map(str::to_lowercase);
+            let key = verdict["key"].as_str().filter(|key| !key.is_empty())?;
+            Some((text("host")?, key.to_owned()))
+        };
+        (0..strings.len()).map(verdict).collect()
+    }
+
+    /// A string of parts that people write, in any order, some of them spoilt.
+    fn made(rng: &mut fastrand::Rng) -> String {
+        const ENDPOINTS: [&str; 24] = [
+            "https://shop.service.signalr.net",
+            "http://shop",
+            "HTTPS://Shop.Example/",
+            "https://shop.:8443",
+            "https://a_b-c",
+            "https://me@shop",
+            "https://shop/hub?x=1",
+            "https:\\\\shop",
+            "https://[::1]:90",
+            "https://büro.example",
+            "wss://shop",
+            "shop",
+            "https:/shop",
+            "https:///shop",
+            "https://",
+            "https://a..b",
+            "https://shop:",
+            "https://shop:99999",
+            "https://sh op",
+            "https://shop\\x",
+            "https://sh%20op",
+            "https://shop#x",
+            "https://-shop",
+            "",
+        ];
+        const REST: [&str; 30] = [
+            "Version=1.0",
+            "Version=1",
+            "version=1.0-preview",
+            "Version=1.1.2_a",
+            "Version=2.0",
+            "Version=1.0+b",
+            "Version= 1.0 ",
+            "Port=443",
+            "Port=0",
+            "port=65536",
+            "Port= 80 ",
+            "Port=x",
+            "Port=-1",
+            "Port=+8",
+            "AuthType=azure",
+            "AuthType=azure.msi",
+            "AuthType=azure.app",
+            "AuthType=aad",
+            "AuthType=none",
+            "ClientId=c",
+            "TenantId=t",
+            "ClientSecret=s",
+            "ClientEndpoint=https://gw",
+            "ClientEndpoint=gw",
+            "ServerEndpoint=https://srv",
+            "ServerEndpoint=srv",
+            "other=1",
+            "=",
+            "word",
+            " ",
+        ];
+        let endpoint = format!("Endpoint={}", rng.choice(ENDPOINTS).unwrap_or_default());
+        let key = rng.choice([KEY, KEY, KEY, "'k'", " k ", "", "k\u{a0}", "k#1"]).unwrap_or_default();
+        let mut parts = vec![endpoint, format!("AccessKey={key}")];
+        let more = rng.usize(0..4);
+        parts.extend((0..more).filter_map(|_| rng.choice(REST)).map(str::to_owned));
+        if rng.u8(0..12) == 0 {
+            parts.remove(rng.usize(0..parts.len()));
+        }
+        if rng.u8(0..12) == 0 {
+            let twice = parts[rng.usize(0..parts.len())].to_uppercase();
+            parts.push(twice);
+        }
+        rng.shuffle(&mut parts);
+        let part = |part: &String| match rng.u8(0..10) {
+            0 => format!(" {part}\n"),
+            1 => part.replace('=', " = "),
+            2 => part.to_lowercase().replace(&KEY.to_lowercase(), KEY),
+            _ => part.clone(),
+        };
+        let text = parts.iter().map(part).collect::<Vec<_>>().join(";");
+        if rng.bool() { text + ";" } else { text }
     }
 }

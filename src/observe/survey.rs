@@ -48,6 +48,12 @@ impl Dictionaries {
         self.errors().any(|error| error.kind() == ArmErrorKind::Gone)
     }
 
+    /// The names in one dictionary; none if it could not be read.
+    pub fn names(&self, section: Section) -> impl Iterator<Item = &str> {
+        let read = self.0.iter().filter(move |(known, _)| *known == section);
+        read.filter_map(|(_, settings)| settings.as_ref().ok()).flat_map(Settings::names)
+    }
+
     fn errors(&self) -> impl Iterator<Item = &ArmError> {
         self.0.iter().filter_map(|(_, settings)| settings.as_ref().err())
     }

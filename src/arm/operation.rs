@@ -61,7 +61,7 @@ fn operation(url: &OperationUrl) -> Operation {
 impl Arm {
     /// Asks once how an operation stands.
     ///
-    /// A URL that leads off the host of this client is refused as `Malformed`, unasked: a token would go with it. `Gone`
+    /// A URL that leads off the host of this client is refused as `Elsewhere`, unasked: a token would go with it. `Gone`
     /// means that the record of the operation has expired.
     pub async fn operation(&self, url: &OperationUrl) -> Result<OperationStatus, ArmError> {
         let call = Call::get(operation(url), self.operation_target(url)?);
@@ -76,18 +76,15 @@ impl Arm {
     }
 
     fn operation_target(&self, url: &OperationUrl) -> Result<Url, ArmError> {
-        let malformed = |resource, message| {
-            ArmError::new(
-                ArmErrorKind::Malformed,
-                &About { operation: operation(url).name, resource },
-                message,
-            )
+        let elsewhere = |resource, message| {
+            let about = About { operation: operation(url).name, resource };
+            ArmError::new(ArmErrorKind::Elsewhere, &about, message)
         };
-        let target = Url::parse(url.expose()).map_err(|_| malformed("an operation", "its URL is no URL"))?;
+        let target = Url::parse(url.expose()).map_err(|_| elsewhere("an operation", "its URL is no URL"))?;
         if self.is_ours(&target) {
             Ok(target)
         } else {
-            Err(malformed(target.path(), "its URL leads off the host that was asked; no token is sent there"))
+            Err(elsewhere(target.path(), "its URL leads off the host that was asked"))
         }
     }
 

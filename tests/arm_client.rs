@@ -207,7 +207,10 @@ async fn an_order_that_was_taken_is_taken_whatever_becomes_of_its_answer() {
 #[tokio::test]
 async fn operations_tell_how_they_stand() {
     use OperationStatus::{Failed, Running, Succeeded};
-    let failed = |code: &str, message: &str| Failed { code: code.into(), message: message.into() };
+    let failed = |code: &str, message: &str| {
+        let lasting = code == "RequestDisallowedByPolicy";
+        Failed { code: code.into(), message: message.into(), lasting }
+    };
     let none = "Azure gave no reason";
     for (via, status, body, wanted) in [
         (OperationKind::AsyncOperation, 200, r#"{"status":"Running"}"#, Running { retry_after: None }),
@@ -219,6 +222,12 @@ async fn operations_tell_how_they_stand() {
             200,
             r#"{"status":"Failed","error":{"code":"E","message":"It broke."}}"#,
             failed("E", "It broke"),
+        ),
+        (
+            OperationKind::AsyncOperation,
+            200,
+            r#"{"status":"Failed","error":{"code":"RequestDisallowedByPolicy","message":"No."}}"#,
+            failed("RequestDisallowedByPolicy", "No"),
         ),
         (OperationKind::Location, 202, "", Running { retry_after: None }),
         (OperationKind::Location, 200, KEYS, Succeeded),

@@ -446,6 +446,12 @@ fn barrier(said: &Said) -> Option<Barrier> {
     BARRIERS.iter().find(|(code, _)| said.says_one_of(&[code])).map(|(_, barrier)| *barrier)
 }
 
+/// Whether a code says that what failed fails again until a person does something about it.
+pub(super) fn is_lasting_code(code: &str) -> bool {
+    let barriers = BARRIERS.iter().map(|(code, _)| code);
+    barriers.chain(&FORBIDDEN).any(|wanted| code.eq_ignore_ascii_case(wanted))
+}
+
 /// Whether a write of settings was refused because of the share that holds the app's content, which Azure validates, and
 /// may make, when the settings that name it are written (docs: Use Key Vault references, "Considerations for Azure Files
 /// mounting"). No code is documented for that, so its words are looked at.

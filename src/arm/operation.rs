@@ -10,7 +10,9 @@ use serde::Deserialize;
 use url::Url;
 
 use super::Arm;
-use super::error::{About, ArmError, ArmErrorKind, Effect, ErrorDetail, LONGEST_CODE, LONGEST_MESSAGE, tidy};
+use super::error::{
+    About, ArmError, ArmErrorKind, Effect, ErrorDetail, LONGEST_CODE, LONGEST_MESSAGE, is_lasting_code, tidy,
+};
 use super::request::{Answer, Call, Operation, text};
 use crate::model::{OperationKind, OperationUrl};
 
@@ -37,6 +39,8 @@ pub enum OperationStatus {
         code: String,
         /// Azure's message.
         message: String,
+        /// Whether the next will fail alike, until a person does something about it.
+        lasting: bool,
     },
 }
 
@@ -108,8 +112,10 @@ struct StatusBody {
 
 fn failed(body: StatusBody) -> OperationStatus {
     let (code, message) = body.error.map_or((None, None), |error| (error.code, error.message));
+    let code = code.unwrap_or(body.status);
     OperationStatus::Failed {
-        code: tidy(&code.unwrap_or(body.status), LONGEST_CODE),
+        lasting: is_lasting_code(&code),
+        code: tidy(&code, LONGEST_CODE),
         message: message.map_or_else(|| "Azure gave no reason".into(), |it| tidy(&it, LONGEST_MESSAGE)),
     }
 }
@@ -146,7 +152,9 @@ mod tests {
     fn of_a_failure_no_more_is_kept_than_people_read() {
         let body =
             format!(r#"{{"status":"Failed","error":{{"code":"{0}","message":"{0}"}}}}"#, "x".repeat(9000));
-        let OperationStatus::Failed { code, message } = failed(serde_json::from_str(&body).unwrap()) else {
+        let OperationStatus::Failed { code, message, lasting: false } =
+            failed(serde_json::from_str(&body).unwrap())
+        else {
             panic!("it failed")
         };
         assert_eq!((code.chars().count(), message.chars().count()), (LONGEST_CODE + 1, LONGEST_MESSAGE + 1));

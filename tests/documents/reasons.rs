@@ -91,11 +91,15 @@ fn blocks() -> Vec<BlockedBy> {
     let all = vec![
         BlockedBy::Unknown(unknowns()),
         BlockedBy::KeyRefused { key_type: PRIMARY, since: now(), detail: "it said so".into() },
+        BlockedBy::RegenerationFails { key_type: PRIMARY, again: now(), detail: "it said so".into() },
         BlockedBy::JournalDisagrees,
     ];
     for blocked in &all {
         match blocked {
-            BlockedBy::Unknown(_) | BlockedBy::KeyRefused { .. } | BlockedBy::JournalDisagrees => {}
+            BlockedBy::Unknown(_)
+            | BlockedBy::KeyRefused { .. }
+            | BlockedBy::RegenerationFails { .. }
+            | BlockedBy::JournalDisagrees => {}
         }
     }
     all
@@ -196,7 +200,7 @@ fn events() -> Vec<Event> {
         Event::RegenerationIntended { key_type: PRIMARY },
         Event::RegenerationAccepted { operation: None, promised: None },
         Event::Regenerated { fingerprint: fingerprint(), confirmed: true },
-        Event::RegenerationFailed { detail: detail() },
+        Event::RegenerationFailed { detail: detail(), lasting: true },
         Event::Verified { key_type: PRIMARY },
         Event::VerificationRefused { key_type: PRIMARY, detail: detail() },
         Event::RepointIntended { key_type: PRIMARY },

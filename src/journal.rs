@@ -137,6 +137,10 @@ pub struct Failures {
     pub at: DateTime<Utc>,
     /// What was said of it.
     pub detail: String,
+    /// Whether the next will fail alike, until a person does something about it. Documents of before it was known have
+    /// none.
+    #[serde(default)]
+    pub lasting: bool,
 }
 
 /// One line of the history.
@@ -282,6 +286,8 @@ impl Journal {
             }
             Event::Unblocked {} => {
                 self.failures = None;
+                // An operation that cannot be asked is asked no more. When it is over is known without it, no sooner.
+                self.in_flight.iter_mut().for_each(|flight| flight.operation = None);
                 self.keys.iter_mut().flat_map(PerKey::iter_mut).for_each(|record| record.refusal = None);
                 Ok(())
             }
@@ -308,7 +314,7 @@ impl Journal {
                 let made = KeyRecord::new(fingerprint, at, Origin::Ours, held);
                 self.replace(flight.key_type, KeyRecord { confirmed: *confirmed, ..made })
             }
-            Event::RegenerationFailed { detail } => self.fail(detail, at),
+            Event::RegenerationFailed { detail, lasting } => self.fail(detail, *lasting, at),
             Event::Verified { key_type } => {
                 let record = self.record(*key_type)?;
                 (record.verified, record.refusal) = (true, None);
@@ -387,10 +393,11 @@ impl Journal {
         Ok(())
     }
 
-    fn fail(&mut self, detail: &str, at: DateTime<Utc>) -> Result<(), &'static str> {
+    fn fail(&mut self, detail: &str, lasting: bool, at: DateTime<Utc>) -> Result<(), &'static str> {
         self.in_flight.take().ok_or(NOTHING_IN_FLIGHT)?;
         let before = self.failures.as_ref().map_or(0, |failures| failures.count);
-        self.failures = Some(Failures { count: before.saturating_add(1), at, detail: detail.to_owned() });
+        let count = before.saturating_add(1);
+        self.failures = Some(Failures { count, at, detail: detail.to_owned(), lasting });
         Ok(())
     }
 

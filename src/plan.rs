@@ -12,7 +12,7 @@ mod step;
 
 pub use reconcile::{handed_out, reconcile};
 pub use request::{Request, Verdict, Why, judge};
-pub use safety::is_doubtful;
+pub use safety::{is_doubtful, is_overdue};
 pub use snapshot::{Consumer, ConsumerRef, Holding, Snapshot, Unknown, Whereabouts};
 pub use step::{BlockedBy, Decision, Step, WaitFor, readable};
 
@@ -169,9 +169,12 @@ impl View<'_> {
         }
         if let Some(failures) = self.journal.failures() {
             let until = failures.at + safety::back_off(failures.count);
+            let detail = failures.detail.clone();
+            if until > self.now && (failures.lasting || failures.count >= safety::PATIENCE) {
+                return Decision::Blocked(BlockedBy::RegenerationFails { key_type, again: until, detail });
+            }
             if until > self.now {
-                let reason = WaitFor::RegenerateAgain { key_type, detail: failures.detail.clone() };
-                return Decision::Waiting { reason, until };
+                return Decision::Waiting { reason: WaitFor::RegenerateAgain { key_type, detail }, until };
             }
         }
         let key = &self.snapshot.keys[key_type];

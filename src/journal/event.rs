@@ -79,6 +79,9 @@ pub enum Event {
     RegenerationFailed {
         /// What is known of the cause.
         detail: String,
+        /// Whether the next will fail alike, until a person does something about it.
+        #[serde(default)]
+        lasting: bool,
     },
     /// The service accepted a key.
     Verified {
@@ -145,7 +148,9 @@ impl fmt::Display for Event {
             Self::RegenerationIntended { key_type } => write!(f, "about to regenerate the {key_type} key"),
             Self::RegenerationAccepted { .. } => f.write_str("Azure accepted the regeneration"),
             Self::Regenerated { fingerprint, .. } => write!(f, "regenerated; the key is {fingerprint} now"),
-            Self::RegenerationFailed { detail } => write!(f, "the regeneration came to nothing: {detail}"),
+            Self::RegenerationFailed { detail, .. } => {
+                write!(f, "the regeneration came to nothing: {detail}")
+            }
             Self::Verified { key_type } => write!(f, "the service accepts the {key_type} key"),
             Self::VerificationRefused { key_type, detail } => {
                 write!(f, "the service does not accept the {key_type} key: {detail}")

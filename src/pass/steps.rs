@@ -7,11 +7,11 @@ use tracing::Instrument;
 
 use super::PassError;
 use super::one::Pass;
-use crate::act::{Progress, Proof, Rewrite, RewriteError};
+use crate::act::{Failure, Progress, Proof, Rewrite, RewriteError};
 use crate::arm::{ArmError, ArmErrorKind, Regeneration};
 use crate::clock::delta;
 use crate::journal::{Event, InFlight};
-use crate::model::{AppId, KeyType, Section};
+use crate::model::{AppId, Fingerprint, KeyType, Section};
 use crate::observe::Look;
 use crate::plan::{self, ConsumerRef, Step};
 use crate::store::Lease;
@@ -141,7 +141,8 @@ impl Pass<'_> {
     /// and the next looks tell (invariant 4).
     async fn not_accepted(&mut self, lease: &mut Lease, error: ArmError) -> Result<(), PassError> {
         if error.kind() != ArmErrorKind::OutcomeUnknown {
-            self.record(lease, Event::RegenerationFailed { detail: error.to_string() })?;
+            let Failure { detail, lasting } = Failure::from(&error);
+            self.record(lease, Event::RegenerationFailed { detail, lasting })?;
             lease.commit().await?;
         }
         match error.kind() {
@@ -160,21 +161,26 @@ impl Pass<'_> {
     }
 
     async fn follow(&mut self, lease: &mut Lease, look: &mut Look) -> Result<(), PassError> {
-        let Some(InFlight { operation: Some(operation), promised, .. }) =
-            lease.journal().in_flight().cloned()
-        else {
-            return Ok(());
-        };
+        let Some(flight) = lease.journal().in_flight().cloned() else { return Ok(()) };
+        let InFlight { operation: Some(operation), promised, .. } = &flight else { return Ok(()) };
         for asked in 0.. {
-            match self.actor().poll(&operation, asked).await? {
-                Progress::Succeeded => return self.finish(lease, look, None).await,
-                Progress::Failed(detail) => return self.finish(lease, look, Some(detail)).await,
-                Progress::Forgotten => {
-                    self.say("Azure no longer knows the operation; the keys will tell what became of it");
-                    self.record(lease, Event::RegenerationAccepted { operation: None, promised })?;
-                    return Ok(lease.commit().await?);
+            let progress = self.actor().poll(operation, asked).await;
+            let overdue = plan::is_overdue(&flight, &self.instance.policy, self.rekey.clock.now());
+            match progress {
+                Ok(Progress::Succeeded) => return self.finish(lease, look, None).await,
+                Ok(Progress::Failed(failure)) => return self.finish(lease, look, Some(failure)).await,
+                Ok(Progress::Lost(error)) => {
+                    return self.ask_no_more(lease, look, promised.clone(), &error.to_string()).await;
                 }
-                Progress::Running(wait) => {
+                Ok(Progress::Running(_)) if overdue => {
+                    let why = "Azure says that the regeneration still runs, after the longest time that one can take";
+                    return self.ask_no_more(lease, look, promised.clone(), why).await;
+                }
+                Err(error) if overdue && error.kind() != ArmErrorKind::OutOfTime => {
+                    return self.ask_no_more(lease, look, promised.clone(), &error.to_string()).await;
+                }
+                Err(error) => return Err(error.into()),
+                Ok(Progress::Running(wait)) => {
                     let next = self.rekey.clock.now() + delta(wait);
                     if next >= self.run.deadline {
                         return Err(PassError::OutOfTime);
@@ -190,20 +196,39 @@ impl Pass<'_> {
         Ok(())
     }
 
+    /// The operation's URL is of no use (any more): the keys tell what became of it, as where it was never learned.
+    async fn ask_no_more(
+        &mut self,
+        lease: &mut Lease,
+        look: &mut Look,
+        promised: Option<Fingerprint>,
+        why: &str,
+    ) -> Result<(), PassError> {
+        self.say(&format!("{why}. The keys will tell what became of it"));
+        self.record(lease, Event::RegenerationAccepted { operation: None, promised })?;
+        lease.commit().await?;
+        // What they tell is told by the keys of now, not by those of before the operation was followed.
+        Ok(look.read_keys(self.eyes(), self.instance).await?)
+    }
+
     /// An operation ended: what became of it is read off the keys, for the first of two overlapping regenerations
     /// may report success without having rotated.
     async fn finish(
         &mut self,
         lease: &mut Lease,
         look: &mut Look,
-        failure: Option<String>,
+        failure: Option<Failure>,
     ) -> Result<(), PassError> {
         let Some(flight) = lease.journal().in_flight().cloned() else { return Ok(()) };
         look.read_keys(self.eyes(), self.instance).await?;
         let fingerprint = look.keys()[flight.key_type].fingerprint();
         let event = if fingerprint == flight.prior {
-            let detail = "Azure reports success, and the key is unchanged".to_owned();
-            Event::RegenerationFailed { detail: failure.unwrap_or(detail) }
+            let unchanged = || {
+                let detail = "Azure reports success, and the key is unchanged".to_owned();
+                Failure { detail, lasting: false }
+            };
+            let Failure { detail, lasting } = failure.unwrap_or_else(unchanged);
+            Event::RegenerationFailed { detail, lasting }
         } else {
             Event::Regenerated { fingerprint, confirmed: failure.is_none() }
         };

@@ -80,8 +80,8 @@ pub fn handed_out(journal: &Journal, key: &Fingerprint, consumers: &[ConsumerRef
     Event::AppsSeen { apps: apps.collect() }
 }
 
-/// The end of a regeneration whose operation URL was never learned, once that is known: the key changed, so it was
-/// done, or it did not. With a URL, Azure is asked instead.
+/// The end of a regeneration whose operation URL was never learned or is of no use, once that is known: the key changed,
+/// so it was done, or it did not. With a URL, Azure is asked instead.
 fn ended_unseen(
     flight: &InFlight,
     snapshot: &Snapshot,
@@ -95,9 +95,10 @@ fn ended_unseen(
     if known_at(flight, fingerprint, policy) > now {
         return None;
     }
-    let detail = "its answer was lost, and the key is unchanged after the longest time that it can take";
+    let detail =
+        "how it went could not be asked, and the key is unchanged after the longest time that it can take";
     Some(if *fingerprint == flight.prior {
-        Event::RegenerationFailed { detail: detail.into() }
+        Event::RegenerationFailed { detail: detail.into(), lasting: false }
     } else {
         Event::Regenerated { fingerprint: fingerprint.clone(), confirmed: false }
     })

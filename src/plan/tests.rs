@@ -40,6 +40,7 @@ fn snapshot(time: DateTime<Utc>, primary: &str, secondary: &str, holds: &[Holdin
 }
 
 /// A journal and what it is compared with, moved on step by step.
+#[derive(Clone)]
 struct Story {
     journal: Journal,
     policy: Policy,
@@ -229,6 +230,66 @@ fn a_refused_key_moves_nobody_and_blocks_in_the_end() {
 }
 
 #[test]
+fn an_operation_that_cannot_be_asked_is_asked_until_the_keys_tell_and_never_sent_again_before() {
+    let mut story = Story::new();
+    story.look(&snapshot(at(0), "p", "s", &[P]));
+    story.event(at(7200), Event::RegenerationIntended { key_type: KeyType::Secondary });
+    let operation = Some(OperationUrl::location("https://x"));
+    story.event(at(7201), Event::RegenerationAccepted { operation, promised: Some(fingerprint("s2")) });
+    let longest = i64::try_from(story.policy.longest_operation.as_secs()).unwrap();
+    let follow = Decision::Do(Step::Follow { key_type: KeyType::Secondary });
+    for key in ["s", "s2"] {
+        let look = |time| snapshot(at(time), "p", key, &[P]);
+        assert_eq!(story.clone().look(&look(7200 + 10 * longest)), follow, "as long as there is a URL");
+        let mut unblocked = story.clone();
+        unblocked.event(at(7210), Event::Unblocked {});
+        // A changed key tells as soon as no request can be on its way, an unchanged one when none can be running.
+        let known = 7200 + if key == "s" { longest } else { 120 };
+        let waits = Decision::Waiting {
+            reason: WaitFor::LostOperation { key_type: KeyType::Secondary },
+            until: at(known),
+        };
+        assert_eq!(unblocked.clone().look(&look(7211)), waits, "{key}");
+        assert_eq!(unblocked.clone().look(&look(known - 1)), waits, "{key}");
+        unblocked.look(&look(known));
+        assert!(unblocked.journal.in_flight().is_none(), "{key}");
+        assert_eq!(unblocked.journal.failures().is_some(), key == "s", "{key}");
+    }
+    let flight = story.journal.in_flight().unwrap();
+    assert!(!is_overdue(flight, &story.policy, at(7200 + longest - 1)));
+    assert!(is_overdue(flight, &story.policy, at(7200 + longest)));
+    let short = Policy { longest_operation: Duration::from_secs(10), ..story.policy.clone() };
+    assert!(!is_overdue(flight, &short, at(7200 + 119)), "a request may be on its way for two minutes");
+    assert!(is_overdue(flight, &short, at(7200 + 120)));
+}
+
+#[test]
+fn a_regeneration_that_is_refused_for_good_blocks_until_it_is_tried_again() {
+    for (lasting, times, blocks) in [(false, 1, false), (false, 5, false), (false, 6, true), (true, 1, true)]
+    {
+        let mut story = Story::new();
+        story.look(&snapshot(at(0), "p", "s", &[P]));
+        let mut time = 7200;
+        for _ in 0..times {
+            time += 10_000;
+            story.event(at(time), Event::RegenerationIntended { key_type: KeyType::Secondary });
+            let detail = "409 ScopeLocked".to_owned();
+            story.event(at(time), Event::RegenerationFailed { detail, lasting });
+        }
+        let look = |time| snapshot(at(time), "p", "s", &[P]);
+        let decision = story.look(&look(time + 59));
+        let blocked = matches!(decision, Decision::Blocked(BlockedBy::RegenerationFails { .. }));
+        let waits = matches!(decision, Decision::Waiting { reason: WaitFor::RegenerateAgain { .. }, .. });
+        assert_eq!((blocked, waits), (blocks, !blocks), "{lasting} {times}: {decision}");
+        assert!(decision.to_string().contains("409 ScopeLocked"), "{decision}");
+        let again = Decision::Do(Step::Regenerate { key_type: KeyType::Secondary });
+        assert_eq!(story.clone().look(&look(time + 3601)), again, "{lasting} {times}");
+        story.event(at(time + 60), Event::Unblocked {});
+        assert_eq!(story.look(&look(time + 61)), again, "{lasting} {times}");
+    }
+}
+
+#[test]
 fn decisions_read_as_sentences() {
     let mut story = Story::new();
     let first = story.look(&snapshot(at(0), "p", "s", &[P]));
@@ -268,6 +329,10 @@ enum Move {
     Request {
         exposed: bool,
     },
+    /// Whether the URLs of operations can be asked.
+    Askable(bool),
+    /// A person forgets what stands in the way.
+    Unblock,
 }
 
 /// Where in a regeneration the process is killed.
@@ -289,6 +354,7 @@ struct World {
     /// Whether that was started from outside.
     pending_outside: bool,
     listed_at_once: bool,
+    askable: bool,
     apps: Vec<WorldApp>,
     last_held: BTreeMap<u64, DateTime<Utc>>,
     made: u64,
@@ -326,6 +392,7 @@ impl World {
             pending: None,
             pending_outside: false,
             listed_at_once,
+            askable: true,
             apps: holds.iter().map(app).collect(),
             last_held: BTreeMap::from([(1, start), (2, start)]),
             made: 2,
@@ -478,16 +545,31 @@ impl World {
             Step::Follow { .. } => {
                 self.pass_time(80);
                 let flight = self.journal.in_flight().unwrap().clone();
+                if !self.askable {
+                    return self.cannot_ask(&flight);
+                }
                 let now = fingerprint(&self.listed(flight.key_type).to_string());
                 let detail = "no effect".to_owned();
                 self.record(if now == flight.prior {
-                    Event::RegenerationFailed { detail }
+                    Event::RegenerationFailed { detail, lasting: false }
                 } else {
                     Event::Regenerated { fingerprint: now, confirmed: true }
                 });
                 false
             }
         }
+    }
+
+    /// The operation's URL is refused; true if that ends the run.
+    fn cannot_ask(&mut self, flight: &InFlight) -> bool {
+        let overdue = is_overdue(flight, &self.policy, self.now);
+        if overdue {
+            let over = self.pending.is_none_or(|(_, _, end)| end <= self.now);
+            assert!(over || self.pending_outside, "it still runs: {self:#?}");
+            let promised = flight.promised.clone();
+            self.record(Event::RegenerationAccepted { operation: None, promised });
+        }
+        !overdue
     }
 
     fn repoint(&mut self, to: KeyType, consumers: &[ConsumerRef], mend: bool, kill: Kill) -> bool {
@@ -534,7 +616,7 @@ impl World {
         self.record(if accepted {
             Event::RegenerationAccepted { operation, promised }
         } else {
-            Event::RegenerationFailed { detail }
+            Event::RegenerationFailed { detail, lasting: false }
         });
         false
     }
@@ -548,6 +630,8 @@ impl World {
             Move::Readable { app, readable } => self.with_app(app, |app| app.readable = readable),
             Move::Delete { app } => self.with_app(app, |app| app.deleted = true),
             Move::Rename { app, named } => self.with_app(app, |app| app.renamed = !named),
+            Move::Askable(askable) => self.askable = askable,
+            Move::Unblock => self.record(Event::Unblocked {}),
             Move::Request { exposed } => {
                 if self.journal.keys().is_some() {
                     if exposed {
@@ -603,6 +687,8 @@ fn a_move() -> impl Strategy<Value = Move> {
         1 => (0..4_usize).prop_map(|app| Move::Delete { app }),
         1 => (0..4_usize, any::<bool>()).prop_map(|(app, named)| Move::Rename { app, named }),
         1 => any::<bool>().prop_map(|exposed| Move::Request { exposed }),
+        1 => any::<bool>().prop_map(Move::Askable),
+        1 => Just(Move::Unblock),
     ]
 }
 
@@ -615,6 +701,7 @@ proptest! {
         holds in prop::collection::vec(key_type(), 1..4),
         listed_at_once in any::<bool>(),
         now in any::<bool>(),
+        askable_at_last in any::<bool>(),
         moves in prop::collection::vec(a_move(), 0..40),
     ) {
         let first = if now { FirstRotation::Now } else { FirstRotation::WhenDue };
@@ -623,6 +710,7 @@ proptest! {
             world.make(change);
         }
         world.apps.iter_mut().for_each(|app| (app.readable, app.renamed) = (true, false));
+        world.askable = askable_at_last;
         world.pass_time(100);
         let mut passes = 0;
         while !matches!(world.pass(20, Kill::No), Decision::Settled { .. }) {

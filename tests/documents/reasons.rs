@@ -4,7 +4,7 @@
 //! The lists here have a match without a wildcard beside them, so that a new variant does not compile until it is listed.
 
 use chrono::{DateTime, Utc};
-use signalr_rekey::arm::ArmErrorKind;
+use signalr_rekey::arm::{ArmErrorKind, Barrier};
 use signalr_rekey::doctor::Check;
 use signalr_rekey::journal::{Event, Journal};
 use signalr_rekey::model::{AppId, Key, KeyType, PerKey, Section};
@@ -118,11 +118,15 @@ fn blocks() -> Vec<BlockedBy> {
     let all = vec![
         BlockedBy::Unknown(unknowns()),
         BlockedBy::KeyRefused { key_type: PRIMARY, since: now(), detail: "it said so".into() },
+        BlockedBy::RegenerationFails { key_type: PRIMARY, again: now(), detail: "it said so".into() },
         BlockedBy::JournalDisagrees,
     ];
     for blocked in &all {
         match blocked {
-            BlockedBy::Unknown(_) | BlockedBy::KeyRefused { .. } | BlockedBy::JournalDisagrees => {}
+            BlockedBy::Unknown(_)
+            | BlockedBy::KeyRefused { .. }
+            | BlockedBy::RegenerationFails { .. }
+            | BlockedBy::JournalDisagrees => {}
         }
     }
     all
@@ -227,7 +231,7 @@ fn events() -> Vec<Event> {
         Event::RegenerationIntended { key_type: PRIMARY },
         Event::RegenerationAccepted { operation: None, promised: None },
         Event::Regenerated { fingerprint: fingerprint(), confirmed: true },
-        Event::RegenerationFailed { detail: detail() },
+        Event::RegenerationFailed { detail: detail(), lasting: true },
         Event::Verified { key_type: PRIMARY },
         Event::VerificationRefused { key_type: PRIMARY, detail: detail() },
         Event::RepointIntended { key_type: PRIMARY },
@@ -309,7 +313,18 @@ fn advice(kind: ArmErrorKind) -> &'static [&'static str] {
         ArmErrorKind::Unauthenticated => &["check the identity: a managed identity in Azure"],
         ArmErrorKind::OutOfTime => &["nothing was changed; the next pass carries on"],
         ArmErrorKind::Unavailable => &["nothing was changed; the next pass tries again"],
+        ArmErrorKind::Barred(Barrier::Lock) => &["a lock refuses this"],
+        ArmErrorKind::Barred(Barrier::DisabledSubscription) => {
+            &["the subscription is disabled and read-only"]
+        }
+        ArmErrorKind::Barred(Barrier::UnregisteredProvider) => &["register the resource provider"],
+        ArmErrorKind::Barred(Barrier::Policy) => &["an Azure Policy refuses this"],
+        ArmErrorKind::Barred(Barrier::DenyAssignment) => &["a deny assignment refuses this"],
+        ArmErrorKind::Barred(Barrier::UnknownSubscription) => &["knows no such subscription"],
+        ArmErrorKind::Barred(Barrier::OtherTenant) => &["is of another tenant than the subscription"],
+        ArmErrorKind::Barred(Barrier::ContentShare) => &["content share is out of order"],
         ArmErrorKind::Refused => &["trying again will not help"],
+        ArmErrorKind::Elsewhere => &["no token is sent there"],
         ArmErrorKind::Malformed => &["report this, with the correlation id"],
     }
 }
@@ -325,7 +340,16 @@ fn every_error_of_azure_is_explained() {
         ArmErrorKind::Unauthenticated,
         ArmErrorKind::OutOfTime,
         ArmErrorKind::Unavailable,
+        ArmErrorKind::Barred(Barrier::Lock),
+        ArmErrorKind::Barred(Barrier::DisabledSubscription),
+        ArmErrorKind::Barred(Barrier::UnregisteredProvider),
+        ArmErrorKind::Barred(Barrier::Policy),
+        ArmErrorKind::Barred(Barrier::DenyAssignment),
+        ArmErrorKind::Barred(Barrier::UnknownSubscription),
+        ArmErrorKind::Barred(Barrier::OtherTenant),
+        ArmErrorKind::Barred(Barrier::ContentShare),
         ArmErrorKind::Refused,
+        ArmErrorKind::Elsewhere,
         ArmErrorKind::Malformed,
     ];
     let patterns = told_under("Errors of Azure Resource Manager");

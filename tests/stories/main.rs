@@ -7,6 +7,7 @@
 mod common;
 mod faults;
 mod mending;
+mod refusals;
 mod rotation;
 mod settings;
 mod unfinished;

@@ -12,6 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::{FutureExt, StreamExt, stream};
 
 use crate::arm::{Arm, ArmError, ArmErrorKind, Settings};
+use crate::cause;
 use crate::clock::Clock;
 use crate::config::{AppConfig, InstanceConfig};
 use crate::journal::Journal;
@@ -196,7 +197,7 @@ impl Look {
                     return;
                 }
                 Some(Err(error)) => {
-                    snapshot.unknown.push(unreadable(app, error.to_string(), is_passing(error)));
+                    snapshot.unknown.push(unreadable(app, cause::told(error), is_passing(error)));
                 }
                 None => snapshot.unknown.push(unreadable(app, "it was not read".to_owned(), true)),
             }

@@ -35,6 +35,8 @@ pub enum Ending {
     Mended,
     /// The time of the run ended between two steps; the next pass carries on.
     OutOfTime,
+    /// The process was asked to stop; the lease was given back, and the next pass carries on.
+    Stopped,
     /// Another worker is at it.
     Busy {
         /// Who.
@@ -59,6 +61,7 @@ impl Ending {
             Self::Decided(decision) => decision.name(),
             Self::Mended => "mended",
             Self::OutOfTime => "outOfTime",
+            Self::Stopped => "stopped",
             Self::Busy { .. } => "busy",
             Self::Postponed { .. } => "postponed",
             Self::Failed(_) => "failed",
@@ -93,6 +96,7 @@ impl std::fmt::Display for Ending {
             Self::Decided(decision) => decision.fmt(f),
             Self::Mended => f.write_str("no app holds a dead key"),
             Self::OutOfTime => f.write_str("the time of this run is over; the next one carries on"),
+            Self::Stopped => f.write_str("stopped; the next run carries on"),
             Self::Busy { holder, until } => {
                 write!(f, "another run ({holder}) is at work on it until {} at the latest", readable(*until))
             }

@@ -7,6 +7,7 @@ use super::PassError;
 use super::one::Pass;
 use crate::act::{Progress, Proof, Rewrite};
 use crate::arm::{ArmError, ArmErrorKind, Regeneration};
+use crate::cause;
 use crate::clock::delta;
 use crate::journal::{Event, InFlight};
 use crate::model::{AppId, KeyType};
@@ -81,8 +82,8 @@ impl Pass<'_> {
         // What the proof left no time for is not given up while the run has time: it is decided anew.
         let in_time = now < self.run.deadline;
         let (late, failed): (Vec<_>, Vec<_>) = failed.partition(|error| in_time && error.is_late());
-        late.iter().for_each(|error| self.say_once(&error.to_string()));
-        Ok(failed.iter().map(ToString::to_string).collect())
+        late.iter().for_each(|error| self.say_once(&cause::told(error)));
+        Ok(failed.iter().map(|error| cause::told(error)).collect())
     }
 
     async fn regenerate(
@@ -121,18 +122,18 @@ impl Pass<'_> {
     /// and the next looks tell (invariant 4).
     async fn not_accepted(&mut self, lease: &mut Lease, error: ArmError) -> Result<(), PassError> {
         if error.kind() != ArmErrorKind::OutcomeUnknown {
-            self.record(lease, Event::RegenerationFailed { detail: error.to_string() })?;
+            self.record(lease, Event::RegenerationFailed { detail: cause::told(&error) })?;
             lease.commit().await?;
         }
         match error.kind() {
             // Our time to send was over, not that of the run: a later look begins anew.
             ArmErrorKind::OutOfTime if self.rekey.clock.now() < self.run.deadline => {
-                self.say(&error.to_string());
+                self.say(&cause::told(&error));
                 Ok(())
             }
             // Azure is busy with another regeneration, or with too many requests: waiting is all there is to do.
             ArmErrorKind::Conflict | ArmErrorKind::Throttled { .. } | ArmErrorKind::OutcomeUnknown => {
-                self.say(&error.to_string());
+                self.say(&cause::told(&error));
                 Ok(())
             }
             _ => Err(error.into()),

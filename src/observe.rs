@@ -15,6 +15,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::{FutureExt, StreamExt, stream};
 
 use crate::arm::{Arm, ArmError, ArmErrorKind, Settings};
+use crate::cause;
 use crate::clock::Clock;
 use crate::config::{AppConfig, InstanceConfig};
 use crate::journal::Journal;
@@ -215,7 +216,7 @@ impl Look {
                 }
                 Some(Err(error)) => {
                     seen = false;
-                    snapshot.unknown.push(unreadable(app, error.to_string(), is_passing(error)));
+                    snapshot.unknown.push(unreadable(app, cause::told(error), error.is_passing()));
                 }
                 None => {
                     seen = false;
@@ -296,14 +297,6 @@ async fn list_keys(
 
 fn unreadable(app: &AppConfig, detail: String, passing: bool) -> Unknown {
     Unknown::Unreadable { app: app.id.clone(), detail, passing }
-}
-
-/// Whether it passes by itself. A site is busy (409) for a moment after each change.
-fn is_passing(error: &ArmError) -> bool {
-    matches!(
-        error.kind(),
-        ArmErrorKind::Throttled { .. } | ArmErrorKind::Unavailable | ArmErrorKind::Conflict
-    )
 }
 
 /// The keys that an app holds whose consumers begin at `first`; if something in it is `puzzling` it may hold either.

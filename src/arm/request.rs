@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::error::{About, ArmError, ArmErrorKind, Effect, Refusal, read_error_body};
 use super::{Arm, retry};
+use crate::cause;
 use crate::http::{self, Unread};
 
 /// The largest answer that is read. Azure Resource Manager itself passes on none above 12 MB (swagger
@@ -153,7 +154,8 @@ impl Arm {
             Err(error) => (error.status(), error.correlation_id().map(Into::into)),
         };
         let About { operation, resource } = call.about();
-        tracing::debug!(operation, resource, status, attempt, ms, correlation_id, "ARM request");
+        let error = answer.as_ref().err().map(|error| cause::told(error));
+        tracing::debug!(operation, resource, status, attempt, ms, correlation_id, error, "ARM request");
         answer
     }
 

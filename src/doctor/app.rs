@@ -4,6 +4,7 @@ use super::ask::{AppFacts, Facts, InstanceFacts};
 use super::finding::{Check, Finding};
 use super::mend;
 use crate::arm::{ArmError, ArmErrorKind};
+use crate::cause;
 use crate::config::AppConfig;
 use crate::model::{InstanceId, Section};
 use crate::observe::survey::by_value;
@@ -54,7 +55,7 @@ fn gone(id: &InstanceId, app: &AppConfig) -> Finding {
 /// That it may not be read is the matter of `permission`.
 fn unreadable(app: &AppConfig, error: &ArmError) -> Option<Finding> {
     let why = "as long as anything cannot be seen, no key is regenerated";
-    let finding = || Finding::error(Check::Consumer, &app.id, error.to_string(), why);
+    let finding = || Finding::error(Check::Consumer, &app.id, cause::told(error), why);
     (error.kind() != ArmErrorKind::Forbidden).then(finding)
 }
 

@@ -111,6 +111,7 @@ fn endings() -> Vec<Ending> {
         Ending::Decided(Decision::Blocked(BlockedBy::JournalDisagrees)),
         Ending::Mended,
         Ending::OutOfTime,
+        Ending::Stopped,
         Ending::Busy { holder: "another".into(), until: now() },
         Ending::Postponed { until: now() },
         Ending::Failed("it said so".into()),
@@ -122,6 +123,7 @@ fn endings() -> Vec<Ending> {
             )
             | Ending::Mended
             | Ending::OutOfTime
+            | Ending::Stopped
             | Ending::Busy { .. }
             | Ending::Postponed { .. }
             | Ending::Failed(_) => {}

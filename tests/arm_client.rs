@@ -231,7 +231,10 @@ async fn an_order_that_was_taken_is_taken_whatever_becomes_of_its_answer() {
 #[tokio::test]
 async fn operations_tell_how_they_stand() {
     use OperationStatus::{Failed, Running, Succeeded};
-    let failed = |code: &str, message: &str| Failed { code: code.into(), message: message.into() };
+    let failed = |code: &str, message: &str| {
+        let lasting = code == "RequestDisallowedByPolicy";
+        Failed { code: code.into(), message: message.into(), lasting }
+    };
     let none = "Azure gave no reason";
     for (via, status, body, wanted) in [
         (OperationKind::AsyncOperation, 200, r#"{"status":"Running"}"#, Running { retry_after: None }),
@@ -243,6 +246,12 @@ async fn operations_tell_how_they_stand() {
             200,
             r#"{"status":"Failed","error":{"code":"E","message":"It broke."}}"#,
             failed("E", "It broke"),
+        ),
+        (
+            OperationKind::AsyncOperation,
+            200,
+            r#"{"status":"Failed","error":{"code":"RequestDisallowedByPolicy","message":"No."}}"#,
+            failed("RequestDisallowedByPolicy", "No"),
         ),
         (OperationKind::Location, 202, "", Running { retry_after: None }),
         (OperationKind::Location, 200, KEYS, Succeeded),
@@ -297,7 +306,7 @@ async fn nothing_leads_off_the_host() {
     let with_user = server.base.as_str().replace("http://", "http://user:password@");
     for url in [other.base.as_str(), "https://127.0.0.1/op", &with_user, "/op", "http://[", "data:,x"] {
         let url = OperationUrl::new(OperationKind::AsyncOperation, url);
-        assert_eq!(kind(arm.operation(&url).await), ArmErrorKind::Malformed);
+        assert_eq!(kind(arm.operation(&url).await), ArmErrorKind::Elsewhere);
     }
     assert_eq!(server.asked().len(), 0);
     assert_eq!(kind(arm.list_sites("s").await), ArmErrorKind::Malformed);

@@ -348,3 +348,41 @@ fn a_simulator_that_is_open_to_others_says_so() {
         assert_eq!(told.contains("is open to others"), warns, "{listen}: {told}");
     }
 }
+
+/// What a person has to know first stands in the first line, and the exit code says that there is such a thing.
+#[tokio::test]
+async fn plan_and_status_say_first_who_is_cut_off_and_what_is_out_of_sight() {
+    let azure = Azure::start(&[]);
+    let first = |command: &str| {
+        let shown = azure.run(&[command]);
+        let line = text(&shown.stdout).lines().next().unwrap_or_default().to_owned();
+        (shown.status.code().unwrap(), line)
+    };
+    for command in ["plan", "status"] {
+        assert_eq!(first(command).0, 0, "nobody is cut off, all is seen");
+    }
+    let forbidden = json!({
+        "operation": "WebApps_ListApplicationSettings", "resource": "chat-func", "count": 1000, "kind": "forbidden",
+    });
+    azure.ask("faults", forbidden).await;
+    for command in ["plan", "status"] {
+        let (code, line) = first(command);
+        assert!(
+            code == 1 && line.starts_with("sr-demo: blocked: ") && line.contains("chat-func"),
+            "{code}: {line}"
+        );
+    }
+    azure.force("sr-demo", "Both").await;
+    for command in ["plan", "status"] {
+        let (code, line) = first(command);
+        assert!(
+            code == 1 && line.starts_with("sr-demo: stale: ") && line.contains("chat-web"),
+            "{code}: {line}"
+        );
+        let shown = azure.run(&[command]);
+        assert!(
+            text(&shown.stdout).lines().nth(1).unwrap().contains("chat-func"),
+            "the unseen one comes second"
+        );
+    }
+}

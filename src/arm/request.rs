@@ -208,15 +208,14 @@ impl Arm {
     }
 
     fn refused(&self, call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ArmError {
-        let (code, mut message) = read_error_body(body, !call.operation.secrets);
+        let mut said = read_error_body(body, !call.operation.secrets);
         if status.is_redirection() {
-            message = "Azure sends us elsewhere, and a token is not taken there".into();
+            said.message = "Azure sends us elsewhere, and a token is not taken there".into();
         }
         let refusal = Refusal {
             status: status.as_u16(),
             retry_after: retry_after(headers, self),
-            code,
-            message,
+            said,
             correlation_id: correlation_id(headers),
         };
         ArmError::refusal(&call.about(), call.operation.effect, refusal)

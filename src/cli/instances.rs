@@ -25,8 +25,8 @@ pub(super) fn rekey(environment: &Environment, narrator: Narrator) -> Result<Rek
     })
 }
 
-/// A look at each of the instances that were named. What cannot be looked at is complained of, and the others are
-/// shown all the same.
+/// A look at each of the instances that were named, those with trouble first. What cannot be looked at is complained of,
+/// and the others are shown all the same. The exit code says whether all is well.
 pub(super) async fn look_at(
     named: &[String],
     environment: &Environment,
@@ -39,7 +39,10 @@ pub(super) async fn look_at(
             Err(error) => failed.push(format!("{}: {}", instance.id.name(), cause::told(&error))),
         }
     }
-    Ok((seen, complain_once(failed)))
+    seen.sort_by_key(|(_, preview): &(InstanceConfig, Preview)| preview.trouble().is_empty());
+    let trouble = seen.iter().any(|(_, preview)| !preview.trouble().is_empty());
+    let exit = complain_once(failed);
+    Ok((seen, if trouble { Exit::Failed } else { exit }))
 }
 
 /// Tells what failed, each cause once, and how the command ends with that.

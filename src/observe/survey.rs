@@ -48,6 +48,12 @@ impl Dictionaries {
         self.errors().any(|error| error.kind() == ArmErrorKind::Gone)
     }
 
+    /// The names in one dictionary; none if it could not be read.
+    pub fn names(&self, section: Section) -> impl Iterator<Item = &str> {
+        let read = self.0.iter().filter(move |(known, _)| *known == section);
+        read.filter_map(|(_, settings)| settings.as_ref().ok()).flat_map(Settings::names)
+    }
+
     fn errors(&self) -> impl Iterator<Item = &ArmError> {
         self.0.iter().filter_map(|(_, settings)| settings.as_ref().err())
     }
@@ -58,14 +64,8 @@ impl Dictionaries {
         // An empty key is nobody's.
         let nobodys: KeyPair = PerKey::from_fn(|_| Key::new(""));
         let keys = marks.keys.unwrap_or(&nobodys);
-        let mut shown = Snapshot {
-            at: DateTime::UNIX_EPOCH,
-            keys: PerKey::from_fn(|key_type| keys[key_type].fingerprint()),
-            consumers: vec![],
-            unknown: vec![],
-            gone: vec![],
-            refused: PerKey::default(),
-        };
+        let fingerprints = PerKey::from_fn(|key_type| keys[key_type].fingerprint());
+        let mut shown = Snapshot::of_keys(DateTime::UNIX_EPOCH, fingerprints);
         let seen = classify::Seen { keys, host: marks.host, journal: marks.journal };
         for (section, settings) in &self.0 {
             if let Ok(settings) = settings {

@@ -190,7 +190,11 @@ impl Stage {
                     self.pass_time(*until);
                 }
                 // The next trigger carries on.
-                Ending::OutOfTime | Ending::Stopped | Ending::Failed(_) | Ending::Postponed { .. } => {
+                Ending::OutOfTime { .. }
+                | Ending::Stopped
+                | Ending::Unseen(_)
+                | Ending::Failed(_)
+                | Ending::Postponed { .. } => {
                     self.story.clock.advance(MINUTE);
                 }
                 Ending::Decided(Decision::Blocked(_) | Decision::Do(_)) => panic!("{reports:#?}"),

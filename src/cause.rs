@@ -40,6 +40,10 @@ pub fn because(what: &str, cause: Option<&(dyn Error + 'static)>) -> String {
             causes.push(said);
             break;
         }
+        if error.is::<azure_core::Error>() && error.source().is_some() {
+            // Its words are those of its source between names of types and a link.
+            continue;
+        }
         let said = sentence(error);
         let told_already = what.contains(&said) || causes.iter().any(|cause| cause.contains(&said));
         if !told_already && !said.is_empty() {

@@ -1,5 +1,6 @@
 //! One request: its token, its time, its attempts, and the reading of its answer.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -154,8 +155,9 @@ impl Arm {
             Err(error) => (error.status(), error.correlation_id().map(Into::into)),
         };
         let About { operation, resource } = call.about();
-        let error = answer.as_ref().err().map(|error| cause::told(error));
-        tracing::debug!(operation, resource, status, attempt, ms, correlation_id, error, "ARM request");
+        // Not the message, which may quote a secret that was sent: whoever sent it takes it out further up.
+        let caused_by = answer.as_ref().err().and_then(|error| error.source()).map(cause::told);
+        tracing::debug!(operation, resource, status, attempt, ms, correlation_id, caused_by, "ARM request");
         answer
     }
 

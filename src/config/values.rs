@@ -73,7 +73,7 @@ pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, St
     let fits = |(word, _): &&(&str, T)| word.eq_ignore_ascii_case(text);
     choices.iter().find(fits).map(|(_, value)| *value).ok_or_else(|| {
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-        let meant = nearest(text, &words).map_or(String::new(), |word| format!("; did you mean {word}?"));
+        let meant = nearest(text, &words).map_or(String::new(), |word| format!(" (did you mean {word}?)"));
         format!("this is not known here{meant}; write {}", words.join(" or "))
     })
 }

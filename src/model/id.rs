@@ -178,29 +178,27 @@ impl ResourceId {
         };
         let letter = self.name.starts_with(|sign: char| sign.is_ascii_alphabetic());
         if !(long(&self.subscription, 36) && word(&self.subscription)) {
-            return Some("its subscription is no id, such as 00000000-0000-0000-0000-000000000000");
+            return Some("its subscription is not an id such as 00000000-0000-0000-0000-000000000000");
         }
         if !(long(&self.group, 90) && group(&self.group)) {
             return Some(
-                "its resource group is no name of one: letters, digits, - _ . ( ), at most 90, and no full stop at its end",
+                "its resource group is not a valid name (letters, digits, - _ . ( ), at most 90, no full stop at the end)",
             );
         }
         if kind == SITES && !(long(&self.name, 60) && site(&self.name)) {
             return Some(
-                "its site is no name of one: letters, digits and -, at most 60, with no - at either end",
+                "its site is not a valid name (letters, digits and -, at most 60, no - at either end)",
             );
         }
         if kind != SITES && !(long(&self.name, 63) && word(&self.name) && letter && !self.name.ends_with('-'))
         {
             return Some(
-                "its name is no name of an instance: letters, digits and -, at most 63, with a letter first and no - at \
-                 its end",
+                "its instance name is not valid (letters, digits and -, at most 63, a letter first, no - at the end)",
             );
         }
         let slot = self.slot.as_deref().is_none_or(|slot| long(slot, 59) && site(slot));
-        (!slot).then_some(
-            "its slot is no name of one: letters, digits and -, at most 59, with no - at either end",
-        )
+        (!slot)
+            .then_some("its slot is not a valid name (letters, digits and -, at most 59, no - at either end)")
     }
 
     fn parts(&self) -> [&str; 4] {
@@ -352,7 +350,7 @@ mod tests {
             assert!(AppId::from_prefix(text).is_err() || text.contains("a/../b"), "{text}");
         }
         for (what, text) in instances.iter().filter(|(what, _)| *what != "slot") {
-            let what = if *what == "site" { "name of an instance" } else { what };
+            let what = if *what == "site" { "instance name" } else { what };
             let error = text.parse::<InstanceId>().expect_err(text).to_string();
             assert!(text.matches('/').count() > 8 || error.contains(what), "{error}");
         }

@@ -80,7 +80,9 @@ impl Ending {
         match self {
             Self::Failed(_) | Self::Unseen(_) | Self::Decided(Decision::Blocked(_)) => true,
             Self::OutOfTime { stale } => !stale.is_empty(),
-            Self::Decided(_) | Self::Mended | Self::Stopped | Self::Busy { .. } | Self::Postponed { .. } => false,
+            Self::Decided(_) | Self::Mended | Self::Stopped | Self::Busy { .. } | Self::Postponed { .. } => {
+                false
+            }
         }
     }
 

@@ -191,6 +191,7 @@ impl Stage {
                 }
                 // The next trigger carries on.
                 Ending::OutOfTime { .. }
+                | Ending::Stopped
                 | Ending::Unseen(_)
                 | Ending::Failed(_)
                 | Ending::Postponed { .. } => {

@@ -144,6 +144,7 @@ fn endings() -> Vec<Ending> {
         Ending::OutOfTime { stale: vec![] },
         Ending::OutOfTime { stale: vec![consumer()] },
         Ending::Unseen(vec![Unknown::Unreadable { app: app(), detail: "it said so".into(), passing: true }]),
+        Ending::Stopped,
         Ending::Busy { holder: "another".into(), until: now() },
         Ending::Postponed { until: now() },
         Ending::Failed("it said so".into()),
@@ -156,6 +157,7 @@ fn endings() -> Vec<Ending> {
             | Ending::Mended
             | Ending::OutOfTime { .. }
             | Ending::Unseen(_)
+            | Ending::Stopped
             | Ending::Busy { .. }
             | Ending::Postponed { .. }
             | Ending::Failed(_) => {}

@@ -5,6 +5,7 @@
 
 mod classify;
 pub mod survey;
+mod text;
 
 use std::collections::BTreeMap;
 
@@ -188,9 +189,12 @@ impl Look {
 
     fn add_app(&self, app: &AppConfig, journal: &Journal, snapshot: &mut Snapshot) {
         let before = (snapshot.consumers.len(), snapshot.unknown.len());
+        let mut unclear = Vec::new();
         for section in sections(app) {
             match self.apps.get(&(app.id.clone(), section)).map(|read| &read.found) {
-                Some(Ok(settings)) => self.seen(journal).settings(app, section, settings, snapshot),
+                Some(Ok(settings)) => {
+                    unclear.extend(self.seen(journal).settings(app, section, settings, snapshot));
+                }
                 Some(Err(error)) if error.kind() == ArmErrorKind::Gone => {
                     snapshot.gone.push(app.id.clone());
                     return;
@@ -202,7 +206,10 @@ impl Look {
             }
         }
         let nothing = before == (snapshot.consumers.len(), snapshot.unknown.len());
-        if nothing && !app.may_hold_none {
+        // That an app may hold none excuses one in which nothing points elsewhere.
+        if nothing && !unclear.is_empty() {
+            snapshot.unknown.push(Unknown::OnlyReferences { app: app.id.clone(), names: unclear });
+        } else if nothing && !app.may_hold_none {
             snapshot.unknown.push(Unknown::NoConsumer { app: app.id.clone() });
         }
     }

@@ -9,7 +9,7 @@ use crate::arm::{Arm, ArmError, ArmErrorKind, Settings, Site};
 use crate::config::AppConfig;
 use crate::journal::Journal;
 use crate::model::{AppId, Key, KeyPair, PerKey, Section};
-use crate::plan::Snapshot;
+use crate::plan::{Snapshot, Unknown};
 
 /// Both dictionaries of an app, or why they could not be read. Its `Debug` holds no value.
 #[derive(Debug)]
@@ -73,10 +73,14 @@ impl Dictionaries {
             refused: PerKey::default(),
         };
         let seen = classify::Seen { keys, host: marks.host, journal: marks.journal };
+        let mut unclear = Vec::new();
         for (section, settings) in &self.0 {
             if let Ok(settings) = settings {
-                seen.settings(app, *section, settings, &mut shown);
+                unclear.extend(seen.settings(app, *section, settings, &mut shown));
             }
+        }
+        if shown.consumers.is_empty() && shown.unknown.is_empty() && !unclear.is_empty() {
+            shown.unknown.push(Unknown::OnlyReferences { app: app.id.clone(), names: unclear });
         }
         shown
     }

@@ -26,6 +26,12 @@ pub struct Marks<'a> {
     pub journal: &'a Journal,
 }
 
+impl FromIterator<(Section, Settings)> for Dictionaries {
+    fn from_iter<I: IntoIterator<Item = (Section, Settings)>>(read: I) -> Self {
+        Self(read.into_iter().map(|(section, settings)| (section, Ok(settings))).collect())
+    }
+}
+
 impl Dictionaries {
     /// Reads both.
     pub async fn read(arm: &Arm, app: &AppId) -> Self {

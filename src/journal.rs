@@ -6,7 +6,7 @@
 
 mod event;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use event::Event;
 use event::without_operation;
 
-use crate::model::{Fingerprint, KeyType, OperationUrl, PerKey};
+use crate::model::{AppId, Fingerprint, KeyType, OperationUrl, PerKey};
 
 /// How many events are kept. A rotation makes about ten, so this is the last ten rotations of an instance; at 200
 /// bytes an event the document stays near 20 kB.
@@ -45,6 +45,10 @@ pub struct Journal {
     /// Documents of before it was known have none.
     #[serde(default)]
     unmended: bool,
+    /// The apps that were ever read, with the keys that they were last seen with. Documents of before it was known have
+    /// none: then an app that Azure does not find counts as never seen, which is the safe reading.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    seen: BTreeMap<AppId, Vec<Fingerprint>>,
     former: VecDeque<Fingerprint>,
     history: VecDeque<Entry>,
 }
@@ -203,6 +207,12 @@ impl Journal {
         self.unmended
     }
 
+    /// The keys that an app was last seen with, if it was ever seen.
+    #[must_use]
+    pub fn seen(&self, app: &AppId) -> Option<&[Fingerprint]> {
+        self.seen.get(app).map(Vec::as_slice)
+    }
+
     /// Regenerations in a row that came to nothing.
     #[must_use]
     pub fn failures(&self) -> Option<&Failures> {
@@ -228,7 +238,10 @@ impl Journal {
         if let Err(why) = next.fold(&event, at) {
             return Err(Illegal { event: Box::new(event), why });
         }
-        next.history.push_back(Entry { at, event: without_operation(event) });
+        // Which apps were seen is kept as it is now; told one by one it would push out what was done.
+        if !matches!(event, Event::AppsSeen { .. }) {
+            next.history.push_back(Entry { at, event: without_operation(event) });
+        }
         next.forget();
         *self = next;
         Ok(())
@@ -246,6 +259,10 @@ impl Journal {
             }
             Event::Recovered {} => {
                 self.unmended = false;
+                Ok(())
+            }
+            Event::AppsSeen { apps } => {
+                self.seen.extend(apps.iter().map(|(app, held)| (app.clone(), held.clone())));
                 Ok(())
             }
             Event::Taken { key_type } => self.hold(*key_type),

@@ -38,7 +38,7 @@ use crate::journal::Journal;
 use crate::model::InstanceId;
 use crate::notify::Notifier;
 use crate::observe::{APPS_AT_ONCE, APPS_AT_ONCE_IN_NEED, Eyes, Look};
-use crate::plan::{self, Decision, Request, Snapshot, Why};
+use crate::plan::{self, BlockedBy, Decision, Request, Snapshot, Why};
 use crate::store::{Store, StoreError};
 
 /// How many instances are worked on at the same time. One that waits, for Azure, for a grace or for another worker, does
@@ -234,6 +234,23 @@ pub struct Preview {
     pub decision: Decision,
     /// What is remembered, without what this look adds.
     pub journal: Journal,
+}
+
+impl Preview {
+    /// What a person has to know first: who is cut off, and what stands in the way; nothing if all is well.
+    #[must_use]
+    pub fn trouble(&self) -> Vec<String> {
+        let stale: Vec<String> = self.snapshot.stale().iter().map(ToString::to_string).collect();
+        let stale = (!stale.is_empty()).then(|| {
+            format!("stale: these hold an invalid key, and their calls are refused: {}", stale.join(", "))
+        });
+        let unseen = match &self.decision {
+            Decision::Blocked(_) => Some(self.decision.to_string()),
+            _ if self.snapshot.unknown.is_empty() => None,
+            _ => Some(BlockedBy::Unknown(self.snapshot.unknown.clone()).to_string()),
+        };
+        stale.into_iter().chain(unseen).collect()
+    }
 }
 
 /// Why a pass cannot go on.

@@ -24,8 +24,8 @@ pub(super) fn rekey(environment: &Environment, narrator: Narrator) -> Result<Rek
     })
 }
 
-/// A look at each of the instances that were named. What cannot be looked at is complained of, and the others are
-/// shown all the same.
+/// A look at each of the instances that were named, those with trouble first. What cannot be looked at is complained of,
+/// and the others are shown all the same. The exit code says whether all is well.
 pub(super) async fn look_at(
     named: &[String],
     environment: &Environment,
@@ -40,6 +40,10 @@ pub(super) async fn look_at(
                 exit = Exit::Failed;
             }
         }
+    }
+    seen.sort_by_key(|(_, preview): &(InstanceConfig, Preview)| preview.trouble().is_empty());
+    if seen.iter().any(|(_, preview)| !preview.trouble().is_empty()) {
+        exit = Exit::Failed;
     }
     Ok((seen, exit))
 }

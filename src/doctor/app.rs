@@ -95,7 +95,10 @@ fn not_seen(id: &InstanceId, app: &AppConfig, unknown: &Unknown) -> Option<Findi
                        or let the command set it";
             (Check::Consumer, name, why)
         }
-        Unknown::Unreadable { .. } | Unknown::NoConsumer { .. } => return None,
+        Unknown::Unreadable { .. }
+        | Unknown::NoConsumer { .. }
+        | Unknown::NeverSeen { .. }
+        | Unknown::Vanished { .. } => return None,
     };
     let section = if app.connection_strings.iter().any(|known| known.eq_ignore_ascii_case(name)) {
         crate::model::Section::ConnectionStrings

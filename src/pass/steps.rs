@@ -1,18 +1,23 @@
 //! Doing one step of a pass: intent on record, the act, the outcome on record.
 
+use std::collections::BTreeSet;
+
 use chrono::TimeDelta;
 use tracing::Instrument;
 
 use super::PassError;
 use super::one::Pass;
-use crate::act::{Failure, Progress, Proof, Rewrite};
+use crate::act::{Failure, Progress, Proof, Rewrite, RewriteError};
 use crate::arm::{ArmError, ArmErrorKind, Regeneration};
 use crate::clock::delta;
 use crate::journal::{Event, InFlight};
-use crate::model::{AppId, Fingerprint, KeyType};
+use crate::model::{AppId, Fingerprint, KeyType, Section};
 use crate::observe::Look;
 use crate::plan::{self, ConsumerRef, Step};
 use crate::store::Lease;
+
+/// How often one run writes the same dictionary: as often as it merges one write anew.
+const WRITES: u32 = 4;
 
 impl Pass<'_> {
     pub(super) async fn step(
@@ -45,11 +50,25 @@ impl Pass<'_> {
         mend: bool,
     ) -> Result<(), PassError> {
         self.record(lease, Event::RepointIntended { key_type: to })?;
-        let mut failed: Vec<String> = Vec::new();
-        for consumers in self.actor().batches(consumers) {
+        self.record(lease, plan::handed_out(lease.journal(), &look.keys()[to].fingerprint(), consumers))?;
+        let (consumers, overwritten) = self.not_in_vain(consumers);
+        let mut failed: Vec<String> = overwritten.iter().map(ToString::to_string).collect();
+        for consumers in self.actor().batches(&consumers) {
             failed.extend(self.repoint_batch(lease, look, to, &consumers, mend).await?);
         }
         if failed.is_empty() { Ok(()) } else { Err(PassError::Apps(failed.join("; "))) }
+    }
+
+    /// The consumers whose dictionaries are still worth writing. What was written several times in this run and does not
+    /// hold what was written is left to a person, and to the next run.
+    fn not_in_vain(&self, consumers: &[ConsumerRef]) -> (Vec<ConsumerRef>, Vec<RewriteError>) {
+        let part = |consumer: &ConsumerRef| (consumer.app.clone(), consumer.section);
+        let in_vain = |part: &(AppId, Section)| self.writes.get(part).is_some_and(|writes| *writes >= WRITES);
+        let vain: BTreeSet<_> = consumers.iter().map(part).filter(in_vain).collect();
+        let left = consumers.iter().filter(|consumer| !vain.contains(&part(consumer))).cloned().collect();
+        let overwritten =
+            vain.into_iter().map(|(app, section)| RewriteError::Overwritten { app, section }).collect();
+        (left, overwritten)
     }
 
     /// Repoints as many apps as one proof of the lease is good for; what failed.
@@ -70,6 +89,7 @@ impl Pass<'_> {
         let now = self.rekey.clock.now();
         for Rewrite { app, section, settings } in written.into_iter().flatten() {
             apps.push(app.clone());
+            *self.writes.entry((app.clone(), section)).or_default() += 1;
             look.written(app, section, settings, now);
         }
         apps.sort();
@@ -167,7 +187,8 @@ impl Pass<'_> {
                     }
                     if self.rest(lease, next).await? {
                         // Whatever is found is decided on anew: mending comes before following.
-                        return Ok(look.refresh(self.eyes(), self.instance, TimeDelta::zero()).await?);
+                        look.refresh(self.eyes(), self.instance, TimeDelta::zero()).await?;
+                        return Ok(());
                     }
                 }
             }

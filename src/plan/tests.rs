@@ -36,7 +36,7 @@ fn fingerprint(name: &str) -> Fingerprint {
 fn snapshot(time: DateTime<Utc>, primary: &str, secondary: &str, holds: &[Holding]) -> Snapshot {
     let keys = PerKey { primary: fingerprint(primary), secondary: fingerprint(secondary) };
     let consumers = holds.iter().enumerate().map(|(n, holding)| consumer(n, holding.clone())).collect();
-    Snapshot { at: time, keys, consumers, unknown: vec![], gone: vec![], refused: PerKey::default() }
+    Snapshot { consumers, ..Snapshot::of_keys(time, keys) }
 }
 
 /// A journal and what it is compared with, moved on step by step.
@@ -321,6 +321,11 @@ enum Move {
     Delete {
         app: usize,
     },
+    /// It gets another id, under which nobody looks for it, and goes on with what it holds; or it is named by its new id.
+    Rename {
+        app: usize,
+        named: bool,
+    },
     Request {
         exposed: bool,
     },
@@ -364,6 +369,8 @@ struct WorldApp {
     key: u64,
     readable: bool,
     deleted: bool,
+    /// It is not found under the id that is configured.
+    renamed: bool,
     /// An outside regeneration took its key: it may be failing until it is mended.
     excused: bool,
 }
@@ -375,6 +382,7 @@ impl World {
             key: keys[*key_type],
             readable: true,
             deleted: false,
+            renamed: false,
             excused: false,
         };
         let start = at(1_000_000);
@@ -455,16 +463,25 @@ impl World {
         };
         let there = || self.apps.iter().enumerate().filter(|(_, app)| !app.deleted);
         let unreadable = |n| Unknown::Unreadable { app: app(n), detail: "403".into(), passing: false };
+        let renamed = |n| match self.journal.seen(&app(n)) {
+            Some(held) => {
+                let whereabouts = Whereabouts::Unclear("403".into());
+                Unknown::Vanished { app: app(n), whereabouts, held: held.to_vec() }
+            }
+            None => Unknown::NeverSeen { app: app(n), meant: None },
+        };
+        let keys = PerKey::from_fn(|key_type| fingerprint(&name(self.listed(key_type))));
+        let seen = || there().filter(|(_, a)| a.readable && !a.renamed);
+        let unknown = there().filter_map(|(n, a)| match (a.renamed, a.readable) {
+            (true, _) => Some(renamed(n)),
+            (false, false) => Some(unreadable(n)),
+            (false, true) => None,
+        });
         Snapshot {
-            at: self.now,
-            keys: PerKey::from_fn(|key_type| fingerprint(&name(self.listed(key_type)))),
-            consumers: there()
-                .filter(|(_, a)| a.readable)
-                .map(|(n, a)| consumer(n, holding(a.key)))
-                .collect(),
-            unknown: there().filter(|(_, a)| !a.readable).map(|(n, _)| unreadable(n)).collect(),
-            gone: vec![],
-            refused: PerKey::default(),
+            consumers: seen().map(|(n, a)| consumer(n, holding(a.key))).collect(),
+            unknown: unknown.collect(),
+            seen: seen().map(|(n, a)| (app(n), vec![fingerprint(&name(a.key))])).collect(),
+            ..Snapshot::of_keys(self.now, keys)
         }
     }
 
@@ -490,10 +507,27 @@ impl World {
                         break;
                     }
                 }
-                end => return end,
+                end => {
+                    self.ends_well_only_if_all_is_seen(&end);
+                    return end;
+                }
             }
         }
         decide(&self.look(), &self.journal, &self.policy, self.now)
+    }
+
+    /// Invariant 11, read off the world and not off what was seen of it.
+    fn ends_well_only_if_all_is_seen(&self, end: &Decision) {
+        if matches!(end, Decision::Settled { .. } | Decision::Waiting { .. }) {
+            let out_of_sight = |app: &&WorldApp| !app.deleted && (!app.readable || app.renamed);
+            assert!(
+                self.apps.iter().find(out_of_sight).is_none(),
+                "{end}, with an app out of sight: {self:#?}"
+            );
+            let listed = |key| KeyType::ALL.into_iter().any(|key_type| self.listed(key_type) == key);
+            let stale = |app: &&WorldApp| !app.deleted && !listed(app.key);
+            assert!(self.apps.iter().find(stale).is_none(), "{end}, with a stale app: {self:#?}");
+        }
     }
 
     /// Does a step; true if the process was killed in it.
@@ -540,6 +574,7 @@ impl World {
 
     fn repoint(&mut self, to: KeyType, consumers: &[ConsumerRef], mend: bool, kill: Kill) -> bool {
         self.record(Event::RepointIntended { key_type: to });
+        self.record(handed_out(&self.journal, &fingerprint(&self.listed(to).to_string()), consumers));
         for (done, at) in consumers.iter().enumerate() {
             if kill == Kill::AfterRepointOf(done) {
                 return true;
@@ -596,6 +631,7 @@ impl World {
             Move::Delete { app } => self.with_app(app, |app| app.deleted = true),
             Move::Askable(askable) => self.askable = askable,
             Move::Unblock => self.record(Event::Unblocked {}),
+            Move::Rename { app, named } => self.with_app(app, |app| app.renamed = !named),
             Move::Request { exposed } => {
                 if self.journal.keys().is_some() {
                     if exposed {
@@ -616,7 +652,7 @@ impl World {
             && self.journal.in_flight().is_none_or(|flight| flight.key_type != to);
         let now = self.now;
         let old = &self.apps[app % self.apps.len()];
-        if old.deleted {
+        if old.deleted || old.renamed {
             return;
         }
         self.last_held.insert(old.key, now);
@@ -649,6 +685,7 @@ fn a_move() -> impl Strategy<Value = Move> {
         1 => (0..4_usize, key_type()).prop_map(|(app, to)| Move::Edit { app, to }),
         1 => (0..4_usize, any::<bool>()).prop_map(|(app, readable)| Move::Readable { app, readable }),
         1 => (0..4_usize).prop_map(|app| Move::Delete { app }),
+        1 => (0..4_usize, any::<bool>()).prop_map(|(app, named)| Move::Rename { app, named }),
         1 => any::<bool>().prop_map(|exposed| Move::Request { exposed }),
         1 => any::<bool>().prop_map(Move::Askable),
         1 => Just(Move::Unblock),
@@ -672,7 +709,7 @@ proptest! {
         for change in &moves {
             world.make(change);
         }
-        world.apps.iter_mut().for_each(|app| app.readable = true);
+        world.apps.iter_mut().for_each(|app| (app.readable, app.renamed) = (true, false));
         world.askable = askable_at_last;
         world.pass_time(100);
         let mut passes = 0;

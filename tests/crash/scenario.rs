@@ -190,7 +190,10 @@ impl Stage {
                     self.pass_time(*until);
                 }
                 // The next trigger carries on.
-                Ending::OutOfTime | Ending::Failed(_) | Ending::Postponed { .. } => {
+                Ending::OutOfTime { .. }
+                | Ending::Unseen(_)
+                | Ending::Failed(_)
+                | Ending::Postponed { .. } => {
                     self.story.clock.advance(MINUTE);
                 }
                 Ending::Decided(Decision::Blocked(_) | Decision::Do(_)) => panic!("{reports:#?}"),

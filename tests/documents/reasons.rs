@@ -7,9 +7,9 @@ use chrono::{DateTime, Utc};
 use signalr_rekey::arm::{ArmErrorKind, Barrier};
 use signalr_rekey::doctor::Check;
 use signalr_rekey::journal::{Event, Journal};
-use signalr_rekey::model::{AppId, Key, KeyType, PerKey};
+use signalr_rekey::model::{AppId, Key, KeyType, PerKey, Section};
 use signalr_rekey::pass::Ending;
-use signalr_rekey::plan::{BlockedBy, Decision, Unknown, WaitFor};
+use signalr_rekey::plan::{BlockedBy, ConsumerRef, Decision, Unknown, WaitFor, Whereabouts};
 use signalr_rekey::store::StoreError;
 
 use super::markdown::{Document, codes, fits};
@@ -27,6 +27,10 @@ fn now() -> DateTime<Utc> {
 
 fn app() -> AppId {
     AppId::new("s", "g", "web", None)
+}
+
+fn consumer() -> ConsumerRef {
+    ConsumerRef { app: app(), section: Section::AppSettings, name: "ASetting".into() }
 }
 
 /// What the tables under a heading say in their first column.
@@ -68,6 +72,15 @@ fn unknowns() -> Vec<Unknown> {
     let name = || "ASetting".to_owned();
     let all = vec![
         Unknown::Unreadable { app: app(), detail: "it said so".into(), passing: false },
+        Unknown::NeverSeen { app: app(), meant: None },
+        Unknown::NeverSeen { app: app(), meant: Some(app()) },
+        Unknown::NeverSeen { app: app(), meant: Some(AppId::new("s", "other", "shop", None)) },
+        Unknown::Vanished { app: app(), whereabouts: Whereabouts::Moved(app()), held: vec![] },
+        Unknown::Vanished {
+            app: app(),
+            whereabouts: Whereabouts::Unclear("it said so".into()),
+            held: vec![],
+        },
         Unknown::NoConsumer { app: app() },
         Unknown::KeyVaultReference { app: app(), name: name() },
         Unknown::Missing { app: app(), name: name() },
@@ -77,6 +90,8 @@ fn unknowns() -> Vec<Unknown> {
     for unknown in &all {
         match unknown {
             Unknown::Unreadable { .. }
+            | Unknown::NeverSeen { .. }
+            | Unknown::Vanished { whereabouts: Whereabouts::Moved(_) | Whereabouts::Unclear(_), .. }
             | Unknown::NoConsumer { .. }
             | Unknown::KeyVaultReference { .. }
             | Unknown::Missing { .. }
@@ -114,7 +129,9 @@ fn endings() -> Vec<Ending> {
         Ending::Decided(waiting),
         Ending::Decided(Decision::Blocked(BlockedBy::JournalDisagrees)),
         Ending::Mended,
-        Ending::OutOfTime,
+        Ending::OutOfTime { stale: vec![] },
+        Ending::OutOfTime { stale: vec![consumer()] },
+        Ending::Unseen(vec![Unknown::Unreadable { app: app(), detail: "it said so".into(), passing: true }]),
         Ending::Busy { holder: "another".into(), until: now() },
         Ending::Postponed { until: now() },
         Ending::Failed("it said so".into()),
@@ -125,7 +142,8 @@ fn endings() -> Vec<Ending> {
                 Decision::Settled { .. } | Decision::Waiting { .. } | Decision::Blocked(_) | Decision::Do(_),
             )
             | Ending::Mended
-            | Ending::OutOfTime
+            | Ending::OutOfTime { .. }
+            | Ending::Unseen(_)
             | Ending::Busy { .. }
             | Ending::Postponed { .. }
             | Ending::Failed(_) => {}
@@ -190,6 +208,7 @@ fn events() -> Vec<Event> {
         Event::Adopted { keys: PerKey::from_fn(|_| fingerprint()) },
         Event::KeyChanged { key_type: PRIMARY, fingerprint: fingerprint() },
         Event::Recovered {},
+        Event::AppsSeen { apps: [(app(), vec![])].into() },
         Event::Taken { key_type: PRIMARY },
         Event::Left { key_type: PRIMARY },
         Event::Blinded {},
@@ -212,6 +231,7 @@ fn events() -> Vec<Event> {
             Event::Adopted { .. }
             | Event::KeyChanged { .. }
             | Event::Recovered {}
+            | Event::AppsSeen { .. }
             | Event::Taken { .. }
             | Event::Left { .. }
             | Event::Blinded {}

@@ -10,6 +10,7 @@ mod mending;
 mod refusals;
 mod rotation;
 mod settings;
+mod unseen;
 
 use common::{all_hold, settled};
 use signalr_rekey::model::KeyType;

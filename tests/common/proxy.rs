@@ -128,7 +128,7 @@ impl Shared {
     }
 
     /// Under the name by which the client knows us, so that the links in answers lead here.
-    async fn ask(&self, parts: axum::http::request::Parts, body: Bytes) -> Answer {
+    async fn ask(&self, parts: http::request::Parts, body: Bytes) -> Answer {
         let url = format!("{}{}", self.upstream, parts.uri);
         let request = self.client.request(parts.method, url).headers(parts.headers);
         let answer = request.header("x-forwarded-proto", "http").body(body).send().await.unwrap();

@@ -15,6 +15,7 @@ pub use prove::Proof;
 pub use settings::{IsOurs, Rewrite, RewriteError};
 
 use crate::arm::{Arm, ArmError, ArmErrorKind, OperationStatus, Regeneration};
+use crate::cause;
 use crate::clock::Clock;
 use crate::config::InstanceConfig;
 use crate::data_plane::DataPlane;
@@ -67,7 +68,7 @@ pub struct Failure {
 
 impl From<&ArmError> for Failure {
     fn from(error: &ArmError) -> Self {
-        Self { detail: error.to_string(), lasting: !error.is_passing() }
+        Self { detail: cause::told(error), lasting: !error.is_passing() }
     }
 }
 

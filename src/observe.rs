@@ -6,6 +6,7 @@
 mod classify;
 mod missing;
 pub mod survey;
+mod text;
 
 use missing::{Missing, Place};
 
@@ -15,6 +16,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::{FutureExt, StreamExt, stream};
 
 use crate::arm::{Arm, ArmError, ArmErrorKind, Settings};
+use crate::cause;
 use crate::clock::Clock;
 use crate::config::{AppConfig, InstanceConfig};
 use crate::journal::Journal;
@@ -207,15 +209,18 @@ impl Look {
     fn add_app(&self, app: &AppConfig, journal: &Journal, snapshot: &mut Snapshot) {
         let before = (snapshot.consumers.len(), snapshot.unknown.len());
         let mut seen = true;
+        let mut unclear = Vec::new();
         for section in sections(app) {
             match self.apps.get(&(app.id.clone(), section)).map(|read| &read.found) {
-                Some(Ok(settings)) => self.seen(journal).settings(app, section, settings, snapshot),
+                Some(Ok(settings)) => {
+                    unclear.extend(self.seen(journal).settings(app, section, settings, snapshot));
+                }
                 Some(Err(error)) if error.kind() == ArmErrorKind::Gone => {
                     return self.add_missing(app, journal, snapshot);
                 }
                 Some(Err(error)) => {
                     seen = false;
-                    snapshot.unknown.push(unreadable(app, error.to_string(), is_passing(error)));
+                    snapshot.unknown.push(unreadable(app, cause::told(error), error.is_passing()));
                 }
                 None => {
                     seen = false;
@@ -224,7 +229,10 @@ impl Look {
             }
         }
         let nothing = before == (snapshot.consumers.len(), snapshot.unknown.len());
-        if nothing && !app.may_hold_none {
+        // That an app may hold none excuses one in which nothing points elsewhere.
+        if nothing && !unclear.is_empty() {
+            snapshot.unknown.push(Unknown::OnlyReferences { app: app.id.clone(), names: unclear });
+        } else if nothing && !app.may_hold_none {
             snapshot.unknown.push(Unknown::NoConsumer { app: app.id.clone() });
         }
         if seen {
@@ -296,14 +304,6 @@ async fn list_keys(
 
 fn unreadable(app: &AppConfig, detail: String, passing: bool) -> Unknown {
     Unknown::Unreadable { app: app.id.clone(), detail, passing }
-}
-
-/// Whether it passes by itself. A site is busy (409) for a moment after each change.
-fn is_passing(error: &ArmError) -> bool {
-    matches!(
-        error.kind(),
-        ArmErrorKind::Throttled { .. } | ArmErrorKind::Unavailable | ArmErrorKind::Conflict
-    )
 }
 
 /// The keys that an app holds whose consumers begin at `first`; if something in it is `puzzling` it may hold either.

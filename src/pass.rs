@@ -14,6 +14,7 @@ mod in_use;
 mod one;
 mod report;
 mod steps;
+mod stop;
 
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ pub use hint::{Hint, Known};
 pub use in_use::{InUse, KeysInUse};
 use one::Pass;
 pub use report::{Ending, PassReport};
+pub use stop::Stop;
 
 use crate::act::Gates;
 use crate::arm::{Arm, ArmError};
@@ -75,6 +77,8 @@ pub struct Rekey {
     pub calls: Arc<Calls>,
     /// The keys that consumers hold, for the watch.
     pub in_use: Arc<InUse>,
+    /// Asks those at work to stop.
+    pub stop: Stop,
     /// Where the journal is kept.
     pub store: Arc<dyn Store>,
     /// The time.
@@ -170,6 +174,7 @@ impl Rekey {
             places: Places::default(),
             calls: Arc::default(),
             in_use: Arc::default(),
+            stop: Stop::default(),
             store,
             clock,
             notifier,

@@ -22,6 +22,7 @@ use self::coalesce::{Coalescer, outcome};
 use self::recent::Recent;
 pub use self::wanted::foresee;
 use self::wanted::{Delivery, Wanted};
+use crate::cause;
 use crate::clock::delta;
 use crate::config::InstanceConfig;
 use crate::host::{Invocation, Outcome, Runner, Trigger};
@@ -75,11 +76,7 @@ impl Service {
         let reports = join_all(reports.into_iter().map(|report| self.counted(report))).await;
         let failed = reports.iter().filter(|report| report.ending.is_failure());
         let failures: Vec<String> = failed.map(PassReport::summary).collect();
-        Outcome {
-            logs: reports.iter().flat_map(lines).collect(),
-            failure: said(&failures),
-            unfinished: false,
-        }
+        Outcome { logs: reports.iter().flat_map(lines).collect(), failure: said(failures), unfinished: false }
     }
 
     /// The report of a timer's run. One that only ran out of time, or met another run, is no failure; the second in a row
@@ -127,7 +124,7 @@ impl Service {
         if failures.is_empty() {
             self.remember(&fresh);
         }
-        Outcome { logs, unfinished: unfinished && !failures.is_empty(), failure: said(&failures) }
+        Outcome { logs, unfinished: unfinished && !failures.is_empty(), failure: said(failures) }
     }
 
     fn was_answered(&self, event: &Event) -> bool {
@@ -242,8 +239,8 @@ fn lines(report: &PassReport) -> impl Iterator<Item = String> + use<> {
     told.into_iter().chain([report.summary()])
 }
 
-fn said(failures: &[String]) -> Option<String> {
-    (!failures.is_empty()).then(|| failures.join("\n"))
+fn said(failures: Vec<String>) -> Option<String> {
+    (!failures.is_empty()).then(|| cause::once(failures).join("\n"))
 }
 
 impl Service {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use scripted::{LeapingClock, Reply, Server, Token};
 use signalr_rekey::arm::{ACTIONS, Arm, ArmError, ArmErrorKind, ArmOptions, OperationStatus, Settings};
+use signalr_rekey::cause;
 use signalr_rekey::clock::{Clock, SystemClock};
 use signalr_rekey::http::Http;
 use signalr_rekey::model::{AppId, InstanceId, Key, KeyType, OperationKind, OperationUrl, Section};
@@ -47,6 +48,29 @@ fn kind<T>(result: Result<T, ArmError>) -> ArmErrorKind {
 
 const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
+}
+
+#[tokio::test]
+async fn why_no_connection_could_be_made_is_told() {
+    // A server that speaks no TLS; a port on which nobody listens.
+    let plain = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let tls = format!("https://{}", plain.local_addr().unwrap());
+    std::thread::spawn(move || {
+        plain
+            .incoming()
+            .flatten()
+            .for_each(|mut stream| drop(stream.write_all(b"HTTP/1.1 400 no TLS here\r\n\r\n")));
+    });
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (base, words) in [
+        (tls, &["caused by: ", "corrupt message"][..]),
+        (format!("http://{nobody}"), &["caused by: tcp connect error", "refused"]),
+    ] {
+        let error = arm(&base.parse().unwrap(), LeapingClock::new()).list_keys(&chat()).await.unwrap_err();
+        let told = cause::told(&error);
+        assert!(words.iter().all(|word| told.contains(word)), "{told}");
+        assert!(!told.contains("error sending request"), "{told}");
+    }
 }
 
 #[tokio::test]

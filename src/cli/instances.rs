@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 
 use super::{Exit, load, output};
+use crate::cause;
 use crate::clock::{Clock, SystemClock};
 use crate::compose::{compose, silent};
 use crate::config::{Config, Environment, InstanceConfig};
@@ -19,7 +20,7 @@ fn patience() -> TimeDelta {
 pub(super) fn rekey(environment: &Environment, narrator: Narrator) -> Result<Rekey, Exit> {
     let config = load(environment)?;
     compose(config, environment, Arc::new(SystemClock), narrator).map_err(|error| {
-        output::complain(&error.to_string());
+        output::complain(&cause::told(&error));
         Exit::Wrong
     })
 }
@@ -31,21 +32,24 @@ pub(super) async fn look_at(
     environment: &Environment,
 ) -> Result<(Vec<(InstanceConfig, Preview)>, Exit), Exit> {
     let rekey = rekey(environment, silent())?;
-    let (mut seen, mut exit) = (Vec::new(), Exit::Done);
+    let (mut seen, mut failed) = (Vec::new(), Vec::new());
     for instance in chosen(&rekey.config, named)? {
         match rekey.preview(instance, SystemClock.now() + patience()).await {
             Ok(preview) => seen.push((instance.clone(), preview)),
-            Err(error) => {
-                output::complain(&format!("{}: {error}", instance.id.name()));
-                exit = Exit::Failed;
-            }
+            Err(error) => failed.push(format!("{}: {}", instance.id.name(), cause::told(&error))),
         }
     }
     seen.sort_by_key(|(_, preview): &(InstanceConfig, Preview)| preview.trouble().is_empty());
-    if seen.iter().any(|(_, preview)| !preview.trouble().is_empty()) {
-        exit = Exit::Failed;
-    }
-    Ok((seen, exit))
+    let trouble = seen.iter().any(|(_, preview)| !preview.trouble().is_empty());
+    let exit = complain_once(failed);
+    Ok((seen, if trouble { Exit::Failed } else { exit }))
+}
+
+/// Tells what failed, each cause once, and how the command ends with that.
+pub(super) fn complain_once(failed: Vec<String>) -> Exit {
+    let exit = if failed.is_empty() { Exit::Done } else { Exit::Failed };
+    cause::once(failed).iter().for_each(|line| output::complain(line));
+    exit
 }
 
 /// The configured instances that were named, by name or by resource id; all if none is.

@@ -10,6 +10,7 @@ use super::report::{Ending, PassReport};
 use super::{Hint, Known, PassError, Rekey, Run};
 use crate::act::Actor;
 use crate::arm::{Arm, ArmErrorKind};
+use crate::cause;
 use crate::config::{InstanceConfig, Verify};
 use crate::journal::{Event, Journal};
 use crate::model::{AppId, KeyType, Section};
@@ -119,16 +120,21 @@ impl<'a> Pass<'a> {
     }
 
     async fn try_run(&mut self) -> Result<Ending, PassError> {
-        loop {
+        while !self.rekey.stop.is_asked() {
             match self.once().await? {
                 Next::End(ending) => return Ok(ending),
                 Next::Pause(until) => {
                     self.slot = None;
-                    self.rekey.clock.sleep_until(until).await;
+                    tokio::select! {
+                        biased;
+                        () = self.rekey.stop.asked() => {}
+                        () = self.rekey.clock.sleep_until(until) => {}
+                    }
                     self.take_slot().await;
                 }
             }
         }
+        Ok(Ending::Stopped)
     }
 
     /// Looks, and where there is something to do takes the lease and does it. A look at an instance in order costs one
@@ -219,7 +225,7 @@ impl<'a> Pass<'a> {
 
     /// Decides and acts until there is nothing to do now.
     async fn work(&mut self, lease: &mut Lease, mut look: Look) -> Result<Next, PassError> {
-        loop {
+        while !self.rekey.stop.is_asked() {
             let snapshot = self.reconcile(lease, &look)?;
             if let Some(event) = self.judge_request(&snapshot, lease.journal()) {
                 self.asked = None;
@@ -245,6 +251,7 @@ impl<'a> Pass<'a> {
                 decision => return Ok(self.next(&snapshot, decision)),
             }
         }
+        Ok(Next::End(Ending::Stopped))
     }
 
     /// Whether the purpose of the run allows a step.
@@ -346,7 +353,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Waits, with the lease and without the place among those at work. Whether somebody called before the time was over:
-    /// then there is something to look at.
+    /// then there is something to look at, or it was asked to stop.
     pub(super) async fn rest(&mut self, lease: &mut Lease, until: DateTime<Utc>) -> Result<bool, StoreError> {
         self.slot = None;
         let clock = &self.rekey.clock;
@@ -354,6 +361,7 @@ impl<'a> Pass<'a> {
         while !called && clock.now() < until {
             tokio::select! {
                 biased;
+                () = self.rekey.stop.asked() => called = true,
                 () = self.rekey.calls.called(&self.instance.id) => called = true,
                 () = clock.sleep_until(until.min(lease.renew_at())) => {}
             }
@@ -448,6 +456,6 @@ fn ended_by(error: PassError) -> Ending {
         PassError::Arm(error) if error.kind() == ArmErrorKind::OutOfTime => {
             Ending::OutOfTime { stale: vec![] }
         }
-        error => Ending::Failed(error.to_string()),
+        error => Ending::Failed(cause::told(&error)),
     }
 }

@@ -40,6 +40,8 @@ pub enum Ending {
     },
     /// Nothing to do of what could be seen, and Azure was too busy to show everything.
     Unseen(Vec<Unknown>),
+    /// The process was asked to stop; the lease was given back, and the next pass carries on.
+    Stopped,
     /// Another worker is at it.
     Busy {
         /// Who.
@@ -65,6 +67,7 @@ impl Ending {
             Self::Mended => "mended",
             Self::OutOfTime { .. } => "outOfTime",
             Self::Unseen(_) => "unseen",
+            Self::Stopped => "stopped",
             Self::Busy { .. } => "busy",
             Self::Postponed { .. } => "postponed",
             Self::Failed(_) => "failed",
@@ -77,7 +80,9 @@ impl Ending {
         match self {
             Self::Failed(_) | Self::Unseen(_) | Self::Decided(Decision::Blocked(_)) => true,
             Self::OutOfTime { stale } => !stale.is_empty(),
-            Self::Decided(_) | Self::Mended | Self::Busy { .. } | Self::Postponed { .. } => false,
+            Self::Decided(_) | Self::Mended | Self::Stopped | Self::Busy { .. } | Self::Postponed { .. } => {
+                false
+            }
         }
     }
 
@@ -128,6 +133,7 @@ impl std::fmt::Display for Ending {
                     unseen.join("; ")
                 )
             }
+            Self::Stopped => f.write_str("stopped; the next run carries on"),
             Self::Busy { holder, until } => {
                 write!(f, "another run ({holder}) is at work on it until {} at the latest", readable(*until))
             }

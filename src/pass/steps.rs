@@ -9,6 +9,7 @@ use super::PassError;
 use super::one::Pass;
 use crate::act::{Failure, Progress, Proof, Rewrite, RewriteError};
 use crate::arm::{ArmError, ArmErrorKind, Regeneration};
+use crate::cause;
 use crate::clock::delta;
 use crate::journal::{Event, InFlight};
 use crate::model::{AppId, Fingerprint, KeyType, Section};
@@ -101,8 +102,8 @@ impl Pass<'_> {
         // What the proof left no time for is not given up while the run has time: it is decided anew.
         let in_time = now < self.run.deadline;
         let (late, failed): (Vec<_>, Vec<_>) = failed.partition(|error| in_time && error.is_late());
-        late.iter().for_each(|error| self.say_once(&error.to_string()));
-        Ok(failed.iter().map(ToString::to_string).collect())
+        late.iter().for_each(|error| self.say_once(&cause::told(error)));
+        Ok(failed.iter().map(|error| cause::told(error)).collect())
     }
 
     async fn regenerate(
@@ -148,12 +149,12 @@ impl Pass<'_> {
         match error.kind() {
             // Our time to send was over, not that of the run: a later look begins anew.
             ArmErrorKind::OutOfTime if self.rekey.clock.now() < self.run.deadline => {
-                self.say(&error.to_string());
+                self.say(&cause::told(&error));
                 Ok(())
             }
             // Azure is busy with another regeneration, or with too many requests: waiting is all there is to do.
             ArmErrorKind::Conflict | ArmErrorKind::Throttled { .. } | ArmErrorKind::OutcomeUnknown => {
-                self.say(&error.to_string());
+                self.say(&cause::told(&error));
                 Ok(())
             }
             _ => Err(error.into()),

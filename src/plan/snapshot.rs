@@ -150,6 +150,20 @@ pub enum Unknown {
         /// The setting.
         name: String,
     },
+    /// A setting that should hold a connection string of the instance is an App Configuration reference.
+    AppConfigurationReference {
+        /// The app.
+        app: AppId,
+        /// The setting.
+        name: String,
+    },
+    /// An app shows nothing of the instance but references, of which nobody can tell where they lead.
+    OnlyReferences {
+        /// The app.
+        app: AppId,
+        /// The settings.
+        names: Vec<String>,
+    },
     /// A setting that was named in the configuration is not there.
     Missing {
         /// The app.
@@ -166,6 +180,36 @@ pub enum Unknown {
     },
     /// A setting holds a key of the instance, but not in a connection string, so that it can't be rewritten.
     KeyInOtherText {
+        /// The app.
+        app: AppId,
+        /// The setting.
+        name: String,
+    },
+    /// The same with a key that is neither of the two: the app is failing, and cannot be given another key.
+    StaleKeyInOtherText {
+        /// The app.
+        app: AppId,
+        /// The setting.
+        name: String,
+    },
+    /// In the place of a key, or of a whole connection string, stands a text that something else replaces.
+    Placeholder {
+        /// The app.
+        app: AppId,
+        /// The setting.
+        name: String,
+    },
+    /// A connection string with a key of the service, or with its host, that no version of Microsoft's SDK takes.
+    InvalidString {
+        /// The app.
+        app: AppId,
+        /// The setting.
+        name: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A connection string that names another service's host names this one's too, or holds a former key of it.
+    OtherServicesHost {
         /// The app.
         app: AppId,
         /// The setting.
@@ -238,15 +282,29 @@ impl fmt::Display for Unknown {
             ),
             Self::NoConsumer { app } => write!(
                 f,
-                "no setting of {} holds a connection string of the instance; if that is meant, give the app \
-                 `may_hold_none = true` in rekey.toml or take it out",
+                "no setting of {} holds a connection string of the instance; if it needs none, give the app \
+                 `may_hold_none = true` in rekey.toml",
                 app.name()
             ),
             Self::KeyVaultReference { app, name } => write!(
                 f,
-                "{name} of {} is a Key Vault reference, which is not followed yet; put the connection string \
-                 itself into the setting",
+                "{name} of {} is a Key Vault reference, which is not followed yet: the app may hold a key that is about \
+                 to stop working, or has. Leave the secret in the vault, and compare it with the service's keys yourself",
                 app.name()
+            ),
+            Self::AppConfigurationReference { app, name } => write!(
+                f,
+                "{name} of {} is an App Configuration reference, which is not followed yet: the app may hold a key that \
+                 is about to stop working, or has. Leave the value in its store, and compare it with the service's keys \
+                 yourself",
+                app.name()
+            ),
+            Self::OnlyReferences { app, names } => write!(
+                f,
+                "nothing of {} shows a connection string of the service, and these references may lead to one: {}; name \
+                 the settings that hold one in rekey.toml",
+                app.name(),
+                names.join(", ")
             ),
             Self::Missing { app, name } => {
                 write!(f, "{} has no setting {name}, which rekey.toml names", app.name())
@@ -260,6 +318,28 @@ impl fmt::Display for Unknown {
                 f,
                 "{name} of {} holds a key of the instance outside a connection string, where it cannot be \
                  replaced; let the app read a whole connection string",
+                app.name()
+            ),
+            Self::StaleKeyInOtherText { app, name } => write!(
+                f,
+                "{name} of {} holds a key that the service no longer has, outside a connection string, where it cannot \
+                 be replaced: the app is being refused. Give it a valid key yourself",
+                app.name()
+            ),
+            Self::Placeholder { app, name } => write!(
+                f,
+                "{name} of {} has a placeholder where its key belongs, which is never overwritten; look what fills it in",
+                app.name()
+            ),
+            Self::InvalidString { app, name, detail } => write!(
+                f,
+                "{name} of {} is meant for the service, but this string is not valid: {detail}; correct it",
+                app.name()
+            ),
+            Self::OtherServicesHost { app, name } => write!(
+                f,
+                "{name} of {} names another service beside what is of this one, its host or a former key; correct the \
+                 string, or see whether the journal is this service's",
                 app.name()
             ),
         }

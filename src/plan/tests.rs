@@ -629,9 +629,9 @@ impl World {
             Move::Edit { app, to } => self.edit(app, to),
             Move::Readable { app, readable } => self.with_app(app, |app| app.readable = readable),
             Move::Delete { app } => self.with_app(app, |app| app.deleted = true),
+            Move::Rename { app, named } => self.with_app(app, |app| app.renamed = !named),
             Move::Askable(askable) => self.askable = askable,
             Move::Unblock => self.record(Event::Unblocked {}),
-            Move::Rename { app, named } => self.with_app(app, |app| app.renamed = !named),
             Move::Request { exposed } => {
                 if self.journal.keys().is_some() {
                     if exposed {

@@ -86,6 +86,12 @@ fn unknowns() -> Vec<Unknown> {
         Unknown::Missing { app: app(), name: name() },
         Unknown::NotOurs { app: app(), name: name() },
         Unknown::KeyInOtherText { app: app(), name: name() },
+        Unknown::AppConfigurationReference { app: app(), name: name() },
+        Unknown::OnlyReferences { app: app(), names: vec![name()] },
+        Unknown::StaleKeyInOtherText { app: app(), name: name() },
+        Unknown::Placeholder { app: app(), name: name() },
+        Unknown::InvalidString { app: app(), name: name(), detail: "it said so".into() },
+        Unknown::OtherServicesHost { app: app(), name: name() },
     ];
     for unknown in &all {
         match unknown {
@@ -96,7 +102,13 @@ fn unknowns() -> Vec<Unknown> {
             | Unknown::KeyVaultReference { .. }
             | Unknown::Missing { .. }
             | Unknown::NotOurs { .. }
-            | Unknown::KeyInOtherText { .. } => {}
+            | Unknown::KeyInOtherText { .. }
+            | Unknown::AppConfigurationReference { .. }
+            | Unknown::OnlyReferences { .. }
+            | Unknown::StaleKeyInOtherText { .. }
+            | Unknown::Placeholder { .. }
+            | Unknown::InvalidString { .. }
+            | Unknown::OtherServicesHost { .. } => {}
         }
     }
     all
@@ -132,6 +144,7 @@ fn endings() -> Vec<Ending> {
         Ending::OutOfTime { stale: vec![] },
         Ending::OutOfTime { stale: vec![consumer()] },
         Ending::Unseen(vec![Unknown::Unreadable { app: app(), detail: "it said so".into(), passing: true }]),
+        Ending::Stopped,
         Ending::Busy { holder: "another".into(), until: now() },
         Ending::Postponed { until: now() },
         Ending::Failed("it said so".into()),
@@ -144,6 +157,7 @@ fn endings() -> Vec<Ending> {
             | Ending::Mended
             | Ending::OutOfTime { .. }
             | Ending::Unseen(_)
+            | Ending::Stopped
             | Ending::Busy { .. }
             | Ending::Postponed { .. }
             | Ending::Failed(_) => {}

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use secrecy::{ExposeSecret, SecretString};
-use url::{Host, Url};
+use url::Host;
 
 use super::Key;
 
@@ -151,7 +151,7 @@ pub fn is_placeholder(text: &str) -> bool {
 /// The host of an absolute http(s) URL as .NET's `Uri` reads it, in lower case and as it is asked for in DNS; none where
 /// `Uri` takes the text for no such URL.
 ///
-/// [`Url`] alone will not do: it reads `https:/host` and `https://a%2Eb`, which `Uri` refuses, and it refuses labels that
+/// A parser of URLs for browsers will not do: it reads `https:/host` and `https://a%2Eb`, which `Uri` refuses, and it refuses labels that
 /// begin with `xn--` and are no Punycode, which `Uri` takes. Signs beyond ASCII, and what a
 /// label begins with, are not judged, but taken.
 #[must_use]

@@ -165,7 +165,7 @@ async fn every_error_is_told_with_the_root_of_its_chain() {
 /// it otherwise.
 #[test]
 fn nothing_is_told_past_the_cause() {
-    const ALLOWED: [(&str, &str); 9] = [
+    const ALLOWED: [(&str, &str); 10] = [
         // These `error`s are texts already.
         ("host.rs", "the run failed: {error}"),
         ("host.rs", "the run is not finished: {error}"),
@@ -176,6 +176,8 @@ fn nothing_is_told_past_the_cause() {
         ("doctor/schedule.rs", "NCRONTAB"),
         // The source is in the sentence, and its own source is told behind it.
         ("act/settings.rs", "#[error("),
+        // The words of the developer's tools are the whole of it, kept to be told again.
+        ("credentials.rs", "Got::Nothing"),
         // A journal that cannot be written as JSON has no further cause.
         ("store.rs", "to_vec_pretty"),
         ("store/unfinished.rs", "Unavailable"),
@@ -186,13 +188,7 @@ fn nothing_is_told_past_the_cause() {
             continue;
         }
         for line in code.lines() {
-            let shows = [
-                "error.to_string()",
-                "{error}",
-                "%error",
-                "?error",
-                "ToString::to_string).collect::<Vec<Error",
-            ];
+            let shows = ["error.to_string()", "{error}", "%error", "?error"];
             if shows.iter().any(|words| line.contains(words)) {
                 let allowed = ALLOWED.iter().any(|(file, words)| *file == name && line.contains(words));
                 assert!(allowed, "{name} shows an error without its cause: {line}");

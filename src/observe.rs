@@ -6,6 +6,7 @@
 mod classify;
 mod missing;
 pub mod survey;
+mod text;
 
 use missing::{Missing, Place};
 
@@ -208,9 +209,12 @@ impl Look {
     fn add_app(&self, app: &AppConfig, journal: &Journal, snapshot: &mut Snapshot) {
         let before = (snapshot.consumers.len(), snapshot.unknown.len());
         let mut seen = true;
+        let mut unclear = Vec::new();
         for section in sections(app) {
             match self.apps.get(&(app.id.clone(), section)).map(|read| &read.found) {
-                Some(Ok(settings)) => self.seen(journal).settings(app, section, settings, snapshot),
+                Some(Ok(settings)) => {
+                    unclear.extend(self.seen(journal).settings(app, section, settings, snapshot));
+                }
                 Some(Err(error)) if error.kind() == ArmErrorKind::Gone => {
                     return self.add_missing(app, journal, snapshot);
                 }
@@ -225,7 +229,10 @@ impl Look {
             }
         }
         let nothing = before == (snapshot.consumers.len(), snapshot.unknown.len());
-        if nothing && !app.may_hold_none {
+        // That an app may hold none excuses one in which nothing points elsewhere.
+        if nothing && !unclear.is_empty() {
+            snapshot.unknown.push(Unknown::OnlyReferences { app: app.id.clone(), names: unclear });
+        } else if nothing && !app.may_hold_none {
             snapshot.unknown.push(Unknown::NoConsumer { app: app.id.clone() });
         }
         if seen {

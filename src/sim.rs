@@ -40,6 +40,7 @@ mod sdk;
 mod service;
 mod state;
 mod traffic;
+mod truth;
 mod worker;
 mod world;
 

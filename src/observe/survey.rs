@@ -9,7 +9,7 @@ use crate::arm::{Arm, ArmError, ArmErrorKind, Settings, Site};
 use crate::config::AppConfig;
 use crate::journal::Journal;
 use crate::model::{AppId, Key, KeyPair, PerKey, Section};
-use crate::plan::Snapshot;
+use crate::plan::{Snapshot, Unknown};
 
 /// Both dictionaries of an app, or why they could not be read. Its `Debug` holds no value.
 #[derive(Debug)]
@@ -24,6 +24,12 @@ pub struct Marks<'a> {
     pub host: &'a str,
     /// What is remembered of it.
     pub journal: &'a Journal,
+}
+
+impl FromIterator<(Section, Settings)> for Dictionaries {
+    fn from_iter<I: IntoIterator<Item = (Section, Settings)>>(read: I) -> Self {
+        Self(read.into_iter().map(|(section, settings)| (section, Ok(settings))).collect())
+    }
 }
 
 impl Dictionaries {
@@ -67,10 +73,14 @@ impl Dictionaries {
         let fingerprints = PerKey::from_fn(|key_type| keys[key_type].fingerprint());
         let mut shown = Snapshot::of_keys(DateTime::UNIX_EPOCH, fingerprints);
         let seen = classify::Seen { keys, host: marks.host, journal: marks.journal };
+        let mut unclear = Vec::new();
         for (section, settings) in &self.0 {
             if let Ok(settings) = settings {
-                seen.settings(app, *section, settings, &mut shown);
+                unclear.extend(seen.settings(app, *section, settings, &mut shown));
             }
+        }
+        if shown.consumers.is_empty() && shown.unknown.is_empty() && !unclear.is_empty() {
+            shown.unknown.push(Unknown::OnlyReferences { app: app.id.clone(), names: unclear });
         }
         shown
     }

@@ -208,7 +208,7 @@ pub enum Unknown {
         /// What is wrong with it.
         detail: String,
     },
-    /// A connection string that names another service's host holds a former key of this one.
+    /// A connection string that names another service's host names this one's too, or holds a former key of it.
     OtherServicesHost {
         /// The app.
         app: AppId,
@@ -338,8 +338,8 @@ impl fmt::Display for Unknown {
             ),
             Self::OtherServicesHost { app, name } => write!(
                 f,
-                "{name} of {} holds a former key of this service and names another service's host; correct the string, \
-                 or see whether the journal is this service's",
+                "{name} of {} names another service beside what is of this one, its host or a former key; correct the \
+                 string, or see whether the journal is this service's",
                 app.name()
             ),
         }

@@ -120,6 +120,14 @@ impl Answer {
         self
     }
 
+    /// The code of an error.
+    pub(super) fn code(&self) -> Option<&str> {
+        match &self.body {
+            Some(Content::Json(body)) => body["error"]["code"].as_str(),
+            _ => None,
+        }
+    }
+
     /// A header that it has by now.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())

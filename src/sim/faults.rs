@@ -252,6 +252,16 @@ impl Faults {
         self.0.clear();
     }
 
+    /// The one that every request of an operation meets, if there is one that does not end.
+    pub(super) fn lasting(&self, operation: &str, resource: &str) -> Option<FaultKind> {
+        let lasts = |fault: &&Fault| fault.count > u64::MAX / 2 && fault.skip == 0;
+        self.0
+            .iter()
+            .filter(lasts)
+            .find(|fault| fault.hits(operation, true, resource))
+            .map(|fault| fault.kind)
+    }
+
     /// The fault that this request meets, if any; it is used up.
     pub(super) fn take(&mut self, operation: &str, arm: bool, resource: &str) -> Option<Fault> {
         let mut hit = self.0.iter_mut().filter(|fault| fault.hits(operation, arm, resource));

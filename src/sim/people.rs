@@ -1,6 +1,6 @@
 //! What is done to the simulated Azure: through ARM, by Azure itself, and by other people.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use axum::http::Method;
 
@@ -204,16 +204,6 @@ impl State {
         Ok(self.apps[self.app(app)?].connection_strings.clone())
     }
 
-    /// The instances that refuse a key which an app signs with as soon as it has read its settings, as they are now. It is the truth of the simulator, whatever anybody else reads out of the settings.
-    pub fn cut_off(&self, app: &str) -> Result<BTreeSet<String>, Unknown> {
-        let app = &self.apps[self.app(app)?];
-        let refused = read_connections(&app.reads(), &self.instances).into_iter().filter(|connection| {
-            let effective = self.instances[connection.instance].effective();
-            effective.iter().all(|(_, key)| *key != connection.key)
-        });
-        Ok(refused.map(|connection| self.instances[connection.instance].id.name().to_owned()).collect())
-    }
-
     /// Whether an app's old process is still serving while its new one starts.
     pub fn is_restarting(&self, app: &str) -> Result<bool, Unknown> {
         Ok(self.apps[self.app(app)?].restarting())
@@ -373,7 +363,7 @@ impl State {
         })
     }
 
-    fn app(&self, name: &str) -> Result<usize, Unknown> {
+    pub(super) fn app(&self, name: &str) -> Result<usize, Unknown> {
         let present = |app: &&super::state::App| !app.deleted;
         let fits =
             |app: &super::state::App| present(&app) && matches_name(&app.name, &app.id.to_string(), name);

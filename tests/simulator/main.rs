@@ -15,5 +15,6 @@ mod identity;
 mod references;
 mod roles;
 mod traffic;
+mod truth;
 mod webhook;
 mod world;

@@ -57,8 +57,8 @@ async fn an_app_is_cut_off_by_the_key_that_the_sdk_signs_with() {
         assert_eq!(calls(&azure), (true, false), "{value}: another key");
         azure.sim.regenerate("sr-demo", &[KeyType::Primary]).unwrap();
         assert_eq!(calls(&azure), (true, true), "{value}");
-        let cut_off = azure.sim.with(|state| state.cut_off("app")).unwrap();
-        assert_eq!(cut_off.into_iter().collect::<Vec<_>>(), ["sr-demo"], "{value}");
+        let signs = azure.sim.with(|state| state.signs("app")).unwrap();
+        assert_eq!(signs.into_iter().collect::<Vec<_>>(), [("sr-demo".to_owned(), None)], "{value}");
     }
     for value in [
         format!("Endpoint=https://{host};AuthType=azure.msi"),

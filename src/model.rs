@@ -7,10 +7,12 @@ mod connection_string;
 mod id;
 mod key;
 mod operation_url;
+mod reference;
 mod section;
 
-pub use connection_string::{ConnectionString, Malformed, looks_like_key_vault_reference};
+pub use connection_string::{ConnectionString, Malformed, host_of, is_placeholder};
 pub use id::{AppId, IdError, InstanceId};
 pub use key::{Fingerprint, Key, KeyPair, KeyType, PerKey};
 pub use operation_url::{OperationKind, OperationUrl};
+pub use reference::{Reference, ReferenceStore, looks_like_key_vault_reference, names_signalr};
 pub use section::Section;

@@ -4,8 +4,9 @@ use super::ask::{AppFacts, Facts, InstanceFacts};
 use super::finding::{Check, Finding};
 use super::mend;
 use crate::arm::{ArmError, ArmErrorKind};
+use crate::cause;
 use crate::config::AppConfig;
-use crate::model::InstanceId;
+use crate::model::{InstanceId, Section};
 use crate::observe::survey::by_value;
 use crate::plan::{Consumer, ConsumerRef, Holding, Unknown};
 
@@ -32,7 +33,7 @@ fn found(instance: &InstanceFacts<'_>, app: &AppConfig, read: &AppFacts) -> Vec<
     let id = &instance.config.id;
     let seen = instance.seen(app, read);
     let mut findings: Vec<Finding> = seen.consumers.iter().map(|consumer| holds(id, consumer)).collect();
-    findings.extend(seen.unknown.iter().filter_map(|unknown| not_seen(id, app, unknown)));
+    findings.extend(seen.unknown.iter().filter_map(|unknown| not_seen(app, read, unknown)));
     if findings.is_empty() && !app.may_hold_none {
         findings.push(none(id, app));
     }
@@ -54,7 +55,7 @@ fn gone(id: &InstanceId, app: &AppConfig) -> Finding {
 /// That it may not be read is the matter of `permission`.
 fn unreadable(app: &AppConfig, error: &ArmError) -> Option<Finding> {
     let why = "as long as anything cannot be seen, no key is regenerated";
-    let finding = || Finding::error(Check::Consumer, &app.id, error.to_string(), why);
+    let finding = || Finding::error(Check::Consumer, &app.id, cause::told(error), why);
     (error.kind() != ArmErrorKind::Forbidden).then(finding)
 }
 
@@ -78,32 +79,60 @@ fn holds(id: &InstanceId, consumer: &Consumer) -> Finding {
 }
 
 /// What is seen and cannot be worked with. That nothing was read has been told.
-fn not_seen(id: &InstanceId, app: &AppConfig, unknown: &Unknown) -> Option<Finding> {
-    let (check, name, why) = match unknown {
-        Unknown::KeyVaultReference { name, .. } => {
-            let why = "what a Key Vault reference leads to is not followed, so no key of the instance is regenerated. \
-                       The command puts the connection string itself into the setting";
-            (Check::KeyVault, name, why)
-        }
-        Unknown::KeyInOtherText { name, .. } => {
-            let why = "there it cannot be replaced, so no key of the instance is regenerated. The command gives the app \
-                       a whole connection string, which it has to be able to read";
-            (Check::Consumer, name, why)
-        }
+///
+/// There is no command for any of it: whether the app can read what a command would write into a setting, or whether
+/// anything reads that setting at all, cannot be seen from here.
+fn not_seen(app: &AppConfig, read: &AppFacts, unknown: &Unknown) -> Option<Finding> {
+    let nothing_is_regenerated = "as long as that is so, no key of the service is regenerated";
+    let (check, why) = match unknown {
+        Unknown::KeyVaultReference { .. }
+        | Unknown::AppConfigurationReference { .. }
+        | Unknown::OnlyReferences { .. } => (Check::KeyVault, nothing_is_regenerated.to_owned()),
+        Unknown::KeyInOtherText { .. }
+        | Unknown::StaleKeyInOtherText { .. }
+        | Unknown::Placeholder { .. }
+        | Unknown::InvalidString { .. }
+        | Unknown::OtherServicesHost { .. } => (Check::Consumer, nothing_is_regenerated.to_owned()),
         Unknown::NotOurs { name, .. } | Unknown::Missing { name, .. } => {
-            let why = "what rekey.toml names must be there, or no key of the instance is regenerated. Take the name out, \
-                       or let the command set it";
-            (Check::Consumer, name, why)
+            (Check::Consumer, format!("{}{nothing_is_regenerated}", did_you_mean(app, read, name)))
         }
-        Unknown::Unreadable { .. } | Unknown::NoConsumer { .. } => return None,
+        Unknown::Unreadable { .. }
+        | Unknown::NoConsumer { .. }
+        | Unknown::NeverSeen { .. }
+        | Unknown::Vanished { .. } => return None,
     };
-    let section = if app.connection_strings.iter().any(|known| known.eq_ignore_ascii_case(name)) {
-        crate::model::Section::ConnectionStrings
-    } else {
-        crate::model::Section::AppSettings
+    Some(Finding::error(check, &app.id, unknown.to_string(), why))
+}
+
+/// A setting of the app whose name is much like the one that rekey.toml gives it.
+fn did_you_mean(app: &AppConfig, read: &AppFacts, name: &str) -> String {
+    let named = || app.settings.iter().chain(&app.connection_strings);
+    let is_new = |other: &&str| !named().any(|known| known.eq_ignore_ascii_case(other));
+    let like = Section::ALL.into_iter().flat_map(|section| read.settings.names(section)).filter(is_new);
+    let nearest = like.map(|other| (distance(name, other), other)).min();
+    let near = nearest.filter(|(distance, _)| *distance <= name.chars().count() / 3);
+    near.map(|(_, other)| format!("did you mean {other}? ")).unwrap_or_default()
+}
+
+/// How many letters must be changed, added or taken out to make one name the other, but for case and separators.
+fn distance(one: &str, two: &str) -> usize {
+    let letters = |name: &str| -> Vec<char> {
+        name.chars().filter(|sign| sign.is_alphanumeric()).flat_map(char::to_lowercase).collect()
     };
-    let at = ConsumerRef { app: app.id.clone(), section, name: name.clone() };
-    Some(Finding::error(check, &app.id, unknown.to_string(), why).mended_by(mend::connection_string(&at, id)))
+    let (one, two) = (letters(one), letters(two));
+    let mut row: Vec<usize> = (0..=two.len()).collect();
+    for (i, a) in one.iter().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (b, above) in two.iter().zip(1..) {
+            let changed = diagonal + usize::from(a != b);
+            diagonal = row[above];
+            left = changed.min(left + 1).min(diagonal + 1);
+            row[above] = left;
+        }
+        row[0] = i + 1;
+    }
+    row[two.len()]
 }
 
 fn none(id: &InstanceId, app: &AppConfig) -> Finding {

@@ -8,8 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use crate::arm::Caller;
-use crate::model::{AppId, InstanceId, Section};
-use crate::plan::ConsumerRef;
+use crate::model::{AppId, InstanceId};
 
 /// The api-version of Microsoft.SignalRService in commands that want one.
 const SIGNALR: &str = "2024-03-01";
@@ -70,17 +69,6 @@ pub(super) fn no_own_setting(app: &AppId, name: &str) -> String {
     format!("az functionapp config appsettings delete {} --setting-names {}", ids(app), quoted(name))
 }
 
-/// Puts the instance's connection string itself into a setting. The key goes from one command to the other.
-pub(super) fn connection_string(at: &ConsumerRef, instance: &InstanceId) -> String {
-    let what = match at.section {
-        Section::AppSettings => "appsettings set",
-        Section::ConnectionStrings => "connection-string set --connection-string-type Custom",
-    };
-    let url = quoted(&format!("{instance}/listKeys?api-version={SIGNALR}"));
-    let string = format!("$(az rest --method post --url {url} --query primaryConnectionString --output tsv)");
-    format!("az webapp config {what} {} --settings {}=\"{string}\"", ids(&at.app), quoted(&at.name))
-}
-
 /// Sets a property of an instance.
 pub(super) fn property(instance: &InstanceId, name: &str, value: &str) -> String {
     format!("az resource update --ids {instance} --api-version {SIGNALR} --set properties.{name}={value}")
@@ -131,7 +119,6 @@ mod tests {
     #[test]
     fn a_slot_is_named_beside_its_site() {
         let slot = AppId::new("s", "g", "shop", Some("staging"));
-        let at = ConsumerRef { app: slot, section: Section::AppSettings, name: "Azure:SignalR".into() };
-        insta::assert_snapshot!(connection_string(&at, &InstanceId::new("s", "g", "chat")), @r#"az webapp config appsettings set --ids /subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/shop --slot staging --settings Azure:SignalR="$(az rest --method post --url '/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat/listKeys?api-version=2024-03-01' --query primaryConnectionString --output tsv)""#);
+        insta::assert_snapshot!(own_setting(&slot, "A", "1"), @"az functionapp config appsettings set --ids /subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/shop --slot staging --settings A=1");
     }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use futures::FutureExt;
 
 use crate::arm::{Arm, ArmError, Instance, ListedKeys, Site};
+use crate::cause;
 use crate::journal::Journal;
 use crate::model::{AppId, InstanceId};
 use crate::observe::survey::{Dictionaries, Marks, at_once, by_value, slots};
@@ -183,7 +184,8 @@ impl Found {
         }))
         .await;
         let mut unread: Vec<(String, String)> = reads.iter().filter_map(unreadable).collect();
-        unread.extend(unlisted.into_iter().map(|(site, error)| (format!("{site}/slots"), error.to_string())));
+        unread
+            .extend(unlisted.into_iter().map(|(site, error)| (format!("{site}/slots"), cause::told(&error))));
         let services = known.iter().map(|known| service(known, &reads)).collect();
         Ok(Self { scope, services, looked_at: reads.len(), unread })
     }
@@ -223,7 +225,7 @@ fn in_order(sites: Vec<AppId>, slots: Vec<AppId>) -> Vec<AppId> {
 }
 
 fn unreadable((app, settings): &Read) -> Option<(String, String)> {
-    Some((app.to_string(), settings.error()?.to_string()))
+    Some((app.to_string(), cause::told(settings.error()?)))
 }
 
 fn service(known: &Known, reads: &[Read]) -> Service {
@@ -268,7 +270,10 @@ fn remarks(known: &Known) -> Vec<String> {
     });
     let stopped = instance.stopped.then(|| "it is stopped".to_owned());
     let by_host = listed.as_ref().err().map(|error| {
-        format!("its keys could not be listed, so its apps were recognised by the host alone: {error}")
+        format!(
+            "its keys could not be listed, so its apps were recognised by the host alone: {}",
+            cause::told(error)
+        )
     });
     [off, stopped, by_host].into_iter().flatten().collect()
 }

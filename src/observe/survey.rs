@@ -9,7 +9,7 @@ use crate::arm::{Arm, ArmError, ArmErrorKind, Settings, Site};
 use crate::config::AppConfig;
 use crate::journal::Journal;
 use crate::model::{AppId, Key, KeyPair, PerKey, Section};
-use crate::plan::Snapshot;
+use crate::plan::{Snapshot, Unknown};
 
 /// Both dictionaries of an app, or why they could not be read. Its `Debug` holds no value.
 #[derive(Debug)]
@@ -24,6 +24,12 @@ pub struct Marks<'a> {
     pub host: &'a str,
     /// What is remembered of it.
     pub journal: &'a Journal,
+}
+
+impl FromIterator<(Section, Settings)> for Dictionaries {
+    fn from_iter<I: IntoIterator<Item = (Section, Settings)>>(read: I) -> Self {
+        Self(read.into_iter().map(|(section, settings)| (section, Ok(settings))).collect())
+    }
 }
 
 impl Dictionaries {
@@ -48,6 +54,12 @@ impl Dictionaries {
         self.errors().any(|error| error.kind() == ArmErrorKind::Gone)
     }
 
+    /// The names in one dictionary; none if it could not be read.
+    pub fn names(&self, section: Section) -> impl Iterator<Item = &str> {
+        let read = self.0.iter().filter(move |(known, _)| *known == section);
+        read.filter_map(|(_, settings)| settings.as_ref().ok()).flat_map(Settings::names)
+    }
+
     fn errors(&self) -> impl Iterator<Item = &ArmError> {
         self.0.iter().filter_map(|(_, settings)| settings.as_ref().err())
     }
@@ -58,19 +70,17 @@ impl Dictionaries {
         // An empty key is nobody's.
         let nobodys: KeyPair = PerKey::from_fn(|_| Key::new(""));
         let keys = marks.keys.unwrap_or(&nobodys);
-        let mut shown = Snapshot {
-            at: DateTime::UNIX_EPOCH,
-            keys: PerKey::from_fn(|key_type| keys[key_type].fingerprint()),
-            consumers: vec![],
-            unknown: vec![],
-            gone: vec![],
-            refused: PerKey::default(),
-        };
+        let fingerprints = PerKey::from_fn(|key_type| keys[key_type].fingerprint());
+        let mut shown = Snapshot::of_keys(DateTime::UNIX_EPOCH, fingerprints);
         let seen = classify::Seen { keys, host: marks.host, journal: marks.journal };
+        let mut unclear = Vec::new();
         for (section, settings) in &self.0 {
             if let Ok(settings) = settings {
-                seen.settings(app, *section, settings, &mut shown);
+                unclear.extend(seen.settings(app, *section, settings, &mut shown));
             }
+        }
+        if shown.consumers.is_empty() && shown.unknown.is_empty() && !unclear.is_empty() {
+            shown.unknown.push(Unknown::OnlyReferences { app: app.id.clone(), names: unclear });
         }
         shown
     }

@@ -7,6 +7,7 @@ pub mod azurite;
 pub mod counting;
 pub mod journals;
 pub mod program;
+pub mod proxy;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

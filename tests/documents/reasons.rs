@@ -223,6 +223,8 @@ fn events() -> Vec<Event> {
         Event::KeyChanged { key_type: PRIMARY, fingerprint: fingerprint() },
         Event::Recovered {},
         Event::AppsSeen { apps: [(app(), vec![])].into() },
+        Event::AppsMissing { missing: true },
+        Event::AppsMissing { missing: false },
         Event::Taken { key_type: PRIMARY },
         Event::Left { key_type: PRIMARY },
         Event::Blinded {},
@@ -246,6 +248,7 @@ fn events() -> Vec<Event> {
             | Event::KeyChanged { .. }
             | Event::Recovered {}
             | Event::AppsSeen { .. }
+            | Event::AppsMissing { .. }
             | Event::Taken { .. }
             | Event::Left { .. }
             | Event::Blinded {}

@@ -45,6 +45,9 @@ pub struct Journal {
     /// Documents of before it was known have none.
     #[serde(default)]
     unmended: bool,
+    /// Whether an app that was there is not found any more. Documents of before it was known have none.
+    #[serde(default)]
+    missing: bool,
     /// The apps that were ever read, with the keys that they were last seen with. Documents of before it was known have
     /// none: then an app that Azure does not find counts as never seen, which is the safe reading.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -201,6 +204,12 @@ impl Journal {
         self.blind
     }
 
+    /// Whether an app that was there was not found at the last look.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        self.missing
+    }
+
     /// Whether a key changed from outside, and not everybody was seen with a valid one since.
     #[must_use]
     pub fn is_unmended(&self) -> bool {
@@ -263,6 +272,10 @@ impl Journal {
             }
             Event::AppsSeen { apps } => {
                 self.seen.extend(apps.iter().map(|(app, held)| (app.clone(), held.clone())));
+                Ok(())
+            }
+            Event::AppsMissing { missing } => {
+                self.missing = *missing;
                 Ok(())
             }
             Event::Taken { key_type } => self.hold(*key_type),

@@ -235,9 +235,10 @@ impl Look {
         } else if nothing && !app.may_hold_none {
             snapshot.unknown.push(Unknown::NoConsumer { app: app.id.clone() });
         }
-        if seen {
-            let puzzling = snapshot.unknown.len() > before.1;
-            snapshot.seen.insert(app.id.clone(), held(snapshot, before.0, puzzling));
+        let lasts = snapshot.unknown[before.1..].iter().any(Unknown::lasts);
+        // Who goes out of sight may take any key there, and is not to be taken for what he was seen with before.
+        if seen || (lasts && journal.seen(&app.id).is_some()) {
+            snapshot.seen.insert(app.id.clone(), held(snapshot, before.0, lasts));
         }
     }
 
@@ -306,8 +307,8 @@ fn unreadable(app: &AppConfig, detail: String, passing: bool) -> Unknown {
     Unknown::Unreadable { app: app.id.clone(), detail, passing }
 }
 
-/// The keys that an app holds whose consumers begin at `first`; if something in it is `puzzling` it may hold either.
-fn held(snapshot: &Snapshot, first: usize, puzzling: bool) -> Vec<Fingerprint> {
+/// The keys that an app holds whose consumers begin at `first`; if something of it is out of sight it may hold either.
+fn held(snapshot: &Snapshot, first: usize, out_of_sight: bool) -> Vec<Fingerprint> {
     let current = |key_type: KeyType| snapshot.keys[key_type].clone();
     let mut held: Vec<Fingerprint> = snapshot.consumers[first..]
         .iter()
@@ -316,7 +317,7 @@ fn held(snapshot: &Snapshot, first: usize, puzzling: bool) -> Vec<Fingerprint> {
             Holding::Stale(fingerprint) => Some(fingerprint.clone()),
             Holding::Identity => None,
         })
-        .chain(KeyType::ALL.into_iter().filter(|_| puzzling).map(current))
+        .chain(KeyType::ALL.into_iter().filter(|_| out_of_sight).map(current))
         .collect();
     held.sort();
     held.dedup();

@@ -118,8 +118,7 @@ impl View<'_> {
     /// Rule 4, and the end of rule 3.
     fn move_to(&self, to: KeyType) -> Decision {
         let consumers = self.snapshot.holders(|holding| *holding == Holding::Valid(to.other()));
-        let hinders = |unknown: &Unknown| !matches!(unknown, Unknown::Vanished { .. });
-        self.unless_unknown(hinders, Step::Repoint { to, consumers, mend: false })
+        self.unless_unknown(|unknown| !unknown.is_of_missing(), Step::Repoint { to, consumers, mend: false })
     }
 
     /// Rule 5; nothing if the key is verified.

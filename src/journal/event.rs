@@ -30,6 +30,11 @@ pub enum Event {
         /// Which, with the keys that they hold or may hold.
         apps: BTreeMap<AppId, Vec<Fingerprint>>,
     },
+    /// An app that was there before is not found any more; or all are found again, or are named no longer.
+    AppsMissing {
+        /// Which of the two.
+        missing: bool,
+    },
     /// A consumer was seen with a key that none held before.
     Taken {
         /// Which.
@@ -135,6 +140,8 @@ impl fmt::Display for Event {
                 write!(f, "the {key_type} key was regenerated from outside; it is {fingerprint} now")
             }
             Self::AppsSeen { apps } => write!(f, "{} apps were seen, or seen with other keys", apps.len()),
+            Self::AppsMissing { missing: true } => f.write_str("an app that was there is not found any more"),
+            Self::AppsMissing { missing: false } => f.write_str("every app is found again"),
             Self::Taken { key_type } => write!(f, "a consumer holds the {key_type} key"),
             Self::Left { key_type } => write!(f, "no consumer holds the {key_type} key any more"),
             Self::Blinded {} => f.write_str("not everything can be seen that may hold a key"),

@@ -47,9 +47,11 @@ pub fn reconcile(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: D
     }
     match (journal.is_blind(), blind(snapshot)) {
         (false, true) => events.push(Event::Blinded {}),
-        (true, false) if snapshot.unknown.is_empty() => events.push(Event::Sighted {}),
+        (true, false) if snapshot.unknown.iter().all(Unknown::lasts) => events.push(Event::Sighted {}),
         _ => {}
     }
+    let missing = snapshot.unknown.iter().any(Unknown::is_of_missing);
+    events.extend((missing != journal.is_missing()).then_some(Event::AppsMissing { missing }));
     let unmended =
         journal.is_unmended() || events.iter().any(|event| matches!(event, Event::KeyChanged { .. }));
     events.extend((unmended && is_mended(snapshot)).then_some(Event::Recovered {}));
@@ -127,9 +129,9 @@ fn is_mended(snapshot: &Snapshot) -> bool {
     snapshot.stale().is_empty() && snapshot.unknown.is_empty() && !snapshot.echoed
 }
 
-/// Whether something that may hold any key stays out of sight.
+/// Whether something that may hold any key stays out of sight. Who has vanished holds what it last held.
 fn blind(snapshot: &Snapshot) -> bool {
-    snapshot.unknown.iter().any(Unknown::lasts)
+    snapshot.unknown.iter().any(|unknown| unknown.lasts() && !unknown.is_of_missing())
 }
 
 fn held(snapshot: &Snapshot) -> impl Iterator<Item = KeyType> {

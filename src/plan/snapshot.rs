@@ -19,7 +19,8 @@ pub struct Snapshot {
     pub consumers: Vec<Consumer>,
     /// What could not be seen. With anything here no run ends well.
     pub unknown: Vec<Unknown>,
-    /// Every app all of whose settings could be read, with the keys that it holds, or, where that cannot be told, may hold.
+    /// The keys that apps hold, or, where that cannot be told, may hold. Of an app that cannot be read it says so only if it
+    /// was ever seen.
     pub seen: BTreeMap<AppId, Vec<Fingerprint>>,
     /// Apps that were there before and are surely deleted.
     pub gone: Vec<AppId>,
@@ -231,6 +232,12 @@ impl Unknown {
     #[must_use]
     pub fn lasts(&self) -> bool {
         !matches!(self, Self::Unreadable { passing: true, .. })
+    }
+
+    /// Whether it is of an app that was there and is not found any more.
+    #[must_use]
+    pub fn is_of_missing(&self) -> bool {
+        matches!(self, Self::Vanished { .. })
     }
 
     /// Whether that key of the service may be held by what could not be seen. An app that has vanished may hold what it

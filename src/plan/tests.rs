@@ -472,6 +472,11 @@ impl World {
         };
         let keys = PerKey::from_fn(|key_type| fingerprint(&name(self.listed(key_type))));
         let seen = || there().filter(|(_, a)| a.readable && !a.renamed);
+        let either = || keys.iter().map(|(_, key)| key.clone()).collect::<Vec<_>>();
+        let out_of_sight = there()
+            .filter(|(n, a)| !a.readable && !a.renamed && self.journal.seen(&app(*n)).is_some())
+            .map(|(n, _)| (app(n), either()))
+            .collect::<Vec<_>>();
         let unknown = there().filter_map(|(n, a)| match (a.renamed, a.readable) {
             (true, _) => Some(renamed(n)),
             (false, false) => Some(unreadable(n)),
@@ -480,8 +485,11 @@ impl World {
         Snapshot {
             consumers: seen().map(|(n, a)| consumer(n, holding(a.key))).collect(),
             unknown: unknown.collect(),
-            seen: seen().map(|(n, a)| (app(n), vec![fingerprint(&name(a.key))])).collect(),
-            ..Snapshot::of_keys(self.now, keys)
+            seen: seen()
+                .map(|(n, a)| (app(n), vec![fingerprint(&name(a.key))]))
+                .chain(out_of_sight)
+                .collect(),
+            ..Snapshot::of_keys(self.now, keys.clone())
         }
     }
 
@@ -693,7 +701,7 @@ fn a_move() -> impl Strategy<Value = Move> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
 
     /// Invariants 1, 2 and 3 in every world and interleaving, and every world settles.
     #[test]

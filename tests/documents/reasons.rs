@@ -223,6 +223,8 @@ fn events() -> Vec<Event> {
         Event::KeyChanged { key_type: PRIMARY, fingerprint: fingerprint() },
         Event::Recovered {},
         Event::AppsSeen { apps: [(app(), vec![])].into() },
+        Event::AppsMissing { missing: true },
+        Event::AppsMissing { missing: false },
         Event::Taken { key_type: PRIMARY },
         Event::Left { key_type: PRIMARY },
         Event::Blinded {},
@@ -246,6 +248,7 @@ fn events() -> Vec<Event> {
             | Event::KeyChanged { .. }
             | Event::Recovered {}
             | Event::AppsSeen { .. }
+            | Event::AppsMissing { .. }
             | Event::Taken { .. }
             | Event::Left { .. }
             | Event::Blinded {}
@@ -286,7 +289,11 @@ fn every_error_of_the_storage_is_explained() {
         StoreError::Changed,
         StoreError::Held { holder: "another".into(), until: now() },
         StoreError::Unreadable { name: "a/b/c.json".into(), detail: "it said so".into() },
-        StoreError::OfAnother { name: "a/b/c.json".into(), found: instance("c"), wanted: instance("d") },
+        StoreError::OfAnother {
+            name: "a/b/c.json".into(),
+            found: instance("c").into(),
+            wanted: instance("d").into(),
+        },
         StoreError::Unavailable("it said so".into()),
         StoreError::from(illegal),
     ];

@@ -3,6 +3,7 @@
 //! Start at [`credential`]. It reads the environment in the order in which Microsoft's own tools do and refuses what is
 //! half configured, for azure_identity would go on to the next way and fail there with a riddle.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -77,24 +78,36 @@ pub fn credential(
     clock: &Arc<dyn Clock>,
 ) -> Result<Arc<dyn TokenCredential>, CredentialError> {
     let environment = |name: &str| environment(name).filter(|value| !value.is_empty());
+    let way = way(&environment, azure.client_id.as_deref())?;
+    let secret = Secret::new(environment(SECRET).unwrap_or_default());
+    let (azure, http, clock) = (azure.clone(), http.clone(), Arc::clone(clock));
+    Ok(Arc::new(Renewable::new(Box::new(move || made(&way, &secret, &azure, &http, &clock)))?))
+}
+
+fn made(
+    way: &Way,
+    secret: &Secret,
+    azure: &AzureConfig,
+    http: &Http,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<dyn TokenCredential>, CredentialError> {
     let client_options = || ClientOptions {
         transport: Some(http.transport()),
         cloud: Some(Arc::new(cloud(azure.cloud))),
         retry: RetryOptions::exponential(again()),
         ..ClientOptions::default()
     };
-    Ok(match way(&environment, azure.client_id.as_deref())? {
+    Ok(match way {
         Way::ClientSecret { tenant, client } => {
-            let secret = Secret::new(environment(SECRET).unwrap_or_default());
             let options = ClientSecretCredentialOptions { client_options: client_options() };
-            ClientSecretCredential::new(&tenant, client, secret, Some(options))
+            ClientSecretCredential::new(tenant, client.clone(), secret.clone(), Some(options))
                 .map_err(|error| CredentialError::Unusable("the client secret", error))?
         }
         Way::WorkloadIdentity { tenant, client, token_file } => {
             let options = WorkloadIdentityCredentialOptions {
                 credential_options: ClientAssertionCredentialOptions { client_options: client_options() },
-                client_id: Some(client),
-                tenant_id: Some(tenant),
+                client_id: Some(client.clone()),
+                tenant_id: Some(tenant.clone()),
                 token_file_path: Some(PathBuf::from(token_file)),
             };
             WorkloadIdentityCredential::new(Some(options))
@@ -176,6 +189,58 @@ const fn cloud(cloud: Cloud) -> CloudConfiguration {
     }
 }
 
+/// Asks for another token than one that Azure refused, though its time is not over. It goes into the context of
+/// [`TokenRequestOptions`].
+#[derive(Clone, Debug)]
+pub struct InsteadOf(pub Secret);
+
+type Make = dyn Fn() -> Result<Arc<dyn TokenCredential>, CredentialError> + Send + Sync;
+
+/// A credential that can be asked for a token [`InsteadOf`] another. azure_identity's keep each token until shortly before
+/// its end and cannot be told to forget it, so for that a new one is made, which has to ask.
+struct Renewable {
+    make: Box<Make>,
+    current: Mutex<Arc<dyn TokenCredential>>,
+}
+
+impl Renewable {
+    fn new(make: Box<Make>) -> Result<Self, CredentialError> {
+        let current = Mutex::new(make()?);
+        Ok(Self { make, current })
+    }
+}
+
+impl fmt::Debug for Renewable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Renewable").field(&self.current).finish()
+    }
+}
+
+#[async_trait]
+impl TokenCredential for Renewable {
+    async fn get_token(
+        &self,
+        scopes: &[&str],
+        options: Option<TokenRequestOptions<'_>>,
+    ) -> azure_core::Result<AccessToken> {
+        let refused =
+            options.as_ref().and_then(|options| options.method_options.context.value::<InsteadOf>());
+        let Some(InsteadOf(refused)) = refused.cloned() else {
+            let current = Arc::clone(&*self.current.lock().await);
+            return current.get_token(scopes, options).await;
+        };
+        // One at a time: of many requests whose token expired, the first asks for another and all get it.
+        let mut current = self.current.lock().await;
+        let token = current.get_token(scopes, options.clone()).await?;
+        if token.token.secret() != refused.secret() {
+            return Ok(token);
+        }
+        let made = (self.make)().map_err(|error| azure_core::Error::new(ErrorKind::Credential, error))?;
+        *current = made;
+        current.get_token(scopes, options).await
+    }
+}
+
 /// Keeps the token of a credential that does not do so itself: each `az account get-access-token` takes a second.
 /// Made for one scope at a time, as we use it.
 #[derive(Debug)]
@@ -232,6 +297,7 @@ impl<C: TokenCredential> TokenCredential for Kept<C> {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use azure_core::http::{ClientMethodOptions, Context};
     use azure_core::time::{Duration, OffsetDateTime};
 
     use super::*;
@@ -328,6 +394,33 @@ mod tests {
             let count = self.0.fetch_add(1, Ordering::Relaxed);
             Ok(AccessToken::new(format!("token-{count}"), OffsetDateTime::now_utc() + self.1))
         }
+    }
+
+    #[tokio::test]
+    async fn a_token_that_was_refused_is_renewed_once_for_all_who_ask() {
+        let made = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&made);
+        let make = move || -> Result<Arc<dyn TokenCredential>, CredentialError> {
+            // Each keeps its one token, as azure_identity's do.
+            let first = 10 * counter.fetch_add(1, Ordering::Relaxed);
+            let inner = Arc::new(Counting(AtomicUsize::new(first), Duration::hours(1)));
+            Ok(Arc::new(Kept { inner, clock: Arc::new(SystemClock), token: Mutex::default() }))
+        };
+        let credential = Renewable::new(Box::new(make)).unwrap();
+        let ask = async |instead_of: Option<&str>| {
+            let options = instead_of.map(|refused| {
+                let context = Context::new().with_value(InsteadOf(Secret::new(refused.to_owned())));
+                TokenRequestOptions { method_options: ClientMethodOptions { context } }
+            });
+            credential.get_token(&["scope"], options).await.unwrap().token.secret().to_owned()
+        };
+        assert_eq!(ask(None).await, "token-0");
+        assert_eq!(ask(None).await, "token-0", "kept");
+        assert_eq!(ask(Some("token-0")).await, "token-10");
+        assert_eq!(ask(Some("token-0")).await, "token-10", "renewed by another already");
+        assert_eq!(ask(None).await, "token-10");
+        assert_eq!((ask(Some("token-10")).await.as_str(), made.load(Ordering::Relaxed)), ("token-20", 3));
+        assert!(!format!("{credential:?}").contains("token-"));
     }
 
     #[tokio::test]

@@ -5,14 +5,21 @@
 mod scripted;
 
 use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
+use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
+use azure_core::time::OffsetDateTime;
 use chrono::TimeDelta;
 use scripted::{LeapingClock, Reply, Server, Token};
-use signalr_rekey::arm::{ACTIONS, Arm, ArmError, ArmErrorKind, ArmOptions, OperationStatus, Settings};
+use signalr_rekey::arm::{
+    ACTIONS, Arm, ArmError, ArmErrorKind, ArmOptions, Barrier, OperationStatus, Settings,
+};
 use signalr_rekey::cause;
 use signalr_rekey::clock::{Clock, SystemClock};
+use signalr_rekey::credentials::InsteadOf;
 use signalr_rekey::http::Http;
 use signalr_rekey::model::{AppId, InstanceId, Key, KeyType, OperationKind, OperationUrl, Section};
 use url::Url;
@@ -163,6 +170,90 @@ async fn a_change_that_may_have_been_made_is_not_sent_again() {
         let updated = arm.update_settings(&shop(None), Section::AppSettings, &settings).await;
         assert_eq!((kind(updated), server.asked().len()), (ArmErrorKind::OutcomeUnknown, 1));
     }
+}
+
+/// A credential that numbers its tokens, and makes a new one only when one is asked for instead of the last.
+#[derive(Debug, Default)]
+struct Numbered {
+    last: AtomicUsize,
+    stubborn: bool,
+}
+
+#[async_trait]
+impl TokenCredential for Numbered {
+    async fn get_token(
+        &self,
+        _: &[&str],
+        options: Option<TokenRequestOptions<'_>>,
+    ) -> azure_core::Result<AccessToken> {
+        let refused =
+            options.as_ref().and_then(|options| options.method_options.context.value::<InsteadOf>());
+        let last = format!("token-{}", self.last.load(Ordering::SeqCst));
+        if refused.is_some_and(|InsteadOf(refused)| refused.secret() == last) && !self.stubborn {
+            self.last.fetch_add(1, Ordering::SeqCst);
+        }
+        let token = format!("token-{}", self.last.load(Ordering::SeqCst));
+        Ok(AccessToken::new(token, OffsetDateTime::now_utc() + azure_core::time::Duration::hours(1)))
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_azure_takes_no_longer_is_renewed_once_and_the_request_sent_once_more() {
+    let expired =
+        || Reply::json(401, r#"{"error":{"code":"ExpiredAuthenticationToken","message":"It expired."}}"#);
+    let invalid = || {
+        Reply::json(401, r#"{"error":{"code":"InvalidAuthenticationToken","message":"It is not valid."}}"#)
+    };
+    let tenant =
+        || Reply::json(401, r#"{"error":{"code":"InvalidAuthenticationTokenTenant","message":"Other."}}"#);
+    let running = || Reply::json(200, r#"{"status":"Running"}"#);
+    let made = |base: &Url, stubborn| {
+        let credential = Arc::new(Numbered { stubborn, ..Numbered::default() });
+        let (clock, http) = (LeapingClock::new(), Http::new());
+        Arm::new(ArmOptions { base: base.clone(), credential, clock, http, jitter_seed: 1 }).unwrap()
+    };
+    let tokens = |server: &Server| {
+        let asked = server.asked();
+        asked.iter().map(|asked| asked.header("authorization").unwrap().to_owned()).collect::<Vec<_>>()
+    };
+
+    // A list, a poll, and a change, each when the token has just expired.
+    let script = [
+        expired(),
+        Reply::json(200, KEYS),
+        running(),
+        invalid(),
+        running(),
+        expired(),
+        Reply::json(202, KEYS),
+    ];
+    let server = Server::play(script).await;
+    let arm = made(&server.base, false);
+    arm.list_keys(&chat()).await.unwrap();
+    let url = OperationUrl::new(OperationKind::AsyncOperation, format!("{}op/1?s=x", server.base));
+    arm.operation(&url).await.unwrap();
+    arm.operation(&url).await.unwrap();
+    arm.regenerate_key(&chat(), KeyType::Primary).await.unwrap();
+    assert_eq!(tokens(&server), [0, 1, 1, 1, 2, 2, 3].map(|number| format!("Bearer token-{number}")));
+
+    let server = Server::play([expired(), expired()]).await;
+    let error = made(&server.base, false).list_keys(&chat()).await.unwrap_err();
+    assert_eq!((error.kind(), server.asked().len()), (ArmErrorKind::Unauthenticated, 2), "once, not again");
+    assert!(
+        error.to_string().contains("It expired; so was a token that the identity had just given"),
+        "{error}"
+    );
+
+    let server = Server::play([expired()]).await;
+    let error = made(&server.base, true).list_keys(&chat()).await.unwrap_err();
+    assert_eq!((error.kind(), server.asked().len()), (ArmErrorKind::Unauthenticated, 1));
+    assert!(error.to_string().contains("gave the same one again"), "{error}");
+    assert!(!error.to_string().contains("token-"), "{error}");
+
+    let server = Server::play([tenant()]).await;
+    let wrong = made(&server.base, false).list_keys(&chat()).await;
+    assert_eq!(kind(wrong), ArmErrorKind::Barred(Barrier::OtherTenant), "no token of this identity cures it");
+    assert_eq!(server.asked().len(), 1);
 }
 
 #[tokio::test]

@@ -216,6 +216,18 @@ impl ArmError {
         self.0.resend
     }
 
+    /// Whether Azure does not take the token, which another may cure.
+    pub(super) fn is_about_the_token(&self) -> bool {
+        self.0.kind == ArmErrorKind::Unauthenticated && self.0.status == Some(401)
+    }
+
+    /// What else is to be said.
+    #[must_use]
+    pub(super) fn adding(mut self, what: &str) -> Self {
+        self.0.message = format!("{}; {what}", self.0.message);
+        self
+    }
+
     /// Azure's `Retry-After`, which comes with 429 and, at times, with 503.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use azure_core::credentials::{Secret, TokenRequestOptions};
+use azure_core::http::{ClientMethodOptions, Context};
 use backon::Retryable;
 use chrono::TimeDelta;
 use futures::FutureExt;
@@ -22,6 +24,7 @@ use uuid::Uuid;
 use super::error::{About, ArmError, ArmErrorKind, Effect, Refusal, read_error_body};
 use super::{Arm, retry};
 use crate::cause;
+use crate::credentials::InsteadOf;
 use crate::http::{self, Unread};
 
 /// The largest answer that is read. Azure Resource Manager itself passes on none above 12 MB (swagger
@@ -161,8 +164,28 @@ impl Arm {
         answer
     }
 
+    /// A token that Azure takes no longer (it may be revoked, or expire between two polls of an operation) is renewed once,
+    /// and the request sent once more: nothing came of it.
     async fn exchange(&self, call: &Call) -> Result<Answer, ArmError> {
         let token = self.token(call).await?;
+        let refused = match self.exchange_as(call, token.clone()).await {
+            Err(error) if error.is_about_the_token() => error,
+            answer => return answer,
+        };
+        let another = self.token_instead_of(call, Some(&token)).await?;
+        if another == token {
+            return Err(
+                refused.adding("the identity was asked for another token, and gave the same one again")
+            );
+        }
+        let answer = self.exchange_as(call, another).await;
+        answer.map_err(|error| match error.is_about_the_token() {
+            true => error.adding("so was a token that the identity had just given"),
+            false => error,
+        })
+    }
+
+    async fn exchange_as(&self, call: &Call, token: HeaderValue) -> Result<Answer, ArmError> {
         let timeout = self.time_for(call)?;
         let client = self.shared.http.client(&call.url).map_err(|error| {
             call.error(ArmErrorKind::Refused, "no HTTP client could be made").caused_by(error)
@@ -228,9 +251,22 @@ impl Arm {
 
     /// The `Authorization` header. azure_identity keeps tokens and renews them early; this asks it every time.
     pub(super) async fn token(&self, call: &Call) -> Result<HeaderValue, ArmError> {
+        self.token_instead_of(call, None).await
+    }
+
+    async fn token_instead_of(
+        &self,
+        call: &Call,
+        refused: Option<&HeaderValue>,
+    ) -> Result<HeaderValue, ArmError> {
         let timeout = self.time_for(call)?;
         let scopes = [self.shared.scope.as_str()];
-        let token = tokio::time::timeout(timeout, self.shared.credential.get_token(&scopes, None)).await;
+        let bare = refused.and_then(|refused| refused.to_str().ok()?.strip_prefix("Bearer "));
+        let options = bare.map(|bare| {
+            let context = Context::new().with_value(InsteadOf(Secret::new(bare.to_owned())));
+            TokenRequestOptions { method_options: ClientMethodOptions { context } }
+        });
+        let token = tokio::time::timeout(timeout, self.shared.credential.get_token(&scopes, options)).await;
         let unauthenticated = |message| call.error(ArmErrorKind::Unauthenticated, message);
         let token = match token {
             Ok(token) => token.map_err(|error| unauthenticated("no token could be had").caused_by(error))?,

@@ -277,8 +277,8 @@ fn every_event_of_the_journal_is_explained() {
     }
 }
 
-fn instance(name: &str) -> InstanceId {
-    InstanceId::new("s", "g", name)
+fn instance(name: &str) -> Box<InstanceId> {
+    Box::new(InstanceId::new("s", "g", name))
 }
 
 #[test]

@@ -15,6 +15,7 @@ pub use prove::Proof;
 pub use settings::{IsOurs, Rewrite, RewriteError};
 
 use crate::arm::{Arm, ArmError, ArmErrorKind, OperationStatus, Regeneration};
+use crate::cause;
 use crate::clock::Clock;
 use crate::config::InstanceConfig;
 use crate::data_plane::DataPlane;
@@ -51,9 +52,24 @@ pub enum Progress {
     /// Azure says that it succeeded.
     Succeeded,
     /// Azure says that it failed, and why.
-    Failed(String),
-    /// Azure no longer knows the operation.
-    Forgotten,
+    Failed(Failure),
+    /// It can never be asked: Azure no longer knows it, or its URL leads off the host that we may ask. Why.
+    Lost(ArmError),
+}
+
+/// Why a regeneration came to nothing.
+#[derive(Debug)]
+pub struct Failure {
+    /// What was said of it.
+    pub detail: String,
+    /// Whether the next will fail alike, until a person does something about it.
+    pub lasting: bool,
+}
+
+impl From<&ArmError> for Failure {
+    fn from(error: &ArmError) -> Self {
+        Self { detail: cause::told(error), lasting: !error.is_passing() }
+    }
 }
 
 /// The waits between two polls where Azure names none (it does not for regenerations: Azure CLI recordings 2021 and
@@ -80,12 +96,16 @@ impl Actor<'_> {
     pub async fn poll(&self, operation: &OperationUrl, asked: usize) -> Result<Progress, ArmError> {
         Ok(match self.arm.operation(operation).await {
             Ok(OperationStatus::Succeeded) => Progress::Succeeded,
-            Ok(OperationStatus::Failed { code, message }) => Progress::Failed(format!("{code}: {message}")),
+            Ok(OperationStatus::Failed { code, message, lasting }) => {
+                Progress::Failed(Failure { detail: format!("{code}: {message}"), lasting })
+            }
             Ok(OperationStatus::Running { retry_after }) => {
                 let usual = Duration::from_secs(POLLS[asked.min(POLLS.len() - 1)]);
                 Progress::Running(retry_after.unwrap_or(usual))
             }
-            Err(error) if error.kind() == ArmErrorKind::Gone => Progress::Forgotten,
+            Err(error) if matches!(error.kind(), ArmErrorKind::Gone | ArmErrorKind::Elsewhere) => {
+                Progress::Lost(error)
+            }
             Err(error) => return Err(error),
         })
     }

@@ -25,7 +25,7 @@ use url::Url;
 
 pub use app_settings::Settings;
 pub use authorization::{Caller, Permission};
-pub use error::{ArmError, ArmErrorKind};
+pub use error::{ArmError, ArmErrorKind, Barrier};
 pub use operation::OperationStatus;
 pub use rbac::{ACTIONS, HANDLER};
 pub use signalr::{Instance, ListedKeys, Regeneration};

@@ -16,6 +16,7 @@ mod notice;
 pub(crate) mod output;
 mod plan;
 mod rotate;
+pub(crate) mod signals;
 mod status;
 mod unblock;
 
@@ -26,9 +27,10 @@ use std::sync::Arc;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::cause;
 use crate::clock::SystemClock;
 use crate::config::{self, Config, Environment, Faults};
-use crate::telemetry::{self, Output};
+use crate::telemetry::{self, Logs, Output};
 
 /// Rotates the access keys of Azure SignalR Service so that no client is ever cut off.
 #[derive(Debug, Parser)]
@@ -118,16 +120,27 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
     let cli = match parse(arguments, environment) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are asked for; everything else is a mistake. A closed pipe is nobody's fault.
-            let _ = error.print();
-            return if error.use_stderr() { Exit::Wrong.into() } else { Exit::Done.into() };
+            // Help and version are asked for; everything else is a mistake.
+            output::note(error.print());
+            return if error.use_stderr() { Exit::Wrong.into() } else { told(Exit::Done).into() };
         }
     };
     let exit = dispatch(cli, environment).unwrap_or_else(|error| {
-        output::complain(&error.to_string());
+        output::complain(&cause::told(&error));
         Exit::Failed
     });
-    exit.into()
+    told(exit).into()
+}
+
+/// How a command ended: not well if its answer did not get out.
+fn told(exit: Exit) -> Exit {
+    match output::lost() {
+        Some(why) => {
+            output::complain(&why);
+            if exit == Exit::Wrong { exit } else { Exit::Failed }
+        }
+        None => exit,
+    }
 }
 
 /// The Functions host, which may be configured without arguments, goes past the parser: building it for all commands takes
@@ -146,7 +159,7 @@ fn parse(arguments: Vec<OsString>, environment: &Environment) -> Result<Cli, cla
 
 fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
     let environment = &with_config(environment, cli.config);
-    start_log(&cli.command, environment);
+    let _logs = start_log(&cli.command, environment);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(workers()).build()?;
     Ok(runtime.block_on(async {
@@ -163,15 +176,30 @@ fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
             #[cfg(feature = "simulator")]
             Command::Demo(args) => crate::demo::demo(args).await,
             #[cfg(feature = "simulator")]
-            Command::Simulate(args) => match crate::sim::command::simulate(*args).await {
-                Ok(()) => Exit::Done,
-                Err(error) => {
-                    output::complain(&error.to_string());
-                    Exit::Wrong
+            Command::Simulate(args) => {
+                warn_of_strangers(&args);
+                match crate::sim::command::simulate(*args).await {
+                    Ok(()) => Exit::Done,
+                    Err(error) => {
+                        output::complain(&cause::told(&error));
+                        Exit::Wrong
+                    }
                 }
-            },
+            }
         }
     }))
+}
+
+/// The embedded Azure asks nobody who he is.
+#[cfg(feature = "simulator")]
+fn warn_of_strangers(args: &crate::sim::command::SimulateArgs) {
+    if !args.listen.ip().is_loopback() {
+        output::complain(&format!(
+            "warning: {} is open to others. The embedded Azure is for development: everybody who reaches it may read its \
+             keys, regenerate them and change its world; 127.0.0.1 is for you alone",
+            args.listen
+        ));
+    }
 }
 
 /// The work is waiting for Azure: two threads are plenty, and each costs memory that Functions bills.
@@ -185,14 +213,14 @@ fn with_config(environment: &Environment, config: Option<PathBuf>) -> Environmen
 }
 
 /// The handler logs for the host; the other commands answer on stdout, and log only what went wrong unless asked.
-fn start_log(command: &Command, environment: &Environment) {
+fn start_log(command: &Command, environment: &Environment) -> Option<Logs> {
     let filter = environment.get("RUST_LOG");
-    let (output, filter) = match command {
+    let (shape, filter) = match command {
         Command::Handler => (Output::of_handler(), filter),
         _ => (Output::Text, filter.or(Some("off"))),
     };
-    // It fails only if logs are set up already, and then they are.
-    let _ = telemetry::init(output, filter, Arc::new(SystemClock));
+    let logs = telemetry::init(shape, filter, Arc::new(SystemClock));
+    logs.inspect_err(|error| output::complain(&cause::told(error))).ok()
 }
 
 /// The configuration, or its faults on stderr.

@@ -3,7 +3,6 @@
 //! Start at [`DataPlane::probe`]. One answer proves little, for a new key spreads through the service unevenly
 //! (azure-signalr#2197); asking several times in a row is the caller's business.
 
-use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
 use url::Url;
 
+use crate::cause;
 use crate::clock::Clock;
 use crate::http::{Http, Insecure, check_secure, is_loopback};
 use crate::model::Key;
@@ -88,11 +88,11 @@ impl DataPlane {
 
     async fn ask(&self, host: &str, audience: &Url, key: &Key) -> Result<(u16, HeaderMap), String> {
         let target = match &self.gateway {
-            Some(gateway) => gateway.join(PATH_AND_QUERY).map_err(|error| error.to_string())?,
+            Some(gateway) => gateway.join(PATH_AND_QUERY).map_err(|error| cause::told(&error))?,
             None => audience.clone(),
         };
         let authorization = self.sign(audience, key)?;
-        let client = self.http.client(&target).map_err(|error| error.to_string())?;
+        let client = self.http.client(&target).map_err(|error| cause::told(&error))?;
         let request = client.head(target).timeout(TIMEOUT).header(AUTHORIZATION, authorization);
         let request = if self.gateway.is_some() { request.header(HOST, host) } else { request };
         let answer = request.send().await.map_err(|error| unreachable(host, error))?;
@@ -106,9 +106,11 @@ impl DataPlane {
         let claims = Claims { aud: audience.as_str(), iat, exp };
         let secret = EncodingKey::from_secret(key.expose().as_bytes());
         let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &secret);
-        let token = Zeroizing::new(token.map_err(|error| format!("the call could not be signed: {error}"))?);
+        let token = Zeroizing::new(
+            token.map_err(|error| cause::because("the call could not be signed", Some(&error)))?,
+        );
         let header = Zeroizing::new(format!("Bearer {}", token.as_str()));
-        let mut header = HeaderValue::from_str(&header).map_err(|error| error.to_string())?;
+        let mut header = HeaderValue::from_str(&header).map_err(|error| cause::told(&error))?;
         header.set_sensitive(true);
         Ok(header)
     }
@@ -155,21 +157,11 @@ fn unreachable(host: &str, error: reqwest::Error) -> String {
     let why = if error.is_timeout() {
         format!("no answer within {}", humantime::format_duration(TIMEOUT))
     } else {
-        chain(&error.without_url())
+        cause::told(&error.without_url())
     };
     format!(
         "{host} could not be asked: {why}; if it is out of reach from here, set verify = \"control-plane\""
     )
-}
-
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text = format!("{text}: {source}");
-        next = source.source();
-    }
-    text
 }
 
 #[cfg(test)]

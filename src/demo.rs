@@ -23,7 +23,6 @@ mod timeline;
 
 use std::error::Error;
 use std::fmt;
-use std::iter::successors;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,8 +31,10 @@ use clap::Args;
 
 use self::summary::Summary;
 use self::timeline::Timeline;
+use crate::cause;
 use crate::cli::Exit;
 use crate::cli::output::{self, complain};
+use crate::cli::signals::stopped;
 use crate::sim::functions_host::HostError;
 
 /// The arguments of `demo`.
@@ -131,17 +132,13 @@ impl Trouble {
 
     /// With the causes of an error.
     fn of(what: &str, error: &(dyn Error + 'static)) -> Self {
-        let causes = successors(Some(error), |&error| error.source()).map(ToString::to_string);
-        Self::new(causes.fold(what.to_owned(), |text, cause| format!("{text}: {cause}")))
+        Self::new(cause::because(what, Some(error)))
     }
 }
 
 impl From<HostError> for Trouble {
     fn from(error: HostError) -> Self {
-        match error.source() {
-            Some(cause) => Self::of(&error.to_string(), cause),
-            None => Self::new(error.to_string()),
-        }
+        Self::new(cause::told(&error))
     }
 }
 
@@ -173,33 +170,6 @@ async fn unless_stopped<T>(play: impl Future<Output = Result<T, Trouble>>) -> Re
     }
 }
 
-/// Ends at ctrl-c or where the system asks to stop. Where it cannot be listened for, the signal ends the process.
-async fn stopped() {
-    let interrupted = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    tokio::select! {
-        () = interrupted => {}
-        () = terminated() => {}
-    }
-}
-
-#[cfg(unix)]
-async fn terminated() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut signals) => drop(signals.recv().await),
-        Err(_) => std::future::pending().await,
-    }
-}
-
-#[cfg(not(unix))]
-async fn terminated() {
-    std::future::pending().await
-}
-
 #[cfg(test)]
 mod tests {
     use super::summary::{Recovery, Rotation};
@@ -223,7 +193,7 @@ mod tests {
         trouble.handler = vec!["one".into(), "two".into()];
         let told = unless_stopped(async { Err::<(), _>(trouble) }).await.unwrap_err().to_string();
         insta::assert_snapshot!(told, @r"
-        rekey.toml cannot be written: the disk is full
+        rekey.toml cannot be written; caused by: the disk is full
         the last lines of the handler:
           one
           two

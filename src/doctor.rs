@@ -25,6 +25,7 @@ use chrono::TimeDelta;
 pub use finding::{Check, Finding, Report, Severity};
 
 use crate::arm::Caller;
+use crate::cause;
 use crate::clock::Clock;
 use crate::compose::ComposeError;
 use crate::config::{BlobAccess, Config, Environment, StateConfig};
@@ -58,7 +59,7 @@ pub async fn examine(rekey: &Rekey, circumstances: &Circumstances) -> Report {
             findings.extend(judge(config, &facts, &caller));
             findings.extend(data_plane::check(rekey, &facts).await);
         }
-        Err(error) => findings.push(nobody(error.to_string(), config, circumstances)),
+        Err(error) => findings.push(nobody(cause::told(&error), config, circumstances)),
     }
     Report::new(findings)
 }
@@ -74,10 +75,10 @@ pub fn without_azure(
     let mut findings = offline(config, circumstances, clock);
     let why = "without it nothing else could be checked";
     findings.push(match error {
-        ComposeError::Credential(error) => nobody(error.to_string(), config, circumstances),
-        ComposeError::Store(error) => Finding::error(Check::Storage, "the journal", error.to_string(), why),
+        ComposeError::Credential(error) => nobody(cause::told(error), config, circumstances),
+        ComposeError::Store(error) => Finding::error(Check::Storage, "the journal", cause::told(error), why),
         ComposeError::Insecure(error) => {
-            Finding::error(Check::Settings, "REKEY_RESOURCE_MANAGER", error.to_string(), why)
+            Finding::error(Check::Settings, "REKEY_RESOURCE_MANAGER", cause::told(error), why)
         }
     });
     Report::new(findings)
@@ -184,7 +185,7 @@ fn journal(config: &Config, instance: &ask::InstanceFacts<'_>) -> Option<Finding
         BlobAccess::AccountKey(_) | BlobAccess::Signature(_) => None,
     };
     let mend = named.map(|client| mend::storage_role(&blob.account, client));
-    Some(Finding::error(Check::Storage, id, error.to_string(), why).mended_by(mend))
+    Some(Finding::error(Check::Storage, id, cause::told(error), why).mended_by(mend))
 }
 
 /// The app that this process runs in, by what the platform tells (docs: Environment variables and app settings in App

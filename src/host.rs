@@ -35,14 +35,17 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, post};
-use axum::serve::ListenerExt;
 use chrono::{DateTime, Utc};
-use tokio::net::TcpListener;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinHandle};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
+use crate::cause;
 use crate::clock::{Clock, delta};
 use crate::config::Config;
 use crate::notice::{self, Event, Malformed};
@@ -105,8 +108,44 @@ impl From<&Config> for Budgets {
     }
 }
 
+/// How long a caller may take to say what it wants. The Functions host sends each call in one go; whoever does not is kept
+/// from holding what others need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// For the head of a request, counted from the answer before it on the same connection. The host closes a connection
+    /// that has been idle for a minute (docs: SocketsHttpHandler.PooledConnectionIdleTimeout); ours ends later, so that no
+    /// call is sent into a connection that we are just closing.
+    pub head: Duration,
+    /// For the whole body. A megabyte takes milliseconds on loopback, and tens of seconds only where the machine stands still.
+    pub body: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { head: Duration::from_secs(120), body: Duration::from_secs(20) }
+    }
+}
+
 /// Everything that the host calls.
 pub fn router(runner: Arc<dyn Runner>, clock: Arc<dyn Clock>, budgets: Budgets) -> Router {
+    router_with(runner, clock, budgets, Patience::default())
+}
+
+/// The same with a patience of one's own for bodies.
+pub fn router_with(
+    runner: Arc<dyn Runner>,
+    clock: Arc<dyn Clock>,
+    budgets: Budgets,
+    patience: Patience,
+) -> Router {
+    let host = Host {
+        runner,
+        clock,
+        budgets,
+        patience: patience.body,
+        room: body::room(),
+        places: Semaphore::new(MOST_AT_ONCE),
+    };
     Router::new()
         .route("/", get(async || reply::ready()))
         .route("/RotateKeys", post(rotate_keys))
@@ -121,7 +160,7 @@ pub fn router(runner: Arc<dyn Runner>, clock: Arc<dyn Clock>, budgets: Budgets) 
         .layer(CatchPanicLayer::custom(|payload: Box<dyn std::any::Any + Send>| {
             Function::RotateKeys.answered(failed(Panicked::of(payload.as_ref()).to_string(), vec![]))
         }))
-        .with_state(Arc::new(Host { runner, clock, budgets, places: Semaphore::new(MOST_AT_ONCE) }))
+        .with_state(Arc::new(host))
 }
 
 /// Listens where the host calls, and nowhere else: IPv4 loopback.
@@ -132,23 +171,50 @@ pub async fn listen(port: u16) -> io::Result<TcpListener> {
 /// Serves for as long as the process lives. It returns only with an error, and the process then has to leave with a
 /// code other than 0: the host does not restart what left with 0.
 pub async fn serve(listener: TcpListener, router: Router) -> io::Result<Infallible> {
+    serve_with(listener, router, Patience::default()).await
+}
+
+/// The same with a patience of one's own for the heads of requests.
+pub async fn serve_with(listener: TcpListener, router: Router, patience: Patience) -> io::Result<Infallible> {
     let address = listener.local_addr()?;
     if !address.ip().is_loopback() {
         let why = format!("{address} is open to others; the host calls on 127.0.0.1");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
     }
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                tokio::spawn(converse(stream, router.clone(), patience.head));
+            }
+            // Of the connection alone: the next may be better. Out of descriptors: those in use have to end first.
+            Err(error) => {
+                tracing::error!("{}", cause::because("a connection could not be taken", Some(&error)));
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    }
+}
+
+/// How long it is waited after a connection could not be taken.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// Answers the requests of one connection. What goes wrong with it is the caller's to notice.
+async fn converse(stream: TcpStream, router: Router, head: Duration) {
     // Answers are small and awaited: they must not wait for more to send.
-    let listener = listener.tap_io(|stream| {
-        let _ = stream.set_nodelay(true);
-    });
-    axum::serve(listener, router).await?;
-    Err(io::Error::other("the server stopped serving"))
+    let _ = stream.set_nodelay(true);
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(head);
+    let _ = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).await;
 }
 
 struct Host {
     runner: Arc<dyn Runner>,
     clock: Arc<dyn Clock>,
     budgets: Budgets,
+    /// How long a body may take.
+    patience: Duration,
+    /// The memory for bodies.
+    room: Semaphore,
     places: Semaphore,
 }
 
@@ -219,21 +285,24 @@ async fn on_alert(State(host): State<Arc<Host>>, headers: HeaderMap, body: Body)
 
 impl Host {
     async fn invoke(&self, function: Function, headers: &HeaderMap, body: Body) -> Response {
-        let Ok(_place) = self.places.try_acquire() else {
-            let error = "too many at once; the next delivery carries on".to_owned();
-            return function.answered(refused(StatusCode::SERVICE_UNAVAILABLE, error));
-        };
         let id = invocation_id(headers);
         let span = tracing::info_span!("invocation", invocation = %id, function = function.name());
         self.answer(function, id, body).instrument(span).await
     }
 
     async fn answer(&self, function: Function, id: String, body: Body) -> Response {
-        let body = match body::read(body).await {
+        let body = match body::read(body, &self.room, self.patience).await {
             Ok(body) => body,
             Err(unread) => return function.answered(refused(unread.status(), unread.to_string())),
         };
-        match function.trigger(&body) {
+        // Only now: who sends half a body and no more takes no place from anybody.
+        let Ok(_place) = self.places.try_acquire() else {
+            let error = "too many at once; the next delivery carries on".to_owned();
+            return function.answered(refused(StatusCode::SERVICE_UNAVAILABLE, error));
+        };
+        let trigger = function.trigger(&body.bytes);
+        drop(body);
+        match trigger {
             Ok(trigger) => self.run(function, id, trigger).await,
             Err(malformed) => {
                 let error = format!("not the envelope of this function: {malformed}");

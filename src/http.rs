@@ -15,6 +15,8 @@ use reqwest::{Client, Response};
 use secrecy::zeroize::Zeroizing;
 use url::{Host, Url};
 
+use crate::cause;
+
 /// How long a TCP and TLS handshake may take. Azure's front doors answer within a second; five leave room for one
 /// lost SYN, and stay well below the time of a request, so that a connect failure is known as one.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -189,7 +191,29 @@ async fn execute(client: &Client, request: &Request) -> azure_core::Result<Async
             return Err(azure_core::Error::with_message(ErrorKind::Other, message));
         }
     }
+    if serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
+        return Err(no_json(u16::from(status), &body));
+    }
     Ok(AsyncRawResponse::from_bytes(status, headers, body))
+}
+
+/// A page of some proxy, a gateway or a portal. azure_identity would only say that it cannot be parsed. What came as a
+/// success is not repeated: it might hold a token.
+fn no_json(status: u16, body: &[u8]) -> azure_core::Error {
+    let text = String::from_utf8_lossy(body);
+    let page = text.trim_start().starts_with('<');
+    let what = if page { "a page of HTML" } else { "no JSON" };
+    let said = if status < 400 || page || text.trim().is_empty() {
+        String::new()
+    } else {
+        format!(": {}", cause::tidy(&text))
+    };
+    let message = format!(
+        "the token endpoint answered {status} with {what}, as no token endpoint does{said}; check what answers there"
+    );
+    // The kinds that azure_core asks again for, and the one for which it does not.
+    let kind = if matches!(status, 408 | 429 | 500..) { ErrorKind::Io } else { ErrorKind::Other };
+    azure_core::Error::with_message(kind, message)
 }
 
 impl fmt::Debug for Http {

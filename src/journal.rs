@@ -6,7 +6,7 @@
 
 mod event;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use event::Event;
 use event::without_operation;
 
-use crate::model::{Fingerprint, KeyType, OperationUrl, PerKey};
+use crate::model::{AppId, Fingerprint, KeyType, OperationUrl, PerKey};
 
 /// How many events are kept. A rotation makes about ten, so this is the last ten rotations of an instance; at 200
 /// bytes an event the document stays near 20 kB.
@@ -45,6 +45,10 @@ pub struct Journal {
     /// Documents of before it was known have none.
     #[serde(default)]
     unmended: bool,
+    /// The apps that were ever read, with the keys that they were last seen with. Documents of before it was known have
+    /// none: then an app that Azure does not find counts as never seen, which is the safe reading.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    seen: BTreeMap<AppId, Vec<Fingerprint>>,
     former: VecDeque<Fingerprint>,
     history: VecDeque<Entry>,
 }
@@ -133,6 +137,10 @@ pub struct Failures {
     pub at: DateTime<Utc>,
     /// What was said of it.
     pub detail: String,
+    /// Whether the next will fail alike, until a person does something about it. Documents of before it was known have
+    /// none.
+    #[serde(default)]
+    pub lasting: bool,
 }
 
 /// One line of the history.
@@ -199,6 +207,12 @@ impl Journal {
         self.unmended
     }
 
+    /// The keys that an app was last seen with, if it was ever seen.
+    #[must_use]
+    pub fn seen(&self, app: &AppId) -> Option<&[Fingerprint]> {
+        self.seen.get(app).map(Vec::as_slice)
+    }
+
     /// Regenerations in a row that came to nothing.
     #[must_use]
     pub fn failures(&self) -> Option<&Failures> {
@@ -224,7 +238,10 @@ impl Journal {
         if let Err(why) = next.fold(&event, at) {
             return Err(Illegal { event: Box::new(event), why });
         }
-        next.history.push_back(Entry { at, event: without_operation(event) });
+        // Which apps were seen is kept as it is now; told one by one it would push out what was done.
+        if !matches!(event, Event::AppsSeen { .. }) {
+            next.history.push_back(Entry { at, event: without_operation(event) });
+        }
         next.forget();
         *self = next;
         Ok(())
@@ -242,6 +259,10 @@ impl Journal {
             }
             Event::Recovered {} => {
                 self.unmended = false;
+                Ok(())
+            }
+            Event::AppsSeen { apps } => {
+                self.seen.extend(apps.iter().map(|(app, held)| (app.clone(), held.clone())));
                 Ok(())
             }
             Event::Taken { key_type } => self.hold(*key_type),
@@ -265,6 +286,8 @@ impl Journal {
             }
             Event::Unblocked {} => {
                 self.failures = None;
+                // An operation that cannot be asked is asked no more. When it is over is known without it, no sooner.
+                self.in_flight.iter_mut().for_each(|flight| flight.operation = None);
                 self.keys.iter_mut().flat_map(PerKey::iter_mut).for_each(|record| record.refusal = None);
                 Ok(())
             }
@@ -291,7 +314,7 @@ impl Journal {
                 let made = KeyRecord::new(fingerprint, at, Origin::Ours, held);
                 self.replace(flight.key_type, KeyRecord { confirmed: *confirmed, ..made })
             }
-            Event::RegenerationFailed { detail } => self.fail(detail, at),
+            Event::RegenerationFailed { detail, lasting } => self.fail(detail, *lasting, at),
             Event::Verified { key_type } => {
                 let record = self.record(*key_type)?;
                 (record.verified, record.refusal) = (true, None);
@@ -370,10 +393,11 @@ impl Journal {
         Ok(())
     }
 
-    fn fail(&mut self, detail: &str, at: DateTime<Utc>) -> Result<(), &'static str> {
+    fn fail(&mut self, detail: &str, lasting: bool, at: DateTime<Utc>) -> Result<(), &'static str> {
         self.in_flight.take().ok_or(NOTHING_IN_FLIGHT)?;
         let before = self.failures.as_ref().map_or(0, |failures| failures.count);
-        self.failures = Some(Failures { count: before.saturating_add(1), at, detail: detail.to_owned() });
+        let count = before.saturating_add(1);
+        self.failures = Some(Failures { count, at, detail: detail.to_owned(), lasting });
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 pub mod act;
 pub mod arm;
+pub mod cause;
 pub mod cli;
 pub mod clock;
 pub mod compose;

@@ -22,7 +22,7 @@ use crate::model::{AppId, InstanceId, KeyType, PerKey};
 pub struct Event {
     /// `id`: the same in every delivery of the event.
     pub id: Option<String>,
-    /// `eventType`, or `type` of a CloudEvent; `azureMonitorCommonAlertSchema` of an alert.
+    /// `eventType`, or `type` of a CloudEvent; the `schemaId` of an alert.
     pub kind: String,
     /// `eventTime`, or `time`, or `firedDateTime`.
     pub time: Option<DateTime<Utc>>,
@@ -41,7 +41,7 @@ impl Event {
     /// Whether it is an alert of Azure Monitor.
     #[must_use]
     pub fn is_alert(&self) -> bool {
-        self.kind.eq_ignore_ascii_case(ALERT)
+        [ALERT, ACTIVITY_LOG].iter().any(|alert| self.kind.eq_ignore_ascii_case(alert))
     }
 }
 
@@ -131,6 +131,7 @@ pub enum Ignored {
 
 const REGENERATE: &str = "microsoft.signalrservice/signalr/regeneratekey/action";
 const ALERT: &str = "azuremonitorcommonalertschema";
+const ACTIVITY_LOG: &str = "microsoft.insights/activitylogs";
 
 /// Says what an event means. Types, operations and resource ids compare without regard to case, for Azure mixes it.
 ///
@@ -170,7 +171,7 @@ pub fn classify(event: &Event) -> Notice {
         | "microsoft.resourcenotifications.resources.createdorupdated"
         | "microsoft.resourcenotifications.resources.deleted" => changed(event),
         "microsoft.web.appupdated" | "microsoft.web.slotswapcompleted" => changed(event),
-        ALERT => alert(event),
+        ALERT | ACTIVITY_LOG => alert(event),
         other if other.starts_with("microsoft.resources.") => Notice::Ignored(Ignored::OtherAction),
         _ => Notice::Ignored(Ignored::Unrelated),
     }

@@ -10,6 +10,7 @@
 mod announce;
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,6 +26,7 @@ use url::Url;
 
 pub use announce::{Announcement, Kind, announce};
 
+use crate::cause;
 use crate::clock::Clock;
 use crate::config::NotifyConfig;
 use crate::http::Http;
@@ -128,7 +130,7 @@ impl Notifier {
     }
 
     async fn send(&self, announcement: &Announcement, id: &str, at: DateTime<Utc>) -> Result<(), Refusal> {
-        let stays = |error: &dyn fmt::Display| Refusal { why: error.to_string(), passes: false };
+        let stays = |error: &(dyn Error + 'static)| Refusal { why: cause::told(error), passes: false };
         let url = Url::parse(self.config.expose_url()).map_err(|error| stays(&error))?;
         let client = self.http.client(&url).map_err(|error| stays(&error))?;
         let (body, timestamp) = (announcement.body().to_string(), at.timestamp().to_string());
@@ -146,7 +148,7 @@ impl Notifier {
         if let Some(key) = self.config.expose_signing_key() {
             request = request.header("webhook-signature", sign(key, id, &timestamp, &body));
         }
-        let passes = |error: reqwest::Error| Refusal { why: error.without_url().to_string(), passes: true };
+        let passes = |error: reqwest::Error| Refusal { why: cause::told(&error.without_url()), passes: true };
         let answer = request.body(body).send().await.map_err(passes)?;
         let status = answer.status();
         if status.is_success() {

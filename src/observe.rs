@@ -4,20 +4,24 @@
 //! reads again only what has grown too old. The snapshot it yields holds fingerprints; the keys stay here.
 
 mod classify;
+mod missing;
 pub mod survey;
 mod text;
 
-use std::collections::BTreeMap;
+use missing::{Missing, Place};
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::{FutureExt, StreamExt, stream};
 
 use crate::arm::{Arm, ArmError, ArmErrorKind, Settings};
+use crate::cause;
 use crate::clock::Clock;
 use crate::config::{AppConfig, InstanceConfig};
 use crate::journal::Journal;
-use crate::model::{AppId, ConnectionString, KeyPair, PerKey, Section};
-use crate::plan::{Snapshot, Unknown};
+use crate::model::{AppId, ConnectionString, Fingerprint, KeyPair, KeyType, PerKey, Section};
+use crate::plan::{Holding, Snapshot, Unknown};
 
 /// How many apps of one instance are asked at the same time. ARM lets 10 writes a second pass in the long run, and
 /// listing settings counts as one; with eight instances at once the bucket of 200 holds for the peaks.
@@ -57,6 +61,8 @@ pub struct Look {
     host: String,
     keys_at: DateTime<Utc>,
     apps: BTreeMap<(AppId, Section), Read>,
+    /// What could be found out of apps that Azure does not find.
+    missing: BTreeMap<AppId, Missing>,
     /// The keys that the service refuses; nothing if it was not asked about these keys.
     refused: Option<PerKey<bool>>,
 }
@@ -65,6 +71,8 @@ pub struct Look {
 struct Read {
     at: DateTime<Utc>,
     found: Result<Settings, ArmError>,
+    /// Whether it is what Azure answered to a write: not what the app is given, only what we asked for.
+    echo: bool,
 }
 
 impl Look {
@@ -78,23 +86,37 @@ impl Look {
     /// Reads the keys alone; [`Look::complete`] reads the rest.
     pub async fn of_keys(eyes: Eyes<'_>, instance: &InstanceConfig) -> Result<Self, ArmError> {
         let (keys, host, keys_at) = list_keys(eyes, instance).await?;
-        Ok(Self { keys, host, keys_at, apps: BTreeMap::new(), refused: None })
+        Ok(Self { keys, host, keys_at, apps: BTreeMap::new(), missing: BTreeMap::new(), refused: None })
     }
 
     /// Reads the apps that were not read yet.
     pub async fn complete(&mut self, eyes: Eyes<'_>, instance: &InstanceConfig) -> Result<(), ArmError> {
-        self.read_apps(eyes, instance, DateTime::<Utc>::MIN_UTC).await
+        self.read_apps(eyes, instance, |_| false).await.map(drop)
     }
 
-    /// Reads again what is older than `age`.
+    /// Reads again what is older than `age`, and what is Azure's answer to a write; whether there was any of it.
     pub async fn refresh(
         &mut self,
         eyes: Eyes<'_>,
         instance: &InstanceConfig,
         age: TimeDelta,
-    ) -> Result<(), ArmError> {
+    ) -> Result<bool, ArmError> {
+        let keys_at = self.keys_at;
         self.refresh_keys(eyes, instance, age).await?;
-        self.read_apps(eyes, instance, eyes.clock.now() - age).await
+        let since = eyes.clock.now() - age;
+        let apps = self.read_apps(eyes, instance, |read| read.echo || read.at < since).await?;
+        Ok(apps || self.keys_at != keys_at)
+    }
+
+    /// Reads again what is Azure's answer to a write.
+    pub async fn read_back(&mut self, eyes: Eyes<'_>, instance: &InstanceConfig) -> Result<(), ArmError> {
+        self.read_apps(eyes, instance, |read| read.echo).await.map(drop)
+    }
+
+    /// Whether something was written and not read since.
+    #[must_use]
+    pub fn is_echoed(&self) -> bool {
+        self.apps.values().any(|read| read.echo)
     }
 
     /// Reads the keys again if they are older than `age`.
@@ -150,13 +172,13 @@ impl Look {
     /// A dictionary that was read, and when.
     #[must_use]
     pub fn settings(&self, app: &AppId, section: Section) -> Option<(&Settings, DateTime<Utc>)> {
-        let read = self.apps.get(&(app.clone(), section))?;
+        let read = self.apps.get(&(app.clone(), section)).filter(|read| !read.echo)?;
         read.found.as_ref().ok().map(|settings| (settings, read.at))
     }
 
     /// Takes over what Azure answered to a write.
     pub fn written(&mut self, app: AppId, section: Section, settings: Settings, at: DateTime<Utc>) {
-        self.apps.insert((app, section), Read { at, found: Ok(settings) });
+        self.apps.insert((app, section), Read { at, found: Ok(settings), echo: true });
     }
 
     /// What the look shows, without key material.
@@ -164,12 +186,9 @@ impl Look {
     pub fn snapshot(&self, instance: &InstanceConfig, journal: &Journal) -> Snapshot {
         let keys = PerKey::from_fn(|key_type| self.keys[key_type].fingerprint());
         let mut snapshot = Snapshot {
-            at: self.oldest(),
-            keys,
-            consumers: vec![],
-            unknown: vec![],
-            gone: vec![],
+            echoed: self.is_echoed(),
             refused: self.refused.unwrap_or_default(),
+            ..Snapshot::of_keys(self.oldest(), keys)
         };
         for app in &instance.apps {
             self.add_app(app, journal, &mut snapshot);
@@ -189,6 +208,7 @@ impl Look {
 
     fn add_app(&self, app: &AppConfig, journal: &Journal, snapshot: &mut Snapshot) {
         let before = (snapshot.consumers.len(), snapshot.unknown.len());
+        let mut seen = true;
         let mut unclear = Vec::new();
         for section in sections(app) {
             match self.apps.get(&(app.id.clone(), section)).map(|read| &read.found) {
@@ -196,13 +216,16 @@ impl Look {
                     unclear.extend(self.seen(journal).settings(app, section, settings, snapshot));
                 }
                 Some(Err(error)) if error.kind() == ArmErrorKind::Gone => {
-                    snapshot.gone.push(app.id.clone());
-                    return;
+                    return self.add_missing(app, journal, snapshot);
                 }
                 Some(Err(error)) => {
-                    snapshot.unknown.push(unreadable(app, error.to_string(), is_passing(error)));
+                    seen = false;
+                    snapshot.unknown.push(unreadable(app, cause::told(error), error.is_passing()));
                 }
-                None => snapshot.unknown.push(unreadable(app, "it was not read".to_owned(), true)),
+                None => {
+                    seen = false;
+                    snapshot.unknown.push(unreadable(app, "it was not read".to_owned(), true));
+                }
             }
         }
         let nothing = before == (snapshot.consumers.len(), snapshot.unknown.len());
@@ -212,28 +235,60 @@ impl Look {
         } else if nothing && !app.may_hold_none {
             snapshot.unknown.push(Unknown::NoConsumer { app: app.id.clone() });
         }
+        if seen {
+            let puzzling = snapshot.unknown.len() > before.1;
+            snapshot.seen.insert(app.id.clone(), held(snapshot, before.0, puzzling));
+        }
     }
 
-    /// Reads every dictionary that was not read since `since`.
+    /// An app that Azure does not find: deleted, moved, or never there under this id.
+    fn add_missing(&self, app: &AppConfig, journal: &Journal, snapshot: &mut Snapshot) {
+        let id = app.id.clone();
+        let missing = self.missing.get(&id);
+        let Some(held) = journal.seen(&id) else {
+            let meant = missing.and_then(|missing| missing.meant.clone());
+            return snapshot.unknown.push(Unknown::NeverSeen { app: id, meant });
+        };
+        match missing.map(|missing| &missing.place) {
+            Some(Place::Nowhere) => snapshot.gone.push(id),
+            Some(Place::Known(whereabouts)) => {
+                let (whereabouts, held) = (whereabouts.clone(), held.to_vec());
+                snapshot.unknown.push(Unknown::Vanished { app: id, whereabouts, held });
+            }
+            None => snapshot.unknown.push(unreadable(app, "it was not looked for".to_owned(), true)),
+        }
+    }
+
+    /// Reads every dictionary that was not read yet, and those that are to be read `again`; whether there was any.
     async fn read_apps(
         &mut self,
         eyes: Eyes<'_>,
         instance: &InstanceConfig,
-        since: DateTime<Utc>,
-    ) -> Result<(), ArmError> {
+        again: impl Fn(&Read) -> bool,
+    ) -> Result<bool, ArmError> {
         let all = instance.apps.iter().flat_map(|app| sections(app).map(|section| (app.id.clone(), section)));
-        let old =
-            all.filter(|part| self.apps.get(part).is_none_or(|read| read.at < since)).collect::<Vec<_>>();
+        let old = all.filter(|part| self.apps.get(part).is_none_or(&again)).collect::<Vec<_>>();
+        let any = !old.is_empty();
         let reads: Vec<_> = old.into_iter().map(|part| read(eyes, part).boxed()).collect();
         let reads: Vec<_> = stream::iter(reads).buffer_unordered(eyes.at_once).collect().await;
+        let mut gone = BTreeSet::new();
         for (part, read) in reads {
-            match read.found {
+            let Read { at, found, echo } = read;
+            match found {
                 // Running out of time says nothing of the app; it ends the look.
                 Err(error) if error.kind() == ArmErrorKind::OutOfTime => return Err(error),
-                found => self.apps.insert(part, Read { at: read.at, found }),
-            };
+                Err(error) if error.kind() == ArmErrorKind::Gone => {
+                    gone.insert(part.0.clone());
+                    self.apps.insert(part, Read { at, found: Err(error), echo });
+                }
+                found => drop(self.apps.insert(part, Read { at, found, echo })),
+            }
         }
-        Ok(())
+        for app in gone {
+            let missing = missing::look_for(eyes.arm, &app).await;
+            self.missing.insert(app, missing);
+        }
+        Ok(any)
     }
 }
 
@@ -251,14 +306,27 @@ fn unreadable(app: &AppConfig, detail: String, passing: bool) -> Unknown {
     Unknown::Unreadable { app: app.id.clone(), detail, passing }
 }
 
-fn is_passing(error: &ArmError) -> bool {
-    matches!(error.kind(), ArmErrorKind::Throttled { .. } | ArmErrorKind::Unavailable)
+/// The keys that an app holds whose consumers begin at `first`; if something in it is `puzzling` it may hold either.
+fn held(snapshot: &Snapshot, first: usize, puzzling: bool) -> Vec<Fingerprint> {
+    let current = |key_type: KeyType| snapshot.keys[key_type].clone();
+    let mut held: Vec<Fingerprint> = snapshot.consumers[first..]
+        .iter()
+        .filter_map(|consumer| match &consumer.holds {
+            Holding::Valid(key_type) => Some(current(*key_type)),
+            Holding::Stale(fingerprint) => Some(fingerprint.clone()),
+            Holding::Identity => None,
+        })
+        .chain(KeyType::ALL.into_iter().filter(|_| puzzling).map(current))
+        .collect();
+    held.sort();
+    held.dedup();
+    held
 }
 
 async fn read(eyes: Eyes<'_>, part: (AppId, Section)) -> ((AppId, Section), Read) {
     let at = eyes.clock.now();
     let found = eyes.arm.list_settings(&part.0, part.1).await;
-    (part, Read { at, found })
+    (part, Read { at, found, echo: false })
 }
 
 /// The dictionaries of an app that can hold consumers: those whose entries were named, or both.

@@ -14,6 +14,7 @@ mod in_use;
 mod one;
 mod report;
 mod steps;
+mod stop;
 
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ pub use hint::{Hint, Known};
 pub use in_use::{InUse, KeysInUse};
 use one::Pass;
 pub use report::{Ending, PassReport};
+pub use stop::Stop;
 
 use crate::act::Gates;
 use crate::arm::{Arm, ArmError};
@@ -38,7 +40,7 @@ use crate::journal::Journal;
 use crate::model::InstanceId;
 use crate::notify::Notifier;
 use crate::observe::{APPS_AT_ONCE, APPS_AT_ONCE_IN_NEED, Eyes, Look};
-use crate::plan::{self, Decision, Request, Snapshot, Why};
+use crate::plan::{self, BlockedBy, Decision, Request, Snapshot, Why};
 use crate::store::{Store, StoreError};
 
 /// How many instances are worked on at the same time. One that waits, for Azure, for a grace or for another worker, does
@@ -75,6 +77,8 @@ pub struct Rekey {
     pub calls: Arc<Calls>,
     /// The keys that consumers hold, for the watch.
     pub in_use: Arc<InUse>,
+    /// Asks those at work to stop.
+    pub stop: Stop,
     /// Where the journal is kept.
     pub store: Arc<dyn Store>,
     /// The time.
@@ -170,6 +174,7 @@ impl Rekey {
             places: Places::default(),
             calls: Arc::default(),
             in_use: Arc::default(),
+            stop: Stop::default(),
             store,
             clock,
             notifier,
@@ -234,6 +239,23 @@ pub struct Preview {
     pub decision: Decision,
     /// What is remembered, without what this look adds.
     pub journal: Journal,
+}
+
+impl Preview {
+    /// What a person has to know first: who is cut off, and what stands in the way; nothing if all is well.
+    #[must_use]
+    pub fn trouble(&self) -> Vec<String> {
+        let stale: Vec<String> = self.snapshot.stale().iter().map(ToString::to_string).collect();
+        let stale = (!stale.is_empty()).then(|| {
+            format!("stale: these hold an invalid key, and their calls are refused: {}", stale.join(", "))
+        });
+        let unseen = match &self.decision {
+            Decision::Blocked(_) => Some(self.decision.to_string()),
+            _ if self.snapshot.unknown.is_empty() => None,
+            _ => Some(BlockedBy::Unknown(self.snapshot.unknown.clone()).to_string()),
+        };
+        stale.into_iter().chain(unseen).collect()
+    }
 }
 
 /// Why a pass cannot go on.

@@ -10,10 +10,10 @@ mod safety;
 mod snapshot;
 mod step;
 
-pub use reconcile::reconcile;
+pub use reconcile::{handed_out, reconcile};
 pub use request::{Request, Verdict, Why, judge};
-pub use safety::is_doubtful;
-pub use snapshot::{Consumer, ConsumerRef, Holding, Snapshot, Unknown};
+pub use safety::{is_doubtful, is_overdue};
+pub use snapshot::{Consumer, ConsumerRef, Holding, Snapshot, Unknown, Whereabouts};
 pub use step::{BlockedBy, Decision, Step, WaitFor, readable};
 
 use chrono::{DateTime, Utc};
@@ -32,18 +32,19 @@ use crate::model::{KeyType, PerKey};
 /// 5. due, and it is fresh but not verified: verify it;
 /// 6. due, and it is not fresh: regenerate it, once the grace since it was held is over;
 /// 7. the standby key was left under our watch and its grace is over: regenerate it, so that it dies;
-/// 8. otherwise settled.
+/// 8. otherwise settled, if everything was seen. Where something stays out of sight it is blocked, whatever there is to
+///    wait for: what a person has to do is said at once, and never goes quiet.
 ///
 /// Guarantees, kept by property tests: it never panics; a key is regenerated only when the snapshot shows no
-/// consumer with it, nothing is unknown and the grace is over; a consumer with a valid key is moved only to a key
-/// that the service accepted.
+/// consumer with it, nothing that was not seen may hold it and the grace is over; a consumer with a valid key is moved
+/// only to a key that the service accepted; it is settled only if everything was seen and nobody is stale.
 #[must_use]
 pub fn decide(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: DateTime<Utc>) -> Decision {
     let Some(keys) = journal.keys().filter(|keys| agree(keys, snapshot, journal.in_flight())) else {
         return Decision::Blocked(BlockedBy::JournalDisagrees);
     };
     let view = View { snapshot, journal, keys, policy, now };
-    view.mend().or_else(|| view.follow()).unwrap_or_else(|| view.rotate())
+    view.unless_unseen(view.mend().or_else(|| view.follow()).unwrap_or_else(|| view.rotate()))
 }
 
 /// Whether the journal speaks of the very keys that were seen. The one in flight may have changed already.
@@ -66,7 +67,7 @@ struct View<'a> {
 impl View<'_> {
     /// Rule 1.
     fn mend(&self) -> Option<Decision> {
-        let consumers = self.snapshot.holders(|holding| matches!(holding, Holding::Stale(_)));
+        let consumers = self.snapshot.stale();
         let to = self.mending_key();
         (!consumers.is_empty()).then_some(Decision::Do(Step::Repoint { to, consumers, mend: true }))
     }
@@ -117,7 +118,8 @@ impl View<'_> {
     /// Rule 4, and the end of rule 3.
     fn move_to(&self, to: KeyType) -> Decision {
         let consumers = self.snapshot.holders(|holding| *holding == Holding::Valid(to.other()));
-        self.unless_unknown(Step::Repoint { to, consumers, mend: false })
+        let hinders = |unknown: &Unknown| !matches!(unknown, Unknown::Vanished { .. });
+        self.unless_unknown(hinders, Step::Repoint { to, consumers, mend: false })
     }
 
     /// Rule 5; nothing if the key is verified.
@@ -167,17 +169,23 @@ impl View<'_> {
         }
         if let Some(failures) = self.journal.failures() {
             let until = failures.at + safety::back_off(failures.count);
+            let detail = failures.detail.clone();
+            if until > self.now && (failures.lasting || failures.count >= safety::PATIENCE) {
+                return Decision::Blocked(BlockedBy::RegenerationFails { key_type, again: until, detail });
+            }
             if until > self.now {
-                let reason = WaitFor::RegenerateAgain { key_type, detail: failures.detail.clone() };
-                return Decision::Waiting { reason, until };
+                return Decision::Waiting { reason: WaitFor::RegenerateAgain { key_type, detail }, until };
             }
         }
-        self.unless_unknown(Step::Regenerate { key_type })
+        let key = &self.snapshot.keys[key_type];
+        self.unless_unknown(|unknown| unknown.may_hold(key), Step::Regenerate { key_type })
     }
 
-    /// Not knowing is not safe.
-    fn unless_unknown(&self, step: Step) -> Decision {
-        self.unknown().map_or(Decision::Do(step), Decision::Blocked)
+    /// Not knowing is not safe: a step is not taken while something is out of sight that hinders it.
+    fn unless_unknown(&self, hinders: impl Fn(&Unknown) -> bool, step: Step) -> Decision {
+        let hindered = self.snapshot.unknown.iter().any(hinders);
+        let blocked = self.unknown().filter(|_| hindered);
+        blocked.map_or(Decision::Do(step), Decision::Blocked)
     }
 
     fn unknown(&self) -> Option<BlockedBy> {
@@ -189,6 +197,16 @@ impl View<'_> {
     fn settled(&self) -> Decision {
         let held = KeyType::ALL.into_iter().filter(|key_type| self.snapshot.is_held(*key_type));
         Decision::Settled { next: held.map(|key_type| self.due_at(key_type)).min() }
+    }
+
+    /// Nothing is settled with something out of sight, and nobody waits for hours to be told of what lasts.
+    fn unless_unseen(&self, decision: Decision) -> Decision {
+        let said = match decision {
+            Decision::Settled { .. } => true,
+            Decision::Waiting { .. } => self.snapshot.unknown.iter().any(Unknown::lasts),
+            Decision::Do(_) | Decision::Blocked(_) => false,
+        };
+        self.unknown().filter(|_| said).map_or(decision, Decision::Blocked)
     }
 }
 

@@ -22,6 +22,7 @@ use self::coalesce::{Coalescer, outcome};
 use self::recent::Recent;
 pub use self::wanted::foresee;
 use self::wanted::{Delivery, Wanted};
+use crate::cause;
 use crate::clock::delta;
 use crate::config::InstanceConfig;
 use crate::host::{Invocation, Outcome, Runner, Trigger};
@@ -29,6 +30,7 @@ use crate::model::InstanceId;
 use crate::notice::{Event, Notice};
 use crate::panics::{self, Panicked};
 use crate::pass::{Ending, Known, PassReport, Purpose, Rekey, Run};
+use crate::store::count_unfinished;
 
 /// Runs passes for the Functions host, for the life of the process.
 pub struct Service {
@@ -71,13 +73,35 @@ impl Service {
         let purpose = Purpose::Rotate { now: false };
         let reports =
             self.rekey.run(&Run { instances: vec![], purpose, holder, deadline: invocation.deadline }).await;
+        let reports = join_all(reports.into_iter().map(|report| self.counted(report))).await;
         let failed = reports.iter().filter(|report| report.ending.is_failure());
         let failures: Vec<String> = failed.map(PassReport::summary).collect();
-        Outcome {
-            logs: reports.iter().flat_map(lines).collect(),
-            failure: said(&failures),
-            unfinished: false,
+        Outcome { logs: reports.iter().flat_map(lines).collect(), failure: said(failures), unfinished: false }
+    }
+
+    /// The report of a timer's run. One that only ran out of time, or met another run, is no failure; the second in a row
+    /// is, for then nothing gets done.
+    async fn counted(&self, report: PassReport) -> PassReport {
+        let finished = !matches!(report.ending, Ending::OutOfTime { .. } | Ending::Busy { .. });
+        let counted = count_unfinished(&*self.rekey.store, &report.instance, finished).await;
+        let why = match counted {
+            Ok(..=1) => return report,
+            Ok(runs) => format!("{}; it is run {runs} in a row that did not finish", report.ending),
+            Err(error) if finished => {
+                let name = report.instance.name();
+                tracing::warn!("{name}: whether runs go on without finishing cannot be counted: {error}");
+                return report;
+            }
+            Err(error) => {
+                format!("{}; whether it is the first in a row cannot be counted: {error}", report.ending)
+            }
+        };
+        let failed = PassReport { ending: Ending::Failed(why), ..report };
+        failed.log();
+        if let Some(notifier) = &self.rekey.notifier {
+            notifier.tell(&failed);
         }
+        failed
     }
 
     async fn notices(self: &Arc<Self>, events: &[Event]) -> Outcome {
@@ -100,7 +124,7 @@ impl Service {
         if failures.is_empty() {
             self.remember(&fresh);
         }
-        Outcome { logs, unfinished: unfinished && !failures.is_empty(), failure: said(&failures) }
+        Outcome { logs, unfinished: unfinished && !failures.is_empty(), failure: said(failures) }
     }
 
     fn was_answered(&self, event: &Event) -> bool {
@@ -202,12 +226,10 @@ async fn pass_now(rekey: &Rekey, instance: InstanceId, wanted: Wanted) -> Option
 
 fn told(report: &PassReport) -> Outcome {
     let answered = report.ending.is_answered();
-    let more_time =
-        matches!(report.ending, Ending::OutOfTime | Ending::Busy { .. } | Ending::Postponed { .. });
     Outcome {
         logs: lines(report).collect(),
         failure: (!answered).then(|| report.summary()),
-        unfinished: !answered && more_time,
+        unfinished: !answered && report.ending.needs_time(),
     }
 }
 
@@ -217,8 +239,8 @@ fn lines(report: &PassReport) -> impl Iterator<Item = String> + use<> {
     told.into_iter().chain([report.summary()])
 }
 
-fn said(failures: &[String]) -> Option<String> {
-    (!failures.is_empty()).then(|| failures.join("\n"))
+fn said(failures: Vec<String>) -> Option<String> {
+    (!failures.is_empty()).then(|| cause::once(failures).join("\n"))
 }
 
 impl Service {

@@ -10,10 +10,14 @@
 //! Guarantees: the same seed makes the same keys; every instant at which a client could begin to be refused is
 //! looked at, however coarse the tick; nothing but `listKeys`, `regenerateKey` and the settings tells a key.
 //!
-//! Caveats: roles are modelled by what is denied alone (any token of ours may do anything else), swaps, Key Vault,
-//! replicas and network rules not at all.
+//! Judged by its own code: which requests are allowed, what a process signs with (`sdk`), what is accepted. Shared with
+//! the product are containers alone: ids, key types, and [`Key`](crate::model::Key), which keeps a key's text out of logs.
+//!
+//! Caveats: roles are modelled by what is denied alone (any token of ours may do anything else); Key Vault and App
+//! Configuration by what references lead to, swaps, replicas and network rules not at all.
 
 mod arm;
+mod barriers;
 mod call;
 mod clock;
 /// The command `simulate`.
@@ -32,9 +36,11 @@ mod people;
 mod random;
 mod roles;
 mod routes;
+mod sdk;
 mod service;
 mod state;
 mod traffic;
+mod truth;
 mod worker;
 mod world;
 
@@ -50,6 +56,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{broadcast, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 
+pub use self::barriers::{Barrier, BarrierKind};
 pub use self::clock::VirtualClock;
 pub use self::event::{Happening, SimEvent};
 pub use self::event_grid::EventGrid;
@@ -57,7 +64,7 @@ pub use self::faults::{Fault, FaultKind};
 pub use self::log::{AppOutage, InstanceReport, Report, RequestRecord};
 pub use self::options::Options;
 pub use self::people::{EditError, Unknown};
-pub use self::roles::Denial;
+pub use self::roles::{Denial, DeniedBy};
 pub use self::state::State;
 pub use self::traffic::{Outage, Tally};
 pub use self::worker::{WorkerError, config, credential, worker};

@@ -7,6 +7,7 @@
 
 mod blob;
 mod memory;
+mod unfinished;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use blob::BlobStore;
 pub use memory::MemoryStore;
+pub use unfinished::count_unfinished;
 
 use crate::clock::{Clock, delta};
 use crate::journal::{Event, Illegal, Journal};

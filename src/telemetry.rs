@@ -5,11 +5,16 @@
 //! Warnings and errors also go to stderr, as text on one line: the host drops the logs of a failed answer, and files
 //! stderr as errors (a line with "warn" in it as a warning). On a terminal all goes to stderr as readable text.
 //!
+//! Nothing waits for a log: lines are written by threads of their own, and where nobody reads them they are counted and
+//! dropped. [`Logs`] writes the last of them when it goes.
+//!
 //! The filter is `RUST_LOG`, levels and `target=level` with commas between, `info` by default. What the dependencies say below `info` is never shown: at that level
 //! some of them print whole requests, tokens included.
 
+mod outlet;
+
 use std::fmt::{self, Write as _};
-use std::io::{self, IsTerminal, Write as _};
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
 use chrono::SecondsFormat;
@@ -23,6 +28,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Scope, SpanRef};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
+use self::outlet::Outlet;
 use crate::clock::Clock;
 
 /// Where logs go, and in what shape.
@@ -42,18 +48,54 @@ impl Output {
     }
 }
 
+/// The process's logs. When it is dropped, what is still to be written is written, as long as somebody reads.
+#[must_use = "what is logged after it was dropped may be lost"]
+pub struct Logs(Vec<Outlet>);
+
+impl Drop for Logs {
+    fn drop(&mut self) {
+        self.0.iter().for_each(Outlet::flush);
+    }
+}
+
+/// Why there are no logs.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// They are set up already.
+    #[error("the logs are set up already")]
+    Again(#[source] TryInitError),
+    /// The system gives no thread.
+    #[error("the logs cannot be written: no thread can be had for them")]
+    Thread(#[from] io::Error),
+}
+
 /// Sets up the process's logs, once. `filter` is the value of `RUST_LOG`; parts of it that make no sense are left out.
 ///
 /// # Errors
-/// Logs are set up already.
-pub fn init(output: Output, filter: Option<&str>, clock: Arc<dyn Clock>) -> Result<(), TryInitError> {
+/// Logs are set up already, or the system is out of threads.
+pub fn init(output: Output, filter: Option<&str>, clock: Arc<dyn Clock>) -> Result<Logs, LogError> {
     let registry = tracing_subscriber::registry().with(targets(filter.unwrap_or_default()));
     match output {
-        Output::Json => registry.with(Lines { clock }.with_filter(filter_fn(may_be_shown))).try_init(),
+        Output::Json => {
+            let ours = Arc::clone(&clock);
+            let json = Outlet::open(io::stdout(), move |lines| Line::lost(lines, &*ours).json())?;
+            let ours = Arc::clone(&clock);
+            let text =
+                Outlet::open(io::stderr(), move |lines| Line::lost(lines, &*ours).text(Level::WARN).into())?;
+            let logs = Logs(vec![json.clone(), text.clone()]);
+            let layer = Lines { clock, json, text };
+            registry.with(layer.with_filter(filter_fn(may_be_shown))).try_init().map_err(LogError::Again)?;
+            Ok(logs)
+        }
         Output::Text => {
             let ansi = io::stderr().is_terminal();
-            let layer = text::layer().with_writer(io::stderr).with_ansi(ansi).with_target(false);
-            registry.with(layer.with_filter(filter_fn(may_be_shown))).try_init()
+            let lost = move |lines| Line::lost(lines, &*clock).text(Level::WARN).into();
+            let outlet = Outlet::open(io::stderr(), lost)?;
+            let logs = Logs(vec![outlet.clone()]);
+            let writer = move || outlet.clone();
+            let layer = text::layer().with_writer(writer).with_ansi(ansi).with_target(false);
+            registry.with(layer.with_filter(filter_fn(may_be_shown))).try_init().map_err(LogError::Again)?;
+            Ok(logs)
         }
     }
 }
@@ -80,6 +122,8 @@ fn may_be_shown(metadata: &Metadata<'_>) -> bool {
 /// Writes events as flat lines.
 struct Lines {
     clock: Arc<dyn Clock>,
+    json: Outlet,
+    text: Outlet,
 }
 
 /// The fields of a span or an event.
@@ -128,13 +172,16 @@ impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for Lines {
         fields.append(&mut own.0);
         let metadata = event.metadata();
         let line = Line {
-            time: self.clock.now().to_rfc3339_opts(SecondsFormat::Millis, true),
+            time: time(&*self.clock),
             level: metadata.level().as_str(),
             target: metadata.target(),
             message,
             fields,
         };
-        write(&line, *metadata.level());
+        self.json.put(line.json());
+        if *metadata.level() <= Level::WARN {
+            self.text.put(line.text(*metadata.level()).into());
+        }
     }
 }
 
@@ -142,18 +189,29 @@ fn fields_of<S: for<'span> LookupSpan<'span>>(span: &SpanRef<'_, S>) -> Map<Stri
     span.extensions().get::<Fields>().map(|fields| fields.0.clone()).unwrap_or_default()
 }
 
-/// A log that cannot be written is no reason to stop rotating keys: errors of the streams are passed over.
-fn write(line: &Line<'_>, level: Level) {
-    if let Ok(mut json) = serde_json::to_vec(line) {
-        json.push(b'\n');
-        let _ = io::stdout().lock().write_all(&json);
-    }
-    if level <= Level::WARN {
-        let _ = io::stderr().lock().write_all(line.text(level).as_bytes());
-    }
+fn time(clock: &dyn Clock) -> String {
+    clock.now().to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 impl Line<'_> {
+    /// What is said of lines that nobody read.
+    fn lost(lines: u64, clock: &dyn Clock) -> Self {
+        Self {
+            time: time(clock),
+            level: Level::WARN.as_str(),
+            target: module_path!(),
+            message: format!("{lines} lines of the log before this one are lost: nobody read them in time"),
+            fields: Map::new(),
+        }
+    }
+
+    /// The line as JSON.
+    fn json(&self) -> Vec<u8> {
+        let mut json = serde_json::to_vec(self).unwrap_or_default();
+        json.push(b'\n');
+        json
+    }
+
     /// The line as text. It begins with its level and so never with one of the host's reserved prefixes
     /// (`LanguageWorkerConsoleLog`, `azfuncjsonlog:`), and what would begin a new line is escaped.
     fn text(&self, level: Level) -> String {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use scripted::{LeapingClock, Reply, Server, Token};
 use signalr_rekey::arm::{ACTIONS, Arm, ArmError, ArmErrorKind, ArmOptions, OperationStatus, Settings};
+use signalr_rekey::cause;
 use signalr_rekey::clock::{Clock, SystemClock};
 use signalr_rekey::http::Http;
 use signalr_rekey::model::{AppId, InstanceId, Key, KeyType, OperationKind, OperationUrl, Section};
@@ -47,6 +48,29 @@ fn kind<T>(result: Result<T, ArmError>) -> ArmErrorKind {
 
 const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
+}
+
+#[tokio::test]
+async fn why_no_connection_could_be_made_is_told() {
+    // A server that speaks no TLS; a port on which nobody listens.
+    let plain = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let tls = format!("https://{}", plain.local_addr().unwrap());
+    std::thread::spawn(move || {
+        plain
+            .incoming()
+            .flatten()
+            .for_each(|mut stream| drop(stream.write_all(b"HTTP/1.1 400 no TLS here\r\n\r\n")));
+    });
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (base, words) in [
+        (tls, &["caused by: ", "corrupt message"][..]),
+        (format!("http://{nobody}"), &["caused by: tcp connect error", "refused"]),
+    ] {
+        let error = arm(&base.parse().unwrap(), LeapingClock::new()).list_keys(&chat()).await.unwrap_err();
+        let told = cause::told(&error);
+        assert!(words.iter().all(|word| told.contains(word)), "{told}");
+        assert!(!told.contains("error sending request"), "{told}");
+    }
 }
 
 #[tokio::test]
@@ -207,7 +231,10 @@ async fn an_order_that_was_taken_is_taken_whatever_becomes_of_its_answer() {
 #[tokio::test]
 async fn operations_tell_how_they_stand() {
     use OperationStatus::{Failed, Running, Succeeded};
-    let failed = |code: &str, message: &str| Failed { code: code.into(), message: message.into() };
+    let failed = |code: &str, message: &str| {
+        let lasting = code == "RequestDisallowedByPolicy";
+        Failed { code: code.into(), message: message.into(), lasting }
+    };
     let none = "Azure gave no reason";
     for (via, status, body, wanted) in [
         (OperationKind::AsyncOperation, 200, r#"{"status":"Running"}"#, Running { retry_after: None }),
@@ -219,6 +246,12 @@ async fn operations_tell_how_they_stand() {
             200,
             r#"{"status":"Failed","error":{"code":"E","message":"It broke."}}"#,
             failed("E", "It broke"),
+        ),
+        (
+            OperationKind::AsyncOperation,
+            200,
+            r#"{"status":"Failed","error":{"code":"RequestDisallowedByPolicy","message":"No."}}"#,
+            failed("RequestDisallowedByPolicy", "No"),
         ),
         (OperationKind::Location, 202, "", Running { retry_after: None }),
         (OperationKind::Location, 200, KEYS, Succeeded),
@@ -273,7 +306,7 @@ async fn nothing_leads_off_the_host() {
     let with_user = server.base.as_str().replace("http://", "http://user:password@");
     for url in [other.base.as_str(), "https://127.0.0.1/op", &with_user, "/op", "http://[", "data:,x"] {
         let url = OperationUrl::new(OperationKind::AsyncOperation, url);
-        assert_eq!(kind(arm.operation(&url).await), ArmErrorKind::Malformed);
+        assert_eq!(kind(arm.operation(&url).await), ArmErrorKind::Elsewhere);
     }
     assert_eq!(server.asked().len(), 0);
     assert_eq!(kind(arm.list_sites("s").await), ArmErrorKind::Malformed);

@@ -101,7 +101,7 @@ verify = "data-plane"
 
     let settings = [
         ("REKEY_ROTATE_EVERY", "90d"),
-        ("REKEY_GRACE", "5s"),
+        ("REKEY_GRACE", "5m"),
         ("REKEY_VERIFY", "Control-Plane"),
         ("REKEY_FIRST_ROTATION", "now"),
         ("REKEY_NOTICE_BUDGET", "20s"),
@@ -113,7 +113,7 @@ verify = "data-plane"
     let config = read(text, &settings).unwrap();
     let policy = Policy {
         rotate_every: hours(90 * 24),
-        grace: Duration::from_secs(5),
+        grace: Duration::from_secs(300),
         first_rotation: FirstRotation::Now,
         ..head
     };
@@ -162,7 +162,7 @@ apps = []
     the configuration has 30 faults:
       rekey.toml:2:1: rotate_evry: this key is not known; did you mean `rotate_every`?
       rekey.toml:3:9: grace: a number alone has no unit; write "2h"
-      rekey.toml:4:10: verify: `trust` is not known here; write data-plane or control-plane
+      rekey.toml:4:10: verify: this is not known here; write data-plane or control-plane
       rekey.toml:5:17: notice_budget: 29s is too long: Event Grid waits 30s and then sends again; write at most 28s, such as 25s
       rekey.toml:6:16: timer_budget: 10m is too long: the host kills the process at 10m; write at most 570s, such as 9m
       rekey.toml:9:6: instance[0].id: this looks like a connection string, which is a secret and belongs in no file: take it out; write /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.SignalRService/signalR/{name}
@@ -173,22 +173,22 @@ apps = []
       rekey.toml:10:305: instance[0].apps[4].setings: this key is not known; did you mean `settings`?
       rekey.toml:10:333: instance[0].apps[4].settings: the list is empty; name a setting, or leave the key out to have all looked at
       rekey.toml:10:359: instance[0].apps[4].connection_strings[0]: the name is empty; write the name of a setting
-      rekey.toml:10:368: instance[0].apps[4].connection_strings[2]: `a` stands twice in this list; take one out
+      rekey.toml:10:368: instance[0].apps[4].connection_strings[2]: this name stands twice in this list; take one out
       rekey.toml:10:373: instance[0].apps[4].connection_strings[3]: this looks like a connection string, which is a secret and belongs in no file: take it out
       rekey.toml:10:481: instance[0].apps[4].connection_strings[4]: this is an integer; write the name of a setting, in quotes
-      rekey.toml:11:18: instance[0].first_rotation: this value (not shown) is not known here; write now or when-due
+      rekey.toml:11:18: instance[0].first_rotation: this is not known here; write now or when-due
       rekey.toml:12:1: instance[0].timer_budget: this key belongs at the top of the file, above the first [[instance]]
       rekey.toml:16:86: instance[1].apps[1]: this app is already listed; put all its names in one entry (the first is in line 16; ids compare without case)
       rekey.toml:16:163: instance[1].apps[2]: its id is missing; write the app's id: "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Web/sites/{name}[/slots/{slot}]"
       rekey.toml:16:293: instance[1].apps[3].may_hold_none: this is a string; write true or false, without quotes
-      rekey.toml:17:16: instance[1].rotate_every: this value (not shown) is no duration; write 30d
+      rekey.toml:17:16: instance[1].rotate_every: this is no duration; write 30d
       rekey.toml:20:6: instance[2].id: this instance is already named, and two policies cannot hold; put all its apps in one entry (the first is in line 15; ids compare without case)
       rekey.toml:21:8: instance[2].apps: no app is listed; list every app that holds a connection string of this instance, for an app that is not listed keeps a key that will stop working
       rekey.toml:23:1: instance[3]: its id is missing; write id = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.SignalRService/signalR/{name}"
       rekey.toml:23:1: instance[3]: no app is listed; list every app that holds a connection string of this instance, for an app that is not listed keeps a key that will stop working
       AZURE_CLIENT_ID: this is no client id; write the GUID that the managed identity or application shows as its client id (not its resource id, not its name)
       REKEY_GRACE: zero is too short; write 2h
-      REKEY_STATE: there is no storage connection this value (not shown); write the name of a setting that holds a connection string, the NAME of a NAME__accountName, or memory
+      REKEY_STATE: there is no storage connection of this name; write the name of a setting that holds a connection string, the NAME of a NAME__accountName, or memory
       REKEY_VERFY: there is no such setting; did you mean REKEY_VERIFY?
     "#);
 }
@@ -219,7 +219,8 @@ fn a_grace_is_shorter_than_what_it_is_part_of() {
     let two = format!("grace = \"40d\"\n{GOOD}{}", GOOD.replace("$INSTANCE", "$INSTANCE-2"));
     assert_eq!(read(&two, &[]).unwrap_err().iter().count(), 1);
     // Seconds are for development.
-    assert!(read(&head("rotate_every = \"10s\"\ngrace = \"2s\""), &[]).is_ok());
+    let simulated = [("REKEY_RESOURCE_MANAGER", "http://127.0.0.1:7400")];
+    assert!(read(&head("rotate_every = \"10s\"\ngrace = \"2s\""), &simulated).is_ok());
 }
 
 #[test]
@@ -248,7 +249,7 @@ fn durations_have_a_unit_and_an_end() {
     the configuration has a fault:
       rekey.toml:1:16: rotate_every: a number alone has no unit; write "30d"
     the configuration has a fault:
-      rekey.toml:1:16: rotate_every: `-1d` is no duration; write 30d
+      rekey.toml:1:16: rotate_every: this is no duration; write 30d
     the configuration has a fault:
       rekey.toml:1:16: rotate_every: more than ten years means never; write 30d
     the configuration has a fault:
@@ -256,7 +257,7 @@ fn durations_have_a_unit_and_an_end() {
     the configuration has a fault:
       rekey.toml:1:9: grace: a number alone has no unit; write "2h"
     the configuration has a fault:
-      rekey.toml:1:21: longest_operation: `soon` is no duration; write 10m
+      rekey.toml:1:21: longest_operation: this is no duration; write 10m
     the configuration has a fault:
       rekey.toml:1:21: longest_operation: this is a boolean; write "10m"
     the configuration has 3 faults:
@@ -264,6 +265,115 @@ fn durations_have_a_unit_and_an_end() {
       REKEY_NOTICE_BUDGET: 28s 1ms is too long: Event Grid waits 30s and then sends again; write at most 28s, such as 25s
       REKEY_ROTATE_EVERY: a number alone has no unit; write 30d
     "#);
+}
+
+#[test]
+fn a_grace_is_longer_than_an_app_takes_to_restart() {
+    let head = |text: &str| format!("{text}\n{GOOD}");
+    let all = [
+        faults(&head("grace = \"59s\"\nexposed_grace = \"4s\""), &[]),
+        faults(&head(""), &[("REKEY_GRACE", "3s")]),
+        faults(
+            &format!("{GOOD}exposed_grace = \"1s\""),
+            &[("REKEY_RESOURCE_MANAGER", "https://management.azure.com")],
+        ),
+    ];
+    insta::assert_snapshot!(all.join("\n"), @r"
+    the configuration has 2 faults:
+      rekey.toml:1:9: grace: 59s is too short: an app needs about a minute to restart with the new key, and its clients are refused if the old one stops working before that; write at least 1m
+      rekey.toml:2:17: exposed_grace: 4s is too short: an app needs about a minute to restart with the new key, and its clients are refused if the old one stops working before that; write at least 1m
+    the configuration has a fault:
+      REKEY_GRACE: 3s is too short: an app needs about a minute to restart with the new key, and its clients are refused if the old one stops working before that; write at least 1m
+    the configuration has a fault:
+      rekey.toml:5:17: instance[0].exposed_grace: 1s is too short: an app needs about a minute to restart with the new key, and its clients are refused if the old one stops working before that; write at least 1m
+    ");
+    assert!(read(&head("grace = \"60s\"\nexposed_grace = \"1m\""), &[]).is_ok());
+    for loopback in ["http://127.0.0.1:7400", "http://localhost:7400", "https://127.0.0.1:7400"] {
+        let settings = [("REKEY_RESOURCE_MANAGER", loopback)];
+        assert!(read(&head("grace = \"2s\"\nexposed_grace = \"1s\""), &settings).is_ok(), "{loopback}");
+    }
+}
+
+/// Every place of the file, with a secret in it that is as short and plain as a word.
+#[test]
+fn a_secret_in_the_wrong_place_is_not_repeated() {
+    const SHORT: &str = "hunter2-Passw0rd";
+    let keys = [
+        "rotate_every",
+        "grace",
+        "verify",
+        "first_rotation",
+        "longest_operation",
+        "exposed_grace",
+        "min_rotation_interval",
+        "notice_budget",
+        "timer_budget",
+        "watch",
+        "notify",
+        "instance",
+        "id",
+        "apps",
+        "settings",
+        "hunter2",
+    ];
+    let mut texts: Vec<String> = Vec::new();
+    for key in keys {
+        texts.push(format!("{key} = \"{SHORT}\"\n{GOOD}"));
+        texts.push(format!("{key} = {SHORT}\n{GOOD}"));
+        texts.push(format!("{key} = 20240611190733\n{GOOD}"));
+        texts.push(format!("{key} = \"20240611190733\"\n{GOOD}"));
+        texts.push(format!("{GOOD}{key} = \"{SHORT}\"\n"));
+    }
+    texts.push(format!("{SHORT} = 1\n{GOOD}"));
+    texts.push(format!("{SHORT}\n{GOOD}"));
+    texts.push(format!("[{SHORT}]\n{GOOD}"));
+    texts.push(format!("[notify]\nwebhook = \"{SHORT}\"\n{GOOD}"));
+    texts.push(format!("[notify]\n{SHORT} = \"{SHORT}\"\n{GOOD}"));
+    texts.push(format!("[[instance]]\nid = \"{SHORT}\"\napps = [\"{SHORT}\"]\n"));
+    for names in [r#"["$S", "$S"]"#, r#"["$S=x"]"#, "\"$S\""] {
+        let names = names.replace("$S", SHORT);
+        for list in ["settings", "connection_strings", "may_hold_none"] {
+            texts.push(format!(
+                "[[instance]]\nid = \"$INSTANCE\"\napps = [{{ id = \"$APP\", {list} = {names} }}]\n"
+            ));
+        }
+    }
+    for text in &texts {
+        let told = match read(text, &[]) {
+            // The name of a setting that is looked at may be any.
+            Ok(_) => continue,
+            Err(faults) => faults.to_string(),
+        };
+        assert!(!told.contains("hunter2") || text.contains("hunter2 ="), "{text}\n{told}");
+        assert!(!told.contains("Passw0rd") && !told.contains("20240611190733"), "{text}\n{told}");
+    }
+    let state = faults(
+        GOOD,
+        &[("REKEY_STATE", SHORT), ("REKEY_VERIFY", SHORT), ("REKEY_GRACE", SHORT), ("AZURE_CLOUD", SHORT)],
+    );
+    assert!(!state.contains("hunter2"), "{state}");
+}
+
+#[test]
+fn the_part_of_an_id_that_is_at_fault_is_named() {
+    let named = |instance: &str, app: &str| {
+        faults(&format!("[[instance]]\nid = \"{instance}\"\napps = [\"{app}\"]\n"), &[])
+    };
+    let all = [
+        named(&INSTANCE.replace("sr-demo", ".."), &APP.replace("chat-web", "chat_web")),
+        named(&INSTANCE.replace("/s/", "/../"), &APP.replace("/rg/", "/rg./")),
+        named(INSTANCE, &format!("{APP}/slots/.")),
+    ];
+    insta::assert_snapshot!(all.join("\n"), @r"
+    the configuration has 2 faults:
+      rekey.toml:2:6: instance[0].id: this is no id of a SignalR instance: its instance name is not valid (letters, digits and -, at most 63, a letter first, no - at the end); write /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.SignalRService/signalR/{name}
+      rekey.toml:3:9: instance[0].apps[0]: this is no id of a web app, function app or slot: its site is not a valid name (letters, digits and -, at most 60, no - at either end); write /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Web/sites/{name}[/slots/{slot}]
+    the configuration has 2 faults:
+      rekey.toml:2:6: instance[0].id: this is no id of a SignalR instance: its subscription is not an id such as 00000000-0000-0000-0000-000000000000; write /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.SignalRService/signalR/{name}
+      rekey.toml:3:9: instance[0].apps[0]: this is no id of a web app, function app or slot: its resource group is not a valid name (letters, digits, - _ . ( ), at most 90, no full stop at the end); write /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Web/sites/{name}[/slots/{slot}]
+    the configuration has a fault:
+      rekey.toml:3:9: instance[0].apps[0]: this is no id of a web app, function app or slot: its slot is not a valid name (letters, digits and -, at most 59, no - at either end); write /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Web/sites/{name}[/slots/{slot}]
+    ");
 }
 
 #[test]
@@ -304,7 +414,7 @@ fn what_is_no_toml_is_reported_beside_the_settings() {
       rekey.toml:1:9: this is no TOML: string values must be quoted, expected literal string
       rekey.toml:2:21: this is no TOML: invalid basic string, expected `"`
       rekey.toml:4:1: this is no TOML: duplicate key
-      REKEY_STATE: there is no storage connection `blob`; write the name of a setting that holds a connection string, the NAME of a NAME__accountName, or memory
+      REKEY_STATE: there is no storage connection of this name; write the name of a setting that holds a connection string, the NAME of a NAME__accountName, or memory
     "#);
 }
 
@@ -356,7 +466,7 @@ fn what_is_configured_by_half_is_refused() {
         faults(GOOD, &[("IDENTITY_HEADER", "$SECRET")]),
         faults(GOOD, &[("AZURE_CLOUD", "AzureGermanCloud")]),
     ];
-    insta::assert_snapshot!(all.join("\n"), @r#"
+    insta::assert_snapshot!(all.join("\n"), @r"
     the configuration has 2 faults:
       AZURE_CLIENT_ID: AZURE_CLIENT_SECRET is set and needs it; set both, or neither
       AZURE_TENANT_ID: AZURE_CLIENT_SECRET is set and needs it; set both, or neither
@@ -367,8 +477,8 @@ fn what_is_configured_by_half_is_refused() {
     the configuration has a fault:
       IDENTITY_ENDPOINT: IDENTITY_HEADER is set and needs it; set both, or neither
     the configuration has a fault:
-      AZURE_CLOUD: `AzureGermanCloud` is not known here; write AzureCloud or AzureUSGovernment or AzureChinaCloud
-    "#);
+      AZURE_CLOUD: this is not known here (did you mean AzureCloud?); write AzureCloud or AzureUSGovernment or AzureChinaCloud
+    ");
     let arc = [("IDENTITY_ENDPOINT", "http://localhost:1"), ("IMDS_ENDPOINT", "http://localhost:2")];
     assert!(read(GOOD, &arc).is_ok());
 }
@@ -388,11 +498,11 @@ fn the_file_is_found_where_the_app_is() {
     assert!(named.contains("other.toml:1:9: grace: "), "{named}");
     let missing =
         load(&[("REKEY_CONFIG", "/nowhere/AccessKey=x"), ("REKEY_STATE", "disk")]).unwrap_err().to_string();
-    insta::assert_snapshot!(missing, @r#"
+    insta::assert_snapshot!(missing, @r"
     the configuration has 2 faults:
       REKEY_CONFIG: the file it names cannot be read: No such file or directory (os error 2); write the path of a TOML file
-      REKEY_STATE: there is no storage connection `disk`; write the name of a setting that holds a connection string, the NAME of a NAME__accountName, or memory
-    "#);
+      REKEY_STATE: there is no storage connection of this name; write the name of a setting that holds a connection string, the NAME of a NAME__accountName, or memory
+    ");
 }
 
 #[test]

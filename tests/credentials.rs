@@ -3,13 +3,15 @@
 //! azure_identity reads the environment of the process, so the asking is done in a process of its own: this test binary
 //! again, with only the ignored test below.
 
-#![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 
 mod scripted;
 
 use std::sync::Arc;
 
 use scripted::{Reply, Server};
+use signalr_rekey::arm::{Arm, ArmOptions};
+use signalr_rekey::cause;
 use signalr_rekey::clock::{Clock, SystemClock};
 use signalr_rekey::config::{AzureConfig, Cloud};
 use signalr_rekey::credentials::credential;
@@ -54,4 +56,67 @@ async fn asks_twice_for_a_token() {
         let token = credential.get_token(&["https://management.azure.com/.default"], None).await.unwrap();
         assert_eq!(token.token.secret(), "the-token");
     }
+}
+
+/// What the operator is told where the token endpoint answers so.
+async fn told_where(replies: Vec<Reply>) -> String {
+    let server = Server::play(replies).await;
+    let output = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "tells_why_there_is_no_token", "--ignored", "--nocapture"])
+        .env("IDENTITY_ENDPOINT", format!("{}msi/token", server.base))
+        .env("IDENTITY_HEADER", "the-header")
+        .output()
+        .await
+        .unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let told = printed.lines().find_map(|line| line.split_once("told: "));
+    told.unwrap_or_else(|| panic!("nothing was told: {printed}")).1.to_owned()
+}
+
+#[tokio::test]
+#[ignore = "run by the tests below, with the environment that it needs"]
+async fn tells_why_there_is_no_token() {
+    let base: url::Url = "https://management.azure.com".parse().unwrap();
+    let azure = AzureConfig { cloud: Cloud::Public, resource_manager: base.clone(), client_id: None };
+    let environment = |name: &str| std::env::var(name).ok();
+    let (clock, http): (Arc<dyn Clock>, _) = (Arc::new(SystemClock), Http::new());
+    let credential = credential(&environment, &azure, &http, &clock).unwrap();
+    let arm = Arm::new(ArmOptions { base, credential, clock, http, jitter_seed: 1 }).unwrap();
+    let error = arm.caller().await.unwrap_err();
+    println!("told: {}", cause::told(&error));
+}
+
+#[tokio::test]
+async fn what_the_token_endpoint_said_is_told() {
+    let unassigned = r#"{"statusCode":400,"message":"No User Assigned or Delegated Managed Identity found for specified ClientId/ResourceId/PrincipalId.","correlationId":"c"}"#;
+    let page = "<html><body>eyJ0eXAiOiJKV1QifQ.page</body></html>";
+    let failing =
+        || (0..5).map(|_| Reply::json(500, r#"{"statusCode":500,"message":"An unexpected error occured."}"#));
+    let gateway = || (0..5).map(|_| Reply::json(502, page));
+    let told = futures::future::join_all([
+        told_where(vec![Reply::json(400, unassigned)]),
+        told_where(vec![Reply::json(
+            403,
+            r#"{"error":"access_denied","error_description":"not from here"}"#,
+        )]),
+        told_where(failing().collect()),
+        told_where(vec![Reply::json(200, page)]),
+        told_where(gateway().collect()),
+        told_where(vec![Reply::json(
+            200,
+            r#"{"access_token":"the-token","expires_on":"09/14/2017 00:00:00 PM +00:00"}"#,
+        )]),
+    ])
+    .await;
+    let causes: Vec<&str> = told.iter().map(|told| told.split_once("; caused by: ").expect(told).1).collect();
+    assert!(!told.concat().contains("the-token") && !told.concat().contains("eyJ"), "{told:?}");
+    assert!(told[0].contains("no token could be had"), "{}", told[0]);
+    insta::assert_snapshot!(causes.join("\n"), @r"
+    the token endpoint answered 400: No User Assigned or Delegated Managed Identity found for specified ClientId/ResourceId/PrincipalId (an app that has only a user-assigned identity needs AZURE_CLIENT_ID with its client id)
+    the token endpoint answered 403: access_denied, not from here
+    the token endpoint answered 500: An unexpected error occured
+    the token endpoint answered 200 with a page of HTML, as no token endpoint does; check what answers there
+    the token endpoint answered 502 with a page of HTML, as no token endpoint does; check what answers there
+    the token endpoint's answer is not in the form of its contract
+    ");
 }

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeZone, Utc};
 use serde_json::{Value, json};
 use signalr_rekey::clock::Clock;
-use signalr_rekey::host::{self, Budgets, Invocation, Outcome, Runner, Timer, Trigger};
+use signalr_rekey::host::{self, Budgets, Invocation, Outcome, Patience, Runner, Timer, Trigger};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -305,6 +305,75 @@ async fn it_listens_on_loopback_and_nowhere_else() {
         assert!(TcpStream::connect(own).await.is_err(), "it is open to others at {own}");
     }
     assert_eq!(world.send("GET", "/", b"").await.status, 200);
+}
+
+/// Opens a connection and sends a beginning.
+async fn half(address: SocketAddr, beginning: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(beginning.as_bytes()).await.unwrap();
+    stream
+}
+
+const HALF_BODY: &str = "POST /OnKeyNotice HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{";
+
+/// More than there are places. Each takes a descriptor here and one in the handler.
+const HALVES: usize = 2100;
+
+#[tokio::test]
+async fn half_bodies_take_no_place_from_anybody() {
+    let world = World::new(Behaviour::Succeed).await;
+    let mut held = Vec::new();
+    for _ in 0..HALVES {
+        held.push(half(world.address, HALF_BODY).await);
+    }
+    let reply = world.post("/RotateKeys", &timer()).await;
+    assert_eq!(reply.status, 200, "while {} half bodies are there: {}", held.len(), reply.body);
+}
+
+#[tokio::test]
+async fn what_is_not_sent_in_time_is_given_up() {
+    let world = World::new(Behaviour::Succeed).await;
+    let short = Duration::from_millis(300);
+    let patience = Patience { head: short, body: short };
+    let listener = host::listen(0).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = host::router_with(world.runner.clone(), world.clock.clone(), BUDGETS, patience);
+    tokio::spawn(host::serve_with(listener, router, patience));
+
+    let mut stream = half(address, HALF_BODY).await;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("within 300ms"), "{answer}");
+
+    for beginning in ["", "POST /OnKeyNotice HTTP/1.1\r\nHost: x\r\n"] {
+        let mut stream = half(address, beginning).await;
+        let ended = tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut Vec::new())).await;
+        assert!(ended.is_ok(), "a head that does not end holds its connection: {beginning:?}");
+    }
+    assert!(world.runner.seen.lock().unwrap().is_empty(), "nothing of it was run");
+}
+
+#[tokio::test]
+async fn bodies_together_have_bounded_memory() {
+    let world = World::new(Behaviour::Succeed).await;
+    // A megabyte less one byte each, and then nothing: 128 of them fill the room for bodies.
+    let head = format!("POST /OnKeyNotice HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", 1 << 20);
+    let most = [head.as_bytes(), &vec![b' '; (1 << 20) - 1]].concat();
+    let mut held = Vec::new();
+    for _ in 0..160 {
+        let mut stream = TcpStream::connect(world.address).await.unwrap();
+        // Who is refused is hung up on, perhaps while he still sends.
+        let _ = stream.write_all(&most).await;
+        held.push(stream);
+    }
+    let mut refused = 0;
+    for mut stream in held.drain(128..) {
+        let mut answer = [0; 12];
+        let read = tokio::time::timeout(Duration::from_secs(1), stream.read_exact(&mut answer)).await;
+        refused += usize::from(matches!(read, Ok(Ok(_))) && answer == *b"HTTP/1.1 503");
+    }
+    assert!(refused >= 16, "{refused} of the last 32 were refused");
 }
 
 #[tokio::test]

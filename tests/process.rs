@@ -5,11 +5,14 @@
 
 mod common;
 
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use common::program::{Azure, Handler, PROGRAM, program, text};
+use common::program::{Azure, Handler, PROGRAM, free_port, program, text};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -143,4 +146,243 @@ fn help_teaches_and_says_nothing_of_files_that_are_not_there() {
     }
     assert_eq!(program(&[]).output().unwrap().status.code(), Some(2));
     assert!(PathBuf::from(PROGRAM).exists());
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_written_is_a_failure_and_a_reader_that_left_is_none() {
+    let azure = Azure::start(&[]);
+    for arguments in [
+        &["plan"][..],
+        &["plan", "--json"],
+        &["status"],
+        &["status", "--json"],
+        &["history"],
+        &["doctor"],
+        &["init", "--output", "-", "--resource-group", "rg-demo"],
+        &["rotate", "--for", "1s", "--json"],
+        &["--help"],
+        &["--version"],
+    ] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let told = azure.command(arguments).stdout(full).output().unwrap();
+        assert_eq!(told.status.code(), Some(1), "{arguments:?}: {}", text(&told.stderr));
+        let why = text(&told.stderr);
+        assert!(
+            why.contains("the answer could not be written to its end; caused by: No space left"),
+            "{arguments:?}: {why}"
+        );
+
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let left = azure.command(arguments).stdout(writer).output().unwrap();
+        let read = azure.command(arguments).output().unwrap();
+        assert_eq!(left.status.code(), read.status.code(), "{arguments:?}: {}", text(&left.stderr));
+        assert!(!text(&left.stderr).contains("could not be written"), "{arguments:?}");
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    let sent = std::process::Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+/// A `rotate` that follows a regeneration which never ends, stopped by signals. Its exit code and what it said.
+async fn stopped(signals: &[&str]) -> (Option<i32>, String) {
+    let azure = Azure::start(&["--regenerate-takes", "1h"]);
+    let mut command = azure.command(&["rotate", "--now"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while azure.report().await["arm_requests"]["SignalR_RegenerateKey"].is_null() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut told = String::new();
+    for name in signals {
+        signal(&child, name);
+        if told.is_empty() {
+            stderr.read_line(&mut told).unwrap();
+        }
+    }
+    let (done, ended) = std::sync::mpsc::channel();
+    let id = child.id();
+    std::thread::spawn(move || done.send(child.wait().unwrap().code()));
+    let Ok(code) = ended.recv_timeout(Duration::from_secs(60)) else {
+        let _ = std::process::Command::new("kill").args(["-KILL", &id.to_string()]).status();
+        panic!("it does not end: {told}");
+    };
+    stderr.read_to_string(&mut told).unwrap();
+    (code, told)
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_a_rotation_as_unfinished_and_says_so() {
+    for name in ["-INT", "-TERM"] {
+        let (code, told) = stopped(&[name]).await;
+        assert_eq!(code, Some(3), "{name}: {told}");
+        assert!(told.contains("the lease is given back"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn the_second_ctrl_c_ends_it_at_once() {
+    let (code, told) = stopped(&["-INT", "-INT"]).await;
+    // It may have been done with giving the lease back before the second came.
+    assert!(matches!(code, Some(130 | 3)), "{code:?} {told}");
+}
+
+/// 1,000 calls that each log a line to stdout and to stderr, which nobody reads: 64 KiB of pipe are full after a third.
+#[tokio::test]
+async fn a_log_that_nobody_reads_keeps_no_call_waiting() {
+    let azure = Azure::start(&[]);
+    let port = free_port();
+    let mut command = azure.command(&["handler"]);
+    command.env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap();
+    let url = format!("http://127.0.0.1:{port}/");
+    while http.get(&url).send().await.is_err() {
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    for number in 0..1000 {
+        let answer = http.post(format!("{url}Nothing{number}")).send().await;
+        assert_eq!(answer.unwrap().status().as_u16(), 404, "call {number}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let mut printed = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
+    let lines = printed.lines().filter(|line| line.contains("no such function")).count();
+    assert!(
+        (100..1000).contains(&lines),
+        "{lines} lines were in the pipe: the test shows nothing if it was not full"
+    );
+}
+
+#[tokio::test]
+async fn an_expired_login_is_told_once_with_what_mends_it() {
+    let world = json!({
+        "subscription": "00000000-0000-0000-0000-000000000001",
+        "signalr": (0..5).map(|n| json!({"group": "rg", "name": format!("sr-{n}"), "apps": [format!("app-{n}")]})).collect::<Vec<_>>(),
+        "sites": (0..5).map(|n| json!({"group": "rg", "name": format!("app-{n}")})).collect::<Vec<_>>(),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("world.json");
+    std::fs::write(&file, world.to_string()).unwrap();
+    let azure = Azure::start(&["--world", file.to_str().unwrap()]);
+    let az = folder.path().join("az");
+    std::fs::write(
+        &az,
+        "#!/bin/sh\necho 'ERROR: AADSTS700082: The refresh token has expired due to inactivity.' >&2\n\
+         echo 'Interactive authentication is needed. Please run:' >&2\n\
+         echo 'az login --tenant \"contoso\" --scope \"https://management.core.windows.net//.default\"' >&2\nexit 1\n",
+    )
+    .unwrap();
+    std::fs::set_permissions(&az, std::fs::Permissions::from_mode(0o755)).unwrap();
+    for arguments in [&["plan"][..], &["status"], &["rotate", "--for", "5s"], &["doctor"]] {
+        let mut command = azure.command(arguments);
+        command.env("PATH", format!("{}:/bin:/usr/bin", folder.path().display()));
+        let output = command.env_remove("IDENTITY_ENDPOINT").env_remove("IDENTITY_HEADER").output().unwrap();
+        let told = format!("{}{}", text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        let cause = "caused by: az: AADSTS700082: The refresh token has expired due to inactivity (run: az login --tenant \"contoso\"";
+        assert_eq!(told.matches(cause).count(), 1, "{arguments:?}: {told}");
+        assert!((0..5).all(|n| told.contains(&format!("sr-{n}"))) || arguments == ["doctor"], "{told}");
+    }
+}
+
+#[tokio::test]
+async fn why_something_could_not_start_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = folder.path().join("world.json");
+    std::fs::write(&world, "{\"subscription\": 5}").unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, world) = (taken.local_addr().unwrap().to_string(), world.to_str().unwrap().to_owned());
+    let missing = folder.path().join("nothing.json").to_str().unwrap().to_owned();
+    for (arguments, words) in [
+        (
+            ["simulate", "--world", &world],
+            &["the world file", "is not valid; caused by: invalid type", "line 1 column 18"][..],
+        ),
+        (["simulate", "--world", &missing], &["cannot read", "caused by: No such file"]),
+        (["simulate", "--listen", &address], &["the simulator could not start; caused by: ", "in use"]),
+    ] {
+        let output = program(&arguments).output().unwrap();
+        let told = text(&output.stderr);
+        assert!(!output.status.success() && words.iter().all(|word| told.contains(word)), "{told}");
+    }
+    let azure = Azure::start(&[]);
+    let mut handler = azure.command(&["handler"]);
+    let port = address.rsplit_once(':').unwrap().1;
+    let output = handler.env("FUNCTIONS_CUSTOMHANDLER_PORT", port).output().unwrap();
+    let told = text(&output.stderr);
+    assert!(
+        told.contains("cannot serve on 127.0.0.1") && told.contains("caused by: Address already in use"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn debug_shows_the_whole_chain() {
+    let azure = Azure::start(&[]);
+    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = azure.command(&["plan"]);
+    command.env("REKEY_RESOURCE_MANAGER", format!("http://{nowhere}")).env("RUST_LOG", "debug");
+    let told = text(&command.output().unwrap().stderr);
+    let line = told.lines().find(|line| line.contains("ARM request")).unwrap_or_else(|| panic!("{told}"));
+    assert!(line.contains("SignalR_ListKeys") && line.contains("tcp connect error"), "{line}");
+}
+
+#[test]
+fn a_simulator_that_is_open_to_others_says_so() {
+    for (listen, warns) in [("0.0.0.0:0", true), ("127.0.0.1:0", false)] {
+        let mut child = program(&["simulate", "--listen", listen])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut ready = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let mut told = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+        assert_eq!(told.contains("is open to others"), warns, "{listen}: {told}");
+    }
+}
+
+/// What a person has to know first stands in the first line, and the exit code says that there is such a thing.
+#[tokio::test]
+async fn plan_and_status_say_first_who_is_cut_off_and_what_is_out_of_sight() {
+    let azure = Azure::start(&[]);
+    let first = |command: &str| {
+        let shown = azure.run(&[command]);
+        let line = text(&shown.stdout).lines().next().unwrap_or_default().to_owned();
+        (shown.status.code().unwrap(), line)
+    };
+    for command in ["plan", "status"] {
+        assert_eq!(first(command).0, 0, "nobody is cut off, all is seen");
+    }
+    let forbidden = json!({
+        "operation": "WebApps_ListApplicationSettings", "resource": "chat-func", "count": 1000, "kind": "forbidden",
+    });
+    azure.ask("faults", forbidden).await;
+    for command in ["plan", "status"] {
+        let (code, line) = first(command);
+        assert!(
+            code == 1 && line.starts_with("sr-demo: blocked: ") && line.contains("chat-func"),
+            "{code}: {line}"
+        );
+    }
+    azure.force("sr-demo", "Both").await;
+    for command in ["plan", "status"] {
+        let (code, line) = first(command);
+        assert!(
+            code == 1 && line.starts_with("sr-demo: stale: ") && line.contains("chat-web"),
+            "{code}: {line}"
+        );
+        let shown = azure.run(&[command]);
+        assert!(
+            text(&shown.stdout).lines().nth(1).unwrap().contains("chat-func"),
+            "the unseen one comes second"
+        );
+    }
 }

@@ -23,6 +23,7 @@ fn weathers(seed: u64, rotations: u64) -> StormSummary {
         "to see it again: signalr-rekey demo --storm --seed {seed} --rotations {rotations}"
     );
     assert!(summary.rotations >= rotations && summary.kills > 0 && summary.refused > 0, "{summary}");
+    assert!(summary.judged > 100, "runs are compared with what is true: {summary}");
     summary
 }
 
@@ -47,6 +48,16 @@ fn the_same_seed_plays_the_same_storm() {
     let first = play(4);
     assert_eq!(play(4), first);
     assert_ne!(play(5).schedule, first.schedule);
+}
+
+#[test]
+fn a_worker_that_leaves_out_what_it_cannot_read_is_found_out() {
+    let summary = weather(&StormOptions { blind: true, ..StormOptions::new(3, 12) });
+    let found = |violation: &&String| violation.contains("ended well") && violation.contains("is answered");
+    assert!(
+        summary.violations.iter().any(|violation| found(&violation)),
+        "settled although unknown: {summary}"
+    );
 }
 
 #[test]

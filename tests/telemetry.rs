@@ -31,14 +31,15 @@ fn stderr(streams: &Streams) -> String {
     String::from_utf8(streams.stderr.clone()).unwrap()
 }
 
-fn init(filter: Option<&str>) {
-    telemetry::init(telemetry::Output::Json, filter, Arc::new(SystemClock)).unwrap();
+#[must_use]
+fn init(filter: Option<&str>) -> telemetry::Logs {
+    telemetry::init(telemetry::Output::Json, filter, Arc::new(SystemClock)).unwrap()
 }
 
 #[test]
 fn lines_are_flat_and_carry_the_spans_around_them() {
     let Some(streams) = parent("lines_are_flat_and_carry_the_spans_around_them") else {
-        init(None);
+        let _logs = init(None);
         let _invocation =
             tracing::info_span!("invocation", invocation = "i-1", function = "RotateKeys").entered();
         let instance =
@@ -66,7 +67,7 @@ fn lines_are_flat_and_carry_the_spans_around_them() {
 #[test]
 fn dependencies_are_not_heard_below_info() {
     let Some(streams) = parent("dependencies_are_not_heard_below_info") else {
-        init(Some("trace"));
+        let _logs = init(Some("trace"));
         tracing::trace!(target: "signalr_rekey::pass", "ours");
         tracing::trace!(target: "hyper::proto", "authorization: Bearer TOKEN");
         tracing::info!(target: "hyper::proto", "theirs");
@@ -80,7 +81,7 @@ fn dependencies_are_not_heard_below_info() {
 fn a_panic_tells_its_place_and_not_its_message() {
     let Some(streams) = parent("a_panic_tells_its_place_and_not_its_message") else {
         panics::install_hook();
-        init(None);
+        let _logs = init(None);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let caught = runtime.block_on(panics::catch(async { panic!("AccessKey=PANIC-SECRET") }));
         let caught: Result<(), _> = caught;
@@ -94,4 +95,20 @@ fn a_panic_tells_its_place_and_not_its_message() {
     assert!(place.contains("telemetry.rs:"), "{place}");
     assert_eq!(lines[1]["message"], format!("internal error at {place}"));
     assert!(stderr(&streams).starts_with("error: internal error: a panic"), "{}", stderr(&streams));
+}
+
+#[test]
+fn no_line_is_lost_and_none_overtakes_another_where_somebody_reads() {
+    const LINES: usize = 5000;
+    let Some(streams) = parent("no_line_is_lost_and_none_overtakes_another_where_somebody_reads") else {
+        let _logs = init(None);
+        (0..LINES).for_each(|number| tracing::warn!(number, "line"));
+        return;
+    };
+    let numbers: Vec<u64> = json_lines(&streams).iter().filter_map(|line| line["number"].as_u64()).collect();
+    assert_eq!(numbers, (0..LINES as u64).collect::<Vec<_>>());
+    let text = stderr(&streams);
+    let text: Vec<&str> = text.lines().filter(|line| line.starts_with("warning: line number=")).collect();
+    assert_eq!(text.len(), LINES);
+    assert_eq!(text.last(), Some(&format!("warning: line number={}", LINES - 1).as_str()));
 }

@@ -82,6 +82,28 @@ async fn timers_and_notices_at_both_at_once() {
     }
 }
 
+/// Each has read the app's settings before the other writes them, and writes back what he read: the later write undoes the
+/// earlier. Who was undone finds it when he reads back what he wrote, before he says that he is done.
+#[tokio::test]
+async fn two_that_repair_services_of_one_app_do_not_undo_each_other() {
+    let instances = ["sr-shared-a", "sr-shared-b"];
+    let signalr = instances.map(|name| json!({"group": "rg-demo", "name": name, "apps": ["shared"]}));
+    let world = json!({"signalr": signalr, "sites": [{"group": "rg-demo", "name": "shared"}]});
+    let azure = Azure::of_world(&world, &["--latency", "100ms"]);
+    let [one, two] = two_handlers(&azure).await;
+    settle(&one, &instances).await;
+    for round in 0..3 {
+        for instance in instances {
+            azure.force(instance, "Both").await;
+        }
+        let (a, b) = tokio::join!(one.notice(instances[0]), two.notice(instances[1]));
+        assert!(a.0 == 200 && b.0 == 200, "{round}: {a:?} {b:?}");
+        let planned = azure.run(&["plan"]);
+        let said = String::from_utf8_lossy(&planned.stdout);
+        assert_eq!(planned.status.code(), Some(0), "both said that they were done, in round {round}: {said}");
+    }
+}
+
 /// The first is frozen when the journal is such, its lease ends, the second does all that is to be done, and the first
 /// thaws when it has been frozen for so long.
 async fn frozen(instance: &str, azure: &Azure, when: impl Fn(&Value) -> bool, frozen_for: Duration) -> Value {

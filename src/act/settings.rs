@@ -53,6 +53,7 @@ pub enum RewriteError {
         /// The app.
         app: AppId,
         /// What Azure said.
+        #[source]
         error: ArmError,
     },
     /// What was written is not what is there.

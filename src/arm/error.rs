@@ -7,7 +7,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::rbac;
 
@@ -53,10 +53,37 @@ pub enum ArmErrorKind {
     OutOfTime,
     /// Azure or the network failed, also when asked again; nothing was changed.
     Unavailable,
+    /// Something in Azure forbids it, whoever asks and however often; nothing was changed.
+    Barred(Barrier),
     /// Azure refused the request, or it could not be made; nothing was changed, and the same request will be refused again.
     Refused,
-    /// The answer is not what the contract says, or leads off the host that was asked.
+    /// The URL that Azure gave us leads off the host that was asked, or nowhere. It was not asked: a token goes to that
+    /// host alone.
+    Elsewhere,
+    /// The answer is not what the contract says.
     Malformed,
+}
+
+/// What forbids a request for good: neither a role nor waiting cures it, a person does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Barrier {
+    /// A lock on the resource, or on what it lies in. One that is read-only refuses every POST, listing keys and
+    /// settings too.
+    Lock,
+    /// The subscription is disabled: what is there can be read, and not changed.
+    DisabledSubscription,
+    /// The subscription is not registered with the resource provider.
+    UnregisteredProvider,
+    /// An Azure Policy with the effect `deny`.
+    Policy,
+    /// A deny assignment, as deployment stacks and managed applications make them.
+    DenyAssignment,
+    /// The tenant of the identity knows no such subscription.
+    UnknownSubscription,
+    /// The token is of another tenant than the subscription.
+    OtherTenant,
+    /// The app's own content share is out of order, which Azure looks at before it writes settings.
+    ContentShare,
 }
 
 /// What a request does, and with that what may be done when its answer is lost.
@@ -73,6 +100,19 @@ impl ArmError {
     #[must_use]
     pub fn kind(&self) -> ArmErrorKind {
         self.0.kind
+    }
+
+    /// Whether it passes by itself: Azure is busy, with us, with another operation or with itself. Everything else stays
+    /// until a person does something about it, or is an [`ArmErrorKind::OutcomeUnknown`].
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(
+            self.0.kind,
+            ArmErrorKind::Throttled { .. }
+                | ArmErrorKind::Conflict
+                | ArmErrorKind::Unavailable
+                | ArmErrorKind::OutOfTime
+        )
     }
 
     /// The operation by its name in Azure's contract, like `SignalR_RegenerateKey`.
@@ -141,8 +181,8 @@ impl ArmError {
 
     /// Azure answered with something other than success.
     pub(super) fn refusal(about: &About<'_>, effect: Effect, refusal: Refusal) -> Self {
-        let Refusal { status, retry_after, code, message, correlation_id } = refusal;
-        let kind = classify(status, code.as_deref(), effect, retry_after);
+        let kind = classify(about, effect, &refusal);
+        let Refusal { status, retry_after, said: Said { code, message, .. }, correlation_id } = refusal;
         let resend = matches!(kind, ArmErrorKind::Throttled { .. } | ArmErrorKind::Unavailable);
         let mut error = Self::new(kind, about, message).resend(resend);
         error.0.status = Some(status);
@@ -227,10 +267,48 @@ impl ArmError {
             }
             ArmErrorKind::OutOfTime => "nothing was changed; the next pass carries on".into(),
             ArmErrorKind::Unavailable => "nothing was changed; the next pass tries again".into(),
+            ArmErrorKind::Barred(barrier) => barrier.advice(self.0.operation),
+            ArmErrorKind::Elsewhere => {
+                "no token is sent there; of an operation, the listed keys show how it ended".into()
+            }
             ArmErrorKind::Refused => {
                 "trying again will not help; the configuration or the resource must change".into()
             }
             ArmErrorKind::Malformed => "report this, with the correlation id if there is one".into(),
+        }
+    }
+}
+
+impl Barrier {
+    fn advice(self, operation: &str) -> String {
+        match self {
+            Self::Lock => "a lock refuses this: remove the read-only lock from the resource, its group or its subscription \
+                (`az lock list` shows it); a CanNotDelete lock may stay"
+                .into(),
+            Self::DisabledSubscription => "the subscription is disabled and read-only: enable it again; until then no key \
+                can be regenerated and no app be given another"
+                .into(),
+            Self::UnregisteredProvider => {
+                let namespace =
+                    if operation.starts_with("SignalR") { "Microsoft.SignalRService" } else { "Microsoft.Web" };
+                format!("register the resource provider: az provider register --namespace {namespace}")
+            }
+            Self::Policy => "an Azure Policy refuses this, and no role cures it: exempt the resource from the assignment \
+                that Azure names (`az policy exemption create`)"
+                .into(),
+            Self::DenyAssignment => "a deny assignment refuses this, and no role cures it: exclude the identity from it in \
+                the deployment stack or managed application that made it"
+                .into(),
+            Self::UnknownSubscription => "the tenant of the identity knows no such subscription: check the id in \
+                rekey.toml, and the tenant that you are signed in to (`az account list`)"
+                .into(),
+            Self::OtherTenant => "the identity is of another tenant than the subscription: take an identity of that \
+                tenant (`az login --tenant …` on a developer's machine)"
+                .into(),
+            Self::ContentShare => "the app's own content share is out of order, and nothing was written: correct \
+                WEBSITE_CONTENTAZUREFILECONNECTIONSTRING and WEBSITE_CONTENTSHARE of the app; where they are references, \
+                set WEBSITE_SKIP_CONTENTSHARE_VALIDATION to 1"
+                .into(),
         }
     }
 }
@@ -296,31 +374,91 @@ pub(super) struct About<'a> {
 pub(super) struct Refusal {
     pub(super) status: u16,
     pub(super) retry_after: Option<Duration>,
-    pub(super) code: Option<String>,
-    pub(super) message: String,
+    pub(super) said: Said,
     pub(super) correlation_id: Option<String>,
 }
 
-/// Azure's code for "another operation is at work", also where Microsoft.Web gives it with 429 (recorded 2018).
-const CONFLICT: &str = "Conflict";
+/// What an error body says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Said {
+    pub(super) code: Option<String>,
+    pub(super) message: String,
+    /// The codes of its details: the code itself may be that of a wrapper, like `InvalidTemplateDeployment`.
+    pub(super) details: Vec<String>,
+}
 
-/// The codes of a 404 that say: this does not exist. Others do not (`SubscriptionNotFound` also means a token of
-/// another tenant), nor does a bare 404 of some proxy: an app counts as deleted only if Azure says so.
+impl Said {
+    fn codes(&self) -> impl Iterator<Item = &str> {
+        self.code.iter().chain(&self.details).map(String::as_str)
+    }
+
+    fn says_one_of(&self, wanted: &[&str]) -> bool {
+        self.codes().any(|code| wanted.iter().any(|wanted| code.eq_ignore_ascii_case(wanted)))
+    }
+}
+
+/// The codes that say what forbids a request for good. They come with different statuses: a 409 is not always "busy", nor
+/// a 403 always a matter of roles (docs: Lock your resources; Resolve errors for resource provider registration; Resolve
+/// errors for policy; Understand deny assignments; Troubleshoot common deployment errors).
+const BARRIERS: [(&str, Barrier); 7] = [
+    ("ScopeLocked", Barrier::Lock),
+    ("ReadOnlyDisabledSubscription", Barrier::DisabledSubscription),
+    ("MissingSubscriptionRegistration", Barrier::UnregisteredProvider),
+    ("RequestDisallowedByPolicy", Barrier::Policy),
+    ("DenyAssignmentAuthorizationFailed", Barrier::DenyAssignment),
+    ("SubscriptionNotFound", Barrier::UnknownSubscription),
+    ("InvalidAuthenticationTokenTenant", Barrier::OtherTenant),
+];
+
+/// The codes of a right that lacks.
+const FORBIDDEN: [&str; 2] = ["AuthorizationFailed", "LinkedAuthorizationFailed"];
+
+/// Azure's codes for "another operation is at work", the first also where Microsoft.Web gives it with 429 (recorded 2018).
+const CONFLICT: [&str; 2] = ["Conflict", "AnotherOperationInProgress"];
+
+/// The codes of a 404 that say: this does not exist. Others do not, nor does a bare 404 of some proxy: an app counts as
+/// deleted only if Azure says so.
 const GONE: [&str; 4] = ["ResourceNotFound", "ResourceGroupNotFound", "ParentResourceNotFound", "NotFound"];
 
-fn classify(status: u16, code: Option<&str>, effect: Effect, retry_after: Option<Duration>) -> ArmErrorKind {
-    let is = |wanted: &str| code.is_some_and(|code| code.eq_ignore_ascii_case(wanted));
+/// Goes by Azure's code where that tells more than the status, and by the status else.
+fn classify(about: &About<'_>, effect: Effect, refusal: &Refusal) -> ArmErrorKind {
+    let Refusal { status, retry_after, said, .. } = refusal;
+    let is_refusal = (400..500).contains(status);
     match status {
+        _ if is_refusal && barrier(said).is_some() => {
+            barrier(said).map_or(ArmErrorKind::Refused, ArmErrorKind::Barred)
+        }
+        _ if is_refusal && said.says_one_of(&FORBIDDEN) => ArmErrorKind::Forbidden,
         401 => ArmErrorKind::Unauthenticated,
+        _ if is_refusal && is_about_the_share(about, said) => ArmErrorKind::Barred(Barrier::ContentShare),
         403 => ArmErrorKind::Forbidden,
-        404 | 410 if GONE.into_iter().any(is) => ArmErrorKind::Gone,
+        404 | 410 if said.says_one_of(&GONE) => ArmErrorKind::Gone,
         409 => ArmErrorKind::Conflict,
-        429 if is(CONFLICT) => ArmErrorKind::Conflict,
-        429 => ArmErrorKind::Throttled { retry_after },
+        429 if said.says_one_of(&CONFLICT) => ArmErrorKind::Conflict,
+        429 => ArmErrorKind::Throttled { retry_after: *retry_after },
         408 | 500.. if effect == Effect::Change => ArmErrorKind::OutcomeUnknown,
         408 | 500.. => ArmErrorKind::Unavailable,
         _ => ArmErrorKind::Refused,
     }
+}
+
+fn barrier(said: &Said) -> Option<Barrier> {
+    BARRIERS.iter().find(|(code, _)| said.says_one_of(&[code])).map(|(_, barrier)| *barrier)
+}
+
+/// Whether a code says that what failed fails again until a person does something about it.
+pub(super) fn is_lasting_code(code: &str) -> bool {
+    let barriers = BARRIERS.iter().map(|(code, _)| code);
+    barriers.chain(&FORBIDDEN).any(|wanted| code.eq_ignore_ascii_case(wanted))
+}
+
+/// Whether a write of settings was refused because of the share that holds the app's content, which Azure validates, and
+/// may make, when the settings that name it are written (docs: Use Key Vault references, "Considerations for Azure Files
+/// mounting"). No code is documented for that, so its words are looked at.
+fn is_about_the_share(about: &About<'_>, said: &Said) -> bool {
+    let message = said.message.to_ascii_lowercase();
+    let named = ["website_content", "file share", "fileshare", "content share", "contentshare"];
+    about.operation.starts_with("WebApps_Update") && named.iter().any(|words| message.contains(words))
 }
 
 /// How much of Azure's words is repeated: its longest usual message (AuthorizationFailed, with two ids and a scope) is
@@ -328,22 +466,30 @@ fn classify(status: u16, code: Option<&str>, effect: Effect, retry_after: Option
 pub(super) const LONGEST_MESSAGE: usize = 600;
 const LONGEST_FOREIGN_TEXT: usize = 200;
 pub(super) const LONGEST_CODE: usize = 100;
+/// How many details are looked at; a policy has one for each assignment that denies.
+const MOST_DETAILS: usize = 100;
 
 /// Azure's code and message, from either of the shapes of its error bodies: `{"error":{"code","message"}}` (swagger,
 /// common-types ErrorResponse) and Microsoft.Web's capitalised `{"Code","Message"}`. A body that is no JSON is repeated
 /// only if `may_repeat`: answers that belong to secrets are not.
-pub(super) fn read_error_body(body: &[u8], may_repeat: bool) -> (Option<String>, String) {
+pub(super) fn read_error_body(body: &[u8], may_repeat: bool) -> Said {
     let said_nothing = || "Azure gave no reason".to_owned();
     let Ok(body_read) = serde_json::from_slice::<ErrorBody>(body) else {
         let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
         let text = String::from_utf8_lossy(body);
         let text = tidy(&text, LONGEST_FOREIGN_TEXT);
-        return (None, if may_repeat && !is_json && !text.is_empty() { text } else { said_nothing() });
+        let message = if may_repeat && !is_json && !text.is_empty() { text } else { said_nothing() };
+        return Said { code: None, message, details: vec![] };
     };
     let detail = body_read.error.unwrap_or(body_read.bare);
     let code = detail.code.map(|code| tidy(&code, LONGEST_CODE)).filter(|code| !code.is_empty());
     let message = detail.message.map(|message| tidy(&message, LONGEST_MESSAGE));
-    (code, message.filter(|message| !message.is_empty()).unwrap_or_else(said_nothing))
+    let details = detail.details.into_iter().flatten().filter_map(|detail| detail.code);
+    Said {
+        code,
+        message: message.filter(|message| !message.is_empty()).unwrap_or_else(said_nothing),
+        details: details.take(MOST_DETAILS).collect(),
+    }
 }
 
 #[derive(Deserialize)]
@@ -360,6 +506,20 @@ pub(super) struct ErrorDetail {
     pub(super) code: Option<String>,
     #[serde(alias = "Message")]
     pub(super) message: Option<String>,
+    #[serde(default, alias = "Details", deserialize_with = "details")]
+    details: Option<Vec<Detail>>,
+}
+
+#[derive(Clone, Deserialize)]
+struct Detail {
+    #[serde(alias = "Code")]
+    code: Option<String>,
+}
+
+/// Details of another shape cost their codes, and not the error that they belong to.
+fn details<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Detail>>, D::Error> {
+    let read = serde_json::Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(read).ok())
 }
 
 /// One line of at most `longest` characters, without the full stop at its end.
@@ -382,9 +542,19 @@ mod tests {
     };
 
     fn answered(status: u16, body: &str, effect: Effect, retry_after: Option<Duration>) -> ArmError {
-        let (code, message) = read_error_body(body.as_bytes(), true);
+        about(&ABOUT, status, body, effect, retry_after)
+    }
+
+    fn about(
+        about: &About<'_>,
+        status: u16,
+        body: &str,
+        effect: Effect,
+        retry_after: Option<Duration>,
+    ) -> ArmError {
+        let said = read_error_body(body.as_bytes(), true);
         let correlation_id = Some("1c0f".to_owned());
-        ArmError::refusal(&ABOUT, effect, Refusal { status, retry_after, code, message, correlation_id })
+        ArmError::refusal(about, effect, Refusal { status, retry_after, said, correlation_id })
     }
 
     #[test]
@@ -404,7 +574,6 @@ mod tests {
             (404, shaped("ResourceNotFound"), (Gone, false), (Gone, false)),
             (404, shaped("ResourceGroupNotFound"), (Gone, false), (Gone, false)),
             (404, capitals("NotFound"), (Gone, false), (Gone, false)),
-            (404, shaped("SubscriptionNotFound"), (Refused, false), (Refused, false)),
             (404, "<html>nginx</html>".into(), (Refused, false), (Refused, false)),
             (408, shaped("RequestTimeout"), (Unavailable, true), (OutcomeUnknown, false)),
             (409, shaped("AnotherOperationInProgress"), (Conflict, false), (Conflict, false)),
@@ -423,6 +592,80 @@ mod tests {
         }
     }
 
+    /// `{"error":{…}}` with this code, and one detail where one is given.
+    fn body_of(code: &str, detail: Option<&str>) -> String {
+        let details = detail.map(|code| format!(r#","details":[{{"code":"Other"}},{{"code":"{code}"}}]"#));
+        format!(r#"{{"error":{{"code":"{code}","message":"m"{}}}}}"#, details.unwrap_or_default())
+    }
+
+    #[test]
+    fn what_forbids_for_good_goes_by_its_code_and_is_never_sent_again() {
+        let barred = ArmErrorKind::Barred;
+        for (status, code, detail, wanted) in [
+            (409, "ScopeLocked", None, barred(Barrier::Lock)),
+            (409, "scopelocked", None, barred(Barrier::Lock)),
+            (403, "ScopeLocked", None, barred(Barrier::Lock)),
+            (409, "ReadOnlyDisabledSubscription", None, barred(Barrier::DisabledSubscription)),
+            (409, "MissingSubscriptionRegistration", None, barred(Barrier::UnregisteredProvider)),
+            (403, "RequestDisallowedByPolicy", None, barred(Barrier::Policy)),
+            (400, "InvalidTemplateDeployment", Some("RequestDisallowedByPolicy"), barred(Barrier::Policy)),
+            (403, "DenyAssignmentAuthorizationFailed", None, barred(Barrier::DenyAssignment)),
+            (404, "SubscriptionNotFound", None, barred(Barrier::UnknownSubscription)),
+            (401, "InvalidAuthenticationTokenTenant", None, barred(Barrier::OtherTenant)),
+            (403, "LinkedAuthorizationFailed", None, ArmErrorKind::Forbidden),
+            (400, "LinkedAuthorizationFailed", None, ArmErrorKind::Forbidden),
+            (401, "InvalidAuthenticationToken", None, ArmErrorKind::Unauthenticated),
+            (400, "InvalidTemplateDeployment", Some("Other"), ArmErrorKind::Refused),
+        ] {
+            for effect in [Effect::Read, Effect::Change] {
+                let error = answered(status, &body_of(code, detail), effect, None);
+                assert_eq!(error.kind(), wanted, "{status} {code} {effect:?}");
+                assert!(!error.may_resend() && !error.is_passing(), "{status} {code} {effect:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_known_by_its_kind() {
+        for (status, code) in [
+            (409, "Conflict"),
+            (409, "AnotherOperationInProgress"),
+            (429, "Conflict"),
+            (429, "SubscriptionRequestsThrottled"),
+            (503, "ServerBusy"),
+            (408, "RequestTimeout"),
+        ] {
+            assert!(
+                answered(status, &body_of(code, None), Effect::Read, None).is_passing(),
+                "{status} {code}"
+            );
+        }
+        assert!(!answered(500, "{}", Effect::Change, None).is_passing(), "nobody knows what it did");
+    }
+
+    #[test]
+    fn a_content_share_is_named_where_settings_are_written_and_nowhere_else() {
+        let update = About { operation: "WebApps_UpdateApplicationSettings", ..ABOUT };
+        let list = About { operation: "WebApps_ListApplicationSettings", ..ABOUT };
+        let share = r#"{"Code":"BadRequest","Message":"Creation of storage file share failed with: 'The remote server returned an error: (403) Forbidden.'"}"#;
+        let setting = r#"{"error":{"code":"BadRequest","message":"WEBSITE_CONTENTAZUREFILECONNECTIONSTRING cannot be resolved"}}"#;
+        let other = r#"{"error":{"code":"BadRequest","message":"The parameter name is not valid"}}"#;
+        let role =
+            r#"{"error":{"code":"AuthorizationFailed","message":"no action over scope /sites/file share"}}"#;
+        for (operation, status, body, wanted) in [
+            (&update, 400, share, ArmErrorKind::Barred(Barrier::ContentShare)),
+            (&update, 409, share, ArmErrorKind::Barred(Barrier::ContentShare)),
+            (&update, 403, setting, ArmErrorKind::Barred(Barrier::ContentShare)),
+            (&update, 400, other, ArmErrorKind::Refused),
+            (&update, 403, role, ArmErrorKind::Forbidden),
+            (&update, 500, share, ArmErrorKind::OutcomeUnknown),
+            (&list, 400, share, ArmErrorKind::Refused),
+        ] {
+            let error = about(operation, status, body, Effect::Change, None);
+            assert_eq!(error.kind(), wanted, "{} {status} {body}", operation.operation);
+        }
+    }
+
     #[test]
     fn both_shapes_of_error_bodies_are_read_and_others_are_not_repeated() {
         for (body, may_repeat, code, message) in [
@@ -434,11 +677,18 @@ mod tests {
             ("<html>  Bad\nGateway </html>", true, None, "<html> Bad Gateway </html>"),
             ("AccessKey=secret", false, None, "Azure gave no reason"),
             ("", true, None, "Azure gave no reason"),
+            (
+                r#"{"Code":"A","Message":"b","Details":[{"Message":"c"},{"ErrorEntity":{}}]}"#,
+                true,
+                Some("A"),
+                "b",
+            ),
+            (r#"{"error":{"code":"A","message":"b","details":"c"}}"#, true, Some("A"), "b"),
         ] {
             let read = read_error_body(body.as_bytes(), may_repeat);
-            assert_eq!(read, (code.map(Into::into), message.into()), "{body}");
+            assert_eq!((read.code.as_deref(), read.message.as_str()), (code, message), "{body}");
         }
-        let (_, long) = read_error_body("ä".repeat(1000).as_bytes(), true);
+        let long = read_error_body("ä".repeat(1000).as_bytes(), true).message;
         assert_eq!(long.chars().count(), LONGEST_FOREIGN_TEXT + 1);
     }
 

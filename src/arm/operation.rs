@@ -10,7 +10,9 @@ use serde::Deserialize;
 use url::Url;
 
 use super::Arm;
-use super::error::{About, ArmError, ArmErrorKind, Effect, ErrorDetail, LONGEST_CODE, LONGEST_MESSAGE, tidy};
+use super::error::{
+    About, ArmError, ArmErrorKind, Effect, ErrorDetail, LONGEST_CODE, LONGEST_MESSAGE, is_lasting_code, tidy,
+};
 use super::request::{Answer, Call, Operation, text};
 use crate::model::{OperationKind, OperationUrl};
 
@@ -37,6 +39,8 @@ pub enum OperationStatus {
         code: String,
         /// Azure's message.
         message: String,
+        /// Whether the next will fail alike, until a person does something about it.
+        lasting: bool,
     },
 }
 
@@ -61,7 +65,7 @@ fn operation(url: &OperationUrl) -> Operation {
 impl Arm {
     /// Asks once how an operation stands.
     ///
-    /// A URL that leads off the host of this client is refused as `Malformed`, unasked: a token would go with it. `Gone`
+    /// A URL that leads off the host of this client is refused as `Elsewhere`, unasked: a token would go with it. `Gone`
     /// means that the record of the operation has expired.
     pub async fn operation(&self, url: &OperationUrl) -> Result<OperationStatus, ArmError> {
         let call = Call::get(operation(url), self.operation_target(url)?);
@@ -76,18 +80,15 @@ impl Arm {
     }
 
     fn operation_target(&self, url: &OperationUrl) -> Result<Url, ArmError> {
-        let malformed = |resource, message| {
-            ArmError::new(
-                ArmErrorKind::Malformed,
-                &About { operation: operation(url).name, resource },
-                message,
-            )
+        let elsewhere = |resource, message| {
+            let about = About { operation: operation(url).name, resource };
+            ArmError::new(ArmErrorKind::Elsewhere, &about, message)
         };
-        let target = Url::parse(url.expose()).map_err(|_| malformed("an operation", "its URL is no URL"))?;
+        let target = Url::parse(url.expose()).map_err(|_| elsewhere("an operation", "its URL is no URL"))?;
         if self.is_ours(&target) {
             Ok(target)
         } else {
-            Err(malformed(target.path(), "its URL leads off the host that was asked; no token is sent there"))
+            Err(elsewhere(target.path(), "its URL leads off the host that was asked"))
         }
     }
 
@@ -111,8 +112,10 @@ struct StatusBody {
 
 fn failed(body: StatusBody) -> OperationStatus {
     let (code, message) = body.error.map_or((None, None), |error| (error.code, error.message));
+    let code = code.unwrap_or(body.status);
     OperationStatus::Failed {
-        code: tidy(&code.unwrap_or(body.status), LONGEST_CODE),
+        lasting: is_lasting_code(&code),
+        code: tidy(&code, LONGEST_CODE),
         message: message.map_or_else(|| "Azure gave no reason".into(), |it| tidy(&it, LONGEST_MESSAGE)),
     }
 }
@@ -149,7 +152,9 @@ mod tests {
     fn of_a_failure_no_more_is_kept_than_people_read() {
         let body =
             format!(r#"{{"status":"Failed","error":{{"code":"{0}","message":"{0}"}}}}"#, "x".repeat(9000));
-        let OperationStatus::Failed { code, message } = failed(serde_json::from_str(&body).unwrap()) else {
+        let OperationStatus::Failed { code, message, lasting: false } =
+            failed(serde_json::from_str(&body).unwrap())
+        else {
             panic!("it failed")
         };
         assert_eq!((code.chars().count(), message.chars().count()), (LONGEST_CODE + 1, LONGEST_MESSAGE + 1));

@@ -1,5 +1,6 @@
 //! One request: its token, its time, its attempts, and the reading of its answer.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use uuid::Uuid;
 
 use super::error::{About, ArmError, ArmErrorKind, Effect, Refusal, read_error_body};
 use super::{Arm, retry};
+use crate::cause;
 use crate::http::{self, Unread};
 
 /// The largest answer that is read. Azure Resource Manager itself passes on none above 12 MB (swagger
@@ -153,7 +155,9 @@ impl Arm {
             Err(error) => (error.status(), error.correlation_id().map(Into::into)),
         };
         let About { operation, resource } = call.about();
-        tracing::debug!(operation, resource, status, attempt, ms, correlation_id, "ARM request");
+        // Not the message, which may quote a secret that was sent: whoever sent it takes it out further up.
+        let caused_by = answer.as_ref().err().and_then(|error| error.source()).map(cause::told);
+        tracing::debug!(operation, resource, status, attempt, ms, correlation_id, caused_by, "ARM request");
         answer
     }
 
@@ -204,15 +208,14 @@ impl Arm {
     }
 
     fn refused(&self, call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ArmError {
-        let (code, mut message) = read_error_body(body, !call.operation.secrets);
+        let mut said = read_error_body(body, !call.operation.secrets);
         if status.is_redirection() {
-            message = "Azure sends us elsewhere, and a token is not taken there".into();
+            said.message = "Azure sends us elsewhere, and a token is not taken there".into();
         }
         let refusal = Refusal {
             status: status.as_u16(),
             retry_after: retry_after(headers, self),
-            code,
-            message,
+            said,
             correlation_id: correlation_id(headers),
         };
         ArmError::refusal(&call.about(), call.operation.effect, refusal)

@@ -10,6 +10,7 @@ use super::error::{ArmError, ArmErrorKind, Effect};
 use super::operation::operation_url;
 use super::request::{Call, Operation};
 use super::{Arm, SIGNALR_API_VERSION};
+use crate::cause;
 use crate::model::{ConnectionString, InstanceId, Key, KeyPair, KeyType, OperationUrl};
 
 const GET: Operation = Operation { name: "SignalR_Get", effect: Effect::Read, secrets: false };
@@ -204,7 +205,7 @@ impl Resource {
         let Properties { host_name, provisioning_state, disable_local_auth, resource_stopped } = properties;
         let id = id
             .parse()
-            .inspect_err(|error| tracing::warn!(%error, "an instance with a strange id is left out"))
+            .inspect_err(|error| tracing::warn!(error = %cause::told(error), "an instance with a strange id is left out"))
             .ok()?;
         Some(Instance {
             id,

@@ -7,6 +7,7 @@ use url::Url;
 use super::error::{ArmError, ArmErrorKind, Effect};
 use super::request::{Call, Operation};
 use super::{Arm, SUBSCRIPTIONS_API_VERSION, WEB_API_VERSION};
+use crate::cause;
 use crate::model::AppId;
 
 const LIST: Operation = Operation { name: "WebApps_List", effect: Effect::Read, secrets: false };
@@ -131,7 +132,9 @@ impl Resource {
         let Self { id, kind, properties: Properties { state } } = self;
         let id = id
             .parse()
-            .inspect_err(|error| tracing::warn!(%error, "a site with a strange id is left out"))
+            .inspect_err(
+                |error| tracing::warn!(error = %cause::told(error), "a site with a strange id is left out"),
+            )
             .ok()?;
         Some(Site { id, kind: kind.unwrap_or_default(), state: state.unwrap_or_default() })
     }

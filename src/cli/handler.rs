@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Exit, HANDLER_PORT, load, output};
+use crate::cause;
 use crate::clock::{Clock, SystemClock};
 use crate::compose::{compose, silent};
 use crate::config::Environment;
@@ -28,7 +29,7 @@ pub(super) async fn handler(environment: &Environment) -> Exit {
     let rekey = match compose(config, environment, Arc::clone(&clock), silent()) {
         Ok(rekey) => rekey,
         Err(error) => {
-            output::complain(&error.to_string());
+            output::complain(&cause::told(&error));
             return Exit::Wrong;
         }
     };
@@ -43,7 +44,8 @@ pub(super) async fn handler(environment: &Environment) -> Exit {
         host::serve(listener, host::router(Arc::new(service), clock, budgets)).await
     };
     let Err(error) = served.await;
-    output::complain(&format!("the handler cannot serve on 127.0.0.1:{port}: {error}"));
+    let what = format!("the handler cannot serve on 127.0.0.1:{port}");
+    output::complain(&cause::because(&what, Some(&error)));
     Exit::Failed
 }
 

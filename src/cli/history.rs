@@ -3,8 +3,9 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::instances::{chosen, rekey};
+use super::instances::{chosen, complain_once, rekey};
 use super::{Exit, output};
+use crate::cause;
 use crate::compose::silent;
 use crate::config::Environment;
 use crate::journal::{Entry, Journal};
@@ -43,17 +44,14 @@ pub(super) async fn history(args: HistoryArgs, environment: &Environment) -> Exi
 
 async fn read(named: &[String], environment: &Environment) -> Result<(Vec<History>, Exit), Exit> {
     let rekey = rekey(environment, silent())?;
-    let (mut all, mut exit) = (Vec::new(), Exit::Done);
+    let (mut all, mut failed) = (Vec::new(), Vec::new());
     for instance in chosen(&rekey.config, named)? {
         match peek(&*rekey.store, &instance.id).await {
             Ok(journal) => all.push(History { instance: instance.id.to_string(), events: events(&journal) }),
-            Err(error) => {
-                output::complain(&format!("{}: {error}", instance.id.name()));
-                exit = Exit::Failed;
-            }
+            Err(error) => failed.push(format!("{}: {}", instance.id.name(), cause::told(&error))),
         }
     }
-    Ok((all, exit))
+    Ok((all, complain_once(failed)))
 }
 
 fn events(journal: &Journal) -> Vec<Entry> {

@@ -1,5 +1,6 @@
 //! `init`: a `rekey.toml` from what there is, for the operator to review.
 
+use std::error::Error;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use chrono::TimeDelta;
 use clap::Args;
 
 use super::{Exit, output};
+use crate::cause;
 use crate::clock::{Clock, SystemClock};
 use crate::compose::{compose, silent};
 use crate::config::{Config, Environment, load_from};
@@ -57,11 +59,11 @@ async fn try_init(args: &InitArgs, environment: &Environment) -> Result<(), (Exi
     if !args.force && !is_stdout(&args.output) && args.output.exists() {
         return Err((Exit::Wrong, there_already(&args.output)));
     }
-    let wrong = |error: &dyn std::fmt::Display| (Exit::Wrong, error.to_string());
+    let wrong = |error: &(dyn Error + 'static)| (Exit::Wrong, cause::told(error));
     let config: Config = load_from(NOTHING, "rekey.toml", environment).map_err(|faults| wrong(&faults))?;
     let composed = compose(config, environment, Arc::new(SystemClock), silent());
     let arm = composed.map_err(|error| wrong(&error))?.arm.until(SystemClock.now() + patience());
-    let failed = |error: &dyn std::fmt::Display| (Exit::Failed, error.to_string());
+    let failed = |error: &(dyn Error + 'static)| (Exit::Failed, cause::told(error));
     let scope = Scope::find(&arm, args.resource_group.as_deref(), args.subscription.as_deref()).await;
     let found =
         Found::look(&arm, scope.map_err(|error| wrong(&error))?).await.map_err(|error| failed(&error))?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 
 use super::{Exit, load, output};
+use crate::cause;
 use crate::clock::{Clock, SystemClock};
 use crate::compose::{compose, silent};
 use crate::config::{Config, Environment, InstanceConfig};
@@ -19,29 +20,36 @@ fn patience() -> TimeDelta {
 pub(super) fn rekey(environment: &Environment, narrator: Narrator) -> Result<Rekey, Exit> {
     let config = load(environment)?;
     compose(config, environment, Arc::new(SystemClock), narrator).map_err(|error| {
-        output::complain(&error.to_string());
+        output::complain(&cause::told(&error));
         Exit::Wrong
     })
 }
 
-/// A look at each of the instances that were named. What cannot be looked at is complained of, and the others are
-/// shown all the same.
+/// A look at each of the instances that were named, those with trouble first. What cannot be looked at is complained of,
+/// and the others are shown all the same. The exit code says whether all is well.
 pub(super) async fn look_at(
     named: &[String],
     environment: &Environment,
 ) -> Result<(Vec<(InstanceConfig, Preview)>, Exit), Exit> {
     let rekey = rekey(environment, silent())?;
-    let (mut seen, mut exit) = (Vec::new(), Exit::Done);
+    let (mut seen, mut failed) = (Vec::new(), Vec::new());
     for instance in chosen(&rekey.config, named)? {
         match rekey.preview(instance, SystemClock.now() + patience()).await {
             Ok(preview) => seen.push((instance.clone(), preview)),
-            Err(error) => {
-                output::complain(&format!("{}: {error}", instance.id.name()));
-                exit = Exit::Failed;
-            }
+            Err(error) => failed.push(format!("{}: {}", instance.id.name(), cause::told(&error))),
         }
     }
-    Ok((seen, exit))
+    seen.sort_by_key(|(_, preview): &(InstanceConfig, Preview)| preview.trouble().is_empty());
+    let trouble = seen.iter().any(|(_, preview)| !preview.trouble().is_empty());
+    let exit = complain_once(failed);
+    Ok((seen, if trouble { Exit::Failed } else { exit }))
+}
+
+/// Tells what failed, each cause once, and how the command ends with that.
+pub(super) fn complain_once(failed: Vec<String>) -> Exit {
+    let exit = if failed.is_empty() { Exit::Done } else { Exit::Failed };
+    cause::once(failed).iter().for_each(|line| output::complain(line));
+    exit
 }
 
 /// The configured instances that were named, by name or by resource id; all if none is.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{Exit, load, output};
+use crate::cause;
 use crate::config::{Config, Environment};
 use crate::http::{self, Http, is_loopback};
 use crate::notice::{self, Event};
@@ -93,14 +94,14 @@ async fn fire(handler: &Url, value: &Value, events: &[Event]) -> Result<Exit, Ex
     } else {
         ("OnKeyNotice", json!({ "event": value }))
     };
-    let url = handler.join(function).map_err(|error| wrong(&error.to_string()))?;
+    let url = handler.join(function).map_err(|error| wrong(&cause::told(&error)))?;
     let http = Http::new();
-    let client = http.client(&url).map_err(|error| wrong(&error.to_string()))?;
+    let client = http.client(&url).map_err(|error| wrong(&cause::told(&error)))?;
     let envelope = json!({ "Data": data, "Metadata": {} });
     let request = client.post(url).json(&envelope).timeout(PATIENCE);
     let answer = request.send().await.map_err(|error| {
-        let why = error.without_url();
-        wrong(&format!("the handler at {handler} gave no answer ({why}); start it, or give its port"))
+        let what = format!("the handler at {handler} gave no answer; start it, or give its port");
+        wrong(&cause::because(&what, Some(&error.without_url())))
     })?;
     let status = answer.status();
     let body = http::read(answer, LARGEST_ANSWER).await.unwrap_or_default();
@@ -124,7 +125,7 @@ fn read(file: &str) -> Result<Value, Exit> {
     } else {
         std::fs::File::open(file).and_then(|opened| opened.take(LONGEST + 1).read_to_end(&mut text))
     };
-    read.map_err(|error| wrong(&format!("{file} cannot be read: {error}")))?;
+    read.map_err(|error| wrong(&cause::because(&format!("{file} cannot be read"), Some(&error))))?;
     if text.len() as u64 > LONGEST {
         return Err(wrong(&format!("{file} is longer than 1 MiB, the most that Event Grid delivers")));
     }

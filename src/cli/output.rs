@@ -1,18 +1,38 @@
 //! What commands print: answers on stdout, complaints on stderr, progress where somebody watches.
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use crate::cause;
 use crate::model::InstanceId;
 use crate::pass::Narrator;
 
-/// A line of the answer. A reader that has gone away (`| head`) is no failure of ours.
+/// Why the answer was not written, if it was not.
+static LOST: OnceLock<io::Error> = OnceLock::new();
+
+/// A line of the answer. A reader that has gone away (`| head`) is no failure of ours; a disk that is full is, and
+/// [`lost`] tells of it when the command ends.
 pub(crate) fn say(line: &str) {
-    let _ = writeln!(io::stdout().lock(), "{line}");
+    note(writeln!(io::stdout().lock(), "{line}"));
+}
+
+/// Remembers why something of the answer could not be written.
+pub(crate) fn note(written: io::Result<()>) {
+    if let Err(error) = written
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        let _ = LOST.set(error);
+    }
+}
+
+/// Why not all of the answer was written, if so.
+pub(crate) fn lost() -> Option<String> {
+    note(io::stdout().lock().flush());
+    LOST.get().map(|error| cause::because("the answer could not be written to its end", Some(error)))
 }
 
 /// A line about what is wrong.
@@ -24,7 +44,7 @@ pub(crate) fn complain(line: &str) {
 pub(crate) fn json(value: &impl Serialize) {
     match serde_json::to_string_pretty(value) {
         Ok(text) => say(&text),
-        Err(error) => complain(&format!("the answer cannot be written as JSON: {error}")),
+        Err(error) => complain(&cause::because("the answer cannot be written as JSON", Some(&error))),
     }
 }
 

@@ -7,7 +7,6 @@ use super::instances::look_at;
 use super::{Exit, output};
 use crate::config::{Environment, InstanceConfig};
 use crate::pass::Preview;
-use crate::plan::Decision;
 
 /// The arguments of `plan`.
 #[derive(Debug, Args)]
@@ -23,6 +22,7 @@ pub(super) struct PlanArgs {
 #[serde(rename_all = "camelCase")]
 struct Planned {
     instance: String,
+    trouble: Vec<String>,
     decision: &'static str,
     text: String,
     warnings: Vec<String>,
@@ -38,13 +38,13 @@ pub(super) async fn plan(args: PlanArgs, environment: &Environment) -> Exit {
     } else {
         seen.iter().for_each(|(instance, preview)| print(instance, preview));
     }
-    let blocked = seen.iter().any(|(_, preview)| matches!(preview.decision, Decision::Blocked(_)));
-    if blocked { Exit::Failed } else { exit }
+    exit
 }
 
 fn planned(instance: &InstanceConfig, preview: &Preview) -> Planned {
     Planned {
         instance: instance.id.to_string(),
+        trouble: preview.trouble(),
         decision: preview.decision.name(),
         text: preview.decision.to_string(),
         warnings: preview.snapshot.warnings().collect(),
@@ -52,7 +52,11 @@ fn planned(instance: &InstanceConfig, preview: &Preview) -> Planned {
 }
 
 fn print(instance: &InstanceConfig, preview: &Preview) {
-    output::say(&format!("{}: {}", instance.id.name(), preview.decision));
+    let (name, decision) = (instance.id.name(), preview.decision.to_string());
+    for trouble in preview.trouble().iter().filter(|trouble| **trouble != decision) {
+        output::say(&format!("{name}: {trouble}"));
+    }
+    output::say(&format!("{name}: {decision}"));
     for warning in preview.snapshot.warnings() {
         output::say(&format!("  warning: {warning}"));
     }

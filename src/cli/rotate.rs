@@ -7,7 +7,9 @@ use clap::Args;
 use serde::Serialize;
 
 use super::output::{self, Progress};
+use super::signals::stop_at_signal;
 use super::{Exit, instances};
+use crate::cause;
 use crate::clock::{Clock, SystemClock, delta};
 use crate::config::{Config, Environment, StateConfig};
 use crate::http::is_loopback;
@@ -60,7 +62,9 @@ async fn try_rotate(args: &RotateArgs, environment: &Environment) -> Result<Exit
             .checked_add_signed(delta(args.r#for))
             .unwrap_or(DateTime::<chrono::Utc>::MAX_UTC),
     };
+    let signals = tokio::spawn(stop_at_signal(rekey.stop.clone()));
     let reports = rekey.run(&run).await;
+    signals.abort();
     drop(progress);
     if let Some(notifier) = &rekey.notifier {
         notifier.drain().await;
@@ -81,9 +85,9 @@ fn warn_of_memory(config: &Config) {
 }
 
 fn tell(reports: &[PassReport], json: bool) {
-    for report in reports.iter().filter(|report| report.ending.is_failure()) {
-        output::complain(&report.summary());
-    }
+    let failed = reports.iter().filter(|report| report.ending.is_failure());
+    let failed: Vec<String> = failed.map(PassReport::summary).collect();
+    cause::once(failed).iter().for_each(|line| output::complain(line));
     if json {
         let rotated = |report: &PassReport| Rotated {
             instance: report.instance.to_string(),

@@ -25,6 +25,7 @@ pub(super) struct StatusArgs {
 #[serde(rename_all = "camelCase")]
 struct Status {
     instance: String,
+    trouble: Vec<String>,
     keys: PerKey<Fingerprint>,
     consumers: Vec<ConsumerStatus>,
     warnings: Vec<String>,
@@ -60,6 +61,7 @@ fn describe(instance: &InstanceConfig, preview: Preview) -> Status {
     };
     Status {
         instance: instance.id.to_string(),
+        trouble: preview.trouble(),
         keys: preview.snapshot.keys.clone(),
         consumers: preview.snapshot.consumers.iter().map(consumer).collect(),
         warnings: preview.snapshot.warnings().collect(),
@@ -69,6 +71,10 @@ fn describe(instance: &InstanceConfig, preview: Preview) -> Status {
 }
 
 fn print(status: &Status) {
+    let name = status.instance.rsplit('/').next().unwrap_or_default();
+    for trouble in &status.trouble {
+        output::say(&format!("{name}: {trouble}"));
+    }
     output::say(&status.instance);
     for (key_type, fingerprint) in status.keys.iter() {
         output::say(&format!("  {:<9} key {fingerprint}", key_type.as_str()));

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::instances::{chosen, rekey};
 use super::{Exit, output};
+use crate::cause;
 use crate::clock::{Clock, SystemClock};
 use crate::compose::silent;
 use crate::config::{Environment, InstanceConfig};
@@ -46,7 +47,7 @@ async fn try_unblock(args: &UnblockArgs, environment: &Environment) -> Result<Ex
 }
 
 fn failed(instance: &InstanceConfig, error: &PassError) -> Exit {
-    output::complain(&format!("{}: {error}", instance.id.name()));
+    output::complain(&format!("{}: {}", instance.id.name(), cause::told(error)));
     Exit::Failed
 }
 

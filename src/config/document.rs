@@ -5,7 +5,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{At, Report};
-use super::values::{nearest, quote};
+use super::values::nearest;
 
 /// A value of the document and its place.
 pub(super) struct Node<'d> {
@@ -97,10 +97,12 @@ impl<'d> Fields<'d> {
             if known.contains(&name) {
                 continue;
             }
-            let path = quote(name).map_or_else(|| self.at.path.clone(), |name| self.path(name));
-            let at = At { offset: key.span().start, path };
             let home = elsewhere.iter().find(|(names, _)| names.contains(&name));
-            let sentence = match (home, nearest(name, known)) {
+            let meant = nearest(name, known);
+            // A name that resembles none of ours is not repeated: it may be a secret that lost its place.
+            let path = if home.is_some() || meant.is_some() { self.path(name) } else { self.at.path.clone() };
+            let at = At { offset: key.span().start, path };
+            let sentence = match (home, meant) {
                 (Some((_, place)), _) => format!("this key belongs {place}"),
                 (None, Some(meant)) => format!("this key is not known; did you mean `{meant}`?"),
                 (None, None) => format!("this key is not known; known here are {}", known.join(", ")),

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// One fault: its place, and a sentence that says what to write instead.
 ///
-/// Guarantee: it holds no value that might be a secret; only what is as short and plain as a misspelt word is repeated.
+/// Guarantee: it holds no value that was written, nor a name that resembles none of ours: either may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     place: Place,

@@ -7,7 +7,7 @@ use toml::de::DeTable;
 use super::document::{Fields, Node};
 use super::fault::{At, Origin, Report};
 use super::notify::{Webhook, webhook_url};
-use super::values::{FIRST_ROTATION, VERIFY, choice, duration, named, with_unit};
+use super::values::{FIRST_ROTATION, VERIFY, choice, duration, with_unit};
 use super::{AppConfig, FirstRotation, Verify};
 use crate::model::{AppId, ConnectionString, InstanceId};
 
@@ -210,7 +210,7 @@ fn instance_id(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<(Instance
     } else {
         what_it_is_not(text, "this is no id of a SignalR instance")
     };
-    report.at(&node.at, format!("{what}; write {INSTANCE_ID}"));
+    report.at(&node.at, format!("{what}{}; write {INSTANCE_ID}", because(InstanceId::fault(text))));
     None
 }
 
@@ -264,8 +264,13 @@ fn app_id(
     } else {
         what_it_is_not(text, "this is no id of a web app, function app or slot")
     };
-    report.at(&node.at, format!("{what}; write {APP_ID}"));
+    report.at(&node.at, format!("{what}{}; write {APP_ID}", because(AppId::fault(text))));
     None
+}
+
+/// Which part of an id is at fault, where all else of it is in order.
+fn because(fault: Option<&'static str>) -> String {
+    fault.map(|fault| format!(": {fault}")).unwrap_or_default()
 }
 
 /// Names of settings. An empty list is refused: it could be meant as none or as all.
@@ -288,7 +293,7 @@ fn names(fields: &Fields<'_>, key: &str, report: &mut Report<'_>) -> Vec<String>
                 what_it_is_not(name, "this is no name of a setting; write its name, never its value"),
             );
         } else if names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
-            report.at(&item.at, format!("{} stands twice in this list; take one out", named(name)));
+            report.at(&item.at, "this name stands twice in this list; take one out");
         } else {
             names.push(name.into());
         }

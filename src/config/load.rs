@@ -8,7 +8,7 @@ use super::fault::{At, Origin, Report};
 use super::file::{self, File, FileInstance, PolicyLayer, Sourced};
 use super::notify;
 use super::settings::{self, Settings};
-use super::values::spoken;
+use super::values::{is_loopback, spoken};
 use super::{Config, Environment, Faults, InstanceConfig, Policy};
 
 /// `functionTimeout` of our host.json: the longest that the Consumption plan allows. When it passes, the host kills
@@ -27,6 +27,11 @@ const NOTICE_BUDGET: Duration = Duration::from_secs(25);
 
 /// A key that is refused is asked about several times a second apart, so anything below this would overlap with itself.
 const SHORTEST_WATCH: Duration = Duration::from_secs(10);
+
+/// The least grace period. App Service restarts an app when its settings change, which takes tens of seconds; until the new
+/// process serves, the old one signs with the key that it read at its start. Below a minute no look can tell, either, whether
+/// what was written is still there. Where Azure is the simulator on loopback, apps restart in a second or two.
+const LEAST_GRACE: Duration = Duration::from_secs(60);
 
 const FILE_NAME: &str = "rekey.toml";
 
@@ -108,7 +113,9 @@ fn join(file: File, settings: Settings, report: &mut Report<'_>) -> Option<Confi
     let watch = watch(settings.watch.or(file.watch), report);
     let notify = notify::join(settings.webhook.or(file.webhook), settings.signing_key, report);
     let layers = [&settings.policy, &file.policy];
-    let join_one = |instance| join_instance(instance, layers, report);
+    let simulated = settings.azure.as_ref().is_some_and(|azure| is_loopback(&azure.resource_manager));
+    let least_grace = if simulated { Duration::ZERO } else { LEAST_GRACE };
+    let join_one = |instance| join_instance(instance, layers, least_grace, report);
     let instances: Vec<InstanceConfig> = file.instances.into_iter().filter_map(join_one).collect();
     Some(Config {
         instances,
@@ -157,18 +164,23 @@ fn at_most(
 fn join_instance(
     instance: FileInstance,
     [settings, head]: [&PolicyLayer; 2],
+    least_grace: Duration,
     report: &mut Report<'_>,
 ) -> Option<InstanceConfig> {
     let FileInstance { id, apps, policy } = instance;
-    let policy = resolve([settings, &policy, head], report);
+    let policy = resolve([settings, &policy, head], least_grace, report);
     Some(InstanceConfig { id: id?, apps, policy })
 }
 
-fn resolve(layers: [&PolicyLayer; 3], report: &mut Report<'_>) -> Policy {
+fn resolve(layers: [&PolicyLayer; 3], least_grace: Duration, report: &mut Report<'_>) -> Policy {
     let default = Policy::default();
     let rotate_every = pick(layers, |layer| layer.rotate_every.as_ref(), default.rotate_every);
     let grace = pick(layers, |layer| layer.grace.as_ref(), default.grace);
     check_grace(&rotate_every, &grace, report);
+    let exposed_grace = pick(layers, |layer| layer.exposed_grace.as_ref(), default.exposed_grace);
+    for grace in [&grace, &exposed_grace] {
+        check_least(grace, least_grace, report);
+    }
     Policy {
         rotate_every: rotate_every.value,
         grace: grace.value,
@@ -176,7 +188,7 @@ fn resolve(layers: [&PolicyLayer; 3], report: &mut Report<'_>) -> Policy {
         first_rotation: pick(layers, |layer| layer.first_rotation.as_ref(), default.first_rotation).value,
         longest_operation: pick(layers, |layer| layer.longest_operation.as_ref(), default.longest_operation)
             .value,
-        exposed_grace: pick(layers, |layer| layer.exposed_grace.as_ref(), default.exposed_grace).value,
+        exposed_grace: exposed_grace.value,
         min_rotation_interval: pick(
             layers,
             |layer| layer.min_rotation_interval.as_ref(),
@@ -196,6 +208,20 @@ fn pick<T: Copy>(
         value: set.value,
         origin: set.origin.clone(),
     })
+}
+
+/// A key that dies before its last holder has restarted cuts that one off.
+fn check_least(grace: &Sourced<Duration>, least: Duration, report: &mut Report<'_>) {
+    if grace.value < least {
+        let [short, least] = [grace.value, least].map(spoken);
+        report.origin(
+            &grace.origin,
+            format!(
+                "{short} is too short: an app needs about a minute to restart with the new key, and its clients are \
+                 refused if the old one stops working before that; write at least {least}"
+            ),
+        );
+    }
 }
 
 /// A rotation ends with its grace; were the next one due before that, none would ever end.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::fault::{Origin, Report};
 use super::file::{PolicyLayer, Sourced};
 use super::notify::{SigningKey, Webhook, signing_key, webhook_url};
-use super::values::{CLOUD, FIRST_ROTATION, VERIFY, choice, duration, named, nearest, resource_manager};
+use super::values::{CLOUD, FIRST_ROTATION, VERIFY, choice, duration, nearest, resource_manager};
 use super::{AzureConfig, Cloud, Environment, StateConfig, storage};
 
 /// What the environment says. A part with a fault is missing; the fault is in the report.
@@ -112,19 +112,21 @@ fn azure(reader: &mut Reader<'_, '_>) -> Option<AzureConfig> {
 fn state(reader: &mut Reader<'_, '_>, cloud: Cloud) -> Option<StateConfig> {
     let environment = reader.environment;
     if environment.get(STATE).is_some() {
-        let parse = |text: &str| match text.trim() {
+        let parse = |text: &str| {
+            match text.trim() {
             memory if memory.eq_ignore_ascii_case("memory") => Ok(StateConfig::Memory),
             name if name.contains(['=', ';']) => {
                 Err("write the name of the setting that holds the connection string, \
                 not the connection string itself; or memory"
                     .into())
             }
-            name if !storage::is_there(environment, name) => Err(format!(
-                "there is no storage connection {}; write the name of a setting that holds a connection string, the \
-                 NAME of a NAME__accountName, or memory",
-                named(name)
-            )),
+            name if !storage::is_there(environment, name) => {
+                Err("there is no storage connection of this name; write the name of a setting that holds a connection \
+                 string, the NAME of a NAME__accountName, or memory"
+                    .into())
+            }
             name => storage::connection(environment, name, cloud),
+        }
         };
         return reader.get(STATE, storage::HOST_STORAGE, parse).map(|state| state.value);
     }

@@ -1,5 +1,5 @@
-//! Single values, read alike from the file and from app settings. Each refusal is a sentence that says what to
-//! write instead, and repeats the value only if [`quote`] finds it harmless.
+//! Single values, read alike from the file and from app settings. Each refusal is a sentence that says what to write
+//! instead, and repeats nothing of the value: whatever stands in the wrong place may be a secret, a short one too.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub(super) fn duration(text: &str, example: &str) -> Result<Duration, String> {
         return Err(format!("a number alone has no unit; write {}", with_unit(text, example)));
     }
     let parsed = humantime::parse_duration(text);
-    let parsed = parsed.map_err(|_| format!("{} is no duration; write {example}", named(text)))?;
+    let parsed = parsed.map_err(|_| format!("this is no duration; write {example}"))?;
     if parsed.is_zero() {
         return Err(format!("zero is too short; write {example}"));
     }
@@ -46,7 +46,9 @@ pub(super) fn duration(text: &str, example: &str) -> Result<Duration, String> {
 /// A number with the unit that was most likely meant: that of the example.
 pub(super) fn with_unit(number: &str, example: &str) -> String {
     let unit = example.trim_start_matches(|character: char| character.is_ascii_digit());
-    let meant = is_number(number) && quote(number).is_some() && number.contains(|digit| digit != '0');
+    // Whoever means a duration writes few digits; more of them may be anything, and are not repeated.
+    const MOST_DIGITS: usize = 4;
+    let meant = is_number(number) && number.len() <= MOST_DIGITS && number.contains(|digit| digit != '0');
     if meant { format!("{number}{unit}") } else { example.into() }
 }
 
@@ -71,7 +73,8 @@ pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, St
     let fits = |(word, _): &&(&str, T)| word.eq_ignore_ascii_case(text);
     choices.iter().find(fits).map(|(_, value)| *value).ok_or_else(|| {
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-        format!("{} is not known here; write {}", named(text), words.join(" or "))
+        let meant = nearest(text, &words).map_or(String::new(), |word| format!(" (did you mean {word}?)"));
+        format!("this is not known here{meant}; write {}", words.join(" or "))
     })
 }
 
@@ -94,30 +97,12 @@ pub(super) fn resource_manager(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
         Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
         Some(Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
         None => false,
-    }
-}
-
-/// The text itself, in backquotes, if it is short and plain enough to be a misspelt word; no key, password or
-/// connection string is.
-pub(super) fn quote(text: &str) -> Option<&str> {
-    // The shortest secret in sight, an access key, has 44 characters; our longest word has 17.
-    const LONGEST_WORD: usize = 24;
-    let plain = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.');
-    (!text.is_empty() && text.len() <= LONGEST_WORD && text.chars().all(plain)).then_some(text)
-}
-
-/// The value as a sentence may name it.
-pub(super) fn named(text: &str) -> String {
-    match quote(text) {
-        Some(text) => format!("`{text}`"),
-        None if text.is_empty() => "an empty text".into(),
-        None => "this value (not shown)".into(),
     }
 }
 

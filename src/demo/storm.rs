@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Each pass is a fresh process in all that matters: it has a new name and remembers nothing but what is in the store.
-//! `weather` is what happens to it, `ledger` the store that fails with the weather, `judge` what must hold in the end.
+//! `weather` is what happens to it, and `spell` what of it lasts; `ledger` is the store that fails with the weather,
+//! `judge` what must hold: of every run that ends well, and in the end.
 //!
 //! Guarantee: the same seed plays the same storm. Everything runs on one thread, and one pass at a time; the weather is
 //! drawn from one stream, and no fault depends on which of two requests of one pass came first.
@@ -14,6 +15,7 @@
 mod crew;
 mod judge;
 mod ledger;
+mod spell;
 mod summary;
 mod weather;
 mod world;
@@ -30,6 +32,7 @@ use self::weather::Weather;
 use super::Trouble;
 use crate::config::Policy;
 use crate::model::InstanceId;
+use crate::pass::{Hint, Purpose};
 
 /// What kind of storm.
 #[derive(Clone, Debug)]
@@ -42,13 +45,15 @@ pub struct StormOptions {
     pub policy: Policy,
     /// The interval between two client calls of an app.
     pub tick: Duration,
+    /// Whether workers leave out the apps that they cannot read, instead of saying so: it must be found out.
+    pub blind: bool,
 }
 
 impl StormOptions {
     /// A storm of this seed and length, under the usual policy.
     #[must_use]
     pub fn new(seed: u64, rotations: u64) -> Self {
-        Self { seed, rotations, policy: Policy::default(), tick: Duration::from_secs(600) }
+        Self { seed, rotations, policy: Policy::default(), tick: Duration::from_secs(600), blind: false }
     }
 }
 
@@ -64,6 +69,7 @@ pub fn storm(options: &StormOptions, hear: impl Fn(u64)) -> Result<StormSummary,
 
 async fn play(options: &StormOptions, hear: impl Fn(u64)) -> Result<StormSummary, Trouble> {
     let mut crew = Crew::new(options).await?;
+    crew.blind = options.blind;
     let mut weather = Weather::new(options.seed);
     let mut rng = Rng::with_seed(options.seed ^ 0x0bad_5eed);
     let mut last = (0, 0);
@@ -78,7 +84,7 @@ async fn play(options: &StormOptions, hear: impl Fn(u64)) -> Result<StormSummary
         }
     }
     let hung = crew.rotations() < options.rotations;
-    weather.clear(&crew);
+    weather.clear(&mut crew);
     crew.settle().await?;
     Ok(judge::judge(options, &crew, &weather, hung).await)
 }
@@ -89,8 +95,12 @@ async fn round(crew: &mut Crew, rng: &mut Rng, mut kill: Option<weather::Kill>) 
     let mut instances: Vec<InstanceId> = crew.config.instances.iter().map(|known| known.id.clone()).collect();
     rng.shuffle(&mut instances);
     for instance in instances {
-        let mends = rng.u8(0..100) < 15;
-        crew.pass(&instance, mends, kill.take_if(|kill| kill.passes_left == 0)).await?;
+        let purpose = match rng.u8(0..100) {
+            0..8 => Purpose::Mend,
+            8..16 => Purpose::Check(Hint { regenerated: true, ..Hint::default() }),
+            _ => Purpose::Rotate { now: false },
+        };
+        crew.pass(&instance, purpose, kill.take_if(|kill| kill.passes_left == 0)).await?;
         if let Some(kill) = &mut kill {
             kill.passes_left = kill.passes_left.saturating_sub(1);
         }

@@ -4,6 +4,7 @@ use super::ask::InstanceFacts;
 use super::finding::{Check, Finding};
 use super::mend;
 use crate::arm::{ArmError, ArmErrorKind, Instance};
+use crate::cause;
 use crate::model::InstanceId;
 use crate::plan::Holding;
 
@@ -30,7 +31,7 @@ fn failed(id: &InstanceId, error: &ArmError) -> Option<Finding> {
         }
         _ => {
             let why = "what cannot be read is not rotated";
-            Finding::error(Check::Instance, id, error.to_string(), why)
+            Finding::error(Check::Instance, id, cause::told(error), why)
         }
     };
     Some(finding)

@@ -9,6 +9,7 @@ use super::ask::{AppFacts, InstanceFacts};
 use super::finding::{Check, Finding, Severity};
 use super::mend;
 use crate::arm::{ACTIONS, ArmError, ArmErrorKind, Caller, HANDLER, Permission};
+use crate::cause;
 use crate::model::AppId;
 
 /// An operation that a pass needs, and what comes of it if it is refused.
@@ -123,7 +124,10 @@ impl Scope<'_> {
         match (granted, refused) {
             (_, _) if done => Finding::ok(Check::Permission, &self.id, format!("{action} was allowed")),
             (Ok(true), Some(error)) => {
-                let what = format!("{action} is granted by a role and was refused all the same: {error}");
+                let what = format!(
+                    "{action} is granted by a role and was refused all the same: {}",
+                    cause::told(error)
+                );
                 let why = format!("{}. A deny assignment, a policy or a lock stands in the way", need.why);
                 Finding::new(need.severity, Check::Permission, &self.id, what, why)
             }
@@ -145,7 +149,7 @@ impl Scope<'_> {
     /// That ARM does not tell what is granted.
     fn untold(&self) -> Option<Finding> {
         let error = self.granted.err()?;
-        let what = format!("what is granted here cannot be asked for: {error}");
+        let what = format!("what is granted here cannot be asked for: {}", cause::told(error));
         let why = "permissions were judged by harmless reads alone, which tell nothing of changes";
         Some(Finding::note(Check::Permission, &self.id, what, why))
     }

@@ -4,6 +4,7 @@ use super::ask::{AppFacts, Facts, InstanceFacts};
 use super::finding::{Check, Finding, count};
 use super::mend;
 use crate::arm::{ArmError, Caller};
+use crate::cause;
 use crate::model::{AppId, InstanceId};
 use crate::observe::survey::by_value;
 use crate::plan::{Holding, Snapshot, Unknown};
@@ -81,7 +82,7 @@ pub(super) fn unreadable(facts: &Facts<'_>, caller: &Caller) -> Vec<Finding> {
 }
 
 fn may_hold_one(id: &str, who: &str, error: &ArmError) -> Finding {
-    let what = format!("{who} may hold a key of a configured instance: {error}");
+    let what = format!("{who} may hold a key of a configured instance: {}", cause::told(error));
     let why = "if it does, it is cut off when that key is regenerated. Look as somebody who may read it";
     Finding::warning(Check::Unconfigured, id, what, why)
 }

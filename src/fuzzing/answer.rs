@@ -103,7 +103,7 @@ async fn regenerate(arm: &Arm, id: &InstanceId) -> Result<(), ArmError> {
 }
 
 async fn status(arm: &Arm, url: &OperationUrl) -> Result<(), ArmError> {
-    if let OperationStatus::Failed { code, message } = arm.operation(url).await? {
+    if let OperationStatus::Failed { code, message, .. } = arm.operation(url).await? {
         assert!(code.len() + message.len() <= LONGEST_ERROR, "{code}: {message}");
     }
     Ok(())

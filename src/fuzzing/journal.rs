@@ -67,14 +67,7 @@ fn decide(journal: &Journal) {
         let app = AppId::new("s", "g", "shop", None);
         let at = ConsumerRef { app, section: Section::AppSettings, name: "A".into() };
         let consumers = vec![Consumer { at, holds }];
-        let snapshot = Snapshot {
-            at: now,
-            keys: fingerprints.clone(),
-            consumers,
-            unknown: vec![],
-            gone: vec![],
-            refused: PerKey::default(),
-        };
+        let snapshot = Snapshot { consumers, ..Snapshot::of_keys(now, fingerprints.clone()) };
         let events = plan::reconcile(&snapshot, journal, &policy, now);
         let mut journal = journal.clone();
         for event in events {

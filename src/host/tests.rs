@@ -198,7 +198,14 @@ impl Runner for Nobody {
 async fn more_at_once_than_memory_is_meant_for_are_turned_away() {
     let budgets = Budgets { timer: Duration::from_secs(1), notice: Duration::from_secs(1) };
     let clock = Arc::new(crate::clock::SystemClock);
-    let host = Host { runner: Arc::new(Nobody), clock, budgets, places: Semaphore::new(0) };
+    let host = Host {
+        runner: Arc::new(Nobody),
+        clock,
+        budgets,
+        places: Semaphore::new(0),
+        patience: Patience::default().body,
+        room: body::room(),
+    };
     for function in [Function::RotateKeys, Function::OnKeyNotice] {
         let reply = host.invoke(function, &HeaderMap::new(), Body::empty()).await;
         assert_eq!(reply.status(), StatusCode::SERVICE_UNAVAILABLE);

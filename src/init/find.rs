@@ -6,6 +6,7 @@ use std::fmt;
 use futures::FutureExt;
 
 use crate::arm::{Arm, ArmError, Instance, ListedKeys, Site};
+use crate::cause;
 use crate::journal::Journal;
 use crate::model::{AppId, InstanceId};
 use crate::observe::survey::{Dictionaries, Marks, at_once, by_value, slots};
@@ -185,7 +186,7 @@ impl Found {
         }))
         .await;
         let unread = reads.iter().filter_map(unreadable).collect();
-        let of_site = |(site, error): (String, ArmError)| (format!("{site}/slots"), error.to_string());
+        let of_site = |(site, error): (String, ArmError)| (format!("{site}/slots"), cause::told(&error));
         let unlisted = unlisted.into_iter().map(of_site).collect();
         let services = known.iter().map(|known| service(known, &reads)).collect();
         Ok(Self { scope, services, looked_at: reads.len(), unread, unlisted })
@@ -235,7 +236,7 @@ fn in_order(sites: Vec<AppId>, slots: Vec<AppId>) -> Vec<AppId> {
 }
 
 fn unreadable((app, settings): &Read) -> Option<(String, String)> {
-    Some((app.to_string(), settings.error()?.to_string()))
+    Some((app.to_string(), cause::told(settings.error()?)))
 }
 
 fn service(known: &Known, reads: &[Read]) -> Service {
@@ -263,8 +264,9 @@ fn service(known: &Known, reads: &[Read]) -> Service {
         let is_unclear = |unknown: &Unknown| matches!(unknown, Unknown::OnlyReferences { .. });
         let holds_one = !seen.is_empty() || !snapshot.unknown.iter().all(is_unclear);
         let unread = settings.error().filter(|_| !settings.is_gone());
-        let unread =
-            unread.map(|error| format!("it could not be read, and is named so that it blocks: {error}"));
+        let unread = unread.map(|error| {
+            format!("it could not be read, and is named so that it blocks: {}", cause::told(error))
+        });
         let is_named = holds_one || unread.is_some();
         let found = App { id: app.clone(), seen: [seen, unclear, unread.into_iter().collect()].concat() };
         match (is_named, found.seen.is_empty()) {
@@ -284,7 +286,10 @@ fn remarks(known: &Known) -> Vec<String> {
     });
     let stopped = instance.stopped.then(|| "it is stopped".to_owned());
     let by_host = listed.as_ref().err().map(|error| {
-        format!("its keys could not be listed, so its apps were recognised by the host alone: {error}")
+        format!(
+            "its keys could not be listed, so its apps were recognised by the host alone: {}",
+            cause::told(error)
+        )
     });
     [off, stopped, by_host].into_iter().flatten().collect()
 }

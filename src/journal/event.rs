@@ -1,5 +1,6 @@
 //! What can happen to an instance, as it is stored and as it is told.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,11 @@ pub enum Event {
     },
     /// After a key changed from outside, everybody was seen with a valid key.
     Recovered {},
+    /// Apps were seen that were never seen before, or with other keys than before.
+    AppsSeen {
+        /// Which, with the keys that they hold or may hold.
+        apps: BTreeMap<AppId, Vec<Fingerprint>>,
+    },
     /// A consumer was seen with a key that none held before.
     Taken {
         /// Which.
@@ -73,6 +79,9 @@ pub enum Event {
     RegenerationFailed {
         /// What is known of the cause.
         detail: String,
+        /// Whether the next will fail alike, until a person does something about it.
+        #[serde(default)]
+        lasting: bool,
     },
     /// The service accepted a key.
     Verified {
@@ -125,6 +134,7 @@ impl fmt::Display for Event {
             Self::KeyChanged { key_type, fingerprint } => {
                 write!(f, "the {key_type} key was regenerated from outside; it is {fingerprint} now")
             }
+            Self::AppsSeen { apps } => write!(f, "{} apps were seen, or seen with other keys", apps.len()),
             Self::Taken { key_type } => write!(f, "a consumer holds the {key_type} key"),
             Self::Left { key_type } => write!(f, "no consumer holds the {key_type} key any more"),
             Self::Blinded {} => f.write_str("not everything can be seen that may hold a key"),
@@ -138,7 +148,9 @@ impl fmt::Display for Event {
             Self::RegenerationIntended { key_type } => write!(f, "about to regenerate the {key_type} key"),
             Self::RegenerationAccepted { .. } => f.write_str("Azure accepted the regeneration"),
             Self::Regenerated { fingerprint, .. } => write!(f, "regenerated; the key is {fingerprint} now"),
-            Self::RegenerationFailed { detail } => write!(f, "the regeneration came to nothing: {detail}"),
+            Self::RegenerationFailed { detail, .. } => {
+                write!(f, "the regeneration came to nothing: {detail}")
+            }
             Self::Verified { key_type } => write!(f, "the service accepts the {key_type} key"),
             Self::VerificationRefused { key_type, detail } => {
                 write!(f, "the service does not accept the {key_type} key: {detail}")

@@ -53,7 +53,7 @@ fn what_is_out_of_order_is_illegal_and_changes_nothing() {
         (adopted(), Event::Left { key_type }),
         (adopted(), Event::RegenerationAccepted { operation: None, promised: None }),
         (adopted(), Event::Regenerated { fingerprint: fingerprint("x"), confirmed: true }),
-        (adopted(), Event::RegenerationFailed { detail: String::new() }),
+        (adopted(), Event::RegenerationFailed { detail: String::new(), lasting: false }),
         (held, Event::RegenerationIntended { key_type }),
         (flying.clone(), Event::RegenerationIntended { key_type: key_type.other() }),
         (flying.clone(), Event::Regenerated { fingerprint: fingerprint("p"), confirmed: true }),

@@ -18,10 +18,11 @@ pub struct AppId(ResourceId);
 
 /// Why a text is not the resource id that it should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not {wanted}")]
+#[error("{text:?} is not {wanted}{}", .fault.map(|fault| format!(" ({fault})")).unwrap_or_default())]
 pub struct IdError {
     text: String,
     wanted: &'static str,
+    fault: Option<&'static str>,
 }
 
 #[derive(Clone)]
@@ -68,9 +69,8 @@ impl InstanceId {
     /// Reads an id that may go on behind the instance (`…/signalR/name/operationStatuses/…`), as the subjects of
     /// events do.
     pub fn from_prefix(text: &str) -> Result<Self, IdError> {
-        let error = || IdError { text: text.into(), wanted: Self::WANTED };
         let parts: Vec<&str> = text.trim_end_matches('/').split('/').take(9).collect();
-        parts.join("/").parse().map_err(|_: IdError| error())
+        parts.join("/").parse().map_err(|error: IdError| IdError { text: text.into(), ..error })
     }
 }
 
@@ -81,12 +81,11 @@ impl AppId {
     /// Reads an id that may go on behind the site or the slot (`…/sites/name/config/appsettings`), as the subjects of
     /// events do.
     pub fn from_prefix(text: &str) -> Result<Self, IdError> {
-        let error = || IdError { text: text.into(), wanted: Self::WANTED };
         let parts: Vec<&str> = text.trim_end_matches('/').split('/').collect();
         let has_slot =
             parts.get(9).is_some_and(|word| word.eq_ignore_ascii_case("slots")) && parts.len() > 10;
         let taken = &parts[..parts.len().min(if has_slot { 11 } else { 9 })];
-        taken.join("/").parse().map_err(|_: IdError| error())
+        taken.join("/").parse().map_err(|error: IdError| IdError { text: text.into(), ..error })
     }
 
     /// `site` or `site/slot`, as App Service itself names them.
@@ -136,7 +135,14 @@ impl AppId {
 
 impl ResourceId {
     /// Reads `/subscriptions/{}/resourceGroups/{}/providers/{provider}/{kind}/{name}[/slots/{slot}]`.
-    fn parse(text: &str, provider: &str, kind: &str) -> Option<Self> {
+    ///
+    /// Refused with the part that is at fault, where it is one of the names alone.
+    fn parse(text: &str, provider: &str, kind: &str) -> Result<Self, Option<&'static str>> {
+        let id = Self::split(text, provider, kind).ok_or(None)?;
+        id.fault(kind).map_or(Ok(id), |fault| Err(Some(fault)))
+    }
+
+    fn split(text: &str, provider: &str, kind: &str) -> Option<Self> {
         let trimmed = text.strip_suffix('/').unwrap_or(text);
         let parts: Vec<&str> = trimmed.strip_prefix('/')?.split('/').collect();
         let (fixed, rest) = parts.split_at_checked(8)?;
@@ -147,14 +153,52 @@ impl ResourceId {
         };
         let words = [(0, "subscriptions"), (2, "resourceGroups"), (4, "providers"), (5, provider), (6, kind)];
         let fits = words.iter().all(|(at, word)| fixed[*at].eq_ignore_ascii_case(word));
-        let clean = |part: &str| !part.is_empty() && part.chars().all(is_id_character);
-        let named = [fixed[1], fixed[3], fixed[7]].into_iter().chain(slot.as_deref()).all(clean);
-        (fits && named).then(|| Self {
+        fits.then(|| Self {
             subscription: fixed[1].into(),
             group: fixed[3].into(),
             name: fixed[7].into(),
             slot,
         })
+    }
+
+    /// Which name Azure would not have given, by its rules (docs: Naming rules and restrictions for Azure resources). They
+    /// also keep a URL's own signs out of paths that are made of ids: a name `..` would lead to another resource.
+    fn fault(&self, kind: &str) -> Option<&'static str> {
+        let word = |part: &str| part.chars().all(|sign| sign.is_ascii_alphanumeric() || sign == '-');
+        // Sites may have signs of other scripts, which DNS takes as Punycode.
+        let site = |part: &str| {
+            part.chars().all(|sign| sign.is_alphanumeric() || sign == '-')
+                && !part.starts_with('-')
+                && !part.ends_with('-')
+        };
+        let long = |part: &str, longest: usize| (1..=longest).contains(&part.chars().count());
+        let group = |part: &str| {
+            let sign = |sign: char| sign.is_alphanumeric() || matches!(sign, '-' | '_' | '.' | '(' | ')');
+            part.chars().all(sign) && !part.ends_with('.')
+        };
+        let letter = self.name.starts_with(|sign: char| sign.is_ascii_alphabetic());
+        if !(long(&self.subscription, 36) && word(&self.subscription)) {
+            return Some("its subscription is not an id such as 00000000-0000-0000-0000-000000000000");
+        }
+        if !(long(&self.group, 90) && group(&self.group)) {
+            return Some(
+                "its resource group is not a valid name (letters, digits, - _ . ( ), at most 90, no full stop at the end)",
+            );
+        }
+        if kind == SITES && !(long(&self.name, 60) && site(&self.name)) {
+            return Some(
+                "its site is not a valid name (letters, digits and -, at most 60, no - at either end)",
+            );
+        }
+        if kind != SITES && !(long(&self.name, 63) && word(&self.name) && letter && !self.name.ends_with('-'))
+        {
+            return Some(
+                "its instance name is not valid (letters, digits and -, at most 63, a letter first, no - at the end)",
+            );
+        }
+        let slot = self.slot.as_deref().is_none_or(|slot| long(slot, 59) && site(slot));
+        (!slot)
+            .then_some("its slot is not a valid name (letters, digits and -, at most 59, no - at either end)")
     }
 
     fn parts(&self) -> [&str; 4] {
@@ -166,21 +210,26 @@ impl ResourceId {
     }
 }
 
-/// What Azure allows in names of groups and resources; it also keeps a URL's own signs out of paths made of ids.
-fn is_id_character(character: char) -> bool {
-    character.is_alphanumeric() || matches!(character, '-' | '_' | '.' | '(' | ')')
-}
+/// The type of web apps and function apps.
+const SITES: &str = "sites";
 
 macro_rules! resource_id {
-    ($type:ty, $provider:literal, $kind:literal, $slots:literal) => {
+    ($type:ty, $provider:literal, $kind:expr, $slots:literal) => {
         impl FromStr for $type {
             type Err = IdError;
 
             fn from_str(text: &str) -> Result<Self, IdError> {
-                ResourceId::parse(text, $provider, $kind)
-                    .filter(|id| $slots || id.slot.is_none())
-                    .map(Self)
-                    .ok_or_else(|| IdError { text: text.into(), wanted: Self::WANTED })
+                let error = |fault| IdError { text: text.into(), wanted: Self::WANTED, fault };
+                let id = ResourceId::parse(text, $provider, $kind).map_err(error)?;
+                if $slots || id.slot.is_none() { Ok(Self(id)) } else { Err(error(None)) }
+            }
+        }
+
+        impl $type {
+            /// Which of its names makes a text no id, where all else of it is in order.
+            #[must_use]
+            pub fn fault(text: &str) -> Option<&'static str> {
+                text.parse::<Self>().err()?.fault
             }
         }
 
@@ -201,8 +250,8 @@ macro_rules! resource_id {
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 let ResourceId { subscription, group, name, slot } = &self.0;
-                let path = concat!($provider, "/", $kind);
-                write!(f, "/subscriptions/{subscription}/resourceGroups/{group}/providers/{path}/{name}")?;
+                write!(f, "/subscriptions/{subscription}/resourceGroups/{group}")?;
+                write!(f, "/providers/{}/{}/{name}", $provider, $kind)?;
                 slot.as_ref().map_or(Ok(()), |slot| write!(f, "/slots/{slot}"))
             }
         }
@@ -242,7 +291,7 @@ macro_rules! resource_id {
 }
 
 resource_id!(InstanceId, "Microsoft.SignalRService", "signalR", false);
-resource_id!(AppId, "Microsoft.Web", "sites", true);
+resource_id!(AppId, "Microsoft.Web", SITES, true);
 
 #[cfg(test)]
 mod tests {
@@ -278,6 +327,44 @@ mod tests {
         }
         let slot = "/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/a/slots/b";
         assert!(slot.parse::<InstanceId>().is_err());
+    }
+
+    #[test]
+    fn every_name_in_an_id_is_one_that_azure_gives() {
+        let long = "a".repeat(91);
+        let names =
+            ["", ".", "..", "a.", "a/../b", "a%2fb", "a b", "a?x", "a#x", "a\u{0}", "a;b", long.as_str()];
+        let (mut apps, mut instances) = (Vec::new(), Vec::new());
+        for name in names {
+            for (at, what) in ["subscription", "resource group", "site", "slot"].iter().enumerate() {
+                let mut part = ["s", "g", "site", "slot"];
+                part[at] = name;
+                let [subscription, group, site, slot] = part;
+                apps.push((*what, format!("/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Web/sites/{site}/slots/{slot}")));
+                instances.push((*what, format!("/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.SignalRService/signalR/{site}")));
+            }
+        }
+        for (what, text) in &apps {
+            let error = text.parse::<AppId>().expect_err(text).to_string();
+            assert!(text.matches('/').count() > 10 || error.contains(what), "{error}");
+            assert!(AppId::from_prefix(text).is_err() || text.contains("a/../b"), "{text}");
+        }
+        for (what, text) in instances.iter().filter(|(what, _)| *what != "slot") {
+            let what = if *what == "site" { "instance name" } else { what };
+            let error = text.parse::<InstanceId>().expect_err(text).to_string();
+            assert!(text.matches('/').count() > 8 || error.contains(what), "{error}");
+        }
+        for name in ["-a", "a-", "1a", "a_b", "a.b"] {
+            let text = format!(
+                "/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/{name}"
+            );
+            assert!(text.parse::<InstanceId>().is_err(), "{name}");
+        }
+        for (group, site) in [("My_Group.(1)", "shop-1"), ("größe", "übung"), ("g", "1a")] {
+            let text =
+                format!("/subscriptions/s/resourceGroups/{group}/providers/Microsoft.Web/sites/{site}");
+            assert!(text.parse::<AppId>().is_ok(), "{text}");
+        }
     }
 
     #[test]

@@ -56,6 +56,9 @@ fn read_one(event: &Map<String, Value>, member: &str) -> Result<Event, Malformed
     if let Some(essentials) = data.get("essentials").and_then(object) {
         return Ok(read_alert(&essentials, &data));
     }
+    if let Some(kind) = text(event, &["schemaId"]) {
+        return read_old_alert(kind, &data, member);
+    }
     let kind = text(event, &["eventType", "type"]);
     let kind = kind.ok_or_else(|| Malformed::new(member.to_owned(), "it has neither eventType nor type"))?;
     let authorization = data.get("authorization").and_then(object).unwrap_or_default();
@@ -97,6 +100,36 @@ fn read_alert(essentials: &Map<String, Value>, data: &Map<String, Value>) -> Eve
             names_signalr: names_signalr(&properties),
         },
     }
+}
+
+/// An alert without the common alert schema (docs: Webhooks for activity log alerts). Of these only the activity log's says
+/// what we need, for it is the entry of the log itself; the others each have a shape of their own.
+fn read_old_alert(kind: String, data: &Map<String, Value>, member: &str) -> Result<Event, Malformed> {
+    let context = data.get("context").and_then(object).unwrap_or_default();
+    let Some(entry) = context.get("activityLog").and_then(object) else {
+        return Err(Malformed::new(
+            member.to_owned(),
+            "it is an alert without the common alert schema: switch that on in the action group (the webhook action's \
+             \"Enable the common alert schema\")",
+        ));
+    };
+    let authorization = entry.get("authorization").and_then(object).unwrap_or_default();
+    let properties = entry.get("properties").and_then(object).unwrap_or_default();
+    let subscription = text(&entry, &["subscriptionId"]).map(|id| format!("/subscriptions/{id}"));
+    let resources = [text(&entry, &["resourceId"]), text(&authorization, &["scope"]), subscription];
+    let source = text(&entry, &["eventSource"]).unwrap_or_default();
+    Ok(Event {
+        id: text(&entry, &["eventDataId", "correlationId"]),
+        kind,
+        time: text(&entry, &["eventTimestamp", "submissionTimestamp"]).and_then(|text| time(&text)),
+        resources: resources.into_iter().flatten().collect(),
+        operation: text(&entry, &["operationName"]).or_else(|| text(&authorization, &["action"])),
+        bridge: Bridge::default(),
+        alert: Alert {
+            service_health: source.replace(' ', "").eq_ignore_ascii_case("ServiceHealth"),
+            names_signalr: names_signalr(&properties),
+        },
+    })
 }
 
 /// Whether Service Health speaks of SignalR. `impactedServices` is a list in a test and its JSON as text in earnest.

@@ -201,6 +201,61 @@ fn an_alert_says_what_it_is_about() {
     assert_eq!(of(&json!({ "data": { "essentials": {} } })), Notice::Ignored(Ignored::Unrelated));
 }
 
+/// An entry of the activity log as an alert without the common alert schema carries it.
+fn entry(operation: &str, source: &str, resource: Option<&str>, properties: &Value) -> Value {
+    json!({
+        "schemaId": "Microsoft.Insights/activityLogs",
+        "data": {
+            "status": "Activated",
+            "context": { "activityLog": {
+                "eventDataId": "9d", "correlationId": "c", "eventSource": source, "eventTimestamp": "2026-09-24T13:00:00+00:00",
+                "operationName": operation, "resourceId": resource, "status": "Succeeded",
+                "authorization": { "action": operation, "scope": resource },
+                "subscriptionId": "3f8a1c52-0000-0000-0000-0000000000c7", "properties": properties,
+            } },
+            "properties": {},
+        },
+    })
+}
+
+#[test]
+fn an_alert_without_the_common_schema_says_the_same() {
+    let of = |alert: &Value| classify(&read_one(alert));
+    let regenerate = "Microsoft.SignalRService/SignalR/regenerateKey/action";
+    let regenerated = entry(regenerate, "Administrative", Some(INSTANCE), &json!({}));
+    assert_eq!(of(&regenerated), Notice::Regenerated { instance: Some(instance()) });
+    let event = read_one(&regenerated);
+    assert!(event.is_alert() && event.id.as_deref() == Some("9d") && event.time.is_some(), "{event:?}");
+    let mut bare = regenerated.clone();
+    bare["data"] = Value::from(regenerated["data"].to_string());
+    assert_eq!(of(&bare), of(&regenerated), "data as text");
+
+    let unwell = entry(
+        "Microsoft.Resourcehealth/healthevent/Activated/action",
+        "ResourceHealth",
+        Some(INSTANCE),
+        &json!({}),
+    );
+    assert_eq!(of(&unwell), Notice::InstanceChanged { instance: instance() });
+    for (properties, signalr) in [
+        (json!({ "service": "Azure SignalR Service" }), true),
+        (json!({ "service": "Virtual Machines" }), false),
+    ] {
+        let health = entry("Microsoft.ServiceHealth/incident/action", "ServiceHealth", None, &properties);
+        let subscriptions = vec!["3f8a1c52-0000-0000-0000-0000000000c7".to_owned()];
+        assert_eq!(of(&health), Notice::ServiceHealth { signalr, subscriptions });
+    }
+    let other = entry("Microsoft.Web/sites/restart/action", "Administrative", Some(SITE), &json!({}));
+    assert_eq!(of(&other), Notice::Ignored(Ignored::Unrelated));
+}
+
+#[test]
+fn an_alert_in_another_old_shape_is_told_from_an_event() {
+    let metric =
+        json!({ "schemaId": "AzureMonitorMetricAlert", "data": { "context": { "resourceId": INSTANCE } } });
+    insta::assert_snapshot!(read(&metric, "it").unwrap_err(), @"");
+}
+
 fn bridged(kind: &str, data: Value) -> Value {
     let mut event = grid(kind, "mail", "");
     event["data"] = data;

@@ -77,7 +77,7 @@ pub fn announce(report: &PassReport) -> Option<Announcement> {
 fn kind(report: &PassReport) -> Option<Kind> {
     let happened = |fits: fn(&Event) -> bool| report.happened.iter().any(fits);
     match &report.ending {
-        Ending::Failed(_) => Some(Kind::Failed),
+        ending if ending.is_failure() && !matches!(ending, Ending::Decided(_)) => Some(Kind::Failed),
         Ending::Decided(Decision::Blocked(_)) | Ending::Postponed { .. } => Some(Kind::Blocked),
         _ if happened(|event| matches!(event, Event::Repointed { mended: true, .. })) => Some(Kind::Mended),
         _ if happened(|event| matches!(event, Event::KeyChanged { .. })) => Some(Kind::DriftFound),

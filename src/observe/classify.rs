@@ -270,14 +270,8 @@ mod tests {
         let (keys, journal) = (keys(), journal());
         let seen = Seen { keys: &keys, host: "chat.service.signalr.net", journal: &journal };
         let settings: Settings = [(name, value)].into_iter().collect();
-        let mut out = Snapshot {
-            at: DateTime::UNIX_EPOCH,
-            keys: PerKey::from_fn(|key_type| keys[key_type].fingerprint()),
-            consumers: vec![],
-            unknown: vec![],
-            gone: vec![],
-            refused: PerKey::default(),
-        };
+        let fingerprints = PerKey::from_fn(|key_type| keys[key_type].fingerprint());
+        let mut out = Snapshot::of_keys(DateTime::UNIX_EPOCH, fingerprints);
         let unclear = seen.settings(app, Section::AppSettings, &settings, &mut out);
         let consumers = out.consumers.iter().map(|consumer| match &consumer.holds {
             Holding::Valid(key_type) => key_type.to_string(),

@@ -83,14 +83,8 @@ impl Dictionaries {
         // An empty key is nobody's.
         let nobodys: KeyPair = PerKey::from_fn(|_| Key::new(""));
         let keys = marks.keys.unwrap_or(&nobodys);
-        let mut shown = Snapshot {
-            at: DateTime::UNIX_EPOCH,
-            keys: PerKey::from_fn(|key_type| keys[key_type].fingerprint()),
-            consumers: vec![],
-            unknown: vec![],
-            gone: vec![],
-            refused: PerKey::default(),
-        };
+        let fingerprints = PerKey::from_fn(|key_type| keys[key_type].fingerprint());
+        let mut shown = Snapshot::of_keys(DateTime::UNIX_EPOCH, fingerprints);
         let seen = classify::Seen { keys, host: marks.host, journal: marks.journal };
         let mut unclear = Vec::new();
         for (section, settings) in &self.0 {

@@ -1,5 +1,6 @@
 //! The pass itself: read the journal, look, and where there is something to do take the lease and do it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -9,11 +10,12 @@ use super::report::{Ending, PassReport};
 use super::{Hint, Known, PassError, Rekey, Run};
 use crate::act::Actor;
 use crate::arm::{Arm, ArmErrorKind};
+use crate::cause;
 use crate::config::{InstanceConfig, Verify};
 use crate::journal::{Event, Journal};
-use crate::model::KeyType;
+use crate::model::{AppId, KeyType, Section};
 use crate::observe::{self, Eyes, Look};
-use crate::plan::{self, Decision, Request, Snapshot, Step};
+use crate::plan::{self, BlockedBy, ConsumerRef, Decision, Request, Snapshot, Step, Unknown};
 use crate::store::{Draft, Lease, StoreError};
 
 /// The longest wait for which a pass keeps the lease. For a longer one it gives the lease back, so that whoever is told
@@ -25,6 +27,13 @@ fn short_wait() -> TimeDelta {
 /// How often a run that waits for something far off looks again, in case something happens before.
 fn look_again() -> TimeDelta {
     TimeDelta::minutes(5)
+}
+
+/// How long after a write it is read back. Azure's answer to a write is only what was asked for: another writer may have
+/// replaced it since, with what he read before. Two seconds is what a list and a write take together, so that whoever
+/// had read the old dictionary has written it by then.
+fn moment() -> TimeDelta {
+    TimeDelta::seconds(2)
 }
 
 /// How a pass goes on.
@@ -53,6 +62,11 @@ pub(super) struct Pass<'a> {
     pub(super) hint: Option<Hint>,
     /// Whether that was no news.
     pub(super) known: Option<Known>,
+    /// How often each dictionary was written.
+    pub(super) writes: BTreeMap<(AppId, Section), u32>,
+    /// The consumers that the last check found with an invalid key, and what it could not see.
+    stale: Vec<ConsumerRef>,
+    unknown: Vec<Unknown>,
     /// The place among those at work; none while waiting.
     slot: Option<OwnedSemaphorePermit>,
 }
@@ -71,6 +85,9 @@ impl<'a> Pass<'a> {
             postponed: None,
             hint: run.purpose.hint(),
             known: None,
+            writes: BTreeMap::new(),
+            stale: Vec::new(),
+            unknown: Vec::new(),
             slot: None,
         }
     }
@@ -78,27 +95,42 @@ impl<'a> Pass<'a> {
     pub(super) async fn run(&mut self) -> Ending {
         self.take_slot().await;
         match self.try_run().await {
+            Ok(Ending::OutOfTime { .. }) => self.out_of_time(),
             Ok(ending) if !ending.is_failure() => match self.postponed {
                 Some(until) => Ending::Postponed { until },
                 None => ending,
             },
             Ok(ending) => ending,
             Err(PassError::Store(StoreError::Held { holder, until })) => Ending::Busy { holder, until },
-            Err(error) => ended_by(error),
+            Err(error) => match ended_by(error) {
+                Ending::OutOfTime { .. } => self.out_of_time(),
+                ending => ending,
+            },
         }
     }
 
+    /// The time is over. Whom it leaves cut off is said first, then what was out of sight.
+    fn out_of_time(&mut self) -> Ending {
+        let (stale, unknown) = (std::mem::take(&mut self.stale), std::mem::take(&mut self.unknown));
+        if stale.is_empty() && !unknown.is_empty() { unseen(unknown) } else { Ending::OutOfTime { stale } }
+    }
+
     async fn try_run(&mut self) -> Result<Ending, PassError> {
-        loop {
+        while !self.rekey.stop.is_asked() {
             match self.once().await? {
                 Next::End(ending) => return Ok(ending),
                 Next::Pause(until) => {
                     self.slot = None;
-                    self.rekey.clock.sleep_until(until).await;
+                    tokio::select! {
+                        biased;
+                        () = self.rekey.stop.asked() => {}
+                        () = self.rekey.clock.sleep_until(until) => {}
+                    }
                     self.take_slot().await;
                 }
             }
         }
+        Ok(Ending::Stopped)
     }
 
     /// Looks, and where there is something to do takes the lease and does it. A look at an instance in order costs one
@@ -136,7 +168,6 @@ impl<'a> Pass<'a> {
             Decision::Do(step) if self.may(&step) => None,
             decision => {
                 self.remember(look, &snapshot);
-                self.warn(&snapshot);
                 Some(self.next(&snapshot, decision))
             }
         }
@@ -153,8 +184,12 @@ impl<'a> Pass<'a> {
         }
     }
 
+    /// A run ends well only if everything was seen, whatever it was for.
     fn ending(&self, snapshot: &Snapshot, decision: Decision) -> Ending {
-        if self.run.purpose.only_mends() { mended(snapshot) } else { Ending::Decided(decision) }
+        if !snapshot.unknown.is_empty() {
+            return unseen(snapshot.unknown.clone());
+        }
+        if self.run.purpose.only_mends() { Ending::Mended } else { Ending::Decided(decision) }
     }
 
     /// Reads the journal.
@@ -185,7 +220,7 @@ impl<'a> Pass<'a> {
 
     /// Decides and acts until there is nothing to do now.
     async fn work(&mut self, lease: &mut Lease, mut look: Look) -> Result<Next, PassError> {
-        loop {
+        while !self.rekey.stop.is_asked() {
             let snapshot = self.reconcile(lease, &look)?;
             if let Some(event) = self.judge_request(&snapshot, lease.journal()) {
                 self.asked = None;
@@ -194,13 +229,14 @@ impl<'a> Pass<'a> {
             let now = self.rekey.clock.now();
             match plan::decide(&snapshot, lease.journal(), &self.instance.policy, now) {
                 Decision::Do(step) if self.may(&step) && now >= self.run.deadline => {
-                    return Ok(Next::End(Ending::OutOfTime));
+                    return Err(PassError::OutOfTime);
                 }
                 Decision::Do(step) if self.may(&step) => {
                     if self.is_ready(&step, &mut look, lease.journal()).await? {
                         self.step(lease, &mut look, step).await?;
                     }
                 }
+                _ if look.is_echoed() => self.read_back(lease, &mut look).await?,
                 decision @ Decision::Waiting { until, .. }
                     if self.waits(until) && until <= now + short_wait() =>
                 {
@@ -210,6 +246,7 @@ impl<'a> Pass<'a> {
                 decision => return Ok(self.next(&snapshot, decision)),
             }
         }
+        Ok(Next::End(Ending::Stopped))
     }
 
     /// Whether the purpose of the run allows a step.
@@ -225,12 +262,13 @@ impl<'a> Pass<'a> {
             self.record(lease, event)?;
         }
         self.remember(look, &snapshot);
-        self.warn(&snapshot);
         Ok(snapshot)
     }
 
-    /// Keeps the keys that consumers hold for the watch, where there is one.
-    fn remember(&self, look: &Look, snapshot: &Snapshot) {
+    /// Takes down what the end of the run, the operator and the watch have to know of a check.
+    fn remember(&mut self, look: &Look, snapshot: &Snapshot) {
+        self.warn(snapshot);
+        (self.stale, self.unknown) = (snapshot.stale(), snapshot.unknown.clone());
         if self.rekey.config.watch.is_some() {
             let held = KeyType::ALL.into_iter().filter(|key_type| snapshot.is_held(*key_type));
             let keys = held.map(|key_type| look.keys()[key_type].clone()).collect();
@@ -251,10 +289,10 @@ impl<'a> Pass<'a> {
     /// Checks just before a step that what it rests on is not too old; if it was, it is read again and the decision
     /// is made anew.
     async fn is_ready(&self, step: &Step, look: &mut Look, journal: &Journal) -> Result<bool, PassError> {
-        let before = (look.oldest(), look.keys().clone());
+        let keys = look.keys().clone();
         match step {
             Step::Regenerate { .. } => {
-                look.refresh(self.eyes(), self.instance, observe::fresh()).await?;
+                return Ok(!look.refresh(self.eyes(), self.instance, observe::fresh()).await?);
             }
             Step::Repoint { .. } => {
                 look.refresh_keys(self.eyes(), self.instance, observe::fresh()).await?;
@@ -262,11 +300,10 @@ impl<'a> Pass<'a> {
             Step::Follow { .. } | Step::Verify { .. } => {}
         }
         Ok(match step {
-            Step::Regenerate { .. } => look.oldest() == before.0,
-            Step::Repoint { to, mend: true, .. } if *look.keys() == before.1 => {
+            Step::Repoint { to, mend: true, .. } if *look.keys() == keys => {
                 self.is_good_enough(*to, look, journal).await
             }
-            _ => *look.keys() == before.1,
+            _ => *look.keys() == keys,
         })
     }
 
@@ -296,11 +333,22 @@ impl<'a> Pass<'a> {
     ) -> Result<(), PassError> {
         lease.commit().await?;
         self.rest(lease, until).await?;
-        Ok(look.refresh(self.eyes(), self.instance, observe::fresh()).await?)
+        look.refresh(self.eyes(), self.instance, observe::fresh()).await?;
+        Ok(())
+    }
+
+    /// Reads what was written a moment ago. A run does not end well on Azure's word that it wrote what it was told.
+    async fn read_back(&mut self, lease: &mut Lease, look: &mut Look) -> Result<(), PassError> {
+        let until = self.rekey.clock.now() + moment();
+        if until >= self.run.deadline {
+            return Err(PassError::OutOfTime);
+        }
+        self.rest(lease, until).await?;
+        Ok(look.read_back(self.eyes(), self.instance).await?)
     }
 
     /// Waits, with the lease and without the place among those at work. Whether somebody called before the time was over:
-    /// then there is something to look at.
+    /// then there is something to look at, or it was asked to stop.
     pub(super) async fn rest(&mut self, lease: &mut Lease, until: DateTime<Utc>) -> Result<bool, StoreError> {
         self.slot = None;
         let clock = &self.rekey.clock;
@@ -308,6 +356,7 @@ impl<'a> Pass<'a> {
         while !called && clock.now() < until {
             tokio::select! {
                 biased;
+                () = self.rekey.stop.asked() => called = true,
                 () = self.rekey.calls.called(&self.instance.id) => called = true,
                 () = clock.sleep_until(until.min(lease.renew_at())) => {}
             }
@@ -344,7 +393,11 @@ impl<'a> Pass<'a> {
     pub(super) fn record(&mut self, lease: &mut Lease, event: Event) -> Result<(), PassError> {
         let quiet = matches!(
             event,
-            Event::Taken { .. } | Event::RepointIntended { .. } | Event::Blinded {} | Event::Recovered {}
+            Event::Taken { .. }
+                | Event::AppsSeen { .. }
+                | Event::RepointIntended { .. }
+                | Event::Blinded {}
+                | Event::Recovered {}
         );
         if !quiet {
             self.say(&event.to_string());
@@ -383,17 +436,21 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// No consumer that could be seen is stale. Where Azure was too busy to show one, that is not yet good enough.
-fn mended(snapshot: &Snapshot) -> Ending {
-    let unseen: Vec<_> =
-        snapshot.unknown.iter().filter(|unknown| !unknown.lasts()).map(ToString::to_string).collect();
-    if unseen.is_empty() { Ending::Mended } else { Ending::Failed(unseen.join("; ")) }
+/// How a run ends that did not see everything: what lasts blocks, and what passes by itself is seen by the next.
+fn unseen(unknown: Vec<Unknown>) -> Ending {
+    if unknown.iter().any(Unknown::lasts) {
+        Ending::Decided(Decision::Blocked(BlockedBy::Unknown(unknown)))
+    } else {
+        Ending::Unseen(unknown)
+    }
 }
 
 fn ended_by(error: PassError) -> Ending {
     match error {
-        PassError::OutOfTime => Ending::OutOfTime,
-        PassError::Arm(error) if error.kind() == ArmErrorKind::OutOfTime => Ending::OutOfTime,
-        error => Ending::Failed(error.to_string()),
+        PassError::OutOfTime => Ending::OutOfTime { stale: vec![] },
+        PassError::Arm(error) if error.kind() == ArmErrorKind::OutOfTime => {
+            Ending::OutOfTime { stale: vec![] }
+        }
+        error => Ending::Failed(cause::told(&error)),
     }
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::Known;
 use crate::journal::Event;
 use crate::model::{AppId, InstanceId};
-use crate::plan::{Decision, readable};
+use crate::plan::{ConsumerRef, Decision, Unknown, readable};
 
 /// What one pass did, and how it ended.
 #[derive(Clone, Debug)]
@@ -34,7 +34,14 @@ pub enum Ending {
     /// No consumer is stale (any more), which is all that was asked for.
     Mended,
     /// The time of the run ended between two steps; the next pass carries on.
-    OutOfTime,
+    OutOfTime {
+        /// The consumers that it leaves with an invalid key.
+        stale: Vec<ConsumerRef>,
+    },
+    /// Nothing to do of what could be seen, and Azure was too busy to show everything.
+    Unseen(Vec<Unknown>),
+    /// The process was asked to stop; the lease was given back, and the next pass carries on.
+    Stopped,
     /// Another worker is at it.
     Busy {
         /// Who.
@@ -58,7 +65,9 @@ impl Ending {
         match self {
             Self::Decided(decision) => decision.name(),
             Self::Mended => "mended",
-            Self::OutOfTime => "outOfTime",
+            Self::OutOfTime { .. } => "outOfTime",
+            Self::Unseen(_) => "unseen",
+            Self::Stopped => "stopped",
             Self::Busy { .. } => "busy",
             Self::Postponed { .. } => "postponed",
             Self::Failed(_) => "failed",
@@ -68,7 +77,19 @@ impl Ending {
     /// Whether a person, or a retry, has to look after it.
     #[must_use]
     pub fn is_failure(&self) -> bool {
-        matches!(self, Self::Failed(_) | Self::Decided(Decision::Blocked(_)))
+        match self {
+            Self::Failed(_) | Self::Unseen(_) | Self::Decided(Decision::Blocked(_)) => true,
+            Self::OutOfTime { stale } => !stale.is_empty(),
+            Self::Decided(_) | Self::Mended | Self::Stopped | Self::Busy { .. } | Self::Postponed { .. } => {
+                false
+            }
+        }
+    }
+
+    /// Whether more time is all that it needs: whoever called may call again soon.
+    #[must_use]
+    pub const fn needs_time(&self) -> bool {
+        matches!(self, Self::OutOfTime { .. } | Self::Unseen(_) | Self::Busy { .. } | Self::Postponed { .. })
     }
 
     /// Whether what a mending run was asked for is done.
@@ -92,7 +113,27 @@ impl std::fmt::Display for Ending {
         match self {
             Self::Decided(decision) => decision.fmt(f),
             Self::Mended => f.write_str("no app holds a dead key"),
-            Self::OutOfTime => f.write_str("the time of this run is over; the next one carries on"),
+            Self::OutOfTime { stale } if stale.is_empty() => {
+                f.write_str("the time of this run is over; the next one carries on")
+            }
+            Self::OutOfTime { stale } => {
+                let stale: Vec<String> = stale.iter().map(ToString::to_string).collect();
+                write!(
+                    f,
+                    "failed: the time of this run is over, and these still hold an invalid key: {}; the next one \
+                     carries on",
+                    stale.join(", ")
+                )
+            }
+            Self::Unseen(unknown) => {
+                let unseen: Vec<String> = unknown.iter().map(ToString::to_string).collect();
+                write!(
+                    f,
+                    "failed: Azure was too busy to show everything, and the next run checks again: {}",
+                    unseen.join("; ")
+                )
+            }
+            Self::Stopped => f.write_str("stopped; the next run carries on"),
             Self::Busy { holder, until } => {
                 write!(f, "another run ({holder}) is at work on it until {} at the latest", readable(*until))
             }
@@ -130,7 +171,8 @@ impl PassReport {
         Some(format!(" (mended in {}: {all})", humantime::format_duration(took)))
     }
 
-    pub(super) fn log(&self) {
+    /// Writes it into the log.
+    pub(crate) fn log(&self) {
         if self.ending.is_failure() {
             tracing::error!("{}", self.summary());
         } else {

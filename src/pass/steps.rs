@@ -1,18 +1,24 @@
 //! Doing one step of a pass: intent on record, the act, the outcome on record.
 
+use std::collections::BTreeSet;
+
 use chrono::TimeDelta;
 use tracing::Instrument;
 
 use super::PassError;
 use super::one::Pass;
-use crate::act::{Progress, Proof, Rewrite};
+use crate::act::{Failure, Progress, Proof, Rewrite, RewriteError};
 use crate::arm::{ArmError, ArmErrorKind, Regeneration};
+use crate::cause;
 use crate::clock::delta;
 use crate::journal::{Event, InFlight};
-use crate::model::{AppId, KeyType};
+use crate::model::{AppId, Fingerprint, KeyType, Section};
 use crate::observe::Look;
-use crate::plan::{ConsumerRef, Step};
+use crate::plan::{self, ConsumerRef, Step};
 use crate::store::Lease;
+
+/// How often one run writes the same dictionary: as often as it merges one write anew.
+const WRITES: u32 = 4;
 
 impl Pass<'_> {
     pub(super) async fn step(
@@ -45,11 +51,25 @@ impl Pass<'_> {
         mend: bool,
     ) -> Result<(), PassError> {
         self.record(lease, Event::RepointIntended { key_type: to })?;
-        let mut failed: Vec<String> = Vec::new();
-        for consumers in self.actor().batches(consumers) {
+        self.record(lease, plan::handed_out(lease.journal(), &look.keys()[to].fingerprint(), consumers))?;
+        let (consumers, overwritten) = self.not_in_vain(consumers);
+        let mut failed: Vec<String> = overwritten.iter().map(ToString::to_string).collect();
+        for consumers in self.actor().batches(&consumers) {
             failed.extend(self.repoint_batch(lease, look, to, &consumers, mend).await?);
         }
         if failed.is_empty() { Ok(()) } else { Err(PassError::Apps(failed.join("; "))) }
+    }
+
+    /// The consumers whose dictionaries are still worth writing. What was written several times in this run and does not
+    /// hold what was written is left to a person, and to the next run.
+    fn not_in_vain(&self, consumers: &[ConsumerRef]) -> (Vec<ConsumerRef>, Vec<RewriteError>) {
+        let part = |consumer: &ConsumerRef| (consumer.app.clone(), consumer.section);
+        let in_vain = |part: &(AppId, Section)| self.writes.get(part).is_some_and(|writes| *writes >= WRITES);
+        let vain: BTreeSet<_> = consumers.iter().map(part).filter(in_vain).collect();
+        let left = consumers.iter().filter(|consumer| !vain.contains(&part(consumer))).cloned().collect();
+        let overwritten =
+            vain.into_iter().map(|(app, section)| RewriteError::Overwritten { app, section }).collect();
+        (left, overwritten)
     }
 
     /// Repoints as many apps as one proof of the lease is good for; what failed.
@@ -70,6 +90,7 @@ impl Pass<'_> {
         let now = self.rekey.clock.now();
         for Rewrite { app, section, settings } in written.into_iter().flatten() {
             apps.push(app.clone());
+            *self.writes.entry((app.clone(), section)).or_default() += 1;
             look.written(app, section, settings, now);
         }
         apps.sort();
@@ -81,8 +102,8 @@ impl Pass<'_> {
         // What the proof left no time for is not given up while the run has time: it is decided anew.
         let in_time = now < self.run.deadline;
         let (late, failed): (Vec<_>, Vec<_>) = failed.partition(|error| in_time && error.is_late());
-        late.iter().for_each(|error| self.say_once(&error.to_string()));
-        Ok(failed.iter().map(ToString::to_string).collect())
+        late.iter().for_each(|error| self.say_once(&cause::told(error)));
+        Ok(failed.iter().map(|error| cause::told(error)).collect())
     }
 
     async fn regenerate(
@@ -121,18 +142,19 @@ impl Pass<'_> {
     /// and the next looks tell (invariant 4).
     async fn not_accepted(&mut self, lease: &mut Lease, error: ArmError) -> Result<(), PassError> {
         if error.kind() != ArmErrorKind::OutcomeUnknown {
-            self.record(lease, Event::RegenerationFailed { detail: error.to_string() })?;
+            let Failure { detail, lasting } = Failure::from(&error);
+            self.record(lease, Event::RegenerationFailed { detail, lasting })?;
             lease.commit().await?;
         }
         match error.kind() {
             // Our time to send was over, not that of the run: a later look begins anew.
             ArmErrorKind::OutOfTime if self.rekey.clock.now() < self.run.deadline => {
-                self.say(&error.to_string());
+                self.say(&cause::told(&error));
                 Ok(())
             }
             // Azure is busy with another regeneration, or with too many requests: waiting is all there is to do.
             ArmErrorKind::Conflict | ArmErrorKind::Throttled { .. } | ArmErrorKind::OutcomeUnknown => {
-                self.say(&error.to_string());
+                self.say(&cause::told(&error));
                 Ok(())
             }
             _ => Err(error.into()),
@@ -140,33 +162,54 @@ impl Pass<'_> {
     }
 
     async fn follow(&mut self, lease: &mut Lease, look: &mut Look) -> Result<(), PassError> {
-        let Some(InFlight { operation: Some(operation), promised, .. }) =
-            lease.journal().in_flight().cloned()
-        else {
-            return Ok(());
-        };
+        let Some(flight) = lease.journal().in_flight().cloned() else { return Ok(()) };
+        let InFlight { operation: Some(operation), promised, .. } = &flight else { return Ok(()) };
         for asked in 0.. {
-            match self.actor().poll(&operation, asked).await? {
-                Progress::Succeeded => return self.finish(lease, look, None).await,
-                Progress::Failed(detail) => return self.finish(lease, look, Some(detail)).await,
-                Progress::Forgotten => {
-                    self.say("Azure no longer knows the operation; the keys will tell what became of it");
-                    self.record(lease, Event::RegenerationAccepted { operation: None, promised })?;
-                    return Ok(lease.commit().await?);
+            let progress = self.actor().poll(operation, asked).await;
+            let overdue = plan::is_overdue(&flight, &self.instance.policy, self.rekey.clock.now());
+            match progress {
+                Ok(Progress::Succeeded) => return self.finish(lease, look, None).await,
+                Ok(Progress::Failed(failure)) => return self.finish(lease, look, Some(failure)).await,
+                Ok(Progress::Lost(error)) => {
+                    return self.ask_no_more(lease, look, promised.clone(), &error.to_string()).await;
                 }
-                Progress::Running(wait) => {
+                Ok(Progress::Running(_)) if overdue => {
+                    let why = "Azure says that the regeneration still runs, after the longest time that one can take";
+                    return self.ask_no_more(lease, look, promised.clone(), why).await;
+                }
+                Err(error) if overdue && error.kind() != ArmErrorKind::OutOfTime => {
+                    return self.ask_no_more(lease, look, promised.clone(), &error.to_string()).await;
+                }
+                Err(error) => return Err(error.into()),
+                Ok(Progress::Running(wait)) => {
                     let next = self.rekey.clock.now() + delta(wait);
                     if next >= self.run.deadline {
                         return Err(PassError::OutOfTime);
                     }
                     if self.rest(lease, next).await? {
                         // Whatever is found is decided on anew: mending comes before following.
-                        return Ok(look.refresh(self.eyes(), self.instance, TimeDelta::zero()).await?);
+                        look.refresh(self.eyes(), self.instance, TimeDelta::zero()).await?;
+                        return Ok(());
                     }
                 }
             }
         }
         Ok(())
+    }
+
+    /// The operation's URL is of no use (any more): the keys tell what became of it, as where it was never learned.
+    async fn ask_no_more(
+        &mut self,
+        lease: &mut Lease,
+        look: &mut Look,
+        promised: Option<Fingerprint>,
+        why: &str,
+    ) -> Result<(), PassError> {
+        self.say(&format!("{why}. The keys will tell what became of it"));
+        self.record(lease, Event::RegenerationAccepted { operation: None, promised })?;
+        lease.commit().await?;
+        // What they tell is told by the keys of now, not by those of before the operation was followed.
+        Ok(look.read_keys(self.eyes(), self.instance).await?)
     }
 
     /// An operation ended: what became of it is read off the keys, for the first of two overlapping regenerations
@@ -175,14 +218,18 @@ impl Pass<'_> {
         &mut self,
         lease: &mut Lease,
         look: &mut Look,
-        failure: Option<String>,
+        failure: Option<Failure>,
     ) -> Result<(), PassError> {
         let Some(flight) = lease.journal().in_flight().cloned() else { return Ok(()) };
         look.read_keys(self.eyes(), self.instance).await?;
         let fingerprint = look.keys()[flight.key_type].fingerprint();
         let event = if fingerprint == flight.prior {
-            let detail = "Azure reports success, and the key is unchanged".to_owned();
-            Event::RegenerationFailed { detail: failure.unwrap_or(detail) }
+            let unchanged = || {
+                let detail = "Azure reports success, and the key is unchanged".to_owned();
+                Failure { detail, lasting: false }
+            };
+            let Failure { detail, lasting } = failure.unwrap_or_else(unchanged);
+            Event::RegenerationFailed { detail, lasting }
         } else {
             Event::Regenerated { fingerprint, confirmed: failure.is_none() }
         };

@@ -1,12 +1,14 @@
 //! Bringing the journal up to what a look has shown.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 
 use super::safety::known_at;
-use super::{Holding, Snapshot, Unknown, rotates_at_first_sight};
+use super::{ConsumerRef, Snapshot, Unknown, rotates_at_first_sight};
 use crate::config::Policy;
 use crate::journal::{Event, Held, InFlight, Journal, KeyRecord};
-use crate::model::{KeyType, PerKey};
+use crate::model::{AppId, Fingerprint, KeyType, PerKey};
 
 /// The events that a look adds to the journal, in the order in which they are applied.
 ///
@@ -24,6 +26,7 @@ pub fn reconcile(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: D
         }
         events.extend(held(snapshot).map(|key_type| Event::Taken { key_type }));
         events.extend(blind(snapshot).then_some(Event::Blinded {}));
+        events.extend(newly_seen(snapshot, journal));
         return events;
     };
     let ended = journal.in_flight().and_then(|flight| ended_unseen(flight, snapshot, policy, now));
@@ -50,11 +53,35 @@ pub fn reconcile(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: D
     let unmended =
         journal.is_unmended() || events.iter().any(|event| matches!(event, Event::KeyChanged { .. }));
     events.extend((unmended && is_mended(snapshot)).then_some(Event::Recovered {}));
+    events.extend(newly_seen(snapshot, journal));
     events
 }
 
-/// The end of a regeneration whose operation URL was never learned, once that is known: the key changed, so it was
-/// done, or it did not. With a URL, Azure is asked instead.
+/// The apps that were never seen before, or hold other keys than when they were last seen. What Azure answered to a write
+/// of ours is no sight of an app.
+fn newly_seen(snapshot: &Snapshot, journal: &Journal) -> Option<Event> {
+    let news = |(app, held): &(&AppId, &Vec<Fingerprint>)| journal.seen(app) != Some(held.as_slice());
+    let apps: BTreeMap<AppId, Vec<Fingerprint>> =
+        snapshot.seen.iter().filter(news).map(|(app, held)| (app.clone(), held.clone())).collect();
+    (!apps.is_empty() && !snapshot.echoed).then_some(Event::AppsSeen { apps })
+}
+
+/// From before the write on, each of these apps may hold the key that it is about to be given, beside what it was seen
+/// with; the next check of it says what it does hold.
+#[must_use]
+pub fn handed_out(journal: &Journal, key: &Fingerprint, consumers: &[ConsumerRef]) -> Event {
+    let apps = consumers.iter().map(|consumer| {
+        let mut held = journal.seen(&consumer.app).unwrap_or_default().to_vec();
+        if !held.contains(key) {
+            held.push(key.clone());
+        }
+        (consumer.app.clone(), held)
+    });
+    Event::AppsSeen { apps: apps.collect() }
+}
+
+/// The end of a regeneration whose operation URL was never learned or is of no use, once that is known: the key changed,
+/// so it was done, or it did not. With a URL, Azure is asked instead.
 fn ended_unseen(
     flight: &InFlight,
     snapshot: &Snapshot,
@@ -68,9 +95,10 @@ fn ended_unseen(
     if known_at(flight, fingerprint, policy) > now {
         return None;
     }
-    let detail = "its answer was lost, and the key is unchanged after the longest time that it can take";
+    let detail =
+        "how it went could not be asked, and the key is unchanged after the longest time that it can take";
     Some(if *fingerprint == flight.prior {
-        Event::RegenerationFailed { detail: detail.into() }
+        Event::RegenerationFailed { detail: detail.into(), lasting: false }
     } else {
         Event::Regenerated { fingerprint: fingerprint.clone(), confirmed: false }
     })
@@ -85,17 +113,18 @@ fn held_or_left(
     let before = keys[key_type].held == Held::Now && !replaced;
     match (before, snapshot.is_held(key_type)) {
         (false, true) => Some(Event::Taken { key_type }),
-        // Where something could not be seen, the consumer may be there: its leaving is not yet established, and the
-        // grace must not begin to run.
-        (true, false) if snapshot.unknown.is_empty() => Some(Event::Left { key_type }),
+        // Where something could not be seen, the consumer may be there; and Azure's answer to a write is not yet what the
+        // app is given. Its leaving is not established then, and the grace must not begin to run.
+        (true, false) if !snapshot.echoed && !snapshot.may_be_held_unseen(key_type) => {
+            Some(Event::Left { key_type })
+        }
         _ => None,
     }
 }
 
 /// Whether everybody could be seen, and nobody holds a dead key.
 fn is_mended(snapshot: &Snapshot) -> bool {
-    let stale = snapshot.consumers.iter().any(|consumer| matches!(consumer.holds, Holding::Stale(_)));
-    !stale && snapshot.unknown.is_empty()
+    snapshot.stale().is_empty() && snapshot.unknown.is_empty() && !snapshot.echoed
 }
 
 /// Whether something that may hold any key stays out of sight.

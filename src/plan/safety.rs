@@ -34,6 +34,18 @@ pub(super) fn known_at(flight: &InFlight, found: &Fingerprint, policy: &Policy) 
     flight.intended + delta(longest)
 }
 
+/// Whether an operation should long have told how it ended. From then on the keys tell, as where its URL was never learned,
+/// whatever the URL says or whoever refuses to ask it. Until then it is asked again at each run, for what stands in the
+/// way may be cured. It is the wait after which an unchanged key proves that the operation is over, and no shorter.
+#[must_use]
+pub fn is_overdue(flight: &InFlight, policy: &Policy, now: DateTime<Utc>) -> bool {
+    flight.intended + delta(policy.longest_operation.max(ARRIVES)) <= now
+}
+
+/// How often regenerating may come to nothing in a row before it is told as a failure, whatever the reason: by then it was
+/// tried for half an hour, and Azure is not just busy.
+pub(super) const PATIENCE: u32 = 6;
+
 /// How long regenerating rests after it came to nothing `count` times in a row: a minute, doubling up to about an
 /// hour. Nobody holds the key, so there is no hurry.
 pub(super) fn back_off(count: u32) -> TimeDelta {

@@ -1,5 +1,6 @@
 //! What one look at an instance and its apps has shown.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
@@ -16,15 +17,35 @@ pub struct Snapshot {
     pub keys: PerKey<Fingerprint>,
     /// Every setting that holds a connection string of the instance.
     pub consumers: Vec<Consumer>,
-    /// What could not be seen. Anything here blocks regeneration.
+    /// What could not be seen. With anything here no run ends well.
     pub unknown: Vec<Unknown>,
-    /// Apps that were configured and no longer exist.
+    /// Every app all of whose settings could be read, with the keys that it holds, or, where that cannot be told, may hold.
+    pub seen: BTreeMap<AppId, Vec<Fingerprint>>,
+    /// Apps that were there before and are surely deleted.
     pub gone: Vec<AppId>,
+    /// Whether a part of it is Azure's answer to a write of ours, and was not read since: good for knowing who is to be
+    /// repaired, not for believing that anybody left a key.
+    pub echoed: bool,
     /// The keys that the service was just now seen to refuse, where it was asked.
     pub refused: PerKey<bool>,
 }
 
 impl Snapshot {
+    /// A check that has shown the keys, and nothing else yet.
+    #[must_use]
+    pub fn of_keys(at: DateTime<Utc>, keys: PerKey<Fingerprint>) -> Self {
+        Self {
+            at,
+            keys,
+            consumers: vec![],
+            unknown: vec![],
+            seen: BTreeMap::new(),
+            gone: vec![],
+            echoed: false,
+            refused: PerKey::default(),
+        }
+    }
+
     /// The consumers whose holding fits.
     pub fn holders(&self, fits: impl Fn(&Holding) -> bool) -> Vec<ConsumerRef> {
         self.consumers.iter().filter(|consumer| fits(&consumer.holds)).map(|c| c.at.clone()).collect()
@@ -32,7 +53,9 @@ impl Snapshot {
 
     /// What the operator should know of it: the apps that are gone, and what could not be seen.
     pub fn warnings(&self) -> impl Iterator<Item = String> {
-        let gone = |app: &AppId| format!("{} no longer exists; take it out of rekey.toml", app.name());
+        let gone = |app: &AppId| {
+            format!("{} was deleted (no site of its name is left); take it out of rekey.toml", app.name())
+        };
         self.gone.iter().map(gone).chain(self.unknown.iter().map(ToString::to_string))
     }
 
@@ -40,6 +63,18 @@ impl Snapshot {
     #[must_use]
     pub fn is_held(&self, key_type: KeyType) -> bool {
         self.consumers.iter().any(|consumer| consumer.holds == Holding::Valid(key_type))
+    }
+
+    /// Whether something that could not be seen may hold that key.
+    #[must_use]
+    pub fn may_be_held_unseen(&self, key_type: KeyType) -> bool {
+        self.unknown.iter().any(|unknown| unknown.may_hold(&self.keys[key_type]))
+    }
+
+    /// The consumers that hold a key that is neither of the two.
+    #[must_use]
+    pub fn stale(&self) -> Vec<ConsumerRef> {
+        self.holders(|holding| matches!(holding, Holding::Stale(_)))
     }
 }
 
@@ -85,6 +120,23 @@ pub enum Unknown {
         detail: String,
         /// Whether that passes by itself: Azure was busy. Then it is as if this look had not been taken.
         passing: bool,
+    },
+    /// An app that Azure does not find, and that was never found: its id may be mistyped, and the app that is meant may hold
+    /// any key.
+    NeverSeen {
+        /// The app, as it is configured.
+        app: AppId,
+        /// A site that may be meant.
+        meant: Option<AppId>,
+    },
+    /// An app that was there and is not found under its id any more. It may have been moved, and hold what it held.
+    Vanished {
+        /// The app, as it is configured.
+        app: AppId,
+        /// Where it is now, or why that cannot be told.
+        whereabouts: Whereabouts,
+        /// The keys that it last held, or may have held.
+        held: Vec<Fingerprint>,
     },
     /// A configured app holds no connection string of the instance.
     NoConsumer {
@@ -165,11 +217,30 @@ pub enum Unknown {
     },
 }
 
+/// Where an app is that is not found under its id any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Whereabouts {
+    /// A site of its name has this id.
+    Moved(AppId),
+    /// Nobody can tell, and why.
+    Unclear(String),
+}
+
 impl Unknown {
     /// Whether it stays until somebody does something about it.
     #[must_use]
     pub fn lasts(&self) -> bool {
         !matches!(self, Self::Unreadable { passing: true, .. })
+    }
+
+    /// Whether that key of the service may be held by what could not be seen. An app that has vanished may hold what it
+    /// last held, and nothing else; all others may hold any.
+    #[must_use]
+    pub fn may_hold(&self, key: &Fingerprint) -> bool {
+        match self {
+            Self::Vanished { held, .. } => held.contains(key),
+            _ => true,
+        }
     }
 }
 
@@ -179,6 +250,36 @@ impl fmt::Display for Unknown {
             Self::Unreadable { app, detail, .. } => {
                 write!(f, "the settings of {} cannot be read: {detail}", app.name())
             }
+            Self::NeverSeen { app, meant } => {
+                write!(
+                    f,
+                    "{} in resource group {} does not exist and was never seen: correct its id in rekey.toml",
+                    app.name(),
+                    app.group()
+                )?;
+                match meant {
+                    Some(meant) if in_the_same_group(meant, app) => {
+                        write!(f, "; did you mean {}?", meant.name())
+                    }
+                    Some(meant) => write!(f, "; did you mean {meant}?"),
+                    None => Ok(()),
+                }
+            }
+            Self::Vanished { app, whereabouts: Whereabouts::Moved(to), .. } => write!(
+                f,
+                "{} is no longer in resource group {}, and may still hold the key that it last held: there is a \
+                 site of its name; name it in rekey.toml instead: {to}",
+                app.name(),
+                app.group()
+            ),
+            Self::Vanished { app, whereabouts: Whereabouts::Unclear(why), .. } => write!(
+                f,
+                "{} is no longer in resource group {}, and nobody can tell whether it was deleted or moved, still \
+                 with the key that it last held ({why}). If it was deleted, take it out of rekey.toml; if it was \
+                 moved, name its new id",
+                app.name(),
+                app.group()
+            ),
             Self::NoConsumer { app } => write!(
                 f,
                 "no setting of {} holds a connection string of the instance; if it needs none, give the app \
@@ -243,4 +344,9 @@ impl fmt::Display for Unknown {
             ),
         }
     }
+}
+
+fn in_the_same_group(one: &AppId, other: &AppId) -> bool {
+    one.subscription().eq_ignore_ascii_case(other.subscription())
+        && one.group().eq_ignore_ascii_case(other.group())
 }

@@ -92,7 +92,7 @@ pub enum WaitFor {
         /// The key.
         key_type: KeyType,
     },
-    /// The longest that a regeneration can take whose operation URL was lost.
+    /// The longest that a regeneration can take whose operation URL was lost, or cannot be asked.
     LostOperation {
         /// The key.
         key_type: KeyType,
@@ -123,6 +123,15 @@ pub enum BlockedBy {
         /// Since when it exists.
         since: DateTime<Utc>,
         /// What the service said.
+        detail: String,
+    },
+    /// Regenerating a key goes on coming to nothing, or was refused for a reason that does not pass.
+    RegenerationFails {
+        /// The key.
+        key_type: KeyType,
+        /// When it is tried again.
+        again: DateTime<Utc>,
+        /// What was said of the last one.
         detail: String,
     },
     /// The journal speaks of other keys than Azure lists.
@@ -188,8 +197,8 @@ impl fmt::Display for WaitFor {
             }
             Self::LostOperation { key_type } => write!(
                 f,
-                "a regeneration of the {key_type} key was sent and its answer lost; it is sent again only when the \
-                 first can no longer be running"
+                "a regeneration of the {key_type} key was sent, and Azure cannot be asked how it goes; the keys tell \
+                 when it can no longer be running"
             ),
             Self::Acceptance { key_type } => write!(f, "the service does not accept the {key_type} key yet"),
             Self::RegenerateAgain { key_type, detail } => {
@@ -215,6 +224,12 @@ impl fmt::Display for BlockedBy {
                  whether local authentication is switched off (disableLocalAuth), or whether this host is kept out \
                  by network rules; then set verify = \"control-plane\"",
                 readable(*since)
+            ),
+            Self::RegenerationFails { key_type, again, detail } => write!(
+                f,
+                "the {key_type} key cannot be regenerated: {detail}. Both keys stay valid. It is tried again at {}; \
+                 `unblock` tries at once",
+                readable(*again)
             ),
             Self::JournalDisagrees => f.write_str(
                 "the journal speaks of other keys than Azure lists; run the pass again, and if this stays, report it",

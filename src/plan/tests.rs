@@ -36,10 +36,11 @@ fn fingerprint(name: &str) -> Fingerprint {
 fn snapshot(time: DateTime<Utc>, primary: &str, secondary: &str, holds: &[Holding]) -> Snapshot {
     let keys = PerKey { primary: fingerprint(primary), secondary: fingerprint(secondary) };
     let consumers = holds.iter().enumerate().map(|(n, holding)| consumer(n, holding.clone())).collect();
-    Snapshot { at: time, keys, consumers, unknown: vec![], gone: vec![], refused: PerKey::default() }
+    Snapshot { consumers, ..Snapshot::of_keys(time, keys) }
 }
 
 /// A journal and what it is compared with, moved on step by step.
+#[derive(Clone)]
 struct Story {
     journal: Journal,
     policy: Policy,
@@ -229,6 +230,66 @@ fn a_refused_key_moves_nobody_and_blocks_in_the_end() {
 }
 
 #[test]
+fn an_operation_that_cannot_be_asked_is_asked_until_the_keys_tell_and_never_sent_again_before() {
+    let mut story = Story::new();
+    story.look(&snapshot(at(0), "p", "s", &[P]));
+    story.event(at(7200), Event::RegenerationIntended { key_type: KeyType::Secondary });
+    let operation = Some(OperationUrl::location("https://x"));
+    story.event(at(7201), Event::RegenerationAccepted { operation, promised: Some(fingerprint("s2")) });
+    let longest = i64::try_from(story.policy.longest_operation.as_secs()).unwrap();
+    let follow = Decision::Do(Step::Follow { key_type: KeyType::Secondary });
+    for key in ["s", "s2"] {
+        let look = |time| snapshot(at(time), "p", key, &[P]);
+        assert_eq!(story.clone().look(&look(7200 + 10 * longest)), follow, "as long as there is a URL");
+        let mut unblocked = story.clone();
+        unblocked.event(at(7210), Event::Unblocked {});
+        // A changed key tells as soon as no request can be on its way, an unchanged one when none can be running.
+        let known = 7200 + if key == "s" { longest } else { 120 };
+        let waits = Decision::Waiting {
+            reason: WaitFor::LostOperation { key_type: KeyType::Secondary },
+            until: at(known),
+        };
+        assert_eq!(unblocked.clone().look(&look(7211)), waits, "{key}");
+        assert_eq!(unblocked.clone().look(&look(known - 1)), waits, "{key}");
+        unblocked.look(&look(known));
+        assert!(unblocked.journal.in_flight().is_none(), "{key}");
+        assert_eq!(unblocked.journal.failures().is_some(), key == "s", "{key}");
+    }
+    let flight = story.journal.in_flight().unwrap();
+    assert!(!is_overdue(flight, &story.policy, at(7200 + longest - 1)));
+    assert!(is_overdue(flight, &story.policy, at(7200 + longest)));
+    let short = Policy { longest_operation: Duration::from_secs(10), ..story.policy.clone() };
+    assert!(!is_overdue(flight, &short, at(7200 + 119)), "a request may be on its way for two minutes");
+    assert!(is_overdue(flight, &short, at(7200 + 120)));
+}
+
+#[test]
+fn a_regeneration_that_is_refused_for_good_blocks_until_it_is_tried_again() {
+    for (lasting, times, blocks) in [(false, 1, false), (false, 5, false), (false, 6, true), (true, 1, true)]
+    {
+        let mut story = Story::new();
+        story.look(&snapshot(at(0), "p", "s", &[P]));
+        let mut time = 7200;
+        for _ in 0..times {
+            time += 10_000;
+            story.event(at(time), Event::RegenerationIntended { key_type: KeyType::Secondary });
+            let detail = "409 ScopeLocked".to_owned();
+            story.event(at(time), Event::RegenerationFailed { detail, lasting });
+        }
+        let look = |time| snapshot(at(time), "p", "s", &[P]);
+        let decision = story.look(&look(time + 59));
+        let blocked = matches!(decision, Decision::Blocked(BlockedBy::RegenerationFails { .. }));
+        let waits = matches!(decision, Decision::Waiting { reason: WaitFor::RegenerateAgain { .. }, .. });
+        assert_eq!((blocked, waits), (blocks, !blocks), "{lasting} {times}: {decision}");
+        assert!(decision.to_string().contains("409 ScopeLocked"), "{decision}");
+        let again = Decision::Do(Step::Regenerate { key_type: KeyType::Secondary });
+        assert_eq!(story.clone().look(&look(time + 3601)), again, "{lasting} {times}");
+        story.event(at(time + 60), Event::Unblocked {});
+        assert_eq!(story.look(&look(time + 61)), again, "{lasting} {times}");
+    }
+}
+
+#[test]
 fn decisions_read_as_sentences() {
     let mut story = Story::new();
     let first = story.look(&snapshot(at(0), "p", "s", &[P]));
@@ -260,9 +321,18 @@ enum Move {
     Delete {
         app: usize,
     },
+    /// It gets another id, under which nobody looks for it, and goes on with what it holds; or it is named by its new id.
+    Rename {
+        app: usize,
+        named: bool,
+    },
     Request {
         exposed: bool,
     },
+    /// Whether the URLs of operations can be asked.
+    Askable(bool),
+    /// A person forgets what stands in the way.
+    Unblock,
 }
 
 /// Where in a regeneration the process is killed.
@@ -284,6 +354,7 @@ struct World {
     /// Whether that was started from outside.
     pending_outside: bool,
     listed_at_once: bool,
+    askable: bool,
     apps: Vec<WorldApp>,
     last_held: BTreeMap<u64, DateTime<Utc>>,
     made: u64,
@@ -298,6 +369,8 @@ struct WorldApp {
     key: u64,
     readable: bool,
     deleted: bool,
+    /// It is not found under the id that is configured.
+    renamed: bool,
     /// An outside regeneration took its key: it may be failing until it is mended.
     excused: bool,
 }
@@ -309,6 +382,7 @@ impl World {
             key: keys[*key_type],
             readable: true,
             deleted: false,
+            renamed: false,
             excused: false,
         };
         let start = at(1_000_000);
@@ -318,6 +392,7 @@ impl World {
             pending: None,
             pending_outside: false,
             listed_at_once,
+            askable: true,
             apps: holds.iter().map(app).collect(),
             last_held: BTreeMap::from([(1, start), (2, start)]),
             made: 2,
@@ -388,16 +463,25 @@ impl World {
         };
         let there = || self.apps.iter().enumerate().filter(|(_, app)| !app.deleted);
         let unreadable = |n| Unknown::Unreadable { app: app(n), detail: "403".into(), passing: false };
+        let renamed = |n| match self.journal.seen(&app(n)) {
+            Some(held) => {
+                let whereabouts = Whereabouts::Unclear("403".into());
+                Unknown::Vanished { app: app(n), whereabouts, held: held.to_vec() }
+            }
+            None => Unknown::NeverSeen { app: app(n), meant: None },
+        };
+        let keys = PerKey::from_fn(|key_type| fingerprint(&name(self.listed(key_type))));
+        let seen = || there().filter(|(_, a)| a.readable && !a.renamed);
+        let unknown = there().filter_map(|(n, a)| match (a.renamed, a.readable) {
+            (true, _) => Some(renamed(n)),
+            (false, false) => Some(unreadable(n)),
+            (false, true) => None,
+        });
         Snapshot {
-            at: self.now,
-            keys: PerKey::from_fn(|key_type| fingerprint(&name(self.listed(key_type)))),
-            consumers: there()
-                .filter(|(_, a)| a.readable)
-                .map(|(n, a)| consumer(n, holding(a.key)))
-                .collect(),
-            unknown: there().filter(|(_, a)| !a.readable).map(|(n, _)| unreadable(n)).collect(),
-            gone: vec![],
-            refused: PerKey::default(),
+            consumers: seen().map(|(n, a)| consumer(n, holding(a.key))).collect(),
+            unknown: unknown.collect(),
+            seen: seen().map(|(n, a)| (app(n), vec![fingerprint(&name(a.key))])).collect(),
+            ..Snapshot::of_keys(self.now, keys)
         }
     }
 
@@ -423,10 +507,27 @@ impl World {
                         break;
                     }
                 }
-                end => return end,
+                end => {
+                    self.ends_well_only_if_all_is_seen(&end);
+                    return end;
+                }
             }
         }
         decide(&self.look(), &self.journal, &self.policy, self.now)
+    }
+
+    /// Invariant 11, read off the world and not off what was seen of it.
+    fn ends_well_only_if_all_is_seen(&self, end: &Decision) {
+        if matches!(end, Decision::Settled { .. } | Decision::Waiting { .. }) {
+            let out_of_sight = |app: &&WorldApp| !app.deleted && (!app.readable || app.renamed);
+            assert!(
+                self.apps.iter().find(out_of_sight).is_none(),
+                "{end}, with an app out of sight: {self:#?}"
+            );
+            let listed = |key| KeyType::ALL.into_iter().any(|key_type| self.listed(key_type) == key);
+            let stale = |app: &&WorldApp| !app.deleted && !listed(app.key);
+            assert!(self.apps.iter().find(stale).is_none(), "{end}, with a stale app: {self:#?}");
+        }
     }
 
     /// Does a step; true if the process was killed in it.
@@ -444,10 +545,13 @@ impl World {
             Step::Follow { .. } => {
                 self.pass_time(80);
                 let flight = self.journal.in_flight().unwrap().clone();
+                if !self.askable {
+                    return self.cannot_ask(&flight);
+                }
                 let now = fingerprint(&self.listed(flight.key_type).to_string());
                 let detail = "no effect".to_owned();
                 self.record(if now == flight.prior {
-                    Event::RegenerationFailed { detail }
+                    Event::RegenerationFailed { detail, lasting: false }
                 } else {
                     Event::Regenerated { fingerprint: now, confirmed: true }
                 });
@@ -456,8 +560,21 @@ impl World {
         }
     }
 
+    /// The operation's URL is refused; true if that ends the run.
+    fn cannot_ask(&mut self, flight: &InFlight) -> bool {
+        let overdue = is_overdue(flight, &self.policy, self.now);
+        if overdue {
+            let over = self.pending.is_none_or(|(_, _, end)| end <= self.now);
+            assert!(over || self.pending_outside, "it still runs: {self:#?}");
+            let promised = flight.promised.clone();
+            self.record(Event::RegenerationAccepted { operation: None, promised });
+        }
+        !overdue
+    }
+
     fn repoint(&mut self, to: KeyType, consumers: &[ConsumerRef], mend: bool, kill: Kill) -> bool {
         self.record(Event::RepointIntended { key_type: to });
+        self.record(handed_out(&self.journal, &fingerprint(&self.listed(to).to_string()), consumers));
         for (done, at) in consumers.iter().enumerate() {
             if kill == Kill::AfterRepointOf(done) {
                 return true;
@@ -499,7 +616,7 @@ impl World {
         self.record(if accepted {
             Event::RegenerationAccepted { operation, promised }
         } else {
-            Event::RegenerationFailed { detail }
+            Event::RegenerationFailed { detail, lasting: false }
         });
         false
     }
@@ -512,6 +629,9 @@ impl World {
             Move::Edit { app, to } => self.edit(app, to),
             Move::Readable { app, readable } => self.with_app(app, |app| app.readable = readable),
             Move::Delete { app } => self.with_app(app, |app| app.deleted = true),
+            Move::Rename { app, named } => self.with_app(app, |app| app.renamed = !named),
+            Move::Askable(askable) => self.askable = askable,
+            Move::Unblock => self.record(Event::Unblocked {}),
             Move::Request { exposed } => {
                 if self.journal.keys().is_some() {
                     if exposed {
@@ -532,7 +652,7 @@ impl World {
             && self.journal.in_flight().is_none_or(|flight| flight.key_type != to);
         let now = self.now;
         let old = &self.apps[app % self.apps.len()];
-        if old.deleted {
+        if old.deleted || old.renamed {
             return;
         }
         self.last_held.insert(old.key, now);
@@ -565,7 +685,10 @@ fn a_move() -> impl Strategy<Value = Move> {
         1 => (0..4_usize, key_type()).prop_map(|(app, to)| Move::Edit { app, to }),
         1 => (0..4_usize, any::<bool>()).prop_map(|(app, readable)| Move::Readable { app, readable }),
         1 => (0..4_usize).prop_map(|app| Move::Delete { app }),
+        1 => (0..4_usize, any::<bool>()).prop_map(|(app, named)| Move::Rename { app, named }),
         1 => any::<bool>().prop_map(|exposed| Move::Request { exposed }),
+        1 => any::<bool>().prop_map(Move::Askable),
+        1 => Just(Move::Unblock),
     ]
 }
 
@@ -578,6 +701,7 @@ proptest! {
         holds in prop::collection::vec(key_type(), 1..4),
         listed_at_once in any::<bool>(),
         now in any::<bool>(),
+        askable_at_last in any::<bool>(),
         moves in prop::collection::vec(a_move(), 0..40),
     ) {
         let first = if now { FirstRotation::Now } else { FirstRotation::WhenDue };
@@ -585,7 +709,8 @@ proptest! {
         for change in &moves {
             world.make(change);
         }
-        world.apps.iter_mut().for_each(|app| app.readable = true);
+        world.apps.iter_mut().for_each(|app| (app.readable, app.renamed) = (true, false));
+        world.askable = askable_at_last;
         world.pass_time(100);
         let mut passes = 0;
         while !matches!(world.pass(20, Kill::No), Decision::Settled { .. }) {

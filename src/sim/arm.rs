@@ -9,14 +9,16 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::call::{Answer, Answered, Call};
-use super::roles;
 use super::routes::Route;
 use super::state::State;
+use super::{barriers, roles};
 
-/// Answers one ARM request: token, api-version, subscription, group and permission first, as ARM itself does before it asks the
-/// resource provider.
+/// Answers one ARM request: token, api-version, subscription, group, permission and what stands at the scope first, as ARM
+/// itself does before it asks the resource provider.
 pub(super) fn serve(state: &mut State, route: &Route, call: &Call) -> Answer {
-    let allowed = gate(state, call).and_then(|()| roles::check(state, route.operation, call));
+    let allowed = gate(state, call)
+        .and_then(|()| roles::check(state, route.operation, call))
+        .and_then(|()| barriers::check(state, route.operation, call));
     let answered = allowed.and_then(|()| (route.handle)(state, call));
     answered.unwrap_or_else(|error| error)
 }

@@ -1,6 +1,7 @@
 //! A request as the handlers see it, and their answer.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
@@ -25,6 +26,8 @@ pub(super) struct Call {
     pub(super) params: BTreeMap<&'static str, String>,
     /// The fault that this request meets, where the handler itself must act on it.
     pub(super) fault: Option<FaultKind>,
+    /// The fault's delay.
+    pub(super) delay: Duration,
 }
 
 /// What goes back.
@@ -38,6 +41,7 @@ pub(super) struct Answer {
 pub(super) enum Content {
     Json(Value),
     Xml(String),
+    Html(&'static str),
 }
 
 /// An answer either way; the error side exists for `?`.
@@ -97,6 +101,10 @@ impl Answer {
         Self { status: StatusCode::OK, headers: Vec::new(), body: Some(Content::Xml(text)) }
     }
 
+    pub(super) fn html(text: &'static str) -> Self {
+        Self { status: StatusCode::OK, headers: Vec::new(), body: Some(Content::Html(text)) }
+    }
+
     pub(super) fn empty(status: StatusCode) -> Self {
         Self { status, headers: Vec::new(), body: None }
     }
@@ -112,6 +120,14 @@ impl Answer {
         self
     }
 
+    /// The code of an error.
+    pub(super) fn code(&self) -> Option<&str> {
+        match &self.body {
+            Some(Content::Json(body)) => body["error"]["code"].as_str(),
+            _ => None,
+        }
+    }
+
     /// A header that it has by now.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
@@ -121,6 +137,7 @@ impl Answer {
         let content = self.body.map(|content| match content {
             Content::Json(body) => ("application/json; charset=utf-8", body.to_string()),
             Content::Xml(text) => ("application/xml", text),
+            Content::Html(text) => ("text/html; charset=utf-8", text.to_owned()),
         });
         let kind = content.as_ref().map(|(kind, _)| *kind);
         let mut response = Response::new(content.map_or_else(Body::empty, |(_, text)| Body::from(text)));

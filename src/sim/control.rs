@@ -4,6 +4,7 @@ use axum::http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::barriers::Barrier;
 use super::call::{Answer, Answered, Call};
 use super::faults::Fault;
 use super::roles::Denial;
@@ -51,6 +52,27 @@ enum Section {
     ConnectionStrings,
 }
 
+/// `POST /sim/move`: a site, with its slots, to another resource group.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Move {
+    app: String,
+    group: String,
+}
+
+/// `POST /sim/references`: what references to a secret or key of this name lead to; a value of null takes it away.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reference {
+    name: String,
+    value: Option<String>,
+}
+
+/// What there is.
+const ENDPOINTS: &str = "GET /sim/report, /sim/requests and /sim/world, POST /sim/regenerate, /sim/faults, /sim/denials, \
+                         /sim/barriers, /sim/settings, /sim/move and /sim/references, and DELETE /sim/faults, \
+                         /sim/denials and /sim/barriers";
+
 /// Whether a request is for the simulator itself.
 pub(super) fn is_meant(call: &Call) -> bool {
     call.path == "/sim" || call.path.starts_with("/sim/")
@@ -73,13 +95,15 @@ pub(super) fn serve(state: &mut State, call: &Call) -> Answer {
             state.allow_all();
             Ok(Answer::ok(json!({})))
         }
+        (&Method::POST, "/sim/barriers") => bar(state, call),
+        (&Method::DELETE, "/sim/barriers") => {
+            state.lift_barriers();
+            Ok(Answer::ok(json!({})))
+        }
         (&Method::POST, "/sim/settings") => edit(state, call),
-        _ => Err(Answer::error(
-            StatusCode::NOT_FOUND,
-            "NotFound",
-            "There is GET /sim/report, /sim/requests and /sim/world, POST /sim/regenerate, /sim/faults, \
-             /sim/denials and /sim/settings, and DELETE /sim/faults and /sim/denials.",
-        )),
+        (&Method::POST, "/sim/move") => move_site(state, call),
+        (&Method::POST, "/sim/references") => lead(state, call),
+        _ => Err(Answer::error(StatusCode::NOT_FOUND, "NotFound", format!("There is {ENDPOINTS}."))),
     };
     answered.unwrap_or_else(|error| error)
 }
@@ -113,8 +137,26 @@ fn add_faults(state: &mut State, call: &Call) -> Answered {
 }
 
 fn deny(state: &mut State, call: &Call) -> Answered {
-    let Denial { scope, action } = call.json().map_err(bad)?;
-    state.deny(&scope, &action);
+    let denial: Denial = call.json().map_err(bad)?;
+    state.denials.push(denial);
+    Ok(Answer::ok(json!({})))
+}
+
+fn bar(state: &mut State, call: &Call) -> Answered {
+    let barrier: Barrier = call.json().map_err(bad)?;
+    state.barriers.push(barrier);
+    Ok(Answer::ok(json!({})))
+}
+
+fn move_site(state: &mut State, call: &Call) -> Answered {
+    let Move { app, group } = call.json().map_err(bad)?;
+    state.move_site(&app, &group).map_err(bad)?;
+    Ok(Answer::ok(json!({})))
+}
+
+fn lead(state: &mut State, call: &Call) -> Answered {
+    let Reference { name, value } = call.json().map_err(bad)?;
+    state.lead_references(&name, value.as_deref()).map_err(bad)?;
     Ok(Answer::ok(json!({})))
 }
 

@@ -16,10 +16,11 @@ pub(super) const OPERATIONS: [&str; 5] =
     ["DataPlane_Health", "DataPlane_Exists", "DataPlane_Send", "DataPlane_Client", "DataPlane_Unknown"];
 
 /// Whether a request is for the data plane: by its host, or, where the host is this machine's, by its path.
-pub(super) fn is_meant(call: &Call) -> bool {
+pub(super) fn is_meant(state: &State, call: &Call) -> bool {
     let host = host_name(&call.host);
     let path = call.path.to_lowercase();
-    host.ends_with(DOMAIN)
+    host.trim_end_matches('.').ends_with(DOMAIN)
+        || state.instances.iter().any(|one| one.is_at(&host))
         || (is_loopback(&host) && (path.starts_with("/api/") || path.starts_with(CLIENT_PATH)))
 }
 
@@ -36,17 +37,19 @@ pub(super) fn operation(call: &Call) -> &'static str {
 }
 
 /// The instance that is called, by the host or else by the audience of the token; empty if there is none.
-pub(super) fn resource(call: &Call) -> String {
+pub(super) fn resource(state: &State, call: &Call) -> String {
+    find(state, call).map_or_else(String::new, |instance| instance.id.name().to_owned())
+}
+
+fn find<'state>(state: &'state State, call: &Call) -> Option<&'state Instance> {
     let host = host_name(&call.host);
     let host = if is_loopback(&host) { audience_host(call).unwrap_or_default() } else { host };
-    host.strip_suffix(DOMAIN).unwrap_or_default().to_owned()
+    state.instances.iter().find(|one| !one.deleted && one.is_at(&host))
 }
 
 /// Answers a request to the data plane.
 pub(super) fn serve(state: &State, call: &Call) -> Answer {
-    let name = resource(call);
-    let instance =
-        state.instances.iter().find(|one| !one.deleted && one.id.name().eq_ignore_ascii_case(&name));
+    let instance = find(state, call);
     match (probe(call), instance) {
         (None, _) => Answer::empty(StatusCode::NOT_FOUND),
         // "Needs no token" (docs: data plane REST API reference), so it proves nothing about a key.

@@ -17,6 +17,9 @@ pub struct Fault {
     /// Only requests for the instance, site or `site/slot` of this name.
     #[serde(default)]
     pub resource: Option<String>,
+    /// How many requests pass before the first goes wrong.
+    #[serde(default)]
+    pub skip: u64,
     /// How many requests.
     #[serde(default = "one")]
     pub count: u64,
@@ -25,7 +28,8 @@ pub struct Fault {
     /// The `Retry-After` of `429` and `503`, in seconds; 1 if not given for `429`.
     #[serde(default)]
     pub retry_after: Option<u64>,
-    /// How long `slow` and the timeouts make the client wait, in milliseconds.
+    /// How long `slow` and the timeouts make the client wait, or after what time `applied-late` is applied, in
+    /// milliseconds.
     #[serde(default)]
     pub delay_ms: u64,
 }
@@ -58,6 +62,28 @@ pub enum FaultKind {
     OperationFailed,
     /// All is well, but only after `delay_ms`.
     Slow,
+    /// 401 `ExpiredAuthenticationToken`, which may hit a poll of a long operation (docs: Azure Resource Manager, common
+    /// deployment errors; public logs).
+    ExpiredToken,
+    /// 400, as for a URL whose signature does not fit.
+    BadRequest,
+    /// 200 with a page of HTML, as something between the caller and Azure answers.
+    Html,
+    /// 200 with a status that is null.
+    NullStatus,
+    /// An operation that says `Updating`: everything but `Succeeded`, `Failed` and `Canceled` means that it runs (docs:
+    /// Track asynchronous Azure operations).
+    StillRunning,
+    /// A regeneration whose operation is at another host, as regional endpoints of Azure Resource Manager are.
+    ForeignHost,
+    /// Settings are answered with what was sent, and nothing is written: another writer's PUT came right after.
+    Swallowed,
+    /// The same, and they are written `delay_ms` later (docs: Use Key Vault references, the change is applied
+    /// asynchronously unless `WEBSITE_ENABLE_SYNC_UPDATE_SITE` is true).
+    AppliedLate,
+    /// Settings are refused because the app's content share cannot be reached (docs: Use Key Vault references,
+    /// considerations for Azure Files mounting).
+    ContentShare,
 }
 
 /// The faults to come, first come first served.
@@ -93,6 +119,7 @@ impl Fault {
         Self {
             operation: operation.to_owned(),
             resource: None,
+            skip: 0,
             count: 1,
             kind,
             retry_after: None,
@@ -107,6 +134,13 @@ impl Fault {
         self
     }
 
+    /// The next `skip` requests pass before.
+    #[must_use]
+    pub fn after(mut self, skip: u64) -> Self {
+        self.skip = skip;
+        self
+    }
+
     /// Only those for one instance, site or `site/slot`.
     #[must_use]
     pub fn on(mut self, resource: &str) -> Self {
@@ -116,6 +150,11 @@ impl Fault {
 
     pub(super) fn delay(&self) -> Duration {
         Duration::from_millis(self.delay_ms)
+    }
+
+    /// How long the client waits for the answer.
+    pub(super) fn keeps_waiting(&self) -> Duration {
+        if self.kind == FaultKind::AppliedLate { Duration::ZERO } else { self.delay() }
     }
 
     fn hits(&self, operation: &str, arm: bool, resource: &str) -> bool {
@@ -128,7 +167,7 @@ impl Fault {
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 21] = [
         Self::Throttled,
         Self::ServerError,
         Self::ServerErrorAfter,
@@ -141,6 +180,15 @@ impl FaultKind {
         Self::NoEffect,
         Self::OperationFailed,
         Self::Slow,
+        Self::ExpiredToken,
+        Self::BadRequest,
+        Self::Html,
+        Self::NullStatus,
+        Self::StillRunning,
+        Self::ForeignHost,
+        Self::Swallowed,
+        Self::AppliedLate,
+        Self::ContentShare,
     ];
 
     /// What it is called in JSON.
@@ -159,6 +207,15 @@ impl FaultKind {
             Self::NoEffect => "no-effect",
             Self::OperationFailed => "operation-failed",
             Self::Slow => "slow",
+            Self::ExpiredToken => "expired-token",
+            Self::BadRequest => "400",
+            Self::Html => "html",
+            Self::NullStatus => "null-status",
+            Self::StillRunning => "still-running",
+            Self::ForeignHost => "foreign-host",
+            Self::Swallowed => "swallowed",
+            Self::AppliedLate => "applied-late",
+            Self::ContentShare => "content-share",
         }
     }
 }
@@ -195,9 +252,26 @@ impl Faults {
         self.0.clear();
     }
 
+    /// The one that every request of an operation meets, if there is one that does not end.
+    pub(super) fn lasting(&self, operation: &str, resource: &str) -> Option<FaultKind> {
+        let lasts = |fault: &&Fault| fault.count > u64::MAX / 2 && fault.skip == 0;
+        self.0
+            .iter()
+            .filter(lasts)
+            .find(|fault| fault.hits(operation, true, resource))
+            .map(|fault| fault.kind)
+    }
+
     /// The fault that this request meets, if any; it is used up.
     pub(super) fn take(&mut self, operation: &str, arm: bool, resource: &str) -> Option<Fault> {
-        let fault = self.0.iter_mut().find(|fault| fault.hits(operation, arm, resource))?;
+        let mut hit = self.0.iter_mut().filter(|fault| fault.hits(operation, arm, resource));
+        let fault = hit.find_map(|fault| match fault.skip.checked_sub(1) {
+            Some(left) => {
+                fault.skip = left;
+                None
+            }
+            None => Some(fault),
+        })?;
         fault.count -= 1;
         let taken = fault.clone();
         self.0.retain(|fault| fault.count > 0);

@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{Response, StatusCode};
 use futures::stream;
+use serde_json::json;
 
 use super::call::{Answer, Call};
 use super::event_grid::{Courier, Delivery};
@@ -89,11 +90,11 @@ async fn answer(shared: &Shared, request: Request) -> Response<Body> {
         let message = "The request is larger than 4 MB.";
         return Answer::error(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLarge", message).into_response();
     };
-    let target = aim(&mut call);
+    let target = aim(&shared.state(), &mut call);
     if let Target::Control = target {
         return control::serve(&mut shared.state(), &call).into_response();
     }
-    let (operation, resource) = (target.operation(&call), target.resource(&call));
+    let (operation, resource) = (target.operation(&call), target.resource(&shared.state(), &call));
     let latency = {
         let state = shared.state();
         if target.is_arm() { state.options.latency } else { std::time::Duration::ZERO }
@@ -102,8 +103,9 @@ async fn answer(shared: &Shared, request: Request) -> Response<Body> {
         shared.clock().sleep(latency).await;
     }
     let fault = shared.state().faults.take(operation, target.is_arm(), &resource);
-    if let Some(fault) = fault.as_ref().filter(|fault| fault.delay_ms > 0) {
-        shared.clock().sleep(fault.delay()).await;
+    let waits = fault.as_ref().map(Fault::keeps_waiting).unwrap_or_default();
+    if !waits.is_zero() {
+        shared.clock().sleep(waits).await;
     }
     let answer = {
         let mut state = shared.state();
@@ -128,9 +130,10 @@ fn perform(state: &mut State, target: &Target, call: &mut Call, fault: Option<&F
     state.hooks.take(Moment::Before, operation).into_iter().for_each(|action| action(state));
     let spoiled = state.spoiled.take().map(|kind| Fault::new(operation, kind));
     let fault = spoiled.as_ref().or(fault);
-    let instead = fault.and_then(|fault| refuse(fault, target, call));
+    let instead = fault.and_then(|fault| refuse(state, fault, target, call));
     let happens = instead.is_none() && fault.is_none_or(|fault| fault.kind != FaultKind::TimeoutBefore);
     call.fault = fault.map(|fault| fault.kind);
+    call.delay = fault.map(Fault::delay).unwrap_or_default();
     let answer = match (instead, happens) {
         (Some(answer), _) => Some(answer),
         (None, true) => Some(serve(state, target, call)),
@@ -165,7 +168,7 @@ fn serve(state: &mut State, target: &Target, call: &Call) -> Answer {
 }
 
 /// The answer that a fault gives instead of the real one.
-fn refuse(fault: &Fault, target: &Target, call: &Call) -> Option<Answer> {
+fn refuse(state: &State, fault: &Fault, target: &Target, call: &Call) -> Option<Answer> {
     let answer = match fault.kind {
         FaultKind::Throttled => {
             let seconds = fault.retry_after.unwrap_or(1).to_string();
@@ -201,12 +204,29 @@ fn refuse(fault: &Fault, target: &Target, call: &Call) -> Option<Answer> {
             let message = "Another operation is in progress on this resource.";
             Answer::error(StatusCode::CONFLICT, "Conflict", message)
         }
+        FaultKind::ExpiredToken => state.identity.expired(state.now, call),
+        FaultKind::BadRequest => {
+            let message = "The request is invalid.";
+            Answer::error(StatusCode::BAD_REQUEST, "BadRequest", message)
+        }
+        FaultKind::Html => Answer::html(
+            "<!DOCTYPE html><html><head><title>Sign in</title></head><body>Sign in</body></html>",
+        ),
+        FaultKind::NullStatus => Answer::ok(json!({"status": null})),
+        FaultKind::StillRunning if target.operation(call) == "SignalR_OperationResults" => {
+            Answer::empty(StatusCode::ACCEPTED)
+        }
+        FaultKind::StillRunning => Answer::ok(json!({"status": "Updating"})),
+        FaultKind::ContentShare => arm::web::share_out_of_reach(),
         FaultKind::ServerErrorAfter
         | FaultKind::TimeoutBefore
         | FaultKind::TimeoutAfter
         | FaultKind::NoEffect
         | FaultKind::OperationFailed
-        | FaultKind::Slow => return None,
+        | FaultKind::Slow
+        | FaultKind::ForeignHost
+        | FaultKind::Swallowed
+        | FaultKind::AppliedLate => return None,
     };
     Some(answer)
 }
@@ -224,11 +244,11 @@ fn closed() -> Response<Body> {
 }
 
 /// Finds out for whom a request is, and what its path names.
-fn aim(call: &mut Call) -> Target {
+fn aim(state: &State, call: &mut Call) -> Target {
     if control::is_meant(call) {
         return Target::Control;
     }
-    if data_plane::is_meant(call) {
+    if data_plane::is_meant(state, call) {
         return Target::DataPlane;
     }
     match routes::find(&call.method, &call.path) {
@@ -266,6 +286,7 @@ async fn read(request: Request, shared: &Shared) -> Option<Call> {
         body,
         params: std::collections::BTreeMap::new(),
         fault: None,
+        delay: std::time::Duration::ZERO,
     })
 }
 
@@ -287,9 +308,9 @@ impl Target {
         }
     }
 
-    fn resource(&self, call: &Call) -> String {
+    fn resource(&self, state: &State, call: &Call) -> String {
         match self {
-            Self::DataPlane => data_plane::resource(call),
+            Self::DataPlane => data_plane::resource(state, call),
             _ => call.resource(),
         }
     }

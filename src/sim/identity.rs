@@ -110,6 +110,15 @@ impl Identity {
             .ok_or_else(|| self.unauthorized("InvalidAuthenticationTokenAudience", message, call))
     }
 
+    /// The 401 for a token that has expired (public logs), whatever its claims say.
+    pub(super) fn expired(&self, now: DateTime<Utc>, call: &Call) -> Answer {
+        let time = |time: DateTime<Utc>| time.format("%-m/%-d/%Y %-I:%M:%S %p").to_string();
+        let (expiry, now) = (time(now - TimeDelta::minutes(1)), time(now));
+        let message =
+            format!("The access token expiry UTC time '{expiry}' is earlier than current UTC time '{now}'.");
+        self.unauthorized("ExpiredAuthenticationToken", &message, call)
+    }
+
     fn read(&self, token: &str) -> jsonwebtoken::errors::Result<Claims> {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.validate_aud = false;

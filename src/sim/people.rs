@@ -6,11 +6,11 @@ use axum::http::Method;
 
 use super::event::Happening;
 use super::faults::FaultKind;
-use super::state::{Course, Instance, Operation, State, Status};
+use super::state::{Course, Instance, Operation, Section, State, Status};
 use super::traffic::{Connection, Tally, read_connections};
 use super::world::{ConnectionStringEntry, Site, World, WorldError};
 use crate::clock::delta;
-use crate::model::{Key, KeyPair, KeyType};
+use crate::model::{AppId, Key, KeyPair, KeyType};
 
 /// A name that the simulated Azure does not know.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -151,7 +151,8 @@ impl State {
         if let Some(name) = Some(site.name.as_str()).filter(taken) {
             return Err(WorldError::Twice(name.to_owned()));
         }
-        let world = World { subscription: self.subscription.clone(), signalr: Vec::new(), sites: vec![site] };
+        let (subscription, sites) = (self.subscription.clone(), vec![site]);
+        let world = World { subscription, signalr: Vec::new(), sites, ..World::default() };
         world.check()?;
         for app in world.build(&self.pairs())? {
             self.announce_colleague(Method::PUT, &app.id.to_string());
@@ -223,19 +224,52 @@ impl State {
         Ok(self.instances[self.instance(instance)?].listed())
     }
 
+    /// Moves a site, with its slots, to another resource group: its old id answers 404 from now on, and its apps run on
+    /// (docs: Move resources to a new resource group or subscription). The old group stays.
+    pub fn move_site(&mut self, app: &str, group: &str) -> Result<(), Unknown> {
+        let id = self.apps[self.app(app)?].id.clone();
+        self.empty_groups.insert(id.group().to_owned());
+        for other in self.apps.iter_mut().filter(|other| {
+            !other.deleted
+                && other.id.group().eq_ignore_ascii_case(id.group())
+                && other.id.site().eq_ignore_ascii_case(id.site())
+        }) {
+            other.id = AppId::new(other.id.subscription(), group, other.id.site(), other.id.slot());
+        }
+        Ok(())
+    }
+
+    /// Lets references to a secret or key of this name lead to a value, or with `None` nowhere. Apps read it when they
+    /// next fetch their references, which they do when their configuration changes (docs: Use Key Vault references).
+    pub fn lead_references(&mut self, name: &str, value: Option<&str>) -> Result<(), WorldError> {
+        let name = name.to_lowercase();
+        match value {
+            Some(value) => {
+                let value = self.fill(value, &name)?;
+                self.references.insert(name, value)
+            }
+            None => self.references.remove(&name),
+        };
+        Ok(())
+    }
+
+    /// Replaces a section of the settings; the app restarts if anything is different.
+    pub(super) fn replace(&mut self, at: usize, section: Section) {
+        match section {
+            Section::Settings(settings) => self.replace_settings(at, settings),
+            Section::ConnectionStrings(entries) => self.replace_connection_strings(at, entries),
+        }
+    }
+
     /// Replaces the app settings; the app restarts if anything is different.
-    pub(super) fn replace_settings(&mut self, at: usize, settings: BTreeMap<String, String>) {
+    fn replace_settings(&mut self, at: usize, settings: BTreeMap<String, String>) {
         let old = std::mem::replace(&mut self.apps[at].settings, settings);
         let names = different(&old, &self.apps[at].settings);
         self.settings_changed(at, names);
     }
 
     /// Replaces the connection-string section; the app restarts if anything is different.
-    pub(super) fn replace_connection_strings(
-        &mut self,
-        at: usize,
-        entries: BTreeMap<String, ConnectionStringEntry>,
-    ) {
+    fn replace_connection_strings(&mut self, at: usize, entries: BTreeMap<String, ConnectionStringEntry>) {
         let old = std::mem::replace(&mut self.apps[at].connection_strings, entries);
         let names = different(&old, &self.apps[at].connection_strings);
         self.settings_changed(at, names);
@@ -244,7 +278,8 @@ impl State {
     /// The resource groups, deleted resources' included.
     pub(super) fn groups(&self) -> Vec<String> {
         let instances = self.instances.iter().map(|one| one.id.group());
-        let all = instances.chain(self.apps.iter().map(|app| app.id.group()));
+        let apps = self.apps.iter().map(|app| app.id.group());
+        let all = instances.chain(apps).chain(self.empty_groups.iter().map(String::as_str));
         let by_folded: BTreeMap<String, String> =
             all.map(|group| (group.to_lowercase(), group.to_owned())).collect();
         by_folded.into_values().collect()
@@ -258,6 +293,7 @@ impl State {
         let now = self.now;
         let app = &mut self.apps[at];
         app.modified = now;
+        app.fetches = true;
         let app = app.name.clone();
         self.restart(at);
         self.tell(Happening::SettingsChanged { app, names });
@@ -266,12 +302,12 @@ impl State {
 
     /// Notes what another person does to an app that its clients will suffer from.
     fn plant(&mut self, at: usize, value: &str) {
-        let planted = self.dead_or_dying(value);
+        let planted = self.dead_or_dying(&[value]);
         self.apps[at].planted.extend(planted);
     }
 
-    /// The keys in a value that do not work, or will be replaced by a regeneration that is already under way.
-    pub(super) fn dead_or_dying(&self, value: &str) -> Vec<Key> {
+    /// The keys in values that do not work, or will be replaced by a regeneration that is already under way.
+    pub(super) fn dead_or_dying(&self, values: &[&str]) -> Vec<Key> {
         let dying = |at: usize, key: &Key| {
             self.operations.iter().any(|operation| {
                 let replaces =
@@ -281,7 +317,7 @@ impl State {
                     && operation.key.as_ref().is_some_and(replaces)
             })
         };
-        read_connections(std::iter::once(value), &self.instances)
+        read_connections(values, &self.instances)
             .into_iter()
             .filter(|Connection { instance, key }| {
                 let works =
@@ -327,7 +363,7 @@ impl State {
         })
     }
 
-    fn app(&self, name: &str) -> Result<usize, Unknown> {
+    pub(super) fn app(&self, name: &str) -> Result<usize, Unknown> {
         let present = |app: &&super::state::App| !app.deleted;
         let fits =
             |app: &super::state::App| present(&app) && matches_name(&app.name, &app.id.to_string(), name);

@@ -2,7 +2,7 @@
 //! need a denied action.
 //!
 //! Everything is allowed that is not denied. A denial counts for its scope and everything below (docs: Understand scope
-//! for Azure RBAC).
+//! for Azure RBAC; Understand Azure deny assignments).
 
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,22 @@ pub struct Denial {
     pub scope: String,
     /// The action, like `Microsoft.Web/sites/config/list/Action`.
     pub action: String,
+    /// Why not.
+    #[serde(default)]
+    pub by: DeniedBy,
+}
+
+/// Why the caller may not do something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeniedBy {
+    /// No role of his grants it: 403 `AuthorizationFailed`.
+    #[default]
+    Role,
+    /// A deny assignment, of a deployment stack or a managed application, takes it away whatever his roles grant: 403
+    /// `DenyAssignmentAuthorizationFailed` (docs: Understand Azure deny assignments; no log shows status and code
+    /// together).
+    DenyAssignment,
 }
 
 /// The action that an operation needs (docs: Azure permissions for Web and Mobile, for Management and governance;
@@ -61,24 +77,35 @@ const ACTIONS: [(&str, &str); 33] = [
 
 /// Lets a call pass, or answers the 403 of ARM (public issues: AuthorizationFailed).
 pub(super) fn check(state: &State, operation: &str, call: &Call) -> Result<(), Answer> {
-    let needed = ACTIONS.iter().find(|(name, _)| *name == operation);
-    let denied = needed.filter(|(_, action)| {
-        state.denied(&call.path).any(|pattern| fits(&pattern.to_lowercase(), &action.to_lowercase()))
-    });
-    let Some((_, action)) = denied else { return Ok(()) };
-    let client = state.identity.describe();
-    let message = format!(
-        "The client {client} does not have authorization to perform action '{action}' over scope '{}' or the scope \
-         is invalid. If access was recently granted, please refresh your credentials.",
-        call.path
-    );
-    Err(Answer::error(StatusCode::FORBIDDEN, "AuthorizationFailed", message))
+    let Some((_, action)) = ACTIONS.iter().find(|(name, _)| *name == operation) else { return Ok(()) };
+    let hits = |denial: &&Denial| fits(&denial.action.to_lowercase(), &action.to_lowercase());
+    let Some(denial) = state.denied(&call.path).find(hits) else { return Ok(()) };
+    let (client, scope) = (state.identity.describe(), &call.path);
+    let (code, message) = match denial.by {
+        DeniedBy::Role => (
+            "AuthorizationFailed",
+            format!(
+                "The client {client} does not have authorization to perform action '{action}' over scope '{scope}' or \
+                 the scope is invalid. If access was recently granted, please refresh your credentials."
+            ),
+        ),
+        DeniedBy::DenyAssignment => (
+            "DenyAssignmentAuthorizationFailed",
+            format!(
+                "The client {client} has permission to perform action '{action}' on scope '{scope}'; however, the \
+                 access is denied because of the deny assignment with name 'simulated' and Id 'simulated' at scope '{}'.",
+                denial.scope
+            ),
+        ),
+    };
+    Err(Answer::error(StatusCode::FORBIDDEN, code, message))
 }
 
 /// `Permissions_ListForResource` and `Permissions_ListForResourceGroup` (swagger Microsoft.Authorization 2022-04-01):
-/// one role that grants everything but what is denied.
+/// one role that grants everything but what is denied. Deny assignments are no part of a role.
 pub(super) fn permissions(state: &mut State, call: &Call) -> Answered {
-    let denied: Vec<&str> = state.denied(&call.path).collect();
+    let by_role = state.denied(&call.path).filter(|denial| denial.by == DeniedBy::Role);
+    let denied: Vec<&str> = by_role.map(|denial| denial.action.as_str()).collect();
     let role = json!({"actions": ["*"], "notActions": denied, "dataActions": [], "notDataActions": []});
     Ok(Answer::ok(json!({"value": [role]})))
 }
@@ -86,7 +113,13 @@ pub(super) fn permissions(state: &mut State, call: &Call) -> Answered {
 impl State {
     /// Takes from the caller an action, or a pattern of actions, at a scope and below it.
     pub fn deny(&mut self, scope: &str, action: &str) {
-        self.denials.push(Denial { scope: scope.to_owned(), action: action.to_owned() });
+        self.denials.push(Denial { scope: scope.to_owned(), action: action.to_owned(), by: DeniedBy::Role });
+    }
+
+    /// The same, by a deny assignment.
+    pub fn assign_denial(&mut self, scope: &str, action: &str) {
+        let (scope, action) = (scope.to_owned(), action.to_owned());
+        self.denials.push(Denial { scope, action, by: DeniedBy::DenyAssignment });
     }
 
     /// Gives everything back.
@@ -94,14 +127,16 @@ impl State {
         self.denials.clear();
     }
 
-    /// The patterns that are denied at a path.
-    fn denied(&self, path: &str) -> impl Iterator<Item = &str> {
-        let path = format!("{}/", path.trim_end_matches('/').to_lowercase());
-        let covers = move |denial: &&Denial| {
-            path.starts_with(&format!("{}/", denial.scope.trim_end_matches('/').to_lowercase()))
-        };
-        self.denials.iter().filter(covers).map(|denial| denial.action.as_str())
+    /// What is denied at a path.
+    fn denied(&self, path: &str) -> impl Iterator<Item = &Denial> {
+        self.denials.iter().filter(move |denial| covers(&denial.scope, path))
     }
+}
+
+/// Whether a path is at a scope or below it.
+pub(super) fn covers(scope: &str, path: &str) -> bool {
+    let whole = |text: &str| format!("{}/", text.trim_end_matches('/').to_lowercase());
+    whole(path).starts_with(&whole(scope))
 }
 
 /// Whether a pattern fits; both in lower case.

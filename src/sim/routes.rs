@@ -229,6 +229,12 @@ pub(super) fn is_operation(name: &str) -> bool {
     ROUTES.iter().map(|route| &route.operation).chain(others).any(|known| known.eq_ignore_ascii_case(name))
 }
 
+/// Whether an operation only lists, though it is a POST.
+pub(super) fn lists(operation: &str) -> bool {
+    let mut routes = ROUTES.iter().filter(|route| route.operation == operation);
+    routes.any(|route| route.pattern.ends_with("/list") || route.pattern.ends_with("/listKeys"))
+}
+
 fn matched(pattern: &'static str, path: &str) -> Option<BTreeMap<&'static str, String>> {
     let mut params = BTreeMap::new();
     let mut words = pattern.split('/');

@@ -67,7 +67,7 @@ pub(super) fn check(
     if claims.exp <= now.timestamp() {
         return Err(Refusal::Expired);
     }
-    audience_fits(&claims.aud, &instance.host(), path).then_some(key_type).ok_or(Refusal::Audience)
+    audience_fits(&claims.aud, |host| instance.is_at(host), path).then_some(key_type).ok_or(Refusal::Audience)
 }
 
 fn signed_by(token: &str, key: &Key) -> bool {
@@ -81,9 +81,9 @@ fn signed_by(token: &str, key: &Key) -> bool {
 
 /// Both forms are in use: the URL without query and trailing slash (docs), and with the query (the SDK itself).
 /// The port is not part of it, and plain http is taken because the simulator speaks it.
-fn audience_fits(audience: &str, host: &str, path: &str) -> bool {
+fn audience_fits(audience: &str, is_at: impl Fn(&str) -> bool, path: &str) -> bool {
     let Ok(url) = Url::parse(audience) else { return false };
-    let same_host = url.host_str().is_some_and(|given| given.eq_ignore_ascii_case(host));
+    let same_host = url.host_str().is_some_and(is_at);
     let same_path = url.path().trim_end_matches('/').eq_ignore_ascii_case(path.trim_end_matches('/'));
     matches!(url.scheme(), "http" | "https") && same_host && same_path
 }
@@ -95,15 +95,16 @@ mod tests {
     #[test]
     fn audiences_with_and_without_query_slash_and_tls() {
         let path = "/api/hubs/chat/users/ann";
+        let is_at = |host: &str| host == "sr.service.signalr.net";
         for fits in [
             "https://sr.service.signalr.net/api/hubs/chat/users/ann",
             "http://SR.service.signalr.net:8888/api/hubs/chat/users/ann/",
             "https://sr.service.signalr.net/api/hubs/chat/users/ann?api-version=2022-06-01",
         ] {
-            assert!(audience_fits(fits, "sr.service.signalr.net", path), "{fits}");
+            assert!(audience_fits(fits, is_at, path), "{fits}");
         }
         for other in ["https://other.service.signalr.net/api/hubs/chat/users/ann", "chat", "ftp://sr"] {
-            assert!(!audience_fits(other, "sr.service.signalr.net", path), "{other}");
+            assert!(!audience_fits(other, is_at, path), "{other}");
         }
     }
 }

@@ -10,6 +10,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use tokio::sync::broadcast;
 
+use super::barriers::Barrier;
 use super::event::{Happening, SimEvent};
 use super::event_grid::{Occurrence, Queue};
 use super::faults::{FaultKind, Faults, Hooks};
@@ -18,8 +19,9 @@ use super::log::Log;
 use super::options::Options;
 use super::random::{self, IdMaker, KeyMaker};
 use super::roles::Denial;
+use super::sdk;
 use super::traffic::{Change, Process, Tally, read_connections};
-use super::world::{ConnectionStringEntry, InitialApp, World, WorldError};
+use super::world::{ConnectionStringEntry, InitialApp, SignalR, World, WorldError};
 use crate::clock::delta;
 use crate::model::{AppId, InstanceId, Key, KeyPair, KeyType, PerKey};
 
@@ -40,6 +42,12 @@ pub struct State {
     pub(super) identity: Identity,
     /// What the caller may not do.
     pub(super) denials: Vec<Denial>,
+    /// What stands at which scope.
+    pub(super) barriers: Vec<Barrier>,
+    /// What references to a secret or key of this name, in lower case, lead to.
+    pub(super) references: BTreeMap<String, String>,
+    /// Resource groups that are there though nothing is in them.
+    pub(super) empty_groups: BTreeSet<String>,
     pub(super) faults: Faults,
     pub(super) hooks: Hooks,
     /// What a hook wants to become of the request that it waited for.
@@ -48,6 +56,21 @@ pub struct State {
     pub(super) started: DateTime<Utc>,
     events: broadcast::Sender<SimEvent>,
     next_tick: DateTime<Utc>,
+    /// Settings that were answered for and are not written yet.
+    late: Vec<Late>,
+}
+
+/// Settings that are going to be written.
+struct Late {
+    due: DateTime<Utc>,
+    app: usize,
+    section: Section,
+}
+
+/// One of the two dictionaries of an app, whole.
+pub(super) enum Section {
+    Settings(BTreeMap<String, String>),
+    ConnectionStrings(BTreeMap<String, ConnectionStringEntry>),
 }
 
 /// One Azure SignalR Service.
@@ -56,6 +79,8 @@ pub(super) struct Instance {
     pub(super) id: InstanceId,
     pub(super) keys: PerKey<KeySlot>,
     pub(super) disable_local_auth: bool,
+    /// Other hosts that lead to it, in lower case.
+    domains: Vec<String>,
     pub(super) tags: BTreeMap<String, String>,
     pub(super) deleted: bool,
     /// How many keys were replaced because ARM was asked to.
@@ -92,6 +117,10 @@ pub(super) struct App {
     pub(super) planted: Vec<Key>,
     process: Process,
     restarted_at: Option<DateTime<Utc>>,
+    /// What its references led to when they were last fetched, by their text.
+    fetched: BTreeMap<String, String>,
+    /// Whether the restart that is under way fetches them again.
+    pub(super) fetches: bool,
 }
 
 /// A regeneration in the eyes of ARM.
@@ -145,13 +174,15 @@ impl State {
             .signalr
             .iter()
             .zip(world.instances())
-            .map(|(spec, id)| Instance::new(id, spec.disable_local_auth, spec.tags.clone(), &mut keys))
+            .map(|(spec, id)| Instance::new(id, spec, &mut keys))
             .collect();
         let pairs =
             instances.iter().map(|one| (one.id.name().to_lowercase(), (one.host(), one.listed()))).collect();
+        let references = world.lead(&pairs)?;
         let mut apps: Vec<App> = world.build(&pairs)?.into_iter().map(|app| App::new(app, now)).collect();
         for app in &mut apps {
-            app.process.restart(read_connections(app.values(), &instances));
+            app.fetch(&references);
+            app.process.restart(read_connections(&app.reads(), &instances));
         }
         let mut ids = IdMaker::new(options.seed);
         let grid = options.event_grid.clone();
@@ -165,7 +196,10 @@ impl State {
             keys,
             identity: Identity::new(&mut ids, options.identity_header.clone()),
             ids,
-            denials: Vec::new(),
+            denials: world.denials.clone(),
+            barriers: world.barriers.clone(),
+            references,
+            empty_groups: BTreeSet::new(),
             grid,
             event_ids: IdMaker::of_events(options.seed),
             faults: Faults::default(),
@@ -175,6 +209,7 @@ impl State {
             started: now,
             events: broadcast::Sender::new(EVENTS_KEPT),
             next_tick: now,
+            late: Vec::new(),
             options,
         })
     }
@@ -226,9 +261,15 @@ impl State {
     /// Adds an app and starts its process.
     pub(super) fn add_app(&mut self, app: InitialApp) {
         let mut app = App::new(app, self.now);
-        app.planted = app.values().flat_map(|value| self.dead_or_dying(value)).collect();
-        app.process.restart(read_connections(app.values(), &self.instances));
+        app.fetch(&self.references);
+        app.planted = self.dead_or_dying(&app.reads());
+        app.process.restart(read_connections(&app.reads(), &self.instances));
         self.apps.push(app);
+    }
+
+    /// Replaces a section of an app's settings when so much time has passed.
+    pub(super) fn replace_later(&mut self, app: usize, section: Section, after: std::time::Duration) {
+        self.late.push(Late { due: self.now + delta(after), app, section });
     }
 
     /// Ends the connections of everybody with an instance that is gone.
@@ -243,7 +284,8 @@ impl State {
     fn next_change(&self) -> Option<DateTime<Utc>> {
         let running = self.operations.iter().filter(|operation| operation.status == Status::Running);
         let restarts = self.apps.iter().filter_map(|app| app.restarted_at);
-        running.map(|operation| operation.due).chain(restarts).min()
+        let late = self.late.iter().map(|late| late.due);
+        running.map(|operation| operation.due).chain(restarts).chain(late).min()
     }
 
     fn work_off(&mut self) {
@@ -252,6 +294,9 @@ impl State {
         for at in (0..self.operations.len()).filter(|at| due(&self.operations[*at])).collect::<Vec<_>>() {
             self.finish(at);
         }
+        let (due, later) = std::mem::take(&mut self.late).into_iter().partition(|late| late.due <= now);
+        self.late = later;
+        due.into_iter().for_each(|Late { app, section, .. }| self.replace(app, section));
         for at in 0..self.apps.len() {
             if self.apps[at].restarted_at.take_if(|time| *time <= now).is_some() {
                 self.take_over(at);
@@ -261,7 +306,10 @@ impl State {
 
     fn take_over(&mut self, at: usize) {
         let app = &mut self.apps[at];
-        let connections = read_connections(app.values(), &self.instances);
+        if std::mem::take(&mut app.fetches) {
+            app.fetch(&self.references);
+        }
+        let connections = read_connections(&app.reads(), &self.instances);
         app.process.restart(connections);
         if !app.deleted {
             let app = app.name.clone();
@@ -330,12 +378,7 @@ impl fmt::Debug for State {
 }
 
 impl Instance {
-    fn new(
-        id: InstanceId,
-        disable_local_auth: bool,
-        tags: BTreeMap<String, String>,
-        keys: &mut KeyMaker,
-    ) -> Self {
+    fn new(id: InstanceId, spec: &SignalR, keys: &mut KeyMaker) -> Self {
         let keys = PerKey::from_fn(|_| {
             let key = keys.key();
             KeySlot { listed: key.clone(), effective: key, generation: 0 }
@@ -344,8 +387,9 @@ impl Instance {
         Self {
             id,
             keys,
-            disable_local_auth,
-            tags,
+            disable_local_auth: spec.disable_local_auth,
+            domains: spec.domains.iter().map(|domain| domain.to_lowercase()).collect(),
+            tags: spec.tags.clone(),
             deleted: false,
             regenerations: 0,
             issued,
@@ -356,6 +400,13 @@ impl Instance {
     /// The host of its data plane (docs: Connection string in Azure SignalR Service).
     pub(super) fn host(&self) -> String {
         format!("{}.service.signalr.net", self.id.name().to_lowercase())
+    }
+
+    /// Whether a host leads to it: its own, also as a fully qualified name with a dot at its end, a custom domain (docs:
+    /// Configure a custom domain for your Azure SignalR Service) or a gateway before it.
+    pub(super) fn is_at(&self, host: &str) -> bool {
+        let host = host.strip_suffix('.').unwrap_or(host).to_lowercase();
+        host == self.host() || self.domains.contains(&host)
     }
 
     /// The keys that listKeys shows.
@@ -388,6 +439,11 @@ impl Instance {
     pub(super) fn issued(&self, key: &Key) -> bool {
         self.issued.contains(key)
     }
+
+    /// Its keys, of all times, that an app finds in a text.
+    pub(super) fn found_in<'a>(&'a self, text: &'a str) -> impl Iterator<Item = Key> + 'a {
+        self.issued.iter().filter(|key| sdk::finds(text, key)).cloned()
+    }
 }
 
 impl KeySlot {
@@ -413,12 +469,25 @@ impl App {
             planted: Vec::new(),
             process: Process::default(),
             restarted_at: None,
+            fetched: BTreeMap::new(),
+            fetches: false,
         }
     }
 
-    fn values(&self) -> impl Iterator<Item = &str> {
+    /// What its process reads: every value, and in the place of a reference what it leads to. One that leads nowhere
+    /// reaches the app as its own text (docs: Use Key Vault references; Use App Configuration references).
+    pub(super) fn reads(&self) -> Vec<&str> {
         let entries = self.connection_strings.values().map(|entry| entry.value.as_str());
-        self.settings.values().map(String::as_str).chain(entries)
+        let values = self.settings.values().map(String::as_str).chain(entries);
+        values.map(|value| self.fetched.get(value).map_or(value, String::as_str)).collect()
+    }
+
+    /// Follows its references, as the platform does when the configuration changes.
+    fn fetch(&mut self, references: &BTreeMap<String, String>) {
+        let entries = self.connection_strings.values().map(|entry| &entry.value);
+        let values = self.settings.values().chain(entries);
+        let led = |value: &String| Some((value.clone(), references.get(&sdk::referred(value)?)?.clone()));
+        self.fetched = values.filter_map(led).collect();
     }
 
     /// Whether a restart is under way.

@@ -13,10 +13,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::sdk::{self, Reading};
 use super::service;
 use super::state::Instance;
 use crate::clock::delta;
-use crate::model::{ConnectionString, Key, looks_like_key_vault_reference};
+use crate::model::Key;
 
 /// One connection of a process to an instance, by the key that it read.
 #[derive(Clone)]
@@ -207,24 +208,25 @@ impl Tally {
     }
 }
 
-/// What a process finds in its settings: every value that is a connection string with a key, or a bare key. A Key
-/// Vault reference is not a connection string.
-pub(super) fn read_connections<'a>(
-    values: impl Iterator<Item = &'a str>,
-    instances: &[Instance],
-) -> Vec<Connection> {
-    values
-        .filter(|value| !looks_like_key_vault_reference(value))
-        .filter_map(|value| {
-            let by_key = |key: &Key| instances.iter().position(|one| !one.deleted && one.issued(key));
-            let Ok(parsed) = ConnectionString::parse(value) else {
-                let key = Key::new(value);
-                return by_key(&key).map(|instance| Connection { instance, key });
-            };
-            let key = parsed.key()?;
-            // The endpoint may be a custom domain or a gateway; then the key tells whose it is.
-            let by_host = instances.iter().position(|one| !one.deleted && one.host() == parsed.host());
-            by_host.or_else(|| by_key(&key)).map(|instance| Connection { instance, key })
-        })
-        .collect()
+/// What a process finds in its settings: every value that is a connection string with a key for the SDK, and, where the SDK
+/// can make nothing of a value, every key that an instance ever had and that an app can take out of it by itself.
+pub(super) fn read_connections(values: &[&str], instances: &[Instance]) -> Vec<Connection> {
+    values.iter().flat_map(|value| connections_in(value, instances)).collect()
+}
+
+fn connections_in(value: &str, instances: &[Instance]) -> Vec<Connection> {
+    let present = || instances.iter().enumerate().filter(|(_, one)| !one.deleted);
+    match sdk::read(value) {
+        Reading::Identity => Vec::new(),
+        Reading::Signs { host, server, key } => {
+            let at = |host: &str| present().find(|(_, one)| one.is_at(host));
+            let by_host = at(&host).or_else(|| at(&server?));
+            // The endpoint may be a domain that we know nothing of; then the key tells whose it is.
+            let found = by_host.or_else(|| present().find(|(_, one)| one.issued(&key)));
+            found.map(|(instance, _)| Connection { instance, key }).into_iter().collect()
+        }
+        Reading::Refused => present()
+            .flat_map(|(instance, one)| one.found_in(value).map(move |key| Connection { instance, key }))
+            .collect(),
+    }
 }

@@ -5,6 +5,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::barriers::Barrier;
+use super::roles::Denial;
+use super::sdk;
 use crate::model::{AppId, InstanceId, KeyPair, KeyType};
 
 /// What the simulated subscription holds at the start.
@@ -23,6 +26,16 @@ pub struct World {
     /// The web apps and function apps.
     #[serde(default)]
     pub sites: Vec<Site>,
+    /// What Key Vault and App Configuration references in settings lead to, by the name of the secret or key. The values
+    /// may have placeholders too.
+    #[serde(default)]
+    pub references: BTreeMap<String, String>,
+    /// What the caller may not do.
+    #[serde(default)]
+    pub denials: Vec<Denial>,
+    /// What else stands in the caller's way: locks, policies …
+    #[serde(default)]
+    pub barriers: Vec<Barrier>,
 }
 
 /// One Azure SignalR Service.
@@ -37,6 +50,9 @@ pub struct SignalR {
     /// the instance gets a setting for it.
     #[serde(default)]
     pub apps: Vec<String>,
+    /// Other hosts that lead to it: custom domains, and gateways before it.
+    #[serde(default)]
+    pub domains: Vec<String>,
     /// Whether access keys are refused altogether.
     #[serde(default)]
     pub disable_local_auth: bool,
@@ -156,7 +172,14 @@ impl Default for World {
         };
         let apps = ["chat-web", "chat-web/staging", "chat-func"].map(str::to_owned).to_vec();
         let signalr = vec![SignalR { group: group(), name: "sr-demo".into(), apps, ..SignalR::default() }];
-        Self { subscription: default_subscription(), signalr, sites: vec![web, function] }
+        Self {
+            subscription: default_subscription(),
+            signalr,
+            sites: vec![web, function],
+            references: BTreeMap::new(),
+            denials: Vec::new(),
+            barriers: Vec::new(),
+        }
     }
 }
 
@@ -177,7 +200,7 @@ impl World {
         self.sites
             .iter()
             .flat_map(|site| self.apps(site))
-            .filter(|app| holds(app, instance))
+            .filter(|app| self.holds(app, instance))
             .map(|app| app.id)
             .collect()
     }
@@ -217,6 +240,27 @@ impl World {
             }
         }
         Ok(apps)
+    }
+
+    /// What references lead to, with every placeholder replaced.
+    pub(super) fn lead(
+        &self,
+        keys: &BTreeMap<String, (String, KeyPair)>,
+    ) -> Result<BTreeMap<String, String>, WorldError> {
+        let led = |(name, value): (&String, &String)| Ok((name.to_lowercase(), fill(value, keys, name)?));
+        self.references.iter().map(led).collect()
+    }
+
+    /// Whether an app holds a key of an instance: listed, named in a placeholder, or named where a reference leads.
+    fn holds(&self, app: &InitialApp, instance: &SignalR) -> bool {
+        let leads = |value: &str| {
+            let name = sdk::referred(value)?;
+            self.references.iter().find(|(known, _)| known.to_lowercase() == name).map(|(_, value)| value)
+        };
+        let held = |value: &str| {
+            names(value, &instance.name) || leads(value).is_some_and(|led| names(led, &instance.name))
+        };
+        lists(instance, &app.id) || values(app).any(held)
     }
 
     fn check_names(&self) -> Result<(), WorldError> {
@@ -299,10 +343,6 @@ fn add_connection(app: &mut InitialApp, instance: &SignalR) {
         default.to_owned()
     };
     app.settings.insert(name, format!("{{primary:{}}}", instance.name));
-}
-
-fn holds(app: &InitialApp, instance: &SignalR) -> bool {
-    lists(instance, &app.id) || values(app).any(|value| names(value, &instance.name))
 }
 
 fn lists(instance: &SignalR, app: &AppId) -> bool {

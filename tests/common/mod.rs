@@ -7,6 +7,7 @@ pub mod azurite;
 pub mod counting;
 pub mod journals;
 pub mod program;
+pub mod proxy;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -149,11 +150,33 @@ pub fn settled(reports: &[PassReport]) -> bool {
     reports.iter().all(is)
 }
 
+/// A run that ends well says that every app of its instance was seen and signs with a valid key. What the simulator knows
+/// against it, for each run that ended well; what a notice tells that is known already sees no app.
+pub fn untrue(sim: &Sim, config: &Config, reports: &[PassReport]) -> Vec<String> {
+    let well = |report: &&PassReport| {
+        let said = matches!(
+            report.ending,
+            Ending::Mended | Ending::Decided(Decision::Settled { .. } | Decision::Waiting { .. })
+        );
+        said && report.known.is_none()
+    };
+    let troubles = |report: &PassReport| {
+        let configured = config.instances.iter().find(|known| known.id == report.instance).unwrap();
+        let apps: Vec<AppId> = configured.apps.iter().map(|app| app.id.clone()).collect();
+        let troubles = sim.with(|state| state.troubles(&report.instance, &apps));
+        let ending = report.ending.to_string();
+        troubles.into_iter().map(move |trouble| format!("it ended well ({ending}), but {trouble}"))
+    };
+    reports.iter().filter(well).flat_map(troubles).collect()
+}
+
 /// Every consumer of the default world holds the same valid key; which.
 pub fn all_hold(story: &Story) -> KeyType {
-    let holds = |(name, setting): (&str, &str)| {
-        let key = story.held(name, setting);
-        KeyType::ALL.into_iter().find(|key_type| story.key("sr-demo", *key_type) == key)
+    // By what the app signs with, which the simulator knows.
+    let holds = |(name, _): (&str, &str)| {
+        let signs = story.sim.with(|state| state.signs(name)).unwrap();
+        assert_eq!(signs.len(), 1, "{name} signs with {signs:?}");
+        signs.into_iter().find_map(|(_, key_type)| key_type)
     };
     let held: Vec<_> = CONSUMERS.into_iter().map(holds).collect();
     assert!(held.iter().all(|key_type| *key_type == held[0]), "{held:?}");

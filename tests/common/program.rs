@@ -53,6 +53,11 @@ impl Azure {
             "signalr": signalr.collect::<Vec<_>>(),
             "sites": sites.collect::<Vec<_>>(),
         });
+        Self::of_world(&world, flags)
+    }
+
+    /// An Azure with a world of one's own, and journals in Azurite.
+    pub fn of_world(world: &Value, flags: &[&str]) -> Self {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), world.to_string()).unwrap();
         let mut azure = Self::start(&[&["--world", file.path().to_str().unwrap()], flags].concat());

@@ -28,7 +28,7 @@ use std::time::Duration;
 use common::{CONSUMERS, count};
 use futures::FutureExt;
 use line::{Mishap, STOPS};
-use scenario::{Journals, Played, Scenario, play, play_in};
+use scenario::{Journals, Played, Scenario, play, play_in, play_with};
 use signalr_rekey::journal::Event;
 use signalr_rekey::model::KeyType;
 
@@ -102,6 +102,21 @@ async fn a_crash_at_every_point_of_uniting_split_consumers() {
 }
 
 #[tokio::test]
+async fn a_crash_at_every_point_of_mending_while_an_app_cannot_be_read() {
+    a_crash(Scenario::ForcedUnreadable).await;
+}
+
+#[tokio::test]
+async fn a_crash_at_every_point_of_mending_while_an_app_cannot_be_written() {
+    a_crash(Scenario::ForcedUnwritable).await;
+}
+
+#[tokio::test]
+async fn a_crash_at_every_point_of_mending_where_a_write_is_lost() {
+    a_crash(Scenario::ForcedUnwritten).await;
+}
+
+#[tokio::test]
 async fn every_request_arrives_twice() {
     for scenario in Scenario::ALL {
         at_every_request(scenario, Journals::Memory, &[Mishap::Twice]).await;
@@ -157,6 +172,18 @@ async fn a_planted_fault_is_found() {
     played.story.sim.regenerate("sr-demo", &[KeyType::Primary]).unwrap();
     played.watch.look();
     assert!(!played.watch.lost().is_empty() && found(&played), "a valid key was taken away");
+}
+
+/// A worker that leaves out the app which it cannot read says that all is well, and it is not.
+#[tokio::test]
+async fn a_run_that_settles_although_something_is_unknown_is_found() {
+    let mut story = Scenario::ForcedUnreadable.arrange().await;
+    let configured = story.config.clone();
+    story.config.instances[0].apps.retain(|app| app.id.name() != "chat-func");
+    let played = play_with(story, Scenario::ForcedUnreadable, Journals::Memory, None, &configured).await;
+    let told = |word: &str| played.untrue.iter().any(|untrue| untrue.contains(word));
+    assert!(told("chat-func is answered 403") && told("chat-func signs with a key"), "{:#?}", played.untrue);
+    assert!(found(&played));
 }
 
 fn found(played: &Played) -> bool {

@@ -16,6 +16,7 @@ impl Played {
     /// takes, and the journal tells it all.
     pub fn judge(&self, beyond: usize) {
         assert_eq!(self.watch.lost(), Vec::<String>::new(), "a valid key was taken from a consumer");
+        assert_eq!(self.untrue, Vec::<String>::new(), "a run ended well, and it was not true");
         self.judge_refusals();
         all_hold(&self.story);
         self.judge_regenerations(beyond);

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
 use signalr_rekey::clock::Clock;
-use signalr_rekey::model::{ConnectionString, KeyType};
 use signalr_rekey::sim::{Sim, VirtualClock};
 
 use crate::common::{CONSUMERS, Story};
@@ -36,10 +35,11 @@ impl Watch {
 
     /// Looks who holds a valid key now.
     pub fn look(&self) {
-        let keys = self.sim.keys("sr-demo").unwrap();
-        let is_valid = |(app, setting): &(&str, &str)| {
-            let held = ConnectionString::parse(&self.sim.settings(app).unwrap()[*setting]).unwrap().key();
-            KeyType::ALL.into_iter().any(|key_type| held.as_ref() == Some(&keys[key_type]))
+        // By what the app signs with, which the simulator knows.
+        let is_valid = |(app, _): &(&str, &str)| {
+            let signs = self.sim.with(|state| state.signs(app)).unwrap();
+            assert!(!signs.is_empty(), "{app} signs with nothing");
+            signs.iter().all(|(_, valid)| valid.is_some())
         };
         let valid: BTreeSet<_> = CONSUMERS.into_iter().filter(is_valid).map(|(app, _)| app).collect();
         let (mut seen, now) = (self.seen.lock().unwrap(), self.clock.now());

@@ -4,12 +4,12 @@
 //! The lists here have a match without a wildcard beside them, so that a new variant does not compile until it is listed.
 
 use chrono::{DateTime, Utc};
-use signalr_rekey::arm::ArmErrorKind;
+use signalr_rekey::arm::{ArmErrorKind, Barrier};
 use signalr_rekey::doctor::Check;
 use signalr_rekey::journal::{Event, Journal};
-use signalr_rekey::model::{AppId, Key, KeyType, PerKey};
+use signalr_rekey::model::{AppId, Key, KeyType, PerKey, Section};
 use signalr_rekey::pass::Ending;
-use signalr_rekey::plan::{BlockedBy, Decision, Unknown, WaitFor};
+use signalr_rekey::plan::{BlockedBy, ConsumerRef, Decision, Unknown, WaitFor, Whereabouts};
 use signalr_rekey::store::StoreError;
 
 use super::markdown::{Document, codes, fits};
@@ -27,6 +27,10 @@ fn now() -> DateTime<Utc> {
 
 fn app() -> AppId {
     AppId::new("s", "g", "web", None)
+}
+
+fn consumer() -> ConsumerRef {
+    ConsumerRef { app: app(), section: Section::AppSettings, name: "ASetting".into() }
 }
 
 /// What the tables under a heading say in their first column.
@@ -68,6 +72,15 @@ fn unknowns() -> Vec<Unknown> {
     let name = || "ASetting".to_owned();
     let all = vec![
         Unknown::Unreadable { app: app(), detail: "it said so".into(), passing: false },
+        Unknown::NeverSeen { app: app(), meant: None },
+        Unknown::NeverSeen { app: app(), meant: Some(app()) },
+        Unknown::NeverSeen { app: app(), meant: Some(AppId::new("s", "other", "shop", None)) },
+        Unknown::Vanished { app: app(), whereabouts: Whereabouts::Moved(app()), held: vec![] },
+        Unknown::Vanished {
+            app: app(),
+            whereabouts: Whereabouts::Unclear("it said so".into()),
+            held: vec![],
+        },
         Unknown::NoConsumer { app: app() },
         Unknown::KeyVaultReference { app: app(), name: name() },
         Unknown::Missing { app: app(), name: name() },
@@ -83,6 +96,8 @@ fn unknowns() -> Vec<Unknown> {
     for unknown in &all {
         match unknown {
             Unknown::Unreadable { .. }
+            | Unknown::NeverSeen { .. }
+            | Unknown::Vanished { whereabouts: Whereabouts::Moved(_) | Whereabouts::Unclear(_), .. }
             | Unknown::NoConsumer { .. }
             | Unknown::KeyVaultReference { .. }
             | Unknown::Missing { .. }
@@ -103,11 +118,15 @@ fn blocks() -> Vec<BlockedBy> {
     let all = vec![
         BlockedBy::Unknown(unknowns()),
         BlockedBy::KeyRefused { key_type: PRIMARY, since: now(), detail: "it said so".into() },
+        BlockedBy::RegenerationFails { key_type: PRIMARY, again: now(), detail: "it said so".into() },
         BlockedBy::JournalDisagrees,
     ];
     for blocked in &all {
         match blocked {
-            BlockedBy::Unknown(_) | BlockedBy::KeyRefused { .. } | BlockedBy::JournalDisagrees => {}
+            BlockedBy::Unknown(_)
+            | BlockedBy::KeyRefused { .. }
+            | BlockedBy::RegenerationFails { .. }
+            | BlockedBy::JournalDisagrees => {}
         }
     }
     all
@@ -122,7 +141,10 @@ fn endings() -> Vec<Ending> {
         Ending::Decided(waiting),
         Ending::Decided(Decision::Blocked(BlockedBy::JournalDisagrees)),
         Ending::Mended,
-        Ending::OutOfTime,
+        Ending::OutOfTime { stale: vec![] },
+        Ending::OutOfTime { stale: vec![consumer()] },
+        Ending::Unseen(vec![Unknown::Unreadable { app: app(), detail: "it said so".into(), passing: true }]),
+        Ending::Stopped,
         Ending::Busy { holder: "another".into(), until: now() },
         Ending::Postponed { until: now() },
         Ending::Failed("it said so".into()),
@@ -133,7 +155,9 @@ fn endings() -> Vec<Ending> {
                 Decision::Settled { .. } | Decision::Waiting { .. } | Decision::Blocked(_) | Decision::Do(_),
             )
             | Ending::Mended
-            | Ending::OutOfTime
+            | Ending::OutOfTime { .. }
+            | Ending::Unseen(_)
+            | Ending::Stopped
             | Ending::Busy { .. }
             | Ending::Postponed { .. }
             | Ending::Failed(_) => {}
@@ -198,6 +222,7 @@ fn events() -> Vec<Event> {
         Event::Adopted { keys: PerKey::from_fn(|_| fingerprint()) },
         Event::KeyChanged { key_type: PRIMARY, fingerprint: fingerprint() },
         Event::Recovered {},
+        Event::AppsSeen { apps: [(app(), vec![])].into() },
         Event::Taken { key_type: PRIMARY },
         Event::Left { key_type: PRIMARY },
         Event::Blinded {},
@@ -208,7 +233,7 @@ fn events() -> Vec<Event> {
         Event::RegenerationIntended { key_type: PRIMARY },
         Event::RegenerationAccepted { operation: None, promised: None },
         Event::Regenerated { fingerprint: fingerprint(), confirmed: true },
-        Event::RegenerationFailed { detail: detail() },
+        Event::RegenerationFailed { detail: detail(), lasting: true },
         Event::Verified { key_type: PRIMARY },
         Event::VerificationRefused { key_type: PRIMARY, detail: detail() },
         Event::RepointIntended { key_type: PRIMARY },
@@ -220,6 +245,7 @@ fn events() -> Vec<Event> {
             Event::Adopted { .. }
             | Event::KeyChanged { .. }
             | Event::Recovered {}
+            | Event::AppsSeen { .. }
             | Event::Taken { .. }
             | Event::Left { .. }
             | Event::Blinded {}
@@ -289,7 +315,18 @@ fn advice(kind: ArmErrorKind) -> &'static [&'static str] {
         ArmErrorKind::Unauthenticated => &["check the identity: a managed identity in Azure"],
         ArmErrorKind::OutOfTime => &["nothing was changed; the next pass carries on"],
         ArmErrorKind::Unavailable => &["nothing was changed; the next pass tries again"],
+        ArmErrorKind::Barred(Barrier::Lock) => &["a lock refuses this"],
+        ArmErrorKind::Barred(Barrier::DisabledSubscription) => {
+            &["the subscription is disabled and read-only"]
+        }
+        ArmErrorKind::Barred(Barrier::UnregisteredProvider) => &["register the resource provider"],
+        ArmErrorKind::Barred(Barrier::Policy) => &["an Azure Policy refuses this"],
+        ArmErrorKind::Barred(Barrier::DenyAssignment) => &["a deny assignment refuses this"],
+        ArmErrorKind::Barred(Barrier::UnknownSubscription) => &["knows no such subscription"],
+        ArmErrorKind::Barred(Barrier::OtherTenant) => &["is of another tenant than the subscription"],
+        ArmErrorKind::Barred(Barrier::ContentShare) => &["content share is out of order"],
         ArmErrorKind::Refused => &["trying again will not help"],
+        ArmErrorKind::Elsewhere => &["no token is sent there"],
         ArmErrorKind::Malformed => &["report this, with the correlation id"],
     }
 }
@@ -305,7 +342,16 @@ fn every_error_of_azure_is_explained() {
         ArmErrorKind::Unauthenticated,
         ArmErrorKind::OutOfTime,
         ArmErrorKind::Unavailable,
+        ArmErrorKind::Barred(Barrier::Lock),
+        ArmErrorKind::Barred(Barrier::DisabledSubscription),
+        ArmErrorKind::Barred(Barrier::UnregisteredProvider),
+        ArmErrorKind::Barred(Barrier::Policy),
+        ArmErrorKind::Barred(Barrier::DenyAssignment),
+        ArmErrorKind::Barred(Barrier::UnknownSubscription),
+        ArmErrorKind::Barred(Barrier::OtherTenant),
+        ArmErrorKind::Barred(Barrier::ContentShare),
         ArmErrorKind::Refused,
+        ArmErrorKind::Elsewhere,
         ArmErrorKind::Malformed,
     ];
     let patterns = told_under("Errors of Azure Resource Manager");

@@ -244,7 +244,7 @@ impl Pass<'_> {
     fn send(&mut self, key_type: KeyType) -> Then {
         let old_look = self.rules.checks_time && self.session.oldest() + MAY_SEND <= self.state.now;
         if self.is_late(MAY_SEND) || old_look {
-            self.record(Event::RegenerationFailed { detail: String::new() });
+            self.record(Event::RegenerationFailed { detail: String::new(), lasting: false });
             return self.go(Next::Commit(After::Release));
         }
         if !self.state.is_leased_to(self.worker) {
@@ -261,7 +261,7 @@ impl Pass<'_> {
                 let operation = Some(OperationUrl::location("https://operation"));
                 Event::RegenerationAccepted { operation, promised: Some(fingerprint(key)) }
             }
-            None => Event::RegenerationFailed { detail: "409".into() },
+            None => Event::RegenerationFailed { detail: "409".into(), lasting: false },
         };
         self.record(event);
         self.go(Next::Commit(After::Decide))
@@ -310,7 +310,7 @@ impl Pass<'_> {
         if let Some(flight) = self.session.journal.in_flight() {
             let found = fingerprint(self.state.keys[flight.key_type]);
             let event = if found == flight.prior {
-                Event::RegenerationFailed { detail: "unchanged".into() }
+                Event::RegenerationFailed { detail: "unchanged".into(), lasting: false }
             } else {
                 Event::Regenerated { fingerprint: found, confirmed: true }
             };

@@ -301,12 +301,8 @@ pub(crate) fn snapshot(keys: PerKey<Id>, apps: &[Id], seen: DateTime<Utc>) -> Sn
     };
     let consumer = |(index, key): (usize, &Id)| Consumer { at: consumer(index), holds: holds(*key) };
     Snapshot {
-        at: seen,
-        keys: PerKey::from_fn(|key_type| fingerprint(keys[key_type])),
         consumers: apps.iter().enumerate().map(consumer).collect(),
-        unknown: vec![],
-        gone: vec![],
-        refused: PerKey::default(),
+        ..Snapshot::of_keys(seen, PerKey::from_fn(|key_type| fingerprint(keys[key_type])))
     }
 }
 

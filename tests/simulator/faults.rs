@@ -94,3 +94,98 @@ async fn hooks_let_others_act_between_two_requests() {
     assert_eq!(azure.get(&path, WEB).await.status(), 404);
     assert!(azure.sim.waiting().is_empty());
 }
+
+#[tokio::test]
+async fn the_nth_request_meets_an_expired_token() {
+    let azure = Azure::start().await;
+    azure.sim.fault(Fault::new("SignalR_Get", FaultKind::ExpiredToken).after(2));
+    for expected in [200, 200, 401, 200] {
+        let answer = azure.get(&instance(""), SIGNALR).await;
+        assert_eq!(answer.status(), expected);
+        if expected == 401 {
+            assert!(header(&answer, "www-authenticate").contains("invalid_token"));
+            assert_eq!(fault_of(answer).await.1, "ExpiredAuthenticationToken");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_site_is_busy_for_a_while_also_when_it_is_read() {
+    let azure = Azure::start().await;
+    let fault = Fault::new("WebApps_ListApplicationSettings", FaultKind::Conflict);
+    azure.sim.fault(fault.on("chat-web").times(2));
+    let path = format!("{GROUP}/providers/Microsoft.Web/sites/chat-web/config/appsettings/list");
+    for expected in [409, 409, 200] {
+        assert_eq!(azure.post(&path, WEB, json!({})).await.status(), expected);
+    }
+}
+
+#[tokio::test]
+async fn an_operation_can_be_out_of_reach_or_say_nothing_while_the_key_changes() {
+    for (kind, status, body) in [
+        (FaultKind::StillRunning, 200, json!({"status": "Updating"}).to_string()),
+        (FaultKind::NullStatus, 200, json!({"status": null}).to_string()),
+        (FaultKind::Html, 200, "<html>".into()),
+        (FaultKind::Forbidden, 403, "AuthorizationFailed".into()),
+        (FaultKind::BadRequest, 400, "BadRequest".into()),
+    ] {
+        let azure = Azure::start().await;
+        let before = azure.key(KeyType::Primary);
+        azure.sim.fault(Fault::new("SignalR_OperationStatuses", kind).times(u64::MAX));
+        let url = header(&azure.regenerate("Primary").await, "azure-asyncoperation").to_owned();
+        azure.clock.advance(2 * MINUTE);
+        let answer = azure.http.get(url).bearer_auth(&azure.token).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{kind:?}");
+        let text = answer.text().await.unwrap();
+        assert!(text.contains(&body), "{kind:?}: {text}");
+        assert_ne!(azure.key(KeyType::Primary), before, "what is said of it changes nothing in it");
+    }
+    let azure = Azure::start().await;
+    azure.sim.fault(Fault::new("SignalR_RegenerateKey", FaultKind::ForeignHost));
+    let answer = azure.regenerate("Primary").await;
+    for name in ["azure-asyncoperation", "location"] {
+        assert!(header(&answer, name).starts_with("https://eastus.management.azure.invalid/"), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn settings_can_be_answered_for_and_not_be_written_or_only_later() {
+    for (kind, after) in [(FaultKind::Swallowed, None), (FaultKind::AppliedLate, Some(7000))] {
+        let azure = Azure::start().await;
+        let before = azure.settings("chat-web").await;
+        let mut sent = before.clone();
+        sent.insert("ADDED".into(), "1".into());
+        let fault = Fault::new("WebApps_UpdateApplicationSettings", kind);
+        azure.sim.fault(Fault { delay_ms: after.unwrap_or_default(), ..fault });
+        let began = azure.clock.now();
+        let answer = json_of(azure.put_settings("chat-web", &sent).await).await;
+        assert_eq!(azure.clock.now(), began, "nobody is kept waiting");
+        assert_eq!(answer["properties"], json!(sent), "it is answered as if it were");
+        assert_eq!(azure.settings("chat-web").await, before);
+        azure.clock.advance(Duration::from_millis(6999));
+        assert_eq!(azure.settings("chat-web").await, before);
+        azure.clock.advance(Duration::from_millis(1));
+        assert_eq!(azure.settings("chat-web").await == sent, after.is_some(), "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn settings_are_refused_where_the_content_share_is_out_of_reach() {
+    let refused = |answer: Response| async {
+        let status = answer.status().as_u16();
+        let body = json_of(answer).await;
+        assert!(body["Message"].as_str().unwrap().contains("storage file share"), "{body}");
+        status == 400 && body["Code"] == "BadRequest"
+    };
+    let azure = Azure::start().await;
+    let before = azure.settings("chat-func").await;
+    azure.sim.fault(Fault::new("WebApps_UpdateApplicationSettings", FaultKind::ContentShare));
+    assert!(refused(azure.put_settings("chat-func", &BTreeMap::new()).await).await);
+    let mut with = before.clone();
+    let reference = "@Microsoft.KeyVault(VaultName=v;SecretName=files)";
+    with.insert("WEBSITE_CONTENTAZUREFILECONNECTIONSTRING".into(), reference.into());
+    assert!(refused(azure.put_settings("chat-func", &with).await).await);
+    assert_eq!(azure.settings("chat-func").await, before, "nothing was written");
+    with.insert("WEBSITE_SKIP_CONTENTSHARE_VALIDATION".into(), "1".into());
+    assert_eq!(azure.put_settings("chat-func", &with).await.status(), 200);
+}

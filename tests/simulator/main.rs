@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly, its helpers too")]
 
 mod arm;
+mod barriers;
 mod command_line;
 mod control;
 mod data_plane;
@@ -11,7 +12,9 @@ mod event_grid;
 mod faults;
 mod harness;
 mod identity;
+mod references;
 mod roles;
 mod traffic;
+mod truth;
 mod webhook;
 mod world;

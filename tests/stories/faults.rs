@@ -1,10 +1,11 @@
 //! What Azure and the storage do when they fail: nothing is sent blindly, nobody is cut off, and it is told.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 
-use super::common::{CONSUMERS, HOUR, MINUTE, Story};
+use super::common::{CONSUMERS, DAY, HOUR, MINUTE, Story, document_name};
 use super::{PRIMARY, SECONDARY, all_hold, settled};
 use signalr_rekey::clock::Clock;
 use signalr_rekey::pass::{Ending, Purpose, Rekey, Run};
@@ -152,6 +153,47 @@ async fn an_instance_that_was_deleted_is_reported_and_stops_no_other() {
     assert!(reports[0].ending.is_failure() && reports[0].summary().contains("sr-one"), "{reports:#?}");
     assert!(settled(&reports[1..]), "{reports:#?}");
     assert_eq!(story.requests("SignalR_RegenerateKey"), 2);
+}
+
+/// Whether anybody holds the lease of the one instance.
+async fn is_held(story: &Story) -> bool {
+    let name = document_name(&story.config.instances[0].id);
+    let Some((body, _)) = story.store.get(&name).await.unwrap().document else { return false };
+    serde_json::from_slice::<serde_json::Value>(&body).unwrap()["lease"].is_object()
+}
+
+#[tokio::test]
+async fn a_run_that_is_asked_to_stop_gives_its_lease_back_and_the_next_carries_on() {
+    let story = Story::new().await;
+    // While it follows a regeneration, with the lease; and while it waits for a grace, without it.
+    for (told, now) in [("Azure accepted the regeneration", true), ("clients may still hold", false)] {
+        let mut rekey = story.rekey();
+        let (stop, heard) = (rekey.stop.clone(), Arc::new(AtomicBool::new(false)));
+        let hears = Arc::clone(&heard);
+        rekey.narrator = Arc::new(move |_, line| {
+            if line.contains(told) {
+                hears.store(true, Ordering::SeqCst);
+                stop.ask();
+            }
+        });
+        let reports = rekey.run(&story.order(Purpose::Rotate { now }, DAY)).await;
+        assert!(heard.load(Ordering::SeqCst), "{told}: {reports:#?}");
+        assert_eq!((&reports[0].ending, is_held(&story).await), (&Ending::Stopped, false), "{reports:#?}");
+        assert_eq!(reports[0].ending.name(), "stopped");
+    }
+    let reports = story.watch(6 * HOUR).await;
+    assert!(settled(&reports), "{reports:#?}");
+    assert_eq!(story.refused(), 0);
+}
+
+#[tokio::test]
+async fn nothing_is_begun_once_a_stop_was_asked_for() {
+    let story = Story::new().await;
+    let rekey = story.rekey();
+    rekey.stop.ask();
+    let reports = rekey.run(&story.order(Purpose::Rotate { now: true }, DAY)).await;
+    assert_eq!(reports[0].ending, Ending::Stopped);
+    assert!(story.sim.requests().is_empty());
 }
 
 #[tokio::test]

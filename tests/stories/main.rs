@@ -7,10 +7,14 @@
 mod common;
 mod faults;
 mod mending;
+mod refusals;
 mod rotation;
 mod settings;
+mod unfinished;
+mod unseen;
+mod values;
 
-use common::{all_hold, settled};
+use common::{Story, all_hold, settled};
 use signalr_rekey::model::KeyType;
 
 const PRIMARY: KeyType = KeyType::Primary;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -13,11 +14,11 @@ use super::ledger::Ledger;
 use super::weather::Kill;
 use super::{StormOptions, silent, world};
 use crate::clock::{Clock, SystemClock, delta};
-use crate::config::Config;
+use crate::config::{AppConfig, Config};
 use crate::demo::Trouble;
 use crate::http::Http;
 use crate::journal::{Held, Journal, Origin};
-use crate::model::InstanceId;
+use crate::model::{AppId, InstanceId};
 use crate::pass::{Ending, PassReport, Purpose, Run};
 use crate::plan::Decision;
 use crate::sim::{self, Options, Sim, VirtualClock};
@@ -29,6 +30,8 @@ pub(super) struct Crew {
     pub(super) clock: Arc<VirtualClock>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) config: Arc<Config>,
+    /// The configuration without what somebody mistyped.
+    pub(super) configured: Arc<Config>,
     pub(super) rounds: u64,
     pub(super) passes: u64,
     pub(super) kills: u64,
@@ -37,6 +40,14 @@ pub(super) struct Crew {
     pub(super) calm: bool,
     /// Passes that failed all the same, and why.
     pub(super) failed_in_calm: Vec<String>,
+    /// Whether workers leave out what they cannot read.
+    pub(super) blind: bool,
+    /// Whether somebody did something in the midst of the pass that runs, which it may not have seen.
+    pub(super) disturbed: Arc<AtomicBool>,
+    /// How many passes ended well and were compared with what is true.
+    pub(super) judged: u64,
+    /// Those that ended well though not everything was well, and what was not.
+    pub(super) untrue: Vec<String>,
     pub(super) started: DateTime<Utc>,
     schedule: DefaultHasher,
     courses: BTreeMap<InstanceId, Course>,
@@ -72,6 +83,7 @@ impl Crew {
             courses: config.instances.iter().map(|known| (known.id.clone(), Course::default())).collect(),
             sim,
             clock,
+            configured: Arc::clone(&config),
             config,
             rounds: 0,
             passes: 0,
@@ -79,6 +91,10 @@ impl Crew {
             endings: BTreeMap::new(),
             calm: false,
             failed_in_calm: Vec::new(),
+            blind: false,
+            disturbed: Arc::default(),
+            judged: 0,
+            untrue: Vec::new(),
             started: SystemClock.now(),
             schedule: DefaultHasher::new(),
             http: Http::new(),
@@ -120,16 +136,17 @@ impl Crew {
     pub(super) async fn pass(
         &mut self,
         instance: &InstanceId,
-        mends: bool,
+        purpose: Purpose,
         kill: Option<Kill>,
     ) -> Result<(), Trouble> {
         self.passes += 1;
+        self.disturbed.store(false, Ordering::Relaxed);
+        let config = self.config_of_a_worker();
         let store: Arc<dyn Store> = self.ledger.clone();
         let clock: Arc<dyn Clock> = self.clock.clone();
-        let worker = sim::worker(&self.base, &self.http, Arc::clone(&self.config), store, clock, silent());
+        let worker = sim::worker(&self.base, &self.http, config, store, clock, silent());
         let worker = worker.map_err(|error| Trouble::of("a worker cannot be started", &error))?;
-        let (purpose, time) =
-            if mends { (Purpose::Mend, NOTICE) } else { (Purpose::Rotate { now: false }, TIMER) };
+        let time = if matches!(purpose, Purpose::Rotate { .. }) { TIMER } else { NOTICE };
         let run = Run {
             instances: vec![instance.clone()],
             purpose,
@@ -148,8 +165,45 @@ impl Crew {
         if kill.is_some() {
             Kill::disarm(&self.sim, &self.ledger);
         }
+        self.judge(reports.iter().flatten().next());
         self.note(instance, reports.as_deref()).await;
         Ok(())
+    }
+
+    /// What a worker is configured with.
+    fn config_of_a_worker(&self) -> Arc<Config> {
+        if !self.blind {
+            return Arc::clone(&self.config);
+        }
+        let mut config = (*self.config).clone();
+        for instance in &mut config.instances {
+            let id = instance.id.clone();
+            let can_be_read = |app: &AppConfig| {
+                self.sim.with(|state| state.troubles(&id, std::slice::from_ref(&app.id)).is_empty())
+            };
+            instance.apps.retain(can_be_read);
+        }
+        Arc::new(config)
+    }
+
+    /// A run that ends well says that everything was seen, and that everybody holds a valid key. Whether that is so, the
+    /// simulator knows. What a notice tells that is known already sees no app, and says nothing of any.
+    fn judge(&mut self, report: Option<&PassReport>) {
+        let said = |report: &&PassReport| ended_well(&report.ending) && report.known.is_none();
+        let disturbed = self.disturbed.load(Ordering::Relaxed);
+        let Some(report) = report.filter(said).filter(|_| !disturbed) else { return };
+        let Some(configured) = self.config.instances.iter().find(|known| known.id == report.instance) else {
+            return;
+        };
+        let apps: Vec<AppId> = configured.apps.iter().map(|app| app.id.clone()).collect();
+        let troubles = self.sim.with(|state| state.troubles(&report.instance, &apps));
+        self.judged += 1;
+        if !troubles.is_empty() {
+            let (name, round, ending) = (report.instance.name(), self.rounds, report.ending.name());
+            let troubles = troubles.join("; ");
+            self.untrue
+                .push(format!("in round {round} a run over {name} ended well ({ending}), but {troubles}"));
+        }
     }
 
     /// Passes in fair weather, until all is settled or a day has gone by.
@@ -159,7 +213,7 @@ impl Crew {
         self.calm = true;
         while self.clock.now() < end {
             for instance in &instances {
-                self.pass(instance, false, None).await?;
+                self.pass(instance, Purpose::Rotate { now: false }, None).await?;
             }
             if self.courses.values().all(|course| course.settled) {
                 break;
@@ -206,6 +260,11 @@ impl Crew {
         course.rotations += u64::from(begun && is_rotated(&journal, course.due));
         course.due = Some(next);
     }
+}
+
+/// Whether whoever called, or reads the exit code, is told that all is well.
+const fn ended_well(ending: &Ending) -> bool {
+    matches!(ending, Ending::Mended | Ending::Decided(Decision::Settled { .. } | Decision::Waiting { .. }))
 }
 
 /// Whether the keys that consumers hold were made by us for the rotation that was due.

@@ -6,7 +6,6 @@ use super::summary::StormSummary;
 use super::weather::{Consumer, Weather, consumers};
 use super::world::BYSTANDER;
 use crate::clock::{Clock, SystemClock};
-use crate::model::ConnectionString;
 use crate::sim::Report;
 
 /// Counts, and finds what should not have happened.
@@ -32,6 +31,7 @@ pub(super) async fn judge(
         ));
     }
     violations.extend(crew.failed_in_calm.iter().cloned());
+    violations.extend(crew.untrue.iter().cloned());
     violations.extend(crew.unsettled().map(|instance| format!("{instance} does not come to rest")));
     violations.extend(consumers(crew).into_iter().filter_map(|consumer| trouble_of(crew, &consumer)));
     violations.extend(lost_settings(crew, weather));
@@ -59,6 +59,7 @@ fn summary(
         rotations: crew.rotations(),
         rounds: crew.rounds,
         passes: crew.passes,
+        judged: crew.judged,
         kills: crew.kills,
         endings: crew.endings.clone(),
         weather: weather.counts().clone(),
@@ -80,22 +81,27 @@ fn summary(
 fn most_regenerations(crew: &Crew, weather: &Weather, options: &StormOptions) -> u64 {
     let begun =
         options.rotations.max(crew.rotations()) + u64::try_from(crew.instances().count()).unwrap_or(0);
-    let causes = ["outside regeneration", "string planted", "kill", "failure", "regeneration that fails"];
+    let causes = [
+        "outside regeneration",
+        "string planted",
+        "kill",
+        "failure",
+        "regeneration that fails",
+        "operation out of reach",
+    ];
     let caused: u64 = causes.iter().filter_map(|cause| weather.counts().get(cause)).sum();
     2 * begun + caused
 }
 
-/// Why a consumer is not as it should be: with a valid key of its instance.
+/// Why a consumer is not as it should be: signing with a valid key of its instance, which the simulator knows.
 fn trouble_of(crew: &Crew, consumer: &Consumer) -> Option<String> {
     let Consumer { app, setting, instance } = consumer;
-    let settings = crew.sim.settings(app).ok()?;
-    let keys = crew.sim.keys(instance).ok()?;
-    let string = settings.get(*setting).and_then(|value| ConnectionString::parse(value).ok());
-    match string.and_then(|string| string.key()) {
-        None => Some(format!("{app}: {setting} holds no connection string any more")),
-        Some(key) if keys.iter().any(|(_, valid)| *valid == key) => None,
-        Some(_) => Some(format!("{app}: {setting} holds a key of {instance} that is dead")),
+    let signs = crew.sim.with(|state| state.signs(app)).ok()?;
+    let mut keys = signs.iter().filter(|(of, _)| of == instance).map(|(_, valid)| valid).peekable();
+    if keys.peek().is_none() {
+        return Some(format!("{app}: {setting} holds no connection string any more"));
     }
+    keys.any(Option::is_none).then(|| format!("{app}: {setting} holds a key of {instance} that is dead"))
 }
 
 /// What others wrote into settings and is not there any more.

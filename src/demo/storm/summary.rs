@@ -16,6 +16,8 @@ pub struct StormSummary {
     pub rounds: u64,
     /// Passes over one instance.
     pub passes: u64,
+    /// How many of them ended well, and were compared with what the embedded Azure knows to be true.
+    pub judged: u64,
     /// How many of them were killed.
     pub kills: u64,
     /// How passes ended.
@@ -60,6 +62,7 @@ impl fmt::Display for StormSummary {
         writeln!(f, "the storm of seed {}, {} days in {} ms", self.seed, self.virtual_days, self.elapsed_ms)?;
         writeln!(f, "{:>10}  rotations, with {} regenerations", self.rotations, self.regenerations)?;
         writeln!(f, "{:>10}  passes in {} rounds: {}", self.passes, self.rounds, list(&self.endings))?;
+        writeln!(f, "{:>10}  of them ended well, and were compared with what is true", self.judged)?;
         writeln!(
             f,
             "{:>10}  requests to Azure, {} to the storage",

@@ -1,6 +1,7 @@
 //! What goes wrong, and what others do, round by round. Everything is drawn from one stream.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -9,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::crew::Crew;
 use super::ledger::Ledger;
+use super::spell::Spell;
 use super::world;
 use crate::clock::Clock;
 use crate::model::KeyType;
@@ -25,6 +27,7 @@ pub(super) struct Weather {
     memory: Vec<(Consumer, String)>,
     planted: BTreeMap<String, DateTime<Utc>>,
     forbidden: Option<(Fault, u64)>,
+    spell: Option<Spell>,
     outage: u64,
     in_outage: bool,
     gone: BTreeMap<String, u64>,
@@ -68,7 +71,7 @@ const OPERATIONS: [&str; 8] = [
     "*",
 ];
 
-const FAILURES: [FaultKind; 8] = [
+const FAILURES: [FaultKind; 9] = [
     FaultKind::TimeoutBefore,
     FaultKind::TimeoutAfter,
     FaultKind::TimeoutAfter,
@@ -77,7 +80,21 @@ const FAILURES: [FaultKind; 8] = [
     FaultKind::Unavailable,
     FaultKind::Conflict,
     FaultKind::Unauthorized,
+    FaultKind::ExpiredToken,
 ];
+
+/// What becomes of asking for an operation, or of where it is to be asked for.
+const OUT_OF_REACH: [FaultKind; 6] = [
+    FaultKind::StillRunning,
+    FaultKind::NullStatus,
+    FaultKind::Html,
+    FaultKind::BadRequest,
+    FaultKind::Forbidden,
+    FaultKind::ForeignHost,
+];
+
+/// What becomes of settings that were sent.
+const NOT_WRITTEN: [FaultKind; 3] = [FaultKind::Swallowed, FaultKind::AppliedLate, FaultKind::ContentShare];
 
 /// Between two times that an app is given an old string lies at least this: a consumer that takes a key and leaves it
 /// again between two looks is the one thing that nobody can see (ARCHITECTURE.md), and not what is tested here.
@@ -93,6 +110,7 @@ impl Weather {
             memory: Vec::new(),
             planted: BTreeMap::new(),
             forbidden: None,
+            spell: None,
             outage: 0,
             in_outage: false,
             gone: BTreeMap::new(),
@@ -106,6 +124,7 @@ impl Weather {
         let before = self.counts.values().sum::<u64>();
         self.people(crew);
         self.azure(crew);
+        self.lasting(crew);
         self.storage(crew);
         let kill = self.chance(35, "kill").then(|| Kill {
             passes_left: self.rng.u8(0..3),
@@ -115,7 +134,7 @@ impl Weather {
             late: self.rng.bool(),
         });
         let nothing = before == self.counts.values().sum::<u64>();
-        crew.calm = nothing && self.forbidden.is_none() && !self.in_outage;
+        crew.calm = nothing && self.forbidden.is_none() && self.spell.is_none() && !self.in_outage;
         kill
     }
 
@@ -127,8 +146,11 @@ impl Weather {
     }
 
     /// The storm is over.
-    pub(super) fn clear(&mut self, crew: &Crew) {
+    pub(super) fn clear(&mut self, crew: &mut Crew) {
         self.calm_down(crew);
+        if let Some(spell) = self.spell.take() {
+            spell.end(crew);
+        }
         let gone = std::mem::take(&mut self.gone);
         gone.keys().for_each(|instance| come_back(crew, instance));
     }
@@ -160,7 +182,8 @@ impl Weather {
         if self.chance(3, "edit during a regeneration") {
             self.edit_during_a_regeneration(crew);
         }
-        if self.rng.u8(0..100) < 5 {
+        // Nobody writes back what a spell left in a setting.
+        if self.rng.u8(0..100) < 5 && self.spell.is_none() {
             self.remember(crew);
         }
         if self.rng.u8(0..100) < 3 {
@@ -248,9 +271,31 @@ impl Weather {
         }
     }
 
+    /// Something begins that lasts some rounds, or ends; a key may be replaced at the same time.
+    fn lasting(&mut self, crew: &mut Crew) {
+        let over = self.spell.take_if(|spell| spell.until() <= crew.rounds);
+        if let Some(spell) = over {
+            spell.end(crew);
+        }
+        if self.spell.is_none() && self.rng.u8(0..100) < 5 {
+            let (consumer, until) = (self.consumer(crew), crew.rounds + self.rng.u64(1..7));
+            if let Some(spell) = Spell::begin(crew, &consumer, self.rng.u8(..), until) {
+                *self.counts.entry(spell.name()).or_default() += 1;
+                self.spell = Some(spell);
+                if self.chance(50, "outside regeneration") {
+                    self.force_of(crew, consumer.instance);
+                }
+            }
+        }
+    }
+
     /// Azure, or a person, replaces one key or both; now, or while a pass is at work.
     fn force(&mut self, crew: &Crew) {
         let instance = self.instance(crew);
+        self.force_of(crew, instance);
+    }
+
+    fn force_of(&mut self, crew: &Crew, instance: String) {
         let key_types = match self.rng.u8(0..5) {
             0 => KeyType::ALL.to_vec(),
             1 | 2 => vec![KeyType::Primary],
@@ -261,7 +306,11 @@ impl Weather {
             let _ = crew.sim.regenerate(&instance, &key_types);
         } else {
             let nth = usize::from(self.rng.u8(1..60));
-            crew.sim.before("*", nth, move |state| drop(state.force_regeneration(&instance, &key_types)));
+            let disturbed = Arc::clone(&crew.disturbed);
+            crew.sim.before("*", nth, move |state| {
+                disturbed.store(true, Ordering::Relaxed);
+                drop(state.force_regeneration(&instance, &key_types));
+            });
         }
     }
 
@@ -287,6 +336,19 @@ impl Weather {
             ];
             let kind = kinds[self.rng.usize(0..kinds.len())];
             crew.sim.fault(Fault::new("SignalR_RegenerateKey", kind));
+        }
+        if self.chance(6, "operation out of reach") {
+            let kind = OUT_OF_REACH[self.rng.usize(0..OUT_OF_REACH.len())];
+            let operation = match kind {
+                FaultKind::ForeignHost => "SignalR_RegenerateKey",
+                _ => "SignalR_OperationStatuses",
+            };
+            crew.sim.fault(Fault::new(operation, kind).times(self.rng.u64(1..30)));
+        }
+        if self.chance(6, "settings not written") {
+            let kind = NOT_WRITTEN[self.rng.usize(0..NOT_WRITTEN.len())];
+            let fault = Fault::new("WebApps_UpdateApplicationSettings", kind).times(self.rng.u64(1..3));
+            crew.sim.fault(Fault { delay_ms: self.rng.u64(500..20_000), ..fault });
         }
         if self.forbidden.is_none() && self.chance(2, "app forbidden") {
             let Consumer { app, .. } = self.consumer(crew);

@@ -214,8 +214,9 @@ fn describe_subscription(state: &State) -> Value {
     let id = &state.subscription;
     json!({
         "id": format!("/subscriptions/{id}"), "subscriptionId": id, "tenantId": state.identity.tenant,
-        "displayName": "Simulated", "state": "Enabled", "authorizationSource": "RoleBased",
+        "displayName": "Simulated", "authorizationSource": "RoleBased",
         "managedByTenants": [], "homeTenantId": state.identity.tenant,
+        "state": if state.is_disabled() { "Disabled" } else { "Enabled" },
         "subscriptionPolicies": {
             "locationPlacementId": "Public_2014-09-01", "quotaId": "PayAsYouGo_2014-09-01", "spendingLimit": "Off",
         },

@@ -143,7 +143,10 @@ fn find_operation<'state>(state: &'state State, call: &Call) -> Result<&'state O
 
 fn with_links(state: &State, call: &Call, operation: &Operation, answer: Answer) -> Answer {
     let instance = resource_id(&state.instances[operation.instance]);
-    let (base, id, query) = (&call.base, &operation.id, &operation.query);
+    // A name that leads nowhere (RFC 6761), for no test may leave this machine.
+    let elsewhere = call.fault == Some(FaultKind::ForeignHost);
+    let base = if elsewhere { "https://eastus.management.azure.invalid" } else { &call.base };
+    let (id, query) = (&operation.id, &operation.query);
     let answer = answer
         .with("azure-asyncoperation", format!("{base}{instance}/operationStatuses/{id}?{query}"))
         .with("location", format!("{base}{instance}/operationResults/{id}?{query}"));

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use super::{bad_request, page, resource_not_found};
 use crate::model::AppId;
 use crate::sim::call::{Answer, Answered, Call};
-use crate::sim::state::{App, State};
+use crate::sim::faults::FaultKind;
+use crate::sim::state::{App, Section, State};
 use crate::sim::world::ConnectionStringEntry;
 
 /// The values of `ConnectionStringType`; unlike most of Azure's enumerations this one is closed (swagger).
@@ -71,8 +72,40 @@ pub(in crate::sim) fn list_settings(state: &mut State, call: &Call) -> Answered 
 pub(in crate::sim) fn update_settings(state: &mut State, call: &Call) -> Answered {
     let at = find(state, call)?;
     let body: Dictionary<String> = read(call)?;
-    state.replace_settings(at, body.properties);
-    list_settings(state, call)
+    check_share(&body.properties)?;
+    let answer = config(&state.apps[at], "appsettings", &json!(body.properties));
+    write(state, at, Section::Settings(body.properties), call);
+    Ok(Answer::ok(answer))
+}
+
+/// Writes a section: now, or as the fault of the call has it.
+fn write(state: &mut State, at: usize, section: Section, call: &Call) {
+    match call.fault {
+        Some(FaultKind::Swallowed) => {}
+        Some(FaultKind::AppliedLate) => state.replace_later(at, section, call.delay),
+        _ => state.replace(at, section),
+    }
+}
+
+/// The platform mounts the content share itself, which a reference keeps it from, so it refuses one there (docs: Use Key
+/// Vault references, considerations for Azure Files mounting).
+fn check_share(settings: &BTreeMap<String, String>) -> Result<(), Answer> {
+    let skipped = settings.get("WEBSITE_SKIP_CONTENTSHARE_VALIDATION").is_some_and(|value| value == "1");
+    let names = ["WEBSITE_CONTENTAZUREFILECONNECTIONSTRING", "WEBSITE_CONTENTSHARE"];
+    let values = names.iter().filter_map(|name| settings.get(*name));
+    let is_reference = |value: &String| value.trim_start().to_lowercase().starts_with("@microsoft.");
+    let fails = !skipped && values.into_iter().any(is_reference);
+    if fails { Err(share_out_of_reach()) } else { Ok(()) }
+}
+
+/// Microsoft.Web's refusal when it cannot reach the content share. The shape is the capitalised one of Microsoft.Web
+/// (recorded 2018, another error of it); the words are those that people quote.
+pub(in crate::sim) fn share_out_of_reach() -> Answer {
+    let message = "Creation of storage file share failed with: 'The remote server returned an error: (403) Forbidden.'. \
+                   Please check if the storage account is accessible.";
+    let details = json!([{"Message": message}, {"Code": "BadRequest"}, {"ErrorEntity": {"Code": "BadRequest", "Message": message}}]);
+    let body = json!({"Code": "BadRequest", "Message": message, "Target": null, "Details": details});
+    Answer::new(StatusCode::BAD_REQUEST, body)
 }
 
 /// `WebApps_ListConnectionStrings[Slot]`
@@ -100,9 +133,11 @@ pub(in crate::sim) fn update_connection_strings(state: &mut State, call: &Call) 
         kind: canonical(&entry.kind).unwrap_or_default().to_owned(),
         value: entry.value,
     };
-    let entries = body.properties.into_iter().map(|(name, given)| (name, entry(given))).collect();
-    state.replace_connection_strings(at, entries);
-    list_connection_strings(state, call)
+    let entries: BTreeMap<_, _> =
+        body.properties.into_iter().map(|(name, given)| (name, entry(given))).collect();
+    let answer = config(&state.apps[at], "connectionstrings", &json!(entries));
+    write(state, at, Section::ConnectionStrings(entries), call);
+    Ok(Answer::ok(answer))
 }
 
 /// `WebApps_ListSlotConfigurationNames`: the names that stay when slots are swapped. Production sites only.
@@ -143,7 +178,7 @@ pub(in crate::sim) fn update_slot_config_names(state: &mut State, call: &Call) -
     slot_config_names(state, call)
 }
 
-/// `WebApps_Restart[Slot]`
+/// `WebApps_Restart[Slot]`. It does not fetch references again (public issues azure-functions-host#8269 and #11188).
 pub(in crate::sim) fn restart(state: &mut State, call: &Call) -> Answered {
     let at = find(state, call)?;
     state.restart(at);

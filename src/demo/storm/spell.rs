@@ -1,0 +1,174 @@
+//! What lasts some rounds and keeps workers from reading an app, from writing it, or from understanding it.
+
+use std::sync::Arc;
+
+use super::crew::Crew;
+use super::weather::Consumer;
+use crate::config::AppConfig;
+use crate::model::AppId;
+use crate::sim::{BarrierKind, State};
+
+/// One of them, under way.
+pub(super) struct Spell {
+    until: u64,
+    kind: Kind,
+    consumer: Consumer,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// A read-only lock on the app.
+    LockOnApp,
+    /// The same on everything.
+    LockOnGroup,
+    /// A lock that keeps from deleting alone: nothing comes of it.
+    DeleteLock,
+    /// A policy against what the app is set to.
+    Policy,
+    /// A deny assignment on writing the app's settings.
+    DenyAssignment,
+    /// The role on the app is missing.
+    NoRole,
+    /// The subscription is disabled.
+    DisabledSubscription,
+    /// The configuration names an app that there never was.
+    MistypedId,
+    /// The app is in another group than it is configured with.
+    Moved,
+    /// The app's string is in a vault.
+    Reference,
+    /// The app's setting holds the bare key.
+    BareKey,
+}
+
+const KINDS: [Kind; 11] = [
+    Kind::LockOnApp,
+    Kind::LockOnGroup,
+    Kind::DeleteLock,
+    Kind::Policy,
+    Kind::DenyAssignment,
+    Kind::NoRole,
+    Kind::DisabledSubscription,
+    Kind::MistypedId,
+    Kind::Moved,
+    Kind::Reference,
+    Kind::BareKey,
+];
+
+/// Where apps are moved to.
+const ELSEWHERE: &str = "rg-elsewhere";
+
+impl Spell {
+    /// Lets one begin that a number picks; nothing where it cannot.
+    pub(super) fn begin(crew: &mut Crew, consumer: &Consumer, pick: u8, until: u64) -> Option<Self> {
+        let kind = KINDS[usize::from(pick) % KINDS.len()];
+        let app = app_of(crew, consumer)?;
+        let (group, subscription) = (group_of(&app), format!("/subscriptions/{}", app.subscription()));
+        let scope = app.to_string();
+        match kind {
+            Kind::LockOnApp => crew.sim.with(|state| state.bar(&scope, BarrierKind::ReadOnlyLock)),
+            Kind::LockOnGroup => crew.sim.with(|state| state.bar(&group, BarrierKind::ReadOnlyLock)),
+            Kind::DeleteLock => crew.sim.with(|state| state.bar(&group, BarrierKind::CanNotDeleteLock)),
+            Kind::Policy => crew.sim.with(|state| state.bar(&scope, BarrierKind::Policy)),
+            Kind::DenyAssignment => crew.sim.with(|state| state.assign_denial(&scope, "*/write")),
+            Kind::NoRole => crew.sim.with(|state| state.deny(&scope, "*/config/list/action")),
+            Kind::DisabledSubscription => {
+                crew.sim.with(|state| state.bar(&subscription, BarrierKind::DisabledSubscription));
+            }
+            Kind::MistypedId => mistype(crew, consumer, &app),
+            Kind::Moved => crew.sim.with(|state| state.move_site(app.site(), ELSEWHERE)).ok()?,
+            Kind::Reference => {
+                // It leads to what the setting held, so that the app changes no key.
+                let held = crew.sim.settings(&consumer.app).ok()?.get(consumer.setting)?.clone();
+                let secret = consumer.app.replace('/', "-");
+                let reference = format!("@Microsoft.KeyVault(VaultName=v;SecretName={secret})");
+                crew.sim.with(|state| state.lead_references(&secret, Some(&held))).ok()?;
+                crew.sim.edit_setting(&consumer.app, consumer.setting, Some(&reference)).ok()?;
+            }
+            Kind::BareKey => {
+                let key = valid_key(crew, consumer)?;
+                let bare = format!("{{{key}Key:{}}}", consumer.instance);
+                crew.sim.edit_setting(&consumer.app, consumer.setting, Some(&bare)).ok()?;
+            }
+        }
+        Some(Self { until, kind, consumer: consumer.clone() })
+    }
+
+    /// In which round it ends.
+    pub(super) const fn until(&self) -> u64 {
+        self.until
+    }
+
+    /// What it is called in the counts.
+    pub(super) const fn name(&self) -> &'static str {
+        match self.kind {
+            Kind::LockOnApp | Kind::LockOnGroup | Kind::DeleteLock => "lock",
+            Kind::Policy => "policy",
+            Kind::DenyAssignment => "deny assignment",
+            Kind::NoRole => "role missing",
+            Kind::DisabledSubscription => "subscription disabled",
+            Kind::MistypedId => "id mistyped",
+            Kind::Moved => "app moved",
+            Kind::Reference => "reference",
+            Kind::BareKey => "bare key",
+        }
+    }
+
+    /// It is over.
+    pub(super) fn end(self, crew: &mut Crew) {
+        let Self { kind, consumer, .. } = self;
+        match kind {
+            Kind::LockOnApp
+            | Kind::LockOnGroup
+            | Kind::DeleteLock
+            | Kind::Policy
+            | Kind::DisabledSubscription => {
+                crew.sim.with(State::lift_barriers);
+            }
+            Kind::DenyAssignment | Kind::NoRole => crew.sim.with(State::allow_all),
+            Kind::MistypedId => crew.config = Arc::clone(&crew.configured),
+            Kind::Moved => {
+                let site = consumer.app.split('/').next().unwrap_or_default().to_owned();
+                // Its old group is in the configuration. It may have been deleted meanwhile.
+                if let Some(app) = app_of(crew, &consumer) {
+                    let _ = crew.sim.with(|state| state.move_site(&site, app.group()));
+                }
+            }
+            Kind::Reference | Kind::BareKey => {
+                // With the key that it held, if that still works.
+                let key = valid_key(crew, &consumer).unwrap_or("primary");
+                let string = format!("{{{key}:{}}}", consumer.instance);
+                let _ = crew.sim.edit_setting(&consumer.app, consumer.setting, Some(&string));
+            }
+        }
+    }
+}
+
+/// The app's id as it is configured.
+fn app_of(crew: &Crew, consumer: &Consumer) -> Option<AppId> {
+    let apps = crew.configured.instances.iter().flat_map(|instance| &instance.apps);
+    apps.map(|app| &app.id).find(|id| id.name() == consumer.app).cloned()
+}
+
+fn group_of(app: &AppId) -> String {
+    format!("/subscriptions/{}/resourceGroups/{}", app.subscription(), app.group())
+}
+
+/// The key, in the words of a placeholder, that the app signs with and that works.
+fn valid_key(crew: &Crew, consumer: &Consumer) -> Option<&'static str> {
+    let signs = crew.sim.with(|state| state.signs(&consumer.app)).ok()?;
+    let (_, key) = signs.into_iter().find(|(instance, _)| *instance == consumer.instance)?;
+    Some(if key? == crate::model::KeyType::Primary { "primary" } else { "secondary" })
+}
+
+/// Adds an app to an instance's configuration whose name lacks its last letter.
+fn mistype(crew: &mut Crew, consumer: &Consumer, app: &AppId) {
+    let mut config = (*crew.config).clone();
+    let site = &app.site()[..app.site().len() - 1];
+    let id = AppId::new(app.subscription(), app.group(), site, app.slot());
+    for instance in config.instances.iter_mut().filter(|known| known.id.name() == consumer.instance) {
+        let (settings, connection_strings) = (vec![], vec![]);
+        instance.apps.push(AppConfig { id: id.clone(), settings, connection_strings, may_hold_none: false });
+    }
+    crew.config = Arc::new(config);
+}

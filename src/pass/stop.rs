@@ -1,0 +1,35 @@
+//! Asking passes to stop.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+/// Asks the passes of a process to end where they are: at their waits, and between two steps. The lease is given back, and
+/// the next run carries on. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Stop(Arc<watch::Sender<bool>>);
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(false)))
+    }
+}
+
+impl Stop {
+    /// Asks, once and for all.
+    pub fn ask(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Whether it was asked.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Ends when it is asked.
+    pub async fn asked(&self) {
+        // The sender lives as long as this does.
+        let _ = self.0.subscribe().wait_for(|asked| *asked).await;
+    }
+}

@@ -1,0 +1,326 @@
+//! What Azure refuses for good, and operations that cannot be asked: no run ends well while it is so, nothing is sent
+//! again in vain, and it goes on by itself once it is cured.
+
+use std::time::Duration;
+
+use super::common::proxy::{Answer, Bend, Proxy, Straight};
+use super::common::{DAY, HOUR, MINUTE, Story, count};
+use super::{SECONDARY, all_hold, settled};
+use signalr_rekey::clock::Clock;
+use signalr_rekey::journal::Event;
+use signalr_rekey::pass::{Ending, PassReport, Purpose};
+use signalr_rekey::plan::{BlockedBy, Decision, WaitFor};
+use signalr_rekey::sim::{Options, World};
+use signalr_rekey::store::Lease;
+
+/// A story whose worker reaches Azure through a proxy.
+struct Bent {
+    story: Story,
+    proxy: Proxy,
+}
+
+impl Bent {
+    async fn new() -> Self {
+        let story = Story::of(World::default(), Options::default()).await;
+        let proxy = Proxy::start(story.sim.base(), Straight).await;
+        Self { story, proxy }
+    }
+
+    /// One of which the first grace is over, so that the next run regenerates a key.
+    async fn ripe() -> Self {
+        let bent = Self::new().await;
+        bent.run(Purpose::Rotate { now: false }, 9 * MINUTE).await;
+        bent.story.clock.advance(bent.story.config.instances[0].policy.grace);
+        bent
+    }
+
+    async fn run(&self, purpose: Purpose, time: Duration) -> PassReport {
+        let (store, clock) = (self.story.store.clone(), self.story.clock.clone());
+        let rekey = self.story.worker(&self.proxy.base, store, clock);
+        rekey.run(&self.story.order(purpose, time)).await.remove(0)
+    }
+
+    async fn tick(&self) -> PassReport {
+        self.run(Purpose::Rotate { now: false }, 9 * MINUTE).await
+    }
+
+    /// The timer at work every ten minutes.
+    async fn watch(&self, time: Duration) -> PassReport {
+        let end = self.story.clock.now() + time;
+        loop {
+            let report = self.tick().await;
+            if self.story.clock.now() >= end {
+                return report;
+            }
+            self.story.clock.advance(10 * MINUTE);
+        }
+    }
+
+    /// As `signalr-rekey unblock` does.
+    async fn unblock(&self) {
+        let (store, clock) = (self.story.store.clone(), self.story.clock.clone());
+        let id = &self.story.config.instances[0].id;
+        let mut lease = Lease::acquire(store, clock, id, "a person").await.unwrap();
+        lease.record(Event::Unblocked {}).unwrap();
+        lease.release().await.unwrap();
+    }
+
+    /// Cured, it comes to its end, and nobody was ever cut off.
+    async fn comes_to_its_end(&self, why: &str) {
+        self.proxy.bend(Straight);
+        let report = self.watch(6 * HOUR).await;
+        assert!(settled(std::slice::from_ref(&report)), "{why}: {report:#?}");
+        assert_eq!((all_hold(&self.story), self.story.refused()), (SECONDARY, 0), "{why}");
+    }
+}
+
+/// Refuses what contains a text.
+fn refuse(text: &'static str, status: u16, code: &'static str, message: &'static str) -> impl Bend {
+    move |request: &str| request.contains(text).then(|| Answer::refusal(status, code, message))
+}
+
+#[tokio::test]
+async fn a_regeneration_that_is_refused_for_good_fails_every_run_until_it_is_cured() {
+    for (status, code, advice) in [
+        (409, "ScopeLocked", "a lock refuses this"),
+        (409, "ReadOnlyDisabledSubscription", "the subscription is disabled"),
+        (409, "MissingSubscriptionRegistration", "az provider register --namespace Microsoft.SignalRService"),
+        (403, "RequestDisallowedByPolicy", "an Azure Policy refuses this"),
+        (403, "DenyAssignmentAuthorizationFailed", "a deny assignment refuses this"),
+        (
+            403,
+            "AuthorizationFailed",
+            "give the identity Microsoft.SignalRService/SignalR/regeneratekey/action",
+        ),
+        (404, "SubscriptionNotFound", "knows no such subscription"),
+        (401, "InvalidAuthenticationTokenTenant", "is of another tenant"),
+        (400, "BadRequest", "trying again will not help"),
+    ] {
+        let bent = Bent::ripe().await;
+        bent.proxy.bend(refuse("/regenerateKey", status, code, "No"));
+        for tick in 0..18 {
+            let report = bent.tick().await;
+            let text = report.summary();
+            assert!(report.ending.is_failure(), "{code}, run {tick}: {text}");
+            assert!(text.contains(code) && text.contains(advice), "{code}, run {tick}: {text}");
+            bent.story.clock.advance(10 * MINUTE);
+        }
+        // After 1, 2, 4, 8, 16, 32 and 64 minutes, as runs every ten minutes find them.
+        let sent = bent.proxy.count("/regenerateKey");
+        assert!((5..=8).contains(&sent), "{code}: sent {sent} times in three hours");
+        let journal = bent.story.journal().await;
+        assert!(journal.failures().is_some_and(|failures| failures.lasting), "{code}");
+        bent.comes_to_its_end(code).await;
+    }
+}
+
+#[tokio::test]
+async fn a_regeneration_that_azure_is_too_busy_for_is_no_failure_before_half_an_hour() {
+    let bent = Bent::ripe().await;
+    bent.proxy.bend(refuse("/regenerateKey", 409, "Conflict", "Another operation is in progress."));
+    let first = bent.tick().await.ending;
+    let waits = |ending: &Ending| {
+        matches!(ending, Ending::Decided(Decision::Waiting { reason: WaitFor::RegenerateAgain { .. }, .. }))
+    };
+    assert!(waits(&first), "{first}");
+    let last = bent.watch(3 * HOUR).await.ending;
+    let blocked = matches!(last, Ending::Decided(Decision::Blocked(BlockedBy::RegenerationFails { .. })));
+    assert!(blocked, "busy for three hours is not just busy: {last}");
+    bent.comes_to_its_end("busy").await;
+}
+
+#[tokio::test]
+async fn an_operation_that_fails_for_a_lasting_reason_is_told_like_a_refusal() {
+    let bent = Bent::ripe().await;
+    let failed = r#"{"status":"Failed","error":{"code":"RequestDisallowedByPolicy","message":"No"}}"#;
+    // It is taken on and comes to nothing: the simulated Azure never hears of it.
+    bent.proxy.bend(move |request: &str| {
+        let mut accepted = Answer::new(202, "application/json", "{}");
+        accepted.headers.insert("azure-asyncoperation", "/operationStatuses/1".parse().unwrap());
+        match () {
+            () if request.contains("/regenerateKey") => Some(accepted),
+            () if request.contains("/operationStatuses/") => {
+                Some(Answer::new(200, "application/json", failed))
+            }
+            () => None,
+        }
+    });
+    for _ in 0..2 {
+        let text = bent.tick().await.summary();
+        assert!(text.contains(": blocked: ") && text.contains("RequestDisallowedByPolicy"), "{text}");
+    }
+    bent.story.clock.advance(HOUR);
+    bent.comes_to_its_end("policy").await;
+}
+
+#[tokio::test]
+async fn a_lock_that_refuses_reads_fails_the_run_and_is_not_asked_again_and_again() {
+    for text in ["/listKeys", "/config/appsettings/list"] {
+        let bent = Bent::ripe().await;
+        bent.proxy.bend(refuse(text, 409, "ScopeLocked", "locked: rg-demo"));
+        let before = bent.proxy.count(text);
+        let report = bent.tick().await;
+        let said = report.summary();
+        assert!(report.ending.is_failure() && said.contains("ScopeLocked"), "{text}: {said}");
+        assert!(said.contains("remove the read-only lock"), "{text}: {said}");
+        let apps = if text == "/listKeys" { 1 } else { 3 };
+        assert!(bent.proxy.count(text) - before <= apps, "{text}: asked more than once");
+        assert_eq!(bent.proxy.count("/regenerateKey"), 0);
+        bent.comes_to_its_end(text).await;
+    }
+}
+
+#[tokio::test]
+async fn settings_that_may_not_be_written_are_sent_once_a_run_and_each_run_fails() {
+    const PUT: &str = "/config/appsettings";
+    let share =
+        "Creation of storage file share failed with: 'The remote server returned an error: (403) Forbidden.'";
+    for (status, code, message, advice) in [
+        (409, "ReadOnlyDisabledSubscription", "The subscription is disabled.", "enable it again"),
+        (409, "ScopeLocked", "locked: rg-demo", "remove the read-only lock"),
+        (403, "RequestDisallowedByPolicy", "No", "az policy exemption create"),
+        (400, "BadRequest", share, "the app's own content share is out of order"),
+    ] {
+        let bent = Bent::new().await;
+        bent.tick().await;
+        bent.story.sim.regenerate("sr-demo", &[super::PRIMARY, SECONDARY]).unwrap();
+        bent.story.clock.advance(2 * MINUTE);
+        let writes = move |request: &str| {
+            let is_write = request.starts_with("PUT ") && request.ends_with(PUT);
+            is_write.then(|| Answer::refusal(status, code, message))
+        };
+        bent.proxy.bend(writes);
+        for purpose in [Purpose::Rotate { now: false }, Purpose::Mend] {
+            let before = bent.proxy.count("PUT ");
+            let report = bent.run(purpose, MINUTE).await;
+            let text = report.summary();
+            assert!(report.ending.is_failure(), "{code}: {text}");
+            assert!(text.contains(code) && text.contains(advice), "{code}: {text}");
+            assert_eq!(bent.proxy.count("PUT ") - before, 3, "{code}: one write for each app");
+        }
+        bent.proxy.bend(Straight);
+        assert!(bent.run(Purpose::Mend, MINUTE).await.ending.is_mended(), "{code}");
+    }
+}
+
+/// What the URL of an operation answers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Url {
+    Forbidden,
+    BadRequest,
+    Html,
+    NullStatus,
+    Unavailable,
+    Updating,
+    OnAnotherHost,
+}
+
+impl Bend for Url {
+    fn before(&mut self, request: &str) -> Option<Answer> {
+        let json = |body| Answer::new(200, "application/json", body);
+        if !request.contains("/operationStatuses/") {
+            return None;
+        }
+        match self {
+            Self::Forbidden => Some(Answer::refusal(403, "AuthorizationFailed", "no")),
+            Self::BadRequest => Some(Answer::refusal(400, "BadRequest", "no")),
+            Self::Html => Some(Answer::new(200, "text/html", "<html>502</html>")),
+            Self::NullStatus => Some(json(r#"{"status":null}"#)),
+            Self::Unavailable => Some(Answer::refusal(503, "ServiceUnavailable", "no")),
+            Self::Updating => Some(json(r#"{"status":"Updating"}"#)),
+            Self::OnAnotherHost => None,
+        }
+    }
+
+    fn after(&mut self, request: &str, answer: &mut Answer) {
+        if *self == Self::OnAnotherHost && request.contains("/regenerateKey") {
+            let elsewhere = "https://eastus.management.example/operationStatuses/1";
+            answer.headers.insert("azure-asyncoperation", elsewhere.parse().unwrap());
+            answer.headers.remove("location");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_operation_that_cannot_be_asked_ends_by_the_keys_and_is_not_sent_twice() {
+    for url in [
+        Url::Forbidden,
+        Url::BadRequest,
+        Url::Html,
+        Url::NullStatus,
+        Url::Unavailable,
+        Url::Updating,
+        Url::OnAnotherHost,
+    ] {
+        let bent = Bent::ripe().await;
+        bent.proxy.bend(url);
+        let (mut asked, mut failed) = (0, 0);
+        let start = bent.story.clock.now();
+        let longest = bent.story.config.instances[0].policy.longest_operation;
+        while bent.story.journal().await.in_flight().is_some() || asked == 0 {
+            let report = bent.run(Purpose::Rotate { now: false }, MINUTE).await;
+            failed += usize::from(report.ending.is_failure());
+            asked += 1;
+            bent.story.clock.advance(MINUTE);
+            assert!(bent.story.clock.now() < start + longest + 15 * MINUTE, "{url:?}: never: {report:#?}");
+        }
+        let well = matches!(url, Url::Updating | Url::OnAnotherHost);
+        assert_eq!(failed > 0, !well, "{url:?}: {failed} of {asked} runs failed");
+        assert_eq!(bent.proxy.count("/regenerateKey"), 1, "{url:?}");
+        let asks = bent.proxy.count("/operationStatuses/");
+        assert_eq!(asks == 0, url == Url::OnAnotherHost, "{url:?}: asked {asks} times");
+        let journal = bent.story.journal().await;
+        assert_eq!(count(&journal, |event| matches!(event, Event::Regenerated { .. })), 1, "{url:?}");
+        // It stays so, and all the same every rotation comes to its end.
+        let report = bent.watch(DAY).await;
+        assert!(settled(std::slice::from_ref(&report)), "{url:?}: {report:#?}");
+        assert_eq!((all_hold(&bent.story), bent.story.refused()), (SECONDARY, 0), "{url:?}");
+        assert_eq!(bent.proxy.count("/regenerateKey"), 2, "{url:?}: one for each key");
+    }
+}
+
+#[tokio::test]
+async fn an_operation_that_never_took_place_is_sent_again_only_when_it_can_no_longer_be_running() {
+    for (url, unblocks) in [(Url::Forbidden, false), (Url::Forbidden, true), (Url::Updating, true)] {
+        let bent = Bent::ripe().await;
+        let longest = bent.story.config.instances[0].policy.longest_operation;
+        let mut inner = url;
+        // Azure takes it on and never does it.
+        bent.proxy.bend(move |request: &str| {
+            let mut accepted = Answer::new(202, "application/json", "{}");
+            accepted.headers.insert("azure-asyncoperation", "/operationStatuses/1".parse().unwrap());
+            request.contains("/regenerateKey").then_some(accepted).or_else(|| inner.before(request))
+        });
+        let start = bent.story.clock.now();
+        bent.run(Purpose::Rotate { now: false }, MINUTE).await;
+        if unblocks {
+            bent.unblock().await;
+            let ending = bent.run(Purpose::Rotate { now: false }, MINUTE / 2).await.ending;
+            let waits = matches!(
+                ending,
+                Ending::Decided(Decision::Waiting { reason: WaitFor::LostOperation { .. }, .. })
+            );
+            assert!(waits, "{url:?}: no longer blocked: {ending}");
+        }
+        while bent.proxy.count("/regenerateKey") < 2 {
+            bent.run(Purpose::Rotate { now: false }, MINUTE).await;
+            bent.story.clock.advance(MINUTE / 4);
+            assert!(bent.story.clock.now() < start + 2 * longest, "{url:?}: never tried again");
+        }
+        assert!(bent.story.clock.now() > start + longest, "{url:?}: sent again too soon");
+        assert_eq!(bent.story.refused(), 0);
+    }
+}
+
+#[tokio::test]
+async fn an_operation_whose_role_was_missing_is_confirmed_once_it_can_be_asked() {
+    let bent = Bent::ripe().await;
+    bent.proxy.bend(Url::Forbidden);
+    let text = bent.run(Purpose::Rotate { now: false }, MINUTE).await.summary();
+    assert!(text.contains(": failed: ") && text.contains("operationStatuses/read"), "{text}");
+    bent.story.clock.advance(2 * MINUTE);
+    bent.proxy.bend(Straight);
+    bent.tick().await;
+    let journal = bent.story.journal().await;
+    assert_eq!(count(&journal, |event| matches!(event, Event::Regenerated { confirmed: true, .. })), 1);
+}

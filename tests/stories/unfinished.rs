@@ -1,0 +1,88 @@
+//! Runs of the timer that get nothing done: the first is no failure, the second in a row is.
+
+use std::sync::Arc;
+
+use super::Story;
+use super::common::{HOUR, MINUTE, all_hold, document_name, expire_lease};
+use signalr_rekey::clock::{Clock, delta};
+use signalr_rekey::host::{Invocation, Outcome, Runner, Timer, Trigger};
+use signalr_rekey::model::KeyType;
+use signalr_rekey::runner::Service;
+use signalr_rekey::sim::{Fault, FaultKind};
+use signalr_rekey::store::{Lease, Store};
+
+/// The timer's run of a new process.
+async fn timer(story: &Story, time: std::time::Duration) -> Outcome {
+    let service = Service::new(story.rekey());
+    let deadline = story.clock.now() + delta(time);
+    let invocation = Invocation { id: "an-id".into(), function: "RotateKeys", deadline };
+    service.run(Trigger::Timer(Timer::default()), invocation).await
+}
+
+fn failure(outcome: &Outcome) -> &str {
+    outcome.failure.as_deref().unwrap_or_else(|| panic!("it ended well: {outcome:#?}"))
+}
+
+#[tokio::test]
+async fn a_lease_that_is_met_again_and_again_is_a_failure_from_the_second_run_on() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    let store: Arc<dyn Store> = story.store.clone();
+    let id = story.config.instances[0].id.clone();
+    let hold = || Lease::acquire(store.clone(), story.clock.clone(), &id, "another");
+    let lease = hold().await.unwrap();
+    assert_eq!(timer(&story, MINUTE).await.failure, None, "met once");
+    assert!(failure(&timer(&story, MINUTE).await).contains("it is run 2 in a row"));
+    let third = timer(&story, MINUTE).await;
+    assert!(
+        failure(&third).contains(": failed: ") && failure(&third).contains("run 3 in a row"),
+        "{third:#?}"
+    );
+    lease.release().await.unwrap();
+    assert_eq!(timer(&story, MINUTE).await.failure, None);
+    let lease = hold().await.unwrap();
+    assert_eq!(timer(&story, MINUTE).await.failure, None, "the count began anew");
+    drop(lease);
+}
+
+#[tokio::test]
+async fn time_that_is_over_again_and_again_is_a_failure_from_the_second_run_on() {
+    let story = Story::new().await;
+    // A regeneration takes longer than these runs.
+    let short = std::time::Duration::from_secs(3);
+    story.watch(HOUR).await;
+    story.clock.advance(2 * HOUR);
+    assert_eq!(timer(&story, short).await.failure, None, "its first");
+    assert!(failure(&timer(&story, short).await).contains("run 2 in a row"));
+    assert_eq!(timer(&story, 9 * MINUTE).await.failure, None, "it goes on");
+}
+
+#[tokio::test]
+async fn a_run_that_leaves_a_stale_consumer_fails_at_once() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    let busy = Fault::new("WebApps_UpdateApplicationSettings", FaultKind::Throttled).on("chat-func");
+    story.sim.fault(Fault { retry_after: Some(60), ..busy.times(1_000) });
+    let outcome = timer(&story, MINUTE).await;
+    assert!(failure(&outcome).contains("chat-func"), "{outcome:#?}");
+    story.sim.clear_faults();
+    assert_eq!(timer(&story, 9 * MINUTE).await.failure, None);
+    all_hold(&story);
+}
+
+/// What cannot be counted is not taken for the first.
+#[tokio::test]
+async fn a_count_that_cannot_be_read_makes_an_unfinished_run_fail() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    let id = &story.config.instances[0].id;
+    let name = document_name(id).replace(".json", ".unfinished.json");
+    story.store.put(&name, b"{}".to_vec(), None).await.unwrap();
+    let store: Arc<dyn Store> = story.store.clone();
+    let lease = Lease::acquire(store, story.clock.clone(), id, "another").await.unwrap();
+    assert!(failure(&timer(&story, MINUTE).await).contains("cannot be counted"));
+    drop(lease);
+    expire_lease(&*story.store, id).await;
+    assert_eq!(timer(&story, MINUTE).await.failure, None, "a run that did its work is no failure for that");
+}

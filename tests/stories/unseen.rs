@@ -1,0 +1,278 @@
+//! What cannot be seen, in every pair of what is known of it and what Azure shows: no run ends well, nobody who may hold a
+//! key loses it, and all others are rotated and repaired as ever. The rows are those of the table in ARCHITECTURE.md.
+
+use std::time::Duration;
+
+use super::common::{CONSUMERS, DAY, HOUR, Story, app};
+use super::{PRIMARY, SECONDARY, all_hold, settled};
+use signalr_rekey::config::AppConfig;
+use signalr_rekey::model::{AppId, KeyType, PerKey};
+use signalr_rekey::pass::{Ending, Hint, PassReport, Purpose};
+use signalr_rekey::plan::{BlockedBy, Decision, Request, Unknown, Whereabouts, Why};
+use signalr_rekey::sim::{Fault, FaultKind, Site};
+
+const SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000001";
+const LISTS: [&str; 2] = ["WebApps_ListApplicationSettings", "WebApps_ListConnectionStrings"];
+const FOR_EVER: u64 = 1_000_000;
+
+/// What every trigger asks for: the timer, a notice about a key, one about anything, one about an app, and a request.
+fn triggers() -> Vec<Purpose> {
+    let hint = |hint: Hint| Purpose::Check(hint);
+    let app = AppId::new(SUBSCRIPTION, "rg-demo", "chat-web", None);
+    let announced = PerKey { primary: true, secondary: true };
+    vec![
+        Purpose::Rotate { now: false },
+        Purpose::Rotate { now: true },
+        hint(Hint { regenerated: true, ..Hint::default() }),
+        hint(Hint { anything: true, ..Hint::default() }),
+        hint(Hint { apps: [app].into(), ..Hint::default() }),
+        Purpose::Answer(Request { why: Why::Announced { keys: announced }, since: None }),
+        Purpose::Answer(Request { why: Why::Exposed, since: None }),
+        Purpose::Mend,
+    ]
+}
+
+fn id(group: &str, site: &str) -> AppId {
+    AppId::new(SUBSCRIPTION, group, site, None)
+}
+
+fn unknown(report: &PassReport) -> &[Unknown] {
+    match &report.ending {
+        Ending::Decided(Decision::Blocked(BlockedBy::Unknown(unknown))) | Ending::Unseen(unknown) => unknown,
+        other => panic!("everything was seen: {other}"),
+    }
+}
+
+/// Every trigger says that not everything was seen, and names the app.
+async fn nothing_ends_well(story: &Story, name: &str) {
+    for purpose in triggers() {
+        let reports = story.run(purpose.clone(), 25 * Duration::from_secs(1)).await;
+        let report = &reports[0];
+        assert!(report.ending.is_failure() && !report.ending.is_answered(), "{purpose:?}: {report:#?}");
+        assert!(report.summary().contains(name), "{purpose:?}: {}", report.summary());
+        assert!(!unknown(report).is_empty());
+    }
+}
+
+/// Takes a site away and makes it again in another group, with all that it holds.
+fn move_site(story: &Story, name: &str, to: &str) {
+    let settings = story.sim.settings(name).unwrap();
+    story.sim.delete_site(name).unwrap();
+    let site =
+        Site { group: to.into(), name: name.into(), kind: "functionapp".into(), settings, ..Site::default() };
+    story.sim.with(|state| state.add_site(site)).unwrap();
+}
+
+fn rename(story: &mut Story, from: &str, to: AppId) {
+    let apps = &mut story.config.instances[0].apps;
+    let found: &mut AppConfig = apps.iter_mut().find(|app| app.id.name() == from).unwrap();
+    found.id = to;
+}
+
+#[tokio::test]
+async fn no_app_can_be_read_from_the_first_hour_on() {
+    let story = Story::new().await;
+    for operation in LISTS {
+        story.sim.fault(Fault::new(operation, FaultKind::Forbidden).times(FOR_EVER));
+    }
+    nothing_ends_well(&story, "chat-web").await;
+    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    nothing_ends_well(&story, "chat-func").await;
+    story.watch(6 * HOUR).await;
+    nothing_ends_well(&story, "chat-func").await;
+    assert_eq!(story.requests("SignalR_RegenerateKey"), 0);
+    story.sim.clear_faults();
+    assert!(settled(&story.watch(8 * HOUR).await));
+    all_hold(&story);
+}
+
+#[tokio::test]
+async fn one_of_several_cannot_be_read_when_both_keys_are_forced() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    let forbidden = Fault::new(LISTS[0], FaultKind::Forbidden).on("chat-func").times(FOR_EVER);
+    story.sim.fault(forbidden);
+    nothing_ends_well(&story, "chat-func").await;
+    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    let reports = story.mend().await;
+    assert!(reports[0].ending.is_failure(), "{reports:#?}");
+    let held = story.held("chat-web", CONSUMERS[0].1);
+    let works = KeyType::ALL.into_iter().any(|key_type| story.key("sr-demo", key_type) == held);
+    assert!(works, "the others are repaired at once");
+    story.watch(2 * DAY).await;
+    nothing_ends_well(&story, "chat-func").await;
+    story.sim.clear_faults();
+    assert!(settled(&story.watch(8 * HOUR).await));
+    all_hold(&story);
+}
+
+#[tokio::test]
+async fn what_passes_by_itself_comes_again_and_blocks_nobody() {
+    for kind in [FaultKind::Conflict, FaultKind::Throttled, FaultKind::Unavailable] {
+        let story = Story::new().await;
+        story.watch(6 * HOUR).await;
+        story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+        story.sim.fault(Fault::new(LISTS[0], kind).on("chat-func").times(5));
+        let reports = story.mend().await;
+        assert!(matches!(reports[0].ending, Ending::Unseen(_)), "{kind:?}: {reports:#?}");
+        assert!(reports[0].ending.is_failure() && reports[0].ending.needs_time(), "{kind:?}");
+        story.sim.clear_faults();
+        assert!(story.mend().await[0].ending.is_mended(), "{kind:?}");
+        all_hold(&story);
+    }
+}
+
+#[tokio::test]
+async fn a_mistyped_id_blocks_and_the_app_that_is_meant_is_named() {
+    let mut story = Story::new().await;
+    rename(&mut story, "chat-func", id("rg-demo", "chat-fnc"));
+    nothing_ends_well(&story, "chat-fnc").await;
+    let reports = story.watch(3 * DAY).await;
+    let meant = Some(id("rg-demo", "chat-func"));
+    assert_eq!(unknown(&reports[0]), [Unknown::NeverSeen { app: id("rg-demo", "chat-fnc"), meant }]);
+    assert!(reports[0].summary().contains("did you mean chat-func?"), "{}", reports[0].summary());
+    assert_eq!((story.requests("SignalR_RegenerateKey"), story.refused()), (0, 0));
+    rename(&mut story, "chat-fnc", id("rg-demo", "chat-func"));
+    assert!(settled(&story.watch(8 * HOUR).await));
+    assert_eq!((all_hold(&story), story.refused()), (SECONDARY, 0));
+}
+
+#[tokio::test]
+async fn a_mistyped_group_or_slot_blocks_and_is_named() {
+    let mut story = Story::new().await;
+    rename(&mut story, "chat-func", id("rg-dem", "chat-func"));
+    let slot = |name| AppId::new(SUBSCRIPTION, "rg-demo", "chat-web", Some(name));
+    rename(&mut story, "chat-web/staging", slot("stagin"));
+    let reports = story.tick().await;
+    let wanted = [
+        Unknown::NeverSeen { app: slot("stagin"), meant: Some(slot("staging")) },
+        Unknown::NeverSeen { app: id("rg-dem", "chat-func"), meant: Some(id("rg-demo", "chat-func")) },
+    ];
+    assert_eq!(unknown(&reports[0]), wanted);
+    assert!(reports[0].summary().contains("did you mean /subscriptions/"), "{}", reports[0].summary());
+}
+
+#[tokio::test]
+async fn an_app_that_was_moved_keeps_its_key_until_it_is_named_anew() {
+    let mut story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    let last_held = all_hold(&story);
+    move_site(&story, "chat-func", "rg-other");
+    nothing_ends_well(&story, "chat-func").await;
+    let moved = story.held("chat-func", CONSUMERS[2].1);
+    // A whole rotation falls due: the others are moved, and the key that the lost one last held is not regenerated.
+    let reports = story.watch(35 * DAY).await;
+    let held = vec![moved.fingerprint()];
+    let whereabouts = Whereabouts::Moved(id("rg-other", "chat-func"));
+    let wanted = Unknown::Vanished { app: id("rg-demo", "chat-func"), whereabouts, held };
+    assert_eq!(unknown(&reports[0]), [wanted]);
+    assert_eq!(story.held("chat-web", CONSUMERS[0].1), story.key("sr-demo", last_held.other()));
+    assert_eq!((story.key("sr-demo", last_held), story.refused()), (moved, 0));
+    rename(&mut story, "chat-func", id("rg-other", "chat-func"));
+    assert!(settled(&story.watch(2 * DAY).await));
+    all_hold(&story);
+    assert_eq!(story.refused(), 0);
+}
+
+#[tokio::test]
+async fn an_app_of_which_nobody_can_tell_where_it_went_is_not_taken_for_deleted() {
+    let mut story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    story.sim.delete_site("chat-func").unwrap();
+    story.sim.fault(Fault::new("WebApps_List", FaultKind::Forbidden).times(FOR_EVER));
+    nothing_ends_well(&story, "chat-func").await;
+    let reports = story.tick().await;
+    let is_unclear =
+        |one: &Unknown| matches!(one, Unknown::Vanished { whereabouts: Whereabouts::Unclear(_), .. });
+    assert!(unknown(&reports[0]).iter().all(is_unclear), "{reports:#?}");
+    assert!(reports[0].summary().contains("AuthorizationFailed"), "Azure's words: {}", reports[0].summary());
+    // Repair of the others goes on.
+    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    assert!(story.mend().await[0].ending.is_failure());
+    let held = story.held("chat-web", CONSUMERS[0].1);
+    assert!(KeyType::ALL.into_iter().any(|key_type| story.key("sr-demo", key_type) == held));
+    story.config.instances[0].apps.retain(|app| app.id.name() != "chat-func");
+    assert!(settled(&story.watch(8 * HOUR).await));
+}
+
+#[tokio::test]
+async fn a_slot_that_was_deleted_stops_nothing() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    story.sim.delete_site("chat-web/staging").unwrap();
+    let reports = story.tick().await;
+    assert!(settled(&reports), "{reports:#?}");
+    assert!(
+        reports[0].lines.iter().any(|line| line.contains("chat-web/staging was deleted")),
+        "{reports:#?}"
+    );
+}
+
+#[tokio::test]
+async fn an_app_that_is_not_there_yet_is_awaited() {
+    let mut story = Story::new().await;
+    story.config.instances[0].apps.push(app(id("rg-demo", "to-come")));
+    assert!(!settled(&story.watch(6 * HOUR).await));
+    assert_eq!(story.requests("SignalR_RegenerateKey"), 0);
+    let settings = [("SignalR".to_owned(), "{primary:sr-demo}".to_owned())].into();
+    let site = Site {
+        group: "rg-demo".into(),
+        name: "to-come".into(),
+        kind: "app".into(),
+        settings,
+        ..Site::default()
+    };
+    story.sim.with(|state| state.add_site(site)).unwrap();
+    assert!(settled(&story.watch(8 * HOUR).await));
+    assert_eq!((story.held("to-come", "SignalR"), story.refused()), (story.key("sr-demo", SECONDARY), 0));
+}
+
+/// What another writer undoes a moment after our write is written again, before the run says that it is done.
+#[tokio::test]
+async fn a_repair_that_is_undone_is_done_again() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    let old = story.sim.settings("chat-func").unwrap()[CONSUMERS[2].1].clone();
+    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    story.sim.after("WebApps_UpdateApplicationSettings", 2, move |state| {
+        state.edit_setting("chat-func", CONSUMERS[2].1, Some(&old)).unwrap();
+        state.edit_setting("chat-web", CONSUMERS[0].1, Some(&old)).unwrap();
+    });
+    let reports = story.mend().await;
+    assert!(reports[0].ending.is_mended(), "{reports:#?}");
+    all_hold(&story);
+    // Two sites; the slot is written by another operation.
+    let writes = story.requests("WebApps_UpdateApplicationSettings");
+    assert_eq!((story.sim.waiting().len(), writes), (0, 2 + 2 + 2));
+}
+
+/// Azure's answer to a write is not the write: with a grace period shorter than a check, too.
+#[tokio::test]
+async fn writes_that_do_not_last_regenerate_nothing_and_end_in_a_failure() {
+    for grace in [4, 8, 7200] {
+        let mut story = Story::new().await;
+        story.config.instances[0].policy.grace = Duration::from_secs(grace);
+        let old = story.sim.settings("chat-func").unwrap()[CONSUMERS[2].1].clone();
+        for write in 1..200 {
+            let old = old.clone();
+            story.sim.after("WebApps_UpdateApplicationSettings", write, move |state| {
+                state.edit_setting("chat-func", CONSUMERS[2].1, Some(&old)).unwrap();
+            });
+        }
+        story.watch(4 * HOUR).await;
+        let reports = story.tick().await;
+        assert!(reports[0].ending.is_failure(), "{grace} s: {reports:#?}");
+        assert!(reports[0].summary().contains("chat-func"), "{grace} s: {}", reports[0].summary());
+        assert_eq!(story.held("chat-func", CONSUMERS[2].1), story.key("sr-demo", PRIMARY));
+        assert_eq!((story.requests("SignalR_RegenerateKey"), story.refused()), (1, 0), "{grace} s");
+    }
+}
+
+#[tokio::test]
+async fn a_missing_service_is_a_failure_and_no_missing_app() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    story.sim.delete_instance("sr-demo").unwrap();
+    let reports = story.tick().await;
+    assert!(reports[0].ending.is_failure() && reports[0].summary().contains("sr-demo"), "{reports:#?}");
+}

@@ -74,7 +74,7 @@ impl Seen<'_> {
             let is_named = named.iter().any(|wanted| is_of(wanted, name));
             if by_value || is_named {
                 let at = ConsumerRef { app: app.id.clone(), section, name: name.to_owned() };
-                unclear.extend(self.add(at, value.unwrap_or_default(), is_named, out));
+                unclear.extend(self.add(&at, value.unwrap_or_default(), is_named, out));
             }
         }
         let there = |wanted: &String| settings.exposed().any(|(name, _)| is_of(wanted, name));
@@ -85,7 +85,7 @@ impl Seen<'_> {
     }
 
     /// Adds what one value shows, or answers its name if it is a reference of which nobody can tell.
-    fn add(&self, at: ConsumerRef, value: &str, named: bool, out: &mut Snapshot) -> Option<String> {
+    fn add(&self, at: &ConsumerRef, value: &str, named: bool, out: &mut Snapshot) -> Option<String> {
         let is_connection = || at.name.to_lowercase().contains("connection");
         let meant = named || names_signalr(&at.name);
         for value in self.values(&at.name, value) {
@@ -120,7 +120,8 @@ impl Seen<'_> {
         if value.trim_start().starts_with('@')
             && let Some(reference) = Reference::read(value)
         {
-            return vec![Value::Reference(reference)];
+            // Nobody writes a key into one; where it is seen all the same, it counts.
+            return vec![self.key_in(&Text::read(value)).unwrap_or(Value::Reference(reference))];
         }
         if without_service_uri(name).is_some()
             && host_of(value.trim()).is_some_and(|host| self.is_our_host(&host))

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use azure_core::cloud::CloudConfiguration;
 use azure_core::credentials::{AccessToken, Secret, TokenCredential, TokenRequestOptions};
+use azure_core::error::ErrorKind;
 use azure_core::http::{ClientOptions, ExponentialRetryOptions, RetryOptions};
 use azure_core::time::Duration;
 use azure_identity::{
@@ -110,7 +111,7 @@ pub fn credential(
         Way::DeveloperTools => {
             let tools = DeveloperToolsCredential::new(None)
                 .map_err(|error| CredentialError::Unusable("the developer's tools", error))?;
-            Arc::new(Kept { inner: tools, clock: Arc::clone(clock), token: Mutex::default() })
+            Arc::new(Kept { inner: tools, clock: Arc::clone(clock), last: Mutex::default() })
         }
     })
 }
@@ -181,8 +182,20 @@ const fn cloud(cloud: Cloud) -> CloudConfiguration {
 struct Kept<C> {
     inner: Arc<C>,
     clock: Arc<dyn Clock>,
-    token: Mutex<Option<(Vec<String>, AccessToken)>>,
+    last: Mutex<Option<(Vec<String>, Got)>>,
 }
+
+/// What came of asking.
+#[derive(Debug)]
+enum Got {
+    Token(AccessToken),
+    /// Why there was none, and when, in seconds since 1970.
+    Nothing(String, i64),
+}
+
+/// How long nobody is asked again who had no token to give, in seconds: a hundred services that all need one wait for the
+/// developer's tools once, and whoever has logged in meanwhile and runs the command again is a new process.
+const ASK_AGAIN: i64 = 10;
 
 /// How long before its end a token is renewed, in seconds: as early as azure_identity's own cache does.
 const RENEW_EARLY: i64 = 300;
@@ -194,17 +207,24 @@ impl<C: TokenCredential> TokenCredential for Kept<C> {
         scopes: &[&str],
         options: Option<TokenRequestOptions<'_>>,
     ) -> azure_core::Result<AccessToken> {
-        let mut kept = self.token.lock().await;
+        let mut last = self.last.lock().await;
         let now = self.clock.now().timestamp();
-        if let Some((known, token)) = &*kept
-            && known == scopes
-            && token.expires_on.unix_timestamp() > now + RENEW_EARLY
-        {
-            return Ok(token.clone());
+        match last.as_ref().filter(|(known, _)| known == scopes).map(|(_, got)| got) {
+            Some(Got::Token(token)) if token.expires_on.unix_timestamp() > now + RENEW_EARLY => {
+                return Ok(token.clone());
+            }
+            Some(Got::Nothing(why, at)) if (*at..*at + ASK_AGAIN).contains(&now) => {
+                return Err(azure_core::Error::with_message(ErrorKind::Credential, why.clone()));
+            }
+            _ => {}
         }
-        let token = self.inner.get_token(scopes, options).await?;
-        *kept = Some((scopes.iter().map(ToString::to_string).collect(), token.clone()));
-        Ok(token)
+        let asked = self.inner.get_token(scopes, options).await;
+        let got = match &asked {
+            Ok(token) => Got::Token(token.clone()),
+            Err(error) => Got::Nothing(error.to_string(), self.clock.now().timestamp()),
+        };
+        *last = Some((scopes.iter().map(ToString::to_string).collect(), got));
+        asked
     }
 }
 
@@ -314,7 +334,7 @@ mod tests {
     async fn a_token_is_kept_until_shortly_before_its_end() {
         for (life, wanted) in [(Duration::hours(1), "token-0"), (Duration::minutes(4), "token-2")] {
             let inner = Arc::new(Counting(AtomicUsize::new(0), life));
-            let kept = Kept { inner, clock: Arc::new(SystemClock), token: Mutex::default() };
+            let kept = Kept { inner, clock: Arc::new(SystemClock), last: Mutex::default() };
             let mut last = String::new();
             for _ in 0..3 {
                 last = kept.get_token(&["scope"], None).await.unwrap().token.secret().to_owned();
@@ -322,5 +342,49 @@ mod tests {
             assert_eq!(last, wanted);
             assert!(!format!("{kept:?}").contains("token-"));
         }
+    }
+
+    /// A clock that stands where it was put.
+    #[derive(Debug)]
+    struct Still(AtomicUsize);
+
+    #[async_trait]
+    impl Clock for Still {
+        fn now(&self) -> chrono::DateTime<chrono::Utc> {
+            let seconds = i64::try_from(self.0.load(Ordering::Relaxed)).unwrap();
+            chrono::DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap()
+        }
+
+        async fn sleep_until(&self, _: chrono::DateTime<chrono::Utc>) {}
+    }
+
+    /// Has no token, and says how often it was asked.
+    #[derive(Debug, Default)]
+    struct LoggedOut(AtomicUsize);
+
+    #[async_trait]
+    impl TokenCredential for LoggedOut {
+        async fn get_token(
+            &self,
+            _: &[&str],
+            _: Option<TokenRequestOptions<'_>>,
+        ) -> azure_core::Result<AccessToken> {
+            let asked = self.0.fetch_add(1, Ordering::Relaxed);
+            Err(azure_core::Error::with_message(ErrorKind::Credential, format!("logged out, asked {asked}")))
+        }
+    }
+
+    #[tokio::test]
+    async fn who_has_no_token_is_asked_once_in_a_while() {
+        let clock = Arc::new(Still(AtomicUsize::new(0)));
+        let inner = Arc::new(LoggedOut::default());
+        let kept = Kept { inner, clock: clock.clone(), last: Mutex::default() };
+        let mut told = Vec::new();
+        for (seconds, scope) in [(0, "a"), (9, "a"), (9, "b"), (12, "b"), (25, "b")] {
+            clock.0.store(seconds, Ordering::Relaxed);
+            told.push(kept.get_token(&[scope], None).await.unwrap_err().to_string());
+        }
+        let asked = [0, 0, 1, 1, 2].map(|asked| format!("logged out, asked {asked}"));
+        assert_eq!(told, asked);
     }
 }

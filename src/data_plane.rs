@@ -154,14 +154,12 @@ fn refusal(host: &str, headers: &HeaderMap) -> String {
 }
 
 fn unreachable(host: &str, error: reqwest::Error) -> String {
-    let why = if error.is_timeout() {
-        format!("no answer within {}", humantime::format_duration(TIMEOUT))
-    } else {
-        cause::told(&error.without_url())
-    };
-    format!(
-        "{host} could not be asked: {why}; if it is out of reach from here, set verify = \"control-plane\""
-    )
+    let what =
+        format!("{host} could not be asked; if it is out of reach from here, set verify = \"control-plane\"");
+    if error.is_timeout() {
+        return format!("{what}; caused by: no answer within {}", humantime::format_duration(TIMEOUT));
+    }
+    cause::because(&what, Some(&error.without_url()))
 }
 
 #[cfg(test)]

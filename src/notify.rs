@@ -148,7 +148,10 @@ impl Notifier {
         if let Some(key) = self.config.expose_signing_key() {
             request = request.header("webhook-signature", sign(key, id, &timestamp, &body));
         }
-        let passes = |error: reqwest::Error| Refusal { why: cause::told(&error.without_url()), passes: true };
+        let passes = |error: reqwest::Error| Refusal {
+            why: cause::because("it gave no answer", Some(&error.without_url())),
+            passes: true,
+        };
         let answer = request.body(body).send().await.map_err(passes)?;
         let status = answer.status();
         if status.is_success() {

@@ -89,11 +89,13 @@ impl Service {
             Ok(runs) => format!("{}; it is run {runs} in a row that did not finish", report.ending),
             Err(error) if finished => {
                 let name = report.instance.name();
-                tracing::warn!("{name}: whether runs go on without finishing cannot be counted: {error}");
+                let why = cause::told(&error);
+                tracing::warn!("{name}: whether runs go on without finishing cannot be counted: {why}");
                 return report;
             }
             Err(error) => {
-                format!("{}; whether it is the first in a row cannot be counted: {error}", report.ending)
+                let why = cause::told(&error);
+                format!("{}; whether it is the first in a row cannot be counted: {why}", report.ending)
             }
         };
         let failed = PassReport { ending: Ending::Failed(why), ..report };

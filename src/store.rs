@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-pub use blob::BlobStore;
+pub use blob::{BlobStore, Refusal};
 pub use memory::MemoryStore;
 pub use unfinished::count_unfinished;
 
@@ -59,6 +59,8 @@ pub trait Store: fmt::Debug + Send + Sync {
 pub struct Found {
     /// The document and its version.
     pub document: Option<(Vec<u8>, ETag)>,
+    /// When it was last written, by the storage's own clock; of no meaning without a document.
+    pub modified: DateTime<Utc>,
     /// The time by the storage's own clock.
     pub at: DateTime<Utc>,
 }
@@ -100,9 +102,25 @@ pub enum StoreError {
         /// What is wrong.
         detail: String,
     },
-    /// The storage did not answer or refused.
+    /// The document is that of another instance: a file that was restored or copied under the wrong name.
+    #[error(
+        "the journal {name} is that of {found}, not of {wanted}; it is left as it is and nothing is done to the \
+         instance. Put back the file that belongs there, or rename this one"
+    )]
+    OfAnother {
+        /// The document's name.
+        name: String,
+        /// Whose it says it is.
+        found: InstanceId,
+        /// Whose it should be.
+        wanted: InstanceId,
+    },
+    /// The storage does not answer, or fails.
     #[error("the journal's storage failed: {0}; nothing is done to the instance")]
     Unavailable(String),
+    /// The storage refused, and will refuse again until a person does something about it.
+    #[error("{0}; nothing is done to the instance")]
+    Refused(Refusal),
     /// An event that the journal does not allow.
     #[error(transparent)]
     Illegal(#[from] Illegal),
@@ -121,6 +139,9 @@ impl StoreError {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Document {
     version: u32,
+    /// Whose journal it is. Documents of before it was written have none: their names tell.
+    #[serde(default)]
+    service: Option<InstanceId>,
     lease: Option<LeaseRecord>,
     journal: Journal,
 }
@@ -177,12 +198,13 @@ impl Draft {
     ) -> Result<Self, StoreError> {
         let name = document_name(instance);
         let local = clock.now();
-        let (document, etag, at) = load(&*store, &name).await?;
-        if let Some(LeaseRecord { holder: other, expires }) = &document.lease
-            && *expires > at
-            && other != holder
-        {
-            return Err(StoreError::Held { holder: other.clone(), until: *expires });
+        let Loaded { document, etag, modified, at } = load(&*store, instance).await?;
+        if let Some(LeaseRecord { holder: other, expires }) = &document.lease {
+            // No lease of ours is longer, so one that claims to be was written by nobody who knows us.
+            let until = (*expires).min(modified + delta(LEASE));
+            if until > at && other != holder {
+                return Err(StoreError::Held { holder: other.clone(), until });
+            }
         }
         Ok(Self { store, clock, name, document, etag, read: (at, local) })
     }
@@ -318,9 +340,10 @@ impl Lease {
         loop {
             let error = match self.store.put(&self.name, body.to_vec(), self.etag.as_ref()).await {
                 Ok(stored) => return Ok(stored),
+                Err(error @ StoreError::Refused(_)) => return Err(error),
                 Err(error) => error,
             };
-            let Ok(Found { document, at }) = self.store.get(&self.name).await else { return Err(error) };
+            let Ok(Found { document, at, .. }) = self.store.get(&self.name).await else { return Err(error) };
             match (document, waits.next()) {
                 (Some((there, etag)), _) if there == body => return Ok(Stored { etag, at }),
                 (found, Some(wait)) if found.as_ref().map(|(_, etag)| etag) == self.etag.as_ref() => {
@@ -334,27 +357,46 @@ impl Lease {
 
 /// Reads the journal of an instance without taking the lease, for showing it.
 pub async fn peek(store: &dyn Store, instance: &InstanceId) -> Result<Journal, StoreError> {
-    Ok(load(store, &document_name(instance)).await?.0.journal)
+    Ok(load(store, instance).await?.document.journal)
 }
 
-async fn load(store: &dyn Store, name: &str) -> Result<(Document, Option<ETag>, DateTime<Utc>), StoreError> {
-    let Found { document, at } = store.get(name).await?;
-    let Some((body, etag)) = document else {
-        return Ok((Document { version: VERSION, ..Document::default() }, None, at));
+struct Loaded {
+    document: Document,
+    etag: Option<ETag>,
+    modified: DateTime<Utc>,
+    at: DateTime<Utc>,
+}
+
+/// Reads the document of an instance, or makes the first one.
+async fn load(store: &dyn Store, instance: &InstanceId) -> Result<Loaded, StoreError> {
+    let name = document_name(instance);
+    let Found { document, modified, at } = store.get(&name).await?;
+    let (mut document, etag) = match document {
+        None => (Document { version: VERSION, ..Document::default() }, None),
+        Some((body, etag)) => (parse(&name, &body)?, Some(etag)),
     };
+    let service = document.service.get_or_insert_with(|| instance.clone());
+    if service != instance {
+        let (found, wanted) = (service.clone(), instance.clone());
+        return Err(StoreError::OfAnother { name, found, wanted });
+    }
+    Ok(Loaded { document, etag, modified, at })
+}
+
+fn parse(name: &str, body: &[u8]) -> Result<Document, StoreError> {
     if body.len() > LARGEST_DOCUMENT {
         return Err(StoreError::too_large(name));
     }
     let unreadable = |detail: String| StoreError::Unreadable { name: name.into(), detail };
-    let versioned: Versioned = serde_json::from_slice(&body).map_err(|error| unreadable(place(&error)))?;
+    let versioned: Versioned = serde_json::from_slice(body).map_err(|error| unreadable(place(&error)))?;
     if versioned.version != VERSION {
         return Err(unreadable(format!("version {} is unknown to this release", versioned.version)));
     }
-    let document: Document = serde_json::from_slice(&body).map_err(|error| unreadable(place(&error)))?;
+    let document: Document = serde_json::from_slice(body).map_err(|error| unreadable(place(&error)))?;
     if !document.times().all(|time| (FIRST_YEAR..=LAST_YEAR).contains(&time.year())) {
         return Err(unreadable(format!("a time in it is not within the years {FIRST_YEAR} to {LAST_YEAR}")));
     }
-    Ok((document, Some(etag), at))
+    Ok(document)
 }
 
 /// Where a document is at fault. serde's own words may quote a value, and the URL of an operation is a secret of sorts.

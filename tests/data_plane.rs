@@ -70,7 +70,7 @@ async fn where_nobody_answers_nothing_is_known_of_the_key() {
     else {
         panic!("nobody answered");
     };
-    assert!(detail.starts_with("chat.service.signalr.net could not be asked: "), "{detail}");
+    assert!(detail.starts_with("chat.service.signalr.net could not be asked; "), "{detail}");
     assert!(
         detail.ends_with("set verify = \"control-plane\"") && !detail.contains("RECOGNISABLE"),
         "{detail}"

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::Utc;
+use common::proxy::{Answer, Proxy, Straight};
 use common::{HOUR, azurite, document_name, expire_lease};
 use signalr_rekey::clock::{Clock, SystemClock};
 use signalr_rekey::journal::{Event, Journal};
@@ -318,6 +319,156 @@ async fn a_write_that_did_not_come_through_is_sent_again_if_nobody_wrote_meanwhi
     assert_eq!(there, b"{}", "what somebody else wrote is not written over");
 }
 
+/// A store whose requests to Azurite go through a proxy.
+async fn behind_a_proxy() -> (Arc<dyn Store>, Arc<dyn Clock>, Proxy) {
+    let connection = azurite::connection_string();
+    let (start, endpoint) = connection.split_once("BlobEndpoint=").unwrap();
+    let proxy = Proxy::start(endpoint.split("/devstoreaccount1").next().unwrap(), Straight).await;
+    let behind = format!("{start}BlobEndpoint={}devstoreaccount1;", proxy.base);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let environment = [("Behind", behind), ("REKEY_STATE", "Behind".into())].into_iter().collect();
+    (azurite::store_by(&environment, Arc::clone(&clock)), clock, proxy)
+}
+
+/// As Blob Storage refuses, with its code in a header and in XML.
+fn refusal(status: u16, code: &str) -> Answer {
+    let body = format!(
+        "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>Not so.\nRequestId:7</Message></Error>"
+    );
+    let mut answer = Answer::new(status, "application/xml", &body);
+    answer.headers.insert("x-ms-error-code", code.parse().unwrap());
+    answer
+}
+
+#[tokio::test]
+async fn a_storage_that_refuses_a_write_is_no_other_worker_and_is_not_asked_again() {
+    let (store, clock, proxy) = behind_a_proxy().await;
+    for (status, code, advice) in [
+        (412, "LeaseIdMissing", "break it"),
+        (409, "BlobImmutableDueToPolicy", "an immutability policy"),
+        (409, "BlobArchived", "give it the tier Hot"),
+        (409, "ContainerBeingDeleted", "is being deleted"),
+        (409, "AccountIsDisabled", "enable it"),
+        (403, "AuthorizationPermissionMismatch", "Storage Blob Data Contributor"),
+        (403, "AuthorizationFailure", "firewall"),
+        (403, "AuthenticationFailed", "renew the connection string"),
+        (403, "KeyBasedAuthenticationNotPermitted", "takes no account keys"),
+        (412, "SomethingNew", "read what it said"),
+        (409, "SomethingNew", "read what it said"),
+        (404, "SomethingNew", "read what it said"),
+    ] {
+        let id = instance();
+        let mut lease = acquire(&store, &clock, &id, "one").await.unwrap();
+        lease.record(adopted()).unwrap();
+        proxy.bend(move |request: &str| request.starts_with("PUT").then(|| refusal(status, code)));
+        let before = proxy.count("PUT");
+        let error = lease.commit().await.unwrap_err();
+        assert_eq!(proxy.count("PUT") - before, 1, "{code}: asked again");
+        let StoreError::Refused(refused) = &error else { panic!("{code}: {error}") };
+        assert_eq!(refused.code(), code);
+        let text = error.to_string();
+        assert!(text.contains(&format!("{status} {code}, Not so)")) && text.contains(advice), "{text}");
+        assert!(text.contains("the storage devstoreaccount1") && !text.contains(['<', '?']), "{text}");
+
+        // A first write and a read are refused alike.
+        let first = acquire(&store, &clock, &instance(), "one").await.unwrap_err();
+        assert!(matches!(first, StoreError::Refused(_)), "{code}: {first}");
+        proxy.bend(move |request: &str| request.starts_with("GET").then(|| refusal(status, code)));
+        let read = peek(&*store, &id).await.unwrap_err();
+        assert!(matches!(read, StoreError::Refused(_)), "{code}: {read}");
+        proxy.bend(Straight);
+        assert!(peek(&*store, &id).await.unwrap().keys().is_none(), "{code}: nothing was written");
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_that_finds_nothing_is_no_empty_storage() {
+    let (store, clock, proxy) = behind_a_proxy().await;
+    proxy.bend(|_: &str| Some(Answer::new(404, "text/html", "<html>nginx</html>")));
+    let error = acquire(&store, &clock, &instance(), "one").await.unwrap_err();
+    assert!(matches!(error, StoreError::Refused(_)), "taken for an instance that was never seen: {error}");
+}
+
+#[tokio::test]
+async fn a_busy_storage_is_told_in_words() {
+    let (store, clock, proxy) = behind_a_proxy().await;
+    proxy.bend(|_: &str| Some(refusal(503, "ServerBusy")));
+    let error = acquire(&store, &clock, &instance(), "one").await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+    assert!(proxy.count("GET") > 1, "it passes, so it is asked again");
+    let text = error.to_string();
+    assert!(text.contains("ServerBusy, Not so") && !text.contains('<'), "{text}");
+}
+
+/// Nobody of ours takes a lease of more than two minutes, so none lasts longer than that after the write that took it.
+#[tokio::test]
+async fn a_lease_that_no_worker_can_have_is_believed_for_two_minutes_and_no_longer() {
+    let document = serde_json::json!({
+        "version": 1,
+        "lease": { "holder": "ghost", "expires": "2099-01-01T00:00:00Z" },
+        "journal": Journal::default(),
+    });
+    on_each(async |store: Arc<dyn Store>, clock: Arc<dyn Clock>| {
+        let id = instance();
+        store.put(&document_name(&id), document.to_string().into_bytes(), None).await.unwrap();
+        let held = acquire(&store, &clock, &id, "one").await.unwrap_err();
+        let StoreError::Held { holder, until } = held else { panic!("{held}") };
+        let left = (until - clock.now()).num_seconds();
+        assert!(holder == "ghost" && (110..=121).contains(&left), "{left} s");
+    })
+    .await;
+    let clock = Arc::new(VirtualClock::default());
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(clock.clone()));
+    let (id, dynamic): (_, Arc<dyn Clock>) = (instance(), clock.clone());
+    store.put(&document_name(&id), document.to_string().into_bytes(), None).await.unwrap();
+    clock.advance(Duration::from_secs(119));
+    assert!(acquire(&store, &dynamic, &id, "one").await.is_err());
+    clock.advance(Duration::from_secs(1));
+    acquire(&store, &dynamic, &id, "one").await.unwrap().release().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_journal_under_the_name_of_another_instance_is_refused_and_left_as_it_is() {
+    on_each(async |store: Arc<dyn Store>, clock: Arc<dyn Clock>| {
+        let ids = [instance(), instance()];
+        for id in &ids {
+            let mut lease = acquire(&store, &clock, id, "one").await.unwrap();
+            lease.record(adopted()).unwrap();
+            lease.release().await.unwrap();
+        }
+        let [one, other] = [&ids[0], &ids[1]].map(document_name);
+        let read = async |name: &str| store.get(name).await.unwrap().document.unwrap();
+        let ((one_body, one_etag), (other_body, other_etag)) = (read(&one).await, read(&other).await);
+        store.put(&one, other_body.clone(), Some(&one_etag)).await.unwrap();
+        store.put(&other, one_body, Some(&other_etag)).await.unwrap();
+        for id in &ids {
+            let error = acquire(&store, &clock, id, "one").await.unwrap_err();
+            assert!(matches!(&error, StoreError::OfAnother { wanted, .. } if wanted == id), "{error}");
+            assert!(ids.iter().all(|id| error.to_string().contains(&id.to_string())), "{error}");
+            assert_eq!(peek(&*store, id).await.unwrap_err(), error, "nor is it shown as if it were its own");
+        }
+        assert_eq!(read(&one).await.0, other_body);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_journal_that_does_not_say_whose_it_is_belongs_to_its_name_and_says_so_from_then_on() {
+    on_each(async |store: Arc<dyn Store>, clock: Arc<dyn Clock>| {
+        let id = instance();
+        let old = serde_json::json!({ "version": 1, "lease": null, "journal": Journal::default() });
+        store.put(&document_name(&id), old.to_string().into_bytes(), None).await.unwrap();
+        acquire(&store, &clock, &id, "one").await.unwrap().release().await.unwrap();
+        let (body, _) = store.get(&document_name(&id)).await.unwrap().document.unwrap();
+        let document: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(document["service"], id.to_string());
+        // Ids are the same in any case of letters.
+        let loud = InstanceId::new(id.subscription(), &id.group().to_uppercase(), &id.name().to_uppercase());
+        acquire(&store, &clock, &loud, "two").await.unwrap();
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_storage_that_is_not_there_is_an_error_and_takes_no_lease() {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -329,5 +480,7 @@ async fn a_storage_that_is_not_there_is_an_error_and_takes_no_lease() {
     let store = azurite::store_by(&environment, Arc::clone(&clock));
     let error = Draft::read(store, clock, &instance(), "one").await.unwrap_err();
     assert!(matches!(&error, StoreError::Unavailable(_)), "{error}");
-    assert!(!error.to_string().contains("AccountKey"), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("Connection refused") && text.contains("devstoreaccount1"), "{text}");
+    assert!(!text.contains("AccountKey") && !text.contains("://"), "{text}");
 }

@@ -31,7 +31,6 @@ fn stderr(streams: &Streams) -> String {
     String::from_utf8(streams.stderr.clone()).unwrap()
 }
 
-#[must_use]
 fn init(filter: Option<&str>) -> telemetry::Logs {
     telemetry::init(telemetry::Output::Json, filter, Arc::new(SystemClock)).unwrap()
 }

@@ -100,6 +100,9 @@ fn save(path: &Path, text: &str, force: bool) -> io::Result<()> {
     let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => io::Error::new(error.kind(), there_already(path)),
-        kind => io::Error::new(kind, format!("{} cannot be written: {error}", path.display())),
+        kind => io::Error::new(
+            kind,
+            cause::because(&format!("{} cannot be written", path.display()), Some(&error)),
+        ),
     })
 }

@@ -64,11 +64,11 @@ async fn try_rotate(args: &RotateArgs, environment: &Environment) -> Result<Exit
     };
     let signals = tokio::spawn(stop_at_signal(rekey.stop.clone()));
     let reports = rekey.run(&run).await;
-    signals.abort();
     drop(progress);
     if let Some(notifier) = &rekey.notifier {
         notifier.drain().await;
     }
+    signals.abort();
     tell(&reports, args.json);
     Ok(exit(&reports))
 }

@@ -30,6 +30,7 @@ pub use self::summary::StormSummary;
 use self::crew::Crew;
 use self::weather::Weather;
 use super::Trouble;
+use crate::cause;
 use crate::config::Policy;
 use crate::model::InstanceId;
 use crate::pass::{Hint, Purpose};
@@ -63,7 +64,7 @@ const PATIENCE: u64 = 3000;
 /// Plays a storm to its end, on this thread. `hear` is told how far it is after each rotation.
 pub fn storm(options: &StormOptions, hear: impl Fn(u64)) -> Result<StormSummary, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| format!("the storm cannot be started: {error}"))?;
+    let runtime = runtime.map_err(|error| cause::because("the storm cannot be started", Some(&error)))?;
     runtime.block_on(Box::pin(play(options, hear))).map_err(|trouble| trouble.to_string())
 }
 

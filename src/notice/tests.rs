@@ -253,7 +253,7 @@ fn an_alert_without_the_common_schema_says_the_same() {
 fn an_alert_in_another_old_shape_is_told_from_an_event() {
     let metric =
         json!({ "schemaId": "AzureMonitorMetricAlert", "data": { "context": { "resourceId": INSTANCE } } });
-    insta::assert_snapshot!(read(&metric, "it").unwrap_err(), @"");
+    insta::assert_snapshot!(read(&metric, "it").unwrap_err(), @r#"it: it is an alert without the common alert schema: switch that on in the action group (the webhook action's "Enable the common alert schema")"#);
 }
 
 fn bridged(kind: &str, data: Value) -> Value {

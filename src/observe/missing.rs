@@ -6,6 +6,7 @@
 //! what it held.
 
 use crate::arm::{Arm, ArmError, Site};
+use crate::cause;
 use crate::model::AppId;
 use crate::plan::Whereabouts;
 
@@ -72,7 +73,7 @@ async fn at_its_site(arm: &Arm, app: &AppId) -> Missing {
 }
 
 fn unlisted(error: &ArmError) -> Whereabouts {
-    Whereabouts::Unclear(format!("the sites of its subscription cannot be listed: {error}"))
+    Whereabouts::Unclear(format!("the sites of its subscription cannot be listed: {}", cause::told(error)))
 }
 
 fn is_of_name(id: &AppId, app: &AppId) -> bool {

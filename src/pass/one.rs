@@ -36,6 +36,10 @@ fn moment() -> TimeDelta {
     TimeDelta::seconds(2)
 }
 
+/// How often a run looks again because somebody else wrote the journal between its look and its lease. Another run
+/// writes then and has the lease; a journal that changes each time and is leased to nobody gets nothing done.
+const OVERTAKEN: u32 = 4;
+
 /// How a pass goes on.
 enum Next {
     /// Not at all.
@@ -136,6 +140,7 @@ impl<'a> Pass<'a> {
     /// Looks, and where there is something to do takes the lease and does it. A look at an instance in order costs one
     /// read of the journal and no write.
     async fn once(&mut self) -> Result<Next, PassError> {
+        let mut overtaken = 0;
         let (mut lease, look) = loop {
             let Some((draft, look)) = self.begin().await? else { return Ok(Next::End(Ending::Mended)) };
             if let Some(next) = self.idle(&draft, &look) {
@@ -143,7 +148,7 @@ impl<'a> Pass<'a> {
             }
             match draft.take(&self.run.holder).await {
                 // Somebody was faster, and what was seen may be older than what he did.
-                Err(StoreError::Changed) => {}
+                Err(StoreError::Changed) if overtaken < OVERTAKEN => overtaken += 1,
                 taken => break (taken?, look),
             }
         };

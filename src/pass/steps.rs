@@ -171,14 +171,14 @@ impl Pass<'_> {
                 Ok(Progress::Succeeded) => return self.finish(lease, look, None).await,
                 Ok(Progress::Failed(failure)) => return self.finish(lease, look, Some(failure)).await,
                 Ok(Progress::Lost(error)) => {
-                    return self.ask_no_more(lease, look, promised.clone(), &error.to_string()).await;
+                    return self.ask_no_more(lease, look, promised.clone(), &cause::told(&error)).await;
                 }
                 Ok(Progress::Running(_)) if overdue => {
                     let why = "Azure says that the regeneration still runs, after the longest time that one can take";
                     return self.ask_no_more(lease, look, promised.clone(), why).await;
                 }
                 Err(error) if overdue && error.kind() != ArmErrorKind::OutOfTime => {
-                    return self.ask_no_more(lease, look, promised.clone(), &error.to_string()).await;
+                    return self.ask_no_more(lease, look, promised.clone(), &cause::told(&error)).await;
                 }
                 Err(error) => return Err(error.into()),
                 Ok(Progress::Running(wait)) => {

@@ -4,6 +4,7 @@
 //! `object_store` does the requests, the signing and the retries. It does not make containers, so the one request for
 //! that is written here and signed by it.
 
+mod refusal;
 mod transport;
 
 use std::error::Error;
@@ -28,6 +29,8 @@ use super::{ETag, Found, Store, StoreError, Stored};
 use crate::clock::Clock;
 use crate::config::{BlobAccess, BlobConfig};
 use crate::http::Http;
+pub use refusal::Refusal;
+use refusal::Said;
 use transport::{Storage, TooLarge};
 
 /// The container of all journals; made when it is first missed.
@@ -64,7 +67,7 @@ impl BlobStore {
             .with_retry(retries())
             .with_http_connector(transport.clone())
             .build()
-            .map_err(failed)?;
+            .map_err(|error| failed(&config.account, &error))?;
         let container = format!("{endpoint}/{CONTAINER}?restype=container");
         Ok(Self { objects, transport, credentials, account: config.account.clone(), container })
     }
@@ -81,19 +84,25 @@ impl BlobStore {
         })
     }
 
+    fn failed(&self, error: &(dyn Error + 'static)) -> StoreError {
+        failed(&self.account, error)
+    }
+
     /// Makes the container (REST: Create Container). Somebody else may be as quick: 409 is as good as 201.
     async fn make_container(&self) -> Result<(), StoreError> {
         let unavailable = |what: String| {
             StoreError::Unavailable(format!("the container {CONTAINER} cannot be made: {what}"))
         };
-        let credential = self.credentials.get_credential().await.map_err(failed)?;
+        let credential = self.credentials.get_credential().await.map_err(|error| self.failed(&error))?;
         let request = ::http::Request::put(&self.container)
             .header("content-length", "0")
             .body(HttpRequestBody::empty());
         let mut request = request.map_err(|error| unavailable(error.to_string()))?;
-        AzureAuthorizer::new(&credential, &self.account).try_authorize(&mut request).map_err(failed)?;
+        AzureAuthorizer::new(&credential, &self.account)
+            .try_authorize(&mut request)
+            .map_err(|error| unavailable(innermost(&error)))?;
         let answer = HttpClient::new(self.transport.clone()).execute(request).await;
-        match answer.map_err(|error| unavailable(error.to_string()))?.status().as_u16() {
+        match answer.map_err(|error| self.failed(&error))?.status().as_u16() {
             201 | 409 => Ok(()),
             status => Err(unavailable(format!("Blob Storage answered {status}"))),
         }
@@ -106,17 +115,18 @@ impl Store for BlobStore {
         let got = match self.objects.get(&Path::from(name)).await {
             Ok(got) => got,
             Err(object_store::Error::NotFound { .. }) => {
-                return Ok(Found { document: None, at: self.transport.storage_now() });
+                let at = self.transport.storage_now();
+                return Ok(Found { document: None, modified: at, at });
             }
-            Err(error) if is_too_large(&error) => return Err(StoreError::too_large(name)),
-            Err(error) => return Err(failed(error)),
+            Err(error) if find::<TooLarge>(&error).is_some() => return Err(StoreError::too_large(name)),
+            Err(error) => return Err(self.failed(&error)),
         };
-        let at = self.transport.storage_now();
+        let (at, modified) = (self.transport.storage_now(), got.meta.last_modified);
         let etag = got.meta.e_tag.clone().map(ETag);
         let etag =
             etag.ok_or_else(|| StoreError::Unavailable(format!("{name} was answered without an ETag")))?;
-        let body = got.bytes().await.map_err(failed)?;
-        Ok(Found { document: Some((body.to_vec(), etag)), at })
+        let body = got.bytes().await.map_err(|error| self.failed(&error))?;
+        Ok(Found { document: Some((body.to_vec(), etag)), modified, at })
     }
 
     async fn put(&self, name: &str, body: Vec<u8>, expected: Option<&ETag>) -> Result<Stored, StoreError> {
@@ -127,7 +137,7 @@ impl Store for BlobStore {
             }
             put => put,
         };
-        let etag = put.map_err(failed)?;
+        let etag = put.map_err(|error| overtaken(&error).unwrap_or_else(|| self.failed(&error)))?;
         Ok(Stored { etag, at: self.transport.storage_now() })
     }
 }
@@ -143,26 +153,45 @@ fn retries() -> RetryConfig {
     RetryConfig { max_retries: 3, retry_timeout: Duration::from_secs(10), ..RetryConfig::default() }
 }
 
-/// Whether the answer was larger than a document may be.
-fn is_too_large(error: &object_store::Error) -> bool {
-    let mut next: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = next {
-        if error.is::<TooLarge>() {
-            return true;
-        }
-        next = error.source();
-    }
-    false
-}
-
-/// What a failure means. A write whose condition did not hold, or whose document has gone, was overtaken.
-fn failed(error: object_store::Error) -> StoreError {
+/// A write whose condition did not hold, or whose document has gone, was overtaken. The transport lets no other refusal of
+/// these statuses through.
+const fn overtaken(error: &object_store::Error) -> Option<StoreError> {
     match error {
         object_store::Error::Precondition { .. }
         | object_store::Error::AlreadyExists { .. }
-        | object_store::Error::NotFound { .. } => StoreError::Changed,
-        error => StoreError::Unavailable(error.to_string()),
+        | object_store::Error::NotFound { .. } => Some(StoreError::Changed),
+        _ => None,
     }
+}
+
+/// What a failure means, in words.
+fn failed(account: &str, error: &(dyn Error + 'static)) -> StoreError {
+    if let Some(said) = find::<Said>(error) {
+        return StoreError::Refused(Refusal::new(account, said));
+    }
+    let why = innermost(error);
+    StoreError::Unavailable(match error.downcast_ref() {
+        Some(object_store::Error::Unauthenticated { .. }) => {
+            format!("no token for the storage {account}: {why}")
+        }
+        _ => format!("no good answer from the storage {account}: {why}"),
+    })
+}
+
+/// An error among the causes of another.
+fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
+}
+
+/// The cause of all causes. Those around it tell requests and URLs, and a URL may carry a signature.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    let texts = causes(error).map(ToString::to_string).filter(|text| !text.contains("://"));
+    let text = texts.last().unwrap_or_else(|| "it gave no reason".into());
+    text.trim_start_matches("Server returned non-2xx status code: ").to_owned()
 }
 
 fn credentials(

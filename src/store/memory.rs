@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
 use super::{ETag, Found, Store, StoreError, Stored};
 use crate::clock::Clock;
@@ -11,8 +12,15 @@ use crate::clock::Clock;
 /// Documents in memory, with the conditions of Blob Storage (`If-Match`, `If-None-Match: *`).
 #[derive(Debug)]
 pub struct MemoryStore {
-    documents: Mutex<HashMap<String, (Vec<u8>, u64)>>,
+    documents: Mutex<HashMap<String, Kept>>,
     clock: Arc<dyn Clock>,
+}
+
+#[derive(Clone, Debug)]
+struct Kept {
+    body: Vec<u8>,
+    version: u64,
+    modified: DateTime<Utc>,
 }
 
 impl MemoryStore {
@@ -27,19 +35,20 @@ impl MemoryStore {
 impl Store for MemoryStore {
     async fn get(&self, name: &str) -> Result<Found, StoreError> {
         let documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
-        let document = documents.get(name).map(|(body, version)| (body.clone(), etag(*version)));
-        Ok(Found { document, at: self.clock.now() })
+        let (at, kept) = (self.clock.now(), documents.get(name));
+        let document = kept.map(|kept| (kept.body.clone(), etag(kept.version)));
+        Ok(Found { document, modified: kept.map_or(at, |kept| kept.modified), at })
     }
 
     async fn put(&self, name: &str, body: Vec<u8>, expected: Option<&ETag>) -> Result<Stored, StoreError> {
         let mut documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
-        let version = documents.get(name).map(|(_, version)| *version);
+        let version = documents.get(name).map(|kept| kept.version);
         if version.map(etag).as_ref() != expected {
             return Err(StoreError::Changed);
         }
-        let next = version.unwrap_or_default() + 1;
-        documents.insert(name.into(), (body, next));
-        Ok(Stored { etag: etag(next), at: self.clock.now() })
+        let (next, at) = (version.unwrap_or_default() + 1, self.clock.now());
+        documents.insert(name.into(), Kept { body, version: next, modified: at });
+        Ok(Stored { etag: etag(next), at })
     }
 }
 

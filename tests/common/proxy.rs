@@ -74,8 +74,9 @@ impl Proxy {
     pub async fn start(upstream: &str, bend: impl Bend) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let client =
-            Client::builder().tls_certs_only([]).no_proxy().redirect(reqwest::redirect::Policy::none());
+        // Azurite closes idle connections whenever it likes, and nothing here is to fail for that.
+        let client = Client::builder().tls_certs_only([]).no_proxy().pool_max_idle_per_host(0);
+        let client = client.redirect(reqwest::redirect::Policy::none());
         let shared = Arc::new(Shared {
             upstream: upstream.trim_end_matches('/').to_owned(),
             client: client.build().unwrap(),
@@ -123,7 +124,10 @@ impl Shared {
         let mut response = Response::new(Body::from(answer.body));
         *response.status_mut() = answer.status.try_into().unwrap();
         *response.headers_mut() = answer.headers;
-        response.headers_mut().remove("content-length");
+        // What is said of the connection is said of another one.
+        for name in ["content-length", "transfer-encoding", "connection", "keep-alive"] {
+            response.headers_mut().remove(name);
+        }
         response
     }
 

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use signalr_rekey::arm::{ArmErrorKind, Barrier};
 use signalr_rekey::doctor::Check;
 use signalr_rekey::journal::{Event, Journal};
-use signalr_rekey::model::{AppId, Key, KeyType, PerKey, Section};
+use signalr_rekey::model::{AppId, InstanceId, Key, KeyType, PerKey, Section};
 use signalr_rekey::pass::Ending;
 use signalr_rekey::plan::{BlockedBy, ConsumerRef, Decision, Unknown, WaitFor, Whereabouts};
 use signalr_rekey::store::StoreError;
@@ -274,6 +274,10 @@ fn every_event_of_the_journal_is_explained() {
     }
 }
 
+fn instance(name: &str) -> InstanceId {
+    InstanceId::new("s", "g", name)
+}
+
 #[test]
 fn every_error_of_the_storage_is_explained() {
     let mut journal = Journal::default();
@@ -282,6 +286,7 @@ fn every_error_of_the_storage_is_explained() {
         StoreError::Changed,
         StoreError::Held { holder: "another".into(), until: now() },
         StoreError::Unreadable { name: "a/b/c.json".into(), detail: "it said so".into() },
+        StoreError::OfAnother { name: "a/b/c.json".into(), found: instance("c"), wanted: instance("d") },
         StoreError::Unavailable("it said so".into()),
         StoreError::from(illegal),
     ];
@@ -290,12 +295,18 @@ fn every_error_of_the_storage_is_explained() {
             StoreError::Changed
             | StoreError::Held { .. }
             | StoreError::Unreadable { .. }
+            | StoreError::OfAnother { .. }
             | StoreError::Unavailable(_)
+            | StoreError::Refused(_)
             | StoreError::Illegal(_) => {}
         }
     }
     let patterns = told_under("Errors of the journal and the storage");
-    for text in texts(&all) {
+    // A refusal is made by an answer of the storage alone; its unit test has the sentence.
+    let refused =
+        "the storage st refuses the journal: it is so (403 Code, no); nothing is done to the instance";
+    let all = [texts(&all), vec![refused.to_owned()]].concat();
+    for text in all.clone() {
         let fitting = patterns.iter().filter(|pattern| fits(&format!("{pattern}…"), &text)).count();
         assert_eq!(fitting, 1, "{text}");
     }

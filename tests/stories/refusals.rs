@@ -1,7 +1,12 @@
 //! What Azure refuses for good, and operations that cannot be asked: no run ends well while it is so, nothing is sent
 //! again in vain, and it goes on by itself once it is cured.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::TimeDelta;
 
 use super::common::proxy::{Answer, Bend, Proxy, Straight};
 use super::common::{DAY, HOUR, MINUTE, Story, count};
@@ -11,7 +16,7 @@ use signalr_rekey::journal::Event;
 use signalr_rekey::pass::{Ending, PassReport, Purpose};
 use signalr_rekey::plan::{BlockedBy, Decision, WaitFor};
 use signalr_rekey::sim::{Options, World};
-use signalr_rekey::store::Lease;
+use signalr_rekey::store::{ETag, Found, Lease, MemoryStore, Store, StoreError, Stored};
 
 /// A story whose worker reaches Azure through a proxy.
 struct Bent {
@@ -200,6 +205,48 @@ async fn settings_that_may_not_be_written_are_sent_once_a_run_and_each_run_fails
         }
         bent.proxy.bend(Straight);
         assert!(bent.run(Purpose::Mend, MINUTE).await.ending.is_mended(), "{code}");
+    }
+}
+
+/// Storage that is read, and whose writes end as they are told to.
+#[derive(Debug)]
+struct Unwritable {
+    inner: Arc<MemoryStore>,
+    changed: bool,
+    writes: AtomicUsize,
+}
+
+#[async_trait]
+impl Store for Unwritable {
+    async fn get(&self, name: &str) -> Result<Found, StoreError> {
+        self.inner.get(name).await
+    }
+
+    async fn put(&self, _: &str, _: Vec<u8>, _: Option<&ETag>) -> Result<Stored, StoreError> {
+        self.writes.fetch_add(1, Ordering::SeqCst);
+        if self.changed {
+            return Err(StoreError::Changed);
+        }
+        Err(StoreError::Unavailable("the account is read-only".into()))
+    }
+}
+
+#[tokio::test]
+async fn a_journal_that_cannot_be_written_fails_the_run_soon_and_says_why() {
+    for (changed, why) in [(true, "another worker wrote the journal"), (false, "the account is read-only")] {
+        let story = Story::new().await;
+        story.tick().await;
+        story.sim.regenerate("sr-demo", &[super::PRIMARY]).unwrap();
+        let store = Arc::new(Unwritable { inner: story.store.clone(), changed, writes: AtomicUsize::new(0) });
+        let worker = story.worker(&story.sim.base().parse().unwrap(), store.clone(), story.clock.clone());
+        let before = story.sim.requests().len();
+        let start = story.clock.now();
+        let report = worker.run(&story.order(Purpose::Rotate { now: false }, 9 * MINUTE)).await.remove(0);
+        let text = report.summary();
+        assert!(report.ending.is_failure() && text.contains(why), "{text}");
+        let asked = story.sim.requests().len() - before;
+        assert!(asked <= 1 + 5 * 7, "{asked} requests: more than a token and five looks");
+        assert!(story.clock.now() - start < TimeDelta::minutes(1), "it went on until its time was over");
     }
 }
 

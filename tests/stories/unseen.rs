@@ -99,7 +99,7 @@ async fn one_of_several_cannot_be_read_when_both_keys_are_forced() {
     let held = story.held("chat-web", CONSUMERS[0].1);
     let works = KeyType::ALL.into_iter().any(|key_type| story.key("sr-demo", key_type) == held);
     assert!(works, "the others are repaired at once");
-    story.watch(2 * DAY).await;
+    story.watch(6 * HOUR).await;
     nothing_ends_well(&story, "chat-func").await;
     story.sim.clear_faults();
     assert!(settled(&story.watch(8 * HOUR).await));
@@ -127,7 +127,7 @@ async fn a_mistyped_id_blocks_and_the_app_that_is_meant_is_named() {
     let mut story = Story::new().await;
     rename(&mut story, "chat-func", id("rg-demo", "chat-fnc"));
     nothing_ends_well(&story, "chat-fnc").await;
-    let reports = story.watch(3 * DAY).await;
+    let reports = story.watch(6 * HOUR).await;
     let meant = Some(id("rg-demo", "chat-func"));
     assert_eq!(unknown(&reports[0]), [Unknown::NeverSeen { app: id("rg-demo", "chat-fnc"), meant }]);
     assert!(reports[0].summary().contains("did you mean chat-func?"), "{}", reports[0].summary());
@@ -161,7 +161,8 @@ async fn an_app_that_was_moved_keeps_its_key_until_it_is_named_anew() {
     nothing_ends_well(&story, "chat-func").await;
     let moved = story.held("chat-func", CONSUMERS[2].1);
     // A whole rotation falls due: the others are moved, and the key that the lost one last held is not regenerated.
-    let reports = story.watch(35 * DAY).await;
+    story.clock.advance(31 * DAY);
+    let reports = story.watch(8 * HOUR).await;
     let held = vec![moved.fingerprint()];
     let whereabouts = Whereabouts::Moved(id("rg-other", "chat-func"));
     let wanted = Unknown::Vanished { app: id("rg-demo", "chat-func"), whereabouts, held };
@@ -169,7 +170,7 @@ async fn an_app_that_was_moved_keeps_its_key_until_it_is_named_anew() {
     assert_eq!(story.held("chat-web", CONSUMERS[0].1), story.key("sr-demo", last_held.other()));
     assert_eq!((story.key("sr-demo", last_held), story.refused()), (moved, 0));
     rename(&mut story, "chat-func", id("rg-other", "chat-func"));
-    assert!(settled(&story.watch(2 * DAY).await));
+    assert!(settled(&story.watch(9 * HOUR).await));
     all_hold(&story);
     assert_eq!(story.refused(), 0);
 }
@@ -259,7 +260,7 @@ async fn writes_that_do_not_last_regenerate_nothing_and_end_in_a_failure() {
                 state.edit_setting("chat-func", CONSUMERS[2].1, Some(&old)).unwrap();
             });
         }
-        story.watch(4 * HOUR).await;
+        story.watch(3 * HOUR).await;
         let reports = story.tick().await;
         assert!(reports[0].ending.is_failure(), "{grace} s: {reports:#?}");
         assert!(reports[0].summary().contains("chat-func"), "{grace} s: {}", reports[0].summary());

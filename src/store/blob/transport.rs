@@ -12,6 +12,7 @@ use object_store::client::{
     HttpService,
 };
 
+use super::refusal::Said;
 use crate::clock::Clock;
 use crate::http::Http;
 use crate::store::LARGEST_DOCUMENT;
@@ -60,6 +61,8 @@ impl HttpConnector for Storage {
 
 #[async_trait]
 impl HttpService for Storage {
+    /// What storage refuses for good comes back as an error that holds its [`Said`], for `object_store` tells refusals by
+    /// their status alone: a lease on the blob would look like a write that was overtaken.
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let url = request
             .uri()
@@ -70,11 +73,29 @@ impl HttpService for Storage {
         let called = async {
             let response = HttpService::call(client, request).await?;
             self.read_clock(&response);
-            whole(response).await
+            told_apart(whole(response).await?).await
         };
         let called = tokio::time::timeout(TIMEOUT, called).await;
         called.map_err(|error| HttpError::new(HttpErrorKind::Timeout, error))?
     }
+}
+
+/// An answer as it is, if it is one that the store expects; a refusal for good as an error, and one that passes in words,
+/// for its XML would be shown to people.
+async fn told_apart(response: HttpResponse) -> Result<HttpResponse, HttpError> {
+    if response.status().is_success() || response.status().is_redirection() {
+        return Ok(response);
+    }
+    let (head, body) = response.into_parts();
+    let said = Said::read(head.status.as_u16(), &head.headers, &body.bytes().await?);
+    if said.passes() {
+        let words = said.to_string();
+        return Ok(HttpResponse::from_parts(head, HttpResponseBody::from(words.into_bytes())));
+    }
+    if said.is_expected() {
+        return Ok(HttpResponse::from_parts(head, HttpResponseBody::from(Vec::new())));
+    }
+    Err(HttpError::new(HttpErrorKind::Unknown, said))
 }
 
 /// The answer with its body in memory. `object_store` reads bodies, those of errors too, as long as they go on and as

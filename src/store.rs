@@ -111,9 +111,9 @@ pub enum StoreError {
         /// The document's name.
         name: String,
         /// Whose it says it is.
-        found: InstanceId,
+        found: Box<InstanceId>,
         /// Whose it should be.
-        wanted: InstanceId,
+        wanted: Box<InstanceId>,
     },
     /// The storage does not answer, or fails.
     #[error("the journal's storage failed: {0}; nothing is done to the instance")]
@@ -377,7 +377,7 @@ async fn load(store: &dyn Store, instance: &InstanceId) -> Result<Loaded, StoreE
     };
     let service = document.service.get_or_insert_with(|| instance.clone());
     if service != instance {
-        let (found, wanted) = (service.clone(), instance.clone());
+        let (found, wanted) = (Box::new(service.clone()), Box::new(instance.clone()));
         return Err(StoreError::OfAnother { name, found, wanted });
     }
     Ok(Loaded { document, etag, modified, at })

@@ -443,7 +443,7 @@ async fn a_journal_under_the_name_of_another_instance_is_refused_and_left_as_it_
         store.put(&other, one_body, Some(&other_etag)).await.unwrap();
         for id in &ids {
             let error = acquire(&store, &clock, id, "one").await.unwrap_err();
-            assert!(matches!(&error, StoreError::OfAnother { wanted, .. } if wanted == id), "{error}");
+            assert!(matches!(&error, StoreError::OfAnother { wanted, .. } if **wanted == *id), "{error}");
             assert!(ids.iter().all(|id| error.to_string().contains(&id.to_string())), "{error}");
             assert_eq!(peek(&*store, id).await.unwrap_err(), error, "nor is it shown as if it were its own");
         }

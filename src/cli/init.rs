@@ -73,7 +73,13 @@ async fn try_init(args: &InitArgs, environment: &Environment) -> Result<(), (Exi
             "no app that could be read holds a connection string of an instance, so nothing was written";
         return Err((Exit::Failed, nothing.to_owned()));
     };
-    save(&args.output, &text, args.force).map_err(|error| failed(&error))
+    save(&args.output, &text, args.force).map_err(|error| failed(&error))?;
+    if found.unlisted.is_empty() {
+        return Ok(());
+    }
+    let missing = "the slots of some apps could not be listed, so the file does not name them: see above, and add those \
+                   that hold a key, or run init as somebody who may read them";
+    Err((Exit::Failed, missing.to_owned()))
 }
 
 fn is_stdout(path: &Path) -> bool {

@@ -6,7 +6,7 @@ use super::mend;
 use crate::arm::{ArmError, ArmErrorKind};
 use crate::cause;
 use crate::config::AppConfig;
-use crate::model::{InstanceId, Section};
+use crate::model::{AppId, InstanceId, Section, names_signalr};
 use crate::observe::survey::by_value;
 use crate::plan::{Consumer, ConsumerRef, Holding, Unknown};
 
@@ -15,7 +15,7 @@ pub(super) fn check(instance: &InstanceFacts<'_>, app: &AppConfig, facts: &Facts
     let Some(read) = facts.apps.get(&app.id) else { return Vec::new() };
     let id = &instance.config.id;
     if read.settings.is_gone() {
-        return vec![gone(id, app)];
+        return vec![gone(id, app, facts)];
     }
     if let Some(error) = read.settings.error() {
         return unreadable(app, error).into_iter().collect();
@@ -35,8 +35,9 @@ fn found(instance: &InstanceFacts<'_>, app: &AppConfig, read: &AppFacts) -> Vec<
     let mut findings: Vec<Finding> = seen.consumers.iter().map(|consumer| holds(id, consumer)).collect();
     findings.extend(seen.unknown.iter().filter_map(|unknown| not_seen(app, read, unknown)));
     if findings.is_empty() && !app.may_hold_none {
-        findings.push(none(id, app));
+        findings.push(none(id, app, read));
     }
+    findings.extend(keys_beside_identity(&seen.consumers, read));
     let is_new = |consumer: &&Consumer| !seen.consumers.iter().any(|known| known.at == consumer.at);
     let all = instance.seen(&by_value(&app.id), read);
     let others = all.consumers.iter().filter(is_new).filter(|other| other.holds != Holding::Identity);
@@ -44,12 +45,20 @@ fn found(instance: &InstanceFacts<'_>, app: &AppConfig, read: &AppFacts) -> Vec<
     findings
 }
 
-fn gone(id: &InstanceId, app: &AppConfig) -> Finding {
-    let why = "each run warns of it. If it was moved or renamed, name it as it is now: an app that is not named keeps a \
-               key that will die";
-    let change = format!("take {} out of the apps of", app.id);
+fn gone(id: &InstanceId, app: &AppConfig, facts: &Facts<'_>) -> Finding {
+    let why =
+        "if its id is mistyped, or it was moved or renamed, it keeps a key that will die: name it as it is";
+    let is_new = |other: &&AppId| {
+        !facts.instances.iter().any(|one| one.config.apps.iter().any(|app| app.id == **other))
+    };
+    let there = facts.apps.iter().filter(|(_, read)| !read.settings.is_gone()).map(|(other, _)| other);
+    let nearest = there.filter(is_new).map(|other| (distance(&app.id.name(), &other.name()), other)).min();
     let finding = Finding::warning(Check::Consumer, &app.id, "it does not exist", why);
-    finding.mended_by(mend::in_file(id, &change))
+    match nearest.filter(|(distance, _)| *distance <= 3) {
+        Some((_, other)) => finding
+            .mended_by(mend::in_file(id, &format!("write {other} for {}, if that is meant, in", app.id))),
+        None => finding,
+    }
 }
 
 /// That it may not be read is the matter of `permission`.
@@ -135,11 +144,36 @@ fn distance(one: &str, two: &str) -> usize {
     row[two.len()]
 }
 
-fn none(id: &InstanceId, app: &AppConfig) -> Finding {
+/// A key that stands beside an `AuthType` was left there by somebody who believed that it would not be used.
+fn keys_beside_identity<'a>(
+    consumers: &'a [Consumer],
+    read: &'a AppFacts,
+) -> impl Iterator<Item = Finding> + 'a {
+    let holds = |(section, name): &(Section, &str)| {
+        let at =
+            consumers.iter().find(|consumer| consumer.at.section == *section && consumer.at.name == *name);
+        at.filter(|consumer| consumer.holds != Holding::Identity).map(|consumer| &consumer.at)
+    };
+    let found = read.settings.beside_a_key().filter_map(move |at| holds(&at));
+    found.map(|at| {
+        let what = format!("{} {} has an AccessKey beside its AuthType", at.section.entry(), at.name);
+        let why = "Microsoft's SDK uses the key and not the identity. If identity is what you want, take the AccessKey out \
+                   of the string once the identity has its role; until then it is rotated like any other";
+        Finding::warning(Check::Consumer, &at.app, what, why)
+    })
+}
+
+fn none(id: &InstanceId, app: &AppConfig, read: &AppFacts) -> Finding {
     let what = format!("no setting of it holds a connection string of {}", id.name());
     let why = "it may hold one in a place that is not looked at, so no key of the instance is regenerated";
+    let finding = Finding::error(Check::Consumer, &app.id, what, why);
+    // An app that speaks of SignalR in the name of a setting most likely gets its key in a way that is not understood.
+    let speaks_of_it = |section| read.settings.names(section).any(names_signalr);
+    if Section::ALL.into_iter().any(speaks_of_it) {
+        return finding;
+    }
     let change = format!("write {{ id = \"{}\", may_hold_none = true }} in the apps of", app.id);
-    Finding::error(Check::Consumer, &app.id, what, why).mended_by(mend::in_file(id, &change))
+    finding.mended_by(mend::in_file(id, &change))
 }
 
 fn unnamed(id: &InstanceId, consumer: &Consumer) -> Finding {

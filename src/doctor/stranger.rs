@@ -33,7 +33,10 @@ fn holds(id: &InstanceId, app: &AppId, seen: &Snapshot) -> Option<Finding> {
     let holders = seen.consumers.iter().filter(|consumer| consumer.holds != Holding::Identity);
     let at = holders.map(|consumer| format!("{} {}", consumer.at.section.entry(), consumer.at.name));
     let in_text = |unknown: &Unknown| match unknown {
-        Unknown::KeyInOtherText { name, .. } => Some(format!("setting {name}")),
+        Unknown::KeyInOtherText { name, .. }
+        | Unknown::StaleKeyInOtherText { name, .. }
+        | Unknown::InvalidString { name, .. }
+        | Unknown::OtherServicesHost { name, .. } => Some(format!("setting {name}")),
         _ => None,
     };
     let all: Vec<String> = at.chain(seen.unknown.iter().filter_map(in_text)).collect();
@@ -44,15 +47,27 @@ fn holds(id: &InstanceId, app: &AppId, seen: &Snapshot) -> Option<Finding> {
                    regenerated";
         return Some(Finding::error(Check::Unconfigured, app, what, why).mended_by(add()));
     }
-    let reference = |unknown: &Unknown| match unknown {
-        Unknown::KeyVaultReference { name, .. } => Some(name.clone()),
-        _ => None,
-    };
-    let name = seen.unknown.iter().find_map(reference)?;
-    let what =
-        format!("{name} is a Key Vault reference, which may lead to a connection string of {}", id.name());
     let why = "if it does, the app keeps a key that will die, for it is not configured";
-    Some(Finding::warning(Check::KeyVault, app, what, why).mended_by(add()))
+    let unknown = seen.unknown.first()?;
+    let what = format!("{}, which may lead to a connection string of {}", pointer(unknown)?, id.name());
+    // Most apps have references, and most lead elsewhere: only one that is named like ours is a warning.
+    Some(match unknown {
+        Unknown::OnlyReferences { .. } => Finding::note(Check::KeyVault, app, what, why),
+        _ => Finding::warning(Check::KeyVault, app, what, why).mended_by(add()),
+    })
+}
+
+/// What something that is not followed is.
+fn pointer(unknown: &Unknown) -> Option<String> {
+    match unknown {
+        Unknown::KeyVaultReference { name, .. } => Some(format!("{name} is a Key Vault reference")),
+        Unknown::AppConfigurationReference { name, .. } => {
+            Some(format!("{name} is an App Configuration reference"))
+        }
+        Unknown::Placeholder { name, .. } => Some(format!("{name} has a placeholder for its key")),
+        Unknown::OnlyReferences { names, .. } => Some(format!("it has references ({})", names.join(", "))),
+        _ => None,
+    }
 }
 
 /// What could not be looked at, once for all instances.

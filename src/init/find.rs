@@ -45,8 +45,10 @@ pub struct Found {
     pub services: Vec<Service>,
     /// How many sites and slots were looked at.
     pub looked_at: usize,
-    /// Those that could not be read, and lists that could not be had: by id, with what Azure said.
+    /// Those that could not be read: by id, with what Azure said.
     pub unread: Vec<(String, String)>,
+    /// The lists of slots that could not be had, likewise. Which apps are not named for that is not known.
+    pub unlisted: Vec<(String, String)>,
 }
 
 /// One instance, and the apps that hold a connection string of it.
@@ -183,11 +185,16 @@ impl Found {
             .boxed()
         }))
         .await;
-        let mut unread: Vec<(String, String)> = reads.iter().filter_map(unreadable).collect();
-        unread
-            .extend(unlisted.into_iter().map(|(site, error)| (format!("{site}/slots"), cause::told(&error))));
+        let unread = reads.iter().filter_map(unreadable).collect();
+        let of_site = |(site, error): (String, ArmError)| (format!("{site}/slots"), cause::told(&error));
+        let unlisted = unlisted.into_iter().map(of_site).collect();
         let services = known.iter().map(|known| service(known, &reads)).collect();
-        Ok(Self { scope, services, looked_at: reads.len(), unread })
+        Ok(Self { scope, services, looked_at: reads.len(), unread, unlisted })
+    }
+
+    /// What could not be read and listed.
+    pub(super) fn not_seen(&self) -> impl Iterator<Item = &(String, String)> {
+        self.unread.iter().chain(&self.unlisted)
     }
 
     /// What was found, in lines for the operator.
@@ -199,12 +206,16 @@ impl Found {
                 0 => String::new(),
                 number => format!(", {number} may"),
             };
-            format!("{}: {} hold a connection string of it{doubtful}", service.id, service.apps.len())
+            format!(
+                "{}: {} hold a connection string of it or are named for what is not clear{doubtful}",
+                service.id,
+                service.apps.len()
+            )
         };
         let unread =
             |(id, why): &(String, String)| format!("{id} may hold one: could not be read because {why}");
         let services = self.services.iter().map(service);
-        [head].into_iter().chain(services).chain(self.unread.iter().map(unread)).collect()
+        [head].into_iter().chain(services).chain(self.not_seen().map(unread)).collect()
     }
 }
 
@@ -248,12 +259,16 @@ fn service(known: &Known, reads: &[Read]) -> Service {
         });
         let seen: Vec<String> = consumers.collect();
         let unclear: Vec<String> = snapshot.unknown.iter().map(ToString::to_string).collect();
-        // A key in another text is a key all the same: named, the app stands in the way of a rotation until it is cured;
-        // left out, it would be cut off.
-        let in_text = |unknown: &Unknown| matches!(unknown, Unknown::KeyInOtherText { .. });
-        let holds_one = !seen.is_empty() || snapshot.unknown.iter().any(in_text);
-        let found = App { id: app.clone(), seen: [seen, unclear].concat() };
-        match (holds_one, found.seen.is_empty()) {
+        // What could not be read, or is a key in a place or a form that cannot be rewritten, or leads to one by its name,
+        // is named: so the app stands in the way of a rotation until it is cured. Left out, it would be cut off.
+        let is_unclear = |unknown: &Unknown| matches!(unknown, Unknown::OnlyReferences { .. });
+        let holds_one = !seen.is_empty() || !snapshot.unknown.iter().all(is_unclear);
+        let unread = settings.error().filter(|_| !settings.is_gone());
+        let unread =
+            unread.map(|error| format!("it could not be read, and is named so that it blocks: {error}"));
+        let is_named = holds_one || unread.is_some();
+        let found = App { id: app.clone(), seen: [seen, unclear, unread.into_iter().collect()].concat() };
+        match (is_named, found.seen.is_empty()) {
             (true, _) => service.apps.push(found),
             (false, false) => service.doubtful.push(found),
             (false, true) => {}

@@ -39,7 +39,7 @@ fn head(found: &Found) -> String {
     let rest = "An app elsewhere that holds a connection string must be added: one that is not named keeps a key that will \
                 die.";
     comment(&mut text, "", rest);
-    for (id, why) in &found.unread {
+    for (id, why) in found.not_seen() {
         comment(&mut text, "", &format!("{id} may hold one: could not be read because {why}"));
     }
     text

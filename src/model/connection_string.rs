@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use secrecy::{ExposeSecret, SecretString};
-use url::{Host, Url};
+use url::Host;
 
 use super::Key;
 
@@ -132,8 +132,8 @@ impl fmt::Debug for ConnectionString {
 const PLACEHOLDERS: [(&str, &str); 8] =
     [("%", "%"), ("{", "}"), ("$(", ")"), ("${", "}"), ("#{", "}#"), ("<", ">"), ("[", "]"), ("__", "__")];
 
-/// As long as the shortest key that Azure ever made, 32 bytes in base64. No placeholder is such a word.
-const SHORTEST_KEY: usize = 43;
+/// Nearly as long as the shortest key that Azure ever made, 32 bytes in base64. No placeholder is such a word.
+const SHORTEST_KEY: usize = 40;
 
 /// Whether a text is there to be replaced by something else before an app reads it: a reference of App Service, or a
 /// name between the signs of a template. A key between such signs is no name.
@@ -151,8 +151,9 @@ pub fn is_placeholder(text: &str) -> bool {
 /// The host of an absolute http(s) URL as .NET's `Uri` reads it, in lower case and as it is asked for in DNS; none where
 /// `Uri` takes the text for no such URL.
 ///
-/// [`Url`] alone will not do: it reads `https:/host` and `https://a%2Eb`, which `Uri` refuses, and it refuses labels that
-/// begin with `xn--` and are no Punycode, which `Uri` takes. Signs beyond ASCII are not judged, but taken.
+/// A parser of URLs for browsers will not do: it reads `https:/host` and `https://a%2Eb`, which `Uri` refuses, and it refuses labels that
+/// begin with `xn--` and are no Punycode, which `Uri` takes. Signs beyond ASCII, and what a
+/// label begins with, are not judged, but taken.
 #[must_use]
 pub fn host_of(url: &str) -> Option<String> {
     let (scheme, rest) = url.trim_end_matches('/').trim().split_once(':')?;
@@ -164,18 +165,27 @@ pub fn host_of(url: &str) -> Option<String> {
         return None;
     }
     let host = authority.split_once('@').map_or(authority, |(_, host)| host);
-    if host.starts_with('[') {
-        let end = host.find(']')?;
-        return Url::parse(&format!("https://{}", &host[..=end])).ok()?.host_str().map(str::to_lowercase);
+    if let Some(address) = host.strip_prefix('[') {
+        return of_address(address);
     }
     let (host, port) = host.split_once(':').unwrap_or((host, ""));
-    let is_port = port.is_empty() || port.parse::<u16>().is_ok();
     let plain = |sign: char| !sign.is_ascii() || sign.is_ascii_alphanumeric() || "-_.".contains(sign);
     // The dot of the root may stand at the end, and means the same host.
     let host = host.strip_suffix('.').unwrap_or(host);
     let is_host = host.chars().all(plain) && host.split('.').all(|label| !label.is_empty());
     let as_asked = || Host::parse(host).map_or_else(|_| host.to_lowercase(), |host| host.to_string());
-    (is_host && is_port).then(as_asked)
+    (is_host && is_port(port)).then(as_asked)
+}
+
+/// An address of IPv6, behind its bracket. `Uri` takes a zone, and anything but a bad port after it.
+fn of_address(text: &str) -> Option<String> {
+    let (inner, rest) = text.split_once(']')?;
+    let address: std::net::Ipv6Addr = inner.split('%').next()?.parse().ok()?;
+    rest.strip_prefix(':').is_none_or(is_port).then(|| format!("[{address}]"))
+}
+
+fn is_port(text: &str) -> bool {
+    text.is_empty() || (text.bytes().all(|digit| digit.is_ascii_digit()) && text.parse::<u16>().is_ok())
 }
 
 /// The SDK asks for `^1\.\d+(?:[\w-.]+)?$`. What is beyond ASCII is not judged, but taken.

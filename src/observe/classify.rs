@@ -74,7 +74,7 @@ impl Seen<'_> {
             let is_named = named.iter().any(|wanted| is_of(wanted, name));
             if by_value || is_named {
                 let at = ConsumerRef { app: app.id.clone(), section, name: name.to_owned() };
-                unclear.extend(self.add(at, value.unwrap_or_default(), is_named, out));
+                unclear.extend(self.add(&at, value.unwrap_or_default(), is_named, out));
             }
         }
         let there = |wanted: &String| settings.exposed().any(|(name, _)| is_of(wanted, name));
@@ -85,7 +85,7 @@ impl Seen<'_> {
     }
 
     /// Adds what one value shows, or answers its name if it is a reference of which nobody can tell.
-    fn add(&self, at: ConsumerRef, value: &str, named: bool, out: &mut Snapshot) -> Option<String> {
+    fn add(&self, at: &ConsumerRef, value: &str, named: bool, out: &mut Snapshot) -> Option<String> {
         let is_connection = || at.name.to_lowercase().contains("connection");
         let meant = named || names_signalr(&at.name);
         for value in self.values(&at.name, value) {
@@ -130,7 +130,7 @@ impl Seen<'_> {
         let first = match ConnectionString::parse(value) {
             Ok(string) => match self.claim(&string) {
                 Claim::Ours(holding) => {
-                    let rest = self.text(string.with_key(&Key::new("")).expose());
+                    let rest = self.key_in(&Text::read(string.with_key(&Key::new("")).expose()));
                     // It holds no key only if it holds none anywhere.
                     let holds =
                         (holding != Holding::Identity || rest.is_none()).then_some(Value::Holds(holding));
@@ -138,7 +138,7 @@ impl Seen<'_> {
                 }
                 Claim::OtherServicesHost => Value::OtherServicesHost,
                 Claim::Placeholder { ours } => Value::Placeholder { ours },
-                Claim::None => self.text(value).unwrap_or(Value::Other),
+                Claim::None => self.key_in(&Text::read(value)).unwrap_or(Value::Other),
             },
             Err(why) => match self.text(value) {
                 Some(_) if ConnectionString::attempted_key(value).is_some() => {
@@ -151,15 +151,20 @@ impl Seen<'_> {
         vec![first]
     }
 
-    /// What a text that is no connection string of ours holds.
+    /// What a text that is no connection string holds.
     fn text(&self, value: &str) -> Option<Value> {
         let text = Text::read(value);
+        let is_told = text.names_a_key_of(&self.host.to_lowercase());
+        self.key_in(&text).or_else(|| is_told.then_some(Value::StaleKeyInOtherText))
+    }
+
+    /// A key of ours, current or former, anywhere in a text.
+    fn key_in(&self, text: &Text) -> Option<Value> {
         if self.keys.iter().any(|(_, key)| text.contains(key.expose())) {
             return Some(Value::KeyInOtherText);
         }
         let is_former = |word: &str| self.journal.remembers(&Key::new(word).fingerprint());
-        let stale = text.has_word(is_former) || text.names_a_key_of(&self.host.to_lowercase());
-        stale.then_some(Value::StaleKeyInOtherText)
+        text.has_word(is_former).then_some(Value::StaleKeyInOtherText)
     }
 
     /// What a connection string holds, if it is the instance's.
@@ -320,6 +325,10 @@ mod tests {
             (elsewhere(other, FIRST), "Primary"),
             (elsewhere(other, FORMER), "OtherServicesHost"),
             (elsewhere(other, UNKNOWN), "-"),
+            (elsewhere("https://mychat.service.signalr.net", UNKNOWN), "-"),
+            (elsewhere(&format!("{OURS}.example"), UNKNOWN), "-"),
+            (elsewhere(&format!("{OURS}@other.example"), UNKNOWN), "-"),
+            (format!("\"{}\"", elsewhere("https://mychat.service.signalr.net", UNKNOWN)), "-"),
             (string(other, &format!("ServerEndpoint={OURS};AccessKey={UNKNOWN}")), "OtherServicesHost"),
             (elsewhere("https://other.webpubsub.azure.com", FORMER), "OtherServicesHost"),
             // What is more in the string than its key.

@@ -8,7 +8,7 @@ use super::{APPS_AT_ONCE, classify};
 use crate::arm::{Arm, ArmError, ArmErrorKind, Settings, Site};
 use crate::config::AppConfig;
 use crate::journal::Journal;
-use crate::model::{AppId, Key, KeyPair, PerKey, Section};
+use crate::model::{AppId, ConnectionString, Key, KeyPair, PerKey, Section};
 use crate::plan::{Snapshot, Unknown};
 
 /// Both dictionaries of an app, or why they could not be read. Its `Debug` holds no value.
@@ -58,6 +58,19 @@ impl Dictionaries {
     pub fn names(&self, section: Section) -> impl Iterator<Item = &str> {
         let read = self.0.iter().filter(move |(known, _)| *known == section);
         read.filter_map(|(_, settings)| settings.as_ref().ok()).flat_map(Settings::names)
+    }
+
+    /// The settings whose connection string says how to connect by identity beside its key, which is what counts.
+    pub fn beside_a_key(&self) -> impl Iterator<Item = (Section, &str)> {
+        let read = self.0.iter().filter_map(|(section, settings)| Some((*section, settings.as_ref().ok()?)));
+        read.flat_map(|(section, settings)| {
+            settings.exposed().map(move |(name, value)| (section, name, value))
+        })
+        .filter(|(.., value)| {
+            let parsed = value.and_then(|value| ConnectionString::parse(value).ok());
+            parsed.is_some_and(|string| string.has_auth_type() && string.key().is_some())
+        })
+        .map(|(section, name, _)| (section, name))
     }
 
     fn errors(&self) -> impl Iterator<Item = &ArmError> {

@@ -103,7 +103,17 @@ fn names_a_key_of(text: &str, host: &str) -> bool {
             .next();
         word.is_some_and(|word| word.len() >= SHORTEST)
     };
-    lower.contains(host) && lower.split("accesskey").skip(1).any(is_key)
+    names_host(&lower, host) && lower.split("accesskey").skip(1).any(is_key)
+}
+
+/// Whether a host stands in a text, and not as a part of a longer one.
+fn names_host(text: &str, host: &str) -> bool {
+    let is_of_name = |sign: char| sign.is_alphanumeric() || "-_".contains(sign);
+    text.match_indices(host).any(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        let mut after = text[at + host.len()..].trim_start_matches('.').chars();
+        !before.is_some_and(|sign| is_of_name(sign) || sign == '.') && !after.next().is_some_and(is_of_name)
+    })
 }
 
 /// The text without escapes; none where it has none.
@@ -291,6 +301,10 @@ mod tests {
             (format!("{{\"endpoint\":\"https://Chat.example\",\"AccessKey\":\"{KEY}\"}}"), true),
             (format!("Endpoint=https://chat.example;AccessKey={KEY}|Endpoint=https://b;AccessKey=x"), true),
             (format!("Endpoint=https://other.example;AccessKey={KEY}"), false),
+            (format!("Endpoint=https://mychat.example;AccessKey={KEY}|"), false),
+            (format!("Endpoint=https://my.chat.example;AccessKey={KEY}|"), false),
+            (format!("Endpoint=https://chat.example.org;AccessKey={KEY}|"), false),
+            (format!("Endpoint=https://chat.example.;AccessKey={KEY}|"), true),
             ("Endpoint=https://chat.example;AccessKey=;Version=1.0".to_owned(), false),
             (format!("https://chat.example {KEY}"), false),
         ] {

@@ -258,7 +258,7 @@ fn an_operation_that_cannot_be_asked_is_asked_until_the_keys_tell_and_never_sent
     let flight = story.journal.in_flight().unwrap();
     assert!(!is_overdue(flight, &story.policy, at(7200 + longest - 1)));
     assert!(is_overdue(flight, &story.policy, at(7200 + longest)));
-    let short = Policy { longest_operation: Duration::from_secs(10), ..story.policy.clone() };
+    let short = Policy { longest_operation: Duration::from_secs(10), ..story.policy };
     assert!(!is_overdue(flight, &short, at(7200 + 119)), "a request may be on its way for two minutes");
     assert!(is_overdue(flight, &short, at(7200 + 120)));
 }

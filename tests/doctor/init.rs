@@ -74,7 +74,7 @@ async fn a_group_is_taken_by_name_and_by_id() {
 }
 
 #[tokio::test]
-async fn an_app_that_may_not_be_read_is_mentioned() {
+async fn an_app_that_may_not_be_read_is_named_so_that_it_blocks() {
     let story = Story::new().await;
     story.sim.with(|state| state.deny(&site("chat-func"), "Microsoft.Web/sites/config/list/Action"));
     let found = found(&story).await;
@@ -82,7 +82,8 @@ async fn an_app_that_may_not_be_read_is_mentioned() {
     let text = write(&found).unwrap();
     assert!(text.contains(&format!("# {mention}")), "{text}");
     assert!(found.summary().iter().any(|line| line.starts_with(&mention)), "{:?}", found.summary());
-    assert_eq!(read(&text).instances[0].apps.len(), 2);
+    assert!(text.contains("  # it could not be read, and is named so that it blocks"), "{text}");
+    assert_eq!(named(&read(&text)), named(&story.config), "left out, it would be cut off");
 }
 
 #[tokio::test]
@@ -95,18 +96,32 @@ async fn slots_that_may_not_be_listed_are_mentioned() {
 }
 
 #[tokio::test]
-async fn what_is_seen_and_not_clear_stands_in_comments() {
+async fn an_app_with_a_reference_that_may_be_ours_is_named_and_others_stand_in_comments() {
+    let setting = "AzureSignalRConnectionString";
+    for (name, reference, is_named) in [
+        (setting, "@Microsoft.KeyVault(VaultName=v;SecretName=s)", true),
+        (setting, "@Microsoft.AppConfiguration(Endpoint=https://s.azconfig.io; Key=s)", true),
+        ("Hub", "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/signalr-chat/)", true),
+        ("Hub", "@Microsoft.AppConfiguration(Endpoint=https://s.azconfig.io; Key=SignalR:Chat)", true),
+        ("Hub", "@Microsoft.KeyVault(VaultName=v;SecretName=s)", false),
+    ] {
+        let story = Story::new().await;
+        story.sim.edit_setting("chat-func", setting, None).unwrap();
+        story.sim.edit_setting("chat-func", name, Some(reference)).unwrap();
+        let text = write(&found(&story).await).unwrap();
+        assert_eq!(read(&text).instances[0].apps.len(), if is_named { 3 } else { 2 }, "{reference}: {text}");
+        let mention =
+            if is_named { format!("  # {name} of chat-func is a") } else { "# /subscriptions".to_owned() };
+        assert!(text.contains(&mention) && text.contains(name), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_operator_should_know_of_an_instance_stands_in_comments() {
     let story = Story::new().await;
-    let reference = "@Microsoft.KeyVault(VaultName=v;SecretName=s)";
-    story.sim.edit_setting("chat-func", "AzureSignalRConnectionString", Some(reference)).unwrap();
     story.sim.with(|state| state.disable_local_auth("sr-demo", true)).unwrap();
     let text = write(&found(&story).await).unwrap();
-    assert!(
-        text.contains(&format!("# {} may hold one: AzureSignalRConnectionString", site("chat-func"))),
-        "{text}"
-    );
     assert!(text.contains("# access keys are switched off"), "{text}");
-    assert_eq!(read(&text).instances[0].apps.len(), 2);
 }
 
 #[tokio::test]

@@ -14,5 +14,5 @@ pub use connection_string::{ConnectionString, Malformed, host_of, is_placeholder
 pub use id::{AppId, IdError, InstanceId};
 pub use key::{Fingerprint, Key, KeyPair, KeyType, PerKey};
 pub use operation_url::{OperationKind, OperationUrl};
-pub use reference::{Reference, ReferenceStore, looks_like_key_vault_reference, names_signalr};
+pub use reference::{Reference, ReferenceStore, names_signalr};
 pub use section::Section;

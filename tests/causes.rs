@@ -13,6 +13,7 @@ use signalr_rekey::arm::{Arm, ArmError, ArmOptions};
 use signalr_rekey::cause::told;
 use signalr_rekey::clock::SystemClock;
 use signalr_rekey::compose::ComposeError;
+use signalr_rekey::config::{Environment, StateConfig, load_from};
 use signalr_rekey::credentials::CredentialError;
 use signalr_rekey::http::Http;
 use signalr_rekey::init::ScopeError;
@@ -20,6 +21,7 @@ use signalr_rekey::model::{AppId, InstanceId};
 use signalr_rekey::pass::PassError;
 use signalr_rekey::sim::StartError;
 use signalr_rekey::sim::command::SimulateError;
+use signalr_rekey::store::{BlobStore, Store};
 use signalr_rekey::telemetry::LogError;
 
 /// What stands at the root of the chains below.
@@ -87,7 +89,7 @@ async fn with_source() -> Vec<(&'static str, Box<dyn Error>)> {
 }
 
 /// Errors that end a chain: each says all that is known. A new one belongs here or above.
-const WITHOUT_SOURCE: [&str; 14] = [
+const WITHOUT_SOURCE: [&str; 15] = [
     "EditError", // of the simulator's control
     "Faults",    // every fault with its place
     "IdError",
@@ -96,6 +98,7 @@ const WITHOUT_SOURCE: [&str; 14] = [
     "Malformed", // of a connection string, of a notice
     "Panicked",
     "Refusal",    // of the simulator
+    "Said",       // of the storage, in its own words
     "StoreError", // says what the storage said; its one source is transparent
     "TooLarge",
     "Unknown",     // of the simulator's control
@@ -159,6 +162,20 @@ async fn every_error_is_told_with_the_root_of_its_chain() {
     let mut listed: BTreeSet<String> = with_source.iter().map(|(name, _)| (*name).to_owned()).collect();
     listed.extend(WITHOUT_SOURCE.into_iter().chain(OF_CONNECTIONS).map(str::to_owned));
     assert_eq!(error_types(), listed, "an error type that is not listed above, or one that is no more");
+}
+
+#[tokio::test]
+async fn why_there_is_no_token_for_the_storage_is_told() {
+    let file = "[[instance]]\nid = \"/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat\"\n\
+                apps = [\"/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/shop\"]\n";
+    let settings: Environment = [("AzureWebJobsStorage__accountName", "chatstate")].into_iter().collect();
+    let StateConfig::Blob(blob) = load_from(file, "rekey.toml", &settings).unwrap().state else {
+        panic!("the storage is not used")
+    };
+    let clock = std::sync::Arc::new(SystemClock);
+    let store = BlobStore::new(&blob, std::sync::Arc::new(Nobody), Http::new(), clock).unwrap();
+    let told = told(&store.get("s/g/chat.json").await.unwrap_err());
+    assert!(told.contains(&format!("no token for the storage chatstate; caused by: {ROOT}")), "{told}");
 }
 
 /// Where an error is shown by its `Display` alone, and its cause is lost: none but what has no cause, or is tested to tell

@@ -15,7 +15,7 @@ pub(super) fn check(instance: &InstanceFacts<'_>, app: &AppConfig, facts: &Facts
     let Some(read) = facts.apps.get(&app.id) else { return Vec::new() };
     let id = &instance.config.id;
     if read.settings.is_gone() {
-        return vec![gone(id, app, facts)];
+        return vec![gone(instance, app, facts)];
     }
     if let Some(error) = read.settings.error() {
         return unreadable(app, error).into_iter().collect();
@@ -45,17 +45,21 @@ fn found(instance: &InstanceFacts<'_>, app: &AppConfig, read: &AppFacts) -> Vec<
     findings
 }
 
-fn gone(id: &InstanceId, app: &AppConfig, facts: &Facts<'_>) -> Finding {
+fn gone(instance: &InstanceFacts<'_>, app: &AppConfig, facts: &Facts<'_>) -> Finding {
+    let id = &instance.config.id;
     let why =
         "if its id is mistyped, or it was moved or renamed, it keeps a key that will die: name it as it is";
     let is_new = |other: &&AppId| {
         !facts.instances.iter().any(|one| one.config.apps.iter().any(|app| app.id == **other))
     };
     let there = facts.apps.iter().filter(|(_, read)| !read.settings.is_gone()).map(|(other, _)| other);
-    let nearest = there.filter(is_new).map(|other| (distance(&app.id.name(), &other.name()), other)).min();
-    let finding = Finding::warning(Check::Consumer, &app.id, "it does not exist", why);
-    match nearest.filter(|(distance, _)| *distance <= 3) {
-        Some((_, other)) => finding
+    let names: Vec<(String, &AppId)> = there.filter(is_new).map(|other| (other.name(), other)).collect();
+    // One that was never seen may be meant for another, which may hold any key; so it blocks.
+    let was_seen = instance.journal.as_ref().is_ok_and(|journal| journal.seen(&app.id).is_some());
+    let of_severity = if was_seen { Finding::warning } else { Finding::error };
+    let finding = of_severity(Check::Consumer, &app.id, "it does not exist".to_owned(), why);
+    match likest(&app.id.name(), names.iter().map(|(name, other)| (name.as_str(), *other))) {
+        Some(other) => finding
             .mended_by(mend::in_file(id, &format!("write {other} for {}, if that is meant, in", app.id))),
         None => finding,
     }
@@ -118,30 +122,22 @@ fn did_you_mean(app: &AppConfig, read: &AppFacts, name: &str) -> String {
     let named = || app.settings.iter().chain(&app.connection_strings);
     let is_new = |other: &&str| !named().any(|known| known.eq_ignore_ascii_case(other));
     let like = Section::ALL.into_iter().flat_map(|section| read.settings.names(section)).filter(is_new);
-    let nearest = like.map(|other| (distance(name, other), other)).min();
-    let near = nearest.filter(|(distance, _)| *distance <= name.chars().count() / 3);
-    near.map(|(_, other)| format!("did you mean {other}? ")).unwrap_or_default()
+    let likest = likest(name, like.map(|other| (other, other)));
+    likest.map(|other| format!("did you mean {other}? ")).unwrap_or_default()
 }
 
-/// How many letters must be changed, added or taken out to make one name the other, but for case and separators.
-fn distance(one: &str, two: &str) -> usize {
-    let letters = |name: &str| -> Vec<char> {
+/// How much alike two names must be for one to be meant by the other, by Jaro and Winkler: a slip of a finger or two, and
+/// not merely the same beginning.
+const LIKE: f64 = 0.9;
+
+/// What has the name that is most like another, but for case and separators.
+fn likest<'n, T>(name: &str, candidates: impl Iterator<Item = (&'n str, T)>) -> Option<T> {
+    let letters = |name: &str| -> String {
         name.chars().filter(|sign| sign.is_alphanumeric()).flat_map(char::to_lowercase).collect()
     };
-    let (one, two) = (letters(one), letters(two));
-    let mut row: Vec<usize> = (0..=two.len()).collect();
-    for (i, a) in one.iter().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (b, above) in two.iter().zip(1..) {
-            let changed = diagonal + usize::from(a != b);
-            diagonal = row[above];
-            left = changed.min(left + 1).min(diagonal + 1);
-            row[above] = left;
-        }
-        row[0] = i + 1;
-    }
-    row[two.len()]
+    let rated = candidates.map(|(other, it)| (strsim::jaro_winkler(&letters(name), &letters(other)), it));
+    let (rate, best) = rated.max_by(|(one, _), (two, _)| one.total_cmp(two))?;
+    (rate >= LIKE).then_some(best)
 }
 
 /// A key that stands beside an `AuthType` was left there by somebody who believed that it would not be used.

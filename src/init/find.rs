@@ -264,8 +264,9 @@ fn service(known: &Known, reads: &[Read]) -> Service {
         let is_unclear = |unknown: &Unknown| matches!(unknown, Unknown::OnlyReferences { .. });
         let holds_one = !seen.is_empty() || !snapshot.unknown.iter().all(is_unclear);
         let unread = settings.error().filter(|_| !settings.is_gone());
-        let unread =
-            unread.map(|error| format!("it could not be read, and is named so that it blocks: {error}"));
+        let unread = unread.map(|error| {
+            format!("it could not be read, and is named so that it blocks: {}", cause::told(error))
+        });
         let is_named = holds_one || unread.is_some();
         let found = App { id: app.clone(), seen: [seen, unclear, unread.into_iter().collect()].concat() };
         match (is_named, found.seen.is_empty()) {

@@ -63,12 +63,6 @@ pub fn names_signalr(name: &str) -> bool {
     letters.to_lowercase().contains("signalr")
 }
 
-/// Whether a setting's value is a Key Vault reference.
-#[must_use]
-pub fn looks_like_key_vault_reference(value: &str) -> bool {
-    Reference::read(value).is_some_and(|reference| reference.store == ReferenceStore::KeyVault)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -120,7 +120,8 @@ impl Seen<'_> {
         if value.trim_start().starts_with('@')
             && let Some(reference) = Reference::read(value)
         {
-            return vec![Value::Reference(reference)];
+            // Nobody writes a key into one; where it is seen all the same, it counts.
+            return vec![self.key_in(&Text::read(value)).unwrap_or(Value::Reference(reference))];
         }
         if without_service_uri(name).is_some()
             && host_of(value.trim()).is_some_and(|host| self.is_our_host(&host))

@@ -53,9 +53,8 @@ impl Hint {
     /// Whether the keys and the apps that it names show nothing that the journal does not explain. While something is out of
     /// sight nothing is explained: who answers well that nothing happened has looked at everything.
     fn is_known(&self, snapshot: &Snapshot, journal: &Journal) -> bool {
-        let Some(keys) = journal.keys().filter(|_| !self.anything && !journal.is_blind()) else {
-            return false;
-        };
+        let all_in_sight = !journal.is_blind() && !journal.is_missing();
+        let Some(keys) = journal.keys().filter(|_| !self.anything && all_in_sight) else { return false };
         let mended = !self.regenerated || !journal.is_unmended();
         mended && explained(snapshot, journal, keys) && in_order(snapshot, keys)
     }

@@ -52,6 +52,15 @@ pub(super) fn check(state: &State, operation: &str, call: &Call) -> Result<(), A
 }
 
 impl BarrierKind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::ReadOnlyLock,
+        Self::CanNotDeleteLock,
+        Self::DisabledSubscription,
+        Self::Policy,
+        Self::Unregistered,
+    ];
+
     fn refuses(self, operation: &str, method: &Method) -> bool {
         let reads = matches!(*method, Method::GET | Method::HEAD);
         match self {

@@ -15,8 +15,30 @@ use super::event_grid::{EventGrid, Schema};
 use super::{Options, Sim, StartError, World};
 use crate::clock::SystemClock;
 
+/// What can be done to the simulator while it runs, and what a world file holds.
+const STEERING: &str = "\
+While it runs (POST with a JSON body, no token):
+  GET  /sim/report, /sim/requests, /sim/world
+  POST /sim/regenerate  {\"instance\", \"keyType\": \"Primary|Secondary|Both\", \"throughArm\": false}
+  POST /sim/settings    {\"app\", \"name\", \"value\": text or null, \"section\": \"appsettings|connectionstrings\"}
+  POST /sim/move        {\"app\", \"group\"}: the app is at another id from now on
+  POST /sim/references  {\"name\", \"value\": text or null}: where references to a secret or key of this name lead
+  POST /sim/faults      {\"operation\": \"*\", \"resource\", \"kind\", \"skip\": 0, \"count\": 1, \"delay_ms\", \"retry_after\"};
+                        DELETE takes all back. Kinds: 429, 500, 500-after, 503, timeout-before, timeout-after, 401, 400,
+                        forbidden, conflict, expired-token, slow, html; of a regeneration no-effect, operation-failed,
+                        foreign-host; of its operation null-status, still-running; of settings that are written swallowed,
+                        applied-late, content-share
+  POST /sim/denials     {\"scope\", \"action\", \"by\": \"role|deny-assignment\"}; DELETE takes all back
+  POST /sim/barriers    {\"scope\", \"kind\": \"read-only-lock|can-not-delete-lock|disabled-subscription|policy|unregistered\"};
+                        DELETE takes all away
+
+A world file has subscription, signalr (group, name, apps, domains, disable_local_auth, tags), sites (group, name, kind, slots,
+settings, connection_strings, sticky_settings), references, denials and barriers. In values {primary:NAME}, {secondary:NAME},
+{primaryKey:NAME} and {secondaryKey:NAME} stand for connection strings and keys of an instance.";
+
 /// The flags of `simulate`.
 #[derive(Args, Clone, Debug)]
+#[command(after_long_help = STEERING)]
 pub struct SimulateArgs {
     /// Where to listen; port 0 takes any free port
     #[arg(long, default_value = "127.0.0.1:7400")]
@@ -204,5 +226,21 @@ impl EventArgs {
             operations: self.event_filter.clone(),
             ..EventGrid::to(self.event_grid.clone()?)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{BarrierKind, FaultKind};
+    use super::*;
+
+    #[test]
+    fn the_help_names_every_kind_of_fault_and_barrier() {
+        let barriers = BarrierKind::ALL.map(|kind| serde_json::to_value(kind).unwrap());
+        let barriers = barriers.iter().map(|kind| kind.as_str().unwrap().to_owned());
+        let faults = FaultKind::ALL.map(|kind| kind.name().to_owned());
+        for kind in barriers.chain(faults) {
+            assert!(STEERING.contains(&kind), "{kind}");
+        }
     }
 }

@@ -26,6 +26,7 @@ use object_store::{
 use secrecy::ExposeSecret;
 
 use super::{ETag, Found, Store, StoreError, Stored};
+use crate::cause;
 use crate::clock::Clock;
 use crate::config::{BlobAccess, BlobConfig};
 use crate::http::Http;
@@ -169,12 +170,11 @@ fn failed(account: &str, error: &(dyn Error + 'static)) -> StoreError {
     if let Some(said) = find::<Said>(error) {
         return StoreError::Refused(Refusal::new(account, said));
     }
-    let why = innermost(error);
     StoreError::Unavailable(match error.downcast_ref() {
         Some(object_store::Error::Unauthenticated { .. }) => {
-            format!("no token for the storage {account}: {why}")
+            cause::because(&format!("no token for the storage {account}"), error.source())
         }
-        _ => format!("no good answer from the storage {account}: {why}"),
+        _ => format!("no good answer from the storage {account}: {}", innermost(error)),
     })
 }
 

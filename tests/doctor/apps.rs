@@ -174,7 +174,7 @@ async fn a_mistyped_app_is_answered_with_the_one_that_may_be_meant() {
     let mistyped = site("chat-fnuc");
     story.config.instances[0].apps.push(super::common::app(mistyped.parse().unwrap()));
     let report = examine(&story).await;
-    let finding = only(&report, Check::Consumer, Severity::Warning, &mistyped);
+    let finding = only(&report, Check::Consumer, Severity::Error, &mistyped);
     let mend = finding.mend.as_deref().unwrap();
     assert!(mend.contains(&format!("write {} for", site("chat-func"))), "{mend}");
     assert_nothing_rash(&report);
@@ -214,8 +214,9 @@ async fn a_stale_consumer_is_an_error_and_rotate_mends_it() {
 }
 
 #[tokio::test]
-async fn an_app_that_was_deleted_is_a_warning() {
+async fn an_app_that_was_seen_and_is_not_found_is_a_warning() {
     let story = Story::new().await;
+    story.tick().await;
     story.sim.delete_site("chat-func").unwrap();
     let report = examine(&story).await;
     let finding = only(&report, Check::Consumer, Severity::Warning, &site("chat-func"));
@@ -224,13 +225,13 @@ async fn an_app_that_was_deleted_is_a_warning() {
 }
 
 #[tokio::test]
-async fn an_app_in_a_group_that_is_not_there_is_a_warning() {
+async fn an_app_in_a_group_that_is_not_there_and_was_never_seen_is_an_error() {
     let mut story = Story::new().await;
     let elsewhere = site("chat-func").replace("rg-demo", "rg-demo-gone");
     story.config.instances[0].apps.push(super::common::app(elsewhere.parse().unwrap()));
     let report = examine(&story).await;
-    only(&report, Check::Consumer, Severity::Warning, &elsewhere);
-    assert_eq!(report.errors, 0, "{report:#?}");
+    let finding = only(&report, Check::Consumer, Severity::Error, &elsewhere);
+    no_other_error(&report, finding);
 }
 
 #[tokio::test]

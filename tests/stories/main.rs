@@ -12,6 +12,7 @@ mod rotation;
 mod settings;
 mod unfinished;
 mod unseen;
+mod values;
 
 use common::{Story, all_hold, settled};
 use signalr_rekey::model::KeyType;

@@ -52,6 +52,8 @@ pub(crate) struct Rules {
     pub(crate) etags: bool,
     /// Whether a worker looks at the clock just before it sends.
     pub(crate) checks_time: bool,
+    /// Whether the URLs of operations can be asked.
+    pub(crate) asks: bool,
     /// How many faults of all kinds may happen.
     faults: u8,
     settled: Settled,
@@ -63,6 +65,7 @@ impl Rules {
             policy: worker::policy(GRACE),
             etags: true,
             checks_time: true,
+            asks: true,
             faults: 2,
             settled: Settled::default(),
         }
@@ -211,6 +214,20 @@ fn two_workers_cut_nobody_off_and_always_settle() {
         checker.unique_state_count(),
         checker.state_count(),
         checker.max_depth(),
+        started.elapsed().as_secs_f32()
+    );
+    checker.assert_properties();
+}
+
+/// Each run asks and fails until the longest operation is over; then the keys tell how it ended.
+#[test]
+fn where_no_operation_can_be_asked_nobody_is_cut_off_and_all_settles() {
+    let started = Instant::now();
+    let checker = Rules { asks: false, faults: 1, ..Rules::real() }.checker().threads(2).spawn_bfs().join();
+    eprintln!(
+        "no operation can be asked: {} unique states, {} transitions, {:.1} s",
+        checker.unique_state_count(),
+        checker.state_count(),
         started.elapsed().as_secs_f32()
     );
     checker.assert_properties();

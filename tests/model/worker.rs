@@ -287,6 +287,9 @@ impl Pass<'_> {
     }
 
     fn poll(&mut self) -> Then {
+        if !self.rules.asks {
+            return self.cannot_ask();
+        }
         let promised =
             self.session.journal.in_flight().and_then(|flight| flight.promised.as_ref()).map(id_of);
         let running = self
@@ -303,6 +306,22 @@ impl Pass<'_> {
         } else {
             Then::Waits
         }
+    }
+
+    /// The run fails, unless the operation should long have told how it ended.
+    fn cannot_ask(&mut self) -> Then {
+        let now = self.state.time();
+        let flight = self
+            .session
+            .journal
+            .in_flight()
+            .filter(|flight| plan::is_overdue(flight, &self.rules.policy, now));
+        let Some(promised) = flight.map(|flight| flight.promised.clone()) else {
+            return self.go(Next::Release);
+        };
+        self.record(Event::RegenerationAccepted { operation: None, promised });
+        self.list_keys();
+        self.go(Next::Commit(After::Decide))
     }
 
     fn finish(&mut self) -> Then {

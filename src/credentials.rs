@@ -404,7 +404,7 @@ mod tests {
             // Each keeps its one token, as azure_identity's do.
             let first = 10 * counter.fetch_add(1, Ordering::Relaxed);
             let inner = Arc::new(Counting(AtomicUsize::new(first), Duration::hours(1)));
-            Ok(Arc::new(Kept { inner, clock: Arc::new(SystemClock), token: Mutex::default() }))
+            Ok(Arc::new(Kept { inner, clock: Arc::new(SystemClock), last: Mutex::default() }))
         };
         let credential = Renewable::new(Box::new(make)).unwrap();
         let ask = async |instead_of: Option<&str>| {

@@ -16,7 +16,7 @@ use super::handler::Handler;
 use super::summary::{Recovery, Rotation, Summary};
 use super::timeline::{Timeline, Who};
 use crate::clock::{Clock, SystemClock};
-use crate::model::{ConnectionString, InstanceId, KeyPair, KeyType};
+use crate::model::{InstanceId, KeyPair, KeyType};
 use crate::sim::functions_host::{Host, Reply, envelope};
 use crate::sim::{self, EventGrid, Happening, Options, Sim, SimEvent, State, World};
 
@@ -255,14 +255,12 @@ impl Story {
         keys.map_err(|error| Trouble::of("the keys cannot be looked at", &error))
     }
 
-    /// The key that the first app's settings hold.
+    /// The key that the first app signs with.
     fn key_in_use(&self) -> Result<KeyType, Trouble> {
-        let keys = self.keys()?;
-        let settings = self.apps.first().and_then(|app| self.sim.settings(app).ok()).unwrap_or_default();
-        let held = settings.values().filter_map(|value| ConnectionString::parse(value).ok()?.key());
-        let in_use = |key| KeyType::ALL.into_iter().find(|key_type| keys[*key_type] == key);
-        held.filter_map(in_use)
-            .next()
+        let signs = self.apps.first().and_then(|app| self.sim.with(|state| state.signs(app)).ok());
+        let mut signs = signs.into_iter().flatten();
+        signs
+            .find_map(|(instance, key_type)| key_type.filter(|_| instance == self.instance.name()))
             .ok_or_else(|| Trouble::new("no app holds a valid key after the rotation"))
     }
 

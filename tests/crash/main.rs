@@ -117,6 +117,21 @@ async fn a_crash_at_every_point_of_mending_where_a_write_is_lost() {
 }
 
 #[tokio::test]
+async fn a_crash_at_every_point_of_mending_under_a_lock() {
+    a_crash(Scenario::ForcedLocked).await;
+}
+
+#[tokio::test]
+async fn a_crash_at_every_point_of_mending_where_a_string_is_in_a_vault() {
+    a_crash(Scenario::ForcedReference).await;
+}
+
+#[tokio::test]
+async fn a_crash_at_every_point_of_mending_where_a_setting_holds_the_bare_key() {
+    a_crash(Scenario::ForcedBareKey).await;
+}
+
+#[tokio::test]
 async fn every_request_arrives_twice() {
     for scenario in Scenario::ALL {
         at_every_request(scenario, Journals::Memory, &[Mishap::Twice]).await;

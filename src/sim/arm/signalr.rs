@@ -52,10 +52,11 @@ pub(in crate::sim) fn regenerate_key(state: &mut State, call: &Call) -> Answered
     let at = find(state, call)?;
     let wanted = call.json::<RegenerateBody>().ok().and_then(|body| body.key_type);
     let wanted = wanted.ok_or_else(|| bad_request("InvalidRequestContent", "The keyType is missing."))?;
-    let key_type = match wanted.parse::<KeyType>() {
-        Ok(key_type) => Some(key_type),
-        Err(_) if wanted.eq_ignore_ascii_case("salt") => None,
-        Err(_) => {
+    let key_type = match wanted.to_ascii_lowercase().as_str() {
+        "primary" => Some(KeyType::Primary),
+        "secondary" => Some(KeyType::Secondary),
+        "salt" => None,
+        _ => {
             let message = format!("The keyType '{wanted}' is invalid. It is Primary, Secondary or Salt.");
             return Err(bad_request("InvalidKeyType", message));
         }

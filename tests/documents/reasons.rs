@@ -289,15 +289,7 @@ fn every_error_of_the_storage_is_explained() {
         StoreError::Changed,
         StoreError::Held { holder: "another".into(), until: now() },
         StoreError::Unreadable { name: "a/b/c.json".into(), detail: "it said so".into() },
-<<<<<<< HEAD
-        StoreError::OfAnother {
-            name: "a/b/c.json".into(),
-            found: instance("c"),
-            wanted: instance("d"),
-        },
-=======
         StoreError::OfAnother { name: "a/b/c.json".into(), found: instance("c"), wanted: instance("d") },
->>>>>>> arm
         StoreError::Unavailable("it said so".into()),
         StoreError::from(illegal),
     ];

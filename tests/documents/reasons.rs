@@ -291,8 +291,8 @@ fn every_error_of_the_storage_is_explained() {
         StoreError::Unreadable { name: "a/b/c.json".into(), detail: "it said so".into() },
         StoreError::OfAnother {
             name: "a/b/c.json".into(),
-            found: instance("c").into(),
-            wanted: instance("d").into(),
+            found: instance("c"),
+            wanted: instance("d"),
         },
         StoreError::Unavailable("it said so".into()),
         StoreError::from(illegal),

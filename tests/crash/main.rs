@@ -132,6 +132,16 @@ async fn a_crash_at_every_point_of_mending_where_a_setting_holds_the_bare_key() 
 }
 
 #[tokio::test]
+async fn a_crash_at_every_point_of_mending_while_an_app_is_not_found() {
+    a_crash(Scenario::ForcedMoved).await;
+}
+
+#[tokio::test]
+async fn a_crash_at_every_point_of_adopting_with_an_id_that_leads_nowhere() {
+    a_crash(Scenario::AdoptionMistyped).await;
+}
+
+#[tokio::test]
 async fn every_request_arrives_twice() {
     for scenario in Scenario::ALL {
         at_every_request(scenario, Journals::Memory, &[Mishap::Twice]).await;

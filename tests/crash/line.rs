@@ -277,6 +277,7 @@ fn kind(method: &Method, path: &str) -> &'static str {
         Some("listkeys") => "keys read",
         Some("regeneratekey") => "regeneration sent",
         Some("list") => "settings read",
+        Some("sites") => "sites listed",
         _ if method == Method::PUT => "settings written",
         _ if method == Method::GET => "operation asked",
         _ => "other",

@@ -95,6 +95,12 @@ impl Arm {
         Self { shared: Arc::clone(&self.shared), deadline: Some(deadline) }
     }
 
+    /// The same client, whose requests end by this time or by its own deadline, whichever is sooner.
+    #[must_use]
+    pub fn no_later_than(&self, deadline: DateTime<Utc>) -> Self {
+        self.until(self.deadline.map_or(deadline, |own| own.min(deadline)))
+    }
+
     /// The URL of a resource or operation. An id holds nothing that has a meaning of its own in a URL.
     fn url(&self, path: &str, api_version: &str) -> Url {
         let mut url = self.shared.base.clone();

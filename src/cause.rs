@@ -45,7 +45,9 @@ pub fn because(what: &str, cause: Option<&(dyn Error + 'static)>) -> String {
             continue;
         }
         let said = sentence(error);
-        let told_already = what.contains(&said) || causes.iter().any(|cause| cause.contains(&said));
+        let told_already = what.contains(&said)
+            || what.contains(&error.to_string())
+            || causes.iter().any(|cause| cause.contains(&said));
         if !told_already && !said.is_empty() {
             causes.push(said);
         }

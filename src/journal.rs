@@ -6,7 +6,7 @@
 
 mod event;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -24,9 +24,9 @@ const HISTORY: usize = 100;
 /// apps in one event as there are, and the document must stay far below what the store reads of one (4 MiB).
 const HISTORY_APPS: usize = 4000;
 
-/// How many replaced fingerprints are remembered, for recognising a stale consumer behind a custom domain. Two a
-/// month make four years.
-const FORMER: usize = 96;
+/// How many replaced fingerprints are remembered, for recognising a stale consumer behind a custom domain, and a key in
+/// other text. Two a month make twenty years; at 20 bytes each they are half as much of the document as its history.
+const FORMER: usize = 500;
 
 /// The state of one instance, as far as it was ever seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +52,9 @@ pub struct Journal {
     /// none: then an app that Azure does not find counts as never seen, which is the safe reading.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     seen: BTreeMap<AppId, Vec<Fingerprint>>,
+    /// Those of them that went out of sight since, and may have taken any key there.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    blurred: BTreeSet<AppId>,
     former: VecDeque<Fingerprint>,
     history: VecDeque<Entry>,
 }
@@ -222,6 +225,12 @@ impl Journal {
         self.seen.get(app).map(Vec::as_slice)
     }
 
+    /// Whether an app that was seen went out of sight since, and may have taken any key there.
+    #[must_use]
+    pub fn is_blurred(&self, app: &AppId) -> bool {
+        self.blurred.contains(app)
+    }
+
     /// Regenerations in a row that came to nothing.
     #[must_use]
     pub fn failures(&self) -> Option<&Failures> {
@@ -248,7 +257,7 @@ impl Journal {
             return Err(Illegal { event: Box::new(event), why });
         }
         // Which apps were seen is kept as it is now; told one by one it would push out what was done.
-        if !matches!(event, Event::AppsSeen { .. }) {
+        if !matches!(event, Event::AppsSeen { .. } | Event::AppsBlurred { .. }) {
             next.history.push_back(Entry { at, event: without_operation(event) });
         }
         next.forget();
@@ -272,6 +281,11 @@ impl Journal {
             }
             Event::AppsSeen { apps } => {
                 self.seen.extend(apps.iter().map(|(app, held)| (app.clone(), held.clone())));
+                self.blurred.retain(|app| !apps.contains_key(app));
+                Ok(())
+            }
+            Event::AppsBlurred { apps } => {
+                self.blurred.extend(apps.iter().cloned());
                 Ok(())
             }
             Event::AppsMissing { missing } => {

@@ -13,6 +13,7 @@ use missing::{Missing, Place};
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::future::join_all;
 use futures::{FutureExt, StreamExt, stream};
 
 use crate::arm::{Arm, ArmError, ArmErrorKind, Settings};
@@ -39,6 +40,21 @@ pub struct Eyes<'a> {
     pub clock: &'a dyn Clock,
     /// How many apps are asked at the same time.
     pub at_once: usize,
+    /// Whether somebody may be cut off: then one app that does not answer keeps nobody waiting for long.
+    pub in_need: bool,
+}
+
+/// How long an app's settings may take while somebody may be cut off. Azure answers within a second, or two; whoever takes
+/// longer is read by the next run.
+fn patience() -> TimeDelta {
+    TimeDelta::seconds(5)
+}
+
+impl Eyes<'_> {
+    /// The client for apps.
+    fn arm_for_apps(&self) -> Arm {
+        if self.in_need { self.arm.no_later_than(self.clock.now() + patience()) } else { self.arm.clone() }
+    }
 }
 
 /// How old what was read may be when a key is regenerated on the strength of it. Reading a hundred apps takes about
@@ -146,6 +162,12 @@ impl Look {
         &self.keys
     }
 
+    /// The keys, in so far as they may be told.
+    #[must_use]
+    pub fn fingerprints(&self) -> PerKey<Fingerprint> {
+        PerKey::from_fn(|key_type| self.keys[key_type].fingerprint())
+    }
+
     /// The host of the instance, as its own connection strings name it.
     #[must_use]
     pub fn host(&self) -> &str {
@@ -184,11 +206,10 @@ impl Look {
     /// What the look shows, without key material.
     #[must_use]
     pub fn snapshot(&self, instance: &InstanceConfig, journal: &Journal) -> Snapshot {
-        let keys = PerKey::from_fn(|key_type| self.keys[key_type].fingerprint());
         let mut snapshot = Snapshot {
             echoed: self.is_echoed(),
             refused: self.refused.unwrap_or_default(),
-            ..Snapshot::of_keys(self.oldest(), keys)
+            ..Snapshot::of_keys(self.oldest(), self.fingerprints())
         };
         for app in &instance.apps {
             self.add_app(app, journal, &mut snapshot);
@@ -208,7 +229,7 @@ impl Look {
 
     fn add_app(&self, app: &AppConfig, journal: &Journal, snapshot: &mut Snapshot) {
         let before = (snapshot.consumers.len(), snapshot.unknown.len());
-        let mut seen = true;
+        let mut unread = None;
         let mut unclear = Vec::new();
         for section in sections(app) {
             match self.apps.get(&(app.id.clone(), section)).map(|read| &read.found) {
@@ -218,17 +239,24 @@ impl Look {
                 Some(Err(error)) if error.kind() == ArmErrorKind::Gone => {
                     return self.add_missing(app, journal, snapshot);
                 }
+                // What keeps one dictionary out of sight mostly keeps the other: it is told once, and what lasts first.
                 Some(Err(error)) => {
-                    seen = false;
-                    snapshot.unknown.push(unreadable(app, cause::told(error), error.is_passing()));
+                    let one = unreadable(app, cause::told(error), error.is_passing());
+                    if unread.as_ref().is_none_or(|first: &Unknown| one.lasts() && !first.lasts()) {
+                        unread = Some(one);
+                    }
                 }
                 None => {
-                    seen = false;
-                    snapshot.unknown.push(unreadable(app, "it was not read".to_owned(), true));
+                    unread.get_or_insert_with(|| unreadable(app, "it was not read".to_owned(), true));
                 }
             }
         }
+        let seen = unread.is_none();
+        snapshot.unknown.extend(unread);
         let nothing = before == (snapshot.consumers.len(), snapshot.unknown.len());
+        if !nothing && !unclear.is_empty() {
+            snapshot.references.push((app.id.clone(), unclear.clone()));
+        }
         // That an app may hold none excuses one in which nothing points elsewhere.
         if nothing && !unclear.is_empty() {
             snapshot.unknown.push(Unknown::OnlyReferences { app: app.id.clone(), names: unclear });
@@ -236,9 +264,14 @@ impl Look {
             snapshot.unknown.push(Unknown::NoConsumer { app: app.id.clone() });
         }
         let lasts = snapshot.unknown[before.1..].iter().any(Unknown::lasts);
-        // Who goes out of sight may take any key there, and is not to be taken for what he was seen with before.
-        if seen || (lasts && journal.seen(&app.id).is_some()) {
+        if seen {
             snapshot.seen.insert(app.id.clone(), held(snapshot, before.0, lasts));
+        } else if lasts && journal.seen(&app.id).is_some() {
+            // Who goes out of sight may take any key there, and is not to be taken for what he was seen with before.
+            snapshot.blurred.insert(app.id.clone());
+        }
+        if !seen {
+            lose(&app.id, journal, snapshot);
         }
     }
 
@@ -253,7 +286,10 @@ impl Look {
         match missing.map(|missing| &missing.place) {
             Some(Place::Nowhere) => snapshot.gone.push(id),
             Some(Place::Known(whereabouts)) => {
-                let (whereabouts, held) = (whereabouts.clone(), held.to_vec());
+                lose(&id, journal, snapshot);
+                let either = snapshot.keys.iter().filter(|_| journal.is_blurred(&id));
+                let held = held.iter().chain(either.map(|(_, key)| key)).cloned().collect();
+                let whereabouts = whereabouts.clone();
                 snapshot.unknown.push(Unknown::Vanished { app: id, whereabouts, held });
             }
             None => snapshot.unknown.push(unreadable(app, "it was not looked for".to_owned(), true)),
@@ -276,8 +312,8 @@ impl Look {
         for (part, read) in reads {
             let Read { at, found, echo } = read;
             match found {
-                // Running out of time says nothing of the app; it ends the look.
-                Err(error) if error.kind() == ArmErrorKind::OutOfTime => return Err(error),
+                // Running out of the run's time says nothing of the app; it ends the look.
+                Err(error) if error.kind() == ArmErrorKind::OutOfTime && !eyes.in_need => return Err(error),
                 Err(error) if error.kind() == ArmErrorKind::Gone => {
                     gone.insert(part.0.clone());
                     self.apps.insert(part, Read { at, found: Err(error), echo });
@@ -285,10 +321,15 @@ impl Look {
                 found => drop(self.apps.insert(part, Read { at, found, echo })),
             }
         }
-        for app in gone {
-            let missing = missing::look_for(eyes.arm, &app).await;
-            self.missing.insert(app, missing);
-        }
+        let read = self.apps.iter().filter(|(_, read)| read.found.is_ok());
+        let there: BTreeSet<AppId> = read.map(|((app, _), _)| app.clone()).collect();
+        let arm = eyes.arm_for_apps();
+        let looked_for = gone.into_iter().map(|app| {
+            let (arm, there) = (&arm, &there);
+            async move { (missing::look_for(arm, &app, there).await, app) }
+        });
+        let found = join_all(looked_for).await;
+        self.missing.extend(found.into_iter().map(|(missing, app)| (app, missing)));
         Ok(any)
     }
 }
@@ -305,6 +346,15 @@ async fn list_keys(
 
 fn unreadable(app: &AppConfig, detail: String, passing: bool) -> Unknown {
     Unknown::Unreadable { app: app.id.clone(), detail, passing }
+}
+
+/// Takes an app that is out of sight for lost if all keys are invalid that it was last seen with.
+fn lose(app: &AppId, journal: &Journal, snapshot: &mut Snapshot) {
+    let held = journal.seen(app).unwrap_or_default();
+    let is_current = |key: &Fingerprint| snapshot.keys.iter().any(|(_, current)| current == key);
+    if !held.is_empty() && !held.iter().any(is_current) {
+        snapshot.lost.insert(app.clone());
+    }
 }
 
 /// The keys that an app holds whose consumers begin at `first`; if something of it is out of sight it may hold either.
@@ -326,7 +376,7 @@ fn held(snapshot: &Snapshot, first: usize, out_of_sight: bool) -> Vec<Fingerprin
 
 async fn read(eyes: Eyes<'_>, part: (AppId, Section)) -> ((AppId, Section), Read) {
     let at = eyes.clock.now();
-    let found = eyes.arm.list_settings(&part.0, part.1).await;
+    let found = eyes.arm_for_apps().list_settings(&part.0, part.1).await;
     (part, Read { at, found, echo: false })
 }
 

@@ -217,7 +217,7 @@ impl Rekey {
     ) -> Result<Preview, PassError> {
         let remembered = crate::store::peek(&*self.store, &instance.id).await?;
         let arm = self.arm.until(deadline);
-        let eyes = Eyes { arm: &arm, clock: &*self.clock, at_once: APPS_AT_ONCE };
+        let eyes = Eyes { arm: &arm, clock: &*self.clock, at_once: APPS_AT_ONCE, in_need: false };
         let look = Look::take(eyes, instance).await?;
         let snapshot = look.snapshot(instance, &remembered);
         let now = self.clock.now();
@@ -245,9 +245,9 @@ impl Preview {
     /// What a person has to know first: who is cut off, and what stands in the way; nothing if all is well.
     #[must_use]
     pub fn trouble(&self) -> Vec<String> {
-        let stale: Vec<String> = self.snapshot.stale().iter().map(ToString::to_string).collect();
-        let stale = (!stale.is_empty()).then(|| {
-            format!("stale: these hold an invalid key, and their calls are refused: {}", stale.join(", "))
+        let cut_off = self.snapshot.cut_off();
+        let stale = (!cut_off.is_empty()).then(|| {
+            format!("stale: these hold an invalid key, and their calls are refused: {}", cut_off.join(", "))
         });
         let unseen = match &self.decision {
             Decision::Blocked(_) => Some(self.decision.to_string()),

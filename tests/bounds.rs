@@ -185,7 +185,15 @@ async fn of_a_webhook_the_status_is_all() {
         let notifier = Notifier::new(config, Http::new(), LeapingClock::new());
         let ending = Ending::Failed("Azure refused listKeys (403)".into());
         let (lines, happened, took) = (vec![], vec![], Duration::ZERO);
-        notifier.tell(&PassReport { instance: chat(), lines, happened, took, known: None, ending });
+        notifier.tell(&PassReport {
+            instance: chat(),
+            lines,
+            happened,
+            took,
+            known: None,
+            cut_off: vec![],
+            ending,
+        });
         tokio::time::timeout(Duration::from_secs(5), notifier.drain()).await.unwrap();
         assert_eq!(server.asked().len(), 1);
         assert!(server.flooded() <= BUFFERS, "{}", server.flooded());

@@ -475,3 +475,17 @@ async fn what_the_bridge_got_wrong_fails_and_changes_nothing() {
     assert!(!outcome.unfinished, "time does not help");
     assert_eq!(arm_requests(&story), before);
 }
+
+/// Who tells of a leak of a service that is not configured has to know that nothing was done.
+#[tokio::test]
+async fn a_leak_of_a_service_that_is_not_configured_is_no_success() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    let handler = Handler::of(&story);
+    for kind in ["KeysExposed", "RegenerationAnnounced"] {
+        let mut event = bridged(kind, story.clock.now(), json!({"keyType": "Both"}));
+        event["data"]["instance"] = instance("sr-dmeo").into();
+        let failure = handler.deliver(&event).await.failure.expect("it is refused");
+        assert!(failure.contains("nothing was rotated; did you mean sr-demo?"), "{kind}: {failure}");
+    }
+}

@@ -147,10 +147,12 @@ async fn no_secret_leaves_the_process() {
     search("the store's Debug", &format!("{:#?}", story.store));
 
     let rekey = story.rekey();
-    let look =
-        Look::take(Eyes { arm: &rekey.arm, clock: &SystemClock, at_once: 1 }, &story.config.instances[0])
-            .await
-            .unwrap();
+    let look = Look::take(
+        Eyes { arm: &rekey.arm, clock: &SystemClock, at_once: 1, in_need: false },
+        &story.config.instances[0],
+    )
+    .await
+    .unwrap();
     search("a look's Debug", &format!("{look:#?}"));
     search("a snapshot's Debug", &format!("{:#?}", look.snapshot(&story.config.instances[0], &journal)));
     search("the parts' Debug", &format!("{:#?} {:#?} {:#?}", rekey.arm, rekey.data_plane, rekey.config));

@@ -144,6 +144,8 @@ impl Actor<'_> {
                 }
                 Ok(None) => last = None,
                 Err(error) if may_be_merged_anew(&error) => last = Some(error),
+                // That there was no time to try again is not why it failed.
+                Err(error) if error.kind() == ArmErrorKind::OutOfTime && last.is_some() => break,
                 Err(error) => return Err(RewriteError::Arm { app: target.app.clone(), error }),
             }
         }

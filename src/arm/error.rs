@@ -269,7 +269,10 @@ impl ArmError {
             ArmErrorKind::Gone if self.0.operation.starts_with("SignalR_Operation") => {
                 "the record of the operation has expired; the listed keys show how it ended".into()
             }
-            ArmErrorKind::Gone => "it no longer exists; take it out of rekey.toml if that is meant".into(),
+            ArmErrorKind::Gone => {
+                "it does not exist: correct its id, or take it out of rekey.toml if it was deleted on purpose"
+                    .into()
+            }
             ArmErrorKind::OutcomeUnknown => {
                 "it may or may not have taken effect; the next pass looks before anything is sent again"
                     .into()
@@ -470,7 +473,7 @@ pub(super) fn is_lasting_code(code: &str) -> bool {
 fn is_about_the_share(about: &About<'_>, said: &Said) -> bool {
     let message = said.message.to_ascii_lowercase();
     let named = ["website_content", "file share", "fileshare", "content share", "contentshare"];
-    about.operation.starts_with("WebApps_Update") && named.iter().any(|words| message.contains(words))
+    about.operation.contains("_Update") && named.iter().any(|words| message.contains(words))
 }
 
 /// How much of Azure's words is repeated: its longest usual message (AuthorizationFailed, with two ids and a scope) is

@@ -44,7 +44,7 @@ pub struct Instance {
 pub struct ListedKeys {
     /// Both keys.
     pub keys: KeyPair,
-    /// The host in the `Endpoint` of the primary connection string, in lower case.
+    /// The host in the `Endpoint` of the connection strings, in lower case.
     pub host: Option<String>,
 }
 
@@ -109,8 +109,14 @@ impl Arm {
         let call = Call::post(LIST_KEYS, self.url(&format!("{id}/listKeys"), SIGNALR_API_VERSION));
         let answer = self.send(&call).await?;
         let body: KeysBody = answer.json(&call)?;
-        let host = body.host.clone();
-        let none = || answer.fault(&call, ArmErrorKind::Malformed, "the answer does not hold both keys");
+        let fault = |why| answer.fault(&call, ArmErrorKind::Malformed, why);
+        if body.contradicts_itself() {
+            return Err(fault(
+                "the two keys are the same, or not those of the connection strings beside them",
+            ));
+        }
+        let host = body.host();
+        let none = || fault("the answer does not hold both keys");
         Ok(ListedKeys { keys: body.pair().ok_or_else(none)?, host })
     }
 
@@ -125,7 +131,8 @@ impl Arm {
         let call = Call::post(REGENERATE_KEY, url).with_body(&body)?;
         let answer = self.send(&call).await?;
         // The order was taken, that is what counts: an unreadable body costs the keys, which listKeys tells as well.
-        let keys = answer.json::<KeysBody>(&call).ok().and_then(KeysBody::pair);
+        let told = answer.json::<KeysBody>(&call).ok().filter(|body| !body.contradicts_itself());
+        let keys = told.and_then(KeysBody::pair);
         Ok(Regeneration {
             keys,
             operation: operation_url(&answer.headers, &call.url),
@@ -142,11 +149,29 @@ struct KeysBody {
     primary_key: Option<Key>,
     #[serde(default, deserialize_with = "key")]
     secondary_key: Option<Key>,
-    #[serde(default, rename = "primaryConnectionString", deserialize_with = "host")]
-    host: Option<String>,
+    #[serde(default, deserialize_with = "string")]
+    primary_connection_string: Option<ConnectionString>,
+    #[serde(default, deserialize_with = "string")]
+    secondary_connection_string: Option<ConnectionString>,
 }
 
 impl KeysBody {
+    fn host(&self) -> Option<String> {
+        let strings = [&self.primary_connection_string, &self.secondary_connection_string];
+        strings.into_iter().flatten().next().map(|string| string.host().to_owned())
+    }
+
+    /// Whether it is no answer to go by: a key that is masked, cut off or another's would be written over ones that work.
+    fn contradicts_itself(&self) -> bool {
+        let differs = |key: &Option<Key>, string: &Option<ConnectionString>| {
+            let in_string = string.as_ref().and_then(ConnectionString::key);
+            key.as_ref().zip(in_string).is_some_and(|(key, in_string)| *key != in_string)
+        };
+        differs(&self.primary_key, &self.primary_connection_string)
+            || differs(&self.secondary_key, &self.secondary_connection_string)
+            || (self.primary_key.is_some() && self.primary_key == self.secondary_key)
+    }
+
     fn pair(self) -> Option<KeyPair> {
         Some(KeyPair { primary: self.primary_key?, secondary: self.secondary_key? })
     }
@@ -158,10 +183,9 @@ fn key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Key>, D::Err
     Ok(text.filter(|text| !text.is_empty()).map(Key::new))
 }
 
-fn host<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+fn string<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ConnectionString>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?.map(Zeroizing::new);
-    let parsed = text.and_then(|text| ConnectionString::parse(&text).ok());
-    Ok(parsed.map(|parsed| parsed.host().to_owned()))
+    Ok(text.and_then(|text| ConnectionString::parse(&text).ok()))
 }
 
 #[derive(Deserialize)]
@@ -227,9 +251,10 @@ mod tests {
         // Recorded 2024-10-16 by the Azure CLI's tests; the keys are made up.
         let body = r#"{"primaryKey":"aaaaJQQJ99AAAAAAAAAAFFFFAAAAASRSZZZZ","secondaryKey":"bbbbJQQJ99AAAAAAAAAAFFFFAAAAASRSZZZZ",
             "primaryConnectionString":"Endpoint=https://Chat.service.signalr.net;AccessKey=aaaaJQQJ99AAAAAAAAAAFFFFAAAAASRSZZZZ;Version=1.0;",
-            "secondaryConnectionString":"Endpoint=https://chat.service.signalr.net;AccessKey=bbbb;Version=1.0;"}"#;
+            "secondaryConnectionString":"Endpoint=https://chat.service.signalr.net;AccessKey=bbbbJQQJ99AAAAAAAAAAFFFFAAAAASRSZZZZ;Version=1.0;"}"#;
         let body: KeysBody = serde_json::from_str(body).unwrap();
-        let listed = ListedKeys { host: body.host.clone(), keys: body.pair().unwrap() };
+        assert!(!body.contradicts_itself());
+        let listed = ListedKeys { host: body.host(), keys: body.pair().unwrap() };
         assert_eq!(listed.host.as_deref(), Some("chat.service.signalr.net"));
         assert_eq!(listed.keys.secondary, Key::new("bbbbJQQJ99AAAAAAAAAAFFFFAAAAASRSZZZZ"));
         assert!(!format!("{listed:?}").contains("JQQJ99"), "{listed:?}");
@@ -241,6 +266,30 @@ mod tests {
             ["{}", r#"{"primaryKey":null,"secondaryKey":null}"#, r#"{"primaryKey":"a","secondaryKey":""}"#]
         {
             assert!(serde_json::from_str::<KeysBody>(body).unwrap().pair().is_none(), "{body}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_contradicts_itself_is_not_gone_by() {
+        let string =
+            |key: &str| format!("Endpoint=https://chat.service.signalr.net;AccessKey={key};Version=1.0;");
+        for (keys, strings, wanted) in [
+            (["a", "b"], ["a", "b"], false),
+            (["a", "b"], ["", ""], false),
+            (["****", "****"], ["a", "b"], true),
+            (["null", "null"], ["", ""], true),
+            (["a", "a"], ["a", "a"], true),
+            (["b", "a"], ["a", "b"], true),
+            (["a", "b"], ["a", "c"], true),
+        ] {
+            let [primary, secondary] = strings.map(string);
+            let body = serde_json::json!({
+                "primaryKey": keys[0], "secondaryKey": keys[1],
+                "primaryConnectionString": primary, "secondaryConnectionString": secondary,
+            });
+            let body: KeysBody = serde_json::from_value(body).unwrap();
+            assert_eq!(body.contradicts_itself(), wanted, "{keys:?} {strings:?}");
+            assert_eq!(body.host().as_deref(), Some("chat.service.signalr.net"));
         }
     }
 

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::instances::{chosen, complain_once, rekey};
+use super::instances::{chosen, complain_once, rekey, warn_of_memory};
 use super::{Exit, output};
 use crate::cause;
 use crate::compose::silent;
@@ -44,6 +44,7 @@ pub(super) async fn history(args: HistoryArgs, environment: &Environment) -> Exi
 
 async fn read(named: &[String], environment: &Environment) -> Result<(Vec<History>, Exit), Exit> {
     let rekey = rekey(environment, silent())?;
+    warn_of_memory(&rekey.config);
     let (mut all, mut failed) = (Vec::new(), Vec::new());
     for instance in chosen(&rekey.config, named)? {
         match peek(&*rekey.store, &instance.id).await {

@@ -8,7 +8,8 @@ use super::{Exit, load, output};
 use crate::cause;
 use crate::clock::{Clock, SystemClock};
 use crate::compose::{compose, silent};
-use crate::config::{Config, Environment, InstanceConfig};
+use crate::config::{Config, Environment, InstanceConfig, StateConfig};
+use crate::http::is_loopback;
 use crate::pass::{Narrator, Preview, Rekey};
 
 /// How long Azure may take to show one instance: a read and all its retries.
@@ -25,6 +26,19 @@ pub(super) fn rekey(environment: &Environment, narrator: Narrator) -> Result<Rek
     })
 }
 
+/// Without a journal that is shared, a command and a deployed worker know nothing of each other. Whether that is so.
+pub(super) fn warn_of_memory(config: &Config) -> bool {
+    let alone = config.state == StateConfig::Memory && !is_loopback(&config.azure.resource_manager);
+    if alone {
+        output::complain(
+            "warning: the journal of this command is in memory alone. It does not know what a deployed worker has done or \
+             is doing, and waits the grace of every key; set AzureWebJobsStorage__accountName to the storage of the \
+             function app to share its journal",
+        );
+    }
+    alone
+}
+
 /// A look at each of the instances that were named, those with trouble first. What cannot be looked at is complained of,
 /// and the others are shown all the same. The exit code says whether all is well.
 pub(super) async fn look_at(
@@ -32,6 +46,7 @@ pub(super) async fn look_at(
     environment: &Environment,
 ) -> Result<(Vec<(InstanceConfig, Preview)>, Exit), Exit> {
     let rekey = rekey(environment, silent())?;
+    warn_of_memory(&rekey.config);
     let (mut seen, mut failed) = (Vec::new(), Vec::new());
     for instance in chosen(&rekey.config, named)? {
         match rekey.preview(instance, SystemClock.now() + patience()).await {

@@ -58,24 +58,24 @@ async fn try_notice(args: &NoticeArgs, environment: &Environment) -> Result<Exit
     let events = notice::read(&value, "the event").map_err(|malformed| wrong(&malformed.to_string()))?;
     match &args.fire {
         Some(handler) => fire(handler, &value, &events).await,
-        None => {
-            tell(&events, &load(environment)?, args.json);
-            Ok(Exit::Done)
-        }
+        None => Ok(tell(&events, &load(environment)?, args.json)),
     }
 }
 
-fn tell(events: &[Event], config: &Config, json: bool) {
+/// An event that the handler would refuse is a failure here too.
+fn tell(events: &[Event], config: &Config, json: bool) -> Exit {
     let meaning = |event: &Event| Meaning {
         id: event.id.clone(),
         kind: event.kind.clone(),
         means: notice::classify(event).to_string(),
-        does: foresee(event, config),
+        does: foresee(event, config).unwrap_or_else(|fault| vec![format!("it would be refused: {fault}")]),
     };
     let meanings: Vec<Meaning> = events.iter().map(meaning).collect();
+    let refused = events.iter().any(|event| foresee(event, config).is_err());
+    let exit = if refused { Exit::Failed } else { Exit::Done };
     if json {
         output::json(&meanings);
-        return;
+        return exit;
     }
     for Meaning { kind, means, does, .. } in meanings {
         output::say(&format!("{kind}: {means}"));
@@ -84,6 +84,7 @@ fn tell(events: &[Event], config: &Config, json: bool) {
         }
         does.iter().for_each(|line| output::say(&format!("  {line}")));
     }
+    exit
 }
 
 /// Calls the function as the host calls it. An alert goes where an action group's goes.

@@ -57,7 +57,12 @@ fn print(instance: &InstanceConfig, preview: &Preview) {
         output::say(&format!("{name}: {trouble}"));
     }
     output::say(&format!("{name}: {decision}"));
-    for warning in preview.snapshot.warnings() {
+    let trouble = preview.trouble();
+    let told = |warning: &String| trouble.iter().any(|trouble| trouble.contains(warning.as_str()));
+    for warning in preview.snapshot.warnings().filter(|warning| !told(warning)) {
         output::say(&format!("  warning: {warning}"));
+    }
+    for note in preview.snapshot.notes() {
+        output::say(&format!("  note: {note}"));
     }
 }

@@ -11,8 +11,7 @@ use super::signals::stop_at_signal;
 use super::{Exit, instances};
 use crate::cause;
 use crate::clock::{Clock, SystemClock, delta};
-use crate::config::{Config, Environment, StateConfig};
-use crate::http::is_loopback;
+use crate::config::Environment;
 use crate::pass::{Ending, PassReport, Purpose, Run};
 use crate::plan::Decision;
 
@@ -51,7 +50,7 @@ pub(super) async fn rotate(args: RotateArgs, environment: &Environment) -> Exit 
 async fn try_rotate(args: &RotateArgs, environment: &Environment) -> Result<Exit, Exit> {
     let progress = Progress::start(args.json);
     let rekey = instances::rekey(environment, progress.narrator(args.json))?;
-    warn_of_memory(&rekey.config);
+    instances::warn_of_memory(&rekey.config);
     let chosen = instances::chosen(&rekey.config, &args.instances)?;
     let run = Run {
         instances: chosen.iter().map(|instance| instance.id.clone()).collect(),
@@ -71,17 +70,6 @@ async fn try_rotate(args: &RotateArgs, environment: &Environment) -> Result<Exit
     signals.abort();
     tell(&reports, args.json);
     Ok(exit(&reports))
-}
-
-/// Without a journal that is shared, this run and a deployed worker know nothing of each other.
-fn warn_of_memory(config: &Config) {
-    if config.state == StateConfig::Memory && !is_loopback(&config.azure.resource_manager) {
-        output::complain(
-            "warning: the journal of this run is in memory alone. It does not know what a deployed worker has done or is \
-             doing, and waits the grace of every key; set AzureWebJobsStorage__accountName to the storage of the \
-             function app to share its journal",
-        );
-    }
 }
 
 fn tell(reports: &[PassReport], json: bool) {

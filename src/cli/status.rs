@@ -29,6 +29,7 @@ struct Status {
     keys: PerKey<Fingerprint>,
     consumers: Vec<ConsumerStatus>,
     warnings: Vec<String>,
+    notes: Vec<String>,
     next: String,
     journal: Journal,
 }
@@ -65,6 +66,7 @@ fn describe(instance: &InstanceConfig, preview: Preview) -> Status {
         keys: preview.snapshot.keys.clone(),
         consumers: preview.snapshot.consumers.iter().map(consumer).collect(),
         warnings: preview.snapshot.warnings().collect(),
+        notes: preview.snapshot.notes().collect(),
         next: preview.decision.to_string(),
         journal: preview.journal,
     }
@@ -82,10 +84,16 @@ fn print(status: &Status) {
     for consumer in &status.consumers {
         output::say(&format!("  {} holds {}", consumer.at, consumer.holds));
     }
-    for warning in &status.warnings {
+    let told = |text: &String| status.trouble.iter().any(|trouble| trouble.contains(text.as_str()));
+    for warning in status.warnings.iter().filter(|warning| !told(warning)) {
         output::say(&format!("  warning: {warning}"));
     }
-    output::say(&format!("  next: {}", status.next));
+    for note in &status.notes {
+        output::say(&format!("  note: {note}"));
+    }
+    let next =
+        if told(&status.next) { "nothing, before what is said above is seen to" } else { &status.next };
+    output::say(&format!("  next: {next}"));
     for entry in status.journal.history() {
         output::say(&format!("  {} {}", readable(entry.at), entry.event));
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::instances::{chosen, rekey};
+use super::instances::{chosen, rekey, warn_of_memory};
 use super::{Exit, output};
 use crate::cause;
 use crate::clock::{Clock, SystemClock};
@@ -36,6 +36,10 @@ async fn try_unblock(args: &UnblockArgs, environment: &Environment) -> Result<Ex
     let Some(instance) = chosen(&rekey.config, std::slice::from_ref(&args.instance))?.first().copied() else {
         return Err(Exit::Wrong);
     };
+    if warn_of_memory(&rekey.config) {
+        output::complain("there is nothing that could be forgotten; nothing was done");
+        return Ok(Exit::Wrong);
+    }
     show(&rekey, instance).await.map_err(|error| failed(instance, &error))?;
     if !args.yes && !confirmed() {
         output::complain("nothing was done");
@@ -66,7 +70,9 @@ async fn show(rekey: &Rekey, instance: &InstanceConfig) -> Result<(), PassError>
 
 fn confirmed() -> bool {
     if !io::stdin().is_terminal() {
-        output::complain("nobody is there to ask; give --yes if it shall be done all the same");
+        output::complain(
+            "nobody is there to ask whether the refusals and failures of this instance are to be forgotten; give --yes if they are",
+        );
         return false;
     }
     let _ = write!(

@@ -111,6 +111,8 @@ fn not_seen(app: &AppConfig, read: &AppFacts, unknown: &Unknown) -> Option<Findi
         }
         Unknown::Unreadable { .. }
         | Unknown::NoConsumer { .. }
+        // Told for all settings of the app, read by value.
+        | Unknown::Unnamed { .. }
         | Unknown::NeverSeen { .. }
         | Unknown::Vanished { .. } => return None,
     };

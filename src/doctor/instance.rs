@@ -25,9 +25,10 @@ fn failed(id: &InstanceId, error: &ArmError) -> Option<Finding> {
     let finding = match error.kind() {
         ArmErrorKind::Forbidden => return None,
         ArmErrorKind::Gone => {
-            let why = "each run fails on it. If it was moved or made anew elsewhere, name that one";
+            let why = "each run fails on it. Its id may be mistyped, or it was moved: then name the right one. Taken out \
+                       of rekey.toml, nobody looks after the service that is meant";
             let finding = Finding::error(Check::Instance, id, "it does not exist", why);
-            finding.mended_by(mend::in_file(id, "take out"))
+            finding.mended_by(mend::in_file(id, "correct the id of"))
         }
         _ => {
             let why = "what cannot be read is not rotated";

@@ -1,6 +1,6 @@
 //! What can happen to an instance, as it is stored and as it is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,11 @@ pub enum Event {
     AppsSeen {
         /// Which, with the keys that they hold or may hold.
         apps: BTreeMap<AppId, Vec<Fingerprint>>,
+    },
+    /// Apps that were seen before cannot be read any more, and may take any key from now on.
+    AppsBlurred {
+        /// Which.
+        apps: BTreeSet<AppId>,
     },
     /// An app that was there before is not found any more; or all are found again, or are named no longer.
     AppsMissing {
@@ -140,6 +145,9 @@ impl fmt::Display for Event {
                 write!(f, "the {key_type} key was regenerated from outside; it is {fingerprint} now")
             }
             Self::AppsSeen { apps } => write!(f, "{} apps were seen, or seen with other keys", apps.len()),
+            Self::AppsBlurred { apps } => {
+                write!(f, "{} apps that were seen before cannot be read", apps.len())
+            }
             Self::AppsMissing { missing: true } => f.write_str("an app that was there is not found any more"),
             Self::AppsMissing { missing: false } => f.write_str("every app is found again"),
             Self::Taken { key_type } => write!(f, "a consumer holds the {key_type} key"),

@@ -76,7 +76,7 @@ fn a_key_changed_from_outside_may_be_in_somebodys_hands() {
 #[test]
 fn history_and_memory_are_bounded() {
     let mut journal = adopted();
-    for n in 0..500 {
+    for n in 0..600 {
         let event =
             Event::KeyChanged { key_type: KeyType::Primary, fingerprint: fingerprint(&n.to_string()) };
         journal.apply(event, at(n)).unwrap();

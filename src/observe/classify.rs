@@ -75,6 +75,8 @@ impl Seen<'_> {
             if by_value || is_named {
                 let at = ConsumerRef { app: app.id.clone(), section, name: name.to_owned() };
                 unclear.extend(self.add(&at, value.unwrap_or_default(), is_named, out));
+            } else if self.holds_a_key(name, value.unwrap_or_default()) {
+                out.unknown.push(Unknown::Unnamed { app: app.id.clone(), name: name.to_owned() });
             }
         }
         let there = |wanted: &String| settings.exposed().any(|(name, _)| is_of(wanted, name));
@@ -113,6 +115,13 @@ impl Seen<'_> {
             out.unknown.push(unknown);
         }
         None
+    }
+
+    fn holds_a_key(&self, name: &str, value: &str) -> bool {
+        self.values(name, value).iter().any(|value| {
+            let holds = matches!(value, Value::Holds(holding) if *holding != Holding::Identity);
+            holds || matches!(value, Value::KeyInOtherText | Value::StaleKeyInOtherText)
+        })
     }
 
     /// What a value is. It may be two things: a connection string, and, in another part of it, a key once more.

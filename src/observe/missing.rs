@@ -1,9 +1,14 @@
 //! An app that Azure does not find: whether it was deleted, moved, or never there under this id.
 //!
-//! The name of a site is its host name, which nobody else can have while it is there; moving it to another resource group
-//! changes its id and nothing else. So a list of all sites of the subscription tells the two apart, and only that: without
-//! the right to it (the deployed identity has none by default) nobody can tell, and whoever was seen before may still hold
-//! what it held.
+//! The name of a site is its host name, which nobody else can have while it is there; moving it to another resource group or
+//! subscription changes its id and nothing else. So lists of all sites tell the two apart, and only they, if they can be
+//! believed: without the right to them (the deployed identity has none by default) nobody can tell, and whoever was seen
+//! before may still hold what it held. Lists were seen to be empty, or partial, with a 200 (azure-cli#29495): a list is
+//! believed only if it shows the other apps that were read just now.
+
+use std::collections::BTreeSet;
+
+use futures::future::join_all;
 
 use crate::arm::{Arm, ArmError, Site};
 use crate::cause;
@@ -31,8 +36,8 @@ pub(super) enum Place {
 /// than two names that share their first half.
 const LIKE: f64 = 0.8;
 
-/// Looks for an app among the sites that there are.
-pub(super) async fn look_for(arm: &Arm, app: &AppId) -> Missing {
+/// Looks for an app among the sites that there are. `there` are apps that were read just now, and vouch for a list.
+pub(super) async fn look_for(arm: &Arm, app: &AppId, there: &BTreeSet<AppId>) -> Missing {
     let sites = match arm.list_sites(app.subscription()).await {
         Ok(sites) => sites,
         Err(error) => {
@@ -42,14 +47,49 @@ pub(super) async fn look_for(arm: &Arm, app: &AppId) -> Missing {
             return Missing { place, meant: likest(app, &with_slot(&group, app)) };
         }
     };
-    let named: Vec<&AppId> = sites.iter().map(|site| &site.id).filter(|id| is_of_name(id, app)).collect();
-    match named[..] {
-        [] => Missing { place: Place::Nowhere, meant: likest(app, &with_slot(&in_group(&sites, app), app)) },
-        [id] if is_same_site(id, app) => at_its_site(arm, app).await,
-        [id, ..] => {
-            let moved = AppId::new(id.subscription(), id.group(), id.site(), app.slot());
-            Missing { place: Place::Known(Whereabouts::Moved(moved.clone())), meant: Some(moved) }
-        }
+    if sites.iter().any(|site| is_same_site(&site.id, app)) {
+        return at_its_site(arm, app).await;
+    }
+    if let Some(moved) = namesake(&sites, app) {
+        return Missing { place: Place::Known(Whereabouts::Moved(moved.clone())), meant: Some(moved) };
+    }
+    let meant = likest(app, &with_slot(&in_group(&sites, app), app));
+    let place = if vouched_for(&sites, app, there) {
+        elsewhere(arm, app).await
+    } else {
+        let why = "the list of the sites of its subscription does not show the other apps either, or there is none to \
+                   compare it with";
+        Place::Known(Whereabouts::Unclear(why.to_owned()))
+    };
+    Missing { place, meant }
+}
+
+/// Whether a list shows all apps of the subscription that were read just now, and at least one.
+fn vouched_for(sites: &[Site], app: &AppId, there: &BTreeSet<AppId>) -> bool {
+    let of_it = |one: &&AppId| one.subscription().eq_ignore_ascii_case(app.subscription());
+    let mut others = there.iter().filter(of_it).peekable();
+    others.peek().is_some() && others.all(|other| sites.iter().any(|site| is_same_site(&site.id, other)))
+}
+
+/// The other subscriptions that the identity can see: it may have been moved there.
+async fn elsewhere(arm: &Arm, app: &AppId) -> Place {
+    let unclear = |error: &ArmError| {
+        Place::Known(Whereabouts::Unclear(format!(
+            "the other subscriptions, to which it may have been moved, cannot be searched: {}",
+            cause::told(error)
+        )))
+    };
+    let subscriptions = match arm.list_subscriptions().await {
+        Ok(subscriptions) => subscriptions,
+        Err(error) => return unclear(&error),
+    };
+    let others = subscriptions.iter().filter(|one| !one.id.eq_ignore_ascii_case(app.subscription()));
+    let lists = join_all(others.map(|one| arm.list_sites(&one.id))).await;
+    let moved = lists.iter().flatten().find_map(|sites| namesake(sites, app));
+    match (moved, lists.iter().find_map(|list| list.as_ref().err())) {
+        (Some(moved), _) => Place::Known(Whereabouts::Moved(moved)),
+        (None, Some(error)) => unclear(error),
+        (None, None) => Place::Nowhere,
     }
 }
 
@@ -76,8 +116,10 @@ fn unlisted(error: &ArmError) -> Whereabouts {
     Whereabouts::Unclear(format!("the sites of its subscription cannot be listed: {}", cause::told(error)))
 }
 
-fn is_of_name(id: &AppId, app: &AppId) -> bool {
-    id.site().eq_ignore_ascii_case(app.site())
+/// The app as it is called now, if there is a site of its name.
+fn namesake(sites: &[Site], app: &AppId) -> Option<AppId> {
+    let site = sites.iter().find(|site| site.id.site().eq_ignore_ascii_case(app.site()))?;
+    Some(AppId::new(site.id.subscription(), site.id.group(), site.id.site(), app.slot()))
 }
 
 fn is_same_site(id: &AppId, app: &AppId) -> bool {

@@ -12,7 +12,7 @@ use super::PassError;
 use super::one::Pass;
 use crate::config::InstanceConfig;
 use crate::journal::{Held, Journal, KeyRecord, Origin};
-use crate::model::{AppId, PerKey};
+use crate::model::{AppId, Fingerprint, PerKey};
 use crate::observe::Look;
 use crate::plan::{Holding, Snapshot};
 use crate::store::{Draft, StoreError};
@@ -56,14 +56,14 @@ impl Hint {
         let all_in_sight = !journal.is_blind() && !journal.is_missing();
         let Some(keys) = journal.keys().filter(|_| !self.anything && all_in_sight) else { return false };
         let mended = !self.regenerated || !journal.is_unmended();
-        mended && explained(snapshot, journal, keys) && in_order(snapshot, keys)
+        mended && explained(&snapshot.keys, journal, keys) && in_order(snapshot, keys)
     }
 }
 
 /// Whether both keys are those that the journal knows, or the one that is being made for us.
-fn explained(snapshot: &Snapshot, journal: &Journal, keys: &PerKey<KeyRecord>) -> bool {
+fn explained(found: &PerKey<Fingerprint>, journal: &Journal, keys: &PerKey<KeyRecord>) -> bool {
     keys.iter().all(|(key_type, record)| {
-        let found = &snapshot.keys[key_type];
+        let found = &found[key_type];
         let flight = journal.in_flight().filter(|flight| flight.key_type == key_type);
         record.fingerprint == *found || flight.is_some_and(|flight| flight.promised.as_ref() == Some(found))
     })
@@ -92,7 +92,8 @@ impl Pass<'_> {
     pub(super) async fn begin(&mut self) -> Result<Option<(Draft, Look)>, PassError> {
         let Some(hint) = self.hint.take() else {
             let draft = self.read_in_turn().await?;
-            return Ok(Some((draft, Look::take(self.eyes(), self.instance).await?)));
+            let look = self.look_at_all(draft.journal()).await?;
+            return Ok(Some((draft, look)));
         };
         match self.read().await {
             Ok(draft) => {
@@ -100,6 +101,7 @@ impl Pass<'_> {
                 if self.is_known(&hint, &look, draft.journal()) {
                     return Ok(None);
                 }
+                self.be_alarmed(&look, draft.journal());
                 look.complete(self.eyes(), self.instance).await?;
                 Ok(Some((draft, look)))
             }
@@ -111,10 +113,26 @@ impl Pass<'_> {
                     return Ok(None);
                 }
                 let draft = self.read_in_turn().await?;
-                Ok(Some((draft, Look::take(self.eyes(), self.instance).await?)))
+                let look = self.look_at_all(draft.journal()).await?;
+                Ok(Some((draft, look)))
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Reads the keys, and then all apps.
+    async fn look_at_all(&mut self, journal: &Journal) -> Result<Look, PassError> {
+        let mut look = Look::of_keys(self.eyes(), self.instance).await?;
+        self.be_alarmed(&look, journal);
+        look.complete(self.eyes(), self.instance).await?;
+        Ok(look)
+    }
+
+    /// Whether somebody may be cut off: a key is not the one on record, or changed from outside and not everybody was seen
+    /// with a valid one since.
+    fn be_alarmed(&mut self, look: &Look, journal: &Journal) {
+        let changed = |keys| !explained(&look.fingerprints(), journal, keys);
+        self.alarmed = journal.is_unmended() || journal.keys().is_some_and(changed);
     }
 
     /// Reads the keys, and the apps that the hint names.

@@ -15,7 +15,7 @@ use crate::config::{InstanceConfig, Verify};
 use crate::journal::{Event, Journal};
 use crate::model::{AppId, KeyType, Section};
 use crate::observe::{self, Eyes, Look};
-use crate::plan::{self, BlockedBy, ConsumerRef, Decision, Request, Snapshot, Step, Unknown};
+use crate::plan::{self, BlockedBy, Decision, Request, Snapshot, Step, Unknown};
 use crate::store::{Draft, Lease, StoreError};
 
 /// The longest wait for which a pass keeps the lease. For a longer one it gives the lease back, so that whoever is told
@@ -68,9 +68,12 @@ pub(super) struct Pass<'a> {
     pub(super) known: Option<Known>,
     /// How often each dictionary was written.
     pub(super) writes: BTreeMap<(AppId, Section), u32>,
-    /// The consumers that the last check found with an invalid key, and what it could not see.
-    stale: Vec<ConsumerRef>,
+    /// Who is cut off as far as the last check shows, and what it could not see. Who was written since and not read back is
+    /// cut off until he was read.
+    cut_off: Vec<String>,
     unknown: Vec<Unknown>,
+    /// Whether somebody may be cut off, and no check has shown yet who.
+    pub(super) alarmed: bool,
     /// The place among those at work; none while waiting.
     slot: Option<OwnedSemaphorePermit>,
 }
@@ -90,8 +93,9 @@ impl<'a> Pass<'a> {
             hint: run.purpose.hint(),
             known: None,
             writes: BTreeMap::new(),
-            stale: Vec::new(),
+            cut_off: Vec::new(),
             unknown: Vec::new(),
+            alarmed: false,
             slot: None,
         }
     }
@@ -113,10 +117,15 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// The time is over. Whom it leaves cut off is said first, then what was out of sight.
+    /// The time is over. What was out of sight is said first, for it stays.
     fn out_of_time(&mut self) -> Ending {
-        let (stale, unknown) = (std::mem::take(&mut self.stale), std::mem::take(&mut self.unknown));
-        if stale.is_empty() && !unknown.is_empty() { unseen(unknown) } else { Ending::OutOfTime { stale } }
+        if self.alarmed && self.cut_off.is_empty() {
+            self.cut_off.push(
+                "apps that could not be checked in time, after a key was regenerated from outside".into(),
+            );
+        }
+        let unknown = std::mem::take(&mut self.unknown);
+        if unknown.is_empty() { Ending::OutOfTime { cut_off: self.cut_off.clone() } } else { unseen(unknown) }
     }
 
     async fn try_run(&mut self) -> Result<Ending, PassError> {
@@ -142,7 +151,7 @@ impl<'a> Pass<'a> {
     async fn once(&mut self) -> Result<Next, PassError> {
         let mut overtaken = 0;
         let (mut lease, look) = loop {
-            let Some((draft, look)) = self.begin().await? else { return Ok(Next::End(Ending::Mended)) };
+            let Some((draft, look)) = self.begin().await? else { return Ok(Next::End(Ending::Known)) };
             if let Some(next) = self.idle(&draft, &look) {
                 return Ok(next);
             }
@@ -273,7 +282,12 @@ impl<'a> Pass<'a> {
     /// Takes down what the end of the run, the operator and the watch have to know of a check.
     fn remember(&mut self, look: &Look, snapshot: &Snapshot) {
         self.warn(snapshot);
-        (self.stale, self.unknown) = (snapshot.stale(), snapshot.unknown.clone());
+        // Azure's answer to a write is no sight of who was written.
+        if !snapshot.echoed {
+            self.cut_off = snapshot.cut_off();
+            self.alarmed = false;
+        }
+        self.unknown.clone_from(&snapshot.unknown);
         if self.rekey.config.watch.is_some() {
             let held = KeyType::ALL.into_iter().filter(|key_type| snapshot.is_held(*key_type));
             let keys = held.map(|key_type| look.keys()[key_type].clone()).collect();
@@ -378,7 +392,9 @@ impl<'a> Pass<'a> {
 
     pub(super) fn eyes(&self) -> Eyes<'_> {
         let at_once = self.run.purpose.apps_at_once();
-        Eyes { arm: &self.arm, clock: &*self.rekey.clock, at_once }
+        // From a key that changed until the end of the run: who is found stale is to be repaired first.
+        let in_need = self.run.purpose.is_notice() || self.alarmed || !self.cut_off.is_empty();
+        Eyes { arm: &self.arm, clock: &*self.rekey.clock, at_once, in_need }
     }
 
     pub(super) fn actor(&self) -> Actor<'_> {
@@ -436,6 +452,7 @@ impl<'a> Pass<'a> {
             happened: self.happened,
             took,
             known: self.known,
+            cut_off: self.cut_off,
             ending,
         }
     }
@@ -452,9 +469,9 @@ fn unseen(unknown: Vec<Unknown>) -> Ending {
 
 fn ended_by(error: PassError) -> Ending {
     match error {
-        PassError::OutOfTime => Ending::OutOfTime { stale: vec![] },
+        PassError::OutOfTime => Ending::OutOfTime { cut_off: vec![] },
         PassError::Arm(error) if error.kind() == ArmErrorKind::OutOfTime => {
-            Ending::OutOfTime { stale: vec![] }
+            Ending::OutOfTime { cut_off: vec![] }
         }
         error => Ending::Failed(cause::told(&error)),
     }

@@ -1,13 +1,14 @@
 //! What a pass tells: to the log, to the host, to the operator.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use super::Known;
 use crate::journal::Event;
-use crate::model::{AppId, InstanceId};
-use crate::plan::{ConsumerRef, Decision, Unknown, readable};
+use crate::model::{AppId, InstanceId, KeyType};
+use crate::plan::{Decision, Unknown, readable};
 
 /// What one pass did, and how it ended.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub struct PassReport {
     pub took: Duration,
     /// How it is that what called for it was no news; nothing if it was.
     pub known: Option<Known>,
+    /// Who is cut off, as far as its last check shows.
+    pub cut_off: Vec<String>,
     /// How it ended.
     pub ending: Ending,
 }
@@ -33,10 +36,12 @@ pub enum Ending {
     Decided(Decision),
     /// No consumer is stale (any more), which is all that was asked for.
     Mended,
+    /// What called for it was no news; no more was looked at than that took.
+    Known,
     /// The time of the run ended between two steps; the next pass carries on.
     OutOfTime {
-        /// The consumers that it leaves with an invalid key.
-        stale: Vec<ConsumerRef>,
+        /// Whom it leaves cut off.
+        cut_off: Vec<String>,
     },
     /// Nothing to do of what could be seen, and Azure was too busy to show everything.
     Unseen(Vec<Unknown>),
@@ -65,6 +70,7 @@ impl Ending {
         match self {
             Self::Decided(decision) => decision.name(),
             Self::Mended => "mended",
+            Self::Known => "known",
             Self::OutOfTime { .. } => "outOfTime",
             Self::Unseen(_) => "unseen",
             Self::Stopped => "stopped",
@@ -79,10 +85,13 @@ impl Ending {
     pub fn is_failure(&self) -> bool {
         match self {
             Self::Failed(_) | Self::Unseen(_) | Self::Decided(Decision::Blocked(_)) => true,
-            Self::OutOfTime { stale } => !stale.is_empty(),
-            Self::Decided(_) | Self::Mended | Self::Stopped | Self::Busy { .. } | Self::Postponed { .. } => {
-                false
-            }
+            Self::OutOfTime { cut_off } => !cut_off.is_empty(),
+            Self::Decided(_)
+            | Self::Mended
+            | Self::Known
+            | Self::Stopped
+            | Self::Busy { .. }
+            | Self::Postponed { .. } => false,
         }
     }
 
@@ -95,7 +104,7 @@ impl Ending {
     /// Whether what a mending run was asked for is done.
     #[must_use]
     pub fn is_mended(&self) -> bool {
-        *self == Self::Mended
+        matches!(self, Self::Mended | Self::Known)
     }
 
     /// Whether what a notice called for is done, or on record and now a matter of waiting. If not, the notice is to be
@@ -113,17 +122,12 @@ impl std::fmt::Display for Ending {
         match self {
             Self::Decided(decision) => decision.fmt(f),
             Self::Mended => f.write_str("no app holds a dead key"),
-            Self::OutOfTime { stale } if stale.is_empty() => {
+            Self::Known => f.write_str("the keys are those on record, so there is nothing to do"),
+            Self::OutOfTime { cut_off } if cut_off.is_empty() => {
                 f.write_str("the time of this run is over; the next one carries on")
             }
-            Self::OutOfTime { stale } => {
-                let stale: Vec<String> = stale.iter().map(ToString::to_string).collect();
-                write!(
-                    f,
-                    "failed: the time of this run is over, and these still hold an invalid key: {}; the next one \
-                     carries on",
-                    stale.join(", ")
-                )
+            Self::OutOfTime { .. } => {
+                f.write_str("failed: the time of this run is over before all of them were repaired; the next one carries on")
             }
             Self::Unseen(unknown) => {
                 let unseen: Vec<String> = unknown.iter().map(ToString::to_string).collect();
@@ -149,26 +153,41 @@ impl std::fmt::Display for Ending {
 }
 
 impl PassReport {
-    /// One line for people: the instance and how the pass ended.
+    /// One line for people: the instance, who is cut off if anybody is, and how the pass ended.
     #[must_use]
     pub fn summary(&self) -> String {
-        format!("{}: {}{}", self.instance.name(), self.ending, self.mended().unwrap_or_default())
+        let (name, ending) = (self.instance.name(), self.ending.to_string());
+        let repaired = self.repaired().unwrap_or_default();
+        if self.cut_off.is_empty() || !self.ending.is_failure() {
+            return format!("{name}: {ending}{repaired}");
+        }
+        // What alerts look for stays in front.
+        let said = ending.split_once(": ").filter(|(word, _)| matches!(*word, "failed" | "blocked"));
+        let (word, rest) = said.unwrap_or(("failed", &ending));
+        let cut_off = self.cut_off.join(", ");
+        format!("{name}: {word}: cut off, for their key is invalid: {cut_off}; {rest}{repaired}")
     }
 
-    /// What was mended, if anything: who holds which key now, and how long it took.
-    fn mended(&self) -> Option<String> {
-        let mended = self.happened.iter().filter_map(|event| match event {
-            Event::Repointed { key_type, apps, mended: true } => Some((key_type, apps)),
-            _ => None,
+    /// What was repaired, if anything: who holds which key now, and how long it took. Who was written and is cut off all the
+    /// same was not.
+    fn repaired(&self) -> Option<String> {
+        let mut holds: BTreeMap<&AppId, KeyType> = BTreeMap::new();
+        for event in &self.happened {
+            if let Event::Repointed { key_type, apps, mended: true } = event {
+                holds.extend(apps.iter().map(|app| (app, *key_type)));
+            }
+        }
+        let is_cut_off =
+            |app: &AppId| self.cut_off.iter().any(|who| who.starts_with(&format!("{} (", app.name())));
+        let told = KeyType::ALL.into_iter().filter_map(|key_type| {
+            let apps = holds.iter().filter(|(app, held)| **held == key_type && !is_cut_off(app));
+            let apps: Vec<String> = apps.map(|(app, _)| app.name()).collect();
+            (!apps.is_empty()).then(|| format!("{} now hold the {key_type} key", apps.join(", ")))
         });
-        let mut told = mended.map(|(key_type, apps)| {
-            let apps: Vec<String> = apps.iter().map(AppId::name).collect();
-            format!("{} now hold the {key_type} key", apps.join(", "))
-        });
-        let first = told.next()?;
-        let all = told.fold(first, |all, one| format!("{all}; {one}"));
+        let told: Vec<String> = told.collect();
         let took = Duration::from_millis(u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX));
-        Some(format!(" (mended in {}: {all})", humantime::format_duration(took)))
+        let took = humantime::format_duration(took);
+        (!told.is_empty()).then(|| format!(" (mended in {took}: {})", told.join("; ")))
     }
 
     /// Writes it into the log.

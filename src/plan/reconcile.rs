@@ -1,6 +1,6 @@
 //! Bringing the journal up to what a look has shown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
@@ -56,16 +56,26 @@ pub fn reconcile(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: D
         journal.is_unmended() || events.iter().any(|event| matches!(event, Event::KeyChanged { .. }));
     events.extend((unmended && is_mended(snapshot)).then_some(Event::Recovered {}));
     events.extend(newly_seen(snapshot, journal));
+    events.extend(newly_blurred(snapshot, journal));
     events
 }
 
 /// The apps that were never seen before, or hold other keys than when they were last seen. What Azure answered to a write
 /// of ours is no sight of an app.
 fn newly_seen(snapshot: &Snapshot, journal: &Journal) -> Option<Event> {
-    let news = |(app, held): &(&AppId, &Vec<Fingerprint>)| journal.seen(app) != Some(held.as_slice());
+    let news = |(app, held): &(&AppId, &Vec<Fingerprint>)| {
+        journal.is_blurred(app) || journal.seen(app) != Some(held.as_slice())
+    };
     let apps: BTreeMap<AppId, Vec<Fingerprint>> =
         snapshot.seen.iter().filter(news).map(|(app, held)| (app.clone(), held.clone())).collect();
     (!apps.is_empty() && !snapshot.echoed).then_some(Event::AppsSeen { apps })
+}
+
+/// The apps that go out of sight with this check.
+fn newly_blurred(snapshot: &Snapshot, journal: &Journal) -> Option<Event> {
+    let apps: BTreeSet<AppId> =
+        snapshot.blurred.iter().filter(|app| !journal.is_blurred(app)).cloned().collect();
+    (!apps.is_empty()).then_some(Event::AppsBlurred { apps })
 }
 
 /// From before the write on, each of these apps may hold the key that it is about to be given, beside what it was seen

@@ -1,6 +1,6 @@
 //! What one look at an instance and its apps has shown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use chrono::{DateTime, Utc};
@@ -19,11 +19,18 @@ pub struct Snapshot {
     pub consumers: Vec<Consumer>,
     /// What could not be seen. With anything here no run ends well.
     pub unknown: Vec<Unknown>,
-    /// The keys that apps hold, or, where that cannot be told, may hold. Of an app that cannot be read it says so only if it
-    /// was ever seen.
+    /// Every app all of whose settings could be read, with the keys that it holds, or, where that cannot be told, may hold.
     pub seen: BTreeMap<AppId, Vec<Fingerprint>>,
+    /// Apps that were seen before and cannot be read, which does not pass by itself: they may hold any key.
+    pub blurred: BTreeSet<AppId>,
+    /// Apps that are out of sight, and were last seen with a key that the service no longer has: unless somebody gave them
+    /// another, they are cut off.
+    pub lost: BTreeSet<AppId>,
     /// Apps that were there before and are surely deleted.
     pub gone: Vec<AppId>,
+    /// Apps whose strings were seen, with the names of settings besides that refer to something of which nobody can tell
+    /// whether it is another.
+    pub references: Vec<(AppId, Vec<String>)>,
     /// Whether a part of it is Azure's answer to a write of ours, and was not read since: good for knowing who is to be
     /// repaired, not for believing that anybody left a key.
     pub echoed: bool,
@@ -41,7 +48,10 @@ impl Snapshot {
             consumers: vec![],
             unknown: vec![],
             seen: BTreeMap::new(),
+            blurred: BTreeSet::new(),
+            lost: BTreeSet::new(),
             gone: vec![],
+            references: vec![],
             echoed: false,
             refused: PerKey::default(),
         }
@@ -52,10 +62,26 @@ impl Snapshot {
         self.consumers.iter().filter(|consumer| fits(&consumer.holds)).map(|c| c.at.clone()).collect()
     }
 
+    /// What an operator who looks at it may want to know: what is neither followed nor taken for ours.
+    pub fn notes(&self) -> impl Iterator<Item = String> {
+        self.references.iter().map(|(app, names)| {
+            format!(
+                "{} has references that are not followed ({}); if one leads to a connection string of the service, name \
+                 it in the app's settings in rekey.toml",
+                app.name(),
+                names.join(", ")
+            )
+        })
+    }
+
     /// What the operator should know of it: the apps that are gone, and what could not be seen.
     pub fn warnings(&self) -> impl Iterator<Item = String> {
         let gone = |app: &AppId| {
-            format!("{} was deleted (no site of its name is left); take it out of rekey.toml", app.name())
+            format!(
+                "{} was deleted, as far as the subscriptions show that can be listed: no site of its name is left. If it was \
+                 moved to another one, name its new id in rekey.toml; else take it out",
+                app.name()
+            )
         };
         self.gone.iter().map(gone).chain(self.unknown.iter().map(ToString::to_string))
     }
@@ -70,6 +96,21 @@ impl Snapshot {
     #[must_use]
     pub fn may_be_held_unseen(&self, key_type: KeyType) -> bool {
         self.unknown.iter().any(|unknown| unknown.may_hold(&self.keys[key_type]))
+    }
+
+    /// Who is cut off, or very probably so, in the words of the operator; those first that can be repaired.
+    #[must_use]
+    pub fn cut_off(&self) -> Vec<String> {
+        let texts = self.unknown.iter().filter_map(|unknown| match unknown {
+            Unknown::StaleKeyInOtherText { app, name } => {
+                Some(format!("{} ({name}, which cannot be rewritten)", app.name()))
+            }
+            _ => None,
+        });
+        let lost = self.lost.iter().map(|app| {
+            format!("{} (very probably: it was last seen with a key that is invalid now)", app.name())
+        });
+        self.stale().iter().map(ToString::to_string).chain(texts).chain(lost).collect()
     }
 
     /// The consumers that hold a key that is neither of the two.
@@ -174,6 +215,13 @@ pub enum Unknown {
     },
     /// A setting that was named in the configuration holds something else.
     NotOurs {
+        /// The app.
+        app: AppId,
+        /// The setting.
+        name: String,
+    },
+    /// A setting that the configuration does not name, of an app of which it names others, holds a key of the instance.
+    Unnamed {
         /// The app.
         app: AppId,
         /// The setting.
@@ -312,6 +360,12 @@ impl fmt::Display for Unknown {
                  the settings that hold one in rekey.toml",
                 app.name(),
                 names.join(", ")
+            ),
+            Self::Unnamed { app, name } => write!(
+                f,
+                "{name} of {} holds a key of the service, and rekey.toml names other settings of this app and not this \
+                 one: add it to their names",
+                app.name()
             ),
             Self::Missing { app, name } => {
                 write!(f, "{} has no setting {name}, which rekey.toml names", app.name())

@@ -463,20 +463,21 @@ impl World {
         };
         let there = || self.apps.iter().enumerate().filter(|(_, app)| !app.deleted);
         let unreadable = |n| Unknown::Unreadable { app: app(n), detail: "403".into(), passing: false };
+        let keys = PerKey::from_fn(|key_type| fingerprint(&name(self.listed(key_type))));
         let renamed = |n| match self.journal.seen(&app(n)) {
             Some(held) => {
                 let whereabouts = Whereabouts::Unclear("403".into());
-                Unknown::Vanished { app: app(n), whereabouts, held: held.to_vec() }
+                let either = keys.iter().filter(|_| self.journal.is_blurred(&app(n))).map(|(_, key)| key);
+                let held = held.iter().chain(either).cloned().collect();
+                Unknown::Vanished { app: app(n), whereabouts, held }
             }
             None => Unknown::NeverSeen { app: app(n), meant: None },
         };
-        let keys = PerKey::from_fn(|key_type| fingerprint(&name(self.listed(key_type))));
         let seen = || there().filter(|(_, a)| a.readable && !a.renamed);
-        let either = || keys.iter().map(|(_, key)| key.clone()).collect::<Vec<_>>();
-        let out_of_sight = there()
+        let blurred = there()
             .filter(|(n, a)| !a.readable && !a.renamed && self.journal.seen(&app(*n)).is_some())
-            .map(|(n, _)| (app(n), either()))
-            .collect::<Vec<_>>();
+            .map(|(n, _)| app(n))
+            .collect();
         let unknown = there().filter_map(|(n, a)| match (a.renamed, a.readable) {
             (true, _) => Some(renamed(n)),
             (false, false) => Some(unreadable(n)),
@@ -485,10 +486,8 @@ impl World {
         Snapshot {
             consumers: seen().map(|(n, a)| consumer(n, holding(a.key))).collect(),
             unknown: unknown.collect(),
-            seen: seen()
-                .map(|(n, a)| (app(n), vec![fingerprint(&name(a.key))]))
-                .chain(out_of_sight)
-                .collect(),
+            seen: seen().map(|(n, a)| (app(n), vec![fingerprint(&name(a.key))])).collect(),
+            blurred,
             ..Snapshot::of_keys(self.now, keys.clone())
         }
     }

@@ -82,7 +82,9 @@ pub(super) fn wanted(events: &[&Event], config: &Config) -> Delivery {
             }
             notice => {
                 let concerned = concerned(&notice, event, config);
-                if concerned.is_empty() {
+                if let Some(fault) = not_ours(&notice, &concerned, config) {
+                    delivery.faults.push(fault);
+                } else if concerned.is_empty() {
                     delivery.ignored = (delivery.ignored.0 + 1, Some(notice));
                 }
                 for (instance, wanted) in concerned {
@@ -94,11 +96,32 @@ pub(super) fn wanted(events: &[&Event], config: &Config) -> Delivery {
     delivery
 }
 
-/// What a handler with this configuration would do about an event, a line for each instance.
-#[must_use]
-pub fn foresee(event: &Event, config: &Config) -> Vec<String> {
+/// Whoever tells of a leak or an announcement means a service of ours: if it is none, nothing is done, and he has to know.
+fn not_ours(notice: &Notice, concerned: &[(InstanceId, Wanted)], config: &Config) -> Option<String> {
+    let (Notice::Announced { instance, .. } | Notice::Exposed { instance }) = notice else { return None };
+    if !concerned.is_empty() {
+        return None;
+    }
+    let likeness = |known: &str| strsim::jaro_winkler(&known.to_lowercase(), &instance.name().to_lowercase());
+    let names = config.instances.iter().map(|known| known.id.name());
+    let likest = names.max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
+    let meant = likest.filter(|likest| likeness(likest) >= 0.8);
+    let meant = meant.map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
+    Some(format!("{notice}, and {instance} is not in rekey.toml: nothing was rotated{meant}"))
+}
+
+/// What a handler with this configuration would do about an event, a line for each instance; or why it would refuse it.
+pub fn foresee(event: &Event, config: &Config) -> Result<Vec<String>, String> {
+    let notice = classify(event);
+    if let Notice::Unreadable { fault } = &notice {
+        return Err(fault.to_string());
+    }
+    let concerned = concerned(&notice, event, config);
+    if let Some(fault) = not_ours(&notice, &concerned, config) {
+        return Err(fault);
+    }
     let told = |(instance, wanted): (InstanceId, Wanted)| format!("{}: {wanted}", instance.name());
-    concerned(&classify(event), event, config).into_iter().map(told).collect()
+    Ok(concerned.into_iter().map(told).collect())
 }
 
 impl fmt::Display for Wanted {

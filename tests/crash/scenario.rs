@@ -301,7 +301,7 @@ impl Stage {
             let untrue = untrue(&self.story.sim, &self.configured, &reports);
             self.untrue.lock().unwrap().extend(untrue);
             match &reports[0].ending {
-                Ending::Mended => told = false,
+                Ending::Mended | Ending::Known => told = false,
                 Ending::Decided(Decision::Settled { next }) => return assert!(next.is_some()),
                 Ending::Decided(Decision::Waiting { until, .. }) | Ending::Busy { until, .. } => {
                     self.pass_time(*until);

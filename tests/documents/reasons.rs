@@ -7,9 +7,9 @@ use chrono::{DateTime, Utc};
 use signalr_rekey::arm::{ArmErrorKind, Barrier};
 use signalr_rekey::doctor::Check;
 use signalr_rekey::journal::{Event, Journal};
-use signalr_rekey::model::{AppId, InstanceId, Key, KeyType, PerKey, Section};
+use signalr_rekey::model::{AppId, InstanceId, Key, KeyType, PerKey};
 use signalr_rekey::pass::Ending;
-use signalr_rekey::plan::{BlockedBy, ConsumerRef, Decision, Unknown, WaitFor, Whereabouts};
+use signalr_rekey::plan::{BlockedBy, Decision, Unknown, WaitFor, Whereabouts};
 use signalr_rekey::store::StoreError;
 
 use super::markdown::{Document, codes, fits};
@@ -27,10 +27,6 @@ fn now() -> DateTime<Utc> {
 
 fn app() -> AppId {
     AppId::new("s", "g", "web", None)
-}
-
-fn consumer() -> ConsumerRef {
-    ConsumerRef { app: app(), section: Section::AppSettings, name: "ASetting".into() }
 }
 
 /// What the tables under a heading say in their first column.
@@ -86,6 +82,7 @@ fn unknowns() -> Vec<Unknown> {
         Unknown::Missing { app: app(), name: name() },
         Unknown::NotOurs { app: app(), name: name() },
         Unknown::KeyInOtherText { app: app(), name: name() },
+        Unknown::Unnamed { app: app(), name: name() },
         Unknown::AppConfigurationReference { app: app(), name: name() },
         Unknown::OnlyReferences { app: app(), names: vec![name()] },
         Unknown::StaleKeyInOtherText { app: app(), name: name() },
@@ -103,6 +100,7 @@ fn unknowns() -> Vec<Unknown> {
             | Unknown::Missing { .. }
             | Unknown::NotOurs { .. }
             | Unknown::KeyInOtherText { .. }
+            | Unknown::Unnamed { .. }
             | Unknown::AppConfigurationReference { .. }
             | Unknown::OnlyReferences { .. }
             | Unknown::StaleKeyInOtherText { .. }
@@ -141,8 +139,9 @@ fn endings() -> Vec<Ending> {
         Ending::Decided(waiting),
         Ending::Decided(Decision::Blocked(BlockedBy::JournalDisagrees)),
         Ending::Mended,
-        Ending::OutOfTime { stale: vec![] },
-        Ending::OutOfTime { stale: vec![consumer()] },
+        Ending::Known,
+        Ending::OutOfTime { cut_off: vec![] },
+        Ending::OutOfTime { cut_off: vec!["web (app setting A)".into()] },
         Ending::Unseen(vec![Unknown::Unreadable { app: app(), detail: "it said so".into(), passing: true }]),
         Ending::Stopped,
         Ending::Busy { holder: "another".into(), until: now() },
@@ -155,6 +154,7 @@ fn endings() -> Vec<Ending> {
                 Decision::Settled { .. } | Decision::Waiting { .. } | Decision::Blocked(_) | Decision::Do(_),
             )
             | Ending::Mended
+            | Ending::Known
             | Ending::OutOfTime { .. }
             | Ending::Unseen(_)
             | Ending::Stopped
@@ -223,6 +223,7 @@ fn events() -> Vec<Event> {
         Event::KeyChanged { key_type: PRIMARY, fingerprint: fingerprint() },
         Event::Recovered {},
         Event::AppsSeen { apps: [(app(), vec![])].into() },
+        Event::AppsBlurred { apps: [app()].into() },
         Event::AppsMissing { missing: true },
         Event::AppsMissing { missing: false },
         Event::Taken { key_type: PRIMARY },
@@ -248,6 +249,7 @@ fn events() -> Vec<Event> {
             | Event::KeyChanged { .. }
             | Event::Recovered {}
             | Event::AppsSeen { .. }
+            | Event::AppsBlurred { .. }
             | Event::AppsMissing { .. }
             | Event::Taken { .. }
             | Event::Left { .. }
@@ -323,7 +325,7 @@ fn advice(kind: ArmErrorKind) -> &'static [&'static str] {
         ArmErrorKind::Conflict => &["wait until the other operation on it has ended"],
         ArmErrorKind::Forbidden => &["there; a new role assignment can take hours to show"],
         ArmErrorKind::Gone => {
-            &["it no longer exists; take it out", "the record of the operation has expired"]
+            &["it does not exist: correct its id", "the record of the operation has expired"]
         }
         ArmErrorKind::OutcomeUnknown => &["it may or may not have taken effect"],
         ArmErrorKind::Unauthenticated => &["check the identity: a managed identity in Azure"],

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::common::{CONSUMERS, DAY, HOUR, Story, app};
 use super::{PRIMARY, SECONDARY, all_hold, settled};
+use signalr_rekey::clock::{Clock, delta};
 use signalr_rekey::config::AppConfig;
 use signalr_rekey::model::{AppId, KeyType, PerKey};
 use signalr_rekey::pass::{Ending, Hint, PassReport, Purpose};
@@ -194,6 +195,89 @@ async fn an_app_of_which_nobody_can_tell_where_it_went_is_not_taken_for_deleted(
     assert!(KeyType::ALL.into_iter().any(|key_type| story.key("sr-demo", key_type) == held));
     story.config.instances[0].apps.retain(|app| app.id.name() != "chat-func");
     assert!(settled(&story.watch(8 * HOUR).await));
+}
+
+/// A list that does not even show the apps that were read a moment ago proves nothing: an empty or partial list came with a
+/// 200 before. Here it is that of a subscription in which there is no other app to compare it with.
+#[tokio::test]
+async fn a_list_for_which_nobody_vouches_is_not_believed() {
+    let mut story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    let last_held = all_hold(&story);
+    story.config.instances[0].apps.retain(|app| app.id.name() == "chat-func");
+    story.sim.delete_site("chat-func").unwrap();
+    nothing_ends_well(&story, "chat-func").await;
+    story.clock.advance(31 * DAY);
+    story.watch(6 * HOUR).await;
+    let reports = story.tick().await;
+    let is_unclear =
+        |one: &Unknown| matches!(one, Unknown::Vanished { whereabouts: Whereabouts::Unclear(_), .. });
+    assert!(unknown(&reports[0]).iter().all(is_unclear), "{reports:#?}");
+    let kept = story.key("sr-demo", last_held).fingerprint();
+    let held = story.held("chat-web", CONSUMERS[0].1).fingerprint();
+    assert_eq!(held, kept, "the key that it last held is not regenerated");
+}
+
+/// Who goes out of sight and whose key is then made invalid is very probably cut off, and it is said first.
+#[tokio::test]
+async fn who_is_very_probably_cut_off_is_named_first() {
+    for moved in [false, true] {
+        let story = Story::new().await;
+        story.watch(6 * HOUR).await;
+        if moved {
+            move_site(&story, "chat-func", "rg-other");
+        } else {
+            story.sim.fault(Fault::new(LISTS[0], FaultKind::Forbidden).on("chat-func").times(FOR_EVER));
+        }
+        story.tick().await;
+        assert!(!story.tick().await[0].summary().contains("cut off"), "its key is valid");
+        story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+        for reports in [story.mend().await, story.tick().await] {
+            let said = reports[0].summary();
+            let first = "sr-demo: blocked: cut off, for their key is invalid: chat-func (very probably";
+            assert!(said.starts_with(first), "{said}");
+        }
+    }
+}
+
+/// One app that does not answer keeps nobody else cut off, and a run that could check nobody in time does not end well.
+#[tokio::test]
+async fn an_app_that_hangs_delays_nobody_and_is_named() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    let busy = Fault::new(LISTS[0], FaultKind::Throttled).on("chat-func").times(FOR_EVER);
+    story.sim.fault(Fault { retry_after: Some(20), ..busy });
+    let start = story.clock.now();
+    let reports = story.mend().await;
+    assert!(matches!(reports[0].ending, Ending::Unseen(_)), "{reports:#?}");
+    let held = story.held("chat-web", CONSUMERS[0].1);
+    assert!(KeyType::ALL.into_iter().any(|key_type| story.key("sr-demo", key_type) == held));
+    assert!(story.clock.now() - start < delta(Duration::from_secs(15)), "it was not waited for");
+    // The same where nobody answers: the timer says at once that somebody is cut off.
+    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    story
+        .sim
+        .fault(Fault { retry_after: Some(20), ..Fault::new(LISTS[0], FaultKind::Throttled).times(FOR_EVER) });
+    let reports = story.run(Purpose::Rotate { now: false }, Duration::from_secs(20)).await;
+    assert!(reports[0].ending.is_failure() && reports[0].summary().contains("cut off"), "{reports:#?}");
+}
+
+/// Of an app whose settings are named, another setting that holds a key is not looked past.
+#[tokio::test]
+async fn a_key_in_a_setting_that_is_not_named_blocks() {
+    let mut story = Story::new().await;
+    story.sim.edit_setting("chat-func", "Another", Some("{primary:sr-demo}")).unwrap();
+    let apps = &mut story.config.instances[0].apps;
+    let func = apps.iter_mut().find(|app| app.id.name() == "chat-func").unwrap();
+    func.settings = vec![CONSUMERS[2].1.to_owned()];
+    let reports = story.watch(6 * HOUR).await;
+    let wanted = Unknown::Unnamed { app: id("rg-demo", "chat-func"), name: "Another".into() };
+    assert_eq!((unknown(&reports[0]), story.requests("SignalR_RegenerateKey")), (&[wanted][..], 0));
+    let apps = &mut story.config.instances[0].apps;
+    apps.iter_mut().find(|app| app.id.name() == "chat-func").unwrap().settings.push("Another".into());
+    assert!(settled(&story.watch(8 * HOUR).await));
+    assert_eq!((story.held("chat-func", "Another"), story.refused()), (story.key("sr-demo", SECONDARY), 0));
 }
 
 #[tokio::test]

@@ -245,7 +245,7 @@ impl Crew {
         let next = match ending {
             Some(Ending::Decided(Decision::Settled { next })) => *next,
             // It has nothing to say about a rotation.
-            Some(Ending::Mended) => return,
+            Some(Ending::Mended | Ending::Known) => return,
             _ => None,
         };
         // What the storm does to the storage is not for us who watch it.

@@ -47,17 +47,14 @@ fn found(instance: &InstanceFacts<'_>, app: &AppConfig, read: &AppFacts) -> Vec<
 
 fn gone(instance: &InstanceFacts<'_>, app: &AppConfig, facts: &Facts<'_>) -> Finding {
     let id = &instance.config.id;
-    let why =
-        "if its id is mistyped, or it was moved or renamed, it keeps a key that will die: name it as it is";
+    let why = "if its id is mistyped, or it was moved or renamed, it keeps a key that will die, or has, and runs are blocked: \
+         name it as it is";
     let is_new = |other: &&AppId| {
         !facts.instances.iter().any(|one| one.config.apps.iter().any(|app| app.id == **other))
     };
     let there = facts.apps.iter().filter(|(_, read)| !read.settings.is_gone()).map(|(other, _)| other);
     let names: Vec<(String, &AppId)> = there.filter(is_new).map(|other| (other.name(), other)).collect();
-    // One that was never seen may be meant for another, which may hold any key; so it blocks.
-    let was_seen = instance.journal.as_ref().is_ok_and(|journal| journal.seen(&app.id).is_some());
-    let of_severity = if was_seen { Finding::warning } else { Finding::error };
-    let finding = of_severity(Check::Consumer, &app.id, "it does not exist".to_owned(), why);
+    let finding = Finding::error(Check::Consumer, &app.id, "it does not exist".to_owned(), why);
     match likest(&app.id.name(), names.iter().map(|(name, other)| (name.as_str(), *other))) {
         Some(other) => finding
             .mended_by(mend::in_file(id, &format!("write {other} for {}, if that is meant, in", app.id))),

@@ -41,6 +41,14 @@ fn holds(id: &InstanceId, app: &AppId, seen: &Snapshot) -> Option<Finding> {
     };
     let all: Vec<String> = at.chain(seen.unknown.iter().filter_map(in_text)).collect();
     let add = || mend::in_file(id, &format!("add \"{app}\" to the apps of"));
+    let is_cut_off = !seen.stale().is_empty()
+        || seen.unknown.iter().any(|unknown| matches!(unknown, Unknown::StaleKeyInOtherText { .. }));
+    if is_cut_off {
+        let what =
+            format!("it holds an invalid key of {} ({}) and is not configured", id.name(), all.join(", "));
+        let why = "it is cut off now, and stays so: configured apps alone are given new keys";
+        return Some(Finding::error(Check::Unconfigured, app, what, why).mended_by(add()));
+    }
     if !all.is_empty() {
         let what = format!("it holds a key of {} ({}) and is not configured", id.name(), all.join(", "));
         let why = "a rotation gives new keys to configured apps alone: this one would be cut off when its key is \

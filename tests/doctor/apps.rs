@@ -214,14 +214,14 @@ async fn a_stale_consumer_is_an_error_and_rotate_mends_it() {
 }
 
 #[tokio::test]
-async fn an_app_that_was_seen_and_is_not_found_is_a_warning() {
+async fn an_app_that_was_seen_and_is_not_found_is_an_error() {
     let story = Story::new().await;
     story.tick().await;
     story.sim.delete_site("chat-func").unwrap();
     let report = examine(&story).await;
-    let finding = only(&report, Check::Consumer, Severity::Warning, &site("chat-func"));
+    let finding = only(&report, Check::Consumer, Severity::Error, &site("chat-func"));
     assert!(finding.mend.is_none(), "nobody can tell whether it was moved: {finding:?}");
-    assert_eq!(report.errors, 0, "{report:#?}");
+    no_other_error(&report, finding);
 }
 
 #[tokio::test]

@@ -92,6 +92,20 @@ pub enum StoreError {
         /// Until when, unless it renews.
         until: DateTime<Utc>,
     },
+    /// The journal has a lease that is longer than any of ours: whoever wrote it does not know us, or by a wrong clock.
+    #[error(
+        "the journal has a lease of {holder} until {}, longer than any run of ours takes one: it is not believed after {}; \
+         `unblock` ends it at once",
+        crate::plan::readable(*claims), crate::plan::readable(*until)
+    )]
+    StrangeLease {
+        /// Who.
+        holder: String,
+        /// Until when it claims to last.
+        claims: DateTime<Utc>,
+        /// Until when it is believed all the same: a worker of ours may have a wrong clock.
+        until: DateTime<Utc>,
+    },
     /// The document is not one of ours.
     #[error(
         "the journal {name} cannot be read ({detail}); it is left as it is and nothing is done to the instance"
@@ -196,17 +210,34 @@ impl Draft {
         instance: &InstanceId,
         holder: &str,
     ) -> Result<Self, StoreError> {
+        let (draft, modified) = Self::read_whoever_holds_it(store, clock, instance).await?;
+        let at = draft.read.0;
+        if let Some(LeaseRecord { holder: other, expires }) = &draft.document.lease {
+            // No lease of ours is longer, so one that claims to be is believed no longer than ours.
+            let until = (*expires).min(modified + delta(LEASE));
+            if until > at && other != holder {
+                let (holder, claims) = (other.clone(), *expires);
+                let is_strange = claims > modified + delta(2 * LEASE);
+                return Err(if is_strange {
+                    StoreError::StrangeLease { holder, claims, until }
+                } else {
+                    StoreError::Held { holder, until }
+                });
+            }
+        }
+        Ok(draft)
+    }
+
+    /// The same, and when it was written, whoever has the lease.
+    async fn read_whoever_holds_it(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        instance: &InstanceId,
+    ) -> Result<(Self, DateTime<Utc>), StoreError> {
         let name = document_name(instance);
         let local = clock.now();
         let Loaded { document, etag, modified, at } = load(&*store, instance).await?;
-        if let Some(LeaseRecord { holder: other, expires }) = &document.lease {
-            // No lease of ours is longer, so one that claims to be was written by nobody who knows us.
-            let until = (*expires).min(modified + delta(LEASE));
-            if until > at && other != holder {
-                return Err(StoreError::Held { holder: other.clone(), until });
-            }
-        }
-        Ok(Self { store, clock, name, document, etag, read: (at, local) })
+        Ok((Self { store, clock, name, document, etag, read: (at, local) }, modified))
     }
 
     /// What is remembered.
@@ -266,6 +297,23 @@ impl Lease {
         holder: &str,
     ) -> Result<Self, StoreError> {
         Draft::read(store, clock, instance, holder).await?.take(holder).await
+    }
+
+    /// The same for a person who has looked: a lease that is longer than any of ours is ended.
+    pub async fn acquire_by_hand(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        instance: &InstanceId,
+        holder: &str,
+    ) -> Result<Self, StoreError> {
+        let again = (Arc::clone(&store), Arc::clone(&clock));
+        match Self::acquire(store, clock, instance, holder).await {
+            Err(StoreError::StrangeLease { .. }) => {
+                let (draft, _) = Draft::read_whoever_holds_it(again.0, again.1, instance).await?;
+                draft.take(holder).await
+            }
+            acquired => acquired,
+        }
     }
 
     /// The journal, with the events that were recorded.

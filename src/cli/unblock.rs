@@ -86,7 +86,7 @@ fn confirmed() -> bool {
 async fn clear(rekey: &Rekey, instance: &InstanceConfig) -> Result<(), PassError> {
     let holder = format!("unblock/{}", uuid::Uuid::new_v4());
     let store = Arc::clone(&rekey.store);
-    let mut lease = Lease::acquire(store, Arc::clone(&rekey.clock), &instance.id, &holder).await?;
+    let mut lease = Lease::acquire_by_hand(store, Arc::clone(&rekey.clock), &instance.id, &holder).await?;
     lease.record(Event::Unblocked {})?;
     Ok(lease.release().await?)
 }

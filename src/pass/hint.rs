@@ -106,7 +106,7 @@ impl Pass<'_> {
                 Ok(Some((draft, look)))
             }
             // Most likely it was the one who is at work, and there is nothing to wait for.
-            Err(StoreError::Held { .. }) => {
+            Err(StoreError::Held { .. } | StoreError::StrangeLease { .. }) => {
                 let journal = crate::store::peek(&*self.rekey.store, &self.instance.id).await?;
                 let look = self.look_at(&hint).await?;
                 if self.is_known(&hint, &look, &journal) {

@@ -219,7 +219,9 @@ impl<'a> Pass<'a> {
             let read = self.read().await;
             let again = self.rekey.clock.now() + TimeDelta::milliseconds(500);
             match read {
-                Err(StoreError::Held { .. }) if self.run.purpose.is_notice() && again < self.run.deadline => {
+                Err(StoreError::Held { .. } | StoreError::StrangeLease { .. })
+                    if self.run.purpose.is_notice() && again < self.run.deadline =>
+                {
                     if !std::mem::replace(&mut called, true) {
                         self.rekey.calls.call(&self.instance.id);
                     }

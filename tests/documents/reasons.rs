@@ -290,6 +290,7 @@ fn every_error_of_the_storage_is_explained() {
     let all = vec![
         StoreError::Changed,
         StoreError::Held { holder: "another".into(), until: now() },
+        StoreError::StrangeLease { holder: "another".into(), claims: now(), until: now() },
         StoreError::Unreadable { name: "a/b/c.json".into(), detail: "it said so".into() },
         StoreError::OfAnother { name: "a/b/c.json".into(), found: instance("c"), wanted: instance("d") },
         StoreError::Unavailable("it said so".into()),
@@ -299,6 +300,7 @@ fn every_error_of_the_storage_is_explained() {
         match error {
             StoreError::Changed
             | StoreError::Held { .. }
+            | StoreError::StrangeLease { .. }
             | StoreError::Unreadable { .. }
             | StoreError::OfAnother { .. }
             | StoreError::Unavailable(_)

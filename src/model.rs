@@ -11,7 +11,7 @@ mod reference;
 mod section;
 
 pub use connection_string::{ConnectionString, Malformed, host_of, is_placeholder};
-pub use id::{AppId, IdError, InstanceId};
+pub use id::{AppId, IdError, InstanceId, likest};
 pub use key::{Fingerprint, Key, KeyPair, KeyType, PerKey};
 pub use operation_url::{OperationKind, OperationUrl};
 pub use reference::{Reference, ReferenceStore, names_signalr};

@@ -213,6 +213,18 @@ impl ResourceId {
 /// The type of web apps and function apps.
 const SITES: &str = "sites";
 
+/// How much alike two names must be, by Jaro and Winkler, for one to be meant by the other: as `chat-fnc` and `chat-func`
+/// are, and no less than two names that share their first half.
+const LIKE: f64 = 0.8;
+
+/// What has the name that is most like another, without regard to case, if any is so much like it that it may be meant.
+pub fn likest<T>(name: &str, candidates: impl Iterator<Item = (String, T)>) -> Option<T> {
+    let lower = name.to_lowercase();
+    let rated = candidates.map(|(other, it)| (strsim::jaro_winkler(&other.to_lowercase(), &lower), it));
+    let (likeness, best) = rated.max_by(|(one, _), (other, _)| one.total_cmp(other))?;
+    (likeness >= LIKE).then_some(best)
+}
+
 macro_rules! resource_id {
     ($type:ty, $provider:literal, $kind:expr, $slots:literal) => {
         impl FromStr for $type {

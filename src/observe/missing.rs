@@ -12,7 +12,7 @@ use futures::future::join_all;
 
 use crate::arm::{Arm, ArmError, Site};
 use crate::cause;
-use crate::model::AppId;
+use crate::model::{AppId, likest};
 use crate::plan::Whereabouts;
 
 /// What could be found out of an app that Azure does not find.
@@ -32,10 +32,6 @@ pub(super) enum Place {
     Known(Whereabouts),
 }
 
-/// How far an id may be from one that is meant; as far as Jaro and Winkler put `chat-fnc` and `chat-func`, and no further
-/// than two names that share their first half.
-const LIKE: f64 = 0.8;
-
 /// Looks for an app among the sites that there are. `there` are apps that were read just now, and vouch for a list.
 pub(super) async fn look_for(arm: &Arm, app: &AppId, there: &BTreeSet<AppId>) -> Missing {
     let sites = match arm.list_sites(app.subscription()).await {
@@ -44,7 +40,7 @@ pub(super) async fn look_for(arm: &Arm, app: &AppId, there: &BTreeSet<AppId>) ->
             // Those of its group may be listed all the same, which is good enough for a hint.
             let group = arm.list_group_sites(app.subscription(), app.group()).await.unwrap_or_default();
             let place = Place::Known(unlisted(&error));
-            return Missing { place, meant: likest(app, &with_slot(&group, app)) };
+            return Missing { place, meant: meant(app, &with_slot(&group, app)) };
         }
     };
     if sites.iter().any(|site| is_same_site(&site.id, app)) {
@@ -53,7 +49,7 @@ pub(super) async fn look_for(arm: &Arm, app: &AppId, there: &BTreeSet<AppId>) ->
     if let Some(moved) = namesake(&sites, app) {
         return Missing { place: Place::Known(Whereabouts::Moved(moved.clone())), meant: Some(moved) };
     }
-    let meant = likest(app, &with_slot(&in_group(&sites, app), app));
+    let meant = meant(app, &with_slot(&in_group(&sites, app), app));
     let place = if vouched_for(&sites, app, there) {
         elsewhere(arm, app).await
     } else {
@@ -95,18 +91,18 @@ async fn elsewhere(arm: &Arm, app: &AppId) -> Place {
 
 /// The site is there: a slot of it may have been deleted.
 async fn at_its_site(arm: &Arm, app: &AppId) -> Missing {
-    if app.slot().is_none() {
+    let listed_all_the_same = || {
         let why = "Azure lists it and does not find it".to_owned();
-        return Missing { place: Place::Known(Whereabouts::Unclear(why)), meant: None };
+        Missing { place: Place::Known(Whereabouts::Unclear(why)), meant: None }
+    };
+    if app.slot().is_none() {
+        return listed_all_the_same();
     }
     match arm.list_slots(app).await {
-        Ok(slots) if slots.iter().any(|slot| slot.id == *app) => {
-            let why = "Azure lists it and does not find it".to_owned();
-            Missing { place: Place::Known(Whereabouts::Unclear(why)), meant: None }
-        }
+        Ok(slots) if slots.iter().any(|slot| slot.id == *app) => listed_all_the_same(),
         Ok(slots) => {
             let ids: Vec<AppId> = slots.into_iter().map(|slot| slot.id).collect();
-            Missing { place: Place::Nowhere, meant: likest(app, &ids) }
+            Missing { place: Place::Nowhere, meant: meant(app, &ids) }
         }
         Err(error) => Missing { place: Place::Known(unlisted(&error)), meant: None },
     }
@@ -136,9 +132,6 @@ fn with_slot(sites: &[Site], app: &AppId) -> Vec<AppId> {
     sites.iter().map(|site| slot(&site.id)).collect()
 }
 
-fn likest(app: &AppId, candidates: &[AppId]) -> Option<AppId> {
-    let likeness = |id: &AppId| strsim::jaro_winkler(&id.name().to_lowercase(), &app.name().to_lowercase());
-    let rated = candidates.iter().map(|id| (likeness(id), id));
-    let best = rated.max_by(|(one, _), (other, _)| one.total_cmp(other))?;
-    (best.0 >= LIKE).then(|| best.1.clone())
+fn meant(app: &AppId, candidates: &[AppId]) -> Option<AppId> {
+    likest(&app.name(), candidates.iter().map(|id| (id.name(), id))).cloned()
 }

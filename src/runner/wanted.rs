@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::coalesce::Merge;
 use crate::config::{Config, InstanceConfig};
-use crate::model::{AppId, InstanceId, PerKey};
+use crate::model::{AppId, InstanceId, PerKey, likest};
 use crate::notice::{Event, Notice, classify};
 use crate::pass::{Hint, Purpose};
 use crate::plan::{Request, Why};
@@ -102,10 +102,8 @@ fn not_ours(notice: &Notice, concerned: &[(InstanceId, Wanted)], config: &Config
     if !concerned.is_empty() {
         return None;
     }
-    let likeness = |known: &str| strsim::jaro_winkler(&known.to_lowercase(), &instance.name().to_lowercase());
     let names = config.instances.iter().map(|known| known.id.name());
-    let likest = names.max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
-    let meant = likest.filter(|likest| likeness(likest) >= 0.8);
+    let meant = likest(instance.name(), names.map(|name| (name.to_owned(), name)));
     let meant = meant.map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
     Some(format!("{notice}, and {instance} is not in rekey.toml: nothing was rotated{meant}"))
 }

@@ -156,8 +156,8 @@ async fn a_colleague_who_writes_the_old_key_back_is_outdone_before_it_dies() {
     assert_eq!(story.refused(), 0);
 }
 
-#[tokio::test]
-async fn two_instances_that_share_an_app_do_not_undo_each_other() {
+/// Two services, and one app that holds a key of each.
+pub(super) fn two_services_of_one_app() -> World {
     let instance = |name: &str| SignalR {
         group: "rg".into(),
         name: name.into(),
@@ -172,11 +172,12 @@ async fn two_instances_that_share_an_app_do_not_undo_each_other() {
         settings: settings.into(),
         ..Site::default()
     };
-    let world = World {
-        signalr: vec![instance("sr-one"), instance("sr-two")],
-        sites: vec![site],
-        ..World::default()
-    };
+    World { signalr: vec![instance("sr-one"), instance("sr-two")], sites: vec![site], ..World::default() }
+}
+
+#[tokio::test]
+async fn two_instances_that_share_an_app_do_not_undo_each_other() {
+    let world = two_services_of_one_app();
     let story = Story::of(world, Options::default()).await;
     let reports = story.watch(6 * HOUR).await;
     assert!(settled(&reports), "{reports:#?}");

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::common::{HOUR, KEY_MARK, Story, app, document_name};
+use super::settings::two_services_of_one_app;
 use super::settled;
 use base64::Engine;
 use signalr_rekey::model::{AppId, KeyType};
@@ -250,25 +251,7 @@ async fn identity_in_every_form_is_left_alone() {
 /// Two instances share an app, and each finds the other's journal: a restore under the wrong name.
 #[tokio::test]
 async fn who_remembers_the_keys_of_another_service_does_not_write_into_its_strings() {
-    let instance = |name: &str| SignalR {
-        group: "rg".into(),
-        name: name.into(),
-        apps: vec!["both".into()],
-        ..SignalR::default()
-    };
-    let settings = ["sr-one", "sr-two"].map(|name| (name.to_owned(), format!("{{primary:{name}}}")));
-    let site = Site {
-        group: "rg".into(),
-        name: "both".into(),
-        kind: "app".into(),
-        settings: settings.into(),
-        ..Site::default()
-    };
-    let world = World {
-        signalr: vec![instance("sr-one"), instance("sr-two")],
-        sites: vec![site],
-        ..World::default()
-    };
+    let world = two_services_of_one_app();
     let story = Story::of(world, Options::default()).await;
     story.tick().await;
     let names = story.config.instances.iter().map(|one| document_name(&one.id)).collect::<Vec<_>>();

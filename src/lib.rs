@@ -27,6 +27,7 @@ pub mod panics;
 pub mod pass;
 pub mod plan;
 pub mod runner;
+pub mod schedule;
 #[cfg(feature = "simulator")]
 pub mod sim;
 pub mod store;

@@ -125,6 +125,7 @@ fn join(file: File, settings: Settings, report: &mut Report<'_>) -> Option<Confi
         timer_budget,
         watch,
         notify,
+        schedule: settings.schedule,
         own_site: settings.own_site,
     })
 }

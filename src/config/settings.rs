@@ -20,6 +20,7 @@ pub(super) struct Settings {
     pub(super) signing_key: Option<Sourced<SigningKey>>,
     pub(super) azure: Option<AzureConfig>,
     pub(super) state: Option<StateConfig>,
+    pub(super) schedule: Option<String>,
     pub(super) own_site: Option<String>,
 }
 
@@ -62,6 +63,7 @@ pub(super) fn read(environment: &Environment, report: &mut Report<'_>) -> Settin
         signing_key: reader.get("REKEY_NOTIFY_SECRET", "the base64 of 32 random bytes", signing_key),
         state: state(&mut reader, azure.as_ref().map_or(Cloud::Public, |azure| azure.cloud)),
         azure,
+        schedule: environment.get(crate::schedule::SETTING).map(Into::into),
         // The platform's own; a blank one tells nothing.
         own_site: environment.get("WEBSITE_SITE_NAME").filter(|name| !name.trim().is_empty()).map(Into::into),
     }

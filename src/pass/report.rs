@@ -43,6 +43,18 @@ pub enum Ending {
         /// Whom it leaves cut off.
         cut_off: Vec<String>,
     },
+    /// The time of the run ended; the rotation that a notice asks for is on record, and everybody was seen with a valid key.
+    Recorded,
+    /// The run at work has put on record that it checks again, after the notice.
+    HandedOver {
+        /// Which run that is.
+        holder: String,
+    },
+    /// A notice says that a key was regenerated, and Azure does not show it yet.
+    Awaited {
+        /// Until when it may take.
+        until: DateTime<Utc>,
+    },
     /// Nothing to do of what could be seen, and Azure was too busy to show everything.
     Unseen(Vec<Unknown>),
     /// The process was asked to stop; the lease was given back, and the next pass carries on.
@@ -72,6 +84,9 @@ impl Ending {
             Self::Mended => "mended",
             Self::Known => "known",
             Self::OutOfTime { .. } => "outOfTime",
+            Self::Recorded => "recorded",
+            Self::HandedOver { .. } => "handedOver",
+            Self::Awaited { .. } => "awaited",
             Self::Unseen(_) => "unseen",
             Self::Stopped => "stopped",
             Self::Busy { .. } => "busy",
@@ -89,6 +104,9 @@ impl Ending {
             Self::Decided(_)
             | Self::Mended
             | Self::Known
+            | Self::Recorded
+            | Self::HandedOver { .. }
+            | Self::Awaited { .. }
             | Self::Stopped
             | Self::Busy { .. }
             | Self::Postponed { .. } => false,
@@ -98,7 +116,15 @@ impl Ending {
     /// Whether more time is all that it needs: whoever called may call again soon.
     #[must_use]
     pub const fn needs_time(&self) -> bool {
-        matches!(self, Self::OutOfTime { .. } | Self::Unseen(_) | Self::Busy { .. } | Self::Postponed { .. })
+        matches!(
+            self,
+            Self::OutOfTime { .. }
+                | Self::Awaited { .. }
+                | Self::Unseen(_)
+                | Self::Stopped
+                | Self::Busy { .. }
+                | Self::Postponed { .. }
+        )
     }
 
     /// Whether what a mending run was asked for is done.
@@ -107,13 +133,17 @@ impl Ending {
         matches!(self, Self::Mended | Self::Known)
     }
 
-    /// Whether what a notice called for is done, or on record and now a matter of waiting. If not, the notice is to be
-    /// delivered again.
+    /// Whether what a notice called for is done, or on record: a rotation, or that the run at work checks again after it. If
+    /// not, the notice is to be delivered again. That the timer comes in any case is no reason.
     #[must_use]
     pub fn is_answered(&self) -> bool {
         let settled =
             |decision: &Decision| matches!(decision, Decision::Settled { .. } | Decision::Waiting { .. });
-        self.is_mended() || matches!(self, Self::Decided(decision) if settled(decision))
+        match self {
+            Self::Recorded | Self::HandedOver { .. } => true,
+            Self::Decided(decision) => settled(decision),
+            _ => self.is_mended(),
+        }
     }
 }
 
@@ -126,6 +156,16 @@ impl std::fmt::Display for Ending {
             Self::OutOfTime { cut_off } if cut_off.is_empty() => {
                 f.write_str("the time of this run is over; the next one carries on")
             }
+            Self::Recorded => f.write_str("the rotation that was asked for is on record; the next run carries on"),
+            Self::HandedOver { holder } => {
+                write!(f, "another run ({holder}) is at work on it, and it is on record that it checks again")
+            }
+            Self::Awaited { until } => write!(
+                f,
+                "a notice says that a key was regenerated, and Azure still lists the keys that were there before; it may \
+                 take until {} to show",
+                readable(*until)
+            ),
             Self::OutOfTime { .. } => {
                 f.write_str("failed: the time of this run is over before all of them were repaired; the next one carries on")
             }

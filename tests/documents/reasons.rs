@@ -49,6 +49,7 @@ fn assert_both_ways(heading: &str, texts: &[String]) {
 fn waits() -> Vec<WaitFor> {
     let all = vec![
         WaitFor::Grace { key_type: PRIMARY },
+        WaitFor::Operation { key_type: PRIMARY },
         WaitFor::LostOperation { key_type: PRIMARY },
         WaitFor::Acceptance { key_type: PRIMARY },
         WaitFor::RegenerateAgain { key_type: PRIMARY, detail: "it said so".into() },
@@ -56,6 +57,7 @@ fn waits() -> Vec<WaitFor> {
     for wait in &all {
         match wait {
             WaitFor::Grace { .. }
+            | WaitFor::Operation { .. }
             | WaitFor::LostOperation { .. }
             | WaitFor::Acceptance { .. }
             | WaitFor::RegenerateAgain { .. } => {}
@@ -142,6 +144,9 @@ fn endings() -> Vec<Ending> {
         Ending::Known,
         Ending::OutOfTime { cut_off: vec![] },
         Ending::OutOfTime { cut_off: vec!["web (app setting A)".into()] },
+        Ending::Recorded,
+        Ending::HandedOver { holder: "another".into() },
+        Ending::Awaited { until: now() },
         Ending::Unseen(vec![Unknown::Unreadable { app: app(), detail: "it said so".into(), passing: true }]),
         Ending::Stopped,
         Ending::Busy { holder: "another".into(), until: now() },
@@ -156,6 +161,9 @@ fn endings() -> Vec<Ending> {
             | Ending::Mended
             | Ending::Known
             | Ending::OutOfTime { .. }
+            | Ending::Recorded
+            | Ending::HandedOver { .. }
+            | Ending::Awaited { .. }
             | Ending::Unseen(_)
             | Ending::Stopped
             | Ending::Busy { .. }
@@ -232,6 +240,8 @@ fn events() -> Vec<Event> {
         Event::Sighted {},
         request(false),
         request(true),
+        Event::WatchAsked { from: now(), until: now() },
+        Event::Heard { call: 1 },
         Event::Unblocked {},
         Event::RegenerationIntended { key_type: PRIMARY },
         Event::RegenerationAccepted { operation: None, promised: None },
@@ -256,6 +266,8 @@ fn events() -> Vec<Event> {
             | Event::Blinded {}
             | Event::Sighted {}
             | Event::RotationRequested { .. }
+            | Event::WatchAsked { .. }
+            | Event::Heard { .. }
             | Event::Unblocked {}
             | Event::RegenerationIntended { .. }
             | Event::RegenerationAccepted { .. }
@@ -289,7 +301,7 @@ fn every_error_of_the_storage_is_explained() {
     let illegal = journal.apply(Event::Verified { key_type: PRIMARY }, now()).unwrap_err();
     let all = vec![
         StoreError::Changed,
-        StoreError::Held { holder: "another".into(), until: now() },
+        StoreError::Held { holder: "another".into(), until: now(), heard: 0 },
         StoreError::StrangeLease { holder: "another".into(), claims: now(), until: now() },
         StoreError::Unreadable { name: "a/b/c.json".into(), detail: "it said so".into() },
         StoreError::OfAnother { name: "a/b/c.json".into(), found: instance("c"), wanted: instance("d") },

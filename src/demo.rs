@@ -113,7 +113,8 @@ fn conclude(summary: &Summary, json: bool) -> Exit {
         return Exit::Done;
     }
     complain(&format!(
-        "{refused} of {client_calls} client calls were refused during the rotation; none should have been"
+        "{refused} of {client_calls} client calls were refused during the rotation because of their key; none should have \
+         been"
     ));
     Exit::Failed
 }

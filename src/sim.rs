@@ -17,6 +17,7 @@
 //! Configuration by what references lead to, swaps, replicas and network rules not at all.
 
 mod arm;
+mod azurite;
 mod barriers;
 mod call;
 mod clock;

@@ -178,7 +178,13 @@ impl Story {
         tokio::time::sleep(PAUSE).await;
         let report = self.sim.report();
         let restarts = restarts(events);
-        Ok(Rotation { client_calls: report.calls, refused: report.refused, restarts, arm_requests, elapsed_ms })
+        Ok(Rotation {
+            client_calls: report.calls,
+            refused: report.refused,
+            restarts,
+            arm_requests,
+            elapsed_ms,
+        })
     }
 
     async fn tick_until_settled(&self) -> Result<(), Trouble> {

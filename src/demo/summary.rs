@@ -66,7 +66,8 @@ mod tests {
 
     #[test]
     fn a_summary_reads_well() {
-        let rotation = Rotation { client_calls: 5225, refused: 0, restarts: 3, arm_requests: 27, elapsed_ms: 15_092 };
+        let rotation =
+            Rotation { client_calls: 5225, refused: 0, restarts: 3, arm_requests: 27, elapsed_ms: 15_092 };
         let recovery = Recovery { outage_ms: 1030, notice_to_settings_ms: 24 };
         insta::assert_snapshot!(Summary { rotation, recovery }, @r"
         Both keys were rotated under traffic:

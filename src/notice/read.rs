@@ -126,7 +126,8 @@ fn read_alert(essentials: &Map<String, Value>, data: &Map<String, Value>) -> Eve
 /// notifications for autoscale).
 fn old_alert(event: &Map<String, Value>, is_event: bool) -> Option<String> {
     let named = text(event, &["schemaId"]);
-    let bare = !is_event && (member_object(event, "context").is_some() || text(event, &["AlertRuleName"]).is_some());
+    let bare =
+        !is_event && (member_object(event, "context").is_some() || text(event, &["AlertRuleName"]).is_some());
     named.or_else(|| bare.then(|| "an alert without schemaId".to_owned()))
 }
 
@@ -139,7 +140,8 @@ fn read_old_alert(
     data: &Map<String, Value>,
     member: &str,
 ) -> Result<Event, Malformed> {
-    let context = member_object(data, "context").or_else(|| member_object(event, "context")).unwrap_or_default();
+    let context =
+        member_object(data, "context").or_else(|| member_object(event, "context")).unwrap_or_default();
     let entry = member_object(&context, "activityLog");
     let is_entry = entry.is_some();
     let told = entry.unwrap_or(context);
@@ -162,7 +164,8 @@ fn read_old_alert(
         // The `id` of a context is that of the rule, which is the same each time.
         id: text(&told, &["eventDataId", "correlationId"]),
         kind: schema,
-        time: text(&told, &["eventTimestamp", "submissionTimestamp", "timestamp"]).and_then(|text| time(&text)),
+        time: text(&told, &["eventTimestamp", "submissionTimestamp", "timestamp"])
+            .and_then(|text| time(&text)),
         resources: [named, text(&authorization, &["scope"]), subscription].into_iter().flatten().collect(),
         bridge: Bridge::default(),
         alert: Some(Alert {
@@ -228,7 +231,8 @@ fn texts(value: &Value) -> Vec<String> {
 fn time(text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim();
     // As Python's `%z` and .NET's `zzz` write the offset.
-    let formats = ["%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z", "%Y-%m-%d %H:%M%#z"];
+    let formats =
+        ["%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z", "%Y-%m-%d %H:%M%#z"];
     let others = || formats.iter().find_map(|format| DateTime::parse_from_str(text, format).ok());
     DateTime::parse_from_rfc3339(text).ok().or_else(others).map(Into::into)
 }

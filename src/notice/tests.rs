@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use proptest::prelude::*;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
@@ -106,14 +106,37 @@ fn what_publishers_and_alerts_write_is_understood() {
     let told = |name: &String| {
         let value: Value = serde_json::from_slice(&fs::read(folder.join(name)).unwrap()).unwrap();
         let means = match read(&value, "it") {
-            Ok(events) => events.iter().map(|event| classify(event).to_string()).collect::<Vec<_>>().join("; "),
+            Ok(events) => {
+                events.iter().map(|event| classify(event).to_string()).collect::<Vec<_>>().join("; ")
+            }
             Err(malformed) => malformed.to_string(),
         };
         format!("{name}: {means}")
     };
     let told: Vec<String> = names.iter().map(told).collect();
-    insta::assert_snapshot!(told.join("\n"), @r"
-    ");
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    alert-of-a-budget.json: it: it is an alert without the common alert schema: switch that on in the action group (the webhook action's "Enable the common alert schema")
+    alert-of-a-log-of-old.json: it: it is an alert without the common alert schema: switch that on in the action group (the webhook action's "Enable the common alert schema")
+    alert-of-a-log-without-schema.json: nothing to do with us
+    alert-of-a-log.json: sr-demo changed
+    alert-of-a-metric-of-old.json: sr-demo changed
+    alert-of-a-metric-with-moving-threshold.json: sr-demo changed
+    alert-of-a-metric.json: sr-demo changed
+    alert-of-autoscale.json: sr-demo changed
+    alert-of-resource-health.json: sr-demo changed
+    alert-of-service-health.json: Azure Service Health names SignalR
+    alert-of-the-activity-log.json: a key of sr-demo was regenerated
+    dotnet-class-of-ones-own.json: the Primary key of sr-demo will be regenerated at 2026-09-24T13:00:00Z
+    dotnet-cloud-event-of-binary-data.json: the Primary key of sr-demo will be regenerated at 2026-09-24T13:00:00Z
+    npm-cloud-event-of-bytes.json: the Primary key of sr-demo will be regenerated at 2026-09-24T13:00:00Z
+    npm-cloud-event.json: the Primary key of sr-demo will be regenerated at 2026-09-24T13:00:00Z
+    npm-event-grid-event.json: the Primary key of sr-demo will be regenerated at 2026-09-24T13:00:00Z
+    python-cloud-event-of-a-time.json: the Primary key of sr-demo will be regenerated at 2026-09-24T13:00:00Z
+    python-cloud-event-of-bytes.json: the Primary key of sr-demo will be regenerated at 2026-09-24T13:00:00Z
+    python-cloud-event-of-text.json: the Primary key of sr-demo will be regenerated at 2026-09-24T13:00:00Z
+    python-cloud-event.json: the Primary key of sr-demo will be regenerated at 2026-09-24T13:00:00Z
+    python-event-grid-event.json: the Primary key of sr-demo will be regenerated at 2026-09-24T13:00:00Z
+    "#);
 }
 
 fn instance() -> InstanceId {
@@ -356,7 +379,10 @@ fn an_alert_that_names_nothing_is_told_from_an_event_and_leads_to_the_switch() {
     let nameless = json!({ "AlertRuleName": "a", "SearchQuery": "AzureDiagnostics" });
     for alert in [budget, nameless, json!({ "context": { "name": "a" } })] {
         let said = read(&alert, "it").unwrap_err().to_string();
-        assert!(said.ends_with(r#"(the webhook action's "Enable the common alert schema")"#), "{alert}: {said}");
+        assert!(
+            said.ends_with(r#"(the webhook action's "Enable the common alert schema")"#),
+            "{alert}: {said}"
+        );
     }
     let error = read(&json!({ "schemaId": "a" }), "it").unwrap_err();
     insta::assert_snapshot!(error, @r#"it: it is an alert without the common alert schema: switch that on in the action group (the webhook action's "Enable the common alert schema")"#);
@@ -383,9 +409,16 @@ fn the_bridge_announces_and_reports() {
         assert_eq!(announced(data), expected(secondary, Some(deadline.parse().unwrap())));
     }
     // A time without an offset is UTC; so publishers write a time that knows no place.
-    for text in ["2026-10-01T00:00:00", "2026-10-01T00:00:00.0000000", "2026-10-01 00:00:00", "2026-10-01T00:00",
-        "2026-10-01T02:00:00+0200", "2026-10-01 02:00:00 +02:00", "2026-10-01 00:00:00Z", "2026-10-01T00:00Z"]
-    {
+    for text in [
+        "2026-10-01T00:00:00",
+        "2026-10-01T00:00:00.0000000",
+        "2026-10-01 00:00:00",
+        "2026-10-01T00:00",
+        "2026-10-01T02:00:00+0200",
+        "2026-10-01 02:00:00 +02:00",
+        "2026-10-01 00:00:00Z",
+        "2026-10-01T00:00Z",
+    ] {
         let data = json!({ "instance": INSTANCE, "deadline": text });
         assert_eq!(announced(data), expected(both, Some(deadline.parse().unwrap())), "{text}");
     }

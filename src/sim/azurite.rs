@@ -93,6 +93,12 @@ impl Azurite {
         )
     }
 
+    /// Ends it, and is there when it has ended.
+    pub(super) async fn end(mut self) {
+        // It may have ended already: a terminal's ctrl-c goes to it as well.
+        drop(self.child.kill().await);
+    }
+
     /// Why it ended, when it does.
     pub(super) async fn ended(&mut self) -> StorageError {
         match self.child.wait().await {
@@ -126,7 +132,9 @@ fn spawn(ports: [u16; 3], folder: &TempDir) -> Result<Child, StorageError> {
     let more = log.try_clone().map_err(StorageError::System)?;
     let mut command = Command::new("azurite");
     // The host's libraries are newer than the versions of the interface that Azurite knows.
-    command.args(["--silent", "--disableTelemetry", "--skipApiVersionCheck", "--location"]).arg(folder.path());
+    command
+        .args(["--silent", "--disableTelemetry", "--skipApiVersionCheck", "--location"])
+        .arg(folder.path());
     for (service, port) in ["--blobPort", "--queuePort", "--tablePort"].into_iter().zip(ports) {
         command.args([service, &port.to_string()]);
     }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -179,15 +180,29 @@ pub async fn simulate(args: SimulateArgs) -> Result<(), SimulateError> {
     let mut stdout = std::io::stdout();
     writeln!(stdout, "{ready}").and_then(|()| stdout.flush()).map_err(SimulateError::Terminal)?;
     complain(&to_paste(environment, args.config_out.as_deref()));
+    let outcome = until_stopped(storage.as_mut()).await;
+    if let Some(storage) = storage {
+        storage.end().await;
+    }
+    outcome
+}
+
+/// How much later than Azurite we may hear of the same signal.
+const MOMENT: Duration = Duration::from_secs(1);
+
+/// Ends well when it is told to stop, and otherwise when the storage is gone.
+async fn until_stopped(storage: Option<&mut Azurite>) -> Result<(), SimulateError> {
     let lost = async {
-        match &mut storage {
+        match storage {
             Some(storage) => storage.ended().await,
             None => std::future::pending().await,
         }
     };
+    let mut told = pin!(stopped());
     tokio::select! {
-        () = stopped() => Ok(()),
-        error = lost => Err(error.into()),
+        () = &mut told => Ok(()),
+        // A terminal's ctrl-c goes to both, and Azurite may be the quicker.
+        error = lost => tokio::time::timeout(MOMENT, told).await.or(Err(error.into())),
     }
 }
 

@@ -99,11 +99,7 @@ pub(super) fn serve(state: &mut State, call: &Call) -> Answer {
     let route = ROUTES.iter().find(|(method, known, _)| *method == call.method && *known == path);
     let Some((_, _, act)) = route else {
         let known: Vec<String> = ROUTES.iter().map(|(method, path, _)| format!("{method} {path}")).collect();
-        return Answer::error(
-            StatusCode::NOT_FOUND,
-            "NotFound",
-            format!("There is {}.", known.join(", ")),
-        );
+        return Answer::error(StatusCode::NOT_FOUND, "NotFound", format!("There is {}.", known.join(", ")));
     };
     act(state, call).unwrap_or_else(|error| error)
 }

@@ -102,6 +102,7 @@ async fn every_request_is_there_and_takes_the_body_that_stands_beside_it() {
     let world: Value = ask(&azure, Method::GET, "/sim/world", None).await.json().await.unwrap();
     assert!(world["apps"].to_string().contains("/resourceGroups/rg-other/"), "it was moved: {world}");
 
+    assert!(azure.run(&["plan"]).stdout.len() > 1, "there are requests to list now");
     let prose = document().prose();
     let told = codes(&prose);
     let report: Value = ask(&azure, Method::GET, "/sim/report", None).await.json().await.unwrap();
@@ -120,7 +121,8 @@ fn every_kind_has_its_row() {
     let faults = first("Faults");
     assert_eq!(faults.iter().cloned().collect::<BTreeSet<_>>(), set(FaultKind::ALL.map(FaultKind::name)));
     assert_eq!(faults.len(), FaultKind::ALL.len());
-    let barriers = BarrierKind::ALL.map(|kind| serde_json::to_value(kind).unwrap().as_str().unwrap().to_owned());
+    let barriers =
+        BarrierKind::ALL.map(|kind| serde_json::to_value(kind).unwrap().as_str().unwrap().to_owned());
     assert_eq!(first("Barriers"), barriers);
 }
 
@@ -145,9 +147,11 @@ fn the_world_file_shows_every_member_and_can_be_served() {
     }
     let rows = document().rows("The world file");
     let named: BTreeSet<String> = rows.iter().flat_map(|row| codes(&row[0])).collect();
-    let below = |list: &str| members(&shown[list][0]).into_iter().map(move |name| format!("{list}.{name}"));
-    let all = members(&shown).into_iter().chain(below("signalr")).chain(below("sites"));
-    assert_eq!(named, all.collect::<BTreeSet<_>>());
+    let mut all = members(&shown);
+    for list in ["signalr", "sites"] {
+        all.extend(members(&shown[list][0]).iter().map(|name| format!("{list}.{name}")));
+    }
+    assert_eq!(named, all);
 
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("world.json");
@@ -182,7 +186,9 @@ impl Simulate {
         for line in BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap) {
             pasted.push_str(&line);
             pasted.push('\n');
-            if line.starts_with("export REKEY_STATE=") || line.starts_with("export REKEY_RESOURCE_MANAGER=") && storage(&ready) {
+            if line.starts_with("export REKEY_STATE=")
+                || line.starts_with("export REKEY_RESOURCE_MANAGER=") && storage(&ready)
+            {
                 break;
             }
         }
@@ -191,10 +197,12 @@ impl Simulate {
 
     /// Runs a script in a shell into which the lines were pasted.
     fn sh(&self, script: &str) -> (bool, String) {
-        let exports = self.pasted.lines().filter(|line| line.starts_with("export ")).collect::<Vec<_>>().join("\n");
+        let exports =
+            self.pasted.lines().filter(|line| line.starts_with("export ")).collect::<Vec<_>>().join("\n");
         let mut command = Command::new("sh");
         command.args(["-euc", &format!("{exports}\n{script}")]).env_clear().env("PROGRAM", PROGRAM);
-        let output = command.env("PATH", std::env::var("PATH").unwrap()).stdin(Stdio::null()).output().unwrap();
+        let output =
+            command.env("PATH", std::env::var("PATH").unwrap()).stdin(Stdio::null()).output().unwrap();
         (output.status.success(), text(&output.stdout) + &text(&output.stderr))
     }
 
@@ -220,13 +228,21 @@ impl Drop for Simulate {
 fn the_lines_to_paste_are_those_of_the_document_and_lead_a_shell_to_it() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("it's chat.toml");
-    let azure = Simulate::start(program(&["simulate", "--listen", "127.0.0.1:0", "--config-out"]).arg(&config));
+    let azure =
+        Simulate::start(program(&["simulate", "--listen", "127.0.0.1:0", "--config-out"]).arg(&config));
     let blocks = document().blocks();
     let shown = &blocks.iter().find(|block| block.info == "text").unwrap().text;
     let name = |line: &str| line.split('=').next().unwrap().to_owned();
-    assert_eq!(azure.pasted.lines().map(name).collect::<Vec<_>>(), shown.lines().map(name).collect::<Vec<_>>());
+    assert_eq!(
+        azure.pasted.lines().map(name).collect::<Vec<_>>(),
+        shown.lines().map(name).collect::<Vec<_>>()
+    );
     for (name, value) in azure.ready["environment"].as_object().unwrap() {
-        assert!(azure.pasted.contains(&format!("export {name}='{}'", value.as_str().unwrap())), "{}", azure.pasted);
+        assert!(
+            azure.pasted.contains(&format!("export {name}='{}'", value.as_str().unwrap())),
+            "{}",
+            azure.pasted
+        );
     }
     let (well, told) = azure.sh("\"$PROGRAM\" status");
     assert!(well && told.contains("sr-demo"), "{told}");
@@ -248,7 +264,8 @@ fn path_with_azurite() -> String {
 fn storage_is_there_for_the_journal_and_ends_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("chat.toml");
-    let mut command = program(&["simulate", "--listen", "127.0.0.1:0", "--storage", "0", "--regenerate-takes", "100ms"]);
+    let mut command =
+        program(&["simulate", "--listen", "127.0.0.1:0", "--storage", "0", "--regenerate-takes", "100ms"]);
     command.arg("--config-out").arg(&config).env("PATH", path_with_azurite());
     let azure = Simulate::start(&mut command);
     assert!(!azure.pasted.contains("REKEY_STATE"), "{}", azure.pasted);
@@ -275,7 +292,10 @@ fn where_there_can_be_no_storage_it_is_said_what_to_do() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let said = refused(nowhere.path(), &port);
-    assert!(said.contains(&format!("port {port} of 127.0.0.1 is taken")) && said.contains("--storage 0"), "{said}");
+    assert!(
+        said.contains(&format!("port {port} of 127.0.0.1 is taken")) && said.contains("--storage 0"),
+        "{said}"
+    );
     // A program of that name that does not run.
     let broken = nowhere.path().join("azurite");
     std::fs::write(&broken, "#!/bin/sh\necho 'no such option' >&2\nexit 3\n").unwrap();

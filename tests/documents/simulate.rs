@@ -13,6 +13,7 @@ use signalr_rekey::sim::{BarrierKind, FaultKind, World};
 use super::common::azurite;
 use super::common::program::{Azure, PROGRAM, program, text};
 use super::markdown::{Document, codes};
+use super::root;
 use super::settings::{flags, help};
 
 fn document() -> Document {
@@ -269,6 +270,12 @@ fn storage_is_there_for_the_journal_and_ends_with_it() {
     command.arg("--config-out").arg(&config).env("PATH", path_with_azurite());
     let azure = Simulate::start(&mut command);
     assert!(!azure.pasted.contains("REKEY_STATE"), "{}", azure.pasted);
+    // `func start` is led to the same Azure and the same storage.
+    let local = std::fs::read(root().join("local.settings.json")).unwrap();
+    let local: Value = serde_json::from_slice(&local).unwrap();
+    assert!(members(&azure.ready["environment"]).is_subset(&members(&local["Values"])), "{local}");
+    assert!(local["Values"]["REKEY_STATE"].is_null(), "the journal is in that storage");
+    assert_eq!(local["Values"]["AzureWebJobsStorage"], "UseDevelopmentStorage=true");
     let (_, told) = azure.sh("REKEY_GRACE=1s \"$PROGRAM\" rotate --now; \"$PROGRAM\" history");
     assert!(told.contains("first seen"), "another process reads the journal: {told}");
     let port = blob_port(&azure);

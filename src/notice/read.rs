@@ -60,11 +60,12 @@ fn read_one(event: &Map<String, Value>, member: &str) -> Result<Event, Malformed
     if let Some(essentials) = member_object(&data, "essentials") {
         return Ok(read_alert(&essentials, &data));
     }
-    let kind = text(event, &["eventType", "type"]);
-    if let Some(schema) = old_alert(event, kind.is_some()) {
+    let Some(kind) = text(event, &["eventType", "type"]) else {
+        let schema = old_alert(event);
+        let schema =
+            schema.ok_or_else(|| Malformed::new(member.to_owned(), "it has neither eventType nor type"))?;
         return read_old_alert(schema, event, &data, member);
-    }
-    let kind = kind.ok_or_else(|| Malformed::new(member.to_owned(), "it has neither eventType nor type"))?;
+    };
     let authorization = member_object(&data, "authorization").unwrap_or_default();
     let own = ["subject", "topic", "source"].map(|name| text(event, &[name]));
     let more = [text(&data, &["resourceUri"]), text(&authorization, &["scope"])];
@@ -124,11 +125,9 @@ fn read_alert(essentials: &Map<String, Value>, data: &Map<String, Value>) -> Eve
 /// activity log have a `schemaId`; those of autoscale and the oldest ones of metrics only a `context`, and the oldest ones
 /// of logs only their own members (docs: Non-common alert schema definitions; Webhook actions for log alert rules; Webhook
 /// notifications for autoscale).
-fn old_alert(event: &Map<String, Value>, is_event: bool) -> Option<String> {
-    let named = text(event, &["schemaId"]);
-    let bare =
-        !is_event && (member_object(event, "context").is_some() || text(event, &["AlertRuleName"]).is_some());
-    named.or_else(|| bare.then(|| "an alert without schemaId".to_owned()))
+fn old_alert(event: &Map<String, Value>) -> Option<String> {
+    let bare = || member_object(event, "context").is_some() || text(event, &["AlertRuleName"]).is_some();
+    text(event, &["schemaId"]).or_else(|| bare().then(|| "an alert without schemaId".to_owned()))
 }
 
 /// An alert without the common alert schema. That of the activity log is the entry of the log itself, with Service Health

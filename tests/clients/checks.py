@@ -404,12 +404,18 @@ class Publishers(unittest.TestCase):
             self.understood(published(event))
 
     def data(self, deadline: datetime.datetime | str) -> dict[str, Any]:
-        instance = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-chat/providers/Microsoft.SignalRService/signalR/sr-chat"
-        return {"instance": instance, "keyTypes": ["Primary"], "deadline": deadline}
+        return {"instance": self.id("Microsoft.SignalRService/signalR/sr-chat"), "keyTypes": ["Primary"], "deadline": deadline}
+
+    def id(self, resource: str) -> str:
+        return f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-chat/providers/{resource}"
 
     def understood(self, written: bytes) -> None:
-        command = [PROGRAM, "notice", "-", "--config", azure.config]
-        done = subprocess.run(command, input=written, capture_output=True, timeout=60)
+        instance, app = self.id("Microsoft.SignalRService/signalR/sr-chat"), self.id("Microsoft.Web/sites/shop")
+        with tempfile.NamedTemporaryFile("w", suffix=".toml") as config:
+            config.write(f'[[instance]]\nid = "{instance}"\napps = ["{app}"]\n')
+            config.flush()
+            command = [PROGRAM, "notice", "-", "--config", config.name]
+            done = subprocess.run(command, input=written, capture_output=True, timeout=60)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         means = b"the Primary key of sr-chat will be regenerated at 2026-09-24T13:00:00Z"
         self.assertIn(means, done.stdout, written)

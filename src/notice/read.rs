@@ -1,7 +1,6 @@
 //! From what was delivered to events. Lenient, for senders differ: a member may be missing, be another kind of value, hold
-//! its JSON as text or as base64, or have a name in another case (.NET writes the members of a class of one's own as
-//! `EventType`, `Data` and `KeyTypes`). Names are all that is read leniently: two members whose names differ by case alone
-//! are one event's as much as another's, and the one that is spelt as documented wins.
+//! its JSON as text or as base64, or have its name in another case (.NET writes the members of a class of one's own as
+//! `EventType`, `Data` and `KeyTypes`). Of two whose names differ by case alone, the one that is spelt as documented counts.
 
 use std::borrow::Cow;
 

@@ -32,7 +32,7 @@ use crate::clock::SystemClock;
 use crate::config::{self, Config, Environment, Faults};
 use crate::telemetry::{self, Logs, Output};
 
-/// Rotates the access keys of Azure SignalR Service so that no client is ever cut off.
+/// Rotates the access keys of Azure SignalR Service so that no call is refused because of a key
 #[derive(Debug, Parser)]
 #[command(version, after_help = help(), arg_required_else_help = true)]
 struct Cli {

@@ -1,4 +1,4 @@
-//! Zero-downtime rotation of the access keys of Azure SignalR Service.
+//! Rotation of the access keys of Azure SignalR Service, without a call that is refused because of a key.
 
 pub mod act;
 pub mod arm;

@@ -28,10 +28,10 @@ pub use hint::{Hint, Known};
 pub use in_use::{InUse, KeysInUse};
 use one::Pass;
 pub use report::{Ending, PassReport};
-pub use stop::Stop;
+pub use stop::{AtWork, Stop};
 
 use crate::act::Gates;
-use crate::arm::{Arm, ArmError};
+use crate::arm::{Arm, ArmError, ArmErrorKind};
 use crate::clock::Clock;
 use crate::config::{Config, InstanceConfig};
 use crate::data_plane::DataPlane;
@@ -79,6 +79,8 @@ pub struct Rekey {
     pub in_use: Arc<InUse>,
     /// Asks those at work to stop.
     pub stop: Stop,
+    /// How many are at work.
+    pub at_work: AtWork,
     /// Where the journal is kept.
     pub store: Arc<dyn Store>,
     /// The time.
@@ -175,6 +177,7 @@ impl Rekey {
             calls: Arc::default(),
             in_use: Arc::default(),
             stop: Stop::default(),
+            at_work: AtWork::default(),
             store,
             clock,
             notifier,
@@ -194,7 +197,8 @@ impl Rekey {
     }
 
     async fn instance(&self, run: &Run, instance: &InstanceConfig) -> PassReport {
-        let span = tracing::info_span!("pass", instance = instance.id.name());
+        let span = tracing::info_span!("pass", instance = instance.id.name(), run = run.holder);
+        let _at_work = self.at_work.begin();
         let mut pass = Pass::new(self, run, instance);
         async {
             let ending = pass.run().await;
@@ -207,6 +211,11 @@ impl Rekey {
         }
         .instrument(span)
         .await
+    }
+
+    /// Ends when no pass of this process is at work: for who leaves, after he has asked them to stop.
+    pub async fn at_rest(&self) {
+        self.at_work.rest().await;
     }
 
     /// What a pass would do now, without doing it: a look and a decision, on a copy of the journal.
@@ -271,6 +280,23 @@ pub enum PassError {
     #[error("the time of this run is over")]
     OutOfTime,
     /// Something failed for single apps; the others were done.
-    #[error("{0}")]
-    Apps(String),
+    #[error("{told}")]
+    Apps {
+        /// What.
+        told: String,
+        /// Whether to try again soon helps any of them.
+        passing: bool,
+    },
+}
+
+impl PassError {
+    /// Whether to try again soon helps: Azure or the storage is busy or out of reach, or was seen in the middle of a change.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Arm(error) => error.is_passing() || error.kind() == ArmErrorKind::OutcomeUnknown,
+            Self::Store(error) => error.is_passing(),
+            Self::OutOfTime => true,
+            Self::Apps { passing, .. } => *passing,
+        }
+    }
 }

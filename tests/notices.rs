@@ -117,7 +117,7 @@ async fn what_is_ignored_asks_nothing_of_anybody() {
         assert_done(&outcome);
     }
     let last = handler.deliver(&json!({ "type": "Contoso.Any" })).await;
-    assert_eq!(last.logs, ["nothing to do: nothing to do with us (5 such so far)"]);
+    assert_eq!(last, Outcome::default(), "the host's log would fill with it");
     assert_eq!((arm_requests(&story), handler.store.requests()), before);
 }
 
@@ -164,7 +164,7 @@ async fn a_copy_of_what_was_answered_costs_nothing() {
     all_hold(&story);
     let before = (arm_requests(&story), handler.store.requests());
     let outcome = handler.deliver(&event).await;
-    assert_eq!(outcome.logs, ["nothing to do: a copy of what was answered already (1 such so far)"]);
+    assert_eq!(outcome, Outcome::default());
     assert_eq!((arm_requests(&story), handler.store.requests()), before);
 }
 

@@ -8,7 +8,7 @@ use croner::parser::{CronParser, Seconds, Year};
 
 use super::finding::{Check, Finding};
 use super::mend;
-use crate::config::Config;
+use crate::config::{Config, Environment};
 use crate::model::AppId;
 
 /// The app setting that `RotateKeys/function.json` takes the schedule from.
@@ -25,6 +25,29 @@ const AHEAD: TimeDelta = TimeDelta::weeks(5);
 const MOST_RUNS: usize = 100_000;
 
 const GOOD: &str = "0 */5 * * * *";
+
+/// The app settings that take the timer out of service (docs: How to disable functions in Azure Functions); the second is
+/// how Linux writes the first.
+const DISABLED: [&str; 2] = ["AzureWebJobs.RotateKeys.Disabled", "AzureWebJobs__RotateKeys__Disabled"];
+
+/// Why the Functions host runs no timer, by the app settings that it hands on. It starts the handler all the same, and
+/// says so in its own log alone.
+#[must_use]
+pub fn no_timer(environment: &Environment, now: DateTime<Utc>) -> Option<String> {
+    let is_on = |value: &str| value.eq_ignore_ascii_case("true") || value == "1";
+    let disabled = DISABLED.iter().find(|name| environment.get(name).is_some_and(is_on));
+    let (setting, why, next) = match (disabled, environment.get(SETTING).map(str::trim)) {
+        (Some(name), _) => (*name, "it is on".to_owned(), "remove it".to_owned()),
+        (None, None | Some("")) => (SETTING, "it is not set".to_owned(), format!("set it, like {GOOD}")),
+        (None, Some(expression)) => {
+            (SETTING, longest_gap(expression, now).err()?, format!("write it like {GOOD}"))
+        }
+    };
+    Some(format!(
+        "{setting}: {why}, so the Functions host does not run RotateKeys: no key is rotated, and a regeneration that no \
+         event tells of is not found; {next}"
+    ))
+}
 
 /// Whether it runs, and often enough.
 pub(super) fn check(
@@ -139,6 +162,27 @@ mod tests {
     fn gap(expression: &str) -> Result<TimeDelta, String> {
         // A Thursday.
         longest_gap(expression, "2026-09-24T13:02:00Z".parse().unwrap())
+    }
+
+    #[test]
+    fn a_host_that_runs_no_timer_is_told_by_its_settings() {
+        let told = |settings: &[(&str, &str)]| {
+            no_timer(&settings.iter().copied().collect(), "2026-09-24T13:02:00Z".parse().unwrap())
+        };
+        let good = (SETTING, GOOD);
+        assert_eq!(told(&[good]), None);
+        assert_eq!(told(&[good, (DISABLED[0], "false"), (DISABLED[1], "0")]), None);
+        for settings in [
+            &[][..],
+            &[(SETTING, " ")],
+            &[(SETTING, "every five minutes")],
+            &[good, (DISABLED[0], "True")],
+            &[good, (DISABLED[1], "1")],
+        ] {
+            let told = told(settings).unwrap_or_default();
+            let named = settings.last().map_or(SETTING, |(name, _)| name);
+            assert!(told.starts_with(named) && told.contains("does not run RotateKeys"), "{settings:?}: {told}");
+        }
     }
 
     #[test]

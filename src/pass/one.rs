@@ -220,7 +220,9 @@ impl<'a> Pass<'a> {
             let again = self.rekey.clock.now() + TimeDelta::milliseconds(500);
             match read {
                 Err(StoreError::Held { .. } | StoreError::StrangeLease { .. })
-                    if self.run.purpose.is_notice() && again < self.run.deadline =>
+                    if self.run.purpose.is_notice()
+                        && again < self.run.deadline
+                        && !self.rekey.stop.is_asked() =>
                 {
                     if !std::mem::replace(&mut called, true) {
                         self.rekey.calls.call(&self.instance.id);
@@ -248,7 +250,9 @@ impl<'a> Pass<'a> {
                     return Err(PassError::OutOfTime);
                 }
                 Decision::Do(step) if self.may(&step) => {
-                    if self.is_ready(&step, &mut look, lease.journal()).await? {
+                    let ready = self.is_ready(&step, &mut look, lease.journal()).await?;
+                    // What is begun now is no step that is under way.
+                    if ready && !self.rekey.stop.is_asked() {
                         self.step(lease, &mut look, step).await?;
                     }
                 }
@@ -450,6 +454,7 @@ impl<'a> Pass<'a> {
         let took = (self.rekey.clock.now() - self.started).to_std().unwrap_or_default();
         PassReport {
             instance: self.instance.id.clone(),
+            run: self.run.holder.clone(),
             lines: self.lines,
             happened: self.happened,
             took,
@@ -475,6 +480,7 @@ fn ended_by(error: PassError) -> Ending {
         PassError::Arm(error) if error.kind() == ArmErrorKind::OutOfTime => {
             Ending::OutOfTime { cut_off: vec![] }
         }
+        error if error.is_passing() => Ending::Unavailable(cause::told(&error)),
         error => Ending::Failed(cause::told(&error)),
     }
 }

@@ -146,6 +146,7 @@ fn endings() -> Vec<Ending> {
         Ending::Stopped,
         Ending::Busy { holder: "another".into(), until: now() },
         Ending::Postponed { until: now() },
+        Ending::Unavailable("it said so".into()),
         Ending::Failed("it said so".into()),
     ];
     for ending in &all {
@@ -160,6 +161,7 @@ fn endings() -> Vec<Ending> {
             | Ending::Stopped
             | Ending::Busy { .. }
             | Ending::Postponed { .. }
+            | Ending::Unavailable(_)
             | Ending::Failed(_) => {}
         }
     }

@@ -537,7 +537,8 @@ impl Function {
             Some((status, error)) => {
                 // What was done is in nothing that the host keeps.
                 logs.iter().for_each(|line| tracing::info!("{line}"));
-                let how = if *status == StatusCode::SERVICE_UNAVAILABLE { "is not finished" } else { "failed" };
+                let how =
+                    if *status == StatusCode::SERVICE_UNAVAILABLE { "is not finished" } else { "failed" };
                 let (status, error) = (status.as_u16(), line(error));
                 tracing::error!(took_ms = took, status, "{name} {how}: {error}{runs}");
             }

@@ -300,7 +300,43 @@ async fn trap_4_the_runner_is_told_its_deadline_by_function() {
     let deadlines: Vec<_> =
         world.seen().into_iter().map(|(_, call)| (call.function, call.deadline)).collect();
     let now = world.clock.now();
-    assert_eq!(deadlines, [("RotateKeys", now + BUDGETS.timer), ("OnKeyNotice", now + BUDGETS.notice)]);
+    let cold = Duration::from_secs(10);
+    assert_eq!(
+        deadlines,
+        [("RotateKeys", now + BUDGETS.timer), ("OnKeyNotice", now + BUDGETS.notice - cold)]
+    );
+}
+
+/// Event Grid's 30 seconds begin when it sends, which is not before the event, and a host that was started for it has used
+/// some of them.
+#[tokio::test]
+async fn an_events_budget_counts_from_when_it_may_have_been_sent() {
+    let world = World::new(Behaviour::Succeed).await;
+    let now = world.clock.now();
+    // How old the event is; how much of the budget is left.
+    for (age, left) in [
+        (None, 15),
+        (None, 25),
+        (Some(0), 25),
+        (Some(8), 17),
+        (Some(14), 11),
+        // What a repair takes is left in any case.
+        (Some(20), 10),
+        (Some(29), 10),
+        // It comes late, or again: nobody knows when it was sent.
+        (Some(31), 25),
+        (Some(3600), 25),
+        // A clock of somebody else's.
+        (Some(-20), 25),
+    ] {
+        let mut event = event();
+        if let Some(age) = age {
+            event["time"] = (now - chrono::TimeDelta::seconds(age)).to_rfc3339().into();
+        }
+        world.post("/OnKeyNotice", &json!({ "Data": { "event": event }, "Metadata": {} })).await;
+        let (_, call) = world.seen().pop().unwrap();
+        assert_eq!((call.deadline - now).num_seconds(), left, "{age:?}");
+    }
 }
 
 #[tokio::test]
@@ -554,6 +590,64 @@ async fn an_envelope_of_another_function_is_refused_by_its_member() {
     let reply = World::new(Behaviour::Succeed).await.post("/OnKeyNotice", &timer()).await;
     let error = "not the envelope of this function: the value in Data: it has neither eventType nor type";
     assert_eq!((reply.status, reply.error()), (400, error));
+}
+
+/// The body of a whole event, and its data once more, as the host sends it.
+fn twice(data: &str) -> String {
+    let mut event = event();
+    event["data"] = data.into();
+    // A text is encoded once more among the metadata.
+    json!({ "Data": { "event": event }, "Metadata": { "data": json!(data).to_string() } }).to_string()
+}
+
+#[tokio::test]
+async fn the_largest_event_is_read_and_a_larger_one_does_not_come_again() {
+    let (log, _guard) = Log::capture();
+    let world = World::new(Behaviour::Succeed).await;
+    // Of a megabyte, of the characters that grow most: each takes two bytes of it.
+    let largest = twice(&"\"".repeat(500_000));
+    assert!(largest.len() > 2_900_000, "{}", largest.len());
+    assert_eq!(world.send("POST", "/OnKeyNotice", largest.as_bytes()).await.status, 200);
+    assert_eq!(world.seen().len(), 1, "it was read");
+    assert!(!log.text().contains("passed over"));
+
+    let larger = twice(&"x".repeat(3_000_000));
+    let reply = world.send("POST", "/OnKeyNotice", larger.as_bytes()).await;
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    let told = "OnKeyNotice passed over what it was sent: the body is larger than 4 MiB";
+    assert!(reply.body["Logs"].to_string().contains(told), "{}", reply.body);
+    let line = log.text().lines().find(|line| line.contains(told)).map(ToOwned::to_owned);
+    assert!(line.is_some_and(|line| line.contains("ERROR") && line.contains(ID)), "{}", log.text());
+    let reply = world.send("POST", "/OnAlert", larger.as_bytes()).await;
+    assert_eq!(for_the_caller(&reply), 413);
+    assert_eq!(world.seen().len(), 1, "neither was read");
+}
+
+/// The line at the end of an invocation.
+#[tokio::test]
+async fn each_invocation_ends_with_a_line_of_its_own() {
+    for (behaviour, level, said) in [
+        (
+            Behaviour::Succeed,
+            "INFO",
+            "OnKeyNotice is done: sr-demo: settled; sr-chat: settled (done by the run notice/1; shared with the run \
+             notice/2, which another invocation asked for)",
+        ),
+        (Behaviour::Fail, "ERROR", "OnKeyNotice failed: sr-demo: Azure refused listKeys (403)"),
+        (
+            Behaviour::Unfinished,
+            "ERROR",
+            "OnKeyNotice is not finished: sr-demo: another run is at work on it",
+        ),
+        (Behaviour::Panic, "ERROR", "OnKeyNotice failed: internal error"),
+    ] {
+        let (log, _guard) = Log::capture();
+        World::new(behaviour).await.post("/OnKeyNotice", &notice()).await;
+        let text = log.text();
+        let lines: Vec<&str> = text.lines().filter(|line| line.contains(said)).collect();
+        assert_eq!(lines.len(), 1, "{said} in {text}");
+        assert!(lines[0].contains(level) && lines[0].contains(ID), "{}", lines[0]);
+    }
 }
 
 #[tokio::test]

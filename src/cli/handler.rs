@@ -79,7 +79,9 @@ async fn leave(rekey: &Rekey, parent: Parent, clock: &dyn Clock) {
         () = stopped() => "it was asked to stop",
         () = parent.gone(clock) => "the Functions host that started it is gone",
     };
-    tracing::warn!("this process is about to end, for {why}: it takes nothing on any more, ends the step in hand and gives its leases back");
+    tracing::warn!(
+        "this process is about to end, for {why}: it takes nothing on any more, ends the step in hand and gives its leases back"
+    );
     rekey.stop.ask();
     let rest = async {
         tokio::select! {

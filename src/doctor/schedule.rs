@@ -181,7 +181,10 @@ mod tests {
         ] {
             let told = told(settings).unwrap_or_default();
             let named = settings.last().map_or(SETTING, |(name, _)| name);
-            assert!(told.starts_with(named) && told.contains("does not run RotateKeys"), "{settings:?}: {told}");
+            assert!(
+                told.starts_with(named) && told.contains("does not run RotateKeys"),
+                "{settings:?}: {told}"
+            );
         }
     }
 

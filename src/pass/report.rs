@@ -88,7 +88,10 @@ impl Ending {
     #[must_use]
     pub fn is_failure(&self) -> bool {
         match self {
-            Self::Failed(_) | Self::Unavailable(_) | Self::Unseen(_) | Self::Decided(Decision::Blocked(_)) => true,
+            Self::Failed(_)
+            | Self::Unavailable(_)
+            | Self::Unseen(_)
+            | Self::Decided(Decision::Blocked(_)) => true,
             Self::OutOfTime { cut_off } => !cut_off.is_empty(),
             Self::Decided(_)
             | Self::Mended

@@ -105,7 +105,8 @@ impl Pass<'_> {
         let failed = failed.into_iter().filter_map(Result::err);
         // What the proof left no time for is not given up while the run has time: it is decided anew.
         let in_time = now < self.run.deadline;
-        let (late, failed): (Vec<RewriteError>, Vec<_>) = failed.partition(|error| in_time && error.is_late());
+        let (late, failed): (Vec<RewriteError>, Vec<_>) =
+            failed.partition(|error| in_time && error.is_late());
         late.iter().for_each(|error| self.say_once(&cause::told(error)));
         Ok(failed)
     }

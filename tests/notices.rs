@@ -182,7 +182,6 @@ async fn a_repeat_is_asked_for_where_it_helps() {
         (update, FaultKind::Throttled, true),
         (update, FaultKind::Conflict, true),
         (update, FaultKind::Swallowed, true),
-        (update, FaultKind::TimeoutAfter, true),
         (update, FaultKind::Forbidden, false),
         (update, FaultKind::ContentShare, false),
     ] {

@@ -416,7 +416,7 @@ async fn a_handler_whose_host_is_killed_gives_its_lease_back_and_leaves() {
     let journals = Journals::open();
     // The parent stands for the host. What it starts is told by its number.
     let port = free_port().to_string();
-    let mut host = azure.command(&[]);
+    let host = azure.command(&[]);
     let handler = host.get_program().to_owned();
     let mut host = {
         let mut shell = std::process::Command::new("sh");

@@ -119,9 +119,9 @@ impl Service {
         }
         let answers =
             join_all(wanted.into_iter().map(|(instance, wanted)| self.answer(instance, wanted))).await;
-        let mut all = Outcome::default();
         // Time does not make an event clearer, but it helps whoever it helps.
-        all.unfinished = answers.iter().any(|answer| answer.unfinished);
+        let unfinished = answers.iter().any(|answer| answer.unfinished);
+        let mut all = Outcome { unfinished, ..Outcome::default() };
         let mut failures = faults;
         for answer in answers {
             all.logs.extend(answer.logs);

@@ -162,7 +162,7 @@ fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
     let _logs = start_log(&cli.command, environment);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(workers()).build()?;
-    Ok(runtime.block_on(async {
+    let exit = runtime.block_on(async {
         match cli.command {
             Command::Handler => handler::handler(environment).await,
             Command::Plan(args) => plan::plan(args, environment).await,
@@ -187,7 +187,10 @@ fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
                 }
             }
         }
-    }))
+    });
+    // A name that is being looked up keeps nobody from leaving.
+    runtime.shutdown_background();
+    Ok(exit)
 }
 
 /// The embedded Azure asks nobody who he is.

@@ -32,7 +32,7 @@ pub use report::{Ending, PassReport};
 pub use stop::{AtWork, Stop};
 
 use crate::act::Gates;
-use crate::arm::{Arm, ArmError};
+use crate::arm::{Arm, ArmError, ArmErrorKind};
 use crate::clock::Clock;
 use crate::config::{Config, InstanceConfig};
 use crate::data_plane::DataPlane;
@@ -224,7 +224,7 @@ impl Rekey {
     }
 
     async fn instance(&self, run: &Run, instance: &InstanceConfig) -> PassReport {
-        let span = tracing::info_span!("pass", instance = instance.id.name());
+        let span = tracing::info_span!("pass", instance = instance.id.name(), run = run.holder);
         let _at_work = self.at_work.begin();
         let mut pass = Pass::new(self, run, instance);
         async {
@@ -316,6 +316,24 @@ pub enum PassError {
     #[error("the announced time is not watched, for {WATCHES} others are; `history` shows them")]
     TooManyWatches,
     /// Something failed for single apps; the others were done.
-    #[error("{0}")]
-    Apps(String),
+    #[error("{told}")]
+    Apps {
+        /// What.
+        told: String,
+        /// Whether to try again soon helps any of them.
+        passing: bool,
+    },
+}
+
+impl PassError {
+    /// Whether to try again soon helps: Azure or the storage is busy or out of reach, or was seen in the middle of a change.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Arm(error) => error.is_passing() || error.kind() == ArmErrorKind::OutcomeUnknown,
+            Self::Store(error) => error.is_passing(),
+            Self::OutOfTime | Self::HandedOver { .. } => true,
+            Self::TooManyWatches => false,
+            Self::Apps { passing, .. } => *passing,
+        }
+    }
 }

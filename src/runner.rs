@@ -17,9 +17,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
 use futures::future::join_all;
-use tokio::sync::watch;
 
-use self::coalesce::{Coalescer, outcome};
+use self::coalesce::{Asked, Coalescer, outcome};
 use self::recent::Recent;
 use self::silence::Silence;
 pub use self::wanted::foresee;
@@ -27,7 +26,7 @@ use self::wanted::{Delivery, Wanted};
 use crate::cause;
 use crate::clock::delta;
 use crate::config::InstanceConfig;
-use crate::host::{Invocation, Outcome, Runner, Trigger};
+use crate::host::{Invocation, Outcome, Runner, Served, Trigger};
 use crate::model::InstanceId;
 use crate::notice::{Event, Notice};
 use crate::panics::{self, Panicked};
@@ -71,7 +70,12 @@ impl Service {
         let reports = self.counted(reports).await;
         let failed = reports.iter().filter(|report| report.ending.is_failure());
         let failures: Vec<String> = failed.map(PassReport::summary).collect();
-        Outcome { logs: reports.iter().flat_map(lines).collect(), failure: said(failures), unfinished: false }
+        Outcome {
+            logs: reports.iter().flat_map(lines).collect(),
+            failure: said(failures),
+            unfinished: false,
+            served: reports.iter().map(|report| served(report, false)).collect(),
+        }
     }
 
     /// The reports of a timer's run, which is put on record. One that only ran out of time, or met another run, is no
@@ -119,24 +123,25 @@ impl Service {
     async fn notices(self: &Arc<Self>, events: &[Event]) -> Outcome {
         let fresh: Vec<&Event> = events.iter().filter(|event| !self.was_answered(event)).collect();
         let Delivery { wanted, ignored, faults } = wanted::wanted(&fresh, &self.rekey.config);
-        let mut logs = self.count(events.len() - fresh.len(), ignored);
+        self.count(events.len() - fresh.len(), ignored);
         for fault in &faults {
             tracing::error!("{fault}");
         }
         let answers =
             join_all(wanted.into_iter().map(|(instance, wanted)| self.answer(instance, wanted))).await;
-        // Time does not make an event clearer; a person has to look at it.
-        let unfinished =
-            faults.is_empty() && answers.iter().all(|answer| answer.failure.is_none() || answer.unfinished);
+        // Time does not make an event clearer, but it helps whoever it helps.
+        let unfinished = answers.iter().any(|answer| answer.unfinished);
+        let mut all = Outcome { unfinished, ..Outcome::default() };
         let mut failures = faults;
         for answer in answers {
-            logs.extend(answer.logs);
+            all.logs.extend(answer.logs);
+            all.served.extend(answer.served);
             failures.extend(answer.failure);
         }
         if failures.is_empty() {
             self.remember(&fresh);
         }
-        Outcome { logs, unfinished: unfinished && !failures.is_empty(), failure: said(failures) }
+        Outcome { failure: said(failures), ..all }
     }
 
     fn was_answered(&self, event: &Event) -> bool {
@@ -149,33 +154,33 @@ impl Service {
         events.iter().for_each(|event| recent.answered(event, now));
     }
 
-    /// One line for all that called for nothing.
-    fn count(&self, copies: usize, (events, last): (u64, Option<Notice>)) -> Vec<String> {
+    /// One line for all that called for nothing; not for the host, whose log it would fill.
+    fn count(&self, copies: usize, (events, last): (u64, Option<Notice>)) {
         let why = match last {
             Some(last) => last.to_string(),
             None if copies > 0 => "a copy of what was answered already".to_owned(),
-            None => return Vec::new(),
+            None => return,
         };
         let events = events + copies as u64;
         let so_far = self.ignored.fetch_add(events, Ordering::Relaxed) + events;
-        let line = format!("nothing to do: {why} ({so_far} such so far)");
-        tracing::debug!("{line}");
-        vec![line]
+        tracing::debug!("nothing to do: {why} ({so_far} such so far)");
     }
 
     /// Asks for a pass and waits for it. It ends in its own time; who waits for one that was queued behind another may run
     /// out of his before, and the host answers for him.
     async fn answer(self: &Arc<Self>, instance: InstanceId, wanted: Wanted) -> Outcome {
         let name = instance.name().to_owned();
-        let failed = |why: &dyn std::fmt::Display| Outcome {
+        let failed = |why: &dyn std::fmt::Display, unfinished| Outcome {
             failure: Some(format!("{name}: {why}")),
+            unfinished,
             ..Outcome::default()
         };
-        match outcome(self.ask(&instance, wanted)).await {
-            Some(Ok(Some(report))) => told(&report),
+        let Asked { done, shared } = self.ask(&instance, wanted);
+        match outcome(done).await {
+            Some(Ok(Some(report))) => told(&report, shared),
             Some(Ok(None)) => Outcome::default(),
-            Some(Err(panicked)) => failed(&panicked),
-            None => failed(&"the process is shutting down"),
+            Some(Err(panicked)) => failed(&panicked, false),
+            None => failed(&"this process is ending; the next delivery carries on", true),
         }
     }
 }
@@ -187,6 +192,10 @@ impl Runner for Arc<Service> {
             Trigger::Timer(_) => self.rotate(&invocation).await,
             Trigger::Events(events) => self.notices(&events).await,
         }
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.rekey.stop.is_asked()
     }
 }
 
@@ -242,13 +251,18 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn told(report: &PassReport) -> Outcome {
+fn told(report: &PassReport, shared: bool) -> Outcome {
     let answered = report.ending.is_answered();
     Outcome {
         logs: lines(report).collect(),
         failure: (!answered).then(|| report.summary()),
         unfinished: !answered && report.ending.needs_time(),
+        served: vec![served(report, shared)],
     }
+}
+
+fn served(report: &PassReport, shared: bool) -> Served {
+    Served { ended: report.summary(), run: report.run.clone(), shared }
 }
 
 fn lines(report: &PassReport) -> impl Iterator<Item = String> + use<> {
@@ -264,7 +278,7 @@ fn said(failures: Vec<String>) -> Option<String> {
 impl Service {
     /// Asks for a pass. What is at work on the instance is called: it may be following a regeneration for a minute while
     /// somebody is being cut off.
-    fn ask(&self, instance: &InstanceId, wanted: Wanted) -> watch::Receiver<Option<Shared>> {
+    fn ask(&self, instance: &InstanceId, wanted: Wanted) -> Asked<Shared> {
         self.passes.ask(instance.clone(), wanted, || self.rekey.calls.call(instance))
     }
 

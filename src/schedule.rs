@@ -6,8 +6,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 
+use crate::config::Environment;
+
 /// The app setting that `RotateKeys/function.json` takes the schedule from.
 pub const SETTING: &str = "ROTATION_SCHEDULE";
+
+/// A good one.
+pub(crate) const GOOD: &str = "0 */5 * * * *";
 
 /// How far ahead runs are looked at: five weeks hold every week and every month there is, but for a schedule that
 /// leaves out whole months.
@@ -15,6 +20,34 @@ const AHEAD: TimeDelta = TimeDelta::weeks(5);
 
 /// A run a second for a day is more than anybody wants; the gaps after that are the same again.
 const MOST_RUNS: usize = 100_000;
+
+/// The app settings that take the timer out of service (docs: How to disable functions in Azure Functions); the second is
+/// how Linux writes the first.
+const DISABLED: [&str; 2] = ["AzureWebJobs.RotateKeys.Disabled", "AzureWebJobs__RotateKeys__Disabled"];
+
+/// Why the Functions host runs no timer, by the app settings that it hands on. It starts the handler all the same, and
+/// says so in its own log alone.
+#[must_use]
+pub fn no_timer(environment: &Environment, now: DateTime<Utc>) -> Option<String> {
+    let (setting, why, next) = match (disabled_by(environment), environment.get(SETTING).map(str::trim)) {
+        (Some(name), _) => (name, "it is on".to_owned(), "remove it".to_owned()),
+        (None, None | Some("")) => (SETTING, "it is not set".to_owned(), format!("set it, like {GOOD}")),
+        (None, Some(expression)) => {
+            (SETTING, longest_gap(expression, now).err()?, format!("write it like {GOOD}"))
+        }
+    };
+    Some(format!(
+        "{setting}: {why}, so the Functions host does not run RotateKeys: no key is rotated, and a regeneration that no \
+         event tells of is not found; {next}"
+    ))
+}
+
+/// The app setting by which the timer is disabled.
+#[must_use]
+pub fn disabled_by(environment: &Environment) -> Option<&'static str> {
+    let is_on = |value: &str| value.eq_ignore_ascii_case("true") || value == "1";
+    DISABLED.into_iter().find(|name| environment.get(name).is_some_and(is_on))
+}
 
 /// The longest time between now and a run, or between two runs, of the weeks to come.
 pub fn longest_gap(expression: &str, now: DateTime<Utc>) -> Result<TimeDelta, String> {
@@ -121,5 +154,29 @@ mod tests {
     #[test]
     fn a_run_a_second_is_judged_in_no_time() {
         assert_eq!(gap("* * * * * *"), Ok(TimeDelta::seconds(1)));
+    }
+
+    #[test]
+    fn a_host_that_runs_no_timer_is_told_by_its_settings() {
+        let told = |settings: &[(&str, &str)]| {
+            no_timer(&settings.iter().copied().collect(), "2026-09-24T13:02:00Z".parse().unwrap())
+        };
+        let good = (SETTING, GOOD);
+        assert_eq!(told(&[good]), None);
+        assert_eq!(told(&[good, (DISABLED[0], "false"), (DISABLED[1], "0")]), None);
+        for settings in [
+            &[][..],
+            &[(SETTING, " ")],
+            &[(SETTING, "every five minutes")],
+            &[good, (DISABLED[0], "True")],
+            &[good, (DISABLED[1], "1")],
+        ] {
+            let told = told(settings).unwrap_or_default();
+            let named = settings.last().map_or(SETTING, |(name, _)| name);
+            assert!(
+                told.starts_with(named) && told.contains("does not run RotateKeys"),
+                "{settings:?}: {told}"
+            );
+        }
     }
 }

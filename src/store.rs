@@ -145,6 +145,15 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether it passes by itself, within minutes.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        match self {
+            Self::Changed | Self::Held { .. } | Self::StrangeLease { .. } | Self::Unavailable(_) => true,
+            Self::Unreadable { .. } | Self::OfAnother { .. } | Self::Refused(_) | Self::Illegal(_) => false,
+        }
+    }
+
     /// A document that cannot be one of ours, and is not read to its end.
     fn too_large(name: &str) -> Self {
         let detail = format!("it is larger than {} MiB", LARGEST_DOCUMENT >> 20);

@@ -118,7 +118,7 @@ async fn what_is_ignored_asks_nothing_of_anybody() {
         assert_done(&outcome);
     }
     let last = handler.deliver(&json!({ "type": "Contoso.Any" })).await;
-    assert_eq!(last.logs, ["nothing to do: nothing to do with us (5 such so far)"]);
+    assert_eq!(last, Outcome::default(), "the host's log would fill with it");
     assert_eq!((arm_requests(&story), handler.store.requests()), before);
 }
 
@@ -165,8 +165,36 @@ async fn a_copy_of_what_was_answered_costs_nothing() {
     all_hold(&story);
     let before = (arm_requests(&story), handler.store.requests());
     let outcome = handler.deliver(&event).await;
-    assert_eq!(outcome.logs, ["nothing to do: a copy of what was answered already (1 such so far)"]);
+    assert_eq!(outcome, Outcome::default());
     assert_eq!((arm_requests(&story), handler.store.requests()), before);
+}
+
+/// Who sends again on a 503 alone, as an action group does, is told so wherever that helps, and nowhere else.
+#[tokio::test]
+async fn a_repeat_is_asked_for_where_it_helps() {
+    let (list, update) = ("SignalR_ListKeys", "WebApps_UpdateApplicationSettings");
+    for (operation, kind, helps) in [
+        (list, FaultKind::Throttled, true),
+        (list, FaultKind::ServerError, true),
+        (list, FaultKind::Unavailable, true),
+        (list, FaultKind::TimeoutBefore, true),
+        (list, FaultKind::Forbidden, false),
+        (list, FaultKind::BadRequest, false),
+        (update, FaultKind::Throttled, true),
+        (update, FaultKind::Conflict, true),
+        (update, FaultKind::Swallowed, true),
+        (update, FaultKind::Forbidden, false),
+        (update, FaultKind::ContentShare, false),
+    ] {
+        let story = Story::new().await;
+        story.watch(6 * HOUR).await;
+        let handler = Handler::of(&story);
+        story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+        story.sim.fault(Fault { count: 1000, ..Fault::new(operation, kind) });
+        let outcome = handler.deliver(&regenerated("sr-demo")).await;
+        assert!(outcome.failure.is_some(), "{operation} {kind:?}");
+        assert_eq!(outcome.unfinished, helps, "{operation} {kind:?}: {outcome:#?}");
+    }
 }
 
 /// Each of them says that a key was regenerated, and none was: whoever sends them cannot use up what ARM lets us ask.

@@ -126,6 +126,7 @@ fn join(file: File, settings: Settings, report: &mut Report<'_>) -> Option<Confi
         watch,
         notify,
         schedule: settings.schedule,
+        timer_disabled: settings.timer_disabled,
         own_site: settings.own_site,
     })
 }

@@ -6,12 +6,10 @@ use super::finding::{Check, Finding};
 use super::mend;
 use crate::config::Config;
 use crate::model::AppId;
-use crate::schedule::{SETTING, longest_gap};
+use crate::schedule::{GOOD, SETTING, longest_gap};
 
 /// A forced regeneration that no event announces cuts clients off until the next run.
 const LONG: TimeDelta = TimeDelta::hours(1);
-
-const GOOD: &str = "0 */5 * * * *";
 
 /// Whether it runs, and often enough.
 pub(super) fn check(

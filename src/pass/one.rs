@@ -323,7 +323,9 @@ impl<'a> Pass<'a> {
                     return Err(PassError::OutOfTime);
                 }
                 Decision::Do(step) if self.may(&step, lease.journal()) => {
-                    if !self.is_ready(&step, &mut look, lease.journal()).await? {
+                    let ready = self.is_ready(&step, &mut look, lease.journal()).await?;
+                    // What is begun now is no step that is under way.
+                    if !ready || self.rekey.stop.is_asked() {
                         continue;
                     }
                     match self.step(lease, &mut look, step).await? {
@@ -556,6 +558,7 @@ impl<'a> Pass<'a> {
         let took = (self.rekey.clock.now() - self.started).to_std().unwrap_or_default();
         PassReport {
             instance: self.instance.id.clone(),
+            run: self.run.holder.clone(),
             lines: self.lines,
             happened: self.happened,
             took,
@@ -581,6 +584,7 @@ fn ended_by(error: PassError) -> Ending {
         PassError::Arm(error) if error.kind() == ArmErrorKind::OutOfTime => {
             Ending::OutOfTime { cut_off: vec![] }
         }
+        error if error.is_passing() => Ending::Unavailable(cause::told(&error)),
         error => Ending::Failed(cause::told(&error)),
     }
 }

@@ -8,13 +8,15 @@ use chrono::{DateTime, Utc};
 use super::Known;
 use crate::journal::Event;
 use crate::model::{AppId, InstanceId, KeyType};
-use crate::plan::{Decision, Unknown, readable};
+use crate::plan::{BlockedBy, Decision, Unknown, readable};
 
 /// What one pass did, and how it ended.
 #[derive(Clone, Debug)]
 pub struct PassReport {
     /// The instance.
     pub instance: InstanceId,
+    /// The run that the pass was part of: [`Run::holder`](super::Run::holder).
+    pub run: String,
     /// What happened, in order.
     pub lines: Vec<String>,
     /// The same as it went into the journal.
@@ -71,6 +73,8 @@ pub enum Ending {
         /// When it may ask again.
         until: DateTime<Utc>,
     },
+    /// Azure or the storage did not answer, was too busy, or nobody knows what it did: to ask again soon helps.
+    Unavailable(String),
     /// Something failed.
     Failed(String),
 }
@@ -91,7 +95,7 @@ impl Ending {
             Self::Stopped => "stopped",
             Self::Busy { .. } => "busy",
             Self::Postponed { .. } => "postponed",
-            Self::Failed(_) => "failed",
+            Self::Unavailable(_) | Self::Failed(_) => "failed",
         }
     }
 
@@ -99,7 +103,10 @@ impl Ending {
     #[must_use]
     pub fn is_failure(&self) -> bool {
         match self {
-            Self::Failed(_) | Self::Unseen(_) | Self::Decided(Decision::Blocked(_)) => true,
+            Self::Failed(_)
+            | Self::Unavailable(_)
+            | Self::Unseen(_)
+            | Self::Decided(Decision::Blocked(_)) => true,
             Self::OutOfTime { cut_off } => !cut_off.is_empty(),
             Self::Decided(_)
             | Self::Mended
@@ -113,18 +120,27 @@ impl Ending {
         }
     }
 
-    /// Whether more time is all that it needs: whoever called may call again soon.
+    /// Whether more time helps, with any of it: whoever called may call again soon.
     #[must_use]
-    pub const fn needs_time(&self) -> bool {
-        matches!(
-            self,
+    pub fn needs_time(&self) -> bool {
+        match self {
             Self::OutOfTime { .. }
-                | Self::Awaited { .. }
-                | Self::Unseen(_)
-                | Self::Stopped
-                | Self::Busy { .. }
-                | Self::Postponed { .. }
-        )
+            | Self::Awaited { .. }
+            | Self::Unseen(_)
+            | Self::Unavailable(_)
+            | Self::Stopped
+            | Self::Busy { .. }
+            | Self::Postponed { .. } => true,
+            Self::Decided(Decision::Blocked(BlockedBy::Unknown(unknown))) => {
+                unknown.iter().any(|unknown| !unknown.lasts())
+            }
+            Self::Decided(_)
+            | Self::Mended
+            | Self::Known
+            | Self::Recorded
+            | Self::HandedOver { .. }
+            | Self::Failed(_) => false,
+        }
     }
 
     /// Whether what a mending run was asked for is done.
@@ -187,7 +203,7 @@ impl std::fmt::Display for Ending {
                  may ask again at {}",
                 readable(*until)
             ),
-            Self::Failed(error) => write!(f, "failed: {error}"),
+            Self::Unavailable(error) | Self::Failed(error) => write!(f, "failed: {error}"),
         }
     }
 }

@@ -55,11 +55,15 @@ impl Pass<'_> {
         self.record(lease, Event::RepointIntended { key_type: to })?;
         self.record(lease, plan::handed_out(lease.journal(), &look.keys()[to].fingerprint(), consumers))?;
         let (consumers, overwritten) = self.not_in_vain(consumers);
-        let mut failed: Vec<String> = overwritten.iter().map(ToString::to_string).collect();
+        let mut failed = overwritten;
         for consumers in self.actor().batches(&consumers) {
             failed.extend(self.repoint_batch(lease, look, to, &consumers, mend).await?);
         }
-        if failed.is_empty() { Ok(()) } else { Err(PassError::Apps(failed.join("; "))) }
+        if failed.is_empty() {
+            return Ok(());
+        }
+        let told: Vec<String> = failed.iter().map(|error| cause::told(error)).collect();
+        Err(PassError::Apps { told: told.join("; "), passing: failed.iter().any(RewriteError::is_passing) })
     }
 
     /// The consumers whose dictionaries are still worth writing. What was written several times in this run and does not
@@ -82,7 +86,7 @@ impl Pass<'_> {
         to: KeyType,
         consumers: &[ConsumerRef],
         mend: bool,
-    ) -> Result<Vec<String>, PassError> {
+    ) -> Result<Vec<RewriteError>, PassError> {
         let journal = lease.journal().clone();
         let is_ours = |string: &_| look.is_ours(string, &journal);
         let proof = lease.proof().await?;
@@ -103,9 +107,10 @@ impl Pass<'_> {
         let failed = failed.into_iter().filter_map(Result::err);
         // What the proof left no time for is not given up while the run has time: it is decided anew.
         let in_time = now < self.run.deadline;
-        let (late, failed): (Vec<_>, Vec<_>) = failed.partition(|error| in_time && error.is_late());
+        let (late, failed): (Vec<RewriteError>, Vec<_>) =
+            failed.partition(|error| in_time && error.is_late());
         late.iter().for_each(|error| self.say_once(&cause::told(error)));
-        Ok(failed.iter().map(|error| cause::told(error)).collect())
+        Ok(failed)
     }
 
     async fn regenerate(

@@ -23,6 +23,8 @@ const MISSED: i32 = 3;
 
 /// Knows when the timer last ran. What is in memory only saves asking the store again.
 pub(super) struct Silence {
+    /// Whether somebody has disabled it.
+    disabled: bool,
     /// How long the timer may be silent between two runs.
     gap: TimeDelta,
     /// How long after its last run it counts as silent.
@@ -39,13 +41,19 @@ impl Silence {
         let gap = schedule.and_then(Result::ok).unwrap_or(USUAL);
         // A run itself may take its whole budget, and is on record when it ends.
         let limit = gap * MISSED + delta(config.timer_budget);
-        Self { gap, limit, not_before: Mutex::new(now), stood_in: Mutex::default() }
+        Self {
+            disabled: config.timer_disabled,
+            gap,
+            limit,
+            not_before: Mutex::new(now),
+            stood_in: Mutex::default(),
+        }
     }
 
-    /// What people have to know, if the timer is silent.
+    /// What people have to know, if the timer is silent. Of one that somebody has disabled nothing is expected.
     pub(super) async fn told(&self, store: &dyn Store, clock: &dyn Clock) -> Option<String> {
         let now = clock.now();
-        if now < *lock(&self.not_before) {
+        if self.disabled || now < *lock(&self.not_before) {
             return None;
         }
         let (last, at) = match timer_last_ran(store).await {

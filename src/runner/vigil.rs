@@ -72,7 +72,7 @@ impl Service {
 
     /// Looks, and tells of it in the log: nobody waits for an answer.
     async fn look(&self, instance: &InstanceId, wanted: Wanted) {
-        match outcome(self.ask(instance, wanted)).await {
+        match outcome(self.ask(instance, wanted).done).await {
             Some(Ok(Some(report))) if !report.ending.is_answered() => {
                 tracing::error!("the watch could not mend it; RotateKeys carries on: {}", report.summary());
             }

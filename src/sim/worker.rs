@@ -55,6 +55,7 @@ pub fn config(world: &World, policy: Policy) -> Config {
         watch: None,
         notify: None,
         schedule: None,
+        timer_disabled: false,
         own_site: None,
     }
 }

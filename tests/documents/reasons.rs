@@ -151,6 +151,7 @@ fn endings() -> Vec<Ending> {
         Ending::Stopped,
         Ending::Busy { holder: "another".into(), until: now() },
         Ending::Postponed { until: now() },
+        Ending::Unavailable("it said so".into()),
         Ending::Failed("it said so".into()),
     ];
     for ending in &all {
@@ -168,6 +169,7 @@ fn endings() -> Vec<Ending> {
             | Ending::Stopped
             | Ending::Busy { .. }
             | Ending::Postponed { .. }
+            | Ending::Unavailable(_)
             | Ending::Failed(_) => {}
         }
     }

@@ -168,15 +168,17 @@ fn assignments(name: &str) -> BTreeSet<(String, String, String)> {
         let id = text(assignment, "/id");
         let (on, _) = id.split_once("/providers/Microsoft.Authorization/roleAssignments/").unwrap();
         let role = text(assignment, "/properties/roleDefinitionId");
-        let may = BUILT_IN.iter().find(|(id, _)| role.ends_with(&format!("/roleDefinitions/{id}")));
-        let may = may.map(|(_, may)| (*may).to_owned()).unwrap_or_else(|| {
-            let made = definitions.iter().find(|made| text(made, "/id") == role);
-            text(made.unwrap_or_else(|| panic!("nobody made {role}")), "/properties/description").to_owned()
-        });
+        let built_in = BUILT_IN.iter().find(|(id, _)| role.ends_with(&format!("/roleDefinitions/{id}")));
+        let made = definitions.iter().find(|made| text(made, "/id") == role);
+        let may = match (built_in, made) {
+            (Some((_, may)), None) => *may,
+            (None, Some(made)) => text(made, "/properties/description"),
+            other => panic!("{role} is {other:?}"),
+        };
         let principal = text(assignment, "/properties/principalId");
         let who = ["app", "delivery"].into_iter().find(|who| principal.contains(&format!("/rekey-{who}-")));
         let parts: Vec<&str> = on.rsplit('/').take(2).collect();
-        (who.unwrap().to_owned(), may, format!("{}/{}", parts[1], parts[0]))
+        (who.unwrap().to_owned(), may.to_owned(), format!("{}/{}", parts[1], parts[0]))
     };
     of_type(name, "Microsoft.Authorization/roleAssignments").iter().map(of).collect()
 }

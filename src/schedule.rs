@@ -1,7 +1,5 @@
 //! How often the timer runs, by the schedule that the Functions host reads.
 
-use std::time::Duration;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
@@ -51,8 +49,11 @@ pub fn disabled_by(environment: &Environment) -> Option<&'static str> {
 
 /// The longest time between now and a run, or between two runs, of the weeks to come.
 pub fn longest_gap(expression: &str, now: DateTime<Utc>) -> Result<TimeDelta, String> {
-    if let Some(every) = time_span(expression) {
-        return Ok(every);
+    // `hh:mm:ss` (docs: Timer trigger for Azure Functions, TimeSpan).
+    if expression.contains(':') {
+        return Err(format!(
+            "{expression:?} is a time span, which only App Service plans take: elsewhere the timer never runs"
+        ));
     }
     let cron = ncrontab(expression)?;
     let mut last = now;
@@ -87,22 +88,6 @@ fn ncrontab(expression: &str) -> Result<Cron, String> {
     parser.parse(expression).map_err(|error| format!("{expression:?} is no NCRONTAB expression: {error}"))
 }
 
-/// A time span (docs: Timer trigger for Azure Functions, TimeSpan): `hh:mm:ss` or `d.hh:mm:ss`; where the first part is
-/// 24 or more, it counts days: `dd:hh:mm`.
-fn time_span(text: &str) -> Option<TimeDelta> {
-    let (days, clock) = match text.trim().split_once('.') {
-        Some((days, clock)) => (days.parse::<u32>().ok()?, clock),
-        None => (0, text.trim()),
-    };
-    let parts: Vec<u32> = clock.split(':').map(|part| part.parse().ok()).collect::<Option<_>>()?;
-    let &[first, second, third] = &parts[..] else { return None };
-    let units: [u64; 3] = if first >= 24 && days == 0 { [86_400, 3600, 60] } else { [3600, 60, 1] };
-    let seconds: u64 =
-        [first, second, third].into_iter().zip(units).map(|(part, unit)| u64::from(part) * unit).sum();
-    let all = seconds + u64::from(days) * 86_400;
-    (all > 0).then(|| crate::clock::delta(Duration::from_secs(all)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,9 +110,6 @@ mod tests {
             ("0 0 0 1 * *", days(31)),
             // Both the day of the month and that of the week must fit: the next Friday the 13th.
             ("0 0 0 13 NOV 5", days(49) + hours(10) + minutes(58)),
-            ("00:30:00", minutes(30)),
-            ("1.00:00:00", days(1)),
-            ("24:00:00", days(24)),
         ] {
             assert_eq!(gap(expression), Ok(wanted), "{expression}");
         }
@@ -146,6 +128,10 @@ mod tests {
             "0 0 0 ? * 1",
             "0 0 0 1 1 1 2027",
             "00:00:00",
+            // Flex Consumption and Consumption take no time span.
+            "00:30:00",
+            "1.00:00:00",
+            "24:00:00",
         ] {
             assert!(gap(expression).is_err(), "{expression}");
         }

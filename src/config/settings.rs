@@ -127,7 +127,7 @@ fn state(reader: &mut Reader<'_, '_>, cloud: Cloud) -> Option<StateConfig> {
             }
             name if !storage::is_there(environment, name) => {
                 Err("there is no storage connection of this name; write the name of a setting that holds a connection \
-                 string, the NAME of a NAME__accountName, or memory"
+                 string, the NAME of a NAME__blobServiceUri or NAME__accountName, or memory"
                     .into())
             }
             name => storage::connection(environment, name, cloud),

@@ -189,6 +189,8 @@ async fn of_a_webhook_the_status_is_all() {
             instance: chat(),
             lines,
             happened,
+            mended_in: None,
+            seen: None,
             took,
             known: None,
             cut_off: vec![],

@@ -9,10 +9,10 @@ use crate::cause;
 use crate::clock::{Clock, SystemClock};
 use crate::compose::{compose, silent};
 use crate::config::Environment;
-use crate::schedule;
 use crate::host::{self, Budgets, Hosting, Patience};
 use crate::pass::Rekey;
 use crate::runner::Service;
+use crate::schedule;
 
 /// Serves until it is killed, asked to stop, or its host is gone. It never leaves with 0: the host does not restart what
 /// does.

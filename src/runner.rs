@@ -86,7 +86,8 @@ impl Service {
     /// The report of a timer's run. One that only ran out of time, or met another run, is no failure; the second in a row
     /// is, for then nothing gets done.
     async fn counted(&self, report: PassReport) -> PassReport {
-        let finished = !matches!(report.ending, Ending::OutOfTime { .. } | Ending::Busy { .. });
+        let finished =
+            !matches!(report.ending, Ending::OutOfTime { .. } | Ending::Busy { .. } | Ending::Stopped);
         let counted = count_unfinished(&*self.rekey.store, &report.instance, finished).await;
         let why = match counted {
             Ok(..=1) => return report,

@@ -502,6 +502,34 @@ async fn a_handler_that_is_asked_to_stop_ends_its_step_and_takes_nothing_on() {
     }
 }
 
+#[tokio::test]
+async fn a_handler_that_is_asked_to_stop_twice_ends_at_once() {
+    let azure = Azure::start(&[]);
+    let port = free_port();
+    let mut handler = Handler::start_at(port, &azure, &[]).await;
+    azure
+        .ask(
+            "faults",
+            json!({"operation": "SignalR_ListKeys", "count": 1, "kind": "slow", "delay_ms": 25_000}),
+        )
+        .await;
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let envelope = json!({"Data": {"timer": common::program::timer()}, "Metadata": {}});
+    let tick = tokio::spawn(http.post(format!("http://127.0.0.1:{port}/RotateKeys")).json(&envelope).send());
+    let requests = format!("{}/sim/requests", azure.environment["REKEY_RESOURCE_MANAGER"]);
+    let at_work = async || {
+        let asked: Value = http.get(&requests).send().await.unwrap().json().await.unwrap();
+        asked.as_array().unwrap().iter().any(|request| request["operation"] == "ManagedIdentity_GetToken")
+    };
+    until("it has its token, and asks for the keys", at_work).await;
+    signal(&handler.child, "-TERM");
+    let other = || handler.call("OnKeyNotice", json!({"event": {"eventType": "Other"}}));
+    until("it takes nothing on", async || other().await.0 == 503).await;
+    signal(&handler.child, "-TERM");
+    assert!(tick.await.unwrap().is_err(), "nobody answers any more");
+    assert_eq!(handler.child.wait().unwrap().code(), Some(130));
+}
+
 /// Three notices of one service: the first is repaired by a run of its own, the others share the next. Each has one line
 /// of its own that tells which.
 #[tokio::test]

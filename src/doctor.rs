@@ -23,7 +23,6 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 
 pub use finding::{Check, Finding, Report, Severity};
-pub use schedule::no_timer;
 
 use crate::arm::Caller;
 use crate::cause;
@@ -94,7 +93,7 @@ fn offline(config: &Config, circumstances: &Circumstances, clock: &dyn Clock) ->
     }
     findings.extend(storage(config));
     findings.extend(durations::check(config, &circumstances.environment, own.as_ref()));
-    let expression = circumstances.environment.get(schedule::SETTING);
+    let expression = circumstances.environment.get(crate::schedule::SETTING);
     findings.extend(schedule::check(
         config,
         expression,

@@ -5,6 +5,7 @@
 
 mod coalesce;
 mod recent;
+mod silence;
 mod vigil;
 mod wanted;
 
@@ -19,6 +20,7 @@ use futures::future::join_all;
 
 use self::coalesce::{Asked, Coalescer, outcome};
 use self::recent::Recent;
+use self::silence::Silence;
 pub use self::wanted::foresee;
 use self::wanted::{Delivery, Wanted};
 use crate::cause;
@@ -28,8 +30,8 @@ use crate::host::{Invocation, Outcome, Runner, Served, Trigger};
 use crate::model::InstanceId;
 use crate::notice::{Event, Notice};
 use crate::panics::{self, Panicked};
-use crate::pass::{Ending, Known, PassReport, Purpose, Rekey, Run};
-use crate::store::count_unfinished;
+use crate::pass::{Ending, PassReport, Purpose, Rekey, Run};
+use crate::store::timer_ran;
 
 /// Runs passes for the Functions host, for the life of the process.
 pub struct Service {
@@ -39,8 +41,6 @@ pub struct Service {
     ignored: AtomicU64,
     /// The events that were answered well of late.
     recent: Mutex<Recent>,
-    /// Until when instances are watched closely.
-    closely: Mutex<BTreeMap<InstanceId, DateTime<Utc>>>,
 }
 
 /// How a pass that several wait for has ended.
@@ -51,28 +51,23 @@ impl Service {
     #[must_use]
     pub fn new(rekey: Rekey) -> Arc<Self> {
         let rekey = Arc::new(rekey);
-        let (worker, in_vain) = (Arc::clone(&rekey), InVain::default());
+        let silence = Silence::new(&rekey.config, rekey.clock.now());
+        let notices = Arc::new(Notices { rekey: Arc::clone(&rekey), silence, in_vain: Mutex::default() });
         let work = move |instance, wanted: Wanted| {
-            let (rekey, in_vain) = (Arc::clone(&worker), Arc::clone(&in_vain));
-            panics::catch(async move { pass(&rekey, &in_vain, instance, wanted).await }).boxed()
+            let notices = Arc::clone(&notices);
+            panics::catch(async move { notices.pass(instance, wanted).await }).boxed()
         };
         let passes = Coalescer::new(work);
-        Arc::new(Self {
-            rekey,
-            passes,
-            ignored: AtomicU64::new(0),
-            recent: Mutex::default(),
-            closely: Mutex::default(),
-        })
+        Arc::new(Self { rekey, passes, ignored: AtomicU64::new(0), recent: Mutex::default() })
     }
 
     async fn rotate(&self, invocation: &Invocation) -> Outcome {
         // The id stays the same over the retries of a timer, so the holder needs more than that.
         let holder = format!("{}/{}/{}", invocation.function, invocation.id, uuid::Uuid::new_v4());
-        let purpose = Purpose::Rotate { now: false };
+        let purpose = Purpose::Scheduled;
         let reports =
             self.rekey.run(&Run { instances: vec![], purpose, holder, deadline: invocation.deadline }).await;
-        let reports = join_all(reports.into_iter().map(|report| self.counted(report))).await;
+        let reports = self.counted(reports).await;
         let failed = reports.iter().filter(|report| report.ending.is_failure());
         let failures: Vec<String> = failed.map(PassReport::summary).collect();
         Outcome {
@@ -83,26 +78,40 @@ impl Service {
         }
     }
 
-    /// The report of a timer's run. One that only ran out of time, or met another run, is no failure; the second in a row
-    /// is, for then nothing gets done.
-    async fn counted(&self, report: PassReport) -> PassReport {
-        let finished =
-            !matches!(report.ending, Ending::OutOfTime { .. } | Ending::Busy { .. } | Ending::Stopped);
-        let counted = count_unfinished(&*self.rekey.store, &report.instance, finished).await;
-        let why = match counted {
-            Ok(..=1) => return report,
-            Ok(runs) => format!("{}; it is run {runs} in a row that did not finish", report.ending),
-            Err(error) if finished => {
-                let name = report.instance.name();
-                let why = cause::told(&error);
-                tracing::warn!("{name}: whether runs go on without finishing cannot be counted: {why}");
-                return report;
-            }
-            Err(error) => {
-                let why = cause::told(&error);
-                format!("{}; whether it is the first in a row cannot be counted: {why}", report.ending)
-            }
+    /// The reports of a timer's run, which is put on record. One that only ran out of time, or met another run, is no
+    /// failure; the second in a row is, for then nothing gets done.
+    async fn counted(&self, reports: Vec<PassReport>) -> Vec<PassReport> {
+        let finished = |report: &PassReport| {
+            !matches!(report.ending, Ending::OutOfTime { .. } | Ending::Busy { .. } | Ending::Stopped)
         };
+        let services: Vec<(InstanceId, bool)> =
+            reports.iter().map(|report| (report.instance.clone(), finished(report))).collect();
+        let counted = timer_ran(&*self.rekey.store, &services).await;
+        if let Err(error) = &counted {
+            let why = cause::told(error);
+            tracing::warn!("that RotateKeys has run cannot be put on record: {why}");
+        }
+        let judged = |report: PassReport| {
+            let why = match &counted {
+                _ if finished(&report) => return report,
+                Ok(runs) => match runs.get(&report.instance) {
+                    None | Some(..=1) => return report,
+                    Some(runs) => {
+                        format!("{}; it is run {runs} in a row that did not finish", report.ending)
+                    }
+                },
+                Err(error) => {
+                    let why = cause::told(error);
+                    format!("{}; whether it is the first in a row cannot be counted: {why}", report.ending)
+                }
+            };
+            self.failed(report, why)
+        };
+        reports.into_iter().map(judged).collect()
+    }
+
+    /// The same report as a failure, told as one.
+    fn failed(&self, report: PassReport, why: String) -> PassReport {
         let failed = PassReport { ending: Ending::Failed(why), ..report };
         failed.log();
         if let Some(notifier) = &self.rekey.notifier {
@@ -161,9 +170,6 @@ impl Service {
     /// out of his before, and the host answers for him.
     async fn answer(self: &Arc<Self>, instance: InstanceId, wanted: Wanted) -> Outcome {
         let name = instance.name().to_owned();
-        if let Some(at) = wanted.deadline {
-            self.watch_announced(&instance, at);
-        }
         let failed = |why: &dyn std::fmt::Display, unfinished| Outcome {
             failure: Some(format!("{name}: {why}")),
             unfinished,
@@ -171,12 +177,7 @@ impl Service {
         };
         let Asked { done, shared } = self.ask(&instance, wanted);
         match outcome(done).await {
-            Some(Ok(Some(report))) => {
-                if report.known == Some(Known::Puzzling) {
-                    self.watch_puzzling(&instance);
-                }
-                told(&report, shared)
-            }
+            Some(Ok(Some(report))) => told(&report, shared),
             Some(Ok(None)) => Outcome::default(),
             Some(Err(panicked)) => failed(&panicked, false),
             None => failed(&"this process is ending; the next delivery carries on", true),
@@ -202,38 +203,52 @@ impl Runner for Arc<Service> {
 /// cost one `listKeys` a second, a tenth of what ARM gives back (docs: Understand how ARM throttles requests).
 const APART: TimeDelta = TimeDelta::seconds(1);
 
-/// When each instance's last pass for notices began, of those that found nothing new.
-type InVain = Arc<Mutex<BTreeMap<InstanceId, DateTime<Utc>>>>;
+/// Passes for notices, one after another for each instance.
+struct Notices {
+    rekey: Arc<Rekey>,
+    silence: Silence,
+    /// When each instance's last pass began, of those that found nothing new.
+    in_vain: Mutex<BTreeMap<InstanceId, DateTime<Utc>>>,
+}
 
-/// One pass after another for notices.
-async fn pass(
-    rekey: &Rekey,
-    in_vain: &InVain,
-    instance: InstanceId,
-    wanted: Wanted,
-) -> Option<Arc<PassReport>> {
-    let last = lock(in_vain).remove(&instance);
-    if let Some(last) = last {
-        rekey.clock.sleep_until(last + APART).await;
+impl Notices {
+    async fn pass(&self, instance: InstanceId, wanted: Wanted) -> Option<Arc<PassReport>> {
+        let last = lock(&self.in_vain).remove(&instance);
+        if let Some(last) = last {
+            self.rekey.clock.sleep_until(last + APART).await;
+        }
+        let start = self.rekey.clock.now();
+        let report = self.pass_now(instance.clone(), wanted).await?;
+        if report.known.is_some() {
+            lock(&self.in_vain).insert(instance, start);
+        }
+        Some(Arc::new(report))
     }
-    let start = rekey.clock.now();
-    let report = pass_now(rekey, instance.clone(), wanted).await?;
-    if report.known.is_some() {
-        lock(in_vain).insert(instance, start);
+
+    /// It has a time of its own: whoever waits for it came at different times. Where the timer is silent, and what the
+    /// notice calls for is done, it does the timer's work as well.
+    async fn pass_now(&self, instance: InstanceId, wanted: Wanted) -> Option<PassReport> {
+        let clock = &self.rekey.clock;
+        let deadline = clock.now() + delta(self.rekey.config.notice_budget);
+        let (purpose, holder) = (wanted.purpose(), format!("notice/{}", uuid::Uuid::new_v4()));
+        let mut run = Run { instances: vec![instance.clone()], purpose, holder, deadline };
+        let mut report = self.rekey.run(&run).await.pop()?;
+        let Some(silent) = self.silence.told(&*self.rekey.store, &**clock).await else { return Some(report) };
+        tracing::error!("{silent}");
+        let done = run.purpose.only_mends() && report.ending.is_answered();
+        if done && self.silence.stands_in(&instance, clock.now()) {
+            run.purpose = Purpose::StandIn;
+            let before = std::mem::take(&mut report.lines);
+            report = self.rekey.run(&run).await.pop()?;
+            report.lines.splice(0..0, before);
+        }
+        report.lines.push(silent);
+        Some(report)
     }
-    Some(Arc::new(report))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// It has a time of its own: whoever waits for it came at different times.
-async fn pass_now(rekey: &Rekey, instance: InstanceId, wanted: Wanted) -> Option<PassReport> {
-    let holder = format!("notice/{}", uuid::Uuid::new_v4());
-    let deadline = rekey.clock.now() + delta(rekey.config.notice_budget);
-    let run = Run { instances: vec![instance], purpose: wanted.purpose(), holder, deadline };
-    rekey.run(&run).await.pop()
 }
 
 fn told(report: &PassReport, shared: bool) -> Outcome {

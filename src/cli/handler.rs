@@ -9,10 +9,10 @@ use crate::cause;
 use crate::clock::{Clock, SystemClock};
 use crate::compose::{compose, silent};
 use crate::config::Environment;
-use crate::doctor;
 use crate::host::{self, Budgets, Hosting, Patience};
 use crate::pass::Rekey;
 use crate::runner::Service;
+use crate::schedule;
 
 /// Serves until it is killed, asked to stop, or its host is gone. It never leaves with 0: the host does not restart what
 /// does.
@@ -39,7 +39,7 @@ pub(super) async fn handler(environment: &Environment) -> Exit {
             return Exit::Wrong;
         }
     };
-    let fault = doctor::no_timer(environment, clock.now());
+    let fault = schedule::no_timer(environment, clock.now());
     if let Some(fault) = &fault {
         tracing::error!("{fault}");
     }

@@ -21,7 +21,7 @@ use crate::model::{AppId, InstanceId};
 
 pub use environment::Environment;
 pub use fault::{Fault, Faults};
-pub use load::{FUNCTION_TIMEOUT, load, load_from};
+pub use load::{FUNCTION_TIMEOUT, file_name, load, load_from, name_file};
 pub use notify::NotifyConfig;
 pub use storage::{BlobAccess, BlobConfig};
 
@@ -43,6 +43,10 @@ pub struct Config {
     pub watch: Option<Duration>,
     /// Who is told how things went.
     pub notify: Option<NotifyConfig>,
+    /// The timer's schedule as the Functions host reads it (`ROTATION_SCHEDULE`).
+    pub schedule: Option<String>,
+    /// Whether somebody has disabled the timer, and wants no rotation.
+    pub timer_disabled: bool,
     /// The site that this process runs in (`WEBSITE_SITE_NAME`): writing its settings restarts us, so it is last.
     pub own_site: Option<String>,
 }

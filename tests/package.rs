@@ -144,6 +144,8 @@ impl Deployed {
         let settings = settings["Values"].as_object().unwrap().iter();
         command.env_clear().envs(settings.map(|(name, value)| (name, value.as_str().unwrap())));
         command.envs(&azure.environment).env_remove("REKEY_CONFIG");
+        // The storage of the local settings does not run here.
+        command.env("REKEY_STATE", "memory");
         for (name, value) in OF_THE_HOST {
             command.env(name, value);
         }

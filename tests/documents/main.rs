@@ -6,11 +6,13 @@
 mod commands;
 #[path = "../common/mod.rs"]
 mod common;
+mod json;
 mod links;
 mod markdown;
 mod notices;
 mod reasons;
 mod settings;
+mod simulate;
 
 use std::fs;
 use std::path::Path;

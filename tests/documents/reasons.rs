@@ -3,13 +3,14 @@
 //!
 //! The lists here have a match without a wildcard beside them, so that a new variant does not compile until it is listed.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use signalr_rekey::arm::{ArmErrorKind, Barrier};
+use signalr_rekey::config::Policy;
 use signalr_rekey::doctor::Check;
 use signalr_rekey::journal::{Event, Journal};
 use signalr_rekey::model::{AppId, InstanceId, Key, KeyType, PerKey};
 use signalr_rekey::pass::Ending;
-use signalr_rekey::plan::{BlockedBy, Decision, Unknown, WaitFor, Whereabouts};
+use signalr_rekey::plan::{BlockedBy, Decision, Step, Unknown, WaitFor, Whereabouts, standing};
 use signalr_rekey::store::StoreError;
 
 use super::markdown::{Document, codes, fits};
@@ -49,6 +50,7 @@ fn assert_both_ways(heading: &str, texts: &[String]) {
 fn waits() -> Vec<WaitFor> {
     let all = vec![
         WaitFor::Grace { key_type: PRIMARY },
+        WaitFor::Operation { key_type: PRIMARY },
         WaitFor::LostOperation { key_type: PRIMARY },
         WaitFor::Acceptance { key_type: PRIMARY },
         WaitFor::RegenerateAgain { key_type: PRIMARY, detail: "it said so".into() },
@@ -56,6 +58,7 @@ fn waits() -> Vec<WaitFor> {
     for wait in &all {
         match wait {
             WaitFor::Grace { .. }
+            | WaitFor::Operation { .. }
             | WaitFor::LostOperation { .. }
             | WaitFor::Acceptance { .. }
             | WaitFor::RegenerateAgain { .. } => {}
@@ -142,10 +145,14 @@ fn endings() -> Vec<Ending> {
         Ending::Known,
         Ending::OutOfTime { cut_off: vec![] },
         Ending::OutOfTime { cut_off: vec!["web (app setting A)".into()] },
+        Ending::Recorded,
+        Ending::HandedOver { holder: "another".into() },
+        Ending::Awaited { until: now() },
         Ending::Unseen(vec![Unknown::Unreadable { app: app(), detail: "it said so".into(), passing: true }]),
         Ending::Stopped,
         Ending::Busy { holder: "another".into(), until: now() },
         Ending::Postponed { until: now() },
+        Ending::Unavailable("it said so".into()),
         Ending::Failed("it said so".into()),
     ];
     for ending in &all {
@@ -156,10 +163,14 @@ fn endings() -> Vec<Ending> {
             | Ending::Mended
             | Ending::Known
             | Ending::OutOfTime { .. }
+            | Ending::Recorded
+            | Ending::HandedOver { .. }
+            | Ending::Awaited { .. }
             | Ending::Unseen(_)
             | Ending::Stopped
             | Ending::Busy { .. }
             | Ending::Postponed { .. }
+            | Ending::Unavailable(_)
             | Ending::Failed(_) => {}
         }
     }
@@ -212,8 +223,35 @@ fn every_reason_to_be_blocked_is_explained() {
     );
 }
 
+/// A journal of the first sight of a service and of these events, and what it says of a step that is still to be done.
+fn tried(events: Vec<Event>, step: Step) -> String {
+    let keys = PerKey::from_fn(|key_type| Key::new(key_type.as_str()).fingerprint());
+    let (mut journal, policy) = (Journal::default(), Policy::default());
+    journal.apply(Event::Adopted { keys }, now()).unwrap();
+    let later = now() + TimeDelta::hours(1);
+    for event in events {
+        journal.apply(event, later).unwrap();
+    }
+    standing(&journal, &Decision::Do(step), &policy, later + TimeDelta::hours(1)).remove(0)
+}
+
+#[test]
+fn everything_that_was_tried_in_vain_is_explained() {
+    let (key_type, detail) = (PRIMARY, || "it said so".to_owned());
+    let failed = Event::RegenerationFailed { detail: detail(), lasting: true };
+    let texts = [
+        tried(vec![Event::RegenerationIntended { key_type }, failed], Step::Regenerate { key_type }),
+        tried(vec![Event::VerificationRefused { key_type, detail: detail() }], Step::Verify { key_type }),
+        tried(
+            vec![Event::RepointIntended { key_type }],
+            Step::Repoint { to: key_type, consumers: vec![], mend: false },
+        ),
+    ];
+    assert_both_ways("What was tried in vain", &texts);
+}
+
 /// One of each event, and both sorts of those that have two.
-fn events() -> Vec<Event> {
+pub(super) fn events() -> Vec<Event> {
     let fingerprint = || Key::new("a key").fingerprint();
     let detail = || "it said so".to_owned();
     let request = |exposed| Event::RotationRequested { exposed, noticed: false };
@@ -232,6 +270,8 @@ fn events() -> Vec<Event> {
         Event::Sighted {},
         request(false),
         request(true),
+        Event::WatchAsked { from: now(), until: now() },
+        Event::Heard { call: 1 },
         Event::Unblocked {},
         Event::RegenerationIntended { key_type: PRIMARY },
         Event::RegenerationAccepted { operation: None, promised: None },
@@ -256,6 +296,8 @@ fn events() -> Vec<Event> {
             | Event::Blinded {}
             | Event::Sighted {}
             | Event::RotationRequested { .. }
+            | Event::WatchAsked { .. }
+            | Event::Heard { .. }
             | Event::Unblocked {}
             | Event::RegenerationIntended { .. }
             | Event::RegenerationAccepted { .. }
@@ -289,7 +331,7 @@ fn every_error_of_the_storage_is_explained() {
     let illegal = journal.apply(Event::Verified { key_type: PRIMARY }, now()).unwrap_err();
     let all = vec![
         StoreError::Changed,
-        StoreError::Held { holder: "another".into(), until: now() },
+        StoreError::Held { holder: "another".into(), until: now(), heard: 0 },
         StoreError::StrangeLease { holder: "another".into(), claims: now(), until: now() },
         StoreError::Unreadable { name: "a/b/c.json".into(), detail: "it said so".into() },
         StoreError::OfAnother { name: "a/b/c.json".into(), found: instance("c"), wanted: instance("d") },

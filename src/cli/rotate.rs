@@ -212,7 +212,7 @@ fn rotated(instance: &InstanceConfig, report: &PassReport, journal: &Journal) ->
     };
     let trouble = if report.ending.is_failure() { vec![report.ending.to_string()] } else { vec![] };
     let error = match &report.ending {
-        Ending::Failed(why) => Some(why.clone()),
+        Ending::Failed(why) | Ending::Unavailable(why) => Some(why.clone()),
         _ => None,
     };
     let seen = report.seen.as_ref().map(|snapshot| (snapshot, standing::next(instance, snapshot, journal)));

@@ -228,7 +228,7 @@ async fn ctrl_c_ends_a_rotation_as_unfinished_and_says_so() {
             "it is held by chat-web (app setting Azure__SignalR__ConnectionString), chat-web/staging (app setting",
             "  the Secondary key, which no app holds, is being regenerated since ",
             "  what waits: follow the regeneration of the Secondary key",
-            "  RotateKeys of the deployed app carries on at its next schedule",
+            "  nobody carries on, for the journal was in this process alone",
         ] {
             assert!(told.contains(says), "{says:?} is missing in: {told}");
         }

@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Found, Store, StoreError, place};
+use crate::cause;
 use crate::model::InstanceId;
 
 /// Its name. Journals are in folders, so none has it.
@@ -93,7 +94,7 @@ pub async fn timer_last_ran(store: &dyn Store) -> Result<(DateTime<Utc>, DateTim
 }
 
 async fn write(store: &dyn Store, timer: &Timer, expected: Option<&super::ETag>) -> Result<(), StoreError> {
-    let body = serde_json::to_vec(timer).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    let body = serde_json::to_vec(timer).map_err(|error| StoreError::Unavailable(cause::told(&error)))?;
     store.put(NAME, body, expected).await?;
     Ok(())
 }

@@ -9,7 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::report::{Ending, PassReport};
 use super::{Hint, Known, PassError, Rekey, Run};
 use crate::act::Actor;
-use crate::arm::{Arm, ArmErrorKind};
+use crate::arm::{Arm, ArmErrorKind, Barrier};
 use crate::cause;
 use crate::config::{InstanceConfig, Verify};
 use crate::journal::{Event, Journal};
@@ -110,11 +110,24 @@ impl<'a> Pass<'a> {
             },
             Ok(ending) => ending,
             Err(PassError::Store(StoreError::Held { holder, until })) => Ending::Busy { holder, until },
-            Err(error) => match ended_by(error) {
-                Ending::OutOfTime { .. } => self.out_of_time(),
-                ending => ending,
-            },
+            Err(error) => {
+                if has_no_keys(&error) {
+                    self.cut_off = self.holders().await;
+                }
+                match ended_by(error) {
+                    Ending::OutOfTime { .. } => self.out_of_time(),
+                    ending => ending,
+                }
+            }
         }
+    }
+
+    /// The apps that were last seen with a key of the service, whichever: it has none any more.
+    async fn holders(&self) -> Vec<String> {
+        let journal = crate::store::peek(&*self.rekey.store, &self.instance.id).await.unwrap_or_default();
+        let held = |app: &AppId| journal.seen(app).is_some_and(|held| !held.is_empty());
+        let apps = self.instance.apps.iter().filter(|app| held(&app.id));
+        apps.map(|app| format!("{} (it was last seen with a key)", app.id.name())).collect()
     }
 
     /// The time is over. What was out of sight is said first, for it stays.
@@ -467,6 +480,11 @@ fn unseen(unknown: Vec<Unknown>) -> Ending {
     } else {
         Ending::Unseen(unknown)
     }
+}
+
+/// Whether a run failed because the service has no keys, so that whoever holds one is cut off.
+fn has_no_keys(error: &PassError) -> bool {
+    matches!(error, PassError::Arm(error) if error.kind() == ArmErrorKind::Barred(Barrier::NoKeys))
 }
 
 fn ended_by(error: PassError) -> Ending {

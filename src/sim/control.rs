@@ -52,6 +52,14 @@ enum Section {
     ConnectionStrings,
 }
 
+/// `POST /sim/local-auth`: switches access keys off, which deletes them, or on again.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LocalAuth {
+    instance: String,
+    disabled: bool,
+}
+
 /// `POST /sim/move`: a site, with its slots, to another resource group.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -70,7 +78,7 @@ struct Reference {
 
 /// What there is.
 const ENDPOINTS: &str = "GET /sim/report, /sim/requests and /sim/world, POST /sim/regenerate, /sim/faults, /sim/denials, \
-                         /sim/barriers, /sim/settings, /sim/move and /sim/references, and DELETE /sim/faults, \
+                         /sim/barriers, /sim/settings, /sim/local-auth, /sim/move and /sim/references, and DELETE /sim/faults, \
                          /sim/denials and /sim/barriers";
 
 /// Whether a request is for the simulator itself.
@@ -101,6 +109,7 @@ pub(super) fn serve(state: &mut State, call: &Call) -> Answer {
             Ok(Answer::ok(json!({})))
         }
         (&Method::POST, "/sim/settings") => edit(state, call),
+        (&Method::POST, "/sim/local-auth") => local_auth(state, call),
         (&Method::POST, "/sim/move") => move_site(state, call),
         (&Method::POST, "/sim/references") => lead(state, call),
         _ => Err(Answer::error(StatusCode::NOT_FOUND, "NotFound", format!("There is {ENDPOINTS}."))),
@@ -145,6 +154,12 @@ fn deny(state: &mut State, call: &Call) -> Answered {
 fn bar(state: &mut State, call: &Call) -> Answered {
     let barrier: Barrier = call.json().map_err(bad)?;
     state.barriers.push(barrier);
+    Ok(Answer::ok(json!({})))
+}
+
+fn local_auth(state: &mut State, call: &Call) -> Answered {
+    let LocalAuth { instance, disabled } = call.json().map_err(bad)?;
+    state.disable_local_auth(&instance, disabled).map_err(bad)?;
     Ok(Answer::ok(json!({})))
 }
 

@@ -68,7 +68,7 @@ pub use self::roles::{Denial, DeniedBy};
 pub use self::state::State;
 pub use self::traffic::{Outage, Tally};
 pub use self::worker::{WorkerError, config, credential, worker};
-pub use self::world::{ConnectionStringEntry, SignalR, Site, World, UpdateStrategy, WorldError};
+pub use self::world::{ConnectionStringEntry, SignalR, Site, UpdateStrategy, World, WorldError};
 
 use self::event_grid::{Delivery, Outcome};
 use self::faults::Moment;

@@ -187,9 +187,11 @@ impl KeysBody {
 
     /// Whether it holds no key at all.
     fn is_empty(&self) -> bool {
-        let Self { primary_key, secondary_key, primary_connection_string, secondary_connection_string } = self;
+        let Self { primary_key, secondary_key, primary_connection_string, secondary_connection_string } =
+            self;
         let strings = [primary_connection_string, secondary_connection_string];
-        let in_string = |string: &Option<ConnectionString>| string.as_ref().and_then(ConnectionString::key).is_some();
+        let in_string =
+            |string: &Option<ConnectionString>| string.as_ref().and_then(ConnectionString::key).is_some();
         primary_key.is_none() && secondary_key.is_none() && !strings.into_iter().any(in_string)
     }
 

@@ -7,6 +7,7 @@ use crate::cause;
 use crate::clock::{Clock, SystemClock};
 use crate::compose::{compose, silent};
 use crate::config::Environment;
+use crate::doctor::{Circumstances, FirstRun};
 use crate::host::{self, Budgets};
 use crate::runner::Service;
 
@@ -33,7 +34,9 @@ pub(super) async fn handler(environment: &Environment) -> Exit {
             return Exit::Wrong;
         }
     };
-    let service = Service::new(rekey);
+    let circumstances = Circumstances { environment: environment.clone(), as_deployed: true };
+    let service = Service::new(rekey.clone());
+    let runner = FirstRun::new(Arc::clone(&service), rekey, circumstances);
     let served = async {
         let listener = host::listen(port).await?;
         let address = listener.local_addr()?;
@@ -41,7 +44,7 @@ pub(super) async fn handler(environment: &Environment) -> Exit {
             tokio::spawn(Arc::clone(&service).watch(every));
         }
         tracing::info!(%address, instances, version = env!("CARGO_PKG_VERSION"), "serving the Functions host");
-        host::serve(listener, host::router(Arc::new(service), clock, budgets)).await
+        host::serve(listener, host::router(Arc::new(runner), clock, budgets)).await
     };
     let Err(error) = served.await;
     let what = format!("the handler cannot serve on 127.0.0.1:{port}");

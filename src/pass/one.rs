@@ -110,16 +110,19 @@ impl<'a> Pass<'a> {
             },
             Ok(ending) => ending,
             Err(PassError::Store(StoreError::Held { holder, until })) => Ending::Busy { holder, until },
-            Err(error) => {
-                if has_no_keys(&error) {
-                    self.cut_off = self.holders().await;
-                }
-                match ended_by(error) {
-                    Ending::OutOfTime { .. } => self.out_of_time(),
-                    ending => ending,
-                }
-            }
+            Err(error) => match self.ended_by(error).await {
+                Ending::OutOfTime { .. } => self.out_of_time(),
+                ending => ending,
+            },
         }
+    }
+
+    /// How a failure ends the run. Of a service without keys it is known without a look who is cut off.
+    async fn ended_by(&mut self, error: PassError) -> Ending {
+        if has_no_keys(&error) {
+            self.cut_off = self.holders().await;
+        }
+        ended_by(error)
     }
 
     /// The apps that were last seen with a key of the service, whichever: it has none any more.
@@ -174,7 +177,10 @@ impl<'a> Pass<'a> {
                 taken => break (taken?, look),
             }
         };
-        let next = self.work(&mut lease, look).await.unwrap_or_else(|error| Next::End(ended_by(error)));
+        let next = match self.work(&mut lease, look).await {
+            Ok(next) => next,
+            Err(error) => Next::End(self.ended_by(error).await),
+        };
         match (lease.release().await, next) {
             // Who lost the lease has nothing to give back; the first failure is the one to tell.
             (Err(error), Next::End(ending)) if !ending.is_failure() => Err(error.into()),

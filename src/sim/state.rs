@@ -283,7 +283,7 @@ impl State {
     }
 
     /// Replaces a section of an app's settings when so much time has passed.
-    pub(super) fn replace_later(&mut self, app: usize, section: Section, after: std::time::Duration) {
+    pub(super) fn replace_later(&mut self, app: usize, section: Section, after: Duration) {
         self.late.push(Late { due: self.now + delta(after), app, section });
     }
 

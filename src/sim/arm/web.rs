@@ -43,7 +43,8 @@ pub(in crate::sim) fn list(state: &mut State, call: &Call) -> Answered {
     let slots = call.query("includeSlots").is_some_and(|asked| asked.eq_ignore_ascii_case("true"));
     let wanted = |app: &&App| !app.deleted && (app.id.slot().is_none() || (slots && !group.is_empty()));
     // A list over groups holds what the caller may read, and says nothing of the rest (seen: azure-cli#29495).
-    let may_read = |app: &&App| !group.is_empty() || roles::may(state, &app.id.to_string(), "Microsoft.Web/sites/Read");
+    let may_read =
+        |app: &&App| !group.is_empty() || roles::may(state, &app.id.to_string(), "Microsoft.Web/sites/Read");
     let items = state.apps.iter().filter(wanted).filter(within).filter(may_read).map(describe).collect();
     page(state, call, items)
 }
@@ -265,7 +266,8 @@ pub(super) fn describe(app: &App) -> Value {
     let (subscription, group) = (app.id.subscription(), app.id.group());
     let is_flex = app.update_strategy.is_some();
     // Only Flex Consumption has it (swagger: FunctionAppConfig).
-    let function_app_config = app.update_strategy.map(|strategy| json!({"siteUpdateStrategy": {"type": strategy}}));
+    let function_app_config =
+        app.update_strategy.map(|strategy| json!({"siteUpdateStrategy": {"type": strategy}}));
     let sku = match app.kind.contains("functionapp") {
         true if is_flex => "FlexConsumption",
         true => "Dynamic",

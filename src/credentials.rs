@@ -68,6 +68,11 @@ const HEADER: &str = "IDENTITY_HEADER";
 /// either.
 const IN_AZURE: [&str; 2] = ["WEBSITE_INSTANCE_ID", "WEBSITE_SITE_NAME"];
 
+/// Whether this process runs in App Service or Functions, and not on somebody's machine.
+pub(crate) fn is_in_azure(environment: &dyn Fn(&str) -> Option<String>) -> bool {
+    IN_AZURE.into_iter().any(|name| environment(name).is_some_and(|value| !value.trim().is_empty()))
+}
+
 /// The credential that the environment asks for: a client secret, a workload identity, the managed identity of the app,
 /// or else the developer's tools (`az login`, `azd auth login`), in this order. Tokens are kept and renewed early.
 ///
@@ -161,9 +166,7 @@ fn way(
         (Some(_), None) => Err(CredentialError::HalfConfigured { missing: HEADER, given: ENDPOINT, purpose }),
         (None, Some(_)) => Err(CredentialError::HalfConfigured { missing: ENDPOINT, given: HEADER, purpose }),
         // azure_identity would ask the metadata service of virtual machines, which App Service does not have.
-        (None, None) if IN_AZURE.into_iter().any(|name| environment(name).is_some()) => {
-            Err(CredentialError::NoIdentity)
-        }
+        (None, None) if is_in_azure(environment) => Err(CredentialError::NoIdentity),
         (None, None) if environment(TENANT).is_some() && environment(CLIENT).is_some() => {
             let purpose =
                 "an application's client secret (or AZURE_FEDERATED_TOKEN_FILE for a workload identity)";

@@ -7,6 +7,7 @@ use crate::cause;
 use crate::clock::{Clock, SystemClock};
 use crate::compose::{compose, silent};
 use crate::config::Environment;
+use crate::credentials::is_in_azure;
 use crate::doctor::{Circumstances, FirstRun};
 use crate::host::{self, Budgets};
 use crate::runner::Service;
@@ -34,7 +35,9 @@ pub(super) async fn handler(environment: &Environment) -> Exit {
             return Exit::Wrong;
         }
     };
-    let circumstances = Circumstances { environment: environment.clone(), as_deployed: true };
+    // On a developer's machine there is no platform whose settings could be wrong.
+    let as_deployed = is_in_azure(&|name| environment.get(name).map(ToOwned::to_owned));
+    let circumstances = Circumstances { environment: environment.clone(), as_deployed };
     let service = Service::new(rekey.clone());
     let runner = FirstRun::new(Arc::clone(&service), rekey, circumstances);
     let served = async {

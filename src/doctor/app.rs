@@ -26,7 +26,8 @@ fn all(instance: &InstanceFacts<'_>, app: &AppConfig, facts: &Facts<'_>) -> Vec<
         return unreadable(app, error).into_iter().collect();
     }
     // That the instance is gone, has no keys or may not be asked, is a finding of its own.
-    if instance.listed.is_err() && !instance.keys_are_off() {
+    let by_host = instance.keys_are_off() && instance.host().is_some();
+    if instance.listed.is_err() && !by_host {
         let why = "what an app holds is judged by comparing with the keys that Azure lists";
         let what = format!("what it holds of {} was not looked at", id.name());
         return vec![Finding::warning(Check::Consumer, &app.id, what, why)];

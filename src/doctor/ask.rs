@@ -109,12 +109,14 @@ impl<'c> Facts<'c> {
             let read = self.apps.get(&app.id)?;
             let seen = instance.seen(app, read);
             let holds = seen.consumers.iter().any(|consumer| consumer.holds != Holding::Identity);
+            let perhaps = |why: &str| Some(format!("{} (perhaps: {why})", app.id.name()));
             match read.settings.error() {
                 _ if holds => Some(app.id.name()),
-                Some(_) => Some(format!("{} (perhaps: it could not be read)", app.id.name())),
-                None if !seen.unknown.is_empty() => {
-                    Some(format!("{} (perhaps: it holds something that is not understood)", app.id.name()))
+                _ if instance.host().is_none() => {
+                    perhaps("the host of the service, by which it would show, is not known")
                 }
+                Some(_) => perhaps("it could not be read"),
+                None if !seen.unknown.is_empty() => perhaps("it holds something that is not understood"),
                 None => None,
             }
         };

@@ -11,7 +11,7 @@ use signalr_rekey::host::{Invocation, Outcome, Runner, Timer, Trigger};
 use signalr_rekey::sim::{Fault, FaultKind};
 
 use super::common::Story;
-use super::common::program::{Azure, Handler};
+use super::common::program::{Azure, Handler, free_port};
 use super::{bad, instance, only, site};
 
 /// A function app in which everything is in order, but that its Azure is the simulator.
@@ -114,12 +114,20 @@ async fn the_deployed_handler_writes_it_into_its_log_once() {
     azure
         .ask("denials", json!({"scope": site("chat-func"), "action": "Microsoft.Web/sites/config/Write"}))
         .await;
-    let handler = Handler::start(&azure, &["handler"]).await;
+    let mut command = azure.command(&["handler"]);
+    // As on Flex Consumption, where nothing else tells that this is Azure.
+    command.env("WEBSITE_SITE_NAME", "func-rekey");
+    let handler = Handler::spawn(command, free_port(), &azure).await;
     for _ in 0..2 {
         handler.tick().await;
     }
     let printed = handler.kill();
-    let lines: Vec<&str> = printed.lines().filter(|line| line.contains("doctor, permission, ")).collect();
+    let lines: Vec<&str> = printed.lines().filter(|line| line.starts_with('{')).collect();
+    assert!(
+        lines.iter().any(|line| line.contains("doctor, environment, FUNCTIONS_WORKER_RUNTIME")),
+        "{printed}"
+    );
+    let lines: Vec<&str> = lines.into_iter().filter(|line| line.contains("doctor, permission, ")).collect();
     assert_eq!(lines.len(), 1, "{printed}");
     assert!(lines[0].contains("chat-func") && lines[0].contains("\"level\":\"ERROR\""), "{}", lines[0]);
     assert!(lines[0].contains("az role definition create"), "{}", lines[0]);

@@ -23,7 +23,7 @@ async fn the_exit_code_goes_by_the_worst_finding() {
     assert_eq!(good.status.code(), Some(0), "{told}");
     // The grace of three seconds, and the journal in memory.
     assert!(
-        told.contains("0 errors, 2 warnings, 1 note, 17 checks passed; --all shows what passed"),
+        told.contains("0 errors, 2 warnings, 1 note, 14 checks passed; --all shows what passed"),
         "{told}"
     );
     assert!(
@@ -68,40 +68,62 @@ async fn the_answer_for_machines_has_a_shape() {
       "errors": 1,
       "findings": [
         {
-          "check": "settings",
-          "mend": null,
-          "severity": "ok",
-          "subject": "rekey.toml",
-          "what": "1 instance and 3 apps are configured",
-          "why": null
-        },
-        {
-          "check": "schedule",
-          "mend": null,
-          "severity": "note",
-          "subject": "ROTATION_SCHEDULE",
-          "what": "it is not set here, so the schedule was not looked at",
-          "why": "the timer of RotateKeys takes its schedule from this app setting, like 0 */5 * * * *"
+          "check": "consumer",
+          "instances": [
+            "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo/providers/Microsoft.SignalRService/signalR/sr-demo"
+          ],
+          "mend": "once you know that it needs none, in rekey.toml, write { id = \"/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo/providers/Microsoft.Web/sites/chat-func\", may_hold_none = true } in the apps of the [[instance]] /subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo/providers/Microsoft.SignalRService/signalR/sr-demo",
+          "severity": "error",
+          "subject": "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo/providers/Microsoft.Web/sites/chat-func",
+          "subjectKind": "app",
+          "what": "no setting of it holds a connection string of sr-demo",
+          "why": "it may hold one in a place that is not looked at, so no key of the instance is regenerated"
         },
         {
           "check": "storage",
+          "instances": [],
           "mend": null,
           "severity": "warning",
           "subject": "REKEY_STATE",
+          "subjectKind": "setting",
           "what": "the journal is kept in memory",
           "why": "a restart forgets: the next run looks at everything as if for the first time, waits the whole grace of each key again, and begins a rotation anew. Give it a storage connection (AzureWebJobsStorage, or the name of another in REKEY_STATE)"
         },
         {
-          "check": "consumer",
-          "mend": "in rekey.toml, write { id = \"/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo/providers/Microsoft.Web/sites/chat-func\", may_hold_none = true } in the apps of the [[instance]] /subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo/providers/Microsoft.SignalRService/signalR/sr-demo",
-          "severity": "error",
-          "subject": "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo/providers/Microsoft.Web/sites/chat-func",
-          "what": "no setting of it holds a connection string of sr-demo",
-          "why": "it may hold one in a place that is not looked at, so no key of the instance is regenerated"
+          "check": "schedule",
+          "instances": [],
+          "mend": null,
+          "severity": "note",
+          "subject": "ROTATION_SCHEDULE",
+          "subjectKind": "setting",
+          "what": "it is not set here, so the schedule was not looked at",
+          "why": "the timer of RotateKeys takes its schedule from this app setting, like 0 */5 * * * *"
+        },
+        {
+          "check": "settings",
+          "instances": [],
+          "mend": null,
+          "severity": "ok",
+          "subject": "rekey.toml",
+          "subjectKind": "other",
+          "what": "1 instance and 3 apps are configured",
+          "why": null
         }
       ],
+      "looked": {
+        "apps": 3,
+        "resourceGroups": [
+          "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo"
+        ],
+        "subscriptions": [
+          "/subscriptions/00000000-0000-0000-0000-000000000001"
+        ],
+        "unlisted": 0,
+        "unread": 0
+      },
       "notes": 1,
-      "passed": 19,
+      "passed": 13,
+      "schemaVersion": 1,
       "warnings": 2
     }
     "#);

@@ -484,7 +484,7 @@ fn is_about_keys_that_are_off(about: &About<'_>, said: &Said) -> bool {
         let letters = letters.to_ascii_lowercase();
         letters.contains("localauth")
     };
-    about.operation.starts_with("SignalR_") && (said.codes().any(names_it) || names_it(&said.message))
+    about.operation.starts_with("SignalR") && (said.codes().any(names_it) || names_it(&said.message))
 }
 
 /// Whether a write of settings was refused because of the share that holds the app's content, which Azure validates, and

@@ -1,5 +1,6 @@
 //! Both commands as a process: what they print, and their exit codes.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::Output;
 
@@ -50,6 +51,34 @@ async fn the_exit_code_goes_by_the_worst_finding() {
     assert_eq!(wrong.status.code(), Some(2), "{}", searched(&wrong));
 }
 
+/// The fields of an answer, a list's without its numbers.
+fn fields(at: &str, value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(parts) => {
+            for (name, value) in parts {
+                found.insert(format!("{at}{name}"));
+                fields(&format!("{at}{name}."), value, found);
+            }
+        }
+        Value::Array(items) => {
+            items.iter().for_each(|item| fields(&format!("{}[].", at.trim_end_matches('.')), item, found));
+        }
+        _ => {}
+    }
+}
+
+/// docs/json.md has every field of the answer and no other.
+fn assert_documented(report: &Value) {
+    let document = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/json.md")).unwrap();
+    let section = document.split("## What doctor prints").nth(1).unwrap().split("\n## ").next().unwrap();
+    let cells = section.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
+    let told: BTreeSet<String> =
+        cells.flat_map(|cell| cell.split(", ")).map(|name| name.trim_matches('`').to_owned()).collect();
+    let mut found = BTreeSet::new();
+    fields("", report, &mut found);
+    assert_eq!(found, told);
+}
+
 #[tokio::test]
 async fn the_answer_for_machines_has_a_shape() {
     let azure = Azure::start(&[]);
@@ -59,9 +88,10 @@ async fn the_answer_for_machines_has_a_shape() {
     let output = azure.run(&["doctor", "--json"]);
     searched(&output);
     let mut report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_documented(&report);
     let findings = report["findings"].as_array_mut().unwrap();
     // One of each kind tells the shape.
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     findings.retain(|finding| seen.insert(finding["severity"].to_string()));
     insta::assert_json_snapshot!(report, @r#"
     {

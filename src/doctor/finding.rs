@@ -130,9 +130,11 @@ impl Finding {
             return Some(other);
         }
         if self.what == other.what {
-            let mends = [self.mend.take(), other.mend];
-            let mends: BTreeSet<String> = mends.into_iter().flatten().collect();
-            self.mend = (!mends.is_empty()).then(|| mends.into_iter().collect::<Vec<_>>().join("; "));
+            self.mend = match (self.mend.take(), other.mend) {
+                (Some(one), Some(more)) if one.contains(&more) => Some(one),
+                (Some(one), Some(more)) => Some(format!("{one}; {more}")),
+                (one, more) => one.or(more),
+            };
             let new = other.instances.into_iter().filter(|one| !self.instances.contains(one));
             self.instances.extend(new.collect::<Vec<_>>());
         } else if self.instances == other.instances && self.mend == other.mend {

@@ -28,7 +28,7 @@ pub use hint::{Hint, Known};
 pub use in_use::{InUse, KeysInUse};
 use one::Pass;
 pub use report::{Ending, PassReport};
-pub use stop::Stop;
+pub use stop::{AtWork, Stop};
 
 use crate::act::Gates;
 use crate::arm::{Arm, ArmError};
@@ -79,6 +79,8 @@ pub struct Rekey {
     pub in_use: Arc<InUse>,
     /// Asks those at work to stop.
     pub stop: Stop,
+    /// How many are at work.
+    pub at_work: AtWork,
     /// Where the journal is kept.
     pub store: Arc<dyn Store>,
     /// The time.
@@ -175,6 +177,7 @@ impl Rekey {
             calls: Arc::default(),
             in_use: Arc::default(),
             stop: Stop::default(),
+            at_work: AtWork::default(),
             store,
             clock,
             notifier,
@@ -195,6 +198,7 @@ impl Rekey {
 
     async fn instance(&self, run: &Run, instance: &InstanceConfig) -> PassReport {
         let span = tracing::info_span!("pass", instance = instance.id.name());
+        let _at_work = self.at_work.begin();
         let mut pass = Pass::new(self, run, instance);
         async {
             let ending = pass.run().await;
@@ -207,6 +211,11 @@ impl Rekey {
         }
         .instrument(span)
         .await
+    }
+
+    /// Ends when no pass of this process is at work: for who leaves, after he has asked them to stop.
+    pub async fn at_rest(&self) {
+        self.at_work.rest().await;
     }
 
     /// What a pass would do now, without doing it: a look and a decision, on a copy of the journal.

@@ -3,6 +3,8 @@
 
 targetScope = 'resourceGroup'
 
+import { failuresOf, silenceOf, window } from 'modules/schedule.bicep'
+
 @description('The beginning of every name: letters, digits and hyphens.')
 @minLength(2)
 @maxLength(24)
@@ -18,19 +20,30 @@ param instances string[]
 @description('The resource ids of the apps in rekey.toml; for a deployment slot its own id, unless its app is named too.')
 param apps string[] = []
 
-@description('More app settings of the function app, such as REKEY_GRACE or RUST_LOG: an object of names and texts. For a secret, such as the URL of a webhook, the text of a Key Vault reference.')
-param settings object = {}
+@description('More app settings of the function app, such as REKEY_GRACE or RUST_LOG: names and texts. They win over what is set here. For a secret, such as the URL of a webhook, the text of a Key Vault reference.')
+param settings { *: string } = {}
 
-@description('When RotateKeys runs (NCRONTAB, UTC). A look that finds all in order takes one token and a few reads.')
+@description('When RotateKeys runs: an NCRONTAB expression, UTC. Flex Consumption takes no TimeSpan and knows no other time zone. A look that finds all in order takes one token and a few reads.')
 param rotationSchedule string = '0 */5 * * * *'
 
-@description('Whether the code has been published once. Only then can Event Grid and the action group be pointed at its functions, so set it in a second deployment.')
+@description('How long RotateKeys may go without success before somebody is told. Without it, several times what rotationSchedule lies apart: an hour for the default.')
+param silentAfter window?
+
+@description('How many instances of the event functions (OnKeyNotice and OnAlert) are kept running. With 0 none is: a first event after half a minute of rest meets a cold start, may be refused, and comes again only after five minutes, and the watch does not run.')
+@minValue(0)
+@maxValue(20)
+param alwaysReady int = 1
+
+@description('Whether the code has been published once. Only then can Event Grid and the action group be pointed at its functions, so set it in a second deployment, and from then on always.')
 param codeDeployed bool = false
 
 @description('Whether the activity log and Service Health also call the function OnAlert.')
 param callOnAlert bool = true
 
-@description('Who is told when a run fails, an instance is blocked, or nothing has succeeded for a day. Nobody, if empty: the alerts are in the portal all the same.')
+@description('The system topics that groups with instances have already, for a resource group has one at most: what `az eventgrid system-topic list` shows of them.')
+param existingTopics existingTopic[] = []
+
+@description('Who is told when a run fails, an instance is blocked, or RotateKeys is silent. Nobody, if empty: the alerts are in the portal all the same.')
 param alertEmails string[] = []
 
 @description('Whether the identity may also read the records of operations in the whole of each subscription. Needed only where the service names operations by URLs below locations/, as older api-versions did; a refused poll says so.')
@@ -42,73 +55,106 @@ param pollInSubscription bool = false
 param maximumInstanceCount int = 40
 
 @description('Tags of everything that is made here.')
-param tags object = {}
+param tags { *: string } = {}
 
-// Of each resource: subscription/group, in lower case, since ids compare so.
-var groups = union(map(concat(instances, apps), id => toLower('${split(id, '/')[2]}/${split(id, '/')[4]}')), [])
-var groupsOfInstances = union(map(instances, id => toLower('${split(id, '/')[2]}/${split(id, '/')[4]}')), [])
+@description('A system topic of a resource group.')
+@sealed()
+type existingTopic = {
+  @description('The id of the resource group whose events it publishes.')
+  source: string
+
+  @description('Its own id. It may be in another group than its source.')
+  id: string
+}
+
+// Of a resource, or of a group: subscription/group, in lower case, since ids compare so.
+func groupOf(id string) string => toLower('${split(id, '/')[2]}/${split(id, '/')[4]}')
+
+var groups = union(map(concat(instances, apps), id => groupOf(id)), [])
+var groupsOfInstances = union(map(instances, id => groupOf(id)), [])
 var watchedGroups = codeDeployed ? groupsOfInstances : []
 var polledSubscriptions = pollInSubscription ? union(map(instances, id => toLower(split(id, '/')[2])), []) : []
 
+// A topic of a group that has no instance is a typing error, after which the deployment would fail in its middle.
+var strangeTopics = filter(existingTopics, topic => !contains(groupsOfInstances, groupOf(topic.source)))
+var topicOf = empty(strangeTopics)
+  ? toObject(existingTopics, topic => groupOf(topic.source), topic => topic.id)
+  : fail('existingTopics: no instance is in ${join(map(strangeTopics, topic => topic.source), ', ')}')
+
+// All names are known before anything is made: `az deployment group what-if` tells nothing of a resource whose name it
+// does not know.
 var suffix = uniqueString(resourceGroup().id, name)
+var ownName = '${name}-${suffix}'
+var storageName = '${take(replace(toLower(name), '-', ''), 11)}${suffix}'
+var packageContainer = 'packages'
+var deadLetterContainer = 'dead-letters'
+var onAlertName = '${ownName}-on-alert'
+var callsOnAlert = codeDeployed && callOnAlert
 
 // As whom the function app asks Azure, its storage and Application Insights.
-resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2023-01-31' = {
+resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
   name: '${name}-app-${suffix}'
   location: location
   tags: tags
 }
 
 // As whom Event Grid writes what it could not deliver. It may nothing else.
-resource deliveryIdentity 'Microsoft.ManagedIdentity/userAssignedIdentities@2023-01-31' = {
+resource deliveryIdentity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
   name: '${name}-delivery-${suffix}'
   location: location
   tags: tags
 }
 
 module storage 'modules/storage.bicep' = {
-  name: '${name}-storage'
   params: {
-    name: '${take(replace(toLower(name), '-', ''), 11)}${suffix}'
+    name: storageName
     location: location
     tags: tags
+    packageContainer: packageContainer
+    deadLetterContainer: deadLetterContainer
+    appIdentityId: identity.id
     appPrincipalId: identity.properties.principalId
+    deliveryIdentityId: deliveryIdentity.id
     deliveryPrincipalId: deliveryIdentity.properties.principalId
   }
 }
 
 module monitoring 'modules/monitoring.bicep' = {
-  name: '${name}-monitoring'
   params: {
-    name: '${name}-${suffix}'
+    name: ownName
     location: location
     tags: tags
+    identityId: identity.id
     principalId: identity.properties.principalId
   }
 }
 
 module app 'modules/app.bicep' = {
-  name: '${name}-app'
   params: {
-    name: '${name}-${suffix}'
+    name: ownName
     location: location
     tags: tags
     identityName: identity.name
-    storageName: storage.outputs.name
-    packageContainer: storage.outputs.packageContainer
-    insightsName: monitoring.outputs.insightsName
+    storageName: storageName
+    packageContainer: packageContainer
+    insightsName: ownName
     rotationSchedule: rotationSchedule
+    alwaysReady: alwaysReady
     maximumInstanceCount: maximumInstanceCount
     settings: settings
   }
+  dependsOn: [
+    storage
+    monitoring
+  ]
 }
 
 // In each group its own roles, which can be assigned nowhere else.
 module access 'modules/access.bicep' = [for group in groups: {
-  name: '${name}-access-${uniqueString(group)}'
   scope: resourceGroup(split(group, '/')[0], split(group, '/')[1])
   params: {
-    name: '${name}-${suffix}'
+    name: ownName
+    identityId: identity.id
     principalId: identity.properties.principalId
     instances: instances
     apps: apps
@@ -116,63 +162,77 @@ module access 'modules/access.bicep' = [for group in groups: {
 }]
 
 module polling 'modules/polling.bicep' = [for id in polledSubscriptions: {
-  name: '${name}-polling-${suffix}'
   scope: subscription(id)
   params: {
-    name: '${name}-${suffix}'
+    name: ownName
+    identityId: identity.id
     principalId: identity.properties.principalId
   }
 }]
 
-module receiver 'modules/receiver.bicep' = if (codeDeployed && callOnAlert) {
-  name: '${name}-receiver'
+module receiver 'modules/receiver.bicep' = if (callsOnAlert) {
   params: {
-    name: '${name}-${suffix}'
-    appName: app.outputs.name
+    name: onAlertName
+    appName: ownName
     tags: tags
   }
+  dependsOn: [
+    app
+  ]
 }
 
 module watch 'modules/watch.bicep' = [for group in watchedGroups: {
-  name: '${name}-watch-${uniqueString(group)}'
   scope: resourceGroup(split(group, '/')[0], split(group, '/')[1])
   params: {
-    name: '${name}-${suffix}'
+    name: ownName
     tags: tags
-    appId: app.outputs.id
+    existingTopicId: topicOf[?group] ?? ''
+    onKeyNoticeId: resourceId('Microsoft.Web/sites/functions', ownName, 'OnKeyNotice')
     deliveryIdentityId: deliveryIdentity.id
-    deadLetterStorageId: storage.outputs.id
-    deadLetterContainer: storage.outputs.deadLetterContainer
-    actionGroupId: callOnAlert ? receiver!.outputs.actionGroupId : ''
+    deadLetterStorageId: resourceId('Microsoft.Storage/storageAccounts', storageName)
+    deadLetterContainer: deadLetterContainer
+    actionGroupId: callsOnAlert ? resourceId('Microsoft.Insights/actionGroups', onAlertName) : ''
   }
+  dependsOn: [
+    app
+    receiver
+    storage
+  ]
 }]
 
-module health 'modules/health.bicep' = if (codeDeployed && callOnAlert) {
-  name: '${name}-health'
+module health 'modules/health.bicep' = if (callsOnAlert) {
   params: {
-    name: '${name}-${suffix}'
+    name: '${ownName}-service-health'
     tags: tags
-    actionGroupId: receiver!.outputs.actionGroupId
+    actionGroupId: resourceId('Microsoft.Insights/actionGroups', onAlertName)
   }
+  dependsOn: [
+    receiver
+  ]
 }
 
 module alerts 'modules/alerts.bicep' = {
-  name: '${name}-alerts'
   params: {
-    name: '${name}-${suffix}'
+    name: ownName
     location: location
     tags: tags
-    workspaceId: monitoring.outputs.workspaceId
-    appName: app.outputs.name
+    workspaceId: resourceId('Microsoft.OperationalInsights/workspaces', ownName)
+    appName: ownName
+    codeDeployed: codeDeployed
+    silentAfter: silentAfter ?? silenceOf(rotationSchedule)
+    failuresInARow: failuresOf(rotationSchedule)
     emails: alertEmails
   }
+  dependsOn: [
+    monitoring
+  ]
 }
 
-@description('What `func azure functionapp publish` is told.')
-output functionAppName string = app.outputs.name
+@description('The name of the function app, to which the code is published.')
+output functionAppName string = ownName
 
 @description('The principal that was given the roles.')
 output principalId string = identity.properties.principalId
 
 @description('Where the journal and the dead letters are.')
-output storageName string = storage.outputs.name
+output storageName string = storageName

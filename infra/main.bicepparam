@@ -14,5 +14,5 @@ param apps = [
 
 param alertEmails = []
 
-// False in the first deployment; azd sets it after it has published the code.
+// False in the first deployment, before there is code; `infra/deploy` says so each time, and so do you.
 param codeDeployed = bool(readEnvironmentVariable('REKEY_CODE_DEPLOYED', 'false'))

@@ -32,7 +32,7 @@ use crate::clock::SystemClock;
 use crate::config::{self, Config, Environment, Faults};
 use crate::telemetry::{self, Logs, Output};
 
-/// Rotates the access keys of Azure SignalR Service so that no client is ever cut off.
+/// Rotates the access keys of Azure SignalR Service so that no call is refused because of a key
 #[derive(Debug, Parser)]
 #[command(version, after_help = help(), arg_required_else_help = true)]
 struct Cli {
@@ -162,7 +162,7 @@ fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
     let _logs = start_log(&cli.command, environment);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(workers()).build()?;
-    Ok(runtime.block_on(async {
+    let exit = runtime.block_on(async {
         match cli.command {
             Command::Handler => handler::handler(environment).await,
             Command::Plan(args) => plan::plan(args, environment).await,
@@ -187,7 +187,10 @@ fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
                 }
             }
         }
-    }))
+    });
+    // A name that is being looked up keeps nobody from leaving.
+    runtime.shutdown_background();
+    Ok(exit)
 }
 
 /// The embedded Azure asks nobody who he is.

@@ -43,6 +43,10 @@ pub struct Config {
     pub watch: Option<Duration>,
     /// Who is told how things went.
     pub notify: Option<NotifyConfig>,
+    /// The timer's schedule as the Functions host reads it (`ROTATION_SCHEDULE`).
+    pub schedule: Option<String>,
+    /// Whether somebody has disabled the timer, and wants no rotation.
+    pub timer_disabled: bool,
     /// The site that this process runs in (`WEBSITE_SITE_NAME`): writing its settings restarts us, so it is last.
     pub own_site: Option<String>,
 }

@@ -113,7 +113,8 @@ fn conclude(summary: &Summary, json: bool) -> Exit {
         return Exit::Done;
     }
     complain(&format!(
-        "{refused} of {client_calls} client calls were refused during the rotation; none should have been"
+        "{refused} of {client_calls} client calls were refused during the rotation because of their key; none should have \
+         been"
     ));
     Exit::Failed
 }
@@ -176,7 +177,8 @@ mod tests {
     use super::*;
 
     fn summary(refused: u64) -> Summary {
-        let rotation = Rotation { client_calls: 5225, refused, arm_requests: 27, elapsed_ms: 15_092 };
+        let rotation =
+            Rotation { client_calls: 5225, refused, restarts: 3, arm_requests: 27, elapsed_ms: 15_092 };
         Summary { rotation, recovery: Recovery { outage_ms: 1030, notice_to_settings_ms: 24 } }
     }
 

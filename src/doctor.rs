@@ -98,7 +98,7 @@ fn offline(config: &Config, circumstances: &Circumstances, clock: &dyn Clock) ->
     }
     findings.extend(storage(config));
     findings.extend(durations::check(config, &circumstances.environment, own.as_ref()));
-    let expression = circumstances.environment.get(schedule::SETTING);
+    let expression = circumstances.environment.get(crate::schedule::SETTING);
     findings.extend(schedule::check(
         config,
         expression,

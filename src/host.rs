@@ -9,6 +9,8 @@
 //!   that the host times out costs the whole process. A runner that overruns is left running, never dropped in the
 //!   middle of a step.
 //! - An envelope is never logged, nor repeated in an answer: it can carry function keys.
+//! - Each invocation ends with one line of the log that tells the function, the services, how it ended, and why if it
+//!   failed: the host drops the body and the logs of every answer that is no success.
 //!
 //! Assumption: deliveries repeat and overlap (Event Grid sends again after 30 seconds while the first run goes on). The
 //! runner holds a lease; nothing here tells a first delivery from a second.
@@ -25,7 +27,8 @@ mod tests;
 use std::convert::Infallible;
 use std::io;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -35,16 +38,17 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, post};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
+use self::body::Unread;
 use crate::cause;
 use crate::clock::{Clock, delta};
 use crate::config::Config;
@@ -80,8 +84,21 @@ pub struct Outcome {
     pub logs: Vec<String>,
     /// Why the run failed or is not done; then the host is told so, and a notice is delivered again.
     pub failure: Option<String>,
-    /// Whether more time is all that it needs.
+    /// Whether to ask again soon helps, with any of it.
     pub unfinished: bool,
+    /// What became of each service that was concerned.
+    pub served: Vec<Served>,
+}
+
+/// What became of one service that an invocation was about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// How the run over it ended, with the service's name in front.
+    pub ended: String,
+    /// The name of the run, which all its lines in the log bear.
+    pub run: String,
+    /// Whether another invocation asked for that run, and this one shared it.
+    pub shared: bool,
 }
 
 /// Does the work of an invocation.
@@ -91,6 +108,11 @@ pub trait Runner: Send + Sync + 'static {
     ///
     /// The future is never dropped before its end, and may panic: then the invocation fails and the process lives.
     async fn run(&self, trigger: Trigger, invocation: Invocation) -> Outcome;
+
+    /// Whether the process is about to end: what is asked for now would come to nothing.
+    fn is_leaving(&self) -> bool {
+        false
+    }
 }
 
 /// How long each function may work.
@@ -98,7 +120,7 @@ pub trait Runner: Send + Sync + 'static {
 pub struct Budgets {
     /// `RotateKeys`; below `functionTimeout`.
     pub timer: Duration,
-    /// `OnKeyNotice` and `OnAlert`; below the 30 seconds that Event Grid waits.
+    /// `OnKeyNotice` and `OnAlert`; below the 30 seconds that Event Grid waits, which count from when it sends.
     pub notice: Duration,
 }
 
@@ -128,23 +150,35 @@ impl Default for Patience {
 
 /// Everything that the host calls.
 pub fn router(runner: Arc<dyn Runner>, clock: Arc<dyn Clock>, budgets: Budgets) -> Router {
-    router_with(runner, clock, budgets, Patience::default())
+    router_with(runner, clock, budgets, Hosting::default())
 }
 
-/// The same with a patience of one's own for bodies.
+/// How a handler is run, where it is not as usual.
+#[derive(Clone, Debug, Default)]
+pub struct Hosting {
+    /// For what comes slowly.
+    pub patience: Patience,
+    /// What is wrong with the app itself, which its events are told of too: who looks into their log may be the only one
+    /// who looks.
+    pub fault: Option<String>,
+}
+
+/// The same with a hosting of one's own.
 pub fn router_with(
     runner: Arc<dyn Runner>,
     clock: Arc<dyn Clock>,
     budgets: Budgets,
-    patience: Patience,
+    hosting: Hosting,
 ) -> Router {
     let host = Host {
         runner,
         clock,
         budgets,
-        patience: patience.body,
+        patience: hosting.patience.body,
         room: body::room(),
         places: Semaphore::new(MOST_AT_ONCE),
+        fault: Mutex::new(hosting.fault),
+        cold: AtomicBool::new(true),
     };
     Router::new()
         .route("/", get(async || reply::ready()))
@@ -158,7 +192,7 @@ pub fn router_with(
             refuse(StatusCode::NOT_FOUND, "no such function; there are RotateKeys, OnKeyNotice and OnAlert")
         })
         .layer(CatchPanicLayer::custom(|payload: Box<dyn std::any::Any + Send>| {
-            Function::RotateKeys.answered(failed(Panicked::of(payload.as_ref()).to_string(), vec![]))
+            refuse(StatusCode::INTERNAL_SERVER_ERROR, &Panicked::of(payload.as_ref()).to_string())
         }))
         .with_state(Arc::new(host))
 }
@@ -176,6 +210,40 @@ pub async fn serve(listener: TcpListener, router: Router) -> io::Result<Infallib
 
 /// The same with a patience of one's own for the heads of requests.
 pub async fn serve_with(listener: TcpListener, router: Router, patience: Patience) -> io::Result<Infallible> {
+    let (_never, open) = watch::channel(false);
+    accept(&listener, &router, patience, &open).await
+}
+
+/// Serves until `left` ends, by which time the runner is at rest and takes nothing on any more. Then each answer that is
+/// under way gets to its caller, as long as he takes it.
+pub async fn serve_until(
+    listener: TcpListener,
+    router: Router,
+    patience: Patience,
+    left: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let (close, open) = watch::channel(false);
+    tokio::select! {
+        biased;
+        () = left => {}
+        served = accept(&listener, &router, patience, &open) => match served? {},
+    }
+    drop((listener, open));
+    close.send_replace(true);
+    // Each connection holds a receiver.
+    let _ = tokio::time::timeout(LAST_ANSWERS, close.closed()).await;
+    Ok(())
+}
+
+/// How long the last answers may take. They are small and go over loopback; who does not take them is gone himself.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+async fn accept(
+    listener: &TcpListener,
+    router: &Router,
+    patience: Patience,
+    open: &watch::Receiver<bool>,
+) -> io::Result<Infallible> {
     let address = listener.local_addr()?;
     if !address.ip().is_loopback() {
         let why = format!("{address} is open to others; the host calls on 127.0.0.1");
@@ -184,7 +252,7 @@ pub async fn serve_with(listener: TcpListener, router: Router, patience: Patienc
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::spawn(converse(stream, router.clone(), patience.head));
+                tokio::spawn(converse(stream, router.clone(), patience.head, open.clone()));
             }
             // Of the connection alone: the next may be better. Out of descriptors: those in use have to end first.
             Err(error) => {
@@ -198,13 +266,23 @@ pub async fn serve_with(listener: TcpListener, router: Router, patience: Patienc
 /// How long it is waited after a connection could not be taken.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// Answers the requests of one connection. What goes wrong with it is the caller's to notice.
-async fn converse(stream: TcpStream, router: Router, head: Duration) {
+/// Answers the requests of one connection, until it is to be closed. What goes wrong with it is the caller's to notice.
+async fn converse(stream: TcpStream, router: Router, head: Duration, mut open: watch::Receiver<bool>) {
     // Answers are small and awaited: they must not wait for more to send.
     let _ = stream.set_nodelay(true);
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(head);
-    let _ = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).await;
+    let connection = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = std::pin::pin!(connection);
+    let served = tokio::select! {
+        served = &mut connection => Some(served),
+        // Without a sender nobody will ever close it.
+        Ok(_) = open.wait_for(|closing| *closing) => None,
+    };
+    if served.is_none() {
+        connection.as_mut().graceful_shutdown();
+        let _ = connection.await;
+    }
 }
 
 struct Host {
@@ -216,6 +294,10 @@ struct Host {
     /// The memory for bodies.
     room: Semaphore,
     places: Semaphore,
+    /// What is wrong with the app itself, until an event was told of it.
+    fault: Mutex<Option<String>>,
+    /// Whether no event has come yet to this process.
+    cold: AtomicBool,
 }
 
 /// How many invocations are taken at once. Each that waits costs a few kilobytes, and one that is turned away is
@@ -293,34 +375,66 @@ impl Host {
     async fn answer(&self, function: Function, id: String, body: Body) -> Response {
         let body = match body::read(body, &self.room, self.patience).await {
             Ok(body) => body,
-            Err(unread) => return function.answered(refused(unread.status(), unread.to_string())),
+            Err(Unread::TooLarge) if function == Function::OnKeyNotice => return function.not_ours(),
+            Err(unread) => return function.answered(function.refused(unread.status(), &unread.to_string())),
         };
         // Only now: who sends half a body and no more takes no place from anybody.
         let Ok(_place) = self.places.try_acquire() else {
-            let error = "too many at once; the next delivery carries on".to_owned();
-            return function.answered(refused(StatusCode::SERVICE_UNAVAILABLE, error));
+            return function.answered(function.come_again("too many at once; the next delivery carries on"));
         };
         let trigger = function.trigger(&body.bytes);
         drop(body);
         match trigger {
+            Ok(_) if self.runner.is_leaving() => function
+                .answered(function.come_again("this process is about to end; the next delivery carries on")),
             Ok(trigger) => self.run(function, id, trigger).await,
             Err(malformed) => {
                 let error = format!("not the envelope of this function: {malformed}");
-                function.answered(refused(StatusCode::BAD_REQUEST, error))
+                function.answered(function.refused(StatusCode::BAD_REQUEST, &error))
             }
         }
     }
 
     async fn run(&self, function: Function, id: String, trigger: Trigger) -> Response {
-        let deadline = later(self.clock.now(), function.budget(&self.budgets));
+        let began = self.clock.now();
+        let deadline = self.deadline(function, &trigger, began);
+        let fault = self.fault_for(function);
         let invocation = Invocation { id, function: function.name(), deadline };
         let mut work = self.spawn(trigger, invocation);
-        let answer = tokio::select! {
+        let mut answer = tokio::select! {
             biased;
             ended = &mut work => finished(ended),
-            () = self.clock.sleep_until(later(deadline, function.margin())) => overrun(work),
+            () = self.clock.sleep_until(later(deadline, function.margin())) => overrun(function, work),
         };
+        function.tell(&answer, self.clock.now() - began);
+        answer.logs.extend(fault);
         function.answered(answer)
+    }
+
+    /// When the work should stop.
+    ///
+    /// Event Grid's patience began when it sent, and a host that had to be started first has used up some of it. It sent
+    /// no earlier than the event happened; an event that is older than its patience comes again, or late, and tells
+    /// nothing of when it was sent. Who answers after all that still has something to say: the host's log has it, and
+    /// what is done is done when the next delivery asks.
+    fn deadline(&self, function: Function, trigger: &Trigger, now: DateTime<Utc>) -> DateTime<Utc> {
+        let budget = function.budget(&self.budgets);
+        let Trigger::Events(events) = trigger else { return later(now, budget) };
+        let cold = self.cold.swap(false, Ordering::Relaxed);
+        let patience = delta(EVENT_GRIDS_PATIENCE);
+        let young = events.iter().filter_map(|event| event.time).filter(|time| now - patience < *time).min();
+        let sent = young.unwrap_or(if cold { now - delta(COLD_START) } else { now }).min(now);
+        later(sent, budget).max(later(now, budget.min(LEAST)))
+    }
+
+    /// What is wrong with the app itself, for the first event that comes.
+    fn fault_for(&self, function: Function) -> Option<String> {
+        if function == Function::RotateKeys {
+            return None;
+        }
+        let fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        tracing::error!("{fault}");
+        Some(fault)
     }
 
     /// The work is a task of its own, so that neither a lost connection nor our own impatience drops it in the middle
@@ -332,18 +446,30 @@ impl Host {
     }
 }
 
+/// How long Event Grid waits for the answer to a delivery (docs: Event Grid message delivery and retry).
+const EVENT_GRIDS_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the first event of a process may have waited for the host to start: five seconds on an idle machine, and an
+/// instance of 512 MB has a quarter of a core.
+const COLD_START: Duration = Duration::from_secs(10);
+
+/// The least that an event is worked on before it is answered: five times what a repair of a few apps takes. An answer
+/// that comes too late for Event Grid does what a 503 does, and one that is in time spares a delivery.
+const LEAST: Duration = Duration::from_secs(10);
+
 /// What is answered to an invocation.
 struct Answer {
     logs: Vec<String>,
     /// With which status, and why.
     failure: Option<(StatusCode, String)>,
+    served: Vec<Served>,
 }
 
 impl Function {
     /// The answer in the shape that the host wants. Whoever calls `OnAlert` is told by the output of the function: were
     /// the invocation itself to fail, the host would make a 500 of it, which an action group does not repeat (docs:
     /// Webhook actions are repeated after 408, 429, 503 and 504).
-    fn answered(self, Answer { logs, failure }: Answer) -> Response {
+    fn answered(self, Answer { logs, failure, .. }: Answer) -> Response {
         match failure {
             None if self == Self::OnAlert => reply::http(StatusCode::OK, None, &logs),
             None => reply::success(&logs),
@@ -355,56 +481,122 @@ impl Function {
 
 fn finished(ended: Result<Result<Outcome, Panicked>, JoinError>) -> Answer {
     match ended {
-        Ok(Ok(Outcome { logs, failure: None, .. })) => Answer { logs, failure: None },
-        Ok(Ok(Outcome { logs, failure: Some(failure), unfinished: true })) => unfinished(failure, logs),
-        Ok(Ok(Outcome { logs, failure: Some(failure), unfinished: false })) => failed(failure, logs),
-        Ok(Err(panicked)) => failed(panicked.to_string(), vec![]),
+        Ok(Ok(Outcome { logs, failure, unfinished, served })) => {
+            let status =
+                if unfinished { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::INTERNAL_SERVER_ERROR };
+            Answer { logs, failure: failure.map(|failure| (status, failure)), served }
+        }
+        Ok(Err(panicked)) => Answer::failed(StatusCode::INTERNAL_SERVER_ERROR, panicked.to_string()),
         // Nobody aborts the task, and its panics are caught: the runtime itself is going down.
-        Err(_) => failed("the process is shutting down".into(), vec![]),
+        Err(_) => Answer::failed(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "this process is ending; the next delivery carries on".into(),
+        ),
     }
 }
 
-fn overrun(work: JoinHandle<Result<Outcome, Panicked>>) -> Answer {
+fn overrun(function: Function, work: JoinHandle<Result<Outcome, Panicked>>) -> Answer {
+    let name = function.name();
     let late = async move {
         match work.await {
-            Ok(Ok(Outcome { failure: None, .. })) => tracing::info!("the work that overran has ended well"),
-            Ok(Ok(Outcome { failure: Some(failure), .. })) => {
-                tracing::error!("the work that overran has failed: {failure}");
+            Ok(Ok(Outcome { failure: None, .. })) => {
+                tracing::info!("{name}: what was answered as still working has ended well");
             }
-            Ok(Err(panicked)) => tracing::error!("the work that overran has failed: {panicked}"),
+            Ok(Ok(Outcome { failure: Some(failure), .. })) => {
+                tracing::error!("{name}: what was answered as still working has failed: {}", line(&failure));
+            }
+            Ok(Err(panicked)) => {
+                tracing::error!("{name}: what was answered as still working has failed: {panicked}");
+            }
             Err(_) => {}
         }
     };
     tokio::spawn(late.in_current_span());
-    unfinished("still working; the next delivery carries on".into(), vec![])
+    Answer::failed(StatusCode::SERVICE_UNAVAILABLE, "still working; the next delivery carries on".into())
 }
 
-fn failed(error: String, logs: Vec<String>) -> Answer {
-    tell(&logs);
-    tracing::error!("the run failed: {error}");
-    Answer { logs, failure: Some((StatusCode::INTERNAL_SERVER_ERROR, error)) }
-}
-
-fn unfinished(error: String, logs: Vec<String>) -> Answer {
-    tell(&logs);
-    tracing::error!("the run is not finished: {error}");
-    Answer { logs, failure: Some((StatusCode::SERVICE_UNAVAILABLE, error)) }
-}
-
-/// Says in our own log what was done: the host drops what comes with the answer to a failure.
-fn tell(logs: &[String]) {
-    for line in logs {
-        tracing::info!("{line}");
+impl Answer {
+    const fn failed(status: StatusCode, error: String) -> Self {
+        Self { logs: vec![], failure: Some((status, error)), served: vec![] }
     }
 }
 
-fn refused(status: StatusCode, error: String) -> Answer {
-    tracing::error!(status = status.as_u16(), "refused: {error}");
-    Answer { logs: vec![], failure: Some((status, error)) }
+/// Of how many services the line at the end of an invocation tells. Each has a line of its own run besides.
+const TOLD_OF: usize = 10;
+
+impl Function {
+    /// The line at the end of an invocation.
+    fn tell(self, answer: &Answer, took: TimeDelta) {
+        let Answer { logs, failure, served } = answer;
+        let (name, took) = (self.name(), took.num_milliseconds());
+        let runs = runs(served);
+        match failure {
+            // Of what called for nothing there can be thousands an hour.
+            None if served.is_empty() => tracing::debug!(took_ms = took, "{name} is done: nothing to do"),
+            None => tracing::info!(took_ms = took, "{name} is done: {}{runs}", told(served)),
+            Some((status, error)) => {
+                // What was done is in nothing that the host keeps.
+                logs.iter().for_each(|line| tracing::info!("{line}"));
+                let how =
+                    if *status == StatusCode::SERVICE_UNAVAILABLE { "is not finished" } else { "failed" };
+                let (status, error) = (status.as_u16(), line(error));
+                tracing::error!(took_ms = took, status, "{name} {how}: {error}{runs}");
+            }
+        }
+    }
+
+    fn refused(self, status: StatusCode, error: &str) -> Answer {
+        let name = self.name();
+        tracing::error!(status = status.as_u16(), "{name} refused what it was sent: {error}");
+        Answer::failed(status, error.to_owned())
+    }
+
+    /// What comes again is no error yet.
+    fn come_again(self, why: &str) -> Answer {
+        let name = self.name();
+        tracing::warn!("{name} took nothing on: {why}");
+        Answer::failed(StatusCode::SERVICE_UNAVAILABLE, why.to_owned())
+    }
+
+    /// An event that is larger than any of Event Grid's is none that concerns us. Refused, it would come again for a day;
+    /// so it is taken, and told of as an error.
+    fn not_ours(self) -> Response {
+        let (name, error) = (self.name(), Unread::TooLarge);
+        let line = format!("{name} passed over what it was sent: {error}; no event of Azure is that large");
+        tracing::error!("{line}");
+        reply::success(&[line])
+    }
+}
+
+fn told(served: &[Served]) -> String {
+    let mut told: Vec<&str> = served.iter().take(TOLD_OF).map(|one| one.ended.as_str()).collect();
+    let more = format!("and {} more services", served.len().saturating_sub(TOLD_OF));
+    if served.len() > TOLD_OF {
+        told.push(&more);
+    }
+    line(&told.join("; "))
+}
+
+/// The runs that served an invocation, by their names in the log.
+fn runs(served: &[Served]) -> String {
+    let mut runs: Vec<(&str, bool)> = served.iter().map(|one| (one.run.as_str(), one.shared)).collect();
+    runs.dedup();
+    let told = runs.into_iter().take(TOLD_OF).map(|(run, shared)| match shared {
+        true => format!("shared with the run {run}, which another invocation asked for"),
+        false => format!("done by the run {run}"),
+    });
+    let told: Vec<String> = told.collect();
+    if told.is_empty() { String::new() } else { format!(" ({})", told.join("; ")) }
+}
+
+/// The same on one line.
+fn line(text: &str) -> String {
+    text.lines().map(str::trim).collect::<Vec<_>>().join("; ")
 }
 
 fn refuse(status: StatusCode, error: &str) -> Response {
-    Function::RotateKeys.answered(refused(status, error.to_owned()))
+    tracing::error!(status = status.as_u16(), "refused: {error}");
+    Function::RotateKeys.answered(Answer::failed(status, error.to_owned()))
 }
 
 /// The host's id, if it is one: what goes into every line of the log has to be short and plain.

@@ -8,7 +8,7 @@ mod event;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use event::Event;
@@ -27,6 +27,15 @@ const HISTORY_APPS: usize = 4000;
 /// How many replaced fingerprints are remembered, for recognising a stale consumer behind a custom domain, and a key in
 /// other text. Two a month make twenty years; at 20 bytes each they are half as much of the document as its history.
 const FORMER: usize = 500;
+
+/// How many times to watch are kept. Each is an announcement of another time, of which nobody has more than a few.
+pub const WATCHES: usize = 64;
+
+/// How long a time to watch is remembered after it is over: an event that does not say when it happened is not waited for
+/// twice.
+fn kept() -> TimeDelta {
+    TimeDelta::minutes(15)
+}
 
 /// The state of one instance, as far as it was ever seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +64,12 @@ pub struct Journal {
     /// Those of them that went out of sight since, and may have taken any key there.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     blurred: BTreeSet<AppId>,
+    /// The times in which the keys are looked at every few seconds. Documents of before it was known have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    watches: Vec<Watch>,
+    /// The last call of another run that is known to the one at work. Documents of before it was known have none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    heard: u64,
     former: VecDeque<Fingerprint>,
     history: VecDeque<Entry>,
 }
@@ -131,6 +146,16 @@ pub struct InFlight {
     pub operation: Option<OperationUrl>,
     /// The new key, as the answer to the request gave it. Azure's 202 already holds it.
     pub promised: Option<Fingerprint>,
+}
+
+/// A time in which the keys are looked at every few seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Watch {
+    /// Its beginning.
+    pub from: DateTime<Utc>,
+    /// Its end.
+    pub until: DateTime<Utc>,
 }
 
 /// Regenerations in a row that came to nothing.
@@ -231,6 +256,18 @@ impl Journal {
         self.blurred.contains(app)
     }
 
+    /// The times in which the keys are looked at every few seconds; for a while also those that are over.
+    #[must_use]
+    pub fn watches(&self) -> &[Watch] {
+        &self.watches
+    }
+
+    /// The last call of another run that is known to the one at work.
+    #[must_use]
+    pub fn heard(&self) -> u64 {
+        self.heard
+    }
+
     /// Regenerations in a row that came to nothing.
     #[must_use]
     pub fn failures(&self) -> Option<&Failures> {
@@ -256,8 +293,8 @@ impl Journal {
         if let Err(why) = next.fold(&event, at) {
             return Err(Illegal { event: Box::new(event), why });
         }
-        // Which apps were seen is kept as it is now; told one by one it would push out what was done.
-        if !matches!(event, Event::AppsSeen { .. } | Event::AppsBlurred { .. }) {
+        // Which apps were seen is kept as it is now, and so is who was heard; told one by one they would push out what was done.
+        if !matches!(event, Event::AppsSeen { .. } | Event::AppsBlurred { .. } | Event::Heard { .. }) {
             next.history.push_back(Entry { at, event: without_operation(event) });
         }
         next.forget();
@@ -309,6 +346,11 @@ impl Journal {
                 self.requested = Some(at);
                 self.exposed = if *exposed { Some(at) } else { self.exposed };
                 self.noticed = if *noticed { Some(at) } else { self.noticed };
+                Ok(())
+            }
+            Event::WatchAsked { from, until } => self.watch(Watch { from: *from, until: *until }, at),
+            Event::Heard { call } => {
+                self.heard = self.heard.max(*call);
                 Ok(())
             }
             Event::Unblocked {} => {
@@ -371,7 +413,8 @@ impl Journal {
         let flight = self.in_flight.iter().map(|flight| flight.intended);
         let failures = self.failures.iter().map(|failures| failures.at);
         let history = self.history.iter().map(|entry| entry.at);
-        of_keys.chain(asked).chain(flight).chain(failures).chain(history)
+        let watches = self.watches.iter().flat_map(|watch| [watch.from, watch.until]);
+        of_keys.chain(asked).chain(flight).chain(failures).chain(watches).chain(history)
     }
 
     fn adopt(&mut self, keys: &PerKey<Fingerprint>, at: DateTime<Utc>) -> Result<(), &'static str> {
@@ -399,6 +442,18 @@ impl Journal {
             }
         }
         self.blind = false;
+        Ok(())
+    }
+
+    fn watch(&mut self, watch: Watch, at: DateTime<Utc>) -> Result<(), &'static str> {
+        self.watches.retain(|watch| at < watch.until + kept());
+        if watch.until < watch.from {
+            return Err("it ends before it begins");
+        }
+        if self.watches.len() >= WATCHES {
+            return Err("too many times are watched already");
+        }
+        self.watches.push(watch);
         Ok(())
     }
 
@@ -454,6 +509,12 @@ impl KeyRecord {
         let refused = self.refusal.as_ref().map(|refusal| refusal.at);
         [Some(self.created), held, refused].into_iter().flatten()
     }
+}
+
+/// What a document need not say.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 const NOTHING_IN_FLIGHT: &str = "no regeneration is in flight";

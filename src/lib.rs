@@ -1,4 +1,4 @@
-//! Zero-downtime rotation of the access keys of Azure SignalR Service.
+//! Rotation of the access keys of Azure SignalR Service, without a call that is refused because of a key.
 
 pub mod act;
 pub mod arm;
@@ -27,6 +27,7 @@ pub mod panics;
 pub mod pass;
 pub mod plan;
 pub mod runner;
+pub mod schedule;
 #[cfg(feature = "simulator")]
 pub mod sim;
 pub mod store;

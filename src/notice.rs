@@ -22,7 +22,7 @@ use crate::model::{AppId, InstanceId, KeyType, PerKey};
 pub struct Event {
     /// `id`: the same in every delivery of the event.
     pub id: Option<String>,
-    /// `eventType`, or `type` of a CloudEvent; the `schemaId` of an alert.
+    /// `eventType`, or `type` of a CloudEvent; the `schemaId` of an alert, if it has one.
     pub kind: String,
     /// `eventTime`, or `time`, or `firedDateTime`.
     pub time: Option<DateTime<Utc>>,
@@ -33,15 +33,15 @@ pub struct Event {
     pub operation: Option<String>,
     /// The data of our own bridge's events.
     pub bridge: Bridge,
-    /// What an alert says besides.
-    pub alert: Alert,
+    /// What an alert says besides; nothing if it is none.
+    pub alert: Option<Alert>,
 }
 
 impl Event {
     /// Whether it is an alert of Azure Monitor.
     #[must_use]
     pub fn is_alert(&self) -> bool {
-        [ALERT, ACTIVITY_LOG].iter().any(|alert| self.kind.eq_ignore_ascii_case(alert))
+        self.alert.is_some()
     }
 }
 
@@ -52,14 +52,14 @@ pub struct Bridge {
     pub instance: Option<String>,
     /// `data.keyTypes`: which keys; both if it is missing.
     pub key_types: Option<Vec<String>>,
-    /// `data.deadline`: when the keys will be regenerated.
+    /// `data.deadline`: when the keys will be regenerated; UTC if it has no offset.
     pub deadline: Option<String>,
 }
 
-/// What an alert says besides its targets.
+/// What an alert of Azure Monitor says besides its targets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Alert {
-    /// `monitoringService` is `ServiceHealth`.
+    /// It is of Service Health.
     pub service_health: bool,
     /// Its service, its impacted services or its title name SignalR.
     pub names_signalr: bool,
@@ -130,10 +130,9 @@ pub enum Ignored {
 }
 
 const REGENERATE: &str = "microsoft.signalrservice/signalr/regeneratekey/action";
-const ALERT: &str = "azuremonitorcommonalertschema";
-const ACTIVITY_LOG: &str = "microsoft.insights/activitylogs";
 
-/// Says what an event means. Types, operations and resource ids compare without regard to case, for Azure mixes it.
+/// Says what an event means. Types, operations and resource ids compare without regard to case, for Azure mixes it. Alerts
+/// mean the same with the common alert schema and without it.
 ///
 /// | event | notice |
 /// |---|---|
@@ -147,13 +146,16 @@ const ACTIVITY_LOG: &str = "microsoft.insights/activitylogs";
 /// | `Microsoft.Web.AppUpdated`, `Microsoft.Web.SlotSwapCompleted` | [`AppChanged`](Notice::AppChanged) |
 /// | alert on the operation `…/regenerateKey/action` | [`Regenerated`](Notice::Regenerated) |
 /// | alert of Service Health | [`ServiceHealth`](Notice::ServiceHealth) |
-/// | any other alert with an instance among its targets | [`InstanceChanged`](Notice::InstanceChanged) |
+/// | any other alert, with an instance among its targets | [`InstanceChanged`](Notice::InstanceChanged) |
 /// | `SignalRRekey.RegenerationAnnounced`, data `{instance, keyTypes?, deadline?}` | [`Announced`](Notice::Announced) |
 /// | `SignalRRekey.KeysExposed`, data `{instance}` | [`Exposed`](Notice::Exposed) |
 /// | one of these two that names no instance, or keys or a deadline that are none; another `SignalRRekey.…` | [`Unreadable`](Notice::Unreadable) |
 /// | everything else | [`Ignored::Unrelated`] |
 #[must_use]
 pub fn classify(event: &Event) -> Notice {
+    if let Some(said) = &event.alert {
+        return alert(event, said);
+    }
     let kind = event.kind.to_lowercase();
     if let Some(bridged) = kind.strip_prefix("signalrrekey.") {
         return bridge(bridged, &event.bridge).unwrap_or_else(|fault| Notice::Unreadable { fault });
@@ -171,7 +173,6 @@ pub fn classify(event: &Event) -> Notice {
         | "microsoft.resourcenotifications.resources.createdorupdated"
         | "microsoft.resourcenotifications.resources.deleted" => changed(event),
         "microsoft.web.appupdated" | "microsoft.web.slotswapcompleted" => changed(event),
-        ALERT | ACTIVITY_LOG => alert(event),
         other if other.starts_with("microsoft.resources.") => Notice::Ignored(Ignored::OtherAction),
         _ => Notice::Ignored(Ignored::Unrelated),
     }
@@ -199,14 +200,14 @@ fn changed(event: &Event) -> Notice {
     app(event).map_or(Notice::Ignored(Ignored::Unrelated), |app| Notice::AppChanged { app })
 }
 
-fn alert(event: &Event) -> Notice {
+fn alert(event: &Event, said: &Alert) -> Notice {
     if is_regeneration(event) {
         return Notice::Regenerated { instance: instance(event) };
     }
     if let Some(instance) = instance(event) {
         return Notice::InstanceChanged { instance };
     }
-    if !event.alert.service_health {
+    if !said.service_health {
         return Notice::Ignored(Ignored::Unrelated);
     }
     let subscription = |resource: &String| {
@@ -215,7 +216,7 @@ fn alert(event: &Event) -> Notice {
         is_one.then(|| rest.split('/').next().unwrap_or_default().to_owned())
     };
     let subscriptions = event.resources.iter().filter_map(subscription).collect();
-    Notice::ServiceHealth { signalr: event.alert.names_signalr, subscriptions }
+    Notice::ServiceHealth { signalr: said.names_signalr, subscriptions }
 }
 
 fn bridge(kind: &str, data: &Bridge) -> Result<Notice, &'static str> {
@@ -247,8 +248,7 @@ fn announced(key_types: Option<&[String]>) -> Result<PerKey<bool>, &'static str>
 }
 
 fn deadline(text: &str) -> Result<DateTime<Utc>, &'static str> {
-    let time = DateTime::parse_from_rfc3339(text.trim());
-    time.map(Into::into).map_err(|_| "its data.deadline is no time such as 2026-09-24T13:00:00Z")
+    read::deadline(text).ok_or("its data.deadline is no time such as 2026-09-24T13:00:00Z")
 }
 
 fn is_regeneration(event: &Event) -> bool {

@@ -15,6 +15,7 @@ mod one;
 mod report;
 mod steps;
 mod stop;
+mod watch;
 
 use std::sync::Arc;
 
@@ -31,12 +32,12 @@ pub use report::{Ending, PassReport};
 pub use stop::{AtWork, Stop};
 
 use crate::act::Gates;
-use crate::arm::{Arm, ArmError};
+use crate::arm::{Arm, ArmError, ArmErrorKind};
 use crate::clock::Clock;
 use crate::config::{Config, InstanceConfig};
 use crate::data_plane::DataPlane;
 use crate::http::Http;
-use crate::journal::Journal;
+use crate::journal::{Journal, WATCHES};
 use crate::model::InstanceId;
 use crate::notify::Notifier;
 use crate::observe::{APPS_AT_ONCE, APPS_AT_ONCE_IN_NEED, Eyes, Look};
@@ -107,13 +108,24 @@ pub struct Run {
 /// What a run may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Everything that is due.
+    /// Everything that is due, when the timer says so. It does not sit and wait for what takes its time: the next run
+    /// carries on.
+    Scheduled,
+    /// Everything that is due, for an operator who waits until it is done.
     Rotate {
         /// Whether to rotate whatever the age of the keys.
         now: bool,
     },
+    /// Everything that is due, in place of the timer, which a notice has found silent. It waits for whoever else is at
+    /// work.
+    StandIn,
     /// Everything that is due, with a rotation that a notice asks for. It waits for whoever else is at work.
-    Answer(Request),
+    Answer {
+        /// What is asked for.
+        request: Request,
+        /// When keys will be regenerated, if that is known.
+        deadline: Option<DateTime<Utc>>,
+    },
     /// Mend stale consumers, and nothing else. It waits for whoever else is at work.
     Mend,
     /// The same, if the hint that calls for it is news.
@@ -125,8 +137,18 @@ impl Purpose {
     fn request(&self) -> Option<Request> {
         match self {
             Self::Rotate { now: true } => Some(Request { why: Why::Operator, since: None }),
-            Self::Answer(request) => Some(*request),
-            Self::Rotate { now: false } | Self::Mend | Self::Check(_) => None,
+            Self::Answer { request, .. } => Some(*request),
+            Self::Scheduled | Self::Rotate { now: false } | Self::StandIn | Self::Mend | Self::Check(_) => {
+                None
+            }
+        }
+    }
+
+    /// When keys will be regenerated.
+    const fn deadline(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Answer { deadline, .. } => *deadline,
+            Self::Scheduled | Self::Rotate { .. } | Self::StandIn | Self::Mend | Self::Check(_) => None,
         }
     }
 
@@ -134,18 +156,23 @@ impl Purpose {
     fn hint(&self) -> Option<Hint> {
         match self {
             Self::Check(hint) => Some(hint.clone()),
-            Self::Rotate { .. } | Self::Answer(_) | Self::Mend => None,
+            Self::Scheduled | Self::Rotate { .. } | Self::StandIn | Self::Answer { .. } | Self::Mend => None,
         }
     }
 
     /// Whether only stale consumers are mended.
-    const fn only_mends(&self) -> bool {
+    pub(crate) const fn only_mends(&self) -> bool {
         matches!(self, Self::Mend | Self::Check(_))
+    }
+
+    /// Whether it stays for what is to be watched.
+    const fn keeps_looking(&self) -> bool {
+        matches!(self, Self::Scheduled | Self::StandIn)
     }
 
     /// Whether a notice is behind it, whose sender waits for the answer and knows no better time.
     const fn is_notice(&self) -> bool {
-        !matches!(self, Self::Rotate { .. })
+        !matches!(self, Self::Scheduled | Self::Rotate { .. })
     }
 
     /// How many apps may be asked at the same time.
@@ -197,7 +224,7 @@ impl Rekey {
     }
 
     async fn instance(&self, run: &Run, instance: &InstanceConfig) -> PassReport {
-        let span = tracing::info_span!("pass", instance = instance.id.name());
+        let span = tracing::info_span!("pass", instance = instance.id.name(), run = run.holder);
         let _at_work = self.at_work.begin();
         let mut pass = Pass::new(self, run, instance);
         async {
@@ -279,7 +306,34 @@ pub enum PassError {
     /// The time of the run ended.
     #[error("the time of this run is over")]
     OutOfTime,
+    /// The run at work has put on record that it checks again, after the notice that asks for it.
+    #[error("the run at work ({holder}) checks again")]
+    HandedOver {
+        /// Which run that is.
+        holder: String,
+    },
+    /// An announced time cannot be watched.
+    #[error("the announced time is not watched, for {WATCHES} others are; `history` shows them")]
+    TooManyWatches,
     /// Something failed for single apps; the others were done.
-    #[error("{0}")]
-    Apps(String),
+    #[error("{told}")]
+    Apps {
+        /// What.
+        told: String,
+        /// Whether to try again soon helps any of them.
+        passing: bool,
+    },
+}
+
+impl PassError {
+    /// Whether to try again soon helps: Azure or the storage is busy or out of reach, or was seen in the middle of a change.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Arm(error) => error.is_passing() || error.kind() == ArmErrorKind::OutcomeUnknown,
+            Self::Store(error) => error.is_passing(),
+            Self::OutOfTime | Self::HandedOver { .. } => true,
+            Self::TooManyWatches => false,
+            Self::Apps { passing, .. } => *passing,
+        }
+    }
 }

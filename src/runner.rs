@@ -5,6 +5,7 @@
 
 mod coalesce;
 mod recent;
+mod silence;
 mod vigil;
 mod wanted;
 
@@ -16,21 +17,21 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
 use futures::future::join_all;
-use tokio::sync::watch;
 
-use self::coalesce::{Coalescer, outcome};
+use self::coalesce::{Asked, Coalescer, outcome};
 use self::recent::Recent;
+use self::silence::Silence;
 pub use self::wanted::foresee;
 use self::wanted::{Delivery, Wanted};
 use crate::cause;
 use crate::clock::delta;
 use crate::config::InstanceConfig;
-use crate::host::{Invocation, Outcome, Runner, Trigger};
+use crate::host::{Invocation, Outcome, Runner, Served, Trigger};
 use crate::model::InstanceId;
 use crate::notice::{Event, Notice};
 use crate::panics::{self, Panicked};
-use crate::pass::{Ending, Known, PassReport, Purpose, Rekey, Run};
-use crate::store::count_unfinished;
+use crate::pass::{Ending, PassReport, Purpose, Rekey, Run};
+use crate::store::timer_ran;
 
 /// Runs passes for the Functions host, for the life of the process.
 pub struct Service {
@@ -40,8 +41,6 @@ pub struct Service {
     ignored: AtomicU64,
     /// The events that were answered well of late.
     recent: Mutex<Recent>,
-    /// Until when instances are watched closely.
-    closely: Mutex<BTreeMap<InstanceId, DateTime<Utc>>>,
 }
 
 /// How a pass that several wait for has ended.
@@ -52,52 +51,67 @@ impl Service {
     #[must_use]
     pub fn new(rekey: Rekey) -> Arc<Self> {
         let rekey = Arc::new(rekey);
-        let (worker, in_vain) = (Arc::clone(&rekey), InVain::default());
+        let silence = Silence::new(&rekey.config, rekey.clock.now());
+        let notices = Arc::new(Notices { rekey: Arc::clone(&rekey), silence, in_vain: Mutex::default() });
         let work = move |instance, wanted: Wanted| {
-            let (rekey, in_vain) = (Arc::clone(&worker), Arc::clone(&in_vain));
-            panics::catch(async move { pass(&rekey, &in_vain, instance, wanted).await }).boxed()
+            let notices = Arc::clone(&notices);
+            panics::catch(async move { notices.pass(instance, wanted).await }).boxed()
         };
         let passes = Coalescer::new(work);
-        Arc::new(Self {
-            rekey,
-            passes,
-            ignored: AtomicU64::new(0),
-            recent: Mutex::default(),
-            closely: Mutex::default(),
-        })
+        Arc::new(Self { rekey, passes, ignored: AtomicU64::new(0), recent: Mutex::default() })
     }
 
     async fn rotate(&self, invocation: &Invocation) -> Outcome {
         // The id stays the same over the retries of a timer, so the holder needs more than that.
         let holder = format!("{}/{}/{}", invocation.function, invocation.id, uuid::Uuid::new_v4());
-        let purpose = Purpose::Rotate { now: false };
+        let purpose = Purpose::Scheduled;
         let reports =
             self.rekey.run(&Run { instances: vec![], purpose, holder, deadline: invocation.deadline }).await;
-        let reports = join_all(reports.into_iter().map(|report| self.counted(report))).await;
+        let reports = self.counted(reports).await;
         let failed = reports.iter().filter(|report| report.ending.is_failure());
         let failures: Vec<String> = failed.map(PassReport::summary).collect();
-        Outcome { logs: reports.iter().flat_map(lines).collect(), failure: said(failures), unfinished: false }
+        Outcome {
+            logs: reports.iter().flat_map(lines).collect(),
+            failure: said(failures),
+            unfinished: false,
+            served: reports.iter().map(|report| served(report, false)).collect(),
+        }
     }
 
-    /// The report of a timer's run. One that only ran out of time, or met another run, is no failure; the second in a row
-    /// is, for then nothing gets done.
-    async fn counted(&self, report: PassReport) -> PassReport {
-        let finished = !matches!(report.ending, Ending::OutOfTime { .. } | Ending::Busy { .. });
-        let counted = count_unfinished(&*self.rekey.store, &report.instance, finished).await;
-        let why = match counted {
-            Ok(..=1) => return report,
-            Ok(runs) => format!("{}; it is run {runs} in a row that did not finish", report.ending),
-            Err(error) if finished => {
-                let name = report.instance.name();
-                let why = cause::told(&error);
-                tracing::warn!("{name}: whether runs go on without finishing cannot be counted: {why}");
-                return report;
-            }
-            Err(error) => {
-                let why = cause::told(&error);
-                format!("{}; whether it is the first in a row cannot be counted: {why}", report.ending)
-            }
+    /// The reports of a timer's run, which is put on record. One that only ran out of time, or met another run, is no
+    /// failure; the second in a row is, for then nothing gets done.
+    async fn counted(&self, reports: Vec<PassReport>) -> Vec<PassReport> {
+        let finished = |report: &PassReport| {
+            !matches!(report.ending, Ending::OutOfTime { .. } | Ending::Busy { .. } | Ending::Stopped)
         };
+        let services: Vec<(InstanceId, bool)> =
+            reports.iter().map(|report| (report.instance.clone(), finished(report))).collect();
+        let counted = timer_ran(&*self.rekey.store, &services).await;
+        if let Err(error) = &counted {
+            let why = cause::told(error);
+            tracing::warn!("that RotateKeys has run cannot be put on record: {why}");
+        }
+        let judged = |report: PassReport| {
+            let why = match &counted {
+                _ if finished(&report) => return report,
+                Ok(runs) => match runs.get(&report.instance) {
+                    None | Some(..=1) => return report,
+                    Some(runs) => {
+                        format!("{}; it is run {runs} in a row that did not finish", report.ending)
+                    }
+                },
+                Err(error) => {
+                    let why = cause::told(error);
+                    format!("{}; whether it is the first in a row cannot be counted: {why}", report.ending)
+                }
+            };
+            self.failed(report, why)
+        };
+        reports.into_iter().map(judged).collect()
+    }
+
+    /// The same report as a failure, told as one.
+    fn failed(&self, report: PassReport, why: String) -> PassReport {
         let failed = PassReport { ending: Ending::Failed(why), ..report };
         failed.log();
         if let Some(notifier) = &self.rekey.notifier {
@@ -109,24 +123,25 @@ impl Service {
     async fn notices(self: &Arc<Self>, events: &[Event]) -> Outcome {
         let fresh: Vec<&Event> = events.iter().filter(|event| !self.was_answered(event)).collect();
         let Delivery { wanted, ignored, faults } = wanted::wanted(&fresh, &self.rekey.config);
-        let mut logs = self.count(events.len() - fresh.len(), ignored);
+        self.count(events.len() - fresh.len(), ignored);
         for fault in &faults {
             tracing::error!("{fault}");
         }
         let answers =
             join_all(wanted.into_iter().map(|(instance, wanted)| self.answer(instance, wanted))).await;
-        // Time does not make an event clearer; a person has to look at it.
-        let unfinished =
-            faults.is_empty() && answers.iter().all(|answer| answer.failure.is_none() || answer.unfinished);
+        // Time does not make an event clearer, but it helps whoever it helps.
+        let unfinished = answers.iter().any(|answer| answer.unfinished);
+        let mut all = Outcome { unfinished, ..Outcome::default() };
         let mut failures = faults;
         for answer in answers {
-            logs.extend(answer.logs);
+            all.logs.extend(answer.logs);
+            all.served.extend(answer.served);
             failures.extend(answer.failure);
         }
         if failures.is_empty() {
             self.remember(&fresh);
         }
-        Outcome { logs, unfinished: unfinished && !failures.is_empty(), failure: said(failures) }
+        Outcome { failure: said(failures), ..all }
     }
 
     fn was_answered(&self, event: &Event) -> bool {
@@ -139,41 +154,33 @@ impl Service {
         events.iter().for_each(|event| recent.answered(event, now));
     }
 
-    /// One line for all that called for nothing.
-    fn count(&self, copies: usize, (events, last): (u64, Option<Notice>)) -> Vec<String> {
+    /// One line for all that called for nothing; not for the host, whose log it would fill.
+    fn count(&self, copies: usize, (events, last): (u64, Option<Notice>)) {
         let why = match last {
             Some(last) => last.to_string(),
             None if copies > 0 => "a copy of what was answered already".to_owned(),
-            None => return Vec::new(),
+            None => return,
         };
         let events = events + copies as u64;
         let so_far = self.ignored.fetch_add(events, Ordering::Relaxed) + events;
-        let line = format!("nothing to do: {why} ({so_far} such so far)");
-        tracing::debug!("{line}");
-        vec![line]
+        tracing::debug!("nothing to do: {why} ({so_far} such so far)");
     }
 
     /// Asks for a pass and waits for it. It ends in its own time; who waits for one that was queued behind another may run
     /// out of his before, and the host answers for him.
     async fn answer(self: &Arc<Self>, instance: InstanceId, wanted: Wanted) -> Outcome {
         let name = instance.name().to_owned();
-        if let Some(at) = wanted.deadline {
-            self.watch_announced(&instance, at);
-        }
-        let failed = |why: &dyn std::fmt::Display| Outcome {
+        let failed = |why: &dyn std::fmt::Display, unfinished| Outcome {
             failure: Some(format!("{name}: {why}")),
+            unfinished,
             ..Outcome::default()
         };
-        match outcome(self.ask(&instance, wanted)).await {
-            Some(Ok(Some(report))) => {
-                if report.known == Some(Known::Puzzling) {
-                    self.watch_puzzling(&instance);
-                }
-                told(&report)
-            }
+        let Asked { done, shared } = self.ask(&instance, wanted);
+        match outcome(done).await {
+            Some(Ok(Some(report))) => told(&report, shared),
             Some(Ok(None)) => Outcome::default(),
-            Some(Err(panicked)) => failed(&panicked),
-            None => failed(&"the process is shutting down"),
+            Some(Err(panicked)) => failed(&panicked, false),
+            None => failed(&"this process is ending; the next delivery carries on", true),
         }
     }
 }
@@ -186,53 +193,76 @@ impl Runner for Arc<Service> {
             Trigger::Events(events) => self.notices(&events).await,
         }
     }
+
+    fn is_leaving(&self) -> bool {
+        self.rekey.stop.is_asked()
+    }
 }
 
 /// How soon after a pass that found nothing new the next one begins. Thousands of events in a row, forged or not, then
 /// cost one `listKeys` a second, a tenth of what ARM gives back (docs: Understand how ARM throttles requests).
 const APART: TimeDelta = TimeDelta::seconds(1);
 
-/// When each instance's last pass for notices began, of those that found nothing new.
-type InVain = Arc<Mutex<BTreeMap<InstanceId, DateTime<Utc>>>>;
+/// Passes for notices, one after another for each instance.
+struct Notices {
+    rekey: Arc<Rekey>,
+    silence: Silence,
+    /// When each instance's last pass began, of those that found nothing new.
+    in_vain: Mutex<BTreeMap<InstanceId, DateTime<Utc>>>,
+}
 
-/// One pass after another for notices.
-async fn pass(
-    rekey: &Rekey,
-    in_vain: &InVain,
-    instance: InstanceId,
-    wanted: Wanted,
-) -> Option<Arc<PassReport>> {
-    let last = lock(in_vain).remove(&instance);
-    if let Some(last) = last {
-        rekey.clock.sleep_until(last + APART).await;
+impl Notices {
+    async fn pass(&self, instance: InstanceId, wanted: Wanted) -> Option<Arc<PassReport>> {
+        let last = lock(&self.in_vain).remove(&instance);
+        if let Some(last) = last {
+            self.rekey.clock.sleep_until(last + APART).await;
+        }
+        let start = self.rekey.clock.now();
+        let report = self.pass_now(instance.clone(), wanted).await?;
+        if report.known.is_some() {
+            lock(&self.in_vain).insert(instance, start);
+        }
+        Some(Arc::new(report))
     }
-    let start = rekey.clock.now();
-    let report = pass_now(rekey, instance.clone(), wanted).await?;
-    if report.known.is_some() {
-        lock(in_vain).insert(instance, start);
+
+    /// It has a time of its own: whoever waits for it came at different times. Where the timer is silent, and what the
+    /// notice calls for is done, it does the timer's work as well.
+    async fn pass_now(&self, instance: InstanceId, wanted: Wanted) -> Option<PassReport> {
+        let clock = &self.rekey.clock;
+        let deadline = clock.now() + delta(self.rekey.config.notice_budget);
+        let (purpose, holder) = (wanted.purpose(), format!("notice/{}", uuid::Uuid::new_v4()));
+        let mut run = Run { instances: vec![instance.clone()], purpose, holder, deadline };
+        let mut report = self.rekey.run(&run).await.pop()?;
+        let Some(silent) = self.silence.told(&*self.rekey.store, &**clock).await else { return Some(report) };
+        tracing::error!("{silent}");
+        let done = run.purpose.only_mends() && report.ending.is_answered();
+        if done && self.silence.stands_in(&instance, clock.now()) {
+            run.purpose = Purpose::StandIn;
+            let before = std::mem::take(&mut report.lines);
+            report = self.rekey.run(&run).await.pop()?;
+            report.lines.splice(0..0, before);
+        }
+        report.lines.push(silent);
+        Some(report)
     }
-    Some(Arc::new(report))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// It has a time of its own: whoever waits for it came at different times.
-async fn pass_now(rekey: &Rekey, instance: InstanceId, wanted: Wanted) -> Option<PassReport> {
-    let holder = format!("notice/{}", uuid::Uuid::new_v4());
-    let deadline = rekey.clock.now() + delta(rekey.config.notice_budget);
-    let run = Run { instances: vec![instance], purpose: wanted.purpose(), holder, deadline };
-    rekey.run(&run).await.pop()
-}
-
-fn told(report: &PassReport) -> Outcome {
+fn told(report: &PassReport, shared: bool) -> Outcome {
     let answered = report.ending.is_answered();
     Outcome {
         logs: lines(report).collect(),
         failure: (!answered).then(|| report.summary()),
         unfinished: !answered && report.ending.needs_time(),
+        served: vec![served(report, shared)],
     }
+}
+
+fn served(report: &PassReport, shared: bool) -> Served {
+    Served { ended: report.summary(), run: report.run.clone(), shared }
 }
 
 fn lines(report: &PassReport) -> impl Iterator<Item = String> + use<> {
@@ -248,7 +278,7 @@ fn said(failures: Vec<String>) -> Option<String> {
 impl Service {
     /// Asks for a pass. What is at work on the instance is called: it may be following a regeneration for a minute while
     /// somebody is being cut off.
-    fn ask(&self, instance: &InstanceId, wanted: Wanted) -> watch::Receiver<Option<Shared>> {
+    fn ask(&self, instance: &InstanceId, wanted: Wanted) -> Asked<Shared> {
         self.passes.ask(instance.clone(), wanted, || self.rekey.calls.call(instance))
     }
 

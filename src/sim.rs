@@ -17,6 +17,7 @@
 //! Configuration by what references lead to, replicas by their list alone, swaps and network rules not at all.
 
 mod arm;
+mod azurite;
 mod barriers;
 mod call;
 mod clock;
@@ -56,6 +57,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{broadcast, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 
+pub use self::azurite::StorageError;
 pub use self::barriers::{Barrier, BarrierKind};
 pub use self::clock::VirtualClock;
 pub use self::event::{Happening, SimEvent};

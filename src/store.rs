@@ -6,8 +6,9 @@
 //! the next write, before the next step.
 
 mod blob;
+mod calls;
 mod memory;
-mod unfinished;
+mod timer;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,8 +19,9 @@ use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use blob::{BlobStore, Refusal};
+pub use calls::{call, calls};
 pub use memory::MemoryStore;
-pub use unfinished::count_unfinished;
+pub use timer::{timer_last_ran, timer_ran};
 
 use crate::clock::{Clock, delta};
 use crate::journal::{Event, Illegal, Journal};
@@ -91,6 +93,8 @@ pub enum StoreError {
         holder: String,
         /// Until when, unless it renews.
         until: DateTime<Utc>,
+        /// The last [`call`] that it knows of, and after which it checks again.
+        heard: u64,
     },
     /// The journal has a lease that is longer than any of ours: whoever wrote it does not know us, or by a wrong clock.
     #[error(
@@ -141,6 +145,15 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether it passes by itself, within minutes.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        match self {
+            Self::Changed | Self::Held { .. } | Self::StrangeLease { .. } | Self::Unavailable(_) => true,
+            Self::Unreadable { .. } | Self::OfAnother { .. } | Self::Refused(_) | Self::Illegal(_) => false,
+        }
+    }
+
     /// A document that cannot be one of ours, and is not read to its end.
     fn too_large(name: &str) -> Self {
         let detail = format!("it is larger than {} MiB", LARGEST_DOCUMENT >> 20);
@@ -221,7 +234,7 @@ impl Draft {
                 return Err(if is_strange {
                     StoreError::StrangeLease { holder, claims, until }
                 } else {
-                    StoreError::Held { holder, until }
+                    StoreError::Held { holder, until, heard: draft.document.journal.heard() }
                 });
             }
         }

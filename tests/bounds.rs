@@ -187,6 +187,7 @@ async fn of_a_webhook_the_status_is_all() {
         let (lines, happened, took) = (vec![], vec![], Duration::ZERO);
         notifier.tell(&PassReport {
             instance: chat(),
+            run: "notice/1".into(),
             lines,
             happened,
             took,

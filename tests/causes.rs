@@ -19,8 +19,8 @@ use signalr_rekey::http::Http;
 use signalr_rekey::init::ScopeError;
 use signalr_rekey::model::{AppId, InstanceId};
 use signalr_rekey::pass::PassError;
-use signalr_rekey::sim::StartError;
 use signalr_rekey::sim::command::SimulateError;
+use signalr_rekey::sim::{StartError, StorageError};
 use signalr_rekey::store::{BlobStore, Store};
 use signalr_rekey::telemetry::LogError;
 
@@ -74,6 +74,8 @@ async fn with_source() -> Vec<(&'static str, Box<dyn Error>)> {
         ("CredentialError", Box::new(CredentialError::Unusable("the client secret", azure()))),
         ("ComposeError", Box::new(ComposeError::Credential(CredentialError::Unusable("x", azure())))),
         ("StartError", Box::new(StartError::Listen { address: listen, source: root() })),
+        ("StorageError", Box::new(StorageError::System(root()))),
+        ("SimulateError", Box::new(SimulateError::Storage(StorageError::System(root())))),
         (
             "SimulateError",
             Box::new(SimulateError::Start(StartError::Listen { address: listen, source: root() })),

@@ -56,6 +56,44 @@ fn the_least_is_an_instance_and_its_apps() {
 }
 
 #[test]
+fn the_journal_is_in_the_same_account_by_its_url_and_by_its_name() {
+    let clouds = [
+        ("AzureCloud", "core.windows.net"),
+        ("AzureUSGovernment", "core.usgovcloudapi.net"),
+        ("AzureChinaCloud", "core.chinacloudapi.cn"),
+    ];
+    for (cloud, suffix) in clouds {
+        // As `primaryEndpoints.blob` has it, and as a person writes it.
+        for url in [format!("https://chatstate.blob.{suffix}/"), format!(" https://chatstate.blob.{suffix}")]
+        {
+            for name in ["AzureWebJobsStorage", "Elsewhere"] {
+                let by = |part: &str, value: &str| {
+                    let part = format!("{name}__{part}");
+                    let settings = [(part.as_str(), value), ("AZURE_CLOUD", cloud), ("REKEY_STATE", name)];
+                    let kept = if name == "Elsewhere" { &settings[..] } else { &settings[..2] };
+                    read(GOOD, kept).unwrap().state
+                };
+                let (by_url, by_name) = (by("blobServiceUri", &url), by("accountName", "chatstate"));
+                assert_eq!(by_url, by_name, "{cloud}");
+                let StateConfig::Blob(blob) = by_url else { panic!("{url}: a restart would forget") };
+                assert_eq!(blob.account, "chatstate");
+            }
+        }
+    }
+    // The URL names its cloud by itself: a deployment in another cloud need not say it again.
+    let url = "https://chatstate.blob.core.usgovcloudapi.net/";
+    let StateConfig::Blob(blob) = read(GOOD, &[("AzureWebJobsStorage__blobServiceUri", url)]).unwrap().state
+    else {
+        panic!("in memory")
+    };
+    assert_eq!(blob.endpoint.as_str(), url);
+    for wrong in ["http://chatstate.blob.core.windows.net/", "chatstate.blob.core.windows.net"] {
+        let told = faults(GOOD, &[("AzureWebJobsStorage__blobServiceUri", wrong)]);
+        assert!(told.contains("AzureWebJobsStorage: its Blob endpoint is"), "{told}");
+    }
+}
+
+#[test]
 fn the_nearest_word_wins_and_a_setting_over_all() {
     let text = r#"
 rotate_every = "20d"
@@ -188,7 +226,7 @@ apps = []
       rekey.toml:23:1: instance[3]: no app is listed; list every app that holds a connection string of this instance, for an app that is not listed keeps a key that will stop working
       AZURE_CLIENT_ID: this is no client id; write the GUID that the managed identity or application shows as its client id (not its resource id, not its name)
       REKEY_GRACE: zero is too short; write 2h
-      REKEY_STATE: there is no storage connection of this name; write the name of a setting that holds a connection string, the NAME of a NAME__accountName, or memory
+      REKEY_STATE: there is no storage connection of this name; write the name of a setting that holds a connection string, the NAME of a NAME__blobServiceUri or NAME__accountName, or memory
       REKEY_VERFY: there is no such setting; did you mean REKEY_VERIFY?
     "#);
 }
@@ -414,7 +452,7 @@ fn what_is_no_toml_is_reported_beside_the_settings() {
       rekey.toml:1:9: this is no TOML: string values must be quoted, expected literal string
       rekey.toml:2:21: this is no TOML: invalid basic string, expected `"`
       rekey.toml:4:1: this is no TOML: duplicate key
-      REKEY_STATE: there is no storage connection of this name; write the name of a setting that holds a connection string, the NAME of a NAME__accountName, or memory
+      REKEY_STATE: there is no storage connection of this name; write the name of a setting that holds a connection string, the NAME of a NAME__blobServiceUri or NAME__accountName, or memory
     "#);
 }
 
@@ -501,7 +539,7 @@ fn the_file_is_found_where_the_app_is() {
     insta::assert_snapshot!(missing, @r"
     the configuration has 2 faults:
       REKEY_CONFIG: the file it names cannot be read: No such file or directory (os error 2); write the path of a TOML file
-      REKEY_STATE: there is no storage connection of this name; write the name of a setting that holds a connection string, the NAME of a NAME__accountName, or memory
+      REKEY_STATE: there is no storage connection of this name; write the name of a setting that holds a connection string, the NAME of a NAME__blobServiceUri or NAME__accountName, or memory
     ");
 }
 

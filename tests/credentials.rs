@@ -58,8 +58,8 @@ async fn asks_twice_for_a_token() {
     }
 }
 
-/// What the operator is told where the token endpoint answers so.
-async fn told_where(replies: Vec<Reply>) -> String {
+/// What the operator is told where the token endpoint answers so, and whether that passes by itself.
+async fn told_where(replies: Vec<Reply>) -> (String, bool) {
     let server = Server::play(replies).await;
     let output = tokio::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "tells_why_there_is_no_token", "--ignored", "--nocapture"])
@@ -70,7 +70,8 @@ async fn told_where(replies: Vec<Reply>) -> String {
         .unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
     let told = printed.lines().find_map(|line| line.split_once("told: "));
-    told.unwrap_or_else(|| panic!("nothing was told: {printed}")).1.to_owned()
+    let told = told.unwrap_or_else(|| panic!("nothing was told: {printed}")).1.to_owned();
+    (told, printed.contains("passing: true"))
 }
 
 #[tokio::test]
@@ -84,6 +85,7 @@ async fn tells_why_there_is_no_token() {
     let arm = Arm::new(ArmOptions { base, credential, clock, http, jitter_seed: 1 }).unwrap();
     let error = arm.caller().await.unwrap_err();
     println!("told: {}", cause::told(&error));
+    println!("passing: {}", error.is_passing());
 }
 
 #[tokio::test]
@@ -108,6 +110,9 @@ async fn what_the_token_endpoint_said_is_told() {
         )]),
     ])
     .await;
+    let (told, passing): (Vec<String>, Vec<bool>) = told.into_iter().unzip();
+    // Who the identity is stays so; that the endpoint is out of order does not.
+    assert_eq!(passing[..3], [false, false, true], "{told:?}");
     let causes: Vec<&str> = told.iter().map(|told| told.split_once("; caused by: ").expect(told).1).collect();
     assert!(!told.concat().contains("the-token") && !told.concat().contains("eyJ"), "{told:?}");
     assert!(told[0].contains("no token could be had"), "{}", told[0]);

@@ -43,10 +43,11 @@ fn machines_read_numbers(output: &Output) {
     let members =
         |value: &Value| value.as_object().unwrap().keys().map(String::from).collect::<Vec<_>>().join(" ");
     assert_eq!(members(&answer), "recovery rotation");
-    assert_eq!(members(&answer["rotation"]), "arm_requests client_calls elapsed_ms refused");
+    assert_eq!(members(&answer["rotation"]), "arm_requests client_calls elapsed_ms refused restarts");
     assert_eq!(members(&answer["recovery"]), "notice_to_settings_ms outage_ms");
     let number = |act: &str, name: &str| answer[act][name].as_i64().unwrap();
     assert_eq!(number("rotation", "refused"), 0);
+    assert_eq!(number("rotation", "restarts"), 3, "each app once: {stdout}");
     assert!(number("rotation", "client_calls") > 100, "{stdout}");
     assert!(number("rotation", "arm_requests") > 0, "{stdout}");
     assert!(number("recovery", "outage_ms") > 0, "{stdout}");
@@ -69,7 +70,8 @@ fn people_read_a_timeline(output: &Output) {
         " s  host     Event Grid tells of it: POST /OnKeyNotice\n",
         " s  rekey    sr-demo: mended to the ",
         " s  clients  chat-func: client calls to sr-demo work again",
-        "     of them refused\n",
+        "     of them refused because of a key\n",
+        "     restarts of apps; ",
         " ms  the longest outage of an app",
     ];
     let mut rest = stdout.as_str();

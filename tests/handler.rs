@@ -13,13 +13,17 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeZone, Utc};
 use serde_json::{Value, json};
 use signalr_rekey::clock::Clock;
-use signalr_rekey::host::{self, Budgets, Invocation, Outcome, Patience, Runner, Timer, Trigger};
+use signalr_rekey::host::{
+    self, Budgets, Hosting, Invocation, Outcome, Patience, Runner, Served, Timer, Trigger,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tracing_subscriber::fmt::MakeWriter;
 
 const BUDGETS: Budgets = Budgets { timer: Duration::from_secs(540), notice: Duration::from_secs(25) };
+/// What the first event of a process may have waited for its host.
+const COLD: Duration = Duration::from_secs(10);
 const ID: &str = "7c1d9f0e-2f63-4f0a-8a0c-51f3c2c0a9d1";
 
 // --- The world: a clock moved by hand, a runner that does as it is told, a server on loopback. ---
@@ -76,17 +80,22 @@ impl Runner for TestRunner {
                     logs: vec!["sr-demo: nothing was changed".into()],
                     failure,
                     unfinished: false,
+                    served: vec![],
                 };
             }
             Behaviour::Unfinished => {
                 let failure = Some("sr-demo: another run is at work on it".into());
-                return Outcome { logs: vec![], failure, unfinished: true };
+                return Outcome { failure, unfinished: true, ..Outcome::default() };
             }
             Behaviour::Panic => panic!("AccessKey=PANIC-SECRET"),
             Behaviour::Hang => self.release.acquire().await.unwrap().forget(),
         }
         self.ended.add_permits(1);
-        Outcome { logs: vec!["sr-demo: settled".into()], failure: None, unfinished: false }
+        let served = vec![
+            Served { ended: "sr-demo: settled".into(), run: "notice/1".into(), shared: false },
+            Served { ended: "sr-chat: settled".into(), run: "notice/2".into(), shared: true },
+        ];
+        Outcome { logs: vec!["sr-demo: settled".into()], served, ..Outcome::default() }
     }
 }
 
@@ -214,7 +223,7 @@ impl<'writer> MakeWriter<'writer> for Log {
 #[tokio::test]
 async fn trap_1_and_2_every_answer_is_a_json_object_with_its_content_type() {
     let world = World::new(Behaviour::Succeed).await;
-    let large = vec![b' '; 2 << 20];
+    let large = vec![b' '; 5 << 20];
     for (method, path, body, status) in [
         ("GET", "/", &b""[..], 200),
         ("POST", "/RotateKeys", timer().to_string().as_bytes(), 200),
@@ -230,7 +239,9 @@ async fn trap_1_and_2_every_answer_is_a_json_object_with_its_content_type() {
         ("POST", "/RotateKeys", b"\xff\xfe", 400),
         ("POST", "/RotateKeys", notice().to_string().replace("event", "timer").as_bytes(), 200),
         ("POST", "/OnKeyNotice", timer().to_string().as_bytes(), 400),
-        ("POST", "/OnKeyNotice", &large, 413),
+        ("POST", "/RotateKeys", &large, 413),
+        // Refused, it would come again for a day.
+        ("POST", "/OnKeyNotice", &large, 200),
     ] {
         assert_eq!(world.send(method, path, body).await.status, status, "{method} {path}");
     }
@@ -276,7 +287,7 @@ async fn trap_4_a_runner_that_ends_at_its_deadline_answers_for_itself() {
     let body = notice();
     let (reply, ()) = tokio::join!(world.post("/OnKeyNotice", &body), async {
         world.runner.started.acquire().await.unwrap().forget();
-        world.clock.advance(BUDGETS.notice);
+        world.clock.advance(BUDGETS.notice - COLD);
         tokio::task::yield_now().await;
         world.runner.release.add_permits(1);
     });
@@ -291,7 +302,43 @@ async fn trap_4_the_runner_is_told_its_deadline_by_function() {
     let deadlines: Vec<_> =
         world.seen().into_iter().map(|(_, call)| (call.function, call.deadline)).collect();
     let now = world.clock.now();
-    assert_eq!(deadlines, [("RotateKeys", now + BUDGETS.timer), ("OnKeyNotice", now + BUDGETS.notice)]);
+    let cold = Duration::from_secs(10);
+    assert_eq!(
+        deadlines,
+        [("RotateKeys", now + BUDGETS.timer), ("OnKeyNotice", now + BUDGETS.notice - cold)]
+    );
+}
+
+/// Event Grid's 30 seconds begin when it sends, which is not before the event, and a host that was started for it has used
+/// some of them.
+#[tokio::test]
+async fn an_events_budget_counts_from_when_it_may_have_been_sent() {
+    let world = World::new(Behaviour::Succeed).await;
+    let now = world.clock.now();
+    // How old the event is; how much of the budget is left.
+    for (age, left) in [
+        (None, 15),
+        (None, 25),
+        (Some(0), 25),
+        (Some(8), 17),
+        (Some(14), 11),
+        // What a repair takes is left in any case.
+        (Some(20), 10),
+        (Some(29), 10),
+        // It comes late, or again: nobody knows when it was sent.
+        (Some(31), 25),
+        (Some(3600), 25),
+        // A clock of somebody else's.
+        (Some(-20), 25),
+    ] {
+        let mut event = event();
+        if let Some(age) = age {
+            event["time"] = (now - chrono::TimeDelta::seconds(age)).to_rfc3339().into();
+        }
+        world.post("/OnKeyNotice", &json!({ "Data": { "event": event }, "Metadata": {} })).await;
+        let (_, call) = world.seen().pop().unwrap();
+        assert_eq!((call.deadline - now).num_seconds(), left, "{age:?}");
+    }
 }
 
 #[tokio::test]
@@ -351,9 +398,10 @@ async fn what_is_not_sent_in_time_is_given_up() {
     let world = World::new(Behaviour::Succeed).await;
     let short = Duration::from_millis(300);
     let patience = Patience { head: short, body: short };
+    let hosting = Hosting { patience, ..Hosting::default() };
     let listener = host::listen(0).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let router = host::router_with(world.runner.clone(), world.clock.clone(), BUDGETS, patience);
+    let router = host::router_with(world.runner.clone(), world.clock.clone(), BUDGETS, hosting);
     tokio::spawn(host::serve_with(listener, router, patience));
 
     let mut stream = half(address, HALF_BODY).await;
@@ -373,18 +421,18 @@ async fn what_is_not_sent_in_time_is_given_up() {
 #[tokio::test]
 async fn bodies_together_have_bounded_memory() {
     let world = World::new(Behaviour::Succeed).await;
-    // A megabyte less one byte each, and then nothing: 128 of them fill the room for bodies.
-    let head = format!("POST /OnKeyNotice HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", 1 << 20);
-    let most = [head.as_bytes(), &vec![b' '; (1 << 20) - 1]].concat();
+    // Four megabytes less one byte each, and then nothing: 32 of them fill the room for bodies.
+    let head = format!("POST /OnKeyNotice HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", 4 << 20);
+    let most = [head.as_bytes(), &vec![b' '; (4 << 20) - 1]].concat();
     let mut held = Vec::new();
-    for _ in 0..160 {
+    for _ in 0..64 {
         let mut stream = TcpStream::connect(world.address).await.unwrap();
         // Who is refused is hung up on, perhaps while he still sends.
         let _ = stream.write_all(&most).await;
         held.push(stream);
     }
     let mut refused = 0;
-    for mut stream in held.drain(128..) {
+    for mut stream in held.drain(32..) {
         let mut answer = [0; 12];
         let read = tokio::time::timeout(Duration::from_secs(1), stream.read_exact(&mut answer)).await;
         refused += usize::from(matches!(read, Ok(Ok(_))) && answer == *b"HTTP/1.1 503");
@@ -544,6 +592,64 @@ async fn an_envelope_of_another_function_is_refused_by_its_member() {
     let reply = World::new(Behaviour::Succeed).await.post("/OnKeyNotice", &timer()).await;
     let error = "not the envelope of this function: the value in Data: it has neither eventType nor type";
     assert_eq!((reply.status, reply.error()), (400, error));
+}
+
+/// The body of a whole event, and its data once more, as the host sends it.
+fn twice(data: &str) -> String {
+    let mut event = event();
+    event["data"] = data.into();
+    // A text is encoded once more among the metadata.
+    json!({ "Data": { "event": event }, "Metadata": { "data": json!(data).to_string() } }).to_string()
+}
+
+#[tokio::test]
+async fn the_largest_event_is_read_and_a_larger_one_does_not_come_again() {
+    let (log, _guard) = Log::capture();
+    let world = World::new(Behaviour::Succeed).await;
+    // Of a megabyte, of the characters that grow most: each takes two bytes of it.
+    let largest = twice(&"\"".repeat(500_000));
+    assert!(largest.len() > 2_900_000, "{}", largest.len());
+    assert_eq!(world.send("POST", "/OnKeyNotice", largest.as_bytes()).await.status, 200);
+    assert_eq!(world.seen().len(), 1, "it was read");
+    assert!(!log.text().contains("passed over"));
+
+    let larger = twice(&"x".repeat(3_000_000));
+    let reply = world.send("POST", "/OnKeyNotice", larger.as_bytes()).await;
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    let told = "OnKeyNotice passed over what it was sent: the body is larger than 4 MiB";
+    assert!(reply.body["Logs"].to_string().contains(told), "{}", reply.body);
+    let line = log.text().lines().find(|line| line.contains(told)).map(ToOwned::to_owned);
+    assert!(line.is_some_and(|line| line.contains("ERROR") && line.contains(ID)), "{}", log.text());
+    let reply = world.send("POST", "/OnAlert", larger.as_bytes()).await;
+    assert_eq!(for_the_caller(&reply), 413);
+    assert_eq!(world.seen().len(), 1, "neither was read");
+}
+
+/// The line at the end of an invocation.
+#[tokio::test]
+async fn each_invocation_ends_with_a_line_of_its_own() {
+    for (behaviour, level, said) in [
+        (
+            Behaviour::Succeed,
+            "INFO",
+            "OnKeyNotice is done: sr-demo: settled; sr-chat: settled (done by the run notice/1; shared with the run \
+             notice/2, which another invocation asked for)",
+        ),
+        (Behaviour::Fail, "ERROR", "OnKeyNotice failed: sr-demo: Azure refused listKeys (403)"),
+        (
+            Behaviour::Unfinished,
+            "ERROR",
+            "OnKeyNotice is not finished: sr-demo: another run is at work on it",
+        ),
+        (Behaviour::Panic, "ERROR", "OnKeyNotice failed: internal error"),
+    ] {
+        let (log, _guard) = Log::capture();
+        World::new(behaviour).await.post("/OnKeyNotice", &notice()).await;
+        let text = log.text();
+        let lines: Vec<&str> = text.lines().filter(|line| line.contains(said)).collect();
+        assert_eq!(lines.len(), 1, "{said} in {text}");
+        assert!(lines[0].contains(level) && lines[0].contains(ID), "{}", lines[0]);
+    }
 }
 
 #[tokio::test]

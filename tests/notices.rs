@@ -11,6 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use common::counting::Counting;
 use common::{CONSUMERS, HOUR, KEY_MARK, MINUTE, Story, all_hold, settled};
+use futures::StreamExt;
 use futures::future::join_all;
 use serde_json::{Value, json};
 use signalr_rekey::clock::{Clock, delta};
@@ -117,7 +118,7 @@ async fn what_is_ignored_asks_nothing_of_anybody() {
         assert_done(&outcome);
     }
     let last = handler.deliver(&json!({ "type": "Contoso.Any" })).await;
-    assert_eq!(last.logs, ["nothing to do: nothing to do with us (5 such so far)"]);
+    assert_eq!(last, Outcome::default(), "the host's log would fill with it");
     assert_eq!((arm_requests(&story), handler.store.requests()), before);
 }
 
@@ -164,8 +165,36 @@ async fn a_copy_of_what_was_answered_costs_nothing() {
     all_hold(&story);
     let before = (arm_requests(&story), handler.store.requests());
     let outcome = handler.deliver(&event).await;
-    assert_eq!(outcome.logs, ["nothing to do: a copy of what was answered already (1 such so far)"]);
+    assert_eq!(outcome, Outcome::default());
     assert_eq!((arm_requests(&story), handler.store.requests()), before);
+}
+
+/// Who sends again on a 503 alone, as an action group does, is told so wherever that helps, and nowhere else.
+#[tokio::test]
+async fn a_repeat_is_asked_for_where_it_helps() {
+    let (list, update) = ("SignalR_ListKeys", "WebApps_UpdateApplicationSettings");
+    for (operation, kind, helps) in [
+        (list, FaultKind::Throttled, true),
+        (list, FaultKind::ServerError, true),
+        (list, FaultKind::Unavailable, true),
+        (list, FaultKind::TimeoutBefore, true),
+        (list, FaultKind::Forbidden, false),
+        (list, FaultKind::BadRequest, false),
+        (update, FaultKind::Throttled, true),
+        (update, FaultKind::Conflict, true),
+        (update, FaultKind::Swallowed, true),
+        (update, FaultKind::Forbidden, false),
+        (update, FaultKind::ContentShare, false),
+    ] {
+        let story = Story::new().await;
+        story.watch(6 * HOUR).await;
+        let handler = Handler::of(&story);
+        story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+        story.sim.fault(Fault { count: 1000, ..Fault::new(operation, kind) });
+        let outcome = handler.deliver(&regenerated("sr-demo")).await;
+        assert!(outcome.failure.is_some(), "{operation} {kind:?}");
+        assert_eq!(outcome.unfinished, helps, "{operation} {kind:?}: {outcome:#?}");
+    }
 }
 
 /// Each of them says that a key was regenerated, and none was: whoever sends them cannot use up what ARM lets us ask.
@@ -175,37 +204,15 @@ async fn a_flood_of_lies_costs_one_list_keys_a_second() {
     story.watch(6 * HOUR).await;
     let handler = Handler::of(&story);
     let (before, start) = (arm_requests(&story), story.clock.now());
-    for _ in 0..60 {
-        assert_done(&handler.deliver(&regenerated("sr-demo")).await);
-    }
-    // The looks of the minutes after a regeneration that cannot be seen are among them.
+    // For three minutes they may yet come true.
+    let is_believed = |outcome: &Outcome| outcome.failure.is_some();
+    let answers =
+        futures::stream::iter(0..60).then(|_| async { handler.deliver(&regenerated("sr-demo")).await });
+    let believed = answers.collect::<Vec<_>>().await.iter().filter(|outcome| is_believed(outcome)).count();
+    assert!((5..=10).contains(&believed), "{believed}");
     let asked = arm_requests(&story) - before;
     let seconds = usize::try_from((story.clock.now() - start).num_seconds()).unwrap();
     assert!(asked >= 60 && asked <= seconds + 2, "{asked} in {seconds} s");
-}
-
-/// Somebody regenerates through Azure Resource Manager, the event comes when the request is taken, and the keys are listed
-/// only when they are in effect, more than a minute later.
-#[tokio::test]
-async fn a_regeneration_that_cannot_be_seen_yet_is_watched_until_it_can() {
-    let options = Options { list_keys_lags: true, ..Options::default() };
-    let story = Story::of(World::default(), options).await;
-    story.watch(6 * HOUR).await;
-    story.clock.advance(HOUR);
-    let handler = Handler::of(&story);
-    let (in_use, id) = (all_hold(&story), story.config.instances[0].id.clone());
-    let colleague = story.rekey();
-    colleague.arm.regenerate_key(&id, in_use).await.unwrap();
-    let outcome = handler.deliver(&regenerated("sr-demo")).await;
-    assert_done(&outcome);
-    assert!(outcome.logs[0].contains("known already"), "{outcome:?}");
-    let start = story.clock.now();
-    let is_mended = || story.held("chat-func", CONSUMERS[2].1) == story.key("sr-demo", in_use.other());
-    while !is_mended() {
-        assert!(story.clock.now() - start < delta(3 * MINUTE), "nobody looked again");
-        tokio::task::yield_now().await;
-    }
-    all_hold(&story);
 }
 
 #[tokio::test]
@@ -214,7 +221,14 @@ async fn our_own_regeneration_costs_one_list_keys() {
     story.watch(6 * HOUR).await;
     let handler = Handler::of(&story);
     let before = (arm_requests(&story), handler.store.writes());
-    let outcome = handler.deliver(&regenerated("sr-demo")).await;
+    // It comes late: the last of them was hours ago.
+    let mut event = regenerated("sr-demo");
+    let history: Vec<_> = story.journal().await.history().cloned().collect();
+    let made = |event: &signalr_rekey::journal::Event| {
+        matches!(event, signalr_rekey::journal::Event::Regenerated { .. })
+    };
+    event["eventTime"] = history.iter().rfind(|entry| made(&entry.event)).unwrap().at.to_rfc3339().into();
+    let outcome = handler.deliver(&event).await;
     assert_done(&outcome);
     assert!(outcome.logs[0].contains("known already"), "{outcome:?}");
     assert_eq!((arm_requests(&story), handler.store.writes()), (before.0 + 1, before.1));
@@ -389,11 +403,11 @@ async fn an_announced_regeneration_rotates_once_however_often_it_is_delivered() 
     let handler = Handler::of(&story);
     let in_use = all_hold(&story);
     let event = bridged("RegenerationAnnounced", story.clock.now(), json!({ "keyTypes": [in_use.as_str()] }));
-    let mut deliveries = 0;
-    while handler.deliver(&event).await.failure.is_some() {
+    // The first is answered as soon as the rotation is on record, and the timer carries on.
+    for _ in 0..20 {
+        assert_done(&handler.deliver(&event).await);
         story.clock.advance(30 * Duration::from_secs(1));
-        deliveries += 1;
-        assert!(deliveries < 20);
+        story.tick().await;
     }
     assert_eq!(all_hold(&story), in_use.other(), "nobody holds what will be regenerated");
     // It is regenerated; nobody is cut off.

@@ -12,7 +12,8 @@ use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use common::program::{Azure, Handler, PROGRAM, free_port, program, text};
+use common::journals::Journals;
+use common::program::{Azure, Handler, PROGRAM, free_port, key_event, program, text};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -384,5 +385,207 @@ async fn plan_and_status_say_first_who_is_cut_off_and_what_is_out_of_sight() {
             text(&shown.stdout).lines().nth(1).unwrap().contains("chat-func"),
             "the unseen one comes second"
         );
+    }
+}
+
+/// Whether there is a process of this number that has not ended.
+fn lives(process: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/stat"));
+    status.is_ok_and(|status| !status.rsplit(')').next().unwrap().trim_start().starts_with(['Z', 'X']))
+}
+
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    for _ in 0..6_000 {
+        if is_so().await {
+            return;
+        }
+        // There is no event to wait for in another process.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("never: {what}");
+}
+
+fn regenerations(report: &Value) -> u64 {
+    report["arm_requests"]["SignalR_RegenerateKey"].as_u64().unwrap_or(0)
+}
+
+/// A host that is killed leaves its handler behind, with a rotation in its midst.
+#[tokio::test]
+async fn a_handler_whose_host_is_killed_gives_its_lease_back_and_leaves() {
+    let azure = Azure::with_journals(&["sr-orphan"], &["--regenerate-takes", "1h"]);
+    let journals = Journals::open();
+    // The parent stands for the host. What it starts is told by its number.
+    let port = free_port().to_string();
+    let host = azure.command(&[]);
+    let handler = host.get_program().to_owned();
+    let mut host = {
+        let mut shell = std::process::Command::new("sh");
+        shell.env_clear().envs(host.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        shell.env("FUNCTIONS_CUSTOMHANDLER_PORT", &port);
+        shell.args(["-c", "\"$0\" handler >\"$1\" 2>&1 & echo $!; wait"]).arg(handler);
+        shell.arg(azure.folder.path().join("printed"));
+        shell.stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let mut line = String::new();
+    BufReader::new(host.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let handler: u32 = line.trim().parse().unwrap();
+
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let url = format!("http://127.0.0.1:{port}/");
+    until("the handler answers", async || http.get(&url).send().await.is_ok()).await;
+    let envelope = json!({"Data": {"timer": common::program::timer()}, "Metadata": {}});
+    let tick = tokio::spawn(http.post(format!("{url}RotateKeys")).json(&envelope).send());
+    until("a regeneration", async || regenerations(&azure.report().await) == 1).await;
+    journals.wait("sr-orphan", |journal| !journal["journal"]["inFlight"]["operation"].is_null()).await;
+    assert!(journals.read("sr-orphan").await.unwrap()["lease"].is_object(), "it follows the operation");
+
+    host.kill().unwrap();
+    host.wait().unwrap();
+    let killed = std::time::Instant::now();
+    until("the handler is gone", async || !lives(handler)).await;
+    let took = killed.elapsed();
+    let journal = journals.read("sr-orphan").await.unwrap();
+    assert!(journal["lease"].is_null(), "{journal}");
+    assert!(!journal["journal"]["inFlight"]["operation"].is_null(), "the next run follows it: {journal}");
+    assert_eq!(regenerations(&azure.report().await), 1);
+    assert!(took < Duration::from_secs(30), "{took:?}");
+    let _ = tick.await;
+    let printed = std::fs::read_to_string(azure.folder.path().join("printed")).unwrap();
+    for told in ["the Functions host that started it is gone", "stopped; the next run carries on", "ends now"]
+    {
+        assert!(printed.contains(told), "{told} is missing in {printed}");
+    }
+}
+
+/// In the midst of a repair: the write that is under way comes to its end and on record, its invocation is answered, and
+/// what comes meanwhile is to come again.
+#[tokio::test]
+async fn a_handler_that_is_asked_to_stop_ends_its_step_and_takes_nothing_on() {
+    for name in ["-TERM", "-INT"] {
+        let service = format!("sr-stop{}", name.to_lowercase());
+        let azure = Azure::with_journals(&[&service], &[]);
+        let journals = Journals::open();
+        let mut handler = Handler::start(&azure, &[]).await;
+        assert_eq!(handler.tick().await.0, 200);
+        azure
+            .ask("faults", json!({"operation": "WebApps_UpdateApplicationSettings", "count": 2, "kind": "slow", "delay_ms": 3000}))
+            .await;
+        azure.force(&service, "Both").await;
+        let (repaired, refused) = tokio::join!(handler.notice(&service), async {
+            journals.wait(&service, |journal| journal["lease"].is_object()).await;
+            // The lease is taken for the write, which takes three seconds.
+            signal(&handler.child, name);
+            loop {
+                let answer = handler.call("OnKeyNotice", json!({"event": {"eventType": "Other"}})).await;
+                if answer.0 != 200 {
+                    return answer;
+                }
+            }
+        });
+        assert_eq!(refused.0, 503, "{}", refused.1);
+        assert!(refused.1.to_string().contains("about to end"), "{}", refused.1);
+        assert_eq!(repaired.0, 503, "more was to be looked at: {}", repaired.1);
+        let code = tokio::task::spawn_blocking(move || {
+            let code = handler.child.wait().unwrap().code();
+            (code, handler.kill())
+        });
+        let (code, printed) = code.await.unwrap();
+        assert_eq!(code, Some(1), "0 is not restarted: {printed}");
+        assert!(
+            printed.contains("it was asked to stop") && printed.contains("this process ends now"),
+            "{printed}"
+        );
+        let journal = journals.read(&service).await.unwrap();
+        assert!(journal["lease"].is_null(), "{journal}");
+        let last = journal["journal"]["history"].to_string();
+        assert!(last.contains("repointed"), "what was written is on record: {journal}");
+    }
+}
+
+/// Three notices of one service: the first is repaired by a run of its own, the others share the next. Each has one line
+/// of its own that tells which.
+#[tokio::test]
+async fn each_invocation_has_its_own_line_and_its_run() {
+    let azure = Azure::start(&[]);
+    let handler = Handler::start(&azure, &[]).await;
+    assert_eq!(handler.tick().await.0, 200);
+    azure
+        .ask("faults", json!({"operation": "SignalR_ListKeys", "count": 1, "kind": "slow", "delay_ms": 2000}))
+        .await;
+    azure.force("sr-demo", "Both").await;
+    // The run of the first to come has not got further than its first request when the others are there.
+    let notices = [handler.notice("sr-demo"), handler.notice("sr-demo"), handler.notice("sr-demo")];
+    for (status, reply) in futures::future::join_all(notices).await {
+        assert_eq!(status, 200, "{reply}");
+    }
+    assert_eq!(handler.call("OnKeyNotice", json!({"event": {"id": "2", "eventType": "Other"}})).await.0, 200);
+    let printed = handler.kill();
+    let lines: Vec<Value> = printed.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let says = |line: &Value, word: &str| line["message"].as_str().unwrap().contains(word);
+    let ends: Vec<&Value> =
+        lines.iter().filter(|line| says(line, "OnKeyNotice is done: sr-demo: ")).collect();
+    assert_eq!(ends.len(), 3, "one for each, and none for what calls for nothing: {printed}");
+    let of = |line: &Value, field: &str| line[field].as_str().unwrap().to_owned();
+    let ids: std::collections::BTreeSet<String> = ends.iter().map(|line| of(line, "invocation")).collect();
+    assert_eq!(ids.len(), 3, "{ends:?}");
+    let (shared, own): (Vec<&Value>, Vec<&Value>) =
+        ends.iter().partition(|line| says(line, "which another invocation asked for"));
+    assert_eq!((own.len(), shared.len()), (2, 1), "{ends:?}");
+    // Each run's lines bear the id of who asked for it, and its name, which all who shared it tell.
+    for end in own {
+        let run_of_it = |line: &&Value| line["invocation"] == end["invocation"] && line["run"].is_string();
+        let run = lines.iter().find(run_of_it).unwrap_or_else(|| panic!("its run has no line: {end}"));
+        assert!(says(end, &format!("done by the run {}", of(run, "run"))), "{end}");
+    }
+}
+
+/// The host drops what is said with a failure: one line of ours says the function, the service and the cause.
+#[tokio::test]
+async fn the_reason_of_a_failure_is_in_one_line_and_a_repeat_is_asked_for() {
+    let azure = Azure::start(&[]);
+    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = azure.command(&["handler"]);
+    command.env("REKEY_RESOURCE_MANAGER", format!("http://{nowhere}"));
+    let handler = Handler::spawn(command, free_port(), &azure).await;
+    let resource = key_event("sr-demo")["subject"].clone();
+    let alert = json!({"schemaId": "azureMonitorCommonAlertSchema", "data": {
+        "essentials": {"alertId": "1", "alertTargetIDs": [resource], "monitoringService": "Activity Log - Administrative"},
+        "alertContext": {"operationName": "Microsoft.SignalRService/SignalR/regenerateKey/action", "status": "Succeeded"},
+    }});
+    let (status, reply) =
+        handler.call("OnAlert", json!({"req": {"Method": "POST", "Body": alert.to_string()}})).await;
+    assert_eq!((status, &reply["Outputs"]["res"]["statusCode"]), (200, &json!(503)), "{reply}");
+    let (status, reply) = handler.notice("sr-demo").await;
+    assert_eq!(status, 503, "{reply}");
+    let printed = handler.kill();
+    for function in ["OnAlert", "OnKeyNotice"] {
+        let beginning = format!("{function} is not finished: sr-demo: failed: ");
+        let line =
+            printed.lines().filter(|line| !line.starts_with('{')).find(|line| line.contains(&beginning));
+        let line = line.unwrap_or_else(|| panic!("{beginning} is missing in {printed}"));
+        assert!(line.contains("onnection refused"), "{line}");
+    }
+}
+
+/// Without a schedule the host runs no timer, and nobody else would say so.
+#[tokio::test]
+async fn a_timer_that_the_host_does_not_run_is_told_at_the_start_and_to_the_first_event() {
+    let azure = Azure::start(&[]);
+    let told = "ROTATION_SCHEDULE: it is not set, so the Functions host does not run RotateKeys";
+    for (schedule, times) in [(None, 1), (Some("0 */5 * * * *"), 0)] {
+        let mut command = azure.command(&["handler"]);
+        command.envs(schedule.map(|schedule| ("ROTATION_SCHEDULE", schedule)));
+        let handler = Handler::spawn(command, free_port(), &azure).await;
+        let mut answers = Vec::new();
+        for _ in 0..2 {
+            answers.push(
+                handler.call("OnKeyNotice", json!({"event": {"eventType": "Other"}})).await.1.to_string(),
+            );
+        }
+        assert_eq!(answers.iter().filter(|answer| answer.contains(told)).count(), times, "{answers:?}");
+        let printed = handler.kill();
+        // stderr has it once more.
+        let lines = printed.lines().filter(|line| line.starts_with('{') && line.contains(told)).count();
+        assert_eq!(lines, 2 * times, "{printed}");
     }
 }

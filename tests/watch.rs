@@ -7,12 +7,9 @@ mod common;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use common::{CONSUMERS, HOUR, MINUTE, Story, all_hold};
-use serde_json::json;
+use common::{CONSUMERS, HOUR, MINUTE, Story};
 use signalr_rekey::clock::{Clock, delta};
-use signalr_rekey::host::{Invocation, Runner, Trigger};
 use signalr_rekey::model::KeyType;
-use signalr_rekey::notice;
 use signalr_rekey::runner::Service;
 use signalr_rekey::sim::{Fault, FaultKind};
 use tokio::task::JoinHandle;
@@ -103,45 +100,4 @@ async fn a_refusal_or_two_is_no_dead_key() {
     }
     watched.story.sim.fault(Fault::new("DataPlane_Exists", FaultKind::Unavailable).times(5));
     assert_eq!(watched.until_probes(10).await, 0, "a service that fails says nothing of the key");
-}
-
-#[tokio::test]
-async fn an_announced_time_is_watched_closely() {
-    let story = Story::new().await;
-    story.watch(6 * HOUR).await;
-    let service = Service::new(story.rekey());
-    let at = story.clock.now() + TimeDelta::minutes(20);
-    let instance = story.config.instances[0].id.to_string();
-    let event = json!({
-        "type": "SignalRRekey.RegenerationAnnounced", "id": "1", "time": story.clock.now().to_rfc3339(),
-        "data": { "instance": instance, "deadline": at.to_rfc3339() },
-    });
-    let events = notice::read(&event, "the event").unwrap();
-    let invocation = Invocation { id: "1".into(), function: "OnKeyNotice", deadline: story.clock.now() };
-    service.run(Trigger::Events(events), invocation).await;
-    let mut forced = false;
-    let start = story.clock.now();
-    while story.clock.now() < at + TimeDelta::minutes(5) {
-        if !forced && story.clock.now() >= at {
-            story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
-            forced = true;
-        }
-        tokio::task::yield_now().await;
-    }
-    assert!(forced && story.clock.now() > start);
-    all_hold(&story);
-    // It ends an hour after the announced time.
-    while story.clock.now() < at + TimeDelta::hours(1) {
-        tokio::task::yield_now().await;
-    }
-    let listed = || story.requests("SignalR_ListKeys");
-    for _ in 0..1000 {
-        tokio::task::yield_now().await;
-    }
-    let before = listed();
-    for _ in 0..10_000 {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(listed(), before);
-    drop(service);
 }

@@ -4,7 +4,10 @@
 @description('What tells this app from another in the names of its roles, which are unique in the tenant.')
 param name string
 
-@description('The principal of the function app.')
+@description('The resource id of the identity of the function app.')
+param identityId string
+
+@description('Its principal.')
 param principalId string
 
 @description('The resource ids of instances; those in other groups are left alone.')
@@ -71,16 +74,16 @@ resource instance 'Microsoft.SignalRService/signalR@2024-03-01' existing = [for 
   name: item
 }]
 
-resource site 'Microsoft.Web/sites@2024-04-01' existing = [for item in siteNames: {
+resource site 'Microsoft.Web/sites@2025-03-01' existing = [for item in siteNames: {
   name: item
 }]
 
-resource slot 'Microsoft.Web/sites/slots@2024-04-01' existing = [for item in slotNames: {
+resource slot 'Microsoft.Web/sites/slots@2025-03-01' existing = [for item in slotNames: {
   name: item
 }]
 
 resource onInstances 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (item, index) in instanceNames: {
-  name: guid(instance[index].id, principalId, rotateKeys.id)
+  name: guid(instance[index].id, identityId, rotateKeys.id)
   scope: instance[index]
   properties: {
     principalId: principalId
@@ -90,7 +93,7 @@ resource onInstances 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for
 }]
 
 resource onSites 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (item, index) in siteNames: {
-  name: guid(site[index].id, principalId, repointApps.id)
+  name: guid(site[index].id, identityId, repointApps.id)
   scope: site[index]
   properties: {
     principalId: principalId
@@ -100,7 +103,7 @@ resource onSites 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (it
 }]
 
 resource onSlots 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (item, index) in slotNames: {
-  name: guid(slot[index].id, principalId, repointApps.id)
+  name: guid(slot[index].id, identityId, repointApps.id)
   scope: slot[index]
   properties: {
     principalId: principalId

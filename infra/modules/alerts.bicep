@@ -7,7 +7,7 @@ param name string
 param location string
 
 @description('Tags.')
-param tags object
+param tags { *: string }
 
 @description('The resource id of the workspace with the log.')
 param workspaceId string
@@ -15,12 +15,21 @@ param workspaceId string
 @description('The name of the function app.')
 param appName string
 
+@description('Whether the code has been published.')
+param codeDeployed bool
+
+@description('How long RotateKeys may go without success.')
+param silentAfter string
+
+@description('In how many half hours in a row RotateKeys fails before that is told.')
+param failuresInARow int
+
 @description('Who is told.')
 param emails string[]
 
 // `host.json` keeps requests and traces out of the sampling, so they are all there. OnKeyNotice fails on purpose while a
 // regeneration runs, which is why its failures are not counted. `tests/infra.rs` holds the words against the program's.
-var rules = [
+var whatFails = [
   {
     name: 'failed-runs'
     title: 'RotateKeys of signalr-rekey goes on failing'
@@ -30,7 +39,7 @@ var rules = [
     window: 'PT30M'
     operator: 'GreaterThan'
     threshold: 0
-    periods: 2
+    periods: failuresInARow
   }
   {
     name: 'blocked'
@@ -43,18 +52,22 @@ var rules = [
     threshold: 0
     periods: 1
   }
-  {
-    name: 'no-success'
-    title: 'No run of signalr-rekey has succeeded for a day'
-    severity: 1
-    query: 'AppRequests | where AppRoleName =~ "${appName}" and Name == "RotateKeys" and Success == true'
-    every: 'PT1H'
-    window: 'P1D'
-    operator: 'LessThan'
-    threshold: 1
-    periods: 1
-  }
 ]
+
+// Before the code is published there is no success to be had. The rule is not made then, instead of being switched off:
+// so a deployment that forgets to say that the code is there does not switch it off either.
+var silence = {
+  name: 'no-success'
+  title: 'No run of signalr-rekey has succeeded for several schedules'
+  severity: 1
+  query: 'AppRequests | where AppRoleName =~ "${appName}" and Name == "RotateKeys" and Success == true'
+  every: startsWith(silentAfter, 'PT') ? 'PT15M' : 'PT1H'
+  window: silentAfter
+  operator: 'LessThan'
+  threshold: 1
+  periods: 1
+}
+var rules = concat(whatFails, codeDeployed ? [silence] : [])
 
 resource people 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(emails)) {
   name: '${name}-people'
@@ -71,7 +84,7 @@ resource people 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(emails
   }
 }
 
-resource alerts 'Microsoft.Insights/scheduledQueryRules@2021-08-01' = [for rule in rules: {
+resource alerts 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [for rule in rules: {
   name: '${name}-${rule.name}'
   location: location
   tags: tags

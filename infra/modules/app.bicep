@@ -7,7 +7,7 @@ param name string
 param location string
 
 @description('Tags.')
-param tags object
+param tags { *: string }
 
 @description('The name of the user-assigned identity that the app has.')
 param identityName string
@@ -21,20 +21,23 @@ param packageContainer string
 @description('The name of its Application Insights component.')
 param insightsName string
 
-@description('The schedule of RotateKeys.')
+@description('The schedule of RotateKeys, an NCRONTAB expression.')
 param rotationSchedule string
+
+@description('How many instances of the event functions are kept running.')
+param alwaysReady int
 
 @description('How many instances there may be.')
 param maximumInstanceCount int
 
 @description('More app settings: names and texts.')
-param settings object
+param settings { *: string }
 
-resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2023-01-31' existing = {
+resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {
   name: identityName
 }
 
-resource storage 'Microsoft.Storage/storageAccounts@2023-05-01' existing = {
+resource storage 'Microsoft.Storage/storageAccounts@2025-06-01' existing = {
   name: storageName
 }
 
@@ -42,18 +45,21 @@ resource insights 'Microsoft.Insights/components@2020-02-02' existing = {
   name: insightsName
 }
 
-// What the app and the host are told, by name; `settings` wins.
+// What the app and the host are told, by name; `settings` wins. The storage is named by its URL: by its name alone the host
+// takes the suffix of the public cloud, and looks for tables, for which the app has no role. The first rotation waits until
+// a key is due: on Flex Consumption nobody can ask `doctor` inside the app before.
 var ownSettings = {
-  AzureWebJobsStorage__accountName: storage.name
+  AzureWebJobsStorage__blobServiceUri: storage.properties.primaryEndpoints.blob
   AzureWebJobsStorage__credential: 'managedidentity'
   AzureWebJobsStorage__clientId: identity.properties.clientId
   APPLICATIONINSIGHTS_CONNECTION_STRING: insights.properties.ConnectionString
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identity.properties.clientId};Authorization=AAD'
   AZURE_CLIENT_ID: identity.properties.clientId
   ROTATION_SCHEDULE: rotationSchedule
+  REKEY_FIRST_ROTATION: 'when-due'
 }
 
-resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {
+resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
   name: name
   location: location
   tags: tags
@@ -67,13 +73,10 @@ resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {
   }
 }
 
-resource app 'Microsoft.Web/sites@2024-04-01' = {
+resource app 'Microsoft.Web/sites@2025-03-01' = {
   name: name
   location: location
-  // By this tag azd finds where to deploy the service of azure.yaml.
-  tags: union(tags, {
-    'azd-service-name': 'handler'
-  })
+  tags: tags
   kind: 'functionapp,linux'
   identity: {
     type: 'UserAssigned'
@@ -93,6 +96,13 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
       scaleAndConcurrency: {
         instanceMemoryMB: 512
         maximumInstanceCount: maximumInstanceCount
+        // The group `http` is that of Event Grid's trigger too. A timer has a group of its own, and wakes it by itself.
+        alwaysReady: alwaysReady == 0 ? [] : [
+          {
+            name: 'http'
+            instanceCount: alwaysReady
+          }
+        ]
       }
       deployment: {
         storage: {
@@ -111,14 +121,14 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
   }
 }
 
-resource appSettings 'Microsoft.Web/sites/config@2024-04-01' = {
+resource appSettings 'Microsoft.Web/sites/config@2025-03-01' = {
   parent: app
   name: 'appsettings'
   properties: union(ownSettings, settings)
 }
 
 // Nobody publishes with a user name and a password.
-resource noFtp 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01' = {
+resource noFtp 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {
   parent: app
   name: 'ftp'
   properties: {
@@ -126,16 +136,10 @@ resource noFtp 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-0
   }
 }
 
-resource noScm 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01' = {
+resource noScm 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {
   parent: app
   name: 'scm'
   properties: {
     allow: false
   }
 }
-
-@description('The resource id of the app.')
-output id string = app.id
-
-@description('The name of the app.')
-output name string = app.name

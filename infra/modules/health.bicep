@@ -1,17 +1,17 @@
 // Service Health of SignalR in this subscription: Microsoft tells of a regeneration that it forces by e-mail and portal
 // notice, and should it be posted here, OnAlert is called.
 
-@description('What tells this app from another in the names.')
+@description('Its name.')
 param name string
 
 @description('Tags.')
-param tags object
+param tags { *: string }
 
 @description('The action group that calls OnAlert.')
 param actionGroupId string
 
-resource health 'Microsoft.Insights/activityLogAlerts@2020-10-01' = {
-  name: '${name}-service-health'
+resource health 'Microsoft.Insights/activityLogAlerts@2026-01-01' = {
+  name: name
   location: 'global'
   tags: tags
   properties: {

@@ -7,14 +7,17 @@ param name string
 param location string
 
 @description('Tags.')
-param tags object
+param tags { *: string }
 
-@description('The principal of the function app.')
+@description('The resource id of the identity of the function app.')
+param identityId string
+
+@description('Its principal.')
 param principalId string
 
 var metricsPublisher = '3913510d-42f4-4e42-8a64-420c390055eb'
 
-resource workspace 'Microsoft.OperationalInsights/workspaces@2023-09-01' = {
+resource workspace 'Microsoft.OperationalInsights/workspaces@2025-07-01' = {
   name: name
   location: location
   tags: tags
@@ -39,7 +42,7 @@ resource insights 'Microsoft.Insights/components@2020-02-02' = {
 }
 
 resource appPublishes 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(insights.id, principalId, metricsPublisher)
+  name: guid(insights.id, identityId, metricsPublisher)
   scope: insights
   properties: {
     principalId: principalId
@@ -47,9 +50,3 @@ resource appPublishes 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', metricsPublisher)
   }
 }
-
-@description('The name of the Application Insights component.')
-output insightsName string = insights.name
-
-@description('The resource id of the workspace.')
-output workspaceId string = workspace.id

@@ -6,7 +6,10 @@ targetScope = 'subscription'
 @description('What tells this app from another in the name of its role, which is unique in the tenant.')
 param name string
 
-@description('The principal of the function app.')
+@description('The resource id of the identity of the function app.')
+param identityId string
+
+@description('Its principal.')
 param principalId string
 
 resource pollOperations 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
@@ -30,7 +33,7 @@ resource pollOperations 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
 }
 
 resource inSubscription 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(subscription().id, principalId, pollOperations.id)
+  name: guid(subscription().id, identityId, pollOperations.id)
   properties: {
     principalId: principalId
     principalType: 'ServicePrincipal'

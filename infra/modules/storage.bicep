@@ -10,23 +10,33 @@ param name string
 param location string
 
 @description('Tags.')
-param tags object
+param tags { *: string }
 
-@description('The principal of the function app.')
+@description('The container to which the code is published.')
+param packageContainer string
+
+@description('The container of events that could not be delivered.')
+param deadLetterContainer string
+
+@description('The resource id of the identity of the function app.')
+param appIdentityId string
+
+@description('Its principal.')
 param appPrincipalId string
 
-@description('The principal with which Event Grid delivers.')
+@description('The resource id of the identity with which Event Grid delivers.')
+param deliveryIdentityId string
+
+@description('Its principal.')
 param deliveryPrincipalId string
 
+// The names of role assignments come from the identities' ids, which are known before these are made.
 // Built-in roles. The host wants to own blobs: it keeps its locks, keys and timers there (docs: Connecting to host storage
 // with an identity). Queues and tables it uses for triggers that this app has not.
 var blobDataOwner = 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
 var blobDataContributor = 'ba92f5b4-2d11-453d-a403-e96b0029c9fe'
 
-var packageContainerName = 'packages'
-var deadLetterContainerName = 'dead-letters'
-
-resource account 'Microsoft.Storage/storageAccounts@2023-05-01' = {
+resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
   name: name
   location: location
   tags: tags
@@ -44,23 +54,23 @@ resource account 'Microsoft.Storage/storageAccounts@2023-05-01' = {
   }
 }
 
-resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2023-05-01' = {
+resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2025-06-01' = {
   parent: account
   name: 'default'
 }
 
-resource packages 'Microsoft.Storage/storageAccounts/blobServices/containers@2023-05-01' = {
+resource packages 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-06-01' = {
   parent: blobs
-  name: packageContainerName
+  name: packageContainer
 }
 
-resource deadLetters 'Microsoft.Storage/storageAccounts/blobServices/containers@2023-05-01' = {
+resource deadLetters 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-06-01' = {
   parent: blobs
-  name: deadLetterContainerName
+  name: deadLetterContainer
 }
 
 resource appOwnsBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(account.id, appPrincipalId, blobDataOwner)
+  name: guid(account.id, appIdentityId, blobDataOwner)
   scope: account
   properties: {
     principalId: appPrincipalId
@@ -70,7 +80,7 @@ resource appOwnsBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
 }
 
 resource deliveryWritesDeadLetters 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(deadLetters.id, deliveryPrincipalId, blobDataContributor)
+  name: guid(deadLetters.id, deliveryIdentityId, blobDataContributor)
   scope: deadLetters
   properties: {
     principalId: deliveryPrincipalId
@@ -78,15 +88,3 @@ resource deliveryWritesDeadLetters 'Microsoft.Authorization/roleAssignments@2022
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', blobDataContributor)
   }
 }
-
-@description('The resource id.')
-output id string = account.id
-
-@description('The name.')
-output name string = account.name
-
-@description('The container to which the code is published.')
-output packageContainer string = packageContainerName
-
-@description('The container of events that could not be delivered.')
-output deadLetterContainer string = deadLetterContainerName

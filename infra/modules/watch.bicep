@@ -5,10 +5,13 @@
 param name string
 
 @description('Tags.')
-param tags object
+param tags { *: string }
 
-@description('The resource id of the function app.')
-param appId string
+@description('The resource id of the system topic that this group has already; one is made, if empty.')
+param existingTopicId string
+
+@description('The resource id of the function OnKeyNotice.')
+param onKeyNoticeId string
 
 @description('The resource id of the identity that writes dead letters.')
 param deliveryIdentityId string
@@ -22,8 +25,8 @@ param deadLetterContainer string
 @description('The action group that calls OnAlert; none, if empty.')
 param actionGroupId string
 
-// A resource group has one system topic at most. If yours has one already, subscribe OnKeyNotice to that instead.
-resource topic 'Microsoft.EventGrid/systemTopics@2022-06-15' = {
+// A resource group has one system topic at most: for a second, Azure refuses the deployment in its middle.
+resource topic 'Microsoft.EventGrid/systemTopics@2025-02-15' = if (empty(existingTopicId)) {
   name: '${name}-resources'
   location: 'global'
   tags: tags
@@ -39,59 +42,23 @@ resource topic 'Microsoft.EventGrid/systemTopics@2022-06-15' = {
   }
 }
 
-resource notices 'Microsoft.EventGrid/systemTopics/eventSubscriptions@2022-06-15' = {
-  parent: topic
-  name: 'on-key-notice'
-  properties: {
-    destination: {
-      endpointType: 'AzureFunction'
-      properties: {
-        resourceId: '${appId}/functions/OnKeyNotice'
-        maxEventsPerBatch: 1
-      }
-    }
-    eventDeliverySchema: 'EventGridSchema'
-    // The app lists keys and settings, and each time Azure publishes an event of it. Only regenerations may come through,
-    // also those that failed, or every look would be the reason for the next. Azure writes the name in either casing.
-    filter: {
-      includedEventTypes: [
-        'Microsoft.Resources.ResourceActionSuccess'
-        'Microsoft.Resources.ResourceActionFailure'
-        'Microsoft.Resources.ResourceActionCancel'
-      ]
-      advancedFilters: [
-        {
-          operatorType: 'StringIn'
-          key: 'data.operationName'
-          values: [
-            'Microsoft.SignalRService/SignalR/regeneratekey/action'
-            'Microsoft.SignalRService/SignalR/regenerateKey/action'
-          ]
-        }
-      ]
-    }
-    // While a regeneration runs, OnKeyNotice answers that it is not done, and the next delivery carries on.
-    retryPolicy: {
-      maxDeliveryAttempts: 30
-      eventTimeToLiveInMinutes: 1440
-    }
-    deadLetterWithResourceIdentity: {
-      identity: {
-        type: 'UserAssigned'
-        userAssignedIdentity: deliveryIdentityId
-      }
-      deadLetterDestination: {
-        endpointType: 'StorageBlob'
-        properties: {
-          resourceId: deadLetterStorageId
-          blobContainerName: deadLetterContainer
-        }
-      }
-    }
+var topicId = empty(existingTopicId) ? topic.id : existingTopicId
+
+// On a topic that others use too, the subscription has a name of its own, and no dead letters: they would be written as an
+// identity of the topic, and the identities of somebody else's topic are not ours to change.
+module notices 'notices.bicep' = {
+  scope: resourceGroup(split(topicId, '/')[2], split(topicId, '/')[4])
+  params: {
+    topicName: last(split(topicId, '/'))
+    name: empty(existingTopicId) ? 'on-key-notice' : '${name}-on-key-notice'
+    onKeyNoticeId: onKeyNoticeId
+    deliveryIdentityId: empty(existingTopicId) ? deliveryIdentityId : ''
+    deadLetterStorageId: deadLetterStorageId
+    deadLetterContainer: deadLetterContainer
   }
 }
 
-resource regenerated 'Microsoft.Insights/activityLogAlerts@2020-10-01' = if (!empty(actionGroupId)) {
+resource regenerated 'Microsoft.Insights/activityLogAlerts@2026-01-01' = if (!empty(actionGroupId)) {
   name: '${name}-regenerated'
   location: 'global'
   tags: tags

@@ -70,6 +70,15 @@ pub enum RewriteError {
 }
 
 impl RewriteError {
+    /// Whether to try again soon helps: Azure is busy, nobody knows what it did, or somebody else was at it.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Arm { error, .. } => error.is_passing() || error.kind() == ArmErrorKind::OutcomeUnknown,
+            Self::Overwritten { .. } => true,
+        }
+    }
+
     /// Whether there was no time left to send the write.
     #[must_use]
     pub fn is_late(&self) -> bool {

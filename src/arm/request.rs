@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use azure_core::credentials::{Secret, TokenRequestOptions};
+use azure_core::error::ErrorKind;
 use azure_core::http::{ClientMethodOptions, Context};
 use backon::Retryable;
 use chrono::TimeDelta;
@@ -269,11 +270,15 @@ impl Arm {
         let token = tokio::time::timeout(timeout, self.shared.credential.get_token(&scopes, options)).await;
         let unauthenticated = |message| call.error(ArmErrorKind::Unauthenticated, message);
         let token = match token {
-            Ok(token) => token.map_err(|error| unauthenticated("no token could be had").caused_by(error))?,
+            Ok(token) => token.map_err(|error| {
+                let kind =
+                    if passes(&error) { ArmErrorKind::Unavailable } else { ArmErrorKind::Unauthenticated };
+                call.error(kind, "no token could be had").caused_by(error)
+            })?,
             Err(_) if timeout < retry::REQUEST_TIMEOUT => {
                 return Err(call.error(ArmErrorKind::OutOfTime, "no token came before the deadline"));
             }
-            Err(_) => return Err(unauthenticated("no token came within half a minute")),
+            Err(_) => return Err(call.error(ArmErrorKind::Unavailable, "no token came within half a minute")),
         };
         let text = Zeroizing::new(format!("Bearer {}", token.token.secret()));
         let mut header =
@@ -298,6 +303,21 @@ impl Arm {
         let deadline = self.deadline?;
         Some((deadline - self.shared.clock.now()).max(TimeDelta::zero()).to_std().unwrap_or_default())
     }
+}
+
+/// Whether that there is no token may pass by itself: the endpoint is out of reach, busy or out of order.
+fn passes(error: &azure_core::Error) -> bool {
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        match error.downcast_ref::<azure_core::Error>().map(azure_core::Error::kind) {
+            Some(ErrorKind::Connection | ErrorKind::Io) => return true,
+            Some(ErrorKind::HttpResponse { status, .. }) => {
+                return status.is_server_error() || matches!(u16::from(*status), 408 | 429);
+            }
+            _ => next = error.source(),
+        }
+    }
+    false
 }
 
 /// Sends a request. Where answers are made up instead of asked for (`fuzzing`), the next of those.

@@ -1,7 +1,9 @@
 //! `handler`: the custom handler that the Functions host starts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::signals::{INTERRUPTED, stopped};
 use super::{Exit, HANDLER_PORT, load, output};
 use crate::cause;
 use crate::clock::{Clock, SystemClock};
@@ -9,11 +11,15 @@ use crate::compose::{compose, silent};
 use crate::config::Environment;
 use crate::credentials::is_in_azure;
 use crate::doctor::{Circumstances, FirstRun};
-use crate::host::{self, Budgets};
+use crate::host::{self, Budgets, Hosting, Patience};
+use crate::pass::Rekey;
 use crate::runner::Service;
+use crate::schedule;
 
-/// Serves until it is killed. It never leaves with 0: the host does not restart what does.
+/// Serves until it is killed, asked to stop, or its host is gone. It never leaves with 0: the host does not restart what
+/// does.
 pub(super) async fn handler(environment: &Environment) -> Exit {
+    let parent = Parent::of_now();
     let config = match load(environment) {
         Ok(config) => config,
         Err(wrong) => return wrong,
@@ -35,11 +41,15 @@ pub(super) async fn handler(environment: &Environment) -> Exit {
             return Exit::Wrong;
         }
     };
+    let fault = schedule::no_timer(environment, clock.now());
+    if let Some(fault) = &fault {
+        tracing::error!("{fault}");
+    }
+    let service = Service::new(rekey.clone());
     // On a developer's machine there is no platform whose settings could be wrong.
     let as_deployed = is_in_azure(&|name| environment.get(name).map(ToOwned::to_owned));
     let circumstances = Circumstances { environment: environment.clone(), as_deployed };
-    let service = Service::new(rekey.clone());
-    let runner = FirstRun::new(Arc::clone(&service), rekey, circumstances);
+    let runner = FirstRun::new(Arc::clone(&service), rekey.clone(), circumstances);
     let served = async {
         let listener = host::listen(port).await?;
         let address = listener.local_addr()?;
@@ -47,12 +57,88 @@ pub(super) async fn handler(environment: &Environment) -> Exit {
             tokio::spawn(Arc::clone(&service).watch(every));
         }
         tracing::info!(%address, instances, version = env!("CARGO_PKG_VERSION"), "serving the Functions host");
-        host::serve(listener, host::router(Arc::new(runner), clock, budgets)).await
+        let hosting = Hosting { fault, ..Hosting::default() };
+        let router = host::router_with(Arc::new(runner), Arc::clone(&clock), budgets, hosting);
+        host::serve_until(listener, router, Patience::default(), leave(&rekey, parent, &*clock)).await
     };
-    let Err(error) = served.await;
-    let what = format!("the handler cannot serve on 127.0.0.1:{port}");
-    output::complain(&cause::because(&what, Some(&error)));
+    match served.await {
+        Ok(()) => tracing::warn!("this process ends now"),
+        Err(error) => {
+            let what = format!("the handler cannot serve on 127.0.0.1:{port}");
+            output::complain(&cause::because(&what, Some(&error)));
+        }
+    }
     Exit::Failed
+}
+
+/// How long what is at work may go on once the process is to end. A request to Azure takes half a minute at most, and what
+/// it did is recorded in seconds; of a process that is killed before, the lease ends by itself within two minutes.
+const LONGEST_LEAVE: Duration = Duration::from_secs(60);
+
+/// How long the webhook may take after that.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Ends when this process is to end and nothing is at work in it any more: no settings are half written, what was begun
+/// is on record, and the leases are given back.
+async fn leave(rekey: &Rekey, parent: Parent, clock: &dyn Clock) {
+    let why = tokio::select! {
+        () = stopped() => "it was asked to stop",
+        () = parent.gone(clock) => "the Functions host that started it is gone",
+    };
+    tracing::warn!(
+        "this process is about to end, for {why}: it takes nothing on any more, ends the step in hand and gives its leases back"
+    );
+    rekey.stop.ask();
+    let rest = async {
+        tokio::select! {
+            () = rekey.at_rest() => true,
+            () = clock.sleep(LONGEST_LEAVE) => false,
+            // Whoever asks again means at once.
+            () = stopped() => std::process::exit(INTERRUPTED),
+        }
+    };
+    if !rest.await {
+        let longest = humantime::format_duration(LONGEST_LEAVE);
+        tracing::error!(
+            "a step has not come to its end within {longest}, and this process ends all the same: its lease ends by itself \
+             within two minutes, and the next run carries on from what is on record"
+        );
+        return;
+    }
+    if let Some(notifier) = &rekey.notifier {
+        // Dropped announcements are told of in the log by whoever dropped them.
+        let _ = tokio::time::timeout(LAST_WORDS, notifier.drain()).await;
+    }
+}
+
+/// The process that started this one.
+///
+/// The host kills its handler when it stops, but not always: one that gives up on a timer's run, or is killed itself,
+/// leaves it behind. Linux could tell by a signal (`PR_SET_PDEATHSIG`), which comes when the *thread* ends that started
+/// us, and the host's threads come and go.
+#[derive(Clone, Copy, Debug)]
+struct Parent(Option<u32>);
+
+/// How often it is looked for. It costs a system call; what an orphan does in a second is what any run may do.
+const LOOK_FOR_PARENT: Duration = Duration::from_secs(1);
+
+impl Parent {
+    fn of_now() -> Self {
+        #[cfg(unix)]
+        return Self(Some(std::os::unix::process::parent_id()));
+        #[cfg(not(unix))]
+        return Self(None);
+    }
+
+    /// Ends when it is gone: its children are another's then.
+    async fn gone(self, clock: &dyn Clock) {
+        if self.0.is_none() {
+            return std::future::pending().await;
+        }
+        while Self::of_now().0 == self.0 {
+            clock.sleep(LOOK_FOR_PARENT).await;
+        }
+    }
 }
 
 fn port(environment: &Environment) -> Result<u16, String> {

@@ -33,7 +33,7 @@ async fn terminated() {
 }
 
 /// The code of a process that was stopped at once: that of a shell for SIGINT, 128 and the signal's number.
-const INTERRUPTED: i32 = 130;
+pub(super) const INTERRUPTED: i32 = 130;
 
 /// At the first signal asks the runs to stop, so that they give their leases back; the second ends the process.
 pub(super) async fn stop_at_signal(stop: Stop) {

@@ -125,6 +125,8 @@ fn join(file: File, settings: Settings, report: &mut Report<'_>) -> Option<Confi
         timer_budget,
         watch,
         notify,
+        schedule: settings.schedule,
+        timer_disabled: settings.timer_disabled,
         own_site: settings.own_site,
     })
 }

@@ -10,6 +10,7 @@ use super::file::{PolicyLayer, Sourced};
 use super::notify::{SigningKey, Webhook, signing_key, webhook_url};
 use super::values::{CLOUD, FIRST_ROTATION, VERIFY, choice, duration, nearest, resource_manager};
 use super::{AzureConfig, Cloud, Environment, StateConfig, storage};
+use crate::schedule;
 
 /// What the environment says. A part with a fault is missing; the fault is in the report.
 pub(super) struct Settings {
@@ -20,6 +21,8 @@ pub(super) struct Settings {
     pub(super) signing_key: Option<Sourced<SigningKey>>,
     pub(super) azure: Option<AzureConfig>,
     pub(super) state: Option<StateConfig>,
+    pub(super) schedule: Option<String>,
+    pub(super) timer_disabled: bool,
     pub(super) own_site: Option<String>,
 }
 
@@ -62,6 +65,8 @@ pub(super) fn read(environment: &Environment, report: &mut Report<'_>) -> Settin
         signing_key: reader.get("REKEY_NOTIFY_SECRET", "the base64 of 32 random bytes", signing_key),
         state: state(&mut reader, azure.as_ref().map_or(Cloud::Public, |azure| azure.cloud)),
         azure,
+        schedule: environment.get(schedule::SETTING).map(Into::into),
+        timer_disabled: schedule::disabled_by(environment).is_some(),
         // The platform's own; a blank one tells nothing.
         own_site: environment.get("WEBSITE_SITE_NAME").filter(|name| !name.trim().is_empty()).map(Into::into),
     }
@@ -122,7 +127,7 @@ fn state(reader: &mut Reader<'_, '_>, cloud: Cloud) -> Option<StateConfig> {
             }
             name if !storage::is_there(environment, name) => {
                 Err("there is no storage connection of this name; write the name of a setting that holds a connection \
-                 string, the NAME of a NAME__accountName, or memory"
+                 string, the NAME of a NAME__blobServiceUri or NAME__accountName, or memory"
                     .into())
             }
             name => storage::connection(environment, name, cloud),

@@ -167,7 +167,7 @@ impl Story {
 
     /// The first act: the timer fires until both keys are replaced.
     async fn rotate(&self) -> Result<Rotation, Trouble> {
-        let (before, started) = (self.keys()?, SystemClock.now());
+        let (before, started, events) = (self.keys()?, SystemClock.now(), self.sim.events());
         within(ROTATION_PATIENCE, "the rotation", self.tick_until_settled()).await??;
         let elapsed_ms = (SystemClock.now() - started).num_milliseconds();
         let arm_requests = self.sim.report().arm_requests_total;
@@ -177,7 +177,14 @@ impl Story {
         }
         tokio::time::sleep(PAUSE).await;
         let report = self.sim.report();
-        Ok(Rotation { client_calls: report.calls, refused: report.refused, arm_requests, elapsed_ms })
+        let restarts = restarts(events);
+        Ok(Rotation {
+            client_calls: report.calls,
+            refused: report.refused,
+            restarts,
+            arm_requests,
+            elapsed_ms,
+        })
     }
 
     async fn tick_until_settled(&self) -> Result<(), Trouble> {
@@ -268,6 +275,12 @@ impl Story {
         let took = (SystemClock.now() - asked).num_milliseconds();
         self.timeline.tell(Who::Host, &format!("{function} answered 200 after {took} ms"));
     }
+}
+
+/// How often apps restarted, of all that was heard.
+fn restarts(mut events: Receiver<SimEvent>) -> usize {
+    let heard = std::iter::from_fn(|| events.try_recv().ok());
+    heard.filter(|event| matches!(event.what, Happening::Restarted { .. })).count()
 }
 
 /// When settings were last written, of all that was heard.

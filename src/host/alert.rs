@@ -1,5 +1,6 @@
-//! What `OnAlert`'s httpTrigger carries: the request of an Azure Monitor action group, whose body is an alert in the common
-//! alert schema (docs: Azure Monitor common alert schema; Azure Functions custom handlers, HTTP request payload).
+//! What `OnAlert`'s httpTrigger carries: the request of an Azure Monitor action group, whose body is an alert, in the common
+//! alert schema or in that of its kind (docs: Azure Monitor common alert schema; Non-common alert schema definitions; Azure
+//! Functions custom handlers, HTTP request payload).
 //!
 //! The envelope holds function keys in several places, and nothing of it is kept but the alert.
 

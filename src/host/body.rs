@@ -7,15 +7,17 @@ use axum::http::StatusCode;
 use futures::StreamExt;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// The largest body that is read. Event Grid's limit for a delivery is the same (docs: Event Grid quotas and limits).
-const LIMIT: usize = 1 << 20;
+/// The largest body that is read: four times the largest event (1 MB; docs: Event Grid quotas and limits). The host sends
+/// an event whole, in `Data`, and its data once more, in `Metadata`; data that is a text is encoded there a second time,
+/// by which each quotation mark, two characters of the event, becomes four.
+const LIMIT: usize = 4 << 20;
 
 /// How much of a body beyond the limit is read and thrown away: a sender that is cut off in the middle may take a broken
 /// connection for our answer and never read why.
 const PATIENCE: usize = 16 << 20;
 
-/// The memory that all bodies together may take, in KiB: 128 of the largest, and tens of thousands of usual ones, of two
-/// kilobytes each.
+/// The memory that all bodies together may take, in KiB: 32 of the largest, which no event of ours is, and tens of
+/// thousands of usual ones, of four kilobytes each.
 const ROOM: usize = 128 << 10;
 
 /// The memory for bodies, a permit for each KiB of it.
@@ -32,7 +34,7 @@ pub(super) struct Held<'room> {
 /// Why there is no body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unread {
-    #[error("the body is larger than 1 MiB")]
+    #[error("the body is larger than 4 MiB")]
     TooLarge,
     #[error("the body broke off before its end")]
     Broken,

@@ -205,6 +205,8 @@ async fn more_at_once_than_memory_is_meant_for_are_turned_away() {
         places: Semaphore::new(0),
         patience: Patience::default().body,
         room: body::room(),
+        fault: Mutex::default(),
+        cold: AtomicBool::new(false),
     };
     for function in [Function::RotateKeys, Function::OnKeyNotice] {
         let reply = host.invoke(function, &HeaderMap::new(), Body::empty()).await;

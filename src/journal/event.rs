@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{AppId, Fingerprint, KeyType, OperationUrl, PerKey};
@@ -62,6 +63,19 @@ pub enum Event {
         /// Whether by a notice, which may not ask as often as it likes.
         #[serde(default)]
         noticed: bool,
+    },
+    /// The keys are to be looked at every few seconds for a while: their regeneration is announced, or said to have happened
+    /// and not to be seen yet.
+    WatchAsked {
+        /// From when.
+        from: DateTime<Utc>,
+        /// Until when.
+        until: DateTime<Utc>,
+    },
+    /// The run at work knows of the calls of others up to this one, and checks again after it.
+    Heard {
+        /// The last of them.
+        call: u64,
     },
     /// A person has looked at what was refused or came to nothing, and wants it tried again.
     Unblocked {},
@@ -159,6 +173,16 @@ impl fmt::Display for Event {
             Self::RotationRequested { exposed: true, .. } => {
                 f.write_str("the keys were reported as exposed, and a rotation asked for")
             }
+            Self::WatchAsked { from, until } => {
+                let time = |time: &DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
+                write!(
+                    f,
+                    "its keys are looked at every few seconds from {} until {}",
+                    time(from),
+                    time(until)
+                )
+            }
+            Self::Heard { .. } => f.write_str("another run asked for a check, and gets one"),
             Self::Unblocked {} => f.write_str("unblocked by hand"),
             Self::RegenerationIntended { key_type } => write!(f, "about to regenerate the {key_type} key"),
             Self::RegenerationAccepted { .. } => f.write_str("Azure accepted the regeneration"),

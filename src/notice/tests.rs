@@ -1,5 +1,10 @@
 //! One test for each row of the table, in both schemas and in every shape in which an event may come.
 
+use std::fs;
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -50,7 +55,88 @@ fn meaning(event: &Value) -> Notice {
     let mut bare = event.clone();
     bare["data"] = Value::from(event["data"].to_string());
     assert_eq!(classify(&read_one(&bare)), notice, "data as text");
+    let encoded = STANDARD.encode(event["data"].to_string());
+    bare["data"] = Value::from(encoded.clone());
+    assert_eq!(classify(&read_one(&bare)), notice, "data as the base64 of its JSON");
+    let mut bytes = cloud(event);
+    bytes.as_object_mut().unwrap().remove("data");
+    bytes["data_base64"] = encoded.into();
+    assert_eq!(classify(&read_one(&bytes)), notice, "data as bytes");
+    for same in [event, &bytes, &bare] {
+        assert_eq!(classify(&read_one(&renamed(same, &pascal))), notice, "members in Pascal case");
+        assert_eq!(classify(&read_one(&renamed(same, &|name| name.to_uppercase()))), notice, "in capitals");
+    }
     notice
+}
+
+/// The same with other names for all members, those of its data too.
+fn renamed(value: &Value, name: &dyn Fn(&str) -> String) -> Value {
+    match value {
+        Value::Object(members) => {
+            members.iter().map(|(known, value)| (name(known), renamed(value, name))).collect()
+        }
+        Value::Array(values) => values.iter().map(|value| renamed(value, name)).collect(),
+        other => other.clone(),
+    }
+}
+
+/// As .NET writes the members of a class.
+fn pascal(name: &str) -> String {
+    let mut letters = name.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+#[test]
+fn of_two_members_the_one_that_is_spelt_as_documented_counts() {
+    let success = "Microsoft.Resources.ResourceActionSuccess";
+    let operation = "Microsoft.SignalRService/SignalR/regenerateKey/action";
+    let mut event = grid(success, INSTANCE, operation);
+    event["EventType"] = "Contoso.Any".into();
+    event["Data"] = json!({});
+    assert_eq!(classify(&read_one(&event)), Notice::Regenerated { instance: Some(instance()) });
+}
+
+/// What was really written, by whom, stands in `tests/events/README.md`.
+#[test]
+fn what_publishers_and_alerts_write_is_understood() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/events");
+    let names = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| name.ends_with(".json")).collect();
+    names.sort_unstable();
+    let told = |name: &String| {
+        let value: Value = serde_json::from_slice(&fs::read(folder.join(name)).unwrap()).unwrap();
+        let means = match read(&value, "it") {
+            Ok(events) => {
+                events.iter().map(|event| classify(event).to_string()).collect::<Vec<_>>().join("; ")
+            }
+            Err(malformed) => malformed.to_string(),
+        };
+        format!("{name}: {means}")
+    };
+    let told: Vec<String> = names.iter().map(told).collect();
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    alert-of-a-budget.json: it: it is an alert without the common alert schema: switch that on in the action group (the webhook action's "Enable the common alert schema")
+    alert-of-a-log-of-old.json: it: it is an alert without the common alert schema: switch that on in the action group (the webhook action's "Enable the common alert schema")
+    alert-of-a-log-without-schema.json: nothing to do with us
+    alert-of-a-log.json: sr-demo changed
+    alert-of-a-metric-of-old.json: sr-demo changed
+    alert-of-a-metric-with-moving-threshold.json: sr-demo changed
+    alert-of-a-metric.json: sr-demo changed
+    alert-of-autoscale.json: sr-demo changed
+    alert-of-resource-health.json: sr-demo changed
+    alert-of-service-health.json: Azure Service Health names SignalR
+    alert-of-the-activity-log.json: a key of sr-demo was regenerated
+    dotnet-class-of-ones-own.json: the Primary key of sr-demo will be regenerated at 2026-09-24T13:00:00Z
+    dotnet-cloud-event-of-binary-data.json: the Primary key of sr-demo will be regenerated at 2026-09-24T13:00:00Z
+    npm-cloud-event-of-bytes.json: the Primary key of sr-demo will be regenerated at 2026-09-24T13:00:00Z
+    npm-cloud-event.json: the Primary key of sr-demo will be regenerated at 2026-09-24T13:00:00Z
+    npm-event-grid-event.json: the Primary key of sr-demo will be regenerated at 2026-09-24T13:00:00Z
+    python-cloud-event-of-a-time.json: the Primary key of sr-demo will be regenerated at 2026-09-24T13:00:00Z
+    python-cloud-event-of-bytes.json: the Primary key of sr-demo will be regenerated at 2026-09-24T13:00:00Z
+    python-cloud-event-of-text.json: the Primary key of sr-demo will be regenerated at 2026-09-24T13:00:00Z
+    python-cloud-event.json: the Primary key of sr-demo will be regenerated at 2026-09-24T13:00:00Z
+    python-event-grid-event.json: the Primary key of sr-demo will be regenerated at 2026-09-24T13:00:00Z
+    "#);
 }
 
 fn instance() -> InstanceId {
@@ -249,11 +335,61 @@ fn an_alert_without_the_common_schema_says_the_same() {
     assert_eq!(of(&other), Notice::Ignored(Ignored::Unrelated));
 }
 
+/// Those of metrics, of autoscale and of logs, in their shapes of all years.
 #[test]
-fn an_alert_in_another_old_shape_is_told_from_an_event() {
-    let metric =
-        json!({ "schemaId": "AzureMonitorMetricAlert", "data": { "context": { "resourceId": INSTANCE } } });
-    insta::assert_snapshot!(read(&metric, "it").unwrap_err(), @r#"it: it is an alert without the common alert schema: switch that on in the action group (the webhook action's "Enable the common alert schema")"#);
+fn an_alert_of_any_kind_is_about_the_resource_that_it_names() {
+    let about = |resource: &str| {
+        let context = json!({
+            "timestamp": "2026-09-24T13:00:00.1714014Z", "id": format!("{SUBSCRIPTION}/providers/microsoft.insights/metricAlerts/a"),
+            "subscriptionId": "3f8a1c52-0000-0000-0000-0000000000c7", "resourceId": resource,
+        });
+        let log = json!({
+            "SubscriptionId": "3f8a1c52-0000-0000-0000-0000000000c7", "AlertRuleName": "a", "SearchQuery": "AzureDiagnostics",
+            "ResourceId": resource, "SearchIntervalEndtimeUtc": "2026-09-24T13:00:00Z",
+        });
+        [
+            json!({ "schemaId": "AzureMonitorMetricAlert", "data": { "version": "2.0", "status": "Activated", "context": context } }),
+            json!({ "status": "Activated", "context": context, "properties": {} }),
+            json!({ "version": "1.0", "status": "Activated", "operation": "Scale Out", "context": context }),
+            json!({ "schemaId": "Microsoft.Insights/LogAlert", "data": log }),
+            log,
+        ]
+    };
+    for alert in about(INSTANCE) {
+        let event = read_one(&alert);
+        assert!(event.is_alert(), "{alert}");
+        assert_eq!(classify(&event), Notice::InstanceChanged { instance: instance() }, "{alert}");
+        assert_eq!(event.id, None, "that of the rule would make every alert of it a copy of the first");
+    }
+    for alert in about(SITE) {
+        assert_eq!(classify(&read_one(&alert)), Notice::Ignored(Ignored::Unrelated), "{alert}");
+    }
+    // Service Health as it is sent for a test.
+    let mut health = entry("Microsoft.ServiceHealth/incident/action", "x", None, &json!({}));
+    for source in [json!(2), json!("x")] {
+        health["data"]["context"]["activityLog"]["eventSource"] = source;
+        let subscriptions = vec!["3f8a1c52-0000-0000-0000-0000000000c7".to_owned()];
+        assert_eq!(classify(&read_one(&health)), Notice::ServiceHealth { signalr: false, subscriptions });
+    }
+}
+
+#[test]
+fn an_alert_that_names_nothing_is_told_from_an_event_and_leads_to_the_switch() {
+    let budget = json!({ "schemaId": "AIP Budget Notification", "data": { "SubscriptionId": "s", "BudgetName": "b" } });
+    let nameless = json!({ "AlertRuleName": "a", "SearchQuery": "AzureDiagnostics" });
+    for alert in [budget, nameless, json!({ "context": { "name": "a" } })] {
+        let said = read(&alert, "it").unwrap_err().to_string();
+        assert!(
+            said.ends_with(r#"(the webhook action's "Enable the common alert schema")"#),
+            "{alert}: {said}"
+        );
+    }
+    // An event may have an attribute of that name: CloudEvents lets publishers add what they like.
+    let mut event = cloud(&grid("Contoso.Any", "x", ""));
+    event["schemaid"] = "a".into();
+    assert_eq!(classify(&read_one(&event)), Notice::Ignored(Ignored::Unrelated));
+    let error = read(&json!({ "schemaId": "a" }), "it").unwrap_err();
+    insta::assert_snapshot!(error, @r#"it: it is an alert without the common alert schema: switch that on in the action group (the webhook action's "Enable the common alert schema")"#);
 }
 
 fn bridged(kind: &str, data: Value) -> Value {
@@ -276,6 +412,23 @@ fn the_bridge_announces_and_reports() {
             json!({ "instance": INSTANCE, "keyTypes": types, "deadline": "2026-10-01T02:00:00+02:00" });
         assert_eq!(announced(data), expected(secondary, Some(deadline.parse().unwrap())));
     }
+    // A time without an offset is UTC; so publishers write a time that knows no place.
+    for text in [
+        "2026-10-01T00:00:00",
+        "2026-10-01T00:00:00.0000000",
+        "2026-10-01 00:00:00",
+        "2026-10-01T00:00",
+        "2026-10-01T02:00:00+0200",
+        "2026-10-01 02:00:00 +02:00",
+        "2026-10-01 00:00:00Z",
+        "2026-10-01T00:00Z",
+    ] {
+        let data = json!({ "instance": INSTANCE, "deadline": text });
+        assert_eq!(announced(data), expected(both, Some(deadline.parse().unwrap())), "{text}");
+    }
+    for none in [json!(null), json!("")] {
+        assert_eq!(announced(json!({ "instance": INSTANCE, "deadline": none })), expected(both, None));
+    }
     let exposed = bridged("signalrrekey.keysexposed", json!({ "instance": format!("{INSTANCE}/") }));
     assert_eq!(meaning(&exposed), Notice::Exposed { instance: instance() });
 }
@@ -294,6 +447,9 @@ fn what_the_bridge_got_wrong_is_said() {
         fault(kind, json!({ "instance": INSTANCE, "keyTypes": [7] })),
         fault(kind, json!({ "instance": INSTANCE, "keyTypes": [] })),
         fault(kind, json!({ "instance": INSTANCE, "deadline": "tomorrow" })),
+        fault(kind, json!({ "instance": INSTANCE, "deadline": 1_790_254_800 })),
+        fault(kind, json!({ "instance": INSTANCE, "deadline": "2026-10-01" })),
+        fault(kind, json!({ "instance": INSTANCE, "deadline": "10/1/2026 12:00:00 AM" })),
         fault("SignalRRekey.KeysExposed", json!({})),
         fault("SignalRRekey.Rotate", json!({ "instance": INSTANCE })),
     ];
@@ -304,9 +460,24 @@ fn what_the_bridge_got_wrong_is_said() {
     its data.keyTypes holds something else than Primary and Secondary
     its data.keyTypes is empty
     its data.deadline is no time such as 2026-09-24T13:00:00Z
+    its data.deadline is no time such as 2026-09-24T13:00:00Z
+    its data.deadline is no time such as 2026-09-24T13:00:00Z
+    its data.deadline is no time such as 2026-09-24T13:00:00Z
     its data has no instance
     its type is neither SignalRRekey.RegenerationAnnounced nor SignalRRekey.KeysExposed
     ");
+}
+
+/// Taken for earlier than it is, a report would count as answered by the rotation before it.
+#[test]
+fn an_events_own_time_is_not_guessed() {
+    let at = |time: &str| {
+        let mut event = bridged("SignalRRekey.KeysExposed", json!({ "instance": INSTANCE }));
+        event["eventTime"] = time.into();
+        read_one(&event).time
+    };
+    assert_eq!(at("2026-09-24T13:00:00"), None);
+    assert_eq!(at("2026-09-24T15:00:00+02:00"), Some("2026-09-24T13:00:00Z".parse().unwrap()));
 }
 
 #[test]
@@ -345,6 +516,11 @@ fn any_json() -> impl Strategy<Value = Value> {
         "instance",
         "keyTypes",
         "deadline",
+        "data_base64",
+        "schemaId",
+        "context",
+        "activityLog",
+        "resourceId",
         "SignalRRekey.KeysExposed",
         "SignalRRekey.RegenerationAnnounced",
         "Microsoft.Resources.ResourceActionSuccess",

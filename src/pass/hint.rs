@@ -21,6 +21,22 @@ use crate::store::{Draft, StoreError};
 /// once again within minutes (docs: Event Grid message delivery and retry).
 const LATELY: TimeDelta = TimeDelta::minutes(15);
 
+/// How far Azure's clocks and ours may be apart.
+const SKEW: TimeDelta = TimeDelta::minutes(1);
+
+/// What a pass begins with.
+pub(super) enum Begun {
+    /// What called for it is no news.
+    Known,
+    /// It says that a key was regenerated, and Azure does not show it yet.
+    Puzzled {
+        /// Until when it may take.
+        until: DateTime<Utc>,
+    },
+    /// The journal, and a look at everything.
+    Seen(Draft, Look),
+}
+
 /// How it is that what called for a pass was no news.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
@@ -36,6 +52,8 @@ pub enum Known {
 pub struct Hint {
     /// A key was regenerated.
     pub regenerated: bool,
+    /// When, if all the events of it say so; then the last.
+    pub happened: Option<DateTime<Utc>>,
     /// Something happened to these apps.
     pub apps: BTreeSet<AppId>,
     /// Something happened that only a look at everything can tell.
@@ -45,6 +63,11 @@ pub struct Hint {
 impl Hint {
     /// Takes in what another event hints at.
     pub fn merge(&mut self, other: Self) {
+        self.happened = match (self.regenerated, other.regenerated) {
+            (true, true) => self.happened.zip(other.happened).map(|(one, other)| one.max(other)),
+            (false, _) => other.happened,
+            (true, false) => self.happened,
+        };
         self.regenerated |= other.regenerated;
         self.anything |= other.anything;
         self.apps.extend(other.apps);
@@ -61,7 +84,7 @@ impl Hint {
 }
 
 /// Whether both keys are those that the journal knows, or the one that is being made for us.
-fn explained(found: &PerKey<Fingerprint>, journal: &Journal, keys: &PerKey<KeyRecord>) -> bool {
+pub(super) fn explained(found: &PerKey<Fingerprint>, journal: &Journal, keys: &PerKey<KeyRecord>) -> bool {
     keys.iter().all(|(key_type, record)| {
         let found = &found[key_type];
         let flight = journal.in_flight().filter(|flight| flight.key_type == key_type);
@@ -69,9 +92,13 @@ fn explained(found: &PerKey<Fingerprint>, journal: &Journal, keys: &PerKey<KeyRe
     })
 }
 
-/// Whether a regeneration of ours is under way, or a key changed so lately that the event of it may be on its way still.
-fn changed_lately(journal: &Journal, now: DateTime<Utc>) -> bool {
-    let lately = |record: &KeyRecord| record.origin != Origin::FirstSeen && now < record.created + LATELY;
+/// Whether a regeneration of ours is under way, or a key changed so lately that the event of it may be on its way still. An
+/// event of something that happened after the change is not the event of it.
+fn changed_lately(journal: &Journal, happened: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
+    let lately = |record: &KeyRecord| {
+        let before = happened.is_none_or(|happened| happened <= record.created + SKEW);
+        record.origin != Origin::FirstSeen && now < record.created + LATELY && before
+    };
     let made = |keys: &PerKey<KeyRecord>| keys.iter().any(|(_, record)| lately(record));
     journal.in_flight().is_some() || journal.keys().is_some_and(made)
 }
@@ -88,33 +115,33 @@ fn in_order(snapshot: &Snapshot, keys: &PerKey<KeyRecord>) -> bool {
 }
 
 impl Pass<'_> {
-    /// The journal and a look at everything; nothing if the hint that called for it is no news.
-    pub(super) async fn begin(&mut self) -> Result<Option<(Draft, Look)>, PassError> {
+    /// The journal and a look at everything, unless the hint that called for it is no news.
+    pub(super) async fn begin(&mut self) -> Result<Begun, PassError> {
         let Some(hint) = self.hint.take() else {
             let draft = self.read_in_turn().await?;
             let look = self.look_at_all(draft.journal()).await?;
-            return Ok(Some((draft, look)));
+            return Ok(Begun::Seen(draft, look));
         };
         match self.read().await {
             Ok(draft) => {
                 let mut look = self.look_at(&hint).await?;
                 if self.is_known(&hint, &look, draft.journal()) {
-                    return Ok(None);
+                    return self.known_or_puzzled(&hint, Some(draft)).await;
                 }
                 self.be_alarmed(&look, draft.journal());
                 look.complete(self.eyes(), self.instance).await?;
-                Ok(Some((draft, look)))
+                Ok(Begun::Seen(draft, look))
             }
             // Most likely it was the one who is at work, and there is nothing to wait for.
             Err(StoreError::Held { .. } | StoreError::StrangeLease { .. }) => {
                 let journal = crate::store::peek(&*self.rekey.store, &self.instance.id).await?;
                 let look = self.look_at(&hint).await?;
                 if self.is_known(&hint, &look, &journal) {
-                    return Ok(None);
+                    return self.known_or_puzzled(&hint, None).await;
                 }
                 let draft = self.read_in_turn().await?;
                 let look = self.look_at_all(draft.journal()).await?;
-                Ok(Some((draft, look)))
+                Ok(Begun::Seen(draft, look))
             }
             Err(error) => Err(error.into()),
         }
@@ -147,11 +174,22 @@ impl Pass<'_> {
     fn is_known(&mut self, hint: &Hint, look: &Look, journal: &Journal) -> bool {
         let known = hint.is_known(&look.snapshot(&self.named(hint), journal), journal);
         if known {
-            let explained = !hint.regenerated || changed_lately(journal, self.rekey.clock.now());
+            let now = self.rekey.clock.now();
+            let explained = !hint.regenerated || changed_lately(journal, hint.happened, now);
             self.known = Some(if explained { Known::Explained } else { Known::Puzzling });
-            self.say("this is known already; nothing to do");
         }
         known
+    }
+
+    /// Whether what called for the pass is explained, or may yet come into effect.
+    async fn known_or_puzzled(&mut self, hint: &Hint, draft: Option<Draft>) -> Result<Begun, PassError> {
+        if self.known == Some(Known::Puzzling)
+            && let Some(until) = self.puzzled(draft, hint.happened).await?
+        {
+            return Ok(Begun::Puzzled { until });
+        }
+        self.say("this is known already; nothing to do");
+        Ok(Begun::Known)
     }
 
     /// The instance with those apps alone that the hint names.

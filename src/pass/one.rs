@@ -6,17 +6,19 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::hint::Begun;
 use super::report::{Ending, PassReport};
-use super::{Hint, Known, PassError, Rekey, Run};
+use super::{Hint, Known, PassError, Purpose, Rekey, Run};
 use crate::act::Actor;
 use crate::arm::{Arm, ArmErrorKind, Barrier};
 use crate::cause;
+use crate::clock::delta;
 use crate::config::{InstanceConfig, Verify};
-use crate::journal::{Event, Journal};
+use crate::journal::{Event, Journal, KeyRecord, Origin, Watch};
 use crate::model::{AppId, KeyType, Section};
 use crate::observe::{self, Eyes, Look};
 use crate::plan::{self, BlockedBy, Decision, Request, Snapshot, Step, Unknown};
-use crate::store::{Draft, Lease, StoreError};
+use crate::store::{self, Draft, Lease, StoreError};
 
 /// The longest wait for which a pass keeps the lease. For a longer one it gives the lease back, so that whoever is told
 /// of a forced regeneration meanwhile can mend it.
@@ -40,12 +42,26 @@ fn moment() -> TimeDelta {
 /// writes then and has the lease; a journal that changes each time and is leased to nobody gets nothing done.
 const OVERTAKEN: u32 = 4;
 
+/// How long a run of the timer waits while nothing gets done. The longest regeneration on record took 74 s; what takes
+/// longer, a grace period above all, is the next run's: a run that sits and waits is paid for by the second, and keeps the
+/// Functions host from stopping.
+fn sit() -> TimeDelta {
+    TimeDelta::seconds(90)
+}
+
 /// How a pass goes on.
-enum Next {
+pub(super) enum Next {
     /// Not at all.
     End(Ending),
     /// With a new look, at this time.
     Pause(DateTime<Utc>),
+    /// By looking at the keys for a while; like this, if they stay what they are.
+    Watch {
+        /// For which.
+        watch: Watch,
+        /// How.
+        ending: Ending,
+    },
 }
 
 /// One pass over one instance.
@@ -58,6 +74,8 @@ pub(super) struct Pass<'a> {
     /// What happened, as it went into the journal.
     happened: Vec<Event>,
     started: DateTime<Utc>,
+    /// When something was last done.
+    progressed: DateTime<Utc>,
     /// The rotation that is asked for and not yet judged.
     pub(super) asked: Option<Request>,
     /// When a rotation that was asked for too soon may be asked for again.
@@ -88,6 +106,7 @@ impl<'a> Pass<'a> {
             lines: Vec::new(),
             happened: Vec::new(),
             started: rekey.clock.now(),
+            progressed: rekey.clock.now(),
             asked: run.purpose.request(),
             postponed: None,
             hint: run.purpose.hint(),
@@ -109,7 +128,8 @@ impl<'a> Pass<'a> {
                 None => ending,
             },
             Ok(ending) => ending,
-            Err(PassError::Store(StoreError::Held { holder, until })) => Ending::Busy { holder, until },
+            Err(PassError::Store(StoreError::Held { holder, until, .. })) => Ending::Busy { holder, until },
+            Err(PassError::HandedOver { holder }) => Ending::HandedOver { holder },
             Err(error) => match self.ended_by(error).await {
                 Ending::OutOfTime { .. } => self.out_of_time(),
                 ending => ending,
@@ -127,7 +147,7 @@ impl<'a> Pass<'a> {
 
     /// The apps that were last seen with a key of the service, whichever: it has none any more.
     async fn holders(&self) -> Vec<String> {
-        let journal = crate::store::peek(&*self.rekey.store, &self.instance.id).await.unwrap_or_default();
+        let journal = store::peek(&*self.rekey.store, &self.instance.id).await.unwrap_or_default();
         let held = |app: &AppId| journal.seen(app).is_some_and(|held| !held.is_empty());
         let apps = self.instance.apps.iter().filter(|app| held(&app.id));
         apps.map(|app| format!("{} (it was last seen with a key)", app.id.name())).collect()
@@ -141,25 +161,48 @@ impl<'a> Pass<'a> {
             );
         }
         let unknown = std::mem::take(&mut self.unknown);
-        if unknown.is_empty() { Ending::OutOfTime { cut_off: self.cut_off.clone() } } else { unseen(unknown) }
+        let answers = matches!(self.run.purpose, Purpose::Answer { .. });
+        let on_record = answers && self.asked.is_none() && self.postponed.is_none();
+        match (unknown.is_empty(), self.cut_off.is_empty()) {
+            (false, _) => unseen(unknown),
+            (true, true) if on_record => Ending::Recorded,
+            (true, _) => Ending::OutOfTime { cut_off: self.cut_off.clone() },
+        }
     }
 
     async fn try_run(&mut self) -> Result<Ending, PassError> {
         while !self.rekey.stop.is_asked() {
             match self.once().await? {
                 Next::End(ending) => return Ok(ending),
-                Next::Pause(until) => {
-                    self.slot = None;
-                    tokio::select! {
-                        biased;
-                        () = self.rekey.stop.asked() => {}
-                        () = self.rekey.clock.sleep_until(until) => {}
+                Next::Pause(until) => self.pause(until).await,
+                Next::Watch { watch, ending } => {
+                    if !self.keep_looking(watch).await? {
+                        return Ok(self.watched(ending));
                     }
-                    self.take_slot().await;
+                    self.known = None;
                 }
             }
         }
         Ok(Ending::Stopped)
+    }
+
+    /// How it ends when the keys are what they were. What might have come into effect and did not was nothing.
+    fn watched(&self, ending: Ending) -> Ending {
+        match ending {
+            Ending::Awaited { until } if until <= self.rekey.clock.now() => Ending::Known,
+            ending => ending,
+        }
+    }
+
+    /// Waits without the lease and without the place among those at work, or until it is asked to stop.
+    pub(super) async fn pause(&mut self, until: DateTime<Utc>) {
+        self.slot = None;
+        tokio::select! {
+            biased;
+            () = self.rekey.stop.asked() => {}
+            () = self.rekey.clock.sleep_until(until) => {}
+        }
+        self.take_slot().await;
     }
 
     /// Looks, and where there is something to do takes the lease and does it. A look at an instance in order costs one
@@ -167,8 +210,12 @@ impl<'a> Pass<'a> {
     async fn once(&mut self) -> Result<Next, PassError> {
         let mut overtaken = 0;
         let (mut lease, look) = loop {
-            let Some((draft, look)) = self.begin().await? else { return Ok(Next::End(Ending::Known)) };
-            if let Some(next) = self.idle(&draft, &look) {
+            let (draft, look) = match self.begin().await? {
+                Begun::Known => return Ok(Next::End(Ending::Known)),
+                Begun::Puzzled { until } => return Ok(self.await_effect(until)),
+                Begun::Seen(draft, look) => (draft, look),
+            };
+            if let Some(next) = self.idle(&draft, &look)? {
                 return Ok(next);
             }
             match draft.take(&self.run.holder).await {
@@ -184,36 +231,42 @@ impl<'a> Pass<'a> {
         match (lease.release().await, next) {
             // Who lost the lease has nothing to give back; the first failure is the one to tell.
             (Err(error), Next::End(ending)) if !ending.is_failure() => Err(error.into()),
-            (Err(error), Next::Pause(_)) => Err(error.into()),
+            (Err(error), Next::Pause(_) | Next::Watch { .. }) => Err(error.into()),
             (_, next) => Ok(next),
         }
     }
 
     /// How to go on without the lease: there is nothing to record and nothing to do now.
-    fn idle(&mut self, draft: &Draft, look: &Look) -> Option<Next> {
+    fn idle(&mut self, draft: &Draft, look: &Look) -> Result<Option<Next>, PassError> {
         let snapshot = look.snapshot(self.instance, draft.journal());
         let now = self.rekey.clock.now();
         let nothing_new = plan::reconcile(&snapshot, draft.journal(), &self.instance.policy, now).is_empty();
-        if !nothing_new || self.judge_request(&snapshot, draft.journal()).is_some() {
-            return None;
+        let to_record = self.judge_request(&snapshot, draft.journal()).is_some()
+            || self.watch_to_record(draft.journal())?.is_some();
+        if !nothing_new || to_record {
+            return Ok(None);
         }
-        match plan::decide(&snapshot, draft.journal(), &self.instance.policy, now) {
-            Decision::Do(step) if self.may(&step) => None,
+        Ok(match plan::decide(&snapshot, draft.journal(), &self.instance.policy, now) {
+            Decision::Do(step) if self.may(&step, draft.journal()) => None,
             decision => {
                 self.remember(look, &snapshot);
-                Some(self.next(&snapshot, decision))
+                Some(self.next(&snapshot, draft.journal(), decision))
             }
-        }
+        })
     }
 
     /// What follows from a decision with which nothing is done now.
-    fn next(&mut self, snapshot: &Snapshot, decision: Decision) -> Next {
-        match &decision {
-            Decision::Waiting { until, .. } if self.waits(*until) => {
-                self.say_once(&decision.to_string());
-                Next::Pause((*until).min(self.rekey.clock.now() + look_again()))
-            }
-            _ => Next::End(self.ending(snapshot, decision)),
+    fn next(&mut self, snapshot: &Snapshot, journal: &Journal, decision: Decision) -> Next {
+        if let Decision::Waiting { until, .. } = &decision
+            && self.waits(*until)
+        {
+            self.say_once(&decision.to_string());
+            return Next::Pause((*until).min(self.rekey.clock.now() + look_again()));
+        }
+        let ending = self.ending(snapshot, decision);
+        match self.to_watch(journal) {
+            Some(watch) => Next::Watch { watch, ending },
+            None => Next::End(ending),
         }
     }
 
@@ -222,7 +275,9 @@ impl<'a> Pass<'a> {
         if !snapshot.unknown.is_empty() {
             return unseen(snapshot.unknown.clone());
         }
-        if self.run.purpose.only_mends() { Ending::Mended } else { Ending::Decided(decision) }
+        // What a run may not do is left to one that may; what it may do is done.
+        let left = self.run.purpose.only_mends() || matches!(decision, Decision::Do(_));
+        if left { Ending::Mended } else { Ending::Decided(decision) }
     }
 
     /// Reads the journal.
@@ -232,25 +287,42 @@ impl<'a> Pass<'a> {
     }
 
     /// Reads the journal; a notice's run waits for whoever is at work as long as it has time.
-    pub(super) async fn read_in_turn(&mut self) -> Result<Draft, StoreError> {
-        let mut called = false;
+    ///
+    /// It calls that run, and is done when that run has put on record that it checks again, unless it has something of
+    /// its own to put on record.
+    pub(super) async fn read_in_turn(&mut self) -> Result<Draft, PassError> {
+        let mut call = None;
         loop {
             let read = self.read().await;
             let again = self.rekey.clock.now() + TimeDelta::milliseconds(500);
+            let waits = self.run.purpose.is_notice() && again < self.run.deadline;
             match read {
-                Err(StoreError::Held { .. } | StoreError::StrangeLease { .. })
-                    if self.run.purpose.is_notice() && again < self.run.deadline =>
+                Err(StoreError::Held { holder, heard, .. })
+                    if call.is_some_and(|call| call <= heard) && self.asked.is_none() =>
                 {
-                    if !std::mem::replace(&mut called, true) {
-                        self.rekey.calls.call(&self.instance.id);
-                    }
-                    self.slot = None;
-                    self.rekey.clock.sleep_until(again).await;
-                    self.take_slot().await;
+                    return Err(PassError::HandedOver { holder });
                 }
-                read => return read,
+                Err(StoreError::Held { .. } | StoreError::StrangeLease { .. })
+                    if waits && !self.rekey.stop.is_asked() =>
+                {
+                    if call.is_none() {
+                        call = self.call().await;
+                    }
+                    self.pause(again).await;
+                }
+                read => return Ok(read?),
             }
         }
+    }
+
+    /// Calls the run at work, in whatever process it is; the number of the call, if it could be written.
+    async fn call(&mut self) -> Option<u64> {
+        let call = store::call(&*self.rekey.store, &self.instance.id).await;
+        self.rekey.calls.call(&self.instance.id);
+        if let Err(error) = &call {
+            self.say_once(&format!("the run at work cannot be asked to check again: {}", cause::told(error)));
+        }
+        call.ok()
     }
 
     /// Decides and acts until there is nothing to do now.
@@ -261,14 +333,25 @@ impl<'a> Pass<'a> {
                 self.asked = None;
                 self.record(lease, event)?;
             }
+            if let Some(event) = self.watch_to_record(lease.journal())? {
+                self.record(lease, event)?;
+            }
             let now = self.rekey.clock.now();
             match plan::decide(&snapshot, lease.journal(), &self.instance.policy, now) {
-                Decision::Do(step) if self.may(&step) && now >= self.run.deadline => {
+                Decision::Do(step) if self.may(&step, lease.journal()) && now >= self.run.deadline => {
                     return Err(PassError::OutOfTime);
                 }
-                Decision::Do(step) if self.may(&step) => {
-                    if self.is_ready(&step, &mut look, lease.journal()).await? {
-                        self.step(lease, &mut look, step).await?;
+                Decision::Do(step) if self.may(&step, lease.journal()) => {
+                    let ready = self.is_ready(&step, &mut look, lease.journal()).await?;
+                    // What is begun now is no step that is under way.
+                    if !ready || self.rekey.stop.is_asked() {
+                        continue;
+                    }
+                    match self.step(lease, &mut look, step).await? {
+                        // Who was repaired beside it is seen first.
+                        Some(_) if look.is_echoed() => self.read_back(lease, &mut look).await?,
+                        Some(waiting) => return Ok(self.next(&snapshot, lease.journal(), waiting)),
+                        None => {}
                     }
                 }
                 _ if look.is_echoed() => self.read_back(lease, &mut look).await?,
@@ -278,15 +361,27 @@ impl<'a> Pass<'a> {
                     self.say_once(&decision.to_string());
                     self.wait(lease, &mut look, until).await?;
                 }
-                decision => return Ok(self.next(&snapshot, decision)),
+                decision => return Ok(self.next(&snapshot, lease.journal(), decision)),
             }
         }
         Ok(Next::End(Ending::Stopped))
     }
 
     /// Whether the purpose of the run allows a step.
-    fn may(&self, step: &Step) -> bool {
-        !self.run.purpose.only_mends() || matches!(step, Step::Repoint { mend: true, .. })
+    fn may(&self, step: &Step, journal: &Journal) -> bool {
+        match &self.run.purpose {
+            Purpose::Mend | Purpose::Check(_) => matches!(step, Step::Repoint { mend: true, .. }),
+            // Anybody may have forged the notices that bring it about.
+            Purpose::StandIn => !matches!(step, Step::Regenerate { .. }) || !self.made_lately(journal),
+            Purpose::Scheduled | Purpose::Rotate { .. } | Purpose::Answer { .. } => true,
+        }
+    }
+
+    /// Whether we made a key less than `min_rotation_interval` ago.
+    fn made_lately(&self, journal: &Journal) -> bool {
+        let since = self.rekey.clock.now() - delta(self.instance.policy.min_rotation_interval);
+        let lately = |record: &KeyRecord| record.origin == Origin::Ours && since < record.created;
+        journal.keys().is_some_and(|keys| keys.iter().any(|(_, record)| lately(record)))
     }
 
     /// Brings the journal up to the look.
@@ -361,8 +456,9 @@ impl<'a> Pass<'a> {
     }
 
     /// Whether a wait is short enough for this run.
-    fn waits(&self, until: DateTime<Utc>) -> bool {
-        !self.run.purpose.only_mends() && until < self.run.deadline
+    pub(super) fn waits(&self, until: DateTime<Utc>) -> bool {
+        let sits = self.run.purpose != Purpose::Scheduled || until <= self.progressed + sit();
+        !self.run.purpose.only_mends() && until < self.run.deadline && sits
     }
 
     async fn wait(
@@ -372,8 +468,9 @@ impl<'a> Pass<'a> {
         until: DateTime<Utc>,
     ) -> Result<(), PassError> {
         lease.commit().await?;
-        self.rest(lease, until).await?;
-        look.refresh(self.eyes(), self.instance, observe::fresh()).await?;
+        let woken = self.rest(lease, until).await?;
+        let age = if self.hear(lease).await? || woken { TimeDelta::zero() } else { observe::fresh() };
+        look.refresh(self.eyes(), self.instance, age).await?;
         Ok(())
     }
 
@@ -441,6 +538,17 @@ impl<'a> Pass<'a> {
                 | Event::Blinded {}
                 | Event::Recovered {}
         );
+        let progress = matches!(
+            event,
+            Event::RegenerationAccepted { .. }
+                | Event::Regenerated { .. }
+                | Event::RegenerationFailed { .. }
+                | Event::Verified { .. }
+                | Event::Repointed { .. }
+        );
+        if progress {
+            self.progressed = self.rekey.clock.now();
+        }
         if !quiet {
             self.say(&event.to_string());
         }
@@ -469,6 +577,7 @@ impl<'a> Pass<'a> {
         let took = (self.rekey.clock.now() - self.started).to_std().unwrap_or_default();
         PassReport {
             instance: self.instance.id.clone(),
+            run: self.run.holder.clone(),
             lines: self.lines,
             happened: self.happened,
             took,
@@ -499,6 +608,7 @@ fn ended_by(error: PassError) -> Ending {
         PassError::Arm(error) if error.kind() == ArmErrorKind::OutOfTime => {
             Ending::OutOfTime { cut_off: vec![] }
         }
+        error if error.is_passing() => Ending::Unavailable(cause::told(&error)),
         error => Ending::Failed(cause::told(&error)),
     }
 }

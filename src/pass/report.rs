@@ -8,13 +8,15 @@ use chrono::{DateTime, Utc};
 use super::Known;
 use crate::journal::Event;
 use crate::model::{AppId, InstanceId, KeyType};
-use crate::plan::{Decision, Unknown, readable};
+use crate::plan::{BlockedBy, Decision, Unknown, readable};
 
 /// What one pass did, and how it ended.
 #[derive(Clone, Debug)]
 pub struct PassReport {
     /// The instance.
     pub instance: InstanceId,
+    /// The run that the pass was part of: [`Run::holder`](super::Run::holder).
+    pub run: String,
     /// What happened, in order.
     pub lines: Vec<String>,
     /// The same as it went into the journal.
@@ -43,6 +45,18 @@ pub enum Ending {
         /// Whom it leaves cut off.
         cut_off: Vec<String>,
     },
+    /// The time of the run ended; the rotation that a notice asks for is on record, and everybody was seen with a valid key.
+    Recorded,
+    /// The run at work has put on record that it checks again, after the notice.
+    HandedOver {
+        /// Which run that is.
+        holder: String,
+    },
+    /// A notice says that a key was regenerated, and Azure does not show it yet.
+    Awaited {
+        /// Until when it may take.
+        until: DateTime<Utc>,
+    },
     /// Nothing to do of what could be seen, and Azure was too busy to show everything.
     Unseen(Vec<Unknown>),
     /// The process was asked to stop; the lease was given back, and the next pass carries on.
@@ -59,6 +73,8 @@ pub enum Ending {
         /// When it may ask again.
         until: DateTime<Utc>,
     },
+    /// Azure or the storage did not answer, was too busy, or nobody knows what it did: to ask again soon helps.
+    Unavailable(String),
     /// Something failed.
     Failed(String),
 }
@@ -72,11 +88,14 @@ impl Ending {
             Self::Mended => "mended",
             Self::Known => "known",
             Self::OutOfTime { .. } => "outOfTime",
+            Self::Recorded => "recorded",
+            Self::HandedOver { .. } => "handedOver",
+            Self::Awaited { .. } => "awaited",
             Self::Unseen(_) => "unseen",
             Self::Stopped => "stopped",
             Self::Busy { .. } => "busy",
             Self::Postponed { .. } => "postponed",
-            Self::Failed(_) => "failed",
+            Self::Unavailable(_) | Self::Failed(_) => "failed",
         }
     }
 
@@ -84,21 +103,44 @@ impl Ending {
     #[must_use]
     pub fn is_failure(&self) -> bool {
         match self {
-            Self::Failed(_) | Self::Unseen(_) | Self::Decided(Decision::Blocked(_)) => true,
+            Self::Failed(_)
+            | Self::Unavailable(_)
+            | Self::Unseen(_)
+            | Self::Decided(Decision::Blocked(_)) => true,
             Self::OutOfTime { cut_off } => !cut_off.is_empty(),
             Self::Decided(_)
             | Self::Mended
             | Self::Known
+            | Self::Recorded
+            | Self::HandedOver { .. }
+            | Self::Awaited { .. }
             | Self::Stopped
             | Self::Busy { .. }
             | Self::Postponed { .. } => false,
         }
     }
 
-    /// Whether more time is all that it needs: whoever called may call again soon.
+    /// Whether more time helps, with any of it: whoever called may call again soon.
     #[must_use]
-    pub const fn needs_time(&self) -> bool {
-        matches!(self, Self::OutOfTime { .. } | Self::Unseen(_) | Self::Busy { .. } | Self::Postponed { .. })
+    pub fn needs_time(&self) -> bool {
+        match self {
+            Self::OutOfTime { .. }
+            | Self::Awaited { .. }
+            | Self::Unseen(_)
+            | Self::Unavailable(_)
+            | Self::Stopped
+            | Self::Busy { .. }
+            | Self::Postponed { .. } => true,
+            Self::Decided(Decision::Blocked(BlockedBy::Unknown(unknown))) => {
+                unknown.iter().any(|unknown| !unknown.lasts())
+            }
+            Self::Decided(_)
+            | Self::Mended
+            | Self::Known
+            | Self::Recorded
+            | Self::HandedOver { .. }
+            | Self::Failed(_) => false,
+        }
     }
 
     /// Whether what a mending run was asked for is done.
@@ -107,13 +149,17 @@ impl Ending {
         matches!(self, Self::Mended | Self::Known)
     }
 
-    /// Whether what a notice called for is done, or on record and now a matter of waiting. If not, the notice is to be
-    /// delivered again.
+    /// Whether what a notice called for is done, or on record: a rotation, or that the run at work checks again after it. If
+    /// not, the notice is to be delivered again. That the timer comes in any case is no reason.
     #[must_use]
     pub fn is_answered(&self) -> bool {
         let settled =
             |decision: &Decision| matches!(decision, Decision::Settled { .. } | Decision::Waiting { .. });
-        self.is_mended() || matches!(self, Self::Decided(decision) if settled(decision))
+        match self {
+            Self::Recorded | Self::HandedOver { .. } => true,
+            Self::Decided(decision) => settled(decision),
+            _ => self.is_mended(),
+        }
     }
 }
 
@@ -126,6 +172,16 @@ impl std::fmt::Display for Ending {
             Self::OutOfTime { cut_off } if cut_off.is_empty() => {
                 f.write_str("the time of this run is over; the next one carries on")
             }
+            Self::Recorded => f.write_str("the rotation that was asked for is on record; the next run carries on"),
+            Self::HandedOver { holder } => {
+                write!(f, "another run ({holder}) is at work on it, and it is on record that it checks again")
+            }
+            Self::Awaited { until } => write!(
+                f,
+                "a notice says that a key was regenerated, and Azure still lists the keys that were there before; it may \
+                 take until {} to show",
+                readable(*until)
+            ),
             Self::OutOfTime { .. } => {
                 f.write_str("failed: the time of this run is over before all of them were repaired; the next one carries on")
             }
@@ -147,7 +203,7 @@ impl std::fmt::Display for Ending {
                  may ask again at {}",
                 readable(*until)
             ),
-            Self::Failed(error) => write!(f, "failed: {error}"),
+            Self::Unavailable(error) | Self::Failed(error) => write!(f, "failed: {error}"),
         }
     }
 }

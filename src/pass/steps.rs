@@ -14,29 +14,31 @@ use crate::clock::delta;
 use crate::journal::{Event, InFlight};
 use crate::model::{AppId, Fingerprint, KeyType, Section};
 use crate::observe::Look;
-use crate::plan::{self, ConsumerRef, Step};
-use crate::store::Lease;
+use crate::plan::{self, ConsumerRef, Decision, Step, WaitFor};
+use crate::store::{self, Lease};
 
 /// How often one run writes the same dictionary: as often as it merges one write anew.
 const WRITES: u32 = 4;
 
 impl Pass<'_> {
+    /// Does a step. Where it goes on without this run, that is what is waited for.
     pub(super) async fn step(
         &mut self,
         lease: &mut Lease,
         look: &mut Look,
         step: Step,
-    ) -> Result<(), PassError> {
+    ) -> Result<Option<Decision>, PassError> {
         let span = tracing::info_span!("step", step = step.name());
         async {
             match step {
                 Step::Repoint { to, consumers, mend } => {
-                    self.repoint(lease, look, to, &consumers, mend).await
+                    self.repoint(lease, look, to, &consumers, mend).await?;
                 }
-                Step::Follow { .. } => self.follow(lease, look).await,
-                Step::Verify { key_type } => self.verify(lease, look, key_type).await,
-                Step::Regenerate { key_type } => self.regenerate(lease, look, key_type).await,
+                Step::Follow { .. } => return self.follow(lease, look).await,
+                Step::Verify { key_type } => self.verify(lease, look, key_type).await?,
+                Step::Regenerate { key_type } => self.regenerate(lease, look, key_type).await?,
             }
+            Ok(None)
         }
         .instrument(span)
         .await
@@ -53,11 +55,15 @@ impl Pass<'_> {
         self.record(lease, Event::RepointIntended { key_type: to })?;
         self.record(lease, plan::handed_out(lease.journal(), &look.keys()[to].fingerprint(), consumers))?;
         let (consumers, overwritten) = self.not_in_vain(consumers);
-        let mut failed: Vec<String> = overwritten.iter().map(ToString::to_string).collect();
+        let mut failed = overwritten;
         for consumers in self.actor().batches(&consumers) {
             failed.extend(self.repoint_batch(lease, look, to, &consumers, mend).await?);
         }
-        if failed.is_empty() { Ok(()) } else { Err(PassError::Apps(failed.join("; "))) }
+        if failed.is_empty() {
+            return Ok(());
+        }
+        let told: Vec<String> = failed.iter().map(|error| cause::told(error)).collect();
+        Err(PassError::Apps { told: told.join("; "), passing: failed.iter().any(RewriteError::is_passing) })
     }
 
     /// The consumers whose dictionaries are still worth writing. What was written several times in this run and does not
@@ -80,7 +86,7 @@ impl Pass<'_> {
         to: KeyType,
         consumers: &[ConsumerRef],
         mend: bool,
-    ) -> Result<Vec<String>, PassError> {
+    ) -> Result<Vec<RewriteError>, PassError> {
         let journal = lease.journal().clone();
         let is_ours = |string: &_| look.is_ours(string, &journal);
         let proof = lease.proof().await?;
@@ -101,9 +107,10 @@ impl Pass<'_> {
         let failed = failed.into_iter().filter_map(Result::err);
         // What the proof left no time for is not given up while the run has time: it is decided anew.
         let in_time = now < self.run.deadline;
-        let (late, failed): (Vec<_>, Vec<_>) = failed.partition(|error| in_time && error.is_late());
+        let (late, failed): (Vec<RewriteError>, Vec<_>) =
+            failed.partition(|error| in_time && error.is_late());
         late.iter().for_each(|error| self.say_once(&cause::told(error)));
-        Ok(failed.iter().map(|error| cause::told(error)).collect())
+        Ok(failed)
     }
 
     async fn regenerate(
@@ -161,24 +168,27 @@ impl Pass<'_> {
         }
     }
 
-    async fn follow(&mut self, lease: &mut Lease, look: &mut Look) -> Result<(), PassError> {
-        let Some(flight) = lease.journal().in_flight().cloned() else { return Ok(()) };
-        let InFlight { operation: Some(operation), promised, .. } = &flight else { return Ok(()) };
-        for asked in 0.. {
+    /// Asks how the regeneration under way goes until it ends, somebody calls, or this run has waited for long enough.
+    async fn follow(&mut self, lease: &mut Lease, look: &mut Look) -> Result<Option<Decision>, PassError> {
+        let Some(flight) = lease.journal().in_flight().cloned() else { return Ok(None) };
+        let InFlight { operation: Some(operation), promised, .. } = &flight else { return Ok(None) };
+        let mut asked = 0;
+        let done = loop {
             let progress = self.actor().poll(operation, asked).await;
+            asked += 1;
             let overdue = plan::is_overdue(&flight, &self.instance.policy, self.rekey.clock.now());
             match progress {
-                Ok(Progress::Succeeded) => return self.finish(lease, look, None).await,
-                Ok(Progress::Failed(failure)) => return self.finish(lease, look, Some(failure)).await,
+                Ok(Progress::Succeeded) => break self.finish(lease, look, None).await,
+                Ok(Progress::Failed(failure)) => break self.finish(lease, look, Some(failure)).await,
                 Ok(Progress::Lost(error)) => {
-                    return self.ask_no_more(lease, look, promised.clone(), &cause::told(&error)).await;
+                    break self.ask_no_more(lease, look, promised.clone(), &cause::told(&error)).await;
                 }
                 Ok(Progress::Running(_)) if overdue => {
                     let why = "Azure says that the regeneration still runs, after the longest time that one can take";
-                    return self.ask_no_more(lease, look, promised.clone(), why).await;
+                    break self.ask_no_more(lease, look, promised.clone(), why).await;
                 }
                 Err(error) if overdue && error.kind() != ArmErrorKind::OutOfTime => {
-                    return self.ask_no_more(lease, look, promised.clone(), &cause::told(&error)).await;
+                    break self.ask_no_more(lease, look, promised.clone(), &cause::told(&error)).await;
                 }
                 Err(error) => return Err(error.into()),
                 Ok(Progress::Running(wait)) => {
@@ -186,15 +196,46 @@ impl Pass<'_> {
                     if next >= self.run.deadline {
                         return Err(PassError::OutOfTime);
                     }
-                    if self.rest(lease, next).await? {
+                    if !self.waits(next) {
+                        return Ok(Some(self.still_running(&flight)));
+                    }
+                    let woken = self.rest(lease, next).await?;
+                    if self.hear(lease).await? || woken {
                         // Whatever is found is decided on anew: mending comes before following.
                         look.refresh(self.eyes(), self.instance, TimeDelta::zero()).await?;
-                        return Ok(());
+                        break Ok(());
                     }
                 }
             }
+        };
+        done.map(|()| None)
+    }
+
+    /// What is waited for where a regeneration takes longer than this run does.
+    fn still_running(&self, flight: &InFlight) -> Decision {
+        let until = flight.intended + delta(self.instance.policy.longest_operation);
+        Decision::Waiting { reason: WaitFor::Operation { key_type: flight.key_type }, until }
+    }
+
+    /// Whether another run has called since this one, or one before it, last heard of a call. That it was heard is on record
+    /// before anything is checked, and the caller may rely on it. A call that cannot be read is not heard: whoever called
+    /// is not answered then, and his notice comes again.
+    pub(super) async fn hear(&mut self, lease: &mut Lease) -> Result<bool, PassError> {
+        match store::calls(&*self.rekey.store, &self.instance.id).await {
+            Ok(call) if call > lease.journal().heard() => {
+                self.record(lease, Event::Heard { call })?;
+                lease.commit().await?;
+                Ok(true)
+            }
+            Ok(_) => Ok(false),
+            Err(error) => {
+                tracing::warn!(
+                    "whether another run asks for a check cannot be read: {}",
+                    cause::told(&error)
+                );
+                Ok(false)
+            }
         }
-        Ok(())
     }
 
     /// The operation's URL is of no use (any more): the keys tell what became of it, as where it was never learned.

@@ -92,6 +92,11 @@ pub enum WaitFor {
         /// The key.
         key_type: KeyType,
     },
+    /// The end of a regeneration that takes longer than a run of the timer waits for.
+    Operation {
+        /// The key.
+        key_type: KeyType,
+    },
     /// The longest that a regeneration can take whose operation URL was lost, or cannot be asked.
     LostOperation {
         /// The key.
@@ -194,6 +199,9 @@ impl fmt::Display for WaitFor {
         match self {
             Self::Grace { key_type } => {
                 write!(f, "clients may still hold the {key_type} key, which is regenerated after its grace")
+            }
+            Self::Operation { key_type } => {
+                write!(f, "Azure is still regenerating the {key_type} key; the next run asks again")
             }
             Self::LostOperation { key_type } => write!(
                 f,

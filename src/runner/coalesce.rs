@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
 use tokio::sync::watch;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use super::lock;
 
@@ -31,6 +31,16 @@ type Queue<K, W, T> = HashMap<K, Option<Queued<W, T>>>;
 struct Queued<W, T> {
     wanted: W,
     done: watch::Sender<Option<T>>,
+    /// Of who asked first.
+    span: Span,
+}
+
+/// Work that was asked for.
+pub(super) struct Asked<T> {
+    /// Gives its outcome.
+    pub(super) done: watch::Receiver<Option<T>>,
+    /// Whether somebody else had asked for it before.
+    pub(super) shared: bool,
 }
 
 impl<K, W, T> Coalescer<K, W, T>
@@ -45,36 +55,36 @@ where
     }
 
     /// Asks for work. Its outcome comes through what is returned; the work goes on whether anybody waits for it or not.
-    /// `behind` is called if the work is the first that is queued behind what runs.
-    pub(super) fn ask(&self, key: K, wanted: W, behind: impl FnOnce()) -> watch::Receiver<Option<T>> {
+    /// Its lines in the log are those of who asked for it first. `behind` is called if the work is the first that is queued
+    /// behind what runs.
+    pub(super) fn ask(&self, key: K, wanted: W, behind: impl FnOnce()) -> Asked<T> {
         let mut queue = lock(&self.queue);
         if let Some(queued) = queue.get_mut(&key) {
             return match queued {
                 Some(queued) => {
                     queued.wanted.merge(wanted);
-                    queued.done.subscribe()
+                    Asked { done: queued.done.subscribe(), shared: true }
                 }
                 None => {
                     let (done, receiver) = watch::channel(None);
-                    *queued = Some(Queued { wanted, done });
+                    *queued = Some(Queued { wanted, done, span: Span::current() });
                     behind();
-                    receiver
+                    Asked { done: receiver, shared: false }
                 }
             };
         }
         queue.insert(key.clone(), None);
         let (done, receiver) = watch::channel(None);
         let (work, queue) = (Arc::clone(&self.work), Arc::clone(&self.queue));
-        let run = async move {
-            let mut next = Some(Queued { wanted, done });
-            while let Some(Queued { wanted, done }) = next {
-                let outcome = work(key.clone(), wanted).await;
+        let mut next = Some(Queued { wanted, done, span: Span::current() });
+        tokio::spawn(async move {
+            while let Some(Queued { wanted, done, span }) = next {
+                let outcome = work(key.clone(), wanted).instrument(span).await;
                 done.send_replace(Some(outcome));
                 next = take_next(&queue, &key);
             }
-        };
-        tokio::spawn(run.in_current_span());
-        receiver
+        });
+        Asked { done: receiver, shared: false }
     }
 }
 
@@ -146,7 +156,9 @@ mod tests {
             (0..1000).map(|n| bench.coalescer.ask("one", vec![n], || behind.set(behind.get() + 1))).collect();
         assert_eq!(behind.get(), 1, "what runs is told once");
         bench.gate.add_permits(2);
-        let outcomes = futures::future::join_all(all.into_iter().map(outcome)).await;
+        let shared = all.iter().filter(|asked| asked.shared).count();
+        assert_eq!(shared, 998, "the first of each run asked for it");
+        let outcomes = futures::future::join_all(all.into_iter().map(|asked| outcome(asked.done))).await;
         assert_eq!(outcomes[0], Some(vec![0]));
         let rest: Vec<u32> = (1..1000).collect();
         assert!(outcomes[1..].iter().all(|outcome| *outcome == Some(rest.clone())));
@@ -159,12 +171,12 @@ mod tests {
         let (one, other) =
             (bench.coalescer.ask("one", vec![1], || {}), bench.coalescer.ask("other", vec![2], || {}));
         bench.gate.add_permits(2);
-        assert_eq!((outcome(one).await, outcome(other).await), (Some(vec![1]), Some(vec![2])));
+        assert_eq!((outcome(one.done).await, outcome(other.done).await), (Some(vec![1]), Some(vec![2])));
         while !bench.coalescer.queue.lock().unwrap().is_empty() {
             tokio::task::yield_now().await;
         }
         let again = bench.coalescer.ask("one", vec![3], || {});
         bench.gate.add_permits(1);
-        assert_eq!(outcome(again).await, Some(vec![3]));
+        assert_eq!(outcome(again.done).await, Some(vec![3]));
     }
 }

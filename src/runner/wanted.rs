@@ -43,7 +43,7 @@ impl Wanted {
     /// What a pass over the instance is for.
     pub(super) fn purpose(self) -> Purpose {
         match self.request {
-            Some(request) => Purpose::Answer(request),
+            Some(request) => Purpose::Answer { request, deadline: self.deadline },
             None => Purpose::Check(self.hint),
         }
     }
@@ -152,7 +152,10 @@ fn is_plain(id: &str) -> bool {
 }
 
 fn concerned(notice: &Notice, event: &Event, config: &Config) -> Vec<(InstanceId, Wanted)> {
-    let regenerated = || Wanted { hint: Hint { regenerated: true, ..Hint::default() }, ..Wanted::default() };
+    let regenerated = || {
+        let hint = Hint { regenerated: true, happened: event.time, ..Hint::default() };
+        Wanted { hint, ..Wanted::default() }
+    };
     let asks = |why| Wanted { request: Some(Request { why, since: event.time }), ..Wanted::default() };
     let those = |fits: &dyn Fn(&InstanceConfig) -> bool, wanted: Wanted| {
         let fitting = config.instances.iter().filter(|instance| fits(instance));

@@ -1,9 +1,11 @@
 //! `signalr-rekey simulate`: serve the simulated Azure until stopped.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +13,17 @@ use clap::Args;
 use serde_json::json;
 use url::Url;
 
+use super::azurite::{Azurite, StorageError};
 use super::event_grid::{EventGrid, Schema};
 use super::{KeysOff, Options, Sim, StartError, World};
+use crate::cli::output::complain;
+use crate::cli::signals::stopped;
 use crate::clock::SystemClock;
 
 /// What can be done to the simulator while it runs, and what a world file holds.
 const STEERING: &str = "\
+docs/simulate.md says all of this at length.
+
 While it runs (POST with a JSON body, no token):
   GET  /sim/report, /sim/requests, /sim/world
   POST /sim/regenerate  {\"instance\", \"keyType\": \"Primary|Secondary|Both\", \"throughArm\": false}
@@ -50,6 +57,10 @@ pub struct SimulateArgs {
     /// Write a rekey.toml for this world
     #[arg(long, value_name = "FILE")]
     pub config_out: Option<PathBuf>,
+    /// Start Azurite, Microsoft's storage emulator, too, which `func start` and the journal need, and end it in the end; it
+    /// has to be installed. Its blobs are at PORT, its queues and tables at the next two; 0 takes any free ports
+    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = DEFAULT_STORAGE)]
+    pub storage: Option<u16>,
     /// How long each ARM request takes
     #[arg(long, value_parser = humantime::parse_duration, default_value = "0s", value_name = "DURATION")]
     pub latency: Duration,
@@ -92,6 +103,9 @@ pub struct SimulateArgs {
     #[command(flatten)]
     pub events: EventArgs,
 }
+
+/// [`BLOBS`], as clap wants it.
+const DEFAULT_STORAGE: &str = "10000";
 
 /// The flags of `simulate` about Event Grid.
 #[derive(Args, Clone, Debug)]
@@ -142,25 +156,78 @@ pub enum SimulateError {
     /// The simulator could not start.
     #[error("the simulator could not start")]
     Start(#[from] StartError),
-    /// Standard output is closed, or the signal to stop cannot be listened for.
+    /// There is no storage, or none any more.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// Standard output is closed.
     #[error("the simulator lost its terminal")]
     Terminal(#[source] std::io::Error),
 }
 
-/// Serves until ctrl-c. When ready it prints one line of JSON: the base URL, and the environment that signalr-rekey
-/// needs to work against it.
+/// Serves until it is told to stop. When ready it prints one line of JSON on stdout: the base URL, and the environment that
+/// signalr-rekey needs to work against it; and on stderr the same as lines for a shell.
 pub async fn simulate(args: SimulateArgs) -> Result<(), SimulateError> {
     let world = args.world.as_deref().map_or_else(|| Ok(World::default()), read_world)?;
     let config = config(&world);
+    let mut storage = match args.storage {
+        Some(port) => Some(Azurite::start(port).await?),
+        None => None,
+    };
     let sim = Sim::start(world, args.options(), Arc::new(SystemClock), args.listen).await?;
     if let Some(path) = &args.config_out {
         let error = |source| SimulateError::File { action: "write", path: path.clone(), source };
         std::fs::write(path, config).map_err(error)?;
     }
-    let ready = json!({"base": sim.base(), "environment": sim.environment()});
+    let mut environment = sim.environment();
+    environment.extend(storage.as_ref().map(|storage| ("AzureWebJobsStorage", storage.connection())));
+    let ready = json!({"base": sim.base(), "environment": environment});
     let mut stdout = std::io::stdout();
     writeln!(stdout, "{ready}").and_then(|()| stdout.flush()).map_err(SimulateError::Terminal)?;
-    tokio::signal::ctrl_c().await.map_err(SimulateError::Terminal)
+    complain(&to_paste(environment, args.config_out.as_deref()));
+    let outcome = until_stopped(storage.as_mut()).await;
+    if let Some(storage) = storage {
+        storage.end().await;
+    }
+    outcome
+}
+
+/// How much later than Azurite we may hear of the same signal.
+const MOMENT: Duration = Duration::from_secs(1);
+
+/// Ends well when it is told to stop, and otherwise when the storage is gone.
+async fn until_stopped(storage: Option<&mut Azurite>) -> Result<(), SimulateError> {
+    let lost = async {
+        match storage {
+            Some(storage) => storage.ended().await,
+            None => std::future::pending().await,
+        }
+    };
+    let mut told = pin!(stopped());
+    tokio::select! {
+        () = &mut told => Ok(()),
+        // A terminal's ctrl-c goes to both, and Azurite may be the quicker.
+        error = lost => tokio::time::timeout(MOMENT, told).await.or(Err(error.into())),
+    }
+}
+
+/// The lines that make a shell work against the simulator. Without a storage of its own the journal is kept in memory:
+/// whatever storage the shell knows of is a real one's. The grace is short, for two hours are long to wait.
+fn to_paste(environment: BTreeMap<&'static str, String>, config: Option<&Path>) -> String {
+    let mut lines = environment;
+    if !lines.contains_key("AzureWebJobsStorage") {
+        lines.insert("REKEY_STATE", "memory".into());
+    }
+    lines.insert("REKEY_GRACE", "1m".into());
+    if let Some(config) = config {
+        let whole = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
+        lines.insert("REKEY_CONFIG", whole.to_string_lossy().into_owned());
+    }
+    let mut text = String::from("Ready; ctrl-c ends it. To use it, paste this into another terminal:\n");
+    for (name, value) in lines {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\nexport {name}='{}'", value.replace('\'', r"'\''"));
+    }
+    text
 }
 
 /// The rekey.toml that looks after every instance of a world.
@@ -236,8 +303,43 @@ impl EventArgs {
 
 #[cfg(test)]
 mod tests {
+    use super::super::azurite::BLOBS;
     use super::super::{BarrierKind, FaultKind};
     use super::*;
+
+    #[test]
+    fn what_is_to_be_pasted_is_quoted_and_leads_to_no_real_storage() {
+        let environment = BTreeMap::from([("A", "it's $HOME;".to_owned())]);
+        let text = to_paste(environment, Some(Path::new("/no/one's.toml")));
+        insta::assert_snapshot!(text, @r"
+        Ready; ctrl-c ends it. To use it, paste this into another terminal:
+
+        export A='it'\''s $HOME;'
+        export REKEY_CONFIG='/no/one'\''s.toml'
+        export REKEY_GRACE='1m'
+        export REKEY_STATE='memory'
+        ");
+        let storage = BTreeMap::from([("AzureWebJobsStorage", "UseDevelopmentStorage=true".to_owned())]);
+        assert!(!to_paste(storage, None).contains("REKEY_STATE"));
+    }
+
+    #[test]
+    fn storage_is_where_the_host_looks_for_it_unless_a_port_is_given() {
+        use clap::Parser;
+
+        #[derive(Parser)]
+        struct CommandLine {
+            #[command(flatten)]
+            args: SimulateArgs,
+        }
+        let storage = |flags: &[&str]| {
+            CommandLine::try_parse_from([&["simulate"], flags].concat()).unwrap().args.storage
+        };
+        assert_eq!(storage(&[]), None);
+        assert_eq!(storage(&["--storage"]), Some(BLOBS));
+        assert_eq!(storage(&["--storage", "--seed", "2"]), Some(BLOBS));
+        assert_eq!(storage(&["--storage", "0"]), Some(0));
+    }
 
     #[test]
     fn the_help_names_every_kind_of_fault_and_barrier() {

@@ -76,10 +76,26 @@ struct Reference {
     value: Option<String>,
 }
 
-/// What there is.
-const ENDPOINTS: &str = "GET /sim/report, /sim/requests and /sim/world, POST /sim/regenerate, /sim/faults, /sim/denials, \
-                         /sim/barriers, /sim/settings, /sim/local-auth, /sim/move and /sim/references, and DELETE /sim/faults, \
-                         /sim/denials and /sim/barriers";
+/// One thing that can be done, and how.
+type Route = (Method, &'static str, fn(&mut State, &Call) -> Answered);
+
+/// What there is. `docs/simulate.md` has a row for each.
+static ROUTES: [Route; 14] = [
+    (Method::GET, "/sim/report", |state, _| Ok(as_json(&state.report()))),
+    (Method::GET, "/sim/requests", |state, _| Ok(as_json(&state.log.requests()))),
+    (Method::GET, "/sim/world", |state, _| Ok(Answer::ok(world(state)))),
+    (Method::POST, "/sim/regenerate", regenerate),
+    (Method::POST, "/sim/settings", edit),
+    (Method::POST, "/sim/local-auth", local_auth),
+    (Method::POST, "/sim/move", move_site),
+    (Method::POST, "/sim/references", lead),
+    (Method::POST, "/sim/faults", add_faults),
+    (Method::DELETE, "/sim/faults", forgive),
+    (Method::POST, "/sim/denials", deny),
+    (Method::DELETE, "/sim/denials", allow),
+    (Method::POST, "/sim/barriers", bar),
+    (Method::DELETE, "/sim/barriers", lift),
+];
 
 /// Whether a request is for the simulator itself.
 pub(super) fn is_meant(call: &Call) -> bool {
@@ -88,33 +104,28 @@ pub(super) fn is_meant(call: &Call) -> bool {
 
 /// Answers it. Bad input is a 400 that says what is wrong, and changes nothing.
 pub(super) fn serve(state: &mut State, call: &Call) -> Answer {
-    let answered = match (&call.method, call.path.trim_end_matches('/')) {
-        (&Method::GET, "/sim/report") => Ok(as_json(&state.report())),
-        (&Method::GET, "/sim/requests") => Ok(as_json(&state.log.requests())),
-        (&Method::GET, "/sim/world") => Ok(Answer::ok(world(state))),
-        (&Method::POST, "/sim/regenerate") => regenerate(state, call),
-        (&Method::POST, "/sim/faults") => add_faults(state, call),
-        (&Method::DELETE, "/sim/faults") => {
-            state.faults.clear();
-            Ok(Answer::ok(json!({})))
-        }
-        (&Method::POST, "/sim/denials") => deny(state, call),
-        (&Method::DELETE, "/sim/denials") => {
-            state.allow_all();
-            Ok(Answer::ok(json!({})))
-        }
-        (&Method::POST, "/sim/barriers") => bar(state, call),
-        (&Method::DELETE, "/sim/barriers") => {
-            state.lift_barriers();
-            Ok(Answer::ok(json!({})))
-        }
-        (&Method::POST, "/sim/settings") => edit(state, call),
-        (&Method::POST, "/sim/local-auth") => local_auth(state, call),
-        (&Method::POST, "/sim/move") => move_site(state, call),
-        (&Method::POST, "/sim/references") => lead(state, call),
-        _ => Err(Answer::error(StatusCode::NOT_FOUND, "NotFound", format!("There is {ENDPOINTS}."))),
+    let path = call.path.trim_end_matches('/');
+    let route = ROUTES.iter().find(|(method, known, _)| *method == call.method && *known == path);
+    let Some((_, _, act)) = route else {
+        let known: Vec<String> = ROUTES.iter().map(|(method, path, _)| format!("{method} {path}")).collect();
+        return Answer::error(StatusCode::NOT_FOUND, "NotFound", format!("There is {}.", known.join(", ")));
     };
-    answered.unwrap_or_else(|error| error)
+    act(state, call).unwrap_or_else(|error| error)
+}
+
+fn forgive(state: &mut State, _: &Call) -> Answered {
+    state.faults.clear();
+    Ok(Answer::ok(json!({})))
+}
+
+fn allow(state: &mut State, _: &Call) -> Answered {
+    state.allow_all();
+    Ok(Answer::ok(json!({})))
+}
+
+fn lift(state: &mut State, _: &Call) -> Answered {
+    state.lift_barriers();
+    Ok(Answer::ok(json!({})))
 }
 
 fn regenerate(state: &mut State, call: &Call) -> Answered {

@@ -175,7 +175,7 @@ mod tests {
         async fn run(&self, trigger: Trigger, invocation: Invocation) -> Outcome {
             let failure = matches!(trigger, Trigger::Events(_)).then(|| "not mended".to_owned());
             self.0.lock().unwrap().push((trigger, invocation));
-            Outcome { logs: vec!["sr-demo: settled".into()], failure, unfinished: false }
+            Outcome { logs: vec!["sr-demo: settled".into()], failure, ..Outcome::default() }
         }
     }
 

@@ -54,6 +54,8 @@ pub fn config(world: &World, policy: Policy) -> Config {
         timer_budget: Duration::from_secs(9 * 60),
         watch: None,
         notify: None,
+        schedule: None,
+        timer_disabled: false,
         own_site: None,
     }
 }

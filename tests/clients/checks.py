@@ -1,7 +1,9 @@
 """What Microsoft's Python clients see of the simulated Azure. `run` starts it; see README.md."""
 
 import contextlib
+import datetime
 import http.client
+import http.server
 import json
 import os
 import pathlib
@@ -20,7 +22,10 @@ from typing import Any, Callable
 from urllib.parse import urlsplit
 
 import jwt
+from azure.core.credentials import AzureKeyCredential
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
+from azure.core.messaging import CloudEvent
+from azure.eventgrid import EventGridEvent, EventGridPublisherClient
 from azure.identity import ClientSecretCredential, ManagedIdentityCredential
 from azure.mgmt.core.polling.arm_polling import ARMPolling
 from azure.mgmt.resource.subscriptions import SubscriptionClient
@@ -371,6 +376,70 @@ class Rotation(unittest.TestCase):
             self.fail(f"no end of it: {answer}")
         finally:
             stop(handler)
+
+
+class Publishers(unittest.TestCase):
+    """What Microsoft's publishers write of an announcement, as `signalr-rekey notice` understands it."""
+
+    DEADLINE = datetime.datetime(2026, 9, 24, 13)
+    """Of no time zone: azure-core takes such a time for UTC, and `isoformat` writes it without an offset."""
+
+    def test_cloud_events(self) -> None:
+        kind, source = "SignalRRekey.RegenerationAnnounced", "/mailbox/azure-notices"
+        text = json.dumps(self.data(self.DEADLINE.isoformat()))
+        self.assertNotIn("Z", text)
+        for data in [self.data(self.DEADLINE), self.data(self.DEADLINE.isoformat()), text, text.encode()]:
+            written = published(CloudEvent(source=source, type=kind, data=data))
+            self.assertEqual(b"data_base64" in written, isinstance(data, bytes))
+            self.understood(written)
+
+    def test_events_of_event_grids_schema(self) -> None:
+        for deadline in [self.DEADLINE, self.DEADLINE.isoformat()]:
+            event = EventGridEvent(
+                subject="mail",
+                event_type="SignalRRekey.RegenerationAnnounced",
+                data=self.data(deadline),
+                data_version="1",
+            )
+            self.understood(published(event))
+
+    def data(self, deadline: datetime.datetime | str) -> dict[str, Any]:
+        return {"instance": self.id("Microsoft.SignalRService/signalR/sr-chat"), "keyTypes": ["Primary"], "deadline": deadline}
+
+    def id(self, resource: str) -> str:
+        return f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-chat/providers/{resource}"
+
+    def understood(self, written: bytes) -> None:
+        instance, app = self.id("Microsoft.SignalRService/signalR/sr-chat"), self.id("Microsoft.Web/sites/shop")
+        with tempfile.NamedTemporaryFile("w", suffix=".toml") as config:
+            config.write(f'[[instance]]\nid = "{instance}"\napps = ["{app}"]\n')
+            config.flush()
+            command = [PROGRAM, "notice", "-", "--config", config.name]
+            done = subprocess.run(command, input=written, capture_output=True, timeout=60)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        means = b"the Primary key of sr-chat will be regenerated at 2026-09-24T13:00:00Z"
+        self.assertIn(means, done.stdout, written)
+
+
+def published(event: Any) -> bytes:
+    """What a topic would get."""
+    written: list[bytes] = []
+
+    class Topic(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            written.append(self.rfile.read(int(self.headers["content-length"])))
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Topic) as topic:
+        threading.Thread(target=topic.handle_request, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{topic.server_port}/api/events"
+        EventGridPublisherClient(endpoint, AzureKeyCredential("a-key")).send(event)
+    return written[0]
 
 
 def tick(port: int) -> dict[str, Any]:

@@ -69,6 +69,12 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/azurite")
 }
 
+/// The folder with Azurite's own programs, installed if need be.
+pub fn programs() -> PathBuf {
+    install();
+    folder().join("node_modules/.bin")
+}
+
 /// The port that was free a moment ago may be another's by now: then another is tried.
 fn start() -> Azurite {
     install();

@@ -22,7 +22,7 @@ use signalr_rekey::model::{AppId, ConnectionString, InstanceId, Key, KeyType};
 use signalr_rekey::pass::{Ending, Narrator, PassReport, Purpose, Rekey, Run};
 use signalr_rekey::plan::Decision;
 use signalr_rekey::sim::{self, Options, Sim, VirtualClock, World};
-use signalr_rekey::store::{MemoryStore, Store, StoreError, peek};
+use signalr_rekey::store::{MemoryStore, Store, StoreError, peek, timer_ran};
 use url::Url;
 
 /// What every simulated key starts with, so that any output can be searched for it.
@@ -51,9 +51,12 @@ impl Story {
     /// A world of one's own.
     pub async fn of(world: World, options: Options) -> Self {
         let clock = Arc::new(VirtualClock::default());
+        // As long as the longest on record, unless it is said.
+        let said = (options.regenerate_takes != Options::default().regenerate_takes)
+            .then_some(options.regenerate_takes);
         let options = Options {
             live: false,
-            regenerate_takes: Duration::from_secs(75),
+            regenerate_takes: said.unwrap_or(Duration::from_secs(75)),
             restart_takes: Duration::from_secs(20),
             client_token_life: HOUR,
             tick: MINUTE,
@@ -95,7 +98,9 @@ impl Story {
 
     /// A run of the timer: what is due, within its usual nine minutes.
     pub async fn tick(&self) -> Vec<PassReport> {
-        self.run(Purpose::Rotate { now: false }, 9 * MINUTE).await
+        let reports = self.run(Purpose::Scheduled, 9 * MINUTE).await;
+        timer_ran(&*self.store, &[]).await.unwrap();
+        reports
     }
 
     /// The timer at work every ten minutes, for so long. The last reports.

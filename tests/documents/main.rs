@@ -11,6 +11,7 @@ mod markdown;
 mod notices;
 mod reasons;
 mod settings;
+mod simulate;
 
 use std::fs;
 use std::path::Path;

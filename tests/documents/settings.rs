@@ -125,7 +125,7 @@ fn the_sample_in_the_readme_is_a_configuration() {
     assert_eq!(config.instances[0].apps.len(), 2);
 }
 
-fn help(arguments: &[&str]) -> String {
+pub(super) fn help(arguments: &[&str]) -> String {
     let output = program(&[arguments, &["--help"]].concat()).output().unwrap();
     assert!(output.status.success());
     text(&output.stdout)

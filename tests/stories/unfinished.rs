@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Story;
-use super::common::{HOUR, MINUTE, all_hold, document_name, expire_lease};
+use super::common::{HOUR, MINUTE, all_hold, expire_lease};
 use signalr_rekey::clock::{Clock, delta};
 use signalr_rekey::host::{Invocation, Outcome, Runner, Timer, Trigger};
 use signalr_rekey::model::KeyType;
@@ -77,8 +77,8 @@ async fn a_count_that_cannot_be_read_makes_an_unfinished_run_fail() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
     let id = &story.config.instances[0].id;
-    let name = document_name(id).replace(".json", ".unfinished.json");
-    story.store.put(&name, b"{}".to_vec(), None).await.unwrap();
+    let etag = story.store.get("timer.json").await.unwrap().document.map(|(_, etag)| etag);
+    story.store.put("timer.json", b"no".to_vec(), etag.as_ref()).await.unwrap();
     let store: Arc<dyn Store> = story.store.clone();
     let lease = Lease::acquire(store, story.clock.clone(), id, "another").await.unwrap();
     assert!(failure(&timer(&story, MINUTE).await).contains("cannot be counted"));

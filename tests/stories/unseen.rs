@@ -22,13 +22,18 @@ fn triggers() -> Vec<Purpose> {
     let app = AppId::new(SUBSCRIPTION, "rg-demo", "chat-web", None);
     let announced = PerKey { primary: true, secondary: true };
     vec![
+        Purpose::Scheduled,
+        Purpose::StandIn,
         Purpose::Rotate { now: false },
         Purpose::Rotate { now: true },
         hint(Hint { regenerated: true, ..Hint::default() }),
         hint(Hint { anything: true, ..Hint::default() }),
         hint(Hint { apps: [app].into(), ..Hint::default() }),
-        Purpose::Answer(Request { why: Why::Announced { keys: announced }, since: None }),
-        Purpose::Answer(Request { why: Why::Exposed, since: None }),
+        Purpose::Answer {
+            request: Request { why: Why::Announced { keys: announced }, since: None },
+            deadline: None,
+        },
+        Purpose::Answer { request: Request { why: Why::Exposed, since: None }, deadline: None },
         Purpose::Mend,
     ]
 }

@@ -1,0 +1,87 @@
+//! Whether the timer is silent: timers of function apps were seen to stop while events still came, and nobody would notice
+//! until the keys are too old, or a forced regeneration is announced by nothing (azure-functions-host#11828, #10527).
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::lock;
+use crate::cause;
+use crate::clock::{Clock, delta};
+use crate::config::Config;
+use crate::model::InstanceId;
+use crate::plan::readable;
+use crate::schedule::longest_gap;
+use crate::store::{Store, timer_last_ran};
+
+/// The schedule that is assumed where none can be read: the one that `infra/` deploys.
+const USUAL: TimeDelta = TimeDelta::minutes(5);
+
+/// How many runs are missed before the timer counts as silent: one may be lost to a deployment, another to what it did.
+const MISSED: i32 = 3;
+
+/// Knows when the timer last ran. What is in memory only saves asking the store again.
+pub(super) struct Silence {
+    /// Whether somebody has disabled it.
+    disabled: bool,
+    /// How long the timer may be silent between two runs.
+    gap: TimeDelta,
+    /// How long after its last run it counts as silent.
+    limit: TimeDelta,
+    /// Until when it cannot count as silent, by what was last read.
+    not_before: Mutex<DateTime<Utc>>,
+    /// When notices last did its work.
+    stood_in: Mutex<BTreeMap<InstanceId, DateTime<Utc>>>,
+}
+
+impl Silence {
+    pub(super) fn new(config: &Config, now: DateTime<Utc>) -> Self {
+        let schedule = config.schedule.as_deref().map(|schedule| longest_gap(schedule, now));
+        let gap = schedule.and_then(Result::ok).unwrap_or(USUAL);
+        // A run itself may take its whole budget, and is on record when it ends.
+        let limit = gap * MISSED + delta(config.timer_budget);
+        Self {
+            disabled: config.timer_disabled,
+            gap,
+            limit,
+            not_before: Mutex::new(now),
+            stood_in: Mutex::default(),
+        }
+    }
+
+    /// What people have to know, if the timer is silent. Of one that somebody has disabled nothing is expected.
+    pub(super) async fn told(&self, store: &dyn Store, clock: &dyn Clock) -> Option<String> {
+        let now = clock.now();
+        if self.disabled || now < *lock(&self.not_before) {
+            return None;
+        }
+        let (last, at) = match timer_last_ran(store).await {
+            Ok(read) => read,
+            Err(error) => {
+                tracing::warn!("whether RotateKeys still runs cannot be read: {}", cause::told(&error));
+                return None;
+            }
+        };
+        if at < last + self.limit {
+            *lock(&self.not_before) = now + (last + self.limit - at);
+            return None;
+        }
+        let gap = humantime::format_duration(self.gap.to_std().unwrap_or_default());
+        Some(format!(
+            "the timer is silent: RotateKeys has not run since {}, and should every {gap}. Until it does, keys are rotated \
+             only when a notice comes. Look whether the function RotateKeys is enabled, and restart the function app",
+            readable(last)
+        ))
+    }
+
+    /// Whether a notice is to do the timer's work now; not more often than the timer would.
+    pub(super) fn stands_in(&self, instance: &InstanceId, now: DateTime<Utc>) -> bool {
+        let mut stood_in = lock(&self.stood_in);
+        let is_time = stood_in.get(instance).is_none_or(|last| *last + self.gap <= now);
+        if is_time {
+            stood_in.insert(instance.clone(), now);
+        }
+        is_time
+    }
+}

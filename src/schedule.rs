@@ -1,0 +1,168 @@
+//! How often the timer runs, by the schedule that the Functions host reads.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use croner::Cron;
+use croner::parser::{CronParser, Seconds, Year};
+
+use crate::config::Environment;
+
+/// The app setting that `RotateKeys/function.json` takes the schedule from.
+pub const SETTING: &str = "ROTATION_SCHEDULE";
+
+/// A good one.
+pub(crate) const GOOD: &str = "0 */5 * * * *";
+
+/// How far ahead runs are looked at: five weeks hold every week and every month there is, but for a schedule that
+/// leaves out whole months.
+const AHEAD: TimeDelta = TimeDelta::weeks(5);
+
+/// A run a second for a day is more than anybody wants; the gaps after that are the same again.
+const MOST_RUNS: usize = 100_000;
+
+/// The app settings that take the timer out of service (docs: How to disable functions in Azure Functions); the second is
+/// how Linux writes the first.
+const DISABLED: [&str; 2] = ["AzureWebJobs.RotateKeys.Disabled", "AzureWebJobs__RotateKeys__Disabled"];
+
+/// Why the Functions host runs no timer, by the app settings that it hands on. It starts the handler all the same, and
+/// says so in its own log alone.
+#[must_use]
+pub fn no_timer(environment: &Environment, now: DateTime<Utc>) -> Option<String> {
+    let (setting, why, next) = match (disabled_by(environment), environment.get(SETTING).map(str::trim)) {
+        (Some(name), _) => (name, "it is on".to_owned(), "remove it".to_owned()),
+        (None, None | Some("")) => (SETTING, "it is not set".to_owned(), format!("set it, like {GOOD}")),
+        (None, Some(expression)) => {
+            (SETTING, longest_gap(expression, now).err()?, format!("write it like {GOOD}"))
+        }
+    };
+    Some(format!(
+        "{setting}: {why}, so the Functions host does not run RotateKeys: no key is rotated, and a regeneration that no \
+         event tells of is not found; {next}"
+    ))
+}
+
+/// The app setting by which the timer is disabled.
+#[must_use]
+pub fn disabled_by(environment: &Environment) -> Option<&'static str> {
+    let is_on = |value: &str| value.eq_ignore_ascii_case("true") || value == "1";
+    DISABLED.into_iter().find(|name| environment.get(name).is_some_and(is_on))
+}
+
+/// The longest time between now and a run, or between two runs, of the weeks to come.
+pub fn longest_gap(expression: &str, now: DateTime<Utc>) -> Result<TimeDelta, String> {
+    // `hh:mm:ss` (docs: Timer trigger for Azure Functions, TimeSpan).
+    if expression.contains(':') {
+        return Err(format!(
+            "{expression:?} is a time span, which only App Service plans take: elsewhere the timer never runs"
+        ));
+    }
+    let cron = ncrontab(expression)?;
+    let mut last = now;
+    let mut longest = TimeDelta::zero();
+    for run in cron.iter_after(now).take(MOST_RUNS) {
+        longest = longest.max(run - last);
+        last = run;
+        if last > now + AHEAD {
+            break;
+        }
+    }
+    if last == now { Err("it never comes to a run".into()) } else { Ok(longest) }
+}
+
+/// An NCRONTAB expression (docs: Timer trigger for Azure Functions): five fields, or six with the seconds first; a day
+/// must fit both the day of the month and the day of the week; `n/step` goes on from n.
+fn ncrontab(expression: &str) -> Result<Cron, String> {
+    let parser = CronParser::builder()
+        .seconds(Seconds::Optional)
+        .year(Year::Disallowed)
+        .dom_and_dow(true)
+        .sloppy_ranges(true)
+        .build();
+    // What croner takes besides: L, W, #, ? and @daily, and 7 for Sunday.
+    let known = |sign: char| sign.is_ascii_alphanumeric() || sign.is_whitespace() || "*,-/".contains(sign);
+    let word = |word: &str| word.chars().all(|sign| sign.is_ascii_digit()) || word.len() >= 3;
+    let words = expression.split(|sign: char| !sign.is_ascii_alphanumeric()).all(word);
+    let sunday = expression.split_whitespace().next_back().is_some_and(|days| days.contains('7'));
+    if !expression.chars().all(known) || !words || sunday {
+        return Err(format!("{expression:?} is no NCRONTAB expression"));
+    }
+    parser.parse(expression).map_err(|error| format!("{expression:?} is no NCRONTAB expression: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gap(expression: &str) -> Result<TimeDelta, String> {
+        // A Thursday.
+        longest_gap(expression, "2026-09-24T13:02:00Z".parse().unwrap())
+    }
+
+    #[test]
+    fn the_longest_gap_is_found_in_each_form_of_a_schedule() {
+        let (minutes, hours, days) = (TimeDelta::minutes, TimeDelta::hours, TimeDelta::days);
+        for (expression, wanted) in [
+            ("0 */5 * * * *", minutes(5)),
+            ("*/5 * * * *", minutes(5)),
+            ("0 3/20 * * * *", minutes(20)),
+            ("0 0 * * * *", hours(1)),
+            ("0 0 9-17 * * *", hours(16)),
+            ("0 0 0 * * MON-FRI", days(3)),
+            ("0 0 0 1 * *", days(31)),
+            // Both the day of the month and that of the week must fit: the next Friday the 13th.
+            ("0 0 0 13 NOV 5", days(49) + hours(10) + minutes(58)),
+        ] {
+            assert_eq!(gap(expression), Ok(wanted), "{expression}");
+        }
+    }
+
+    #[test]
+    fn what_the_host_would_not_read_is_no_schedule() {
+        for expression in [
+            "",
+            "every hour",
+            "* * * *",
+            "0 0 0 L * *",
+            "0 0 0 * * 7",
+            "0 0 25 * * *",
+            "@daily",
+            "0 0 0 ? * 1",
+            "0 0 0 1 1 1 2027",
+            "00:00:00",
+            // Flex Consumption and Consumption take no time span.
+            "00:30:00",
+            "1.00:00:00",
+            "24:00:00",
+        ] {
+            assert!(gap(expression).is_err(), "{expression}");
+        }
+    }
+
+    #[test]
+    fn a_run_a_second_is_judged_in_no_time() {
+        assert_eq!(gap("* * * * * *"), Ok(TimeDelta::seconds(1)));
+    }
+
+    #[test]
+    fn a_host_that_runs_no_timer_is_told_by_its_settings() {
+        let told = |settings: &[(&str, &str)]| {
+            no_timer(&settings.iter().copied().collect(), "2026-09-24T13:02:00Z".parse().unwrap())
+        };
+        let good = (SETTING, GOOD);
+        assert_eq!(told(&[good]), None);
+        assert_eq!(told(&[good, (DISABLED[0], "false"), (DISABLED[1], "0")]), None);
+        for settings in [
+            &[][..],
+            &[(SETTING, " ")],
+            &[(SETTING, "every five minutes")],
+            &[good, (DISABLED[0], "True")],
+            &[good, (DISABLED[1], "1")],
+        ] {
+            let told = told(settings).unwrap_or_default();
+            let named = settings.last().map_or(SETTING, |(name, _)| name);
+            assert!(
+                told.starts_with(named) && told.contains("does not run RotateKeys"),
+                "{settings:?}: {told}"
+            );
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Calls from a run that waits to the run that has the lease, whatever process each is in: check again, somebody is being
+//! cut off.
+//!
+//! They are counted in a document of their own beside the journal, for a run that meets a lease may not write the journal:
+//! that would break the lease. The run that has it reads the count at each of its polls, and writes into the journal up to
+//! which call it knows of ([`Journal::heard`](crate::journal::Journal::heard)) before it checks again. So who called knows
+//! that the check comes after his call, and his call came after what he knows of.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Found, Store, StoreError, document_name, place};
+use crate::model::InstanceId;
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Calls {
+    calls: u64,
+}
+
+/// Calls; the number of the call.
+pub async fn call(store: &dyn Store, instance: &InstanceId) -> Result<u64, StoreError> {
+    let name = name(instance);
+    let Found { document, .. } = store.get(&name).await?;
+    let calls = document.as_ref().map_or(Ok(0), |(body, _)| read(&name, body))?.saturating_add(1);
+    let body =
+        serde_json::to_vec(&Calls { calls }).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    match store.put(&name, body, document.as_ref().map(|(_, etag)| etag)).await {
+        // Whoever was faster wrote this number after it was read here, so his call stands for this one too.
+        Ok(_) | Err(StoreError::Changed) => Ok(calls),
+        Err(error) => Err(error),
+    }
+}
+
+/// How many calls there were so far.
+pub async fn calls(store: &dyn Store, instance: &InstanceId) -> Result<u64, StoreError> {
+    let name = name(instance);
+    let Found { document, .. } = store.get(&name).await?;
+    document.map_or(Ok(0), |(body, _)| read(&name, &body))
+}
+
+fn name(instance: &InstanceId) -> String {
+    format!("{}.calls.json", document_name(instance).trim_end_matches(".json"))
+}
+
+fn read(name: &str, body: &[u8]) -> Result<u64, StoreError> {
+    let calls: Result<Calls, _> = serde_json::from_slice(body);
+    calls
+        .map(|calls| calls.calls)
+        .map_err(|error| StoreError::Unreadable { name: name.to_owned(), detail: place(&error) })
+}

@@ -1,0 +1,66 @@
+//! What the timer leaves behind in one small document, `timer.json`: that it ran, and how many of its runs in a row did not
+//! finish a service, because their time was over or another run had the lease. One such run is nothing; a second one in a
+//! row means that nothing gets done.
+//!
+//! It is no part of the journals, for a run that meets a lease may not write the journal: that would break the lease. The
+//! timer's runs alone write it, one at a time, once for all services; when they did is the storage's to say.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{Found, Store, StoreError, place};
+use crate::model::InstanceId;
+
+/// Its name. Journals are in folders, so none has it.
+const NAME: &str = "timer.json";
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Timer {
+    /// How many runs in a row have not finished a service; of those that were finished nothing is said.
+    unfinished: BTreeMap<InstanceId, u32>,
+}
+
+/// Takes down a run of the timer, and for each service whether it was finished; how many in a row have not finished each that
+/// was not, with this one.
+pub async fn timer_ran(
+    store: &dyn Store,
+    services: &[(InstanceId, bool)],
+) -> Result<BTreeMap<InstanceId, u32>, StoreError> {
+    let Found { document, .. } = store.get(NAME).await?;
+    let Timer { unfinished: before } =
+        document.as_ref().map_or(Ok(Timer::default()), |(body, _)| read(body))?;
+    let unfinished = services.iter().filter(|(_, finished)| !finished).map(|(service, _)| {
+        let runs = before.get(service).copied().unwrap_or_default().saturating_add(1);
+        (service.clone(), runs)
+    });
+    let timer = Timer { unfinished: unfinished.collect() };
+    write(store, &timer, document.as_ref().map(|(_, etag)| etag)).await?;
+    Ok(timer.unfinished)
+}
+
+/// When the timer last ran, and the time of now, both by the storage's clock. Where it never ran, that begins to count
+/// from now.
+pub async fn timer_last_ran(store: &dyn Store) -> Result<(DateTime<Utc>, DateTime<Utc>), StoreError> {
+    let Found { document, modified, at } = store.get(NAME).await?;
+    if document.is_some() {
+        return Ok((modified, at));
+    }
+    match write(store, &Timer::default(), None).await {
+        Ok(()) | Err(StoreError::Changed) => Ok((at, at)),
+        Err(error) => Err(error),
+    }
+}
+
+async fn write(store: &dyn Store, timer: &Timer, expected: Option<&super::ETag>) -> Result<(), StoreError> {
+    let body = serde_json::to_vec(timer).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    store.put(NAME, body, expected).await?;
+    Ok(())
+}
+
+fn read(body: &[u8]) -> Result<Timer, StoreError> {
+    serde_json::from_slice(body)
+        .map_err(|error| StoreError::Unreadable { name: NAME.to_owned(), detail: place(&error) })
+}

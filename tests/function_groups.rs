@@ -1,0 +1,343 @@
+//! The timer and the event functions as on Flex Consumption: each in a process of its own, which may be gone a minute later.
+//! What one has to know of the other is in the store.
+//!
+//! The processes here are two services with nothing in common but the store and Azure, on a clock that passes hours in
+//! milliseconds; `two_workers` has two real ones.
+#![cfg(feature = "simulator")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use common::{CONSUMERS, DAY, HOUR, MINUTE, Story, all_hold};
+use serde_json::{Value, json};
+use signalr_rekey::clock::{Clock, delta};
+use signalr_rekey::host::{Invocation, Outcome, Runner, Timer, Trigger};
+use signalr_rekey::model::KeyType;
+use signalr_rekey::notice;
+use signalr_rekey::runner::Service;
+use signalr_rekey::sim::{Options, World};
+use signalr_rekey::store::Lease;
+
+/// How often the timer runs by the schedule that `infra/` deploys.
+const EVERY: Duration = Duration::from_secs(300);
+
+/// A process that runs functions of one group.
+struct Process<'a> {
+    story: &'a Story,
+    service: Arc<Service>,
+}
+
+impl<'a> Process<'a> {
+    fn start(story: &'a Story) -> Self {
+        Self { story, service: Service::new(story.rekey()) }
+    }
+
+    async fn run(&self, trigger: Trigger, function: &'static str, time: Duration) -> Outcome {
+        let deadline = self.story.clock.now() + delta(time);
+        let invocation = Invocation { id: uuid::Uuid::new_v4().to_string(), function, deadline };
+        self.service.run(trigger, invocation).await
+    }
+
+    async fn timer(&self) -> Outcome {
+        self.run(Trigger::Timer(Timer::default()), "RotateKeys", 9 * MINUTE).await
+    }
+
+    async fn notice(&self, event: &Value) -> Outcome {
+        let events = notice::read(event, "the event").unwrap();
+        self.run(Trigger::Events(events), "OnKeyNotice", Duration::from_secs(25)).await
+    }
+}
+
+fn regenerated(story: &Story, at: DateTime<Utc>) -> Value {
+    let instance = story.config.instances[0].id.to_string();
+    json!({
+        "id": uuid::Uuid::new_v4().to_string(), "eventType": "Microsoft.Resources.ResourceActionSuccess",
+        "subject": instance, "eventTime": at.to_rfc3339(),
+        "data": {
+            "operationName": "Microsoft.SignalRService/SignalR/regenerateKey/action", "resourceUri": instance,
+        },
+    })
+}
+
+fn announced(story: &Story, deadline: DateTime<Utc>) -> Value {
+    json!({
+        "type": "SignalRRekey.RegenerationAnnounced", "id": "1", "time": story.clock.now().to_rfc3339(),
+        "data": { "instance": story.config.instances[0].id.to_string(), "deadline": deadline.to_rfc3339() },
+    })
+}
+
+/// Whether every app holds a key that is valid.
+fn is_repaired(story: &Story) -> bool {
+    let keys = KeyType::ALL.map(|key_type| story.key("sr-demo", key_type));
+    CONSUMERS.iter().all(|(app, setting)| keys.contains(&story.held(app, setting)))
+}
+
+/// Lets time pass until every app holds a valid key; when that is.
+async fn until_repaired(story: &Story) -> DateTime<Utc> {
+    let patience = story.clock.now() + TimeDelta::hours(1);
+    while !is_repaired(story) {
+        assert!(story.clock.now() < patience, "nobody repaired it");
+        tokio::task::yield_now().await;
+    }
+    story.clock.now()
+}
+
+/// Runs the timer on its schedule until then.
+async fn on_schedule(story: &Story, until: DateTime<Utc>) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    while story.clock.now() < until {
+        let due = story.clock.now() + delta(EVERY);
+        outcomes.push(Process::start(story).timer().await);
+        story.clock.sleep_until(due).await;
+    }
+    outcomes
+}
+
+fn assert_well(outcome: &Outcome) {
+    assert_eq!(outcome.failure, None, "{outcome:#?}");
+}
+
+/// The timer's run follows its own regeneration for more than a minute. The other key, which every app holds, is regenerated
+/// by somebody else meanwhile, and the notice of it reaches another process.
+#[tokio::test]
+async fn a_notice_wakes_the_timers_run_in_another_process() {
+    let story = Story::new().await;
+    on_schedule(&story, story.clock.now() + TimeDelta::hours(6)).await;
+    story.clock.advance(31 * DAY);
+    let in_use = all_hold(&story);
+    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+    story.sim.after("SignalR_OperationStatuses", 3, move |_| sender.send(()).unwrap());
+    let timer = async { Process::start(&story).timer().await };
+    let notice = async {
+        receiver.recv().await.unwrap();
+        let start = story.clock.now();
+        story.sim.regenerate("sr-demo", &[in_use]).unwrap();
+        let outcome = Process::start(&story).notice(&regenerated(&story, start)).await;
+        (outcome, until_repaired(&story).await - start)
+    };
+    let (timer, (notice, took)) = tokio::join!(timer, notice);
+    assert_well(&notice);
+    assert!(notice.logs.join("\n").contains("it is on record that it checks again"), "{notice:#?}");
+    // The run polls every 1 to 15 seconds; the writes take some more.
+    assert!(took <= TimeDelta::seconds(25), "{took}");
+    assert_well(&timer);
+    assert!(story.journal().await.heard() > 0);
+    on_schedule(&story, story.clock.now() + TimeDelta::hours(6)).await;
+    all_hold(&story);
+}
+
+/// Whoever has the lease and hears nothing is no reason to answer well.
+#[tokio::test]
+async fn a_run_that_does_not_hear_a_notice_leaves_it_unanswered() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    let id = &story.config.instances[0].id;
+    let dead =
+        Lease::acquire(story.store.clone(), story.clock.clone(), id, "one that was killed").await.unwrap();
+    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    let process = Process::start(&story);
+    let event = regenerated(&story, story.clock.now());
+    let outcome = process.notice(&event).await;
+    assert!(outcome.unfinished && outcome.failure.is_some(), "{outcome:#?}");
+    drop(dead);
+    // What it once heard is of no use to who calls later.
+    story.clock.advance(2 * MINUTE);
+    assert_well(&process.notice(&event).await);
+    all_hold(&story);
+}
+
+/// The process that was told of the time is gone when it comes; the timer's runs keep looking.
+#[tokio::test]
+async fn an_announced_time_is_watched_by_the_timers_runs() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    let at = story.clock.now() + TimeDelta::hours(5);
+    assert_well(&Process::start(&story).notice(&announced(&story, at)).await);
+    let forced = async {
+        while story.clock.now() < at + TimeDelta::minutes(3) {
+            tokio::task::yield_now().await;
+        }
+        let start = story.clock.now();
+        story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+        until_repaired(&story).await - start
+    };
+    let (outcomes, took) = tokio::join!(on_schedule(&story, at + TimeDelta::minutes(30)), forced);
+    outcomes.iter().for_each(assert_well);
+    // Each look is ten seconds after the last.
+    assert!(took <= TimeDelta::seconds(20), "{took}");
+    all_hold(&story);
+}
+
+/// It is looked at closely around its time alone, an hour long.
+#[tokio::test]
+async fn a_watch_ends() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    let at = story.clock.now() + TimeDelta::minutes(30);
+    assert_well(&Process::start(&story).notice(&announced(&story, at)).await);
+    let listed = || story.requests("SignalR_ListKeys");
+    on_schedule(&story, at - TimeDelta::minutes(10)).await;
+    let before = listed();
+    on_schedule(&story, at + TimeDelta::hours(1)).await;
+    let watching = listed() - before;
+    assert!((300..=500).contains(&watching), "{watching} in an hour, every ten seconds");
+    let before = listed();
+    on_schedule(&story, story.clock.now() + TimeDelta::hours(1)).await;
+    assert!(listed() - before <= 14, "{} in an hour, every five minutes", listed() - before);
+}
+
+#[tokio::test]
+async fn a_time_far_away_is_told_and_not_watched() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    let at = story.clock.now() + TimeDelta::days(400);
+    let outcome = Process::start(&story).notice(&announced(&story, at)).await;
+    assert!(outcome.logs.join("\n").contains("more than a year away"), "{outcome:#?}");
+    assert!(story.journal().await.watches().is_empty());
+}
+
+/// A colleague regenerates the key in use; the event is there at once, and the keys are listed when they are in effect, more
+/// than a minute later.
+async fn lagging() -> (Story, Value) {
+    let options = Options { list_keys_lags: true, ..Options::default() };
+    let story = Story::of(World::default(), options).await;
+    story.watch(6 * HOUR).await;
+    story.clock.advance(HOUR);
+    let (in_use, id) = (all_hold(&story), story.config.instances[0].id.clone());
+    story.rekey().arm.regenerate_key(&id, in_use).await.unwrap();
+    let event = regenerated(&story, story.clock.now());
+    (story, event)
+}
+
+#[tokio::test]
+async fn a_regeneration_that_cannot_be_seen_yet_is_not_answered_before_it_can() {
+    let (story, event) = lagging().await;
+    let start = story.clock.now();
+    let mut deliveries = 1;
+    loop {
+        // Each delivery may reach another process.
+        let outcome = Process::start(&story).notice(&event).await;
+        if outcome.failure.is_none() {
+            break;
+        }
+        assert!(outcome.unfinished, "{outcome:#?}");
+        deliveries += 1;
+        story.clock.advance(Duration::from_secs(10));
+    }
+    assert!(is_repaired(&story));
+    assert!(deliveries >= 2 && story.clock.now() - start < TimeDelta::minutes(2), "{deliveries}");
+}
+
+#[tokio::test]
+async fn a_regeneration_that_cannot_be_seen_yet_is_watched_by_the_timers_run() {
+    let (story, event) = lagging().await;
+    let outcome = Process::start(&story).notice(&event).await;
+    assert!(outcome.unfinished, "{outcome:#?}");
+    assert_eq!(story.journal().await.watches().len(), 1);
+    let start = story.clock.now();
+    let (outcome, took) = tokio::join!(async { Process::start(&story).timer().await }, async {
+        until_repaired(&story).await - start
+    });
+    assert_well(&outcome);
+    assert!(took < TimeDelta::minutes(2), "{took}");
+}
+
+/// Nothing comes of it: the event was of a request that Azure took and did not carry out.
+#[tokio::test]
+async fn a_regeneration_that_never_shows_is_answered_after_three_minutes() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    story.clock.advance(HOUR);
+    for (event, timeless) in
+        [(regenerated(&story, story.clock.now()), false), (regenerated(&story, story.clock.now()), true)]
+    {
+        let mut event = event;
+        if timeless {
+            event.as_object_mut().unwrap().remove("eventTime");
+            story.clock.advance(HOUR);
+        }
+        let start = story.clock.now();
+        while Process::start(&story).notice(&event).await.failure.is_some() {
+            assert!(story.clock.now() - start < TimeDelta::minutes(4));
+            story.clock.advance(Duration::from_secs(10));
+        }
+        let took = story.clock.now() - start;
+        assert!(timeless || took <= TimeDelta::minutes(3) + TimeDelta::seconds(10), "{took}");
+    }
+}
+
+/// The timer has stopped; notices of anything still come.
+#[tokio::test]
+async fn a_notice_does_the_work_of_a_timer_that_is_silent() {
+    let story = Story::new().await;
+    on_schedule(&story, story.clock.now() + TimeDelta::hours(6)).await;
+    let in_use = all_hold(&story);
+    let notice = async || {
+        let outcome = Process::start(&story)
+            .notice(&regenerated(&story, story.clock.now() - TimeDelta::hours(1)))
+            .await;
+        outcome.logs.join("\n")
+    };
+    let told = notice().await;
+    assert!(!told.contains("silent"), "{told}");
+    story.clock.advance(40 * DAY);
+    let told = notice().await;
+    assert!(told.contains("the timer is silent: RotateKeys has not run since"), "{told}");
+    for _ in 0..40 {
+        story.clock.advance(10 * MINUTE);
+        notice().await;
+    }
+    assert_eq!(all_hold(&story), in_use.other(), "what was due is done");
+    // The timer is back.
+    on_schedule(&story, story.clock.now() + TimeDelta::minutes(20)).await;
+    let told = notice().await;
+    assert!(!told.contains("silent"), "{told}");
+}
+
+/// Whoever forges notices where the timer is silent brings about no more than is due, and no two rotations in a row.
+#[tokio::test]
+async fn notices_in_place_of_the_timer_rotate_no_more_than_is_due() {
+    let story = Story::new().await;
+    on_schedule(&story, story.clock.now() + TimeDelta::hours(6)).await;
+    story.clock.advance(HOUR);
+    let before = story.requests("SignalR_RegenerateKey");
+    for _ in 0..40 {
+        story.clock.advance(10 * MINUTE);
+        assert_well(
+            &Process::start(&story)
+                .notice(&regenerated(&story, story.clock.now() - TimeDelta::hours(1)))
+                .await,
+        );
+    }
+    assert_eq!(story.requests("SignalR_RegenerateKey"), before, "nothing is due");
+}
+
+/// A run of the timer does not sit and wait, for a grace or for an operation that takes its time.
+#[tokio::test]
+async fn a_run_of_the_timer_ends_within_minutes() {
+    let options = Options { regenerate_takes: Duration::from_secs(280), ..Options::default() };
+    let story = Story::of(World::default(), options).await;
+    let mut told = Vec::new();
+    let end = story.clock.now() + TimeDelta::hours(6);
+    while story.clock.now() < end {
+        let start = story.clock.now();
+        let outcome = Process::start(&story).timer().await;
+        assert_well(&outcome);
+        let took = story.clock.now() - start;
+        assert!(took <= TimeDelta::minutes(3), "{took}: {outcome:#?}");
+        told.extend(outcome.logs);
+        story.clock.sleep_until(start + delta(EVERY)).await;
+    }
+    let told = told.join("\n");
+    assert!(
+        told.contains("Azure is still regenerating the Secondary key; the next run asks again"),
+        "{told}"
+    );
+    assert!(told.contains("waiting until") && told.contains("settled"), "{told}");
+    all_hold(&story);
+    assert_eq!(story.refused(), 0);
+}

@@ -12,12 +12,15 @@ mod handler;
 mod history;
 mod init;
 mod instances;
+mod machine;
 mod notice;
 pub(crate) mod output;
 mod plan;
 mod rotate;
 pub(crate) mod signals;
+mod standing;
 mod status;
+mod times;
 mod unblock;
 
 use std::ffi::OsString;
@@ -100,14 +103,21 @@ pub(crate) enum Exit {
     Unfinished,
 }
 
+impl Exit {
+    /// The code of the process.
+    const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Wrong => 2,
+            Self::Unfinished => 3,
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Done => 0,
-            Exit::Failed => 1,
-            Exit::Wrong => 2,
-            Exit::Unfinished => 3,
-        })
+        Self::from(exit.code())
     }
 }
 
@@ -211,8 +221,7 @@ fn workers() -> usize {
 }
 
 fn with_config(environment: &Environment, config: Option<PathBuf>) -> Environment {
-    let given = config.map(|path| ("REKEY_CONFIG".to_owned(), path.to_string_lossy().into_owned()));
-    environment.with(given)
+    config.map_or_else(|| environment.clone(), |file| environment.configured_by(file))
 }
 
 /// The handler logs for the host; the other commands answer on stdout, and log only what went wrong unless asked.
@@ -226,8 +235,9 @@ fn start_log(command: &Command, environment: &Environment) -> Option<Logs> {
     logs.inspect_err(|error| output::complain(&cause::told(error))).ok()
 }
 
-/// The configuration, or its faults on stderr.
+/// The configuration, or its faults on stderr. What is said from now on names its file.
 fn load(environment: &Environment) -> Result<Config, Exit> {
+    config::name_file(environment);
     config::load(environment).map_err(|faults: Faults| {
         output::complain(&faults.to_string());
         Exit::Wrong

@@ -274,6 +274,30 @@ impl Journal {
         self.failures.as_ref()
     }
 
+    /// What `unblock` would let be tried again at once, in words: failures and refusals that are on record, and an operation
+    /// that is asked how it goes; nothing if there is none.
+    #[must_use]
+    pub fn obstacles(&self) -> Vec<String> {
+        let failures = self.failures.as_ref().map(|failures| {
+            let times = if failures.count == 1 {
+                "once".to_owned()
+            } else {
+                format!("{} times in a row", failures.count)
+            };
+            format!("regenerating a key came to nothing, {times}: {}", failures.detail)
+        });
+        let refused = |(key_type, record): (KeyType, &KeyRecord)| {
+            let refusal = record.refusal.as_ref()?;
+            Some(format!("the service did not accept the {key_type} key: {}", refusal.detail))
+        };
+        let refused = self.keys.iter().flat_map(PerKey::iter).filter_map(refused);
+        let asked = self.in_flight.as_ref().filter(|flight| flight.operation.is_some());
+        let asked = asked.map(|flight| {
+            format!("the operation that regenerates the {} key is asked how it goes", flight.key_type)
+        });
+        failures.into_iter().chain(refused).chain(asked).collect()
+    }
+
     /// The latest events, oldest first.
     pub fn history(&self) -> impl DoubleEndedIterator<Item = &Entry> {
         self.history.iter()

@@ -262,7 +262,8 @@ impl Rekey {
             journal.apply(event, now).map_err(StoreError::from)?;
         }
         let decision = plan::decide(&snapshot, &journal, &instance.policy, now);
-        Ok(Preview { snapshot, decision, journal: remembered })
+        let standing = plan::standing(&remembered, &decision, &instance.policy, now);
+        Ok(Preview { snapshot, decision, standing, journal: remembered })
     }
 }
 
@@ -273,6 +274,8 @@ pub struct Preview {
     pub snapshot: Snapshot,
     /// What would be done.
     pub decision: Decision,
+    /// What earlier runs tried in vain and is still to be done.
+    pub standing: Vec<String>,
     /// What is remembered, without what this look adds.
     pub journal: Journal,
 }
@@ -290,7 +293,7 @@ impl Preview {
             _ if self.snapshot.unknown.is_empty() => None,
             _ => Some(BlockedBy::Unknown(self.snapshot.unknown.clone()).to_string()),
         };
-        stale.into_iter().chain(unseen).collect()
+        stale.into_iter().chain(unseen).chain(self.standing.iter().cloned()).collect()
     }
 }
 

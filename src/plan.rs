@@ -4,16 +4,20 @@
 //! no I/O, no clock, no randomness, no async. [`reconcile()`] turns a look into journal events first, so that the
 //! journal and the snapshot agree; [`decide`] refuses to go on where they do not.
 
+mod forecast;
 mod reconcile;
 mod request;
 mod safety;
 mod snapshot;
+mod standing;
 mod step;
 
+pub use forecast::{Forecast, Foreseen, forecast};
 pub use reconcile::{handed_out, reconcile};
 pub use request::{Request, Verdict, Why, judge};
 pub use safety::{is_doubtful, is_overdue};
 pub use snapshot::{Consumer, ConsumerRef, Holding, Snapshot, Unknown, Whereabouts};
+pub use standing::standing;
 pub use step::{BlockedBy, Decision, Step, WaitFor, readable};
 
 use chrono::{DateTime, Utc};
@@ -169,7 +173,7 @@ impl View<'_> {
         if let Some(failures) = self.journal.failures() {
             let until = failures.at + safety::back_off(failures.count);
             let detail = failures.detail.clone();
-            if until > self.now && (failures.lasting || failures.count >= safety::PATIENCE) {
+            if until > self.now && safety::is_hopeless(failures) {
                 return Decision::Blocked(BlockedBy::RegenerationFails { key_type, again: until, detail });
             }
             if until > self.now {

@@ -190,6 +190,8 @@ async fn of_a_webhook_the_status_is_all() {
             run: "notice/1".into(),
             lines,
             happened,
+            mended_in: None,
+            seen: None,
             took,
             known: None,
             cut_off: vec![],

@@ -538,7 +538,7 @@ fn the_file_is_found_where_the_app_is() {
         load(&[("REKEY_CONFIG", "/nowhere/AccessKey=x"), ("REKEY_STATE", "disk")]).unwrap_err().to_string();
     insta::assert_snapshot!(missing, @r"
     the configuration has 2 faults:
-      REKEY_CONFIG: the file it names cannot be read: No such file or directory (os error 2); write the path of a TOML file
+      REKEY_CONFIG: the file of REKEY_CONFIG cannot be read: No such file or directory (os error 2); write the path of a TOML file
       REKEY_STATE: there is no storage connection of this name; write the name of a setting that holds a connection string, the NAME of a NAME__blobServiceUri or NAME__accountName, or memory
     ");
 }

@@ -75,16 +75,19 @@ fn it_says_what_events_mean_and_would_do_and_asks_nobody() {
     ");
     let said = notice(&azure, &regenerated().to_string(), &["--json"]);
     insta::assert_snapshot!(text(&said.stdout), @r#"
-    [
-      {
-        "id": "1",
-        "kind": "Microsoft.Resources.ResourceActionSuccess",
-        "means": "a key of sr-demo was regenerated",
-        "does": [
-          "sr-demo: look at its keys; unless the regeneration was ours, look at all its apps and mend what holds a dead key"
-        ]
-      }
-    ]
+    {
+      "schemaVersion": 1,
+      "events": [
+        {
+          "id": "1",
+          "kind": "Microsoft.Resources.ResourceActionSuccess",
+          "means": "a key of sr-demo was regenerated",
+          "does": [
+            "sr-demo: look at its keys; unless the regeneration was ours, look at all its apps and mend what holds a dead key"
+          ]
+        }
+      ]
+    }
     "#);
 }
 

@@ -78,7 +78,7 @@ async fn commands_show_plan_and_rotate() {
     let plan = azure.run(&["plan", "--json"]);
     assert_eq!(plan.status.code(), Some(0), "{}", text(&plan.stderr));
     let planned: Value = serde_json::from_slice(&plan.stdout).unwrap();
-    assert_eq!(planned[0]["decision"], "waiting", "{planned}");
+    assert_eq!(planned["instances"][0]["decision"], "waiting", "{planned}");
     let before = azure.report().await;
     assert!(before["arm_requests"]["SignalR_RegenerateKey"].is_null(), "plan changes nothing: {before}");
 
@@ -95,8 +95,9 @@ async fn commands_show_plan_and_rotate() {
     assert_eq!(short.status.code(), Some(3), "not finished: {}{}", text(&short.stdout), text(&short.stderr));
     let rotated = azure.run(&["rotate", "SR-DEMO", "--now", "--json"]);
     assert_eq!(rotated.status.code(), Some(0), "{}", text(&rotated.stderr));
-    let answer: Value = serde_json::from_slice(&rotated.stdout).unwrap();
-    assert_eq!(answer[0]["ending"], "settled", "{answer}");
+    let last = text(&rotated.stdout).lines().last().unwrap().to_owned();
+    let answer: Value = serde_json::from_str(&last).unwrap();
+    assert_eq!(answer["instances"][0]["ending"], "settled", "{answer}");
     assert_eq!(azure.report().await["refused"], 0);
 }
 
@@ -220,6 +221,17 @@ async fn ctrl_c_ends_a_rotation_as_unfinished_and_says_so() {
         let (code, told) = stopped(&[name]).await;
         assert_eq!(code, Some(3), "{name}: {told}");
         assert!(told.contains("the lease is given back"), "{told}");
+        // What state things are in, and who goes on.
+        for says in [
+            "sr-demo: stopped; the next run carries on",
+            "  the Primary key is the one that was first seen at ",
+            "it is held by chat-web (app setting Azure__SignalR__ConnectionString), chat-web/staging (app setting",
+            "  the Secondary key, which no app holds, is being regenerated since ",
+            "  what waits: follow the regeneration of the Secondary key",
+            "  RotateKeys of the deployed app carries on at its next schedule",
+        ] {
+            assert!(told.contains(says), "{says:?} is missing in: {told}");
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 use super::rbac;
+use crate::config::file_name;
 
 /// A request to Azure Resource Manager that failed.
 ///
@@ -273,8 +274,10 @@ impl ArmError {
                 "the record of the operation has expired; the listed keys show how it ended".into()
             }
             ArmErrorKind::Gone => {
-                "it does not exist: correct its id, or take it out of rekey.toml if it was deleted on purpose"
-                    .into()
+                let file = file_name();
+                format!(
+                    "it does not exist: correct its id, or take it out of {file} if it was deleted on purpose"
+                )
             }
             ArmErrorKind::OutcomeUnknown => {
                 "it may or may not have taken effect; the next pass looks before anything is sent again"
@@ -317,9 +320,11 @@ impl Barrier {
             Self::DenyAssignment => "a deny assignment refuses this, and no role cures it: exclude the identity from it in \
                 the deployment stack or managed application that made it"
                 .into(),
-            Self::UnknownSubscription => "the tenant of the identity knows no such subscription: check the id in \
-                rekey.toml, and the tenant that you are signed in to (`az account list`)"
-                .into(),
+            Self::UnknownSubscription => format!(
+                "the tenant of the identity knows no such subscription: check the id in {}, and the tenant that you are \
+                 signed in to (`az account list`)",
+                file_name()
+            ),
             Self::OtherTenant => "the identity is of another tenant than the subscription: take an identity of that \
                 tenant (`az login --tenant …` on a developer's machine)"
                 .into(),

@@ -3,11 +3,12 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::instances::{chosen, complain_once, rekey, warn_of_memory};
+use super::instances::{NAME_THE_STORAGE, chosen, complain_once, has_no_journal, rekey};
+use super::machine::{EventFields, events};
 use super::{Exit, output};
 use crate::cause;
 use crate::compose::silent;
-use crate::config::Environment;
+use crate::config::{Environment, InstanceConfig};
 use crate::journal::{Entry, Journal};
 use crate::plan::readable;
 use crate::store::peek;
@@ -23,48 +24,69 @@ pub(super) struct HistoryArgs {
 }
 
 #[derive(Serialize)]
+struct Histories {
+    instances: Vec<History>,
+}
+
+#[derive(Serialize)]
 struct History {
     instance: String,
-    events: Vec<Entry>,
+    name: String,
+    error: Option<String>,
+    events: Vec<EventFields>,
 }
+
+/// An instance with its journal, or why that cannot be read.
+type Read = (InstanceConfig, Result<Journal, String>);
 
 pub(super) async fn history(args: HistoryArgs, environment: &Environment) -> Exit {
-    match read(&args.instances, environment).await {
-        Ok((all, exit)) => {
-            if args.json {
-                output::json(&all);
-            } else {
-                all.iter().for_each(print);
-            }
-            exit
-        }
-        Err(exit) => exit,
+    let all = match read(&args.instances, environment).await {
+        Ok(all) => all,
+        Err(exit) => return exit,
+    };
+    let failed = |(instance, read): &Read| Some(format!("{}: {}", instance.id.name(), read.as_ref().err()?));
+    let exit = complain_once(all.iter().filter_map(failed).collect());
+    if args.json {
+        output::json(&Histories { instances: all.iter().map(fields).collect() });
+    } else {
+        all.iter().filter_map(|(one, read)| Some((one, read.as_ref().ok()?))).for_each(print);
     }
+    exit
 }
 
-async fn read(named: &[String], environment: &Environment) -> Result<(Vec<History>, Exit), Exit> {
+/// The journals. That there is none to be read is not the same as that nothing was done.
+async fn read(named: &[String], environment: &Environment) -> Result<Vec<Read>, Exit> {
     let rekey = rekey(environment, silent())?;
-    warn_of_memory(&rekey.config);
-    let (mut all, mut failed) = (Vec::new(), Vec::new());
+    if has_no_journal(&rekey.config) {
+        output::complain(&format!(
+            "this is without the journal of the deployed app, so there is no history to be read. To share it: \
+             {NAME_THE_STORAGE}"
+        ));
+        return Err(Exit::Wrong);
+    }
+    let mut all = Vec::new();
     for instance in chosen(&rekey.config, named)? {
-        match peek(&*rekey.store, &instance.id).await {
-            Ok(journal) => all.push(History { instance: instance.id.to_string(), events: events(&journal) }),
-            Err(error) => failed.push(format!("{}: {}", instance.id.name(), cause::told(&error))),
-        }
+        let read = peek(&*rekey.store, &instance.id).await.map_err(|error| cause::told(&error));
+        all.push((instance.clone(), read));
     }
-    Ok((all, complain_once(failed)))
+    Ok(all)
 }
 
-fn events(journal: &Journal) -> Vec<Entry> {
-    journal.history().cloned().collect()
+fn fields((instance, read): &Read) -> History {
+    History {
+        instance: instance.id.to_string(),
+        name: instance.id.name().to_owned(),
+        error: read.as_ref().err().cloned(),
+        events: read.as_ref().map(events).unwrap_or_default(),
+    }
 }
 
-fn print(history: &History) {
-    output::say(&history.instance);
-    if history.events.is_empty() {
-        output::say("  nothing yet: no pass has recorded anything of it");
+fn print((instance, journal): (&InstanceConfig, &Journal)) {
+    output::say(&instance.id.to_string());
+    if journal.history().next().is_none() {
+        output::say("  nothing yet: no run has recorded anything of it");
     }
-    for Entry { at, event } in &history.events {
-        output::say(&format!("  {}  {event}", readable(*at)));
+    for Entry { at, event } in journal.history() {
+        output::tell(&format!("  {}  {event}", readable(*at)));
     }
 }

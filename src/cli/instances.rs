@@ -7,8 +7,8 @@ use chrono::TimeDelta;
 use super::{Exit, load, output};
 use crate::cause;
 use crate::clock::{Clock, SystemClock};
-use crate::compose::{compose, silent};
-use crate::config::{Config, Environment, InstanceConfig, StateConfig};
+use crate::compose::compose;
+use crate::config::{Config, Environment, InstanceConfig, StateConfig, file_name};
 use crate::http::is_loopback;
 use crate::pass::{Narrator, Preview, Rekey};
 
@@ -19,51 +19,88 @@ fn patience() -> TimeDelta {
 
 /// The parts, put together for a command.
 pub(super) fn rekey(environment: &Environment, narrator: Narrator) -> Result<Rekey, Exit> {
-    let config = load(environment)?;
+    put_together(load(environment)?, environment, narrator)
+}
+
+/// The same, of a configuration at hand.
+pub(super) fn put_together(
+    config: Config,
+    environment: &Environment,
+    narrator: Narrator,
+) -> Result<Rekey, Exit> {
     compose(config, environment, Arc::new(SystemClock), narrator).map_err(|error| {
         output::complain(&cause::told(&error));
         Exit::Wrong
     })
 }
 
-/// Without a journal that is shared, a command and a deployed worker know nothing of each other. Whether that is so.
-pub(super) fn warn_of_memory(config: &Config) -> bool {
-    let alone = config.state == StateConfig::Memory && !is_loopback(&config.azure.resource_manager);
+/// Whether Azure is the simulator, with which nothing can be lost.
+pub(super) fn is_simulated(config: &Config) -> bool {
+    is_loopback(&config.azure.resource_manager)
+}
+
+/// Whether a command and the deployed app would know nothing of each other: their journal is in no storage.
+pub(super) fn has_no_journal(config: &Config) -> bool {
+    config.state == StateConfig::Memory && !is_simulated(config)
+}
+
+/// How the storage of the deployed app is named.
+pub(super) const NAME_THE_STORAGE: &str = "`az login`, and set AzureWebJobsStorage__accountName=ACCOUNT (or \
+    AzureWebJobsStorage__blobServiceUri=https://ACCOUNT.blob.core.windows.net) to the storage account of the function app; \
+    you need Storage Blob Data Contributor there";
+
+/// Says in one line that a command works without what the deployed app knows. Whether that is so.
+pub(super) fn warn_of_no_journal(config: &Config) -> bool {
+    let alone = has_no_journal(config);
     if alone {
-        output::complain(
-            "warning: the journal of this command is in memory alone. It does not know what a deployed worker has done or \
-             is doing, and waits the grace of every key; set AzureWebJobsStorage__accountName to the storage of the \
-             function app to share its journal",
-        );
+        output::complain(&format!(
+            "warning: this is without the journal of the deployed app, as if every key were seen for the first time. To \
+             share it: {NAME_THE_STORAGE}"
+        ));
     }
     alone
 }
 
+/// What a look at an instance showed, or why it could not be looked at.
+pub(super) struct Seen {
+    pub(super) instance: InstanceConfig,
+    pub(super) found: Result<Preview, String>,
+}
+
 /// A look at each of the instances that were named, those with trouble first. What cannot be looked at is complained of,
 /// and the others are shown all the same. The exit code says whether all is well.
-pub(super) async fn look_at(
-    named: &[String],
-    environment: &Environment,
-) -> Result<(Vec<(InstanceConfig, Preview)>, Exit), Exit> {
-    let rekey = rekey(environment, silent())?;
-    warn_of_memory(&rekey.config);
-    let (mut seen, mut failed) = (Vec::new(), Vec::new());
-    for instance in chosen(&rekey.config, named)? {
-        match rekey.preview(instance, SystemClock.now() + patience()).await {
-            Ok(preview) => seen.push((instance.clone(), preview)),
-            Err(error) => failed.push(format!("{}: {}", instance.id.name(), cause::told(&error))),
-        }
+pub(super) async fn look_at(named: &[String], environment: &Environment) -> Result<(Vec<Seen>, Exit), Exit> {
+    let rekey = rekey(environment, crate::compose::silent())?;
+    warn_of_no_journal(&rekey.config);
+    let seen = look_with(&rekey, &chosen(&rekey.config, named)?).await;
+    let trouble = |seen: &Seen| seen.found.as_ref().is_ok_and(|preview| !preview.trouble().is_empty());
+    let exit = complain_once(failed(&seen));
+    let exit = if seen.iter().any(trouble) { Exit::Failed } else { exit };
+    Ok((seen, exit))
+}
+
+/// The same with the parts at hand, without a word.
+pub(super) async fn look_with(rekey: &Rekey, instances: &[&InstanceConfig]) -> Vec<Seen> {
+    let mut seen = Vec::new();
+    for instance in instances {
+        let found = rekey.preview(instance, SystemClock.now() + patience()).await;
+        let found = found.map_err(|error| cause::told(&error));
+        seen.push(Seen { instance: (*instance).clone(), found });
     }
-    seen.sort_by_key(|(_, preview): &(InstanceConfig, Preview)| preview.trouble().is_empty());
-    let trouble = seen.iter().any(|(_, preview)| !preview.trouble().is_empty());
-    let exit = complain_once(failed);
-    Ok((seen, if trouble { Exit::Failed } else { exit }))
+    seen.sort_by_key(|seen| seen.found.as_ref().is_ok_and(|preview| preview.trouble().is_empty()));
+    seen
+}
+
+/// A line for each that could not be looked at.
+pub(super) fn failed(seen: &[Seen]) -> Vec<String> {
+    let line = |seen: &Seen| Some(format!("{}: {}", seen.instance.id.name(), seen.found.as_ref().err()?));
+    seen.iter().filter_map(line).collect()
 }
 
 /// Tells what failed, each cause once, and how the command ends with that.
 pub(super) fn complain_once(failed: Vec<String>) -> Exit {
     let exit = if failed.is_empty() { Exit::Done } else { Exit::Failed };
-    cause::once(failed).iter().for_each(|line| output::complain(line));
+    cause::once(failed).iter().for_each(|line| output::complain_of(line));
     exit
 }
 
@@ -82,6 +119,7 @@ pub(super) fn chosen<'a>(config: &'a Config, named: &[String]) -> Result<Vec<&'a
             output::complain(&unknown(config, name));
             return Err(Exit::Wrong);
         }
+        chosen.retain(|known| !found.iter().any(|one| one.id == known.id));
         chosen.extend(found);
     }
     Ok(chosen)
@@ -89,5 +127,5 @@ pub(super) fn chosen<'a>(config: &'a Config, named: &[String]) -> Result<Vec<&'a
 
 fn unknown(config: &Config, name: &str) -> String {
     let known: Vec<&str> = config.instances.iter().map(|instance| instance.id.name()).collect();
-    format!("{name:?} is not configured; rekey.toml has: {}", known.join(", "))
+    format!("{name:?} is not configured; {} has: {}", file_name(), known.join(", "))
 }

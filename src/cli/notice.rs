@@ -39,6 +39,11 @@ const LARGEST_ANSWER: usize = 4 << 20;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Serialize)]
+struct Meanings {
+    events: Vec<Meaning>,
+}
+
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Meaning {
     id: Option<String>,
@@ -74,7 +79,7 @@ fn tell(events: &[Event], config: &Config, json: bool) -> Exit {
     let refused = events.iter().any(|event| foresee(event, config).is_err());
     let exit = if refused { Exit::Failed } else { Exit::Done };
     if json {
-        output::json(&meanings);
+        output::json(&Meanings { events: meanings });
         return exit;
     }
     for Meaning { kind, means, does, .. } in meanings {

@@ -1,13 +1,15 @@
 //! What commands print: answers on stdout, complaints on stderr, progress where somebody watches.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use super::times::beside;
 use crate::cause;
+use crate::clock::{Clock, SystemClock};
 use crate::model::InstanceId;
 use crate::pass::Narrator;
 
@@ -40,9 +42,70 @@ pub(crate) fn complain(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
-/// The answer for machines.
-pub(crate) fn json(value: &impl Serialize) {
-    match serde_json::to_string_pretty(value) {
+/// A line of the answer, with how far off its times are.
+pub(super) fn tell(line: &str) {
+    say(&beside(line, SystemClock.now()));
+}
+
+/// A line about what is wrong, with how far off its times are.
+pub(super) fn complain_of(line: &str) {
+    complain(&beside(line, SystemClock.now()));
+}
+
+/// What somebody at a terminal answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    Yes,
+    No,
+    /// There is no terminal, and so nobody to ask.
+    Nobody,
+}
+
+/// Whether there is somebody to ask.
+pub(super) fn is_watched() -> bool {
+    io::stdin().is_terminal()
+}
+
+/// Asks who sits at the terminal; anything but a yes is a no.
+pub(super) fn ask(question: &str) -> Answer {
+    answer(question, is_watched(), &mut io::stdin().lock(), &mut io::stderr().lock())
+}
+
+fn answer(question: &str, watched: bool, from: &mut impl BufRead, to: &mut impl Write) -> Answer {
+    if !watched {
+        return Answer::Nobody;
+    }
+    let mut said = String::new();
+    let asked = write!(to, "{question} [y/N] ").and_then(|()| to.flush());
+    let yes = asked.is_ok()
+        && from.read_line(&mut said).is_ok()
+        && ["y", "yes"].contains(&said.trim().to_lowercase().as_str());
+    if yes { Answer::Yes } else { Answer::No }
+}
+
+/// The version of all that `--json` prints: it changes when a field goes or means something else, not when one is added.
+pub(crate) const SCHEMA_VERSION: u32 = 1;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Versioned<'a, T> {
+    schema_version: u32,
+    #[serde(flatten)]
+    answer: &'a T,
+}
+
+/// One object of an answer in several lines, one object a line.
+pub(super) fn json_line(answer: &impl Serialize) {
+    print(serde_json::to_string(&Versioned { schema_version: SCHEMA_VERSION, answer }));
+}
+
+/// The answer for machines: an object, with the version of its fields.
+pub(crate) fn json(answer: &impl Serialize) {
+    print(serde_json::to_string_pretty(&Versioned { schema_version: SCHEMA_VERSION, answer }));
+}
+
+fn print(written: serde_json::Result<String>) {
+    match written {
         Ok(text) => say(&text),
         Err(error) => complain(&cause::because("the answer cannot be written as JSON", Some(&error))),
     }
@@ -74,12 +137,11 @@ impl Progress {
     }
 
     /// Hears the lines of passes.
-    pub(crate) fn narrator(&self, quiet: bool) -> Narrator {
+    pub(crate) fn narrator(&self) -> Narrator {
         let bar = self.bar.clone();
         Arc::new(move |instance: &InstanceId, line: &str| {
-            let line = format!("{}: {line}", instance.name());
+            let line = beside(&format!("{}: {line}", instance.name()), SystemClock.now());
             match &bar {
-                _ if quiet => {}
                 Some(bar) => {
                     bar.println(&line);
                     bar.set_message(line);
@@ -108,5 +170,30 @@ impl Drop for Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_yes_is_a_yes_and_nobody_is_asked_without_a_terminal() {
+        for (said, meant) in [
+            ("y\n", Answer::Yes),
+            ("YES\n", Answer::Yes),
+            (" y", Answer::Yes),
+            ("\n", Answer::No),
+            ("", Answer::No),
+            ("n\n", Answer::No),
+            ("yesterday\n", Answer::No),
+        ] {
+            let mut shown = Vec::new();
+            assert_eq!(answer("Go on?", true, &mut said.as_bytes(), &mut shown), meant, "{said:?}");
+            assert_eq!(shown, b"Go on? [y/N] ");
+        }
+        let mut shown = Vec::new();
+        assert_eq!(answer("Go on?", false, &mut &b"y\n"[..], &mut shown), Answer::Nobody);
+        assert!(shown.is_empty(), "nobody is asked");
     }
 }

@@ -1,12 +1,18 @@
-//! `plan`: what would be done, and why.
+//! `plan`: what would be done, when, and why.
 
+use chrono::{DateTime, Utc};
 use clap::Args;
 use serde::Serialize;
 
-use super::instances::look_at;
+use super::instances::{Seen, look_at};
+use super::machine::{Planned, Service};
+use super::times::spoken;
 use super::{Exit, output};
+use crate::clock::{Clock, SystemClock};
 use crate::config::{Environment, InstanceConfig};
+use crate::model::AppId;
 use crate::pass::Preview;
+use crate::plan::{Decision, Forecast, Foreseen, forecast, readable};
 
 /// The arguments of `plan`.
 #[derive(Debug, Args)]
@@ -19,13 +25,8 @@ pub(super) struct PlanArgs {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Planned {
-    instance: String,
-    trouble: Vec<String>,
-    decision: &'static str,
-    text: String,
-    warnings: Vec<String>,
+struct Plan {
+    instances: Vec<Service<Planned>>,
 }
 
 pub(super) async fn plan(args: PlanArgs, environment: &Environment) -> Exit {
@@ -34,35 +35,82 @@ pub(super) async fn plan(args: PlanArgs, environment: &Environment) -> Exit {
         Err(exit) => return exit,
     };
     if args.json {
-        output::json(&seen.iter().map(|(instance, preview)| planned(instance, preview)).collect::<Vec<_>>());
+        output::json(&Plan { instances: seen.iter().map(planned).collect() });
     } else {
-        seen.iter().for_each(|(instance, preview)| print(instance, preview));
+        let shown = seen.iter().filter_map(|seen| Some((&seen.instance, seen.found.as_ref().ok()?)));
+        shown.for_each(|(instance, preview)| print(instance, preview));
     }
     exit
 }
 
-fn planned(instance: &InstanceConfig, preview: &Preview) -> Planned {
-    Planned {
-        instance: instance.id.to_string(),
-        trouble: preview.trouble(),
-        decision: preview.decision.name(),
-        text: preview.decision.to_string(),
-        warnings: preview.snapshot.warnings().collect(),
+fn planned(Seen { instance, found }: &Seen) -> Service<Planned> {
+    match found {
+        Ok(preview) => {
+            let Preview { snapshot, decision, journal, .. } = preview;
+            let more = Planned::of(&foresee(instance, preview, false));
+            Service::seen(instance, snapshot, journal, preview.trouble(), decision, more)
+        }
+        Err(error) => Service::unseen(instance, Some(error.clone()), Planned::default()),
     }
+}
+
+/// What would be done from here on; `asked` is whether a rotation is asked for now.
+pub(super) fn foresee(instance: &InstanceConfig, preview: &Preview, asked: bool) -> Forecast {
+    forecast(&preview.snapshot, &preview.journal, &instance.policy, SystemClock.now(), asked)
 }
 
 fn print(instance: &InstanceConfig, preview: &Preview) {
     let (name, decision) = (instance.id.name(), preview.decision.to_string());
     for trouble in preview.trouble().iter().filter(|trouble| **trouble != decision) {
-        output::say(&format!("{name}: {trouble}"));
+        output::tell(&format!("{name}: {trouble}"));
     }
-    output::say(&format!("{name}: {decision}"));
+    output::tell(&format!("{name}: {decision}"));
     let trouble = preview.trouble();
     let told = |warning: &String| trouble.iter().any(|trouble| trouble.contains(warning.as_str()));
     for warning in preview.snapshot.warnings().filter(|warning| !told(warning)) {
-        output::say(&format!("  warning: {warning}"));
+        output::tell(&format!("  warning: {warning}"));
     }
     for note in preview.snapshot.notes() {
-        output::say(&format!("  note: {note}"));
+        output::tell(&format!("  note: {note}"));
+    }
+    let forecast = foresee(instance, preview, false);
+    if !forecast.is_idle() {
+        output::say("  what would be done, if nobody changes anything meanwhile:");
+        lines(&forecast, SystemClock.now()).iter().for_each(|line| output::tell(&format!("    {line}")));
+    }
+}
+
+/// The steps and waits with their times, how it would end, and what it would restart.
+pub(super) fn lines(forecast: &Forecast, now: DateTime<Utc>) -> Vec<String> {
+    let step = |foreseen: &Foreseen| {
+        let restarts: Vec<String> = foreseen.restarts().into_iter().map(AppId::name).collect();
+        let restarts =
+            if restarts.is_empty() { String::new() } else { format!("; restarts {}", restarts.join(", ")) };
+        format!("{}: {}{restarts}", readable(foreseen.at), foreseen.decision)
+    };
+    let mut lines: Vec<String> = forecast.steps.iter().map(step).collect();
+    lines.push(format!("{}: {}", readable(forecast.over), forecast.end));
+    lines.push(summary(forecast, now));
+    lines
+}
+
+/// How long it would take, and whom it would restart how often.
+fn summary(forecast: &Forecast, now: DateTime<Utc>) -> String {
+    let length = spoken(forecast.over - now);
+    let end = match &forecast.end {
+        Decision::Blocked(_) => format!("it would get no further than in {length}"),
+        Decision::Do(_) | Decision::Waiting { .. } | Decision::Settled { .. } => {
+            format!("it would take about {length}")
+        }
+    };
+    let restarts = forecast.restarts();
+    let often = |(app, times): (&&AppId, &usize)| match times {
+        1 => app.name(),
+        times => format!("{} ({times} times)", app.name()),
+    };
+    let restarted: Vec<String> = restarts.iter().map(often).collect();
+    match restarted.len() {
+        0 => format!("{end}, and restart no app"),
+        _ => format!("{end}, and restart {}", restarted.join(", ")),
     }
 }

@@ -1,19 +1,26 @@
-//! `rotate`: passes until everything that is due is done.
+//! `rotate`: shows what would be done, asks, and runs passes until everything that is due is done.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use clap::Args;
 use serde::Serialize;
 
-use super::output::{self, Progress};
+use super::instances::{self, NAME_THE_STORAGE, Seen};
+use super::machine::Service;
+use super::output::{self, Answer, Progress};
+use super::plan::{foresee, lines};
 use super::signals::stop_at_signal;
-use super::{Exit, instances};
-use crate::cause;
+use super::{Exit, load, standing};
 use crate::clock::{Clock, SystemClock, delta};
-use crate::config::Environment;
-use crate::pass::{Ending, PassReport, Purpose, Run};
+use crate::compose::silent;
+use crate::config::{Config, Environment, FirstRotation, InstanceConfig, StateConfig};
+use crate::journal::Journal;
+use crate::model::InstanceId;
+use crate::pass::{Ending, Narrator, PassReport, Purpose, Rekey, Run};
 use crate::plan::Decision;
+use crate::store::peek;
 
 /// The arguments of `rotate`.
 #[derive(Debug, Args)]
@@ -23,22 +30,20 @@ pub(super) struct RotateArgs {
     /// Rotate whatever the age of the keys
     #[arg(long)]
     now: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// Work without the journal of the deployed app: where none is deployed, or its storage is down. Stale apps are
+    /// repaired; keys are rotated with --now alone, for how old they are is not known
+    #[arg(long)]
+    without_journal: bool,
     /// Stop after this long, between two steps; the next run carries on. A rotation takes a grace and some
     /// minutes, a first one two
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = humantime::parse_duration)]
     r#for: Duration,
-    /// Answer in JSON, and show no progress
+    /// Answer in JSON, one object a line: what happens, as it happens, and how it ended
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Rotated {
-    instance: String,
-    ending: &'static str,
-    text: String,
-    lines: Vec<String>,
 }
 
 pub(super) async fn rotate(args: RotateArgs, environment: &Environment) -> Exit {
@@ -48,18 +53,24 @@ pub(super) async fn rotate(args: RotateArgs, environment: &Environment) -> Exit 
 }
 
 async fn try_rotate(args: &RotateArgs, environment: &Environment) -> Result<Exit, Exit> {
-    let progress = Progress::start(args.json);
-    let rekey = instances::rekey(environment, progress.narrator(args.json))?;
-    instances::warn_of_memory(&rekey.config);
+    let config = admit(load(environment)?, args, output::is_watched()).map_err(|why| {
+        output::complain(&why);
+        Exit::Wrong
+    })?;
+    let rekey = instances::put_together(config, environment, silent())?;
     let chosen = instances::chosen(&rekey.config, &args.instances)?;
+    if must_ask(&rekey.config, args) && !confirmed(&rekey, &chosen, args).await? {
+        output::complain("nothing was done");
+        return Ok(Exit::Failed);
+    }
+    let progress = Progress::start(args.json);
+    let narrator = if args.json { for_machines() } else { progress.narrator() };
+    let rekey = Rekey { narrator, ..rekey.clone() };
     let run = Run {
         instances: chosen.iter().map(|instance| instance.id.clone()).collect(),
         purpose: Purpose::Rotate { now: args.now },
         holder: format!("rotate/{}", uuid::Uuid::new_v4()),
-        deadline: SystemClock
-            .now()
-            .checked_add_signed(delta(args.r#for))
-            .unwrap_or(DateTime::<chrono::Utc>::MAX_UTC),
+        deadline: SystemClock.now().checked_add_signed(delta(args.r#for)).unwrap_or(DateTime::<Utc>::MAX_UTC),
     };
     let signals = tokio::spawn(stop_at_signal(rekey.stop.clone()));
     let reports = rekey.run(&run).await;
@@ -67,34 +78,218 @@ async fn try_rotate(args: &RotateArgs, environment: &Environment) -> Result<Exit
     if let Some(notifier) = &rekey.notifier {
         notifier.drain().await;
     }
+    tell(&rekey, &reports, args).await;
     signals.abort();
-    tell(&reports, args.json);
     Ok(exit(&reports))
 }
 
-fn tell(reports: &[PassReport], json: bool) {
-    let failed = reports.iter().filter(|report| report.ending.is_failure());
-    let failed: Vec<String> = failed.map(PassReport::summary).collect();
-    cause::once(failed).iter().for_each(|line| output::complain(line));
-    if json {
-        let rotated = |report: &PassReport| Rotated {
-            instance: report.instance.to_string(),
-            ending: report.ending.name(),
-            text: report.ending.to_string(),
-            lines: report.lines.clone(),
-        };
-        output::json(&reports.iter().map(rotated).collect::<Vec<_>>());
-    } else {
-        for report in reports.iter().filter(|report| !report.ending.is_failure()) {
-            output::say(&report.summary());
-        }
+/// The configuration to work with; or why the command is not to begin at all.
+fn admit(config: Config, args: &RotateArgs, watched: bool) -> Result<Config, String> {
+    let config = if args.without_journal { without_journal(config) } else { config };
+    if instances::has_no_journal(&config) && !args.without_journal {
+        return Err(format!(
+            "rotate needs the journal of the deployed app, and no storage is named: without it a run ignores the run that \
+             may be at work in Azure, and the next one there takes the new key for an intrusion. Nothing was done. \
+             {NAME_THE_STORAGE}. Where no app is deployed, or its storage is down: --without-journal"
+        ));
     }
+    if must_ask(&config, args) && !watched {
+        return Err("rotate restarts apps and ends keys, and nobody is at a terminal to be asked: give --yes if that is \
+                    meant; `plan` shows what would be done. Nothing was done"
+            .to_owned());
+    }
+    Ok(config)
+}
+
+/// Nothing is known of the keys then, so that nothing is due.
+fn without_journal(mut config: Config) -> Config {
+    config.state = StateConfig::Memory;
+    config.instances.iter_mut().for_each(|one| one.policy.first_rotation = FirstRotation::WhenDue);
+    config
+}
+
+fn must_ask(config: &Config, args: &RotateArgs) -> bool {
+    !args.yes && !instances::is_simulated(config)
+}
+
+/// Shows what would be done, and asks. With nothing to be seen of any instance there is nothing to say yes to.
+async fn confirmed(rekey: &Rekey, chosen: &[&InstanceConfig], args: &RotateArgs) -> Result<bool, Exit> {
+    let seen = instances::look_with(rekey, chosen).await;
+    let exit = instances::complain_once(instances::failed(&seen));
+    if seen.iter().all(|seen| seen.found.is_err()) {
+        return Err(exit);
+    }
+    intent(&seen, args.now, SystemClock.now()).iter().for_each(|line| output::complain_of(line));
+    Ok(output::ask("Go on?") == Answer::Yes)
+}
+
+/// What would be done to which service, which apps that restarts, and how long it takes.
+fn intent(seen: &[Seen], asked: bool, now: DateTime<Utc>) -> Vec<String> {
+    let shown = seen.iter().filter_map(|seen| Some((&seen.instance, seen.found.as_ref().ok()?)));
+    let of_one = |(instance, preview): (&InstanceConfig, _)| {
+        let forecast = foresee(instance, preview, asked);
+        let (name, steps) = (instance.id.name(), lines(&forecast, now));
+        let head = if forecast.is_idle() { "nothing is to be done" } else { "this will be done" };
+        [format!("{name}: {head}:")].into_iter().chain(steps.into_iter().map(|step| format!("  {step}")))
+    };
+    shown.flat_map(of_one).collect()
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase", tag = "type")]
+enum Line {
+    Progress {
+        at: DateTime<Utc>,
+        instance: String,
+        name: String,
+        text: String,
+    },
+    #[serde(rename_all = "camelCase")]
+    Result {
+        exit_code: u8,
+        instances: Vec<Service<Rotated>>,
+    },
+}
+
+/// What `rotate` adds: how it ended.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Rotated {
+    ending: &'static str,
+    summary: String,
+    lines: Vec<String>,
+    took_seconds: f64,
+}
+
+/// Tells what happens while it happens, one object a line.
+fn for_machines() -> Narrator {
+    Arc::new(|instance: &InstanceId, line: &str| {
+        output::json_line(&Line::Progress {
+            at: SystemClock.now(),
+            instance: instance.to_string(),
+            name: instance.name().to_owned(),
+            text: line.to_owned(),
+        });
+    })
+}
+
+/// What is done is the answer; what failed, or is not finished, is told where errors are told.
+async fn tell(rekey: &Rekey, reports: &[PassReport], args: &RotateArgs) {
+    let failed = reports.iter().filter(|report| report.ending.is_failure());
+    instances::complain_once(failed.map(PassReport::summary).collect());
+    for report in reports.iter().filter(|report| !report.ending.is_failure() && !is_done(report)) {
+        output::complain_of(&report.summary());
+    }
+    let mut instances = Vec::new();
+    for report in reports {
+        let configured = rekey.config.instances.iter().find(|one| one.id == report.instance);
+        let Some(instance) = configured else { continue };
+        let journal = peek(&*rekey.store, &report.instance).await.unwrap_or_default();
+        if report.ending == Ending::Stopped {
+            let carries_on = standing::carries_on(&rekey.config);
+            let told = standing::lines(instance, report, &journal, SystemClock.now());
+            told.iter().chain([&carries_on]).for_each(|line| output::complain_of(&format!("  {line}")));
+        }
+        instances.push(rotated(instance, report, &journal));
+    }
+    if args.json {
+        output::json_line(&Line::Result { exit_code: exit(reports).code(), instances });
+    } else {
+        reports.iter().filter(|report| is_done(report)).for_each(|report| output::tell(&report.summary()));
+    }
+}
+
+fn rotated(instance: &InstanceConfig, report: &PassReport, journal: &Journal) -> Service<Rotated> {
+    let more = Rotated {
+        ending: report.ending.name(),
+        summary: report.summary(),
+        lines: report.lines.clone(),
+        took_seconds: report.took.as_secs_f64(),
+    };
+    let trouble = if report.ending.is_failure() { vec![report.ending.to_string()] } else { vec![] };
+    let error = match &report.ending {
+        Ending::Failed(why) => Some(why.clone()),
+        _ => None,
+    };
+    let seen = report.seen.as_ref().map(|snapshot| (snapshot, standing::next(instance, snapshot, journal)));
+    match seen {
+        Some((snapshot, next)) => {
+            Service { error, ..Service::seen(instance, snapshot, journal, trouble, &next, more) }
+        }
+        None => Service { trouble, ..Service::unseen(instance, error, more) },
+    }
+}
+
+fn is_done(report: &PassReport) -> bool {
+    matches!(report.ending, Ending::Decided(Decision::Settled { .. }))
 }
 
 fn exit(reports: &[PassReport]) -> Exit {
     if reports.iter().any(|report| report.ending.is_failure()) {
         return Exit::Failed;
     }
-    let done = |report: &PassReport| matches!(report.ending, Ending::Decided(Decision::Settled { .. }));
-    if reports.iter().all(done) { Exit::Done } else { Exit::Unfinished }
+    if reports.iter().all(is_done) { Exit::Done } else { Exit::Unfinished }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::config::load_from;
+
+    #[derive(Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: RotateArgs,
+    }
+
+    const FILE: &str = "[[instance]]\nid = \"/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat\"\n\
+        apps = [\"/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/web\"]\n";
+
+    /// Whether a command line may begin, and why not; and whether it asks.
+    fn admitted(settings: &[(&str, &str)], line: &str, watched: bool) -> Result<(Config, bool), String> {
+        let config = load_from(FILE, "rekey.toml", &settings.iter().copied().collect()).unwrap();
+        let Typed { args } = Typed::parse_from(["rotate"].into_iter().chain(line.split_whitespace()));
+        let config = admit(config, &args, watched)?;
+        let asks = must_ask(&config, &args);
+        Ok((config, asks))
+    }
+
+    #[test]
+    fn who_may_begin_and_who_is_asked() {
+        let storage = &[("AzureWebJobsStorage__accountName", "acc")][..];
+        let simulated = &[("REKEY_RESOURCE_MANAGER", "http://127.0.0.1:7400")][..];
+        let asks = |settings: &[(&str, &str)], line, watched| {
+            admitted(settings, line, watched).map(|(_, asks)| asks).map_err(|why| why[..12].to_owned())
+        };
+        // In the cloud: with the journal, at a terminal or with a yes.
+        assert_eq!(asks(storage, "", true), Ok(true));
+        assert_eq!(asks(storage, "--now chat", true), Ok(true));
+        assert_eq!(asks(storage, "--yes", true), Ok(false));
+        assert_eq!(asks(storage, "--yes", false), Ok(false));
+        assert_eq!(asks(storage, "", false), Err("rotate resta".to_owned()));
+        // Without it: told to, and asked like everybody.
+        for settings in [&[][..], &[("REKEY_STATE", "memory")]] {
+            assert_eq!(asks(settings, "--yes", true), Err("rotate needs".to_owned()));
+            assert_eq!(asks(settings, "--without-journal", true), Ok(true));
+            assert_eq!(asks(settings, "--without-journal", false), Err("rotate resta".to_owned()));
+            assert_eq!(asks(settings, "--without-journal --yes", false), Ok(false));
+        }
+        // On loopback there is nothing to lose.
+        for line in ["", "--now", "--without-journal"] {
+            assert_eq!(asks(simulated, line, false), Ok(false));
+        }
+    }
+
+    #[test]
+    fn without_the_journal_nothing_is_due_and_storage_that_is_down_is_left_alone() {
+        let storage = &[("AzureWebJobsStorage__accountName", "acc")][..];
+        let first = |line| admitted(storage, line, true).unwrap().0;
+        let (with, without) = (first("--yes"), first("--yes --without-journal"));
+        assert!(matches!(with.state, StateConfig::Blob(_)));
+        assert_eq!(with.instances[0].policy.first_rotation, FirstRotation::Now);
+        assert_eq!(without.state, StateConfig::Memory);
+        assert_eq!(without.instances[0].policy.first_rotation, FirstRotation::WhenDue);
+    }
 }

@@ -1,15 +1,17 @@
 //! `status`: each instance as it stands.
 
+use chrono::{DateTime, Utc};
 use clap::Args;
 use serde::Serialize;
 
-use super::instances::look_at;
+use super::instances::{Seen, look_at};
+use super::machine::{EventFields, Service, events};
 use super::{Exit, output};
 use crate::config::{Environment, InstanceConfig};
 use crate::journal::Journal;
-use crate::model::{Fingerprint, PerKey};
+use crate::model::KeyType;
 use crate::pass::Preview;
-use crate::plan::{Consumer, readable};
+use crate::plan::readable;
 
 /// The arguments of `status`.
 #[derive(Debug, Args)]
@@ -22,23 +24,33 @@ pub(super) struct StatusArgs {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct Status {
-    instance: String,
-    trouble: Vec<String>,
-    keys: PerKey<Fingerprint>,
-    consumers: Vec<ConsumerStatus>,
-    warnings: Vec<String>,
-    notes: Vec<String>,
-    next: String,
-    journal: Journal,
+    instances: Vec<Service<Remembered>>,
+}
+
+/// What `status` adds: what is remembered.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Remembered {
+    regenerating: Option<Regenerating>,
+    requested: Option<DateTime<Utc>>,
+    events: Vec<EventFields>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ConsumerStatus {
-    at: String,
-    holds: String,
+struct Regenerating {
+    key_type: KeyType,
+    since: DateTime<Utc>,
+}
+
+impl Remembered {
+    fn of(journal: &Journal) -> Self {
+        let regenerating = journal
+            .in_flight()
+            .map(|flight| Regenerating { key_type: flight.key_type, since: flight.intended });
+        Self { regenerating, requested: journal.requested(), events: events(journal) }
+    }
 }
 
 pub(super) async fn status(args: StatusArgs, environment: &Environment) -> Exit {
@@ -46,55 +58,49 @@ pub(super) async fn status(args: StatusArgs, environment: &Environment) -> Exit 
         Ok(seen) => seen,
         Err(exit) => return exit,
     };
-    let all: Vec<Status> = seen.into_iter().map(|(instance, preview)| describe(&instance, preview)).collect();
     if args.json {
-        output::json(&all);
+        output::json(&Status { instances: seen.iter().map(describe).collect() });
     } else {
-        all.iter().for_each(print);
+        let shown = seen.iter().filter_map(|seen| Some((&seen.instance, seen.found.as_ref().ok()?)));
+        shown.for_each(|(instance, preview)| print(instance, preview));
     }
     exit
 }
 
-fn describe(instance: &InstanceConfig, preview: Preview) -> Status {
-    let consumer = |consumer: &Consumer| ConsumerStatus {
-        at: consumer.at.to_string(),
-        holds: consumer.holds.to_string(),
-    };
-    Status {
-        instance: instance.id.to_string(),
-        trouble: preview.trouble(),
-        keys: preview.snapshot.keys.clone(),
-        consumers: preview.snapshot.consumers.iter().map(consumer).collect(),
-        warnings: preview.snapshot.warnings().collect(),
-        notes: preview.snapshot.notes().collect(),
-        next: preview.decision.to_string(),
-        journal: preview.journal,
+fn describe(Seen { instance, found }: &Seen) -> Service<Remembered> {
+    match found {
+        Ok(preview) => {
+            let Preview { snapshot, decision, journal, .. } = preview;
+            let more = Remembered::of(journal);
+            Service::seen(instance, snapshot, journal, preview.trouble(), decision, more)
+        }
+        Err(error) => Service::unseen(instance, Some(error.clone()), Remembered::default()),
     }
 }
 
-fn print(status: &Status) {
-    let name = status.instance.rsplit('/').next().unwrap_or_default();
-    for trouble in &status.trouble {
-        output::say(&format!("{name}: {trouble}"));
+fn print(instance: &InstanceConfig, preview: &Preview) {
+    let (name, trouble) = (instance.id.name(), preview.trouble());
+    for trouble in &trouble {
+        output::tell(&format!("{name}: {trouble}"));
     }
-    output::say(&status.instance);
-    for (key_type, fingerprint) in status.keys.iter() {
+    output::say(&instance.id.to_string());
+    for (key_type, fingerprint) in preview.snapshot.keys.iter() {
         output::say(&format!("  {:<9} key {fingerprint}", key_type.as_str()));
     }
-    for consumer in &status.consumers {
+    for consumer in &preview.snapshot.consumers {
         output::say(&format!("  {} holds {}", consumer.at, consumer.holds));
     }
-    let told = |text: &String| status.trouble.iter().any(|trouble| trouble.contains(text.as_str()));
-    for warning in status.warnings.iter().filter(|warning| !told(warning)) {
-        output::say(&format!("  warning: {warning}"));
+    let told = |text: &str| trouble.iter().any(|trouble| trouble.contains(text));
+    for warning in preview.snapshot.warnings().filter(|warning| !told(warning)) {
+        output::tell(&format!("  warning: {warning}"));
     }
-    for note in &status.notes {
-        output::say(&format!("  note: {note}"));
+    for note in preview.snapshot.notes() {
+        output::tell(&format!("  note: {note}"));
     }
-    let next =
-        if told(&status.next) { "nothing, before what is said above is seen to" } else { &status.next };
-    output::say(&format!("  next: {next}"));
-    for entry in status.journal.history() {
-        output::say(&format!("  {} {}", readable(entry.at), entry.event));
+    let next = preview.decision.to_string();
+    let next = if told(&next) { "nothing, before what is said above is seen to" } else { &next };
+    output::tell(&format!("  next: {next}"));
+    for entry in preview.journal.history() {
+        output::tell(&format!("  {} {}", readable(entry.at), entry.event));
     }
 }

@@ -1,19 +1,20 @@
 //! `unblock`: after a person has looked, lets what was refused or came to nothing be tried again at once.
 
-use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 
 use clap::Args;
 
-use super::instances::{chosen, rekey, warn_of_memory};
+use super::instances::{NAME_THE_STORAGE, chosen, has_no_journal, rekey};
+use super::output::Answer;
 use super::{Exit, output};
 use crate::cause;
 use crate::clock::{Clock, SystemClock};
 use crate::compose::silent;
 use crate::config::{Environment, InstanceConfig};
 use crate::journal::Event;
-use crate::pass::{PassError, Rekey};
-use crate::store::Lease;
+use crate::pass::{PassError, Preview, Rekey};
+use crate::plan::readable;
+use crate::store::{Draft, Lease, StoreError};
 
 /// The arguments of `unblock`.
 #[derive(Debug, Args)]
@@ -36,51 +37,98 @@ async fn try_unblock(args: &UnblockArgs, environment: &Environment) -> Result<Ex
     let Some(instance) = chosen(&rekey.config, std::slice::from_ref(&args.instance))?.first().copied() else {
         return Err(Exit::Wrong);
     };
-    if warn_of_memory(&rekey.config) {
-        output::complain("there is nothing that could be forgotten; nothing was done");
+    if has_no_journal(&rekey.config) {
+        output::complain(&format!(
+            "this is without the journal of the deployed app, which is what `unblock` clears; nothing was done. To share \
+             it: {NAME_THE_STORAGE}"
+        ));
         return Ok(Exit::Wrong);
     }
-    show(&rekey, instance).await.map_err(|error| failed(instance, &error))?;
-    if !args.yes && !confirmed() {
-        output::complain("nothing was done");
-        return Ok(Exit::Failed);
+    let told = |error: PassError| failed(instance, &error);
+    let preview = rekey.preview(instance, SystemClock.now() + chrono::TimeDelta::minutes(2)).await;
+    let preview = preview.map_err(told)?;
+    let lease = strange_lease(&rekey, instance).await.map_err(|error| told(error.into()))?;
+    let found: Vec<String> = lease.into_iter().chain(preview.journal.obstacles()).collect();
+    show(instance, &preview, &found);
+    if found.is_empty() {
+        return Ok(nothing_to_clear(instance, &preview));
     }
-    clear(&rekey, instance).await.map_err(|error| failed(instance, &error))?;
-    output::say("what stood in the way is forgotten; the next pass tries again");
+    if !args.yes {
+        match output::ask("Forget these, so that they are tried again at once?") {
+            Answer::Yes => {}
+            Answer::No => {
+                output::complain("nothing was done");
+                return Ok(Exit::Failed);
+            }
+            Answer::Nobody => {
+                output::complain(
+                    "nobody is there to ask whether the refusals and failures of this instance are to be forgotten; give \
+                     --yes if they are. Nothing was done",
+                );
+                return Ok(Exit::Failed);
+            }
+        }
+    }
+    clear(&rekey, instance).await.map_err(told)?;
+    output::say(&done(found.len(), &preview));
     Ok(Exit::Done)
 }
 
 fn failed(instance: &InstanceConfig, error: &PassError) -> Exit {
-    output::complain(&format!("{}: {}", instance.id.name(), cause::told(error)));
+    output::complain_of(&format!("{}: {}", instance.id.name(), cause::told(error)));
     Exit::Failed
 }
 
-/// What is known: the decision as it stands, and what it rests on.
-async fn show(rekey: &Rekey, instance: &InstanceConfig) -> Result<(), PassError> {
-    let preview = rekey.preview(instance, SystemClock.now() + chrono::TimeDelta::minutes(2)).await?;
-    output::say(&format!("{}: {}", instance.id.name(), preview.decision));
-    for warning in preview.snapshot.warnings() {
-        output::say(&format!("  {warning}; this is not forgotten, it has to be cured"));
+/// A lease that no run of ours can have, if the journal has one.
+async fn strange_lease(rekey: &Rekey, instance: &InstanceConfig) -> Result<Option<String>, StoreError> {
+    let (store, clock) = (Arc::clone(&rekey.store), Arc::clone(&rekey.clock));
+    match Draft::read(store, clock, &instance.id, "unblock").await {
+        Err(StoreError::StrangeLease { holder, claims, .. }) => {
+            let claims = readable(claims);
+            Ok(Some(format!("a lease of {holder} until {claims}, longer than any run of ours takes one")))
+        }
+        Ok(_) | Err(StoreError::Held { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
-    for entry in preview.journal.history().rev().take(5).collect::<Vec<_>>().into_iter().rev() {
-        output::say(&format!("  {}  {}", crate::plan::readable(entry.at), entry.event));
-    }
-    Ok(())
 }
 
-fn confirmed() -> bool {
-    if !io::stdin().is_terminal() {
-        output::complain(
-            "nobody is there to ask whether the refusals and failures of this instance are to be forgotten; give --yes if they are",
-        );
-        return false;
+/// What is known: how it stands, what would be forgotten, what has to be cured, and what was done last.
+fn show(instance: &InstanceConfig, preview: &Preview, found: &[String]) {
+    output::tell(&format!("{}: {}", instance.id.name(), preview.decision));
+    for obstacle in found {
+        output::tell(&format!("  to be forgotten: {obstacle}"));
     }
-    let _ = write!(
-        io::stderr(),
-        "Forget refusals and failures of this instance, so that they are tried again? [y/N] "
-    );
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer).is_ok() && answer.trim().eq_ignore_ascii_case("y")
+    for warning in preview.snapshot.warnings() {
+        output::tell(&format!("  to be cured, which this command cannot: {warning}"));
+    }
+    for entry in preview.journal.history().rev().take(5).collect::<Vec<_>>().into_iter().rev() {
+        output::tell(&format!("  {}  {}", readable(entry.at), entry.event));
+    }
+}
+
+/// That a command had nothing to do is not what whoever typed it expects.
+fn nothing_to_clear(instance: &InstanceConfig, preview: &Preview) -> Exit {
+    let rest = if preview.snapshot.unknown.is_empty() {
+        "the next run does what is said above"
+    } else {
+        "what stands in the way has to be cured, as is said above"
+    };
+    let name = instance.id.name();
+    output::complain(&format!(
+        "there is nothing to clear: no refusal or failure of {name} is on record, and nothing was done; {rest}"
+    ));
+    Exit::Failed
+}
+
+fn done(found: usize, preview: &Preview) -> String {
+    let forgotten = if found == 1 { "it is forgotten" } else { "they are forgotten" };
+    if preview.snapshot.unknown.is_empty() {
+        format!("{forgotten}; the next run tries again")
+    } else {
+        format!(
+            "{forgotten}; what has to be cured, as is said above, still stands in the way of the next run"
+        )
+    }
 }
 
 async fn clear(rekey: &Rekey, instance: &InstanceConfig) -> Result<(), PassError> {

@@ -2,11 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 /// Names and values, as the process or a test has them. In Azure every app setting is among them, secrets too: so
 /// `Debug` shows the names alone.
 #[derive(Clone, Default)]
-pub struct Environment(BTreeMap<String, String>);
+pub struct Environment {
+    variables: BTreeMap<String, String>,
+    /// The configuration that the command line names.
+    config: Option<PathBuf>,
+}
 
 impl Environment {
     /// The environment of this process. A variable that is not Unicode is none of ours and left out.
@@ -15,32 +20,45 @@ impl Environment {
         let unicode = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         };
-        Self(std::env::vars_os().filter_map(unicode).collect())
+        std::env::vars_os().filter_map(unicode).collect()
     }
 
     /// The value of a variable.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.variables.get(name).map(String::as_str)
     }
 
     /// The same with more variables, which win.
     #[must_use]
     pub fn with(&self, more: impl IntoIterator<Item = (String, String)>) -> Self {
-        let mut all = self.0.clone();
-        all.extend(more);
-        Self(all)
+        let mut all = self.clone();
+        all.variables.extend(more);
+        all
+    }
+
+    /// The same with the configuration that the command line names (`--config`), which goes before `REKEY_CONFIG`.
+    #[must_use]
+    pub fn configured_by(&self, file: PathBuf) -> Self {
+        Self { config: Some(file), ..self.clone() }
+    }
+
+    /// The configuration that the command line names.
+    #[must_use]
+    pub fn config(&self) -> Option<&Path> {
+        self.config.as_deref()
     }
 
     /// All names, in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+        self.variables.keys().map(String::as_str)
     }
 }
 
 impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
-        Self(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+        let variables = pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Self { variables, config: None }
     }
 }
 

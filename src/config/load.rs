@@ -2,6 +2,7 @@
 //! the file's head, that over the defaults.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::fault::{At, Origin, Report};
@@ -35,13 +36,28 @@ const LEAST_GRACE: Duration = Duration::from_secs(60);
 
 const FILE_NAME: &str = "rekey.toml";
 
+/// The file that configures this process, as [`name_file`] was told.
+static NAMED: OnceLock<String> = OnceLock::new();
+
+/// What people are told when something in the configuration is to be changed: the file that was given, or `rekey.toml`.
+/// A process has one configuration; its name decides nothing, it only stands in sentences.
+#[must_use]
+pub fn file_name() -> &'static str {
+    NAMED.get().map_or(FILE_NAME, String::as_str)
+}
+
+/// From now on, sentences name the file that this environment leads to. The first call counts.
+pub fn name_file(environment: &Environment) {
+    let _ = NAMED.set(display_name(environment, &find(environment)));
+}
+
 /// Finds and reads `rekey.toml` and lays the environment over it.
 ///
-/// The file is the one that `REKEY_CONFIG` names, else `rekey.toml` in `FUNCTIONS_APP_ROOT_PATH` or
+/// The file is the one that `--config` or `REKEY_CONFIG` names, else `rekey.toml` in `FUNCTIONS_APP_ROOT_PATH` or
 /// `AzureWebJobsScriptRoot`, else in the current directory.
 pub fn load(environment: &Environment) -> Result<Config, Faults> {
     let path = find(environment);
-    let name = display_name(&path);
+    let name = display_name(environment, &path);
     let text = std::fs::read(&path).map_err(|error| error.to_string());
     let text = text.and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is not UTF-8".into()));
     match text {
@@ -61,8 +77,13 @@ pub fn load_from(text: &str, file_name: &str, environment: &Environment) -> Resu
     report.finish(config)
 }
 
+/// What `REKEY_CONFIG` says.
+fn set(environment: &Environment) -> Option<&str> {
+    environment.get("REKEY_CONFIG").filter(|path| !path.trim().is_empty())
+}
+
 fn find(environment: &Environment) -> PathBuf {
-    if let Some(path) = environment.get("REKEY_CONFIG").filter(|path| !path.trim().is_empty()) {
+    if let Some(path) = environment.config().or_else(|| set(environment).map(Path::new)) {
         return path.into();
     }
     let roots = ["FUNCTIONS_APP_ROOT_PATH", "AzureWebJobsScriptRoot"];
@@ -71,8 +92,11 @@ fn find(environment: &Environment) -> PathBuf {
     paths.find(|path| path.is_file()).unwrap_or_else(|| FILE_NAME.into())
 }
 
-/// The last part of the path; a whole one tells nothing more, and `REKEY_CONFIG` might hold anything.
-fn display_name(path: &Path) -> String {
+/// The path as it was given on the command line; else its last part, for `REKEY_CONFIG` might hold anything.
+fn display_name(environment: &Environment, path: &Path) -> String {
+    if let Some(given) = environment.config() {
+        return given.to_string_lossy().into_owned();
+    }
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
     name.filter(|name| !name.contains(['=', ';'])).unwrap_or_else(|| "the file of REKEY_CONFIG".into())
 }
@@ -80,14 +104,15 @@ fn display_name(path: &Path) -> String {
 /// The faults of the environment are reported all the same.
 fn unreadable(environment: &Environment, name: &str, why: &str) -> Faults {
     let mut report = Report::new(name, "");
-    if environment.get("REKEY_CONFIG").is_some_and(|path| !path.trim().is_empty()) {
-        report.setting(
-            "REKEY_CONFIG",
-            format!("the file it names cannot be read: {why}; write the path of a TOML file"),
-        );
+    let sentence = format!("{name} cannot be read: {why}; write the path of a TOML file");
+    if environment.config().is_some() {
+        report.setting("--config", sentence);
+    } else if set(environment).is_some() {
+        report.setting("REKEY_CONFIG", sentence);
     } else {
-        let sentence =
-            format!("it cannot be read: {why}; put it beside host.json, or name it by REKEY_CONFIG");
+        let sentence = format!(
+            "it cannot be read: {why}; put it here or beside host.json, or name another by --config or REKEY_CONFIG"
+        );
         report.at(&At::default(), sentence);
     }
     settings::read(environment, &mut report);

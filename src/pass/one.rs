@@ -90,6 +90,10 @@ pub(super) struct Pass<'a> {
     /// cut off until he was read.
     cut_off: Vec<String>,
     unknown: Vec<Unknown>,
+    /// What the last check showed.
+    seen: Option<Snapshot>,
+    /// When the last stale app was written.
+    mended: Option<DateTime<Utc>>,
     /// Whether somebody may be cut off, and no check has shown yet who.
     pub(super) alarmed: bool,
     /// The place among those at work; none while waiting.
@@ -114,6 +118,8 @@ impl<'a> Pass<'a> {
             writes: BTreeMap::new(),
             cut_off: Vec::new(),
             unknown: Vec::new(),
+            seen: None,
+            mended: None,
             alarmed: false,
             slot: None,
         }
@@ -404,6 +410,7 @@ impl<'a> Pass<'a> {
             self.alarmed = false;
         }
         self.unknown.clone_from(&snapshot.unknown);
+        self.seen = Some(snapshot.clone());
         if self.rekey.config.watch.is_some() {
             let held = KeyType::ALL.into_iter().filter(|key_type| snapshot.is_held(*key_type));
             let keys = held.map(|key_type| look.keys()[key_type].clone()).collect();
@@ -528,6 +535,11 @@ impl<'a> Pass<'a> {
         }
     }
 
+    /// Whether this run has put a rotation on record.
+    pub(super) fn has_asked(&self) -> bool {
+        self.happened.iter().any(|event| matches!(event, Event::RotationRequested { .. }))
+    }
+
     /// Records an event, and tells it where people would want to know.
     pub(super) fn record(&mut self, lease: &mut Lease, event: Event) -> Result<(), PassError> {
         let quiet = matches!(
@@ -553,6 +565,9 @@ impl<'a> Pass<'a> {
             self.say(&event.to_string());
         }
         lease.record(event.clone())?;
+        if matches!(event, Event::Repointed { mended: true, .. }) {
+            self.mended = Some(self.rekey.clock.now());
+        }
         self.happened.push(event);
         Ok(())
     }
@@ -581,6 +596,8 @@ impl<'a> Pass<'a> {
             lines: self.lines,
             happened: self.happened,
             took,
+            mended_in: self.mended.map(|at| (at - self.started).to_std().unwrap_or_default()),
+            seen: self.seen,
             known: self.known,
             cut_off: self.cut_off,
             ending,

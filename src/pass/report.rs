@@ -1,6 +1,6 @@
 //! What a pass tells: to the log, to the host, to the operator.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::Known;
 use crate::journal::Event;
 use crate::model::{AppId, InstanceId, KeyType};
-use crate::plan::{BlockedBy, Decision, Unknown, readable};
+use crate::plan::{BlockedBy, Decision, Snapshot, Unknown, readable};
 
 /// What one pass did, and how it ended.
 #[derive(Clone, Debug)]
@@ -23,6 +23,10 @@ pub struct PassReport {
     pub happened: Vec<Event>,
     /// How long it took.
     pub took: Duration,
+    /// How long it took until the last stale app was written; nothing if none was.
+    pub mended_in: Option<Duration>,
+    /// What its last check showed; nothing if it made none.
+    pub seen: Option<Snapshot>,
     /// How it is that what called for it was no news; nothing if it was.
     pub known: Option<Known>,
     /// Who is cut off, as far as its last check shows.
@@ -224,15 +228,17 @@ impl PassReport {
         format!("{name}: {word}: cut off, for their key is invalid: {cut_off}; {rest}{repaired}")
     }
 
-    /// What was repaired, if anything: who holds which key now, and how long it took. Who was written and is cut off all the
-    /// same was not.
+    /// What was repaired, if anything: how long that took, and which key those apps hold now, which is another if the run
+    /// went on to rotate. Who was written and is cut off all the same was not.
     fn repaired(&self) -> Option<String> {
-        let mut holds: BTreeMap<&AppId, KeyType> = BTreeMap::new();
+        let (mut stale, mut holds) = (BTreeSet::new(), BTreeMap::new());
         for event in &self.happened {
-            if let Event::Repointed { key_type, apps, mended: true } = event {
+            if let Event::Repointed { key_type, apps, mended } = event {
+                stale.extend(apps.iter().filter(|_| *mended));
                 holds.extend(apps.iter().map(|app| (app, *key_type)));
             }
         }
+        holds.retain(|app, _| stale.contains(app));
         let is_cut_off =
             |app: &AppId| self.cut_off.iter().any(|who| who.starts_with(&format!("{} (", app.name())));
         let told = KeyType::ALL.into_iter().filter_map(|key_type| {
@@ -241,7 +247,8 @@ impl PassReport {
             (!apps.is_empty()).then(|| format!("{} now hold the {key_type} key", apps.join(", ")))
         });
         let told: Vec<String> = told.collect();
-        let took = Duration::from_millis(u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX));
+        let took = self.mended_in.unwrap_or(self.took);
+        let took = Duration::from_millis(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
         let took = humantime::format_duration(took);
         (!told.is_empty()).then(|| format!(" (mended in {took}: {})", told.join("; ")))
     }

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{Holding, View};
 use crate::clock::delta;
 use crate::config::Policy;
-use crate::journal::{Held, InFlight, Journal, KeyRecord, Origin};
+use crate::journal::{Failures, Held, InFlight, Journal, KeyRecord, Origin};
 use crate::model::{Fingerprint, KeyType, PerKey};
 
 /// How long after a refusal a key is tried again. Propagation is uneven for seconds (azure-signalr#2197).
@@ -45,6 +45,11 @@ pub fn is_overdue(flight: &InFlight, policy: &Policy, now: DateTime<Utc>) -> boo
 /// How often regenerating may come to nothing in a row before it is told as a failure, whatever the reason: by then it was
 /// tried for half an hour, and Azure is not just busy.
 pub(super) const PATIENCE: u32 = 6;
+
+/// Whether regenerating is told as a failure: it was refused for a reason that does not pass, or came to nothing too often.
+pub(super) const fn is_hopeless(failures: &Failures) -> bool {
+    failures.lasting || failures.count >= PATIENCE
+}
 
 /// How long regenerating rests after it came to nothing `count` times in a row: a minute, doubling up to about an
 /// hour. Nobody holds the key, so there is no hurry.

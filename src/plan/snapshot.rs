@@ -6,6 +6,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::config::file_name;
 use crate::model::{AppId, Fingerprint, KeyType, PerKey, Section};
 
 /// One look at an instance: its keys, who holds which, and what could not be seen. It holds no key material.
@@ -67,9 +68,10 @@ impl Snapshot {
         self.references.iter().map(|(app, names)| {
             format!(
                 "{} has references that are not followed ({}); if one leads to a connection string of the service, name \
-                 it in the app's settings in rekey.toml",
+                 it in the app's settings in {}",
                 app.name(),
-                names.join(", ")
+                names.join(", "),
+                file_name()
             )
         })
     }
@@ -79,8 +81,9 @@ impl Snapshot {
         let gone = |app: &AppId| {
             format!(
                 "{} was deleted, as far as the subscriptions show that can be listed: no site of its name is left. If it was \
-                 moved to another one, name its new id in rekey.toml; else take it out",
-                app.name()
+                 moved to another one, name its new id in {}; else take it out",
+                app.name(),
+                file_name()
             )
         };
         self.gone.iter().map(gone).chain(self.unknown.iter().map(ToString::to_string))
@@ -308,9 +311,10 @@ impl fmt::Display for Unknown {
             Self::NeverSeen { app, meant } => {
                 write!(
                     f,
-                    "{} in resource group {} does not exist and was never seen: correct its id in rekey.toml",
+                    "{} in resource group {} does not exist and was never seen: correct its id in {}",
                     app.name(),
-                    app.group()
+                    app.group(),
+                    file_name()
                 )?;
                 match meant {
                     Some(meant) if in_the_same_group(meant, app) => {
@@ -323,23 +327,26 @@ impl fmt::Display for Unknown {
             Self::Vanished { app, whereabouts: Whereabouts::Moved(to), .. } => write!(
                 f,
                 "{} is no longer in resource group {}, and may still hold the key that it last held: there is a \
-                 site of its name; name it in rekey.toml instead: {to}",
+                 site of its name; name it in {} instead: {to}",
                 app.name(),
-                app.group()
+                app.group(),
+                file_name()
             ),
             Self::Vanished { app, whereabouts: Whereabouts::Unclear(why), .. } => write!(
                 f,
                 "{} is no longer in resource group {}, and nobody can tell whether it was deleted or moved, still \
-                 with the key that it last held ({why}). If it was deleted, take it out of rekey.toml; if it was \
+                 with the key that it last held ({why}). If it was deleted, take it out of {}; if it was \
                  moved, name its new id",
                 app.name(),
-                app.group()
+                app.group(),
+                file_name()
             ),
             Self::NoConsumer { app } => write!(
                 f,
                 "no setting of {} holds a connection string of the instance; if it needs none, give the app \
-                 `may_hold_none = true` in rekey.toml",
-                app.name()
+                 `may_hold_none = true` in {}",
+                app.name(),
+                file_name()
             ),
             Self::KeyVaultReference { app, name } => write!(
                 f,
@@ -357,23 +364,26 @@ impl fmt::Display for Unknown {
             Self::OnlyReferences { app, names } => write!(
                 f,
                 "nothing of {} shows a connection string of the service, and these references may lead to one: {}; name \
-                 the settings that hold one in rekey.toml",
+                 the settings that hold one in {}",
                 app.name(),
-                names.join(", ")
+                names.join(", "),
+                file_name()
             ),
             Self::Unnamed { app, name } => write!(
                 f,
-                "{name} of {} holds a key of the service, and rekey.toml names other settings of this app and not this \
+                "{name} of {} holds a key of the service, and {} names other settings of this app and not this \
                  one: add it to their names",
-                app.name()
+                app.name(),
+                file_name()
             ),
             Self::Missing { app, name } => {
-                write!(f, "{} has no setting {name}, which rekey.toml names", app.name())
+                write!(f, "{} has no setting {name}, which {} names", app.name(), file_name())
             }
             Self::NotOurs { app, name } => write!(
                 f,
-                "{name} of {}, which rekey.toml names, holds no connection string of the instance",
-                app.name()
+                "{name} of {}, which {} names, holds no connection string of the instance",
+                app.name(),
+                file_name()
             ),
             Self::KeyInOtherText { app, name } => write!(
                 f,

@@ -6,7 +6,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 
 use super::coalesce::Merge;
-use crate::config::{Config, InstanceConfig};
+use crate::config::{Config, InstanceConfig, file_name};
 use crate::model::{AppId, InstanceId, PerKey, likest};
 use crate::notice::{Event, Notice, classify};
 use crate::pass::{Hint, Purpose};
@@ -105,7 +105,8 @@ fn not_ours(notice: &Notice, concerned: &[(InstanceId, Wanted)], config: &Config
     let names = config.instances.iter().map(|known| known.id.name());
     let meant = likest(instance.name(), names.map(|name| (name.to_owned(), name)));
     let meant = meant.map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
-    Some(format!("{notice}, and {instance} is not in rekey.toml: nothing was rotated{meant}"))
+    let file = file_name();
+    Some(format!("{notice}, and {instance} is not in {file}: nothing was rotated{meant}"))
 }
 
 /// What a handler with this configuration would do about an event, a line for each instance; or why it would refuse it.

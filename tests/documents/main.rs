@@ -6,6 +6,7 @@
 mod commands;
 #[path = "../common/mod.rs"]
 mod common;
+mod json;
 mod links;
 mod markdown;
 mod notices;

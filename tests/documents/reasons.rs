@@ -3,13 +3,14 @@
 //!
 //! The lists here have a match without a wildcard beside them, so that a new variant does not compile until it is listed.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use signalr_rekey::arm::{ArmErrorKind, Barrier};
+use signalr_rekey::config::Policy;
 use signalr_rekey::doctor::Check;
 use signalr_rekey::journal::{Event, Journal};
 use signalr_rekey::model::{AppId, InstanceId, Key, KeyType, PerKey};
 use signalr_rekey::pass::Ending;
-use signalr_rekey::plan::{BlockedBy, Decision, Unknown, WaitFor, Whereabouts};
+use signalr_rekey::plan::{BlockedBy, Decision, Step, Unknown, WaitFor, Whereabouts, standing};
 use signalr_rekey::store::StoreError;
 
 use super::markdown::{Document, codes, fits};
@@ -222,8 +223,35 @@ fn every_reason_to_be_blocked_is_explained() {
     );
 }
 
+/// A journal of the first sight of a service and of these events, and what it says of a step that is still to be done.
+fn tried(events: Vec<Event>, step: Step) -> String {
+    let keys = PerKey::from_fn(|key_type| Key::new(key_type.as_str()).fingerprint());
+    let (mut journal, policy) = (Journal::default(), Policy::default());
+    journal.apply(Event::Adopted { keys }, now()).unwrap();
+    let later = now() + TimeDelta::hours(1);
+    for event in events {
+        journal.apply(event, later).unwrap();
+    }
+    standing(&journal, &Decision::Do(step), &policy, later + TimeDelta::hours(1)).remove(0)
+}
+
+#[test]
+fn everything_that_was_tried_in_vain_is_explained() {
+    let (key_type, detail) = (PRIMARY, || "it said so".to_owned());
+    let failed = Event::RegenerationFailed { detail: detail(), lasting: true };
+    let texts = [
+        tried(vec![Event::RegenerationIntended { key_type }, failed], Step::Regenerate { key_type }),
+        tried(vec![Event::VerificationRefused { key_type, detail: detail() }], Step::Verify { key_type }),
+        tried(
+            vec![Event::RepointIntended { key_type }],
+            Step::Repoint { to: key_type, consumers: vec![], mend: false },
+        ),
+    ];
+    assert_both_ways("What was tried in vain", &texts);
+}
+
 /// One of each event, and both sorts of those that have two.
-fn events() -> Vec<Event> {
+pub(super) fn events() -> Vec<Event> {
     let fingerprint = || Key::new("a key").fingerprint();
     let detail = || "it said so".to_owned();
     let request = |exposed| Event::RotationRequested { exposed, noticed: false };

@@ -6,6 +6,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod faults;
+mod forecast;
 mod mending;
 mod refusals;
 mod rotation;

@@ -1,0 +1,312 @@
+//! The answers for machines: every field that `plan`, `rotate`, `status` and `history` print with `--json`. A thing has the
+//! same name in each of them. `docs/json.md` tells what each field means.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::config::InstanceConfig;
+use crate::journal::{Entry, Event, Held, Journal, KeyRecord, Origin};
+use crate::model::{AppId, Fingerprint, KeyType, PerKey, Section};
+use crate::plan::{self, Consumer, Decision, Forecast, Foreseen, Holding, Snapshot, Step, Unknown};
+
+/// One configured service, with what a command adds.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Service<More> {
+    pub(super) instance: String,
+    pub(super) name: String,
+    /// Why nothing else is known of it.
+    pub(super) error: Option<String>,
+    pub(super) trouble: Vec<String>,
+    pub(super) keys: Option<PerKey<KeyFields>>,
+    pub(super) consumers: Vec<ConsumerFields>,
+    pub(super) warnings: Vec<String>,
+    pub(super) notes: Vec<String>,
+    #[serde(flatten)]
+    pub(super) next: Next,
+    #[serde(flatten)]
+    pub(super) more: More,
+}
+
+impl<More> Service<More> {
+    /// What a check showed of it.
+    pub(super) fn seen(
+        instance: &InstanceConfig,
+        snapshot: &Snapshot,
+        journal: &Journal,
+        trouble: Vec<String>,
+        decision: &Decision,
+        more: More,
+    ) -> Self {
+        Self {
+            trouble,
+            keys: Some(keys(snapshot, journal)),
+            consumers: consumers(snapshot),
+            warnings: snapshot.warnings().collect(),
+            notes: snapshot.notes().collect(),
+            next: Next::of(decision),
+            ..Self::unseen(instance, None, more)
+        }
+    }
+
+    /// One that could not be looked at.
+    pub(super) fn unseen(instance: &InstanceConfig, error: Option<String>, more: More) -> Self {
+        Self {
+            instance: instance.id.to_string(),
+            name: instance.id.name().to_owned(),
+            error,
+            trouble: vec![],
+            keys: None,
+            consumers: vec![],
+            warnings: vec![],
+            notes: vec![],
+            next: Next::default(),
+            more,
+        }
+    }
+}
+
+/// What is decided.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Next {
+    pub(super) decision: Option<&'static str>,
+    pub(super) text: Option<String>,
+    pub(super) until: Option<DateTime<Utc>>,
+}
+
+impl Next {
+    pub(super) fn of(decision: &Decision) -> Self {
+        let until = match decision {
+            Decision::Waiting { until, .. } => Some(*until),
+            Decision::Settled { next } => *next,
+            Decision::Blocked(plan::BlockedBy::RegenerationFails { again, .. }) => Some(*again),
+            Decision::Do(_) | Decision::Blocked(_) => None,
+        };
+        Self { decision: Some(decision.name()), text: Some(decision.to_string()), until }
+    }
+}
+
+/// One of the two keys. What the journal does not know is null.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct KeyFields {
+    fingerprint: Fingerprint,
+    created: Option<DateTime<Utc>>,
+    origin: Option<Origin>,
+    verified: Option<bool>,
+    held: Option<&'static str>,
+    held_since: Option<DateTime<Utc>>,
+}
+
+fn keys(snapshot: &Snapshot, journal: &Journal) -> PerKey<KeyFields> {
+    PerKey::from_fn(|key_type| {
+        let fingerprint = snapshot.keys[key_type].clone();
+        let known = journal.keys().map(|keys| &keys[key_type]);
+        let known = known.filter(|record: &&KeyRecord| record.fingerprint == fingerprint);
+        let (held, held_since) = known.map_or((None, None), |record| held(record.held));
+        KeyFields {
+            fingerprint,
+            created: known.map(|record| record.created),
+            origin: known.map(|record| record.origin),
+            verified: known.map(|record| record.verified),
+            held,
+            held_since,
+        }
+    })
+}
+
+const fn held(held: Held) -> (Option<&'static str>, Option<DateTime<Utc>>) {
+    match held {
+        Held::Never => (Some("never"), None),
+        Held::Now => (Some("now"), None),
+        Held::Left(at) => (Some("left"), Some(at)),
+        Held::Unknown(at) => (Some("unknown"), Some(at)),
+    }
+}
+
+/// One place that holds a key, or may.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ConsumerFields {
+    kind: &'static str,
+    id: String,
+    section: Option<&'static str>,
+    name: Option<String>,
+    holds: Holds,
+    why: Option<String>,
+    fingerprint: Option<Fingerprint>,
+}
+
+/// What it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+enum Holds {
+    Primary,
+    Secondary,
+    Stale,
+    Identity,
+    Reference,
+    Placeholder,
+    Invalid,
+    Unknown,
+}
+
+/// The one kind of consumer that there is: an entry of a web app, function app or slot.
+const APP_SERVICE: &str = "appService";
+
+const fn section(section: Section) -> &'static str {
+    match section {
+        Section::AppSettings => "appSettings",
+        Section::ConnectionStrings => "connectionStrings",
+    }
+}
+
+/// Those that were seen, and those that could not be, each with why.
+fn consumers(snapshot: &Snapshot) -> Vec<ConsumerFields> {
+    let seen = snapshot.consumers.iter().map(|consumer| of_consumer(consumer, snapshot));
+    seen.chain(snapshot.unknown.iter().flat_map(of_unknown)).collect()
+}
+
+fn of_consumer(consumer: &Consumer, snapshot: &Snapshot) -> ConsumerFields {
+    let (holds, why, fingerprint) = match &consumer.holds {
+        Holding::Valid(key_type) => {
+            let holds = match key_type {
+                KeyType::Primary => Holds::Primary,
+                KeyType::Secondary => Holds::Secondary,
+            };
+            (holds, None, Some(snapshot.keys[*key_type].clone()))
+        }
+        Holding::Stale(fingerprint) => {
+            (Holds::Stale, Some("the service no longer has this key".to_owned()), Some(fingerprint.clone()))
+        }
+        Holding::Identity => (Holds::Identity, None, None),
+    };
+    ConsumerFields {
+        kind: APP_SERVICE,
+        id: consumer.at.app.to_string(),
+        section: Some(section(consumer.at.section)),
+        name: Some(consumer.at.name.clone()),
+        holds,
+        why,
+        fingerprint,
+    }
+}
+
+fn of_unknown(unknown: &Unknown) -> Vec<ConsumerFields> {
+    let one = |app: &AppId, name: Option<&String>, holds| ConsumerFields {
+        kind: APP_SERVICE,
+        id: app.to_string(),
+        section: None,
+        name: name.cloned(),
+        holds,
+        why: Some(unknown.to_string()),
+        fingerprint: None,
+    };
+    match unknown {
+        Unknown::Unreadable { app, .. }
+        | Unknown::NeverSeen { app, .. }
+        | Unknown::Vanished { app, .. }
+        | Unknown::NoConsumer { app } => vec![one(app, None, Holds::Unknown)],
+        Unknown::OnlyReferences { app, names } => {
+            names.iter().map(|name| one(app, Some(name), Holds::Reference)).collect()
+        }
+        Unknown::KeyVaultReference { app, name } | Unknown::AppConfigurationReference { app, name } => {
+            vec![one(app, Some(name), Holds::Reference)]
+        }
+        Unknown::Missing { app, name }
+        | Unknown::NotOurs { app, name }
+        | Unknown::Unnamed { app, name }
+        | Unknown::KeyInOtherText { app, name } => vec![one(app, Some(name), Holds::Unknown)],
+        Unknown::StaleKeyInOtherText { app, name } => vec![one(app, Some(name), Holds::Stale)],
+        Unknown::Placeholder { app, name } => vec![one(app, Some(name), Holds::Placeholder)],
+        Unknown::InvalidString { app, name, .. } | Unknown::OtherServicesHost { app, name } => {
+            vec![one(app, Some(name), Holds::Invalid)]
+        }
+    }
+}
+
+/// One event of the journal.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EventFields {
+    at: DateTime<Utc>,
+    event: Event,
+    text: String,
+}
+
+pub(super) fn events(journal: &Journal) -> Vec<EventFields> {
+    let fields = |entry: &Entry| EventFields {
+        at: entry.at,
+        event: entry.event.clone(),
+        text: entry.event.to_string(),
+    };
+    journal.history().map(fields).collect()
+}
+
+/// What `plan` adds: what would be done from here on, and how it would end.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Planned {
+    steps: Vec<StepFields>,
+    end: Option<EndFields>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StepFields {
+    at: DateTime<Utc>,
+    key_type: Option<KeyType>,
+    consumers: Vec<Place>,
+    restarts: Vec<String>,
+    #[serde(flatten)]
+    next: Next,
+}
+
+/// Where a consumer is, in the fields that say so in a [`ConsumerFields`].
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Place {
+    kind: &'static str,
+    id: String,
+    section: &'static str,
+    name: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct EndFields {
+    at: DateTime<Utc>,
+    #[serde(flatten)]
+    next: Next,
+}
+
+impl Planned {
+    pub(super) fn of(forecast: &Forecast) -> Self {
+        let end = EndFields { at: forecast.over, next: Next::of(&forecast.end) };
+        Self { steps: forecast.steps.iter().map(step).collect(), end: Some(end) }
+    }
+}
+
+fn step(foreseen: &Foreseen) -> StepFields {
+    let (key_type, consumers) = match &foreseen.decision {
+        Decision::Do(Step::Repoint { to, consumers, .. }) => (Some(*to), consumers.as_slice()),
+        Decision::Do(
+            Step::Follow { key_type } | Step::Verify { key_type } | Step::Regenerate { key_type },
+        ) => (Some(*key_type), &[][..]),
+        Decision::Waiting { .. } | Decision::Blocked(_) | Decision::Settled { .. } => (None, &[][..]),
+    };
+    let place = |at: &plan::ConsumerRef| Place {
+        kind: APP_SERVICE,
+        id: at.app.to_string(),
+        section: section(at.section),
+        name: at.name.clone(),
+    };
+    StepFields {
+        at: foreseen.at,
+        key_type,
+        consumers: consumers.iter().map(place).collect(),
+        restarts: foreseen.restarts().into_iter().map(AppId::to_string).collect(),
+        next: Next::of(&foreseen.decision),
+    }
+}

@@ -1,0 +1,241 @@
+//! Every field that `--json` prints stands in `docs/json.md` with its kind, and nothing stands there that is not printed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Output;
+
+use serde_json::{Value, json};
+use signalr_rekey::journal::Event;
+
+use super::common::program::{Azure, text};
+use super::markdown::{Document, codes};
+use super::reasons;
+
+/// A field of the document: what it may be, and the words it may have.
+struct Field {
+    kinds: Vec<String>,
+    words: BTreeSet<String>,
+}
+
+/// The fields that a table under a heading has, below a path.
+fn fields(heading: &str, below: &str) -> BTreeMap<String, Field> {
+    let rows = Document::read("docs/json.md").rows(heading);
+    let field = |row: &Vec<String>| {
+        let quoted = codes(&row[1]).into_iter().filter(|code| code.starts_with('"'));
+        let words: BTreeSet<String> = quoted.map(|word| word.trim_matches('"').to_owned()).collect();
+        let kinds = match words.is_empty() {
+            true => row[1].split(" or ").map(|kind| kind.trim().to_owned()).collect(),
+            false if row[1].ends_with("or null") => vec!["text".to_owned(), "null".to_owned()],
+            false => vec!["text".to_owned()],
+        };
+        codes(&row[0])
+            .into_iter()
+            .map(move |name| (format!("{below}{name}"), Field { kinds: kinds.clone(), words: words.clone() }))
+    };
+    rows.iter().flat_map(field).collect()
+}
+
+/// What a value is called in the document.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true/false",
+        Value::Number(_) => "number",
+        Value::String(text) if chrono::DateTime::parse_from_rfc3339(text).is_ok() => "time",
+        Value::String(_) => "text",
+        Value::Array(items) if items.iter().all(Value::is_string) => "texts",
+        Value::Array(_) => "list",
+        Value::Object(_) => "object",
+    }
+}
+
+/// Holds an answer against the fields that are documented; which of them it has.
+fn walk(at: &str, value: &Value, known: &BTreeMap<String, Field>, seen: &mut BTreeSet<String>) {
+    let (path, found) = (at.trim_end_matches('.'), kind(value));
+    if !path.is_empty() && !path.ends_with("[]") {
+        let field = known.get(path).unwrap_or_else(|| panic!("{path} is not in docs/json.md: {value}"));
+        // An empty list is any list.
+        let fits =
+            |kind: &String| kind == found || (kind == "list" && found == "texts" && *value == json!([]));
+        assert!(field.kinds.iter().any(fits), "{path} is {found}, and not {:?}: {value}", field.kinds);
+        if let (Some(word), false) = (value.as_str(), field.words.is_empty()) {
+            assert!(field.words.contains(word), "{path} is {word:?}, and not one of {:?}", field.words);
+        }
+        // What one of the two keys has, the other has at another time.
+        if *value != Value::Null {
+            let other = [("keys.primary", "keys.secondary"), ("keys.secondary", "keys.primary")];
+            seen.extend(other.map(|(one, other)| path.replace(one, other)));
+        }
+    }
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                walk(&format!("{at}{name}."), value, known, seen);
+            }
+        }
+        Value::Array(items) => {
+            for item in items.iter().filter(|item| item.is_object()) {
+                walk(&format!("{path}[]."), item, known, seen);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn answer(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)))
+}
+
+/// Holds the answers of a command against the tables under these headings, both ways.
+fn assert_documented(command: &str, tables: &[(&str, &str)], answers: &[Value]) {
+    let known: BTreeMap<String, Field> =
+        tables.iter().flat_map(|(heading, below)| fields(heading, below)).collect();
+    let mut seen = BTreeSet::new();
+    answers.iter().for_each(|answer| walk("", answer, &known, &mut seen));
+    let unseen: Vec<&String> = known.keys().filter(|path| !seen.contains(*path)).collect();
+    assert!(unseen.is_empty(), "{command} prints nothing of {unseen:?}");
+}
+
+/// A service in order, one with an app of which something is out of sight and another that is stale, and one that cannot
+/// be looked at.
+async fn troubled() -> Azure {
+    let app = |name: &str| json!({ "group": "rg", "name": name });
+    let azure = Azure::of_world(
+        &json!({
+            "subscription": "00000000-0000-0000-0000-000000000001",
+            "signalr": [
+                { "group": "rg", "name": "sr-good", "apps": ["good"] },
+                { "group": "rg", "name": "sr-odd", "apps": ["odd", "odder"] },
+                { "group": "rg", "name": "sr-gone", "apps": ["gone"] },
+            ],
+            "sites": [app("good"), app("odd"), app("odder"), app("gone")],
+        }),
+        &[],
+    );
+    let settled = azure.command(&["rotate"]).env("REKEY_GRACE", "1s").output().unwrap();
+    assert!(settled.status.success(), "{}", text(&settled.stderr));
+    azure.force("sr-odd", "Both").await;
+    for (operation, resource) in
+        [("WebApps_ListApplicationSettings", "odder"), ("SignalR_ListKeys", "sr-gone")]
+    {
+        let fault =
+            json!({ "operation": operation, "resource": resource, "count": 1000, "kind": "forbidden" });
+        azure.ask("faults", fault).await;
+    }
+    azure
+}
+
+const ANSWER: (&str, &str) = ("Every answer", "");
+const SERVICE: (&str, &str) = ("A service", "instances[].");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_field_is_documented_and_every_documented_field_is_printed() {
+    let azure = troubled().await;
+    let plan = azure.run(&["plan", "--json"]);
+    let status = azure.run(&["status", "--json"]);
+    let history = azure.run(&["history", "--json"]);
+    assert_eq!([&plan, &status, &history].map(|output| output.status.code()), [Some(1), Some(1), Some(0)]);
+    for output in [&plan, &status] {
+        let all = answer(output);
+        let find = |name: &str| {
+            all["instances"].as_array().unwrap().iter().find(|one| one["name"] == name).unwrap().clone()
+        };
+        assert!(find("sr-gone")["error"].as_str().unwrap().contains("SignalR_ListKeys"), "{all}");
+        assert_eq!(find("sr-gone")["keys"], Value::Null, "{all}");
+        let odd = find("sr-odd");
+        let holds = |app: &str| {
+            let of = |one: &&Value| one["id"].as_str().unwrap().ends_with(app);
+            odd["consumers"].as_array().unwrap().iter().find(of).unwrap()["holds"].clone()
+        };
+        assert_eq!((holds("/odd"), holds("/odder")), (json!("stale"), json!("unknown")), "{odd}");
+        let good = find("sr-good");
+        let held = &good["consumers"][0];
+        let key = held["holds"].as_str().unwrap();
+        assert_eq!(good["keys"][key]["fingerprint"], held["fingerprint"], "{good}");
+        assert_eq!(
+            (&good["keys"][key]["held"], &good["decision"]),
+            (&json!("now"), &json!("settled")),
+            "{good}"
+        );
+    }
+
+    let long = Azure::of_world(
+        &json!({
+            "subscription": "00000000-0000-0000-0000-000000000001",
+            "signalr": [{ "group": "rg", "name": "sr-long", "apps": ["long"] }],
+            "sites": [{ "group": "rg", "name": "long" }],
+        }),
+        &["--regenerate-takes", "1h"],
+    );
+    let waiting =
+        long.command(&["rotate", "--for", "1s", "--json"]).env("REKEY_GRACE", "2h").output().unwrap();
+    let resting = answer(&long.command(&["status", "--json"]).env("REKEY_GRACE", "2h").output().unwrap());
+    let ahead = answer(&long.command(&["plan", "--json"]).env("REKEY_GRACE", "2h").output().unwrap());
+    long.command(&["rotate", "--for", "4s"]).env("REKEY_GRACE", "1s").output().unwrap();
+    let under_way = answer(&long.run(&["status", "--json"]));
+    assert_eq!(under_way["instances"][0]["regenerating"]["keyType"], "Secondary", "{under_way}");
+
+    let short = azure.command(&["rotate", "sr-good", "--now", "--for", "2s", "--json"]).output().unwrap();
+    let rotate = azure.run(&["rotate", "--json"]);
+    let lines = |output: &Output| -> Vec<Value> {
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let (progress, results): (Vec<Value>, Vec<Value>) =
+        [&waiting, &short, &rotate].into_iter().flat_map(lines).partition(|line| line["type"] == "progress");
+    // The service that cannot be looked at has its error here too, under the same names.
+    let gone = results
+        .iter()
+        .flat_map(|line| line["instances"].as_array().unwrap())
+        .find(|one| one["name"] == "sr-gone");
+    assert!(gone.unwrap()["error"].as_str().unwrap().contains("SignalR_ListKeys"), "{gone:?}");
+
+    let below = |name| (name, "instances[].");
+    assert_documented("plan", &[ANSWER, SERVICE, below("What plan adds")], &[answer(&plan), ahead]);
+    let events = ("An event", "instances[].events[].");
+    let without_payload = |mut all: Value| {
+        for instance in all["instances"].as_array_mut().unwrap() {
+            for event in instance["events"].as_array_mut().unwrap() {
+                let fields = event["event"].as_object_mut().unwrap();
+                fields.retain(|name, _| name == "type");
+            }
+        }
+        all
+    };
+    let statuses = [answer(&status), resting, under_way].map(without_payload);
+    assert_documented("status", &[ANSWER, SERVICE, below("What status adds"), events], &statuses);
+    let mut broken = azure.command(&["history", "--json"]);
+    broken.env(
+        "AzureWebJobsStorage",
+        "DefaultEndpointsProtocol=http;AccountName=acc;AccountKey=a2V5;BlobEndpoint=http://127.0.0.1:9/acc",
+    );
+    let histories = [answer(&history), answer(&broken.output().unwrap())].map(without_payload);
+    assert_documented("history", &[ANSWER, below("What history prints"), events], &histories);
+    assert_documented("rotate", &[("A line of progress", "")], &progress);
+    let (folder, event) = (tempfile::tempdir().unwrap(), json!({ "id": "1", "eventType": "Contoso.Any" }));
+    let file = folder.path().join("event.json");
+    std::fs::write(&file, event.to_string()).unwrap();
+    let notice = answer(&azure.run(&["notice", file.to_str().unwrap(), "--json"]));
+    assert_documented("notice", &[("What notice prints", "")], &[notice]);
+    assert_documented(
+        "rotate",
+        &[ANSWER, ("The last line", ""), SERVICE, below("What rotate adds")],
+        &results,
+    );
+}
+
+#[test]
+fn every_event_of_the_journal_is_documented_with_its_fields() {
+    let known = fields("The events", "");
+    let rows = Document::read("docs/json.md").rows("The events");
+    let mut types = BTreeSet::new();
+    for event in reasons::events() {
+        let value = serde_json::to_value::<&Event>(&event).unwrap();
+        let name = value["type"].as_str().unwrap();
+        types.insert(name.to_owned());
+        let row = rows.iter().find(|row| codes(&row[0]) == [name]);
+        let row = row.unwrap_or_else(|| panic!("the event {name} is not in docs/json.md"));
+        let told: BTreeSet<String> = codes(&row[1]).into_iter().collect();
+        let has = value.as_object().unwrap().keys().filter(|field| *field != "type").cloned();
+        assert_eq!(told, has.collect(), "{name}");
+    }
+    assert_eq!(known.keys().cloned().collect::<BTreeSet<_>>(), types, "no other event is told of");
+}

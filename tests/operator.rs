@@ -1,0 +1,290 @@
+//! Commands in the hands of an operator: what they refuse, what they ask, what they call things, and where they tell it.
+#![cfg(feature = "simulator")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+
+mod common;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use common::program::{Azure, PROGRAM, program, text};
+use serde_json::{Value, json};
+
+const FILE: &str = "[[instance]]\n\
+    id = \"/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.SignalRService/signalR/chat\"\n\
+    apps = [\"/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.Web/sites/web\"]\n";
+
+/// A file of that name in a folder of its own.
+fn file(name: &str, content: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    std::fs::write(&path, content).unwrap();
+    (folder, path)
+}
+
+/// The program with a configuration, before an Azure that is not the simulator: a name that leads nowhere. Nobody is at
+/// its terminal.
+fn in_the_cloud(arguments: &[&str], config: &Path, settings: &[(&str, &str)]) -> Output {
+    let mut command = program(arguments);
+    command.arg("--config").arg(config).stdin(Stdio::null());
+    command.env("REKEY_RESOURCE_MANAGER", "https://management.invalid").env("PATH", "/nowhere");
+    command.envs(settings.iter().copied()).output().unwrap()
+}
+
+#[test]
+fn without_the_journal_of_the_deployed_app_a_rotation_is_refused() {
+    let (_folder, config) = file("chat.toml", FILE);
+    for settings in [&[][..], &[("REKEY_STATE", "memory")]] {
+        for arguments in
+            [&["rotate"][..], &["rotate", "--yes"], &["rotate", "chat", "--now", "--yes", "--json"]]
+        {
+            let refused = in_the_cloud(arguments, &config, settings);
+            let told = text(&refused.stderr);
+            assert_eq!((refused.status.code(), text(&refused.stdout)), (Some(2), String::new()), "{told}");
+            for says in [
+                "rotate needs the journal of the deployed app",
+                "Nothing was done",
+                "az login",
+                "AzureWebJobsStorage__accountName=",
+                "AzureWebJobsStorage__blobServiceUri=",
+                "--without-journal",
+            ] {
+                assert!(told.contains(says), "{arguments:?}: {says:?} is missing in: {told}");
+            }
+        }
+    }
+    // With it, or told to do without it, it goes on to where Azure is to be asked.
+    let storage = &[("AzureWebJobsStorage__accountName", "acc")][..];
+    for (arguments, settings) in
+        [(&["rotate", "--yes"][..], storage), (&["rotate", "--yes", "--without-journal", "--for", "5s"], &[])]
+    {
+        let told = in_the_cloud(arguments, &config, settings);
+        assert_eq!(told.status.code(), Some(1), "{arguments:?}: {}", text(&told.stderr));
+        assert!(text(&told.stderr).starts_with("chat: failed: "), "{}", text(&told.stderr));
+    }
+}
+
+#[test]
+fn without_a_terminal_a_rotation_needs_a_yes() {
+    let (_folder, config) = file("chat.toml", FILE);
+    for (arguments, settings) in [
+        (&["rotate"][..], &[("AzureWebJobsStorage__accountName", "acc")][..]),
+        (&["rotate", "--without-journal"], &[]),
+        (
+            &["rotate", "--now", "--json"],
+            &[("AzureWebJobsStorage__blobServiceUri", "https://acc.blob.core.windows.net")],
+        ),
+    ] {
+        let refused = in_the_cloud(arguments, &config, settings);
+        let told = text(&refused.stderr);
+        assert_eq!((refused.status.code(), text(&refused.stdout)), (Some(2), String::new()), "{told}");
+        assert!(told.contains("give --yes") && told.contains("Nothing was done"), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
+}
+
+#[test]
+fn who_only_looks_is_told_in_one_line_that_the_journal_is_elsewhere() {
+    let (_folder, config) = file("chat.toml", FILE);
+    for (arguments, code) in [
+        (&["plan"][..], 1),
+        (&["status"], 1),
+        (&["history"], 2),
+        (&["unblock", "chat"], 2),
+        (&["history", "--json"], 2),
+    ] {
+        let looked = in_the_cloud(arguments, &config, &[]);
+        let told = text(&looked.stderr);
+        assert_eq!(looked.status.code(), Some(code), "{arguments:?}: {told}");
+        let lines: Vec<&str> =
+            told.lines().filter(|line| line.contains("the journal of the deployed app")).collect();
+        assert_eq!(lines.len(), 1, "{arguments:?}: {told}");
+        for says in ["az login", "AzureWebJobsStorage__accountName=", "AzureWebJobsStorage__blobServiceUri="]
+        {
+            assert!(lines[0].contains(says), "{told}");
+        }
+        let named = in_the_cloud(arguments, &config, &[("AzureWebJobsStorage__accountName", "acc")]);
+        assert!(!text(&named.stderr).contains("the journal of the deployed app"), "{}", text(&named.stderr));
+    }
+}
+
+#[test]
+fn against_the_simulator_nothing_of_that_is_asked() {
+    let azure = Azure::start(&[]);
+    for arguments in [&["plan"][..], &["status"], &["history"], &["rotate", "--now"]] {
+        let done = azure.command(arguments).stdin(Stdio::null()).output().unwrap();
+        assert_eq!((done.status.code(), text(&done.stderr)), (Some(0), String::new()), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_configuration_names_the_file_that_was_given() {
+    let azure = Azure::start(&[]);
+    let written = std::fs::read_to_string(&azure.environment["REKEY_CONFIG"]).unwrap();
+    let (folder, chat) = file("chat.toml", &written.replace("sites/chat-func", "sites/chat-funk"));
+    let given = chat.to_str().unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = azure.command(arguments);
+        let output = command.env_remove("REKEY_CONFIG").current_dir(folder.path()).output().unwrap();
+        (output.status.code().unwrap(), format!("{}{}", text(&output.stdout), text(&output.stderr)))
+    };
+    for (arguments, code, says) in [
+        (&["plan", "--config", given][..], 1, "correct its id in CHAT; did you mean chat-func?"),
+        (&["status", "--config", "chat.toml"], 1, "correct its id in chat.toml; did you mean"),
+        (&["rotate", "--for", "1s", "--config", given], 1, "correct its id in CHAT; did you mean"),
+        (&["plan", "sr-none", "--config", given], 2, "\"sr-none\" is not configured; CHAT has: sr-demo"),
+        (&["plan", "--config", "none.toml"], 2, "--config: none.toml cannot be read: No such file"),
+    ] {
+        let (exit, told) = run(arguments);
+        let says = says.replace("CHAT", given);
+        assert!(
+            exit == code && told.contains(&says),
+            "{arguments:?}, {exit}: {says:?} is missing in: {told}"
+        );
+        assert!(!told.contains("rekey.toml") && !told.contains("REKEY_CONFIG"), "{arguments:?}: {told}");
+    }
+    let event = json!({ "type": "SignalRRekey.KeysExposed", "data": { "instance": "/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/sr-demos" } });
+    let (_other, event) = file("event.json", &event.to_string());
+    let (exit, told) = run(&["notice", event.to_str().unwrap(), "--config", "chat.toml"]);
+    assert!(exit == 1 && told.contains("is not in chat.toml: nothing was rotated"), "{exit}: {told}");
+    // Where it is the setting that names it, that is said.
+    let output = azure.command(&["plan"]).env("REKEY_CONFIG", "gone.toml").output().unwrap();
+    let told = text(&output.stderr);
+    assert!(told.contains("REKEY_CONFIG: gone.toml cannot be read"), "{told}");
+    let output =
+        azure.command(&["plan"]).env_remove("REKEY_CONFIG").current_dir(folder.path()).output().unwrap();
+    let told = text(&output.stderr);
+    assert!(told.contains("rekey.toml:1:1: it cannot be read") && told.contains("--config"), "{told}");
+}
+
+#[tokio::test]
+async fn a_plan_has_the_whole_sequence_with_its_times_and_restarts() {
+    let azure = Azure::start(&[]);
+    let plan = azure.command(&["plan"]).env("REKEY_GRACE", "2h").output().unwrap();
+    let told = text(&plan.stdout);
+    let order = [
+        "sr-demo: waiting until ",
+        "  what would be done, if nobody changes anything meanwhile:",
+        "(now): waiting until ",
+        "regenerate the Secondary key, which nobody holds",
+        "verify that the service accepts the Secondary key",
+        "repoint to the Secondary key: ",
+        "; restarts chat-func, chat-web, chat-web/staging",
+        "waiting until ",
+        "regenerate the Primary key, which nobody holds",
+        "settled; the next rotation is due at ",
+        "it would take about 4 h 2 min, and restart chat-func, chat-web, chat-web/staging",
+    ];
+    let mut rest = told.as_str();
+    for part in order {
+        let at = rest.find(part).unwrap_or_else(|| panic!("{part:?} is missing in: {told}"));
+        rest = &rest[at + part.len()..];
+    }
+    assert!(told.contains("Z (in 1 h 59 min)") || told.contains("Z (in 2 h)"), "{told}");
+    // What is settled has no sequence.
+    let rotated = azure.run(&["rotate"]);
+    assert!(text(&rotated.stdout).contains("sr-demo: settled; the next rotation is due at "), "{rotated:?}");
+    assert!(text(&rotated.stdout).contains("Z (in 29 d 23 h)"), "{rotated:?}");
+    let status = text(&azure.run(&["status"]).stdout);
+    assert!(status.contains("next: waiting") || status.contains("next: settled"), "{status}");
+    assert!(status.contains("Z (in "), "{status}");
+}
+
+#[tokio::test]
+async fn what_is_not_finished_is_told_where_errors_are_told() {
+    let azure = Azure::start(&["--regenerate-takes", "1h"]);
+    let short =
+        azure.command(&["rotate", "--for", "4s", "--json"]).env("REKEY_GRACE", "1s").output().unwrap();
+    assert_eq!(short.status.code(), Some(3), "{}", text(&short.stderr));
+    assert!(text(&short.stderr).contains("sr-demo: the time of this run is over"), "{}", text(&short.stderr));
+    let lines: Vec<Value> =
+        text(&short.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (last, progress) = lines.split_last().unwrap();
+    assert!(progress.len() >= 3, "{lines:#?}");
+    for line in progress {
+        assert!(
+            line["type"] == "progress" && line["name"] == "sr-demo" && line["schemaVersion"] == 1,
+            "{line}"
+        );
+    }
+    assert!(
+        progress.iter().any(|line| line["text"] == "about to regenerate the Secondary key"),
+        "{lines:#?}"
+    );
+    assert_eq!((&last["type"], &last["exitCode"]), (&json!("result"), &json!(3)), "{last}");
+    assert_eq!(last["instances"][0]["ending"], "outOfTime", "{last}");
+}
+
+/// A command that somebody types at a terminal, and what he answers.
+fn typed(azure: &Azure, arguments: &[&str], answer: &str) -> (Option<i32>, String) {
+    let line = [&[PROGRAM][..], arguments].concat().join(" ");
+    let mut command = Command::new("script");
+    command.args(["--quiet", "--return", "--command", &line, "/dev/null"]).envs(&azure.environment);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(answer.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    (output.status.code(), text(&output.stdout))
+}
+
+#[tokio::test]
+async fn unblock_says_what_there_is_to_clear_asks_and_says_if_there_is_nothing() {
+    let azure = Azure::with_journals(&["sr-blocked"], &[]);
+    let lock = json!({ "operation": "SignalR_RegenerateKey", "count": 1000, "kind": "forbidden" });
+    let nothing = azure.run(&["unblock", "sr-blocked", "--yes"]);
+    let told = text(&nothing.stderr);
+    assert_eq!(nothing.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("there is nothing to clear: no refusal or failure of sr-blocked is on record"),
+        "{told}"
+    );
+    assert!(!text(&nothing.stdout).contains("forgotten"), "{}", text(&nothing.stdout));
+
+    azure.ask("faults", lock).await;
+    let failed =
+        azure.command(&["rotate", "--now", "--for", "30s"]).env("REKEY_GRACE", "1s").output().unwrap();
+    assert_eq!(failed.status.code(), Some(1), "{}", text(&failed.stderr));
+    let nobody = azure.command(&["unblock", "sr-blocked"]).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(text(&nobody.stderr).contains("give --yes"), "{}", text(&nobody.stderr));
+    let (code, told) = typed(&azure, &["unblock", "sr-blocked"], "n\n");
+    assert_eq!(code, Some(1), "{told}");
+    assert!(
+        told.contains("to be forgotten: regenerating a key came to nothing, once: ")
+            && told.contains("[y/N]"),
+        "{told}"
+    );
+    assert!(told.contains("nothing was done"), "{told}");
+    let (code, told) = typed(&azure, &["unblock", "sr-blocked"], "y\n");
+    assert!(
+        code == Some(0) && told.contains("it is forgotten; the next run tries again"),
+        "{code:?}: {told}"
+    );
+    assert_eq!(azure.run(&["unblock", "sr-blocked", "--yes"]).status.code(), Some(1), "it is clear now");
+
+    // What has to be cured is not said to be forgotten.
+    let failed =
+        azure.command(&["rotate", "--now", "--for", "30s"]).env("REKEY_GRACE", "1s").output().unwrap();
+    assert_eq!(failed.status.code(), Some(1), "{}", text(&failed.stderr));
+    let unseen = json!({
+        "operation": "WebApps_ListApplicationSettings", "resource": "web-sr-blocked", "count": 1000, "kind": "forbidden",
+    });
+    azure.ask("faults", unseen).await;
+    let done = azure.run(&["unblock", "sr-blocked", "--yes"]);
+    let told = text(&done.stdout);
+    assert_eq!(done.status.code(), Some(0), "{told}");
+    assert!(
+        told.contains("to be cured, which this command cannot: the settings of web-sr-blocked"),
+        "{told}"
+    );
+    assert!(
+        told.contains("it is forgotten; what has to be cured, as is said above, still stands in the way"),
+        "{told}"
+    );
+    let nothing = azure.run(&["unblock", "sr-blocked", "--yes"]);
+    let told = text(&nothing.stderr);
+    assert!(
+        nothing.status.code() == Some(1) && told.contains("what stands in the way has to be cured"),
+        "{told}"
+    );
+}

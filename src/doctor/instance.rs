@@ -86,8 +86,8 @@ fn replicas(id: &InstanceId, facts: &InstanceFacts<'_>) -> Option<Finding> {
         Ok(regions) => {
             let what = format!("it has replicas in {}", regions.join(", "));
             let why = "all have the same keys, and a call is led to the nearest of them: a new key is proved from here in one \
-                       region, and that the others take it by then is not documented. Run rotations at an hour at which a \
-                       minute of refused calls in another region can be borne";
+                       region alone, and when the others take it is not documented. There is nothing to set; if clients of \
+                       one region alone are refused after a rotation, this is where to look";
             Some(Finding::note(Check::DataPlane, id, what, why))
         }
         // Whether it is there at all is told already.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::ask::{AppFacts, Facts, InstanceFacts};
 use super::finding::{Check, Finding, count, listed};
 use super::mend;
-use crate::arm::{ArmError, Caller};
+use crate::arm::{ArmError, ArmErrorKind, Caller};
 use crate::cause;
 use crate::model::{AppId, InstanceId};
 use crate::observe::survey::by_value;
@@ -93,9 +93,11 @@ pub(super) fn unreadable(facts: &Facts<'_>, caller: &Caller) -> Vec<Finding> {
     let (beside, elsewhere): (Vec<Unread<'_>>, Vec<_>) =
         apps.chain(slots).partition(|(app, ..)| facts.is_beside(app));
     let beside = beside.into_iter().map(|(app, part, error)| {
-        let who = if part.is_empty() { "it" } else { "an app or slot of it" };
-        let finding = may_hold_one(&app.to_string(), who, error);
-        finding.mended_by((!part.is_empty()).then(|| mend::reader(caller, &app.to_string())).flatten())
+        let id = app.to_string();
+        if part.is_empty() {
+            return may_hold_one(&id, "it", error).mended_by(lister(caller, &id, error));
+        }
+        may_hold_one(&id, "an app or slot of it", error).mended_by(mend::reader(caller, &id))
     });
     let mut groups: BTreeMap<String, Vec<Unread<'_>>> = BTreeMap::new();
     for unread in elsewhere {
@@ -104,7 +106,7 @@ pub(super) fn unreadable(facts: &Facts<'_>, caller: &Caller) -> Vec<Finding> {
     let together = groups.into_iter().filter_map(|(group, unread)| {
         let (_, _, error) = unread.first()?;
         let who = listed(unread.iter().map(|(app, part, _)| format!("{part}{}", app.name())));
-        Some(may_hold_one(&group, &who, error))
+        Some(may_hold_one(&group, &who, error).mended_by(lister(caller, &group, error)))
     });
     let lists = facts.unlisted.iter().filter(|(id, _)| id.parse::<AppId>().is_err());
     let lists = lists.map(|(id, error)| {
@@ -120,6 +122,13 @@ pub(super) fn unreadable(facts: &Facts<'_>, caller: &Caller) -> Vec<Finding> {
 
 /// An app that could not be read, or whose slots could not be listed, with the error.
 type Unread<'a> = (AppId, &'static str, &'a ArmError);
+
+/// Lets whoever asked list settings at a scope, where it is that which lacks.
+fn lister(caller: &Caller, scope: &str, error: &ArmError) -> Option<String> {
+    let actions = ["Microsoft.Web/sites/config/list/Action", "Microsoft.Web/sites/slots/config/list/Action"];
+    let lacks = error.kind() == ArmErrorKind::Forbidden;
+    lacks.then(|| mend::role(caller, "signalr-rekey lists settings", &actions.into(), scope)).flatten()
+}
 
 fn group_of(app: &AppId) -> String {
     format!("/subscriptions/{}/resourceGroups/{}", app.subscription(), app.group())

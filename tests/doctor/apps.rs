@@ -76,6 +76,7 @@ async fn an_app_that_is_not_configured_and_not_readable_may_hold_one() {
     let report = examine(&story).await;
     let finding = only(&report, Check::Unconfigured, Severity::Warning, &site("chat-func"));
     assert!(finding.what.contains("may hold"), "{finding:?}");
+    assert!(finding.mend.as_ref().unwrap().contains("Microsoft.Web/sites/config/list/Action"), "{finding:?}");
     assert_eq!(report.errors, 0);
 }
 
@@ -320,6 +321,7 @@ async fn what_cannot_be_read_in_another_group_is_said_once_for_the_group() {
     let report = examine(&story).await;
     let finding = only(&report, Check::Unconfigured, Severity::Warning, &group);
     assert!(finding.what.starts_with("one, two may hold a key of a configured instance"), "{finding:?}");
+    assert!(finding.mend.as_ref().unwrap().ends_with(&format!("--scope {group}")), "{finding:?}");
     assert_eq!((report.errors, report.looked.unread), (0, 2));
 }
 

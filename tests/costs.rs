@@ -23,7 +23,7 @@ async fn pass(story: &Story, store: &Arc<Counting>) -> (Ending, u64) {
     let rekey = Rekey { store: Arc::clone(store) as Arc<dyn Store>, ..story.rekey() };
     let run = Run {
         instances: vec![],
-        purpose: Purpose::Rotate { now: false },
+        purpose: Purpose::Scheduled,
         holder: format!("worker-{before}"),
         deadline: story.clock.now() + delta(9 * MINUTE),
     };

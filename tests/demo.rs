@@ -42,7 +42,7 @@ fn machines_read_numbers(output: &Output) {
     let answer: Value = serde_json::from_str(&stdout).unwrap();
     let members =
         |value: &Value| value.as_object().unwrap().keys().map(String::from).collect::<Vec<_>>().join(" ");
-    assert_eq!(members(&answer), "recovery rotation");
+    assert_eq!(members(&answer), "recovery rotation schemaVersion");
     assert_eq!(members(&answer["rotation"]), "arm_requests client_calls elapsed_ms refused restarts");
     assert_eq!(members(&answer["recovery"]), "notice_to_settings_ms outage_ms");
     let number = |act: &str, name: &str| answer[act][name].as_i64().unwrap();

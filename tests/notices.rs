@@ -8,6 +8,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use common::counting::Counting;
 use common::{CONSUMERS, HOUR, KEY_MARK, MINUTE, Story, all_hold, settled};
@@ -22,7 +23,7 @@ use signalr_rekey::notice;
 use signalr_rekey::pass::{Purpose, Rekey};
 use signalr_rekey::runner::Service;
 use signalr_rekey::sim::{Fault, FaultKind, KeysOff, Options, SignalR, Site, World};
-use signalr_rekey::store::Store;
+use signalr_rekey::store::{ETag, Found, Store, StoreError, Stored};
 
 const REGENERATE: &str = "Microsoft.SignalRService/SignalR/regenerateKey/action";
 const BUDGET: Duration = Duration::from_secs(25);
@@ -194,6 +195,34 @@ async fn a_repeat_is_asked_for_where_it_helps() {
         let outcome = handler.deliver(&regenerated("sr-demo")).await;
         assert!(outcome.failure.is_some(), "{operation} {kind:?}");
         assert_eq!(outcome.unfinished, helps, "{operation} {kind:?}: {outcome:#?}");
+    }
+}
+
+/// A storage that fails at each request.
+#[derive(Debug)]
+struct Failing(StoreError);
+
+#[async_trait]
+impl Store for Failing {
+    async fn get(&self, _: &str) -> Result<Found, StoreError> {
+        Err(self.0.clone())
+    }
+
+    async fn put(&self, _: &str, _: Vec<u8>, _: Option<&ETag>) -> Result<Stored, StoreError> {
+        Err(self.0.clone())
+    }
+}
+
+#[tokio::test]
+async fn a_repeat_is_asked_for_where_the_storage_is_out_of_reach() {
+    let unreadable = StoreError::Unreadable { name: "a.json".into(), detail: "it is no JSON".into() };
+    for (error, helps) in [(StoreError::Unavailable("timed out".into()), true), (unreadable, false)] {
+        let story = Story::new().await;
+        let rekey = Rekey { store: Arc::new(Failing(error.clone())), ..story.rekey() };
+        let handler = Handler { service: Service::new(rekey), ..Handler::of(&story) };
+        let outcome = handler.deliver(&regenerated("sr-demo")).await;
+        assert!(outcome.failure.is_some(), "{error}");
+        assert_eq!(outcome.unfinished, helps, "{error}");
     }
 }
 

@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -214,6 +214,39 @@ async fn what_is_not_finished_is_told_where_errors_are_told() {
     );
     assert_eq!((&last["type"], &last["exitCode"]), (&json!("result"), &json!(3)), "{last}");
     assert_eq!(last["instances"][0]["ending"], "outOfTime", "{last}");
+}
+
+#[tokio::test]
+async fn who_stops_a_rotation_is_told_how_things_stand_and_who_carries_on() {
+    let azure = Azure::with_journals(&["sr-stopped"], &[]);
+    let mut command = azure.command(&["rotate", "--now", "--json"]);
+    // Apps hold the new key by then, and the old one waits out its grace.
+    command.env("REKEY_GRACE", "3s").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let first = command.output().unwrap();
+    assert!(first.status.success(), "{}", text(&first.stderr));
+    let mut child = command.env("REKEY_GRACE", "1h").spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("waiting until ")), "it waits out the grace of an hour");
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    let last: Value = serde_json::from_str(&lines.last().unwrap().unwrap()).unwrap();
+    let mut told = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    assert_eq!((child.wait().unwrap().code(), &last["exitCode"]), (Some(3), &json!(3)), "{told}");
+    for says in [
+        "sr-stopped: stopped; the next run carries on",
+        "  the Primary key was regenerated at ",
+        "and the service accepts it; it is held by web-sr-stopped (app setting Azure__SignalR__ConnectionString), fn-sr",
+        "  the Secondary key was regenerated at ",
+        "no app holds it since ",
+        "  what waits: waiting until ",
+        "Z (in 59 min ",
+        "  RotateKeys of the deployed app carries on at its next schedule",
+    ] {
+        assert!(told.contains(says), "{says:?} is missing in: {told}");
+    }
+    assert_eq!(last["instances"][0]["ending"], "stopped", "{last}");
+    assert_eq!(last["instances"][0]["consumers"][0]["holds"], "primary", "{last}");
 }
 
 /// A command that somebody types at a terminal, and what he answers.

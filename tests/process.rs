@@ -228,7 +228,7 @@ async fn ctrl_c_ends_a_rotation_as_unfinished_and_says_so() {
             "it is held by chat-web (app setting Azure__SignalR__ConnectionString), chat-web/staging (app setting",
             "  the Secondary key, which no app holds, is being regenerated since ",
             "  what waits: follow the regeneration of the Secondary key",
-            "  RotateKeys of the deployed app carries on at its next schedule",
+            "  nobody carries on, for the journal was in this process alone",
         ] {
             assert!(told.contains(says), "{says:?} is missing in: {told}");
         }
@@ -469,13 +469,19 @@ async fn a_handler_whose_host_is_killed_gives_its_lease_back_and_leaves() {
     }
 }
 
+/// Nothing is due: the first run is quick.
+fn rotated_already(mut azure: Azure) -> Azure {
+    azure.environment.insert("REKEY_FIRST_ROTATION".into(), "when-due".into());
+    azure
+}
+
 /// In the midst of a repair: the write that is under way comes to its end and on record, its invocation is answered, and
 /// what comes meanwhile is to come again.
 #[tokio::test]
 async fn a_handler_that_is_asked_to_stop_ends_its_step_and_takes_nothing_on() {
     for name in ["-TERM", "-INT"] {
         let service = format!("sr-stop{}", name.to_lowercase());
-        let azure = Azure::with_journals(&[&service], &[]);
+        let azure = rotated_already(Azure::with_journals(&[&service], &[]));
         let journals = Journals::open();
         let mut handler = Handler::start(&azure, &[]).await;
         assert_eq!(handler.tick().await.0, 200);
@@ -514,11 +520,39 @@ async fn a_handler_that_is_asked_to_stop_ends_its_step_and_takes_nothing_on() {
     }
 }
 
+#[tokio::test]
+async fn a_handler_that_is_asked_to_stop_twice_ends_at_once() {
+    let azure = Azure::start(&[]);
+    let port = free_port();
+    let mut handler = Handler::start_at(port, &azure, &[]).await;
+    azure
+        .ask(
+            "faults",
+            json!({"operation": "SignalR_ListKeys", "count": 1, "kind": "slow", "delay_ms": 25_000}),
+        )
+        .await;
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let envelope = json!({"Data": {"timer": common::program::timer()}, "Metadata": {}});
+    let tick = tokio::spawn(http.post(format!("http://127.0.0.1:{port}/RotateKeys")).json(&envelope).send());
+    let requests = format!("{}/sim/requests", azure.environment["REKEY_RESOURCE_MANAGER"]);
+    let at_work = async || {
+        let asked: Value = http.get(&requests).send().await.unwrap().json().await.unwrap();
+        asked.as_array().unwrap().iter().any(|request| request["operation"] == "ManagedIdentity_GetToken")
+    };
+    until("it has its token, and asks for the keys", at_work).await;
+    signal(&handler.child, "-TERM");
+    let other = || handler.call("OnKeyNotice", json!({"event": {"eventType": "Other"}}));
+    until("it takes nothing on", async || other().await.0 == 503).await;
+    signal(&handler.child, "-TERM");
+    assert!(tick.await.unwrap().is_err(), "nobody answers any more");
+    assert_eq!(handler.child.wait().unwrap().code(), Some(130));
+}
+
 /// Three notices of one service: the first is repaired by a run of its own, the others share the next. Each has one line
 /// of its own that tells which.
 #[tokio::test]
 async fn each_invocation_has_its_own_line_and_its_run() {
-    let azure = Azure::start(&[]);
+    let azure = rotated_already(Azure::start(&[]));
     let handler = Handler::start(&azure, &[]).await;
     assert_eq!(handler.tick().await.0, 200);
     azure
@@ -564,11 +598,11 @@ async fn the_reason_of_a_failure_is_in_one_line_and_a_repeat_is_asked_for() {
         "essentials": {"alertId": "1", "alertTargetIDs": [resource], "monitoringService": "Activity Log - Administrative"},
         "alertContext": {"operationName": "Microsoft.SignalRService/SignalR/regenerateKey/action", "status": "Succeeded"},
     }});
-    let (status, reply) =
-        handler.call("OnAlert", json!({"req": {"Method": "POST", "Body": alert.to_string()}})).await;
+    let alert = json!({"req": {"Method": "POST", "Body": alert.to_string()}});
+    let (to_alert, to_notice) = tokio::join!(handler.call("OnAlert", alert), handler.notice("sr-demo"));
+    let (status, reply) = to_alert;
     assert_eq!((status, &reply["Outputs"]["res"]["statusCode"]), (200, &json!(503)), "{reply}");
-    let (status, reply) = handler.notice("sr-demo").await;
-    assert_eq!(status, 503, "{reply}");
+    assert_eq!(to_notice.0, 503, "{}", to_notice.1);
     let printed = handler.kill();
     for function in ["OnAlert", "OnKeyNotice"] {
         let beginning = format!("{function} is not finished: sr-demo: failed: ");

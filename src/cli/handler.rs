@@ -89,15 +89,12 @@ async fn leave(rekey: &Rekey, parent: Parent, clock: &dyn Clock) {
         "this process is about to end, for {why}: it takes nothing on any more, ends the step in hand and gives its leases back"
     );
     rekey.stop.ask();
-    let rest = async {
-        tokio::select! {
-            () = rekey.at_rest() => true,
-            () = clock.sleep(LONGEST_LEAVE) => false,
-            // Whoever asks again means at once.
-            () = stopped() => std::process::exit(INTERRUPTED),
-        }
+    let rested = tokio::select! {
+        rested = rested(rekey.at_rest(), clock) => rested,
+        // Whoever asks again means at once.
+        () = stopped() => std::process::exit(INTERRUPTED),
     };
-    if !rest.await {
+    if !rested {
         let longest = humantime::format_duration(LONGEST_LEAVE);
         tracing::error!(
             "a step has not come to its end within {longest}, and this process ends all the same: its lease ends by itself \
@@ -108,6 +105,15 @@ async fn leave(rekey: &Rekey, parent: Parent, clock: &dyn Clock) {
     if let Some(notifier) = &rekey.notifier {
         // Dropped announcements are told of in the log by whoever dropped them.
         let _ = tokio::time::timeout(LAST_WORDS, notifier.drain()).await;
+    }
+}
+
+/// Whether what is at work came to its end in time.
+async fn rested(at_rest: impl Future<Output = ()>, clock: &dyn Clock) -> bool {
+    tokio::select! {
+        biased;
+        () = at_rest => true,
+        () = clock.sleep(LONGEST_LEAVE) => false,
     }
 }
 
@@ -149,4 +155,20 @@ fn port(environment: &Environment) -> Result<u16, String> {
         ));
     };
     text.parse().map_err(|_| format!("{HANDLER_PORT} is no port number"))
+}
+
+#[cfg(all(test, feature = "simulator"))]
+mod tests {
+    use super::*;
+    use crate::sim::VirtualClock;
+
+    #[tokio::test]
+    async fn what_never_ends_keeps_nobody_for_longer_than_a_minute() {
+        let clock = VirtualClock::default();
+        let began = clock.now();
+        assert!(rested(std::future::ready(()), &clock).await);
+        assert_eq!(clock.now(), began, "who is at rest is waited for no longer");
+        assert!(!rested(std::future::pending(), &clock).await);
+        assert_eq!((clock.now() - began).to_std(), Ok(LONGEST_LEAVE));
+    }
 }

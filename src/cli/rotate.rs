@@ -128,9 +128,12 @@ fn intent(seen: &[Seen], asked: bool, now: DateTime<Utc>) -> Vec<String> {
     let shown = seen.iter().filter_map(|seen| Some((&seen.instance, seen.found.as_ref().ok()?)));
     let of_one = |(instance, preview): (&InstanceConfig, _)| {
         let forecast = foresee(instance, preview, asked);
-        let (name, steps) = (instance.id.name(), lines(&forecast, now));
-        let head = if forecast.is_idle() { "nothing is to be done" } else { "this will be done" };
-        [format!("{name}: {head}:")].into_iter().chain(steps.into_iter().map(|step| format!("  {step}")))
+        let name = instance.id.name();
+        if forecast.is_idle() {
+            return vec![format!("{name}: nothing is to be done: {}", forecast.end)];
+        }
+        let steps = lines(&forecast, now).into_iter().map(|step| format!("  {step}"));
+        [format!("{name}: this will be done:")].into_iter().chain(steps).collect()
     };
     shown.flat_map(of_one).collect()
 }
@@ -188,7 +191,8 @@ async fn tell(rekey: &Rekey, reports: &[PassReport], args: &RotateArgs) {
         if report.ending == Ending::Stopped {
             let carries_on = standing::carries_on(&rekey.config);
             let told = standing::lines(instance, report, &journal, SystemClock.now());
-            told.iter().chain([&carries_on]).for_each(|line| output::complain_of(&format!("  {line}")));
+            let all = told.iter().map(String::as_str).chain([carries_on]);
+            all.for_each(|line| output::complain_of(&format!("  {line}")));
         }
         instances.push(rotated(instance, report, &journal));
     }
@@ -208,7 +212,7 @@ fn rotated(instance: &InstanceConfig, report: &PassReport, journal: &Journal) ->
     };
     let trouble = if report.ending.is_failure() { vec![report.ending.to_string()] } else { vec![] };
     let error = match &report.ending {
-        Ending::Failed(why) => Some(why.clone()),
+        Ending::Failed(why) | Ending::Unavailable(why) => Some(why.clone()),
         _ => None,
     };
     let seen = report.seen.as_ref().map(|snapshot| (snapshot, standing::next(instance, snapshot, journal)));
@@ -237,6 +241,9 @@ mod tests {
 
     use super::*;
     use crate::config::load_from;
+    use crate::model::{Key, KeyType, PerKey, Section};
+    use crate::pass::Preview;
+    use crate::plan::{Consumer, ConsumerRef, Holding, Snapshot};
 
     #[derive(Parser)]
     struct Typed {
@@ -280,6 +287,42 @@ mod tests {
         for line in ["", "--now", "--without-journal"] {
             assert_eq!(asks(simulated, line, false), Ok(false));
         }
+    }
+
+    /// What is shown before the question: every step with its time, what it restarts, and how long it all takes.
+    #[test]
+    fn what_is_asked_says_what_would_be_done() {
+        let (config, _) = admitted(&[], "--without-journal --now", true).unwrap();
+        let instance = config.instances[0].clone();
+        let now = SystemClock.now();
+        let at = ConsumerRef {
+            app: instance.apps[0].id.clone(),
+            section: Section::AppSettings,
+            name: "SignalR".to_owned(),
+        };
+        let keys = PerKey::from_fn(|key_type| Key::new(key_type.as_str()).fingerprint());
+        let mut snapshot = Snapshot::of_keys(now, keys);
+        snapshot.consumers.push(Consumer { at, holds: Holding::Valid(KeyType::Primary) });
+        let decision = Decision::Settled { next: None };
+        let preview = Preview { snapshot, decision, standing: vec![], journal: Journal::default() };
+        let seen = [Seen { instance, found: Ok(preview) }];
+        let timeless = |lines: Vec<String>| {
+            let times =
+                |line: &str| line.split_inclusive(' ').filter(|word| !word.starts_with("20")).collect();
+            lines.iter().map(|line| times(line)).collect::<Vec<String>>().join("\n")
+        };
+        insta::assert_snapshot!(timeless(intent(&seen, true, now)), @r"
+        chat: this will be done:
+          waiting until clients may still hold the Secondary key, which is regenerated after its grace
+          regenerate the Secondary key, which nobody holds
+          verify that the service accepts the Secondary key
+          repoint to the Secondary key: web (app setting SignalR); restarts web
+          waiting until clients may still hold the Primary key, which is regenerated after its grace
+          regenerate the Primary key, which nobody holds
+          settled; the next rotation is due at 
+          it would take about 4 h 2 min, and restart web
+        ");
+        insta::assert_snapshot!(timeless(intent(&seen, false, now)), @"chat: nothing is to be done: settled; the next rotation is due at ");
     }
 
     #[test]

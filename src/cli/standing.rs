@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 
-use super::instances;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, InstanceConfig, StateConfig};
 use crate::journal::{Held, Journal, KeyRecord, Origin};
@@ -79,15 +78,15 @@ fn next_at(
 }
 
 /// Who goes on with it.
-pub(super) fn carries_on(config: &Config) -> String {
+pub(super) const fn carries_on(config: &Config) -> &'static str {
     match config.state {
-        StateConfig::Memory if !instances::is_simulated(config) => {
-            "nobody carries on, for this is on no record: run `rotate` again".to_owned()
+        StateConfig::Memory => {
+            "nobody carries on, for the journal was in this process alone: run `rotate` again, which sees everything as if for \
+             the first time"
         }
-        StateConfig::Memory | StateConfig::Blob(_) => {
+        StateConfig::Blob(_) => {
             "RotateKeys of the deployed app carries on at its next schedule; to go on yourself, run `rotate` again, without \
              --now"
-                .to_owned()
         }
     }
 }

@@ -99,7 +99,8 @@ async fn round(crew: &mut Crew, rng: &mut Rng, mut kill: Option<weather::Kill>) 
         let purpose = match rng.u8(0..100) {
             0..8 => Purpose::Mend,
             8..16 => Purpose::Check(Hint { regenerated: true, ..Hint::default() }),
-            _ => Purpose::Rotate { now: false },
+            16..20 => Purpose::StandIn,
+            _ => Purpose::Scheduled,
         };
         crew.pass(&instance, purpose, kill.take_if(|kill| kill.passes_left == 0)).await?;
         if let Some(kill) = &mut kill {

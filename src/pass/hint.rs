@@ -34,7 +34,7 @@ pub(super) enum Begun {
         until: DateTime<Utc>,
     },
     /// The journal, and a look at everything.
-    Seen(Draft, Look),
+    Seen(Box<(Draft, Look)>),
 }
 
 /// How it is that what called for a pass was no news.
@@ -120,7 +120,7 @@ impl Pass<'_> {
         let Some(hint) = self.hint.take() else {
             let draft = self.read_in_turn().await?;
             let look = self.look_at_all(draft.journal()).await?;
-            return Ok(Begun::Seen(draft, look));
+            return Ok(Begun::Seen(Box::new((draft, look))));
         };
         match self.read().await {
             Ok(draft) => {
@@ -130,7 +130,7 @@ impl Pass<'_> {
                 }
                 self.be_alarmed(&look, draft.journal());
                 look.complete(self.eyes(), self.instance).await?;
-                Ok(Begun::Seen(draft, look))
+                Ok(Begun::Seen(Box::new((draft, look))))
             }
             // Most likely it was the one who is at work, and there is nothing to wait for.
             Err(StoreError::Held { .. } | StoreError::StrangeLease { .. }) => {
@@ -141,7 +141,7 @@ impl Pass<'_> {
                 }
                 let draft = self.read_in_turn().await?;
                 let look = self.look_at_all(draft.journal()).await?;
-                Ok(Begun::Seen(draft, look))
+                Ok(Begun::Seen(Box::new((draft, look))))
             }
             Err(error) => Err(error.into()),
         }

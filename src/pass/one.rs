@@ -219,7 +219,7 @@ impl<'a> Pass<'a> {
             let (draft, look) = match self.begin().await? {
                 Begun::Known => return Ok(Next::End(Ending::Known)),
                 Begun::Puzzled { until } => return Ok(self.await_effect(until)),
-                Begun::Seen(draft, look) => (draft, look),
+                Begun::Seen(seen) => *seen,
             };
             if let Some(next) = self.idle(&draft, &look)? {
                 return Ok(next);

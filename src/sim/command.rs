@@ -211,7 +211,7 @@ async fn until_stopped(storage: Option<&mut Azurite>) -> Result<(), SimulateErro
 }
 
 /// The lines that make a shell work against the simulator. Without a storage of its own the journal is kept in memory:
-/// whatever storage the shell knows of is a real one's. The grace is short, for two hours are long to wait.
+/// whatever storage the shell knows of is a real one's. The grace is short, for hours are long to wait.
 fn to_paste(environment: BTreeMap<&'static str, String>, config: Option<&Path>) -> String {
     let mut lines = environment;
     if !lines.contains_key("AzureWebJobsStorage") {

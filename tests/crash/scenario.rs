@@ -293,7 +293,7 @@ impl Stage {
         let hint = Hint { regenerated: true, ..Hint::default() };
         for _ in 0..MOST_PASSES {
             // Event Grid delivers again until a run has answered that everybody is mended.
-            let purpose = if told { Purpose::Check(hint.clone()) } else { Purpose::Rotate { now: false } };
+            let purpose = if told { Purpose::Check(hint.clone()) } else { Purpose::Scheduled };
             let Some(reports) = self.pass(purpose).await else {
                 self.bury().await;
                 continue;

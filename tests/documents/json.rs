@@ -223,6 +223,13 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
 }
 
 #[test]
+fn every_way_in_which_a_run_ends_has_its_word() {
+    let known = fields("What rotate adds", "");
+    let said: BTreeSet<String> = reasons::endings().iter().map(|ending| ending.name().to_owned()).collect();
+    assert_eq!(known["ending"].words, said);
+}
+
+#[test]
 fn every_event_of_the_journal_is_documented_with_its_fields() {
     let known = fields("The events", "");
     let rows = Document::read("docs/json.md").rows("The events");

@@ -134,7 +134,7 @@ fn blocks() -> Vec<BlockedBy> {
 }
 
 /// Of decisions, those with which a pass ends: what is to be done is done.
-fn endings() -> Vec<Ending> {
+pub(super) fn endings() -> Vec<Ending> {
     let waiting = Decision::Waiting { reason: waits()[0].clone(), until: now() };
     let all = vec![
         Ending::Decided(Decision::Settled { next: Some(now()) }),

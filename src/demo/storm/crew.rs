@@ -146,7 +146,7 @@ impl Crew {
         let clock: Arc<dyn Clock> = self.clock.clone();
         let worker = sim::worker(&self.base, &self.http, config, store, clock, silent());
         let worker = worker.map_err(|error| Trouble::of("a worker cannot be started", &error))?;
-        let time = if matches!(purpose, Purpose::Rotate { .. }) { TIMER } else { NOTICE };
+        let time = if matches!(purpose, Purpose::Scheduled) { TIMER } else { NOTICE };
         let run = Run {
             instances: vec![instance.clone()],
             purpose,
@@ -213,7 +213,7 @@ impl Crew {
         self.calm = true;
         while self.clock.now() < end {
             for instance in &instances {
-                self.pass(instance, Purpose::Rotate { now: false }, None).await?;
+                self.pass(instance, Purpose::Scheduled, None).await?;
             }
             if self.courses.values().all(|course| course.settled) {
                 break;

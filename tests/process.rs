@@ -490,8 +490,10 @@ async fn a_handler_that_is_asked_to_stop_ends_its_step_and_takes_nothing_on() {
             .await;
         azure.force(&service, "Both").await;
         let (repaired, refused) = tokio::join!(handler.notice(&service), async {
-            journals.wait(&service, |journal| journal["lease"].is_object()).await;
-            // The lease is taken for the write, which takes three seconds.
+            // The write, which takes three seconds, is sent as soon as its intent is on record.
+            let begun =
+                |journal: &Value| journal["journal"]["history"].to_string().contains("repointIntended");
+            journals.wait(&service, begun).await;
             signal(&handler.child, name);
             loop {
                 let answer = handler.call("OnKeyNotice", json!({"event": {"eventType": "Other"}})).await;

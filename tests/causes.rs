@@ -184,7 +184,7 @@ async fn why_there_is_no_token_for_the_storage_is_told() {
 /// it otherwise.
 #[test]
 fn nothing_is_told_past_the_cause() {
-    const ALLOWED: [(&str, &str); 10] = [
+    const ALLOWED: [(&str, &str); 11] = [
         // These `error`s are texts already.
         ("host.rs", "the run failed: {error}"),
         ("host.rs", "the run is not finished: {error}"),

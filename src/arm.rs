@@ -29,7 +29,7 @@ pub use error::{ArmError, ArmErrorKind, Barrier};
 pub use operation::OperationStatus;
 pub use rbac::{ACTIONS, HANDLER};
 pub use signalr::{Instance, ListedKeys, Regeneration};
-pub use sites::{Site, Subscription};
+pub use sites::{Site, Subscription, UpdateStrategy};
 
 use crate::clock::Clock;
 use crate::http::{Http, Insecure, check_secure};

@@ -100,8 +100,12 @@ impl Default for Policy {
         Self {
             // A month: short enough for the common rule of 90 days, long enough that restarts stay rare.
             rotate_every: Duration::from_secs(30 * 24 * 3600),
-            // Client tokens live an hour by default (docs: Troubleshooting guide); twice that.
-            grace: Duration::from_secs(2 * 3600),
+            // What may still be done with a key after its last consumer left it, one after the other: an instance that Flex
+            // Consumption drains works on with the old settings for an hour (docs: Site update strategies in Flex
+            // Consumption), a restart takes minutes where nothing is drained, and the last client token that the old
+            // process hands out lives an hour by default (docs: Troubleshooting guide). That is 125 minutes; a fifth more
+            // is margin, for a drain begins batch by batch and nothing tells when it is over.
+            grace: Duration::from_secs(150 * 60),
             verify: Verify::DataPlane,
             first_rotation: FirstRotation::Now,
             // Restarts take tens of seconds, and App Service gives up on an app that does not start within 230 s. Who

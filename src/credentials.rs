@@ -63,8 +63,15 @@ const SECRET: &str = "AZURE_CLIENT_SECRET";
 const TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
 const ENDPOINT: &str = "IDENTITY_ENDPOINT";
 const HEADER: &str = "IDENTITY_HEADER";
-/// Set by App Service and Functions in every process that they run.
-const IN_AZURE: &str = "WEBSITE_INSTANCE_ID";
+/// What App Service and Functions set in the processes that they run. The instance's id is not set on Flex and Linux
+/// Consumption, the site's name is set on all (Functions host, EnvironmentExtensions); no tool of a developer's machine sets
+/// either.
+const IN_AZURE: [&str; 2] = ["WEBSITE_INSTANCE_ID", "WEBSITE_SITE_NAME"];
+
+/// Whether this process runs in App Service or Functions, and not on somebody's machine.
+pub(crate) fn is_in_azure(environment: &dyn Fn(&str) -> Option<String>) -> bool {
+    IN_AZURE.into_iter().any(|name| environment(name).is_some_and(|value| !value.trim().is_empty()))
+}
 
 /// The credential that the environment asks for: a client secret, a workload identity, the managed identity of the app,
 /// or else the developer's tools (`az login`, `azd auth login`), in this order. Tokens are kept and renewed early.
@@ -159,7 +166,7 @@ fn way(
         (Some(_), None) => Err(CredentialError::HalfConfigured { missing: HEADER, given: ENDPOINT, purpose }),
         (None, Some(_)) => Err(CredentialError::HalfConfigured { missing: ENDPOINT, given: HEADER, purpose }),
         // azure_identity would ask the metadata service of virtual machines, which App Service does not have.
-        (None, None) if environment(IN_AZURE).is_some() => Err(CredentialError::NoIdentity),
+        (None, None) if is_in_azure(environment) => Err(CredentialError::NoIdentity),
         (None, None) if environment(TENANT).is_some() && environment(CLIENT).is_some() => {
             let purpose =
                 "an application's client secret (or AZURE_FEDERATED_TOKEN_FILE for a workload identity)";
@@ -349,7 +356,8 @@ mod tests {
             &[(TENANT, "t"), (CLIENT, "c")],
             &[(ENDPOINT, "http://localhost")],
             &[(HEADER, "hunter2")],
-            &[(IN_AZURE, "i")],
+            &[(IN_AZURE[0], "i")],
+            &[(IN_AZURE[1], "func-rekey")],
         ]
         .map(|variables| way_of(variables).unwrap_err())
         .to_vec();
@@ -361,6 +369,7 @@ mod tests {
         AZURE_CLIENT_SECRET is not set, but AZURE_TENANT_ID is: set both for an application's client secret (or AZURE_FEDERATED_TOKEN_FILE for a workload identity), or neither
         IDENTITY_HEADER is not set, but IDENTITY_ENDPOINT is: set both for a managed identity, or neither
         IDENTITY_ENDPOINT is not set, but IDENTITY_HEADER is: set both for a managed identity, or neither
+        this app has no managed identity (IDENTITY_ENDPOINT is not set): assign one to it, and give it the role that the README names
         this app has no managed identity (IDENTITY_ENDPOINT is not set): assign one to it, and give it the role that the README names
         ");
     }

@@ -12,6 +12,7 @@ mod data_plane;
 mod durations;
 mod environment;
 mod finding;
+mod first_run;
 mod instance;
 mod mend;
 mod permission;
@@ -22,7 +23,8 @@ use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
 
-pub use finding::{Check, Finding, Report, Severity};
+pub use finding::{Check, Finding, Looked, Report, Severity, SubjectKind};
+pub use first_run::{FirstRun, examine_briefly};
 
 use crate::arm::Caller;
 use crate::cause;
@@ -57,7 +59,10 @@ pub async fn examine(rekey: &Rekey, circumstances: &Circumstances) -> Report {
             findings.push(identity(&caller, circumstances.as_deployed));
             let facts = Facts::ask(rekey, &arm).await;
             findings.extend(judge(config, &facts, &caller));
+            let own = own_app(config, &circumstances.environment);
+            findings.extend(durations::of_apps(&facts, &circumstances.environment, own.as_ref()));
             findings.extend(data_plane::check(rekey, &facts).await);
+            return Report { looked: facts.looked(), ..Report::new(findings) };
         }
         Err(error) => findings.push(nobody(cause::told(&error), config, circumstances)),
     }
@@ -141,7 +146,7 @@ fn nobody(error: String, config: &Config, circumstances: &Circumstances) -> Find
 fn judge(config: &Config, facts: &Facts<'_>, caller: &Caller) -> Vec<Finding> {
     let mut findings = Vec::new();
     for instance in &facts.instances {
-        findings.extend(instance::check(instance, &facts.holdings(instance)));
+        findings.extend(instance::check(instance, &facts.holders(instance)));
         findings.extend(permission::of_instance(instance, caller));
         findings.extend(journal(config, instance));
         for app in &instance.config.apps {

@@ -14,7 +14,7 @@
 //! the product are containers alone: ids, key types, and [`Key`](crate::model::Key), which keeps a key's text out of logs.
 //!
 //! Caveats: roles are modelled by what is denied alone (any token of ours may do anything else); Key Vault and App
-//! Configuration by what references lead to, swaps, replicas and network rules not at all.
+//! Configuration by what references lead to, replicas by their list alone, swaps and network rules not at all.
 
 mod arm;
 mod azurite;
@@ -64,13 +64,13 @@ pub use self::event::{Happening, SimEvent};
 pub use self::event_grid::EventGrid;
 pub use self::faults::{Fault, FaultKind};
 pub use self::log::{AppOutage, InstanceReport, Report, RequestRecord};
-pub use self::options::Options;
+pub use self::options::{KeysOff, Options};
 pub use self::people::{EditError, Unknown};
 pub use self::roles::{Denial, DeniedBy};
 pub use self::state::State;
 pub use self::traffic::{Outage, Tally};
 pub use self::worker::{WorkerError, config, credential, worker};
-pub use self::world::{ConnectionStringEntry, SignalR, Site, World, WorldError};
+pub use self::world::{ConnectionStringEntry, SignalR, Site, UpdateStrategy, World, WorldError};
 
 use self::event_grid::{Delivery, Outcome};
 use self::faults::Moment;

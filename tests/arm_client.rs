@@ -508,13 +508,40 @@ async fn keys_and_settings_are_in_no_error_and_no_log() {
 }
 
 #[tokio::test]
+async fn a_service_without_keys_is_told_from_half_an_answer_and_from_other_refusals() {
+    let refused = |code: &str, message: &str| {
+        Reply::json(400, &serde_json::json!({"error": {"code": code, "message": message}}).to_string())
+    };
+    let server = Server::play([
+        Reply::json(200, "{}"),
+        Reply::json(200, r#"{"primaryKey":null,"secondaryKey":""}"#),
+        refused("BadRequest", "Failed to list key. disableLocalAuth is set to be true."),
+        refused("LocalAuthDisabled", "no"),
+        refused("KeysGone", "Local authentication is disabled"),
+        Reply::json(200, r#"{"primaryKey":"a"}"#),
+        refused("BadRequest", "The keyType is missing."),
+    ])
+    .await;
+    let arm = arm(&server.base, LeapingClock::new());
+    for _ in 0..5 {
+        let error = arm.list_keys(&chat()).await.unwrap_err();
+        assert_eq!(error.kind(), ArmErrorKind::Barred(Barrier::NoKeys), "{error}");
+        assert!(!error.is_passing() && error.to_string().contains("or switch keys on again"), "{error}");
+    }
+    assert_eq!(arm.list_keys(&chat()).await.unwrap_err().kind(), ArmErrorKind::Malformed);
+    assert_eq!(arm.list_keys(&chat()).await.unwrap_err().kind(), ArmErrorKind::Refused);
+}
+
+#[tokio::test]
 async fn every_operation_names_the_right_that_it_needs() {
     let app = [shop(None), shop(Some("staging"))];
-    let server = Server::play(std::iter::repeat_with(|| Reply::json(403, "{}")).take(20)).await;
+    let server = Server::play(std::iter::repeat_with(|| Reply::json(403, "{}")).take(22)).await;
     let arm = arm(&server.base, LeapingClock::new());
     let mut errors = vec![
         arm.instance(&chat()).await.unwrap_err(),
         arm.list_keys(&chat()).await.unwrap_err(),
+        arm.list_replicas(&chat()).await.unwrap_err(),
+        arm.update_strategy(&app[0]).await.unwrap_err(),
         arm.regenerate_key(&chat(), KeyType::Primary).await.unwrap_err(),
         arm.list_instances("s").await.unwrap_err(),
         arm.list_group_instances("s", "g").await.unwrap_err(),

@@ -245,13 +245,13 @@ fn a_grace_is_shorter_than_what_it_is_part_of() {
     the configuration has a fault:
       rekey.toml:2:9: grace: 1h is not shorter than rotate_every (1h), so no rotation would ever end; write less than 1h
     the configuration has a fault:
-      rekey.toml:1:16: rotate_every: 1h is not longer than the grace of 2h (the default), so no rotation would ever end; write a longer time, or a grace below 1h
+      rekey.toml:1:16: rotate_every: 1h is not longer than the grace of 150m (the default), so no rotation would ever end; write a longer time, or a grace below 1h
     the configuration has a fault:
       rekey.toml:5:9: instance[0].grace: 31d is not shorter than rotate_every (30d), so no rotation would ever end; write less than 30d
     the configuration has a fault:
       REKEY_GRACE: 40d is not shorter than rotate_every (30d), so no rotation would ever end; write less than 30d
     the configuration has a fault:
-      REKEY_ROTATE_EVERY: 30m is not longer than the grace of 2h (the default), so no rotation would ever end; write a longer time, or a grace below 30m
+      REKEY_ROTATE_EVERY: 30m is not longer than the grace of 150m (the default), so no rotation would ever end; write a longer time, or a grace below 30m
     "#);
     // A default that is wrong for two instances is wrong once.
     let two = format!("grace = \"40d\"\n{GOOD}{}", GOOD.replace("$INSTANCE", "$INSTANCE-2"));

@@ -226,9 +226,9 @@ fn every_operation_of_the_client_is_in_the_table() {
     let named = sources.flat_map(|path| texts_of_a_source(&path));
     let is_operation = |text: &String| {
         let mut parts = text.split('_');
-        let family = parts
-            .next()
-            .is_some_and(|family| ["SignalR", "WebApps", "Subscriptions", "Permissions"].contains(&family));
+        let family = parts.next().is_some_and(|family| {
+            ["SignalR", "SignalRReplicas", "WebApps", "Subscriptions", "Permissions"].contains(&family)
+        });
         // By its beginning alone an error tells the operations on operations.
         let name =
             parts.next().is_some_and(|name| name != "Operation" && name.chars().all(char::is_alphanumeric));

@@ -16,13 +16,13 @@ use futures::StreamExt;
 use futures::future::join_all;
 use serde_json::{Value, json};
 use signalr_rekey::clock::{Clock, delta};
-use signalr_rekey::host::{Invocation, Outcome, Runner, Trigger};
+use signalr_rekey::host::{Invocation, Outcome, Runner, Timer, Trigger};
 use signalr_rekey::journal::Held;
 use signalr_rekey::model::KeyType;
 use signalr_rekey::notice;
 use signalr_rekey::pass::{Purpose, Rekey};
 use signalr_rekey::runner::Service;
-use signalr_rekey::sim::{Fault, FaultKind, Options, SignalR, Site, World};
+use signalr_rekey::sim::{Fault, FaultKind, KeysOff, Options, SignalR, Site, World};
 use signalr_rekey::store::{ETag, Found, Store, StoreError, Stored};
 
 const REGENERATE: &str = "Microsoft.SignalRService/SignalR/regenerateKey/action";
@@ -530,5 +530,34 @@ async fn a_leak_of_a_service_that_is_not_configured_is_no_success() {
         event["data"]["instance"] = instance("sr-dmeo").into();
         let failure = handler.deliver(&event).await.failure.expect("it is refused");
         assert!(failure.contains("nothing was rotated; did you mean sr-demo?"), "{kind}: {failure}");
+    }
+}
+
+#[tokio::test]
+async fn with_keys_switched_off_nothing_that_calls_is_answered_well_and_afterwards_all_are_repaired() {
+    for keys_off in [KeysOff::Empty, KeysOff::Refused] {
+        let story = Story::of(World::default(), Options { keys_off, ..Options::default() }).await;
+        assert!(settled(&story.watch(6 * HOUR).await));
+        let handler = Handler::of(&story);
+        let written = || {
+            let mut event = action(&instance("sr-demo"), "Microsoft.SignalRService/SignalR/write");
+            event["eventType"] = json!("Microsoft.Resources.ResourceWriteSuccess");
+            event
+        };
+        story.sim.with(|state| state.disable_local_auth("sr-demo", true)).unwrap();
+        for event in [written(), regenerated("sr-demo"), settings_written("chat-web")] {
+            let outcome = handler.deliver(&event).await;
+            let told = outcome.failure.unwrap_or_else(|| panic!("answered well: {event}"));
+            assert!(told.contains("cut off") && told.contains("disableLocalAuth"), "{told}");
+            assert!(!outcome.unfinished, "time does not cure it: {told}");
+        }
+        let timer = Trigger::Timer(Timer::default());
+        let outcome = handler.service.run(timer, handler.invocation(9 * MINUTE)).await;
+        assert!(outcome.failure.is_some_and(|told| told.contains("disableLocalAuth")));
+
+        story.sim.with(|state| state.disable_local_auth("sr-demo", false)).unwrap();
+        let outcome = handler.deliver(&written()).await;
+        assert_eq!(outcome.failure, None);
+        all_hold(&story);
     }
 }

@@ -39,6 +39,7 @@ resource rotateKeys 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
           'Microsoft.SignalRService/SignalR/regeneratekey/action'
           'Microsoft.SignalRService/SignalR/operationStatuses/read'
           'Microsoft.SignalRService/SignalR/operationResults/read'
+          'Microsoft.Authorization/permissions/read'
         ]
       }
     ]
@@ -62,6 +63,7 @@ resource repointApps 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
           'Microsoft.Web/sites/config/Write'
           'Microsoft.Web/sites/slots/config/list/Action'
           'Microsoft.Web/sites/slots/config/Write'
+          'Microsoft.Authorization/permissions/read'
         ]
       }
     ]

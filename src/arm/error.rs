@@ -83,6 +83,9 @@ pub enum Barrier {
     UnknownSubscription,
     /// The token is of another tenant than the subscription.
     OtherTenant,
+    /// Access keys are switched off, which has deleted both: there is nothing to list and nothing to regenerate, and
+    /// whoever holds one is refused.
+    NoKeys,
     /// The app's own content share is out of order, which Azure looks at before it writes settings.
     ContentShare,
 }
@@ -325,6 +328,10 @@ impl Barrier {
             Self::OtherTenant => "the identity is of another tenant than the subscription: take an identity of that \
                 tenant (`az login --tenant …` on a developer's machine)"
                 .into(),
+            Self::NoKeys => "access keys are switched off (disableLocalAuth), which deleted both keys and ended every token: \
+                apps that hold one are refused. Let them connect by identity, or switch keys on again: the next run gives \
+                them the new ones. `signalr-rekey doctor` names the apps and the commands"
+                .into(),
             Self::ContentShare => "the app's own content share is out of order, and nothing was written: correct \
                 WEBSITE_CONTENTAZUREFILECONNECTIONSTRING and WEBSITE_CONTENTSHARE of the app; where they are references, \
                 set WEBSITE_SKIP_CONTENTSHARE_VALIDATION to 1"
@@ -448,6 +455,7 @@ fn classify(about: &About<'_>, effect: Effect, refusal: &Refusal) -> ArmErrorKin
         _ if is_refusal && barrier(said).is_some() => {
             barrier(said).map_or(ArmErrorKind::Refused, ArmErrorKind::Barred)
         }
+        _ if is_refusal && is_about_keys_that_are_off(about, said) => ArmErrorKind::Barred(Barrier::NoKeys),
         _ if is_refusal && said.says_one_of(&FORBIDDEN) => ArmErrorKind::Forbidden,
         401 => ArmErrorKind::Unauthenticated,
         _ if is_refusal && is_about_the_share(about, said) => ArmErrorKind::Barred(Barrier::ContentShare),
@@ -470,6 +478,18 @@ fn barrier(said: &Said) -> Option<Barrier> {
 pub(super) fn is_lasting_code(code: &str) -> bool {
     let barriers = BARRIERS.iter().map(|(code, _)| code);
     barriers.chain(&FORBIDDEN).any(|wanted| code.eq_ignore_ascii_case(wanted))
+}
+
+/// Whether the service says that it has no access keys. Neither code nor words are documented for Microsoft.SignalRService;
+/// the switch has the same name in all of Azure (`disableLocalAuth`), and refusals of other services name it in their code
+/// or their words.
+fn is_about_keys_that_are_off(about: &About<'_>, said: &Said) -> bool {
+    let names_it = |text: &str| {
+        let letters: String = text.chars().filter(char::is_ascii_alphabetic).collect();
+        let letters = letters.to_ascii_lowercase();
+        letters.contains("localauth")
+    };
+    about.operation.starts_with("SignalR") && (said.codes().any(names_it) || names_it(&said.message))
 }
 
 /// Whether a write of settings was refused because of the share that holds the app's content, which Azure validates, and

@@ -13,7 +13,9 @@ pub const ACTIONS: &[(&str, &str)] = &[
     ("SignalR_OperationStatus", "Microsoft.SignalRService/locations/operationStatuses/signalr/read"),
     ("SignalR_OperationResult", "Microsoft.SignalRService/SignalR/operationResults/read"),
     ("SignalR_OperationResult", "Microsoft.SignalRService/locations/operationresults/signalr/read"),
+    ("SignalRReplicas_List", "Microsoft.SignalRService/SignalR/replicas/read"),
     ("SignalR_ListByResourceGroup", "Microsoft.SignalRService/SignalR/read"),
+    ("WebApps_Get", "Microsoft.Web/sites/Read"),
     ("WebApps_List", "Microsoft.Web/sites/Read"),
     ("WebApps_ListByResourceGroup", "Microsoft.Web/sites/Read"),
     ("WebApps_ListSlots", "Microsoft.Web/sites/slots/Read"),
@@ -29,7 +31,8 @@ pub const ACTIONS: &[(&str, &str)] = &[
     ("Permissions_ListForResource", "Microsoft.Authorization/permissions/read"),
 ];
 
-/// The operations that the deployed handler's passes use: they look, regenerate, follow and repoint. The others are for
+/// The operations that the deployed handler uses: its passes look, regenerate, follow and repoint, and at the first timer's
+/// run it asks what it is granted. The others are for
 /// commands that a person runs as himself, so the identity in `infra/` is not allowed them. Kept by `tests/infra.rs`,
 /// which plays rotations and compares, and which compares the roles in `infra/` with the actions of exactly these.
 pub const HANDLER: &[&str] = &[
@@ -37,6 +40,7 @@ pub const HANDLER: &[&str] = &[
     "SignalR_RegenerateKey",
     "SignalR_OperationStatus",
     "SignalR_OperationResult",
+    "Permissions_ListForResource",
     "WebApps_ListApplicationSettings",
     "WebApps_ListApplicationSettingsSlot",
     "WebApps_ListConnectionStrings",

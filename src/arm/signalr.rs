@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::zeroize::Zeroizing;
 use serde::{Deserialize, Deserializer};
 
-use super::error::{ArmError, ArmErrorKind, Effect};
+use super::error::{ArmError, ArmErrorKind, Barrier, Effect};
 use super::operation::operation_url;
 use super::request::{Call, Operation};
 use super::{Arm, SIGNALR_API_VERSION};
@@ -18,6 +18,8 @@ const LIST: Operation =
     Operation { name: "SignalR_ListBySubscription", effect: Effect::Read, secrets: false };
 const LIST_BY_GROUP: Operation =
     Operation { name: "SignalR_ListByResourceGroup", effect: Effect::Read, secrets: false };
+const LIST_REPLICAS: Operation =
+    Operation { name: "SignalRReplicas_List", effect: Effect::Read, secrets: false };
 const LIST_KEYS: Operation = Operation { name: "SignalR_ListKeys", effect: Effect::Read, secrets: true };
 const REGENERATE_KEY: Operation =
     Operation { name: "SignalR_RegenerateKey", effect: Effect::Change, secrets: true };
@@ -104,7 +106,14 @@ impl Arm {
         Ok(resources.into_iter().filter_map(Resource::read).collect())
     }
 
-    /// `SignalR_ListKeys`.
+    /// `SignalRReplicas_List`, all pages: the regions in which the service is replicated.
+    pub async fn list_replicas(&self, id: &InstanceId) -> Result<Vec<String>, ArmError> {
+        let url = self.url(&format!("{id}/replicas"), SIGNALR_API_VERSION);
+        let replicas: Vec<Replica> = self.pages(LIST_REPLICAS, url).await?;
+        Ok(replicas.into_iter().map(|Replica { name, location }| location.unwrap_or(name)).collect())
+    }
+
+    /// `SignalR_ListKeys`. A service whose access keys are switched off has none: `Barred(NoKeys)`.
     pub async fn list_keys(&self, id: &InstanceId) -> Result<ListedKeys, ArmError> {
         let call = Call::post(LIST_KEYS, self.url(&format!("{id}/listKeys"), SIGNALR_API_VERSION));
         let answer = self.send(&call).await?;
@@ -114,6 +123,10 @@ impl Arm {
             return Err(fault(
                 "the two keys are the same, or not those of the connection strings beside them",
             ));
+        }
+        if body.is_empty() {
+            let kind = ArmErrorKind::Barred(Barrier::NoKeys);
+            return Err(answer.fault(&call, kind, "it lists no access keys"));
         }
         let host = body.host();
         let none = || fault("the answer does not hold both keys");
@@ -172,6 +185,16 @@ impl KeysBody {
             || (self.primary_key.is_some() && self.primary_key == self.secondary_key)
     }
 
+    /// Whether it holds no key at all.
+    fn is_empty(&self) -> bool {
+        let Self { primary_key, secondary_key, primary_connection_string, secondary_connection_string } =
+            self;
+        let strings = [primary_connection_string, secondary_connection_string];
+        let in_string =
+            |string: &Option<ConnectionString>| string.as_ref().and_then(ConnectionString::key).is_some();
+        primary_key.is_none() && secondary_key.is_none() && !strings.into_iter().any(in_string)
+    }
+
     fn pair(self) -> Option<KeyPair> {
         Some(KeyPair { primary: self.primary_key?, secondary: self.secondary_key? })
     }
@@ -186,6 +209,12 @@ fn key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Key>, D::Err
 fn string<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ConnectionString>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?.map(Zeroizing::new);
     Ok(text.and_then(|text| ConnectionString::parse(&text).ok()))
+}
+
+#[derive(Deserialize)]
+struct Replica {
+    name: String,
+    location: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -258,6 +287,21 @@ mod tests {
         assert_eq!(listed.host.as_deref(), Some("chat.service.signalr.net"));
         assert_eq!(listed.keys.secondary, Key::new("bbbbJQQJ99AAAAAAAAAAFFFFAAAAASRSZZZZ"));
         assert!(!format!("{listed:?}").contains("JQQJ99"), "{listed:?}");
+    }
+
+    #[test]
+    fn no_keys_are_told_from_half_an_answer() {
+        let string = "Endpoint=https://chat.service.signalr.net;AccessKey=a;Version=1.0;";
+        let held = serde_json::json!({ "primaryConnectionString": string }).to_string();
+        for (body, wanted) in [
+            ("{}", true),
+            (r#"{"primaryKey":null,"secondaryKey":null}"#, true),
+            (r#"{"primaryKey":"","secondaryKey":"","primaryConnectionString":""}"#, true),
+            (r#"{"primaryKey":"a"}"#, false),
+            (&held, false),
+        ] {
+            assert_eq!(serde_json::from_str::<KeysBody>(body).unwrap().is_empty(), wanted, "{body}");
+        }
     }
 
     #[test]

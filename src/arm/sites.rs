@@ -10,6 +10,7 @@ use super::{Arm, SUBSCRIPTIONS_API_VERSION, WEB_API_VERSION};
 use crate::cause;
 use crate::model::AppId;
 
+const GET: Operation = Operation { name: "WebApps_Get", effect: Effect::Read, secrets: false };
 const LIST: Operation = Operation { name: "WebApps_List", effect: Effect::Read, secrets: false };
 const LIST_BY_GROUP: Operation =
     Operation { name: "WebApps_ListByResourceGroup", effect: Effect::Read, secrets: false };
@@ -51,7 +52,30 @@ pub struct Subscription {
     pub state: String,
 }
 
+/// What becomes of a function app's instances when its settings change (docs: Site update strategies in Flex Consumption).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpdateStrategy {
+    /// All are ended at once, as everywhere but on Flex Consumption.
+    Recreate,
+    /// They are drained, and work on with the old settings for up to an hour.
+    RollingUpdate,
+}
+
+/// The first stable version of Microsoft.Web that is documented to tell the update strategy.
+const STRATEGY_API_VERSION: &str = "2024-11-01";
+
 impl Arm {
+    /// `WebApps_Get`: how a site goes over to changed settings.
+    pub async fn update_strategy(&self, site: &AppId) -> Result<UpdateStrategy, ArmError> {
+        let site = AppId::new(site.subscription(), site.group(), site.site(), None);
+        let call = Call::get(GET, self.url(&site.to_string(), STRATEGY_API_VERSION));
+        let resource: Resource = self.send(&call).await?.json(&call)?;
+        let config = resource.properties.function_app_config;
+        let kind = config.and_then(|config| config.site_update_strategy).and_then(|strategy| strategy.kind);
+        let rolls = kind.is_some_and(|kind| kind.eq_ignore_ascii_case("RollingUpdate"));
+        Ok(if rolls { UpdateStrategy::RollingUpdate } else { UpdateStrategy::Recreate })
+    }
+
     /// `WebApps_List`, all pages. What bears no id of a site is left out, with a warning.
     pub async fn list_sites(&self, subscription: &str) -> Result<Vec<Site>, ArmError> {
         let path = format!("/subscriptions/{subscription}/providers/Microsoft.Web/sites");
@@ -122,14 +146,27 @@ struct Resource {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct Properties {
     state: Option<String>,
+    function_app_config: Option<FunctionAppConfig>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FunctionAppConfig {
+    site_update_strategy: Option<SiteUpdateStrategy>,
+}
+
+#[derive(Deserialize)]
+struct SiteUpdateStrategy {
+    #[serde(rename = "type")]
+    kind: Option<String>,
 }
 
 impl Resource {
     fn read(self) -> Option<Site> {
-        let Self { id, kind, properties: Properties { state } } = self;
+        let Self { id, kind, properties: Properties { state, .. } } = self;
         let id = id
             .parse()
             .inspect_err(

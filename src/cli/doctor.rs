@@ -23,7 +23,10 @@ pub(super) struct DoctorArgs {
     /// Fail on warnings too
     #[arg(long)]
     strict: bool,
-    /// Answer in JSON
+    /// Show what is in order too
+    #[arg(long)]
+    all: bool,
+    /// Answer in JSON, with what is in order
     #[arg(long)]
     json: bool,
 }
@@ -41,20 +44,23 @@ pub(super) async fn doctor(args: DoctorArgs, environment: &Environment) -> Exit 
     if args.json {
         output::json(&report);
     } else {
-        print(&report);
+        print(&report, args.all);
     }
     let failed = report.errors > 0 || (args.strict && report.warnings > 0);
     if failed { Exit::Failed } else { Exit::Done }
 }
 
-fn print(report: &Report) {
-    report.findings.iter().flat_map(lines).for_each(|line| output::say(&line));
-    output::say(&report.to_string());
+fn print(report: &Report, all: bool) {
+    output::say(&report.looked.to_string());
+    let shown = report.findings.iter().filter(|finding| all || finding.severity > Severity::Ok);
+    shown.flat_map(lines).for_each(|line| output::say(&line));
+    let hint = if all || report.passed == 0 { "" } else { "; --all shows what passed" };
+    output::say(&format!("{report}{hint}"));
 }
 
 /// One line for what is in order, and a paragraph for what is not.
 fn lines(finding: &Finding) -> Vec<String> {
-    let Finding { severity, check, subject, what, why, mend } = finding;
+    let Finding { severity, check, subject, what, why, mend, .. } = finding;
     if *severity == Severity::Ok {
         return vec![format!("{severity:<8}{check:<13} {}: {what}", short(subject))];
     }

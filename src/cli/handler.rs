@@ -9,6 +9,8 @@ use crate::cause;
 use crate::clock::{Clock, SystemClock};
 use crate::compose::{compose, silent};
 use crate::config::Environment;
+use crate::credentials::is_in_azure;
+use crate::doctor::{Circumstances, FirstRun};
 use crate::host::{self, Budgets, Hosting, Patience};
 use crate::pass::Rekey;
 use crate::runner::Service;
@@ -44,6 +46,10 @@ pub(super) async fn handler(environment: &Environment) -> Exit {
         tracing::error!("{fault}");
     }
     let service = Service::new(rekey.clone());
+    // On a developer's machine there is no platform whose settings could be wrong.
+    let as_deployed = is_in_azure(&|name| environment.get(name).map(ToOwned::to_owned));
+    let circumstances = Circumstances { environment: environment.clone(), as_deployed };
+    let runner = FirstRun::new(Arc::clone(&service), rekey.clone(), circumstances);
     let served = async {
         let listener = host::listen(port).await?;
         let address = listener.local_addr()?;
@@ -52,7 +58,7 @@ pub(super) async fn handler(environment: &Environment) -> Exit {
         }
         tracing::info!(%address, instances, version = env!("CARGO_PKG_VERSION"), "serving the Functions host");
         let hosting = Hosting { fault, ..Hosting::default() };
-        let router = host::router_with(Arc::new(service), Arc::clone(&clock), budgets, hosting);
+        let router = host::router_with(Arc::new(runner), Arc::clone(&clock), budgets, hosting);
         host::serve_until(listener, router, Patience::default(), leave(&rekey, parent, &*clock)).await
     };
     match served.await {

@@ -21,7 +21,7 @@ use crate::init::{self, Found, Scope};
     after_help = "It reads and changes nothing in Azure. Review the file before anything is rotated by it."
 )]
 pub(super) struct InitArgs {
-    /// Look in this resource group alone: its id, or its name
+    /// Look for instances in this resource group alone: its id, or its name. Their apps are found in all groups
     #[arg(long, value_name = "NAME|ID")]
     resource_group: Option<String>,
     /// Look in this subscription; needed where there are several

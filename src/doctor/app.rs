@@ -12,6 +12,11 @@ use crate::plan::{Consumer, ConsumerRef, Holding, Unknown};
 
 /// All of it, of one app and one instance.
 pub(super) fn check(instance: &InstanceFacts<'_>, app: &AppConfig, facts: &Facts<'_>) -> Vec<Finding> {
+    let found = all(instance, app, facts).into_iter();
+    found.map(|finding| finding.of(&instance.config.id)).collect()
+}
+
+fn all(instance: &InstanceFacts<'_>, app: &AppConfig, facts: &Facts<'_>) -> Vec<Finding> {
     let Some(read) = facts.apps.get(&app.id) else { return Vec::new() };
     let id = &instance.config.id;
     if read.settings.is_gone() {
@@ -20,8 +25,9 @@ pub(super) fn check(instance: &InstanceFacts<'_>, app: &AppConfig, facts: &Facts
     if let Some(error) = read.settings.error() {
         return unreadable(app, error).into_iter().collect();
     }
-    // That the instance is gone, or may not be asked, is a finding of its own.
-    if instance.listed.is_err() {
+    // That the instance is gone, has no keys or may not be asked, is a finding of its own.
+    let by_host = instance.keys_are_off() && instance.host().is_some();
+    if instance.listed.is_err() && !by_host {
         let why = "what an app holds is judged by comparing with the keys that Azure lists";
         let what = format!("what it holds of {} was not looked at", id.name());
         return vec![Finding::warning(Check::Consumer, &app.id, what, why)];
@@ -32,7 +38,8 @@ pub(super) fn check(instance: &InstanceFacts<'_>, app: &AppConfig, facts: &Facts
 fn found(instance: &InstanceFacts<'_>, app: &AppConfig, read: &AppFacts) -> Vec<Finding> {
     let id = &instance.config.id;
     let seen = instance.seen(app, read);
-    let mut findings: Vec<Finding> = seen.consumers.iter().map(|consumer| holds(id, consumer)).collect();
+    let mut findings: Vec<Finding> =
+        seen.consumers.iter().map(|consumer| holds(instance, consumer)).collect();
     findings.extend(seen.unknown.iter().filter_map(|unknown| not_seen(app, read, unknown)));
     if findings.is_empty() && !app.may_hold_none {
         findings.push(none(id, app, read));
@@ -69,7 +76,8 @@ fn unreadable(app: &AppConfig, error: &ArmError) -> Option<Finding> {
     (error.kind() != ArmErrorKind::Forbidden).then(finding)
 }
 
-fn holds(id: &InstanceId, consumer: &Consumer) -> Finding {
+fn holds(instance: &InstanceFacts<'_>, consumer: &Consumer) -> Finding {
+    let id = &instance.config.id;
     let Consumer { at: ConsumerRef { app, section, name }, holds } = consumer;
     let at = format!("{} {name}", section.entry());
     match holds {
@@ -79,6 +87,12 @@ fn holds(id: &InstanceId, consumer: &Consumer) -> Finding {
         Holding::Identity => {
             let why = "it holds no key, and is left alone";
             Finding::note(Check::Consumer, app, format!("{at} connects to {} by identity", id.name()), why)
+        }
+        Holding::Stale(_) if instance.keys_are_off() => {
+            let what = format!("{at} holds a key of {}, which has none", id.name());
+            let why = "the app is being refused, and no other key can be given to it: access keys are switched off. See what \
+                       is said of the instance";
+            Finding::error(Check::Consumer, app, what, why)
         }
         Holding::Stale(fingerprint) => {
             let what = format!("{at} holds a key ({fingerprint}) that {} no longer has", id.name());
@@ -168,7 +182,7 @@ fn none(id: &InstanceId, app: &AppConfig, read: &AppFacts) -> Finding {
         return finding;
     }
     let change = format!("write {{ id = \"{}\", may_hold_none = true }} in the apps of", app.id);
-    finding.mended_by(mend::in_file(id, &change))
+    finding.mended_by(format!("once you know that it needs none, {}", mend::in_file(id, &change)))
 }
 
 fn unnamed(id: &InstanceId, consumer: &Consumer) -> Finding {

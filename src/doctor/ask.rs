@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::FutureExt;
 
-use crate::arm::{Arm, ArmError, Instance, ListedKeys, Permission};
+use super::finding::Looked;
+use crate::arm::{Arm, ArmError, ArmErrorKind, Barrier, Instance, ListedKeys, Permission, UpdateStrategy};
 use crate::config::{AppConfig, Config, InstanceConfig};
 use crate::journal::Journal;
 use crate::model::AppId;
@@ -17,10 +18,14 @@ use crate::store::{StoreError, peek};
 #[derive(Debug)]
 pub(super) struct Facts<'c> {
     pub(super) instances: Vec<InstanceFacts<'c>>,
-    /// The configured apps, and all others in the same resource groups.
+    /// The configured apps, and all others in their subscriptions that may be seen.
     pub(super) apps: BTreeMap<AppId, AppFacts>,
-    /// The lists that could not be read, of sites in a group or of a site's slots, by the id of either.
+    /// The lists that could not be read, of sites in a subscription or group or of a site's slots, by the id of either.
     pub(super) unlisted: Vec<(String, ArmError)>,
+    /// The subscriptions whose list of sites leaves out some that are there, and which.
+    pub(super) partial: Vec<(String, Vec<AppId>)>,
+    /// The resource groups of what is configured: subscription and name, in lower case.
+    groups: BTreeSet<(String, String)>,
 }
 
 /// What was read of an instance.
@@ -30,6 +35,7 @@ pub(super) struct InstanceFacts<'c> {
     pub(super) resource: Result<Instance, ArmError>,
     pub(super) listed: Result<ListedKeys, ArmError>,
     pub(super) permissions: Result<Vec<Permission>, ArmError>,
+    pub(super) replicas: Result<Vec<String>, ArmError>,
     pub(super) journal: Result<Journal, StoreError>,
 }
 
@@ -39,6 +45,8 @@ pub(super) struct AppFacts {
     pub(super) settings: Dictionaries,
     /// What may be done with it; only asked of a configured one.
     pub(super) permissions: Option<Result<Vec<Permission>, ArmError>>,
+    /// How it goes over to changed settings; only asked of a configured one that is no slot, for Flex has none.
+    pub(super) strategy: Option<Result<UpdateStrategy, ArmError>>,
 }
 
 impl<'c> Facts<'c> {
@@ -49,9 +57,13 @@ impl<'c> Facts<'c> {
         let instances = at_once(asked).await;
         let configured: BTreeSet<&AppId> =
             config.instances.iter().flat_map(|instance| &instance.apps).map(|app| &app.id).collect();
-        let (found, unlisted) = listed(arm, groups(config)).await;
+        let groups = groups(config);
+        let Listed { apps: found, unlisted, partial } = listed(arm, &groups).await;
         let all: BTreeSet<AppId> = found.into_iter().chain(configured.iter().copied().cloned()).collect();
-        let asked = all.into_iter().map(|app| {
+        let beside = |app: &AppId| is_in(&groups, app);
+        // Other groups come last: where the time runs out, what is configured was read.
+        let (first, last): (Vec<AppId>, Vec<AppId>) = all.into_iter().partition(beside);
+        let asked = first.into_iter().chain(last).map(|app| {
             let is_configured = configured.contains(&app);
             async move {
                 let facts = AppFacts::ask(arm, &app, is_configured).await;
@@ -60,7 +72,55 @@ impl<'c> Facts<'c> {
             .boxed()
         });
         let apps = at_once(asked).await.into_iter().collect();
-        Self { instances, apps, unlisted }
+        Self { instances, apps, unlisted, partial, groups }
+    }
+
+    /// Where it was looked.
+    pub(super) fn looked(&self) -> Looked {
+        let unread = self.apps.values().filter(|app| app.settings.error().is_some()).count();
+        let gone = self.apps.values().filter(|app| app.settings.is_gone()).count();
+        let subscription = |name: &str| format!("/subscriptions/{}", name.to_lowercase());
+        let group =
+            |of: &str, name: &str| format!("{}/resourceGroups/{}", subscription(of), name.to_lowercase());
+        let configured = self.groups.iter().map(|(of, name)| group(of, name));
+        let found = self.apps.keys().map(|app| group(app.subscription(), app.group()));
+        Looked {
+            subscriptions: self.groups.iter().map(|(name, _)| subscription(name)).collect(),
+            resource_groups: configured.chain(found).collect(),
+            apps: self.apps.len() - unread - gone,
+            unread,
+            unlisted: self.unlisted.len() + self.partial.len(),
+        }
+    }
+
+    /// Whether an app is in a resource group that has something configured in it.
+    pub(super) fn is_beside(&self, app: &AppId) -> bool {
+        is_in(&self.groups, app)
+    }
+
+    /// Whether an app is configured, for whichever instance.
+    pub(super) fn is_configured(&self, app: &AppId) -> bool {
+        self.apps.get(app).is_some_and(|facts| facts.permissions.is_some())
+    }
+
+    /// The configured apps that hold a key of an instance, or may, with how.
+    pub(super) fn holders(&self, instance: &InstanceFacts<'_>) -> Vec<String> {
+        let of = |app: &AppConfig| {
+            let read = self.apps.get(&app.id)?;
+            let seen = instance.seen(app, read);
+            let holds = seen.consumers.iter().any(|consumer| consumer.holds != Holding::Identity);
+            let perhaps = |why: &str| Some(format!("{} (perhaps: {why})", app.id.name()));
+            match read.settings.error() {
+                _ if holds => Some(app.id.name()),
+                _ if instance.host().is_none() => {
+                    perhaps("the host of the service, by which it would show, is not known")
+                }
+                Some(_) => perhaps("it could not be read"),
+                None if !seen.unknown.is_empty() => perhaps("it holds something that is not understood"),
+                None => None,
+            }
+        };
+        instance.config.apps.iter().filter_map(of).collect()
     }
 
     /// What the configured apps of an instance hold of it.
@@ -88,8 +148,16 @@ impl<'c> InstanceFacts<'c> {
         let resource = arm.instance(&config.id).await;
         let listed = arm.list_keys(&config.id).await;
         let permissions = arm.permissions(&scope).await;
+        let replicas = arm.list_replicas(&config.id).await;
         let journal = peek(&*rekey.store, &config.id).await;
-        Self { config, resource, listed, permissions, journal }
+        Self { config, resource, listed, permissions, replicas, journal }
+    }
+
+    /// Whether access keys are switched off, which has deleted them: the service says so itself, or it lists none.
+    pub(super) fn keys_are_off(&self) -> bool {
+        let none = |error: &ArmError| error.kind() == ArmErrorKind::Barred(Barrier::NoKeys);
+        let off = |instance: &Instance| instance.disable_local_auth;
+        self.listed.as_ref().is_err_and(none) || self.resource.as_ref().is_ok_and(off)
     }
 
     /// The host of its data plane, as far as it is known.
@@ -115,7 +183,9 @@ impl AppFacts {
     pub(super) async fn ask(arm: &Arm, app: &AppId, is_configured: bool) -> Self {
         let settings = Dictionaries::read(arm, app).await;
         let permissions = if is_configured { Some(arm.permissions(&app.to_string()).await) } else { None };
-        Self { settings, permissions }
+        let is_site = is_configured && app.slot().is_none() && !settings.is_gone();
+        let strategy = if is_site { Some(arm.update_strategy(app).await) } else { None };
+        Self { settings, permissions, strategy }
     }
 }
 
@@ -127,17 +197,48 @@ fn groups(config: &Config) -> BTreeSet<(String, String)> {
     of_instances.chain(of_apps).map(|(one, two)| (one.to_lowercase(), two.to_lowercase())).collect()
 }
 
-/// The sites in the groups, with their slots, and the lists that could not be read.
-async fn listed(arm: &Arm, groups: BTreeSet<(String, String)>) -> (Vec<AppId>, Vec<(String, ArmError)>) {
-    let asked = groups.into_iter().map(|(subscription, group)| {
+fn is_in(groups: &BTreeSet<(String, String)>, app: &AppId) -> bool {
+    groups.contains(&(app.subscription().to_lowercase(), app.group().to_lowercase()))
+}
+
+/// What lists of sites and slots show.
+struct Listed {
+    apps: Vec<AppId>,
+    unlisted: Vec<(String, ArmError)>,
+    partial: Vec<(String, Vec<AppId>)>,
+}
+
+/// The sites in the groups and in all other groups of their subscriptions, with their slots, and the lists that could not
+/// be read. A list over a subscription leaves out what may not be read, and says nothing of it: so the groups that matter
+/// are asked one by one besides.
+async fn listed(arm: &Arm, groups: &BTreeSet<(String, String)>) -> Listed {
+    let by_group = groups.iter().map(|(subscription, group)| {
         async move {
             let id = format!("/subscriptions/{subscription}/resourceGroups/{group}");
-            (id, arm.list_group_sites(&subscription, &group).await)
+            (id, arm.list_group_sites(subscription, group).await)
         }
         .boxed()
     });
-    let (sites, mut unlisted) = parted(at_once(asked).await);
+    let (mut sites, mut unlisted) = parted(at_once(by_group).await);
+    let subscriptions: BTreeSet<&String> = groups.iter().map(|(subscription, _)| subscription).collect();
+    let over_all = subscriptions.into_iter().map(|subscription| {
+        async move { (format!("/subscriptions/{subscription}"), arm.list_sites(subscription).await) }.boxed()
+    });
+    let mut partial = Vec::new();
+    for (subscription, list) in at_once(over_all).await {
+        let (found, more) = parted(vec![(subscription.clone(), list)]);
+        let is_of =
+            |site: &&AppId| subscription.ends_with(&format!("/{}", site.subscription().to_lowercase()));
+        let left_out = sites.iter().filter(is_of).filter(|site| !found.contains(*site));
+        let left_out: Vec<AppId> = left_out.cloned().collect();
+        if more.is_empty() && !left_out.is_empty() {
+            partial.push((subscription, left_out));
+        }
+        unlisted.extend(more);
+        let new: Vec<AppId> = found.into_iter().filter(|site| !sites.contains(site)).collect();
+        sites.extend(new);
+    }
     let (slots, more) = slots(arm, &sites).await;
     unlisted.extend(more);
-    (sites.into_iter().chain(slots).collect(), unlisted)
+    Listed { apps: sites.into_iter().chain(slots).collect(), unlisted, partial }
 }

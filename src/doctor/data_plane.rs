@@ -5,9 +5,9 @@ use futures::FutureExt;
 use super::ask::{Facts, InstanceFacts};
 use super::finding::{Check, Finding};
 use super::mend;
-use crate::config::Verify;
+use crate::config::{InstanceConfig, Verify};
 use crate::data_plane::Probe;
-use crate::model::KeyType;
+use crate::model::{InstanceId, KeyType};
 use crate::observe::survey::at_once;
 use crate::pass::Rekey;
 use crate::plan::Holding;
@@ -33,6 +33,24 @@ fn held(instance: &InstanceFacts<'_>, facts: &Facts<'_>) -> Vec<KeyType> {
     if held.is_empty() { vec![KeyType::Primary] } else { held }
 }
 
+/// Whether the service can be reached at all, where keys are proved by that. What it says of a key is the matter of runs.
+pub(super) fn reach(instance: &InstanceConfig, probe: Probe) -> Option<Finding> {
+    let id = &instance.id;
+    match probe {
+        _ if instance.policy.verify != Verify::DataPlane => None,
+        Probe::Accepted | Probe::Refused { .. } => {
+            Some(Finding::ok(Check::DataPlane, id, "it can be reached"))
+        }
+        Probe::Unreachable { detail } => Some(out_of_reach(id, detail)),
+    }
+}
+
+fn out_of_reach(id: &InstanceId, detail: String) -> Finding {
+    let why = "no new key can be verified from here, so no consumer is given one. Let this network reach the service, or \
+               set verify = \"control-plane\"";
+    Finding::error(Check::DataPlane, id, detail, why).mended_by(mend::network(id))
+}
+
 fn judge(instance: &InstanceFacts<'_>, key_type: KeyType, probe: Probe) -> Finding {
     let id = &instance.config.id;
     let by_probe = instance.config.policy.verify == Verify::DataPlane;
@@ -40,21 +58,15 @@ fn judge(instance: &InstanceFacts<'_>, key_type: KeyType, probe: Probe) -> Findi
         Probe::Accepted => Finding::ok(Check::DataPlane, id, format!("the service takes the {key_type} key")),
         Probe::Refused { detail } => {
             let what = format!("the service refuses the {key_type} key: {detail}");
-            let off = instance.resource.as_ref().is_ok_and(|instance| instance.disable_local_auth);
-            if off {
-                let why = "access keys are switched off (disableLocalAuth)";
-                let finding = Finding::error(Check::DataPlane, id, what, why);
-                return finding.mended_by(mend::property(id, "disableLocalAuth", "false"));
+            if instance.keys_are_off() {
+                let why = "access keys are switched off (disableLocalAuth): see what is said of the instance";
+                return Finding::error(Check::DataPlane, id, what, why);
             }
             let why = "a key that is only just regenerated is refused for a minute or two: look again then. If it stays, \
                        consumers hold a dead key: run rotate";
             Finding::error(Check::DataPlane, id, what, why).mended_by(mend::rotate(id))
         }
-        Probe::Unreachable { detail } if by_probe => {
-            let why = "no new key can be verified from here, so no consumer is given one. Let this network reach the \
-                       service, or set verify = \"control-plane\"";
-            Finding::error(Check::DataPlane, id, detail, why).mended_by(mend::network(id))
-        }
+        Probe::Unreachable { detail } if by_probe => out_of_reach(id, detail),
         Probe::Unreachable { detail } => {
             let why = "with verify = \"control-plane\" that is in order: Azure's word counts";
             Finding::note(Check::DataPlane, id, detail, why)

@@ -2,14 +2,21 @@
 
 use std::time::Duration;
 
+use super::ask::Facts;
 use super::finding::{Check, Finding};
 use super::mend;
-use crate::config::{Config, Environment, InstanceConfig};
+use crate::arm::UpdateStrategy;
+use crate::cause;
+use crate::config::{Config, Environment, InstanceConfig, Policy};
 use crate::model::AppId;
 
 /// Client tokens live an hour by default (docs: Azure SignalR Service troubleshooting guide), and an app may hand out the
 /// last with the old key until it has restarted, for which five minutes are plenty.
 const SHORTEST_GRACE: Duration = Duration::from_secs(65 * 60);
+
+/// How much longer an app hands out tokens with the old key whose instances are drained (docs: Site update strategies in
+/// Flex Consumption: what runs may end, within an hour, and nothing tells that it has).
+const DRAIN: Duration = Duration::from_secs(60 * 60);
 
 /// The common rule for keys and other secrets (Azure Policy built-ins on the age of secrets take 90 days as theirs).
 const LONGEST_AGE: Duration = Duration::from_secs(90 * 86_400);
@@ -26,6 +33,62 @@ pub(super) fn check(config: &Config, environment: &Environment, own: Option<&App
     config.instances.iter().flat_map(|instance| [grace(instance, &better), age(instance, &better)]).collect()
 }
 
+/// The apps whose instances are drained, and whether the grace of their instances is long enough for that.
+pub(super) fn of_apps(facts: &Facts<'_>, environment: &Environment, own: Option<&AppId>) -> Vec<Finding> {
+    let better = Better { environment, own };
+    let instances = facts.instances.iter().map(|facts| facts.config);
+    let pairs = instances.flat_map(|instance| instance.apps.iter().map(move |app| (instance, &app.id)));
+    let found = pairs.filter_map(|(instance, app)| {
+        let told = match facts.apps.get(app)?.strategy.as_ref()? {
+            Ok(UpdateStrategy::Recreate) => return None,
+            Ok(UpdateStrategy::RollingUpdate) => drained(instance, app, &better),
+            // A grace that is long enough for either needs no answer, and that an app is gone is told.
+            Err(_) if instance.policy.grace >= SHORTEST_GRACE + DRAIN => return None,
+            Err(error) => {
+                let what = format!(
+                    "whether its instances are drained for up to an hour is not known: {}",
+                    cause::told(error)
+                );
+                Finding::note(
+                    Check::Durations,
+                    app,
+                    what,
+                    "then the grace has to be an hour longer than elsewhere",
+                )
+            }
+        };
+        Some(told.of(&instance.id))
+    });
+    found.collect()
+}
+
+fn drained(instance: &InstanceConfig, app: &AppId, better: &Better<'_>) -> Finding {
+    let needed = SHORTEST_GRACE + DRAIN;
+    let [grace, least] = [instance.policy.grace, needed].map(humantime::format_duration);
+    let name = instance.id.name();
+    let what = format!(
+        "its instances are drained (siteUpdateStrategy RollingUpdate), and the grace of {name} is {grace}"
+    );
+    if instance.policy.grace >= needed {
+        return Finding::ok(Check::Durations, app, what);
+    }
+    let why = format!(
+        "when its settings change, old instances work on for up to an hour, and hand out client tokens with the old key, \
+         which live an hour more: they are cut off when that key is regenerated, unless the grace is at least {least}"
+    );
+    Finding::warning(Check::Durations, app, what, why).mended_by(better.mend(
+        instance,
+        "REKEY_GRACE",
+        "grace",
+        &good_grace(),
+    ))
+}
+
+/// What is advised: the default.
+fn good_grace() -> String {
+    humantime::format_duration(Policy::default().grace).to_string().replace(' ', "")
+}
+
 fn grace(instance: &InstanceConfig, better: &Better<'_>) -> Finding {
     let what = format!("the grace is {}", humantime::format_duration(instance.policy.grace));
     if instance.policy.grace >= SHORTEST_GRACE {
@@ -35,7 +98,7 @@ fn grace(instance: &InstanceConfig, better: &Better<'_>) -> Finding {
                with the key that is regenerated are cut off. A shorter grace is right only where tokens are made to live \
                shorter";
     let finding = Finding::warning(Check::Durations, &instance.id, what, why);
-    finding.mended_by(better.mend(instance, "REKEY_GRACE", "grace", "2h"))
+    finding.mended_by(better.mend(instance, "REKEY_GRACE", "grace", &good_grace()))
 }
 
 fn age(instance: &InstanceConfig, better: &Better<'_>) -> Finding {

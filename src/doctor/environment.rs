@@ -87,7 +87,7 @@ fn storage(environment: &Environment) -> Finding {
     let text = environment.get(STORAGE).unwrap_or_default().trim().to_lowercase();
     let error = |what: &str| {
         let why = "the Functions host needs a storage account of its own, by a connection string or, with an identity, \
-                   by AzureWebJobsStorage__accountName; without one no timer runs";
+                   by AzureWebJobsStorage__blobServiceUri; without one no timer runs";
         Finding::error(Check::Environment, STORAGE, what, why)
     };
     if text.contains("usedevelopmentstorage=true") {

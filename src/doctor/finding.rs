@@ -1,8 +1,11 @@
 //! What an examination answers.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Display};
 
 use serde::Serialize;
+
+use crate::model::{AppId, InstanceId};
 
 /// How bad it is, from good to bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -50,6 +53,39 @@ pub enum Check {
     Durations,
 }
 
+/// What a finding is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SubjectKind {
+    /// An instance, by its id.
+    Instance,
+    /// A site or slot, by its id.
+    App,
+    /// A resource group, by its id.
+    ResourceGroup,
+    /// A subscription, by its id.
+    Subscription,
+    /// An app setting of the function app, by its name.
+    Setting,
+    /// Something else, in words.
+    Other,
+}
+
+impl SubjectKind {
+    fn of(subject: &str) -> Self {
+        let parts: Vec<&str> = subject.trim_start_matches('/').split('/').collect();
+        let is_name = |sign: char| sign.is_ascii_alphanumeric() || sign == '_';
+        match parts[..] {
+            _ if subject.parse::<InstanceId>().is_ok() => Self::Instance,
+            _ if subject.parse::<AppId>().is_ok() => Self::App,
+            ["subscriptions", _, "resourceGroups", _] => Self::ResourceGroup,
+            ["subscriptions", _] => Self::Subscription,
+            [name] if name.chars().all(is_name) => Self::Setting,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// One thing that was found, in order or not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -60,6 +96,10 @@ pub struct Finding {
     pub check: Check,
     /// What it is about: a resource id, or the name of a setting.
     pub subject: String,
+    /// What kind of thing that is.
+    pub subject_kind: SubjectKind,
+    /// The instances that it concerns, where it is about what is held of them.
+    pub instances: Vec<InstanceId>,
     /// What was found.
     pub what: String,
     /// Why it matters, and what comes of it.
@@ -71,7 +111,38 @@ pub struct Finding {
 impl Finding {
     pub(super) fn ok(check: Check, subject: impl Display, what: impl Into<String>) -> Self {
         let (subject, what) = (subject.to_string(), what.into());
-        Self { severity: Severity::Ok, check, subject, what, why: None, mend: None }
+        let subject_kind = SubjectKind::of(&subject);
+        let (severity, instances) = (Severity::Ok, vec![]);
+        Self { severity, check, subject, subject_kind, instances, what, why: None, mend: None }
+    }
+
+    /// The instance that it concerns.
+    #[must_use]
+    pub(super) fn of(self, instance: &InstanceId) -> Self {
+        Self { instances: vec![instance.clone()], ..self }
+    }
+
+    /// Takes in another finding that says the same of the same thing for another instance, or something of the same kind
+    /// for the same instance; if it is neither, it comes back.
+    fn merge(&mut self, other: Self) -> Option<Self> {
+        let alike = (self.severity, self.check, &self.why) == (other.severity, other.check, &other.why);
+        if !alike || self.subject != other.subject {
+            return Some(other);
+        }
+        if self.what == other.what {
+            self.mend = match (self.mend.take(), other.mend) {
+                (Some(one), Some(more)) if one.contains(&more) => Some(one),
+                (Some(one), Some(more)) => Some(format!("{one}; {more}")),
+                (one, more) => one.or(more),
+            };
+            let new = other.instances.into_iter().filter(|one| !self.instances.contains(one));
+            self.instances.extend(new.collect::<Vec<_>>());
+        } else if self.instances == other.instances && self.mend == other.mend {
+            self.what = format!("{}; {}", self.what, other.what);
+        } else {
+            return Some(other);
+        }
+        None
     }
 
     pub(super) fn new(
@@ -118,10 +189,33 @@ impl Finding {
     }
 }
 
-/// Everything that was found, the worst last: there people look first.
+/// Where an examination looked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Looked {
+    /// The subscriptions, by id.
+    pub subscriptions: BTreeSet<String>,
+    /// The resource groups in which apps were found or looked for, by id.
+    pub resource_groups: BTreeSet<String>,
+    /// How many apps and slots were read.
+    pub apps: usize,
+    /// How many could not be read.
+    pub unread: usize,
+    /// How many lists, of the apps of a subscription or group or of the slots of an app, could not be had.
+    pub unlisted: usize,
+}
+
+/// The version of the report's shape for machines. A field that is added leaves it as it is.
+const SCHEMA_VERSION: u32 = 1;
+
+/// Everything that was found, the worst first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
+    /// The version of this shape.
+    pub schema_version: u32,
+    /// Where it looked.
+    pub looked: Looked,
     /// How many errors there are.
     pub errors: usize,
     /// How many warnings.
@@ -135,16 +229,48 @@ pub struct Report {
 }
 
 impl Report {
-    pub(super) fn new(mut findings: Vec<Finding>) -> Self {
-        findings.sort_by_key(|finding| finding.severity);
+    pub(super) fn new(found: Vec<Finding>) -> Self {
+        let mut findings: Vec<Finding> = Vec::new();
+        for finding in found {
+            let mut left = Some(finding);
+            for known in &mut findings {
+                left = left.and_then(|finding| known.merge(finding));
+            }
+            findings.extend(left);
+        }
+        findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
         Self {
+            schema_version: SCHEMA_VERSION,
+            looked: Looked::default(),
             errors: count(Severity::Error),
             warnings: count(Severity::Warning),
             notes: count(Severity::Note),
             passed: count(Severity::Ok),
             findings,
         }
+    }
+}
+
+impl Display for Looked {
+    /// The line at the head.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { subscriptions, resource_groups, apps, unread, unlisted } = self;
+        if subscriptions.is_empty() {
+            return f.write_str("nothing in Azure was looked at");
+        }
+        let name = |id: &String| id.rsplit('/').next().unwrap_or_default().to_owned();
+        let names = |ids: &BTreeSet<String>| listed(ids.iter().map(name));
+        write!(f, "looked at {} in ", count(*apps, "app or slot"))?;
+        write!(f, "{} ({}) of ", count(resource_groups.len(), "resource group"), names(resource_groups))?;
+        write!(f, "{} ({})", count(subscriptions.len(), "subscription"), names(subscriptions))?;
+        if *unread > 0 {
+            write!(f, "; {unread} could not be read")?;
+        }
+        if *unlisted > 0 {
+            write!(f, "; {} could not be had", count(*unlisted, "list"))?;
+        }
+        Ok(())
     }
 }
 
@@ -191,7 +317,24 @@ impl Display for Check {
 
 /// A number of things, in words.
 pub(super) fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+    match (number, what.split_once(" or ")) {
+        (1, _) => format!("1 {what}"),
+        (_, Some((one, other))) => format!("{number} {one}s or {other}s"),
+        (_, None) => format!("{number} {what}s"),
+    }
+}
+
+/// How many names are told of many.
+const MOST_NAMES: usize = 12;
+
+/// Names, the first of them if there are many.
+pub(super) fn listed(names: impl Iterator<Item = String>) -> String {
+    let names: Vec<String> = names.collect();
+    let told = names.iter().take(MOST_NAMES).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(MOST_NAMES) {
+        0 => told,
+        more => format!("{told} and {more} more"),
+    }
 }
 
 #[cfg(test)]
@@ -206,10 +349,42 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_is_last_and_counted() {
-        let error = Finding::error(Check::Settings, "a", "b", "c");
-        let report = Report::new(vec![error.clone(), Finding::ok(Check::Settings, "a", "b"), error]);
-        assert_eq!(report.findings[0].severity, Severity::Ok);
+    fn the_worst_is_first_and_counted() {
+        let error = |subject| Finding::error(Check::Settings, subject, "b", "c");
+        let report = Report::new(vec![Finding::ok(Check::Settings, "a", "b"), error("a"), error("b")]);
+        assert_eq!(report.findings[2].severity, Severity::Ok);
         assert_eq!(report.to_string(), "2 errors, 0 warnings, 0 notes, 1 check passed");
+    }
+
+    #[test]
+    fn what_is_said_of_one_app_is_said_once() {
+        let [one, two] = ["one", "two"].map(|name| InstanceId::new("s", "g", name));
+        let app = AppId::new("s", "g", "shop", None);
+        let unread = |id: &InstanceId| Finding::error(Check::Consumer, &app, "unread", "why").of(id);
+        let mended = |id: &InstanceId, mend: &str| unread(id).mended_by(mend.to_owned());
+        let report = Report::new(vec![mended(&one, "a"), mended(&two, "b"), mended(&two, "b")]);
+        let [finding] = &report.findings[..] else { panic!("{report:#?}") };
+        assert_eq!(finding.instances, [one.clone(), two.clone()]);
+        assert_eq!(finding.mend.as_deref(), Some("a; b"));
+
+        let holds = |what: &str, id| Finding::ok(Check::Consumer, &app, what).of(id);
+        let report = Report::new(vec![holds("A", &one), holds("B", &one), holds("C", &two)]);
+        let told: Vec<&str> = report.findings.iter().map(|finding| finding.what.as_str()).collect();
+        assert_eq!(told, ["A; B", "C"], "of each instance by itself");
+    }
+
+    #[test]
+    fn a_subject_has_a_kind() {
+        let group = "/subscriptions/s/resourceGroups/g";
+        for (subject, kind) in [
+            (InstanceId::new("s", "g", "one").to_string(), SubjectKind::Instance),
+            (AppId::new("s", "g", "shop", Some("staging")).to_string(), SubjectKind::App),
+            (group.to_owned(), SubjectKind::ResourceGroup),
+            ("/subscriptions/s".to_owned(), SubjectKind::Subscription),
+            ("ROTATION_SCHEDULE".to_owned(), SubjectKind::Setting),
+            ("the identity".to_owned(), SubjectKind::Other),
+        ] {
+            assert_eq!(SubjectKind::of(&subject), kind, "{subject}");
+        }
     }
 }

@@ -6,19 +6,27 @@ use super::mend;
 use crate::arm::{ArmError, ArmErrorKind, Instance};
 use crate::cause;
 use crate::model::InstanceId;
-use crate::plan::Holding;
 
-/// All of it. That something may not be read is the matter of `permission`.
-pub(super) fn check(facts: &InstanceFacts<'_>, holdings: &[Holding]) -> Vec<Finding> {
+/// All of it. That something may not be read is the matter of `permission`. `holders` are the apps that hold a key.
+pub(super) fn check(facts: &InstanceFacts<'_>, holders: &[String]) -> Vec<Finding> {
     let id = &facts.config.id;
-    let of_resource = match &facts.resource {
-        Ok(instance) => vec![state(id, instance), local_auth(id, instance, holdings)],
+    let mut findings: Vec<Finding> = match &facts.resource {
+        Ok(instance) => vec![state(id, instance)],
         Err(error) => failed(id, error).into_iter().collect(),
     };
-    let of_keys = facts.listed.as_ref().err().and_then(|error| failed(id, error));
     // What fails for both is told once.
-    let told_already = facts.resource.is_err() && !of_resource.is_empty();
-    of_resource.into_iter().chain(of_keys.filter(|_| !told_already)).collect()
+    let told_already = facts.resource.is_err() && !findings.is_empty();
+    if facts.keys_are_off() {
+        findings.push(keys_off(id, holders));
+    } else {
+        findings.extend(
+            facts.listed.as_ref().err().and_then(|error| failed(id, error)).filter(|_| !told_already),
+        );
+        let on = || Finding::ok(Check::LocalAuth, id, "it takes access keys");
+        findings.extend(facts.resource.is_ok().then(on));
+    }
+    findings.extend(replicas(id, facts));
+    findings
 }
 
 fn failed(id: &InstanceId, error: &ArmError) -> Option<Finding> {
@@ -52,20 +60,48 @@ fn state(id: &InstanceId, instance: &Instance) -> Finding {
     }
 }
 
-fn local_auth(id: &InstanceId, instance: &Instance, holdings: &[Holding]) -> Finding {
-    if !instance.disable_local_auth {
-        return Finding::ok(Check::LocalAuth, id, "it takes access keys");
+/// Access keys are switched off. What a person does next must not make it worse: to switch them off is never advised, and
+/// what comes of switching them on is said.
+fn keys_off(id: &InstanceId, holders: &[String]) -> Finding {
+    let what = "access keys are switched off (disableLocalAuth), so it has none: both were deleted, and every token that \
+                they signed has ended";
+    if holders.is_empty() {
+        let why = "no app that was read holds one, so there is nothing to rotate, and each run fails until the instance is \
+                   taken out of rekey.toml";
+        let finding = Finding::warning(Check::LocalAuth, id, what, why);
+        return finding.mended_by(mend::in_file(id, "take out"));
     }
-    let what = "access keys are switched off (disableLocalAuth)";
-    let finding = if holdings.iter().all(|holding| *holding == Holding::Identity) {
-        let why = "its keys open nothing, so there is nothing to rotate: take it out of rekey.toml, or switch them on";
-        Finding::warning(Check::LocalAuth, id, what, why)
-    } else {
-        let why = "its keys open nothing: the apps that hold a connection string with a key are refused. Switch keys on, \
-                   or let the apps connect by identity";
-        Finding::error(Check::LocalAuth, id, what, why)
-    };
-    finding.mended_by(mend::property(id, "disableLocalAuth", "false"))
+    let what = format!("{what}. Refused now, for they hold one: {}", holders.join(", "));
+    let why = "to bring them back, switch keys on: the service then has two new ones, and the run behind it gives them to \
+               the apps, which restart. Until that run every app stays refused. If an Azure Policy switched them off (the \
+               activity log of the service tells who), exempt the service from it first, or it does so again. The other \
+               way is to let the apps connect by identity";
+    Finding::error(Check::LocalAuth, id, what, why).mended_by(mend::keys_on(id))
+}
+
+/// A key is proved from here, which is in one region.
+fn replicas(id: &InstanceId, facts: &InstanceFacts<'_>) -> Option<Finding> {
+    match &facts.replicas {
+        Ok(regions) if regions.is_empty() => None,
+        Ok(regions) => {
+            let what = format!("it has replicas in {}", regions.join(", "));
+            let why = "all have the same keys, and a call is led to the nearest of them: a new key is proved from here in one \
+                       region alone, and when the others take it is not documented. There is nothing to set; if clients of \
+                       one region alone are refused after a rotation, this is where to look";
+            Some(Finding::note(Check::DataPlane, id, what, why))
+        }
+        // Whether it is there at all is told already.
+        Err(_) if facts.resource.is_err() => None,
+        Err(error) => {
+            let what = format!("whether it has replicas is not known: {}", cause::told(error));
+            Some(Finding::note(
+                Check::DataPlane,
+                id,
+                what,
+                "a new key is proved from here, in one region alone",
+            ))
+        }
+    }
 }
 
 #[cfg(test)]

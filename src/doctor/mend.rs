@@ -74,9 +74,16 @@ pub(super) fn property(instance: &InstanceId, name: &str, value: &str) -> String
     format!("az resource update --ids {instance} --api-version {SIGNALR} --set properties.{name}={value}")
 }
 
-/// Lets the REST API be reached from public networks.
+/// Lets the REST API be reached from public networks, and leaves everything else as it is: `az signalr network-rule update
+/// --allow` would put its list in the place of what is there, and cut off all that is not in it.
 pub(super) fn network(instance: &InstanceId) -> String {
-    format!("az signalr network-rule update --ids {instance} --public-network true --allow RESTAPI")
+    let allowed = "properties.networkACLs.publicNetwork.allow";
+    format!("az resource update --ids {instance} --api-version {SIGNALR} --add {allowed} RESTAPI")
+}
+
+/// Switches access keys on, and gives consumers the new ones.
+pub(super) fn keys_on(instance: &InstanceId) -> String {
+    format!("{} && {}", property(instance, "disableLocalAuth", "false"), rotate(instance))
 }
 
 /// Gives consumers of an instance a key that works.

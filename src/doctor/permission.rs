@@ -10,7 +10,7 @@ use super::finding::{Check, Finding, Severity};
 use super::mend;
 use crate::arm::{ACTIONS, ArmError, ArmErrorKind, Caller, HANDLER, Permission};
 use crate::cause;
-use crate::model::AppId;
+use crate::model::{AppId, InstanceId};
 
 /// An operation that a pass needs, and what comes of it if it is refused.
 struct Need {
@@ -80,10 +80,10 @@ pub(super) fn of_app(id: &AppId, facts: &AppFacts, caller: &Caller) -> Vec<Findi
     };
     let granted = permissions.as_ref().map(Vec::as_slice);
     let scope = Scope { id: id.to_string(), role: APP_ROLE, granted, caller };
-    // A slot has actions of its own.
-    let [list, write] = match id.slot() {
-        None => ["WebApps_ListApplicationSettings", "WebApps_UpdateApplicationSettings"],
-        Some(_) => ["WebApps_ListApplicationSettingsSlot", "WebApps_UpdateApplicationSettingsSlot"],
+    let write = write_of(id);
+    let list = match id.slot() {
+        None => "WebApps_ListApplicationSettings",
+        Some(_) => "WebApps_ListApplicationSettingsSlot",
     };
     let mut findings: Vec<Finding> = scope.untold().into_iter().collect();
     findings.extend([
@@ -94,6 +94,54 @@ pub(super) fn of_app(id: &AppId, facts: &AppFacts, caller: &Caller) -> Vec<Findi
         scope.judge(&Need { operation: write, severity: Severity::Error, why: WRITE_WHY }, None),
     ]);
     findings
+}
+
+/// A slot has actions of its own.
+fn write_of(id: &AppId) -> &'static str {
+    match id.slot() {
+        None => "WebApps_UpdateApplicationSettings",
+        Some(_) => "WebApps_UpdateApplicationSettingsSlot",
+    }
+}
+
+/// The actions on an instance that no run tries before it has to.
+pub(super) fn untried_of_instance(
+    id: &InstanceId,
+    granted: &Result<Vec<Permission>, ArmError>,
+    caller: &Caller,
+) -> Vec<Finding> {
+    untried(id.to_string(), INSTANCE_ROLE, granted, caller, &[REGENERATE, FOLLOW])
+}
+
+/// The action on an app that no run tries before it has to.
+pub(super) fn untried_of_app(
+    id: &AppId,
+    granted: &Result<Vec<Permission>, ArmError>,
+    caller: &Caller,
+) -> Vec<Finding> {
+    let operation = write_of(id);
+    untried(
+        id.to_string(),
+        APP_ROLE,
+        granted,
+        caller,
+        &[Need { operation, severity: Severity::Error, why: WRITE_WHY }],
+    )
+}
+
+fn untried(
+    id: String,
+    role: Role,
+    granted: &Result<Vec<Permission>, ArmError>,
+    caller: &Caller,
+    needs: &[Need],
+) -> Vec<Finding> {
+    // An instance or app that is gone is told by the run.
+    if is_gone(granted.as_ref().err()) {
+        return Vec::new();
+    }
+    let scope = Scope { id, role, granted: granted.as_ref().map(Vec::as_slice), caller };
+    needs.iter().map(|need| scope.judge(need, None)).collect()
 }
 
 /// A role of one's own.
@@ -141,7 +189,11 @@ impl Scope<'_> {
             (Err(_), None) => {
                 let what =
                     format!("whether {action} is granted is not known: it cannot be tried without doing it");
-                Finding::warning(Check::Permission, &self.id, what, format!("if it is not, {}", need.why))
+                let why = format!(
+                    "if it is not, {}. With Microsoft.Authorization/permissions/read Azure says what is granted",
+                    need.why
+                );
+                Finding::warning(Check::Permission, &self.id, what, why)
             }
         }
     }

@@ -1,15 +1,17 @@
 //! Apps that are not configured and hold a key of a configured instance: a rotation would cut them off.
 
+use std::collections::BTreeMap;
+
 use super::ask::{AppFacts, Facts, InstanceFacts};
-use super::finding::{Check, Finding, count};
+use super::finding::{Check, Finding, count, listed};
 use super::mend;
-use crate::arm::{ArmError, Caller};
+use crate::arm::{ArmError, ArmErrorKind, Caller};
 use crate::cause;
 use crate::model::{AppId, InstanceId};
 use crate::observe::survey::by_value;
 use crate::plan::{Holding, Snapshot, Unknown};
 
-/// The apps in the same resource groups that the instance's entry does not name.
+/// The apps that the instance's entry does not name.
 pub(super) fn check(instance: &InstanceFacts<'_>, facts: &Facts<'_>) -> Vec<Finding> {
     let id = &instance.config.id;
     if instance.host().is_none() {
@@ -17,14 +19,19 @@ pub(super) fn check(instance: &InstanceFacts<'_>, facts: &Facts<'_>) -> Vec<Find
     }
     let named = |app: &AppId| instance.config.apps.iter().any(|known| known.id == *app);
     let others = || facts.apps.iter().filter(|(app, _)| !named(app));
-    let found = |(app, read): (&AppId, &AppFacts)| holds(id, app, &instance.seen(&by_value(app), read));
+    let found = |(app, read): (&AppId, &AppFacts)| {
+        let finding = holds(id, app, &instance.seen(&by_value(app), read))?;
+        // Where its references lead is asked for the instance that names it.
+        let elsewhere = finding.check == Check::KeyVault && facts.is_configured(app);
+        (!elsewhere).then(|| finding.of(id))
+    };
     let findings: Vec<Finding> = others().filter_map(found).collect();
     if !findings.is_empty() {
         return findings;
     }
     let what = match others().filter(|(_, read)| read.settings.error().is_none()).count() {
-        0 => "there is no other app in the same resource groups that could be read".to_owned(),
-        read => format!("of {} in the same resource groups none holds a key of it", count(read, "other app")),
+        0 => "there is no other app that could be read".to_owned(),
+        read => format!("of {} none holds a key of it", count(read, "other app")),
     };
     vec![Finding::ok(Check::Unconfigured, id, what)]
 }
@@ -78,19 +85,72 @@ fn pointer(unknown: &Unknown) -> Option<String> {
     }
 }
 
-/// What could not be looked at, once for all instances.
+/// What could not be looked at, once for all instances: one by one in the resource groups of what is configured, and
+/// together for each other group, which may be full of apps that are none of our business.
 pub(super) fn unreadable(facts: &Facts<'_>, caller: &Caller) -> Vec<Finding> {
-    let apps = facts
-        .strangers()
-        .filter_map(|(app, read)| Some(may_hold_one(&app.to_string(), "it", read.settings.error()?)));
-    let lists = facts.unlisted.iter().map(|(id, error)| {
-        may_hold_one(id, "an app or slot of it", error).mended_by(mend::reader(caller, id))
+    let apps = facts.strangers().filter_map(|(app, read)| Some((app.clone(), "", read.settings.error()?)));
+    let slots = facts.unlisted.iter().filter_map(|(id, error)| Some((id.parse().ok()?, "a slot of ", error)));
+    let (beside, elsewhere): (Vec<Unread<'_>>, Vec<_>) =
+        apps.chain(slots).partition(|(app, ..)| facts.is_beside(app));
+    let beside = beside.into_iter().map(|(app, part, error)| {
+        let id = app.to_string();
+        if part.is_empty() {
+            return may_hold_one(&id, "it", error).mended_by(lister(caller, &id, error));
+        }
+        may_hold_one(&id, "an app or slot of it", error).mended_by(mend::reader(caller, &id))
     });
-    apps.chain(lists).collect()
+    let mut groups: BTreeMap<String, Vec<Unread<'_>>> = BTreeMap::new();
+    for unread in elsewhere {
+        groups.entry(group_of(&unread.0)).or_default().push(unread);
+    }
+    let together = groups.into_iter().filter_map(|(group, unread)| {
+        let (_, _, error) = unread.first()?;
+        let who = listed(unread.iter().map(|(app, part, _)| format!("{part}{}", app.name())));
+        Some(may_hold_one(&group, &who, error).mended_by(lister(caller, &group, error)))
+    });
+    let lists = facts.unlisted.iter().filter(|(id, _)| id.parse::<AppId>().is_err());
+    let lists = lists.map(|(id, error)| {
+        let who = if id.contains("/resourceGroups/") {
+            "an app or slot of it"
+        } else {
+            "an app in another group of it"
+        };
+        may_hold_one(id, who, error).mended_by(mend::reader(caller, id))
+    });
+    beside.chain(together).chain(lists).chain(partial(facts, caller)).collect()
 }
+
+/// An app that could not be read, or whose slots could not be listed, with the error.
+type Unread<'a> = (AppId, &'static str, &'a ArmError);
+
+/// Lets whoever asked list settings at a scope, where it is that which lacks.
+fn lister(caller: &Caller, scope: &str, error: &ArmError) -> Option<String> {
+    let actions = ["Microsoft.Web/sites/config/list/Action", "Microsoft.Web/sites/slots/config/list/Action"];
+    let lacks = error.kind() == ArmErrorKind::Forbidden;
+    lacks.then(|| mend::role(caller, "signalr-rekey lists settings", &actions.into(), scope)).flatten()
+}
+
+fn group_of(app: &AppId) -> String {
+    format!("/subscriptions/{}/resourceGroups/{}", app.subscription(), app.group())
+}
+
+/// A list over a whole subscription holds what may be read, and does not say what it leaves out.
+fn partial<'a>(facts: &'a Facts<'_>, caller: &'a Caller) -> impl Iterator<Item = Finding> + 'a {
+    facts.partial.iter().map(|(subscription, left_out)| {
+        let what = format!(
+            "its list of apps leaves out some that are there ({}), so an app that it does not show may hold a key of a \
+             configured instance",
+            listed(left_out.iter().map(AppId::name))
+        );
+        let finding = Finding::warning(Check::Unconfigured, subscription, what, LOOK_AS_ANOTHER);
+        finding.mended_by(mend::reader(caller, subscription))
+    })
+}
+
+const LOOK_AS_ANOTHER: &str =
+    "if it does, it is cut off when that key is regenerated. Look as somebody who may read it";
 
 fn may_hold_one(id: &str, who: &str, error: &ArmError) -> Finding {
     let what = format!("{who} may hold a key of a configured instance: {}", cause::told(error));
-    let why = "if it does, it is cut off when that key is regenerated. Look as somebody who may read it";
-    Finding::warning(Check::Unconfigured, id, what, why)
+    Finding::warning(Check::Unconfigured, id, what, LOOK_AS_ANOTHER)
 }

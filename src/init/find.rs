@@ -1,6 +1,6 @@
 //! What there is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use futures::FutureExt;
@@ -49,6 +49,10 @@ pub struct Found {
     pub unread: Vec<(String, String)>,
     /// The lists of slots that could not be had, likewise. Which apps are not named for that is not known.
     pub unlisted: Vec<(String, String)>,
+    /// The list of the apps in other resource groups of the subscription, if it could not be had, likewise.
+    pub elsewhere: Option<(String, String)>,
+    /// The resource groups in which apps were found.
+    pub groups: BTreeSet<String>,
 }
 
 /// One instance, and the apps that hold a connection string of it.
@@ -110,11 +114,29 @@ impl Scope {
         }
     }
 
-    async fn sites(&self, arm: &Arm) -> Result<Vec<Site>, ArmError> {
-        match &self.group {
-            Some(group) => arm.list_group_sites(&self.subscription, group).await,
-            None => arm.list_sites(&self.subscription).await,
+    /// The sites: those of the group first, and then all others of the subscription, for an instance of the group may have
+    /// its apps anywhere; with why the others could not be listed.
+    async fn sites(&self, arm: &Arm) -> Result<(Vec<AppId>, Option<(String, String)>), ArmError> {
+        let ids = |sites: Vec<Site>| sites.into_iter().map(|site| site.id).collect::<Vec<AppId>>();
+        let all = arm.list_sites(&self.subscription).await;
+        let Some(group) = &self.group else { return Ok((ids(all?), None)) };
+        let mut sites = ids(arm.list_group_sites(&self.subscription, group).await?);
+        match all.map(ids) {
+            Ok(all) => {
+                let others: Vec<AppId> = all.into_iter().filter(|site| !sites.contains(site)).collect();
+                sites.extend(others);
+                Ok((sites, None))
+            }
+            Err(error) => {
+                let other = format!("an app in another group of /subscriptions/{}", self.subscription);
+                Ok((sites, Some((other, cause::told(&error)))))
+            }
         }
+    }
+
+    /// Whether an app is in it.
+    fn covers(&self, app: &AppId) -> bool {
+        self.group.as_ref().is_none_or(|group| group.eq_ignore_ascii_case(app.group()))
     }
 }
 
@@ -166,7 +188,8 @@ impl Found {
     /// Looks. It fails only where nothing at all can be said.
     pub async fn look(arm: &Arm, scope: Scope) -> Result<Self, ArmError> {
         let instances = scope.instances(arm).await?;
-        let sites: Vec<AppId> = scope.sites(arm).await?.into_iter().map(|site| site.id).collect();
+        let (sites, elsewhere) = scope.sites(arm).await?;
+        let groups = sites.iter().map(|site| site.group().to_lowercase()).collect();
         let (slots, unlisted) = slots(arm, &sites).await;
         let apps = in_order(sites, slots);
         let known = at_once(instances.into_iter().map(|instance| {
@@ -188,19 +211,30 @@ impl Found {
         let unread = reads.iter().filter_map(unreadable).collect();
         let of_site = |(site, error): (String, ArmError)| (format!("{site}/slots"), cause::told(&error));
         let unlisted = unlisted.into_iter().map(of_site).collect();
-        let services = known.iter().map(|known| service(known, &reads)).collect();
-        Ok(Self { scope, services, looked_at: reads.len(), unread, unlisted })
+        let services = known.iter().map(|known| service(known, &reads, &scope)).collect();
+        Ok(Self { scope, services, looked_at: reads.len(), unread, unlisted, elsewhere, groups })
     }
 
     /// What could not be read and listed.
     pub(super) fn not_seen(&self) -> impl Iterator<Item = &(String, String)> {
-        self.unread.iter().chain(&self.unlisted)
+        self.unread.iter().chain(&self.unlisted).chain(&self.elsewhere)
+    }
+
+    /// Where it was looked, in words.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let groups: Vec<&str> = self.groups.iter().map(String::as_str).collect();
+        let groups = if groups.is_empty() { "none".to_owned() } else { groups.join(", ") };
+        format!(
+            "{} for instances, and for their apps in all resource groups of /subscriptions/{} that show any ({groups})",
+            self.scope, self.scope.subscription
+        )
     }
 
     /// What was found, in lines for the operator.
     #[must_use]
     pub fn summary(&self) -> Vec<String> {
-        let head = format!("looked at {} apps and slots in {}", self.looked_at, self.scope);
+        let head = format!("looked in {}: {} apps and slots", self.place(), self.looked_at);
         let service = |service: &Service| {
             let doubtful = match service.doubtful.len() {
                 0 => String::new(),
@@ -239,7 +273,7 @@ fn unreadable((app, settings): &Read) -> Option<(String, String)> {
     Some((app.to_string(), cause::told(settings.error()?)))
 }
 
-fn service(known: &Known, reads: &[Read]) -> Service {
+fn service(known: &Known, reads: &[Read], scope: &Scope) -> Service {
     let Known { instance, listed } = known;
     let mut service =
         Service { id: instance.id.clone(), remarks: remarks(known), apps: vec![], doubtful: vec![] };
@@ -263,7 +297,8 @@ fn service(known: &Known, reads: &[Read]) -> Service {
         // is named: so the app stands in the way of a rotation until it is cured. Left out, it would be cut off.
         let is_unclear = |unknown: &Unknown| matches!(unknown, Unknown::OnlyReferences { .. });
         let holds_one = !seen.is_empty() || !snapshot.unknown.iter().all(is_unclear);
-        let unread = settings.error().filter(|_| !settings.is_gone());
+        // In a group that nobody asked for, what cannot be read is most likely none of ours: that is said, and not named.
+        let unread = settings.error().filter(|_| !settings.is_gone() && scope.covers(app));
         let unread = unread.map(|error| {
             format!("it could not be read, and is named so that it blocks: {}", cause::told(error))
         });
@@ -281,11 +316,13 @@ fn service(known: &Known, reads: &[Read]) -> Service {
 fn remarks(known: &Known) -> Vec<String> {
     let Known { instance, listed } = known;
     let off = instance.disable_local_auth.then(|| {
-        "access keys are switched off (disableLocalAuth): there is nothing to rotate until they are on"
+        "access keys are switched off (disableLocalAuth), which deleted them: an app that holds one is refused, and each \
+         run fails, until they are switched on again"
             .to_owned()
     });
     let stopped = instance.stopped.then(|| "it is stopped".to_owned());
-    let by_host = listed.as_ref().err().map(|error| {
+    let failed = listed.as_ref().err().filter(|_| off.is_none());
+    let by_host = failed.map(|error| {
         format!(
             "its keys could not be listed, so its apps were recognised by the host alone: {}",
             cause::told(error)

@@ -34,7 +34,10 @@ fn head(found: &Found) -> String {
     comment(
         &mut text,
         "",
-        &format!("It has seen {number} apps and slots in {}, and nothing else.", found.scope),
+        &format!(
+            "It has looked in {}, has seen {number} apps and slots there, and nothing else.",
+            found.place()
+        ),
     );
     let rest = "An app elsewhere that holds a connection string must be added: one that is not named keeps a key that will \
                 die.";

@@ -10,7 +10,7 @@ use super::hint::Begun;
 use super::report::{Ending, PassReport};
 use super::{Hint, Known, PassError, Purpose, Rekey, Run};
 use crate::act::Actor;
-use crate::arm::{Arm, ArmErrorKind};
+use crate::arm::{Arm, ArmErrorKind, Barrier};
 use crate::cause;
 use crate::clock::delta;
 use crate::config::{InstanceConfig, Verify};
@@ -136,11 +136,27 @@ impl<'a> Pass<'a> {
             Ok(ending) => ending,
             Err(PassError::Store(StoreError::Held { holder, until, .. })) => Ending::Busy { holder, until },
             Err(PassError::HandedOver { holder }) => Ending::HandedOver { holder },
-            Err(error) => match ended_by(error) {
+            Err(error) => match self.ended_by(error).await {
                 Ending::OutOfTime { .. } => self.out_of_time(),
                 ending => ending,
             },
         }
+    }
+
+    /// How a failure ends the run. Of a service without keys it is known without a look who is cut off.
+    async fn ended_by(&mut self, error: PassError) -> Ending {
+        if has_no_keys(&error) {
+            self.cut_off = self.holders().await;
+        }
+        ended_by(error)
+    }
+
+    /// The apps that were last seen with a key of the service, whichever: it has none any more.
+    async fn holders(&self) -> Vec<String> {
+        let journal = store::peek(&*self.rekey.store, &self.instance.id).await.unwrap_or_default();
+        let held = |app: &AppId| journal.seen(app).is_some_and(|held| !held.is_empty());
+        let apps = self.instance.apps.iter().filter(|app| held(&app.id));
+        apps.map(|app| format!("{} (it was last seen with a key)", app.id.name())).collect()
     }
 
     /// The time is over. What was out of sight is said first, for it stays.
@@ -214,7 +230,10 @@ impl<'a> Pass<'a> {
                 taken => break (taken?, look),
             }
         };
-        let next = self.work(&mut lease, look).await.unwrap_or_else(|error| Next::End(ended_by(error)));
+        let next = match self.work(&mut lease, look).await {
+            Ok(next) => next,
+            Err(error) => Next::End(self.ended_by(error).await),
+        };
         match (lease.release().await, next) {
             // Who lost the lease has nothing to give back; the first failure is the one to tell.
             (Err(error), Next::End(ending)) if !ending.is_failure() => Err(error.into()),
@@ -593,6 +612,11 @@ fn unseen(unknown: Vec<Unknown>) -> Ending {
     } else {
         Ending::Unseen(unknown)
     }
+}
+
+/// Whether a run failed because the service has no keys, so that whoever holds one is cut off.
+fn has_no_keys(error: &PassError) -> bool {
+    matches!(error, PassError::Arm(error) if error.kind() == ArmErrorKind::Barred(Barrier::NoKeys))
 }
 
 fn ended_by(error: PassError) -> Ending {

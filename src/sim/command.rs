@@ -15,7 +15,7 @@ use url::Url;
 
 use super::azurite::{Azurite, StorageError};
 use super::event_grid::{EventGrid, Schema};
-use super::{Options, Sim, StartError, World};
+use super::{KeysOff, Options, Sim, StartError, World};
 use crate::cli::output::complain;
 use crate::cli::signals::stopped;
 use crate::clock::SystemClock;
@@ -28,6 +28,7 @@ While it runs (POST with a JSON body, no token):
   GET  /sim/report, /sim/requests, /sim/world
   POST /sim/regenerate  {\"instance\", \"keyType\": \"Primary|Secondary|Both\", \"throughArm\": false}
   POST /sim/settings    {\"app\", \"name\", \"value\": text or null, \"section\": \"appsettings|connectionstrings\"}
+  POST /sim/local-auth  {\"instance\", \"disabled\": true}: off, its keys are deleted; on again, it has new ones
   POST /sim/move        {\"app\", \"group\"}: the app is at another id from now on
   POST /sim/references  {\"name\", \"value\": text or null}: where references to a secret or key of this name lead
   POST /sim/faults      {\"operation\": \"*\", \"resource\", \"kind\", \"skip\": 0, \"count\": 1, \"delay_ms\", \"retry_after\"};
@@ -39,8 +40,8 @@ While it runs (POST with a JSON body, no token):
   POST /sim/barriers    {\"scope\", \"kind\": \"read-only-lock|can-not-delete-lock|disabled-subscription|policy|unregistered\"};
                         DELETE takes all away
 
-A world file has subscription, signalr (group, name, apps, domains, disable_local_auth, tags), sites (group, name, kind, slots,
-settings, connection_strings, sticky_settings), references, denials and barriers. In values {primary:NAME}, {secondary:NAME},
+A world file has subscription, signalr (group, name, apps, domains, disable_local_auth, replicas, tags), sites (group, name, kind,
+update_strategy, slots, settings, connection_strings, sticky_settings), references, denials and barriers. In values {primary:NAME}, {secondary:NAME},
 {primaryKey:NAME} and {secondaryKey:NAME} stand for connection strings and keys of an instance.";
 
 /// The flags of `simulate`.
@@ -85,6 +86,9 @@ pub struct SimulateArgs {
     /// Let listKeys show a new key only when it is in effect; the answer of the regeneration holds it at once
     #[arg(long)]
     pub list_keys_lags: bool,
+    /// What listKeys answers of an instance whose access keys are switched off (disableLocalAuth); no document says it
+    #[arg(long, value_enum, default_value_t = KeysOff::Empty)]
+    pub keys_off: KeysOff,
     /// How many resources are on one page of a list
     #[arg(long, default_value_t = 50, value_name = "NUMBER")]
     pub page_size: usize,
@@ -274,6 +278,7 @@ impl SimulateArgs {
             client_token_life: self.client_token_life,
             identity_header: Some(self.identity_header.clone()),
             list_keys_lags: self.list_keys_lags,
+            keys_off: self.keys_off,
             page_size: self.page_size,
             public_base: self.public_base.clone(),
             seed: self.seed,

@@ -52,6 +52,14 @@ enum Section {
     ConnectionStrings,
 }
 
+/// `POST /sim/local-auth`: switches access keys off, which deletes them, or on again.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LocalAuth {
+    instance: String,
+    disabled: bool,
+}
+
 /// `POST /sim/move`: a site, with its slots, to another resource group.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -72,12 +80,13 @@ struct Reference {
 type Route = (Method, &'static str, fn(&mut State, &Call) -> Answered);
 
 /// What there is. `docs/simulate.md` has a row for each.
-static ROUTES: [Route; 13] = [
+static ROUTES: [Route; 14] = [
     (Method::GET, "/sim/report", |state, _| Ok(as_json(&state.report()))),
     (Method::GET, "/sim/requests", |state, _| Ok(as_json(&state.log.requests()))),
     (Method::GET, "/sim/world", |state, _| Ok(Answer::ok(world(state)))),
     (Method::POST, "/sim/regenerate", regenerate),
     (Method::POST, "/sim/settings", edit),
+    (Method::POST, "/sim/local-auth", local_auth),
     (Method::POST, "/sim/move", move_site),
     (Method::POST, "/sim/references", lead),
     (Method::POST, "/sim/faults", add_faults),
@@ -156,6 +165,12 @@ fn deny(state: &mut State, call: &Call) -> Answered {
 fn bar(state: &mut State, call: &Call) -> Answered {
     let barrier: Barrier = call.json().map_err(bad)?;
     state.barriers.push(barrier);
+    Ok(Answer::ok(json!({})))
+}
+
+fn local_auth(state: &mut State, call: &Call) -> Answered {
+    let LocalAuth { instance, disabled } = call.json().map_err(bad)?;
+    state.disable_local_auth(&instance, disabled).map_err(bad)?;
     Ok(Answer::ok(json!({})))
 }
 

@@ -33,6 +33,8 @@ pub struct Options {
     /// Whether `listKeys` shows a new key only when it is in effect. The 202 of a regeneration already holds it
     /// (recorded); what `listKeys` shows meanwhile, no recording tells.
     pub list_keys_lags: bool,
+    /// What `listKeys` answers of an instance whose access keys are switched off: no document says, and no recording.
+    pub keys_off: KeysOff,
     /// Under which URL clients see the simulator, for the links in its answers. Without it `X-Forwarded-Proto` and
     /// `X-Forwarded-Host` tell, and else the `Host` that was asked for.
     pub public_base: Option<Url>,
@@ -41,6 +43,16 @@ pub struct Options {
     /// Whether time passes by itself: a background task makes the traffic of the running clock and delivers events. To
     /// be off with a [`VirtualClock`](super::VirtualClock), which such a task would push on for ever.
     pub live: bool,
+}
+
+/// What `listKeys` answers where `disableLocalAuth` has deleted the keys. Unconfirmed: a client has to be safe with both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum KeysOff {
+    /// 200 with an empty object.
+    #[default]
+    Empty,
+    /// 400, in the words that Azure AI services have for the same (public reports).
+    Refused,
 }
 
 impl Default for Options {
@@ -57,6 +69,7 @@ impl Default for Options {
             identity_header: None,
             key_prefix: String::new(),
             list_keys_lags: false,
+            keys_off: KeysOff::default(),
             public_base: None,
             event_grid: None,
             live: true,

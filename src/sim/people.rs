@@ -186,10 +186,19 @@ impl State {
         Ok(())
     }
 
-    /// Switches access keys off, or on again.
+    /// Switches access keys off, or on again. Switched off, the keys are deleted for good, and with them ends what they have
+    /// signed; switched on again there are new ones (docs: Disable local authentication for Azure SignalR Service).
     pub fn disable_local_auth(&mut self, instance: &str, disabled: bool) -> Result<(), Unknown> {
         let at = self.instance(instance)?;
-        self.change(|state| state.instances[at].disable_local_auth = disabled);
+        let deletes = disabled && !self.instances[at].disable_local_auth;
+        let next = deletes.then(|| KeyType::ALL.map(|key_type| (key_type, self.keys.key())));
+        self.change(|state| {
+            state.instances[at].disable_local_auth = disabled;
+            // Nobody is told the next ones, nor do they work, before they are switched on.
+            for (key_type, key) in next.into_iter().flatten() {
+                state.instances[at].replace_by_force(key_type, key);
+            }
+        });
         self.announce_colleague(Method::PATCH, &self.instances[at].id.to_string());
         Ok(())
     }

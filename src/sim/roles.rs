@@ -39,7 +39,7 @@ pub enum DeniedBy {
 
 /// The action that an operation needs (docs: Azure permissions for Web and Mobile, for Management and governance;
 /// Microsoft.SignalRService's operation list). Operations that are not here need none.
-const ACTIONS: [(&str, &str); 33] = [
+const ACTIONS: [(&str, &str); 34] = [
     ("Subscriptions_Get", "Microsoft.Resources/subscriptions/read"),
     ("ResourceGroups_List", "Microsoft.Resources/subscriptions/resourceGroups/read"),
     ("ResourceGroups_Get", "Microsoft.Resources/subscriptions/resourceGroups/read"),
@@ -53,6 +53,7 @@ const ACTIONS: [(&str, &str); 33] = [
     ("SignalR_ListBySubscription", "Microsoft.SignalRService/SignalR/read"),
     ("SignalR_ListByResourceGroup", "Microsoft.SignalRService/SignalR/read"),
     ("SignalR_Get", "Microsoft.SignalRService/SignalR/read"),
+    ("SignalRReplicas_List", "Microsoft.SignalRService/SignalR/replicas/read"),
     ("SignalR_ListKeys", "Microsoft.SignalRService/SignalR/listkeys/action"),
     ("SignalR_RegenerateKey", "Microsoft.SignalRService/SignalR/regeneratekey/action"),
     ("SignalR_OperationStatuses", "Microsoft.SignalRService/SignalR/operationStatuses/read"),
@@ -99,6 +100,11 @@ pub(super) fn check(state: &State, operation: &str, call: &Call) -> Result<(), A
         ),
     };
     Err(Answer::error(StatusCode::FORBIDDEN, code, message))
+}
+
+/// Whether the caller may do something at a path.
+pub(super) fn may(state: &State, path: &str, action: &str) -> bool {
+    !state.denied(path).any(|denial| fits(&denial.action.to_lowercase(), &action.to_lowercase()))
 }
 
 /// `Permissions_ListForResource` and `Permissions_ListForResourceGroup` (swagger Microsoft.Authorization 2022-04-01):

@@ -131,6 +131,7 @@ static ROUTES: &[Route] = &[
         signalr::list,
     ),
     arm(GET, instance!(""), "SignalR_Get", signalr::get),
+    arm(GET, instance!("/replicas"), "SignalRReplicas_List", signalr::replicas),
     arm(POST, instance!("/listKeys"), "SignalR_ListKeys", signalr::list_keys),
     arm(POST, instance!("/regenerateKey"), "SignalR_RegenerateKey", signalr::regenerate_key),
     // Not in the swagger; the names are those of the actions in a role.

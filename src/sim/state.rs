@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::broadcast;
@@ -21,7 +22,7 @@ use super::random::{self, IdMaker, KeyMaker};
 use super::roles::Denial;
 use super::sdk;
 use super::traffic::{Change, Process, Tally, read_connections};
-use super::world::{ConnectionStringEntry, InitialApp, SignalR, World, WorldError};
+use super::world::{ConnectionStringEntry, InitialApp, SignalR, UpdateStrategy, World, WorldError};
 use crate::clock::delta;
 use crate::model::{AppId, InstanceId, Key, KeyPair, KeyType, PerKey};
 
@@ -81,6 +82,8 @@ pub(super) struct Instance {
     pub(super) disable_local_auth: bool,
     /// Other hosts that lead to it, in lower case.
     domains: Vec<String>,
+    /// The regions of its replicas.
+    pub(super) replicas: Vec<String>,
     pub(super) tags: BTreeMap<String, String>,
     pub(super) deleted: bool,
     /// How many keys were replaced because ARM was asked to.
@@ -106,6 +109,7 @@ pub(super) struct App {
     /// `site` or `site/slot`.
     pub(super) name: String,
     pub(super) kind: String,
+    pub(super) update_strategy: Option<UpdateStrategy>,
     pub(super) settings: BTreeMap<String, String>,
     pub(super) connection_strings: BTreeMap<String, ConnectionStringEntry>,
     pub(super) sticky_settings: BTreeSet<String>,
@@ -163,6 +167,9 @@ pub(super) enum Status {
 /// A jump in time is sampled at most this often besides the changes in it: nothing changes in between.
 const MOST_TICKS: i32 = 100;
 
+/// How long an instance that is drained may go on with what it runs (docs: Site update strategies in Flex Consumption).
+const LONGEST_DRAIN: Duration = Duration::from_secs(3600);
+
 /// How many events a slow listener may lag behind before it loses the oldest.
 const EVENTS_KEPT: usize = 4096;
 
@@ -180,6 +187,11 @@ impl State {
             instances.iter().map(|one| (one.id.name().to_lowercase(), (one.host(), one.listed()))).collect();
         let references = world.lead(&pairs)?;
         let mut apps: Vec<App> = world.build(&pairs)?.into_iter().map(|app| App::new(app, now)).collect();
+        // What apps hold of an instance whose keys are switched off is of before that.
+        let mut instances = instances;
+        for instance in instances.iter_mut().filter(|instance| instance.disable_local_auth) {
+            KeyType::ALL.into_iter().for_each(|key_type| instance.replace_by_force(key_type, keys.key()));
+        }
         for app in &mut apps {
             app.fetch(&references);
             app.process.restart(read_connections(&app.reads(), &instances));
@@ -253,9 +265,12 @@ impl State {
     }
 
     /// The app's new process takes over `restart_takes` from now; changes until then are read by it too. The old
-    /// process serves meanwhile (docs: App Service restarts overlap old and new workers).
+    /// process serves meanwhile (docs: App Service restarts overlap old and new workers). One that is drained may work for
+    /// an hour before it ends, and nothing tells that it has (docs: Site update strategies in Flex Consumption).
     pub(super) fn restart(&mut self, app: usize) {
-        self.apps[app].restarted_at = Some(self.now + delta(self.options.restart_takes));
+        let drains = self.apps[app].update_strategy == Some(UpdateStrategy::RollingUpdate);
+        let drained = if drains { LONGEST_DRAIN } else { Duration::ZERO };
+        self.apps[app].restarted_at = Some(self.now + delta(drained + self.options.restart_takes));
     }
 
     /// Adds an app and starts its process.
@@ -268,7 +283,7 @@ impl State {
     }
 
     /// Replaces a section of an app's settings when so much time has passed.
-    pub(super) fn replace_later(&mut self, app: usize, section: Section, after: std::time::Duration) {
+    pub(super) fn replace_later(&mut self, app: usize, section: Section, after: Duration) {
         self.late.push(Late { due: self.now + delta(after), app, section });
     }
 
@@ -389,6 +404,7 @@ impl Instance {
             keys,
             disable_local_auth: spec.disable_local_auth,
             domains: spec.domains.iter().map(|domain| domain.to_lowercase()).collect(),
+            replicas: spec.replicas.clone(),
             tags: spec.tags.clone(),
             deleted: false,
             regenerations: 0,
@@ -454,11 +470,12 @@ impl KeySlot {
 
 impl App {
     fn new(app: InitialApp, now: DateTime<Utc>) -> Self {
-        let InitialApp { id, kind, settings, connection_strings, sticky_settings } = app;
+        let InitialApp { id, kind, update_strategy, settings, connection_strings, sticky_settings } = app;
         Self {
             name: id.name(),
             id,
             kind,
+            update_strategy,
             settings,
             connection_strings,
             sticky_settings,

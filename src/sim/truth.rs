@@ -36,6 +36,9 @@ impl State {
     pub fn troubles(&mut self, instance: &InstanceId, apps: &[AppId]) -> Vec<String> {
         let mut troubles: Vec<String> =
             self.unreadable(&format!("{instance}/listKeys")).into_iter().collect();
+        if self.instances.iter().any(|one| one.id == *instance && one.disable_local_auth) {
+            troubles.push(format!("{} has no keys", instance.name()));
+        }
         for app in apps {
             if self.is_deleted(app) {
                 continue;

@@ -56,6 +56,9 @@ pub struct SignalR {
     /// Whether access keys are refused altogether.
     #[serde(default)]
     pub disable_local_auth: bool,
+    /// The regions of its replicas.
+    #[serde(default)]
+    pub replicas: Vec<String>,
     /// Its tags.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
@@ -72,6 +75,9 @@ pub struct Site {
     /// `app`, `functionapp`, `functionapp,linux` …
     #[serde(default = "default_kind")]
     pub kind: String,
+    /// How a function app on Flex Consumption goes over to changed settings: `Recreate` or `RollingUpdate`.
+    #[serde(default)]
+    pub update_strategy: Option<UpdateStrategy>,
     /// Its deployment slots. Each starts with a copy of the site's settings, as a slot cloned from production does.
     #[serde(default)]
     pub slots: Vec<String>,
@@ -84,6 +90,16 @@ pub struct Site {
     /// Names of app settings that stay with their slot when slots are swapped.
     #[serde(default)]
     pub sticky_settings: BTreeSet<String>,
+}
+
+/// What becomes of the instances of a function app when its settings change (docs: Site update strategies in Flex
+/// Consumption).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UpdateStrategy {
+    /// All are ended at once.
+    Recreate,
+    /// They are drained in batches, and end what they run, for which they have an hour.
+    RollingUpdate,
 }
 
 /// One entry of a connection-string section (swagger: ConnStringValueTypePair).
@@ -132,6 +148,7 @@ pub enum WorldError {
 pub(super) struct InitialApp {
     pub(super) id: AppId,
     pub(super) kind: String,
+    pub(super) update_strategy: Option<UpdateStrategy>,
     pub(super) settings: BTreeMap<String, String>,
     pub(super) connection_strings: BTreeMap<String, ConnectionStringEntry>,
     pub(super) sticky_settings: BTreeSet<String>,
@@ -286,6 +303,7 @@ impl World {
         let app = |slot: Option<&str>| InitialApp {
             id: AppId::new(&self.subscription, &site.group, &site.name, slot),
             kind: site.kind.clone(),
+            update_strategy: site.update_strategy,
             settings: site.settings.clone(),
             connection_strings: site.connection_strings.clone(),
             sticky_settings: site.sticky_settings.clone(),

@@ -14,7 +14,7 @@ use signalr_rekey::sim::{BarrierKind, Fault, FaultKind, Happening, Options, SimE
 use signalr_rekey::store::{Store, peek};
 use tokio::sync::broadcast::Receiver;
 
-use crate::common::{CONSUMERS, DAY, HOUR, MINUTE, Story, azurite, document_name, expire_lease, untrue};
+use crate::common::{CONSUMERS, DAY, MINUTE, Story, azurite, document_name, expire_lease, untrue};
 use crate::line::{Line, Mishap, Proxy, Stores, Timed};
 use crate::watch::Watch;
 
@@ -187,7 +187,7 @@ impl Scenario {
         }
         if self == Self::Retirement {
             story.tick().await;
-            story.clock.advance(2 * HOUR);
+            story.clock.advance(story.config.instances[0].policy.grace);
         }
         if let Some(value) = self.held_elsewhere() {
             let string = story.sim.settings("chat-func").unwrap()[CONSUMERS[2].1].clone();

@@ -2,7 +2,7 @@
 
 use signalr_rekey::doctor::{Check, Finding, Report, Severity};
 use signalr_rekey::model::KeyType;
-use signalr_rekey::sim::{Fault, FaultKind, Site, State};
+use signalr_rekey::sim::{Fault, FaultKind, Options, SignalR, Site, State, World};
 
 use super::common::{Story, all_hold};
 use super::{GROUP, bad, examine, instance, no_other_error, only, site};
@@ -62,7 +62,10 @@ async fn an_app_that_is_not_configured_and_holds_nothing_is_in_order() {
     story.sim.with(|state| state.add_site(other)).unwrap();
     let report = examine(&story).await;
     assert_eq!(report.errors, 0, "{report:#?}");
-    assert!(report.findings.iter().any(|finding| finding.what.starts_with("of 1 other app ")), "{report:#?}");
+    assert!(
+        report.findings.iter().any(|finding| finding.what.starts_with("of 1 other app none")),
+        "{report:#?}"
+    );
 }
 
 #[tokio::test]
@@ -73,6 +76,7 @@ async fn an_app_that_is_not_configured_and_not_readable_may_hold_one() {
     let report = examine(&story).await;
     let finding = only(&report, Check::Unconfigured, Severity::Warning, &site("chat-func"));
     assert!(finding.what.contains("may hold"), "{finding:?}");
+    assert!(finding.mend.as_ref().unwrap().contains("Microsoft.Web/sites/config/list/Action"), "{finding:?}");
     assert_eq!(report.errors, 0);
 }
 
@@ -275,4 +279,117 @@ async fn an_app_that_does_not_answer_is_an_error_and_the_others_are_looked_at() 
     only(&report, Check::Consumer, Severity::Error, &site("chat-func"));
     let seen = report.findings.iter().filter(|finding| finding.what.contains("holds the Primary key"));
     assert_eq!(seen.count(), 2, "{report:#?}");
+}
+
+const SUBSCRIPTION: &str = "/subscriptions/00000000-0000-0000-0000-000000000001";
+
+/// A site in another resource group, with this value in a setting.
+fn elsewhere(name: &str, value: &str) -> Site {
+    let settings = [("Hub".to_owned(), value.to_owned())].into();
+    Site { group: "rg-other".into(), name: name.into(), kind: "app".into(), settings, ..Site::default() }
+}
+
+#[tokio::test]
+async fn an_app_in_another_group_that_holds_a_key_is_an_error_and_it_says_where_it_looked() {
+    let story = Story::new().await;
+    story.sim.with(|state| state.add_site(elsewhere("far", "{secondary:sr-demo}"))).unwrap();
+    let report = examine(&story).await;
+    let id = site("far").replace("rg-demo", "rg-other");
+    let finding = only(&report, Check::Unconfigured, Severity::Error, &id);
+    assert_eq!(finding.instances, [story.config.instances[0].id.clone()]);
+    no_other_error(&report, finding);
+    let groups: Vec<_> = report.looked.resource_groups.iter().map(String::as_str).collect();
+    assert_eq!(
+        groups,
+        [
+            &format!("{SUBSCRIPTION}/resourceGroups/rg-demo"),
+            &format!("{SUBSCRIPTION}/resourceGroups/rg-other")
+        ]
+    );
+    assert_eq!((report.looked.apps, report.looked.unread, report.looked.unlisted), (4, 0, 0));
+    insta::assert_snapshot!(report.looked, @"looked at 4 apps or slots in 2 resource groups (rg-demo, rg-other) of 1 subscription (00000000-0000-0000-0000-000000000001)");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_in_another_group_is_said_once_for_the_group() {
+    let story = Story::new().await;
+    for name in ["one", "two"] {
+        story.sim.with(|state| state.add_site(elsewhere(name, "x"))).unwrap();
+    }
+    let group = format!("{SUBSCRIPTION}/resourceGroups/rg-other");
+    story.sim.with(|state| state.deny(&group, "Microsoft.Web/sites/config/list/Action"));
+    let report = examine(&story).await;
+    let finding = only(&report, Check::Unconfigured, Severity::Warning, &group);
+    assert!(finding.what.starts_with("one, two may hold a key of a configured instance"), "{finding:?}");
+    assert!(finding.mend.as_ref().unwrap().ends_with(&format!("--scope {group}")), "{finding:?}");
+    assert_eq!((report.errors, report.looked.unread), (0, 2));
+}
+
+#[tokio::test]
+async fn a_subscription_that_may_not_be_listed_is_said_and_a_list_that_leaves_something_out_too() {
+    let story = Story::new().await;
+    story.sim.fault(Fault::new("WebApps_List", FaultKind::Forbidden));
+    let report = examine(&story).await;
+    let finding = only(&report, Check::Unconfigured, Severity::Warning, SUBSCRIPTION);
+    assert!(finding.what.starts_with("an app in another group of it may hold"), "{finding:?}");
+    assert!(
+        finding.mend.as_ref().unwrap().ends_with(&format!("--role Reader --scope {SUBSCRIPTION}")),
+        "{finding:?}"
+    );
+
+    // The list of the group shows it, and that of the subscription does not.
+    story.sim.with(|state| state.deny(&site("chat-func"), "Microsoft.Web/sites/Read"));
+    let report = examine(&story).await;
+    let finding = only(&report, Check::Unconfigured, Severity::Warning, SUBSCRIPTION);
+    assert!(finding.what.contains("leaves out some that are there (chat-func)"), "{finding:?}");
+}
+
+/// One app that two instances name, in which one of them is.
+async fn of_two() -> Story {
+    let mut world = World::default();
+    world.signalr.push(SignalR { group: "rg-demo".into(), name: "sr-two".into(), ..SignalR::default() });
+    let mut story = Story::of(world, Options::default()).await;
+    let mut apps = story.config.instances[0].apps.clone();
+    apps.iter_mut().for_each(|app| app.may_hold_none = true);
+    story.config.instances[1].apps = apps;
+    story
+}
+
+#[tokio::test]
+async fn an_app_of_two_instances_that_does_not_answer_is_one_finding() {
+    let story = of_two().await;
+    story.sim.fault(
+        Fault::new("WebApps_ListApplicationSettings", FaultKind::ServerError).on("chat-func").times(50),
+    );
+    let report = examine(&story).await;
+    let finding = only(&report, Check::Consumer, Severity::Error, &site("chat-func"));
+    let both: Vec<_> = story.config.instances.iter().map(|instance| instance.id.clone()).collect();
+    assert_eq!(finding.instances, both);
+}
+
+#[tokio::test]
+async fn a_reference_of_an_app_is_told_for_the_instance_that_names_it() {
+    let mut story = of_two().await;
+    story.config.instances[1].apps.retain(|app| app.id.name() != "chat-func");
+    let reference = "@Microsoft.KeyVault(VaultName=v;SecretName=s)";
+    story.sim.edit_setting("chat-func", "AzureSignalRConnectionString", Some(reference)).unwrap();
+    let report = examine(&story).await;
+    let finding = only(&report, Check::KeyVault, Severity::Error, &site("chat-func"));
+    assert_eq!(finding.instances, [story.config.instances[0].id.clone()]);
+}
+
+#[tokio::test]
+async fn two_settings_of_an_app_are_one_line() {
+    let story = Story::new().await;
+    let settings = story.sim.settings("chat-func").unwrap();
+    let value = &settings["AzureSignalRConnectionString"];
+    story.sim.edit_setting("chat-func", "Second", Some(value)).unwrap();
+    let report = examine(&story).await;
+    let of_it = |finding: &&Finding| finding.check == Check::Consumer && finding.subject == site("chat-func");
+    let told: Vec<&Finding> = report.findings.iter().filter(of_it).collect();
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(
+        told[0].what.contains("AzureSignalRConnectionString") && told[0].what.contains("Second"),
+        "{told:#?}"
+    );
 }

@@ -73,7 +73,7 @@ async fn a_duration_is_mended_where_it_comes_from() {
     story.config.instances[0].policy.grace = std::time::Duration::from_secs(60);
     let from_setting = [&GOOD[..], &[("REKEY_GRACE", "1m")]].concat();
     for (environment, wanted) in
-        [(&from_setting[..], "--settings REKEY_GRACE=2h"), (&GOOD, "set grace = \"2h\" in")]
+        [(&from_setting[..], "--settings REKEY_GRACE=2h30m"), (&GOOD, "set grace = \"2h30m\" in")]
     {
         let report = examine_in(&story, environment, true).await;
         let found = bad(&report, Check::Durations);

@@ -4,7 +4,7 @@ use signalr_rekey::arm::Arm;
 use signalr_rekey::config::{AppConfig, Config, Environment, load_from};
 use signalr_rekey::init::{Found, Scope, write};
 use signalr_rekey::model::{AppId, InstanceId, KeyType};
-use signalr_rekey::sim::{Options, SignalR, World};
+use signalr_rekey::sim::{Fault, FaultKind, Options, SignalR, Site, World};
 
 use super::common::{KEY_MARK, Story};
 use super::{GROUP, instance, site};
@@ -157,4 +157,43 @@ async fn an_instance_without_apps_is_a_comment_and_nothing_at_all_is_no_file() {
         story.sim.delete_site(app).unwrap();
     }
     assert!(write(&found(&story).await).is_none());
+}
+
+#[tokio::test]
+async fn an_app_in_another_group_is_found_for_the_instance_of_a_group() {
+    let mut world = World::default();
+    let settings = [("Hub".to_owned(), "{primary:sr-demo}".to_owned())].into();
+    let far = |name: &str, settings| Site {
+        group: "rg-other".into(),
+        name: name.into(),
+        kind: "app".into(),
+        settings,
+        ..Site::default()
+    };
+    world.sites.extend([far("far", settings), far("farther", std::collections::BTreeMap::default())]);
+    let story = Story::of(world, Options::default()).await;
+    let far = site("farther").replace("rg-demo", "rg-other");
+    story.sim.with(|state| state.deny(&far, "Microsoft.Web/sites/config/list/Action"));
+    let arm = arm(&story);
+    let look = || async {
+        Found::look(&arm, Scope::find(&arm, Some("rg-demo"), None).await.unwrap()).await.unwrap()
+    };
+    let found = look().await;
+    let text = write(&found).unwrap();
+    let apps: Vec<String> = read(&text).instances[0].apps.iter().map(|app| app.id.name()).collect();
+    assert!(apps.contains(&"far".to_owned()), "{text}");
+    assert!(
+        !apps.contains(&"farther".to_owned()) && text.contains(&format!("# {far} may hold one")),
+        "{text}"
+    );
+    assert!(found.summary()[0].contains("(rg-demo, rg-other): 5 apps and slots"), "{:?}", found.summary());
+
+    story.sim.fault(Fault::new("WebApps_List", FaultKind::Forbidden));
+    let found = look().await;
+    let told = found.summary().join("\n");
+    assert!(
+        told.contains(&format!("an app in another group of /subscriptions/{SUBSCRIPTION} may hold one")),
+        "{told}"
+    );
+    assert_eq!(read(&write(&found).unwrap()).instances[0].apps.len(), 3);
 }

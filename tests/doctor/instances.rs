@@ -3,36 +3,113 @@
 use std::time::Duration;
 
 use signalr_rekey::config::Verify;
-use signalr_rekey::doctor::{Check, Severity};
-use signalr_rekey::sim::{Fault, FaultKind};
+use signalr_rekey::doctor::{Check, Finding, Severity};
+use signalr_rekey::sim::{Fault, FaultKind, KeysOff, Options, UpdateStrategy, World};
 
-use super::common::{DAY, HOUR, MINUTE, Story};
-use super::{SCHEDULE, bad, examine, examine_in, instance, no_other_error, only};
+use super::common::{DAY, HOUR, MINUTE, Story, all_hold};
+use super::{SCHEDULE, bad, examine, examine_in, instance, no_other_error, only, site};
+
+/// A story whose keys are switched off, and what `listKeys` answers then.
+async fn switched_off(keys_off: KeysOff) -> Story {
+    let story = Story::of(World::default(), Options { keys_off, ..Options::default() }).await;
+    story.sim.with(|state| state.disable_local_auth("sr-demo", true)).unwrap();
+    story
+}
 
 #[tokio::test]
-async fn keys_that_are_switched_off_are_an_error() {
-    let story = Story::new().await;
-    story.sim.with(|state| state.disable_local_auth("sr-demo", true)).unwrap();
-    let report = examine(&story).await;
-    let finding = only(&report, Check::LocalAuth, Severity::Error, &instance());
-    let mend = finding.mend.as_ref().unwrap();
-    assert!(
-        mend.contains(&format!("--ids {}", instance())) && mend.contains("disableLocalAuth=false"),
-        "{mend}"
-    );
-    let refused = only(&report, Check::DataPlane, Severity::Error, &instance());
-    assert!(refused.why.as_ref().unwrap().contains("disableLocalAuth"), "{refused:?}");
+async fn keys_that_are_switched_off_are_an_error_whose_cure_cuts_nobody_off() {
+    for keys_off in [KeysOff::Empty, KeysOff::Refused] {
+        let story = switched_off(keys_off).await;
+        let report = examine(&story).await;
+        let finding = only(&report, Check::LocalAuth, Severity::Error, &instance());
+        for name in ["chat-web", "chat-web/staging", "chat-func"] {
+            assert!(finding.what.contains(name), "{finding:?}");
+        }
+        let off = format!("--ids {} ", instance());
+        let mend = finding.mend.as_ref().unwrap();
+        assert!(
+            mend.contains(&off) && mend.contains("disableLocalAuth=false && signalr-rekey rotate "),
+            "{mend}"
+        );
+        assert!(finding.why.as_ref().unwrap().contains("two new ones"), "{finding:?}");
+        // One for each app, and nothing that speaks of a broken answer or of a key that could be written.
+        let consumers = bad(&report, Check::Consumer);
+        assert_eq!((consumers.len(), report.errors), (3, 4), "{report:#?}");
+        assert!(
+            consumers.iter().all(|finding| finding.mend.is_none() && finding.what.contains("which has none"))
+        );
+        for finding in &report.findings {
+            assert!(!format!("{finding:?}").contains("disableLocalAuth=true"), "{finding:?}");
+        }
+        // What it says to do brings everybody back.
+        story.sim.with(|state| state.disable_local_auth("sr-demo", false)).unwrap();
+        story.tick().await;
+        all_hold(&story);
+        assert_eq!(examine(&story).await.errors, 0);
+    }
 }
 
 #[tokio::test]
 async fn keys_that_are_switched_off_and_nobody_holds_are_a_warning() {
-    let story = Story::new().await;
-    story.sim.with(|state| state.disable_local_auth("sr-demo", true)).unwrap();
-    let identity = "Endpoint=https://sr-demo.service.signalr.net;AuthType=azure;Version=1.0;";
-    for (app, setting) in super::common::CONSUMERS {
-        story.sim.edit_setting(app, setting, Some(identity)).unwrap();
+    for keys_off in [KeysOff::Empty, KeysOff::Refused] {
+        let story = switched_off(keys_off).await;
+        let identity = "Endpoint=https://sr-demo.service.signalr.net;AuthType=azure;Version=1.0;";
+        for (app, setting) in super::common::CONSUMERS {
+            story.sim.edit_setting(app, setting, Some(identity)).unwrap();
+        }
+        let report = examine(&story).await;
+        let finding = only(&report, Check::LocalAuth, Severity::Warning, &instance());
+        assert!(!finding.mend.as_ref().unwrap().contains("az "), "nobody needs a key: {finding:?}");
+        assert_eq!(report.errors, 0, "{report:#?}");
     }
-    only(&examine(&story).await, Check::LocalAuth, Severity::Warning, &instance());
+}
+
+#[tokio::test]
+async fn that_keys_are_switched_off_is_told_by_the_list_alone() {
+    for keys_off in [KeysOff::Empty, KeysOff::Refused] {
+        let story = switched_off(keys_off).await;
+        story.sim.with(|state| state.deny(&instance(), "Microsoft.SignalRService/SignalR/read"));
+        only(&examine(&story).await, Check::LocalAuth, Severity::Error, &instance());
+    }
+}
+
+#[tokio::test]
+async fn replicas_are_named_for_a_key_is_proved_in_one_region() {
+    let mut world = World::default();
+    world.signalr[0].replicas = vec!["westus".into(), "japaneast".into()];
+    let story = Story::of(world, Options::default()).await;
+    let report = examine(&story).await;
+    assert_eq!((report.errors, report.notes), (0, 1), "{report:#?}");
+    let note = report.findings.iter().find(|finding| finding.severity == Severity::Note).unwrap();
+    assert!(note.what.contains("westus, japaneast") && note.subject == instance(), "{note:?}");
+
+    story.sim.with(|state| state.deny(&instance(), "Microsoft.SignalRService/SignalR/replicas/read"));
+    let report = examine(&story).await;
+    let note = report.findings.iter().find(|finding| finding.severity == Severity::Note).unwrap();
+    assert!(note.what.starts_with("whether it has replicas is not known"), "{note:?}");
+}
+
+#[tokio::test]
+async fn an_app_that_is_drained_needs_a_longer_grace() {
+    let mut world = World::default();
+    world.sites[1].update_strategy = Some(UpdateStrategy::RollingUpdate);
+    let mut story = Story::of(world, Options::default()).await;
+    let drained = |finding: &&Finding| finding.what.contains("RollingUpdate");
+    let report = examine(&story).await;
+    let found = report.findings.iter().find(drained).unwrap();
+    assert_eq!((found.severity, &found.subject), (Severity::Ok, &site("chat-func")), "the default is enough");
+
+    story.config.instances[0].policy.grace = 2 * HOUR;
+    let report = examine(&story).await;
+    let found = only(&report, Check::Durations, Severity::Warning, &site("chat-func"));
+    assert!(drained(&found) && found.mend.as_ref().unwrap().contains("grace = \"2h30m\""), "{found:?}");
+    assert_eq!(found.instances, [story.config.instances[0].id.clone()]);
+
+    // Who may not read it is told that nobody knows.
+    story.sim.fault(Fault::new("WebApps_Get", FaultKind::Forbidden).on("chat-func"));
+    let report = examine(&story).await;
+    let found = report.findings.iter().find(|finding| finding.what.contains("is not known")).unwrap();
+    assert_eq!((found.severity, &found.subject), (Severity::Note, &site("chat-func")), "{found:?}");
 }
 
 #[tokio::test]
@@ -43,7 +120,10 @@ async fn a_data_plane_out_of_reach_is_an_error_unless_azures_word_counts() {
     let report = examine(&story).await;
     let finding = only(&report, Check::DataPlane, Severity::Error, &instance());
     no_other_error(&report, finding);
-    assert!(finding.mend.as_ref().unwrap().contains("network-rule"), "{finding:?}");
+    assert!(
+        finding.mend.as_ref().unwrap().ends_with("--add properties.networkACLs.publicNetwork.allow RESTAPI"),
+        "{finding:?}"
+    );
 
     story.config.instances[0].policy.verify = Verify::ControlPlane;
     story.sim.fault(down());

@@ -7,6 +7,7 @@ mod apps;
 #[path = "../common/mod.rs"]
 mod common;
 mod deployed;
+mod first_run;
 mod init;
 mod instances;
 mod permissions;
@@ -40,7 +41,8 @@ async fn examine_in(story: &Story, environment: &[(&str, &str)], as_deployed: bo
     let text = serde_json::to_string(&report).unwrap();
     assert!(!text.contains(KEY_MARK) && !text.contains("AccessKey=") && !text.contains("eyJ"), "{text}");
     for mend in report.findings.iter().filter_map(|finding| finding.mend.as_ref()) {
-        assert!(mend.contains(GROUP), "no full id in: {mend}");
+        let subscription = GROUP.split("/resourceGroups").next().unwrap();
+        assert!(mend.contains(subscription), "no full id in: {mend}");
     }
     report
 }

@@ -1,5 +1,6 @@
 //! Both commands as a process: what they print, and their exit codes.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::Output;
 
@@ -22,8 +23,19 @@ async fn the_exit_code_goes_by_the_worst_finding() {
     let told = searched(&good);
     assert_eq!(good.status.code(), Some(0), "{told}");
     // The grace of three seconds, and the journal in memory.
-    assert!(told.trim_end().ends_with("0 errors, 2 warnings, 1 note, 20 checks passed"), "{told}");
-    assert!(told.contains("ok      consumer      chat-web/staging: app setting"), "{told}");
+    assert!(
+        told.contains("0 errors, 2 warnings, 1 note, 14 checks passed; --all shows what passed"),
+        "{told}"
+    );
+    assert!(
+        told.starts_with("looked at 3 apps or slots in 1 resource group (rg-demo) of 1 subscription ("),
+        "{told}"
+    );
+    assert!(!told.contains("\nok "), "{told}");
+    let problems = text(&azure.run(&["doctor", "--all"]).stdout);
+    assert!(problems.contains("ok      consumer      chat-web/staging: app setting"), "{problems}");
+    let at = |word: &str| problems.find(word).unwrap_or_else(|| panic!("no {word} in {problems}"));
+    assert!(at("\nwarning ") < at("\nnote ") && at("\nnote ") < at("\nok "), "problems first: {problems}");
     assert_eq!(azure.run(&["doctor", "--strict"]).status.code(), Some(1), "warnings count if asked");
 
     azure.ask("denials", json!({"scope": instance(), "action": "*/regeneratekey/action"})).await;
@@ -39,6 +51,34 @@ async fn the_exit_code_goes_by_the_worst_finding() {
     assert_eq!(wrong.status.code(), Some(2), "{}", searched(&wrong));
 }
 
+/// The fields of an answer, a list's without its numbers.
+fn fields(at: &str, value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(parts) => {
+            for (name, value) in parts {
+                found.insert(format!("{at}{name}"));
+                fields(&format!("{at}{name}."), value, found);
+            }
+        }
+        Value::Array(items) => {
+            items.iter().for_each(|item| fields(&format!("{}[].", at.trim_end_matches('.')), item, found));
+        }
+        _ => {}
+    }
+}
+
+/// docs/json.md has every field of the answer and no other.
+fn assert_documented(report: &Value) {
+    let document = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/json.md")).unwrap();
+    let section = document.split("## What doctor prints").nth(1).unwrap().split("\n## ").next().unwrap();
+    let cells = section.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
+    let told: BTreeSet<String> =
+        cells.flat_map(|cell| cell.split(", ")).map(|name| name.trim_matches('`').to_owned()).collect();
+    let mut found = BTreeSet::new();
+    fields("", report, &mut found);
+    assert_eq!(found, told);
+}
+
 #[tokio::test]
 async fn the_answer_for_machines_has_a_shape() {
     let azure = Azure::start(&[]);
@@ -48,49 +88,72 @@ async fn the_answer_for_machines_has_a_shape() {
     let output = azure.run(&["doctor", "--json"]);
     searched(&output);
     let mut report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_documented(&report);
     let findings = report["findings"].as_array_mut().unwrap();
     // One of each kind tells the shape.
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     findings.retain(|finding| seen.insert(finding["severity"].to_string()));
     insta::assert_json_snapshot!(report, @r#"
     {
       "errors": 1,
       "findings": [
         {
-          "check": "settings",
-          "mend": null,
-          "severity": "ok",
-          "subject": "rekey.toml",
-          "what": "1 instance and 3 apps are configured",
-          "why": null
-        },
-        {
-          "check": "schedule",
-          "mend": null,
-          "severity": "note",
-          "subject": "ROTATION_SCHEDULE",
-          "what": "it is not set here, so the schedule was not looked at",
-          "why": "the timer of RotateKeys takes its schedule from this app setting, like 0 */5 * * * *"
+          "check": "consumer",
+          "instances": [
+            "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo/providers/Microsoft.SignalRService/signalR/sr-demo"
+          ],
+          "mend": "once you know that it needs none, in rekey.toml, write { id = \"/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo/providers/Microsoft.Web/sites/chat-func\", may_hold_none = true } in the apps of the [[instance]] /subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo/providers/Microsoft.SignalRService/signalR/sr-demo",
+          "severity": "error",
+          "subject": "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo/providers/Microsoft.Web/sites/chat-func",
+          "subjectKind": "app",
+          "what": "no setting of it holds a connection string of sr-demo",
+          "why": "it may hold one in a place that is not looked at, so no key of the instance is regenerated"
         },
         {
           "check": "storage",
+          "instances": [],
           "mend": null,
           "severity": "warning",
           "subject": "REKEY_STATE",
+          "subjectKind": "setting",
           "what": "the journal is kept in memory",
           "why": "a restart forgets: the next run looks at everything as if for the first time, waits the whole grace of each key again, and begins a rotation anew. Give it a storage connection (AzureWebJobsStorage, or the name of another in REKEY_STATE)"
         },
         {
-          "check": "consumer",
-          "mend": "in rekey.toml, write { id = \"/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo/providers/Microsoft.Web/sites/chat-func\", may_hold_none = true } in the apps of the [[instance]] /subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo/providers/Microsoft.SignalRService/signalR/sr-demo",
-          "severity": "error",
-          "subject": "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo/providers/Microsoft.Web/sites/chat-func",
-          "what": "no setting of it holds a connection string of sr-demo",
-          "why": "it may hold one in a place that is not looked at, so no key of the instance is regenerated"
+          "check": "schedule",
+          "instances": [],
+          "mend": null,
+          "severity": "note",
+          "subject": "ROTATION_SCHEDULE",
+          "subjectKind": "setting",
+          "what": "it is not set here, so the schedule was not looked at",
+          "why": "the timer of RotateKeys takes its schedule from this app setting, like 0 */5 * * * *"
+        },
+        {
+          "check": "settings",
+          "instances": [],
+          "mend": null,
+          "severity": "ok",
+          "subject": "rekey.toml",
+          "subjectKind": "other",
+          "what": "1 instance and 3 apps are configured",
+          "why": null
         }
       ],
+      "looked": {
+        "apps": 3,
+        "resourceGroups": [
+          "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo"
+        ],
+        "subscriptions": [
+          "/subscriptions/00000000-0000-0000-0000-000000000001"
+        ],
+        "unlisted": 0,
+        "unread": 0
+      },
       "notes": 1,
-      "passed": 19,
+      "passed": 13,
+      "schemaVersion": 1,
       "warnings": 2
     }
     "#);
@@ -100,7 +163,8 @@ async fn the_answer_for_machines_has_a_shape() {
 async fn a_function_app_without_an_identity_is_told_so() {
     let azure = Azure::start(&[]);
     let mut command = azure.command(&["doctor", "--as-deployed"]);
-    command.env_remove("IDENTITY_ENDPOINT").env_remove("IDENTITY_HEADER").env("WEBSITE_INSTANCE_ID", "i");
+    command.env_remove("IDENTITY_ENDPOINT").env_remove("IDENTITY_HEADER");
+    // On Flex Consumption nothing but the site's name tells that this is Azure.
     let output = command.env("WEBSITE_SITE_NAME", "chat-func").output().unwrap();
     let told = searched(&output);
     assert_eq!(output.status.code(), Some(1), "{told}");

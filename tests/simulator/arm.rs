@@ -330,3 +330,75 @@ async fn listed_keys_may_lag_behind_the_promised_ones() {
     azure.clock.advance(Duration::from_secs(75));
     assert_eq!(azure.list_keys().await, promised);
 }
+
+#[tokio::test]
+async fn keys_that_are_switched_off_are_deleted_and_come_back_as_new_ones() {
+    for keys_off in [KeysOff::Empty, KeysOff::Refused] {
+        let azure = Azure::with(World::default(), Options { keys_off, ..Options::like_azure() }).await;
+        let before = azure.list_keys().await;
+        let old = azure.key(KeyType::Primary);
+        azure.regenerate("Secondary").await;
+        let switch = async |disabled: bool| {
+            let body = json!({"instance": "sr-demo", "disabled": disabled});
+            assert_eq!(azure.post("/sim/local-auth", "", body).await.status(), StatusCode::OK);
+        };
+        switch(true).await;
+        let listed = azure.post(&instance("/listKeys"), SIGNALR, json!({})).await;
+        let wanted = if keys_off == KeysOff::Empty { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+        assert_eq!(listed.status(), wanted);
+        assert!(!listed.text().await.unwrap().contains("Key\":"));
+        assert_eq!(azure.regenerate("Primary").await.status(), StatusCode::BAD_REQUEST);
+        assert_eq!(azure.probe(&old).await.0, StatusCode::UNAUTHORIZED);
+        // The regeneration that was under way makes none either.
+        azure.clock.advance(2 * MINUTE);
+        switch(false).await;
+        let after = azure.list_keys().await;
+        for name in ["primaryKey", "secondaryKey"] {
+            assert!(after[name].is_string() && after[name] != before[name], "{name}");
+        }
+        assert_eq!(azure.probe(&old).await.0, StatusCode::UNAUTHORIZED, "a deleted key stays deleted");
+        assert_eq!(azure.probe(&azure.key(KeyType::Primary)).await.0, StatusCode::NOT_FOUND);
+    }
+}
+
+#[tokio::test]
+async fn a_list_over_a_subscription_leaves_out_what_may_not_be_read_and_says_nothing_of_it() {
+    let azure = Azure::start().await;
+    let subscription = GROUP.split("/resourceGroups").next().unwrap();
+    let path = format!("{subscription}/providers/Microsoft.Web/sites");
+    let site = format!("{GROUP}/providers/Microsoft.Web/sites/chat-func");
+    azure.sim.with(|state| state.deny(&site, "Microsoft.Web/sites/Read"));
+    let listed = json_of(azure.get(&path, WEB).await).await;
+    let names: Vec<_> = listed["value"].as_array().unwrap().iter().map(|site| &site["name"]).collect();
+    assert_eq!(names, ["chat-web"]);
+}
+
+#[tokio::test]
+async fn an_app_that_is_drained_serves_on_for_an_hour_and_says_that_it_is() {
+    let mut world = World::default();
+    world.sites[1].update_strategy = Some(UpdateStrategy::RollingUpdate);
+    let azure = Azure::with(world, Options::like_azure()).await;
+    let site = |name: &str| format!("{GROUP}/providers/Microsoft.Web/sites/{name}");
+    let of_func = json_of(azure.get(&site("chat-func"), WEB).await).await;
+    assert_eq!(of_func["properties"]["functionAppConfig"]["siteUpdateStrategy"]["type"], "RollingUpdate");
+    let of_web = json_of(azure.get(&site("chat-web"), WEB).await).await;
+    assert_eq!(of_web["properties"]["functionAppConfig"], Value::Null);
+    for app in ["chat-web", "chat-func"] {
+        azure.sim.edit_setting(app, "A", Some("1")).unwrap();
+    }
+    let restarting =
+        || ["chat-web", "chat-func"].map(|app| azure.sim.with(|state| state.is_restarting(app)).unwrap());
+    azure.clock.advance(HOUR);
+    assert_eq!(restarting(), [false, true]);
+    azure.clock.advance(MINUTE);
+    assert_eq!(restarting(), [false, false]);
+}
+
+#[tokio::test]
+async fn replicas_are_listed() {
+    let mut world = World::default();
+    world.signalr[0].replicas = vec!["westus".into()];
+    let azure = Azure::with(world, Options::like_azure()).await;
+    let listed = json_of(azure.get(&instance("/replicas"), SIGNALR).await).await;
+    assert_eq!(listed["value"][0]["location"], "westus");
+}

@@ -11,7 +11,8 @@ pub(crate) use serde_json::{Value, json};
 pub(crate) use signalr_rekey::clock::{Clock, SystemClock};
 pub(crate) use signalr_rekey::model::{Key, KeyType};
 pub(crate) use signalr_rekey::sim::{
-    Fault, FaultKind, Happening, Options, SignalR, Sim, Site, VirtualClock, World, command,
+    Fault, FaultKind, Happening, KeysOff, Options, SignalR, Sim, Site, UpdateStrategy, VirtualClock, World,
+    command,
 };
 
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);

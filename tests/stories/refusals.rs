@@ -9,13 +9,13 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 
 use super::common::proxy::{Answer, Bend, Proxy, Straight};
-use super::common::{DAY, HOUR, MINUTE, Story, count};
+use super::common::{DAY, HOUR, MINUTE, Story, count, untrue};
 use super::{SECONDARY, all_hold, settled};
 use signalr_rekey::clock::Clock;
 use signalr_rekey::journal::Event;
 use signalr_rekey::pass::{Ending, PassReport, Purpose};
 use signalr_rekey::plan::{BlockedBy, Decision, WaitFor};
-use signalr_rekey::sim::{Options, World};
+use signalr_rekey::sim::{KeysOff, Options, World};
 use signalr_rekey::store::{ETag, Found, Lease, MemoryStore, Store, StoreError, Stored};
 
 /// A story whose worker reaches Azure through a proxy.
@@ -370,4 +370,77 @@ async fn an_operation_whose_role_was_missing_is_confirmed_once_it_can_be_asked()
     bent.tick().await;
     let journal = bent.story.journal().await;
     assert_eq!(count(&journal, |event| matches!(event, Event::Regenerated { confirmed: true, .. })), 1);
+}
+
+/// Switches access keys off, or on again.
+fn switch(story: &Story, off: bool) {
+    story.sim.with(|state| state.disable_local_auth("sr-demo", off)).unwrap();
+}
+
+/// Every kind of run fails, says who is cut off and why, and changes nothing.
+async fn assert_nothing_ends_well(story: &Story) {
+    let changes =
+        || story.requests("SignalR_RegenerateKey") + story.requests("WebApps_UpdateApplicationSettings");
+    let before = changes();
+    for purpose in [Purpose::Rotate { now: false }, Purpose::Rotate { now: true }, Purpose::Mend] {
+        let reports = story.run(purpose, 9 * MINUTE).await;
+        let told = reports[0].summary();
+        assert!(reports[0].ending.is_failure() && !reports[0].ending.is_answered(), "{told}");
+        assert!(told.starts_with("sr-demo: failed: cut off, for their key is invalid: chat-web ("), "{told}");
+        for words in ["chat-web/staging (", "chat-func (", "disableLocalAuth", "switch keys on again"] {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+        assert!(!told.contains("report this") && !told.contains("=true"), "{told}");
+        assert_eq!(untrue(&story.sim, &story.config, &reports), Vec::<String>::new());
+    }
+    let deadline = story.clock.now() + TimeDelta::minutes(1);
+    let preview = story.rekey().preview(&story.config.instances[0], deadline).await;
+    assert!(preview.is_err(), "plan and status know no better");
+    assert_eq!(changes(), before);
+}
+
+#[tokio::test]
+async fn keys_that_are_switched_off_while_nothing_is_due_fail_every_run_and_come_back_as_new_ones() {
+    for keys_off in [KeysOff::Empty, KeysOff::Refused] {
+        let story = Story::of(World::default(), Options { keys_off, ..Options::default() }).await;
+        assert!(settled(&story.watch(6 * HOUR).await));
+        let before = story.sim.keys("sr-demo").unwrap();
+        switch(&story, true);
+        assert_nothing_ends_well(&story).await;
+        story.clock.advance(DAY);
+        assert_nothing_ends_well(&story).await;
+        switch(&story, false);
+        let after = story.sim.keys("sr-demo").unwrap();
+        assert!(before.iter().all(|(key_type, key)| *key != after[key_type]), "both are new");
+        let reports = story.tick().await;
+        all_hold(&story);
+        assert_eq!(untrue(&story.sim, &story.config, &reports), Vec::<String>::new());
+        assert!(settled(&story.watch(6 * HOUR).await), "{:?}", story.told);
+        assert_eq!(story.sim.report().refused_unexplained, 0);
+    }
+}
+
+#[tokio::test]
+async fn keys_that_are_switched_off_in_the_middle_of_a_rotation_are_no_different() {
+    for keys_off in [KeysOff::Empty, KeysOff::Refused] {
+        let story = Story::of(World::default(), Options { keys_off, ..Options::default() }).await;
+        story.tick().await;
+        story.clock.advance(story.config.instances[0].policy.grace);
+        story
+            .sim
+            .after("SignalR_RegenerateKey", 1, |state| state.disable_local_auth("sr-demo", true).unwrap());
+        let reports = story.tick().await;
+        assert!(reports[0].ending.is_failure(), "{reports:#?}");
+        assert!(
+            reports[0].summary().contains("cut off, for their key is invalid: chat-web ("),
+            "{reports:#?}"
+        );
+        story.clock.advance(HOUR);
+        assert_nothing_ends_well(&story).await;
+        switch(&story, false);
+        story.tick().await;
+        all_hold(&story);
+        assert!(settled(&story.watch(9 * HOUR).await), "{:?}", story.told);
+        assert_eq!(story.sim.report().refused_unexplained, 0);
+    }
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::common::{CONSUMERS, DAY, HOUR, MINUTE, Story};
 use super::{PRIMARY, SECONDARY, all_hold, settled};
 use signalr_rekey::clock::Clock;
-use signalr_rekey::config::{FirstRotation, Verify};
+use signalr_rekey::config::{FirstRotation, Policy, Verify};
 use signalr_rekey::journal::Event;
 use signalr_rekey::model::KeyType;
 use signalr_rekey::pass::{Ending, Purpose};
 use signalr_rekey::plan::{BlockedBy, Decision};
-use signalr_rekey::sim::{Options, SignalR, Site, World};
+use signalr_rekey::sim::{Fault, FaultKind, Options, SignalR, Site, UpdateStrategy, World};
 use signalr_rekey::store::Lease;
 
 #[tokio::test]
@@ -77,16 +77,21 @@ async fn runs_that_are_much_too_short_carry_on_where_the_last_one_stopped() {
     assert_eq!(story.refused(), 0);
 }
 
+/// A service that refuses us every key, though its clients' are good.
+fn refusing() -> Fault {
+    Fault::new("DataPlane_Exists", FaultKind::Unauthorized).times(u64::MAX)
+}
+
 #[tokio::test]
 async fn a_new_key_that_the_service_refuses_moves_nobody() {
     let story = Story::new().await;
-    story.sim.after("SignalR_RegenerateKey", 1, |state| state.disable_local_auth("sr-demo", true).unwrap());
+    story.sim.fault(refusing());
     let reports = story.watch(4 * HOUR).await;
     let blocked =
         matches!(&reports[0].ending, Ending::Decided(Decision::Blocked(BlockedBy::KeyRefused { .. })));
     assert!(blocked, "{reports:#?}");
     assert_eq!(story.held("chat-web", CONSUMERS[0].1), story.key("sr-demo", PRIMARY), "nobody was moved");
-    story.sim.with(|state| state.disable_local_auth("sr-demo", false)).unwrap();
+    story.sim.clear_faults();
     let reports = story.watch(6 * HOUR).await;
     assert!(settled(&reports), "{reports:#?}");
     assert_eq!(story.requests("SignalR_RegenerateKey"), 2, "the key that waited was used");
@@ -95,9 +100,9 @@ async fn a_new_key_that_the_service_refuses_moves_nobody() {
 #[tokio::test]
 async fn a_person_who_has_looked_lets_a_refused_key_be_tried_at_once() {
     let story = Story::new().await;
-    story.sim.after("SignalR_RegenerateKey", 1, |state| state.disable_local_auth("sr-demo", true).unwrap());
+    story.sim.fault(refusing());
     story.watch(4 * HOUR).await;
-    story.sim.with(|state| state.disable_local_auth("sr-demo", false)).unwrap();
+    story.sim.clear_faults();
     let clock: Arc<dyn Clock> = story.clock.clone();
     let mut lease =
         Lease::acquire(story.store.clone(), clock, &story.config.instances[0].id, "me").await.unwrap();
@@ -148,4 +153,21 @@ async fn any_number_of_instances_wait_at_the_same_time() {
     let hours = (story.clock.now() - begun).num_hours();
     assert!(hours < 8, "one after the other they would take 20 times the grace; these took {hours} hours");
     assert_eq!((story.requests("SignalR_RegenerateKey"), story.refused()), (40, 0));
+}
+
+/// A rotation of an app whose old instances work on for an hour, with this grace; how many of its clients were cut off.
+async fn drained_with(grace: Duration) -> u64 {
+    let mut world = World::default();
+    world.sites[1].update_strategy = Some(UpdateStrategy::RollingUpdate);
+    let mut story = Story::of(world, Options::default()).await;
+    story.config.instances[0].policy.grace = grace;
+    assert!(settled(&story.watch(9 * HOUR).await), "{:?}", story.told);
+    all_hold(&story);
+    story.refused()
+}
+
+#[tokio::test]
+async fn the_default_grace_is_long_enough_for_an_app_that_is_drained() {
+    assert_eq!(drained_with(Policy::default().grace).await, 0);
+    assert!(drained_with(HOUR + 5 * MINUTE).await > 0, "what is enough elsewhere is too short there");
 }

@@ -9,6 +9,7 @@ use super::{bad_request, page, resource_not_found};
 use crate::model::{KeyPair, KeyType};
 use crate::sim::call::{Answer, Answered, Call};
 use crate::sim::faults::FaultKind;
+use crate::sim::options::KeysOff;
 use crate::sim::people::Requested;
 use crate::sim::state::{Course, Instance, Operation, State, Status};
 use crate::sim::world::connection_string;
@@ -38,11 +39,40 @@ pub(in crate::sim) fn get(state: &mut State, call: &Call) -> Answered {
     Ok(Answer::ok(describe(state, &state.instances[at])))
 }
 
-/// `SignalR_ListKeys`: all four strings (Azure CLI recording, 2024-10).
+/// `SignalRReplicas_List`, as in the swagger's example of it.
+pub(in crate::sim) fn replicas(state: &mut State, call: &Call) -> Answered {
+    let at = find(state, call)?;
+    let instance = &state.instances[at];
+    let replica = |region: &String| {
+        json!({
+            "id": format!("{}/replicas/{region}", resource_id(instance)),
+            "name": region,
+            "type": "Microsoft.SignalRService/SignalR/replicas",
+            "location": region,
+            "sku": {"name": "Premium_P1", "tier": "Premium", "size": "P1", "capacity": 1},
+            "properties": {
+                "provisioningState": "Succeeded", "regionEndpointEnabled": "Enabled", "resourceStopped": "false",
+            },
+        })
+    };
+    let items = instance.replicas.iter().map(replica).collect();
+    page(state, call, items)
+}
+
+/// `SignalR_ListKeys`: all four strings (Azure CLI recording, 2024-10). Where access keys are switched off there are none.
 pub(in crate::sim) fn list_keys(state: &mut State, call: &Call) -> Answered {
     let at = find(state, call)?;
     let instance = &state.instances[at];
-    Ok(Answer::ok(describe_keys(&instance.host(), &instance.listed())))
+    match (instance.disable_local_auth, state.options.keys_off) {
+        (true, KeysOff::Empty) => Ok(Answer::ok(json!({}))),
+        (true, KeysOff::Refused) => Err(keys_are_off("list")),
+        (false, _) => Ok(Answer::ok(describe_keys(&instance.host(), &instance.listed()))),
+    }
+}
+
+/// The words of Azure AI services for a `listKeys` of a resource whose keys are switched off (public reports).
+fn keys_are_off(what: &str) -> Answer {
+    bad_request("BadRequest", format!("Failed to {what} key. disableLocalAuth is set to be true."))
 }
 
 /// `SignalR_RegenerateKey`: 202 whose body already holds the new key, `Azure-AsyncOperation` and `Location` of some
@@ -61,6 +91,10 @@ pub(in crate::sim) fn regenerate_key(state: &mut State, call: &Call) -> Answered
             return Err(bad_request("InvalidKeyType", message));
         }
     };
+    // What is deleted cannot be made anew. No document says how that is answered.
+    if state.instances[at].disable_local_auth {
+        return Err(keys_are_off("regenerate"));
+    }
     let course = match call.fault {
         Some(FaultKind::NoEffect) => Course::WithoutEffect,
         Some(FaultKind::OperationFailed) => Course::Fail,
@@ -111,6 +145,7 @@ pub(in crate::sim) fn operation_result(state: &mut State, call: &Call) -> Answer
     let instance = &state.instances[operation.instance];
     match operation.status {
         Status::Running => Ok(with_links(state, call, operation, Answer::empty(StatusCode::ACCEPTED))),
+        Status::Succeeded if instance.disable_local_auth => Ok(Answer::ok(json!({}))),
         Status::Succeeded => Ok(Answer::ok(describe_keys(&instance.host(), &instance.listed()))),
         Status::Failed => Err(Answer::new(StatusCode::INTERNAL_SERVER_ERROR, json!({"error": failure()}))),
     }

@@ -11,6 +11,7 @@ use super::{bad_request, page, resource_not_found};
 use crate::model::AppId;
 use crate::sim::call::{Answer, Answered, Call};
 use crate::sim::faults::FaultKind;
+use crate::sim::roles;
 use crate::sim::state::{App, Section, State};
 use crate::sim::world::ConnectionStringEntry;
 
@@ -41,7 +42,10 @@ pub(in crate::sim) fn list(state: &mut State, call: &Call) -> Answered {
     let within = |app: &&App| group.is_empty() || app.id.group().eq_ignore_ascii_case(group);
     let slots = call.query("includeSlots").is_some_and(|asked| asked.eq_ignore_ascii_case("true"));
     let wanted = |app: &&App| !app.deleted && (app.id.slot().is_none() || (slots && !group.is_empty()));
-    let items = state.apps.iter().filter(wanted).filter(within).map(describe).collect();
+    // A list over groups holds what the caller may read, and says nothing of the rest (seen: azure-cli#29495).
+    let may_read =
+        |app: &&App| !group.is_empty() || roles::may(state, &app.id.to_string(), "Microsoft.Web/sites/Read");
+    let items = state.apps.iter().filter(wanted).filter(within).filter(may_read).map(describe).collect();
     page(state, call, items)
 }
 
@@ -260,6 +264,15 @@ pub(super) fn describe(app: &App) -> Value {
     let dns = format!("{}.azurewebsites.net", dns_label(&app.id));
     let scm = format!("{}.scm.azurewebsites.net", dns_label(&app.id));
     let (subscription, group) = (app.id.subscription(), app.id.group());
+    let is_flex = app.update_strategy.is_some();
+    // Only Flex Consumption has it (swagger: FunctionAppConfig).
+    let function_app_config =
+        app.update_strategy.map(|strategy| json!({"siteUpdateStrategy": {"type": strategy}}));
+    let sku = match app.kind.contains("functionapp") {
+        true if is_flex => "FlexConsumption",
+        true => "Dynamic",
+        false => "Standard",
+    };
     let kind = if app.id.slot().is_some() { "Microsoft.Web/sites/slots" } else { "Microsoft.Web/sites" };
     json!({
         "id": app.id.to_string(),
@@ -272,7 +285,8 @@ pub(super) fn describe(app: &App) -> Value {
             "state": "Running",
             "hostNames": [dns],
             // In no example, but az looks for it before it reads settings (Azure CLI, is_flex_functionapp).
-            "sku": if app.kind.contains("functionapp") { "Dynamic" } else { "Standard" },
+            "sku": sku,
+            "functionAppConfig": function_app_config,
             "repositorySiteName": app.id.site(),
             "usageState": "Normal",
             "enabled": true,

@@ -1,0 +1,154 @@
+//! What is found at the first timer's run of a process: on Flex Consumption there is no console to run `doctor` in, so the
+//! function app looks at itself and writes what it finds into its log.
+//!
+//! It asks little: Azure Resource Manager two requests for each instance and one for each app, once in the life of a
+//! process, and the service one signed call. What the run itself looks at it leaves to the run.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use futures::FutureExt;
+
+use super::finding::{Finding, Report, Severity};
+use super::{Circumstances, data_plane, identity, nobody, offline, permission};
+use crate::arm::{Arm, Caller};
+use crate::cause;
+use crate::config::InstanceConfig;
+use crate::host::{Invocation, Outcome, Runner, Trigger};
+use crate::observe::survey::at_once;
+use crate::panics;
+use crate::pass::Rekey;
+
+/// How long it may take. Whatever a slow Azure leaves unanswered by then is told as that.
+fn patience() -> TimeDelta {
+    TimeDelta::minutes(1)
+}
+
+/// Does what another runner does, and beside the first timer's run logs what stands in the way of the next rotation.
+///
+/// The run neither waits for that nor fails by it.
+pub struct FirstRun<R> {
+    runner: R,
+    rekey: Arc<Rekey>,
+    circumstances: Circumstances,
+    begun: AtomicBool,
+}
+
+impl<R> fmt::Debug for FirstRun<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FirstRun").field("begun", &self.begun).finish_non_exhaustive()
+    }
+}
+
+impl<R: Runner> FirstRun<R> {
+    /// `circumstances` are those of the function app.
+    pub fn new(runner: R, rekey: Rekey, circumstances: Circumstances) -> Self {
+        Self { runner, rekey: Arc::new(rekey), circumstances, begun: AtomicBool::new(false) }
+    }
+
+    fn begin(&self) {
+        if self.begun.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (rekey, circumstances) = (Arc::clone(&self.rekey), self.circumstances.clone());
+        tokio::spawn(async move {
+            match panics::catch(examine_briefly(&rekey, &circumstances)).await {
+                Ok(report) => log(&report),
+                Err(panicked) => tracing::error!("doctor: {}", cause::told(&panicked)),
+            }
+        });
+    }
+}
+
+#[async_trait]
+impl<R: Runner> Runner for FirstRun<R> {
+    async fn run(&self, trigger: Trigger, invocation: Invocation) -> Outcome {
+        if matches!(trigger, Trigger::Timer(_)) {
+            self.begin();
+        }
+        self.runner.run(trigger, invocation).await
+    }
+}
+
+/// Looks at what would keep a rotation from going well and what a run finds only when it comes to it: the settings, the
+/// permissions to regenerate and to write, and the way to the service.
+pub async fn examine_briefly(rekey: &Rekey, circumstances: &Circumstances) -> Report {
+    let config = &rekey.config;
+    let mut findings = offline(config, circumstances, &*rekey.clock);
+    let arm = rekey.arm.until(rekey.clock.now() + patience());
+    match arm.caller().await {
+        Ok(caller) => {
+            findings.push(identity(&caller, circumstances.as_deployed));
+            let (arm, caller) = (&arm, &caller);
+            let instances = config.instances.iter().map(|one| of_instance(rekey, arm, one, caller).boxed());
+            findings.extend(at_once(instances).await.into_iter().flatten());
+            let mut apps: Vec<_> =
+                config.instances.iter().flat_map(|one| &one.apps).map(|app| &app.id).collect();
+            apps.sort();
+            apps.dedup();
+            let apps = apps.into_iter().map(|app| {
+                async move {
+                    let granted = arm.permissions(&app.to_string()).await;
+                    permission::untried_of_app(app, &granted, caller)
+                }
+                .boxed()
+            });
+            findings.extend(at_once(apps).await.into_iter().flatten());
+        }
+        Err(error) => findings.push(nobody(cause::told(&error), config, circumstances)),
+    }
+    Report::new(findings)
+}
+
+async fn of_instance(rekey: &Rekey, arm: &Arm, instance: &InstanceConfig, caller: &Caller) -> Vec<Finding> {
+    let granted = arm.permissions(&instance.id.to_string()).await;
+    let mut findings = permission::untried_of_instance(&instance.id, &granted, caller);
+    // That keys cannot be listed is told by the run, which fails on it.
+    if let Ok(listed) = arm.list_keys(&instance.id).await
+        && let Some(host) = &listed.host
+    {
+        let probe = rekey.data_plane.probe(host, &listed.keys.primary).await;
+        findings.extend(data_plane::reach(instance, probe));
+    }
+    findings
+}
+
+fn log(report: &Report) {
+    for finding in &report.findings {
+        match finding.severity {
+            Severity::Error => tracing::error!("{}", line(finding)),
+            Severity::Warning => tracing::warn!("{}", line(finding)),
+            Severity::Note | Severity::Ok => {}
+        }
+    }
+    if report.errors + report.warnings == 0 {
+        tracing::info!("doctor: nothing stands in the way of a rotation ({report})");
+    }
+}
+
+/// A finding in one line. Alerts look for the words of runs that failed, which it does not have.
+fn line(finding: &Finding) -> String {
+    let Finding { check, subject, what, why, mend, .. } = finding;
+    let why = why.as_ref().map(|why| format!("; {why}")).unwrap_or_default();
+    let mend = mend.as_ref().map(|mend| format!("; do: {mend}")).unwrap_or_default();
+    format!("doctor, {check}, {subject}: {what}{why}{mend}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Check;
+    use super::*;
+
+    #[test]
+    fn a_line_has_everything_and_no_word_of_an_alert() {
+        let finding =
+            Finding::error(Check::Schedule, "ROTATION_SCHEDULE", "it is not set", "the timer never runs");
+        let told = line(&finding.mended_by("set it".to_owned()));
+        let wanted = "doctor, schedule, ROTATION_SCHEDULE: it is not set; the timer never runs; do: set it";
+        assert_eq!(told, wanted);
+        assert!(!told.contains(": failed: ") && !told.contains(": blocked: "));
+    }
+}

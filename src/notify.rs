@@ -32,6 +32,7 @@ use crate::config::NotifyConfig;
 use crate::http::Http;
 use crate::model::InstanceId;
 use crate::pass::PassReport;
+use crate::store::Told;
 
 /// How many announcements may be on their way at once; more are dropped, and the log says so.
 const MOST_AT_ONCE: u32 = 32;
@@ -89,6 +90,23 @@ impl Notifier {
     pub async fn drain(&self) {
         // Nobody closes the semaphore.
         drop(self.on_their_way.acquire_many(MOST_AT_ONCE).await);
+    }
+
+    /// Takes in what an earlier process has told of and goes on.
+    pub fn recall(&self, told: BTreeMap<InstanceId, Told>) {
+        let known = told.into_iter().filter_map(|(instance, Told { what, at })| {
+            let kind = Kind::of_type(&what)?;
+            Some((instance, (kind, at)))
+        });
+        self.lasting.lock().unwrap_or_else(PoisonError::into_inner).extend(known);
+    }
+
+    /// What was told of and goes on, for a later process.
+    #[must_use]
+    pub fn told(&self) -> BTreeMap<InstanceId, Told> {
+        let lasting = self.lasting.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = |(kind, at): &(Kind, DateTime<Utc>)| Told { what: kind.event_type().to_owned(), at: *at };
+        lasting.iter().map(|(instance, lasts)| (instance.clone(), told(lasts))).collect()
     }
 
     /// What lasts is told when it begins, and then once in a while.

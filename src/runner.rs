@@ -31,7 +31,7 @@ use crate::model::InstanceId;
 use crate::notice::{Event, Notice};
 use crate::panics::{self, Panicked};
 use crate::pass::{Ending, PassReport, Purpose, Rekey, Run};
-use crate::store::timer_ran;
+use crate::store::{timer_ran, timer_told};
 
 /// Runs passes for the Functions host, for the life of the process.
 pub struct Service {
@@ -65,6 +65,7 @@ impl Service {
         // The id stays the same over the retries of a timer, so the holder needs more than that.
         let holder = format!("{}/{}/{}", invocation.function, invocation.id, uuid::Uuid::new_v4());
         let purpose = Purpose::Scheduled;
+        self.recall().await;
         let reports =
             self.rekey.run(&Run { instances: vec![], purpose, holder, deadline: invocation.deadline }).await;
         let reports = self.counted(reports).await;
@@ -86,7 +87,8 @@ impl Service {
         };
         let services: Vec<(InstanceId, bool)> =
             reports.iter().map(|report| (report.instance.clone(), finished(report))).collect();
-        let counted = timer_ran(&*self.rekey.store, &services).await;
+        let told = self.rekey.notifier.as_ref().map(|notifier| notifier.told()).unwrap_or_default();
+        let counted = timer_ran(&*self.rekey.store, &services, &told).await;
         if let Err(error) = &counted {
             let why = cause::told(error);
             tracing::warn!("that RotateKeys has run cannot be put on record: {why}");
@@ -108,6 +110,19 @@ impl Service {
             self.failed(report, why)
         };
         reports.into_iter().map(judged).collect()
+    }
+
+    /// Each of the timer's runs may be a process of its own: what the webhook was told of by the last, and goes on, is no
+    /// news for six hours. What cannot be read is told again.
+    async fn recall(&self) {
+        let Some(notifier) = &self.rekey.notifier else { return };
+        match timer_told(&*self.rekey.store).await {
+            Ok(told) => notifier.recall(told),
+            Err(error) => {
+                let why = cause::told(&error);
+                tracing::warn!("what the webhook was told of before cannot be read: {why}");
+            }
+        }
     }
 
     /// The same report as a failure, told as one.

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use blob::{BlobStore, Refusal};
 pub use calls::{call, calls};
 pub use memory::MemoryStore;
-pub use timer::{timer_last_ran, timer_ran};
+pub use timer::{Told, timer_last_ran, timer_ran, timer_told};
 
 use crate::clock::{Clock, delta};
 use crate::journal::{Event, Illegal, Journal};

@@ -32,7 +32,7 @@ async fn pass(story: &Story, store: &Arc<Counting>) -> (Ending, u64) {
 }
 
 #[tokio::test]
-async fn an_idle_pass_makes_one_storage_request_and_a_rotation_at_most_twelve() {
+async fn an_idle_pass_makes_one_storage_request_and_a_rotation_at_most_twelve_and_one_at_each_poll() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
     let store = Counting::new(story.store.clone());
@@ -42,6 +42,7 @@ async fn an_idle_pass_makes_one_storage_request_and_a_rotation_at_most_twelve() 
 
     story.clock.advance(31 * DAY);
     let (mut rotation, mut waiting, regenerated) = (0, 0, story.requests("SignalR_RegenerateKey"));
+    let polled = story.requests("SignalR_OperationStatuses");
     for _ in 0..60 {
         let (ending, requests) = pass(&story, &store).await;
         // One request is what a pass with nothing to do costs.
@@ -56,10 +57,13 @@ async fn an_idle_pass_makes_one_storage_request_and_a_rotation_at_most_twelve() 
         story.clock.advance(5 * MINUTE);
     }
     assert_eq!(story.requests("SignalR_RegenerateKey"), regenerated + 2, "both halves");
+    // At each poll it is read whether another run calls.
+    let polls = u64::try_from(story.requests("SignalR_OperationStatuses") - polled).unwrap();
     println!(
-        "an idle pass: {idle} storage request; a rotation: {rotation}, and {waiting} idle passes in its grace"
+        "an idle pass: {idle} storage request; a rotation: {rotation}, of which {polls} at polls, and {waiting} idle \
+         passes in its grace"
     );
-    assert!(rotation <= 12, "{rotation}");
+    assert!(polls >= 2 && rotation <= 12 + polls, "{rotation} and {polls} polls");
 }
 
 /// A journal that was driven through rotations, with Azure's long URLs and an outage in each tenth.

@@ -17,9 +17,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use common::{HOUR, KEY_MARK, MINUTE, Story, all_hold};
 use serde_json::Value;
+use signalr_rekey::clock::{Clock, delta};
 use signalr_rekey::config::NotifyConfig;
+use signalr_rekey::host::{Invocation, Runner, Timer, Trigger};
 use signalr_rekey::model::KeyType;
 use signalr_rekey::pass::{Purpose, Rekey, Run};
+use signalr_rekey::runner::Service;
 use signalr_rekey::sim::{Fault, FaultKind};
 use tokio::sync::Notify;
 
@@ -169,6 +172,36 @@ async fn what_lasts_is_told_when_it_begins_and_once_in_six_hours() {
     let told = told.hook.told();
     let (kind, text) = told.last().unwrap();
     assert!(kind == "SignalRRekey.Blocked" && text.contains("Key Vault reference"), "{told:?}");
+}
+
+/// On Flex Consumption each of the timer's runs may be a process of its own.
+#[tokio::test]
+async fn what_lasts_is_told_no_more_often_when_each_run_has_its_own_process() {
+    let Told { story, hook, .. } = Told::new().await;
+    story.watch(6 * HOUR).await;
+    hook.told.lock().unwrap().clear();
+    let run = async || {
+        let rekey = story.rekey();
+        let deadline = story.clock.now() + delta(9 * MINUTE);
+        let invocation = Invocation { id: "an-id".into(), function: "RotateKeys", deadline };
+        Service::new(rekey.clone()).run(Trigger::Timer(Timer::default()), invocation).await;
+        rekey.notifier.unwrap().drain().await;
+        story.clock.advance(5 * MINUTE);
+    };
+    story.sim.fault(Fault::new("SignalR_ListKeys", FaultKind::Forbidden).times(10_000));
+    for _ in 0..60 {
+        run().await;
+    }
+    assert_eq!(hook.kinds(), ["SignalRRekey.Failed"], "in five hours");
+    for _ in 0..24 {
+        run().await;
+    }
+    assert_eq!(hook.kinds().len(), 2, "in seven hours");
+    story.sim.clear_faults();
+    run().await;
+    story.sim.fault(Fault::new("SignalR_ListKeys", FaultKind::Forbidden));
+    run().await;
+    assert_eq!(hook.kinds().len(), 3, "it was over in between, so it is news");
 }
 
 #[tokio::test]

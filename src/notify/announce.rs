@@ -51,6 +51,12 @@ impl Kind {
         }
     }
 
+    /// The kind whose events are of this type.
+    pub(super) fn of_type(event_type: &str) -> Option<Self> {
+        let all = [Self::Mended, Self::Rotated, Self::Failed, Self::Blocked, Self::DriftFound];
+        all.into_iter().find(|kind| kind.event_type() == event_type)
+    }
+
     /// Whether the next pass will find the same.
     pub(super) const fn lasts(self) -> bool {
         matches!(self, Self::Failed | Self::Blocked)

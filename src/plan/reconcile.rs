@@ -25,7 +25,7 @@ pub fn reconcile(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: D
             events.push(Event::RotationRequested { exposed: false, noticed: false });
         }
         events.extend(held(snapshot).map(|key_type| Event::Taken { key_type }));
-        events.extend(blind(snapshot).then_some(Event::Blinded {}));
+        events.extend(blind(snapshot, journal).then_some(Event::Blinded {}));
         events.extend(newly_seen(snapshot, journal));
         return events;
     };
@@ -45,7 +45,7 @@ pub fn reconcile(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: D
         let replaced = changed && in_flight != Some(key_type);
         events.extend(held_or_left(key_type, keys, snapshot, replaced));
     }
-    match (journal.is_blind(), blind(snapshot)) {
+    match (journal.is_blind(), blind(snapshot, journal)) {
         (false, true) => events.push(Event::Blinded {}),
         (true, false) if snapshot.unknown.iter().all(Unknown::lasts) => events.push(Event::Sighted {}),
         _ => {}
@@ -139,9 +139,14 @@ fn is_mended(snapshot: &Snapshot) -> bool {
     snapshot.stale().is_empty() && snapshot.unknown.is_empty() && !snapshot.echoed
 }
 
-/// Whether something that may hold any key stays out of sight. Who has vanished holds what it last held.
-fn blind(snapshot: &Snapshot) -> bool {
-    snapshot.unknown.iter().any(|unknown| unknown.lasts() && !unknown.is_of_missing())
+/// Whether something that may hold any key stays out of sight. Who has vanished holds what it last held, unless it was out
+/// of sight before: then it may have taken either key until it is seen to be deleted.
+fn blind(snapshot: &Snapshot, journal: &Journal) -> bool {
+    let unseen = |unknown: &Unknown| match unknown {
+        Unknown::Vanished { app, .. } => journal.is_blurred(app),
+        other => other.lasts(),
+    };
+    snapshot.unknown.iter().any(unseen)
 }
 
 fn held(snapshot: &Snapshot) -> impl Iterator<Item = KeyType> {

@@ -673,6 +673,32 @@ impl World {
     }
 }
 
+/// It goes out of sight, takes a key there, gets another id, and is deleted: until then it held the key, and its grace begins.
+#[test]
+fn who_vanished_out_of_sight_may_have_held_either_key_until_it_is_deleted() {
+    use KeyType::{Primary, Secondary};
+    let mut world = World::new(&[Secondary, Secondary, Primary], false, FirstRotation::Now);
+    for change in [
+        Move::Pass { steps: 3, kill: Kill::No },
+        Move::Time(7199),
+        Move::Pass { steps: 5, kill: Kill::No },
+        Move::Readable { app: 0, readable: false },
+        Move::Edit { app: 0, to: Secondary },
+        Move::Rename { app: 0, named: false },
+        Move::Pass { steps: 1, kill: Kill::No },
+        Move::Time(899),
+        Move::Delete { app: 0 },
+        Move::Request { exposed: true },
+        Move::Pass { steps: 1, kill: Kill::No },
+    ] {
+        // The world itself knows when a key was last held, and refuses what comes within its grace.
+        world.make(&change);
+    }
+    let seen = world.look();
+    let decision = decide(&seen, &world.journal, &world.policy, world.now);
+    assert!(matches!(decision, Decision::Waiting { reason: WaitFor::Grace { .. }, .. }), "{decision}");
+}
+
 fn key_type() -> impl Strategy<Value = KeyType> {
     prop_oneof![Just(KeyType::Primary), Just(KeyType::Secondary)]
 }
@@ -729,6 +755,36 @@ proptest! {
         for app in world.apps.iter().filter(|app| !app.deleted) {
             prop_assert!(world.works(app.key), "left behind with a dead key: {world:#?}");
         }
+    }
+
+    /// From every world a forecast comes to its end, and begins with what is decided now; who is stale comes first.
+    #[test]
+    fn a_forecast_comes_to_its_end(
+        holds in prop::collection::vec(key_type(), 1..4),
+        listed_at_once in any::<bool>(),
+        moves in prop::collection::vec(a_move(), 0..40),
+        asked in any::<bool>(),
+    ) {
+        let mut world = World::new(&holds, listed_at_once, FirstRotation::Now);
+        moves.iter().for_each(|change| world.make(change));
+        let seen = world.look();
+        let foreseen = forecast(&seen, &world.journal, &world.policy, world.now, asked);
+        prop_assert!(foreseen.steps.len() < 50, "it goes on and on: {foreseen:#?}");
+        let ends = matches!(foreseen.end, Decision::Settled { .. } | Decision::Blocked(BlockedBy::Unknown(_)));
+        let fails = matches!(foreseen.end, Decision::Blocked(BlockedBy::RegenerationFails { .. } | BlockedBy::KeyRefused { .. }));
+        prop_assert!(ends || fails, "{foreseen:#?}");
+        if !asked {
+            let mut journal = world.journal.clone();
+            for event in reconcile(&seen, &journal, &world.policy, world.now) {
+                journal.apply(event, world.now).unwrap();
+            }
+            let now = decide(&seen, &journal, &world.policy, world.now);
+            let first = foreseen.steps.first().map_or(&foreseen.end, |step| &step.decision);
+            prop_assert_eq!(first, &now);
+        }
+        let mends = |foreseen: &Foreseen| matches!(foreseen.decision, Decision::Do(Step::Repoint { mend: true, .. }));
+        prop_assert!(seen.stale().is_empty() || mends(&foreseen.steps[0]), "{foreseen:#?}");
+        prop_assert!(foreseen.steps.is_sorted_by_key(|step| step.at) && foreseen.over >= world.now);
     }
 
     /// decide is total: whatever the journal and the snapshot, even when they have nothing to do with each other.

@@ -9,6 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Found, Store, StoreError, document_name, place};
+use crate::cause;
 use crate::model::InstanceId;
 
 #[derive(Serialize, Deserialize)]
@@ -23,7 +24,7 @@ pub async fn call(store: &dyn Store, instance: &InstanceId) -> Result<u64, Store
     let Found { document, .. } = store.get(&name).await?;
     let calls = document.as_ref().map_or(Ok(0), |(body, _)| read(&name, body))?.saturating_add(1);
     let body =
-        serde_json::to_vec(&Calls { calls }).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        serde_json::to_vec(&Calls { calls }).map_err(|error| StoreError::Unavailable(cause::told(&error)))?;
     match store.put(&name, body, document.as_ref().map(|(_, etag)| etag)).await {
         // Whoever was faster wrote this number after it was read here, so his call stands for this one too.
         Ok(_) | Err(StoreError::Changed) => Ok(calls),

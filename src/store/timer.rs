@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Found, Store, StoreError, place};
+use crate::cause;
 use crate::model::InstanceId;
 
 /// Its name. Journals are in folders, so none has it.
@@ -25,6 +26,25 @@ const CROWDED: u32 = 4;
 struct Timer {
     /// How many runs in a row have not finished a service; of those that were finished nothing is said.
     unfinished: BTreeMap<InstanceId, u32>,
+    /// What the webhook was told of and goes on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    told: BTreeMap<InstanceId, Told>,
+}
+
+/// What somebody was told of, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Told {
+    /// What.
+    pub what: String,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// What was told of by earlier runs of the timer, each in a process of its own, and went on.
+pub async fn timer_told(store: &dyn Store) -> Result<BTreeMap<InstanceId, Told>, StoreError> {
+    let Found { document, .. } = store.get(NAME).await?;
+    Ok(document.map_or(Ok(Timer::default()), |(body, _)| read(&body))?.told)
 }
 
 /// Takes down a run of the timer, and for each service whether it was finished; how many in a row have not finished each that
@@ -32,10 +52,11 @@ struct Timer {
 pub async fn timer_ran(
     store: &dyn Store,
     services: &[(InstanceId, bool)],
+    told: &BTreeMap<InstanceId, Told>,
 ) -> Result<BTreeMap<InstanceId, u32>, StoreError> {
     let mut crowded = 0;
     loop {
-        match count(store, services).await {
+        match count(store, services, told).await {
             Err(StoreError::Changed) if crowded < CROWDED => crowded += 1,
             counted => return counted,
         }
@@ -45,15 +66,16 @@ pub async fn timer_ran(
 async fn count(
     store: &dyn Store,
     services: &[(InstanceId, bool)],
+    told: &BTreeMap<InstanceId, Told>,
 ) -> Result<BTreeMap<InstanceId, u32>, StoreError> {
     let Found { document, .. } = store.get(NAME).await?;
-    let Timer { unfinished: before } =
+    let Timer { unfinished: before, .. } =
         document.as_ref().map_or(Ok(Timer::default()), |(body, _)| read(body))?;
     let unfinished = services.iter().filter(|(_, finished)| !finished).map(|(service, _)| {
         let runs = before.get(service).copied().unwrap_or_default().saturating_add(1);
         (service.clone(), runs)
     });
-    let timer = Timer { unfinished: unfinished.collect() };
+    let timer = Timer { unfinished: unfinished.collect(), told: told.clone() };
     write(store, &timer, document.as_ref().map(|(_, etag)| etag)).await?;
     Ok(timer.unfinished)
 }
@@ -72,7 +94,7 @@ pub async fn timer_last_ran(store: &dyn Store) -> Result<(DateTime<Utc>, DateTim
 }
 
 async fn write(store: &dyn Store, timer: &Timer, expected: Option<&super::ETag>) -> Result<(), StoreError> {
-    let body = serde_json::to_vec(timer).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    let body = serde_json::to_vec(timer).map_err(|error| StoreError::Unavailable(cause::told(&error)))?;
     store.put(NAME, body, expected).await?;
     Ok(())
 }

@@ -9,6 +9,7 @@ pub mod journals;
 pub mod program;
 pub mod proxy;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -99,7 +100,7 @@ impl Story {
     /// A run of the timer: what is due, within its usual nine minutes.
     pub async fn tick(&self) -> Vec<PassReport> {
         let reports = self.run(Purpose::Scheduled, 9 * MINUTE).await;
-        timer_ran(&*self.store, &[]).await.unwrap();
+        timer_ran(&*self.store, &[], &BTreeMap::new()).await.unwrap();
         reports
     }
 

@@ -71,6 +71,10 @@ impl<R: Runner> Runner for FirstRun<R> {
         }
         self.runner.run(trigger, invocation).await
     }
+
+    fn is_leaving(&self) -> bool {
+        self.runner.is_leaving()
+    }
 }
 
 /// Looks at what would keep a rotation from going well and what a run finds only when it comes to it: the settings, the

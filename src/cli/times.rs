@@ -30,8 +30,10 @@ fn next(text: &str) -> Option<(&str, DateTime<Utc>, &str)> {
 
 /// How far off something is, in its two largest units.
 fn off(distance: TimeDelta) -> String {
-    let length = spoken(distance.abs());
-    match distance.num_seconds() {
+    // A step that begins this instant, seen a moment later, is not a moment ago.
+    let seconds = (distance.num_milliseconds() + 500).div_euclid(1000);
+    let length = spoken(TimeDelta::seconds(seconds).abs());
+    match seconds {
         0 => "now".to_owned(),
         1.. => format!("in {length}"),
         _ => format!("{length} ago"),
@@ -67,6 +69,12 @@ mod tests {
         let now = at("2026-09-24T13:00:00Z");
         let text = "T: waiting until 2026-09-24T14:58:30Z: the Secondary key made at 2026-09-24T12:59:00Z, 2026-09-24T13:00:00Z";
         insta::assert_snapshot!(beside(text, now), @"T: waiting until 2026-09-24T14:58:30Z (in 1 h 58 min): the Secondary key made at 2026-09-24T12:59:00Z (1 min ago), 2026-09-24T13:00:00Z (now)");
+        let moment = TimeDelta::milliseconds(300);
+        for (text, told) in [("2026-09-24T13:00:00Z", "(now)"), ("2026-09-24T15:00:00Z", "(in 2 h)")] {
+            for now in [now + moment, now - moment] {
+                assert_eq!(beside(text, now), format!("{text} {told}"));
+            }
+        }
         for text in
             ["", "no time", "2026-09-24T", "Tä 2026-09-24T1é:00:00Z", "2026-13-24T13:00:00Z", "T2026-09-24"]
         {

@@ -86,6 +86,10 @@ impl Runner for AtOnce {
         self.0.fetch_add(1, Ordering::Relaxed);
         Outcome::default()
     }
+
+    fn is_leaving(&self) -> bool {
+        true
+    }
 }
 
 #[tokio::test]
@@ -97,6 +101,7 @@ async fn it_is_looked_once_in_the_life_of_a_process_and_no_run_waits_for_it() {
     let invocation =
         || Invocation { id: "i".into(), function: "RotateKeys", deadline: super::common::start() };
     let asked = || story.sim.report().arm_requests_total;
+    assert!(first.is_leaving(), "the host asks whom it runs");
     first.run(Trigger::Events(vec![]), invocation()).await;
     tokio::task::yield_now().await;
     assert_eq!(asked(), 0, "a notice has no time for it");

@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 
+use crate::cause;
 use crate::config::Environment;
 
 /// The app setting that `RotateKeys/function.json` takes the schedule from.
@@ -85,7 +86,8 @@ fn ncrontab(expression: &str) -> Result<Cron, String> {
     if !expression.chars().all(known) || !words || sunday {
         return Err(format!("{expression:?} is no NCRONTAB expression"));
     }
-    parser.parse(expression).map_err(|error| format!("{expression:?} is no NCRONTAB expression: {error}"))
+    let what = format!("{expression:?} is no NCRONTAB expression");
+    parser.parse(expression).map_err(|error| cause::because(&what, Some(&error)))
 }
 
 #[cfg(test)]

@@ -491,10 +491,7 @@ async fn exposed_keys_die_after_a_short_grace() {
         let now = KeyType::ALL.map(|key_type| story.key("sr-demo", key_type));
         if now.iter().all(|key| !exposed.contains(key)) {
             let took = story.clock.now() - start;
-            assert!(
-                took < delta(HOUR),
-                "both exposed keys are dead after {took}, before the usual grace of 2 h"
-            );
+            assert!(took < delta(HOUR), "both exposed keys are dead after {took}, before the usual grace");
             assert!(settled(&story.tick().await));
             all_hold(&story);
             let journal = story.journal().await;

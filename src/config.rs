@@ -21,7 +21,7 @@ use crate::model::{AppId, InstanceId};
 
 pub use environment::Environment;
 pub use fault::{Fault, Faults};
-pub use load::{FUNCTION_TIMEOUT, file_name, load, load_from, name_file};
+pub use load::{FUNCTION_TIMEOUT, file_name, given_file, load, load_from, name_file};
 pub use notify::NotifyConfig;
 pub use storage::{BlobAccess, BlobConfig};
 

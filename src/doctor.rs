@@ -30,7 +30,7 @@ use crate::arm::Caller;
 use crate::cause;
 use crate::clock::Clock;
 use crate::compose::ComposeError;
-use crate::config::{BlobAccess, Config, Environment, StateConfig};
+use crate::config::{BlobAccess, Config, Environment, StateConfig, file_name};
 use crate::model::AppId;
 use crate::pass::Rekey;
 use ask::Facts;
@@ -117,7 +117,7 @@ fn settings(config: &Config) -> Finding {
         finding::count(config.instances.len(), "instance"),
         finding::count(apps.len(), "app")
     );
-    Finding::ok(Check::Settings, "rekey.toml", what)
+    Finding::ok(Check::Settings, file_name(), what)
 }
 
 fn identity(caller: &Caller, as_deployed: bool) -> Finding {

@@ -133,6 +133,7 @@ async fn what_is_wrong_with_a_configuration_names_the_file_that_was_given() {
         (&["plan", "--config", given][..], 1, "correct its id in CHAT; did you mean chat-func?"),
         (&["status", "--config", "chat.toml"], 1, "correct its id in chat.toml; did you mean"),
         (&["rotate", "--for", "1s", "--config", given], 1, "correct its id in CHAT; did you mean"),
+        (&["doctor", "--config", given], 1, "mend: in CHAT, write /subscriptions/"),
         (&["plan", "sr-none", "--config", given], 2, "\"sr-none\" is not configured; CHAT has: sr-demo"),
         (&["plan", "--config", "none.toml"], 2, "--config: none.toml cannot be read: No such file"),
     ] {

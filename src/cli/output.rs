@@ -4,6 +4,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
@@ -44,7 +45,12 @@ pub(crate) fn complain(line: &str) {
 
 /// A line of the answer, with how far off its times are.
 pub(super) fn tell(line: &str) {
-    say(&beside(line, SystemClock.now()));
+    tell_as_of(line, SystemClock.now());
+}
+
+/// The same, of an answer that was made a moment ago.
+pub(super) fn tell_as_of(line: &str, now: DateTime<Utc>) {
+    say(&beside(line, now));
 }
 
 /// A line about what is wrong, with how far off its times are.

@@ -47,7 +47,7 @@ fn planned(Seen { instance, found }: &Seen) -> Service<Planned> {
     match found {
         Ok(preview) => {
             let Preview { snapshot, decision, journal, .. } = preview;
-            let more = Planned::of(&foresee(instance, preview, false));
+            let more = Planned::of(&foresee(instance, preview, false, SystemClock.now()));
             Service::seen(instance, snapshot, journal, preview.trouble(), decision, more)
         }
         Err(error) => Service::unseen(instance, Some(error.clone()), Planned::default()),
@@ -55,8 +55,13 @@ fn planned(Seen { instance, found }: &Seen) -> Service<Planned> {
 }
 
 /// What would be done from here on; `asked` is whether a rotation is asked for now.
-pub(super) fn foresee(instance: &InstanceConfig, preview: &Preview, asked: bool) -> Forecast {
-    forecast(&preview.snapshot, &preview.journal, &instance.policy, SystemClock.now(), asked)
+pub(super) fn foresee(
+    instance: &InstanceConfig,
+    preview: &Preview,
+    asked: bool,
+    now: DateTime<Utc>,
+) -> Forecast {
+    forecast(&preview.snapshot, &preview.journal, &instance.policy, now, asked)
 }
 
 fn print(instance: &InstanceConfig, preview: &Preview) {
@@ -73,10 +78,11 @@ fn print(instance: &InstanceConfig, preview: &Preview) {
     for note in preview.snapshot.notes() {
         output::tell(&format!("  note: {note}"));
     }
-    let forecast = foresee(instance, preview, false);
+    let now = SystemClock.now();
+    let forecast = foresee(instance, preview, false, now);
     if !forecast.is_idle() {
         output::say("  what would be done, if nobody changes anything meanwhile:");
-        lines(&forecast, SystemClock.now()).iter().for_each(|line| output::tell(&format!("    {line}")));
+        lines(&forecast, now).iter().for_each(|line| output::tell_as_of(&format!("    {line}"), now));
     }
 }
 

@@ -12,6 +12,7 @@ use super::machine::Service;
 use super::output::{self, Answer, Progress};
 use super::plan::{foresee, lines};
 use super::signals::stop_at_signal;
+use super::times::beside;
 use super::{Exit, load, standing};
 use crate::clock::{Clock, SystemClock, delta};
 use crate::compose::silent;
@@ -119,7 +120,8 @@ async fn confirmed(rekey: &Rekey, chosen: &[&InstanceConfig], args: &RotateArgs)
     if seen.iter().all(|seen| seen.found.is_err()) {
         return Err(exit);
     }
-    intent(&seen, args.now, SystemClock.now()).iter().for_each(|line| output::complain_of(line));
+    let now = SystemClock.now();
+    intent(&seen, args.now, now).iter().for_each(|line| output::complain(&beside(line, now)));
     Ok(output::ask("Go on?") == Answer::Yes)
 }
 
@@ -127,7 +129,7 @@ async fn confirmed(rekey: &Rekey, chosen: &[&InstanceConfig], args: &RotateArgs)
 fn intent(seen: &[Seen], asked: bool, now: DateTime<Utc>) -> Vec<String> {
     let shown = seen.iter().filter_map(|seen| Some((&seen.instance, seen.found.as_ref().ok()?)));
     let of_one = |(instance, preview): (&InstanceConfig, _)| {
-        let forecast = foresee(instance, preview, asked);
+        let forecast = foresee(instance, preview, asked, now);
         let name = instance.id.name();
         if forecast.is_idle() {
             return vec![format!("{name}: nothing is to be done: {}", forecast.end)];
@@ -292,7 +294,7 @@ mod tests {
     /// What is shown before the question: every step with its time, what it restarts, and how long it all takes.
     #[test]
     fn what_is_asked_says_what_would_be_done() {
-        let (config, _) = admitted(&[], "--without-journal --now", true).unwrap();
+        let (config, _) = admitted(&[("REKEY_GRACE", "2h")], "--without-journal --now", true).unwrap();
         let instance = config.instances[0].clone();
         let now = SystemClock.now();
         let at = ConsumerRef {

@@ -5,7 +5,7 @@ use super::finding::{Check, Finding};
 use super::mend;
 use crate::arm::{ArmError, ArmErrorKind};
 use crate::cause;
-use crate::config::AppConfig;
+use crate::config::{AppConfig, file_name};
 use crate::model::{AppId, InstanceId, Section, names_signalr};
 use crate::observe::survey::by_value;
 use crate::plan::{Consumer, ConsumerRef, Holding, Unknown};
@@ -188,7 +188,8 @@ fn none(id: &InstanceId, app: &AppConfig, read: &AppFacts) -> Finding {
 fn unnamed(id: &InstanceId, consumer: &Consumer) -> Finding {
     let ConsumerRef { app, section, name } = &consumer.at;
     let what = format!("{} {name} holds a key of {} and is not named", section.entry(), id.name());
-    let why = "rekey.toml names other settings of this app, so this one keeps a key that will die";
+    let file = file_name();
+    let why = format!("{file} names other settings of this app, so this one keeps a key that will die");
     let change = format!("add {name} to the names of {app} in the apps of");
     Finding::error(Check::Unconfigured, app, what, why).mended_by(mend::in_file(id, &change))
 }

@@ -205,15 +205,10 @@ pub struct Looked {
     pub unlisted: usize,
 }
 
-/// The version of the report's shape for machines. A field that is added leaves it as it is.
-const SCHEMA_VERSION: u32 = 1;
-
 /// Everything that was found, the worst first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// The version of this shape.
-    pub schema_version: u32,
     /// Where it looked.
     pub looked: Looked,
     /// How many errors there are.
@@ -241,7 +236,6 @@ impl Report {
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
         Self {
-            schema_version: SCHEMA_VERSION,
             looked: Looked::default(),
             errors: count(Severity::Error),
             warnings: count(Severity::Warning),

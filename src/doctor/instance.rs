@@ -5,6 +5,7 @@ use super::finding::{Check, Finding};
 use super::mend;
 use crate::arm::{ArmError, ArmErrorKind, Instance};
 use crate::cause;
+use crate::config::file_name;
 use crate::model::InstanceId;
 
 /// All of it. That something may not be read is the matter of `permission`. `holders` are the apps that hold a key.
@@ -33,8 +34,11 @@ fn failed(id: &InstanceId, error: &ArmError) -> Option<Finding> {
     let finding = match error.kind() {
         ArmErrorKind::Forbidden => return None,
         ArmErrorKind::Gone => {
-            let why = "each run fails on it. Its id may be mistyped, or it was moved: then name the right one. Taken out \
-                       of rekey.toml, nobody looks after the service that is meant";
+            let why = format!(
+                "each run fails on it. Its id may be mistyped, or it was moved: then name the right one. Taken out of {}, \
+                 nobody looks after the service that is meant",
+                file_name()
+            );
             let finding = Finding::error(Check::Instance, id, "it does not exist", why);
             finding.mended_by(mend::in_file(id, "correct the id of"))
         }
@@ -66,8 +70,11 @@ fn keys_off(id: &InstanceId, holders: &[String]) -> Finding {
     let what = "access keys are switched off (disableLocalAuth), so it has none: both were deleted, and every token that \
                 they signed has ended";
     if holders.is_empty() {
-        let why = "no app that was read holds one, so there is nothing to rotate, and each run fails until the instance is \
-                   taken out of rekey.toml";
+        let why = format!(
+            "no app that was read holds one, so there is nothing to rotate, and each run fails until the instance is taken \
+             out of {}",
+            file_name()
+        );
         let finding = Finding::warning(Check::LocalAuth, id, what, why);
         return finding.mended_by(mend::in_file(id, "take out"));
     }

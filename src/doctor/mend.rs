@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use crate::arm::Caller;
+use crate::config::{file_name, given_file};
 use crate::model::{AppId, InstanceId};
 
 /// The api-version of Microsoft.SignalRService in commands that want one.
@@ -88,12 +89,13 @@ pub(super) fn keys_on(instance: &InstanceId) -> String {
 
 /// Gives consumers of an instance a key that works.
 pub(super) fn rotate(instance: &InstanceId) -> String {
-    format!("signalr-rekey rotate {instance}")
+    let config = given_file().map_or_else(String::new, |file| format!(" --config {}", quoted(file)));
+    format!("signalr-rekey rotate {instance}{config}")
 }
 
-/// A change of an instance's entry in rekey.toml.
+/// A change of an instance's entry in the configuration.
 pub(super) fn in_file(instance: &InstanceId, change: &str) -> String {
-    format!("in rekey.toml, {change} the [[instance]] {instance}")
+    format!("in {}, {change} the [[instance]] {instance}", file_name())
 }
 
 fn ids(app: &AppId) -> String {

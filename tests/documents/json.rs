@@ -215,6 +215,8 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
     std::fs::write(&file, event.to_string()).unwrap();
     let notice = answer(&azure.run(&["notice", file.to_str().unwrap(), "--json"]));
     assert_documented("notice", &[("What notice prints", "")], &[notice]);
+    let doctor = answer(&azure.run(&["doctor", "--json"]));
+    assert_documented("doctor", &[("What doctor prints", "")], &[doctor]);
     assert_documented(
         "rotate",
         &[ANSWER, ("The last line", ""), SERVICE, below("What rotate adds")],

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::common::{DAY, HOUR, MINUTE, Story};
 use super::{PRIMARY, SECONDARY, all_hold, settled};
-use signalr_rekey::clock::Clock;
+use signalr_rekey::clock::{Clock, delta};
 use signalr_rekey::config::FirstRotation;
 use signalr_rekey::journal::{Entry, Event};
 use signalr_rekey::model::KeyType;
@@ -94,12 +94,14 @@ async fn a_first_rotation_is_foreseen_with_its_times_and_restarts() {
     let first = holds(&story, false).await;
     assert_eq!(foreseen(&first).len(), 4, "regenerate, verify, repoint, regenerate: {first:#?}");
     let length = first.over - super::common::start();
-    assert!(length > TimeDelta::hours(4) && length < TimeDelta::minutes(250), "two graces: {length}");
+    let grace = delta(story.config.instances[0].policy.grace);
+    let (least, most) = (grace * 2, grace * 2 + TimeDelta::minutes(10));
+    assert!(length > least && length < most, "two graces: {length}");
     assert_eq!(first.restarts().into_values().collect::<Vec<_>>(), [1, 1, 1], "each app once");
 
     let second = holds(&story, true).await;
     assert_eq!(all_hold(&story), PRIMARY);
-    assert!(second.over - second.steps[0].at < TimeDelta::minutes(130), "one grace: {second:#?}");
+    assert!(second.over - second.steps[0].at < grace + TimeDelta::minutes(10), "one grace: {second:#?}");
 
     let idle = holds(&story, false).await;
     assert!(idle.is_idle() && idle.steps.is_empty(), "{idle:#?}");
@@ -145,7 +147,7 @@ async fn the_rest_of_a_rotation_is_foreseen_wherever_it_stopped() {
     for seconds in [4, 8, 30, 80, 90, 120] {
         let story = Story::new().await;
         story.run(Purpose::Rotate { now: false }, MINUTE).await;
-        story.clock.advance(2 * HOUR);
+        story.clock.advance(story.config.instances[0].policy.grace);
         story.run(Purpose::Rotate { now: false }, Duration::from_secs(seconds)).await;
         holds(&story, false).await;
     }
@@ -220,7 +222,7 @@ async fn what_was_refused_and_is_still_to_be_done_is_trouble() {
     ] {
         let story = Story::new().await;
         story.tick().await;
-        story.clock.advance(2 * HOUR);
+        story.clock.advance(story.config.instances[0].policy.grace);
         assert_eq!(preview(&story).await.trouble(), Vec::<String>::new(), "nothing was tried yet");
         story.sim.fault(refused(operation));
         if operation.starts_with("WebApps") {

@@ -78,10 +78,6 @@ struct AtOnce(Arc<AtomicUsize>);
 
 #[async_trait]
 impl Runner for AtOnce {
-    fn is_leaving(&self) -> bool {
-        false
-    }
-
     async fn run(&self, _: Trigger, _: Invocation) -> Outcome {
         self.0.fetch_add(1, Ordering::Relaxed);
         Outcome::default()

@@ -33,13 +33,13 @@ pub use report::{Ending, PassReport};
 pub use stop::{AtWork, Stop};
 
 use crate::act::Gates;
-use crate::arm::{Arm, ArmError, ArmErrorKind};
+use crate::arm::{Arm, ArmError, ArmErrorKind, Barrier};
 use crate::clock::Clock;
 use crate::config::{Config, InstanceConfig};
 use crate::data_plane::DataPlane;
 use crate::http::Http;
 use crate::journal::Journal;
-use crate::model::InstanceId;
+use crate::model::{AppId, InstanceId};
 use crate::notify::Notifier;
 use crate::observe::{APPS_AT_ONCE, APPS_AT_ONCE_IN_NEED, Eyes, Look};
 use crate::plan::{self, BlockedBy, Decision, Request, Snapshot, Why};
@@ -259,6 +259,17 @@ impl Rekey {
         self.at_work.rest().await;
     }
 
+    /// Whom an error says to be cut off, without a look: of a service that has no keys, the apps that were last seen with one.
+    pub async fn cut_off_by(&self, error: &PassError, instance: &InstanceConfig) -> Vec<String> {
+        if !error.is_of_no_keys() {
+            return Vec::new();
+        }
+        let journal = crate::store::peek(&*self.store, &instance.id).await.unwrap_or_default();
+        let held = |app: &AppId| journal.seen(app).is_some_and(|held| !held.is_empty());
+        let apps = instance.apps.iter().filter(|app| held(&app.id));
+        apps.map(|app| format!("{} (it was last seen with a key)", app.id.name())).collect()
+    }
+
     /// What a pass would do now, without doing it: a look and a decision, on a copy of the journal.
     pub async fn preview(
         &self,
@@ -340,6 +351,11 @@ pub enum PassError {
 }
 
 impl PassError {
+    /// Whether it is that the service has no keys, so that whoever holds one is cut off.
+    fn is_of_no_keys(&self) -> bool {
+        matches!(self, Self::Arm(error) if error.kind() == ArmErrorKind::Barred(Barrier::NoKeys))
+    }
+
     /// Whether to try again soon helps: Azure or the storage is busy or out of reach, or was seen in the middle of a change.
     fn is_passing(&self) -> bool {
         match self {

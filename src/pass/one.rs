@@ -10,7 +10,7 @@ use super::hint::Begun;
 use super::report::{Ending, PassReport};
 use super::{Claim, Hint, Known, PassError, Purpose, Rekey, Run};
 use crate::act::Actor;
-use crate::arm::{Arm, ArmErrorKind, Barrier};
+use crate::arm::{Arm, ArmErrorKind};
 use crate::cause;
 use crate::clock::delta;
 use crate::config::{InstanceConfig, Verify};
@@ -162,18 +162,11 @@ impl<'a> Pass<'a> {
 
     /// How a failure ends the run. Of a service without keys it is known without a look who is cut off.
     async fn ended_by(&mut self, error: PassError) -> Ending {
-        if has_no_keys(&error) {
-            self.cut_off = self.holders().await;
+        let cut_off = self.rekey.cut_off_by(&error, self.instance).await;
+        if !cut_off.is_empty() {
+            self.cut_off = cut_off;
         }
         ended_by(error)
-    }
-
-    /// The apps that were last seen with a key of the service, whichever: it has none any more.
-    async fn holders(&self) -> Vec<String> {
-        let journal = store::peek(&*self.rekey.store, &self.instance.id).await.unwrap_or_default();
-        let held = |app: &AppId| journal.seen(app).is_some_and(|held| !held.is_empty());
-        let apps = self.instance.apps.iter().filter(|app| held(&app.id));
-        apps.map(|app| format!("{} (it was last seen with a key)", app.id.name())).collect()
     }
 
     /// The time is over. What was out of sight is said first, for it stays.
@@ -651,11 +644,6 @@ fn unseen(unknown: Vec<Unknown>) -> Ending {
     } else {
         Ending::Unseen(unknown)
     }
-}
-
-/// Whether a run failed because the service has no keys, so that whoever holds one is cut off.
-fn has_no_keys(error: &PassError) -> bool {
-    matches!(error, PassError::Arm(error) if error.kind() == ArmErrorKind::Barred(Barrier::NoKeys))
 }
 
 fn ended_by(error: PassError) -> Ending {

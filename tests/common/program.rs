@@ -209,7 +209,7 @@ pub fn key_event(instance: &str) -> Value {
     json!({
         "id": uuid::Uuid::new_v4().to_string(), "subject": instance,
         "eventType": "Microsoft.Resources.ResourceActionSuccess",
-        "topic": "/subscriptions/00000000-0000-0000-0000-000000000001", "eventTime": chrono::Utc::now().to_rfc3339(),
+        "topic": "/subscriptions/00000000-0000-0000-0000-000000000001", "eventTime": "2026-09-24T13:00:00Z",
         "data": {"operationName": "Microsoft.SignalRService/SignalR/regenerateKey/action", "resourceUri": instance},
         "dataVersion": "2", "metadataVersion": "1",
     })

@@ -322,7 +322,7 @@ mod tests {
           waiting until clients may still hold the Primary key, which is regenerated after its grace
           regenerate the Primary key, which nobody holds
           settled; the next rotation is due at 
-          it would take about 5 h 2 min, and restart web
+          it would take about 4 h 3 min, and restart web
         ");
         insta::assert_snapshot!(timeless(intent(&seen, false, now)), @"chat: nothing is to be done: settled; the next rotation is due at ");
     }

@@ -110,9 +110,7 @@ pub trait Runner: Send + Sync + 'static {
     async fn run(&self, trigger: Trigger, invocation: Invocation) -> Outcome;
 
     /// Whether the process is about to end: what is asked for now would come to nothing.
-    fn is_leaving(&self) -> bool {
-        false
-    }
+    fn is_leaving(&self) -> bool;
 }
 
 /// How long each function may work.

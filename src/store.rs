@@ -7,6 +7,7 @@
 
 mod blob;
 mod calls;
+mod examined;
 mod memory;
 mod timer;
 
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use blob::{BlobStore, Refusal};
 pub use calls::{call, calls};
+pub use examined::was_examined;
 pub use memory::MemoryStore;
 pub use timer::{Told, timer_last_ran, timer_ran, timer_told};
 

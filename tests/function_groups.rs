@@ -15,12 +15,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use common::{CONSUMERS, DAY, HOUR, MINUTE, Story, all_hold};
 use serde_json::{Value, json};
 use signalr_rekey::clock::{Clock, delta};
+use signalr_rekey::config::{BlobAccess, BlobConfig, Config, StateConfig};
 use signalr_rekey::host::{Invocation, Outcome, Runner, Timer, Trigger};
+use signalr_rekey::journal::Event;
 use signalr_rekey::model::KeyType;
 use signalr_rekey::notice;
 use signalr_rekey::runner::Service;
 use signalr_rekey::sim::{Options, World};
-use signalr_rekey::store::Lease;
+use signalr_rekey::store::{self, Lease, Store};
 
 /// How often the timer runs by the schedule that `infra/` deploys.
 const EVERY: Duration = Duration::from_secs(300);
@@ -33,7 +35,16 @@ struct Process<'a> {
 
 impl<'a> Process<'a> {
     fn start(story: &'a Story) -> Self {
-        Self { story, service: Service::new(story.rekey()) }
+        let mut rekey = story.rekey();
+        // The processes share the story's store, as they would share an account.
+        let account = BlobConfig {
+            account: "stdemo".into(),
+            endpoint: "https://stdemo.blob.core.windows.net/".parse().unwrap(),
+            access: BlobAccess::Identity { client_id: None },
+        };
+        let config = Config { state: StateConfig::Blob(account), ..(*rekey.config).clone() };
+        rekey.config = Arc::new(config);
+        Self { story, service: Service::new(rekey) }
     }
 
     async fn run(&self, trigger: Trigger, function: &'static str, time: Duration) -> Outcome {
@@ -144,10 +155,32 @@ async fn a_run_that_does_not_hear_a_notice_leaves_it_unanswered() {
     let outcome = process.notice(&event).await;
     assert!(outcome.unfinished && outcome.failure.is_some(), "{outcome:#?}");
     drop(dead);
-    // What it once heard is of no use to who calls later.
     story.clock.advance(2 * MINUTE);
     assert_well(&process.notice(&event).await);
     all_hold(&story);
+}
+
+/// What a run once heard is of no use to who calls later, even if somebody has deleted the document of the calls.
+#[tokio::test]
+async fn what_was_heard_before_answers_no_later_call() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    let (id, store) = (&story.config.instances[0].id, &*story.store as &dyn Store);
+    let heard = store::call(store, id).await.unwrap();
+    let mut lease =
+        Lease::acquire(story.store.clone(), story.clock.clone(), id, "one at work").await.unwrap();
+    lease.record(Event::Heard { call: heard }).unwrap();
+    lease.commit().await.unwrap();
+    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    for calls in [heard, 0] {
+        let name = common::document_name(id).replace(".json", ".calls.json");
+        let etag = store.get(&name).await.unwrap().document.map(|(_, etag)| etag);
+        store.put(&name, json!({"calls": calls}).to_string().into_bytes(), etag.as_ref()).await.unwrap();
+        story.clock.advance(Duration::from_secs(1));
+        let outcome = Process::start(&story).notice(&regenerated(&story, story.clock.now())).await;
+        assert!(outcome.unfinished && outcome.failure.is_some(), "{calls}: {outcome:#?}");
+        lease.keep().await.unwrap();
+    }
 }
 
 /// The process that was told of the time is gone when it comes; the timer's runs keep looking.

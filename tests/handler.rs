@@ -57,6 +57,8 @@ enum Behaviour {
     Panic,
     /// Works until the test says so.
     Hang,
+    /// Is about to end.
+    Leave,
 }
 
 struct TestRunner {
@@ -69,11 +71,15 @@ struct TestRunner {
 
 #[async_trait]
 impl Runner for TestRunner {
+    fn is_leaving(&self) -> bool {
+        matches!(self.behaviour, Behaviour::Leave)
+    }
+
     async fn run(&self, trigger: Trigger, invocation: Invocation) -> Outcome {
         self.seen.lock().unwrap().push((trigger, invocation));
         self.started.add_permits(1);
         match self.behaviour {
-            Behaviour::Succeed => {}
+            Behaviour::Succeed | Behaviour::Leave => {}
             Behaviour::Fail => {
                 let failure = Some("sr-demo: Azure refused listKeys (403)".into());
                 return Outcome {
@@ -592,6 +598,19 @@ async fn an_envelope_of_another_function_is_refused_by_its_member() {
     let reply = World::new(Behaviour::Succeed).await.post("/OnKeyNotice", &timer()).await;
     let error = "not the envelope of this function: the value in Data: it has neither eventType nor type";
     assert_eq!((reply.status, reply.error()), (400, error));
+}
+
+#[tokio::test]
+async fn who_is_about_to_end_takes_nothing_on() {
+    let world = World::new(Behaviour::Leave).await;
+    for (path, body) in [("/RotateKeys", timer()), ("/OnKeyNotice", notice())] {
+        let reply = world.post(path, &body).await;
+        let why = "this process is about to end; the next delivery carries on";
+        assert_eq!((reply.status, reply.error()), (503, why), "{path}");
+    }
+    assert_eq!(for_the_caller(&world.post("/OnAlert", &alert()).await), 503);
+    assert!(world.seen().is_empty(), "nothing was run");
+    assert_eq!(world.send("GET", "/", b"").await.status, 200);
 }
 
 /// The body of a whole event, and its data once more, as the host sends it.

@@ -1,16 +1,19 @@
-//! What is found at the first timer's run of a process: on Flex Consumption there is no console to run `doctor` in, so the
-//! function app looks at itself and writes what it finds into its log.
+//! What is found beside the first timer's run, and once a day after it: on Flex Consumption there is no console to run
+//! `doctor` in, so the function app looks at itself and writes what it finds into its log.
 //!
-//! It asks little: Azure Resource Manager two requests for each instance and one for each app, once in the life of a
-//! process, and the service one signed call. What the run itself looks at it leaves to the run.
+//! It asks little: Azure Resource Manager two requests for each instance and one for each app, and the service one signed
+//! call. What the run itself looks at it leaves to the run. A new release, or another configuration, is looked at anew.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use chrono::TimeDelta;
 use futures::FutureExt;
+use sha2::{Digest, Sha256};
 
 use super::finding::{Finding, Report, Severity};
 use super::{Circumstances, data_plane, identity, nobody, offline, permission};
@@ -21,6 +24,7 @@ use crate::host::{Invocation, Outcome, Runner, Trigger};
 use crate::observe::survey::at_once;
 use crate::panics;
 use crate::pass::Rekey;
+use crate::store;
 
 /// How long it may take. Whatever a slow Azure leaves unanswered by then is told as that.
 fn patience() -> TimeDelta {
@@ -55,6 +59,9 @@ impl<R: Runner> FirstRun<R> {
         }
         let (rekey, circumstances) = (Arc::clone(&self.rekey), self.circumstances.clone());
         tokio::spawn(async move {
+            if was_examined(&rekey).await {
+                return;
+            }
             match panics::catch(examine_briefly(&rekey, &circumstances)).await {
                 Ok(report) => log(&report),
                 Err(panicked) => tracing::error!("doctor: {}", cause::told(&panicked)),
@@ -71,6 +78,20 @@ impl<R: Runner> Runner for FirstRun<R> {
         }
         self.runner.run(trigger, invocation).await
     }
+
+    fn is_leaving(&self) -> bool {
+        self.runner.is_leaving()
+    }
+}
+
+/// Whether another process looked at the same within a day. Where that cannot be read, this one looks.
+async fn was_examined(rekey: &Rekey) -> bool {
+    let what = format!("{} {:?}", env!("CARGO_PKG_VERSION"), rekey.config.instances);
+    let what = STANDARD.encode(Sha256::digest(what));
+    store::was_examined(&*rekey.store, &what).await.unwrap_or_else(|error| {
+        tracing::warn!("when the doctor last looked cannot be read: {}", cause::told(&error));
+        false
+    })
 }
 
 /// Looks at what would keep a rotation from going well and what a run finds only when it comes to it: the settings, the

@@ -189,6 +189,10 @@ struct Nobody;
 
 #[async_trait]
 impl Runner for Nobody {
+    fn is_leaving(&self) -> bool {
+        false
+    }
+
     async fn run(&self, _: Trigger, _: Invocation) -> Outcome {
         panic!("it was run")
     }

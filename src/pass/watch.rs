@@ -55,9 +55,12 @@ impl Pass<'_> {
     /// What is on record to be watched while this run lasts, if it keeps looking.
     pub(super) fn to_watch(&self, journal: &Journal) -> Option<Watch> {
         let now = self.rekey.clock.now();
-        let open = |watch: &&Watch| now < watch.until && watch.from < self.run.deadline - RESERVE;
-        let watch = journal.watches().iter().filter(open).min_by_key(|watch| watch.from)?;
-        self.run.purpose.keeps_looking().then_some(*watch)
+        let comes = |watch: &&Watch| now < watch.until && watch.from < self.run.deadline - RESERVE;
+        let (open, ahead): (Vec<Watch>, Vec<Watch>) =
+            journal.watches().iter().filter(comes).partition(|watch| watch.from <= now);
+        let longest = open.into_iter().max_by_key(|watch| watch.until);
+        let watch = longest.or_else(|| ahead.into_iter().min_by_key(|watch| watch.from))?;
+        self.run.purpose.keeps_looking().then_some(watch)
     }
 
     /// A notice says that a key was regenerated, and Azure lists those that were there before. Until when that may change;

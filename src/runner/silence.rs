@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::lock;
 use crate::cause;
 use crate::clock::{Clock, delta};
-use crate::config::Config;
+use crate::config::{Config, StateConfig};
 use crate::model::InstanceId;
 use crate::plan::readable;
 use crate::schedule::longest_gap;
@@ -23,7 +23,8 @@ const MISSED: i32 = 3;
 
 /// Knows when the timer last ran. What is in memory only saves asking the store again.
 pub(super) struct Silence {
-    /// Whether somebody has disabled it.
+    /// Whether nothing is expected of it: somebody has disabled it, or the journal is in the memory of each process, where
+    /// nobody sees what another does.
     disabled: bool,
     /// How long the timer may be silent between two runs.
     gap: TimeDelta,
@@ -42,7 +43,7 @@ impl Silence {
         // A run itself may take its whole budget, and is on record when it ends.
         let limit = gap * MISSED + delta(config.timer_budget);
         Self {
-            disabled: config.timer_disabled,
+            disabled: config.timer_disabled || config.state == StateConfig::Memory,
             gap,
             limit,
             not_before: Mutex::new(now),

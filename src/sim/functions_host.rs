@@ -172,6 +172,10 @@ mod tests {
 
     #[async_trait]
     impl Runner for Remembering {
+        fn is_leaving(&self) -> bool {
+            false
+        }
+
         async fn run(&self, trigger: Trigger, invocation: Invocation) -> Outcome {
             let failure = matches!(trigger, Trigger::Events(_)).then(|| "not mended".to_owned());
             self.0.lock().unwrap().push((trigger, invocation));

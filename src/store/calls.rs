@@ -1,7 +1,7 @@
 //! Calls from a run that waits to the run that has the lease, whatever process each is in: check again, somebody is being
 //! cut off.
 //!
-//! They are counted in a document of their own beside the journal, for a run that meets a lease may not write the journal:
+//! They are numbered in a document of their own beside the journal, for a run that meets a lease may not write the journal:
 //! that would break the lease. The run that has it reads the count at each of its polls, and writes into the journal up to
 //! which call it knows of ([`Journal::heard`](crate::journal::Journal::heard)) before it checks again. So who called knows
 //! that the check comes after his call, and his call came after what he knows of.
@@ -15,24 +15,28 @@ use crate::model::InstanceId;
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Calls {
+    /// The number of the last.
     calls: u64,
 }
 
 /// Calls; the number of the call.
 pub async fn call(store: &dyn Store, instance: &InstanceId) -> Result<u64, StoreError> {
     let name = name(instance);
-    let Found { document, .. } = store.get(&name).await?;
-    let calls = document.as_ref().map_or(Ok(0), |(body, _)| read(&name, body))?.saturating_add(1);
-    let body =
-        serde_json::to_vec(&Calls { calls }).map_err(|error| StoreError::Unavailable(cause::told(&error)))?;
+    let Found { document, at, .. } = store.get(&name).await?;
+    let last = document.as_ref().map_or(Ok(0), |(body, _)| read(&name, body))?;
+    // By the storage's clock: where somebody has deleted the document, no number comes again that was heard before.
+    let number = u64::try_from(at.timestamp_millis()).unwrap_or_default().max(last.saturating_add(1));
+    let body = serde_json::to_vec(&Calls { calls: number })
+        .map_err(|error| StoreError::Unavailable(cause::told(&error)))?;
     match store.put(&name, body, document.as_ref().map(|(_, etag)| etag)).await {
-        // Whoever was faster wrote this number after it was read here, so his call stands for this one too.
-        Ok(_) | Err(StoreError::Changed) => Ok(calls),
+        Ok(_) => Ok(number),
+        // Whoever was faster wrote after this call was begun, so his stands for this one too.
+        Err(StoreError::Changed) => calls(store, instance).await,
         Err(error) => Err(error),
     }
 }
 
-/// How many calls there were so far.
+/// The number of the last call.
 pub async fn calls(store: &dyn Store, instance: &InstanceId) -> Result<u64, StoreError> {
     let name = name(instance);
     let Found { document, .. } = store.get(&name).await?;

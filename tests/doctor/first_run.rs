@@ -10,8 +10,8 @@ use signalr_rekey::doctor::{self, Check, Circumstances, FirstRun, Report, Severi
 use signalr_rekey::host::{Invocation, Outcome, Runner, Timer, Trigger};
 use signalr_rekey::sim::{Fault, FaultKind};
 
-use super::common::Story;
 use super::common::program::{Azure, Handler, free_port};
+use super::common::{HOUR, Story};
 use super::{bad, instance, only, site};
 
 /// A function app in which everything is in order, but that its Azure is the simulator.
@@ -82,6 +82,10 @@ impl Runner for AtOnce {
         self.0.fetch_add(1, Ordering::Relaxed);
         Outcome::default()
     }
+
+    fn is_leaving(&self) -> bool {
+        true
+    }
 }
 
 #[tokio::test]
@@ -93,6 +97,7 @@ async fn it_is_looked_once_in_the_life_of_a_process_and_no_run_waits_for_it() {
     let invocation =
         || Invocation { id: "i".into(), function: "RotateKeys", deadline: super::common::start() };
     let asked = || story.sim.report().arm_requests_total;
+    assert!(first.is_leaving(), "the host asks whom it runs");
     first.run(Trigger::Events(vec![]), invocation()).await;
     tokio::task::yield_now().await;
     assert_eq!(asked(), 0, "a notice has no time for it");
@@ -106,6 +111,20 @@ async fn it_is_looked_once_in_the_life_of_a_process_and_no_run_waits_for_it() {
         tokio::task::yield_now().await;
     }
     assert_eq!((runs.load(Ordering::Relaxed), asked()), (3, 5));
+
+    // Another process looks again a day later, and not before.
+    for (later, looks) in [(23 * HOUR, 1), (2 * HOUR, 2)] {
+        story.clock.advance(later);
+        let next = FirstRun::new(AtOnce::default(), story.rekey(), circumstances());
+        next.run(Trigger::Timer(Timer::default()), invocation()).await;
+        for _ in 0..10_000 {
+            tokio::task::yield_now().await;
+        }
+        while asked() < 5 * looks {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(asked(), 5 * looks, "after {later:?}");
+    }
 }
 
 #[tokio::test]

@@ -20,6 +20,10 @@ struct Remembering {
 
 #[async_trait]
 impl Runner for Remembering {
+    fn is_leaving(&self) -> bool {
+        false
+    }
+
     async fn run(&self, trigger: Trigger, _: Invocation) -> Outcome {
         let Trigger::Events(events) = trigger else { panic!("no events") };
         assert_eq!(events.len(), 1, "one invocation for each event");

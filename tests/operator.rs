@@ -112,9 +112,15 @@ fn who_only_looks_is_told_in_one_line_that_the_journal_is_elsewhere() {
 #[test]
 fn against_the_simulator_nothing_of_that_is_asked() {
     let azure = Azure::start(&[]);
-    for arguments in [&["plan"][..], &["status"], &["history"], &["rotate", "--now"]] {
+    let done = azure.command(&["rotate", "--now"]).stdin(Stdio::null()).output().unwrap();
+    assert_eq!((done.status.code(), text(&done.stderr)), (Some(0), String::new()));
+    // Each process has a memory of its own: that it knows of nothing does not mean that nothing was done.
+    for arguments in [&["plan"][..], &["status"], &["history"]] {
         let done = azure.command(arguments).stdin(Stdio::null()).output().unwrap();
-        assert_eq!((done.status.code(), text(&done.stderr)), (Some(0), String::new()), "{arguments:?}");
+        let (code, told) = (done.status.code(), text(&done.stderr));
+        assert_eq!((code, told.lines().count()), (Some(0), 1), "{arguments:?}: {told}");
+        assert!(told.contains("is not known here"), "{arguments:?}: {told}");
+        assert!(!text(&done.stdout).contains("no run has recorded anything"), "{}", text(&done.stdout));
     }
 }
 
@@ -279,7 +285,7 @@ async fn unblock_says_what_there_is_to_clear_asks_and_says_if_there_is_nothing()
         azure.command(&["rotate", "--now", "--for", "30s"]).env("REKEY_GRACE", "1s").output().unwrap();
     assert_eq!(failed.status.code(), Some(1), "{}", text(&failed.stderr));
     let nobody = azure.command(&["unblock", "sr-blocked"]).stdin(Stdio::null()).output().unwrap();
-    assert_eq!(nobody.status.code(), Some(1));
+    assert_eq!(nobody.status.code(), Some(2), "as with `rotate`");
     assert!(text(&nobody.stderr).contains("give --yes"), "{}", text(&nobody.stderr));
     let (code, told) = typed(&azure, &["unblock", "sr-blocked"], "n\n");
     assert_eq!(code, Some(1), "{told}");
@@ -321,4 +327,93 @@ async fn unblock_says_what_there_is_to_clear_asks_and_says_if_there_is_nothing()
         nothing.status.code() == Some(1) && told.contains("what stands in the way has to be cured"),
         "{told}"
     );
+}
+
+/// A world with a service and journals in a storage that nobody listens at.
+fn storage_is_down(azure: &Azure, arguments: &[&str]) -> Output {
+    let storage =
+        "DefaultEndpointsProtocol=http;AccountName=acc;AccountKey=a2V5;BlobEndpoint=http://127.0.0.1:9/acc";
+    let mut command = azure.command(arguments);
+    command.env_remove("REKEY_STATE").env("AzureWebJobsStorage", storage).stdin(Stdio::null());
+    command.output().unwrap()
+}
+
+#[test]
+fn a_storage_that_is_down_is_named_with_its_host_and_there_is_a_way_without_it() {
+    let azure = Azure::start(&[]);
+    for arguments in [&["status"][..], &["history"], &["unblock", "sr-demo", "--yes"], &["rotate"]] {
+        let failed = storage_is_down(&azure, arguments);
+        let told = text(&failed.stderr);
+        assert_eq!(failed.status.code(), Some(1), "{arguments:?}: {told}");
+        for says in ["the storage acc at 127.0.0.1:9: ", "`signalr-rekey rotate --without-journal`"] {
+            assert!(told.contains(says), "{arguments:?}: {says:?} is missing in: {told}");
+        }
+        assert!(!told.contains("a2V5"), "{told}");
+    }
+    // Without `az` and without an identity the line says which identity is asked.
+    let (_folder, config) = file("chat.toml", FILE);
+    let told = in_the_cloud(&["history"], &config, &[("AzureWebJobsStorage__accountName", "acc")]);
+    let told = text(&told.stderr);
+    assert!(
+        told.contains("no token for the storage acc: check the identity: ") && told.contains("`az login`"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn who_finds_another_run_at_work_is_told_that_it_goes_on_and_when_to_come_back() {
+    let azure = Azure::with_journals(&["sr-busy"], &["--regenerate-takes", "1h"]);
+    let mut first = azure.command(&["rotate", "--json"]);
+    let mut first = first.env("REKEY_GRACE", "1h").stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(first.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("about to regenerate")), "it is at work");
+    let second = azure.command(&["rotate", "--now"]).stdin(Stdio::null()).output().unwrap();
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let told = text(&second.stderr);
+    assert_eq!(second.status.code(), Some(3), "{told}");
+    assert!(told.contains("is at work on it until "), "{told}");
+    assert!(told.contains("the other run goes on") && told.contains("in two minutes"), "{told}");
+}
+
+#[tokio::test]
+async fn a_rotation_that_was_asked_for_and_blocked_is_said_to_be_on_record() {
+    let azure = Azure::with_journals(&["sr-asked"], &[]);
+    let unseen = json!({
+        "operation": "WebApps_ListApplicationSettings", "resource": "web-sr-asked", "count": 1000, "kind": "forbidden",
+    });
+    azure.ask("faults", unseen).await;
+    let on_record = "on record: once this is cured, run `rotate` without --now";
+    let asked = azure.run(&["rotate", "--now"]);
+    let told = text(&asked.stderr);
+    assert!(asked.status.code() == Some(1) && told.contains(on_record), "{told}");
+    let told = text(&azure.run(&["rotate"]).stderr);
+    assert!(!told.contains(on_record), "nothing was asked for: {told}");
+    // The app of which nothing could be read is in the list of consumers all the same.
+    let shown = text(&azure.run(&["status"]).stdout);
+    assert!(shown.contains("\n  web-sr-asked holds what could not be seen\n"), "{shown}");
+    assert!(shown.contains("\n  fn-sr-asked (app setting "), "{shown}");
+}
+
+#[test]
+fn who_only_looks_is_not_told_that_a_pass_comes() {
+    let (_folder, config) = file("chat.toml", FILE);
+    let nowhere = [("REKEY_RESOURCE_MANAGER", "http://127.0.0.1:9"), ("REKEY_STATE", "memory")];
+    let looked = in_the_cloud(&["status"], &config, &nowhere);
+    let told = text(&looked.stderr);
+    assert_eq!(looked.status.code(), Some(1), "{told}");
+    assert!(told.contains("nothing was changed; try again, as the next run does"), "{told}");
+    assert!(!told.contains("pass"), "{told}");
+}
+
+#[test]
+fn how_long_a_rotation_may_take_is_more_than_nothing_and_has_a_unit() {
+    let (_folder, config) = file("chat.toml", FILE);
+    for (length, says) in
+        [("0", "write 24h"), ("0s", "zero is too short"), ("10", "write 10h"), ("soon", "write 24h")]
+    {
+        let refused = in_the_cloud(&["rotate", "--for", length], &config, &[]);
+        let told = text(&refused.stderr);
+        assert!(refused.status.code() == Some(2) && told.contains(says), "{length}: {told}");
+    }
 }

@@ -16,8 +16,8 @@ use super::times::beside;
 use super::{Exit, load, standing};
 use crate::clock::{Clock, SystemClock, delta};
 use crate::compose::silent;
-use crate::config::{Config, Environment, FirstRotation, InstanceConfig, StateConfig};
-use crate::journal::Journal;
+use crate::config::{Config, Environment, FirstRotation, InstanceConfig, StateConfig, duration};
+use crate::journal::{Event, Journal};
 use crate::model::InstanceId;
 use crate::pass::{Ending, Narrator, PassReport, Purpose, Rekey, Run};
 use crate::plan::Decision;
@@ -40,11 +40,16 @@ pub(super) struct RotateArgs {
     without_journal: bool,
     /// Stop after this long, between two steps; the next run carries on. A rotation takes a grace and some
     /// minutes, a first one two
-    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = time_given)]
     r#for: Duration,
     /// Answer in JSON, one object a line: what happens, as it happens, and how it ended
     #[arg(long)]
     json: bool,
+}
+
+/// Zero and a number without a unit are refused, as in `rekey.toml`.
+fn time_given(text: &str) -> Result<Duration, String> {
+    duration(text, "24h")
 }
 
 pub(super) async fn rotate(args: RotateArgs, environment: &Environment) -> Exit {
@@ -196,12 +201,34 @@ async fn tell(rekey: &Rekey, reports: &[PassReport], args: &RotateArgs) {
             let all = told.iter().map(String::as_str).chain([carries_on]);
             all.for_each(|line| output::complain_of(&format!("  {line}")));
         }
+        if let Some(next) = next_command(&rekey.config, report) {
+            output::complain(&format!("  {next}"));
+        }
         instances.push(rotated(instance, report, &journal));
     }
     if args.json {
         output::json_line(&Line::Result { exit_code: exit(reports).code(), instances });
     } else {
         reports.iter().filter(|report| is_done(report)).for_each(|report| output::tell(&report.summary()));
+    }
+}
+
+/// What to type next, where the summary does not say it: who asked for a rotation has it on record in the storage, and asks
+/// for another one if he repeats `--now`.
+fn next_command(config: &Config, report: &PassReport) -> Option<&'static str> {
+    let asked = report.happened.iter().any(|event| matches!(event, Event::RotationRequested { .. }));
+    let is_on_record = asked && matches!(config.state, StateConfig::Blob(_));
+    match &report.ending {
+        Ending::Busy { .. } if is_on_record => Some(
+            "the other run goes on, and the rotation that was asked for is on record: run `rotate` in two minutes, without --now",
+        ),
+        Ending::Busy { .. } => {
+            Some("the other run goes on, and nothing was asked of it: repeat this command in two minutes")
+        }
+        ending if is_on_record && ending.is_failure() => Some(
+            "the rotation that was asked for is on record: once this is cured, run `rotate` without --now",
+        ),
+        _ => None,
     }
 }
 

@@ -352,8 +352,7 @@ fn every_error_of_the_storage_is_explained() {
     }
     let patterns = told_under("Errors of the journal and the storage");
     // A refusal is made by an answer of the storage alone; its unit test has the sentence.
-    let refused =
-        "the storage st refuses the journal: it is so (403 Code, no); nothing is done to the instance";
+    let refused = "the storage st refuses the journal: it is so (403 Code, no); nothing is done to the instance. Are apps cut off, …";
     let all = [texts(&all), vec![refused.to_owned()]].concat();
     for text in all.clone() {
         let fitting = patterns.iter().filter(|pattern| fits(&format!("{pattern}…"), &text)).count();
@@ -373,8 +372,8 @@ fn advice(kind: ArmErrorKind) -> &'static [&'static str] {
         }
         ArmErrorKind::OutcomeUnknown => &["it may or may not have taken effect"],
         ArmErrorKind::Unauthenticated => &["check the identity: a managed identity in Azure"],
-        ArmErrorKind::OutOfTime => &["nothing was changed; the next pass carries on"],
-        ArmErrorKind::Unavailable => &["nothing was changed; the next pass tries again"],
+        ArmErrorKind::OutOfTime => &["nothing was changed; try again with more time"],
+        ArmErrorKind::Unavailable => &["nothing was changed; try again, as the next run does"],
         ArmErrorKind::Barred(Barrier::Lock) => &["a lock refuses this"],
         ArmErrorKind::Barred(Barrier::DisabledSubscription) => {
             &["the subscription is disabled and read-only"]

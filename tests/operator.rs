@@ -362,11 +362,11 @@ fn a_storage_that_is_down_is_named_with_its_host_and_there_is_a_way_without_it()
 
 #[tokio::test]
 async fn who_finds_another_run_at_work_is_told_that_it_goes_on_and_when_to_come_back() {
-    let azure = Azure::with_journals(&["sr-busy"], &["--regenerate-takes", "1h"]);
+    let azure = Azure::with_journals(&["sr-busy"], &[]);
     let mut first = azure.command(&["rotate", "--json"]);
     let mut first = first.env("REKEY_GRACE", "1h").stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(first.stdout.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap().contains("about to regenerate")), "it is at work");
+    assert!(lines.any(|line| line.unwrap().contains("waiting until ")), "it is at work");
     let second = azure.command(&["rotate", "--now"]).stdin(Stdio::null()).output().unwrap();
     first.kill().unwrap();
     first.wait().unwrap();
@@ -415,5 +415,25 @@ fn how_long_a_rotation_may_take_is_more_than_nothing_and_has_a_unit() {
         let refused = in_the_cloud(&["rotate", "--for", length], &config, &[]);
         let told = text(&refused.stderr);
         assert!(refused.status.code() == Some(2) && told.contains(says), "{length}: {told}");
+    }
+}
+
+/// Of a service whose keys are switched off it is known who is cut off, and the words to look for are said.
+#[tokio::test]
+async fn who_is_cut_off_by_keys_that_are_switched_off_is_named_by_every_command() {
+    let azure = Azure::with_journals(&["sr-off"], &[]);
+    assert!(azure.run(&["rotate"]).status.success());
+    azure.ask("local-auth", json!({"instance": "sr-off", "disabled": true})).await;
+    for command in [&["status"][..], &["plan"], &["rotate"]] {
+        let output = azure.run(command);
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {told}");
+        assert!(told.contains("cut off, for their key is invalid: web-sr-off ("), "{command:?}: {told}");
+        let json = azure.run(&[command, &["--json"]].concat());
+        let last = text(&json.stdout).lines().last().map(ToOwned::to_owned).unwrap();
+        let answer: Value =
+            serde_json::from_str(&text(&json.stdout)).or_else(|_| serde_json::from_str(&last)).unwrap();
+        let trouble = answer["instances"][0]["trouble"].to_string();
+        assert!(trouble.contains("cut off, for their key is invalid: web-sr-off ("), "{command:?}: {answer}");
     }
 }

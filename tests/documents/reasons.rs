@@ -416,7 +416,8 @@ fn every_error_of_azure_is_explained() {
         ArmErrorKind::Malformed,
     ];
     let patterns = told_under("Errors of Azure Resource Manager");
-    let source = std::fs::read_to_string(root().join("src/arm/error.rs")).unwrap();
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    let source = [read("src/arm/error.rs"), read("src/credentials.rs")].concat();
     let all: Vec<_> = kinds.iter().flat_map(|kind| advice(*kind)).collect();
     for words in &all {
         assert!(source.contains(*words), "the program does not say {words:?}");

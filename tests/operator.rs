@@ -361,22 +361,6 @@ fn a_storage_that_is_down_is_named_with_its_host_and_there_is_a_way_without_it()
 }
 
 #[tokio::test]
-async fn who_finds_another_run_at_work_is_told_that_it_goes_on_and_when_to_come_back() {
-    let azure = Azure::with_journals(&["sr-busy"], &[]);
-    let mut first = azure.command(&["rotate", "--json"]);
-    let mut first = first.env("REKEY_GRACE", "1h").stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(first.stdout.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap().contains("waiting until ")), "it is at work");
-    let second = azure.command(&["rotate", "--now"]).stdin(Stdio::null()).output().unwrap();
-    first.kill().unwrap();
-    first.wait().unwrap();
-    let told = text(&second.stderr);
-    assert_eq!(second.status.code(), Some(3), "{told}");
-    assert!(told.contains("is at work on it until "), "{told}");
-    assert!(told.contains("the other run goes on") && told.contains("in two minutes"), "{told}");
-}
-
-#[tokio::test]
 async fn a_rotation_that_was_asked_for_and_blocked_is_said_to_be_on_record() {
     let azure = Azure::with_journals(&["sr-asked"], &[]);
     let unseen = json!({
@@ -393,17 +377,6 @@ async fn a_rotation_that_was_asked_for_and_blocked_is_said_to_be_on_record() {
     let shown = text(&azure.run(&["status"]).stdout);
     assert!(shown.contains("\n  web-sr-asked holds what could not be seen\n"), "{shown}");
     assert!(shown.contains("\n  fn-sr-asked (app setting "), "{shown}");
-}
-
-#[test]
-fn who_only_looks_is_not_told_that_a_pass_comes() {
-    let (_folder, config) = file("chat.toml", FILE);
-    let nowhere = [("REKEY_RESOURCE_MANAGER", "http://127.0.0.1:9"), ("REKEY_STATE", "memory")];
-    let looked = in_the_cloud(&["status"], &config, &nowhere);
-    let told = text(&looked.stderr);
-    assert_eq!(looked.status.code(), Some(1), "{told}");
-    assert!(told.contains("nothing was changed; try again, as the next run does"), "{told}");
-    assert!(!told.contains("pass"), "{told}");
 }
 
 #[test]

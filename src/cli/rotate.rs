@@ -364,6 +364,49 @@ mod tests {
         insta::assert_snapshot!(timeless(intent(&seen, false, now)), @"chat: nothing is to be done: settled; the next rotation is due at ");
     }
 
+    /// What to type next goes by whether the request is on record: who repeats `--now` asks for one more rotation.
+    #[test]
+    fn who_cannot_go_on_is_told_what_to_type_and_when() {
+        let storage = &[("AzureWebJobsStorage__accountName", "acc")][..];
+        let (with, without) =
+            (admitted(storage, "", true).unwrap().0, admitted(&[], "--without-journal", true).unwrap().0);
+        let busy = || Ending::Busy { holder: "timer/1".to_owned(), until: SystemClock.now() };
+        let request = Event::RotationRequested { exposed: false, noticed: false };
+        let said = |config: &Config, ending: Ending, happened: &[&Event]| {
+            let report = PassReport {
+                instance: config.instances[0].id.clone(),
+                run: "rotate/2".to_owned(),
+                lines: vec![],
+                happened: happened.iter().map(|&event| event.clone()).collect(),
+                took: Duration::ZERO,
+                mended_in: None,
+                seen: None,
+                known: None,
+                cut_off: vec![],
+                ending,
+            };
+            next_command(config, &report).unwrap_or("nothing")
+        };
+        let failed = || Ending::Failed("it said so".to_owned());
+        let settled = Ending::Decided(Decision::Settled { next: None });
+        let all = [
+            said(&with, busy(), &[]),
+            said(&with, busy(), &[&request]),
+            said(&with, failed(), &[&request]),
+            said(&with, failed(), &[]),
+            said(&with, settled, &[&request]),
+            said(&without, failed(), &[&request]),
+        ];
+        insta::assert_snapshot!(all.join("\n"), @r"
+        the other run goes on, and nothing was asked of it: repeat this command in two minutes
+        the other run goes on, and the rotation that was asked for is on record: run `rotate` in two minutes, without --now
+        the rotation that was asked for is on record: once this is cured, run `rotate` without --now
+        nothing
+        nothing
+        nothing
+        ");
+    }
+
     #[test]
     fn without_the_journal_nothing_is_due_and_storage_that_is_down_is_left_alone() {
         let storage = &[("AzureWebJobsStorage__accountName", "acc")][..];

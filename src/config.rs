@@ -21,9 +21,10 @@ use crate::model::{AppId, InstanceId};
 
 pub use environment::Environment;
 pub use fault::{Fault, Faults};
-pub use load::{FUNCTION_TIMEOUT, file_name, given_file, load, load_from, name_file};
+pub use load::{FUNCTION_TIMEOUT, config_path, file_name, given_file, load, load_from, name_file};
 pub use notify::NotifyConfig;
 pub use storage::{BlobAccess, BlobConfig};
+pub(crate) use values::duration;
 
 /// Everything that was configured, checked and complete.
 #[derive(Clone, Debug)]

@@ -24,6 +24,10 @@ use crate::clock::Clock;
 use crate::config::{AzureConfig, Cloud};
 use crate::http::Http;
 
+/// What to do where no token can be had.
+pub(crate) const CHECK_THE_IDENTITY: &str =
+    "check the identity: a managed identity in Azure, `az login` on a developer's machine";
+
 /// Why there is no credential.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialError {

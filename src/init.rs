@@ -9,5 +9,5 @@
 mod find;
 mod write;
 
-pub use find::{App, Found, Scope, ScopeError, Service};
+pub use find::{App, Found, Scope, ScopeError, Service, is_misnamed};
 pub use write::write;

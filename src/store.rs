@@ -82,6 +82,10 @@ pub struct Stored {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ETag(pub String);
 
+/// What can be done all the same while the storage is out of reach.
+const WITHOUT_STORAGE: &str =
+    "Are apps cut off, `signalr-rekey rotate --without-journal` repairs them without the storage";
+
 /// Why the journal cannot be read or written. Nothing is changed in Azure then.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -136,10 +140,10 @@ pub enum StoreError {
         wanted: Box<InstanceId>,
     },
     /// The storage does not answer, or fails.
-    #[error("the journal's storage failed: {0}; nothing is done to the instance")]
+    #[error("the journal's storage failed: {0}; nothing is done to the instance. {WITHOUT_STORAGE}")]
     Unavailable(String),
     /// The storage refused, and will refuse again until a person does something about it.
-    #[error("{0}; nothing is done to the instance")]
+    #[error("{0}; nothing is done to the instance. {WITHOUT_STORAGE}")]
     Refused(Refusal),
     /// An event that the journal does not allow.
     #[error(transparent)]

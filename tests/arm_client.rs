@@ -277,7 +277,7 @@ async fn where_no_connection_comes_about_even_a_change_is_tried_again() {
     let clock = LeapingClock::new();
     let error = arm(&closed, clock.clone()).regenerate_key(&chat(), KeyType::Primary).await.unwrap_err();
     assert_eq!((error.kind(), clock.waits().len()), (ArmErrorKind::Unavailable, 4));
-    insta::assert_snapshot!(error, @"SignalR_RegenerateKey on /subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat/regenerateKey failed: no connection could be made; nothing was changed; the next pass tries again");
+    insta::assert_snapshot!(error, @"SignalR_RegenerateKey on /subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat/regenerateKey failed: no connection could be made; nothing was changed; try again, as the next run does");
 }
 
 #[tokio::test]

@@ -177,7 +177,7 @@ async fn why_there_is_no_token_for_the_storage_is_told() {
     let clock = std::sync::Arc::new(SystemClock);
     let store = BlobStore::new(&blob, std::sync::Arc::new(Nobody), Http::new(), clock).unwrap();
     let told = told(&store.get("s/g/chat.json").await.unwrap_err());
-    assert!(told.contains(&format!("no token for the storage chatstate; caused by: {ROOT}")), "{told}");
+    assert!(told.contains(&format!("no token for the storage chatstate: check the identity: a managed identity in Azure, `az login` on a developer's machine; caused by: {ROOT}")), "{told}");
 }
 
 /// Where an error is shown by its `Display` alone, and its cause is lost: none but what has no cause, or is tested to tell

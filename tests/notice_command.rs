@@ -86,7 +86,8 @@ fn it_says_what_events_mean_and_would_do_and_asks_nobody() {
             "sr-demo: look at its keys; unless the regeneration was ours, look at all its apps and mend what holds a dead key"
           ]
         }
-      ]
+      ],
+      "fired": null
     }
     "#);
 }
@@ -126,6 +127,24 @@ async fn it_fires_events_and_alerts_at_a_handler() {
         assert_eq!(fired.status.code(), Some(0), "{}", text(&fired.stderr));
         assert!(text(&fired.stdout).contains("mended to the"), "{}", text(&fired.stdout));
     }
+    // What has nothing to do, and what was answered before, is answered too, in words and for machines.
+    let idle = json!({ "id": "7", "type": "Contoso.Any" });
+    for event in [idle, regenerated()] {
+        let said = notice(&azure, &event.to_string(), &["--fire", &url]);
+        assert_eq!(said.status.code(), Some(0), "{}", text(&said.stderr));
+        assert!(!text(&said.stdout).trim().is_empty(), "{event}: {}", text(&said.stderr));
+        let said = notice(&azure, &event.to_string(), &["--fire", &url, "--json"]);
+        let answer: Value = serde_json::from_slice(&said.stdout).unwrap();
+        let fired = &answer["fired"];
+        assert_eq!(
+            (&answer["schemaVersion"], &answer["events"][0]["id"]),
+            (&json!(1), &event["id"]),
+            "{answer}"
+        );
+        assert_eq!((&fired["function"], &fired["status"]), (&json!("OnKeyNotice"), &json!(200)), "{answer}");
+    }
+    let idle = notice(&azure, &json!({ "type": "Contoso.Any" }).to_string(), &["--fire", &url]);
+    insta::assert_snapshot!(text(&idle.stdout), @"OnKeyNotice answered 200 and tells of nothing that it did: the event calls for nothing, or it was answered before");
     let wrong = json!({ "id": "9", "type": "SignalRRekey.KeysExposed", "data": {} });
     let failed = notice(&azure, &wrong.to_string(), &["--fire", &url]);
     assert_eq!(failed.status.code(), Some(1));

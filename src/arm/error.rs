@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::rbac;
 use crate::config::file_name;
+use crate::credentials::CHECK_THE_IDENTITY;
 
 /// A request to Azure Resource Manager that failed.
 ///
@@ -29,6 +30,8 @@ struct Inner {
     resend: bool,
     retry_after: Option<Duration>,
     source: Option<Box<dyn Error + Send + Sync>>,
+    /// What to do next, where whoever asked knows it better than the kind tells.
+    advice: Option<String>,
 }
 
 /// What is to be decided about an error.
@@ -167,7 +170,15 @@ impl ArmError {
             resend: false,
             retry_after: None,
             source: None,
+            advice: None,
         }))
+    }
+
+    /// The same error with another advice: of what a flag named, `rekey.toml` is not to blame.
+    #[must_use]
+    pub(crate) fn advising(mut self, advice: impl Into<String>) -> Self {
+        self.0.advice = Some(advice.into());
+        self
     }
 
     /// The connection failed before an answer came. `late` says that the deadline has passed.
@@ -258,13 +269,16 @@ impl ArmError {
 
     /// What to do next, in the imperative.
     fn advice(&self) -> String {
+        if let Some(advice) = &self.0.advice {
+            return advice.clone();
+        }
         match self.0.kind {
             ArmErrorKind::Throttled { retry_after: Some(wait) } => {
                 format!("wait {} before asking again", humantime::format_duration(wait))
             }
             ArmErrorKind::Throttled { retry_after: None } => "wait a minute before asking again".into(),
             ArmErrorKind::Conflict => {
-                "wait until the other operation on it has ended; the next pass tries again".into()
+                "wait until the other operation on it has ended, and try again, as the next run does".into()
             }
             ArmErrorKind::Forbidden => {
                 let action = rbac::action(self.0.operation).unwrap_or("this action");
@@ -283,11 +297,11 @@ impl ArmError {
                 "it may or may not have taken effect; the next pass looks before anything is sent again"
                     .into()
             }
-            ArmErrorKind::Unauthenticated => {
-                "check the identity: a managed identity in Azure, `az login` on a developer's machine".into()
+            ArmErrorKind::Unauthenticated => CHECK_THE_IDENTITY.into(),
+            ArmErrorKind::OutOfTime => {
+                "nothing was changed; try again with more time, as the next run does".into()
             }
-            ArmErrorKind::OutOfTime => "nothing was changed; the next pass carries on".into(),
-            ArmErrorKind::Unavailable => "nothing was changed; the next pass tries again".into(),
+            ArmErrorKind::Unavailable => "nothing was changed; try again, as the next run does".into(),
             ArmErrorKind::Barred(barrier) => barrier.advice(self.0.operation),
             ArmErrorKind::Elsewhere => {
                 "no token is sent there; of an operation, the listed keys show how it ended".into()
@@ -740,7 +754,7 @@ mod tests {
         insta::assert_snapshot!(answered(429, "{}", Effect::Read, wait), @"SignalR_RegenerateKey on /subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat/regenerateKey failed: 429, Azure gave no reason (x-ms-correlation-request-id 1c0f); wait 1m 30s before asking again");
         let late =
             ArmError::new(ArmErrorKind::OutOfTime, &ABOUT, "the deadline had passed before it was sent");
-        insta::assert_snapshot!(late, @"SignalR_RegenerateKey on /subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat/regenerateKey failed: the deadline had passed before it was sent; nothing was changed; the next pass carries on");
+        insta::assert_snapshot!(late, @"SignalR_RegenerateKey on /subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat/regenerateKey failed: the deadline had passed before it was sent; nothing was changed; try again with more time, as the next run does");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::instances::{NAME_THE_STORAGE, chosen, complain_once, has_no_journal, rekey};
+use super::instances::{NAME_THE_STORAGE, chosen, complain_once, has_no_journal, rekey, warn_of_own_memory};
 use super::machine::{EventFields, events};
 use super::{Exit, output};
 use crate::cause;
@@ -40,8 +40,8 @@ struct History {
 type Read = (InstanceConfig, Result<Journal, String>);
 
 pub(super) async fn history(args: HistoryArgs, environment: &Environment) -> Exit {
-    let all = match read(&args.instances, environment).await {
-        Ok(all) => all,
+    let (all, empty) = match read(&args.instances, environment).await {
+        Ok(read) => read,
         Err(exit) => return exit,
     };
     let failed = |(instance, read): &Read| Some(format!("{}: {}", instance.id.name(), read.as_ref().err()?));
@@ -49,13 +49,15 @@ pub(super) async fn history(args: HistoryArgs, environment: &Environment) -> Exi
     if args.json {
         output::json(&Histories { instances: all.iter().map(fields).collect() });
     } else {
-        all.iter().filter_map(|(one, read)| Some((one, read.as_ref().ok()?))).for_each(print);
+        all.iter()
+            .filter_map(|(one, read)| Some((one, read.as_ref().ok()?)))
+            .for_each(|read| print(read, empty));
     }
     exit
 }
 
-/// The journals. That there is none to be read is not the same as that nothing was done.
-async fn read(named: &[String], environment: &Environment) -> Result<Vec<Read>, Exit> {
+/// The journals, and what an empty one means. That there is none to be read is not the same as that nothing was done.
+async fn read(named: &[String], environment: &Environment) -> Result<(Vec<Read>, &'static str), Exit> {
     let rekey = rekey(environment, silent())?;
     if has_no_journal(&rekey.config) {
         output::complain(&format!(
@@ -64,12 +66,16 @@ async fn read(named: &[String], environment: &Environment) -> Result<Vec<Read>, 
         ));
         return Err(Exit::Wrong);
     }
+    let empty = match warn_of_own_memory(&rekey.config) {
+        true => "nothing is known: this process has done nothing with it",
+        false => "nothing yet: no run has recorded anything of it",
+    };
     let mut all = Vec::new();
     for instance in chosen(&rekey.config, named)? {
         let read = peek(&*rekey.store, &instance.id).await.map_err(|error| cause::told(&error));
         all.push((instance.clone(), read));
     }
-    Ok(all)
+    Ok((all, empty))
 }
 
 fn fields((instance, read): &Read) -> History {
@@ -81,10 +87,10 @@ fn fields((instance, read): &Read) -> History {
     }
 }
 
-fn print((instance, journal): (&InstanceConfig, &Journal)) {
+fn print((instance, journal): (&InstanceConfig, &Journal), empty: &str) {
     output::say(&instance.id.to_string());
     if journal.history().next().is_none() {
-        output::say("  nothing yet: no run has recorded anything of it");
+        output::say(&format!("  {empty}"));
     }
     for Entry { at, event } in journal.history() {
         output::tell(&format!("  {}  {event}", readable(*at)));

@@ -12,8 +12,8 @@ use super::{Exit, output};
 use crate::cause;
 use crate::clock::{Clock, SystemClock};
 use crate::compose::{compose, silent};
-use crate::config::{Config, Environment, load_from};
-use crate::init::{self, Found, Scope};
+use crate::config::{Config, Environment, config_path, load_from};
+use crate::init::{self, Found, Scope, is_misnamed};
 
 /// The arguments of `init`.
 #[derive(Debug, Args)]
@@ -27,7 +27,7 @@ pub(super) struct InitArgs {
     /// Look in this subscription; needed where there are several
     #[arg(long, value_name = "ID")]
     subscription: Option<String>,
-    /// The file to write; - for stdout
+    /// The file to write, in this folder if it has no path; - for stdout
     #[arg(long, value_name = "FILE", default_value = "rekey.toml")]
     output: PathBuf,
     /// Write over a file that is there
@@ -65,8 +65,8 @@ async fn try_init(args: &InitArgs, environment: &Environment) -> Result<(), (Exi
     let arm = composed.map_err(|error| wrong(&error))?.arm.until(SystemClock.now() + patience());
     let failed = |error: &(dyn Error + 'static)| (Exit::Failed, cause::told(error));
     let scope = Scope::find(&arm, args.resource_group.as_deref(), args.subscription.as_deref()).await;
-    let found =
-        Found::look(&arm, scope.map_err(|error| wrong(&error))?).await.map_err(|error| failed(&error))?;
+    let found = Found::look(&arm, scope.map_err(|error| wrong(&error))?).await;
+    let found = found.map_err(|error| if is_misnamed(&error) { wrong(&error) } else { failed(&error) })?;
     found.summary().iter().for_each(|line| output::complain(line));
     let Some(text) = init::write(&found) else {
         let nothing =
@@ -74,12 +74,34 @@ async fn try_init(args: &InitArgs, environment: &Environment) -> Result<(), (Exi
         return Err((Exit::Failed, nothing.to_owned()));
     };
     save(&args.output, &text, args.force).map_err(|error| failed(&error))?;
+    if !is_stdout(&args.output) {
+        output::complain(&written(&args.output, &config_path(environment)));
+    }
     if found.unlisted.is_empty() {
         return Ok(());
     }
     let missing = "the slots of some apps could not be listed, so the file does not name them: see above, and add those \
                    that hold a key, or run init as somebody who may read them";
     Err((Exit::Failed, missing.to_owned()))
+}
+
+/// Where the file is; and that other commands read another one, if so.
+fn written(path: &Path, read: &Path) -> String {
+    let full = |path: &Path| {
+        path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.into())
+    };
+    let (path, read) = (full(path), full(read));
+    let path_shown = path.display();
+    if path == read {
+        return format!("{path_shown} is written: review it, and let `doctor` look");
+    }
+    // REKEY_CONFIG might hold anything, a secret too.
+    let read = Some(read.display().to_string()).filter(|name| !name.contains(['=', ';']));
+    let read = read.unwrap_or_else(|| "the file of REKEY_CONFIG".into());
+    format!(
+        "{path_shown} is written: review it. Other commands read another file here, {read}: REKEY_CONFIG, --config or the \
+         folder of the app says so. To use the new one: --config {path_shown}"
+    )
 }
 
 fn is_stdout(path: &Path) -> bool {

@@ -54,6 +54,19 @@ pub(super) const NAME_THE_STORAGE: &str = "`az login`, and set AzureWebJobsStora
     AzureWebJobsStorage__blobServiceUri=https://ACCOUNT.blob.core.windows.net) to the storage account of the function app; \
     you need Storage Blob Data Contributor there";
 
+/// Says in one line that a journal in memory is that of this process alone: what others did against the simulator is not in
+/// it. Whether that is so.
+pub(super) fn warn_of_own_memory(config: &Config) -> bool {
+    let own = config.state == StateConfig::Memory && is_simulated(config);
+    if own {
+        output::complain(
+            "the journal is in the memory of this process alone (REKEY_STATE=memory): what other processes did, a rotation \
+             too, is not known here. A journal that they share needs a storage, such as Azurite",
+        );
+    }
+    own
+}
+
 /// Says in one line that a command works without what the deployed app knows. Whether that is so.
 pub(super) fn warn_of_no_journal(config: &Config) -> bool {
     let alone = has_no_journal(config);
@@ -77,6 +90,7 @@ pub(super) struct Seen {
 pub(super) async fn look_at(named: &[String], environment: &Environment) -> Result<(Vec<Seen>, Exit), Exit> {
     let rekey = rekey(environment, crate::compose::silent())?;
     warn_of_no_journal(&rekey.config);
+    warn_of_own_memory(&rekey.config);
     let seen = look_with(&rekey, &chosen(&rekey.config, named)?).await;
     let trouble = |seen: &Seen| seen.found.as_ref().is_ok_and(|preview| !preview.trouble().is_empty());
     let exit = complain_once(failed(&seen));

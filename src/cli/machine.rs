@@ -194,6 +194,23 @@ fn of_consumer(consumer: &Consumer, snapshot: &Snapshot) -> ConsumerFields {
     }
 }
 
+/// The places of which it is not clear what they hold, a line for each, in the words of the list of consumers.
+pub(super) fn unseen(snapshot: &Snapshot) -> Vec<String> {
+    let line = |place: ConsumerFields| {
+        let holds = match place.holds {
+            Holds::Stale => "a key that is invalid, in a text that cannot be rewritten",
+            Holds::Reference => "a reference, which is not followed",
+            Holds::Placeholder => "a placeholder",
+            Holds::Invalid => "an invalid connection string",
+            Holds::Primary | Holds::Secondary | Holds::Identity | Holds::Unknown => "what could not be seen",
+        };
+        let app = place.id.parse().map_or(place.id, |app: AppId| app.name());
+        let setting = place.name.map_or(String::new(), |name| format!(" (setting {name})"));
+        format!("{app}{setting} holds {holds}")
+    };
+    snapshot.unknown.iter().flat_map(of_unknown).map(line).collect()
+}
+
 fn of_unknown(unknown: &Unknown) -> Vec<ConsumerFields> {
     let one = |app: &AppId, name: Option<&String>, holds| ConsumerFields {
         kind: APP_SERVICE,

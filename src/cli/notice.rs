@@ -39,8 +39,9 @@ const LARGEST_ANSWER: usize = 4 << 20;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Serialize)]
-struct Meanings {
+struct Answer<'a> {
     events: Vec<Meaning>,
+    fired: Option<&'a Fired>,
 }
 
 #[derive(Serialize)]
@@ -49,7 +50,17 @@ struct Meaning {
     id: Option<String>,
     kind: String,
     means: String,
-    does: Vec<String>,
+    /// What it would do; nothing where it was fired, for then the handler's own configuration decides.
+    does: Option<Vec<String>>,
+}
+
+/// What a handler answered to the events of a file.
+#[derive(Serialize)]
+struct Fired {
+    function: &'static str,
+    status: u64,
+    lines: Vec<String>,
+    error: Option<String>,
 }
 
 pub(super) async fn notice(args: NoticeArgs, environment: &Environment) -> Exit {
@@ -62,28 +73,26 @@ async fn try_notice(args: &NoticeArgs, environment: &Environment) -> Result<Exit
     let value = read(&args.file)?;
     let events = notice::read(&value, "the event").map_err(|malformed| wrong(&malformed.to_string()))?;
     match &args.fire {
-        Some(handler) => fire(handler, &value, &events).await,
+        Some(handler) => Ok(tell_fired(&fire(handler, &value, &events).await?, &events, args.json)),
         None => Ok(tell(&events, &load(environment)?, args.json)),
     }
 }
 
 /// An event that the handler would refuse is a failure here too.
 fn tell(events: &[Event], config: &Config, json: bool) -> Exit {
-    let meaning = |event: &Event| Meaning {
-        id: event.id.clone(),
-        kind: event.kind.clone(),
-        means: notice::classify(event).to_string(),
-        does: foresee(event, config).unwrap_or_else(|fault| vec![format!("it would be refused: {fault}")]),
+    let does = |event: &Event| {
+        foresee(event, config).unwrap_or_else(|fault| vec![format!("it would be refused: {fault}")])
     };
-    let meanings: Vec<Meaning> = events.iter().map(meaning).collect();
+    let meanings: Vec<Meaning> = events.iter().map(|event| meaning(event, Some(does(event)))).collect();
     let refused = events.iter().any(|event| foresee(event, config).is_err());
     let exit = if refused { Exit::Failed } else { Exit::Done };
     if json {
-        output::json(&Meanings { events: meanings });
+        output::json(&Answer { events: meanings, fired: None });
         return exit;
     }
     for Meaning { kind, means, does, .. } in meanings {
         output::say(&format!("{kind}: {means}"));
+        let does = does.unwrap_or_default();
         if does.is_empty() {
             output::say("  nothing would be done");
         }
@@ -92,8 +101,36 @@ fn tell(events: &[Event], config: &Config, json: bool) -> Exit {
     exit
 }
 
+fn meaning(event: &Event, does: Option<Vec<String>>) -> Meaning {
+    let means = notice::classify(event).to_string();
+    Meaning { id: event.id.clone(), kind: event.kind.clone(), means, does }
+}
+
+/// A handler that had nothing to do tells nothing; whoever fired is told that it answered all the same.
+fn tell_fired(fired: &Fired, events: &[Event], json: bool) -> Exit {
+    let Fired { function, status, lines, error } = fired;
+    if json {
+        let events = events.iter().map(|event| meaning(event, None)).collect();
+        output::json(&Answer { events, fired: Some(fired) });
+    } else {
+        lines.iter().for_each(|line| output::say(line));
+    }
+    if !(200..300).contains(status) {
+        let why = error.as_deref().unwrap_or("it says no more");
+        output::complain(&format!("{function} answered {status}: {why}"));
+        return Exit::Failed;
+    }
+    if !json && lines.is_empty() {
+        output::say(&format!(
+            "{function} answered {status} and tells of nothing that it did: the event calls for nothing, or it was \
+             answered before"
+        ));
+    }
+    Exit::Done
+}
+
 /// Calls the function as the host calls it. An alert goes where an action group's goes.
-async fn fire(handler: &Url, value: &Value, events: &[Event]) -> Result<Exit, Exit> {
+async fn fire(handler: &Url, value: &Value, events: &[Event]) -> Result<Fired, Exit> {
     let alert = events.iter().any(Event::is_alert);
     let (function, data) = if alert {
         ("OnAlert", json!({ "req": { "Method": "POST", "Body": value.to_string() } }))
@@ -113,15 +150,11 @@ async fn fire(handler: &Url, value: &Value, events: &[Event]) -> Result<Exit, Ex
     let body = http::read(answer, LARGEST_ANSWER).await.unwrap_or_default();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let told = body["Logs"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    told.for_each(output::say);
+    let lines = told.map(ToOwned::to_owned).collect();
     // The answer of a function with an HTTP output holds the status that its caller gets.
     let status = body["Outputs"]["res"]["statusCode"].as_u64().unwrap_or_else(|| status.as_u16().into());
-    if (200..300).contains(&status) {
-        return Ok(Exit::Done);
-    }
-    let why = body["Error"].as_str().unwrap_or("it says no more");
-    output::complain(&format!("{function} answered {status}: {why}"));
-    Ok(Exit::Failed)
+    let error = body["Error"].as_str().map(ToOwned::to_owned);
+    Ok(Fired { function, status, lines, error })
 }
 
 fn read(file: &str) -> Result<Value, Exit> {

@@ -16,8 +16,8 @@ use super::times::beside;
 use super::{Exit, load, standing};
 use crate::clock::{Clock, SystemClock, delta};
 use crate::compose::silent;
-use crate::config::{Config, Environment, FirstRotation, InstanceConfig, StateConfig};
-use crate::journal::Journal;
+use crate::config::{Config, Environment, FirstRotation, InstanceConfig, StateConfig, duration};
+use crate::journal::{Event, Journal};
 use crate::model::InstanceId;
 use crate::pass::{Ending, Narrator, PassReport, Purpose, Rekey, Run};
 use crate::plan::Decision;
@@ -40,11 +40,16 @@ pub(super) struct RotateArgs {
     without_journal: bool,
     /// Stop after this long, between two steps; the next run carries on. A rotation takes a grace and some
     /// minutes, a first one two
-    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = time_given)]
     r#for: Duration,
     /// Answer in JSON, one object a line: what happens, as it happens, and how it ended
     #[arg(long)]
     json: bool,
+}
+
+/// Zero and a number without a unit are refused, as in `rekey.toml`.
+fn time_given(text: &str) -> Result<Duration, String> {
+    duration(text, "24h")
 }
 
 pub(super) async fn rotate(args: RotateArgs, environment: &Environment) -> Exit {
@@ -196,6 +201,9 @@ async fn tell(rekey: &Rekey, reports: &[PassReport], args: &RotateArgs) {
             let all = told.iter().map(String::as_str).chain([carries_on]);
             all.for_each(|line| output::complain_of(&format!("  {line}")));
         }
+        if let Some(next) = next_command(&rekey.config, report) {
+            output::complain(&format!("  {next}"));
+        }
         instances.push(rotated(instance, report, &journal));
     }
     if args.json {
@@ -208,6 +216,25 @@ async fn tell(rekey: &Rekey, reports: &[PassReport], args: &RotateArgs) {
                  is under way, is not known here",
             );
         }
+    }
+}
+
+/// What to type next, where the summary does not say it: who asked for a rotation has it on record in the storage, and asks
+/// for another one if he repeats `--now`.
+fn next_command(config: &Config, report: &PassReport) -> Option<&'static str> {
+    let asked = report.happened.iter().any(|event| matches!(event, Event::RotationRequested { .. }));
+    let is_on_record = asked && matches!(config.state, StateConfig::Blob(_));
+    match &report.ending {
+        Ending::Busy { .. } if is_on_record => Some(
+            "the other run goes on, and the rotation that was asked for is on record: run `rotate` in two minutes, without --now",
+        ),
+        Ending::Busy { .. } => {
+            Some("the other run goes on, and nothing was asked of it: repeat this command in two minutes")
+        }
+        ending if is_on_record && ending.is_failure() => Some(
+            "the rotation that was asked for is on record: once this is cured, run `rotate` without --now",
+        ),
+        _ => None,
     }
 }
 
@@ -248,6 +275,7 @@ fn exit(reports: &[PassReport]) -> Exit {
 
 #[cfg(test)]
 mod tests {
+    use chrono::SubsecRound;
     use clap::Parser;
 
     use super::*;
@@ -306,7 +334,8 @@ mod tests {
     fn what_is_asked_says_what_would_be_done() {
         let (config, _) = admitted(&[("REKEY_GRACE", "2h")], "--without-journal --now", true).unwrap();
         let instance = config.instances[0].clone();
-        let now = SystemClock.now();
+        // A whole second: the parts of one would round the length up at times.
+        let now = SystemClock.now().trunc_subsecs(0);
         let at = ConsumerRef {
             app: instance.apps[0].id.clone(),
             section: Section::AppSettings,
@@ -332,9 +361,52 @@ mod tests {
           waiting until clients may still hold the Primary key, which is regenerated after its grace
           regenerate the Primary key, which nobody holds
           settled; the next rotation is due at 
-          it would take about 4 h 2 min, and restart web
+          it would take about 4 h 3 min, and restart web
         ");
         insta::assert_snapshot!(timeless(intent(&seen, false, now)), @"chat: nothing is to be done: settled; the next rotation is due at ");
+    }
+
+    /// What to type next goes by whether the request is on record: who repeats `--now` asks for one more rotation.
+    #[test]
+    fn who_cannot_go_on_is_told_what_to_type_and_when() {
+        let storage = &[("AzureWebJobsStorage__accountName", "acc")][..];
+        let (with, without) =
+            (admitted(storage, "", true).unwrap().0, admitted(&[], "--without-journal", true).unwrap().0);
+        let busy = || Ending::Busy { holder: "timer/1".to_owned(), until: SystemClock.now() };
+        let request = Event::RotationRequested { exposed: false, noticed: false };
+        let said = |config: &Config, ending: Ending, happened: &[&Event]| {
+            let report = PassReport {
+                instance: config.instances[0].id.clone(),
+                run: "rotate/2".to_owned(),
+                lines: vec![],
+                happened: happened.iter().map(|&event| event.clone()).collect(),
+                took: Duration::ZERO,
+                mended_in: None,
+                seen: None,
+                known: None,
+                cut_off: vec![],
+                ending,
+            };
+            next_command(config, &report).unwrap_or("nothing")
+        };
+        let failed = || Ending::Failed("it said so".to_owned());
+        let settled = Ending::Decided(Decision::Settled { next: None });
+        let all = [
+            said(&with, busy(), &[]),
+            said(&with, busy(), &[&request]),
+            said(&with, failed(), &[&request]),
+            said(&with, failed(), &[]),
+            said(&with, settled, &[&request]),
+            said(&without, failed(), &[&request]),
+        ];
+        insta::assert_snapshot!(all.join("\n"), @r"
+        the other run goes on, and nothing was asked of it: repeat this command in two minutes
+        the other run goes on, and the rotation that was asked for is on record: run `rotate` in two minutes, without --now
+        the rotation that was asked for is on record: once this is cured, run `rotate` without --now
+        nothing
+        nothing
+        nothing
+        ");
     }
 
     #[test]

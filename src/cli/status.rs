@@ -5,7 +5,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::instances::{Seen, look_at};
-use super::machine::{EventFields, Service, events};
+use super::machine::{EventFields, Service, events, unseen};
 use super::{Exit, output};
 use crate::config::{Environment, InstanceConfig};
 use crate::journal::Journal;
@@ -89,6 +89,9 @@ fn print(instance: &InstanceConfig, preview: &Preview) {
     }
     for consumer in &preview.snapshot.consumers {
         output::say(&format!("  {} holds {}", consumer.at, consumer.holds));
+    }
+    for unseen in unseen(&preview.snapshot) {
+        output::say(&format!("  {unseen}"));
     }
     let told = |text: &str| trouble.iter().any(|trouble| trouble.contains(text));
     for warning in preview.snapshot.warnings().filter(|warning| !told(warning)) {

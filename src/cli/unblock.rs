@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::instances::{NAME_THE_STORAGE, chosen, has_no_journal, rekey};
+use super::instances::{NAME_THE_STORAGE, chosen, has_no_journal, rekey, warn_of_own_memory};
 use super::output::Answer;
 use super::{Exit, output};
 use crate::cause;
@@ -44,6 +44,7 @@ async fn try_unblock(args: &UnblockArgs, environment: &Environment) -> Result<Ex
         ));
         return Ok(Exit::Wrong);
     }
+    warn_of_own_memory(&rekey.config);
     let told = |error: PassError| failed(instance, &error);
     let preview = rekey.preview(instance, SystemClock.now() + chrono::TimeDelta::minutes(2)).await;
     let preview = preview.map_err(told)?;
@@ -65,7 +66,7 @@ async fn try_unblock(args: &UnblockArgs, environment: &Environment) -> Result<Ex
                     "nobody is there to ask whether the refusals and failures of this instance are to be forgotten; give \
                      --yes if they are. Nothing was done",
                 );
-                return Ok(Exit::Failed);
+                return Ok(Exit::Wrong);
             }
         }
     }

@@ -54,7 +54,7 @@ pub fn given_file() -> Option<&'static str> {
 
 /// From now on, sentences name the file that this environment leads to. The first call counts.
 pub fn name_file(environment: &Environment) {
-    let name = display_name(environment, &find(environment));
+    let name = display_name(environment, &config_path(environment));
     let _ = NAMED.set((name, environment.config().is_some()));
 }
 
@@ -63,7 +63,7 @@ pub fn name_file(environment: &Environment) {
 /// The file is the one that `--config` or `REKEY_CONFIG` names, else `rekey.toml` in `FUNCTIONS_APP_ROOT_PATH` or
 /// `AzureWebJobsScriptRoot`, else in the current directory.
 pub fn load(environment: &Environment) -> Result<Config, Faults> {
-    let path = find(environment);
+    let path = config_path(environment);
     let name = display_name(environment, &path);
     let text = std::fs::read(&path).map_err(|error| error.to_string());
     let text = text.and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is not UTF-8".into()));
@@ -89,7 +89,9 @@ fn set(environment: &Environment) -> Option<&str> {
     environment.get("REKEY_CONFIG").filter(|path| !path.trim().is_empty())
 }
 
-fn find(environment: &Environment) -> PathBuf {
+/// The file that [`load`] reads.
+#[must_use]
+pub fn config_path(environment: &Environment) -> PathBuf {
     if let Some(path) = environment.config().or_else(|| set(environment).map(Path::new)) {
         return path.into();
     }

@@ -27,7 +27,7 @@ pub(super) const CLOUD: [(&str, Cloud); 3] = [
 const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
 /// A duration such as `30d`; `example` is what a sensible one looks like.
-pub(super) fn duration(text: &str, example: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str, example: &str) -> Result<Duration, String> {
     let text = text.trim();
     if is_number(text) {
         return Err(format!("a number alone has no unit; write {}", with_unit(text, example)));
@@ -63,7 +63,7 @@ pub(super) fn spoken(duration: Duration) -> String {
     let exact = units.iter().find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit));
     match exact {
         Some((unit, name)) if duration.subsec_nanos() == 0 => format!("{}{name}", seconds / unit),
-        _ => humantime::format_duration(duration).to_string(),
+        _ => crate::clock::rounded(duration).to_string(),
     }
 }
 

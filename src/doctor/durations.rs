@@ -64,7 +64,7 @@ pub(super) fn of_apps(facts: &Facts<'_>, environment: &Environment, own: Option<
 
 fn drained(instance: &InstanceConfig, app: &AppId, better: &Better<'_>) -> Finding {
     let needed = SHORTEST_GRACE + DRAIN;
-    let [grace, least] = [instance.policy.grace, needed].map(humantime::format_duration);
+    let [grace, least] = [instance.policy.grace, needed].map(crate::clock::rounded);
     let name = instance.id.name();
     let what = format!(
         "its instances are drained (siteUpdateStrategy RollingUpdate), and the grace of {name} is {grace}"
@@ -86,11 +86,11 @@ fn drained(instance: &InstanceConfig, app: &AppId, better: &Better<'_>) -> Findi
 
 /// What is advised: the default.
 fn good_grace() -> String {
-    humantime::format_duration(Policy::default().grace).to_string().replace(' ', "")
+    crate::clock::rounded(Policy::default().grace).to_string().replace(' ', "")
 }
 
 fn grace(instance: &InstanceConfig, better: &Better<'_>) -> Finding {
-    let what = format!("the grace is {}", humantime::format_duration(instance.policy.grace));
+    let what = format!("the grace is {}", crate::clock::rounded(instance.policy.grace));
     if instance.policy.grace >= SHORTEST_GRACE {
         return Finding::ok(Check::Durations, &instance.id, what);
     }
@@ -102,7 +102,7 @@ fn grace(instance: &InstanceConfig, better: &Better<'_>) -> Finding {
 }
 
 fn age(instance: &InstanceConfig, better: &Better<'_>) -> Finding {
-    let what = format!("keys are rotated every {}", humantime::format_duration(instance.policy.rotate_every));
+    let what = format!("keys are rotated every {}", crate::clock::rounded(instance.policy.rotate_every));
     if instance.policy.rotate_every <= LONGEST_AGE {
         return Finding::ok(Check::Durations, &instance.id, what);
     }

@@ -43,12 +43,12 @@ pub(super) fn check(
             return Some(Finding::error(Check::Schedule, SETTING, what, why).mended_by(better()));
         }
     };
-    let text = humantime::format_duration(gap.to_std().unwrap_or_default());
+    let text = crate::clock::rounded(gap.to_std().unwrap_or_default());
     let what = format!("the longest time between two runs is {text}");
     let shortest = config.instances.iter().min_by_key(|instance| instance.policy.rotate_every)?;
     let every = shortest.policy.rotate_every;
     if gap > crate::clock::delta(every) {
-        let every = humantime::format_duration(every);
+        let every = crate::clock::rounded(every);
         let why = format!(
             "{} is to be rotated every {every}, and a rotation takes several runs",
             shortest.id.name()

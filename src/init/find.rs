@@ -5,7 +5,7 @@ use std::fmt;
 
 use futures::FutureExt;
 
-use crate::arm::{Arm, ArmError, Instance, ListedKeys, Site};
+use crate::arm::{Arm, ArmError, ArmErrorKind, Barrier, Instance, ListedKeys, Site};
 use crate::cause;
 use crate::journal::Journal;
 use crate::model::{AppId, InstanceId};
@@ -102,16 +102,19 @@ impl Scope {
         let clean = |part: &str| part.chars().all(|sign| sign.is_alphanumeric() || "-_.()".contains(sign));
         let strange = |part: &&String| part.is_empty() || !clean(part);
         if let Some(part) = [Some(&subscription), group.as_ref()].into_iter().flatten().find(strange) {
-            return Err(ScopeError::Unclear(format!("{part:?} is no name or id of that kind")));
+            return Err(ScopeError::Unclear(format!(
+                "{part:?} is no name or id of that kind: correct --resource-group or --subscription"
+            )));
         }
         Ok(Self { subscription, group })
     }
 
     async fn instances(&self, arm: &Arm) -> Result<Vec<Instance>, ArmError> {
-        match &self.group {
+        let listed = match &self.group {
             Some(group) => arm.list_group_instances(&self.subscription, group).await,
             None => arm.list_instances(&self.subscription).await,
-        }
+        };
+        listed.map_err(by_flag)
     }
 
     /// The sites: those of the group first, and then all others of the subscription, for an instance of the group may have
@@ -119,8 +122,8 @@ impl Scope {
     async fn sites(&self, arm: &Arm) -> Result<(Vec<AppId>, Option<(String, String)>), ArmError> {
         let ids = |sites: Vec<Site>| sites.into_iter().map(|site| site.id).collect::<Vec<AppId>>();
         let all = arm.list_sites(&self.subscription).await;
-        let Some(group) = &self.group else { return Ok((ids(all?), None)) };
-        let mut sites = ids(arm.list_group_sites(&self.subscription, group).await?);
+        let Some(group) = &self.group else { return Ok((ids(all.map_err(by_flag)?), None)) };
+        let mut sites = ids(arm.list_group_sites(&self.subscription, group).await.map_err(by_flag)?);
         match all.map(ids) {
             Ok(all) => {
                 let others: Vec<AppId> = all.into_iter().filter(|site| !sites.contains(site)).collect();
@@ -144,6 +147,27 @@ impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "/subscriptions/{}", self.subscription)?;
         self.group.as_ref().map_or(Ok(()), |group| write!(f, "/resourceGroups/{group}"))
+    }
+}
+
+/// Whether what was asked for, and named by a flag, does not exist.
+#[must_use]
+pub fn is_misnamed(error: &ArmError) -> bool {
+    matches!(error.kind(), ArmErrorKind::Gone | ArmErrorKind::Barred(Barrier::UnknownSubscription))
+}
+
+/// Where it is looked was named by a flag, and by no file.
+fn by_flag(error: ArmError) -> ArmError {
+    match error.kind() {
+        ArmErrorKind::Gone => error.advising(
+            "there is no such resource group in that subscription: correct --resource-group or --subscription (`az group list` \
+             shows the groups)",
+        ),
+        ArmErrorKind::Barred(Barrier::UnknownSubscription) => error.advising(
+            "the tenant of the identity knows no such subscription: correct --subscription, or the id in --resource-group, or \
+             sign in to its tenant (`az account list` shows what you see)",
+        ),
+        _ => error,
     }
 }
 
@@ -236,15 +260,16 @@ impl Found {
     pub fn summary(&self) -> Vec<String> {
         let head = format!("looked in {}: {} apps and slots", self.place(), self.looked_at);
         let service = |service: &Service| {
+            let named = match service.apps.len() {
+                0 => "no app that holds a connection string of it was found".to_owned(),
+                1 => "1 app is named: it holds a connection string of it, or may".to_owned(),
+                number => format!("{number} apps are named: each holds a connection string of it, or may"),
+            };
             let doubtful = match service.doubtful.len() {
                 0 => String::new(),
-                number => format!(", {number} may"),
+                number => format!("; less likely to hold one, and in a comment alone: {number}"),
             };
-            format!(
-                "{}: {} hold a connection string of it or are named for what is not clear{doubtful}",
-                service.id,
-                service.apps.len()
-            )
+            format!("{}: {named}{doubtful}", service.id)
         };
         let unread =
             |(id, why): &(String, String)| format!("{id} may hold one: could not be read because {why}");

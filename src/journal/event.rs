@@ -158,9 +158,14 @@ impl fmt::Display for Event {
             Self::KeyChanged { key_type, fingerprint } => {
                 write!(f, "the {key_type} key was regenerated from outside; it is {fingerprint} now")
             }
-            Self::AppsSeen { apps } => write!(f, "{} apps were seen, or seen with other keys", apps.len()),
+            Self::AppsSeen { apps } => write!(f, "{} seen, or seen with other keys", were(apps.len())),
             Self::AppsBlurred { apps } => {
-                write!(f, "{} apps that were seen before cannot be read", apps.len())
+                let apps = if apps.len() == 1 {
+                    "1 app that was".to_owned()
+                } else {
+                    format!("{} apps that were", apps.len())
+                };
+                write!(f, "{apps} seen before cannot be read")
             }
             Self::AppsMissing { missing: true } => f.write_str("an app that was there is not found any more"),
             Self::AppsMissing { missing: false } => f.write_str("every app is found again"),
@@ -201,6 +206,10 @@ impl fmt::Display for Event {
             }
         }
     }
+}
+
+fn were(apps: usize) -> String {
+    if apps == 1 { "1 app was".to_owned() } else { format!("{apps} apps were") }
 }
 
 /// As the history keeps it: an operation's URL carries a signature.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::Known;
+use crate::clock::rounded;
 use crate::journal::Event;
 use crate::model::{AppId, InstanceId, KeyType};
 use crate::plan::{BlockedBy, Decision, Snapshot, Unknown, readable};
@@ -244,12 +245,17 @@ impl PassReport {
         let told = KeyType::ALL.into_iter().filter_map(|key_type| {
             let apps = holds.iter().filter(|(app, held)| **held == key_type && !is_cut_off(app));
             let apps: Vec<String> = apps.map(|(app, _)| app.name()).collect();
-            (!apps.is_empty()).then(|| format!("{} now hold the {key_type} key", apps.join(", ")))
+            (!apps.is_empty()).then(|| {
+                format!(
+                    "{} now {} the {key_type} key",
+                    apps.join(", "),
+                    if apps.len() == 1 { "holds" } else { "hold" }
+                )
+            })
         });
         let told: Vec<String> = told.collect();
         let took = self.mended_in.unwrap_or(self.took);
-        let took = Duration::from_millis(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
-        let took = humantime::format_duration(took);
+        let took = rounded(took);
         (!told.is_empty()).then(|| format!(" (mended in {took}: {})", told.join("; ")))
     }
 

@@ -68,7 +68,7 @@ impl Silence {
             *lock(&self.not_before) = now + (last + self.limit - at);
             return None;
         }
-        let gap = humantime::format_duration(self.gap.to_std().unwrap_or_default());
+        let gap = crate::clock::rounded(self.gap.to_std().unwrap_or_default());
         Some(format!(
             "the timer is silent: RotateKeys has not run since {}, and should every {gap}. Until it does, keys are rotated \
              only when a notice comes. Look whether the function RotateKeys is enabled, and restart the function app",

@@ -29,6 +29,7 @@ use super::{ETag, Found, Store, StoreError, Stored};
 use crate::cause;
 use crate::clock::Clock;
 use crate::config::{BlobAccess, BlobConfig};
+use crate::credentials::CHECK_THE_IDENTITY;
 use crate::http::Http;
 pub use refusal::Refusal;
 use refusal::Said;
@@ -46,6 +47,8 @@ pub struct BlobStore {
     transport: Storage,
     credentials: AzureCredentialProvider,
     account: String,
+    /// The account and where it is asked, as sentences name it.
+    place: String,
     container: String,
 }
 
@@ -58,6 +61,7 @@ impl BlobStore {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         let transport = Storage::new(http, clock);
+        let place = place(config);
         let credentials = credentials(config, identity)?;
         let endpoint = config.endpoint.as_str().trim_end_matches('/').to_owned();
         let objects = MicrosoftAzureBuilder::new()
@@ -68,9 +72,9 @@ impl BlobStore {
             .with_retry(retries())
             .with_http_connector(transport.clone())
             .build()
-            .map_err(|error| failed(&config.account, &error))?;
+            .map_err(|error| failed(&config.account, &place, &error))?;
         let container = format!("{endpoint}/{CONTAINER}?restype=container");
-        Ok(Self { objects, transport, credentials, account: config.account.clone(), container })
+        Ok(Self { objects, transport, credentials, account: config.account.clone(), place, container })
     }
 
     async fn put_once(&self, name: &str, body: &[u8], expected: Option<&ETag>) -> object_store::Result<ETag> {
@@ -86,7 +90,7 @@ impl BlobStore {
     }
 
     fn failed(&self, error: &(dyn Error + 'static)) -> StoreError {
-        failed(&self.account, error)
+        failed(&self.account, &self.place, error)
     }
 
     /// Makes the container (REST: Create Container). Somebody else may be as quick: 409 is as good as 201.
@@ -165,16 +169,25 @@ const fn overtaken(error: &object_store::Error) -> Option<StoreError> {
     }
 }
 
+/// The account, with the host that is asked, and its port where that is not the one of the scheme: whoever looks for a wrong
+/// name, a firewall or an emulator that is down needs both.
+fn place(config: &BlobConfig) -> String {
+    let host = config.endpoint.host_str().unwrap_or("no host");
+    let port = config.endpoint.port().map_or(String::new(), |port| format!(":{port}"));
+    format!("{} at {host}{port}", config.account)
+}
+
 /// What a failure means, in words.
-fn failed(account: &str, error: &(dyn Error + 'static)) -> StoreError {
+fn failed(account: &str, place: &str, error: &(dyn Error + 'static)) -> StoreError {
     if let Some(said) = find::<Said>(error) {
         return StoreError::Refused(Refusal::new(account, said));
     }
     StoreError::Unavailable(match error.downcast_ref() {
         Some(object_store::Error::Unauthenticated { .. }) => {
-            cause::because(&format!("no token for the storage {account}"), error.source())
+            let what = format!("no token for the storage {account}: {CHECK_THE_IDENTITY}");
+            cause::because(&what, error.source())
         }
-        _ => format!("no good answer from the storage {account}: {}", innermost(error)),
+        _ => format!("no good answer from the storage {place}: {}", innermost(error)),
     })
 }
 

@@ -135,6 +135,11 @@ impl Handler {
         panic!("the handler does not answer");
     }
 
+    /// Where it listens.
+    pub fn url(&self) -> String {
+        self.url.clone()
+    }
+
     /// Calls a function with an envelope; the answer as it comes.
     pub async fn post(&self, function: &str, data: Value) -> Response {
         let id = uuid::Uuid::new_v4().to_string();

@@ -190,7 +190,16 @@ async fn init_writes_what_simulate_describes_and_nothing_over_it() {
     let output = azure.run(&["init", "--output", file]);
     let told = searched(&output);
     assert_eq!(output.status.code(), Some(0), "{told}");
-    assert!(told.contains("3 hold a connection string of it"), "{told}");
+    assert!(told.contains("3 apps are named: each holds a connection string of it, or may"), "{told}");
+    // Where it is; and that the environment leads other commands to another file.
+    let (full, read) = (path.canonicalize().unwrap(), azure.folder.path().join("rekey.toml"));
+    for says in [
+        format!("{} is written: review it", full.display()),
+        format!("Other commands read another file here, {}", read.canonicalize().unwrap().display()),
+        format!("--config {}", full.display()),
+    ] {
+        assert!(told.contains(&says), "{says:?} is missing in: {told}");
+    }
     let none: Environment = [("REKEY_STATE", "memory")].into_iter().collect();
     let described = fs::read_to_string(azure.folder.path().join("rekey.toml")).unwrap();
     let written = fs::read_to_string(&path).unwrap();
@@ -204,6 +213,10 @@ async fn init_writes_what_simulate_describes_and_nothing_over_it() {
     assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
     assert_eq!(azure.run(&["init", "--output", file, "--force"]).status.code(), Some(0));
     assert!(fs::read_to_string(&path).unwrap().contains("[[instance]]"));
+    let same = azure.run(&["init", "--force", "--output", read.to_str().unwrap()]);
+    let told_of_same = text(&same.stderr);
+    assert!(told_of_same.contains("is written: review it, and let `doctor` look"), "{told_of_same}");
+    assert!(!told_of_same.contains("another file"), "{told_of_same}");
 }
 
 #[tokio::test]
@@ -217,6 +230,28 @@ async fn init_writes_to_stdout_and_says_what_it_could_not_read() {
         assert!(text(stream).contains("chat-func may hold one: could not be read because"), "{told}");
     }
     let nothing = azure.run(&["init", "--resource-group", "rg-none", "--output", "-"]);
-    assert_eq!(nothing.status.code(), Some(1), "{}", searched(&nothing));
+    assert_eq!(nothing.status.code(), Some(2), "{}", searched(&nothing));
     assert!(nothing.stdout.is_empty());
+}
+
+#[test]
+fn of_what_a_flag_names_init_blames_the_flag_and_no_file() {
+    let azure = Azure::start(&[]);
+    for (flags, says) in [
+        (
+            &["--resource-group", "nope"][..],
+            "there is no such resource group in that subscription: correct --resource-group",
+        ),
+        (&["--subscription", "garbage"], "no such subscription: correct --subscription"),
+        (&["--subscription", "gar bage"], "correct --resource-group or --subscription"),
+        (
+            &["--subscription", "garbage", "--resource-group", "rg-demo"],
+            "no such subscription: correct --subscription",
+        ),
+    ] {
+        let refused = azure.run(&[&["init", "--output", "-"], flags].concat());
+        let told = searched(&refused);
+        assert_eq!(refused.status.code(), Some(2), "{flags:?}: {told}");
+        assert!(told.contains(says) && !told.contains("rekey.toml"), "{flags:?}: {told}");
+    }
 }

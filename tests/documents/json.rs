@@ -6,7 +6,7 @@ use std::process::Output;
 use serde_json::{Value, json};
 use signalr_rekey::journal::Event;
 
-use super::common::program::{Azure, text};
+use super::common::program::{Azure, Handler, key_event, text};
 use super::markdown::{Document, codes};
 use super::reasons;
 
@@ -214,7 +214,13 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
     let file = folder.path().join("event.json");
     std::fs::write(&file, event.to_string()).unwrap();
     let notice = answer(&azure.run(&["notice", file.to_str().unwrap(), "--json"]));
-    assert_documented("notice", &[("What notice prints", "")], &[notice]);
+    let handler = Handler::start(&azure, &["handler"]).await;
+    let wrong = json!({ "id": "2", "type": "SignalRRekey.KeysExposed", "data": {} });
+    std::fs::write(&file, wrong.to_string()).unwrap();
+    let failed = answer(&azure.run(&["notice", file.to_str().unwrap(), "--json", "--fire", &handler.url()]));
+    std::fs::write(&file, json!(key_event("sr-good")).to_string()).unwrap();
+    let told = answer(&azure.run(&["notice", file.to_str().unwrap(), "--json", "--fire", &handler.url()]));
+    assert_documented("notice", &[("What notice prints", "")], &[notice, failed, told]);
     let doctor = answer(&azure.run(&["doctor", "--json"]));
     assert_documented("doctor", &[("What doctor prints", "")], &[doctor]);
     assert_documented(

@@ -352,8 +352,7 @@ fn every_error_of_the_storage_is_explained() {
     }
     let patterns = told_under("Errors of the journal and the storage");
     // A refusal is made by an answer of the storage alone; its unit test has the sentence.
-    let refused =
-        "the storage st refuses the journal: it is so (403 Code, no); nothing is done to the instance";
+    let refused = "the storage st refuses the journal: it is so (403 Code, no); nothing is done to the instance. Are apps cut off, …";
     let all = [texts(&all), vec![refused.to_owned()]].concat();
     for text in all.clone() {
         let fitting = patterns.iter().filter(|pattern| fits(&format!("{pattern}…"), &text)).count();
@@ -373,8 +372,8 @@ fn advice(kind: ArmErrorKind) -> &'static [&'static str] {
         }
         ArmErrorKind::OutcomeUnknown => &["it may or may not have taken effect"],
         ArmErrorKind::Unauthenticated => &["check the identity: a managed identity in Azure"],
-        ArmErrorKind::OutOfTime => &["nothing was changed; the next pass carries on"],
-        ArmErrorKind::Unavailable => &["nothing was changed; the next pass tries again"],
+        ArmErrorKind::OutOfTime => &["nothing was changed; try again with more time"],
+        ArmErrorKind::Unavailable => &["nothing was changed; try again, as the next run does"],
         ArmErrorKind::Barred(Barrier::Lock) => &["a lock refuses this"],
         ArmErrorKind::Barred(Barrier::DisabledSubscription) => {
             &["the subscription is disabled and read-only"]
@@ -417,7 +416,8 @@ fn every_error_of_azure_is_explained() {
         ArmErrorKind::Malformed,
     ];
     let patterns = told_under("Errors of Azure Resource Manager");
-    let source = std::fs::read_to_string(root().join("src/arm/error.rs")).unwrap();
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    let source = [read("src/arm/error.rs"), read("src/credentials.rs")].concat();
     let all: Vec<_> = kinds.iter().flat_map(|kind| advice(*kind)).collect();
     for words in &all {
         assert!(source.contains(*words), "the program does not say {words:?}");

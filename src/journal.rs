@@ -394,6 +394,9 @@ impl Journal {
                 let held = match self.record(flight.key_type)?.held {
                     // Somebody took the key while it was in flight, and took the old value or the new.
                     Held::Now => Held::Now,
+                    // Somebody took the new key while it was in flight, and left it again.
+                    Held::Left(left) if flight.intended <= left => Held::Left(left),
+                    Held::Unknown(since) if flight.intended <= since => Held::Unknown(at),
                     _ if *confirmed && flight.promised.as_ref() == Some(fingerprint) => Held::Never,
                     // It may have been somebody else who regenerated, and handed the key on.
                     Held::Never | Held::Left(_) | Held::Unknown(_) => Held::Unknown(at),

@@ -42,7 +42,8 @@ pub fn reconcile(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: D
         if changed && !ours {
             events.push(Event::KeyChanged { key_type, fingerprint: snapshot.keys[key_type].clone() });
         }
-        let replaced = changed && in_flight != Some(key_type);
+        // Who took a key of ours while it was in flight holds the new one, or has left it by now.
+        let replaced = changed && !ours;
         events.extend(held_or_left(key_type, keys, snapshot, replaced));
     }
     match (journal.is_blind(), blind(snapshot, journal)) {

@@ -10,10 +10,11 @@ use url::Url;
 
 use super::{Exit, load, output};
 use crate::cause;
+use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Environment};
 use crate::http::{self, Http, is_loopback};
 use crate::notice::{self, Event};
-use crate::runner::foresee;
+use crate::runner::{Foreseen, foresee};
 
 /// The arguments of `notice`.
 #[derive(Debug, Args)]
@@ -50,6 +51,7 @@ struct Meaning {
     kind: String,
     means: String,
     does: Vec<String>,
+    warnings: Vec<String>,
 }
 
 pub(super) async fn notice(args: NoticeArgs, environment: &Environment) -> Exit {
@@ -69,25 +71,28 @@ async fn try_notice(args: &NoticeArgs, environment: &Environment) -> Result<Exit
 
 /// An event that the handler would refuse is a failure here too.
 fn tell(events: &[Event], config: &Config, json: bool) -> Exit {
-    let meaning = |event: &Event| Meaning {
-        id: event.id.clone(),
-        kind: event.kind.clone(),
-        means: notice::classify(event).to_string(),
-        does: foresee(event, config).unwrap_or_else(|fault| vec![format!("it would be refused: {fault}")]),
+    let now = SystemClock.now();
+    let mut exit = Exit::Done;
+    let mut meaning = |event: &Event| {
+        let Foreseen { does, warnings } = foresee(event, config, now).unwrap_or_else(|fault| {
+            exit = Exit::Failed;
+            Foreseen { does: vec![format!("it would be refused: {fault}")], warnings: vec![] }
+        });
+        let means = notice::classify(event).to_string();
+        Meaning { id: event.id.clone(), kind: event.kind.clone(), means, does, warnings }
     };
-    let meanings: Vec<Meaning> = events.iter().map(meaning).collect();
-    let refused = events.iter().any(|event| foresee(event, config).is_err());
-    let exit = if refused { Exit::Failed } else { Exit::Done };
+    let meanings: Vec<Meaning> = events.iter().map(&mut meaning).collect();
     if json {
         output::json(&Meanings { events: meanings });
         return exit;
     }
-    for Meaning { kind, means, does, .. } in meanings {
-        output::say(&format!("{kind}: {means}"));
+    for Meaning { kind, means, does, warnings, .. } in meanings {
+        output::tell_as_of(&format!("{kind}: {means}"), now);
         if does.is_empty() {
             output::say("  nothing would be done");
         }
-        does.iter().for_each(|line| output::say(&format!("  {line}")));
+        does.iter().for_each(|line| output::tell_as_of(&format!("  {line}"), now));
+        warnings.iter().for_each(|line| output::tell_as_of(&format!("  warning: {line}"), now));
     }
     exit
 }

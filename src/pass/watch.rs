@@ -33,17 +33,48 @@ const FAR: TimeDelta = TimeDelta::days(366);
 /// What is left of a run's time when it looks for the last time, so that it may begin to repair what it finds.
 const RESERVE: TimeDelta = TimeDelta::seconds(5);
 
-impl Pass<'_> {
-    /// The time to watch that was announced, as the event that it is to be recorded as; nothing if it is on record, or over.
-    pub(super) fn watch_to_record(&mut self, journal: &Journal) -> Result<Option<Event>, PassError> {
-        let (now, Some(at)) = (self.rekey.clock.now(), self.run.purpose.deadline()) else { return Ok(None) };
+/// What becomes of a time for which a regeneration is announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Announced {
+    /// The keys are watched around it.
+    Watched(Watch),
+    /// It is over.
+    Over,
+    /// It is too far ahead.
+    Far,
+}
+
+impl Announced {
+    /// What becomes of it if it is told now.
+    pub(crate) fn of(at: DateTime<Utc>, now: DateTime<Utc>) -> Self {
         if at > now + FAR {
-            let line = format!("{} is more than a year away, so that time is not watched", readable(at));
-            self.say_once(&line);
-            return Ok(None);
+            return Self::Far;
         }
-        let watch = Watch { from: at - BEFORE, until: at + AFTER };
-        if watch.until <= now || journal.watches().contains(&watch) {
+        if at <= now - AFTER {
+            return Self::Over;
+        }
+        Self::Watched(Watch { from: at - BEFORE, until: at + AFTER })
+    }
+}
+
+/// When and why keys are watched, in words.
+pub(crate) fn told(watch: &Watch) -> String {
+    let why = if watch.until - watch.from > IN_EFFECT {
+        "an announced regeneration"
+    } else {
+        "a notice told of a regeneration that Azure did not show yet"
+    };
+    let (from, until) = (readable(watch.from), readable(watch.until));
+    format!("its keys are watched closely from {from} until {until}: {why}")
+}
+
+impl Pass<'_> {
+    /// The time to watch that was announced, as the event that it is to be recorded as; nothing if it is on record, over, or
+    /// too far ahead, which whoever read the notice has told.
+    pub(super) fn watch_to_record(&self, journal: &Journal) -> Result<Option<Event>, PassError> {
+        let (now, Some(at)) = (self.rekey.clock.now(), self.run.purpose.deadline()) else { return Ok(None) };
+        let Announced::Watched(watch) = Announced::of(at, now) else { return Ok(None) };
+        if journal.watches().contains(&watch) {
             return Ok(None);
         }
         if journal.watches().iter().filter(|watch| now < watch.until).count() >= WATCHES {

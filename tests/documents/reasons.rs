@@ -389,6 +389,7 @@ fn advice(kind: ArmErrorKind) -> &'static [&'static str] {
         ArmErrorKind::Refused => &["trying again will not help"],
         ArmErrorKind::Elsewhere => &["no token is sent there"],
         ArmErrorKind::Malformed => &["report this, with the correlation id"],
+        ArmErrorKind::Page => &["a proxy, a firewall or a sign-in portal may stand between"],
     }
 }
 

@@ -63,7 +63,7 @@ pub enum ArmErrorKind {
     Elsewhere,
     /// The answer is not what the contract says.
     Malformed,
-    /// The answer is a page of HTML, which Azure Resource Manager never sends: something else answers in its place.
+    /// The answer is a page of HTML: something else answers in the place of Azure Resource Manager.
     Page,
 }
 
@@ -515,14 +515,15 @@ pub(super) const LONGEST_CODE: usize = 100;
 const MOST_DETAILS: usize = 100;
 
 /// What is said of an answer that is meant for a browser.
-pub(super) const PAGE: &str = "a page of HTML came, as Azure Resource Manager sends none";
+pub(super) const PAGE: &str = "a page of HTML came instead of Azure Resource Manager's answer";
 
 /// Who sends such a page.
 const BETWEEN: &str = "a proxy, a firewall or a sign-in portal may stand between";
 
 /// Whether a body is a page of HTML.
 pub(super) fn is_page(body: &[u8]) -> bool {
-    body.trim_ascii_start().starts_with(b"<")
+    let body = body.trim_ascii_start();
+    body.starts_with(b"<") && !body.starts_with(b"<?xml")
 }
 
 /// Azure's code and message, from either of the shapes of its error bodies: `{"error":{"code","message"}}` (swagger,
@@ -735,7 +736,21 @@ mod tests {
             (r#"{"error":{"code":"A"}}"#, true, Some("A"), "Azure gave no reason"),
             (r#"{"properties":{"S":"secret"}}"#, true, None, "Azure gave no reason"),
             (r#"["secret"]"#, true, None, "Azure gave no reason"),
-            ("<html>  Bad\nGateway </html>", true, None, "<html> Bad Gateway </html>"),
+            (
+                "<html>  Bad\nGateway </html>",
+                true,
+                None,
+                "a page of HTML came instead of Azure Resource Manager's answer (a proxy, a firewall or a sign-in portal may \
+                 stand between): <html> Bad Gateway </html>",
+            ),
+            (
+                " <!DOCTYPE html><p>secret",
+                false,
+                None,
+                "a page of HTML came instead of Azure Resource Manager's answer (a proxy, a firewall or a sign-in portal may \
+                 stand between)",
+            ),
+            ("<?xml version='1.0'?><Error/>", true, None, "<?xml version='1.0'?><Error/>"),
             ("AccessKey=secret", false, None, "Azure gave no reason"),
             ("", true, None, "Azure gave no reason"),
             (

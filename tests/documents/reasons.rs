@@ -389,7 +389,7 @@ fn advice(kind: ArmErrorKind) -> &'static [&'static str] {
         ArmErrorKind::Refused => &["trying again will not help"],
         ArmErrorKind::Elsewhere => &["no token is sent there"],
         ArmErrorKind::Malformed => &["report this, with the correlation id"],
-        ArmErrorKind::Page => &["a proxy, a firewall or a sign-in portal may stand between"],
+        ArmErrorKind::Page => &["let this process reach Azure Resource Manager directly"],
     }
 }
 
@@ -416,6 +416,7 @@ fn every_error_of_azure_is_explained() {
         ArmErrorKind::Refused,
         ArmErrorKind::Elsewhere,
         ArmErrorKind::Malformed,
+        ArmErrorKind::Page,
     ];
     let patterns = told_under("Errors of Azure Resource Manager");
     let source = std::fs::read_to_string(root().join("src/arm/error.rs")).unwrap();

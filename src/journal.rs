@@ -8,7 +8,7 @@ mod event;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use event::Event;
@@ -30,12 +30,6 @@ const FORMER: usize = 500;
 
 /// How many times to watch are kept. Each is an announcement of another time, of which nobody has more than a few.
 pub const WATCHES: usize = 64;
-
-/// How long a time to watch is remembered after it is over: an event that does not say when it happened is not waited for
-/// twice.
-fn kept() -> TimeDelta {
-    TimeDelta::minutes(15)
-}
 
 /// The state of one instance, as far as it was ever seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,7 +61,7 @@ pub struct Journal {
     /// The times in which the keys are looked at every few seconds. Documents of before it was known have none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     watches: Vec<Watch>,
-    /// The last call of another run that is known to the one at work. Documents of before it was known have none.
+    /// The last call of another run after which one has checked, with everybody on a valid key. Documents of before it was known have none.
     #[serde(default, skip_serializing_if = "is_zero")]
     heard: u64,
     former: VecDeque<Fingerprint>,
@@ -256,13 +250,13 @@ impl Journal {
         self.blurred.contains(app)
     }
 
-    /// The times in which the keys are looked at every few seconds; for a while also those that are over.
+    /// The times in which the keys are looked at every few seconds; those that are over go with the next.
     #[must_use]
     pub fn watches(&self) -> &[Watch] {
         &self.watches
     }
 
-    /// The last call of another run that is known to the one at work.
+    /// The last call of another run after which the one at work has checked, with everybody on a valid key.
     #[must_use]
     pub fn heard(&self) -> u64 {
         self.heard
@@ -470,7 +464,7 @@ impl Journal {
     }
 
     fn watch(&mut self, watch: Watch, at: DateTime<Utc>) -> Result<(), &'static str> {
-        self.watches.retain(|watch| at < watch.until + kept());
+        self.watches.retain(|watch| at < watch.until);
         if watch.until < watch.from {
             return Err("it ends before it begins");
         }

@@ -17,6 +17,7 @@ mod steps;
 mod stop;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -25,7 +26,7 @@ use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 pub use calls::Calls;
-pub use hint::{Hint, Known};
+pub use hint::{Claim, Hint, Known};
 pub use in_use::{InUse, KeysInUse};
 use one::Pass;
 pub use report::{Ending, PassReport};
@@ -33,13 +34,13 @@ pub use stop::{AtWork, Stop};
 pub(crate) use watch::{Announced, told as told_of_watch};
 
 use crate::act::Gates;
-use crate::arm::{Arm, ArmError, ArmErrorKind};
+use crate::arm::{Arm, ArmError, ArmErrorKind, Barrier};
 use crate::clock::Clock;
 use crate::config::{Config, InstanceConfig};
 use crate::data_plane::DataPlane;
 use crate::http::Http;
-use crate::journal::{Journal, WATCHES};
-use crate::model::InstanceId;
+use crate::journal::Journal;
+use crate::model::{AppId, InstanceId};
 use crate::notify::Notifier;
 use crate::observe::{APPS_AT_ONCE, APPS_AT_ONCE_IN_NEED, Eyes, Look};
 use crate::plan::{self, BlockedBy, Decision, Request, Snapshot, Why};
@@ -124,8 +125,10 @@ pub enum Purpose {
     Answer {
         /// What is asked for.
         request: Request,
-        /// When keys will be regenerated, if that is known.
-        deadline: Option<DateTime<Utc>>,
+        /// When keys will be regenerated, as far as that is known.
+        deadlines: BTreeSet<DateTime<Utc>>,
+        /// What the events that ask for it hint at besides.
+        hint: Hint,
     },
     /// Mend stale consumers, and nothing else. It waits for whoever else is at work.
     Mend,
@@ -146,10 +149,21 @@ impl Purpose {
     }
 
     /// When keys will be regenerated.
-    const fn deadline(&self) -> Option<DateTime<Utc>> {
+    fn deadlines(&self) -> impl Iterator<Item = DateTime<Utc>> + use<> {
+        let deadlines = match self {
+            Self::Answer { deadlines, .. } => deadlines.clone(),
+            Self::Scheduled | Self::Rotate { .. } | Self::StandIn | Self::Mend | Self::Check(_) => {
+                BTreeSet::new()
+            }
+        };
+        deadlines.into_iter()
+    }
+
+    /// That a key was regenerated, if an event says so.
+    fn claim(&self) -> Option<Claim> {
         match self {
-            Self::Answer { deadline, .. } => *deadline,
-            Self::Scheduled | Self::Rotate { .. } | Self::StandIn | Self::Mend | Self::Check(_) => None,
+            Self::Check(hint) | Self::Answer { hint, .. } => hint.claim(),
+            Self::Scheduled | Self::Rotate { .. } | Self::StandIn | Self::Mend => None,
         }
     }
 
@@ -246,6 +260,17 @@ impl Rekey {
         self.at_work.rest().await;
     }
 
+    /// Whom an error says to be cut off, without a look: of a service that has no keys, the apps that were last seen with one.
+    pub async fn cut_off_by(&self, error: &PassError, instance: &InstanceConfig) -> Vec<String> {
+        if !error.is_of_no_keys() {
+            return Vec::new();
+        }
+        let journal = crate::store::peek(&*self.store, &instance.id).await.unwrap_or_default();
+        let held = |app: &AppId| journal.seen(app).is_some_and(|held| !held.is_empty());
+        let apps = instance.apps.iter().filter(|app| held(&app.id));
+        apps.map(|app| format!("{} (it was last seen with a key)", app.id.name())).collect()
+    }
+
     /// What a pass would do now, without doing it: a look and a decision, on a copy of the journal.
     pub async fn preview(
         &self,
@@ -310,15 +335,12 @@ pub enum PassError {
     /// The time of the run ended.
     #[error("the time of this run is over")]
     OutOfTime,
-    /// The run at work has put on record that it checks again, after the notice that asks for it.
-    #[error("the run at work ({holder}) checks again")]
+    /// The run at work has checked again since, and everybody holds a valid key.
+    #[error("the run at work ({holder}) has checked again")]
     HandedOver {
         /// Which run that is.
         holder: String,
     },
-    /// An announced time cannot be watched.
-    #[error("the announced time is not watched, for {WATCHES} others are; `history` shows them")]
-    TooManyWatches,
     /// Something failed for single apps; the others were done.
     #[error("{told}")]
     Apps {
@@ -330,13 +352,17 @@ pub enum PassError {
 }
 
 impl PassError {
+    /// Whether it is that the service has no keys, so that whoever holds one is cut off.
+    fn is_of_no_keys(&self) -> bool {
+        matches!(self, Self::Arm(error) if error.kind() == ArmErrorKind::Barred(Barrier::NoKeys))
+    }
+
     /// Whether to try again soon helps: Azure or the storage is busy or out of reach, or was seen in the middle of a change.
     fn is_passing(&self) -> bool {
         match self {
             Self::Arm(error) => error.is_passing() || error.kind() == ArmErrorKind::OutcomeUnknown,
             Self::Store(error) => error.is_passing(),
             Self::OutOfTime | Self::HandedOver { .. } => true,
-            Self::TooManyWatches => false,
             Self::Apps { passing, .. } => *passing,
         }
     }

@@ -68,9 +68,9 @@ impl Service {
         self.recall().await;
         let reports =
             self.rekey.run(&Run { instances: vec![], purpose, holder, deadline: invocation.deadline }).await;
-        let reports = self.counted(reports).await;
+        let (reports, unrecorded) = self.counted(reports).await;
         let failed = reports.iter().filter(|report| report.ending.is_failure());
-        let failures: Vec<String> = failed.map(PassReport::summary).collect();
+        let failures: Vec<String> = failed.map(PassReport::summary).chain(unrecorded).collect();
         Outcome {
             logs: reports.iter().flat_map(lines).collect(),
             failure: said(failures),
@@ -79,37 +79,32 @@ impl Service {
         }
     }
 
-    /// The reports of a timer's run, which is put on record. One that only ran out of time, or met another run, is no
-    /// failure; the second in a row is, for then nothing gets done.
-    async fn counted(&self, reports: Vec<PassReport>) -> Vec<PassReport> {
+    /// The reports of a timer's run, which is put on record; and why it could not be, if so. One that only ran out of time, or
+    /// met another run, is no failure; the second in a row is, for then nothing gets done.
+    async fn counted(&self, reports: Vec<PassReport>) -> (Vec<PassReport>, Option<String>) {
         let finished = |report: &PassReport| {
             !matches!(report.ending, Ending::OutOfTime { .. } | Ending::Busy { .. } | Ending::Stopped)
         };
         let services: Vec<(InstanceId, bool)> =
             reports.iter().map(|report| (report.instance.clone(), finished(report))).collect();
         let told = self.rekey.notifier.as_ref().map(|notifier| notifier.told()).unwrap_or_default();
-        let counted = timer_ran(&*self.rekey.store, &services, &told).await;
-        if let Err(error) = &counted {
-            let why = cause::told(error);
-            tracing::warn!("that RotateKeys has run cannot be put on record: {why}");
-        }
-        let judged = |report: PassReport| {
-            let why = match &counted {
-                _ if finished(&report) => return report,
-                Ok(runs) => match runs.get(&report.instance) {
-                    None | Some(..=1) => return report,
-                    Some(runs) => {
-                        format!("{}; it is run {runs} in a row that did not finish", report.ending)
-                    }
-                },
-                Err(error) => {
-                    let why = cause::told(error);
-                    format!("{}; whether it is the first in a row cannot be counted: {why}", report.ending)
-                }
-            };
-            self.failed(report, why)
+        let (counted, unrecorded) = match timer_ran(&*self.rekey.store, &services, &told).await {
+            Ok(counted) => (counted, None),
+            Err(error) => {
+                let why = cause::told(&error);
+                let line = format!("that RotateKeys has run cannot be put on record: {why}");
+                tracing::error!("{line}");
+                (BTreeMap::new(), Some(line))
+            }
         };
-        reports.into_iter().map(judged).collect()
+        let judged = |report: PassReport| match counted.get(&report.instance) {
+            None | Some(..=1) => report,
+            Some(runs) => {
+                let why = format!("{}; it is run {runs} in a row that did not finish", report.ending);
+                self.failed(report, why)
+            }
+        };
+        (reports.into_iter().map(judged).collect(), unrecorded)
     }
 
     /// Each of the timer's runs may be a process of its own: what the webhook was told of by the last, and goes on, is no
@@ -257,9 +252,13 @@ impl Notices {
         let done = run.purpose.only_mends() && report.ending.is_answered();
         if done && self.silence.stands_in(&instance, clock.now()) {
             run.purpose = Purpose::StandIn;
-            let before = std::mem::take(&mut report.lines);
-            report = self.rekey.run(&run).await.pop()?;
-            report.lines.splice(0..0, before);
+            let stood_in = self.rekey.run(&run).await.pop()?;
+            report.lines.extend(stood_in.lines.iter().cloned());
+            report.lines.push(format!("in place of the timer: {}", stood_in.ending));
+            // The notice is answered by what it called for; what went wrong beside it is told all the same.
+            if stood_in.ending.is_failure() {
+                report = PassReport { lines: report.lines, ..stood_in };
+            }
         }
         report.lines.push(silent);
         Some(report)

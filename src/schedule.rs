@@ -20,9 +20,13 @@ const AHEAD: TimeDelta = TimeDelta::weeks(5);
 /// A run a second for a day is more than anybody wants; the gaps after that are the same again.
 const MOST_RUNS: usize = 100_000;
 
-/// The app settings that take the timer out of service (docs: How to disable functions in Azure Functions); the second is
-/// how Linux writes the first.
-const DISABLED: [&str; 2] = ["AzureWebJobs.RotateKeys.Disabled", "AzureWebJobs__RotateKeys__Disabled"];
+/// The app settings that take the timer out of service (docs: How to disable functions in Azure Functions); the others
+/// are how the first is written where a name may have no dot.
+const DISABLED: [&str; 3] = [
+    "AzureWebJobs.RotateKeys.Disabled",
+    "AzureWebJobs__RotateKeys__Disabled",
+    "AzureWebJobs_RotateKeys_Disabled",
+];
 
 /// Why the Functions host runs no timer, by the app settings that it hands on. It starts the handler all the same, and
 /// says so in its own log alone.

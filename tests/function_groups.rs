@@ -8,6 +8,7 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,9 +21,10 @@ use signalr_rekey::host::{Invocation, Outcome, Runner, Timer, Trigger};
 use signalr_rekey::journal::Event;
 use signalr_rekey::model::KeyType;
 use signalr_rekey::notice;
+use signalr_rekey::pass::Purpose;
 use signalr_rekey::runner::Service;
 use signalr_rekey::sim::{Options, World};
-use signalr_rekey::store::{self, Lease, Store};
+use signalr_rekey::store::{self, Lease, Store, timer_ran};
 
 /// How often the timer runs by the schedule that `infra/` deploys.
 const EVERY: Duration = Duration::from_secs(300);
@@ -132,7 +134,10 @@ async fn a_notice_wakes_the_timers_run_in_another_process() {
     };
     let (timer, (notice, took)) = tokio::join!(timer, notice);
     assert_well(&notice);
-    assert!(notice.logs.join("\n").contains("it is on record that it checks again"), "{notice:#?}");
+    assert!(
+        notice.logs.join("\n").contains("has checked again since, and every app holds a valid key"),
+        "{notice:#?}"
+    );
     // The run polls every 1 to 15 seconds; the writes take some more.
     assert!(took <= TimeDelta::seconds(25), "{took}");
     assert_well(&timer);
@@ -251,6 +256,15 @@ async fn an_announcement_without_its_own_time_is_told() {
     assert!(outcome.logs.join("\n").contains("the event has no time with Z or an offset"), "{outcome:#?}");
 }
 
+/// A story that has rotated once, a while ago.
+async fn settled() -> Story {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    story.clock.advance(HOUR);
+    timer_ran(&*story.store, &[], &BTreeMap::new()).await.unwrap();
+    story
+}
+
 /// A colleague regenerates the key in use; the event is there at once, and the keys are listed when they are in effect, more
 /// than a minute later.
 async fn lagging() -> (Story, Value) {
@@ -300,25 +314,155 @@ async fn a_regeneration_that_cannot_be_seen_yet_is_watched_by_the_timers_run() {
 /// Nothing comes of it: the event was of a request that Azure took and did not carry out.
 #[tokio::test]
 async fn a_regeneration_that_never_shows_is_answered_after_three_minutes() {
-    let story = Story::new().await;
-    story.watch(6 * HOUR).await;
-    story.clock.advance(HOUR);
-    for (event, timeless) in
-        [(regenerated(&story, story.clock.now()), false), (regenerated(&story, story.clock.now()), true)]
-    {
-        let mut event = event;
-        if timeless {
-            event.as_object_mut().unwrap().remove("eventTime");
-            story.clock.advance(HOUR);
-        }
-        let start = story.clock.now();
-        while Process::start(&story).notice(&event).await.failure.is_some() {
-            assert!(story.clock.now() - start < TimeDelta::minutes(4));
-            story.clock.advance(Duration::from_secs(10));
-        }
-        let took = story.clock.now() - start;
-        assert!(timeless || took <= TimeDelta::minutes(3) + TimeDelta::seconds(10), "{took}");
+    let story = settled().await;
+    let event = regenerated(&story, story.clock.now());
+    let start = story.clock.now();
+    while Process::start(&story).notice(&event).await.failure.is_some() {
+        assert!(story.clock.now() - start < TimeDelta::minutes(4));
+        story.clock.advance(Duration::from_secs(10));
     }
+    let took = story.clock.now() - start;
+    assert!(
+        took >= TimeDelta::minutes(2) && took <= TimeDelta::minutes(3) + TimeDelta::seconds(10),
+        "{took}"
+    );
+}
+
+/// Azure's events have a time. What says none, or one to come, may be of now each time.
+#[tokio::test]
+async fn an_event_that_does_not_say_when_is_not_answered_before_a_key_has_changed() {
+    let story = settled().await;
+    let mut timeless = regenerated(&story, story.clock.now());
+    timeless.as_object_mut().unwrap().remove("eventTime");
+    let to_come = regenerated(&story, story.clock.now() + TimeDelta::days(400));
+    for event in [timeless, to_come] {
+        for _ in 0..12 {
+            let outcome = Process::start(&story).notice(&event).await;
+            assert!(outcome.unfinished && outcome.failure.is_some(), "{outcome:#?}");
+            story.clock.advance(2 * MINUTE);
+        }
+        let in_use = all_hold(&story);
+        story.sim.regenerate("sr-demo", &[in_use]).unwrap();
+        assert_well(&Process::start(&story).notice(&event).await);
+        all_hold(&story);
+        story.clock.advance(HOUR);
+    }
+}
+
+/// What else an event of the same delivery, or one that was queued with it, asks for does not answer it.
+#[tokio::test]
+async fn a_regeneration_that_cannot_be_seen_yet_is_not_answered_by_what_comes_with_it() {
+    for with in ["a write of the service", "an announcement", "an old regeneration"] {
+        let (story, event) = lagging().await;
+        let id = story.config.instances[0].id.to_string();
+        let other = match with {
+            "an announcement" => announced(&story, story.clock.now() + TimeDelta::days(2)),
+            "an old regeneration" => regenerated(&story, story.clock.now() - TimeDelta::hours(9)),
+            _ => json!({
+                "id": "2", "eventType": "Microsoft.Resources.ResourceWriteSuccess", "subject": id,
+                "eventTime": story.clock.now().to_rfc3339(), "data": { "resourceUri": id },
+            }),
+        };
+        let outcome = Process::start(&story).notice(&json!([event, other])).await;
+        assert!(outcome.unfinished && outcome.failure.is_some(), "{with}: {outcome:#?}");
+    }
+}
+
+/// A colleague regenerates the key in use half a minute after ours is done. His event is not that of ours.
+#[tokio::test]
+async fn a_regeneration_right_after_ours_is_not_taken_for_ours() {
+    let options = Options { list_keys_lags: true, ..Options::default() };
+    let story = Story::of(World::default(), options).await;
+    story.watch(6 * HOUR).await;
+    story.clock.advance(31 * DAY);
+    assert_well(&Process::start(&story).timer().await);
+    let (in_use, id) = (all_hold(&story), story.config.instances[0].id.clone());
+    story.clock.advance(MINUTE / 2);
+    story.rekey().arm.regenerate_key(&id, in_use).await.unwrap();
+    let outcome = Process::start(&story).notice(&regenerated(&story, story.clock.now())).await;
+    assert!(outcome.unfinished && outcome.failure.is_some(), "{outcome:#?}");
+}
+
+#[tokio::test]
+async fn every_announced_time_of_a_delivery_is_on_record_and_none_keeps_apps_from_being_repaired() {
+    let story = settled().await;
+    let now = story.clock.now();
+    let absurd = |deadline: &str| {
+        let mut event = announced(&story, now);
+        event["data"]["deadline"] = deadline.into();
+        event
+    };
+    let events = [
+        announced(&story, now + TimeDelta::hours(3)),
+        announced(&story, now + TimeDelta::hours(30)),
+        announced(&story, now - TimeDelta::days(3)),
+        absurd("-262143-01-01T00:00:00Z"),
+    ];
+    let process = Process::start(&story);
+    process.notice(&json!(events[..3])).await;
+    assert_eq!(story.journal().await.watches().len(), 2, "{:#?}", story.journal().await.watches());
+    process.notice(&events[3]).await;
+
+    // No more than 64 are kept. The one too many is told, after the apps were repaired.
+    for minutes in 0..62 {
+        process.notice(&announced(&story, now + TimeDelta::hours(50) + TimeDelta::minutes(minutes))).await;
+    }
+    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    let too_many = announced(&story, now + TimeDelta::hours(90));
+    let outcome = process.notice(&json!([too_many, regenerated(&story, story.clock.now())])).await;
+    assert!(is_repaired(&story), "{outcome:#?}");
+    assert!(outcome.failure.as_ref().unwrap().contains("is not watched"), "{outcome:#?}");
+    // Those that are over make room.
+    story.clock.advance(4 * HOUR);
+    process.notice(&too_many).await;
+    assert!(story.journal().await.watches().iter().any(|watch| watch.until == now + TimeDelta::hours(91)));
+}
+
+/// It was too soon for a rotation, and stays so, whoever else is at work meanwhile.
+#[tokio::test]
+async fn a_leak_that_was_told_too_soon_is_not_answered_by_another_run() {
+    let story = settled().await;
+    let exposed = |id: &str| {
+        json!({
+            "type": "SignalRRekey.KeysExposed", "id": id, "time": story.clock.now().to_rfc3339(),
+            "data": { "instance": story.config.instances[0].id.to_string() },
+        })
+    };
+    Process::start(&story).notice(&exposed("1")).await;
+    story.clock.advance(MINUTE);
+    let id = &story.config.instances[0].id;
+    let mut lease =
+        Lease::acquire(story.store.clone(), story.clock.clone(), id, "one at work").await.unwrap();
+    lease.record(Event::Heard { call: u64::MAX }).unwrap();
+    lease.commit().await.unwrap();
+    let outcome = Process::start(&story).notice(&exposed("2")).await;
+    assert!(outcome.unfinished && outcome.failure.is_some(), "{outcome:#?}");
+}
+
+/// The run at work is asked to stop when it has just been called: nobody checks, and nobody is told that somebody did.
+#[tokio::test]
+async fn a_run_that_stops_answers_no_call() {
+    let story = settled().await;
+    story.clock.advance(31 * DAY);
+    let in_use = all_hold(&story);
+    let rekey = story.rekey();
+    let (stop, store, id) = (rekey.stop.clone(), story.store.clone(), story.config.instances[0].id.clone());
+    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+    story.sim.after("SignalR_OperationStatuses", 3, move |_| sender.send(()).unwrap());
+    let order = story.order(Purpose::Scheduled, 9 * MINUTE);
+    let run = rekey.run(&order);
+    let stopped = async {
+        receiver.recv().await.unwrap();
+        story.sim.regenerate("sr-demo", &[in_use]).unwrap();
+        let call = store::call(&*store, &id).await.unwrap();
+        stop.ask();
+        call
+    };
+    let (reports, call) = tokio::join!(run, stopped);
+    assert_eq!(reports[0].ending.name(), "stopped", "{reports:#?}");
+    assert!(story.journal().await.heard() < call, "nothing was checked after it");
+    assert_well(&Process::start(&story).notice(&regenerated(&story, story.clock.now())).await);
+    assert!(is_repaired(&story));
 }
 
 /// The timer has stopped; notices of anything still come.

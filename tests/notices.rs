@@ -77,6 +77,12 @@ fn regenerated(name: &str) -> Value {
     action(&instance(name), REGENERATE)
 }
 
+fn regenerated_at(at: DateTime<Utc>) -> Value {
+    let mut event = regenerated("sr-demo");
+    event["eventTime"] = at.to_rfc3339().into();
+    event
+}
+
 fn settings_written(site: &str) -> Value {
     let site = format!(
         "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo/providers\
@@ -236,7 +242,7 @@ async fn a_flood_of_lies_costs_one_list_keys_a_second() {
     // For three minutes they may yet come true.
     let is_believed = |outcome: &Outcome| outcome.failure.is_some();
     let answers =
-        futures::stream::iter(0..60).then(|_| async { handler.deliver(&regenerated("sr-demo")).await });
+        futures::stream::iter(0..60).then(|_| async { handler.deliver(&regenerated_at(start)).await });
     let believed = answers.collect::<Vec<_>>().await.iter().filter(|outcome| is_believed(outcome)).count();
     assert!((5..=10).contains(&believed), "{believed}");
     let asked = arm_requests(&story) - before;

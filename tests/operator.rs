@@ -330,3 +330,23 @@ async fn unblock_says_what_there_is_to_clear_asks_and_says_if_there_is_nothing()
         "{told}"
     );
 }
+
+/// Of a service whose keys are switched off it is known who is cut off, and the words to look for are said.
+#[tokio::test]
+async fn who_is_cut_off_by_keys_that_are_switched_off_is_named_by_every_command() {
+    let azure = Azure::with_journals(&["sr-off"], &[]);
+    assert!(azure.run(&["rotate"]).status.success());
+    azure.ask("local-auth", json!({"instance": "sr-off", "disabled": true})).await;
+    for command in [&["status"][..], &["plan"], &["rotate"]] {
+        let output = azure.run(command);
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {told}");
+        assert!(told.contains("cut off, for their key is invalid: web-sr-off ("), "{command:?}: {told}");
+        let json = azure.run(&[command, &["--json"]].concat());
+        let last = text(&json.stdout).lines().last().map(ToOwned::to_owned).unwrap();
+        let answer: Value =
+            serde_json::from_str(&text(&json.stdout)).or_else(|_| serde_json::from_str(&last)).unwrap();
+        let trouble = answer["instances"][0]["trouble"].to_string();
+        assert!(trouble.contains("cut off, for their key is invalid: web-sr-off ("), "{command:?}: {answer}");
+    }
+}

@@ -120,7 +120,10 @@ async fn a_notice_wakes_the_run_of_another_process() {
     };
     let (_, told) = tokio::join!(timer.tick(), notice);
     assert_eq!(told.0, 200, "{told:?}");
-    assert!(told.1["Logs"].to_string().contains("it is on record that it checks again"), "{told:?}");
+    assert!(
+        told.1["Logs"].to_string().contains("has checked again since, and every app holds a valid key"),
+        "{told:?}"
+    );
     let document = journals.read("sr-call").await.unwrap();
     let history = document["journal"]["history"].as_array().unwrap();
     let at = |is: &dyn Fn(&Value) -> bool| history.iter().position(|entry| is(&entry["event"]));

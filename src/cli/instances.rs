@@ -10,7 +10,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::compose::compose;
 use crate::config::{Config, Environment, InstanceConfig, StateConfig, file_name};
 use crate::http::is_loopback;
-use crate::pass::{Narrator, Preview, Rekey};
+use crate::pass::{Narrator, PassError, Preview, Rekey};
 
 /// How long Azure may take to show one instance: a read and all its retries.
 fn patience() -> TimeDelta {
@@ -41,7 +41,12 @@ pub(super) fn is_simulated(config: &Config) -> bool {
 
 /// Whether a command and the deployed app would know nothing of each other: their journal is in no storage.
 pub(super) fn has_no_journal(config: &Config) -> bool {
-    config.state == StateConfig::Memory && !is_simulated(config)
+    // A storage on this machine is the emulator's, and no deployed app has its journal there.
+    let here = match &config.state {
+        StateConfig::Memory => true,
+        StateConfig::Blob(blob) => is_loopback(&blob.endpoint),
+    };
+    here && !is_simulated(config)
 }
 
 /// How the storage of the deployed app is named.
@@ -84,11 +89,23 @@ pub(super) async fn look_with(rekey: &Rekey, instances: &[&InstanceConfig]) -> V
     let mut seen = Vec::new();
     for instance in instances {
         let found = rekey.preview(instance, SystemClock.now() + patience()).await;
-        let found = found.map_err(|error| cause::told(&error));
+        let found = match found {
+            Ok(preview) => Ok(preview),
+            Err(error) => Err(told(rekey, instance, &error).await),
+        };
         seen.push(Seen { instance: (*instance).clone(), found });
     }
     seen.sort_by_key(|seen| seen.found.as_ref().is_ok_and(|preview| preview.trouble().is_empty()));
     seen
+}
+
+/// Why an instance could not be looked at. Who is known to be cut off by that is said first.
+async fn told(rekey: &Rekey, instance: &InstanceConfig, error: &PassError) -> String {
+    let (why, cut_off) = (cause::told(error), rekey.cut_off_by(error, instance).await);
+    if cut_off.is_empty() {
+        return why;
+    }
+    format!("cut off, for their key is invalid: {}; {why}", cut_off.join(", "))
 }
 
 /// A line for each that could not be looked at.

@@ -57,8 +57,9 @@ impl<More> Service<More> {
         Self {
             instance: instance.id.to_string(),
             name: instance.id.name().to_owned(),
+            // What is out of sight is no good news.
+            trouble: error.iter().cloned().collect(),
             error,
-            trouble: vec![],
             keys: None,
             consumers: vec![],
             warnings: vec![],

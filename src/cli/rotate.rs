@@ -202,6 +202,12 @@ async fn tell(rekey: &Rekey, reports: &[PassReport], args: &RotateArgs) {
         output::json_line(&Line::Result { exit_code: exit(reports).code(), instances });
     } else {
         reports.iter().filter(|report| is_done(report)).for_each(|report| output::tell(&report.summary()));
+        if args.without_journal && reports.iter().all(is_done) {
+            output::complain(
+                "this was without the journal: no app holds an invalid key, and when the next rotation is due, or what else \
+                 is under way, is not known here",
+            );
+        }
     }
 }
 
@@ -212,7 +218,10 @@ fn rotated(instance: &InstanceConfig, report: &PassReport, journal: &Journal) ->
         lines: report.lines.clone(),
         took_seconds: report.took.as_secs_f64(),
     };
-    let trouble = if report.ending.is_failure() { vec![report.ending.to_string()] } else { vec![] };
+    let cut_off = (!report.cut_off.is_empty())
+        .then(|| format!("cut off, for their key is invalid: {}", report.cut_off.join(", ")));
+    let failed = report.ending.is_failure().then(|| report.ending.to_string());
+    let trouble = cut_off.into_iter().chain(failed).collect();
     let error = match &report.ending {
         Ending::Failed(why) | Ending::Unavailable(why) => Some(why.clone()),
         _ => None,
@@ -279,7 +288,8 @@ mod tests {
         assert_eq!(asks(storage, "--yes", false), Ok(false));
         assert_eq!(asks(storage, "", false), Err("rotate resta".to_owned()));
         // Without it: told to, and asked like everybody.
-        for settings in [&[][..], &[("REKEY_STATE", "memory")]] {
+        let emulator = &[("AzureWebJobsStorage", "UseDevelopmentStorage=true")][..];
+        for settings in [&[][..], &[("REKEY_STATE", "memory")], emulator] {
             assert_eq!(asks(settings, "--yes", true), Err("rotate needs".to_owned()));
             assert_eq!(asks(settings, "--without-journal", true), Ok(true));
             assert_eq!(asks(settings, "--without-journal", false), Err("rotate resta".to_owned()));
@@ -322,7 +332,7 @@ mod tests {
           waiting until clients may still hold the Primary key, which is regenerated after its grace
           regenerate the Primary key, which nobody holds
           settled; the next rotation is due at 
-          it would take about 5 h 2 min, and restart web
+          it would take about 4 h 2 min, and restart web
         ");
         insta::assert_snapshot!(timeless(intent(&seen, false, now)), @"chat: nothing is to be done: settled; the next rotation is due at ");
     }

@@ -72,7 +72,7 @@ pub enum Event {
         /// Until when.
         until: DateTime<Utc>,
     },
-    /// The run at work knows of the calls of others up to this one, and checks again after it.
+    /// The run at work has checked after this call of another, and after all before it; everybody holds a valid key.
     Heard {
         /// The last of them.
         call: u64,
@@ -182,7 +182,7 @@ impl fmt::Display for Event {
                     time(until)
                 )
             }
-            Self::Heard { .. } => f.write_str("another run asked for a check, and gets one"),
+            Self::Heard { .. } => f.write_str("another run asked for a check: everybody holds a valid key"),
             Self::Unblocked {} => f.write_str("unblocked by hand"),
             Self::RegenerationIntended { key_type } => write!(f, "about to regenerate the {key_type} key"),
             Self::RegenerationAccepted { .. } => f.write_str("Azure accepted the regeneration"),

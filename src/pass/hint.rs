@@ -22,17 +22,33 @@ use crate::store::{Draft, StoreError};
 const LATELY: TimeDelta = TimeDelta::minutes(15);
 
 /// How far Azure's clocks and ours may be apart.
-const SKEW: TimeDelta = TimeDelta::minutes(1);
+const SKEW: TimeDelta = TimeDelta::seconds(5);
+
+/// How long after its event a regeneration comes into effect at the latest: the longest on record took 74 s.
+const IN_EFFECT: TimeDelta = TimeDelta::minutes(3);
+
+/// How long after the intent the event of a regeneration of ours may happen: the longest on record took 74 s.
+const OURS: TimeDelta = TimeDelta::minutes(2);
+
+/// That a key was regenerated, as an event says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// When; unknown if one of the events does not say so.
+    pub happened: Option<DateTime<Utc>>,
+}
+
+impl Claim {
+    /// Until when it may show. What does not say when it happened, or says a time to come, may have happened now.
+    pub(super) fn shows_until(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let happened = self.happened.filter(|at| *at <= now + SKEW).unwrap_or(now);
+        happened.checked_add_signed(IN_EFFECT).unwrap_or(happened)
+    }
+}
 
 /// What a pass begins with.
 pub(super) enum Begun {
-    /// What called for it is no news.
+    /// What called for it shows nothing new.
     Known,
-    /// It says that a key was regenerated, and Azure does not show it yet.
-    Puzzled {
-        /// Until when it may take.
-        until: DateTime<Utc>,
-    },
     /// The journal, and a look at everything.
     Seen(Box<(Draft, Look)>),
 }
@@ -61,6 +77,12 @@ pub struct Hint {
 }
 
 impl Hint {
+    /// That a key was regenerated, if it hints at that.
+    #[must_use]
+    pub fn claim(&self) -> Option<Claim> {
+        self.regenerated.then_some(Claim { happened: self.happened })
+    }
+
     /// Takes in what another event hints at.
     pub fn merge(&mut self, other: Self) {
         self.happened = match (self.regenerated, other.regenerated) {
@@ -93,14 +115,15 @@ pub(super) fn explained(found: &PerKey<Fingerprint>, journal: &Journal, keys: &P
 }
 
 /// Whether a regeneration of ours is under way, or a key changed so lately that the event of it may be on its way still. An
-/// event of something that happened after the change is not the event of it.
+/// event of something that happened after that is not the event of it.
 fn changed_lately(journal: &Journal, happened: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
+    let until = |end: DateTime<Utc>| happened.is_none_or(|happened| happened <= end);
     let lately = |record: &KeyRecord| {
-        let before = happened.is_none_or(|happened| happened <= record.created + SKEW);
-        record.origin != Origin::FirstSeen && now < record.created + LATELY && before
+        record.origin != Origin::FirstSeen && now < record.created + LATELY && until(record.created + SKEW)
     };
     let made = |keys: &PerKey<KeyRecord>| keys.iter().any(|(_, record)| lately(record));
-    journal.in_flight().is_some() || journal.keys().is_some_and(made)
+    journal.in_flight().is_some_and(|flight| until(flight.intended + OURS))
+        || journal.keys().is_some_and(made)
 }
 
 /// Whether the consumers that were looked at hold keys that the journal knows to be held, and nothing is out of sight.
@@ -119,6 +142,7 @@ impl Pass<'_> {
     pub(super) async fn begin(&mut self) -> Result<Begun, PassError> {
         let Some(hint) = self.hint.take() else {
             let draft = self.read_in_turn().await?;
+            self.explain(draft.journal());
             let look = self.look_at_all(draft.journal()).await?;
             return Ok(Begun::Seen(Box::new((draft, look))));
         };
@@ -126,7 +150,7 @@ impl Pass<'_> {
             Ok(draft) => {
                 let mut look = self.look_at(&hint).await?;
                 if self.is_known(&hint, &look, draft.journal()) {
-                    return self.known_or_puzzled(&hint, Some(draft)).await;
+                    return Ok(Begun::Known);
                 }
                 self.be_alarmed(&look, draft.journal());
                 look.complete(self.eyes(), self.instance).await?;
@@ -137,7 +161,7 @@ impl Pass<'_> {
                 let journal = crate::store::peek(&*self.rekey.store, &self.instance.id).await?;
                 let look = self.look_at(&hint).await?;
                 if self.is_known(&hint, &look, &journal) {
-                    return self.known_or_puzzled(&hint, None).await;
+                    return Ok(Begun::Known);
                 }
                 let draft = self.read_in_turn().await?;
                 let look = self.look_at_all(draft.journal()).await?;
@@ -172,24 +196,22 @@ impl Pass<'_> {
     }
 
     fn is_known(&mut self, hint: &Hint, look: &Look, journal: &Journal) -> bool {
+        self.explain(journal);
         let known = hint.is_known(&look.snapshot(&self.named(hint), journal), journal);
         if known {
-            let now = self.rekey.clock.now();
-            let explained = !hint.regenerated || changed_lately(journal, hint.happened, now);
-            self.known = Some(if explained { Known::Explained } else { Known::Puzzling });
+            self.known = Some(if self.claim.is_none() { Known::Explained } else { Known::Puzzling });
+        }
+        if self.known == Some(Known::Explained) {
+            self.say("this is known already; nothing to do");
         }
         known
     }
 
-    /// Whether what called for the pass is explained, or may yet come into effect.
-    async fn known_or_puzzled(&mut self, hint: &Hint, draft: Option<Draft>) -> Result<Begun, PassError> {
-        if self.known == Some(Known::Puzzling)
-            && let Some(until) = self.puzzled(draft, hint.happened).await?
-        {
-            return Ok(Begun::Puzzled { until });
-        }
-        self.say("this is known already; nothing to do");
-        Ok(Begun::Known)
+    /// Lets go of the claim that a key was regenerated, if the journal explains it, or the time in which it may show is over.
+    pub(super) fn explain(&mut self, journal: &Journal) {
+        let now = self.rekey.clock.now();
+        let open = |claim: &Claim| now < claim.shows_until(now);
+        self.claim = self.claim.filter(open).filter(|claim| !changed_lately(journal, claim.happened, now));
     }
 
     /// The instance with those apps alone that the hint names.

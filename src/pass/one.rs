@@ -8,13 +8,13 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::hint::Begun;
 use super::report::{Ending, PassReport};
-use super::{Hint, Known, PassError, Purpose, Rekey, Run};
+use super::{Claim, Hint, Known, PassError, Purpose, Rekey, Run};
 use crate::act::Actor;
-use crate::arm::{Arm, ArmErrorKind, Barrier};
+use crate::arm::{Arm, ArmErrorKind};
 use crate::cause;
 use crate::clock::delta;
 use crate::config::{InstanceConfig, Verify};
-use crate::journal::{Event, Journal, KeyRecord, Origin, Watch};
+use crate::journal::{Event, Journal, KeyRecord, Origin, WATCHES, Watch};
 use crate::model::{AppId, KeyType, Section};
 use crate::observe::{self, Eyes, Look};
 use crate::plan::{self, BlockedBy, Decision, Request, Snapshot, Step, Unknown};
@@ -76,6 +76,13 @@ pub(super) struct Pass<'a> {
     started: DateTime<Utc>,
     /// When something was last done.
     progressed: DateTime<Utc>,
+    /// That a key was regenerated, as long as nothing explains it.
+    pub(super) claim: Option<Claim>,
+    /// Another run's call after which everything is to be checked before it is answered.
+    pub(super) called: Option<u64>,
+    /// Whether a time to watch was announced and is not on record yet; and one that cannot be watched.
+    unrecorded: bool,
+    pub(super) unwatched: Option<DateTime<Utc>>,
     /// The rotation that is asked for and not yet judged.
     pub(super) asked: Option<Request>,
     /// When a rotation that was asked for too soon may be asked for again.
@@ -97,7 +104,7 @@ pub(super) struct Pass<'a> {
     /// Whether somebody may be cut off, and no check has shown yet who.
     pub(super) alarmed: bool,
     /// The place among those at work; none while waiting.
-    slot: Option<OwnedSemaphorePermit>,
+    pub(super) slot: Option<OwnedSemaphorePermit>,
 }
 
 impl<'a> Pass<'a> {
@@ -111,6 +118,10 @@ impl<'a> Pass<'a> {
             happened: Vec::new(),
             started: rekey.clock.now(),
             progressed: rekey.clock.now(),
+            claim: run.purpose.claim(),
+            called: None,
+            unrecorded: run.purpose.deadlines().next().is_some(),
+            unwatched: None,
             asked: run.purpose.request(),
             postponed: None,
             hint: run.purpose.hint(),
@@ -129,9 +140,15 @@ impl<'a> Pass<'a> {
         self.take_slot().await;
         match self.try_run().await {
             Ok(Ending::OutOfTime { .. }) => self.out_of_time(),
-            Ok(ending) if !ending.is_failure() => match self.postponed {
-                Some(until) => Ending::Postponed { until },
-                None => ending,
+            // It leaves somebody cut off, which is no good end.
+            Ok(Ending::Stopped) if self.alarmed || !self.cut_off.is_empty() => self.out_of_time(),
+            Ok(ending) if !ending.is_failure() => match (self.unwatched, self.postponed) {
+                (Some(at), _) => Ending::Failed(format!(
+                    "{} is not watched, for {WATCHES} announced times are watched already",
+                    plan::readable(at)
+                )),
+                (None, Some(until)) => Ending::Postponed { until },
+                (None, None) => ending,
             },
             Ok(ending) => ending,
             Err(PassError::Store(StoreError::Held { holder, until, .. })) => Ending::Busy { holder, until },
@@ -145,18 +162,11 @@ impl<'a> Pass<'a> {
 
     /// How a failure ends the run. Of a service without keys it is known without a look who is cut off.
     async fn ended_by(&mut self, error: PassError) -> Ending {
-        if has_no_keys(&error) {
-            self.cut_off = self.holders().await;
+        let cut_off = self.rekey.cut_off_by(&error, self.instance).await;
+        if !cut_off.is_empty() {
+            self.cut_off = cut_off;
         }
         ended_by(error)
-    }
-
-    /// The apps that were last seen with a key of the service, whichever: it has none any more.
-    async fn holders(&self) -> Vec<String> {
-        let journal = store::peek(&*self.rekey.store, &self.instance.id).await.unwrap_or_default();
-        let held = |app: &AppId| journal.seen(app).is_some_and(|held| !held.is_empty());
-        let apps = self.instance.apps.iter().filter(|app| held(&app.id));
-        apps.map(|app| format!("{} (it was last seen with a key)", app.id.name())).collect()
     }
 
     /// The time is over. What was out of sight is said first, for it stays.
@@ -168,7 +178,8 @@ impl<'a> Pass<'a> {
         }
         let unknown = std::mem::take(&mut self.unknown);
         let answers = matches!(self.run.purpose, Purpose::Answer { .. });
-        let on_record = answers && self.asked.is_none() && self.postponed.is_none();
+        let judged = self.asked.is_none() && self.postponed.is_none();
+        let on_record = answers && judged && !self.unrecorded && self.claim.is_none();
         match (unknown.is_empty(), self.cut_off.is_empty()) {
             (false, _) => unseen(unknown),
             (true, true) if on_record => Ending::Recorded,
@@ -179,25 +190,22 @@ impl<'a> Pass<'a> {
     async fn try_run(&mut self) -> Result<Ending, PassError> {
         while !self.rekey.stop.is_asked() {
             match self.once().await? {
-                Next::End(ending) => return Ok(ending),
+                Next::End(ending) if !ending.is_answered() => return Ok(ending),
+                Next::End(ending) => {
+                    let Some(until) = self.unexplained().await? else { return Ok(ending) };
+                    if let Some(ending) = self.await_effect(until).await? {
+                        return Ok(ending);
+                    }
+                }
                 Next::Pause(until) => self.pause(until).await,
                 Next::Watch { watch, ending } => {
                     if !self.keep_looking(watch).await? {
-                        return Ok(self.watched(ending));
+                        return Ok(ending);
                     }
-                    self.known = None;
                 }
             }
         }
         Ok(Ending::Stopped)
-    }
-
-    /// How it ends when the keys are what they were. What might have come into effect and did not was nothing.
-    fn watched(&self, ending: Ending) -> Ending {
-        match ending {
-            Ending::Awaited { until } if until <= self.rekey.clock.now() => Ending::Known,
-            ending => ending,
-        }
     }
 
     /// Waits without the lease and without the place among those at work, or until it is asked to stop.
@@ -218,10 +226,9 @@ impl<'a> Pass<'a> {
         let (mut lease, look) = loop {
             let (draft, look) = match self.begin().await? {
                 Begun::Known => return Ok(Next::End(Ending::Known)),
-                Begun::Puzzled { until } => return Ok(self.await_effect(until)),
                 Begun::Seen(seen) => *seen,
             };
-            if let Some(next) = self.idle(&draft, &look)? {
+            if let Some(next) = self.idle(&draft, &look) {
                 return Ok(next);
             }
             match draft.take(&self.run.holder).await {
@@ -243,22 +250,22 @@ impl<'a> Pass<'a> {
     }
 
     /// How to go on without the lease: there is nothing to record and nothing to do now.
-    fn idle(&mut self, draft: &Draft, look: &Look) -> Result<Option<Next>, PassError> {
+    fn idle(&mut self, draft: &Draft, look: &Look) -> Option<Next> {
         let snapshot = look.snapshot(self.instance, draft.journal());
         let now = self.rekey.clock.now();
         let nothing_new = plan::reconcile(&snapshot, draft.journal(), &self.instance.policy, now).is_empty();
-        let to_record = self.judge_request(&snapshot, draft.journal()).is_some()
-            || self.watch_to_record(draft.journal())?.is_some();
-        if !nothing_new || to_record {
-            return Ok(None);
+        let asks = self.judge_request(&snapshot, draft.journal()).is_some();
+        self.unrecorded = !self.watches_to_record(draft.journal()).is_empty();
+        if !nothing_new || asks || self.unrecorded {
+            return None;
         }
-        Ok(match plan::decide(&snapshot, draft.journal(), &self.instance.policy, now) {
+        match plan::decide(&snapshot, draft.journal(), &self.instance.policy, now) {
             Decision::Do(step) if self.may(&step, draft.journal()) => None,
             decision => {
                 self.remember(look, &snapshot);
                 Some(self.next(&snapshot, draft.journal(), decision))
             }
-        })
+        }
     }
 
     /// What follows from a decision with which nothing is done now.
@@ -294,8 +301,8 @@ impl<'a> Pass<'a> {
 
     /// Reads the journal; a notice's run waits for whoever is at work as long as it has time.
     ///
-    /// It calls that run, and is done when that run has put on record that it checks again, unless it has something of
-    /// its own to put on record.
+    /// It calls that run, and is done when that run has put on record that it checked after the call, unless it has something
+    /// of its own to see to.
     pub(super) async fn read_in_turn(&mut self) -> Result<Draft, PassError> {
         let mut call = None;
         loop {
@@ -304,7 +311,7 @@ impl<'a> Pass<'a> {
             let waits = self.run.purpose.is_notice() && again < self.run.deadline;
             match read {
                 Err(StoreError::Held { holder, heard, .. })
-                    if call.is_some_and(|call| call <= heard) && self.asked.is_none() =>
+                    if call.is_some_and(|call| call <= heard) && self.may_hand_over() =>
                 {
                     return Err(PassError::HandedOver { holder });
                 }
@@ -319,6 +326,11 @@ impl<'a> Pass<'a> {
                 read => return Ok(read?),
             }
         }
+    }
+
+    /// Whether another run's check is all that this one is for.
+    fn may_hand_over(&self) -> bool {
+        self.run.purpose.request().is_none() && self.claim.is_none()
     }
 
     /// Calls the run at work, in whatever process it is; the number of the call, if it could be written.
@@ -339,11 +351,19 @@ impl<'a> Pass<'a> {
                 self.asked = None;
                 self.record(lease, event)?;
             }
-            if let Some(event) = self.watch_to_record(lease.journal())? {
+            for event in self.watches_to_record(lease.journal()) {
                 self.record(lease, event)?;
             }
+            self.unrecorded = false;
+            self.answer_call(lease, &snapshot).await?;
             let now = self.rekey.clock.now();
-            match plan::decide(&snapshot, lease.journal(), &self.instance.policy, now) {
+            let decision = plan::decide(&snapshot, lease.journal(), &self.instance.policy, now);
+            // Who called waits for it, so it comes before all that takes its time.
+            if self.called.is_some() && look.is_echoed() && !decision.mends() {
+                self.read_back(lease, &mut look).await?;
+                continue;
+            }
+            match decision {
                 Decision::Do(step) if self.may(&step, lease.journal()) && now >= self.run.deadline => {
                     return Err(PassError::OutOfTime);
                 }
@@ -371,6 +391,15 @@ impl<'a> Pass<'a> {
             }
         }
         Ok(Next::End(Ending::Stopped))
+    }
+
+    /// Puts on record that it was checked after a call: everything was seen since, and everybody holds a valid key.
+    async fn answer_call(&mut self, lease: &mut Lease, snapshot: &Snapshot) -> Result<(), PassError> {
+        let seen = !snapshot.echoed && snapshot.unknown.is_empty() && snapshot.stale().is_empty();
+        let Some(call) = self.called.filter(|_| seen) else { return Ok(()) };
+        self.called = None;
+        self.record(lease, Event::Heard { call })?;
+        Ok(lease.commit().await?)
     }
 
     /// Whether the purpose of the run allows a step.
@@ -476,7 +505,7 @@ impl<'a> Pass<'a> {
     ) -> Result<(), PassError> {
         lease.commit().await?;
         let woken = self.rest(lease, until).await?;
-        let age = if self.hear(lease).await? || woken { TimeDelta::zero() } else { observe::fresh() };
+        let age = if self.hear(lease).await || woken { TimeDelta::zero() } else { observe::fresh() };
         look.refresh(self.eyes(), self.instance, age).await?;
         Ok(())
     }
@@ -510,7 +539,7 @@ impl<'a> Pass<'a> {
         Ok(called)
     }
 
-    async fn take_slot(&mut self) {
+    pub(super) async fn take_slot(&mut self) {
         // Nobody closes the semaphore.
         self.slot = Arc::clone(&self.rekey.places.0).acquire_owned().await.ok();
     }
@@ -558,6 +587,9 @@ impl<'a> Pass<'a> {
                 | Event::Verified { .. }
                 | Event::Repointed { .. }
         );
+        if matches!(event, Event::KeyChanged { .. } | Event::Repointed { mended: true, .. }) {
+            self.claim = None;
+        }
         if progress {
             self.progressed = self.rekey.clock.now();
         }
@@ -612,11 +644,6 @@ fn unseen(unknown: Vec<Unknown>) -> Ending {
     } else {
         Ending::Unseen(unknown)
     }
-}
-
-/// Whether a run failed because the service has no keys, so that whoever holds one is cut off.
-fn has_no_keys(error: &PassError) -> bool {
-    matches!(error, PassError::Arm(error) if error.kind() == ArmErrorKind::Barred(Barrier::NoKeys))
 }
 
 fn ended_by(error: PassError) -> Ending {

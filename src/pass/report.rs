@@ -51,7 +51,7 @@ pub enum Ending {
     },
     /// The time of the run ended; the rotation that a notice asks for is on record, and everybody was seen with a valid key.
     Recorded,
-    /// The run at work has put on record that it checks again, after the notice.
+    /// The run at work has put on record that it checked after the notice, and that everybody holds a valid key.
     HandedOver {
         /// Which run that is.
         holder: String,
@@ -178,7 +178,7 @@ impl std::fmt::Display for Ending {
             }
             Self::Recorded => f.write_str("the rotation that was asked for is on record; the next run carries on"),
             Self::HandedOver { holder } => {
-                write!(f, "another run ({holder}) is at work on it, and it is on record that it checks again")
+                write!(f, "another run ({holder}) has checked again since, and every app holds a valid key")
             }
             Self::Awaited { until } => write!(
                 f,

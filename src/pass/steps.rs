@@ -200,7 +200,7 @@ impl Pass<'_> {
                         return Ok(Some(self.still_running(&flight)));
                     }
                     let woken = self.rest(lease, next).await?;
-                    if self.hear(lease).await? || woken {
+                    if self.hear(lease).await || woken {
                         // Whatever is found is decided on anew: mending comes before following.
                         look.refresh(self.eyes(), self.instance, TimeDelta::zero()).await?;
                         break Ok(());
@@ -217,23 +217,19 @@ impl Pass<'_> {
         Decision::Waiting { reason: WaitFor::Operation { key_type: flight.key_type }, until }
     }
 
-    /// Whether another run has called since this one, or one before it, last heard of a call. That it was heard is on record
-    /// before anything is checked, and the caller may rely on it. A call that cannot be read is not heard: whoever called
-    /// is not answered then, and his notice comes again.
-    pub(super) async fn hear(&mut self, lease: &mut Lease) -> Result<bool, PassError> {
+    /// Whether another run has called since one last answered a call. It is answered when everything was checked. A call that
+    /// cannot be read is not answered, and the notice behind it comes again.
+    pub(super) async fn hear(&mut self, lease: &Lease) -> bool {
         match store::calls(&*self.rekey.store, &self.instance.id).await {
             Ok(call) if call > lease.journal().heard() => {
-                self.record(lease, Event::Heard { call })?;
-                lease.commit().await?;
-                Ok(true)
+                self.called = Some(call);
+                true
             }
-            Ok(_) => Ok(false),
+            Ok(_) => false,
             Err(error) => {
-                tracing::warn!(
-                    "whether another run asks for a check cannot be read: {}",
-                    cause::told(&error)
-                );
-                Ok(false)
+                let why = cause::told(&error);
+                tracing::warn!("whether another run asks for a check cannot be read: {why}");
+                false
             }
         }
     }

@@ -8,12 +8,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::PassError;
 use super::hint::explained;
-use super::one::{Next, Pass};
+use super::one::Pass;
 use super::report::Ending;
 use crate::journal::{Event, Journal, WATCHES, Watch};
 use crate::observe::Look;
 use crate::plan::readable;
-use crate::store::{Draft, StoreError, peek};
+use crate::store::{StoreError, peek};
 
 /// How often keys are looked at. `listKeys` counts as a write, of which ARM gives back ten a second: one in ten seconds is a
 /// hundredth of that.
@@ -22,9 +22,6 @@ const CLOSE: TimeDelta = TimeDelta::seconds(10);
 /// From when on, and how long after an announced time.
 const BEFORE: TimeDelta = TimeDelta::minutes(1);
 const AFTER: TimeDelta = TimeDelta::hours(1);
-
-/// How long after its event a regeneration comes into effect at the latest: the longest on record took 74 s.
-const IN_EFFECT: TimeDelta = TimeDelta::minutes(3);
 
 /// The farthest announced time that is watched. Nobody announces farther ahead, and a time that is a slip of the pen would be
 /// on record for ever.
@@ -59,7 +56,7 @@ impl Announced {
 
 /// When and why keys are watched, in words.
 pub(crate) fn told(watch: &Watch) -> String {
-    let why = if watch.until - watch.from > IN_EFFECT {
+    let why = if watch.until - watch.from == BEFORE + AFTER {
         "an announced regeneration"
     } else {
         "a notice told of a regeneration that Azure did not show yet"
@@ -69,18 +66,25 @@ pub(crate) fn told(watch: &Watch) -> String {
 }
 
 impl Pass<'_> {
-    /// The time to watch that was announced, as the event that it is to be recorded as; nothing if it is on record, over, or
-    /// too far ahead, which whoever read the notice has told.
-    pub(super) fn watch_to_record(&self, journal: &Journal) -> Result<Option<Event>, PassError> {
-        let (now, Some(at)) = (self.rekey.clock.now(), self.run.purpose.deadline()) else { return Ok(None) };
-        let Announced::Watched(watch) = Announced::of(at, now) else { return Ok(None) };
-        if journal.watches().contains(&watch) {
-            return Ok(None);
+    /// The times to watch that were announced and are not on record, as the events that they are to be recorded as. Whoever
+    /// read the notice has told of those that are over or too far ahead. One that cannot be watched fails the run, once what
+    /// can be done is done.
+    pub(super) fn watches_to_record(&mut self, journal: &Journal) -> Vec<Event> {
+        let now = self.rekey.clock.now();
+        let open = journal.watches().iter().filter(|watch| now < watch.until).count();
+        let mut events = Vec::new();
+        for at in self.run.purpose.deadlines() {
+            let Announced::Watched(watch) = Announced::of(at, now) else { continue };
+            if journal.watches().contains(&watch) {
+                continue;
+            }
+            if open + events.len() >= WATCHES {
+                self.unwatched = Some(at);
+                continue;
+            }
+            events.push(Event::WatchAsked { from: watch.from, until: watch.until });
         }
-        if journal.watches().iter().filter(|watch| now < watch.until).count() >= WATCHES {
-            return Err(PassError::TooManyWatches);
-        }
-        Ok(Some(Event::WatchAsked { from: watch.from, until: watch.until }))
+        events
     }
 
     /// What is on record to be watched while this run lasts, if it keeps looking.
@@ -94,46 +98,49 @@ impl Pass<'_> {
         self.run.purpose.keeps_looking().then_some(watch)
     }
 
-    /// A notice says that a key was regenerated, and Azure lists those that were there before. Until when that may change;
-    /// nothing if the time for that is over. It goes on record where nobody has the lease: an event that does not say when
-    /// it happened is not waited for twice, and the timer's runs look too.
-    pub(super) async fn puzzled(
-        &self,
-        draft: Option<Draft>,
-        happened: Option<DateTime<Utc>>,
-    ) -> Result<Option<DateTime<Utc>>, PassError> {
+    /// What is claimed and nothing explains: that a key was regenerated, though Azure lists those that were there before. Until
+    /// when that may show; nothing if the time for that is over. It goes on record where nobody has the lease, so that the
+    /// timer's runs look too.
+    pub(super) async fn unexplained(&mut self) -> Result<Option<DateTime<Utc>>, PassError> {
         let now = self.rekey.clock.now();
-        let on_record = |journal: &Journal, until: DateTime<Utc>| {
-            journal.watches().iter().any(|watch| watch.from <= now && until <= watch.until)
-        };
-        // That of an announcement is longer, and says nothing of this.
-        let last = |draft: &Draft| {
-            let such = |watch: &&Watch| watch.from <= now && watch.until - watch.from <= IN_EFFECT;
-            draft.journal().watches().iter().filter(such).map(|watch| watch.until).max()
-        };
-        let known = happened.map(|at| at.min(now) + IN_EFFECT).or_else(|| draft.as_ref().and_then(last));
-        let until = known.unwrap_or(now + IN_EFFECT);
-        if until <= now {
-            return Ok(None);
-        }
-        if let Some(draft) = draft.filter(|draft| !on_record(draft.journal(), until)) {
-            match draft.take(&self.run.holder).await {
-                Ok(mut lease) => {
-                    lease.record(Event::WatchAsked { from: now, until })?;
-                    lease.release().await?;
-                }
-                // Who has it looks himself, or the next delivery does.
-                Err(StoreError::Changed | StoreError::Held { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        let until = self.claim.map(|claim| claim.shows_until(now)).filter(|until| now < *until);
+        let Some(until) = until else { return Ok(None) };
+        self.put_on_record(until).await?;
         Ok(Some(until))
     }
 
-    /// How to go on while a regeneration may come into effect.
-    pub(super) fn await_effect(&self, until: DateTime<Utc>) -> Next {
+    async fn put_on_record(&self, until: DateTime<Utc>) -> Result<(), PassError> {
+        let now = self.rekey.clock.now();
+        let covers = |watch: &Watch| watch.from <= now && until <= watch.until + RESERVE;
+        let draft = match self.read().await {
+            Ok(draft) if draft.journal().watches().iter().any(covers) => return Ok(()),
+            Ok(draft) if draft.journal().watches().len() >= WATCHES => return Ok(()),
+            Ok(draft) => draft,
+            // Who has it looks himself, or the next delivery does.
+            Err(StoreError::Held { .. } | StoreError::StrangeLease { .. }) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        match draft.take(&self.run.holder).await {
+            Ok(mut lease) => {
+                lease.record(Event::WatchAsked { from: now, until })?;
+                Ok(lease.release().await?)
+            }
+            Err(StoreError::Changed | StoreError::Held { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Looks as long as the claim may come true. What the run then ends with; nothing if it is to check everything (again).
+    pub(super) async fn await_effect(&mut self, until: DateTime<Utc>) -> Result<Option<Ending>, PassError> {
         let watch = Watch { from: self.rekey.clock.now(), until };
-        Next::Watch { watch, ending: Ending::Awaited { until } }
+        let changed = self.keep_looking(watch).await?;
+        let over = until <= self.rekey.clock.now();
+        if changed || over {
+            // What did not come true was nothing. Others may have found something meanwhile, so everything is checked.
+            (self.claim, self.known) = (None, None);
+            return Ok(None);
+        }
+        Ok(Some(Ending::Awaited { until }))
     }
 
     /// Looks at the keys every few seconds, without the lease and without a place among those at work, until they are no
@@ -150,8 +157,7 @@ impl Pass<'_> {
         let until = watch.until.min(self.run.deadline - RESERVE);
         while self.rekey.clock.now() < until {
             let next = watch.from.max(self.rekey.clock.now() + CLOSE).min(until);
-            self.pause(next).await;
-            if self.rekey.stop.is_asked() {
+            if self.is_called_away(next).await {
                 return Ok(false);
             }
             let look = Look::of_keys(self.eyes(), self.instance).await?;
@@ -161,5 +167,22 @@ impl Pass<'_> {
             }
         }
         Ok(false)
+    }
+
+    /// Waits, and is called away by who asks the process to stop, or by another notice that waits behind this one's run.
+    async fn is_called_away(&mut self, until: DateTime<Utc>) -> bool {
+        self.slot = None;
+        let (rekey, is_notice) = (self.rekey, self.run.purpose.is_notice());
+        let called = async {
+            if is_notice { rekey.calls.called(&self.instance.id).await } else { std::future::pending().await }
+        };
+        let away = tokio::select! {
+            biased;
+            () = rekey.stop.asked() => true,
+            () = called => true,
+            () = rekey.clock.sleep_until(until) => false,
+        };
+        self.take_slot().await;
+        away
     }
 }

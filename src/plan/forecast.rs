@@ -1,4 +1,4 @@
-//! What would be done from here on, with times: [`decide`](super::decide) played forward over a snapshot and a journal.
+//! What would be done from here on, with times: [`decide`] played forward over a snapshot and a journal.
 //!
 //! Start at [`forecast`]. It takes no decision of its own: each step is what `decide` answers in the world that the steps
 //! before it would leave, so that it cannot disagree with what a run does. What it assumes is that Azure and the apps do

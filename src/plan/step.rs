@@ -58,6 +58,12 @@ pub enum Step {
 }
 
 impl Decision {
+    /// Whether stale consumers are given a valid key.
+    #[must_use]
+    pub const fn mends(&self) -> bool {
+        matches!(self, Self::Do(Step::Repoint { mend: true, .. }))
+    }
+
     /// A word for machines.
     #[must_use]
     pub const fn name(&self) -> &'static str {

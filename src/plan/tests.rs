@@ -229,6 +229,44 @@ fn a_refused_key_moves_nobody_and_blocks_in_the_end() {
     assert_eq!(again, Decision::Do(Step::Verify { key_type: KeyType::Secondary }));
 }
 
+/// After a report of a leak somebody gives the apps a key that he has made himself. The other one of the report is still in
+/// strange hands.
+#[test]
+fn every_exposed_key_dies_whoever_replaces_the_other() {
+    let mut story = Story::new();
+    story.look(&snapshot(at(0), "p", "s", &[P]));
+    story.event(at(10), Event::RotationRequested { exposed: true, noticed: true });
+    let grace = i64::try_from(story.policy.exposed_grace.as_secs()).unwrap();
+    let by_hand = story.look(&snapshot(at(60), "p2", "s", &[P]));
+    let reason = WaitFor::Grace { key_type: KeyType::Secondary };
+    assert_eq!(by_hand, Decision::Waiting { reason, until: at(grace) }, "{by_hand}");
+    let due = story.look(&snapshot(at(grace), "p2", "s", &[P]));
+    assert_eq!(due, Decision::Do(Step::Regenerate { key_type: KeyType::Secondary }));
+    story.regenerate(at(grace), KeyType::Secondary, "s2");
+    let end = story.look(&snapshot(at(grace + 80), "p2", "s2", &[P]));
+    assert!(matches!(end, Decision::Settled { .. }), "{end}");
+}
+
+/// Where no app holds a key, the exposed ones open the service to whoever has them all the same.
+#[test]
+fn exposed_keys_that_nobody_holds_die_too() {
+    let mut story = Story::new();
+    story.look(&snapshot(at(0), "p", "s", &[Holding::Identity]));
+    assert!(matches!(
+        story.look(&snapshot(at(5), "p", "s", &[Holding::Identity])),
+        Decision::Settled { next: None }
+    ));
+    story.event(at(10), Event::RotationRequested { exposed: true, noticed: true });
+    let grace = i64::try_from(story.policy.exposed_grace.as_secs()).unwrap();
+    for (key_type, keys) in [(KeyType::Primary, ["p", "s"]), (KeyType::Secondary, ["p2", "s"])] {
+        let due = story.look(&snapshot(at(grace + 100), keys[0], keys[1], &[Holding::Identity]));
+        assert_eq!(due, Decision::Do(Step::Regenerate { key_type }));
+        story.regenerate(at(grace + 100), key_type, if key_type == KeyType::Primary { "p2" } else { "s2" });
+    }
+    let end = story.look(&snapshot(at(grace + 300), "p2", "s2", &[Holding::Identity]));
+    assert_eq!(end, Decision::Settled { next: None });
+}
+
 #[test]
 fn an_operation_that_cannot_be_asked_is_asked_until_the_keys_tell_and_never_sent_again_before() {
     let mut story = Story::new();

@@ -34,7 +34,7 @@ pub(super) struct Wanted {
     /// A rotation.
     pub(super) request: Option<Request>,
     /// When keys will be regenerated.
-    pub(super) deadline: Option<DateTime<Utc>>,
+    pub(super) deadlines: BTreeSet<DateTime<Utc>>,
 }
 
 impl Wanted {
@@ -46,7 +46,7 @@ impl Wanted {
     /// What a pass over the instance is for.
     pub(super) fn purpose(self) -> Purpose {
         match self.request {
-            Some(request) => Purpose::Answer { request, deadline: self.deadline },
+            Some(request) => Purpose::Answer { request, deadlines: self.deadlines, hint: self.hint },
             None => Purpose::Check(self.hint),
         }
     }
@@ -56,7 +56,7 @@ impl Merge for Wanted {
     fn merge(&mut self, other: Self) {
         self.hint.merge(other.hint);
         self.request = merged(self.request, other.request);
-        self.deadline = [self.deadline, other.deadline].into_iter().flatten().min();
+        self.deadlines.extend(other.deadlines);
     }
 }
 
@@ -251,7 +251,10 @@ fn concerned(notice: &Notice, event: &Event, config: &Config) -> Vec<(InstanceId
             those(&|instance| named(instance) || (*signalr && subscriptions.is_empty()), Wanted::look())
         }
         Notice::Announced { instance: id, keys, deadline } => {
-            let wanted = Wanted { deadline: *deadline, ..asks(Why::Announced { keys: *keys }) };
+            let wanted = Wanted {
+                deadlines: deadline.iter().copied().collect(),
+                ..asks(Why::Announced { keys: *keys })
+            };
             those(&|instance| instance.id == *id, wanted)
         }
         Notice::Exposed { instance: id } => those(&|instance| instance.id == *id, asks(Why::Exposed)),

@@ -104,7 +104,7 @@ pub struct SimulateArgs {
     pub events: EventArgs,
 }
 
-/// [`BLOBS`], as clap wants it.
+/// The port of the blobs, as clap wants it.
 const DEFAULT_STORAGE: &str = "10000";
 
 /// The flags of `simulate` about Event Grid.

@@ -2,10 +2,11 @@
 //! cut off.
 //!
 //! They are numbered in a document of their own beside the journal, for a run that meets a lease may not write the journal:
-//! that would break the lease. The run that has it reads the count at each of its polls, and writes into the journal up to
-//! which call it knows of ([`Journal::heard`](crate::journal::Journal::heard)) before it checks again. So who called knows
-//! that the check comes after his call, and his call came after what he knows of.
+//! that would break the lease. The run that has it reads the number at each of its polls, checks again, and once everybody
+//! was seen with a valid key writes the number into the journal ([`Journal::heard`](crate::journal::Journal::heard)). So
+//! who called knows that it was checked after his call, and his call came after what he knows of.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Found, Store, StoreError, document_name, place};
@@ -23,9 +24,9 @@ struct Calls {
 pub async fn call(store: &dyn Store, instance: &InstanceId) -> Result<u64, StoreError> {
     let name = name(instance);
     let Found { document, at, .. } = store.get(&name).await?;
-    let last = document.as_ref().map_or(Ok(0), |(body, _)| read(&name, body))?;
+    let last = document.as_ref().map_or(Ok(0), |(body, _)| read(&name, body, at))?;
     // By the storage's clock: where somebody has deleted the document, no number comes again that was heard before.
-    let number = u64::try_from(at.timestamp_millis()).unwrap_or_default().max(last.saturating_add(1));
+    let number = millis(at).max(last.saturating_add(1));
     let body = serde_json::to_vec(&Calls { calls: number })
         .map_err(|error| StoreError::Unavailable(cause::told(&error)))?;
     match store.put(&name, body, document.as_ref().map(|(_, etag)| etag)).await {
@@ -39,17 +40,24 @@ pub async fn call(store: &dyn Store, instance: &InstanceId) -> Result<u64, Store
 /// The number of the last call.
 pub async fn calls(store: &dyn Store, instance: &InstanceId) -> Result<u64, StoreError> {
     let name = name(instance);
-    let Found { document, .. } = store.get(&name).await?;
-    document.map_or(Ok(0), |(body, _)| read(&name, &body))
+    let Found { document, at, .. } = store.get(&name).await?;
+    document.map_or(Ok(0), |(body, _)| read(&name, &body, at))
 }
 
 fn name(instance: &InstanceId) -> String {
     format!("{}.calls.json", document_name(instance).trim_end_matches(".json"))
 }
 
-fn read(name: &str, body: &[u8]) -> Result<u64, StoreError> {
-    let calls: Result<Calls, _> = serde_json::from_slice(body);
-    calls
-        .map(|calls| calls.calls)
-        .map_err(|error| StoreError::Unreadable { name: name.to_owned(), detail: place(&error) })
+/// Numbers are times of the storage's clock; one of the future was written by somebody else, and would be heard for ever.
+fn read(name: &str, body: &[u8], at: DateTime<Utc>) -> Result<u64, StoreError> {
+    let unreadable = |detail| StoreError::Unreadable { name: name.to_owned(), detail };
+    let Calls { calls } = serde_json::from_slice(body).map_err(|error| unreadable(place(&error)))?;
+    if calls > millis(at + TimeDelta::hours(1)) {
+        return Err(unreadable("its number is of the future; delete it".to_owned()));
+    }
+    Ok(calls)
+}
+
+fn millis(at: DateTime<Utc>) -> u64 {
+    u64::try_from(at.timestamp_millis()).unwrap_or_default()
 }

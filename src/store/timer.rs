@@ -69,8 +69,9 @@ async fn count(
     told: &BTreeMap<InstanceId, Told>,
 ) -> Result<BTreeMap<InstanceId, u32>, StoreError> {
     let Found { document, .. } = store.get(NAME).await?;
+    // What cannot be read is written anew: a count that is lost begins anew, and the timer is seen to run.
     let Timer { unfinished: before, .. } =
-        document.as_ref().map_or(Ok(Timer::default()), |(body, _)| read(body))?;
+        document.as_ref().and_then(|(body, _)| read(body).ok()).unwrap_or_default();
     let unfinished = services.iter().filter(|(_, finished)| !finished).map(|(service, _)| {
         let runs = before.get(service).copied().unwrap_or_default().saturating_add(1);
         (service.clone(), runs)

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::Story;
-use super::common::{HOUR, MINUTE, all_hold, expire_lease};
+use super::common::{HOUR, MINUTE, all_hold};
 use signalr_rekey::clock::{Clock, delta};
 use signalr_rekey::host::{Invocation, Outcome, Runner, Timer, Trigger};
 use signalr_rekey::model::KeyType;
 use signalr_rekey::runner::Service;
 use signalr_rekey::sim::{Fault, FaultKind};
-use signalr_rekey::store::{Lease, Store};
+use signalr_rekey::store::{ETag, Found, Lease, Store, StoreError, Stored};
 
 /// The timer's run of a new process.
 async fn timer(story: &Story, time: std::time::Duration) -> Outcome {
@@ -71,18 +71,49 @@ async fn a_run_that_leaves_a_stale_consumer_fails_at_once() {
     all_hold(&story);
 }
 
-/// What cannot be counted is not taken for the first.
+/// A record that is damaged is written anew. What would be lost is a count, and the timer would look silent for ever.
 #[tokio::test]
-async fn a_count_that_cannot_be_read_makes_an_unfinished_run_fail() {
+async fn a_damaged_record_of_the_timer_is_written_anew() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
-    let id = &story.config.instances[0].id;
-    let etag = story.store.get("timer.json").await.unwrap().document.map(|(_, etag)| etag);
-    story.store.put("timer.json", b"no".to_vec(), etag.as_ref()).await.unwrap();
-    let store: Arc<dyn Store> = story.store.clone();
-    let lease = Lease::acquire(store, story.clock.clone(), id, "another").await.unwrap();
-    assert!(failure(&timer(&story, MINUTE).await).contains("cannot be counted"));
-    drop(lease);
-    expire_lease(&*story.store, id).await;
-    assert_eq!(timer(&story, MINUTE).await.failure, None, "a run that did its work is no failure for that");
+    for damaged in ["no", r#"{"unfinished": {}, "later": 1}"#] {
+        let etag = story.store.get("timer.json").await.unwrap().document.map(|(_, etag)| etag);
+        story.store.put("timer.json", damaged.into(), etag.as_ref()).await.unwrap();
+        story.clock.advance(HOUR);
+        assert_eq!(timer(&story, MINUTE).await.failure, None);
+        let found = story.store.get("timer.json").await.unwrap();
+        assert_eq!(found.document.unwrap().0, br#"{"unfinished":{}}"#);
+        assert!(found.at - found.modified < delta(MINUTE), "it is seen to run");
+    }
+}
+
+/// A store that does not take what the timer leaves behind.
+#[derive(Debug)]
+struct NoTimer(Arc<dyn Store>);
+
+#[async_trait::async_trait]
+impl Store for NoTimer {
+    async fn get(&self, name: &str) -> Result<Found, StoreError> {
+        self.0.get(name).await
+    }
+
+    async fn put(&self, name: &str, body: Vec<u8>, expected: Option<&ETag>) -> Result<Stored, StoreError> {
+        if name == "timer.json" {
+            return Err(StoreError::Unavailable("it said so".into()));
+        }
+        self.0.put(name, body, expected).await
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_put_on_record_is_a_failure() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    let mut rekey = story.rekey();
+    rekey.store = Arc::new(NoTimer(story.store.clone()));
+    let deadline = story.clock.now() + delta(MINUTE);
+    let invocation = Invocation { id: "an-id".into(), function: "RotateKeys", deadline };
+    let outcome = Service::new(rekey).run(Trigger::Timer(Timer::default()), invocation).await;
+    assert!(failure(&outcome).contains("that RotateKeys has run cannot be put on record"), "{outcome:#?}");
+    assert!(outcome.logs.join("\n").contains("settled"), "what was due is done all the same");
 }

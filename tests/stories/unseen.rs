@@ -1,6 +1,8 @@
 //! What cannot be seen, in every pair of what is known of it and what Azure shows: no run ends well, nobody who may hold a
 //! key loses it, and all others are rotated and repaired as ever. The rows are those of the table in ARCHITECTURE.md.
 
+use std::collections::BTreeSet;
+
 use std::time::Duration;
 
 use super::common::{CONSUMERS, DAY, HOUR, Story, app};
@@ -31,9 +33,14 @@ fn triggers() -> Vec<Purpose> {
         hint(Hint { apps: [app].into(), ..Hint::default() }),
         Purpose::Answer {
             request: Request { why: Why::Announced { keys: announced }, since: None },
-            deadline: None,
+            deadlines: BTreeSet::new(),
+            hint: Hint::default(),
         },
-        Purpose::Answer { request: Request { why: Why::Exposed, since: None }, deadline: None },
+        Purpose::Answer {
+            request: Request { why: Why::Exposed, since: None },
+            deadlines: BTreeSet::new(),
+            hint: Hint::default(),
+        },
         Purpose::Mend,
     ]
 }

@@ -96,7 +96,7 @@ fn offline(config: &Config, circumstances: &Circumstances, clock: &dyn Clock) ->
     if circumstances.as_deployed {
         findings.extend(environment::check(config, &circumstances.environment, own.as_ref()));
     }
-    findings.extend(storage(config));
+    findings.extend(storage(config, circumstances.as_deployed));
     findings.extend(durations::check(config, &circumstances.environment, own.as_ref()));
     let expression = circumstances.environment.get(crate::schedule::SETTING);
     findings.extend(schedule::check(
@@ -168,13 +168,22 @@ fn own(config: &Config, app: &AppId) -> Option<Finding> {
     is_own.then(|| Finding::note(Check::Environment, app, "signalr-rekey runs in this app", why))
 }
 
-/// Where the journal is kept.
-fn storage(config: &Config) -> Option<Finding> {
-    let why = "a restart forgets: the next run looks at everything as if for the first time, waits the whole grace of \
-               each key again, and begins a rotation anew. Give it a storage connection (AzureWebJobsStorage, or the \
-               name of another in REKEY_STATE)";
-    let finding = || Finding::warning(Check::Storage, "REKEY_STATE", "the journal is kept in memory", why);
-    (config.state == StateConfig::Memory).then(finding)
+/// Where the journal is kept. On a person's machine it mostly is in memory, and that of the deployed app elsewhere.
+fn storage(config: &Config, as_deployed: bool) -> Option<Finding> {
+    if config.state != StateConfig::Memory {
+        return None;
+    }
+    let (check, subject) = (Check::Storage, "REKEY_STATE");
+    Some(if as_deployed {
+        let why = "a restart forgets: the next run looks at everything as if for the first time, waits the whole grace of \
+                   each key again, and begins a rotation anew. Give it a storage connection (AzureWebJobsStorage, or the \
+                   name of another in REKEY_STATE)";
+        Finding::warning(check, subject, "the journal is kept in memory", why)
+    } else {
+        let why = "what the deployed app did, and whom it saw with which key, is not known here. To look with its journal, \
+                   export AzureWebJobsStorage__accountName=STORAGE, the name of its storage account";
+        Finding::note(check, subject, "the journal of the deployed app is not looked at", why)
+    })
 }
 
 /// Whether the journal of an instance can be read.

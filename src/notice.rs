@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 
 pub use read::{Malformed, read};
 
-use crate::model::{AppId, InstanceId, KeyType, PerKey};
+use crate::model::{AppId, InstanceId, KeyType, PerKey, likest};
 
 /// What we read of an event. Its data also holds the claims of whoever acted; those are not kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -54,6 +54,8 @@ pub struct Bridge {
     pub key_types: Option<Vec<String>>,
     /// `data.deadline`: when the keys will be regenerated; UTC if it has no offset.
     pub deadline: Option<String>,
+    /// What else `data` has: the names of its members.
+    pub others: Vec<String>,
 }
 
 /// What an alert of Azure Monitor says besides its targets.
@@ -131,6 +133,9 @@ pub enum Ignored {
 
 const REGENERATE: &str = "microsoft.signalrservice/signalr/regeneratekey/action";
 
+/// How the types of our own bridge begin, in lower case.
+const BRIDGE: &str = "signalrrekey.";
+
 /// Says what an event means. Types, operations and resource ids compare without regard to case, for Azure mixes it. Alerts
 /// mean the same with the common alert schema and without it.
 ///
@@ -149,7 +154,7 @@ const REGENERATE: &str = "microsoft.signalrservice/signalr/regeneratekey/action"
 /// | any other alert, with an instance among its targets | [`InstanceChanged`](Notice::InstanceChanged) |
 /// | `SignalRRekey.RegenerationAnnounced`, data `{instance, keyTypes?, deadline?}` | [`Announced`](Notice::Announced) |
 /// | `SignalRRekey.KeysExposed`, data `{instance}` | [`Exposed`](Notice::Exposed) |
-/// | one of these two that names no instance, or keys or a deadline that are none; another `SignalRRekey.…` | [`Unreadable`](Notice::Unreadable) |
+/// | one of these two that names no instance, or keys or a deadline that are none; an announcement with another member in its data, which may be meant for one of these; another `SignalRRekey.…` | [`Unreadable`](Notice::Unreadable) |
 /// | everything else | [`Ignored::Unrelated`] |
 #[must_use]
 pub fn classify(event: &Event) -> Notice {
@@ -157,7 +162,7 @@ pub fn classify(event: &Event) -> Notice {
         return alert(event, said);
     }
     let kind = event.kind.to_lowercase();
-    if let Some(bridged) = kind.strip_prefix("signalrrekey.") {
+    if let Some(bridged) = kind.strip_prefix(BRIDGE) {
         return bridge(bridged, &event.bridge).unwrap_or_else(|fault| Notice::Unreadable { fault });
     }
     match kind.as_str() {
@@ -221,11 +226,16 @@ fn alert(event: &Event, said: &Alert) -> Notice {
 
 fn bridge(kind: &str, data: &Bridge) -> Result<Notice, &'static str> {
     let instance = || {
-        let named = data.instance.as_deref().ok_or("its data has no instance")?;
+        let named =
+            data.instance.as_deref().ok_or_else(|| meant(data).unwrap_or("its data has no instance"))?;
         InstanceId::from_prefix(named)
             .map_err(|_| "its data.instance is no resource id of a SignalR instance")
     };
     match kind {
+        // A deadline that is not known for one would be lost in silence, and the keys not watched around it.
+        "regenerationannounced" if !data.others.is_empty() => Err(meant(data).unwrap_or(
+            "its data has a member besides instance, keyTypes and deadline, which may be meant for one of them: take it out",
+        )),
         "regenerationannounced" => Ok(Notice::Announced {
             instance: instance()?,
             keys: announced(data.key_types.as_deref())?,
@@ -234,6 +244,17 @@ fn bridge(kind: &str, data: &Bridge) -> Result<Notice, &'static str> {
         "keysexposed" => Ok(Notice::Exposed { instance: instance()? }),
         _ => Err("its type is neither SignalRRekey.RegenerationAnnounced nor SignalRRekey.KeysExposed"),
     }
+}
+
+/// Which member a misspelt one is meant for. What was written is not repeated.
+fn meant(data: &Bridge) -> Option<&'static str> {
+    let members = [
+        ("deadline", "its data has a member that is not known; did you mean deadline?"),
+        ("keyTypes", "its data has a member that is not known; did you mean keyTypes?"),
+        ("instance", "its data has a member that is not known; did you mean instance?"),
+    ];
+    let candidates = || members.into_iter().map(|(name, fault)| (name.to_owned(), fault));
+    data.others.iter().find_map(|other| likest(other, candidates()))
 }
 
 fn announced(key_types: Option<&[String]>) -> Result<PerKey<bool>, &'static str> {

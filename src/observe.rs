@@ -350,11 +350,16 @@ fn unreadable(app: &AppConfig, detail: String, passing: bool) -> Unknown {
 
 /// Takes an app that is out of sight for lost if all keys are invalid that it was last seen with.
 fn lose(app: &AppId, journal: &Journal, snapshot: &mut Snapshot) {
-    let held = journal.seen(app).unwrap_or_default();
-    let is_current = |key: &Fingerprint| snapshot.keys.iter().any(|(_, current)| current == key);
-    if !held.is_empty() && !held.iter().any(is_current) {
+    if is_lost(app, journal, &snapshot.keys) {
         snapshot.lost.insert(app.clone());
     }
+}
+
+/// Whether all keys are invalid that an app was last seen with: out of sight, it is very probably cut off.
+pub(crate) fn is_lost(app: &AppId, journal: &Journal, keys: &PerKey<Fingerprint>) -> bool {
+    let held = journal.seen(app).unwrap_or_default();
+    let is_current = |key: &Fingerprint| keys.iter().any(|(_, current)| current == key);
+    !held.is_empty() && !held.iter().any(is_current)
 }
 
 /// The keys that an app holds whose consumers begin at `first`; if something of it is out of sight it may hold either.

@@ -31,6 +31,7 @@ pub use in_use::{InUse, KeysInUse};
 use one::Pass;
 pub use report::{Ending, PassReport};
 pub use stop::{AtWork, Stop};
+pub(crate) use watch::{Announced, told as told_of_watch};
 
 use crate::act::Gates;
 use crate::arm::{Arm, ArmError, ArmErrorKind, Barrier};

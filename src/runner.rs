@@ -21,8 +21,8 @@ use futures::future::join_all;
 use self::coalesce::{Asked, Coalescer, outcome};
 use self::recent::Recent;
 use self::silence::Silence;
-pub use self::wanted::foresee;
 use self::wanted::{Delivery, Wanted};
+pub use self::wanted::{Foreseen, foresee};
 use crate::cause;
 use crate::clock::delta;
 use crate::config::InstanceConfig;
@@ -132,8 +132,12 @@ impl Service {
 
     async fn notices(self: &Arc<Self>, events: &[Event]) -> Outcome {
         let fresh: Vec<&Event> = events.iter().filter(|event| !self.was_answered(event)).collect();
-        let Delivery { wanted, ignored, faults } = wanted::wanted(&fresh, &self.rekey.config);
+        let now = self.rekey.clock.now();
+        let Delivery { wanted, ignored, faults, warnings } = wanted::wanted(&fresh, &self.rekey.config, now);
         self.count(events.len() - fresh.len(), ignored);
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
         for fault in &faults {
             tracing::error!("{fault}");
         }
@@ -141,7 +145,7 @@ impl Service {
             join_all(wanted.into_iter().map(|(instance, wanted)| self.answer(instance, wanted))).await;
         // Time does not make an event clearer, but it helps whoever it helps.
         let unfinished = answers.iter().any(|answer| answer.unfinished);
-        let mut all = Outcome { unfinished, ..Outcome::default() };
+        let mut all = Outcome { unfinished, logs: warnings, ..Outcome::default() };
         let mut failures = faults;
         for answer in answers {
             all.logs.extend(answer.logs);

@@ -289,7 +289,7 @@ fn durations_have_a_unit_and_an_end() {
     the configuration has a fault:
       rekey.toml:1:16: rotate_every: this is no duration; write 30d
     the configuration has a fault:
-      rekey.toml:1:16: rotate_every: more than ten years means never; write 30d
+      rekey.toml:1:16: rotate_every: more than ten years is too long; write 30d, or 3650d to pause rotations by age
     the configuration has a fault:
       rekey.toml:1:9: grace: zero is too short; write 2h
     the configuration has a fault:

@@ -229,13 +229,31 @@ async fn a_watch_ends() {
 }
 
 #[tokio::test]
-async fn a_time_far_away_is_told_and_not_watched() {
+async fn a_time_that_is_not_watched_is_told() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
-    let at = story.clock.now() + TimeDelta::days(400);
-    let outcome = Process::start(&story).notice(&announced(&story, at)).await;
-    assert!(outcome.logs.join("\n").contains("more than a year away"), "{outcome:#?}");
-    assert!(story.journal().await.watches().is_empty());
+    for (from_now, told) in [
+        (TimeDelta::days(400), "is more than a year away, so its keys are not watched around it"),
+        (-TimeDelta::days(3), "is past, so its keys are not watched"),
+    ] {
+        let at = story.clock.now() + from_now;
+        let outcome = Process::start(&story).notice(&announced(&story, at)).await;
+        assert!(outcome.logs.join("\n").contains(told), "{outcome:#?}");
+        assert!(story.journal().await.watches().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn an_announcement_without_its_own_time_is_told() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    let at = story.clock.now() + TimeDelta::days(3);
+    let mut event = announced(&story, at);
+    let outcome = Process::start(&story).notice(&event).await;
+    assert!(!outcome.logs.join("\n").contains("has no time"), "{outcome:#?}");
+    event.as_object_mut().unwrap().retain(|name, _| name != "time" && name != "eventTime");
+    let outcome = Process::start(&story).notice(&event).await;
+    assert!(outcome.logs.join("\n").contains("the event has no time with Z or an offset"), "{outcome:#?}");
 }
 
 /// A story that has rotated once, a while ago.

@@ -7,7 +7,7 @@ mod common;
 use std::io::Write;
 use std::process::{Output, Stdio};
 
-use common::program::{Azure, Handler, free_port, text};
+use common::program::{Azure, Handler, free_port, text, timeless};
 use serde_json::{Value, json};
 
 const INSTANCE: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo/providers\
@@ -46,16 +46,18 @@ fn it_says_what_events_mean_and_would_do_and_asks_nobody() {
     });
     let site = INSTANCE.replace("Microsoft.SignalRService/signalR/sr-demo", "Microsoft.Web/sites/chat-web");
     let edited = json!({ "type": "Microsoft.Web.AppUpdated", "source": site, "data": {} });
-    let exposed = json!({ "type": "SignalRRekey.KeysExposed", "data": { "instance": INSTANCE } });
+    let time = "2026-09-21T08:30:00Z";
+    let exposed =
+        json!({ "type": "SignalRRekey.KeysExposed", "time": time, "data": { "instance": INSTANCE } });
     let announced = json!({
-        "type": "SignalRRekey.RegenerationAnnounced",
-        "data": { "instance": INSTANCE, "keyTypes": ["Primary"], "deadline": "2026-10-01T00:00:00Z" },
+        "type": "SignalRRekey.RegenerationAnnounced", "time": time,
+        "data": { "instance": INSTANCE, "keyTypes": ["Primary"], "deadline": in_days(3) },
     });
     let wrong = json!({ "type": "SignalRRekey.KeysExposed", "data": {} });
     let events = json!([regenerated(), reading, edited, alert(), exposed, announced, wrong, { "type": "Contoso.Any" }]);
     let said = notice(&azure, &events.to_string(), &[]);
     assert_eq!(said.status.code(), Some(1), "one of them would be refused: {}", text(&said.stderr));
-    insta::assert_snapshot!(text(&said.stdout), @r"
+    insta::assert_snapshot!(timeless(&text(&said.stdout)), @r"
     Microsoft.Resources.ResourceActionSuccess: a key of sr-demo was regenerated
       sr-demo: look at its keys; unless the regeneration was ours, look at all its apps and mend what holds a dead key
     Microsoft.Resources.ResourceActionSuccess: somebody read keys or settings, as we do ourselves
@@ -66,8 +68,9 @@ fn it_says_what_events_mean_and_would_do_and_asks_nobody() {
       sr-demo: look at its keys and all its apps, and mend what holds a dead key
     SignalRRekey.KeysExposed: the keys of sr-demo are in strange hands
       sr-demo: rotate now, and let the keys of now die after exposed_grace; not more often than min_rotation_interval
-    SignalRRekey.RegenerationAnnounced: the Primary key of sr-demo will be regenerated at 2026-10-01T00:00:00Z
+    SignalRRekey.RegenerationAnnounced: the Primary key of sr-demo will be regenerated at TIME
       sr-demo: rotate now if apps hold a key that will be regenerated; not more often than min_rotation_interval
+      sr-demo: watch its keys closely from TIME until TIME, and repair the apps at once when one is regenerated
     SignalRRekey.KeysExposed: not understood: its data has no instance
       it would be refused: its data has no instance
     Contoso.Any: nothing to do with us
@@ -84,12 +87,74 @@ fn it_says_what_events_mean_and_would_do_and_asks_nobody() {
           "means": "a key of sr-demo was regenerated",
           "does": [
             "sr-demo: look at its keys; unless the regeneration was ours, look at all its apps and mend what holds a dead key"
-          ]
+          ],
+          "warnings": []
         }
       ],
       "fired": null
     }
     "#);
+}
+
+fn in_days(days: i64) -> String {
+    (chrono::Utc::now() + chrono::TimeDelta::days(days)).to_rfc3339()
+}
+
+/// Of events that are understood, and do less than their sender wants.
+#[test]
+fn it_says_what_is_most_probably_not_meant() {
+    let azure = Azure::start(&[]);
+    let said = |data: &[(&str, Value)], time: Option<&str>| {
+        let mut event = json!({
+            "type": "SignalRRekey.RegenerationAnnounced", "time": time,
+            "data": { "instance": INSTANCE, "keyTypes": ["Primary"] },
+        });
+        for (name, value) in data {
+            event["data"][name] = value.clone();
+        }
+        let said = notice(&azure, &event.to_string(), &[]);
+        let told = text(&said.stdout);
+        let warnings =
+            told.lines().filter_map(|line| line.split_once("  warning: sr-demo: ")).map(|(_, said)| said);
+        (said.status.code(), told.contains("watch its keys"), warnings.collect::<Vec<_>>().join("\n"))
+    };
+    let time = Some("2026-09-21T08:30:00Z");
+    let deadline = |days| ("deadline", Value::from(in_days(days)));
+    assert_eq!(said(&[deadline(3)], time), (Some(0), true, String::new()));
+
+    let (code, watched, warning) = said(&[deadline(-2)], time);
+    assert_eq!((code, watched), (Some(0), false));
+    assert!(warning.contains("(2 d ago) is past, so its keys are not watched"), "{warning}");
+    let minutes = (chrono::Utc::now() - chrono::TimeDelta::minutes(10)).to_rfc3339();
+    let (code, watched, warning) = said(&[("deadline", minutes.into())], time);
+    assert_eq!((code, watched), (Some(0), true));
+    assert!(warning.contains("ago) is past: its keys are watched for the rest"), "{warning}");
+
+    let (code, watched, warning) = said(&[deadline(400)], time);
+    assert_eq!((code, watched), (Some(0), false));
+    assert!(warning.contains("is more than a year away, so its keys are not watched"), "{warning}");
+
+    let (_, _, warning) = said(&[], time);
+    assert!(warning.starts_with("no deadline is given"), "{warning}");
+    for time in [None, Some("2026-09-21T08:30:00")] {
+        let (_, watched, warning) = said(&[deadline(3)], time);
+        assert!(watched && warning.starts_with("the event has no time with Z or an offset"), "{warning}");
+    }
+    for both in [json!(null), json!(["Secondary", "Primary"])] {
+        let (_, watched, warning) = said(&[deadline(3), ("keyTypes", both)], time);
+        assert!(watched && warning.starts_with("both keys will be regenerated"), "{warning}");
+    }
+    // A deadline that is lost in silence is the worst of them.
+    assert_eq!(said(&[("deadlin", in_days(3).into())], time).0, Some(1));
+
+    let leak =
+        json!({ "type": "SignalRRekey.KeysExposed", "data": { "instance": INSTANCE, "reporter": "me" } });
+    let told = text(&notice(&azure, &leak.to_string(), &["--json"]).stdout);
+    let answer: Value = serde_json::from_str(&told).unwrap();
+    let warnings = answer["events"][0]["warnings"].as_array().unwrap();
+    assert_eq!(warnings.len(), 2, "{told}");
+    assert!(warnings[0].as_str().unwrap().contains("no time"), "{told}");
+    assert!(warnings[1].as_str().unwrap().contains("a member besides instance"), "{told}");
 }
 
 #[test]

@@ -140,6 +140,11 @@ async fn what_is_wrong_with_a_configuration_names_the_file_that_was_given() {
         (&["status", "--config", "chat.toml"], 1, "correct its id in chat.toml; did you mean"),
         (&["rotate", "--for", "1s", "--config", given], 1, "correct its id in CHAT; did you mean"),
         (&["doctor", "--config", given], 1, "mend: in CHAT, write /subscriptions/"),
+        (
+            &["doctor", "--all", "--config", given],
+            1,
+            "settings      CHAT: 1 instance and 3 apps are configured",
+        ),
         (&["plan", "sr-none", "--config", given], 2, "\"sr-none\" is not configured; CHAT has: sr-demo"),
         (&["plan", "--config", "none.toml"], 2, "--config: none.toml cannot be read: No such file"),
     ] {
@@ -151,6 +156,9 @@ async fn what_is_wrong_with_a_configuration_names_the_file_that_was_given() {
         );
         assert!(!told.contains("rekey.toml") && !told.contains("REKEY_CONFIG"), "{arguments:?}: {told}");
     }
+    azure.force("sr-demo", "Both").await;
+    let (_, told) = run(&["doctor", "--config", given]);
+    assert!(told.contains(&format!("/signalR/sr-demo --config {given}\n")), "the command that mends: {told}");
     let event = json!({ "type": "SignalRRekey.KeysExposed", "data": { "instance": "/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/sr-demos" } });
     let (_other, event) = file("event.json", &event.to_string());
     let (exit, told) = run(&["notice", event.to_str().unwrap(), "--config", "chat.toml"]);

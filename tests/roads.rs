@@ -172,7 +172,7 @@ async fn what_does_not_fit_the_budget_is_carried_on_by_the_next_delivery() {
     assert!(took > Duration::from_secs(8), "{took:?}");
     let Ok(handler) = Arc::try_unwrap(road.handler) else { panic!("the handler is shared") };
     let printed = handler.kill();
-    assert!(printed.contains("the run is not finished") && printed.contains("mended in"), "{printed}");
+    assert!(printed.contains("OnKeyNotice is not finished") && printed.contains("mended in"), "{printed}");
 }
 
 #[tokio::test]

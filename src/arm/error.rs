@@ -66,6 +66,8 @@ pub enum ArmErrorKind {
     Elsewhere,
     /// The answer is not what the contract says.
     Malformed,
+    /// The answer is a page of HTML: something else answers in the place of Azure Resource Manager.
+    Page,
 }
 
 /// What forbids a request for good: neither a role nor waiting cures it, a person does.
@@ -310,6 +312,9 @@ impl ArmError {
                 "trying again will not help; the configuration or the resource must change".into()
             }
             ArmErrorKind::Malformed => "report this, with the correlation id if there is one".into(),
+            ArmErrorKind::Page => {
+                format!("{BETWEEN}: let this process reach Azure Resource Manager directly")
+            }
         }
     }
 }
@@ -523,6 +528,18 @@ pub(super) const LONGEST_CODE: usize = 100;
 /// How many details are looked at; a policy has one for each assignment that denies.
 const MOST_DETAILS: usize = 100;
 
+/// What is said of an answer that is meant for a browser.
+pub(super) const PAGE: &str = "a page of HTML came instead of Azure Resource Manager's answer";
+
+/// Who sends such a page.
+const BETWEEN: &str = "a proxy, a firewall or a sign-in portal may stand between";
+
+/// Whether a body is a page of HTML.
+pub(super) fn is_page(body: &[u8]) -> bool {
+    let body = body.trim_ascii_start();
+    body.starts_with(b"<") && !body.starts_with(b"<?xml")
+}
+
 /// Azure's code and message, from either of the shapes of its error bodies: `{"error":{"code","message"}}` (swagger,
 /// common-types ErrorResponse) and Microsoft.Web's capitalised `{"Code","Message"}`. A body that is no JSON is repeated
 /// only if `may_repeat`: answers that belong to secrets are not.
@@ -531,8 +548,13 @@ pub(super) fn read_error_body(body: &[u8], may_repeat: bool) -> Said {
     let Ok(body_read) = serde_json::from_slice::<ErrorBody>(body) else {
         let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
         let text = String::from_utf8_lossy(body);
+        let page = is_page(body).then(|| format!("{PAGE} ({BETWEEN})"));
         let text = tidy(&text, LONGEST_FOREIGN_TEXT);
-        let message = if may_repeat && !is_json && !text.is_empty() { text } else { said_nothing() };
+        let text = Some(text).filter(|text| may_repeat && !is_json && !text.is_empty());
+        let message = match (page, text) {
+            (Some(page), Some(text)) => format!("{page}: {text}"),
+            (page, text) => page.or(text).unwrap_or_else(said_nothing),
+        };
         return Said { code: None, message, details: vec![] };
     };
     let detail = body_read.error.unwrap_or(body_read.bare);
@@ -728,7 +750,21 @@ mod tests {
             (r#"{"error":{"code":"A"}}"#, true, Some("A"), "Azure gave no reason"),
             (r#"{"properties":{"S":"secret"}}"#, true, None, "Azure gave no reason"),
             (r#"["secret"]"#, true, None, "Azure gave no reason"),
-            ("<html>  Bad\nGateway </html>", true, None, "<html> Bad Gateway </html>"),
+            (
+                "<html>  Bad\nGateway </html>",
+                true,
+                None,
+                "a page of HTML came instead of Azure Resource Manager's answer (a proxy, a firewall or a sign-in portal may \
+                 stand between): <html> Bad Gateway </html>",
+            ),
+            (
+                " <!DOCTYPE html><p>secret",
+                false,
+                None,
+                "a page of HTML came instead of Azure Resource Manager's answer (a proxy, a firewall or a sign-in portal may \
+                 stand between)",
+            ),
+            ("<?xml version='1.0'?><Error/>", true, None, "<?xml version='1.0'?><Error/>"),
             ("AccessKey=secret", false, None, "Azure gave no reason"),
             ("", true, None, "Azure gave no reason"),
             (

@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 use uuid::Uuid;
 
-use super::error::{About, ArmError, ArmErrorKind, Effect, Refusal, read_error_body};
+use super::error::{About, ArmError, ArmErrorKind, Effect, PAGE, Refusal, is_page, read_error_body};
 use super::{Arm, retry};
 use crate::cause;
 use crate::credentials::InsteadOf;
@@ -105,11 +105,14 @@ impl Answer {
     pub(super) fn json<T: DeserializeOwned>(&self, call: &Call) -> Result<T, ArmError> {
         let read = self.body.as_ref().and_then(|body| serde_json::from_slice(body).ok());
         read.ok_or_else(|| {
+            let page = self.body.as_ref().is_some_and(|body| is_page(body));
             let kind = match call.operation.effect {
+                Effect::Read if page => ArmErrorKind::Page,
                 Effect::Read => ArmErrorKind::Malformed,
                 Effect::Change => ArmErrorKind::OutcomeUnknown,
             };
-            self.fault(call, kind, "the answer is not in the form of the contract")
+            let said = if page { PAGE } else { "the answer is not in the form of the contract" };
+            self.fault(call, kind, said)
         })
     }
 

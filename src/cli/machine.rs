@@ -5,8 +5,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::config::InstanceConfig;
-use crate::journal::{Entry, Event, Held, Journal, KeyRecord, Origin};
+use crate::journal::{Entry, Event, Held, Journal, KeyRecord, Origin, Watch};
 use crate::model::{AppId, Fingerprint, KeyType, PerKey, Section};
+use crate::pass::told_of_watch;
 use crate::plan::{self, Consumer, Decision, Forecast, Foreseen, Holding, Snapshot, Step, Unknown};
 
 /// One configured service, with what a command adds.
@@ -22,6 +23,7 @@ pub(super) struct Service<More> {
     pub(super) consumers: Vec<ConsumerFields>,
     pub(super) warnings: Vec<String>,
     pub(super) notes: Vec<String>,
+    pub(super) watches: Vec<WatchFields>,
     #[serde(flatten)]
     pub(super) next: Next,
     #[serde(flatten)]
@@ -44,6 +46,7 @@ impl<More> Service<More> {
             consumers: consumers(snapshot),
             warnings: snapshot.warnings().collect(),
             notes: snapshot.notes().collect(),
+            watches: watches(journal, snapshot.at),
             next: Next::of(decision),
             ..Self::unseen(instance, None, more)
         }
@@ -61,10 +64,30 @@ impl<More> Service<More> {
             consumers: vec![],
             warnings: vec![],
             notes: vec![],
+            watches: vec![],
             next: Next::default(),
             more,
         }
     }
+}
+
+/// A time in which the keys are looked at every few seconds.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct WatchFields {
+    from: DateTime<Utc>,
+    until: DateTime<Utc>,
+    pub(super) text: String,
+}
+
+/// Those that are not over, the next one first.
+pub(super) fn watches(journal: &Journal, now: DateTime<Utc>) -> Vec<WatchFields> {
+    let fields =
+        |watch: &Watch| WatchFields { from: watch.from, until: watch.until, text: told_of_watch(watch) };
+    let ahead = journal.watches().iter().filter(|watch| now < watch.until);
+    let mut watches: Vec<WatchFields> = ahead.map(fields).collect();
+    watches.sort_by_key(|watch| watch.from);
+    watches
 }
 
 /// What is decided.

@@ -10,10 +10,11 @@ use url::Url;
 
 use super::{Exit, load, output};
 use crate::cause;
+use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Environment};
 use crate::http::{self, Http, is_loopback};
 use crate::notice::{self, Event};
-use crate::runner::foresee;
+use crate::runner::{Foreseen, foresee};
 
 /// The arguments of `notice`.
 #[derive(Debug, Args)]
@@ -52,6 +53,7 @@ struct Meaning {
     means: String,
     /// What it would do; nothing where it was fired, for then the handler's own configuration decides.
     does: Option<Vec<String>>,
+    warnings: Vec<String>,
 }
 
 /// What a handler answered to the events of a file.
@@ -80,37 +82,42 @@ async fn try_notice(args: &NoticeArgs, environment: &Environment) -> Result<Exit
 
 /// An event that the handler would refuse is a failure here too.
 fn tell(events: &[Event], config: &Config, json: bool) -> Exit {
-    let does = |event: &Event| {
-        foresee(event, config).unwrap_or_else(|fault| vec![format!("it would be refused: {fault}")])
+    let now = SystemClock.now();
+    let mut exit = Exit::Done;
+    let mut of_one = |event: &Event| {
+        let Foreseen { does, warnings } = foresee(event, config, now).unwrap_or_else(|fault| {
+            exit = Exit::Failed;
+            Foreseen { does: vec![format!("it would be refused: {fault}")], warnings: vec![] }
+        });
+        meaning(event, Some(does), warnings)
     };
-    let meanings: Vec<Meaning> = events.iter().map(|event| meaning(event, Some(does(event)))).collect();
-    let refused = events.iter().any(|event| foresee(event, config).is_err());
-    let exit = if refused { Exit::Failed } else { Exit::Done };
+    let meanings: Vec<Meaning> = events.iter().map(&mut of_one).collect();
     if json {
         output::json(&Answer { events: meanings, fired: None });
         return exit;
     }
-    for Meaning { kind, means, does, .. } in meanings {
-        output::say(&format!("{kind}: {means}"));
+    for Meaning { kind, means, does, warnings, .. } in meanings {
+        output::tell_as_of(&format!("{kind}: {means}"), now);
         let does = does.unwrap_or_default();
         if does.is_empty() {
             output::say("  nothing would be done");
         }
-        does.iter().for_each(|line| output::say(&format!("  {line}")));
+        does.iter().for_each(|line| output::tell_as_of(&format!("  {line}"), now));
+        warnings.iter().for_each(|line| output::tell_as_of(&format!("  warning: {line}"), now));
     }
     exit
 }
 
-fn meaning(event: &Event, does: Option<Vec<String>>) -> Meaning {
+fn meaning(event: &Event, does: Option<Vec<String>>, warnings: Vec<String>) -> Meaning {
     let means = notice::classify(event).to_string();
-    Meaning { id: event.id.clone(), kind: event.kind.clone(), means, does }
+    Meaning { id: event.id.clone(), kind: event.kind.clone(), means, does, warnings }
 }
 
 /// A handler that had nothing to do tells nothing; whoever fired is told that it answered all the same.
 fn tell_fired(fired: &Fired, events: &[Event], json: bool) -> Exit {
     let Fired { function, status, lines, error } = fired;
     if json {
-        let events = events.iter().map(|event| meaning(event, None)).collect();
+        let events = events.iter().map(|event| meaning(event, None, vec![])).collect();
         output::json(&Answer { events, fired: Some(fired) });
     } else {
         lines.iter().for_each(|line| output::say(line));

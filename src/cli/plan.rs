@@ -5,7 +5,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::instances::{Seen, look_at};
-use super::machine::{Planned, Service};
+use super::machine::{Planned, Service, watches};
 use super::times::spoken;
 use super::{Exit, output};
 use crate::clock::{Clock, SystemClock};
@@ -77,6 +77,9 @@ fn print(instance: &InstanceConfig, preview: &Preview) {
     }
     for note in preview.snapshot.notes() {
         output::tell(&format!("  note: {note}"));
+    }
+    for watch in watches(&preview.journal, preview.snapshot.at) {
+        output::tell(&format!("  {}", watch.text));
     }
     let now = SystemClock.now();
     let forecast = foresee(instance, preview, false, now);

@@ -5,7 +5,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::instances::{Seen, look_at};
-use super::machine::{EventFields, Service, events, unseen};
+use super::machine::{EventFields, Service, events, unseen, watches};
 use super::{Exit, output};
 use crate::config::{Environment, InstanceConfig};
 use crate::journal::Journal;
@@ -103,6 +103,9 @@ fn print(instance: &InstanceConfig, preview: &Preview) {
     let next = preview.decision.to_string();
     let next = if told(&next) { "nothing, before what is said above is seen to" } else { &next };
     output::tell(&format!("  next: {next}"));
+    for watch in watches(&preview.journal, preview.snapshot.at) {
+        output::tell(&format!("  {}", watch.text));
+    }
     for entry in preview.journal.history() {
         output::tell(&format!("  {} {}", readable(entry.at), entry.event));
     }

@@ -7,7 +7,7 @@ use toml::de::DeTable;
 use super::document::{Fields, Node};
 use super::fault::{At, Origin, Report};
 use super::notify::{Webhook, webhook_url};
-use super::values::{FIRST_ROTATION, VERIFY, choice, duration, with_unit};
+use super::values::{AGE, FIRST_ROTATION, VERIFY, choice, duration, with_unit};
 use super::{AppConfig, FirstRotation, Verify};
 use crate::model::{AppId, ConnectionString, InstanceId};
 
@@ -96,7 +96,7 @@ pub(super) fn read(text: &str, report: &mut Report<'_>) -> Option<File> {
 
 fn policy(fields: &Fields<'_>, report: &mut Report<'_>) -> PolicyLayer {
     PolicyLayer {
-        rotate_every: duration_of(fields, "rotate_every", "30d", report),
+        rotate_every: duration_of(fields, "rotate_every", AGE, report),
         grace: duration_of(fields, "grace", "2h", report),
         verify: choice_of(fields, "verify", &VERIFY, report),
         first_rotation: choice_of(fields, "first_rotation", &FIRST_ROTATION, report),

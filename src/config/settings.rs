@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::fault::{Origin, Report};
 use super::file::{PolicyLayer, Sourced};
 use super::notify::{SigningKey, Webhook, signing_key, webhook_url};
-use super::values::{CLOUD, FIRST_ROTATION, VERIFY, choice, duration, nearest, resource_manager};
+use super::values::{AGE, CLOUD, FIRST_ROTATION, VERIFY, choice, duration, nearest, resource_manager};
 use super::{AzureConfig, Cloud, Environment, StateConfig, storage};
 use crate::schedule;
 
@@ -51,7 +51,7 @@ pub(super) fn read(environment: &Environment, report: &mut Report<'_>) -> Settin
     let azure = azure(&mut reader);
     Settings {
         policy: PolicyLayer {
-            rotate_every: reader.get("REKEY_ROTATE_EVERY", "30d", |text| duration(text, "30d")),
+            rotate_every: reader.get("REKEY_ROTATE_EVERY", AGE, |text| duration(text, AGE)),
             grace: reader.get("REKEY_GRACE", "2h", |text| duration(text, "2h")),
             verify: reader.get("REKEY_VERIFY", "data-plane", |text| choice(text, &VERIFY)),
             first_rotation: reader.get("REKEY_FIRST_ROTATION", "now", |text| choice(text, &FIRST_ROTATION)),

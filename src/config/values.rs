@@ -23,8 +23,11 @@ pub(super) const CLOUD: [(&str, Cloud); 3] = [
     ("AzureChinaCloud", Cloud::China),
 ];
 
-/// Ten years. Longer means never, and times that far away no longer fit a date.
+/// Ten years. Times that far away no longer fit a date.
 const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+
+/// A sensible age of keys. An age of many years is one too: it is how rotations by age are paused.
+pub(super) const AGE: &str = "30d";
 
 /// A duration such as `30d`; `example` is what a sensible one looks like.
 pub(crate) fn duration(text: &str, example: &str) -> Result<Duration, String> {
@@ -38,7 +41,8 @@ pub(crate) fn duration(text: &str, example: &str) -> Result<Duration, String> {
         return Err(format!("zero is too short; write {example}"));
     }
     if parsed > LONGEST {
-        return Err(format!("more than ten years means never; write {example}"));
+        let pause = if example == AGE { ", or 3650d to pause rotations by age" } else { "" };
+        return Err(format!("more than ten years is too long; write {example}{pause}"));
     }
     Ok(parsed)
 }

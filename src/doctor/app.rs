@@ -20,10 +20,16 @@ fn all(instance: &InstanceFacts<'_>, app: &AppConfig, facts: &Facts<'_>) -> Vec<
     let Some(read) = facts.apps.get(&app.id) else { return Vec::new() };
     let id = &instance.config.id;
     if read.settings.is_gone() {
-        return vec![gone(instance, app, facts)];
+        return lost(instance, app, facts, "is not found")
+            .into_iter()
+            .chain([gone(instance, app, facts)])
+            .collect();
     }
     if let Some(error) = read.settings.error() {
-        return unreadable(app, error).into_iter().collect();
+        return lost(instance, app, facts, "cannot be read")
+            .into_iter()
+            .chain(unreadable(app, error))
+            .collect();
     }
     // That the instance is gone, has no keys or may not be asked, is a finding of its own.
     let by_host = instance.keys_are_off() && instance.host().is_some();
@@ -52,17 +58,41 @@ fn found(instance: &InstanceFacts<'_>, app: &AppConfig, read: &AppFacts) -> Vec<
     findings
 }
 
-fn gone(instance: &InstanceFacts<'_>, app: &AppConfig, facts: &Facts<'_>) -> Finding {
-    let id = &instance.config.id;
-    let why = "if its id is mistyped, or it was moved or renamed, it keeps a key that will die, or has, and runs are blocked: \
-         name it as it is";
+/// An app that is out of sight, and by what is known of it or of the others is cut off.
+fn lost(instance: &InstanceFacts<'_>, app: &AppConfig, facts: &Facts<'_>, unseen: &str) -> Option<Finding> {
+    let name = instance.config.id.name();
+    let what = if instance.has_lost(&app.id) {
+        format!(
+            "very probably cut off: it {unseen}, and was last seen with a stale key, which {name} no longer has"
+        )
+    } else if facts.has_stale(instance) {
+        format!("it may be cut off: it {unseen}, and other apps hold a stale key, which {name} no longer has")
+    } else {
+        return None;
+    };
+    let why = "what is out of sight is given no valid key: see what is said of it here, and then run rotate";
+    Some(Finding::error(Check::Consumer, &app.id, what, why))
+}
+
+/// What a configured app that does not exist is mistyped for, most probably.
+pub(super) fn meant<'f>(app: &AppId, facts: &'f Facts<'_>) -> Option<&'f AppId> {
+    if !facts.apps.get(app)?.settings.is_gone() {
+        return None;
+    }
     let is_new = |other: &&AppId| {
         !facts.instances.iter().any(|one| one.config.apps.iter().any(|app| app.id == **other))
     };
     let there = facts.apps.iter().filter(|(_, read)| !read.settings.is_gone()).map(|(other, _)| other);
     let names: Vec<(String, &AppId)> = there.filter(is_new).map(|other| (other.name(), other)).collect();
+    likest(&app.name(), names.iter().map(|(name, other)| (name.as_str(), *other)))
+}
+
+fn gone(instance: &InstanceFacts<'_>, app: &AppConfig, facts: &Facts<'_>) -> Finding {
+    let id = &instance.config.id;
+    let why = "if its id is mistyped, or it was moved or renamed, it keeps a key that will die, or has, and runs are blocked: \
+         name it as it is";
     let finding = Finding::error(Check::Consumer, &app.id, "it does not exist".to_owned(), why);
-    match likest(&app.id.name(), names.iter().map(|(name, other)| (name.as_str(), *other))) {
+    match meant(&app.id, facts) {
         Some(other) => finding
             .mended_by(mend::in_file(id, &format!("write {other} for {}, if that is meant, in", app.id))),
         None => finding,
@@ -89,14 +119,14 @@ fn holds(instance: &InstanceFacts<'_>, consumer: &Consumer) -> Finding {
             Finding::note(Check::Consumer, app, format!("{at} connects to {} by identity", id.name()), why)
         }
         Holding::Stale(_) if instance.keys_are_off() => {
-            let what = format!("{at} holds a key of {}, which has none", id.name());
-            let why = "the app is being refused, and no other key can be given to it: access keys are switched off. See what \
-                       is said of the instance";
+            let what = format!("stale: {at} holds a key of {}, which has none", id.name());
+            let why = "the app is cut off, and no other key can be given to it: access keys are switched off. See what is \
+                       said of the instance";
             Finding::error(Check::Consumer, app, what, why)
         }
         Holding::Stale(fingerprint) => {
-            let what = format!("{at} holds a key ({fingerprint}) that {} no longer has", id.name());
-            let why = "the app is being refused: consumers hold a dead key; run rotate";
+            let what = format!("stale: {at} holds a key ({fingerprint}) that {} no longer has", id.name());
+            let why = "the app is cut off: its calls are refused until a run gives it a valid key";
             Finding::error(Check::Consumer, app, what, why).mended_by(mend::rotate(id))
         }
     }
@@ -127,7 +157,8 @@ fn not_seen(app: &AppConfig, read: &AppFacts, unknown: &Unknown) -> Option<Findi
         | Unknown::NeverSeen { .. }
         | Unknown::Vanished { .. } => return None,
     };
-    Some(Finding::error(check, &app.id, unknown.to_string(), why))
+    let stale = if matches!(unknown, Unknown::StaleKeyInOtherText { .. }) { "stale, cut off: " } else { "" };
+    Some(Finding::error(check, &app.id, format!("{stale}{unknown}"), why))
 }
 
 /// A setting of the app whose name is much like the one that rekey.toml gives it.

@@ -8,7 +8,8 @@ use super::finding::Looked;
 use crate::arm::{Arm, ArmError, ArmErrorKind, Barrier, Instance, ListedKeys, Permission, UpdateStrategy};
 use crate::config::{AppConfig, Config, InstanceConfig};
 use crate::journal::Journal;
-use crate::model::AppId;
+use crate::model::{AppId, InstanceId, PerKey};
+use crate::observe::is_lost;
 use crate::observe::survey::{Dictionaries, Marks, at_once, parted, slots};
 use crate::pass::Rekey;
 use crate::plan::{Holding, Snapshot};
@@ -37,6 +38,8 @@ pub(super) struct InstanceFacts<'c> {
     pub(super) permissions: Result<Vec<Permission>, ArmError>,
     pub(super) replicas: Result<Vec<String>, ArmError>,
     pub(super) journal: Result<Journal, StoreError>,
+    /// The instances of its subscription; only asked where it is gone, and empty if they cannot be listed.
+    pub(super) others: Vec<InstanceId>,
 }
 
 /// What was read of an app.
@@ -123,6 +126,11 @@ impl<'c> Facts<'c> {
         instance.config.apps.iter().filter_map(of).collect()
     }
 
+    /// Whether a configured app holds a key of an instance that is invalid.
+    pub(super) fn has_stale(&self, instance: &InstanceFacts<'_>) -> bool {
+        self.holdings(instance).iter().any(|holding| matches!(holding, Holding::Stale(_)))
+    }
+
     /// What the configured apps of an instance hold of it.
     pub(super) fn holdings(&self, instance: &InstanceFacts<'_>) -> Vec<Holding> {
         let read = |app: &AppConfig| Some(instance.seen(app, self.apps.get(&app.id)?));
@@ -150,7 +158,17 @@ impl<'c> InstanceFacts<'c> {
         let permissions = arm.permissions(&scope).await;
         let replicas = arm.list_replicas(&config.id).await;
         let journal = peek(&*rekey.store, &config.id).await;
-        Self { config, resource, listed, permissions, replicas, journal }
+        let is_gone = resource.as_ref().is_err_and(|error| error.kind() == ArmErrorKind::Gone);
+        let others =
+            if is_gone { arm.list_instances(config.id.subscription()).await } else { Ok(Vec::new()) };
+        let others = others.unwrap_or_default().into_iter().map(|instance| instance.id).collect();
+        Self { config, resource, listed, permissions, replicas, journal, others }
+    }
+
+    /// Whether an app that is out of sight was last seen with a key that is invalid now.
+    pub(super) fn has_lost(&self, app: &AppId) -> bool {
+        let (Ok(listed), Ok(journal)) = (&self.listed, &self.journal) else { return false };
+        is_lost(app, journal, &PerKey::from_fn(|key_type| listed.keys[key_type].fingerprint()))
     }
 
     /// Whether access keys are switched off, which has deleted them: the service says so itself, or it lists none.

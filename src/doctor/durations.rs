@@ -21,6 +21,9 @@ const DRAIN: Duration = Duration::from_secs(60 * 60);
 /// The common rule for keys and other secrets (Azure Policy built-ins on the age of secrets take 90 days as theirs).
 const LONGEST_AGE: Duration = Duration::from_secs(90 * 86_400);
 
+/// Who writes such an age does not want keys to be rotated by their age at all, as in a freeze.
+const PAUSE: Duration = Duration::from_secs(365 * 86_400);
+
 /// A setting of an instance's policy that is to be another.
 struct Better<'a> {
     environment: &'a Environment,
@@ -105,6 +108,11 @@ fn age(instance: &InstanceConfig, better: &Better<'_>) -> Finding {
     let what = format!("keys are rotated every {}", crate::clock::rounded(instance.policy.rotate_every));
     if instance.policy.rotate_every <= LONGEST_AGE {
         return Finding::ok(Check::Durations, &instance.id, what);
+    }
+    if instance.policy.rotate_every >= PAUSE {
+        let why = "so rotations by age are paused; apps are repaired all the same, and a rotation that is asked for is done. \
+                   When the pause is over, take the age out again";
+        return Finding::note(Check::Durations, &instance.id, what, why);
     }
     let why = "90 days is the usual limit for the age of a key; the longer one is in use, the more places it has been to";
     let finding = Finding::warning(Check::Durations, &instance.id, what, why);

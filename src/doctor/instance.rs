@@ -6,14 +6,14 @@ use super::mend;
 use crate::arm::{ArmError, ArmErrorKind, Instance};
 use crate::cause;
 use crate::config::file_name;
-use crate::model::InstanceId;
+use crate::model::{InstanceId, likest};
 
 /// All of it. That something may not be read is the matter of `permission`. `holders` are the apps that hold a key.
 pub(super) fn check(facts: &InstanceFacts<'_>, holders: &[String]) -> Vec<Finding> {
     let id = &facts.config.id;
     let mut findings: Vec<Finding> = match &facts.resource {
         Ok(instance) => vec![state(id, instance)],
-        Err(error) => failed(id, error).into_iter().collect(),
+        Err(error) => failed(id, error, &facts.others).into_iter().collect(),
     };
     // What fails for both is told once.
     let told_already = facts.resource.is_err() && !findings.is_empty();
@@ -21,7 +21,12 @@ pub(super) fn check(facts: &InstanceFacts<'_>, holders: &[String]) -> Vec<Findin
         findings.push(keys_off(id, holders));
     } else {
         findings.extend(
-            facts.listed.as_ref().err().and_then(|error| failed(id, error)).filter(|_| !told_already),
+            facts
+                .listed
+                .as_ref()
+                .err()
+                .and_then(|error| failed(id, error, &facts.others))
+                .filter(|_| !told_already),
         );
         let on = || Finding::ok(Check::LocalAuth, id, "it takes access keys");
         findings.extend(facts.resource.is_ok().then(on));
@@ -30,7 +35,7 @@ pub(super) fn check(facts: &InstanceFacts<'_>, holders: &[String]) -> Vec<Findin
     findings
 }
 
-fn failed(id: &InstanceId, error: &ArmError) -> Option<Finding> {
+fn failed(id: &InstanceId, error: &ArmError, others: &[InstanceId]) -> Option<Finding> {
     let finding = match error.kind() {
         ArmErrorKind::Forbidden => return None,
         ArmErrorKind::Gone => {
@@ -40,7 +45,12 @@ fn failed(id: &InstanceId, error: &ArmError) -> Option<Finding> {
                 file_name()
             );
             let finding = Finding::error(Check::Instance, id, "it does not exist", why);
-            finding.mended_by(mend::in_file(id, "correct the id of"))
+            let names = others.iter().map(|other| (other.name().to_owned(), other));
+            let change = likest(id.name(), names).map_or_else(
+                || "correct the id of".to_owned(),
+                |meant| format!("write {meant}, if that is meant, as the id of"),
+            );
+            finding.mended_by(mend::in_file(id, &change))
         }
         _ => {
             let why = "what cannot be read is not rotated";
@@ -78,9 +88,9 @@ fn keys_off(id: &InstanceId, holders: &[String]) -> Finding {
         let finding = Finding::warning(Check::LocalAuth, id, what, why);
         return finding.mended_by(mend::in_file(id, "take out"));
     }
-    let what = format!("{what}. Refused now, for they hold one: {}", holders.join(", "));
+    let what = format!("{what}. Cut off now, for they hold one: {}", holders.join(", "));
     let why = "to bring them back, switch keys on: the service then has two new ones, and the run behind it gives them to \
-               the apps, which restart. Until that run every app stays refused. If an Azure Policy switched them off (the \
+               the apps, which restart. Until that run every app stays cut off. If an Azure Policy switched them off (the \
                activity log of the service tells who), exempt the service from it first, or it does so again. The other \
                way is to let the apps connect by identity";
     Finding::error(Check::LocalAuth, id, what, why).mended_by(mend::keys_on(id))

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::app::meant;
 use super::ask::{AppFacts, Facts, InstanceFacts};
 use super::finding::{Check, Finding, count, listed};
 use super::mend;
@@ -21,6 +22,7 @@ pub(super) fn check(instance: &InstanceFacts<'_>, facts: &Facts<'_>) -> Vec<Find
     let others = || facts.apps.iter().filter(|(app, _)| !named(app));
     let found = |(app, read): (&AppId, &AppFacts)| {
         let finding = holds(id, app, &instance.seen(&by_value(app), read))?;
+        let finding = meant_by_another(finding, instance, app, facts);
         // Where its references lead is asked for the instance that names it.
         let elsewhere = finding.check == Check::KeyVault && facts.is_configured(app);
         (!elsewhere).then(|| finding.of(id))
@@ -34,6 +36,20 @@ pub(super) fn check(instance: &InstanceFacts<'_>, facts: &Facts<'_>) -> Vec<Find
         read => format!("of {} none holds a key of it", count(read, "other app")),
     };
     vec![Finding::ok(Check::Unconfigured, id, what)]
+}
+
+/// An app that another is mistyped for is to be written in the place of that one, and not beside it.
+fn meant_by_another(
+    finding: Finding,
+    instance: &InstanceFacts<'_>,
+    app: &AppId,
+    facts: &Facts<'_>,
+) -> Finding {
+    let mistyped = instance.config.apps.iter().find(|one| meant(&one.id, facts) == Some(app));
+    let Some(mistyped) = mistyped.filter(|_| finding.mend.is_some()) else { return finding };
+    let why = finding.why.unwrap_or_default();
+    let why = format!("{why}. It may be what {} is mistyped for: see there", mistyped.id.name());
+    Finding { why: Some(why), mend: None, ..finding }
 }
 
 fn holds(id: &InstanceId, app: &AppId, seen: &Snapshot) -> Option<Finding> {

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde_json::{Map, Value};
 
-use super::{Alert, Bridge, Event};
+use super::{Alert, BRIDGE, Bridge, Event};
 
 /// Why a body is not what it should be. It names the member at fault and holds nothing of the content, which can carry
 /// function keys and claims.
@@ -28,6 +28,9 @@ impl Malformed {
 
 /// The most events that Event Grid puts into one delivery (docs: Event Grid output batching).
 const MOST_EVENTS: usize = 5000;
+
+/// What the data of an event of our own bridge may have.
+const BRIDGES: [&str; 3] = ["instance", "keyTypes", "deadline"];
 
 /// `schemaId` of an alert (docs: Azure Monitor common alert schema).
 const COMMON_ALERT_SCHEMA: &str = "azureMonitorCommonAlertSchema";
@@ -77,10 +80,17 @@ fn read_one(event: &Map<String, Value>, member: &str) -> Result<Event, Malformed
             instance: text(&data, &["instance"]),
             key_types: get(&data, "keyTypes").filter(|types| !types.is_null()).map(texts),
             deadline: get(&data, "deadline").and_then(something),
+            others: if kind.to_lowercase().starts_with(BRIDGE) { others(&data) } else { Vec::new() },
         },
         kind,
         alert: None,
     })
+}
+
+/// The members of the bridge's data that are none of those that it may have.
+fn others(data: &Map<String, Value>) -> Vec<String> {
+    let known = |name: &str| BRIDGES.iter().any(|known| known.eq_ignore_ascii_case(name));
+    data.keys().filter(|name| !known(name)).cloned().collect()
 }
 
 /// The data of an event: `data`, whose JSON may be text or the base64 of it (so .NET's own serializer writes `BinaryData`),

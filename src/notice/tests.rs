@@ -450,6 +450,11 @@ fn what_the_bridge_got_wrong_is_said() {
         fault(kind, json!({ "instance": INSTANCE, "deadline": 1_790_254_800 })),
         fault(kind, json!({ "instance": INSTANCE, "deadline": "2026-10-01" })),
         fault(kind, json!({ "instance": INSTANCE, "deadline": "10/1/2026 12:00:00 AM" })),
+        fault(kind, json!({ "instance": INSTANCE, "deadlin": "2026-10-01T00:00:00Z" })),
+        fault(kind, json!({ "instance": INSTANCE, "Key_Types": ["Primary"] })),
+        fault(kind, json!({ "instanceId": INSTANCE })),
+        fault(kind, json!({ "instance": INSTANCE, "when": "2026-10-01T00:00:00Z" })),
+        fault("SignalRRekey.KeysExposed", json!({ "instnace": INSTANCE })),
         fault("SignalRRekey.KeysExposed", json!({})),
         fault("SignalRRekey.Rotate", json!({ "instance": INSTANCE })),
     ];
@@ -463,6 +468,11 @@ fn what_the_bridge_got_wrong_is_said() {
     its data.deadline is no time such as 2026-09-24T13:00:00Z
     its data.deadline is no time such as 2026-09-24T13:00:00Z
     its data.deadline is no time such as 2026-09-24T13:00:00Z
+    its data has a member that is not known; did you mean deadline?
+    its data has a member that is not known; did you mean keyTypes?
+    its data has a member that is not known; did you mean instance?
+    its data has a member besides instance, keyTypes and deadline, which may be meant for one of them: take it out
+    its data has a member that is not known; did you mean instance?
     its data has no instance
     its type is neither SignalRRekey.RegenerationAnnounced nor SignalRRekey.KeysExposed
     ");

@@ -30,24 +30,51 @@ const FAR: TimeDelta = TimeDelta::days(366);
 /// What is left of a run's time when it looks for the last time, so that it may begin to repair what it finds.
 const RESERVE: TimeDelta = TimeDelta::seconds(5);
 
+/// What becomes of a time for which a regeneration is announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Announced {
+    /// The keys are watched around it.
+    Watched(Watch),
+    /// It is over.
+    Over,
+    /// It is too far ahead.
+    Far,
+}
+
+impl Announced {
+    /// What becomes of it if it is told now.
+    pub(crate) fn of(at: DateTime<Utc>, now: DateTime<Utc>) -> Self {
+        if at > now + FAR {
+            return Self::Far;
+        }
+        if at <= now - AFTER {
+            return Self::Over;
+        }
+        Self::Watched(Watch { from: at - BEFORE, until: at + AFTER })
+    }
+}
+
+/// When and why keys are watched, in words.
+pub(crate) fn told(watch: &Watch) -> String {
+    let why = if watch.until - watch.from == BEFORE + AFTER {
+        "an announced regeneration"
+    } else {
+        "a notice told of a regeneration that Azure did not show yet"
+    };
+    let (from, until) = (readable(watch.from), readable(watch.until));
+    format!("its keys are watched closely from {from} until {until}: {why}")
+}
+
 impl Pass<'_> {
-    /// The times to watch that were announced and are neither over nor on record, as the events that they are to be recorded
-    /// as. One that cannot be watched fails the run, once what can be done is done.
+    /// The times to watch that were announced and are not on record, as the events that they are to be recorded as. Whoever
+    /// read the notice has told of those that are over or too far ahead. One that cannot be watched fails the run, once what
+    /// can be done is done.
     pub(super) fn watches_to_record(&mut self, journal: &Journal) -> Vec<Event> {
         let now = self.rekey.clock.now();
         let open = journal.watches().iter().filter(|watch| now < watch.until).count();
         let mut events = Vec::new();
         for at in self.run.purpose.deadlines() {
-            // Far away in either direction there is no room for what is reckoned with it.
-            if at <= now - AFTER {
-                continue;
-            }
-            if at > now + FAR {
-                let line = format!("{} is more than a year away, so that time is not watched", readable(at));
-                self.say_once(&line);
-                continue;
-            }
-            let watch = Watch { from: at - BEFORE, until: at + AFTER };
+            let Announced::Watched(watch) = Announced::of(at, now) else { continue };
             if journal.watches().contains(&watch) {
                 continue;
             }

@@ -7,10 +7,11 @@ use chrono::{DateTime, Utc};
 
 use super::coalesce::Merge;
 use crate::config::{Config, InstanceConfig, file_name};
+use crate::journal::Watch;
 use crate::model::{AppId, InstanceId, PerKey, likest};
 use crate::notice::{Event, Notice, classify};
-use crate::pass::{Hint, Purpose};
-use crate::plan::{Request, Why};
+use crate::pass::{Announced, Hint, Purpose};
+use crate::plan::{Request, Why, readable};
 
 /// What the events of one delivery want.
 #[derive(Debug, Default)]
@@ -21,6 +22,8 @@ pub(super) struct Delivery {
     pub(super) ignored: (u64, Option<Notice>),
     /// What could not be understood and should have been.
     pub(super) faults: Vec<String>,
+    /// What was understood and is most probably not what was meant.
+    pub(super) warnings: Vec<String>,
 }
 
 /// What is wanted of one instance.
@@ -72,7 +75,7 @@ fn merged(one: Option<Request>, other: Option<Request>) -> Option<Request> {
 }
 
 /// What events want of the instances that are configured.
-pub(super) fn wanted(events: &[&Event], config: &Config) -> Delivery {
+pub(super) fn wanted(events: &[&Event], config: &Config, now: DateTime<Utc>) -> Delivery {
     let mut delivery = Delivery::default();
     for event in events {
         match classify(event) {
@@ -86,6 +89,8 @@ pub(super) fn wanted(events: &[&Event], config: &Config) -> Delivery {
                     delivery.faults.push(fault);
                 } else if concerned.is_empty() {
                     delivery.ignored = (delivery.ignored.0 + 1, Some(notice));
+                } else {
+                    delivery.warnings.extend(warnings(&notice, event, now));
                 }
                 for (instance, wanted) in concerned {
                     delivery.wanted.entry(instance).or_default().merge(wanted);
@@ -109,8 +114,17 @@ fn not_ours(notice: &Notice, concerned: &[(InstanceId, Wanted)], config: &Config
     Some(format!("{notice}, and {instance} is not in {file}: nothing was rotated{meant}"))
 }
 
-/// What a handler with this configuration would do about an event, a line for each instance; or why it would refuse it.
-pub fn foresee(event: &Event, config: &Config) -> Result<Vec<String>, String> {
+/// What a handler with this configuration would do about an event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Foreseen {
+    /// A line or two for each instance.
+    pub does: Vec<String>,
+    /// What its sender did most probably not mean.
+    pub warnings: Vec<String>,
+}
+
+/// What a handler with this configuration would do about an event that comes now; or why it would refuse it.
+pub fn foresee(event: &Event, config: &Config, now: DateTime<Utc>) -> Result<Foreseen, String> {
     let notice = classify(event);
     if let Notice::Unreadable { fault } = &notice {
         return Err(fault.to_string());
@@ -119,8 +133,68 @@ pub fn foresee(event: &Event, config: &Config) -> Result<Vec<String>, String> {
     if let Some(fault) = not_ours(&notice, &concerned, config) {
         return Err(fault);
     }
-    let told = |(instance, wanted): (InstanceId, Wanted)| format!("{}: {wanted}", instance.name());
-    Ok(concerned.into_iter().map(told).collect())
+    let told = |(instance, wanted): &(InstanceId, Wanted)| format!("{}: {wanted}", instance.name());
+    let does = concerned.iter().map(told).chain(watched(&notice, now)).collect();
+    Ok(Foreseen { does, warnings: warnings(&notice, event, now) })
+}
+
+/// What is done around an announced time.
+fn watched(notice: &Notice, now: DateTime<Utc>) -> Option<String> {
+    let Notice::Announced { instance, deadline: Some(at), .. } = notice else { return None };
+    let Announced::Watched(Watch { from, until }) = Announced::of(*at, now) else { return None };
+    let (name, from, until) = (instance.name(), readable(from), readable(until));
+    Some(format!(
+        "{name}: watch its keys closely from {from} until {until}, and repair the apps at once when one is regenerated"
+    ))
+}
+
+/// What whoever sent an announcement or the report of a leak did most probably not mean: it is done as it was written, and
+/// falls short of what was wanted.
+pub(super) fn warnings(notice: &Notice, event: &Event, now: DateTime<Utc>) -> Vec<String> {
+    let (instance, keys, deadline) = match notice {
+        Notice::Announced { instance, keys, deadline } => (instance, Some(keys), *deadline),
+        Notice::Exposed { instance } => (instance, None, None),
+        _ => return Vec::new(),
+    };
+    let of_time = keys.and_then(|_| of_deadline(deadline, now));
+    let of_keys = keys.filter(|keys| keys.primary && keys.secondary).map(|_| {
+        "both keys will be regenerated, and apps hold one of them whatever is rotated before: they are cut off from then \
+         until they are repaired. If it is one key alone, name it in keyTypes"
+            .to_owned()
+    });
+    let no_time = event.time.is_none().then(|| {
+        "the event has no time with Z or an offset, so a copy that comes later asks for another rotation: give it the time of \
+         the message"
+            .to_owned()
+    });
+    let others = (!event.bridge.others.is_empty())
+        .then(|| "its data has a member besides instance, which is not read".to_owned());
+    let all = of_time.into_iter().chain(of_keys).chain(no_time).chain(others);
+    all.map(|warning| format!("{}: {warning}", instance.name())).collect()
+}
+
+fn of_deadline(deadline: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<String> {
+    let Some(at) = deadline else {
+        return Some(
+            "no deadline is given, so its keys are not watched when they are regenerated".to_owned(),
+        );
+    };
+    let told = readable(at);
+    match Announced::of(at, now) {
+        Announced::Watched(_) if at > now => None,
+        Announced::Watched(_) => Some(format!(
+            "the deadline {told} is past: its keys are watched for the rest of the hour after it. If that is not meant, \
+             correct the time, and publish it again"
+        )),
+        Announced::Over => Some(format!(
+            "the deadline {told} is past, so its keys are not watched: if the regeneration is still to come, correct the \
+             time, and publish it again"
+        )),
+        Announced::Far => Some(format!(
+            "the deadline {told} is more than a year away, so its keys are not watched around it: correct the time, or \
+             publish it again later"
+        )),
+    }
 }
 
 impl fmt::Display for Wanted {

@@ -15,6 +15,23 @@ use super::azurite;
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_signalr-rekey");
 
+/// A text without its times and how far off they are, which are others each day.
+pub fn timeless(text: &str) -> String {
+    let is_time = |text: &str| chrono::DateTime::parse_from_rfc3339(text).is_ok();
+    let (mut told, mut rest) = (String::new(), text);
+    while let Some(at) =
+        (0..rest.len()).find(|at| rest.get(*at..at + "2026-09-24T13:00:00Z".len()).is_some_and(is_time))
+    {
+        told.push_str(&rest[..at]);
+        told.push_str("TIME");
+        rest = &rest[at + "2026-09-24T13:00:00Z".len()..];
+        if rest.starts_with(" (") {
+            rest = &rest[rest.find(')').unwrap() + 1..];
+        }
+    }
+    told + rest
+}
+
 /// A simulated Azure in a process of its own, and what it told when it was ready.
 pub struct Azure {
     child: Child,

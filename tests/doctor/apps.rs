@@ -1,10 +1,13 @@
 //! What apps hold, and apps that nobody configured.
 
+use std::sync::Arc;
+
 use signalr_rekey::doctor::{Check, Finding, Report, Severity};
 use signalr_rekey::model::KeyType;
 use signalr_rekey::sim::{Fault, FaultKind, Options, SignalR, Site, State, World};
+use signalr_rekey::store::MemoryStore;
 
-use super::common::{Story, all_hold};
+use super::common::{HOUR, Story, all_hold};
 use super::{GROUP, bad, examine, instance, no_other_error, only, site};
 
 const SETTING: &str = "Azure__SignalR__ConnectionString";
@@ -182,6 +185,34 @@ async fn a_mistyped_app_is_answered_with_the_one_that_may_be_meant() {
     let mend = finding.mend.as_deref().unwrap();
     assert!(mend.contains(&format!("write {} for", site("chat-func"))), "{mend}");
     assert_nothing_rash(&report);
+    // To add it beside the mistyped one is not proposed as well.
+    let stranger = only(&report, Check::Unconfigured, Severity::Error, &site("chat-func"));
+    assert_eq!(stranger.mend, None, "{stranger:?}");
+    assert!(stranger.why.as_ref().unwrap().contains("what chat-fnuc is mistyped for"), "{stranger:?}");
+}
+
+#[tokio::test]
+async fn an_app_out_of_sight_after_a_forced_regeneration_is_said_to_be_cut_off() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    let cut_off = |report: &Report| {
+        let of =
+            |finding: &&Finding| finding.subject == site("chat-func") && finding.check == Check::Consumer;
+        let said = report.findings.iter().filter(of).map(|finding| finding.what.clone());
+        said.filter(|said| said.contains("cut off")).collect::<Vec<_>>()
+    };
+    let in_use = all_hold(&story);
+    story.sim.with(|state| state.deny(&site("chat-func"), "Microsoft.Web/sites/config/list/Action"));
+    assert!(cut_off(&examine(&story).await).is_empty(), "its key is valid still");
+    story.sim.regenerate("sr-demo", &[in_use]).unwrap();
+    let report = examine(&story).await;
+    let said = cut_off(&report).join("\n");
+    assert!(said.contains("very probably cut off") && said.contains("stale"), "{report:#?}");
+    // Without the journal, the others tell.
+    let forgetful = Story { store: Arc::new(MemoryStore::new(story.clock.clone())), ..story };
+    let report = examine(&forgetful).await;
+    let said = cut_off(&report).join("\n");
+    assert!(said.contains("it may be cut off") && said.contains("stale"), "{report:#?}");
 }
 
 #[tokio::test]
@@ -211,6 +242,8 @@ async fn a_stale_consumer_is_an_error_and_rotate_mends_it() {
     assert_eq!(found.len(), 3, "{found:#?}");
     for finding in found {
         assert_eq!(finding.mend.as_ref().unwrap(), &format!("signalr-rekey rotate {}", instance()));
+        let why = finding.why.as_ref().unwrap();
+        assert!(finding.what.starts_with("stale: ") && why.contains("cut off"), "{finding:?}");
     }
     story.mend().await;
     all_hold(&story);
@@ -266,7 +299,8 @@ async fn who_connects_by_identity_is_noted() {
     let identity = "Endpoint=https://sr-demo.service.signalr.net;AuthType=azure.msi;Version=1.0;";
     story.sim.edit_setting("chat-func", "AzureSignalRConnectionString", Some(identity)).unwrap();
     let report = examine(&story).await;
-    assert_eq!((report.errors, report.notes), (0, 1), "{report:#?}");
+    // The other is of the journal.
+    assert_eq!((report.errors, report.notes), (0, 2), "{report:#?}");
 }
 
 #[tokio::test]

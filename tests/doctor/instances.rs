@@ -37,6 +37,7 @@ async fn keys_that_are_switched_off_are_an_error_whose_cure_cuts_nobody_off() {
         assert_eq!((consumers.len(), report.errors), (3, 4), "{report:#?}");
         assert!(
             consumers.iter().all(|finding| finding.mend.is_none() && finding.what.contains("which has none"))
+                && consumers.iter().all(|finding| finding.what.starts_with("stale: "))
         );
         for finding in &report.findings {
             assert!(!format!("{finding:?}").contains("disableLocalAuth=true"), "{finding:?}");
@@ -79,13 +80,18 @@ async fn replicas_are_named_for_a_key_is_proved_in_one_region() {
     world.signalr[0].replicas = vec!["westus".into(), "japaneast".into()];
     let story = Story::of(world, Options::default()).await;
     let report = examine(&story).await;
-    assert_eq!((report.errors, report.notes), (0, 1), "{report:#?}");
-    let note = report.findings.iter().find(|finding| finding.severity == Severity::Note).unwrap();
+    // The other is of the journal.
+    assert_eq!((report.errors, report.notes), (0, 2), "{report:#?}");
+    let is_note =
+        |finding: &&Finding| finding.severity == Severity::Note && finding.check == Check::DataPlane;
+    let note = report.findings.iter().find(is_note).unwrap();
     assert!(note.what.contains("westus, japaneast") && note.subject == instance(), "{note:?}");
 
     story.sim.with(|state| state.deny(&instance(), "Microsoft.SignalRService/SignalR/replicas/read"));
     let report = examine(&story).await;
-    let note = report.findings.iter().find(|finding| finding.severity == Severity::Note).unwrap();
+    let is_note =
+        |finding: &&Finding| finding.severity == Severity::Note && finding.check == Check::DataPlane;
+    let note = report.findings.iter().find(is_note).unwrap();
     assert!(note.what.starts_with("whether it has replicas is not known"), "{note:?}");
 }
 
@@ -128,7 +134,8 @@ async fn a_data_plane_out_of_reach_is_an_error_unless_azures_word_counts() {
     story.config.instances[0].policy.verify = Verify::ControlPlane;
     story.sim.fault(down());
     let report = examine(&story).await;
-    assert_eq!((report.errors, report.notes), (0, 1), "{report:#?}");
+    // The other is of the journal.
+    assert_eq!((report.errors, report.notes), (0, 2), "{report:#?}");
 }
 
 #[tokio::test]
@@ -194,4 +201,45 @@ async fn a_timer_that_runs_too_seldom_is_found() {
     only(&unreadable, Check::Schedule, Severity::Error, SCHEDULE.0);
     let unset = examine_in(&story, &[], false).await;
     assert!(bad(&unset, Check::Schedule).is_empty(), "locally it need not be set");
+}
+
+#[tokio::test]
+async fn a_mistyped_service_is_answered_with_the_one_that_may_be_meant() {
+    let mut story = Story::new().await;
+    story.config.instances[0].id = instance().replace("sr-demo", "sr-dmeo").parse().unwrap();
+    let report = examine(&story).await;
+    let finding = only(&report, Check::Instance, Severity::Error, &instance().replace("sr-demo", "sr-dmeo"));
+    let mend = finding.mend.as_ref().unwrap();
+    assert!(mend.contains(&format!("write {}, if that is meant", instance())), "{mend}");
+    story.config.instances[0].id = instance().replace("sr-demo", "other").parse().unwrap();
+    let report = examine(&story).await;
+    let finding = only(&report, Check::Instance, Severity::Error, &instance().replace("sr-demo", "other"));
+    assert!(finding.mend.as_ref().unwrap().contains("correct the id of"), "{finding:?}");
+}
+
+#[tokio::test]
+async fn an_age_of_a_year_or_more_is_a_pause_and_nobody_is_told_to_end_it() {
+    let mut story = Story::new().await;
+    for (days, severity) in [(3650, Severity::Note), (365, Severity::Note), (364, Severity::Warning)] {
+        story.config.instances[0].policy.rotate_every = days * DAY;
+        let report = examine(&story).await;
+        let is_age = |finding: &&Finding| finding.what.starts_with("keys are rotated every");
+        let finding = report.findings.iter().find(is_age).unwrap();
+        assert_eq!(finding.severity, severity, "{finding:?}");
+        assert_eq!(finding.mend.is_some(), severity == Severity::Warning, "{finding:?}");
+    }
+}
+
+/// A proxy's page is no fault of Azure's, and nobody at Microsoft finds it by a correlation id.
+#[tokio::test]
+async fn a_page_in_the_place_of_an_answer_is_told_from_azure() {
+    let story = Story::new().await;
+    story.sim.fault(Fault::new("SignalR_ListKeys", FaultKind::Html).times(50));
+    let report = examine(&story).await;
+    let told = format!("{report:?}");
+    assert!(
+        told.contains("a page of HTML came") && told.contains("a proxy, a firewall or a sign-in portal"),
+        "{told}"
+    );
+    assert!(!told.contains("report this"), "{told}");
 }

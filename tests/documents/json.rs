@@ -6,7 +6,7 @@ use std::process::Output;
 use serde_json::{Value, json};
 use signalr_rekey::journal::Event;
 
-use super::common::program::{Azure, Handler, key_event, text};
+use super::common::program::{Azure, Handler, key_event, text, timeless};
 use super::markdown::{Document, codes};
 use super::reasons;
 
@@ -124,6 +124,21 @@ async fn troubled() -> Azure {
     azure
 }
 
+/// Tells a handler that the keys of the service in order will be regenerated in three days.
+async fn announce(azure: &Azure) {
+    let instance = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers\
+                    /Microsoft.SignalRService/signalR/sr-good";
+    let deadline = (chrono::Utc::now() + chrono::TimeDelta::days(3)).to_rfc3339();
+    let event = json!({
+        "id": "1", "type": "SignalRRekey.RegenerationAnnounced", "time": "2026-09-21T08:30:00Z",
+        "data": { "instance": instance, "deadline": deadline },
+    });
+    let handler = Handler::start(azure, &["handler"]).await;
+    let (code, answer) = handler.call("OnKeyNotice", json!({ "event": event })).await;
+    assert_eq!(code, 200, "{answer}");
+    drop(handler.kill());
+}
+
 const ANSWER: (&str, &str) = ("Every answer", "");
 const SERVICE: (&str, &str) = ("A service", "instances[].");
 
@@ -174,6 +189,17 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
     let under_way = answer(&long.run(&["status", "--json"]));
     assert_eq!(under_way["instances"][0]["regenerating"]["keyType"], "Secondary", "{under_way}");
 
+    announce(&azure).await;
+    let [planned, stands] =
+        ["plan", "status"].map(|command| answer(&azure.run(&[command, "sr-good", "--json"])));
+    for (command, json) in [("plan", &planned), ("status", &stands)] {
+        let watch = &json["instances"][0]["watches"][0];
+        assert!(watch["text"].as_str().unwrap().ends_with(": an announced regeneration"), "{json}");
+        let told = text(&azure.run(&[command, "sr-good"]).stdout);
+        let said = "  its keys are watched closely from TIME until TIME: an announced regeneration";
+        assert!(timeless(&told).lines().any(|line| line == said), "{told}");
+    }
+
     let short = azure.command(&["rotate", "sr-good", "--now", "--for", "2s", "--json"]).output().unwrap();
     let rotate = azure.run(&["rotate", "--json"]);
     let lines = |output: &Output| -> Vec<Value> {
@@ -189,7 +215,7 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
     assert!(gone.unwrap()["error"].as_str().unwrap().contains("SignalR_ListKeys"), "{gone:?}");
 
     let below = |name| (name, "instances[].");
-    assert_documented("plan", &[ANSWER, SERVICE, below("What plan adds")], &[answer(&plan), ahead]);
+    assert_documented("plan", &[ANSWER, SERVICE, below("What plan adds")], &[answer(&plan), ahead, planned]);
     let events = ("An event", "instances[].events[].");
     let without_payload = |mut all: Value| {
         for instance in all["instances"].as_array_mut().unwrap() {
@@ -200,7 +226,7 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
         }
         all
     };
-    let statuses = [answer(&status), resting, under_way].map(without_payload);
+    let statuses = [answer(&status), resting, under_way, stands].map(without_payload);
     assert_documented("status", &[ANSWER, SERVICE, below("What status adds"), events], &statuses);
     let mut broken = azure.command(&["history", "--json"]);
     broken.env(

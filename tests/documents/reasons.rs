@@ -388,6 +388,7 @@ fn advice(kind: ArmErrorKind) -> &'static [&'static str] {
         ArmErrorKind::Refused => &["trying again will not help"],
         ArmErrorKind::Elsewhere => &["no token is sent there"],
         ArmErrorKind::Malformed => &["report this, with the correlation id"],
+        ArmErrorKind::Page => &["let this process reach Azure Resource Manager directly"],
     }
 }
 
@@ -414,6 +415,7 @@ fn every_error_of_azure_is_explained() {
         ArmErrorKind::Refused,
         ArmErrorKind::Elsewhere,
         ArmErrorKind::Malformed,
+        ArmErrorKind::Page,
     ];
     let patterns = told_under("Errors of Azure Resource Manager");
     let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();

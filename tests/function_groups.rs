@@ -383,6 +383,37 @@ async fn a_regeneration_right_after_ours_is_not_taken_for_ours() {
     assert!(outcome.unfinished && outcome.failure.is_some(), "{outcome:#?}");
 }
 
+/// Whoever waits behind a run that only looks is not kept waiting: that run gives way, and its own notice comes again.
+#[tokio::test]
+async fn a_claim_that_does_not_show_keeps_no_other_notice_waiting() {
+    let story = settled().await;
+    let process = Process::start(&story);
+    let (app, setting) = CONSUMERS[2];
+    let stale = "Endpoint=https://sr-demo.service.signalr.net;AccessKey=RECOGNISABLEKEYdead;Version=1.0;";
+    let id =
+        story.config.instances[0].apps.iter().find(|known| known.id.name() == app).unwrap().id.to_string();
+    let written = json!({
+        "id": "2", "type": "Microsoft.Resources.ResourceWriteSuccess", "specversion": "1.0", "subject": id,
+        "data": { "operationName": "Microsoft.Web/sites/config/write", "resourceUri": id },
+    });
+    let claim = regenerated(&story, story.clock.now());
+    let listed = story.requests("SignalR_ListKeys");
+    let second = async {
+        // The first has looked, and waits.
+        while story.requests("SignalR_ListKeys") == listed {
+            tokio::task::yield_now().await;
+        }
+        story.sim.edit_setting(app, setting, Some(stale)).unwrap();
+        let start = story.clock.now();
+        let outcome = process.notice(&written).await;
+        (outcome, story.clock.now() - start)
+    };
+    let (first, (second, took)) = tokio::join!(process.notice(&claim), second);
+    assert!(first.unfinished && first.failure.is_some(), "{first:#?}");
+    assert_well(&second);
+    assert!(is_repaired(&story) && took <= TimeDelta::seconds(15), "{took}");
+}
+
 #[tokio::test]
 async fn every_announced_time_of_a_delivery_is_on_record_and_none_keeps_apps_from_being_repaired() {
     let story = settled().await;

@@ -154,7 +154,7 @@ const BRIDGE: &str = "signalrrekey.";
 /// | any other alert, with an instance among its targets | [`InstanceChanged`](Notice::InstanceChanged) |
 /// | `SignalRRekey.RegenerationAnnounced`, data `{instance, keyTypes?, deadline?}` | [`Announced`](Notice::Announced) |
 /// | `SignalRRekey.KeysExposed`, data `{instance}` | [`Exposed`](Notice::Exposed) |
-/// | one of these two that names no instance, or keys or a deadline that are none; an announcement with another member in its data, which may be meant for one of these; another `SignalRRekey.…` | [`Unreadable`](Notice::Unreadable) |
+/// | one of these two that names no instance, or keys or a deadline that are none; an announcement with another member in its data, which may be meant for one of these; another `SignalRRekey.…`, or a type that ends like one of ours | [`Unreadable`](Notice::Unreadable) |
 /// | everything else | [`Ignored::Unrelated`] |
 #[must_use]
 pub fn classify(event: &Event) -> Notice {
@@ -178,6 +178,12 @@ pub fn classify(event: &Event) -> Notice {
         | "microsoft.resourcenotifications.resources.createdorupdated"
         | "microsoft.resourcenotifications.resources.deleted" => changed(event),
         "microsoft.web.appupdated" | "microsoft.web.slotswapcompleted" => changed(event),
+        // A slip of the pen in a report of a leak must not pass for somebody else's event.
+        other if [".keysexposed", ".regenerationannounced"].iter().any(|ours| other.ends_with(ours)) => {
+            Notice::Unreadable {
+                fault: "its type ends like one of ours, and does not begin with SignalRRekey.",
+            }
+        }
         other if other.starts_with("microsoft.resources.") => Notice::Ignored(Ignored::OtherAction),
         _ => Notice::Ignored(Ignored::Unrelated),
     }

@@ -434,6 +434,16 @@ fn the_bridge_announces_and_reports() {
 }
 
 #[test]
+fn a_type_that_is_almost_one_of_ours_is_no_strange_event() {
+    for kind in ["SignalRekey.KeysExposed", "Contoso.RegenerationAnnounced", "signalr-rekey.keysExposed"] {
+        let notice = meaning(&bridged(kind, json!({ "instance": INSTANCE })));
+        assert!(matches!(notice, Notice::Unreadable { .. }), "{kind}: {notice:?}");
+    }
+    let strange = bridged("Contoso.KeysExposedSoon", json!({ "instance": INSTANCE }));
+    assert_eq!(meaning(&strange), Notice::Ignored(Ignored::Unrelated));
+}
+
+#[test]
 fn what_the_bridge_got_wrong_is_said() {
     let fault = |kind: &str, data: Value| match classify(&read_one(&bridged(kind, data))) {
         Notice::Unreadable { fault } => fault,

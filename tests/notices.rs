@@ -529,7 +529,7 @@ async fn a_leak_of_a_service_that_is_not_configured_is_no_success() {
     story.watch(6 * HOUR).await;
     let handler = Handler::of(&story);
     for kind in ["KeysExposed", "RegenerationAnnounced"] {
-        let mut event = bridged(kind, story.clock.now(), json!({"keyType": "Both"}));
+        let mut event = bridged(kind, story.clock.now(), json!({}));
         event["data"]["instance"] = instance("sr-dmeo").into();
         let failure = handler.deliver(&event).await.failure.expect("it is refused");
         assert!(failure.contains("nothing was rotated; did you mean sr-demo?"), "{kind}: {failure}");

@@ -530,7 +530,8 @@ async fn a_handler_that_is_asked_to_stop_twice_ends_at_once() {
     azure
         .ask(
             "faults",
-            json!({"operation": "SignalR_ListKeys", "count": 1, "kind": "slow", "delay_ms": 25_000}),
+            // One for the run, and one for the look that the function app takes at itself.
+            json!({"operation": "SignalR_ListKeys", "count": 2, "kind": "slow", "delay_ms": 25_000}),
         )
         .await;
     let http = reqwest::Client::builder().no_proxy().build().unwrap();

@@ -14,6 +14,7 @@ use super::plan::{foresee, lines};
 use super::signals::stop_at_signal;
 use super::times::beside;
 use super::{Exit, load, standing};
+use crate::cause;
 use crate::clock::{Clock, SystemClock, delta};
 use crate::compose::silent;
 use crate::config::{Config, Environment, FirstRotation, InstanceConfig, StateConfig, duration};
@@ -194,17 +195,28 @@ async fn tell(rekey: &Rekey, reports: &[PassReport], args: &RotateArgs) {
     for report in reports {
         let configured = rekey.config.instances.iter().find(|one| one.id == report.instance);
         let Some(instance) = configured else { continue };
-        let journal = peek(&*rekey.store, &report.instance).await.unwrap_or_default();
-        if report.ending == Ending::Stopped {
+        let journal = match peek(&*rekey.store, &report.instance).await {
+            Ok(journal) => Some(journal),
+            // That nothing can be read is not the same as that nothing is on record.
+            Err(error) => {
+                let name = report.instance.name();
+                output::complain(&format!(
+                    "{name}: how things stand cannot be read: {}",
+                    cause::told(&error)
+                ));
+                None
+            }
+        };
+        if let Some(journal) = journal.as_ref().filter(|_| report.ending == Ending::Stopped) {
             let carries_on = standing::carries_on(&rekey.config);
-            let told = standing::lines(instance, report, &journal, SystemClock.now());
+            let told = standing::lines(instance, report, journal, SystemClock.now());
             let all = told.iter().map(String::as_str).chain([carries_on]);
             all.for_each(|line| output::complain_of(&format!("  {line}")));
         }
         if let Some(next) = next_command(&rekey.config, report) {
             output::complain(&format!("  {next}"));
         }
-        instances.push(rotated(instance, report, &journal));
+        instances.push(rotated(instance, report, &journal.unwrap_or_default()));
     }
     if args.json {
         output::json_line(&Line::Result { exit_code: exit(reports).code(), instances });

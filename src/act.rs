@@ -17,7 +17,7 @@ pub use settings::{IsOurs, Rewrite, RewriteError};
 use crate::arm::{Arm, ArmError, ArmErrorKind, OperationStatus, Regeneration};
 use crate::cause;
 use crate::clock::Clock;
-use crate::config::InstanceConfig;
+use crate::config::ServiceConfig;
 use crate::data_plane::DataPlane;
 use crate::model::{KeyType, OperationUrl};
 use crate::observe;
@@ -33,7 +33,7 @@ pub struct Actor<'a> {
     /// The time.
     pub clock: &'a dyn Clock,
     /// The instance.
-    pub instance: &'a InstanceConfig,
+    pub instance: &'a ServiceConfig,
     /// Keeps passes over other instances from writing the same app.
     pub gates: &'a Gates,
     /// The site we run in, whose settings are written last.

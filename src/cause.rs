@@ -173,7 +173,7 @@ fn said_in(body: &[u8]) -> Option<String> {
     Some(tidy(&said)).filter(|said| !said.is_empty())
 }
 
-/// The developer's tools, each with what it said and the command that mends it.
+/// The developer's tools, each with what it said and the command that repairs it.
 fn of_tools(text: &str) -> String {
     let mut told: Vec<String> = Vec::new();
     for (credential, tool) in [("AzureCliCredential", "az"), ("AzureDeveloperCliCredential", "azd")] {
@@ -196,13 +196,13 @@ fn of_tool(tool: &str, said: &str) -> String {
     let error =
         error.or_else(|| lines.iter().rfind(|line| !is_command(line)).copied()).unwrap_or("it said nothing");
     let said = if error.starts_with(tool) { tidy(error) } else { format!("{tool}: {}", tidy(error)) };
-    let mends = match command {
+    let repairs = match command {
         Some(command) => format!(" (run: {})", tidy(command)),
         None if error.contains("not found on PATH") => String::new(),
         None if tool == "az" => " (run: az login --tenant TENANT)".to_owned(),
         None => " (run: azd auth login)".to_owned(),
     };
-    format!("{said}{mends}")
+    format!("{said}{repairs}")
 }
 
 /// One line of bounded length, without the full stop at its end, and without what might be a secret.
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_developers_tools_say_comes_with_the_command_that_mends_it() {
+    fn what_the_developers_tools_say_comes_with_the_command_that_fixes_it() {
         let expired = "ERROR: AADSTS700082: The refresh token has expired due to inactivity. Trace ID: t\n\
             Interactive authentication is needed. Please run:\naz login --tenant \"contoso\" --scope \"https://management.core.windows.net//.default\"";
         let said = [expired, "ERROR: Please run 'az login' to setup account.", "az not found on PATH"];

@@ -58,7 +58,7 @@ fn help() -> String {
 }
 
 const HELP: &str = "  signalr-rekey init                 a rekey.toml from what is found, for you to review
-  signalr-rekey doctor               what would keep a rotation from going well, and what mends it
+  signalr-rekey doctor               what would keep a rotation from going well, and what repairs it
   signalr-rekey plan                 what would be done to your instances, and why; changes nothing
   signalr-rekey rotate --now         rotate them, as yourself (az login), and wait until it is done
 
@@ -72,7 +72,7 @@ enum Command {
     Handler,
     /// Say what would be done to each instance now, and why; change nothing
     Plan(plan::PlanArgs),
-    /// Look for everything that would keep a rotation from going well, and say what mends it; change nothing
+    /// Look for everything that would keep a rotation from going well, and say what repairs it; change nothing
     Doctor(doctor::DoctorArgs),
     /// Write a rekey.toml from what is found in a resource group or subscription, for review
     Init(init::InitArgs),

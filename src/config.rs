@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::model::{AppId, InstanceId};
+use crate::model::{AppId, ServiceId};
 
 pub use environment::Environment;
 pub use fault::{Fault, Faults};
@@ -30,7 +30,7 @@ pub(crate) use values::duration;
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The instances to look after, in the order of the file.
-    pub instances: Vec<InstanceConfig>,
+    pub instances: Vec<ServiceConfig>,
     /// Where and as whom Azure is asked.
     pub azure: AzureConfig,
     /// Where the journal is kept.
@@ -54,9 +54,9 @@ pub struct Config {
 
 /// One instance and the apps that connect to it.
 #[derive(Clone, Debug)]
-pub struct InstanceConfig {
+pub struct ServiceConfig {
     /// The instance.
-    pub id: InstanceId,
+    pub id: ServiceId,
     /// Every app that holds a connection string of it.
     pub apps: Vec<AppConfig>,
     /// How to treat it.

@@ -1,8 +1,8 @@
-//! Looks for everything that would keep a rotation from going well, and says what mends it. It changes nothing.
+//! Looks for everything that would keep a rotation from going well, and says what repairs it. It changes nothing.
 //!
 //! Start at [`examine`]. `ask` reads, with eight requests at a time, and goes on where a read fails: a refusal is a
 //! finding too. All other files judge what was read, without asking anything: one function for each check, which answers
-//! [`Finding`]s. `mend` writes the commands that mend.
+//! [`Finding`]s. `repair` writes the commands that repair.
 //!
 //! Guarantee: no finding holds key material, a setting's value or a token.
 
@@ -13,8 +13,8 @@ mod durations;
 mod environment;
 mod finding;
 mod first_run;
+mod fixes;
 mod instance;
-mod mend;
 mod permission;
 mod schedule;
 mod stranger;
@@ -140,7 +140,7 @@ fn nobody(error: String, config: &Config, circumstances: &Circumstances) -> Find
                `az login` gives one";
     let own = own_app(config, &circumstances.environment).filter(|_| circumstances.as_deployed);
     let finding = Finding::error(Check::Identity, "the identity", error, why);
-    finding.mended_by(own.as_ref().map(mend::assign_identity))
+    finding.fixed_by(own.as_ref().map(fixes::assign_identity))
 }
 
 fn judge(config: &Config, facts: &Facts<'_>, caller: &Caller) -> Vec<Finding> {
@@ -198,8 +198,8 @@ fn journal(config: &Config, instance: &ask::InstanceFacts<'_>) -> Option<Finding
         BlobAccess::Identity { client_id } => client_id.as_deref().or(config.azure.client_id.as_deref()),
         BlobAccess::AccountKey(_) | BlobAccess::Signature(_) => None,
     };
-    let mend = named.map(|client| mend::storage_role(&blob.account, client));
-    Some(Finding::error(Check::Storage, id, cause::told(error), why).mended_by(mend))
+    let fix = named.map(|client| fixes::storage_role(&blob.account, client));
+    Some(Finding::error(Check::Storage, id, cause::told(error), why).fixed_by(fix))
 }
 
 /// The app that this process runs in, by what the platform tells (docs: Environment variables and app settings in App

@@ -20,7 +20,7 @@ use crate::model::{AppId, Fingerprint, KeyType, OperationUrl, PerKey};
 /// bytes an event the document stays near 20 kB.
 const HISTORY: usize = 100;
 
-/// How many ids of apps the events that are kept may hold together, beyond those of the latest. A mending writes as many
+/// How many ids of apps the events that are kept may hold together, beyond those of the latest. A repairing writes as many
 /// apps in one event as there are, and the document must stay far below what the store reads of one (4 MiB).
 const HISTORY_APPS: usize = 4000;
 
@@ -47,7 +47,8 @@ pub struct Journal {
     blind: bool,
     /// Documents of before it was known have none.
     #[serde(default)]
-    unmended: bool,
+    #[serde(rename = "unmended")]
+    unrepaired: bool,
     /// Whether an app that was there is not found any more. Documents of before it was known have none.
     #[serde(default)]
     missing: bool,
@@ -234,8 +235,8 @@ impl Journal {
 
     /// Whether a key changed from outside, and not everybody was seen with a valid one since.
     #[must_use]
-    pub fn is_unmended(&self) -> bool {
-        self.unmended
+    pub fn is_unrepaired(&self) -> bool {
+        self.unrepaired
     }
 
     /// The keys that an app was last seen with, if it was ever seen.
@@ -327,11 +328,11 @@ impl Journal {
                 if self.in_flight.as_ref().is_some_and(|flight| flight.key_type == *key_type) {
                     return Err("a regeneration of that key is in flight, so the change is ours");
                 }
-                self.unmended = true;
+                self.unrepaired = true;
                 self.replace(*key_type, KeyRecord::new(fingerprint, at, Origin::Outside, Held::Unknown(at)))
             }
             Event::Recovered {} => {
-                self.unmended = false;
+                self.unrepaired = false;
                 Ok(())
             }
             Event::AppsSeen { apps } => {

@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 
 pub use read::{Malformed, read};
 
-use crate::model::{AppId, InstanceId, KeyType, PerKey, likest};
+use crate::model::{AppId, KeyType, PerKey, ServiceId, likest};
 
 /// What we read of an event. Its data also holds the claims of whoever acted; those are not kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -73,17 +73,17 @@ pub enum Notice {
     /// A key was regenerated through Azure Resource Manager; of an instance that is not named, if there is none.
     Regenerated {
         /// Of which instance.
-        instance: Option<InstanceId>,
+        instance: Option<ServiceId>,
     },
     /// A regeneration failed or was cancelled. Whether the key is the old one, only a look tells.
     RegenerationFailed {
         /// Of which instance.
-        instance: Option<InstanceId>,
+        instance: Option<ServiceId>,
     },
     /// An instance was written or deleted, or is said to be unwell: local authentication may be switched off.
     InstanceChanged {
         /// Which.
-        instance: InstanceId,
+        instance: ServiceId,
     },
     /// An app was written, swapped or deleted, or its settings were edited.
     AppChanged {
@@ -100,7 +100,7 @@ pub enum Notice {
     /// Keys are going to be regenerated.
     Announced {
         /// Of which instance.
-        instance: InstanceId,
+        instance: ServiceId,
         /// Which keys.
         keys: PerKey<bool>,
         /// When, if that is known.
@@ -109,7 +109,7 @@ pub enum Notice {
     /// The keys of an instance are in strange hands.
     Exposed {
         /// Of which instance.
-        instance: InstanceId,
+        instance: ServiceId,
     },
     /// It calls for nothing.
     Ignored(Ignored),
@@ -234,8 +234,7 @@ fn bridge(kind: &str, data: &Bridge) -> Result<Notice, &'static str> {
     let instance = || {
         let named =
             data.instance.as_deref().ok_or_else(|| meant(data).unwrap_or("its data has no instance"))?;
-        InstanceId::from_prefix(named)
-            .map_err(|_| "its data.instance is no resource id of a SignalR instance")
+        ServiceId::from_prefix(named).map_err(|_| "its data.instance is no resource id of a SignalR instance")
     };
     match kind {
         // A deadline that is not known for one would be lost in silence, and the keys not watched around it.
@@ -282,8 +281,8 @@ fn is_regeneration(event: &Event) -> bool {
     event.operation.as_deref().is_some_and(|operation| operation.eq_ignore_ascii_case(REGENERATE))
 }
 
-fn instance(event: &Event) -> Option<InstanceId> {
-    event.resources.iter().find_map(|text| InstanceId::from_prefix(text).ok())
+fn instance(event: &Event) -> Option<ServiceId> {
+    event.resources.iter().find_map(|text| ServiceId::from_prefix(text).ok())
 }
 
 /// The most exact of the resources: a site's own topic may come with the slot in another member.
@@ -294,7 +293,7 @@ fn app(event: &Event) -> Option<AppId> {
 
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let named = |instance: &Option<InstanceId>| {
+        let named = |instance: &Option<ServiceId>| {
             instance.as_ref().map_or("an instance that is not named".to_owned(), |id| id.name().to_owned())
         };
         match self {

@@ -30,8 +30,8 @@ use crate::cause;
 use crate::clock::Clock;
 use crate::config::NotifyConfig;
 use crate::http::Http;
-use crate::model::InstanceId;
-use crate::pass::PassReport;
+use crate::model::ServiceId;
+use crate::pass::RunReport;
 use crate::store::Told;
 
 /// How many announcements may be on their way at once; more are dropped, and the log says so.
@@ -54,7 +54,7 @@ pub struct Notifier {
     clock: Arc<dyn Clock>,
     on_their_way: Arc<Semaphore>,
     /// What goes on at each instance, and when it was told.
-    lasting: Mutex<BTreeMap<InstanceId, (Kind, DateTime<Utc>)>>,
+    lasting: Mutex<BTreeMap<ServiceId, (Kind, DateTime<Utc>)>>,
 }
 
 impl Notifier {
@@ -66,7 +66,7 @@ impl Notifier {
     }
 
     /// Tells of a pass, if there is anything to tell, without waiting.
-    pub fn tell(self: &Arc<Self>, report: &PassReport) {
+    pub fn tell(self: &Arc<Self>, report: &RunReport) {
         let announcement = announce(report);
         if !self.is_news(&report.instance, announcement.as_ref()) {
             return;
@@ -93,7 +93,7 @@ impl Notifier {
     }
 
     /// Takes in what an earlier process has told of and goes on.
-    pub fn recall(&self, told: BTreeMap<InstanceId, Told>) {
+    pub fn recall(&self, told: BTreeMap<ServiceId, Told>) {
         let known = told.into_iter().filter_map(|(instance, Told { what, at })| {
             let kind = Kind::of_type(&what)?;
             Some((instance, (kind, at)))
@@ -103,14 +103,14 @@ impl Notifier {
 
     /// What was told of and goes on, for a later process.
     #[must_use]
-    pub fn told(&self) -> BTreeMap<InstanceId, Told> {
+    pub fn told(&self) -> BTreeMap<ServiceId, Told> {
         let lasting = self.lasting.lock().unwrap_or_else(PoisonError::into_inner);
         let told = |(kind, at): &(Kind, DateTime<Utc>)| Told { what: kind.event_type().to_owned(), at: *at };
         lasting.iter().map(|(instance, lasts)| (instance.clone(), told(lasts))).collect()
     }
 
     /// What lasts is told when it begins, and then once in a while.
-    fn is_news(&self, instance: &InstanceId, announcement: Option<&Announcement>) -> bool {
+    fn is_news(&self, instance: &ServiceId, announcement: Option<&Announcement>) -> bool {
         let now = self.clock.now();
         let mut lasting = self.lasting.lock().unwrap_or_else(PoisonError::into_inner);
         match announcement.map(|announcement| announcement.kind) {

@@ -19,7 +19,7 @@ use futures::{FutureExt, StreamExt, stream};
 use crate::arm::{Arm, ArmError, ArmErrorKind, Settings};
 use crate::cause;
 use crate::clock::Clock;
-use crate::config::{AppConfig, InstanceConfig};
+use crate::config::{AppConfig, ServiceConfig};
 use crate::journal::Journal;
 use crate::model::{AppId, ConnectionString, Fingerprint, KeyPair, KeyType, PerKey, Section};
 use crate::plan::{Holding, Snapshot, Unknown};
@@ -93,20 +93,20 @@ struct Read {
 
 impl Look {
     /// Reads everything.
-    pub async fn take(eyes: Eyes<'_>, instance: &InstanceConfig) -> Result<Self, ArmError> {
+    pub async fn take(eyes: Eyes<'_>, instance: &ServiceConfig) -> Result<Self, ArmError> {
         let mut look = Self::of_keys(eyes, instance).await?;
         look.complete(eyes, instance).await?;
         Ok(look)
     }
 
     /// Reads the keys alone; [`Look::complete`] reads the rest.
-    pub async fn of_keys(eyes: Eyes<'_>, instance: &InstanceConfig) -> Result<Self, ArmError> {
+    pub async fn of_keys(eyes: Eyes<'_>, instance: &ServiceConfig) -> Result<Self, ArmError> {
         let (keys, host, keys_at) = list_keys(eyes, instance).await?;
         Ok(Self { keys, host, keys_at, apps: BTreeMap::new(), missing: BTreeMap::new(), refused: None })
     }
 
     /// Reads the apps that were not read yet.
-    pub async fn complete(&mut self, eyes: Eyes<'_>, instance: &InstanceConfig) -> Result<(), ArmError> {
+    pub async fn complete(&mut self, eyes: Eyes<'_>, instance: &ServiceConfig) -> Result<(), ArmError> {
         self.read_apps(eyes, instance, |_| false).await.map(drop)
     }
 
@@ -114,7 +114,7 @@ impl Look {
     pub async fn refresh(
         &mut self,
         eyes: Eyes<'_>,
-        instance: &InstanceConfig,
+        instance: &ServiceConfig,
         age: TimeDelta,
     ) -> Result<bool, ArmError> {
         let keys_at = self.keys_at;
@@ -125,7 +125,7 @@ impl Look {
     }
 
     /// Reads again what is Azure's answer to a write.
-    pub async fn read_back(&mut self, eyes: Eyes<'_>, instance: &InstanceConfig) -> Result<(), ArmError> {
+    pub async fn read_back(&mut self, eyes: Eyes<'_>, instance: &ServiceConfig) -> Result<(), ArmError> {
         self.read_apps(eyes, instance, |read| read.echo).await.map(drop)
     }
 
@@ -139,7 +139,7 @@ impl Look {
     pub async fn refresh_keys(
         &mut self,
         eyes: Eyes<'_>,
-        instance: &InstanceConfig,
+        instance: &ServiceConfig,
         age: TimeDelta,
     ) -> Result<(), ArmError> {
         let old = self.keys_at < eyes.clock.now() - age;
@@ -147,7 +147,7 @@ impl Look {
     }
 
     /// Reads the keys again.
-    pub async fn read_keys(&mut self, eyes: Eyes<'_>, instance: &InstanceConfig) -> Result<(), ArmError> {
+    pub async fn read_keys(&mut self, eyes: Eyes<'_>, instance: &ServiceConfig) -> Result<(), ArmError> {
         let before = self.keys.clone();
         (self.keys, self.host, self.keys_at) = list_keys(eyes, instance).await?;
         if self.keys != before {
@@ -205,7 +205,7 @@ impl Look {
 
     /// What the look shows, without key material.
     #[must_use]
-    pub fn snapshot(&self, instance: &InstanceConfig, journal: &Journal) -> Snapshot {
+    pub fn snapshot(&self, instance: &ServiceConfig, journal: &Journal) -> Snapshot {
         let mut snapshot = Snapshot {
             echoed: self.is_echoed(),
             refused: self.refused.unwrap_or_default(),
@@ -300,7 +300,7 @@ impl Look {
     async fn read_apps(
         &mut self,
         eyes: Eyes<'_>,
-        instance: &InstanceConfig,
+        instance: &ServiceConfig,
         again: impl Fn(&Read) -> bool,
     ) -> Result<bool, ArmError> {
         let all = instance.apps.iter().flat_map(|app| sections(app).map(|section| (app.id.clone(), section)));
@@ -337,7 +337,7 @@ impl Look {
 /// The keys, the host that their connection strings name, and when they were asked for.
 async fn list_keys(
     eyes: Eyes<'_>,
-    instance: &InstanceConfig,
+    instance: &ServiceConfig,
 ) -> Result<(KeyPair, String, DateTime<Utc>), ArmError> {
     let at = eyes.clock.now();
     let listed = eyes.arm.list_keys(&instance.id).await?;

@@ -29,18 +29,18 @@ pub use calls::Calls;
 pub use hint::{Claim, Hint, Known};
 pub use in_use::{InUse, KeysInUse};
 use one::Pass;
-pub use report::{Ending, PassReport};
+pub use report::{Ending, RunReport};
 pub use stop::{AtWork, Stop};
 pub(crate) use watch::{Announced, told as told_of_watch};
 
 use crate::act::Gates;
 use crate::arm::{Arm, ArmError, ArmErrorKind, Barrier};
 use crate::clock::Clock;
-use crate::config::{Config, InstanceConfig};
+use crate::config::{Config, ServiceConfig};
 use crate::data_plane::DataPlane;
 use crate::http::Http;
 use crate::journal::Journal;
-use crate::model::{AppId, InstanceId};
+use crate::model::{AppId, ServiceId};
 use crate::notify::Notifier;
 use crate::observe::{APPS_AT_ONCE, APPS_AT_ONCE_IN_NEED, Eyes, Look};
 use crate::plan::{self, BlockedBy, Decision, Request, Snapshot, Why};
@@ -61,7 +61,7 @@ impl Default for Places {
 }
 
 /// Hears every line of a pass as it happens.
-pub type Narrator = Arc<dyn Fn(&InstanceId, &str) + Send + Sync>;
+pub type Narrator = Arc<dyn Fn(&ServiceId, &str) + Send + Sync>;
 
 /// Everything that a pass needs, for the life of the process.
 #[derive(Clone)]
@@ -98,7 +98,7 @@ pub struct Rekey {
 #[derive(Clone, Debug)]
 pub struct Run {
     /// The instances; all if none is named.
-    pub instances: Vec<InstanceId>,
+    pub instances: Vec<ServiceId>,
     /// What may be done.
     pub purpose: Purpose,
     /// Who does it; no two runs share a name.
@@ -130,8 +130,8 @@ pub enum Purpose {
         /// What the events that ask for it hint at besides.
         hint: Hint,
     },
-    /// Mend stale consumers, and nothing else. It waits for whoever else is at work.
-    Mend,
+    /// Repair stale consumers, and nothing else. It waits for whoever else is at work.
+    Repair,
     /// The same, if the hint that calls for it is news.
     Check(Hint),
 }
@@ -142,7 +142,7 @@ impl Purpose {
         match self {
             Self::Rotate { now: true } => Some(Request { why: Why::Operator, since: None }),
             Self::Answer { request, .. } => Some(*request),
-            Self::Scheduled | Self::Rotate { now: false } | Self::StandIn | Self::Mend | Self::Check(_) => {
+            Self::Scheduled | Self::Rotate { now: false } | Self::StandIn | Self::Repair | Self::Check(_) => {
                 None
             }
         }
@@ -152,7 +152,7 @@ impl Purpose {
     fn deadlines(&self) -> impl Iterator<Item = DateTime<Utc>> + use<> {
         let deadlines = match self {
             Self::Answer { deadlines, .. } => deadlines.clone(),
-            Self::Scheduled | Self::Rotate { .. } | Self::StandIn | Self::Mend | Self::Check(_) => {
+            Self::Scheduled | Self::Rotate { .. } | Self::StandIn | Self::Repair | Self::Check(_) => {
                 BTreeSet::new()
             }
         };
@@ -163,7 +163,7 @@ impl Purpose {
     fn claim(&self) -> Option<Claim> {
         match self {
             Self::Check(hint) | Self::Answer { hint, .. } => hint.claim(),
-            Self::Scheduled | Self::Rotate { .. } | Self::StandIn | Self::Mend => None,
+            Self::Scheduled | Self::Rotate { .. } | Self::StandIn | Self::Repair => None,
         }
     }
 
@@ -171,13 +171,15 @@ impl Purpose {
     fn hint(&self) -> Option<Hint> {
         match self {
             Self::Check(hint) => Some(hint.clone()),
-            Self::Scheduled | Self::Rotate { .. } | Self::StandIn | Self::Answer { .. } | Self::Mend => None,
+            Self::Scheduled | Self::Rotate { .. } | Self::StandIn | Self::Answer { .. } | Self::Repair => {
+                None
+            }
         }
     }
 
-    /// Whether only stale consumers are mended.
-    pub(crate) const fn only_mends(&self) -> bool {
-        matches!(self, Self::Mend | Self::Check(_))
+    /// Whether only stale consumers are repaired.
+    pub(crate) const fn only_repairs(&self) -> bool {
+        matches!(self, Self::Repair | Self::Check(_))
     }
 
     /// Whether it stays for what is to be watched.
@@ -228,9 +230,9 @@ impl Rekey {
     }
 
     /// Runs a pass over each instance, several at a time. One instance's failure is reported and stops no other.
-    pub async fn run(&self, run: &Run) -> Vec<PassReport> {
+    pub async fn run(&self, run: &Run) -> Vec<RunReport> {
         let wanted =
-            |instance: &&InstanceConfig| run.instances.is_empty() || run.instances.contains(&instance.id);
+            |instance: &&ServiceConfig| run.instances.is_empty() || run.instances.contains(&instance.id);
         let instances = self.config.instances.iter().filter(wanted);
         let passes = instances.map(|instance| self.instance(run, instance).boxed());
         let mut reports = futures::future::join_all(passes).await;
@@ -238,7 +240,7 @@ impl Rekey {
         reports
     }
 
-    async fn instance(&self, run: &Run, instance: &InstanceConfig) -> PassReport {
+    async fn instance(&self, run: &Run, instance: &ServiceConfig) -> RunReport {
         let span = tracing::info_span!("pass", instance = instance.id.name(), run = run.holder);
         let _at_work = self.at_work.begin();
         let mut pass = Pass::new(self, run, instance);
@@ -261,7 +263,7 @@ impl Rekey {
     }
 
     /// Whom an error says to be cut off, without a look: of a service that has no keys, the apps that were last seen with one.
-    pub async fn cut_off_by(&self, error: &PassError, instance: &InstanceConfig) -> Vec<String> {
+    pub async fn cut_off_by(&self, error: &RunError, instance: &ServiceConfig) -> Vec<String> {
         if !error.is_of_no_keys() {
             return Vec::new();
         }
@@ -274,9 +276,9 @@ impl Rekey {
     /// What a pass would do now, without doing it: a look and a decision, on a copy of the journal.
     pub async fn preview(
         &self,
-        instance: &InstanceConfig,
+        instance: &ServiceConfig,
         deadline: DateTime<Utc>,
-    ) -> Result<Preview, PassError> {
+    ) -> Result<Preview, RunError> {
         let remembered = crate::store::peek(&*self.store, &instance.id).await?;
         let arm = self.arm.until(deadline);
         let eyes = Eyes { arm: &arm, clock: &*self.clock, at_once: APPS_AT_ONCE, in_need: false };
@@ -325,7 +327,7 @@ impl Preview {
 
 /// Why a pass cannot go on.
 #[derive(Debug, thiserror::Error)]
-pub enum PassError {
+pub enum RunError {
     /// Azure refused or did not answer.
     #[error(transparent)]
     Arm(#[from] ArmError),
@@ -351,7 +353,7 @@ pub enum PassError {
     },
 }
 
-impl PassError {
+impl RunError {
     /// Whether it is that the service has no keys, so that whoever holds one is cut off.
     fn is_of_no_keys(&self) -> bool {
         matches!(self, Self::Arm(error) if error.kind() == ArmErrorKind::Barred(Barrier::NoKeys))

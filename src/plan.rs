@@ -49,7 +49,7 @@ pub fn decide(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: Date
         return Decision::Blocked(BlockedBy::JournalDisagrees);
     };
     let view = View { snapshot, journal, keys, policy, now };
-    view.unless_unseen(view.mend().or_else(|| view.follow()).unwrap_or_else(|| view.rotate()))
+    view.unless_unseen(view.repair().or_else(|| view.follow()).unwrap_or_else(|| view.rotate()))
 }
 
 /// Whether the journal speaks of the very keys that were seen. The one in flight may have changed already.
@@ -71,10 +71,10 @@ struct View<'a> {
 
 impl View<'_> {
     /// Rule 1.
-    fn mend(&self) -> Option<Decision> {
+    fn repair(&self) -> Option<Decision> {
         let consumers = self.snapshot.stale();
-        let to = self.mending_key();
-        (!consumers.is_empty()).then_some(Decision::Do(Step::Repoint { to, consumers, mend: true }))
+        let to = self.repairing_key();
+        (!consumers.is_empty()).then_some(Decision::Do(Step::Repoint { to, consumers, repair: true }))
     }
 
     /// Rule 2.
@@ -123,7 +123,10 @@ impl View<'_> {
     /// Rule 4, and the end of rule 3.
     fn move_to(&self, to: KeyType) -> Decision {
         let consumers = self.snapshot.holders(|holding| *holding == Holding::Valid(to.other()));
-        self.unless_unknown(|unknown| !unknown.is_of_missing(), Step::Repoint { to, consumers, mend: false })
+        self.unless_unknown(
+            |unknown| !unknown.is_of_missing(),
+            Step::Repoint { to, consumers, repair: false },
+        )
     }
 
     /// Rule 5; nothing if the key is verified.

@@ -1,4 +1,4 @@
-//! What the Functions host asks for, as passes: the timer rotates; notices mend, and rotate where they ask for it.
+//! What the Functions host asks for, as passes: the timer rotates; notices repair, and rotate where they ask for it.
 //!
 //! Start at [`Service::run`](Runner::run). Notices go event → [`classify`](crate::notice::classify) → what is wanted of
 //! each instance → a pass that all who want the same share.
@@ -25,18 +25,18 @@ use self::wanted::{Delivery, Wanted};
 pub use self::wanted::{Foreseen, foresee};
 use crate::cause;
 use crate::clock::delta;
-use crate::config::InstanceConfig;
+use crate::config::ServiceConfig;
 use crate::host::{Invocation, Outcome, Runner, Served, Trigger};
-use crate::model::InstanceId;
+use crate::model::ServiceId;
 use crate::notice::{Event, Notice};
 use crate::panics::{self, Panicked};
-use crate::pass::{Ending, PassReport, Purpose, Rekey, Run};
+use crate::pass::{Ending, Purpose, Rekey, Run, RunReport};
 use crate::store::{timer_ran, timer_told};
 
 /// Runs passes for the Functions host, for the life of the process.
 pub struct Service {
     rekey: Arc<Rekey>,
-    passes: Coalescer<InstanceId, Wanted, Shared>,
+    passes: Coalescer<ServiceId, Wanted, Shared>,
     /// How many events called for nothing.
     ignored: AtomicU64,
     /// The events that were answered well of late.
@@ -44,7 +44,7 @@ pub struct Service {
 }
 
 /// How a pass that several wait for has ended.
-type Shared = Result<Option<Arc<PassReport>>, Panicked>;
+type Shared = Result<Option<Arc<RunReport>>, Panicked>;
 
 impl Service {
     /// Nothing runs yet.
@@ -70,7 +70,7 @@ impl Service {
             self.rekey.run(&Run { instances: vec![], purpose, holder, deadline: invocation.deadline }).await;
         let (reports, unrecorded) = self.counted(reports).await;
         let failed = reports.iter().filter(|report| report.ending.is_failure());
-        let failures: Vec<String> = failed.map(PassReport::summary).chain(unrecorded).collect();
+        let failures: Vec<String> = failed.map(RunReport::summary).chain(unrecorded).collect();
         Outcome {
             logs: reports.iter().flat_map(lines).collect(),
             failure: said(failures),
@@ -81,11 +81,11 @@ impl Service {
 
     /// The reports of a timer's run, which is put on record; and why it could not be, if so. One that only ran out of time, or
     /// met another run, is no failure; the second in a row is, for then nothing gets done.
-    async fn counted(&self, reports: Vec<PassReport>) -> (Vec<PassReport>, Option<String>) {
-        let finished = |report: &PassReport| {
+    async fn counted(&self, reports: Vec<RunReport>) -> (Vec<RunReport>, Option<String>) {
+        let finished = |report: &RunReport| {
             !matches!(report.ending, Ending::OutOfTime { .. } | Ending::Busy { .. } | Ending::Stopped)
         };
-        let services: Vec<(InstanceId, bool)> =
+        let services: Vec<(ServiceId, bool)> =
             reports.iter().map(|report| (report.instance.clone(), finished(report))).collect();
         let told = self.rekey.notifier.as_ref().map(|notifier| notifier.told()).unwrap_or_default();
         let (counted, unrecorded) = match timer_ran(&*self.rekey.store, &services, &told).await {
@@ -97,7 +97,7 @@ impl Service {
                 (BTreeMap::new(), Some(line))
             }
         };
-        let judged = |report: PassReport| match counted.get(&report.instance) {
+        let judged = |report: RunReport| match counted.get(&report.instance) {
             None | Some(..=1) => report,
             Some(runs) => {
                 let why = format!("{}; it is run {runs} in a row that did not finish", report.ending);
@@ -121,8 +121,8 @@ impl Service {
     }
 
     /// The same report as a failure, told as one.
-    fn failed(&self, report: PassReport, why: String) -> PassReport {
-        let failed = PassReport { ending: Ending::Failed(why), ..report };
+    fn failed(&self, report: RunReport, why: String) -> RunReport {
+        let failed = RunReport { ending: Ending::Failed(why), ..report };
         failed.log();
         if let Some(notifier) = &self.rekey.notifier {
             notifier.tell(&failed);
@@ -182,7 +182,7 @@ impl Service {
 
     /// Asks for a pass and waits for it. It ends in its own time; who waits for one that was queued behind another may run
     /// out of his before, and the host answers for him.
-    async fn answer(self: &Arc<Self>, instance: InstanceId, wanted: Wanted) -> Outcome {
+    async fn answer(self: &Arc<Self>, instance: ServiceId, wanted: Wanted) -> Outcome {
         let name = instance.name().to_owned();
         let failed = |why: &dyn std::fmt::Display, unfinished| Outcome {
             failure: Some(format!("{name}: {why}")),
@@ -222,11 +222,11 @@ struct Notices {
     rekey: Arc<Rekey>,
     silence: Silence,
     /// When each instance's last pass began, of those that found nothing new.
-    in_vain: Mutex<BTreeMap<InstanceId, DateTime<Utc>>>,
+    in_vain: Mutex<BTreeMap<ServiceId, DateTime<Utc>>>,
 }
 
 impl Notices {
-    async fn pass(&self, instance: InstanceId, wanted: Wanted) -> Option<Arc<PassReport>> {
+    async fn pass(&self, instance: ServiceId, wanted: Wanted) -> Option<Arc<RunReport>> {
         let last = lock(&self.in_vain).remove(&instance);
         if let Some(last) = last {
             self.rekey.clock.sleep_until(last + APART).await;
@@ -241,7 +241,7 @@ impl Notices {
 
     /// It has a time of its own: whoever waits for it came at different times. Where the timer is silent, and what the
     /// notice calls for is done, it does the timer's work as well.
-    async fn pass_now(&self, instance: InstanceId, wanted: Wanted) -> Option<PassReport> {
+    async fn pass_now(&self, instance: ServiceId, wanted: Wanted) -> Option<RunReport> {
         let clock = &self.rekey.clock;
         let deadline = clock.now() + delta(self.rekey.config.notice_budget);
         let (purpose, holder) = (wanted.purpose(), format!("notice/{}", uuid::Uuid::new_v4()));
@@ -249,7 +249,7 @@ impl Notices {
         let mut report = self.rekey.run(&run).await.pop()?;
         let Some(silent) = self.silence.told(&*self.rekey.store, &**clock).await else { return Some(report) };
         tracing::error!("{silent}");
-        let done = run.purpose.only_mends() && report.ending.is_answered();
+        let done = run.purpose.only_repairs() && report.ending.is_answered();
         if done && self.silence.stands_in(&instance, clock.now()) {
             run.purpose = Purpose::StandIn;
             let stood_in = self.rekey.run(&run).await.pop()?;
@@ -257,7 +257,7 @@ impl Notices {
             report.lines.push(format!("in place of the timer: {}", stood_in.ending));
             // The notice is answered by what it called for; what went wrong beside it is told all the same.
             if stood_in.ending.is_failure() {
-                report = PassReport { lines: report.lines, ..stood_in };
+                report = RunReport { lines: report.lines, ..stood_in };
             }
         }
         report.lines.push(silent);
@@ -269,7 +269,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn told(report: &PassReport, shared: bool) -> Outcome {
+fn told(report: &RunReport, shared: bool) -> Outcome {
     let answered = report.ending.is_answered();
     Outcome {
         logs: lines(report).collect(),
@@ -279,11 +279,11 @@ fn told(report: &PassReport, shared: bool) -> Outcome {
     }
 }
 
-fn served(report: &PassReport, shared: bool) -> Served {
+fn served(report: &RunReport, shared: bool) -> Served {
     Served { ended: report.summary(), run: report.run.clone(), shared }
 }
 
-fn lines(report: &PassReport) -> impl Iterator<Item = String> + use<> {
+fn lines(report: &RunReport) -> impl Iterator<Item = String> + use<> {
     let name = report.instance.name().to_owned();
     let told = report.lines.iter().map(|line| format!("{name}: {line}")).collect::<Vec<_>>();
     told.into_iter().chain([report.summary()])
@@ -296,12 +296,12 @@ fn said(failures: Vec<String>) -> Option<String> {
 impl Service {
     /// Asks for a pass. What is at work on the instance is called: it may be following a regeneration for a minute while
     /// somebody is being cut off.
-    fn ask(&self, instance: &InstanceId, wanted: Wanted) -> Asked<Shared> {
+    fn ask(&self, instance: &ServiceId, wanted: Wanted) -> Asked<Shared> {
         self.passes.ask(instance.clone(), wanted, || self.rekey.calls.call(instance))
     }
 
     /// The instances that are looked after.
-    fn instances(&self) -> &[InstanceConfig] {
+    fn instances(&self) -> &[ServiceConfig] {
         &self.rekey.config.instances
     }
 }

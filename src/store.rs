@@ -27,7 +27,7 @@ pub use timer::{Told, timer_last_ran, timer_ran, timer_told};
 
 use crate::clock::{Clock, delta};
 use crate::journal::{Event, Illegal, Journal};
-use crate::model::InstanceId;
+use crate::model::ServiceId;
 
 /// How long a lease lasts unless it is renewed: half of it for sending, which is twice as long as one request may take,
 /// and half for what was sent to arrive ([`LeaseProof::until`]); short enough that a killed worker is followed within
@@ -135,9 +135,9 @@ pub enum StoreError {
         /// The document's name.
         name: String,
         /// Whose it says it is.
-        found: Box<InstanceId>,
+        found: Box<ServiceId>,
         /// Whose it should be.
-        wanted: Box<InstanceId>,
+        wanted: Box<ServiceId>,
     },
     /// The storage does not answer, or fails.
     #[error("the journal's storage failed: {0}; nothing is done to the instance. {WITHOUT_STORAGE}")]
@@ -174,7 +174,7 @@ struct Document {
     version: u32,
     /// Whose journal it is. Documents of before it was written have none: their names tell.
     #[serde(default)]
-    service: Option<InstanceId>,
+    service: Option<ServiceId>,
     lease: Option<LeaseRecord>,
     journal: Journal,
 }
@@ -226,7 +226,7 @@ impl Draft {
     pub async fn read(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
-        instance: &InstanceId,
+        instance: &ServiceId,
         holder: &str,
     ) -> Result<Self, StoreError> {
         let (draft, modified) = Self::read_whoever_holds_it(store, clock, instance).await?;
@@ -251,7 +251,7 @@ impl Draft {
     async fn read_whoever_holds_it(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
-        instance: &InstanceId,
+        instance: &ServiceId,
     ) -> Result<(Self, DateTime<Utc>), StoreError> {
         let name = document_name(instance);
         let local = clock.now();
@@ -312,7 +312,7 @@ impl Lease {
     pub async fn acquire(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
-        instance: &InstanceId,
+        instance: &ServiceId,
         holder: &str,
     ) -> Result<Self, StoreError> {
         Draft::read(store, clock, instance, holder).await?.take(holder).await
@@ -322,7 +322,7 @@ impl Lease {
     pub async fn acquire_by_hand(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
-        instance: &InstanceId,
+        instance: &ServiceId,
         holder: &str,
     ) -> Result<Self, StoreError> {
         let again = (Arc::clone(&store), Arc::clone(&clock));
@@ -423,7 +423,7 @@ impl Lease {
 }
 
 /// Reads the journal of an instance without taking the lease, for showing it.
-pub async fn peek(store: &dyn Store, instance: &InstanceId) -> Result<Journal, StoreError> {
+pub async fn peek(store: &dyn Store, instance: &ServiceId) -> Result<Journal, StoreError> {
     Ok(load(store, instance).await?.document.journal)
 }
 
@@ -435,7 +435,7 @@ struct Loaded {
 }
 
 /// Reads the document of an instance, or makes the first one.
-async fn load(store: &dyn Store, instance: &InstanceId) -> Result<Loaded, StoreError> {
+async fn load(store: &dyn Store, instance: &ServiceId) -> Result<Loaded, StoreError> {
     let name = document_name(instance);
     let Found { document, modified, at } = store.get(&name).await?;
     let (mut document, etag) = match document {
@@ -492,7 +492,7 @@ fn encode(document: &Document) -> Result<Vec<u8>, StoreError> {
 }
 
 /// A readable name that no two instances share: ids compare without regard to case, so it is in lower case.
-fn document_name(instance: &InstanceId) -> String {
+fn document_name(instance: &ServiceId) -> String {
     let name = format!("{}/{}/{}.json", instance.subscription(), instance.group(), instance.name());
     name.to_lowercase()
 }

@@ -21,7 +21,7 @@ use signalr_rekey::cause;
 use signalr_rekey::clock::{Clock, SystemClock};
 use signalr_rekey::credentials::InsteadOf;
 use signalr_rekey::http::Http;
-use signalr_rekey::model::{AppId, InstanceId, Key, KeyType, OperationKind, OperationUrl, Section};
+use signalr_rekey::model::{AppId, Key, KeyType, OperationKind, OperationUrl, Section, ServiceId};
 use url::Url;
 
 const KEYS: &str = r#"{"primaryKey":"PRIMARY-KEY-JQQJ99","secondaryKey":"SECONDARY-KEY-JQQJ99",
@@ -30,8 +30,8 @@ const KEYS: &str = r#"{"primaryKey":"PRIMARY-KEY-JQQJ99","secondaryKey":"SECONDA
 const CHAT: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat";
 const SHOP: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/shop";
 
-fn chat() -> InstanceId {
-    InstanceId::new("s", "g", "chat")
+fn chat() -> ServiceId {
+    ServiceId::new("s", "g", "chat")
 }
 
 fn shop(slot: Option<&str>) -> AppId {

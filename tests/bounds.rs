@@ -15,9 +15,9 @@ use signalr_rekey::clock::SystemClock;
 use signalr_rekey::config::{Config, Environment, NotifyConfig, StateConfig, load_from};
 use signalr_rekey::data_plane::{DataPlane, Probe};
 use signalr_rekey::http::Http;
-use signalr_rekey::model::{AppId, InstanceId, Key, KeyType, Section};
+use signalr_rekey::model::{AppId, Key, KeyType, Section, ServiceId};
 use signalr_rekey::notify::Notifier;
-use signalr_rekey::pass::{Ending, PassReport};
+use signalr_rekey::pass::{Ending, RunReport};
 use signalr_rekey::store::{BlobStore, Store, StoreError, peek};
 use url::Url;
 
@@ -28,8 +28,8 @@ const BUFFERS: u64 = 16 * MIB;
 const OK: &str = "HTTP/1.1 200 OK\r\n";
 const PIECE: &str = "                                                                ";
 
-fn chat() -> InstanceId {
-    InstanceId::new("s", "g", "chat")
+fn chat() -> ServiceId {
+    ServiceId::new("s", "g", "chat")
 }
 
 fn arm(base: &Url) -> Arm {
@@ -185,12 +185,12 @@ async fn of_a_webhook_the_status_is_all() {
         let notifier = Notifier::new(config, Http::new(), LeapingClock::new());
         let ending = Ending::Failed("Azure refused listKeys (403)".into());
         let (lines, happened, took) = (vec![], vec![], Duration::ZERO);
-        notifier.tell(&PassReport {
+        notifier.tell(&RunReport {
             instance: chat(),
             run: "notice/1".into(),
             lines,
             happened,
-            mended_in: None,
+            repaired_in: None,
             seen: None,
             took,
             known: None,

@@ -17,8 +17,8 @@ use signalr_rekey::config::{Environment, StateConfig, load_from};
 use signalr_rekey::credentials::CredentialError;
 use signalr_rekey::http::Http;
 use signalr_rekey::init::ScopeError;
-use signalr_rekey::model::{AppId, InstanceId};
-use signalr_rekey::pass::PassError;
+use signalr_rekey::model::{AppId, ServiceId};
+use signalr_rekey::pass::RunError;
 use signalr_rekey::sim::command::SimulateError;
 use signalr_rekey::sim::{StartError, StorageError};
 use signalr_rekey::store::{BlobStore, Store};
@@ -58,7 +58,7 @@ async fn refused() -> ArmError {
         http: Http::new(),
         jitter_seed: 1,
     };
-    let chat = InstanceId::new("s", "g", "chat");
+    let chat = ServiceId::new("s", "g", "chat");
     Arm::new(options).unwrap().list_keys(&chat).await.unwrap_err()
 }
 
@@ -68,7 +68,7 @@ async fn with_source() -> Vec<(&'static str, Box<dyn Error>)> {
     let listen = "127.0.0.1:1".parse().unwrap();
     vec![
         ("ArmError", Box::new(refused().await)),
-        ("PassError", Box::new(PassError::Arm(refused().await))),
+        ("RunError", Box::new(RunError::Arm(refused().await))),
         ("RewriteError", Box::new(RewriteError::Arm { app, error: refused().await })),
         ("ScopeError", Box::new(ScopeError::Arm(refused().await))),
         ("CredentialError", Box::new(CredentialError::Unusable("the client secret", azure()))),

@@ -105,7 +105,7 @@ fn rotated(times: usize) -> Journal {
             if half == 0 {
                 apply(Event::Verified { key_type });
                 apply(Event::RepointIntended { key_type });
-                apply(Event::Repointed { key_type, apps: apps.clone(), mended: rotation % 10 == 0 });
+                apply(Event::Repointed { key_type, apps: apps.clone(), repaired: rotation % 10 == 0 });
                 apply(Event::Left { key_type: active });
             }
         }

@@ -30,7 +30,7 @@ fn text(output: &Output) -> (String, String) {
 }
 
 #[test]
-fn a_rotation_refuses_nobody_and_a_forced_regeneration_is_mended() {
+fn a_rotation_refuses_nobody_and_a_forced_regeneration_is_repaired() {
     let (for_machines, for_people) = (demo(&["--json"]), demo(&[]));
     machines_read_numbers(&for_machines.wait_with_output().unwrap());
     people_read_a_timeline(&for_people.wait_with_output().unwrap());
@@ -68,7 +68,7 @@ fn people_read_a_timeline(output: &Output) {
         " s  rekey    sr-demo: settled",
         " s  azure    sr-demo: Secondary key replaced by force\n",
         " s  host     Event Grid tells of it: POST /OnKeyNotice\n",
-        " s  rekey    sr-demo: mended to the ",
+        " s  rekey    sr-demo: repaired to the ",
         " s  clients  chat-func: client calls to sr-demo work again",
         "     of them refused because of a key\n",
         "     restarts of apps; ",

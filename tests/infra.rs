@@ -249,7 +249,7 @@ async fn rotations_and_recoveries_need_no_more_than_the_roles_allow() {
     story.sim.with(|state| not_granted.for_each(|action| state.deny(&subscription, action)));
     assert!(settled(&story.watch(6 * HOUR).await), "{:?}", story.told);
     story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
-    story.mend().await;
+    story.repair().await;
     all_hold(&story);
     story.watch(HOUR).await;
     // The simulator calls the two by their paths.

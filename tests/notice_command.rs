@@ -59,13 +59,13 @@ fn it_says_what_events_mean_and_would_do_and_asks_nobody() {
     assert_eq!(said.status.code(), Some(1), "one of them would be refused: {}", text(&said.stderr));
     insta::assert_snapshot!(timeless(&text(&said.stdout)), @r"
     Microsoft.Resources.ResourceActionSuccess: a key of sr-demo was regenerated
-      sr-demo: look at its keys; unless the regeneration was ours, look at all its apps and mend what holds a dead key
+      sr-demo: look at its keys; unless the regeneration was ours, look at all its apps and repair what holds a dead key
     Microsoft.Resources.ResourceActionSuccess: somebody read keys or settings, as we do ourselves
       nothing would be done
     Microsoft.Web.AppUpdated: the app chat-web changed
       sr-demo: look at its keys and at chat-web, chat-web/staging; if anything is new there, at all apps
     azureMonitorCommonAlertSchema: Azure Service Health names SignalR
-      sr-demo: look at its keys and all its apps, and mend what holds a dead key
+      sr-demo: look at its keys and all its apps, and repair what holds a dead key
     SignalRRekey.KeysExposed: the keys of sr-demo are in strange hands
       sr-demo: rotate now, and let the keys of now die after exposed_grace; not more often than min_rotation_interval
     SignalRRekey.RegenerationAnnounced: the Primary key of sr-demo will be regenerated at TIME
@@ -86,7 +86,7 @@ fn it_says_what_events_mean_and_would_do_and_asks_nobody() {
           "kind": "Microsoft.Resources.ResourceActionSuccess",
           "means": "a key of sr-demo was regenerated",
           "does": [
-            "sr-demo: look at its keys; unless the regeneration was ours, look at all its apps and mend what holds a dead key"
+            "sr-demo: look at its keys; unless the regeneration was ours, look at all its apps and repair what holds a dead key"
           ],
           "warnings": []
         }
@@ -190,7 +190,7 @@ async fn it_fires_events_and_alerts_at_a_handler() {
         azure.force("sr-demo", "Both").await;
         let fired = notice(&azure, &event.to_string(), &["--fire", &url]);
         assert_eq!(fired.status.code(), Some(0), "{}", text(&fired.stderr));
-        assert!(text(&fired.stdout).contains("mended to the"), "{}", text(&fired.stdout));
+        assert!(text(&fired.stdout).contains("repaired to the"), "{}", text(&fired.stdout));
     }
     // What has nothing to do, and what was answered before, is answered too, in words and for machines.
     let idle = json!({ "id": "7", "type": "Contoso.Any" });

@@ -130,7 +130,7 @@ async fn what_is_ignored_asks_nothing_of_anybody() {
 }
 
 #[tokio::test]
-async fn a_regeneration_from_outside_is_mended() {
+async fn a_regeneration_from_outside_is_repaired() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
     let handler = Handler::of(&story);
@@ -139,7 +139,7 @@ async fn a_regeneration_from_outside_is_mended() {
     assert_done(&outcome);
     assert_eq!(all_hold(&story), KeyType::Primary);
     let told = outcome.logs.last().unwrap();
-    for app in ["chat-web", "chat-web/staging", "chat-func", "now hold the Primary key", "mended in"] {
+    for app in ["chat-web", "chat-web/staging", "chat-func", "now hold the Primary key", "repaired in"] {
         assert!(told.contains(app), "{told}");
     }
 }
@@ -385,7 +385,7 @@ async fn a_thousand_copies_of_one_event_cost_two_runs() {
 }
 
 #[tokio::test]
-async fn a_hundred_instances_at_once_are_all_mended() {
+async fn a_hundred_instances_at_once_are_all_repaired() {
     let names: Vec<String> = (0..100).map(|n| format!("sr-{n}")).collect();
     let site = |name: &String| Site {
         group: "rg-demo".into(),

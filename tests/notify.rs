@@ -106,18 +106,18 @@ impl Told {
 }
 
 #[tokio::test]
-async fn a_rotation_a_mending_and_a_drift_are_told_once() {
+async fn a_rotation_a_repairing_and_a_drift_are_told_once() {
     let told = Told::new().await;
     told.watch(6 * HOUR).await;
     assert_eq!(told.hook.kinds(), ["SignalRRekey.Rotated"]);
     let in_use = all_hold(&told.story);
     told.story.sim.regenerate("sr-demo", &[in_use]).unwrap();
-    told.run(Purpose::Mend).await;
+    told.run(Purpose::Repair).await;
     told.watch(HOUR).await;
     told.story.sim.regenerate("sr-demo", &[in_use]).unwrap();
     told.watch(HOUR).await;
     let (kinds, texts): (Vec<_>, Vec<_>) = told.hook.told().into_iter().unzip();
-    assert_eq!(kinds, ["SignalRRekey.Rotated", "SignalRRekey.Mended", "SignalRRekey.DriftFound"]);
+    assert_eq!(kinds, ["SignalRRekey.Rotated", "SignalRRekey.Repaired", "SignalRRekey.DriftFound"]);
     assert!(texts[1].contains("chat-func") && texts[1].starts_with("sr-demo: "), "{texts:?}");
 }
 
@@ -233,8 +233,8 @@ async fn a_webhook_that_hangs_keeps_no_work_waiting() {
     }
     let in_use = all_hold(&told.story);
     told.story.sim.regenerate("sr-demo", &[in_use]).unwrap();
-    let reports = told.rekey.run(&told.story.order(Purpose::Mend, MINUTE)).await;
-    assert!(reports[0].ending.is_mended());
+    let reports = told.rekey.run(&told.story.order(Purpose::Repair, MINUTE)).await;
+    assert!(reports[0].ending.is_repaired());
     assert_eq!(all_hold(&told.story), in_use.other());
     assert!(KeyType::ALL.contains(&in_use));
     while told.hook.kinds().len() < 2 {

@@ -139,7 +139,7 @@ async fn what_is_wrong_with_a_configuration_names_the_file_that_was_given() {
         (&["plan", "--config", given][..], 1, "correct its id in CHAT; did you mean chat-func?"),
         (&["status", "--config", "chat.toml"], 1, "correct its id in chat.toml; did you mean"),
         (&["rotate", "--for", "1s", "--config", given], 1, "correct its id in CHAT; did you mean"),
-        (&["doctor", "--config", given], 1, "mend: in CHAT, write /subscriptions/"),
+        (&["doctor", "--config", given], 1, "fix: in CHAT, write /subscriptions/"),
         (
             &["doctor", "--all", "--config", given],
             1,
@@ -158,7 +158,10 @@ async fn what_is_wrong_with_a_configuration_names_the_file_that_was_given() {
     }
     azure.force("sr-demo", "Both").await;
     let (_, told) = run(&["doctor", "--config", given]);
-    assert!(told.contains(&format!("/signalR/sr-demo --config {given}\n")), "the command that mends: {told}");
+    assert!(
+        told.contains(&format!("/signalR/sr-demo --config {given}\n")),
+        "the command that repairs: {told}"
+    );
     let event = json!({ "type": "SignalRRekey.KeysExposed", "data": { "instance": "/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/sr-demos" } });
     let (_other, event) = file("event.json", &event.to_string());
     let (exit, told) = run(&["notice", event.to_str().unwrap(), "--config", "chat.toml"]);

@@ -277,7 +277,7 @@ async fn the_host_can_run_what_is_deployed() {
     let functions = deployed.functions();
     assert!(functions.len() >= 2, "{functions:?}");
 
-    // First the timers, which rotate; then, after both keys were lost, the events, which mend; then the others.
+    // First the timers, which rotate; then, after both keys were lost, the events, which repair; then the others.
     let of =
         |kind: &'static str| functions.iter().filter(move |(_, function)| trigger(function)["type"] == kind);
     for (name, function) in of("timerTrigger") {
@@ -294,7 +294,7 @@ async fn the_host_can_run_what_is_deployed() {
     for (name, function) in of("eventGridTrigger") {
         let (verdict, body) = invoke(&handler, name, function).await;
         assert_eq!(verdict, Verdict::Success, "{name}: {body}");
-        assert!(body.contains("mended to the"), "{body}");
+        assert!(body.contains("repaired to the"), "{body}");
     }
     for (name, function) in of("httpTrigger") {
         let (verdict, body) = invoke(&handler, name, function).await;

@@ -17,7 +17,7 @@ use common::program::{Azure, Handler, PROGRAM, free_port, key_event, program, te
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn the_handler_rotates_and_mends_as_the_host_calls_it() {
+async fn the_handler_rotates_and_repairs_as_the_host_calls_it() {
     let azure = Azure::start(&[]);
     let handler = Handler::start(&azure, &["handler"]).await;
     let (status, reply) = handler.tick().await;
@@ -31,7 +31,7 @@ async fn the_handler_rotates_and_mends_as_the_host_calls_it() {
     azure.force("sr-demo", "Both").await;
     let (status, reply) = handler.notice("sr-demo").await;
     assert_eq!(status, 200, "{reply}");
-    assert!(reply["Logs"].to_string().contains("mended to the"), "{reply}");
+    assert!(reply["Logs"].to_string().contains("repaired to the"), "{reply}");
     let (status, reply) =
         handler.call("OnKeyNotice", json!({"event": {"id": "2", "eventType": "Other"}})).await;
     assert_eq!(status, 200, "what does not concern us is no failure: {reply}");
@@ -271,7 +271,7 @@ async fn a_log_that_nobody_reads_keeps_no_call_waiting() {
 }
 
 #[tokio::test]
-async fn an_expired_login_is_told_once_with_what_mends_it() {
+async fn an_expired_login_is_told_once_with_what_repairs_it() {
     let world = json!({
         "subscription": "00000000-0000-0000-0000-000000000001",
         "signalr": (0..5).map(|n| json!({"group": "rg", "name": format!("sr-{n}"), "apps": [format!("app-{n}")]})).collect::<Vec<_>>(),

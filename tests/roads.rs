@@ -80,7 +80,7 @@ impl Road {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("not mended within {patience:?}: {}", self.azure.report().await);
+        panic!("not repaired within {patience:?}: {}", self.azure.report().await);
     }
 
     /// The key that the apps hold.
@@ -102,7 +102,7 @@ fn longest(outages: &[Value]) -> i64 {
 const SOON: Duration = Duration::from_secs(10);
 
 #[tokio::test]
-async fn an_event_of_azure_resource_manager_mends_and_no_loop_forms() {
+async fn an_event_of_azure_resource_manager_repairs_and_no_loop_forms() {
     // Everything that ARM announces is delivered, our own reads and writes too.
     let road = Road::new("grid", &[], &[]).await;
     road.regenerate("Both", true).await;
@@ -121,7 +121,7 @@ async fn an_event_of_azure_resource_manager_mends_and_no_loop_forms() {
 }
 
 #[tokio::test]
-async fn cloud_events_mend_through_duplicates_disorder_and_batches() {
+async fn cloud_events_repair_through_duplicates_disorder_and_batches() {
     let flags = [
         "--event-schema",
         "cloud-events",
@@ -138,7 +138,7 @@ async fn cloud_events_mend_through_duplicates_disorder_and_batches() {
 }
 
 #[tokio::test]
-async fn an_alert_mends() {
+async fn an_alert_repairs() {
     let filter = ["--event-filter", "Microsoft.None/none/action"];
     let road = Road::new("alert", &filter, &[]).await;
     road.regenerate("Both", false).await;
@@ -155,7 +155,7 @@ async fn an_alert_mends() {
     road.until_recovered(SOON).await;
     let Ok(handler) = Arc::try_unwrap(road.handler) else { panic!("the handler is shared") };
     let printed = handler.kill();
-    assert!(printed.contains("mended in") && !printed.contains("FUNCTIONKEY"), "{printed}");
+    assert!(printed.contains("repaired in") && !printed.contains("FUNCTIONKEY"), "{printed}");
 }
 
 /// An app that is slow to be read: the others are repaired without it, and Event Grid's next delivery, ten
@@ -172,11 +172,11 @@ async fn what_does_not_fit_the_budget_is_carried_on_by_the_next_delivery() {
     assert!(took > Duration::from_secs(8), "{took:?}");
     let Ok(handler) = Arc::try_unwrap(road.handler) else { panic!("the handler is shared") };
     let printed = handler.kill();
-    assert!(printed.contains("OnKeyNotice is not finished") && printed.contains("mended in"), "{printed}");
+    assert!(printed.contains("OnKeyNotice is not finished") && printed.contains("repaired in"), "{printed}");
 }
 
 #[tokio::test]
-async fn the_watch_mends_what_nobody_told() {
+async fn the_watch_repairs_what_nobody_told() {
     let filter = ["--event-filter", "Microsoft.None/none/action"];
     let road = Road::new("watched", &filter, &[("REKEY_WATCH", "10s")]).await;
     road.regenerate("Both", false).await;
@@ -184,7 +184,7 @@ async fn the_watch_mends_what_nobody_told() {
 }
 
 #[tokio::test]
-async fn the_timer_mends_what_nobody_told() {
+async fn the_timer_repairs_what_nobody_told() {
     let filter = ["--event-filter", "Microsoft.None/none/action"];
     let road = Road::new("timed", &filter, &[]).await;
     road.regenerate("Both", false).await;
@@ -212,9 +212,9 @@ async fn an_announcement_lets_the_regeneration_hit_a_key_that_nobody_holds() {
 }
 
 /// The run that rotates has the lease and follows its own regeneration when somebody takes the key in use from under the
-/// apps: it is called, mends, and goes on.
+/// apps: it is called, repairs, and goes on.
 #[tokio::test]
-async fn what_happens_in_the_middle_of_a_rotation_is_mended_in_the_middle_of_it() {
+async fn what_happens_in_the_middle_of_a_rotation_is_repaired_in_the_middle_of_it() {
     let settings = [("REKEY_FIRST_ROTATION", "when-due")];
     let road = Road::new("middle", &["--regenerate-takes", "8s"], &settings).await;
     let (journals, in_use) = (Journals::open(), road.in_use().await);

@@ -15,7 +15,7 @@ use common::proxy::{Answer, Proxy, Straight};
 use common::{HOUR, azurite, document_name, expire_lease};
 use signalr_rekey::clock::{Clock, SystemClock};
 use signalr_rekey::journal::{Event, Journal};
-use signalr_rekey::model::{InstanceId, Key, PerKey};
+use signalr_rekey::model::{Key, PerKey, ServiceId};
 use signalr_rekey::sim::VirtualClock;
 use signalr_rekey::store::{Draft, ETag, Found, Lease, MemoryStore, Store, StoreError, Stored, peek};
 
@@ -28,9 +28,9 @@ async fn on_each<F: Future<Output = ()>>(story: impl Fn(Arc<dyn Store>, Arc<dyn 
 }
 
 /// An instance that nobody else has a journal for.
-fn instance() -> InstanceId {
+fn instance() -> ServiceId {
     let name = format!("i{}", uuid::Uuid::new_v4().simple());
-    InstanceId::new("00000000-0000-0000-0000-000000000001", "Group(1)", &name)
+    ServiceId::new("00000000-0000-0000-0000-000000000001", "Group(1)", &name)
 }
 
 fn adopted() -> Event {
@@ -41,7 +41,7 @@ fn adopted() -> Event {
 async fn acquire(
     store: &Arc<dyn Store>,
     clock: &Arc<dyn Clock>,
-    id: &InstanceId,
+    id: &ServiceId,
     who: &str,
 ) -> Result<Lease, StoreError> {
     Lease::acquire(Arc::clone(store), Arc::clone(clock), id, who).await
@@ -467,7 +467,7 @@ async fn a_journal_that_does_not_say_whose_it_is_belongs_to_its_name_and_says_so
         let document: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(document["service"], id.to_string());
         // Ids are the same in any case of letters.
-        let loud = InstanceId::new(id.subscription(), &id.group().to_uppercase(), &id.name().to_uppercase());
+        let loud = ServiceId::new(id.subscription(), &id.group().to_uppercase(), &id.name().to_uppercase());
         acquire(&store, &clock, &loud, "two").await.unwrap();
     })
     .await;

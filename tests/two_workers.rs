@@ -75,7 +75,7 @@ async fn timers_and_notices_at_both_at_once() {
         let before = azure.report().await;
         tokio::time::sleep(Duration::from_secs(1)).await;
         let after = azure.report().await;
-        assert_eq!(before["refused"], after["refused"], "mended: {after}");
+        assert_eq!(before["refused"], after["refused"], "repaired: {after}");
     }
     for instance in instances {
         assert!(Journals::open().read(instance).await.is_some());

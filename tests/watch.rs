@@ -50,16 +50,16 @@ impl Watched {
         self.story.sim.requests().iter().filter(|request| request.arm).count()
     }
 
-    fn is_mended(&self) -> bool {
+    fn is_repaired(&self) -> bool {
         let keys = KeyType::ALL.map(|key_type| self.story.key("sr-demo", key_type));
         CONSUMERS.iter().all(|(app, setting)| keys.contains(&self.story.held(app, setting)))
     }
 
     /// Waits until everybody holds a valid key; when that is.
-    async fn until_mended(&self) -> DateTime<Utc> {
+    async fn until_repaired(&self) -> DateTime<Utc> {
         let patience = self.story.clock.now() + TimeDelta::hours(4);
-        while !self.is_mended() {
-            assert!(self.story.clock.now() < patience, "nobody mended it");
+        while !self.is_repaired() {
+            assert!(self.story.clock.now() < patience, "nobody repaired it");
             tokio::task::yield_now().await;
         }
         self.story.clock.now()
@@ -73,11 +73,11 @@ impl Drop for Watched {
 }
 
 #[tokio::test]
-async fn what_no_event_told_is_mended_within_a_round() {
+async fn what_no_event_told_is_repaired_within_a_round() {
     let watched = Watched::new().await;
     let start = watched.story.clock.now();
     watched.story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
-    let took = watched.until_mended().await - start;
+    let took = watched.until_repaired().await - start;
     // A minute between two rounds, and three refusals a second apart.
     assert!(took <= delta(MINUTE + Duration::from_secs(10)), "{took}");
     // The keys that are watched from now on are the new ones: nothing is looked at again.

@@ -1,22 +1,22 @@
-//! The least that mending can take: no journal, no decision, no check; one client, everything in parallel.
+//! The least that repairing can take: no journal, no decision, no check; one client, everything in parallel.
 
 use futures::future::join_all;
 use reqwest::Client;
 use serde_json::{Value, json};
-use signalr_rekey::model::{AppId, InstanceId};
+use signalr_rekey::model::{AppId, ServiceId};
 use signalr_rekey::sim::Sim;
 
-use super::mending::SETTING;
+use super::repairing::SETTING;
 
 pub(crate) struct Floor {
     client: Client,
     base: String,
     token: String,
-    instance: InstanceId,
+    instance: ServiceId,
 }
 
 impl Floor {
-    pub(crate) async fn new(sim: &Sim, instance: InstanceId) -> Self {
+    pub(crate) async fn new(sim: &Sim, instance: ServiceId) -> Self {
         let client = Client::builder().no_proxy().build().unwrap();
         let url =
             format!("{}/msi/token?resource=https://management.azure.com&api-version=2019-08-01", sim.base());
@@ -26,7 +26,7 @@ impl Floor {
         Self { client, base: sim.base().to_owned(), token, instance }
     }
 
-    pub(crate) async fn mend(&self, apps: &[AppId]) {
+    pub(crate) async fn repair(&self, apps: &[AppId]) {
         let keys = self.post(&format!("{}/listKeys?api-version=2024-03-01", self.instance)).await;
         let string = keys["primaryConnectionString"].as_str().unwrap();
         join_all(apps.iter().map(|app| self.write(app, string))).await;

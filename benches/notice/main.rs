@@ -1,4 +1,4 @@
-//! How fast a forced regeneration is mended, beside the least that it can take: `listKeys`, then for every app at once one
+//! How fast a forced regeneration is repaired, beside the least that it can take: `listKeys`, then for every app at once one
 //! list and one write, three round trips to Azure Resource Manager at 50 ms each, by a bare client in the same run. Then
 //! what ten thousand notices of one regeneration cost.
 //!
@@ -15,7 +15,7 @@
 #[path = "../../tests/common/mod.rs"]
 mod common;
 mod floor;
-mod mending;
+mod repairing;
 mod storm;
 #[path = "../table/mod.rs"]
 mod table;
@@ -26,7 +26,7 @@ fn main() {
     println!("\nfrom the notice to the last write, ARM at 50 ms a request\n{}", table::head());
     let (sizes, runs): (&[usize], _) = if measuring { (&[1, 10, 100], 7) } else { (&[1], 1) };
     for apps in sizes {
-        println!("{}", runtime.block_on(mending::figure(*apps, runs)));
+        println!("{}", runtime.block_on(repairing::figure(*apps, runs)));
     }
     println!("\na storm of notices of one regeneration, against the real program\n{}", table::head());
     let notices = if measuring { 10_000 } else { 100 };

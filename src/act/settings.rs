@@ -28,7 +28,7 @@ const ROUNDS: usize = 4;
 const AGAIN: Duration = Duration::from_secs(2);
 
 /// How long ago a look may have read a dictionary that is written back without reading it again: about as long as
-/// reading it again takes. It spares a mended app a round trip while its clients are failing.
+/// reading it again takes. It spares a repaired app a round trip while its clients are failing.
 fn just_before() -> TimeDelta {
     TimeDelta::seconds(1)
 }

@@ -11,7 +11,7 @@ use super::operation::operation_url;
 use super::request::{Call, Operation};
 use super::{Arm, SIGNALR_API_VERSION};
 use crate::cause;
-use crate::model::{ConnectionString, InstanceId, Key, KeyPair, KeyType, OperationUrl};
+use crate::model::{ConnectionString, Key, KeyPair, KeyType, OperationUrl, ServiceId};
 
 const GET: Operation = Operation { name: "SignalR_Get", effect: Effect::Read, secrets: false };
 const LIST: Operation =
@@ -28,7 +28,7 @@ const REGENERATE_KEY: Operation =
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instance {
     /// Its id, as Azure writes it.
-    pub id: InstanceId,
+    pub id: ServiceId,
     /// Its region.
     pub location: String,
     /// `properties.hostName`, in lower case; none while it is being created.
@@ -77,7 +77,7 @@ impl fmt::Debug for Regeneration {
 
 impl Arm {
     /// `SignalR_Get`.
-    pub async fn instance(&self, id: &InstanceId) -> Result<Instance, ArmError> {
+    pub async fn instance(&self, id: &ServiceId) -> Result<Instance, ArmError> {
         let call = Call::get(GET, self.url(&id.to_string(), SIGNALR_API_VERSION));
         let answer = self.send(&call).await?;
         let resource: Resource = answer.json(&call)?;
@@ -107,14 +107,14 @@ impl Arm {
     }
 
     /// `SignalRReplicas_List`, all pages: the regions in which the service is replicated.
-    pub async fn list_replicas(&self, id: &InstanceId) -> Result<Vec<String>, ArmError> {
+    pub async fn list_replicas(&self, id: &ServiceId) -> Result<Vec<String>, ArmError> {
         let url = self.url(&format!("{id}/replicas"), SIGNALR_API_VERSION);
         let replicas: Vec<Replica> = self.pages(LIST_REPLICAS, url).await?;
         Ok(replicas.into_iter().map(|Replica { name, location }| location.unwrap_or(name)).collect())
     }
 
     /// `SignalR_ListKeys`. A service whose access keys are switched off has none: `Barred(NoKeys)`.
-    pub async fn list_keys(&self, id: &InstanceId) -> Result<ListedKeys, ArmError> {
+    pub async fn list_keys(&self, id: &ServiceId) -> Result<ListedKeys, ArmError> {
         let call = Call::post(LIST_KEYS, self.url(&format!("{id}/listKeys"), SIGNALR_API_VERSION));
         let answer = self.send(&call).await?;
         let body: KeysBody = answer.json(&call)?;
@@ -138,7 +138,7 @@ impl Arm {
     /// It is sent again only if Azure said that nothing was done (429), or no connection came about. An error of kind
     /// `OutcomeUnknown` may hide a regeneration: list the keys before regenerating again, for a second one would burn the
     /// key that the first has made.
-    pub async fn regenerate_key(&self, id: &InstanceId, key_type: KeyType) -> Result<Regeneration, ArmError> {
+    pub async fn regenerate_key(&self, id: &ServiceId, key_type: KeyType) -> Result<Regeneration, ArmError> {
         let url = self.url(&format!("{id}/regenerateKey"), SIGNALR_API_VERSION);
         let body = serde_json::json!({ "keyType": key_type.as_str() });
         let call = Call::post(REGENERATE_KEY, url).with_body(&body)?;
@@ -344,7 +344,7 @@ mod tests {
             "resourceStopped":"true","tls":{"clientCertEnabled":true}},"kind":"SignalR","location":"eastus","name":"chat",
             "id":"/subscriptions/s/resourcegroups/g/providers/Microsoft.SignalRService/SignalR/chat"}"#;
         let instance = serde_json::from_str::<Resource>(body).unwrap().read().unwrap();
-        assert_eq!(instance.id, InstanceId::new("s", "g", "chat"));
+        assert_eq!(instance.id, ServiceId::new("s", "g", "chat"));
         assert_eq!(instance.host_name.as_deref(), Some("chat.service.signalr.net"));
         assert!(instance.stopped && !instance.disable_local_auth);
     }

@@ -1,4 +1,4 @@
-//! `doctor`: what would keep a rotation from going well, and what mends it.
+//! `doctor`: what would keep a rotation from going well, and what fixes it.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::clock::SystemClock;
 use crate::compose::{compose, silent};
 use crate::config::Environment;
 use crate::doctor::{self, Circumstances, Finding, Report, Severity};
-use crate::model::{AppId, InstanceId};
+use crate::model::{AppId, ServiceId};
 
 /// The arguments of `doctor`.
 #[derive(Debug, Args)]
@@ -60,17 +60,17 @@ fn print(report: &Report, all: bool) {
 
 /// One line for what is in order, and a paragraph for what is not.
 fn lines(finding: &Finding) -> Vec<String> {
-    let Finding { severity, check, subject, what, why, mend, .. } = finding;
+    let Finding { severity, check, subject, what, why, fix, .. } = finding;
     if *severity == Severity::Ok {
         return vec![format!("{severity:<8}{check:<13} {}: {what}", short(subject))];
     }
     let head = format!("{severity:<8}{check:<13} {subject}: {what}");
     let part = |name: &str, text: &Option<String>| Some(format!("        {name:<5} {}", text.as_ref()?));
-    [Some(head), part("why:", why), part("mend:", mend)].into_iter().flatten().collect()
+    [Some(head), part("why:", why), part("fix:", fix)].into_iter().flatten().collect()
 }
 
 /// The name alone of a resource.
 fn short(subject: &str) -> String {
-    let instance = subject.parse::<InstanceId>().map(|id| id.name().to_owned());
+    let instance = subject.parse::<ServiceId>().map(|id| id.name().to_owned());
     instance.or_else(|_| subject.parse::<AppId>().map(|id| id.name())).unwrap_or_else(|_| subject.to_owned())
 }

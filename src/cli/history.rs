@@ -8,7 +8,7 @@ use super::machine::{EventFields, events};
 use super::{Exit, output};
 use crate::cause;
 use crate::compose::silent;
-use crate::config::{Environment, InstanceConfig};
+use crate::config::{Environment, ServiceConfig};
 use crate::journal::{Entry, Journal};
 use crate::plan::readable;
 use crate::store::peek;
@@ -37,7 +37,7 @@ struct History {
 }
 
 /// An instance with its journal, or why that cannot be read.
-type Read = (InstanceConfig, Result<Journal, String>);
+type Read = (ServiceConfig, Result<Journal, String>);
 
 pub(super) async fn history(args: HistoryArgs, environment: &Environment) -> Exit {
     let (all, empty) = match read(&args.instances, environment).await {
@@ -87,7 +87,7 @@ fn fields((instance, read): &Read) -> History {
     }
 }
 
-fn print((instance, journal): (&InstanceConfig, &Journal), empty: &str) {
+fn print((instance, journal): (&ServiceConfig, &Journal), empty: &str) {
     output::say(&instance.id.to_string());
     if journal.history().next().is_none() {
         output::say(&format!("  {empty}"));

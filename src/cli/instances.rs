@@ -8,9 +8,9 @@ use super::{Exit, load, output};
 use crate::cause;
 use crate::clock::{Clock, SystemClock};
 use crate::compose::compose;
-use crate::config::{Config, Environment, InstanceConfig, StateConfig, file_name};
+use crate::config::{Config, Environment, ServiceConfig, StateConfig, file_name};
 use crate::http::is_loopback;
-use crate::pass::{Narrator, PassError, Preview, Rekey};
+use crate::pass::{Narrator, Preview, Rekey, RunError};
 
 /// How long Azure may take to show one instance: a read and all its retries.
 fn patience() -> TimeDelta {
@@ -81,7 +81,7 @@ pub(super) fn warn_of_no_journal(config: &Config) -> bool {
 
 /// What a look at an instance showed, or why it could not be looked at.
 pub(super) struct Seen {
-    pub(super) instance: InstanceConfig,
+    pub(super) instance: ServiceConfig,
     pub(super) found: Result<Preview, String>,
 }
 
@@ -99,7 +99,7 @@ pub(super) async fn look_at(named: &[String], environment: &Environment) -> Resu
 }
 
 /// The same with the parts at hand, without a word.
-pub(super) async fn look_with(rekey: &Rekey, instances: &[&InstanceConfig]) -> Vec<Seen> {
+pub(super) async fn look_with(rekey: &Rekey, instances: &[&ServiceConfig]) -> Vec<Seen> {
     let mut seen = Vec::new();
     for instance in instances {
         let found = rekey.preview(instance, SystemClock.now() + patience()).await;
@@ -114,7 +114,7 @@ pub(super) async fn look_with(rekey: &Rekey, instances: &[&InstanceConfig]) -> V
 }
 
 /// Why an instance could not be looked at. Who is known to be cut off by that is said first.
-async fn told(rekey: &Rekey, instance: &InstanceConfig, error: &PassError) -> String {
+async fn told(rekey: &Rekey, instance: &ServiceConfig, error: &RunError) -> String {
     let (why, cut_off) = (cause::told(error), rekey.cut_off_by(error, instance).await);
     if cut_off.is_empty() {
         return why;
@@ -136,13 +136,13 @@ pub(super) fn complain_once(failed: Vec<String>) -> Exit {
 }
 
 /// The configured instances that were named, by name or by resource id; all if none is.
-pub(super) fn chosen<'a>(config: &'a Config, named: &[String]) -> Result<Vec<&'a InstanceConfig>, Exit> {
+pub(super) fn chosen<'a>(config: &'a Config, named: &[String]) -> Result<Vec<&'a ServiceConfig>, Exit> {
     if named.is_empty() {
         return Ok(config.instances.iter().collect());
     }
-    let mut chosen: Vec<&InstanceConfig> = Vec::new();
+    let mut chosen: Vec<&ServiceConfig> = Vec::new();
     for name in named {
-        let fits = |instance: &&InstanceConfig| {
+        let fits = |instance: &&ServiceConfig| {
             instance.id.name().eq_ignore_ascii_case(name) || name.parse() == Ok(instance.id.clone())
         };
         let found: Vec<_> = config.instances.iter().filter(fits).collect();

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::config::InstanceConfig;
+use crate::config::ServiceConfig;
 use crate::journal::{Entry, Event, Held, Journal, KeyRecord, Origin, Watch};
 use crate::model::{AppId, Fingerprint, KeyType, PerKey, Section};
 use crate::pass::told_of_watch;
@@ -33,7 +33,7 @@ pub(super) struct Service<More> {
 impl<More> Service<More> {
     /// What a check showed of it.
     pub(super) fn seen(
-        instance: &InstanceConfig,
+        instance: &ServiceConfig,
         snapshot: &Snapshot,
         journal: &Journal,
         trouble: Vec<String>,
@@ -53,7 +53,7 @@ impl<More> Service<More> {
     }
 
     /// One that could not be looked at.
-    pub(super) fn unseen(instance: &InstanceConfig, error: Option<String>, more: More) -> Self {
+    pub(super) fn unseen(instance: &ServiceConfig, error: Option<String>, more: More) -> Self {
         Self {
             instance: instance.id.to_string(),
             name: instance.id.name().to_owned(),

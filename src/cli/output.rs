@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::times::beside;
 use crate::cause;
 use crate::clock::{Clock, SystemClock};
-use crate::model::InstanceId;
+use crate::model::ServiceId;
 use crate::pass::Narrator;
 
 /// Why the answer was not written, if it was not.
@@ -145,7 +145,7 @@ impl Progress {
     /// Hears the lines of passes.
     pub(crate) fn narrator(&self) -> Narrator {
         let bar = self.bar.clone();
-        Arc::new(move |instance: &InstanceId, line: &str| {
+        Arc::new(move |instance: &ServiceId, line: &str| {
             let line = beside(&format!("{}: {line}", instance.name()), SystemClock.now());
             match &bar {
                 Some(bar) => {

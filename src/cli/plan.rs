@@ -9,7 +9,7 @@ use super::machine::{Planned, Service, watches};
 use super::times::spoken;
 use super::{Exit, output};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Environment, InstanceConfig};
+use crate::config::{Environment, ServiceConfig};
 use crate::model::AppId;
 use crate::pass::Preview;
 use crate::plan::{Decision, Forecast, Foreseen, forecast, readable};
@@ -56,7 +56,7 @@ fn planned(Seen { instance, found }: &Seen) -> Service<Planned> {
 
 /// What would be done from here on; `asked` is whether a rotation is asked for now.
 pub(super) fn foresee(
-    instance: &InstanceConfig,
+    instance: &ServiceConfig,
     preview: &Preview,
     asked: bool,
     now: DateTime<Utc>,
@@ -64,7 +64,7 @@ pub(super) fn foresee(
     forecast(&preview.snapshot, &preview.journal, &instance.policy, now, asked)
 }
 
-fn print(instance: &InstanceConfig, preview: &Preview) {
+fn print(instance: &ServiceConfig, preview: &Preview) {
     let (name, decision) = (instance.id.name(), preview.decision.to_string());
     for trouble in preview.trouble().iter().filter(|trouble| **trouble != decision) {
         output::tell(&format!("{name}: {trouble}"));

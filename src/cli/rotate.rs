@@ -17,10 +17,10 @@ use super::{Exit, load, standing};
 use crate::cause;
 use crate::clock::{Clock, SystemClock, delta};
 use crate::compose::silent;
-use crate::config::{Config, Environment, FirstRotation, InstanceConfig, StateConfig, duration};
+use crate::config::{Config, Environment, FirstRotation, ServiceConfig, StateConfig, duration};
 use crate::journal::{Event, Journal};
-use crate::model::InstanceId;
-use crate::pass::{Ending, Narrator, PassReport, Purpose, Rekey, Run};
+use crate::model::ServiceId;
+use crate::pass::{Ending, Narrator, Purpose, Rekey, Run, RunReport};
 use crate::plan::Decision;
 use crate::store::peek;
 
@@ -120,7 +120,7 @@ fn must_ask(config: &Config, args: &RotateArgs) -> bool {
 }
 
 /// Shows what would be done, and asks. With nothing to be seen of any instance there is nothing to say yes to.
-async fn confirmed(rekey: &Rekey, chosen: &[&InstanceConfig], args: &RotateArgs) -> Result<bool, Exit> {
+async fn confirmed(rekey: &Rekey, chosen: &[&ServiceConfig], args: &RotateArgs) -> Result<bool, Exit> {
     let seen = instances::look_with(rekey, chosen).await;
     let exit = instances::complain_once(instances::failed(&seen));
     if seen.iter().all(|seen| seen.found.is_err()) {
@@ -134,7 +134,7 @@ async fn confirmed(rekey: &Rekey, chosen: &[&InstanceConfig], args: &RotateArgs)
 /// What would be done to which service, which apps that restarts, and how long it takes.
 fn intent(seen: &[Seen], asked: bool, now: DateTime<Utc>) -> Vec<String> {
     let shown = seen.iter().filter_map(|seen| Some((&seen.instance, seen.found.as_ref().ok()?)));
-    let of_one = |(instance, preview): (&InstanceConfig, _)| {
+    let of_one = |(instance, preview): (&ServiceConfig, _)| {
         let forecast = foresee(instance, preview, asked, now);
         let name = instance.id.name();
         if forecast.is_idle() {
@@ -174,7 +174,7 @@ struct Rotated {
 
 /// Tells what happens while it happens, one object a line.
 fn for_machines() -> Narrator {
-    Arc::new(|instance: &InstanceId, line: &str| {
+    Arc::new(|instance: &ServiceId, line: &str| {
         output::json_line(&Line::Progress {
             at: SystemClock.now(),
             instance: instance.to_string(),
@@ -185,9 +185,9 @@ fn for_machines() -> Narrator {
 }
 
 /// What is done is the answer; what failed, or is not finished, is told where errors are told.
-async fn tell(rekey: &Rekey, reports: &[PassReport], args: &RotateArgs) {
+async fn tell(rekey: &Rekey, reports: &[RunReport], args: &RotateArgs) {
     let failed = reports.iter().filter(|report| report.ending.is_failure());
-    instances::complain_once(failed.map(PassReport::summary).collect());
+    instances::complain_once(failed.map(RunReport::summary).collect());
     for report in reports.iter().filter(|report| !report.ending.is_failure() && !is_done(report)) {
         output::complain_of(&report.summary());
     }
@@ -233,7 +233,7 @@ async fn tell(rekey: &Rekey, reports: &[PassReport], args: &RotateArgs) {
 
 /// What to type next, where the summary does not say it: who asked for a rotation has it on record in the storage, and asks
 /// for another one if he repeats `--now`.
-fn next_command(config: &Config, report: &PassReport) -> Option<&'static str> {
+fn next_command(config: &Config, report: &RunReport) -> Option<&'static str> {
     let asked = report.happened.iter().any(|event| matches!(event, Event::RotationRequested { .. }));
     let is_on_record = asked && matches!(config.state, StateConfig::Blob(_));
     match &report.ending {
@@ -250,7 +250,7 @@ fn next_command(config: &Config, report: &PassReport) -> Option<&'static str> {
     }
 }
 
-fn rotated(instance: &InstanceConfig, report: &PassReport, journal: &Journal) -> Service<Rotated> {
+fn rotated(instance: &ServiceConfig, report: &RunReport, journal: &Journal) -> Service<Rotated> {
     let more = Rotated {
         ending: report.ending.name(),
         summary: report.summary(),
@@ -274,11 +274,11 @@ fn rotated(instance: &InstanceConfig, report: &PassReport, journal: &Journal) ->
     }
 }
 
-fn is_done(report: &PassReport) -> bool {
+fn is_done(report: &RunReport) -> bool {
     matches!(report.ending, Ending::Decided(Decision::Settled { .. }))
 }
 
-fn exit(reports: &[PassReport]) -> Exit {
+fn exit(reports: &[RunReport]) -> Exit {
     if reports.iter().any(|report| report.ending.is_failure()) {
         return Exit::Failed;
     }
@@ -387,13 +387,13 @@ mod tests {
         let busy = || Ending::Busy { holder: "timer/1".to_owned(), until: SystemClock.now() };
         let request = Event::RotationRequested { exposed: false, noticed: false };
         let said = |config: &Config, ending: Ending, happened: &[&Event]| {
-            let report = PassReport {
+            let report = RunReport {
                 instance: config.instances[0].id.clone(),
                 run: "rotate/2".to_owned(),
                 lines: vec![],
                 happened: happened.iter().map(|&event| event.clone()).collect(),
                 took: Duration::ZERO,
-                mended_in: None,
+                repaired_in: None,
                 seen: None,
                 known: None,
                 cut_off: vec![],

@@ -3,16 +3,16 @@
 use chrono::{DateTime, Utc};
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, InstanceConfig, StateConfig};
+use crate::config::{Config, ServiceConfig, StateConfig};
 use crate::journal::{Held, Journal, KeyRecord, Origin};
 use crate::model::{KeyType, PerKey};
-use crate::pass::PassReport;
+use crate::pass::RunReport;
 use crate::plan::{Decision, Holding, Snapshot, forecast, readable};
 
 /// Which key was made when, who holds which, and what waits: by the journal as it is now, and by what the run saw last.
 pub(super) fn lines(
-    instance: &InstanceConfig,
-    report: &PassReport,
+    instance: &ServiceConfig,
+    report: &RunReport,
     journal: &Journal,
     now: DateTime<Utc>,
 ) -> Vec<String> {
@@ -63,16 +63,11 @@ fn holders(key_type: KeyType, record: &KeyRecord, seen: Option<&Snapshot>) -> St
 }
 
 /// What is decided next, on what was seen last.
-pub(super) fn next(instance: &InstanceConfig, snapshot: &Snapshot, journal: &Journal) -> Decision {
+pub(super) fn next(instance: &ServiceConfig, snapshot: &Snapshot, journal: &Journal) -> Decision {
     next_at(instance, snapshot, journal, SystemClock.now())
 }
 
-fn next_at(
-    instance: &InstanceConfig,
-    snapshot: &Snapshot,
-    journal: &Journal,
-    now: DateTime<Utc>,
-) -> Decision {
+fn next_at(instance: &ServiceConfig, snapshot: &Snapshot, journal: &Journal, now: DateTime<Utc>) -> Decision {
     let forecast = forecast(snapshot, journal, &instance.policy, now, false);
     forecast.steps.into_iter().next().map_or(forecast.end, |first| first.decision)
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::instances::{Seen, look_at};
 use super::machine::{EventFields, Service, events, unseen, watches};
 use super::{Exit, output};
-use crate::config::{Environment, InstanceConfig};
+use crate::config::{Environment, ServiceConfig};
 use crate::journal::Journal;
 use crate::model::KeyType;
 use crate::pass::Preview;
@@ -78,7 +78,7 @@ fn describe(Seen { instance, found }: &Seen) -> Service<Remembered> {
     }
 }
 
-fn print(instance: &InstanceConfig, preview: &Preview) {
+fn print(instance: &ServiceConfig, preview: &Preview) {
     let (name, trouble) = (instance.id.name(), preview.trouble());
     for trouble in &trouble {
         output::tell(&format!("{name}: {trouble}"));

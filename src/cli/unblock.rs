@@ -10,9 +10,9 @@ use super::{Exit, output};
 use crate::cause;
 use crate::clock::{Clock, SystemClock};
 use crate::compose::silent;
-use crate::config::{Environment, InstanceConfig};
+use crate::config::{Environment, ServiceConfig};
 use crate::journal::Event;
-use crate::pass::{PassError, Preview, Rekey};
+use crate::pass::{Preview, Rekey, RunError};
 use crate::plan::readable;
 use crate::store::{Draft, Lease, StoreError};
 
@@ -45,7 +45,7 @@ async fn try_unblock(args: &UnblockArgs, environment: &Environment) -> Result<Ex
         return Ok(Exit::Wrong);
     }
     warn_of_own_memory(&rekey.config);
-    let told = |error: PassError| failed(instance, &error);
+    let told = |error: RunError| failed(instance, &error);
     let preview = rekey.preview(instance, SystemClock.now() + chrono::TimeDelta::minutes(2)).await;
     let preview = preview.map_err(told)?;
     let lease = strange_lease(&rekey, instance).await.map_err(|error| told(error.into()))?;
@@ -75,13 +75,13 @@ async fn try_unblock(args: &UnblockArgs, environment: &Environment) -> Result<Ex
     Ok(Exit::Done)
 }
 
-fn failed(instance: &InstanceConfig, error: &PassError) -> Exit {
+fn failed(instance: &ServiceConfig, error: &RunError) -> Exit {
     output::complain_of(&format!("{}: {}", instance.id.name(), cause::told(error)));
     Exit::Failed
 }
 
 /// A lease that no run of ours can have, if the journal has one.
-async fn strange_lease(rekey: &Rekey, instance: &InstanceConfig) -> Result<Option<String>, StoreError> {
+async fn strange_lease(rekey: &Rekey, instance: &ServiceConfig) -> Result<Option<String>, StoreError> {
     let (store, clock) = (Arc::clone(&rekey.store), Arc::clone(&rekey.clock));
     match Draft::read(store, clock, &instance.id, "unblock").await {
         Err(StoreError::StrangeLease { holder, claims, .. }) => {
@@ -94,7 +94,7 @@ async fn strange_lease(rekey: &Rekey, instance: &InstanceConfig) -> Result<Optio
 }
 
 /// What is known: how it stands, what would be forgotten, what has to be cured, and what was done last.
-fn show(instance: &InstanceConfig, preview: &Preview, found: &[String]) {
+fn show(instance: &ServiceConfig, preview: &Preview, found: &[String]) {
     output::tell(&format!("{}: {}", instance.id.name(), preview.decision));
     for obstacle in found {
         output::tell(&format!("  to be forgotten: {obstacle}"));
@@ -108,7 +108,7 @@ fn show(instance: &InstanceConfig, preview: &Preview, found: &[String]) {
 }
 
 /// That a command had nothing to do is not what whoever typed it expects.
-fn nothing_to_clear(instance: &InstanceConfig, preview: &Preview) -> Exit {
+fn nothing_to_clear(instance: &ServiceConfig, preview: &Preview) -> Exit {
     let rest = if preview.snapshot.unknown.is_empty() {
         "the next run does what is said above"
     } else {
@@ -132,7 +132,7 @@ fn done(found: usize, preview: &Preview) -> String {
     }
 }
 
-async fn clear(rekey: &Rekey, instance: &InstanceConfig) -> Result<(), PassError> {
+async fn clear(rekey: &Rekey, instance: &ServiceConfig) -> Result<(), RunError> {
     let holder = format!("unblock/{}", uuid::Uuid::new_v4());
     let store = Arc::clone(&rekey.store);
     let mut lease = Lease::acquire_by_hand(store, Arc::clone(&rekey.clock), &instance.id, &holder).await?;

@@ -11,7 +11,7 @@ pub struct Fault {
     sentence: String,
 }
 
-/// How many faults are gathered. Nobody mends more in one go, and a file that is something else altogether has one in
+/// How many faults are gathered. Nobody repairs more in one go, and a file that is something else altogether has one in
 /// every line.
 const MOST_FAULTS: usize = 100;
 
@@ -38,7 +38,7 @@ impl fmt::Display for Faults {
         if self.0.len() < MOST_FAULTS {
             Ok(())
         } else {
-            f.write_str("\n  and perhaps more: mend these first")
+            f.write_str("\n  and perhaps more: repair these first")
         }
     }
 }

@@ -9,7 +9,7 @@ use super::fault::{At, Origin, Report};
 use super::notify::{Webhook, webhook_url};
 use super::values::{AGE, FIRST_ROTATION, VERIFY, choice, duration, with_unit};
 use super::{AppConfig, FirstRotation, Verify};
-use crate::model::{AppId, ConnectionString, InstanceId};
+use crate::model::{AppId, ConnectionString, ServiceId};
 
 /// A value and where it came from.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ pub(super) struct File {
 
 /// One `[[instance]]`. A part with a fault is missing; the fault is in the report.
 pub(super) struct FileInstance {
-    pub(super) id: Option<InstanceId>,
+    pub(super) id: Option<ServiceId>,
     pub(super) apps: Vec<AppConfig>,
     pub(super) policy: PolicyLayer,
 }
@@ -175,7 +175,7 @@ fn instances(top: &Fields<'_>, report: &mut Report<'_>) -> Vec<FileInstance> {
 
 fn instance(
     node: &Node<'_>,
-    seen: &mut Vec<(InstanceId, At)>,
+    seen: &mut Vec<(ServiceId, At)>,
     report: &mut Report<'_>,
 ) -> Option<FileInstance> {
     let Some(fields) = node.fields() else {
@@ -196,7 +196,7 @@ fn instance(
     })
 }
 
-fn instance_id(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<(InstanceId, At)> {
+fn instance_id(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<(ServiceId, At)> {
     let Some(node) = fields.get("id") else {
         report.at(&fields.at, format!("its id is missing; write id = \"{INSTANCE_ID}\""));
         return None;
@@ -210,7 +210,7 @@ fn instance_id(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<(Instance
     } else {
         what_it_is_not(text, "this is no id of a SignalR instance")
     };
-    report.at(&node.at, format!("{what}{}; write {INSTANCE_ID}", because(InstanceId::fault(text))));
+    report.at(&node.at, format!("{what}{}; write {INSTANCE_ID}", because(ServiceId::fault(text))));
     None
 }
 
@@ -259,7 +259,7 @@ fn app_id(
         note_once(&id, &node.at, seen, "this app is already listed; put all its names", report);
         return Some(id);
     }
-    let what = if text.parse::<InstanceId>().is_ok() {
+    let what = if text.parse::<ServiceId>().is_ok() {
         "this is the id of a SignalR instance, not of an app"
     } else {
         what_it_is_not(text, "this is no id of a web app, function app or slot")

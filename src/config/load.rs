@@ -10,7 +10,7 @@ use super::file::{self, File, FileInstance, PolicyLayer, Sourced};
 use super::notify;
 use super::settings::{self, Settings};
 use super::values::{is_loopback, spoken};
-use super::{Config, Environment, Faults, InstanceConfig, Policy};
+use super::{Config, Environment, Faults, Policy, ServiceConfig};
 
 /// `functionTimeout` of our host.json: the longest that the Consumption plan allows. When it passes, the host kills
 /// the process with everything in it (docs: host.json reference).
@@ -150,7 +150,7 @@ fn join(file: File, settings: Settings, report: &mut Report<'_>) -> Option<Confi
     let simulated = settings.azure.as_ref().is_some_and(|azure| is_loopback(&azure.resource_manager));
     let least_grace = if simulated { Duration::ZERO } else { LEAST_GRACE };
     let join_one = |instance| join_instance(instance, layers, least_grace, report);
-    let instances: Vec<InstanceConfig> = file.instances.into_iter().filter_map(join_one).collect();
+    let instances: Vec<ServiceConfig> = file.instances.into_iter().filter_map(join_one).collect();
     Some(Config {
         instances,
         azure: settings.azure?,
@@ -202,10 +202,10 @@ fn join_instance(
     [settings, head]: [&PolicyLayer; 2],
     least_grace: Duration,
     report: &mut Report<'_>,
-) -> Option<InstanceConfig> {
+) -> Option<ServiceConfig> {
     let FileInstance { id, apps, policy } = instance;
     let policy = resolve([settings, &policy, head], least_grace, report);
-    Some(InstanceConfig { id: id?, apps, policy })
+    Some(ServiceConfig { id: id?, apps, policy })
 }
 
 fn resolve(layers: [&PolicyLayer; 3], least_grace: Duration, report: &mut Report<'_>) -> Policy {

@@ -32,7 +32,7 @@ use self::weather::Weather;
 use super::Trouble;
 use crate::cause;
 use crate::config::Policy;
-use crate::model::InstanceId;
+use crate::model::ServiceId;
 use crate::pass::{Hint, Purpose};
 
 /// What kind of storm.
@@ -93,11 +93,11 @@ async fn play(options: &StormOptions, hear: impl Fn(u64)) -> Result<StormSummary
 /// One pass over each instance, in an order that is drawn.
 async fn round(crew: &mut Crew, rng: &mut Rng, mut kill: Option<weather::Kill>) -> Result<(), Trouble> {
     crew.rounds += 1;
-    let mut instances: Vec<InstanceId> = crew.config.instances.iter().map(|known| known.id.clone()).collect();
+    let mut instances: Vec<ServiceId> = crew.config.instances.iter().map(|known| known.id.clone()).collect();
     rng.shuffle(&mut instances);
     for instance in instances {
         let purpose = match rng.u8(0..100) {
-            0..8 => Purpose::Mend,
+            0..8 => Purpose::Repair,
             8..16 => Purpose::Check(Hint { regenerated: true, ..Hint::default() }),
             16..20 => Purpose::StandIn,
             _ => Purpose::Scheduled,

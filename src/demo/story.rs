@@ -16,7 +16,7 @@ use super::handler::Handler;
 use super::summary::{Recovery, Rotation, Summary};
 use super::timeline::{Timeline, Who};
 use crate::clock::{Clock, SystemClock};
-use crate::model::{InstanceId, KeyPair, KeyType};
+use crate::model::{KeyPair, KeyType, ServiceId};
 use crate::sim::functions_host::{Host, Reply, envelope};
 use crate::sim::{self, EventGrid, Happening, Options, Sim, SimEvent, State, World};
 
@@ -34,7 +34,7 @@ const ROTATION_PATIENCE: Duration = Duration::from_secs(60);
 /// How long Event Grid waits for an answer (docs: Event Grid message delivery and retry).
 const NOTICE_PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long apps may take to come back once their settings are mended.
+/// How long apps may take to come back once their settings are repaired.
 const RECOVERY_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The pause between two runs of the timer where one is not enough, and the time between the acts in which clients
@@ -139,7 +139,7 @@ async fn hear(mut events: Receiver<SimEvent>, timeline: Arc<Timeline>) {
 
 /// Who takes part.
 struct Story {
-    instance: InstanceId,
+    instance: ServiceId,
     apps: Vec<String>,
     sim: Arc<Sim>,
     host: Host,
@@ -217,7 +217,7 @@ impl Story {
     /// The second act: the key in use is regenerated from outside, and Event Grid tells.
     async fn recover(&self) -> Result<Recovery, Trouble> {
         let key_type = self.key_in_use()?;
-        // The handler's own regenerations were announced too; there is nothing to mend after them.
+        // The handler's own regenerations were announced too; there is nothing to repair after them.
         drop(self.announced());
         let (events, forced) = (self.sim.events(), SystemClock.now());
         let regenerated = self.sim.regenerate_through_arm(self.instance.name(), &[key_type]);
@@ -230,7 +230,7 @@ impl Story {
         within(NOTICE_PATIENCE, "the notice", self.host.invoke("OnKeyNotice", &notice)).await??;
         self.answered("OnKeyNotice", sent);
         within(RECOVERY_PATIENCE, "the recovery of the apps", self.recovered()).await?;
-        let written = last_write(events).ok_or_else(|| Trouble::new("nobody's settings were mended"))?;
+        let written = last_write(events).ok_or_else(|| Trouble::new("nobody's settings were repaired"))?;
         Ok(Recovery {
             outage_ms: self.longest_outage(forced)?,
             notice_to_settings_ms: (written - sent).num_milliseconds(),

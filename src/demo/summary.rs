@@ -28,7 +28,7 @@ pub(super) struct Rotation {
     pub(super) elapsed_ms: i64,
 }
 
-/// How the forced regeneration was mended.
+/// How the forced regeneration was repaired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Recovery {
     /// The longest time that an app's clients were refused, its restart included.

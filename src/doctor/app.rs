@@ -2,11 +2,11 @@
 
 use super::ask::{AppFacts, Facts, InstanceFacts};
 use super::finding::{Check, Finding};
-use super::mend;
+use super::fixes;
 use crate::arm::{ArmError, ArmErrorKind};
 use crate::cause;
 use crate::config::{AppConfig, file_name};
-use crate::model::{AppId, InstanceId, Section, names_signalr};
+use crate::model::{AppId, Section, ServiceId, names_signalr};
 use crate::observe::survey::by_value;
 use crate::plan::{Consumer, ConsumerRef, Holding, Unknown};
 
@@ -94,7 +94,7 @@ fn gone(instance: &InstanceFacts<'_>, app: &AppConfig, facts: &Facts<'_>) -> Fin
     let finding = Finding::error(Check::Consumer, &app.id, "it does not exist".to_owned(), why);
     match meant(&app.id, facts) {
         Some(other) => finding
-            .mended_by(mend::in_file(id, &format!("write {other} for {}, if that is meant, in", app.id))),
+            .fixed_by(fixes::in_file(id, &format!("write {other} for {}, if that is meant, in", app.id))),
         None => finding,
     }
 }
@@ -127,7 +127,7 @@ fn holds(instance: &InstanceFacts<'_>, consumer: &Consumer) -> Finding {
         Holding::Stale(fingerprint) => {
             let what = format!("stale: {at} holds a key ({fingerprint}) that {} no longer has", id.name());
             let why = "the app is cut off: its calls are refused until a run gives it a valid key";
-            Finding::error(Check::Consumer, app, what, why).mended_by(mend::rotate(id))
+            Finding::error(Check::Consumer, app, what, why).fixed_by(fixes::rotate(id))
         }
     }
 }
@@ -203,7 +203,7 @@ fn keys_beside_identity<'a>(
     })
 }
 
-fn none(id: &InstanceId, app: &AppConfig, read: &AppFacts) -> Finding {
+fn none(id: &ServiceId, app: &AppConfig, read: &AppFacts) -> Finding {
     let what = format!("no setting of it holds a connection string of {}", id.name());
     let why = "it may hold one in a place that is not looked at, so no key of the instance is regenerated";
     let finding = Finding::error(Check::Consumer, &app.id, what, why);
@@ -213,14 +213,14 @@ fn none(id: &InstanceId, app: &AppConfig, read: &AppFacts) -> Finding {
         return finding;
     }
     let change = format!("write {{ id = \"{}\", may_hold_none = true }} in the apps of", app.id);
-    finding.mended_by(format!("once you know that it needs none, {}", mend::in_file(id, &change)))
+    finding.fixed_by(format!("once you know that it needs none, {}", fixes::in_file(id, &change)))
 }
 
-fn unnamed(id: &InstanceId, consumer: &Consumer) -> Finding {
+fn unnamed(id: &ServiceId, consumer: &Consumer) -> Finding {
     let ConsumerRef { app, section, name } = &consumer.at;
     let what = format!("{} {name} holds a key of {} and is not named", section.entry(), id.name());
     let file = file_name();
     let why = format!("{file} names other settings of this app, so this one keeps a key that will die");
     let change = format!("add {name} to the names of {app} in the apps of");
-    Finding::error(Check::Unconfigured, app, what, why).mended_by(mend::in_file(id, &change))
+    Finding::error(Check::Unconfigured, app, what, why).fixed_by(fixes::in_file(id, &change))
 }

@@ -6,9 +6,9 @@ use futures::FutureExt;
 
 use super::finding::Looked;
 use crate::arm::{Arm, ArmError, ArmErrorKind, Barrier, Instance, ListedKeys, Permission, UpdateStrategy};
-use crate::config::{AppConfig, Config, InstanceConfig};
+use crate::config::{AppConfig, Config, ServiceConfig};
 use crate::journal::Journal;
-use crate::model::{AppId, InstanceId, PerKey};
+use crate::model::{AppId, PerKey, ServiceId};
 use crate::observe::is_lost;
 use crate::observe::survey::{Dictionaries, Marks, at_once, parted, slots};
 use crate::pass::Rekey;
@@ -32,14 +32,14 @@ pub(super) struct Facts<'c> {
 /// What was read of an instance.
 #[derive(Debug)]
 pub(super) struct InstanceFacts<'c> {
-    pub(super) config: &'c InstanceConfig,
+    pub(super) config: &'c ServiceConfig,
     pub(super) resource: Result<Instance, ArmError>,
     pub(super) listed: Result<ListedKeys, ArmError>,
     pub(super) permissions: Result<Vec<Permission>, ArmError>,
     pub(super) replicas: Result<Vec<String>, ArmError>,
     pub(super) journal: Result<Journal, StoreError>,
     /// The instances of its subscription; only asked where it is gone, and empty if they cannot be listed.
-    pub(super) others: Vec<InstanceId>,
+    pub(super) others: Vec<ServiceId>,
 }
 
 /// What was read of an app.
@@ -150,7 +150,7 @@ impl<'c> Facts<'c> {
 }
 
 impl<'c> InstanceFacts<'c> {
-    async fn ask(rekey: &Rekey, arm: &Arm, config: &'c InstanceConfig) -> Self {
+    async fn ask(rekey: &Rekey, arm: &Arm, config: &'c ServiceConfig) -> Self {
         let scope = config.id.to_string();
         // One after the other: several instances are asked at the same time.
         let resource = arm.instance(&config.id).await;

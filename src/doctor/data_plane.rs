@@ -4,10 +4,10 @@ use futures::FutureExt;
 
 use super::ask::{Facts, InstanceFacts};
 use super::finding::{Check, Finding};
-use super::mend;
-use crate::config::{InstanceConfig, Verify};
+use super::fixes;
+use crate::config::{ServiceConfig, Verify};
 use crate::data_plane::Probe;
-use crate::model::{InstanceId, KeyType};
+use crate::model::{KeyType, ServiceId};
 use crate::observe::survey::at_once;
 use crate::pass::Rekey;
 use crate::plan::Holding;
@@ -34,7 +34,7 @@ fn held(instance: &InstanceFacts<'_>, facts: &Facts<'_>) -> Vec<KeyType> {
 }
 
 /// Whether the service can be reached at all, where keys are proved by that. What it says of a key is the matter of runs.
-pub(super) fn reach(instance: &InstanceConfig, probe: Probe) -> Option<Finding> {
+pub(super) fn reach(instance: &ServiceConfig, probe: Probe) -> Option<Finding> {
     let id = &instance.id;
     match probe {
         _ if instance.policy.verify != Verify::DataPlane => None,
@@ -45,10 +45,10 @@ pub(super) fn reach(instance: &InstanceConfig, probe: Probe) -> Option<Finding> 
     }
 }
 
-fn out_of_reach(id: &InstanceId, detail: String) -> Finding {
+fn out_of_reach(id: &ServiceId, detail: String) -> Finding {
     let why = "no new key can be verified from here, so no consumer is given one. Let this network reach the service, or \
                set verify = \"control-plane\"";
-    Finding::error(Check::DataPlane, id, detail, why).mended_by(mend::network(id))
+    Finding::error(Check::DataPlane, id, detail, why).fixed_by(fixes::network(id))
 }
 
 fn judge(instance: &InstanceFacts<'_>, key_type: KeyType, probe: Probe) -> Finding {
@@ -64,7 +64,7 @@ fn judge(instance: &InstanceFacts<'_>, key_type: KeyType, probe: Probe) -> Findi
             }
             let why = "a key that is only just regenerated is refused for a minute or two: look again then. If it stays, \
                        consumers hold a dead key: run rotate";
-            Finding::error(Check::DataPlane, id, what, why).mended_by(mend::rotate(id))
+            Finding::error(Check::DataPlane, id, what, why).fixed_by(fixes::rotate(id))
         }
         Probe::Unreachable { detail } if by_probe => out_of_reach(id, detail),
         Probe::Unreachable { detail } => {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::ask::Facts;
 use super::finding::{Check, Finding};
-use super::mend;
+use super::fixes;
 use crate::arm::UpdateStrategy;
 use crate::cause;
-use crate::config::{Config, Environment, InstanceConfig, Policy};
+use crate::config::{Config, Environment, Policy, ServiceConfig};
 use crate::model::AppId;
 
 /// Client tokens live an hour by default (docs: Azure SignalR Service troubleshooting guide), and an app may hand out the
@@ -65,7 +65,7 @@ pub(super) fn of_apps(facts: &Facts<'_>, environment: &Environment, own: Option<
     found.collect()
 }
 
-fn drained(instance: &InstanceConfig, app: &AppId, better: &Better<'_>) -> Finding {
+fn drained(instance: &ServiceConfig, app: &AppId, better: &Better<'_>) -> Finding {
     let needed = SHORTEST_GRACE + DRAIN;
     let [grace, least] = [instance.policy.grace, needed].map(crate::clock::rounded);
     let name = instance.id.name();
@@ -79,7 +79,7 @@ fn drained(instance: &InstanceConfig, app: &AppId, better: &Better<'_>) -> Findi
         "when its settings change, old instances work on for up to an hour, and hand out client tokens with the old key, \
          which live an hour more: they are cut off when that key is regenerated, unless the grace is at least {least}"
     );
-    Finding::warning(Check::Durations, app, what, why).mended_by(better.mend(
+    Finding::warning(Check::Durations, app, what, why).fixed_by(better.fix(
         instance,
         "REKEY_GRACE",
         "grace",
@@ -92,7 +92,7 @@ fn good_grace() -> String {
     crate::clock::rounded(Policy::default().grace).to_string().replace(' ', "")
 }
 
-fn grace(instance: &InstanceConfig, better: &Better<'_>) -> Finding {
+fn grace(instance: &ServiceConfig, better: &Better<'_>) -> Finding {
     let what = format!("the grace is {}", crate::clock::rounded(instance.policy.grace));
     if instance.policy.grace >= SHORTEST_GRACE {
         return Finding::ok(Check::Durations, &instance.id, what);
@@ -101,10 +101,10 @@ fn grace(instance: &InstanceConfig, better: &Better<'_>) -> Finding {
                with the key that is regenerated are cut off. A shorter grace is right only where tokens are made to live \
                shorter";
     let finding = Finding::warning(Check::Durations, &instance.id, what, why);
-    finding.mended_by(better.mend(instance, "REKEY_GRACE", "grace", &good_grace()))
+    finding.fixed_by(better.fix(instance, "REKEY_GRACE", "grace", &good_grace()))
 }
 
-fn age(instance: &InstanceConfig, better: &Better<'_>) -> Finding {
+fn age(instance: &ServiceConfig, better: &Better<'_>) -> Finding {
     let what = format!("keys are rotated every {}", crate::clock::rounded(instance.policy.rotate_every));
     if instance.policy.rotate_every <= LONGEST_AGE {
         return Finding::ok(Check::Durations, &instance.id, what);
@@ -116,16 +116,16 @@ fn age(instance: &InstanceConfig, better: &Better<'_>) -> Finding {
     }
     let why = "90 days is the usual limit for the age of a key; the longer one is in use, the more places it has been to";
     let finding = Finding::warning(Check::Durations, &instance.id, what, why);
-    finding.mended_by(better.mend(instance, "REKEY_ROTATE_EVERY", "rotate_every", "30d"))
+    finding.fixed_by(better.fix(instance, "REKEY_ROTATE_EVERY", "rotate_every", "30d"))
 }
 
 impl Better<'_> {
     /// The change where the value comes from: the app setting, which wins, or the file.
-    fn mend(&self, instance: &InstanceConfig, setting: &str, key: &str, value: &str) -> String {
-        let in_file = || mend::in_file(&instance.id, &format!("set {key} = \"{value}\" in"));
+    fn fix(&self, instance: &ServiceConfig, setting: &str, key: &str, value: &str) -> String {
+        let in_file = || fixes::in_file(&instance.id, &format!("set {key} = \"{value}\" in"));
         match (self.environment.get(setting), self.own) {
             (None, _) => in_file(),
-            (Some(_), Some(own)) => mend::own_setting(own, setting, value),
+            (Some(_), Some(own)) => fixes::own_setting(own, setting, value),
             (Some(_), None) => format!("take {setting} out of the environment, and {}", in_file()),
         }
     }

@@ -2,7 +2,7 @@
 //! Environment variables and app settings in Azure App Service). Only for `--as-deployed`.
 
 use super::finding::{Check, Finding};
-use super::mend;
+use super::fixes;
 use crate::config::{Config, Environment};
 use crate::http::is_loopback;
 use crate::model::AppId;
@@ -40,7 +40,7 @@ fn identity(environment: &Environment, own: Option<&AppId>) -> Finding {
     }
     let finding =
         Finding::error(Check::Environment, name, "it is not set: the app has no managed identity", why);
-    finding.mended_by(own.map(mend::assign_identity))
+    finding.fixed_by(own.map(fixes::assign_identity))
 }
 
 fn client(config: &Config) -> Finding {
@@ -77,7 +77,7 @@ fn runtime(environment: &Environment, own: Option<&AppId>) -> Finding {
     let what = if found.is_empty() { "it is not set" } else { "it names another runtime" };
     let why = "the Functions host starts a custom handler only under FUNCTIONS_WORKER_RUNTIME = custom";
     let finding = Finding::error(Check::Environment, RUNTIME, what, why);
-    finding.mended_by(own.map(|own| mend::own_setting(own, RUNTIME, "custom")))
+    finding.fixed_by(own.map(|own| fixes::own_setting(own, RUNTIME, "custom")))
 }
 
 /// The host keeps its own locks, and the timer its times, in this storage.
@@ -111,5 +111,5 @@ fn manager(config: &Config, own: Option<&AppId>) -> Finding {
     let what = format!("it leads to {host}, the simulator of a developer's machine");
     let why = "in Azure nothing listens there, so no key is ever rotated";
     let finding = Finding::error(Check::Environment, MANAGER, what, why);
-    finding.mended_by(own.map(|own| mend::no_own_setting(own, MANAGER)))
+    finding.fixed_by(own.map(|own| fixes::no_own_setting(own, MANAGER)))
 }

@@ -5,7 +5,7 @@ use std::fmt::{self, Display};
 
 use serde::Serialize;
 
-use crate::model::{AppId, InstanceId};
+use crate::model::{AppId, ServiceId};
 
 /// How bad it is, from good to bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -76,7 +76,7 @@ impl SubjectKind {
         let parts: Vec<&str> = subject.trim_start_matches('/').split('/').collect();
         let is_name = |sign: char| sign.is_ascii_alphanumeric() || sign == '_';
         match parts[..] {
-            _ if subject.parse::<InstanceId>().is_ok() => Self::Instance,
+            _ if subject.parse::<ServiceId>().is_ok() => Self::Instance,
             _ if subject.parse::<AppId>().is_ok() => Self::App,
             ["subscriptions", _, "resourceGroups", _] => Self::ResourceGroup,
             ["subscriptions", _] => Self::Subscription,
@@ -99,13 +99,14 @@ pub struct Finding {
     /// What kind of thing that is.
     pub subject_kind: SubjectKind,
     /// The instances that it concerns, where it is about what is held of them.
-    pub instances: Vec<InstanceId>,
+    pub instances: Vec<ServiceId>,
     /// What was found.
     pub what: String,
     /// Why it matters, and what comes of it.
     pub why: Option<String>,
-    /// The command, or the change in rekey.toml, that mends it.
-    pub mend: Option<String>,
+    /// The command, or the change in rekey.toml, that fixes it.
+    #[serde(rename = "mend")]
+    pub fix: Option<String>,
 }
 
 impl Finding {
@@ -113,12 +114,12 @@ impl Finding {
         let (subject, what) = (subject.to_string(), what.into());
         let subject_kind = SubjectKind::of(&subject);
         let (severity, instances) = (Severity::Ok, vec![]);
-        Self { severity, check, subject, subject_kind, instances, what, why: None, mend: None }
+        Self { severity, check, subject, subject_kind, instances, what, why: None, fix: None }
     }
 
     /// The instance that it concerns.
     #[must_use]
-    pub(super) fn of(self, instance: &InstanceId) -> Self {
+    pub(super) fn of(self, instance: &ServiceId) -> Self {
         Self { instances: vec![instance.clone()], ..self }
     }
 
@@ -130,14 +131,14 @@ impl Finding {
             return Some(other);
         }
         if self.what == other.what {
-            self.mend = match (self.mend.take(), other.mend) {
+            self.fix = match (self.fix.take(), other.fix) {
                 (Some(one), Some(more)) if one.contains(&more) => Some(one),
                 (Some(one), Some(more)) => Some(format!("{one}; {more}")),
                 (one, more) => one.or(more),
             };
             let new = other.instances.into_iter().filter(|one| !self.instances.contains(one));
             self.instances.extend(new.collect::<Vec<_>>());
-        } else if self.instances == other.instances && self.mend == other.mend {
+        } else if self.instances == other.instances && self.fix == other.fix {
             self.what = format!("{}; {}", self.what, other.what);
         } else {
             return Some(other);
@@ -182,10 +183,10 @@ impl Finding {
         Self::new(Severity::Error, check, subject, what, why)
     }
 
-    /// With what mends it, if that is known.
+    /// With what fixes it, if that is known.
     #[must_use]
-    pub(super) fn mended_by(self, mend: impl Into<Option<String>>) -> Self {
-        Self { mend: mend.into(), ..self }
+    pub(super) fn fixed_by(self, fix: impl Into<Option<String>>) -> Self {
+        Self { fix: fix.into(), ..self }
     }
 }
 
@@ -352,14 +353,14 @@ mod tests {
 
     #[test]
     fn what_is_said_of_one_app_is_said_once() {
-        let [one, two] = ["one", "two"].map(|name| InstanceId::new("s", "g", name));
+        let [one, two] = ["one", "two"].map(|name| ServiceId::new("s", "g", name));
         let app = AppId::new("s", "g", "shop", None);
-        let unread = |id: &InstanceId| Finding::error(Check::Consumer, &app, "unread", "why").of(id);
-        let mended = |id: &InstanceId, mend: &str| unread(id).mended_by(mend.to_owned());
-        let report = Report::new(vec![mended(&one, "a"), mended(&two, "b"), mended(&two, "b")]);
+        let unread = |id: &ServiceId| Finding::error(Check::Consumer, &app, "unread", "why").of(id);
+        let fixed = |id: &ServiceId, fix: &str| unread(id).fixed_by(fix.to_owned());
+        let report = Report::new(vec![fixed(&one, "a"), fixed(&two, "b"), fixed(&two, "b")]);
         let [finding] = &report.findings[..] else { panic!("{report:#?}") };
         assert_eq!(finding.instances, [one.clone(), two.clone()]);
-        assert_eq!(finding.mend.as_deref(), Some("a; b"));
+        assert_eq!(finding.fix.as_deref(), Some("a; b"));
 
         let holds = |what: &str, id| Finding::ok(Check::Consumer, &app, what).of(id);
         let report = Report::new(vec![holds("A", &one), holds("B", &one), holds("C", &two)]);
@@ -371,7 +372,7 @@ mod tests {
     fn a_subject_has_a_kind() {
         let group = "/subscriptions/s/resourceGroups/g";
         for (subject, kind) in [
-            (InstanceId::new("s", "g", "one").to_string(), SubjectKind::Instance),
+            (ServiceId::new("s", "g", "one").to_string(), SubjectKind::Instance),
             (AppId::new("s", "g", "shop", Some("staging")).to_string(), SubjectKind::App),
             (group.to_owned(), SubjectKind::ResourceGroup),
             ("/subscriptions/s".to_owned(), SubjectKind::Subscription),

@@ -19,7 +19,7 @@ use super::finding::{Finding, Report, Severity};
 use super::{Circumstances, data_plane, identity, nobody, offline, permission};
 use crate::arm::{Arm, Caller};
 use crate::cause;
-use crate::config::InstanceConfig;
+use crate::config::ServiceConfig;
 use crate::host::{Invocation, Outcome, Runner, Trigger};
 use crate::observe::survey::at_once;
 use crate::panics;
@@ -124,7 +124,7 @@ pub async fn examine_briefly(rekey: &Rekey, circumstances: &Circumstances) -> Re
     Report::new(findings)
 }
 
-async fn of_instance(rekey: &Rekey, arm: &Arm, instance: &InstanceConfig, caller: &Caller) -> Vec<Finding> {
+async fn of_instance(rekey: &Rekey, arm: &Arm, instance: &ServiceConfig, caller: &Caller) -> Vec<Finding> {
     let granted = arm.permissions(&instance.id.to_string()).await;
     let mut findings = permission::untried_of_instance(&instance.id, &granted, caller);
     // That keys cannot be listed is told by the run, which fails on it.
@@ -152,10 +152,10 @@ fn log(report: &Report) {
 
 /// A finding in one line. Alerts look for the words of runs that failed, which it does not have.
 fn line(finding: &Finding) -> String {
-    let Finding { check, subject, what, why, mend, .. } = finding;
+    let Finding { check, subject, what, why, fix, .. } = finding;
     let why = why.as_ref().map(|why| format!("; {why}")).unwrap_or_default();
-    let mend = mend.as_ref().map(|mend| format!("; do: {mend}")).unwrap_or_default();
-    format!("doctor, {check}, {subject}: {what}{why}{mend}")
+    let fix = fix.as_ref().map(|fix| format!("; do: {fix}")).unwrap_or_default();
+    format!("doctor, {check}, {subject}: {what}{why}{fix}")
 }
 
 #[cfg(test)]
@@ -167,7 +167,7 @@ mod tests {
     fn a_line_has_everything_and_no_word_of_an_alert() {
         let finding =
             Finding::error(Check::Schedule, "ROTATION_SCHEDULE", "it is not set", "the timer never runs");
-        let told = line(&finding.mended_by("set it".to_owned()));
+        let told = line(&finding.fixed_by("set it".to_owned()));
         let wanted = "doctor, schedule, ROTATION_SCHEDULE: it is not set; the timer never runs; do: set it";
         assert_eq!(told, wanted);
         assert!(!told.contains(": failed: ") && !told.contains(": blocked: "));

@@ -2,11 +2,11 @@
 
 use super::ask::InstanceFacts;
 use super::finding::{Check, Finding};
-use super::mend;
+use super::fixes;
 use crate::arm::{ArmError, ArmErrorKind, Instance};
 use crate::cause;
 use crate::config::file_name;
-use crate::model::{InstanceId, likest};
+use crate::model::{ServiceId, likest};
 
 /// All of it. That something may not be read is the matter of `permission`. `holders` are the apps that hold a key.
 pub(super) fn check(facts: &InstanceFacts<'_>, holders: &[String]) -> Vec<Finding> {
@@ -35,7 +35,7 @@ pub(super) fn check(facts: &InstanceFacts<'_>, holders: &[String]) -> Vec<Findin
     findings
 }
 
-fn failed(id: &InstanceId, error: &ArmError, others: &[InstanceId]) -> Option<Finding> {
+fn failed(id: &ServiceId, error: &ArmError, others: &[ServiceId]) -> Option<Finding> {
     let finding = match error.kind() {
         ArmErrorKind::Forbidden => return None,
         ArmErrorKind::Gone => {
@@ -50,7 +50,7 @@ fn failed(id: &InstanceId, error: &ArmError, others: &[InstanceId]) -> Option<Fi
                 || "correct the id of".to_owned(),
                 |meant| format!("write {meant}, if that is meant, as the id of"),
             );
-            finding.mended_by(mend::in_file(id, &change))
+            finding.fixed_by(fixes::in_file(id, &change))
         }
         _ => {
             let why = "what cannot be read is not rotated";
@@ -60,12 +60,12 @@ fn failed(id: &InstanceId, error: &ArmError, others: &[InstanceId]) -> Option<Fi
     Some(finding)
 }
 
-fn state(id: &InstanceId, instance: &Instance) -> Finding {
+fn state(id: &ServiceId, instance: &Instance) -> Finding {
     let state = &instance.provisioning_state;
     if instance.stopped {
         let why = "its data plane is switched off: no client can connect, and no new key can be verified";
         let finding = Finding::error(Check::Instance, id, "it is stopped", why);
-        finding.mended_by(mend::property(id, "resourceStopped", "false"))
+        finding.fixed_by(fixes::property(id, "resourceStopped", "false"))
     } else if state.eq_ignore_ascii_case("Succeeded") {
         Finding::ok(Check::Instance, id, format!("it is at work in {}", instance.location))
     } else {
@@ -76,7 +76,7 @@ fn state(id: &InstanceId, instance: &Instance) -> Finding {
 
 /// Access keys are switched off. What a person does next must not make it worse: to switch them off is never advised, and
 /// what comes of switching them on is said.
-fn keys_off(id: &InstanceId, holders: &[String]) -> Finding {
+fn keys_off(id: &ServiceId, holders: &[String]) -> Finding {
     let what = "access keys are switched off (disableLocalAuth), so it has none: both were deleted, and every token that \
                 they signed has ended";
     if holders.is_empty() {
@@ -86,18 +86,18 @@ fn keys_off(id: &InstanceId, holders: &[String]) -> Finding {
             file_name()
         );
         let finding = Finding::warning(Check::LocalAuth, id, what, why);
-        return finding.mended_by(mend::in_file(id, "take out"));
+        return finding.fixed_by(fixes::in_file(id, "take out"));
     }
     let what = format!("{what}. Cut off now, for they hold one: {}", holders.join(", "));
     let why = "to bring them back, switch keys on: the service then has two new ones, and the run behind it gives them to \
                the apps, which restart. Until that run every app stays cut off. If an Azure Policy switched them off (the \
                activity log of the service tells who), exempt the service from it first, or it does so again. The other \
                way is to let the apps connect by identity";
-    Finding::error(Check::LocalAuth, id, what, why).mended_by(mend::keys_on(id))
+    Finding::error(Check::LocalAuth, id, what, why).fixed_by(fixes::keys_on(id))
 }
 
 /// A key is proved from here, which is in one region.
-fn replicas(id: &InstanceId, facts: &InstanceFacts<'_>) -> Option<Finding> {
+fn replicas(id: &ServiceId, facts: &InstanceFacts<'_>) -> Option<Finding> {
     match &facts.replicas {
         Ok(regions) if regions.is_empty() => None,
         Ok(regions) => {
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn what_is_stopped_or_busy_is_told() {
-        let id = InstanceId::new("s", "g", "chat");
+        let id = ServiceId::new("s", "g", "chat");
         let instance = |stopped, state: &str| Instance {
             id: id.clone(),
             location: "eastus".into(),

@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 
 use super::ask::{AppFacts, InstanceFacts};
 use super::finding::{Check, Finding, Severity};
-use super::mend;
+use super::fixes;
 use crate::arm::{ACTIONS, ArmError, ArmErrorKind, Caller, HANDLER, Permission};
 use crate::cause;
-use crate::model::{AppId, InstanceId};
+use crate::model::{AppId, ServiceId};
 
 /// An operation that a pass needs, and what comes of it if it is refused.
 struct Need {
@@ -106,7 +106,7 @@ fn write_of(id: &AppId) -> &'static str {
 
 /// The actions on an instance that no run tries before it has to.
 pub(super) fn untried_of_instance(
-    id: &InstanceId,
+    id: &ServiceId,
     granted: &Result<Vec<Permission>, ArmError>,
     caller: &Caller,
 ) -> Vec<Finding> {
@@ -182,9 +182,9 @@ impl Scope<'_> {
             (Ok(true), None) => Finding::ok(Check::Permission, &self.id, format!("{action} is granted")),
             (Ok(false), _) | (Err(_), Some(_)) => {
                 let what = format!("{} may not do {action}", self.who());
-                let mend = mend::role(self.caller, self.role.name, &self.role.actions(action), &self.id);
+                let fix = fixes::role(self.caller, self.role.name, &self.role.actions(action), &self.id);
                 let finding = Finding::new(need.severity, Check::Permission, &self.id, what, need.why);
-                finding.mended_by(mend)
+                finding.fixed_by(fix)
             }
             (Err(_), None) => {
                 let what =

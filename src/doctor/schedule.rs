@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::finding::{Check, Finding};
-use super::mend;
+use super::fixes;
 use crate::config::Config;
 use crate::model::AppId;
 use crate::schedule::{GOOD, SETTING, longest_gap};
@@ -19,7 +19,7 @@ pub(super) fn check(
     own: Option<&AppId>,
     now: DateTime<Utc>,
 ) -> Option<Finding> {
-    let better = || own.map(|own| mend::own_setting(own, SETTING, GOOD));
+    let better = || own.map(|own| fixes::own_setting(own, SETTING, GOOD));
     let Some(expression) = expression else {
         let why = format!("the timer of RotateKeys takes its schedule from this app setting, like {GOOD}");
         let finding = if as_deployed {
@@ -32,7 +32,7 @@ pub(super) fn check(
                 why,
             )
         };
-        return Some(finding.mended_by(better()));
+        return Some(finding.fixed_by(better()));
     };
     let gap = match longest_gap(expression, now) {
         Ok(gap) => gap,
@@ -40,7 +40,7 @@ pub(super) fn check(
             let why = format!(
                 "the Functions host does not start a timer whose schedule it cannot read; write {GOOD}"
             );
-            return Some(Finding::error(Check::Schedule, SETTING, what, why).mended_by(better()));
+            return Some(Finding::error(Check::Schedule, SETTING, what, why).fixed_by(better()));
         }
     };
     let text = crate::clock::rounded(gap.to_std().unwrap_or_default());
@@ -53,12 +53,12 @@ pub(super) fn check(
             "{} is to be rotated every {every}, and a rotation takes several runs",
             shortest.id.name()
         );
-        return Some(Finding::error(Check::Schedule, SETTING, what, why).mended_by(better()));
+        return Some(Finding::error(Check::Schedule, SETTING, what, why).fixed_by(better()));
     }
     if gap > LONG {
-        let why = "a forced regeneration that no event announces is mended only by the next run; until then the \
+        let why = "a forced regeneration that no event announces is fixed only by the next run; until then the \
                    clients of its consumers are cut off";
-        return Some(Finding::warning(Check::Schedule, SETTING, what, why).mended_by(better()));
+        return Some(Finding::warning(Check::Schedule, SETTING, what, why).fixed_by(better()));
     }
     Some(Finding::ok(Check::Schedule, SETTING, what))
 }

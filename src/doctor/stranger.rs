@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use super::app::meant;
 use super::ask::{AppFacts, Facts, InstanceFacts};
 use super::finding::{Check, Finding, count, listed};
-use super::mend;
+use super::fixes;
 use crate::arm::{ArmError, ArmErrorKind, Caller};
 use crate::cause;
-use crate::model::{AppId, InstanceId};
+use crate::model::{AppId, ServiceId};
 use crate::observe::survey::by_value;
 use crate::plan::{Holding, Snapshot, Unknown};
 
@@ -46,13 +46,13 @@ fn meant_by_another(
     facts: &Facts<'_>,
 ) -> Finding {
     let mistyped = instance.config.apps.iter().find(|one| meant(&one.id, facts) == Some(app));
-    let Some(mistyped) = mistyped.filter(|_| finding.mend.is_some()) else { return finding };
+    let Some(mistyped) = mistyped.filter(|_| finding.fix.is_some()) else { return finding };
     let why = finding.why.unwrap_or_default();
     let why = format!("{why}. It may be what {} is mistyped for: see there", mistyped.id.name());
-    Finding { why: Some(why), mend: None, ..finding }
+    Finding { why: Some(why), fix: None, ..finding }
 }
 
-fn holds(id: &InstanceId, app: &AppId, seen: &Snapshot) -> Option<Finding> {
+fn holds(id: &ServiceId, app: &AppId, seen: &Snapshot) -> Option<Finding> {
     let holders = seen.consumers.iter().filter(|consumer| consumer.holds != Holding::Identity);
     let at = holders.map(|consumer| format!("{} {}", consumer.at.section.entry(), consumer.at.name));
     let in_text = |unknown: &Unknown| match unknown {
@@ -63,20 +63,20 @@ fn holds(id: &InstanceId, app: &AppId, seen: &Snapshot) -> Option<Finding> {
         _ => None,
     };
     let all: Vec<String> = at.chain(seen.unknown.iter().filter_map(in_text)).collect();
-    let add = || mend::in_file(id, &format!("add \"{app}\" to the apps of"));
+    let add = || fixes::in_file(id, &format!("add \"{app}\" to the apps of"));
     let is_cut_off = !seen.stale().is_empty()
         || seen.unknown.iter().any(|unknown| matches!(unknown, Unknown::StaleKeyInOtherText { .. }));
     if is_cut_off {
         let what =
             format!("it holds an invalid key of {} ({}) and is not configured", id.name(), all.join(", "));
         let why = "it is cut off now, and stays so: configured apps alone are given new keys";
-        return Some(Finding::error(Check::Unconfigured, app, what, why).mended_by(add()));
+        return Some(Finding::error(Check::Unconfigured, app, what, why).fixed_by(add()));
     }
     if !all.is_empty() {
         let what = format!("it holds a key of {} ({}) and is not configured", id.name(), all.join(", "));
         let why = "a rotation gives new keys to configured apps alone: this one would be cut off when its key is \
                    regenerated";
-        return Some(Finding::error(Check::Unconfigured, app, what, why).mended_by(add()));
+        return Some(Finding::error(Check::Unconfigured, app, what, why).fixed_by(add()));
     }
     let why = "if it does, the app keeps a key that will die, for it is not configured";
     let unknown = seen.unknown.first()?;
@@ -84,7 +84,7 @@ fn holds(id: &InstanceId, app: &AppId, seen: &Snapshot) -> Option<Finding> {
     // Most apps have references, and most lead elsewhere: only one that is named like ours is a warning.
     Some(match unknown {
         Unknown::OnlyReferences { .. } => Finding::note(Check::KeyVault, app, what, why),
-        _ => Finding::warning(Check::KeyVault, app, what, why).mended_by(add()),
+        _ => Finding::warning(Check::KeyVault, app, what, why).fixed_by(add()),
     })
 }
 
@@ -111,9 +111,9 @@ pub(super) fn unreadable(facts: &Facts<'_>, caller: &Caller) -> Vec<Finding> {
     let beside = beside.into_iter().map(|(app, part, error)| {
         let id = app.to_string();
         if part.is_empty() {
-            return may_hold_one(&id, "it", error).mended_by(lister(caller, &id, error));
+            return may_hold_one(&id, "it", error).fixed_by(lister(caller, &id, error));
         }
-        may_hold_one(&id, "an app or slot of it", error).mended_by(mend::reader(caller, &id))
+        may_hold_one(&id, "an app or slot of it", error).fixed_by(fixes::reader(caller, &id))
     });
     let mut groups: BTreeMap<String, Vec<Unread<'_>>> = BTreeMap::new();
     for unread in elsewhere {
@@ -122,7 +122,7 @@ pub(super) fn unreadable(facts: &Facts<'_>, caller: &Caller) -> Vec<Finding> {
     let together = groups.into_iter().filter_map(|(group, unread)| {
         let (_, _, error) = unread.first()?;
         let who = listed(unread.iter().map(|(app, part, _)| format!("{part}{}", app.name())));
-        Some(may_hold_one(&group, &who, error).mended_by(lister(caller, &group, error)))
+        Some(may_hold_one(&group, &who, error).fixed_by(lister(caller, &group, error)))
     });
     let lists = facts.unlisted.iter().filter(|(id, _)| id.parse::<AppId>().is_err());
     let lists = lists.map(|(id, error)| {
@@ -131,7 +131,7 @@ pub(super) fn unreadable(facts: &Facts<'_>, caller: &Caller) -> Vec<Finding> {
         } else {
             "an app in another group of it"
         };
-        may_hold_one(id, who, error).mended_by(mend::reader(caller, id))
+        may_hold_one(id, who, error).fixed_by(fixes::reader(caller, id))
     });
     beside.chain(together).chain(lists).chain(partial(facts, caller)).collect()
 }
@@ -143,7 +143,7 @@ type Unread<'a> = (AppId, &'static str, &'a ArmError);
 fn lister(caller: &Caller, scope: &str, error: &ArmError) -> Option<String> {
     let actions = ["Microsoft.Web/sites/config/list/Action", "Microsoft.Web/sites/slots/config/list/Action"];
     let lacks = error.kind() == ArmErrorKind::Forbidden;
-    lacks.then(|| mend::role(caller, "signalr-rekey lists settings", &actions.into(), scope)).flatten()
+    lacks.then(|| fixes::role(caller, "signalr-rekey lists settings", &actions.into(), scope)).flatten()
 }
 
 fn group_of(app: &AppId) -> String {
@@ -159,7 +159,7 @@ fn partial<'a>(facts: &'a Facts<'_>, caller: &'a Caller) -> impl Iterator<Item =
             listed(left_out.iter().map(AppId::name))
         );
         let finding = Finding::warning(Check::Unconfigured, subscription, what, LOOK_AS_ANOTHER);
-        finding.mended_by(mend::reader(caller, subscription))
+        finding.fixed_by(fixes::reader(caller, subscription))
     })
 }
 

@@ -13,7 +13,7 @@ use super::still::StillClock;
 use super::{PLANTED, assert_harmless};
 use crate::arm::{Arm, ArmError, ArmOptions, OperationStatus, Settings};
 use crate::http::Http;
-use crate::model::{AppId, InstanceId, KeyType, OperationUrl, Section};
+use crate::model::{AppId, KeyType, OperationUrl, Section, ServiceId};
 
 const BASE: &str = "https://management.azure.com";
 
@@ -71,7 +71,7 @@ fn read(text: &str) -> Option<Response> {
 }
 
 async fn ask(arm: &Arm, asked: &str) -> Option<ArmError> {
-    let (id, app) = (InstanceId::new("s", "g", "chat"), AppId::new("s", "g", "shop", None));
+    let (id, app) = (ServiceId::new("s", "g", "chat"), AppId::new("s", "g", "shop", None));
     let section = Section::AppSettings;
     match asked {
         "instance" => arm.instance(&id).await.err(),
@@ -91,7 +91,7 @@ async fn ask(arm: &Arm, asked: &str) -> Option<ArmError> {
     }
 }
 
-async fn regenerate(arm: &Arm, id: &InstanceId) -> Result<(), ArmError> {
+async fn regenerate(arm: &Arm, id: &ServiceId) -> Result<(), ArmError> {
     let answer = arm.regenerate_key(id, KeyType::Primary).await?;
     if let Some(keys) = &answer.keys {
         assert!(keys.iter().all(|(_, key)| !key.expose().is_empty()), "an empty text is no key");

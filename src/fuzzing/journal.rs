@@ -8,7 +8,7 @@ use super::still::StillClock;
 use crate::clock::Clock;
 use crate::config::Policy;
 use crate::journal::{Event, Journal};
-use crate::model::{AppId, InstanceId, KeyType, PerKey, Section};
+use crate::model::{AppId, KeyType, PerKey, Section, ServiceId};
 use crate::plan::{self, Consumer, ConsumerRef, Holding, Snapshot};
 use crate::store::{Lease, MemoryStore, Store, StoreError, peek};
 
@@ -29,7 +29,7 @@ pub fn journal(data: &[u8]) {
 async fn keep(document: &[u8], events: Vec<Event>) {
     let clock: Arc<dyn Clock> = Arc::new(StillClock);
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::clone(&clock)));
-    let id = InstanceId::new("s", "g", "chat");
+    let id = ServiceId::new("s", "g", "chat");
     let stored = store.put("s/g/chat.json", document.to_vec(), None).await;
     assert!(stored.is_ok());
     let read = peek(&*store, &id).await;

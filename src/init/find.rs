@@ -8,7 +8,7 @@ use futures::FutureExt;
 use crate::arm::{Arm, ArmError, ArmErrorKind, Barrier, Instance, ListedKeys, Site};
 use crate::cause;
 use crate::journal::Journal;
-use crate::model::{AppId, InstanceId};
+use crate::model::{AppId, ServiceId};
 use crate::observe::survey::{Dictionaries, Marks, at_once, by_value, slots};
 use crate::plan::Unknown;
 
@@ -59,7 +59,7 @@ pub struct Found {
 #[derive(Debug)]
 pub struct Service {
     /// The instance.
-    pub id: InstanceId,
+    pub id: ServiceId,
     /// What the operator should know of it.
     pub remarks: Vec<String>,
     /// The apps.

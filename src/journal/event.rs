@@ -131,7 +131,8 @@ pub enum Event {
         /// The apps that were written.
         apps: Vec<AppId>,
         /// Whether they held a dead key before.
-        mended: bool,
+        #[serde(rename = "mended")]
+        repaired: bool,
     },
 }
 
@@ -200,9 +201,13 @@ impl fmt::Display for Event {
                 write!(f, "the service does not accept the {key_type} key: {detail}")
             }
             Self::RepointIntended { key_type } => write!(f, "about to give the {key_type} key to apps"),
-            Self::Repointed { key_type, apps, mended } => {
+            Self::Repointed { key_type, apps, repaired } => {
                 let names = apps.iter().map(AppId::name).collect::<Vec<_>>().join(", ");
-                write!(f, "{} to the {key_type} key: {names}", if *mended { "mended" } else { "repointed" })
+                write!(
+                    f,
+                    "{} to the {key_type} key: {names}",
+                    if *repaired { "repaired" } else { "repointed" }
+                )
             }
         }
     }

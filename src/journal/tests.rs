@@ -83,12 +83,12 @@ fn history_and_memory_are_bounded() {
     }
     assert_eq!((journal.history.len(), journal.former.len()), (HISTORY, FORMER));
     let apps = |count| (0..count).map(|n| AppId::new("s", "g", &format!("app-{n}"), None)).collect();
-    let mend = |count| Event::Repointed { key_type: KeyType::Primary, apps: apps(count), mended: true };
+    let repair = |count| Event::Repointed { key_type: KeyType::Primary, apps: apps(count), repaired: true };
     for n in 0..50 {
-        journal.apply(mend(400), at(n)).unwrap();
+        journal.apply(repair(400), at(n)).unwrap();
     }
     assert_eq!(journal.history.len(), HISTORY_APPS / 400, "older events made room");
-    journal.apply(mend(HISTORY_APPS + 1), at(50)).unwrap();
+    journal.apply(repair(HISTORY_APPS + 1), at(50)).unwrap();
     assert_eq!(journal.history.len(), 1, "the latest is kept, however large");
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// The resource id of one Azure SignalR Service.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct InstanceId(ResourceId);
+pub struct ServiceId(ResourceId);
 
 /// The resource id of one web app, function app or deployment slot.
 #[derive(Clone, Serialize, Deserialize)]
@@ -33,7 +33,7 @@ struct ResourceId {
     slot: Option<String>,
 }
 
-impl InstanceId {
+impl ServiceId {
     const WANTED: &'static str = "the id of a SignalR instance: \
         /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.SignalRService/signalR/{name}";
 
@@ -302,7 +302,7 @@ macro_rules! resource_id {
     };
 }
 
-resource_id!(InstanceId, "Microsoft.SignalRService", "signalR", false);
+resource_id!(ServiceId, "Microsoft.SignalRService", "signalR", false);
 resource_id!(AppId, "Microsoft.Web", SITES, true);
 
 #[cfg(test)]
@@ -313,7 +313,7 @@ mod tests {
     fn ids_compare_without_regard_to_case() {
         let lower = "/subscriptions/S/resourcegroups/RG/providers/microsoft.signalrservice/SignalR/Chat";
         let upper = "/SUBSCRIPTIONS/s/resourceGroups/rg/providers/Microsoft.SignalRService/signalR/chat";
-        assert_eq!(lower.parse::<InstanceId>(), upper.parse::<InstanceId>());
+        assert_eq!(lower.parse::<ServiceId>(), upper.parse::<ServiceId>());
     }
 
     #[test]
@@ -338,7 +338,7 @@ mod tests {
             assert!(text.parse::<AppId>().is_err(), "{text}");
         }
         let slot = "/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/a/slots/b";
-        assert!(slot.parse::<InstanceId>().is_err());
+        assert!(slot.parse::<ServiceId>().is_err());
     }
 
     #[test]
@@ -364,14 +364,14 @@ mod tests {
         }
         for (what, text) in instances.iter().filter(|(what, _)| *what != "slot") {
             let what = if *what == "site" { "instance name" } else { what };
-            let error = text.parse::<InstanceId>().expect_err(text).to_string();
+            let error = text.parse::<ServiceId>().expect_err(text).to_string();
             assert!(text.matches('/').count() > 8 || text.ends_with('/') || error.contains(what), "{error}");
         }
         for name in ["-a", "a-", "1a", "a_b", "a.b"] {
             let text = format!(
                 "/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/{name}"
             );
-            assert!(text.parse::<InstanceId>().is_err(), "{name}");
+            assert!(text.parse::<ServiceId>().is_err(), "{name}");
         }
         for (group, site) in [("My_Group.(1)", "shop-1"), ("größe", "übung"), ("g", "1a")] {
             let text =
@@ -384,6 +384,6 @@ mod tests {
     fn an_instance_is_found_in_what_goes_on_behind_it() {
         let text =
             "/subscriptions/s/resourcegroups/g/providers/Microsoft.SignalRService/SignalR/a/replicas/b";
-        assert_eq!(InstanceId::from_prefix(text).unwrap().name(), "a");
+        assert_eq!(ServiceId::from_prefix(text).unwrap().name(), "a");
     }
 }

@@ -139,7 +139,7 @@ fn what_publishers_and_alerts_write_is_understood() {
     "#);
 }
 
-fn instance() -> InstanceId {
+fn instance() -> ServiceId {
     INSTANCE.parse().unwrap()
 }
 

@@ -5,8 +5,8 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::journal::Event;
-use crate::model::{AppId, InstanceId};
-use crate::pass::{Ending, PassReport};
+use crate::model::{AppId, ServiceId};
+use crate::pass::{Ending, RunReport};
 use crate::plan::Decision;
 
 /// What is told of a pass. It holds no key material: what passes tell holds none.
@@ -15,7 +15,7 @@ pub struct Announcement {
     /// What kind of thing happened.
     pub kind: Kind,
     /// To which instance.
-    pub instance: InstanceId,
+    pub instance: ServiceId,
     /// One line for people.
     pub text: String,
     ending: &'static str,
@@ -27,7 +27,7 @@ pub struct Announcement {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Apps held a dead key, and have a good one now.
-    Mended,
+    Repaired,
     /// A rotation is over: the key that was left is dead.
     Rotated,
     /// A pass failed; the next one carries on.
@@ -43,7 +43,7 @@ impl Kind {
     #[must_use]
     pub const fn event_type(self) -> &'static str {
         match self {
-            Self::Mended => "SignalRRekey.Mended",
+            Self::Repaired => "SignalRRekey.Repaired",
             Self::Rotated => "SignalRRekey.Rotated",
             Self::Failed => "SignalRRekey.Failed",
             Self::Blocked => "SignalRRekey.Blocked",
@@ -53,7 +53,7 @@ impl Kind {
 
     /// The kind whose events are of this type.
     pub(super) fn of_type(event_type: &str) -> Option<Self> {
-        let all = [Self::Mended, Self::Rotated, Self::Failed, Self::Blocked, Self::DriftFound];
+        let all = [Self::Repaired, Self::Rotated, Self::Failed, Self::Blocked, Self::DriftFound];
         all.into_iter().find(|kind| kind.event_type() == event_type)
     }
 
@@ -65,7 +65,7 @@ impl Kind {
 
 /// What there is to tell of a pass; mostly nothing.
 #[must_use]
-pub fn announce(report: &PassReport) -> Option<Announcement> {
+pub fn announce(report: &RunReport) -> Option<Announcement> {
     let apps = report.happened.iter().filter_map(|event| match event {
         Event::Repointed { apps, .. } => Some(apps),
         _ => None,
@@ -80,12 +80,14 @@ pub fn announce(report: &PassReport) -> Option<Announcement> {
     })
 }
 
-fn kind(report: &PassReport) -> Option<Kind> {
+fn kind(report: &RunReport) -> Option<Kind> {
     let happened = |fits: fn(&Event) -> bool| report.happened.iter().any(fits);
     match &report.ending {
         ending if ending.is_failure() && !matches!(ending, Ending::Decided(_)) => Some(Kind::Failed),
         Ending::Decided(Decision::Blocked(_)) | Ending::Postponed { .. } => Some(Kind::Blocked),
-        _ if happened(|event| matches!(event, Event::Repointed { mended: true, .. })) => Some(Kind::Mended),
+        _ if happened(|event| matches!(event, Event::Repointed { repaired: true, .. })) => {
+            Some(Kind::Repaired)
+        }
         _ if happened(|event| matches!(event, Event::KeyChanged { .. })) => Some(Kind::DriftFound),
         Ending::Decided(Decision::Settled { .. }) => {
             happened(|event| matches!(event, Event::Regenerated { .. })).then_some(Kind::Rotated)

@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::PassError;
+use super::RunError;
 use super::one::Pass;
-use crate::config::InstanceConfig;
+use crate::config::ServiceConfig;
 use crate::journal::{Held, Journal, KeyRecord, Origin};
 use crate::model::{AppId, Fingerprint, PerKey};
 use crate::observe::Look;
@@ -100,8 +100,8 @@ impl Hint {
     fn is_known(&self, snapshot: &Snapshot, journal: &Journal) -> bool {
         let all_in_sight = !journal.is_blind() && !journal.is_missing();
         let Some(keys) = journal.keys().filter(|_| !self.anything && all_in_sight) else { return false };
-        let mended = !self.regenerated || !journal.is_unmended();
-        mended && explained(&snapshot.keys, journal, keys) && in_order(snapshot, keys)
+        let repaired = !self.regenerated || !journal.is_unrepaired();
+        repaired && explained(&snapshot.keys, journal, keys) && in_order(snapshot, keys)
     }
 }
 
@@ -139,7 +139,7 @@ fn in_order(snapshot: &Snapshot, keys: &PerKey<KeyRecord>) -> bool {
 
 impl Pass<'_> {
     /// The journal and a look at everything, unless the hint that called for it is no news.
-    pub(super) async fn begin(&mut self) -> Result<Begun, PassError> {
+    pub(super) async fn begin(&mut self) -> Result<Begun, RunError> {
         let Some(hint) = self.hint.take() else {
             let draft = self.read_in_turn().await?;
             self.explain(draft.journal());
@@ -172,7 +172,7 @@ impl Pass<'_> {
     }
 
     /// Reads the keys, and then all apps.
-    async fn look_at_all(&mut self, journal: &Journal) -> Result<Look, PassError> {
+    async fn look_at_all(&mut self, journal: &Journal) -> Result<Look, RunError> {
         let mut look = Look::of_keys(self.eyes(), self.instance).await?;
         self.be_alarmed(&look, journal);
         look.complete(self.eyes(), self.instance).await?;
@@ -183,11 +183,11 @@ impl Pass<'_> {
     /// with a valid one since.
     fn be_alarmed(&mut self, look: &Look, journal: &Journal) {
         let changed = |keys| !explained(&look.fingerprints(), journal, keys);
-        self.alarmed = journal.is_unmended() || journal.keys().is_some_and(changed);
+        self.alarmed = journal.is_unrepaired() || journal.keys().is_some_and(changed);
     }
 
     /// Reads the keys, and the apps that the hint names.
-    async fn look_at(&self, hint: &Hint) -> Result<Look, PassError> {
+    async fn look_at(&self, hint: &Hint) -> Result<Look, RunError> {
         let mut look = Look::of_keys(self.eyes(), self.instance).await?;
         if !hint.anything {
             look.complete(self.eyes(), &self.named(hint)).await?;
@@ -215,8 +215,8 @@ impl Pass<'_> {
     }
 
     /// The instance with those apps alone that the hint names.
-    fn named(&self, hint: &Hint) -> InstanceConfig {
+    fn named(&self, hint: &Hint) -> ServiceConfig {
         let apps = self.instance.apps.iter().filter(|app| hint.apps.contains(&app.id)).cloned().collect();
-        InstanceConfig { apps, ..self.instance.clone() }
+        ServiceConfig { apps, ..self.instance.clone() }
     }
 }

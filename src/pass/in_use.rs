@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use crate::model::{InstanceId, Key};
+use crate::model::{Key, ServiceId};
 
 /// The keys in use of every instance that was looked at.
 #[derive(Debug, Default)]
-pub struct InUse(Mutex<BTreeMap<InstanceId, KeysInUse>>);
+pub struct InUse(Mutex<BTreeMap<ServiceId, KeysInUse>>);
 
 /// The keys in use of one instance.
 #[derive(Clone, Debug)]
@@ -22,11 +22,11 @@ pub struct KeysInUse {
 impl InUse {
     /// The keys of an instance, if it was looked at.
     #[must_use]
-    pub fn get(&self, instance: &InstanceId) -> Option<KeysInUse> {
+    pub fn get(&self, instance: &ServiceId) -> Option<KeysInUse> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(instance).cloned()
     }
 
-    pub(super) fn set(&self, instance: &InstanceId, host: &str, keys: Vec<Key>) {
+    pub(super) fn set(&self, instance: &ServiceId, host: &str, keys: Vec<Key>) {
         let found = KeysInUse { host: host.to_owned(), keys };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(instance.clone(), found);
     }

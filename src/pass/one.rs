@@ -7,13 +7,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::hint::Begun;
-use super::report::{Ending, PassReport};
-use super::{Claim, Hint, Known, PassError, Purpose, Rekey, Run};
+use super::report::{Ending, RunReport};
+use super::{Claim, Hint, Known, Purpose, Rekey, Run, RunError};
 use crate::act::Actor;
 use crate::arm::{Arm, ArmErrorKind};
 use crate::cause;
 use crate::clock::delta;
-use crate::config::{InstanceConfig, Verify};
+use crate::config::{ServiceConfig, Verify};
 use crate::journal::{Event, Journal, KeyRecord, Origin, WATCHES, Watch};
 use crate::model::{AppId, KeyType, Section};
 use crate::observe::{self, Eyes, Look};
@@ -21,7 +21,7 @@ use crate::plan::{self, BlockedBy, Decision, Request, Snapshot, Step, Unknown};
 use crate::store::{self, Draft, Lease, StoreError};
 
 /// The longest wait for which a pass keeps the lease. For a longer one it gives the lease back, so that whoever is told
-/// of a forced regeneration meanwhile can mend it.
+/// of a forced regeneration meanwhile can repair it.
 fn short_wait() -> TimeDelta {
     TimeDelta::seconds(10)
 }
@@ -68,7 +68,7 @@ pub(super) enum Next {
 pub(super) struct Pass<'a> {
     pub(super) rekey: &'a Rekey,
     pub(super) run: &'a Run,
-    pub(super) instance: &'a InstanceConfig,
+    pub(super) instance: &'a ServiceConfig,
     pub(super) arm: Arm,
     lines: Vec<String>,
     /// What happened, as it went into the journal.
@@ -100,7 +100,7 @@ pub(super) struct Pass<'a> {
     /// What the last check showed.
     seen: Option<Snapshot>,
     /// When the last stale app was written.
-    mended: Option<DateTime<Utc>>,
+    repaired: Option<DateTime<Utc>>,
     /// Whether somebody may be cut off, and no check has shown yet who.
     pub(super) alarmed: bool,
     /// The place among those at work; none while waiting.
@@ -108,7 +108,7 @@ pub(super) struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    pub(super) fn new(rekey: &'a Rekey, run: &'a Run, instance: &'a InstanceConfig) -> Self {
+    pub(super) fn new(rekey: &'a Rekey, run: &'a Run, instance: &'a ServiceConfig) -> Self {
         Self {
             rekey,
             run,
@@ -130,7 +130,7 @@ impl<'a> Pass<'a> {
             cut_off: Vec::new(),
             unknown: Vec::new(),
             seen: None,
-            mended: None,
+            repaired: None,
             alarmed: false,
             slot: None,
         }
@@ -151,8 +151,8 @@ impl<'a> Pass<'a> {
                 (None, None) => ending,
             },
             Ok(ending) => ending,
-            Err(PassError::Store(StoreError::Held { holder, until, .. })) => Ending::Busy { holder, until },
-            Err(PassError::HandedOver { holder }) => Ending::HandedOver { holder },
+            Err(RunError::Store(StoreError::Held { holder, until, .. })) => Ending::Busy { holder, until },
+            Err(RunError::HandedOver { holder }) => Ending::HandedOver { holder },
             Err(error) => match self.ended_by(error).await {
                 Ending::OutOfTime { .. } => self.out_of_time(),
                 ending => ending,
@@ -161,7 +161,7 @@ impl<'a> Pass<'a> {
     }
 
     /// How a failure ends the run. Of a service without keys it is known without a look who is cut off.
-    async fn ended_by(&mut self, error: PassError) -> Ending {
+    async fn ended_by(&mut self, error: RunError) -> Ending {
         let cut_off = self.rekey.cut_off_by(&error, self.instance).await;
         if !cut_off.is_empty() {
             self.cut_off = cut_off;
@@ -187,7 +187,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    async fn try_run(&mut self) -> Result<Ending, PassError> {
+    async fn try_run(&mut self) -> Result<Ending, RunError> {
         while !self.rekey.stop.is_asked() {
             match self.once().await? {
                 Next::End(ending) if !ending.is_answered() => return Ok(ending),
@@ -221,7 +221,7 @@ impl<'a> Pass<'a> {
 
     /// Looks, and where there is something to do takes the lease and does it. A look at an instance in order costs one
     /// read of the journal and no write.
-    async fn once(&mut self) -> Result<Next, PassError> {
+    async fn once(&mut self) -> Result<Next, RunError> {
         let mut overtaken = 0;
         let (mut lease, look) = loop {
             let (draft, look) = match self.begin().await? {
@@ -289,8 +289,8 @@ impl<'a> Pass<'a> {
             return unseen(snapshot.unknown.clone());
         }
         // What a run may not do is left to one that may; what it may do is done.
-        let left = self.run.purpose.only_mends() || matches!(decision, Decision::Do(_));
-        if left { Ending::Mended } else { Ending::Decided(decision) }
+        let left = self.run.purpose.only_repairs() || matches!(decision, Decision::Do(_));
+        if left { Ending::Repaired } else { Ending::Decided(decision) }
     }
 
     /// Reads the journal.
@@ -303,7 +303,7 @@ impl<'a> Pass<'a> {
     ///
     /// It calls that run, and is done when that run has put on record that it checked after the call, unless it has something
     /// of its own to see to.
-    pub(super) async fn read_in_turn(&mut self) -> Result<Draft, PassError> {
+    pub(super) async fn read_in_turn(&mut self) -> Result<Draft, RunError> {
         let mut call = None;
         loop {
             let read = self.read().await;
@@ -313,7 +313,7 @@ impl<'a> Pass<'a> {
                 Err(StoreError::Held { holder, heard, .. })
                     if call.is_some_and(|call| call <= heard) && self.may_hand_over() =>
                 {
-                    return Err(PassError::HandedOver { holder });
+                    return Err(RunError::HandedOver { holder });
                 }
                 Err(StoreError::Held { .. } | StoreError::StrangeLease { .. })
                     if waits && !self.rekey.stop.is_asked() =>
@@ -344,7 +344,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Decides and acts until there is nothing to do now.
-    async fn work(&mut self, lease: &mut Lease, mut look: Look) -> Result<Next, PassError> {
+    async fn work(&mut self, lease: &mut Lease, mut look: Look) -> Result<Next, RunError> {
         while !self.rekey.stop.is_asked() {
             let snapshot = self.reconcile(lease, &look)?;
             if let Some(event) = self.judge_request(&snapshot, lease.journal()) {
@@ -359,13 +359,13 @@ impl<'a> Pass<'a> {
             let now = self.rekey.clock.now();
             let decision = plan::decide(&snapshot, lease.journal(), &self.instance.policy, now);
             // Who called waits for it, so it comes before all that takes its time.
-            if self.called.is_some() && look.is_echoed() && !decision.mends() {
+            if self.called.is_some() && look.is_echoed() && !decision.repairs() {
                 self.read_back(lease, &mut look).await?;
                 continue;
             }
             match decision {
                 Decision::Do(step) if self.may(&step, lease.journal()) && now >= self.run.deadline => {
-                    return Err(PassError::OutOfTime);
+                    return Err(RunError::OutOfTime);
                 }
                 Decision::Do(step) if self.may(&step, lease.journal()) => {
                     let ready = self.is_ready(&step, &mut look, lease.journal()).await?;
@@ -394,7 +394,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Puts on record that it was checked after a call: everything was seen since, and everybody holds a valid key.
-    async fn answer_call(&mut self, lease: &mut Lease, snapshot: &Snapshot) -> Result<(), PassError> {
+    async fn answer_call(&mut self, lease: &mut Lease, snapshot: &Snapshot) -> Result<(), RunError> {
         let seen = !snapshot.echoed && snapshot.unknown.is_empty() && snapshot.stale().is_empty();
         let Some(call) = self.called.filter(|_| seen) else { return Ok(()) };
         self.called = None;
@@ -405,7 +405,7 @@ impl<'a> Pass<'a> {
     /// Whether the purpose of the run allows a step.
     fn may(&self, step: &Step, journal: &Journal) -> bool {
         match &self.run.purpose {
-            Purpose::Mend | Purpose::Check(_) => matches!(step, Step::Repoint { mend: true, .. }),
+            Purpose::Repair | Purpose::Check(_) => matches!(step, Step::Repoint { repair: true, .. }),
             // Anybody may have forged the notices that bring it about.
             Purpose::StandIn => !matches!(step, Step::Regenerate { .. }) || !self.made_lately(journal),
             Purpose::Scheduled | Purpose::Rotate { .. } | Purpose::Answer { .. } => true,
@@ -420,7 +420,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Brings the journal up to the look.
-    fn reconcile(&mut self, lease: &mut Lease, look: &Look) -> Result<Snapshot, PassError> {
+    fn reconcile(&mut self, lease: &mut Lease, look: &Look) -> Result<Snapshot, RunError> {
         let snapshot = look.snapshot(self.instance, lease.journal());
         let now = self.rekey.clock.now();
         for event in plan::reconcile(&snapshot, lease.journal(), &self.instance.policy, now) {
@@ -459,7 +459,7 @@ impl<'a> Pass<'a> {
 
     /// Checks just before a step that what it rests on is not too old; if it was, it is read again and the decision
     /// is made anew.
-    async fn is_ready(&self, step: &Step, look: &mut Look, journal: &Journal) -> Result<bool, PassError> {
+    async fn is_ready(&self, step: &Step, look: &mut Look, journal: &Journal) -> Result<bool, RunError> {
         let keys = look.keys().clone();
         match step {
             Step::Regenerate { .. } => {
@@ -471,7 +471,7 @@ impl<'a> Pass<'a> {
             Step::Follow { .. } | Step::Verify { .. } => {}
         }
         Ok(match step {
-            Step::Repoint { to, mend: true, .. } if *look.keys() == keys => {
+            Step::Repoint { to, repair: true, .. } if *look.keys() == keys => {
                 self.is_good_enough(*to, look, journal).await
             }
             _ => *look.keys() == keys,
@@ -494,7 +494,7 @@ impl<'a> Pass<'a> {
     /// Whether a wait is short enough for this run.
     pub(super) fn waits(&self, until: DateTime<Utc>) -> bool {
         let sits = self.run.purpose != Purpose::Scheduled || until <= self.progressed + sit();
-        !self.run.purpose.only_mends() && until < self.run.deadline && sits
+        !self.run.purpose.only_repairs() && until < self.run.deadline && sits
     }
 
     async fn wait(
@@ -502,7 +502,7 @@ impl<'a> Pass<'a> {
         lease: &mut Lease,
         look: &mut Look,
         until: DateTime<Utc>,
-    ) -> Result<(), PassError> {
+    ) -> Result<(), RunError> {
         lease.commit().await?;
         let woken = self.rest(lease, until).await?;
         let age = if self.hear(lease).await || woken { TimeDelta::zero() } else { observe::fresh() };
@@ -511,10 +511,10 @@ impl<'a> Pass<'a> {
     }
 
     /// Reads what was written a moment ago. A run does not end well on Azure's word that it wrote what it was told.
-    async fn read_back(&mut self, lease: &mut Lease, look: &mut Look) -> Result<(), PassError> {
+    async fn read_back(&mut self, lease: &mut Lease, look: &mut Look) -> Result<(), RunError> {
         let until = self.rekey.clock.now() + moment();
         if until >= self.run.deadline {
-            return Err(PassError::OutOfTime);
+            return Err(RunError::OutOfTime);
         }
         self.rest(lease, until).await?;
         Ok(look.read_back(self.eyes(), self.instance).await?)
@@ -570,7 +570,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Records an event, and tells it where people would want to know.
-    pub(super) fn record(&mut self, lease: &mut Lease, event: Event) -> Result<(), PassError> {
+    pub(super) fn record(&mut self, lease: &mut Lease, event: Event) -> Result<(), RunError> {
         let quiet = matches!(
             event,
             Event::Taken { .. }
@@ -587,7 +587,7 @@ impl<'a> Pass<'a> {
                 | Event::Verified { .. }
                 | Event::Repointed { .. }
         );
-        if matches!(event, Event::KeyChanged { .. } | Event::Repointed { mended: true, .. }) {
+        if matches!(event, Event::KeyChanged { .. } | Event::Repointed { repaired: true, .. }) {
             self.claim = None;
         }
         if progress {
@@ -597,8 +597,8 @@ impl<'a> Pass<'a> {
             self.say(&event.to_string());
         }
         lease.record(event.clone())?;
-        if matches!(event, Event::Repointed { mended: true, .. }) {
-            self.mended = Some(self.rekey.clock.now());
+        if matches!(event, Event::Repointed { repaired: true, .. }) {
+            self.repaired = Some(self.rekey.clock.now());
         }
         self.happened.push(event);
         Ok(())
@@ -620,15 +620,15 @@ impl<'a> Pass<'a> {
         }
     }
 
-    pub(super) fn report(self, ending: Ending) -> PassReport {
+    pub(super) fn report(self, ending: Ending) -> RunReport {
         let took = (self.rekey.clock.now() - self.started).to_std().unwrap_or_default();
-        PassReport {
+        RunReport {
             instance: self.instance.id.clone(),
             run: self.run.holder.clone(),
             lines: self.lines,
             happened: self.happened,
             took,
-            mended_in: self.mended.map(|at| (at - self.started).to_std().unwrap_or_default()),
+            repaired_in: self.repaired.map(|at| (at - self.started).to_std().unwrap_or_default()),
             seen: self.seen,
             known: self.known,
             cut_off: self.cut_off,
@@ -646,10 +646,10 @@ fn unseen(unknown: Vec<Unknown>) -> Ending {
     }
 }
 
-fn ended_by(error: PassError) -> Ending {
+fn ended_by(error: RunError) -> Ending {
     match error {
-        PassError::OutOfTime => Ending::OutOfTime { cut_off: vec![] },
-        PassError::Arm(error) if error.kind() == ArmErrorKind::OutOfTime => {
+        RunError::OutOfTime => Ending::OutOfTime { cut_off: vec![] },
+        RunError::Arm(error) if error.kind() == ArmErrorKind::OutOfTime => {
             Ending::OutOfTime { cut_off: vec![] }
         }
         error if error.is_passing() => Ending::Unavailable(cause::told(&error)),

@@ -8,14 +8,14 @@ use chrono::{DateTime, Utc};
 use super::Known;
 use crate::clock::rounded;
 use crate::journal::Event;
-use crate::model::{AppId, InstanceId, KeyType};
+use crate::model::{AppId, KeyType, ServiceId};
 use crate::plan::{BlockedBy, Decision, Snapshot, Unknown, readable};
 
 /// What one pass did, and how it ended.
 #[derive(Clone, Debug)]
-pub struct PassReport {
+pub struct RunReport {
     /// The instance.
-    pub instance: InstanceId,
+    pub instance: ServiceId,
     /// The run that the pass was part of: [`Run::holder`](super::Run::holder).
     pub run: String,
     /// What happened, in order.
@@ -25,7 +25,7 @@ pub struct PassReport {
     /// How long it took.
     pub took: Duration,
     /// How long it took until the last stale app was written; nothing if none was.
-    pub mended_in: Option<Duration>,
+    pub repaired_in: Option<Duration>,
     /// What its last check showed; nothing if it made none.
     pub seen: Option<Snapshot>,
     /// How it is that what called for it was no news; nothing if it was.
@@ -42,7 +42,7 @@ pub enum Ending {
     /// Nothing to do now, and why.
     Decided(Decision),
     /// No consumer is stale (any more), which is all that was asked for.
-    Mended,
+    Repaired,
     /// What called for it was no news; no more was looked at than that took.
     Known,
     /// The time of the run ended between two steps; the next pass carries on.
@@ -90,7 +90,7 @@ impl Ending {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Decided(decision) => decision.name(),
-            Self::Mended => "mended",
+            Self::Repaired => "mended",
             Self::Known => "known",
             Self::OutOfTime { .. } => "outOfTime",
             Self::Recorded => "recorded",
@@ -114,7 +114,7 @@ impl Ending {
             | Self::Decided(Decision::Blocked(_)) => true,
             Self::OutOfTime { cut_off } => !cut_off.is_empty(),
             Self::Decided(_)
-            | Self::Mended
+            | Self::Repaired
             | Self::Known
             | Self::Recorded
             | Self::HandedOver { .. }
@@ -140,7 +140,7 @@ impl Ending {
                 unknown.iter().any(|unknown| !unknown.lasts())
             }
             Self::Decided(_)
-            | Self::Mended
+            | Self::Repaired
             | Self::Known
             | Self::Recorded
             | Self::HandedOver { .. }
@@ -148,10 +148,10 @@ impl Ending {
         }
     }
 
-    /// Whether what a mending run was asked for is done.
+    /// Whether what a repairing run was asked for is done.
     #[must_use]
-    pub fn is_mended(&self) -> bool {
-        matches!(self, Self::Mended | Self::Known)
+    pub fn is_repaired(&self) -> bool {
+        matches!(self, Self::Repaired | Self::Known)
     }
 
     /// Whether what a notice called for is done, or on record: a rotation, or that the run at work checks again after it. If
@@ -163,7 +163,7 @@ impl Ending {
         match self {
             Self::Recorded | Self::HandedOver { .. } => true,
             Self::Decided(decision) => settled(decision),
-            _ => self.is_mended(),
+            _ => self.is_repaired(),
         }
     }
 }
@@ -172,7 +172,7 @@ impl std::fmt::Display for Ending {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Decided(decision) => decision.fmt(f),
-            Self::Mended => f.write_str("no app holds a dead key"),
+            Self::Repaired => f.write_str("no app holds a dead key"),
             Self::Known => f.write_str("the keys are those on record, so there is nothing to do"),
             Self::OutOfTime { cut_off } if cut_off.is_empty() => {
                 f.write_str("the time of this run is over; the next one carries on")
@@ -213,7 +213,7 @@ impl std::fmt::Display for Ending {
     }
 }
 
-impl PassReport {
+impl RunReport {
     /// One line for people: the instance, who is cut off if anybody is, and how the pass ended.
     #[must_use]
     pub fn summary(&self) -> String {
@@ -234,8 +234,8 @@ impl PassReport {
     fn repaired(&self) -> Option<String> {
         let (mut stale, mut holds) = (BTreeSet::new(), BTreeMap::new());
         for event in &self.happened {
-            if let Event::Repointed { key_type, apps, mended } = event {
-                stale.extend(apps.iter().filter(|_| *mended));
+            if let Event::Repointed { key_type, apps, repaired } = event {
+                stale.extend(apps.iter().filter(|_| *repaired));
                 holds.extend(apps.iter().map(|app| (app, *key_type)));
             }
         }
@@ -254,9 +254,9 @@ impl PassReport {
             })
         });
         let told: Vec<String> = told.collect();
-        let took = self.mended_in.unwrap_or(self.took);
+        let took = self.repaired_in.unwrap_or(self.took);
         let took = rounded(took);
-        (!told.is_empty()).then(|| format!(" (mended in {took}: {})", told.join("; ")))
+        (!told.is_empty()).then(|| format!(" (repaired in {took}: {})", told.join("; ")))
     }
 
     /// Writes it into the log.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 use tracing::Instrument;
 
-use super::PassError;
+use super::RunError;
 use super::one::Pass;
 use crate::act::{Failure, Progress, Proof, Rewrite, RewriteError};
 use crate::arm::{ArmError, ArmErrorKind, Regeneration};
@@ -27,12 +27,12 @@ impl Pass<'_> {
         lease: &mut Lease,
         look: &mut Look,
         step: Step,
-    ) -> Result<Option<Decision>, PassError> {
+    ) -> Result<Option<Decision>, RunError> {
         let span = tracing::info_span!("step", step = step.name());
         async {
             match step {
-                Step::Repoint { to, consumers, mend } => {
-                    self.repoint(lease, look, to, &consumers, mend).await?;
+                Step::Repoint { to, consumers, repair } => {
+                    self.repoint(lease, look, to, &consumers, repair).await?;
                 }
                 Step::Follow { .. } => return self.follow(lease, look).await,
                 Step::Verify { key_type } => self.verify(lease, look, key_type).await?,
@@ -50,20 +50,20 @@ impl Pass<'_> {
         look: &mut Look,
         to: KeyType,
         consumers: &[ConsumerRef],
-        mend: bool,
-    ) -> Result<(), PassError> {
+        repair: bool,
+    ) -> Result<(), RunError> {
         self.record(lease, Event::RepointIntended { key_type: to })?;
         self.record(lease, plan::handed_out(lease.journal(), &look.keys()[to].fingerprint(), consumers))?;
         let (consumers, overwritten) = self.not_in_vain(consumers);
         let mut failed = overwritten;
         for consumers in self.actor().batches(&consumers) {
-            failed.extend(self.repoint_batch(lease, look, to, &consumers, mend).await?);
+            failed.extend(self.repoint_batch(lease, look, to, &consumers, repair).await?);
         }
         if failed.is_empty() {
             return Ok(());
         }
         let told: Vec<String> = failed.iter().map(|error| cause::told(error)).collect();
-        Err(PassError::Apps { told: told.join("; "), passing: failed.iter().any(RewriteError::is_passing) })
+        Err(RunError::Apps { told: told.join("; "), passing: failed.iter().any(RewriteError::is_passing) })
     }
 
     /// The consumers whose dictionaries are still worth writing. What was written several times in this run and does not
@@ -85,8 +85,8 @@ impl Pass<'_> {
         look: &mut Look,
         to: KeyType,
         consumers: &[ConsumerRef],
-        mend: bool,
-    ) -> Result<Vec<RewriteError>, PassError> {
+        repair: bool,
+    ) -> Result<Vec<RewriteError>, RunError> {
         let journal = lease.journal().clone();
         let is_ours = |string: &_| look.is_ours(string, &journal);
         let proof = lease.proof().await?;
@@ -102,7 +102,7 @@ impl Pass<'_> {
         apps.sort();
         apps.dedup();
         if !apps.is_empty() {
-            self.record(lease, Event::Repointed { key_type: to, apps, mended: mend })?;
+            self.record(lease, Event::Repointed { key_type: to, apps, repaired: repair })?;
         }
         let failed = failed.into_iter().filter_map(Result::err);
         // What the proof left no time for is not given up while the run has time: it is decided anew.
@@ -118,7 +118,7 @@ impl Pass<'_> {
         lease: &mut Lease,
         look: &mut Look,
         key_type: KeyType,
-    ) -> Result<(), PassError> {
+    ) -> Result<(), RunError> {
         self.record(lease, Event::RegenerationIntended { key_type })?;
         let proof = lease.proof().await?;
         match self.actor().regenerate(&proof, look.oldest(), key_type).await {
@@ -134,7 +134,7 @@ impl Pass<'_> {
         look: &mut Look,
         key_type: KeyType,
         answer: Regeneration,
-    ) -> Result<(), PassError> {
+    ) -> Result<(), RunError> {
         let promised = answer.keys.as_ref().map(|keys| keys[key_type].fingerprint());
         let done = answer.finished;
         self.record(lease, Event::RegenerationAccepted { operation: answer.operation, promised })?;
@@ -147,7 +147,7 @@ impl Pass<'_> {
 
     /// Where the request surely came to nothing, the journal says so. Where nobody knows, the intent stays on record
     /// and the next looks tell (invariant 4).
-    async fn not_accepted(&mut self, lease: &mut Lease, error: ArmError) -> Result<(), PassError> {
+    async fn not_accepted(&mut self, lease: &mut Lease, error: ArmError) -> Result<(), RunError> {
         if error.kind() != ArmErrorKind::OutcomeUnknown {
             let Failure { detail, lasting } = Failure::from(&error);
             self.record(lease, Event::RegenerationFailed { detail, lasting })?;
@@ -169,7 +169,7 @@ impl Pass<'_> {
     }
 
     /// Asks how the regeneration under way goes until it ends, somebody calls, or this run has waited for long enough.
-    async fn follow(&mut self, lease: &mut Lease, look: &mut Look) -> Result<Option<Decision>, PassError> {
+    async fn follow(&mut self, lease: &mut Lease, look: &mut Look) -> Result<Option<Decision>, RunError> {
         let Some(flight) = lease.journal().in_flight().cloned() else { return Ok(None) };
         let InFlight { operation: Some(operation), promised, .. } = &flight else { return Ok(None) };
         let mut asked = 0;
@@ -194,14 +194,14 @@ impl Pass<'_> {
                 Ok(Progress::Running(wait)) => {
                     let next = self.rekey.clock.now() + delta(wait);
                     if next >= self.run.deadline {
-                        return Err(PassError::OutOfTime);
+                        return Err(RunError::OutOfTime);
                     }
                     if !self.waits(next) {
                         return Ok(Some(self.still_running(&flight)));
                     }
                     let woken = self.rest(lease, next).await?;
                     if self.hear(lease).await || woken {
-                        // Whatever is found is decided on anew: mending comes before following.
+                        // Whatever is found is decided on anew: repairing comes before following.
                         look.refresh(self.eyes(), self.instance, TimeDelta::zero()).await?;
                         break Ok(());
                     }
@@ -241,7 +241,7 @@ impl Pass<'_> {
         look: &mut Look,
         promised: Option<Fingerprint>,
         why: &str,
-    ) -> Result<(), PassError> {
+    ) -> Result<(), RunError> {
         self.say(&format!("{why}. The keys will tell what became of it"));
         self.record(lease, Event::RegenerationAccepted { operation: None, promised })?;
         lease.commit().await?;
@@ -256,7 +256,7 @@ impl Pass<'_> {
         lease: &mut Lease,
         look: &mut Look,
         failure: Option<Failure>,
-    ) -> Result<(), PassError> {
+    ) -> Result<(), RunError> {
         let Some(flight) = lease.journal().in_flight().cloned() else { return Ok(()) };
         look.read_keys(self.eyes(), self.instance).await?;
         let fingerprint = look.keys()[flight.key_type].fingerprint();
@@ -279,7 +279,7 @@ impl Pass<'_> {
         lease: &mut Lease,
         look: &mut Look,
         key_type: KeyType,
-    ) -> Result<(), PassError> {
+    ) -> Result<(), RunError> {
         let proof = self.actor().prove(look.host(), &look.keys()[key_type]).await;
         let event = match proof {
             Proof::Accepted => Event::Verified { key_type },

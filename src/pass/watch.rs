@@ -6,7 +6,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::PassError;
+use super::RunError;
 use super::hint::explained;
 use super::one::Pass;
 use super::report::Ending;
@@ -101,7 +101,7 @@ impl Pass<'_> {
     /// What is claimed and nothing explains: that a key was regenerated, though Azure lists those that were there before. Until
     /// when that may show; nothing if the time for that is over. It goes on record where nobody has the lease, so that the
     /// timer's runs look too.
-    pub(super) async fn unexplained(&mut self) -> Result<Option<DateTime<Utc>>, PassError> {
+    pub(super) async fn unexplained(&mut self) -> Result<Option<DateTime<Utc>>, RunError> {
         let now = self.rekey.clock.now();
         let until = self.claim.map(|claim| claim.shows_until(now)).filter(|until| now < *until);
         let Some(until) = until else { return Ok(None) };
@@ -109,7 +109,7 @@ impl Pass<'_> {
         Ok(Some(until))
     }
 
-    async fn put_on_record(&self, until: DateTime<Utc>) -> Result<(), PassError> {
+    async fn put_on_record(&self, until: DateTime<Utc>) -> Result<(), RunError> {
         let now = self.rekey.clock.now();
         let covers = |watch: &Watch| watch.from <= now && until <= watch.until + RESERVE;
         let draft = match self.read().await {
@@ -131,7 +131,7 @@ impl Pass<'_> {
     }
 
     /// Looks as long as the claim may come true. What the run then ends with; nothing if it is to check everything (again).
-    pub(super) async fn await_effect(&mut self, until: DateTime<Utc>) -> Result<Option<Ending>, PassError> {
+    pub(super) async fn await_effect(&mut self, until: DateTime<Utc>) -> Result<Option<Ending>, RunError> {
         let watch = Watch { from: self.rekey.clock.now(), until };
         let changed = self.keep_looking(watch).await?;
         let over = until <= self.rekey.clock.now();
@@ -146,7 +146,7 @@ impl Pass<'_> {
     /// Looks at the keys every few seconds, without the lease and without a place among those at work, until they are no
     /// longer those on record, the time to watch or that of this run is over, or it is asked to stop. Whether there is
     /// something to do.
-    pub(super) async fn keep_looking(&mut self, watch: Watch) -> Result<bool, PassError> {
+    pub(super) async fn keep_looking(&mut self, watch: Watch) -> Result<bool, RunError> {
         let from = watch.from.max(self.rekey.clock.now());
         self.say_once(&format!(
             "its keys are looked at every {} seconds from {} until {}",

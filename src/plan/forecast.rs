@@ -140,7 +140,7 @@ impl World<'_> {
 
     fn play(&mut self, step: &Step) -> Result<(), Illegal> {
         match step {
-            Step::Repoint { to, consumers, mend } => self.repoint(*to, consumers, *mend),
+            Step::Repoint { to, consumers, repair } => self.repoint(*to, consumers, *repair),
             Step::Verify { key_type } => {
                 self.now += VERIFICATION;
                 self.record(Event::Verified { key_type: *key_type })
@@ -155,7 +155,7 @@ impl World<'_> {
         }
     }
 
-    fn repoint(&mut self, to: KeyType, consumers: &[ConsumerRef], mend: bool) -> Result<(), Illegal> {
+    fn repoint(&mut self, to: KeyType, consumers: &[ConsumerRef], repair: bool) -> Result<(), Illegal> {
         self.record(Event::RepointIntended { key_type: to })?;
         self.record(handed_out(&self.journal, &self.snapshot.keys[to], consumers))?;
         let apps: BTreeSet<AppId> = consumers.iter().map(|consumer| consumer.app.clone()).collect();
@@ -165,7 +165,7 @@ impl World<'_> {
             consumer.holds = Holding::Valid(to);
         }
         apps.iter().for_each(|app| self.see(app));
-        self.record(Event::Repointed { key_type: to, apps: apps.into_iter().collect(), mended: mend })
+        self.record(Event::Repointed { key_type: to, apps: apps.into_iter().collect(), repaired: repair })
     }
 
     /// What a check would show of an app that was written.

@@ -53,9 +53,9 @@ pub fn reconcile(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: D
     }
     let missing = snapshot.unknown.iter().any(Unknown::is_of_missing);
     events.extend((missing != journal.is_missing()).then_some(Event::AppsMissing { missing }));
-    let unmended =
-        journal.is_unmended() || events.iter().any(|event| matches!(event, Event::KeyChanged { .. }));
-    events.extend((unmended && is_mended(snapshot)).then_some(Event::Recovered {}));
+    let unrepaired =
+        journal.is_unrepaired() || events.iter().any(|event| matches!(event, Event::KeyChanged { .. }));
+    events.extend((unrepaired && is_repaired(snapshot)).then_some(Event::Recovered {}));
     events.extend(newly_seen(snapshot, journal));
     events.extend(newly_blurred(snapshot, journal));
     events
@@ -136,7 +136,7 @@ fn held_or_left(
 }
 
 /// Whether everybody could be seen, and nobody holds a dead key.
-fn is_mended(snapshot: &Snapshot) -> bool {
+fn is_repaired(snapshot: &Snapshot) -> bool {
     snapshot.stale().is_empty() && snapshot.unknown.is_empty() && !snapshot.echoed
 }
 

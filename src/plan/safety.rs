@@ -1,4 +1,4 @@
-//! The judgements that decisions rest on: when a key is due, when it is free, which one a mended consumer gets.
+//! The judgements that decisions rest on: when a key is due, when it is free, which one a repaired consumer gets.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -102,7 +102,7 @@ impl View<'_> {
     /// The key that stale consumers get: one that the service does not refuse, of these one that others hold, else one that is surely in effect, else the one that
     /// changed first: Azure replaces one key at a time, so the first was in effect before the other was begun (ours
     /// before another's that was found with it, for just before ours nothing was changed yet). A key that is about to be replaced is none of these, as long as there is another.
-    pub(super) fn mending_key(&self) -> KeyType {
+    pub(super) fn repairing_key(&self) -> KeyType {
         let rank = |key_type: KeyType| {
             let flight = self.journal.in_flight().filter(|flight| flight.key_type == key_type);
             let listed = Some(&self.snapshot.keys[key_type]);

@@ -38,7 +38,7 @@ pub enum Step {
         /// Who gets it.
         consumers: Vec<ConsumerRef>,
         /// Whether they hold a dead key now.
-        mend: bool,
+        repair: bool,
     },
     /// Ask how the regeneration in flight goes until it ends.
     Follow {
@@ -60,8 +60,8 @@ pub enum Step {
 impl Decision {
     /// Whether stale consumers are given a valid key.
     #[must_use]
-    pub const fn mends(&self) -> bool {
-        matches!(self, Self::Do(Step::Repoint { mend: true, .. }))
+    pub const fn repairs(&self) -> bool {
+        matches!(self, Self::Do(Step::Repoint { repair: true, .. }))
     }
 
     /// A word for machines.
@@ -81,8 +81,8 @@ impl Step {
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Repoint { mend: true, .. } => "mend",
-            Self::Repoint { mend: false, .. } => "repoint",
+            Self::Repoint { repair: true, .. } => "mend",
+            Self::Repoint { repair: false, .. } => "repoint",
             Self::Follow { .. } => "follow",
             Self::Verify { .. } => "verify",
             Self::Regenerate { .. } => "regenerate",
@@ -172,8 +172,8 @@ impl fmt::Display for Decision {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Repoint { to, consumers, mend } => {
-                let verb = if *mend { "mend" } else { "repoint" };
+            Self::Repoint { to, consumers, repair } => {
+                let verb = if *repair { "repair" } else { "repoint" };
                 let names: Vec<String> = consumers.iter().map(ToString::to_string).collect();
                 write!(f, "{verb} to the {to} key: {}", names.join(", "))
             }

@@ -93,7 +93,7 @@ fn a_rotation_from_first_sight_to_the_death_of_the_old_key() {
 
     let seen = snapshot(at(grace + 86), "p", "s2", &[P, P]);
     let consumers = seen.holders(|holding| *holding == P);
-    assert_eq!(story.look(&seen), Decision::Do(Step::Repoint { to: secondary, consumers, mend: false }));
+    assert_eq!(story.look(&seen), Decision::Do(Step::Repoint { to: secondary, consumers, repair: false }));
 
     let left = grace + 90;
     assert_eq!(story.look(&snapshot(at(left), "p", "s2", &[S, S])), wait(primary, at(left + grace)));
@@ -125,7 +125,7 @@ fn stale_consumers_come_first_and_get_the_key_that_surely_works() {
     seen.unknown.push(Unknown::NoConsumer { app: app(9) });
     let decision = story.look(&seen);
     let consumers = seen.holders(|_| true);
-    assert_eq!(decision, Decision::Do(Step::Repoint { to: KeyType::Secondary, consumers, mend: true }));
+    assert_eq!(decision, Decision::Do(Step::Repoint { to: KeyType::Secondary, consumers, repair: true }));
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_standby_key_that_azure_confirmed_is_surer_than_one_that_was_just_forced() {
     story.look(&snapshot(at(0), "p", "s", &[P]));
     story.regenerate(at(7200), KeyType::Secondary, "s2");
     let seen = snapshot(at(7280), "p2", "s2", &[Holding::Stale(fingerprint("p"))]);
-    let Decision::Do(Step::Repoint { to, .. }) = story.look(&seen) else { panic!("not mended") };
+    let Decision::Do(Step::Repoint { to, .. }) = story.look(&seen) else { panic!("not repaired") };
     assert_eq!(to, KeyType::Secondary);
 }
 
@@ -143,7 +143,7 @@ fn when_both_keys_were_regenerated_stale_consumers_get_one_at_once() {
     let mut story = Story::new();
     story.look(&snapshot(at(0), "p", "s", &[P]));
     let seen = snapshot(at(9000), "p2", "s2", &[Holding::Stale(fingerprint("p"))]);
-    assert!(matches!(story.look(&seen), Decision::Do(Step::Repoint { mend: true, .. })));
+    assert!(matches!(story.look(&seen), Decision::Do(Step::Repoint { repair: true, .. })));
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn a_stale_consumer_never_gets_the_key_that_is_about_to_die() {
     story.look(&snapshot(at(0), "p", "s", &[P]));
     story.event(at(7200), Event::RegenerationIntended { key_type: KeyType::Secondary });
     let seen = snapshot(at(7201), "p2", "s", &[Holding::Stale(fingerprint("p"))]);
-    let Decision::Do(Step::Repoint { to, .. }) = story.look(&seen) else { panic!("not mended") };
+    let Decision::Do(Step::Repoint { to, .. }) = story.look(&seen) else { panic!("not repaired") };
     assert_eq!(to, KeyType::Primary);
 }
 
@@ -208,7 +208,7 @@ fn consumers_split_over_both_keys_are_united_only_when_due() {
     let to = KeyType::Secondary;
     assert_eq!(
         story.look(&seen),
-        Decision::Do(Step::Repoint { to, consumers, mend: false }),
+        Decision::Do(Step::Repoint { to, consumers, repair: false }),
         "fewer restarts"
     );
 }
@@ -333,7 +333,7 @@ fn decisions_read_as_sentences() {
     let first = story.look(&snapshot(at(0), "p", "s", &[P]));
     insta::assert_snapshot!(first, @"waiting until 1970-01-01T02:00:00Z: clients may still hold the Secondary key, which is regenerated after its grace");
     let seen = snapshot(at(9), "p2", "s", &[Holding::Stale(fingerprint("p"))]);
-    insta::assert_snapshot!(story.look(&seen), @"mend to the Secondary key: app-0 (app setting SignalR)");
+    insta::assert_snapshot!(story.look(&seen), @"repair to the Secondary key: app-0 (app setting SignalR)");
 }
 
 // ---- arbitrary worlds -------------------------------------------------------------------------------------------
@@ -409,7 +409,7 @@ struct WorldApp {
     deleted: bool,
     /// It is not found under the id that is configured.
     renamed: bool,
-    /// An outside regeneration took its key: it may be failing until it is mended.
+    /// An outside regeneration took its key: it may be failing until it is repaired.
     excused: bool,
 }
 
@@ -578,7 +578,7 @@ impl World {
     /// Does a step; true if the process was killed in it.
     fn act(&mut self, step: Step, kill: Kill) -> bool {
         match step {
-            Step::Repoint { to, consumers, mend } => self.repoint(to, &consumers, mend, kill),
+            Step::Repoint { to, consumers, repair } => self.repoint(to, &consumers, repair, kill),
             Step::Regenerate { key_type } => self.regenerate(key_type, kill),
             Step::Verify { key_type } => {
                 let detail = "401".to_owned();
@@ -617,7 +617,7 @@ impl World {
         !overdue
     }
 
-    fn repoint(&mut self, to: KeyType, consumers: &[ConsumerRef], mend: bool, kill: Kill) -> bool {
+    fn repoint(&mut self, to: KeyType, consumers: &[ConsumerRef], repair: bool, kill: Kill) -> bool {
         self.record(Event::RepointIntended { key_type: to });
         self.record(handed_out(&self.journal, &fingerprint(&self.listed(to).to_string()), consumers));
         for (done, at) in consumers.iter().enumerate() {
@@ -628,13 +628,13 @@ impl World {
             let worked = self.works(key);
             let index = (0..self.apps.len()).find(|n| app(*n) == at.app).unwrap();
             let app = &mut self.apps[index];
-            assert!(mend || worked, "moved to a key that does not work");
+            assert!(repair || worked, "moved to a key that does not work");
             self.last_held.insert(app.key, self.now);
             app.key = key;
             app.excused = !worked;
         }
         let apps = consumers.iter().map(|at| at.app.clone()).collect();
-        self.record(Event::Repointed { key_type: to, apps, mended: mend });
+        self.record(Event::Repointed { key_type: to, apps, repaired: repair });
         false
     }
 
@@ -820,8 +820,8 @@ proptest! {
             let first = foreseen.steps.first().map_or(&foreseen.end, |step| &step.decision);
             prop_assert_eq!(first, &now);
         }
-        let mends = |foreseen: &Foreseen| matches!(foreseen.decision, Decision::Do(Step::Repoint { mend: true, .. }));
-        prop_assert!(seen.stale().is_empty() || mends(&foreseen.steps[0]), "{foreseen:#?}");
+        let repairs = |foreseen: &Foreseen| matches!(foreseen.decision, Decision::Do(Step::Repoint { repair: true, .. }));
+        prop_assert!(seen.stale().is_empty() || repairs(&foreseen.steps[0]), "{foreseen:#?}");
         prop_assert!(foreseen.steps.is_sorted_by_key(|step| step.at) && foreseen.over >= world.now);
     }
 

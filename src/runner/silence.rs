@@ -10,7 +10,7 @@ use super::lock;
 use crate::cause;
 use crate::clock::{Clock, delta};
 use crate::config::{Config, StateConfig};
-use crate::model::InstanceId;
+use crate::model::ServiceId;
 use crate::plan::readable;
 use crate::schedule::longest_gap;
 use crate::store::{Store, timer_last_ran};
@@ -33,7 +33,7 @@ pub(super) struct Silence {
     /// Until when it cannot count as silent, by what was last read.
     not_before: Mutex<DateTime<Utc>>,
     /// When notices last did its work.
-    stood_in: Mutex<BTreeMap<InstanceId, DateTime<Utc>>>,
+    stood_in: Mutex<BTreeMap<ServiceId, DateTime<Utc>>>,
 }
 
 impl Silence {
@@ -77,7 +77,7 @@ impl Silence {
     }
 
     /// Whether a notice is to do the timer's work now; not more often than the timer would.
-    pub(super) fn stands_in(&self, instance: &InstanceId, now: DateTime<Utc>) -> bool {
+    pub(super) fn stands_in(&self, instance: &ServiceId, now: DateTime<Utc>) -> bool {
         let mut stood_in = lock(&self.stood_in);
         let is_time = stood_in.get(instance).is_none_or(|last| *last + self.gap <= now);
         if is_time {

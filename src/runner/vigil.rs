@@ -13,7 +13,7 @@ use super::Service;
 use super::coalesce::outcome;
 use super::wanted::Wanted;
 use crate::data_plane::Probe;
-use crate::model::{InstanceId, Key};
+use crate::model::{Key, ServiceId};
 
 /// How many refusals in a row say that a key is dead, and how far apart: single nodes of the service were seen to refuse
 /// a good key now and then (azure-signalr#2197).
@@ -34,8 +34,8 @@ impl Service {
         }
     }
 
-    /// Mends if the service refuses a key that consumers hold.
-    async fn check(&self, instance: &InstanceId) {
+    /// Repairs if the service refuses a key that consumers hold.
+    async fn check(&self, instance: &ServiceId) {
         let Some(in_use) = self.rekey.in_use.get(instance) else {
             // Nobody has looked yet since the process was started; that look tells which keys there are.
             return self.look(instance, Wanted::look()).await;
@@ -71,10 +71,10 @@ impl Service {
     }
 
     /// Looks, and tells of it in the log: nobody waits for an answer.
-    async fn look(&self, instance: &InstanceId, wanted: Wanted) {
+    async fn look(&self, instance: &ServiceId, wanted: Wanted) {
         match outcome(self.ask(instance, wanted).done).await {
             Some(Ok(Some(report))) if !report.ending.is_answered() => {
-                tracing::error!("the watch could not mend it; RotateKeys carries on: {}", report.summary());
+                tracing::error!("the watch could not repair it; RotateKeys carries on: {}", report.summary());
             }
             Some(Err(panicked)) => tracing::error!("{}: {panicked}", instance.name()),
             _ => {}

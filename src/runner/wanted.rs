@@ -6,9 +6,9 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 
 use super::coalesce::Merge;
-use crate::config::{Config, InstanceConfig, file_name};
+use crate::config::{Config, ServiceConfig, file_name};
 use crate::journal::Watch;
-use crate::model::{AppId, InstanceId, PerKey, likest};
+use crate::model::{AppId, PerKey, ServiceId, likest};
 use crate::notice::{Event, Notice, classify};
 use crate::pass::{Announced, Hint, Purpose};
 use crate::plan::{Request, Why, readable};
@@ -17,7 +17,7 @@ use crate::plan::{Request, Why, readable};
 #[derive(Debug, Default)]
 pub(super) struct Delivery {
     /// Of each instance that is concerned.
-    pub(super) wanted: BTreeMap<InstanceId, Wanted>,
+    pub(super) wanted: BTreeMap<ServiceId, Wanted>,
     /// How many events called for nothing, and what the last of them was.
     pub(super) ignored: (u64, Option<Notice>),
     /// What could not be understood and should have been.
@@ -102,7 +102,7 @@ pub(super) fn wanted(events: &[&Event], config: &Config, now: DateTime<Utc>) -> 
 }
 
 /// Whoever tells of a leak or an announcement means a service of ours: if it is none, nothing is done, and he has to know.
-fn not_ours(notice: &Notice, concerned: &[(InstanceId, Wanted)], config: &Config) -> Option<String> {
+fn not_ours(notice: &Notice, concerned: &[(ServiceId, Wanted)], config: &Config) -> Option<String> {
     let (Notice::Announced { instance, .. } | Notice::Exposed { instance }) = notice else { return None };
     if !concerned.is_empty() {
         return None;
@@ -133,7 +133,7 @@ pub fn foresee(event: &Event, config: &Config, now: DateTime<Utc>) -> Result<For
     if let Some(fault) = not_ours(&notice, &concerned, config) {
         return Err(fault);
     }
-    let told = |(instance, wanted): &(InstanceId, Wanted)| format!("{}: {wanted}", instance.name());
+    let told = |(instance, wanted): &(ServiceId, Wanted)| format!("{}: {wanted}", instance.name());
     let does = concerned.iter().map(told).chain(watched(&notice, now)).collect();
     Ok(Foreseen { does, warnings: warnings(&notice, event, now) })
 }
@@ -207,10 +207,10 @@ impl fmt::Display for Wanted {
                 "rotate now if apps hold a key that will be regenerated; not more often than min_rotation_interval",
             ),
             None if self.hint.anything => {
-                f.write_str("look at its keys and all its apps, and mend what holds a dead key")
+                f.write_str("look at its keys and all its apps, and repair what holds a dead key")
             }
             None if self.hint.regenerated => f.write_str(
-                "look at its keys; unless the regeneration was ours, look at all its apps and mend what holds a dead key",
+                "look at its keys; unless the regeneration was ours, look at all its apps and repair what holds a dead key",
             ),
             None => {
                 let apps: Vec<String> = self.hint.apps.iter().map(AppId::name).collect();
@@ -226,13 +226,13 @@ fn is_plain(id: &str) -> bool {
         && id.chars().all(|character| character.is_ascii_alphanumeric() || "-_.:".contains(character))
 }
 
-fn concerned(notice: &Notice, event: &Event, config: &Config) -> Vec<(InstanceId, Wanted)> {
+fn concerned(notice: &Notice, event: &Event, config: &Config) -> Vec<(ServiceId, Wanted)> {
     let regenerated = || {
         let hint = Hint { regenerated: true, happened: event.time, ..Hint::default() };
         Wanted { hint, ..Wanted::default() }
     };
     let asks = |why| Wanted { request: Some(Request { why, since: event.time }), ..Wanted::default() };
-    let those = |fits: &dyn Fn(&InstanceConfig) -> bool, wanted: Wanted| {
+    let those = |fits: &dyn Fn(&ServiceConfig) -> bool, wanted: Wanted| {
         let fitting = config.instances.iter().filter(|instance| fits(instance));
         fitting.map(|instance| (instance.id.clone(), wanted.clone())).collect()
     };
@@ -245,7 +245,7 @@ fn concerned(notice: &Notice, event: &Event, config: &Config) -> Vec<(InstanceId
         Notice::RegenerationFailed { instance: None } => those(&|_| true, Wanted::look()),
         Notice::AppChanged { app } => config.instances.iter().filter_map(|one| changed(one, app)).collect(),
         Notice::ServiceHealth { signalr, subscriptions } => {
-            let named = |instance: &InstanceConfig| {
+            let named = |instance: &ServiceConfig| {
                 subscriptions.iter().any(|one| one.eq_ignore_ascii_case(instance.id.subscription()))
             };
             those(&|instance| named(instance) || (*signalr && subscriptions.is_empty()), Wanted::look())
@@ -263,7 +263,7 @@ fn concerned(notice: &Notice, event: &Event, config: &Config) -> Vec<(InstanceId
 }
 
 /// An instance with the apps that an event about a site or slot concerns: a site's own event may be meant for its slots.
-fn changed(instance: &InstanceConfig, app: &AppId) -> Option<(InstanceId, Wanted)> {
+fn changed(instance: &ServiceConfig, app: &AppId) -> Option<(ServiceId, Wanted)> {
     let same_site = |own: &AppId| {
         let ids =
             [(own.subscription(), app.subscription()), (own.group(), app.group()), (own.site(), app.site())];

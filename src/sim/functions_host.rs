@@ -163,7 +163,7 @@ mod tests {
     use super::*;
     use crate::clock::{Clock, SystemClock};
     use crate::host::{self, Budgets, Invocation, Outcome, Retry, Runner, Timer, Trigger};
-    use crate::model::InstanceId;
+    use crate::model::ServiceId;
     use crate::notice::{Notice, classify};
 
     /// Remembers what it was asked, and fails if that was a notice.
@@ -177,7 +177,7 @@ mod tests {
         }
 
         async fn run(&self, trigger: Trigger, invocation: Invocation) -> Outcome {
-            let failure = matches!(trigger, Trigger::Events(_)).then(|| "not mended".to_owned());
+            let failure = matches!(trigger, Trigger::Events(_)).then(|| "not repaired".to_owned());
             self.0.lock().unwrap().push((trigger, invocation));
             Outcome { logs: vec!["sr-demo: settled".into()], failure, ..Outcome::default() }
         }
@@ -195,7 +195,7 @@ mod tests {
     async fn the_handler_understands_what_is_sent() {
         let runner = Arc::new(Remembering::default());
         let host = serve(Arc::clone(&runner)).await;
-        let instance = InstanceId::new("00000000-0000-0000-0000-000000000001", "rg-demo", "sr-demo");
+        let instance = ServiceId::new("00000000-0000-0000-0000-000000000001", "rg-demo", "sr-demo");
         let now = SystemClock.now();
         host.ready().await.unwrap();
         let reply = host.invoke("RotateKeys", &envelope::timer(None, now)).await.unwrap();
@@ -206,7 +206,7 @@ mod tests {
         });
         let notice = envelope::event("OnKeyNotice", &event, now);
         let refused = host.invoke("OnKeyNotice", &notice).await.unwrap_err().to_string();
-        assert!(refused.contains("500") && refused.contains("not mended"), "{refused}");
+        assert!(refused.contains("500") && refused.contains("not repaired"), "{refused}");
         let unknown = host.invoke("Unknown", &notice).await.unwrap_err().to_string();
         assert!(unknown.contains("404"), "{unknown}");
 

@@ -24,7 +24,7 @@ use super::sdk;
 use super::traffic::{Change, Process, Tally, read_connections};
 use super::world::{ConnectionStringEntry, InitialApp, SignalR, UpdateStrategy, World, WorldError};
 use crate::clock::delta;
-use crate::model::{AppId, InstanceId, Key, KeyPair, KeyType, PerKey};
+use crate::model::{AppId, Key, KeyPair, KeyType, PerKey, ServiceId};
 
 /// The simulated Azure. Tests reach it through [`Sim`](super::Sim), and hooks are handed it as it stands.
 /// Its `Debug` shows the time and no more, for settings hold keys.
@@ -77,7 +77,7 @@ pub(super) enum Section {
 /// One Azure SignalR Service.
 #[derive(Debug)]
 pub(super) struct Instance {
-    pub(super) id: InstanceId,
+    pub(super) id: ServiceId,
     pub(super) keys: PerKey<KeySlot>,
     pub(super) disable_local_auth: bool,
     /// Other hosts that lead to it, in lower case.
@@ -393,7 +393,7 @@ impl fmt::Debug for State {
 }
 
 impl Instance {
-    fn new(id: InstanceId, spec: &SignalR, keys: &mut KeyMaker) -> Self {
+    fn new(id: ServiceId, spec: &SignalR, keys: &mut KeyMaker) -> Self {
         let keys = PerKey::from_fn(|_| {
             let key = keys.key();
             KeySlot { listed: key.clone(), effective: key, generation: 0 }

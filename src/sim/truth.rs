@@ -12,7 +12,7 @@ use super::routes::{self, Found};
 use super::state::State;
 use super::traffic::read_connections;
 use super::{barriers, roles};
-use crate::model::{AppId, InstanceId, KeyType};
+use crate::model::{AppId, KeyType, ServiceId};
 
 impl State {
     /// Which keys of which instances an app signs with as soon as it has read its settings as they are now; none for a
@@ -33,7 +33,7 @@ impl State {
     /// What keeps it from being true that an instance and all of these apps can be read and that each of them signs with
     /// valid keys of the instance. With anything of it, no run over the instance has ended well. An app that was deleted,
     /// and not moved, need not be read.
-    pub fn troubles(&mut self, instance: &InstanceId, apps: &[AppId]) -> Vec<String> {
+    pub fn troubles(&mut self, instance: &ServiceId, apps: &[AppId]) -> Vec<String> {
         let mut troubles: Vec<String> =
             self.unreadable(&format!("{instance}/listKeys")).into_iter().collect();
         if self.instances.iter().any(|one| one.id == *instance && one.disable_local_auth) {

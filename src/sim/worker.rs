@@ -14,10 +14,10 @@ use url::Url;
 use super::world::World;
 use crate::arm::{Arm, ArmOptions};
 use crate::clock::Clock;
-use crate::config::{AppConfig, AzureConfig, Cloud, Config, InstanceConfig, Policy, StateConfig};
+use crate::config::{AppConfig, AzureConfig, Cloud, Config, Policy, ServiceConfig, StateConfig};
 use crate::data_plane::DataPlane;
 use crate::http::{Http, Insecure};
-use crate::model::InstanceId;
+use crate::model::ServiceId;
 use crate::pass::{Narrator, Rekey};
 use crate::store::Store;
 
@@ -36,7 +36,7 @@ pub enum WorkerError {
 #[must_use]
 pub fn config(world: &World, policy: Policy) -> Config {
     let app = |id| AppConfig { id, settings: vec![], connection_strings: vec![], may_hold_none: false };
-    let instance = |(instance, id): (_, InstanceId)| InstanceConfig {
+    let instance = |(instance, id): (_, ServiceId)| ServiceConfig {
         id,
         apps: world.apps_of(instance).into_iter().map(app).collect(),
         policy,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::barriers::Barrier;
 use super::roles::Denial;
 use super::sdk;
-use crate::model::{AppId, InstanceId, KeyPair, KeyType};
+use crate::model::{AppId, KeyPair, KeyType, ServiceId};
 
 /// What the simulated subscription holds at the start.
 ///
@@ -203,10 +203,10 @@ impl Default for World {
 impl World {
     /// The ids of the instances, in order.
     #[must_use]
-    pub fn instances(&self) -> Vec<InstanceId> {
+    pub fn instances(&self) -> Vec<ServiceId> {
         self.signalr
             .iter()
-            .map(|instance| InstanceId::new(&self.subscription, &instance.group, &instance.name))
+            .map(|instance| ServiceId::new(&self.subscription, &instance.group, &instance.name))
             .collect()
     }
 
@@ -283,8 +283,8 @@ impl World {
     fn check_names(&self) -> Result<(), WorldError> {
         let mut seen = BTreeSet::new();
         for instance in &self.signalr {
-            let id = InstanceId::new(&self.subscription, &instance.group, &instance.name).to_string();
-            id.parse::<InstanceId>().map_err(|_| WorldError::BadName(instance.name.clone()))?;
+            let id = ServiceId::new(&self.subscription, &instance.group, &instance.name).to_string();
+            id.parse::<ServiceId>().map_err(|_| WorldError::BadName(instance.name.clone()))?;
             if !seen.insert(format!("signalr {}", instance.name.to_lowercase())) {
                 return Err(WorldError::Twice(instance.name.clone()));
             }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Found, Store, StoreError, document_name, place};
 use crate::cause;
-use crate::model::InstanceId;
+use crate::model::ServiceId;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -21,7 +21,7 @@ struct Calls {
 }
 
 /// Calls; the number of the call.
-pub async fn call(store: &dyn Store, instance: &InstanceId) -> Result<u64, StoreError> {
+pub async fn call(store: &dyn Store, instance: &ServiceId) -> Result<u64, StoreError> {
     let name = name(instance);
     let Found { document, at, .. } = store.get(&name).await?;
     let last = document.as_ref().map_or(Ok(0), |(body, _)| read(&name, body, at))?;
@@ -38,13 +38,13 @@ pub async fn call(store: &dyn Store, instance: &InstanceId) -> Result<u64, Store
 }
 
 /// The number of the last call.
-pub async fn calls(store: &dyn Store, instance: &InstanceId) -> Result<u64, StoreError> {
+pub async fn calls(store: &dyn Store, instance: &ServiceId) -> Result<u64, StoreError> {
     let name = name(instance);
     let Found { document, at, .. } = store.get(&name).await?;
     document.map_or(Ok(0), |(body, _)| read(&name, &body, at))
 }
 
-fn name(instance: &InstanceId) -> String {
+fn name(instance: &ServiceId) -> String {
     format!("{}.calls.json", document_name(instance).trim_end_matches(".json"))
 }
 

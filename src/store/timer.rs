@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Found, Store, StoreError, place};
 use crate::cause;
-use crate::model::InstanceId;
+use crate::model::ServiceId;
 
 /// Its name. Journals are in folders, so none has it.
 const NAME: &str = "timer.json";
@@ -25,10 +25,10 @@ const CROWDED: u32 = 4;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Timer {
     /// How many runs in a row have not finished a service; of those that were finished nothing is said.
-    unfinished: BTreeMap<InstanceId, u32>,
+    unfinished: BTreeMap<ServiceId, u32>,
     /// What the webhook was told of and goes on.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    told: BTreeMap<InstanceId, Told>,
+    told: BTreeMap<ServiceId, Told>,
 }
 
 /// What somebody was told of, and when.
@@ -42,7 +42,7 @@ pub struct Told {
 }
 
 /// What was told of by earlier runs of the timer, each in a process of its own, and went on.
-pub async fn timer_told(store: &dyn Store) -> Result<BTreeMap<InstanceId, Told>, StoreError> {
+pub async fn timer_told(store: &dyn Store) -> Result<BTreeMap<ServiceId, Told>, StoreError> {
     let Found { document, .. } = store.get(NAME).await?;
     Ok(document.map_or(Ok(Timer::default()), |(body, _)| read(&body))?.told)
 }
@@ -51,9 +51,9 @@ pub async fn timer_told(store: &dyn Store) -> Result<BTreeMap<InstanceId, Told>,
 /// was not, with this one.
 pub async fn timer_ran(
     store: &dyn Store,
-    services: &[(InstanceId, bool)],
-    told: &BTreeMap<InstanceId, Told>,
-) -> Result<BTreeMap<InstanceId, u32>, StoreError> {
+    services: &[(ServiceId, bool)],
+    told: &BTreeMap<ServiceId, Told>,
+) -> Result<BTreeMap<ServiceId, u32>, StoreError> {
     let mut crowded = 0;
     loop {
         match count(store, services, told).await {
@@ -65,9 +65,9 @@ pub async fn timer_ran(
 
 async fn count(
     store: &dyn Store,
-    services: &[(InstanceId, bool)],
-    told: &BTreeMap<InstanceId, Told>,
-) -> Result<BTreeMap<InstanceId, u32>, StoreError> {
+    services: &[(ServiceId, bool)],
+    told: &BTreeMap<ServiceId, Told>,
+) -> Result<BTreeMap<ServiceId, u32>, StoreError> {
     let Found { document, .. } = store.get(NAME).await?;
     // What cannot be read is written anew: a count that is lost begins anew, and the timer is seen to run.
     let Timer { unfinished: before, .. } =

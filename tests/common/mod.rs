@@ -19,8 +19,8 @@ use signalr_rekey::clock::{Clock, delta};
 use signalr_rekey::config::{AppConfig, Config, Policy};
 use signalr_rekey::http::Http;
 use signalr_rekey::journal::{Event, Journal};
-use signalr_rekey::model::{AppId, ConnectionString, InstanceId, Key, KeyType};
-use signalr_rekey::pass::{Ending, Narrator, PassReport, Purpose, Rekey, Run};
+use signalr_rekey::model::{AppId, ConnectionString, Key, KeyType, ServiceId};
+use signalr_rekey::pass::{Ending, Narrator, Purpose, Rekey, Run, RunReport};
 use signalr_rekey::plan::Decision;
 use signalr_rekey::sim::{self, Options, Sim, VirtualClock, World};
 use signalr_rekey::store::{MemoryStore, Store, StoreError, peek, timer_ran};
@@ -87,7 +87,7 @@ impl Story {
     }
 
     /// One run over all instances with so much time.
-    pub async fn run(&self, purpose: Purpose, time: Duration) -> Vec<PassReport> {
+    pub async fn run(&self, purpose: Purpose, time: Duration) -> Vec<RunReport> {
         self.rekey().run(&self.order(purpose, time)).await
     }
 
@@ -98,14 +98,14 @@ impl Story {
     }
 
     /// A run of the timer: what is due, within its usual nine minutes.
-    pub async fn tick(&self) -> Vec<PassReport> {
+    pub async fn tick(&self) -> Vec<RunReport> {
         let reports = self.run(Purpose::Scheduled, 9 * MINUTE).await;
         timer_ran(&*self.store, &[], &BTreeMap::new()).await.unwrap();
         reports
     }
 
     /// The timer at work every ten minutes, for so long. The last reports.
-    pub async fn watch(&self, time: Duration) -> Vec<PassReport> {
+    pub async fn watch(&self, time: Duration) -> Vec<RunReport> {
         let end = self.clock.now() + delta(time);
         loop {
             let reports = self.tick().await;
@@ -117,8 +117,8 @@ impl Story {
     }
 
     /// A notice's run.
-    pub async fn mend(&self) -> Vec<PassReport> {
-        self.run(Purpose::Mend, Duration::from_secs(25)).await
+    pub async fn repair(&self) -> Vec<RunReport> {
+        self.run(Purpose::Repair, Duration::from_secs(25)).await
     }
 
     /// The one instance's journal.
@@ -150,23 +150,23 @@ impl Story {
 }
 
 /// Whether every instance is in order, with a next rotation to come.
-pub fn settled(reports: &[PassReport]) -> bool {
+pub fn settled(reports: &[RunReport]) -> bool {
     let is =
-        |report: &PassReport| matches!(report.ending, Ending::Decided(Decision::Settled { next: Some(_) }));
+        |report: &RunReport| matches!(report.ending, Ending::Decided(Decision::Settled { next: Some(_) }));
     reports.iter().all(is)
 }
 
 /// A run that ends well says that every app of its instance was seen and signs with a valid key. What the simulator knows
 /// against it, for each run that ended well; what a notice tells that is known already sees no app.
-pub fn untrue(sim: &Sim, config: &Config, reports: &[PassReport]) -> Vec<String> {
-    let well = |report: &&PassReport| {
+pub fn untrue(sim: &Sim, config: &Config, reports: &[RunReport]) -> Vec<String> {
+    let well = |report: &&RunReport| {
         let said = matches!(
             report.ending,
-            Ending::Mended | Ending::Decided(Decision::Settled { .. } | Decision::Waiting { .. })
+            Ending::Repaired | Ending::Decided(Decision::Settled { .. } | Decision::Waiting { .. })
         );
         said && report.known.is_none()
     };
-    let troubles = |report: &PassReport| {
+    let troubles = |report: &RunReport| {
         let configured = config.instances.iter().find(|known| known.id == report.instance).unwrap();
         let apps: Vec<AppId> = configured.apps.iter().map(|app| app.id.clone()).collect();
         let troubles = sim.with(|state| state.troubles(&report.instance, &apps));
@@ -212,12 +212,12 @@ pub fn count(journal: &Journal, tells: fn(&Event) -> bool) -> usize {
 }
 
 /// Under which name the journal of an instance is stored.
-pub fn document_name(instance: &InstanceId) -> String {
+pub fn document_name(instance: &ServiceId) -> String {
     format!("{}/{}/{}.json", instance.subscription(), instance.group(), instance.name()).to_lowercase()
 }
 
 /// Lets the lease in a journal end, as time would.
-pub async fn expire_lease(store: &dyn Store, instance: &InstanceId) {
+pub async fn expire_lease(store: &dyn Store, instance: &ServiceId) {
     let name = document_name(instance);
     loop {
         let Some((body, etag)) = store.get(&name).await.unwrap().document else { return };

@@ -8,7 +8,7 @@ use futures::future::join_all;
 use serde_json::Value;
 use signalr_rekey::clock::SystemClock;
 use signalr_rekey::journal::Event;
-use signalr_rekey::model::InstanceId;
+use signalr_rekey::model::ServiceId;
 use signalr_rekey::sim::World;
 use signalr_rekey::store::{Store, peek};
 
@@ -74,7 +74,7 @@ async fn killed_after((operation, nth): (&'static str, u64)) {
     judge(&azure.report().await, &*store, &instance).await;
 }
 
-async fn judge(report: &Value, store: &dyn Store, instance: &InstanceId) {
+async fn judge(report: &Value, store: &dyn Store, instance: &ServiceId) {
     assert_eq!(report["refused"], 0, "{report}");
     assert!(report["calls"].as_u64().unwrap() > 500, "{report}");
     let journal = peek(store, instance).await.unwrap();

@@ -87,12 +87,12 @@ async fn a_crash_at_every_point_of_the_retirement_of_the_key_that_was_left() {
 }
 
 #[tokio::test]
-async fn a_crash_at_every_point_of_mending_a_forced_regeneration() {
+async fn a_crash_at_every_point_of_repairing_a_forced_regeneration() {
     a_crash(Scenario::ForcedKey).await;
 }
 
 #[tokio::test]
-async fn a_crash_at_every_point_of_mending_a_forced_regeneration_of_both_keys() {
+async fn a_crash_at_every_point_of_repairing_a_forced_regeneration_of_both_keys() {
     a_crash(Scenario::ForcedKeys).await;
 }
 
@@ -102,37 +102,37 @@ async fn a_crash_at_every_point_of_uniting_split_consumers() {
 }
 
 #[tokio::test]
-async fn a_crash_at_every_point_of_mending_while_an_app_cannot_be_read() {
+async fn a_crash_at_every_point_of_repairing_while_an_app_cannot_be_read() {
     a_crash(Scenario::ForcedUnreadable).await;
 }
 
 #[tokio::test]
-async fn a_crash_at_every_point_of_mending_while_an_app_cannot_be_written() {
+async fn a_crash_at_every_point_of_repairing_while_an_app_cannot_be_written() {
     a_crash(Scenario::ForcedUnwritable).await;
 }
 
 #[tokio::test]
-async fn a_crash_at_every_point_of_mending_where_a_write_is_lost() {
+async fn a_crash_at_every_point_of_repairing_where_a_write_is_lost() {
     a_crash(Scenario::ForcedUnwritten).await;
 }
 
 #[tokio::test]
-async fn a_crash_at_every_point_of_mending_under_a_lock() {
+async fn a_crash_at_every_point_of_repairing_under_a_lock() {
     a_crash(Scenario::ForcedLocked).await;
 }
 
 #[tokio::test]
-async fn a_crash_at_every_point_of_mending_where_a_string_is_in_a_vault() {
+async fn a_crash_at_every_point_of_repairing_where_a_string_is_in_a_vault() {
     a_crash(Scenario::ForcedReference).await;
 }
 
 #[tokio::test]
-async fn a_crash_at_every_point_of_mending_where_a_setting_holds_the_bare_key() {
+async fn a_crash_at_every_point_of_repairing_where_a_setting_holds_the_bare_key() {
     a_crash(Scenario::ForcedBareKey).await;
 }
 
 #[tokio::test]
-async fn a_crash_at_every_point_of_mending_while_an_app_is_not_found() {
+async fn a_crash_at_every_point_of_repairing_while_an_app_is_not_found() {
     a_crash(Scenario::ForcedMoved).await;
 }
 

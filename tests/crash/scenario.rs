@@ -8,7 +8,7 @@ use signalr_rekey::clock::Clock;
 use signalr_rekey::config::{Config, FirstRotation};
 use signalr_rekey::journal::Journal;
 use signalr_rekey::model::KeyType;
-use signalr_rekey::pass::{Ending, Hint, PassReport, Purpose};
+use signalr_rekey::pass::{Ending, Hint, Purpose, RunReport};
 use signalr_rekey::plan::Decision;
 use signalr_rekey::sim::{BarrierKind, Fault, FaultKind, Happening, Options, SimEvent, State, World};
 use signalr_rekey::store::{Store, peek};
@@ -292,7 +292,7 @@ impl Stage {
         let mut told = !scenario.forced().is_empty();
         let hint = Hint { regenerated: true, ..Hint::default() };
         for _ in 0..MOST_PASSES {
-            // Event Grid delivers again until a run has answered that everybody is mended.
+            // Event Grid delivers again until a run has answered that everybody is repaired.
             let purpose = if told { Purpose::Check(hint.clone()) } else { Purpose::Scheduled };
             let Some(reports) = self.pass(purpose).await else {
                 self.bury().await;
@@ -301,7 +301,7 @@ impl Stage {
             let untrue = untrue(&self.story.sim, &self.configured, &reports);
             self.untrue.lock().unwrap().extend(untrue);
             match &reports[0].ending {
-                Ending::Mended | Ending::Known => told = false,
+                Ending::Repaired | Ending::Known => told = false,
                 Ending::Decided(Decision::Settled { next }) => return assert!(next.is_some()),
                 Ending::Decided(Decision::Waiting { until, .. }) | Ending::Busy { until, .. } => {
                     self.pass_time(*until);
@@ -333,7 +333,7 @@ impl Stage {
     }
 
     /// One run of a worker that was just started; nothing if it died.
-    async fn pass(&self, purpose: Purpose) -> Option<Vec<PassReport>> {
+    async fn pass(&self, purpose: Purpose) -> Option<Vec<RunReport>> {
         let store = Arc::new(Stores(Arc::clone(&self.line), Arc::clone(&self.store)));
         let clock = Arc::new(Timed(Arc::clone(&self.line), Arc::clone(&self.story.clock)));
         let worker = self.story.worker(&self.proxy.base, store, clock);

@@ -24,20 +24,20 @@ impl Played {
     }
 
     /// Where Azure itself took no key away, nobody was ever refused. Where it did, everybody was cut off once, by
-    /// that, and never again once all consumers had been mended.
+    /// that, and never again once all consumers had been repaired.
     fn judge_refusals(&self) {
         let report = self.story.sim.report();
         assert!(report.calls > 0);
         if self.scenario.forced().is_empty() {
             assert_eq!((report.refused, report.outages.len()), (0, 0), "{:#?}", report.outages);
         }
-        let mended = self.watch.all_valid_since();
+        let repaired = self.watch.all_valid_since();
         for app in report.instances["sr-demo"].apps.values() {
             assert!(app.outages.len() <= 1, "{:#?}", app.outages);
             for outage in &app.outages {
                 let end = outage.start + TimeDelta::milliseconds(outage.length_ms);
                 assert!(
-                    !outage.open && outage.start == self.began && end <= mended + UNTIL_IT_SHOWS,
+                    !outage.open && outage.start == self.began && end <= repaired + UNTIL_IT_SHOWS,
                     "{outage:?}"
                 );
             }

@@ -27,8 +27,8 @@ async fn an_app_that_is_not_configured_and_holds_a_key_is_an_error() {
     assert_eq!(found.len(), 2, "{found:#?}");
     for (finding, name) in found.iter().zip(["chat-func", "chat-web/slots/staging"]) {
         assert_eq!((finding.severity, &finding.subject), (Severity::Error, &site(name)));
-        let mend = finding.mend.as_ref().unwrap();
-        assert!(mend.contains(&site(name)) && mend.contains(&instance()), "{mend}");
+        let fix = finding.fix.as_ref().unwrap();
+        assert!(fix.contains(&site(name)) && fix.contains(&instance()), "{fix}");
     }
     assert!(found[0].what.contains("AzureSignalRConnectionString"), "{:?}", found[0]);
 }
@@ -79,7 +79,7 @@ async fn an_app_that_is_not_configured_and_not_readable_may_hold_one() {
     let report = examine(&story).await;
     let finding = only(&report, Check::Unconfigured, Severity::Warning, &site("chat-func"));
     assert!(finding.what.contains("may hold"), "{finding:?}");
-    assert!(finding.mend.as_ref().unwrap().contains("Microsoft.Web/sites/config/list/Action"), "{finding:?}");
+    assert!(finding.fix.as_ref().unwrap().contains("Microsoft.Web/sites/config/list/Action"), "{finding:?}");
     assert_eq!(report.errors, 0);
 }
 
@@ -89,7 +89,7 @@ async fn lists_that_may_not_be_read_may_hide_a_holder() {
     story.sim.with(|state| state.deny(GROUP, "Microsoft.Web/sites/Read"));
     let report = examine(&story).await;
     let finding = only(&report, Check::Unconfigured, Severity::Warning, GROUP);
-    assert!(finding.mend.as_ref().unwrap().contains("--role Reader"), "{finding:?}");
+    assert!(finding.fix.as_ref().unwrap().contains("--role Reader"), "{finding:?}");
 
     story.sim.with(State::allow_all);
     story.sim.with(|state| state.deny(&site("chat-web"), "Microsoft.Web/sites/slots/Read"));
@@ -102,7 +102,7 @@ async fn lists_that_may_not_be_read_may_hide_a_holder() {
 fn assert_nothing_rash(report: &Report) {
     for finding in &report.findings {
         let text =
-            format!("{} {} {:?}", finding.what, finding.why.as_deref().unwrap_or_default(), finding.mend);
+            format!("{} {} {:?}", finding.what, finding.why.as_deref().unwrap_or_default(), finding.fix);
         for rash in ["may_hold_none = true }", "listKeys", "Take the name out", "take it out", "itself into"]
         {
             assert!(!text.contains(rash), "{rash}: {text}");
@@ -182,12 +182,12 @@ async fn a_mistyped_app_is_answered_with_the_one_that_may_be_meant() {
     story.config.instances[0].apps.push(super::common::app(mistyped.parse().unwrap()));
     let report = examine(&story).await;
     let finding = only(&report, Check::Consumer, Severity::Error, &mistyped);
-    let mend = finding.mend.as_deref().unwrap();
-    assert!(mend.contains(&format!("write {} for", site("chat-func"))), "{mend}");
+    let fix = finding.fix.as_deref().unwrap();
+    assert!(fix.contains(&format!("write {} for", site("chat-func"))), "{fix}");
     assert_nothing_rash(&report);
     // To add it beside the mistyped one is not proposed as well.
     let stranger = only(&report, Check::Unconfigured, Severity::Error, &site("chat-func"));
-    assert_eq!(stranger.mend, None, "{stranger:?}");
+    assert_eq!(stranger.fix, None, "{stranger:?}");
     assert!(stranger.why.as_ref().unwrap().contains("what chat-fnuc is mistyped for"), "{stranger:?}");
 }
 
@@ -234,18 +234,18 @@ async fn a_key_vault_reference_of_an_app_that_is_not_configured_may_lead_to_one(
 }
 
 #[tokio::test]
-async fn a_stale_consumer_is_an_error_and_rotate_mends_it() {
+async fn a_stale_consumer_is_an_error_and_rotate_repairs_it() {
     let story = Story::new().await;
     story.sim.regenerate("sr-demo", &[KeyType::Primary]).unwrap();
     let report = examine(&story).await;
     let found = bad(&report, Check::Consumer);
     assert_eq!(found.len(), 3, "{found:#?}");
     for finding in found {
-        assert_eq!(finding.mend.as_ref().unwrap(), &format!("signalr-rekey rotate {}", instance()));
+        assert_eq!(finding.fix.as_ref().unwrap(), &format!("signalr-rekey rotate {}", instance()));
         let why = finding.why.as_ref().unwrap();
         assert!(finding.what.starts_with("stale: ") && why.contains("cut off"), "{finding:?}");
     }
-    story.mend().await;
+    story.repair().await;
     all_hold(&story);
     assert_eq!(examine(&story).await.errors, 0);
 }
@@ -257,7 +257,7 @@ async fn an_app_that_was_seen_and_is_not_found_is_an_error() {
     story.sim.delete_site("chat-func").unwrap();
     let report = examine(&story).await;
     let finding = only(&report, Check::Consumer, Severity::Error, &site("chat-func"));
-    assert!(finding.mend.is_none(), "nobody can tell whether it was moved: {finding:?}");
+    assert!(finding.fix.is_none(), "nobody can tell whether it was moved: {finding:?}");
     no_other_error(&report, finding);
 }
 
@@ -277,7 +277,7 @@ async fn an_app_without_a_connection_string_blocks() {
     story.sim.edit_setting("chat-func", "AzureSignalRConnectionString", None).unwrap();
     let report = examine(&story).await;
     let finding = only(&report, Check::Consumer, Severity::Error, &site("chat-func"));
-    assert!(finding.mend.as_ref().unwrap().contains("may_hold_none = true"), "{finding:?}");
+    assert!(finding.fix.as_ref().unwrap().contains("may_hold_none = true"), "{finding:?}");
     no_other_error(&report, finding);
 }
 
@@ -355,7 +355,7 @@ async fn what_cannot_be_read_in_another_group_is_said_once_for_the_group() {
     let report = examine(&story).await;
     let finding = only(&report, Check::Unconfigured, Severity::Warning, &group);
     assert!(finding.what.starts_with("one, two may hold a key of a configured instance"), "{finding:?}");
-    assert!(finding.mend.as_ref().unwrap().ends_with(&format!("--scope {group}")), "{finding:?}");
+    assert!(finding.fix.as_ref().unwrap().ends_with(&format!("--scope {group}")), "{finding:?}");
     assert_eq!((report.errors, report.looked.unread), (0, 2));
 }
 
@@ -367,7 +367,7 @@ async fn a_subscription_that_may_not_be_listed_is_said_and_a_list_that_leaves_so
     let finding = only(&report, Check::Unconfigured, Severity::Warning, SUBSCRIPTION);
     assert!(finding.what.starts_with("an app in another group of it may hold"), "{finding:?}");
     assert!(
-        finding.mend.as_ref().unwrap().ends_with(&format!("--role Reader --scope {SUBSCRIPTION}")),
+        finding.fix.as_ref().unwrap().ends_with(&format!("--role Reader --scope {SUBSCRIPTION}")),
         "{finding:?}"
     );
 

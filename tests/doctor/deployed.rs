@@ -34,7 +34,7 @@ async fn deployed(change: impl Fn(&str) -> Option<&'static str>) -> Report {
 fn of(report: &Report, name: &str) -> Option<(Severity, Option<String>)> {
     let findings = report.findings.iter();
     let mut found = findings.filter(|finding| finding.subject == name);
-    found.next().map(|finding| (finding.severity, finding.mend.clone()))
+    found.next().map(|finding| (finding.severity, finding.fix.clone()))
 }
 
 #[tokio::test]
@@ -46,7 +46,7 @@ async fn in_a_good_function_app_all_is_well() {
 }
 
 #[tokio::test]
-async fn each_setting_that_is_wrong_is_found_and_mended_in_the_own_app() {
+async fn each_setting_that_is_wrong_is_found_and_repaired_in_the_own_app() {
     for (name, value, what) in [
         ("IDENTITY_ENDPOINT", "", "az functionapp identity assign --ids "),
         ("FUNCTIONS_WORKER_RUNTIME", "node", "FUNCTIONS_WORKER_RUNTIME=custom"),
@@ -55,10 +55,10 @@ async fn each_setting_that_is_wrong_is_found_and_mended_in_the_own_app() {
         ("ROTATION_SCHEDULE", "0 0 0 L * *", "'ROTATION_SCHEDULE=0 */5 * * * *'"),
     ] {
         let report = deployed(|setting| (setting == name).then_some(value)).await;
-        let (severity, mend) = of(&report, name).unwrap();
-        let mend = mend.unwrap();
+        let (severity, fix) = of(&report, name).unwrap();
+        let fix = fix.unwrap();
         assert_eq!((severity, report.errors), (Severity::Error, 1), "{name}: {report:#?}");
-        assert!(mend.contains(what) && mend.contains(&format!("--ids {}", site("chat-func"))), "{mend}");
+        assert!(fix.contains(what) && fix.contains(&format!("--ids {}", site("chat-func"))), "{fix}");
     }
     for value in ["", "UseDevelopmentStorage=true"] {
         let report = deployed(|setting| (setting == "AzureWebJobsStorage").then_some(value)).await;
@@ -67,7 +67,7 @@ async fn each_setting_that_is_wrong_is_found_and_mended_in_the_own_app() {
 }
 
 #[tokio::test]
-async fn a_duration_is_mended_where_it_comes_from() {
+async fn a_duration_is_repaired_where_it_comes_from() {
     let mut story = Story::new().await;
     story.config.own_site = Some("chat-func".into());
     story.config.instances[0].policy.grace = std::time::Duration::from_secs(60);
@@ -77,7 +77,7 @@ async fn a_duration_is_mended_where_it_comes_from() {
     {
         let report = examine_in(&story, environment, true).await;
         let found = bad(&report, Check::Durations);
-        assert!(found[0].mend.as_ref().unwrap().contains(wanted), "{found:#?}");
+        assert!(found[0].fix.as_ref().unwrap().contains(wanted), "{found:#?}");
     }
 }
 
@@ -97,5 +97,5 @@ async fn the_simulator_is_no_azure_to_be_deployed_to() {
     let report = examine_in(&story, &GOOD, true).await;
     let found = bad(&report, Check::Environment);
     assert_eq!(found.len(), 1, "{found:#?}");
-    assert!(found[0].mend.as_ref().unwrap().ends_with("--setting-names REKEY_RESOURCE_MANAGER"));
+    assert!(found[0].fix.as_ref().unwrap().ends_with("--setting-names REKEY_RESOURCE_MANAGER"));
 }

@@ -3,7 +3,7 @@
 use signalr_rekey::arm::Arm;
 use signalr_rekey::config::{AppConfig, Config, Environment, load_from};
 use signalr_rekey::init::{Found, Scope, write};
-use signalr_rekey::model::{AppId, InstanceId, KeyType};
+use signalr_rekey::model::{AppId, KeyType, ServiceId};
 use signalr_rekey::sim::{Fault, FaultKind, Options, SignalR, Site, World};
 
 use super::common::{KEY_MARK, Story};
@@ -28,7 +28,7 @@ fn read(text: &str) -> Config {
 }
 
 /// What a configuration names, in an order of its own.
-fn named(config: &Config) -> Vec<(InstanceId, Vec<AppId>)> {
+fn named(config: &Config) -> Vec<(ServiceId, Vec<AppId>)> {
     let apps = |apps: &[AppConfig]| {
         let mut apps: Vec<AppId> = apps.iter().map(|app| app.id.clone()).collect();
         apps.sort();

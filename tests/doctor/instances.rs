@@ -26,17 +26,17 @@ async fn keys_that_are_switched_off_are_an_error_whose_cure_cuts_nobody_off() {
             assert!(finding.what.contains(name), "{finding:?}");
         }
         let off = format!("--ids {} ", instance());
-        let mend = finding.mend.as_ref().unwrap();
+        let fix = finding.fix.as_ref().unwrap();
         assert!(
-            mend.contains(&off) && mend.contains("disableLocalAuth=false && signalr-rekey rotate "),
-            "{mend}"
+            fix.contains(&off) && fix.contains("disableLocalAuth=false && signalr-rekey rotate "),
+            "{fix}"
         );
         assert!(finding.why.as_ref().unwrap().contains("two new ones"), "{finding:?}");
         // One for each app, and nothing that speaks of a broken answer or of a key that could be written.
         let consumers = bad(&report, Check::Consumer);
         assert_eq!((consumers.len(), report.errors), (3, 4), "{report:#?}");
         assert!(
-            consumers.iter().all(|finding| finding.mend.is_none() && finding.what.contains("which has none"))
+            consumers.iter().all(|finding| finding.fix.is_none() && finding.what.contains("which has none"))
                 && consumers.iter().all(|finding| finding.what.starts_with("stale: "))
         );
         for finding in &report.findings {
@@ -60,7 +60,7 @@ async fn keys_that_are_switched_off_and_nobody_holds_are_a_warning() {
         }
         let report = examine(&story).await;
         let finding = only(&report, Check::LocalAuth, Severity::Warning, &instance());
-        assert!(!finding.mend.as_ref().unwrap().contains("az "), "nobody needs a key: {finding:?}");
+        assert!(!finding.fix.as_ref().unwrap().contains("az "), "nobody needs a key: {finding:?}");
         assert_eq!(report.errors, 0, "{report:#?}");
     }
 }
@@ -108,7 +108,7 @@ async fn an_app_that_is_drained_needs_a_longer_grace() {
     story.config.instances[0].policy.grace = 2 * HOUR;
     let report = examine(&story).await;
     let found = only(&report, Check::Durations, Severity::Warning, &site("chat-func"));
-    assert!(drained(&found) && found.mend.as_ref().unwrap().contains("grace = \"2h30m\""), "{found:?}");
+    assert!(drained(&found) && found.fix.as_ref().unwrap().contains("grace = \"2h30m\""), "{found:?}");
     assert_eq!(found.instances, [story.config.instances[0].id.clone()]);
 
     // Who may not read it is told that nobody knows.
@@ -127,7 +127,7 @@ async fn a_data_plane_out_of_reach_is_an_error_unless_azures_word_counts() {
     let finding = only(&report, Check::DataPlane, Severity::Error, &instance());
     no_other_error(&report, finding);
     assert!(
-        finding.mend.as_ref().unwrap().ends_with("--add properties.networkACLs.publicNetwork.allow RESTAPI"),
+        finding.fix.as_ref().unwrap().ends_with("--add properties.networkACLs.publicNetwork.allow RESTAPI"),
         "{finding:?}"
     );
 
@@ -139,12 +139,12 @@ async fn a_data_plane_out_of_reach_is_an_error_unless_azures_word_counts() {
 }
 
 #[tokio::test]
-async fn a_refused_key_is_an_error_that_rotate_mends() {
+async fn a_refused_key_is_an_error_that_rotate_repairs() {
     let story = Story::new().await;
     story.sim.fault(Fault::new("DataPlane_Exists", FaultKind::Unauthorized));
     let report = examine(&story).await;
     let finding = only(&report, Check::DataPlane, Severity::Error, &instance());
-    assert_eq!(finding.mend.as_ref().unwrap(), &format!("signalr-rekey rotate {}", instance()));
+    assert_eq!(finding.fix.as_ref().unwrap(), &format!("signalr-rekey rotate {}", instance()));
 }
 
 #[tokio::test]
@@ -175,7 +175,7 @@ async fn durations_that_do_not_fit_are_warnings() {
     let report = examine(&story).await;
     let found = bad(&report, Check::Durations);
     assert_eq!(found.len(), 2, "{found:#?}");
-    assert!(found.iter().all(|finding| finding.mend.as_ref().unwrap().contains(&instance())));
+    assert!(found.iter().all(|finding| finding.fix.as_ref().unwrap().contains(&instance())));
 
     let policy = &mut story.config.instances[0].policy;
     (policy.grace, policy.rotate_every) = (HOUR + 5 * MINUTE, 90 * DAY);
@@ -209,12 +209,12 @@ async fn a_mistyped_service_is_answered_with_the_one_that_may_be_meant() {
     story.config.instances[0].id = instance().replace("sr-demo", "sr-dmeo").parse().unwrap();
     let report = examine(&story).await;
     let finding = only(&report, Check::Instance, Severity::Error, &instance().replace("sr-demo", "sr-dmeo"));
-    let mend = finding.mend.as_ref().unwrap();
-    assert!(mend.contains(&format!("write {}, if that is meant", instance())), "{mend}");
+    let fix = finding.fix.as_ref().unwrap();
+    assert!(fix.contains(&format!("write {}, if that is meant", instance())), "{fix}");
     story.config.instances[0].id = instance().replace("sr-demo", "other").parse().unwrap();
     let report = examine(&story).await;
     let finding = only(&report, Check::Instance, Severity::Error, &instance().replace("sr-demo", "other"));
-    assert!(finding.mend.as_ref().unwrap().contains("correct the id of"), "{finding:?}");
+    assert!(finding.fix.as_ref().unwrap().contains("correct the id of"), "{finding:?}");
 }
 
 #[tokio::test]
@@ -226,7 +226,7 @@ async fn an_age_of_a_year_or_more_is_a_pause_and_nobody_is_told_to_end_it() {
         let is_age = |finding: &&Finding| finding.what.starts_with("keys are rotated every");
         let finding = report.findings.iter().find(is_age).unwrap();
         assert_eq!(finding.severity, severity, "{finding:?}");
-        assert_eq!(finding.mend.is_some(), severity == Severity::Warning, "{finding:?}");
+        assert_eq!(finding.fix.is_some(), severity == Severity::Warning, "{finding:?}");
     }
 }
 

@@ -1,5 +1,5 @@
 //! `doctor` and `init` over real HTTP against the simulated Azure: in a world that is in order, and with one thing wrong
-//! after the other. No output holds key material, and every command that mends names its resource in full.
+//! after the other. No output holds key material, and every command that fixes names its resource in full.
 #![cfg(feature = "simulator")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 
@@ -40,9 +40,9 @@ async fn examine_in(story: &Story, environment: &[(&str, &str)], as_deployed: bo
     let report = doctor::examine(&story.rekey(), &Circumstances { environment, as_deployed }).await;
     let text = serde_json::to_string(&report).unwrap();
     assert!(!text.contains(KEY_MARK) && !text.contains("AccessKey=") && !text.contains("eyJ"), "{text}");
-    for mend in report.findings.iter().filter_map(|finding| finding.mend.as_ref()) {
+    for fix in report.findings.iter().filter_map(|finding| finding.fix.as_ref()) {
         let subscription = GROUP.split("/resourceGroups").next().unwrap();
-        assert!(mend.contains(subscription), "no full id in: {mend}");
+        assert!(fix.contains(subscription), "no full id in: {fix}");
     }
     report
 }

@@ -22,14 +22,14 @@ async fn each_action_that_lacks_is_named_with_the_command_that_grants_it() {
         let report = examine(&story).await;
         let finding = only(&report, Check::Permission, severity, &scope);
         assert!(finding.what.contains(action), "{finding:?}");
-        let mend = finding.mend.as_ref().unwrap();
-        let role = mend.strip_prefix("az role definition create --role-definition '").expect(mend);
+        let fix = finding.fix.as_ref().unwrap();
+        let role = fix.strip_prefix("az role definition create --role-definition '").expect(fix);
         let role: serde_json::Value =
             serde_json::Deserializer::from_str(role).into_iter().next().unwrap().unwrap();
         let actions = role["Actions"].as_array().unwrap();
-        assert!(actions.contains(&action.into()) && !role["Actions"].to_string().contains('*'), "{mend}");
-        assert!(mend.contains("; az role assignment create --assignee-object-id "), "{mend}");
-        assert!(mend.ends_with(&format!(" --scope {scope}")), "{mend}");
+        assert!(actions.contains(&action.into()) && !role["Actions"].to_string().contains('*'), "{fix}");
+        assert!(fix.contains("; az role assignment create --assignee-object-id "), "{fix}");
+        assert!(fix.ends_with(&format!(" --scope {scope}")), "{fix}");
         assert_eq!(report.errors, usize::from(severity == Severity::Error), "{report:#?}");
     }
 }

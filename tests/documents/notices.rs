@@ -95,10 +95,10 @@ fn http_actions(actions: &Value, found: &mut Vec<Value>) {
 
 #[test]
 fn every_type_of_message_is_in_the_table() {
-    let all = [Kind::Mended, Kind::Rotated, Kind::DriftFound, Kind::Failed, Kind::Blocked];
+    let all = [Kind::Repaired, Kind::Rotated, Kind::DriftFound, Kind::Failed, Kind::Blocked];
     for kind in all {
         match kind {
-            Kind::Mended | Kind::Rotated | Kind::DriftFound | Kind::Failed | Kind::Blocked => {}
+            Kind::Repaired | Kind::Rotated | Kind::DriftFound | Kind::Failed | Kind::Blocked => {}
         }
     }
     let rows = notices().rows("Being told: the webhook");

@@ -8,7 +8,7 @@ use signalr_rekey::arm::{ArmErrorKind, Barrier};
 use signalr_rekey::config::Policy;
 use signalr_rekey::doctor::Check;
 use signalr_rekey::journal::{Event, Journal};
-use signalr_rekey::model::{AppId, InstanceId, Key, KeyType, PerKey};
+use signalr_rekey::model::{AppId, Key, KeyType, PerKey, ServiceId};
 use signalr_rekey::pass::Ending;
 use signalr_rekey::plan::{BlockedBy, Decision, Step, Unknown, WaitFor, Whereabouts, standing};
 use signalr_rekey::store::StoreError;
@@ -141,7 +141,7 @@ pub(super) fn endings() -> Vec<Ending> {
         Ending::Decided(Decision::Settled { next: None }),
         Ending::Decided(waiting),
         Ending::Decided(Decision::Blocked(BlockedBy::JournalDisagrees)),
-        Ending::Mended,
+        Ending::Repaired,
         Ending::Known,
         Ending::OutOfTime { cut_off: vec![] },
         Ending::OutOfTime { cut_off: vec!["web (app setting A)".into()] },
@@ -160,7 +160,7 @@ pub(super) fn endings() -> Vec<Ending> {
             Ending::Decided(
                 Decision::Settled { .. } | Decision::Waiting { .. } | Decision::Blocked(_) | Decision::Do(_),
             )
-            | Ending::Mended
+            | Ending::Repaired
             | Ending::Known
             | Ending::OutOfTime { .. }
             | Ending::Recorded
@@ -244,7 +244,7 @@ fn everything_that_was_tried_in_vain_is_explained() {
         tried(vec![Event::VerificationRefused { key_type, detail: detail() }], Step::Verify { key_type }),
         tried(
             vec![Event::RepointIntended { key_type }],
-            Step::Repoint { to: key_type, consumers: vec![], mend: false },
+            Step::Repoint { to: key_type, consumers: vec![], repair: false },
         ),
     ];
     assert_both_ways("What was tried in vain", &texts);
@@ -255,7 +255,7 @@ pub(super) fn events() -> Vec<Event> {
     let fingerprint = || Key::new("a key").fingerprint();
     let detail = || "it said so".to_owned();
     let request = |exposed| Event::RotationRequested { exposed, noticed: false };
-    let moved = |mended| Event::Repointed { key_type: PRIMARY, apps: vec![app()], mended };
+    let moved = |repaired| Event::Repointed { key_type: PRIMARY, apps: vec![app()], repaired };
     let all = vec![
         Event::Adopted { keys: PerKey::from_fn(|_| fingerprint()) },
         Event::KeyChanged { key_type: PRIMARY, fingerprint: fingerprint() },
@@ -321,8 +321,8 @@ fn every_event_of_the_journal_is_explained() {
     }
 }
 
-fn instance(name: &str) -> Box<InstanceId> {
-    Box::new(InstanceId::new("s", "g", name))
+fn instance(name: &str) -> Box<ServiceId> {
+    Box::new(ServiceId::new("s", "g", name))
 }
 
 #[test]

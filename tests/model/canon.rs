@@ -100,7 +100,7 @@ impl Canon<'_> {
 
     fn journal(&mut self, journal: &Journal) {
         let Some(keys) = journal.keys() else { return self.put(0) };
-        self.put(1 + u8::from(journal.is_unmended()));
+        self.put(1 + u8::from(journal.is_unrepaired()));
         for (_, record) in keys.iter() {
             self.key(id_of(&record.fingerprint));
             // Only of a key that nobody vouches for it matters how old it is.
@@ -248,7 +248,7 @@ impl Canon<'_> {
     fn handout(&mut self, handout: &Handout) {
         self.key_type(handout.to);
         self.key(handout.key);
-        self.put(handout.mended);
+        self.put(handout.repaired);
         self.put(u8::try_from(handout.apps.len()).unwrap());
         self.out.extend(handout.apps.iter().map(|app| u8::try_from(*app).unwrap()));
     }

@@ -65,7 +65,7 @@ pub(crate) struct Handout {
     pub(crate) to: KeyType,
     pub(crate) key: Id,
     pub(crate) apps: Vec<usize>,
-    pub(crate) mended: bool,
+    pub(crate) repaired: bool,
 }
 
 /// Makes the next request of a worker; false if nothing changes by it.
@@ -223,11 +223,11 @@ impl Pass<'_> {
             Decision::Do(Step::Repoint { .. }) if self.session.keys.unwrap().1 < now => {
                 Next::ListKeys { and_apps: false }
             }
-            Decision::Do(Step::Repoint { to, consumers, mend }) => {
+            Decision::Do(Step::Repoint { to, consumers, repair }) => {
                 self.record(Event::RepointIntended { key_type: to });
                 let apps = consumers.iter().map(index_of).collect();
                 let key = self.session.keys.unwrap().0[to];
-                Next::Commit(After::Put(Handout { to, key, apps, mended: mend }))
+                Next::Commit(After::Put(Handout { to, key, apps, repaired: repair }))
             }
             Decision::Do(Step::Follow { .. }) => Next::Poll,
             Decision::Do(Step::Verify { key_type }) => Next::Probe(key_type),
@@ -282,7 +282,7 @@ impl Pass<'_> {
         if !handout.apps.is_empty() {
             return self.go(Next::Put(handout));
         }
-        self.record(Event::Repointed { key_type: handout.to, apps: vec![], mended: handout.mended });
+        self.record(Event::Repointed { key_type: handout.to, apps: vec![], repaired: handout.repaired });
         self.decide()
     }
 

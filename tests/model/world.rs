@@ -81,7 +81,7 @@ pub(crate) struct Transit {
 #[derive(Clone, Debug)]
 pub(crate) struct App {
     pub(crate) key: Id,
-    /// A regeneration from outside takes its key, or took it and it is failing until it is mended.
+    /// A regeneration from outside takes its key, or took it and it is failing until it is repaired.
     pub(crate) excused: bool,
 }
 

@@ -1,13 +1,13 @@
 //! What is true of apps, whoever looks after them.
 
-use signalr_rekey::model::{AppId, InstanceId};
+use signalr_rekey::model::{AppId, ServiceId};
 use signalr_rekey::sim::{BarrierKind, State};
 
 use super::harness::*;
 
 /// The troubles of the default world's instance with its apps, and with one whose id is mistyped.
 fn troubles(azure: &Azure) -> Vec<String> {
-    let id: InstanceId = instance("").parse().unwrap();
+    let id: ServiceId = instance("").parse().unwrap();
     let app = |name: &str| format!("{GROUP}/providers/Microsoft.Web/sites/{name}").parse::<AppId>().unwrap();
     let apps = ["chat-web", "chat-web/slots/staging", "chat-func"].map(app);
     azure.sim.with(|state| state.troubles(&id, &apps))
@@ -47,7 +47,7 @@ async fn all_is_well_if_everything_can_be_read_and_everybody_signs_with_a_valid_
 #[tokio::test]
 async fn an_id_that_leads_nowhere_is_a_trouble() {
     let azure = Azure::start().await;
-    let id: InstanceId = instance("").parse().unwrap();
+    let id: ServiceId = instance("").parse().unwrap();
     let app: AppId = format!("{GROUP}/providers/Microsoft.Web/sites/chat-fun").parse().unwrap();
     let found = azure.sim.with(|state| state.troubles(&id, &[app]));
     assert_eq!(found, ["WebApps_ListApplicationSettings of chat-fun is answered 404 ResourceNotFound"]);

@@ -28,7 +28,7 @@ impl Runner for Remembering {
         let Trigger::Events(events) = trigger else { panic!("no events") };
         assert_eq!(events.len(), 1, "one invocation for each event");
         self.operations.lock().unwrap().extend(events.into_iter().filter_map(|event| event.operation));
-        let failure = self.fails.load(Ordering::SeqCst).then(|| "not mended".to_owned());
+        let failure = self.fails.load(Ordering::SeqCst).then(|| "not repaired".to_owned());
         Outcome { failure, ..Outcome::default() }
     }
 }

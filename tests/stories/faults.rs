@@ -94,7 +94,7 @@ async fn a_write_whose_answer_was_lost_is_looked_at_before_it_is_repeated() {
 }
 
 #[tokio::test]
-async fn an_app_that_may_not_be_read_blocks_the_rotation_and_not_the_mending_of_others() {
+async fn an_app_that_may_not_be_read_blocks_the_rotation_and_not_the_repairing_of_others() {
     let story = Story::new().await;
     let forbidden = Fault::new("WebApps_ListApplicationSettings", FaultKind::Forbidden).on("chat-func");
     story.sim.fault(forbidden.times(1_000_000));
@@ -105,7 +105,7 @@ async fn an_app_that_may_not_be_read_blocks_the_rotation_and_not_the_mending_of_
     assert!(text.contains("chat-func") && text.contains("AuthorizationFailed"), "{text}");
     assert_eq!(story.requests("SignalR_RegenerateKey"), 0);
     story.sim.regenerate("sr-demo", &[PRIMARY]).unwrap();
-    story.mend().await;
+    story.repair().await;
     assert_eq!(story.held("chat-web", CONSUMERS[0].1), story.key("sr-demo", SECONDARY));
     story.sim.clear_faults();
     let reports = story.watch(7 * HOUR).await;
@@ -203,7 +203,7 @@ async fn without_its_journal_a_pass_changes_nothing_in_azure() {
     let run =
         |purpose| Run { instances: vec![], purpose, holder: "me".into(), deadline: story.clock.now() + HOUR };
     story.sim.regenerate("sr-demo", &[PRIMARY]).unwrap();
-    for purpose in [Purpose::Rotate { now: true }, Purpose::Mend] {
+    for purpose in [Purpose::Rotate { now: true }, Purpose::Repair] {
         let reports = rekey.run(&run(purpose)).await;
         assert!(reports[0].ending.is_failure() && reports[0].summary().contains("storage"), "{reports:#?}");
     }

@@ -56,8 +56,8 @@ fn done(history: &[Entry], before: usize) -> Vec<Done> {
             _ if number < before => {}
             Event::Regenerated { .. } => steps.push(("regenerate", regenerated.unwrap(), *at)),
             Event::Verified { key_type } => steps.push(("verify", *key_type, *at)),
-            Event::Repointed { key_type, mended, .. } => {
-                steps.push((if *mended { "mend" } else { "repoint" }, *key_type, *at));
+            Event::Repointed { key_type, repaired, .. } => {
+                steps.push((if *repaired { "mend" } else { "repoint" }, *key_type, *at));
             }
             _ => {}
         }
@@ -188,7 +188,7 @@ async fn what_stays_out_of_sight_ends_the_forecast_as_blocked() {
 
 /// What the summary says of a repair is what is true at its end, with the time that the repair itself took.
 #[tokio::test]
-async fn a_run_that_mends_and_goes_on_tells_which_key_apps_hold_by_then() {
+async fn a_run_that_repairs_and_goes_on_tells_which_key_apps_hold_by_then() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
     story.sim.regenerate("sr-demo", &[all_hold(&story)]).unwrap();
@@ -198,10 +198,10 @@ async fn a_run_that_mends_and_goes_on_tells_which_key_apps_hold_by_then() {
     assert!(settled(&reports), "{summary}");
     assert!(summary.contains(&format!("now hold the {held} key")), "{summary}");
     assert!(!summary.contains(&format!("now hold the {} key", held.other())), "{summary}");
-    let (took, mended_in) = (reports[0].took, reports[0].mended_in.unwrap());
-    assert!(took > HOUR && mended_in < MINUTE, "it was mended in {mended_in:?} of {took:?}");
-    let mended = reports[0].lines.iter().find(|line| line.starts_with("mended to the ")).unwrap();
-    assert!(mended.contains(&format!("mended to the {} key", held.other())), "its own line: {mended}");
+    let (took, repaired_in) = (reports[0].took, reports[0].repaired_in.unwrap());
+    assert!(took > HOUR && repaired_in < MINUTE, "it was repaired in {repaired_in:?} of {took:?}");
+    let repaired = reports[0].lines.iter().find(|line| line.starts_with("repaired to the ")).unwrap();
+    assert!(repaired.contains(&format!("repaired to the {} key", held.other())), "its own line: {repaired}");
 }
 
 /// A write that Azure refuses leaves nobody stale, and is no good state all the same.

@@ -7,8 +7,8 @@
 mod common;
 mod faults;
 mod forecast;
-mod mending;
 mod refusals;
+mod repairing;
 mod rotation;
 mod settings;
 mod unfinished;

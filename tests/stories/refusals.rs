@@ -13,7 +13,7 @@ use super::common::{DAY, HOUR, MINUTE, Story, count, untrue};
 use super::{SECONDARY, all_hold, settled};
 use signalr_rekey::clock::Clock;
 use signalr_rekey::journal::Event;
-use signalr_rekey::pass::{Ending, PassReport, Purpose};
+use signalr_rekey::pass::{Ending, Purpose, RunReport};
 use signalr_rekey::plan::{BlockedBy, Decision, WaitFor};
 use signalr_rekey::sim::{KeysOff, Options, World};
 use signalr_rekey::store::{ETag, Found, Lease, MemoryStore, Store, StoreError, Stored};
@@ -39,18 +39,18 @@ impl Bent {
         bent
     }
 
-    async fn run(&self, purpose: Purpose, time: Duration) -> PassReport {
+    async fn run(&self, purpose: Purpose, time: Duration) -> RunReport {
         let (store, clock) = (self.story.store.clone(), self.story.clock.clone());
         let rekey = self.story.worker(&self.proxy.base, store, clock);
         rekey.run(&self.story.order(purpose, time)).await.remove(0)
     }
 
-    async fn tick(&self) -> PassReport {
+    async fn tick(&self) -> RunReport {
         self.run(Purpose::Rotate { now: false }, 9 * MINUTE).await
     }
 
     /// The timer at work every ten minutes.
-    async fn watch(&self, time: Duration) -> PassReport {
+    async fn watch(&self, time: Duration) -> RunReport {
         let end = self.story.clock.now() + time;
         loop {
             let report = self.tick().await;
@@ -195,7 +195,7 @@ async fn settings_that_may_not_be_written_are_sent_once_a_run_and_each_run_fails
             is_write.then(|| Answer::refusal(status, code, message))
         };
         bent.proxy.bend(writes);
-        for purpose in [Purpose::Rotate { now: false }, Purpose::Mend] {
+        for purpose in [Purpose::Rotate { now: false }, Purpose::Repair] {
             let before = bent.proxy.count("PUT ");
             let report = bent.run(purpose, MINUTE).await;
             let text = report.summary();
@@ -204,7 +204,7 @@ async fn settings_that_may_not_be_written_are_sent_once_a_run_and_each_run_fails
             assert_eq!(bent.proxy.count("PUT ") - before, 3, "{code}: one write for each app");
         }
         bent.proxy.bend(Straight);
-        assert!(bent.run(Purpose::Mend, MINUTE).await.ending.is_mended(), "{code}");
+        assert!(bent.run(Purpose::Repair, MINUTE).await.ending.is_repaired(), "{code}");
     }
 }
 
@@ -382,7 +382,7 @@ async fn assert_nothing_ends_well(story: &Story) {
     let changes =
         || story.requests("SignalR_RegenerateKey") + story.requests("WebApps_UpdateApplicationSettings");
     let before = changes();
-    for purpose in [Purpose::Rotate { now: false }, Purpose::Rotate { now: true }, Purpose::Mend] {
+    for purpose in [Purpose::Rotate { now: false }, Purpose::Rotate { now: true }, Purpose::Repair] {
         let reports = story.run(purpose, 9 * MINUTE).await;
         let told = reports[0].summary();
         assert!(reports[0].ending.is_failure() && !reports[0].ending.is_answered(), "{told}");

@@ -101,7 +101,7 @@ async fn a_stale_string_behind_a_custom_domain_is_recognised_by_the_key_it_had()
     let story = Story::of(manifold(), Options::default()).await;
     story.watch(6 * HOUR).await;
     story.sim.regenerate("sr-one", &KeyType::ALL).unwrap();
-    story.mend().await;
+    story.repair().await;
     let held = story.held("shop", "CustomDomain");
     assert!(KeyType::ALL.into_iter().any(|key_type| story.key("sr-one", key_type) == held));
 }
@@ -185,9 +185,9 @@ async fn two_instances_that_share_an_app_do_not_undo_each_other() {
         assert_eq!(story.held("both", name), story.key(name, SECONDARY));
         story.sim.regenerate(name, &[SECONDARY]).unwrap();
     }
-    story.mend().await;
+    story.repair().await;
     for name in ["sr-one", "sr-two"] {
-        assert_eq!(story.held("both", name), story.key(name, PRIMARY), "mended side by side");
+        assert_eq!(story.held("both", name), story.key(name, PRIMARY), "repaired side by side");
     }
     assert_eq!(story.requests("WebApps_UpdateApplicationSettings"), 4, "nothing was written twice");
 }

@@ -10,7 +10,7 @@ use super::{PRIMARY, SECONDARY, all_hold, settled};
 use signalr_rekey::clock::{Clock, delta};
 use signalr_rekey::config::AppConfig;
 use signalr_rekey::model::{AppId, KeyType, PerKey};
-use signalr_rekey::pass::{Ending, Hint, PassReport, Purpose};
+use signalr_rekey::pass::{Ending, Hint, Purpose, RunReport};
 use signalr_rekey::plan::{BlockedBy, Decision, Request, Unknown, Whereabouts, Why};
 use signalr_rekey::sim::{Fault, FaultKind, Site};
 
@@ -41,7 +41,7 @@ fn triggers() -> Vec<Purpose> {
             deadlines: BTreeSet::new(),
             hint: Hint::default(),
         },
-        Purpose::Mend,
+        Purpose::Repair,
     ]
 }
 
@@ -49,7 +49,7 @@ fn id(group: &str, site: &str) -> AppId {
     AppId::new(SUBSCRIPTION, group, site, None)
 }
 
-fn unknown(report: &PassReport) -> &[Unknown] {
+fn unknown(report: &RunReport) -> &[Unknown] {
     match &report.ending {
         Ending::Decided(Decision::Blocked(BlockedBy::Unknown(unknown))) | Ending::Unseen(unknown) => unknown,
         other => panic!("everything was seen: {other}"),
@@ -107,7 +107,7 @@ async fn one_of_several_cannot_be_read_when_both_keys_are_forced() {
     story.sim.fault(forbidden);
     nothing_ends_well(&story, "chat-func").await;
     story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
-    let reports = story.mend().await;
+    let reports = story.repair().await;
     assert!(reports[0].ending.is_failure(), "{reports:#?}");
     let held = story.held("chat-web", CONSUMERS[0].1);
     let works = KeyType::ALL.into_iter().any(|key_type| story.key("sr-demo", key_type) == held);
@@ -126,11 +126,11 @@ async fn what_passes_by_itself_comes_again_and_blocks_nobody() {
         story.watch(6 * HOUR).await;
         story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
         story.sim.fault(Fault::new(LISTS[0], kind).on("chat-func").times(5));
-        let reports = story.mend().await;
+        let reports = story.repair().await;
         assert!(matches!(reports[0].ending, Ending::Unseen(_)), "{kind:?}: {reports:#?}");
         assert!(reports[0].ending.is_failure() && reports[0].ending.needs_time(), "{kind:?}");
         story.sim.clear_faults();
-        assert!(story.mend().await[0].ending.is_mended(), "{kind:?}");
+        assert!(story.repair().await[0].ending.is_repaired(), "{kind:?}");
         all_hold(&story);
     }
 }
@@ -202,7 +202,7 @@ async fn an_app_of_which_nobody_can_tell_where_it_went_is_not_taken_for_deleted(
     assert!(reports[0].summary().contains("AuthorizationFailed"), "Azure's words: {}", reports[0].summary());
     // Repair of the others goes on.
     story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
-    assert!(story.mend().await[0].ending.is_failure());
+    assert!(story.repair().await[0].ending.is_failure());
     let held = story.held("chat-web", CONSUMERS[0].1);
     assert!(KeyType::ALL.into_iter().any(|key_type| story.key("sr-demo", key_type) == held));
     story.config.instances[0].apps.retain(|app| app.id.name() != "chat-func");
@@ -244,7 +244,7 @@ async fn who_is_very_probably_cut_off_is_named_first() {
         story.tick().await;
         assert!(!story.tick().await[0].summary().contains("cut off"), "its key is valid");
         story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
-        for reports in [story.mend().await, story.tick().await] {
+        for reports in [story.repair().await, story.tick().await] {
             let said = reports[0].summary();
             let first = "sr-demo: blocked: cut off, for their key is invalid: chat-func (very probably";
             assert!(said.starts_with(first), "{said}");
@@ -261,7 +261,7 @@ async fn an_app_that_hangs_delays_nobody_and_is_named() {
     let busy = Fault::new(LISTS[0], FaultKind::Throttled).on("chat-func").times(FOR_EVER);
     story.sim.fault(Fault { retry_after: Some(20), ..busy });
     let start = story.clock.now();
-    let reports = story.mend().await;
+    let reports = story.repair().await;
     assert!(matches!(reports[0].ending, Ending::Unseen(_)), "{reports:#?}");
     let held = story.held("chat-web", CONSUMERS[0].1);
     assert!(KeyType::ALL.into_iter().any(|key_type| story.key("sr-demo", key_type) == held));
@@ -335,8 +335,8 @@ async fn a_repair_that_is_undone_is_done_again() {
         state.edit_setting("chat-func", CONSUMERS[2].1, Some(&old)).unwrap();
         state.edit_setting("chat-web", CONSUMERS[0].1, Some(&old)).unwrap();
     });
-    let reports = story.mend().await;
-    assert!(reports[0].ending.is_mended(), "{reports:#?}");
+    let reports = story.repair().await;
+    assert!(reports[0].ending.is_repaired(), "{reports:#?}");
     all_hold(&story);
     // Two sites; the slot is written by another operation.
     let writes = story.requests("WebApps_UpdateApplicationSettings");

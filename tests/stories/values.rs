@@ -8,7 +8,7 @@ use super::settings::two_services_of_one_app;
 use super::settled;
 use base64::Engine;
 use signalr_rekey::model::{AppId, KeyType};
-use signalr_rekey::pass::PassReport;
+use signalr_rekey::pass::RunReport;
 use signalr_rekey::sim::{Options, SignalR, Site, World};
 use signalr_rekey::store::Store;
 
@@ -49,7 +49,7 @@ fn key(story: &Story, key_type: KeyType) -> String {
 }
 
 /// A run that is over and did not end well, and that names all of this.
-fn assert_names(reports: &[PassReport], names: &[&str]) {
+fn assert_names(reports: &[RunReport], names: &[&str]) {
     let said = format!("{} {:?}", reports[0].summary(), reports[0].lines);
     assert!(reports.iter().all(|report| report.ending.is_failure()), "it ended well: {said}");
     for name in names {
@@ -66,7 +66,7 @@ async fn it_blocks_before_and_after(name: &str, value: &str, names: &[&str]) {
     assert_names(&story.watch(3 * HOUR).await, names);
     assert_eq!(story.requests("SignalR_RegenerateKey"), 0, "{value}");
     story.sim.regenerate("sr-one", &KeyType::ALL).unwrap();
-    assert_names(&story.mend().await, names);
+    assert_names(&story.repair().await, names);
     let held = story.held("ordinary", ORDINARY);
     assert!(
         KeyType::ALL.into_iter().any(|key_type| story.key("sr-one", key_type) == held),
@@ -74,7 +74,7 @@ async fn it_blocks_before_and_after(name: &str, value: &str, names: &[&str]) {
     );
     story.clock.advance(24 * HOUR);
     assert_names(&story.tick().await, names);
-    assert_names(&story.mend().await, names);
+    assert_names(&story.repair().await, names);
     assert_eq!(story.requests("SignalR_RegenerateKey"), 0, "{value}");
     assert_eq!(story.sim.settings(APP).unwrap()[name], value, "it is never overwritten");
 }
@@ -111,8 +111,8 @@ async fn every_string_that_the_sdk_would_use_is_rewritten_in_its_key_alone() {
     assert_eq!(story.refused(), 0);
 
     story.sim.regenerate("sr-one", &KeyType::ALL).unwrap();
-    let reports = story.mend().await;
-    assert!(reports[0].ending.is_mended(), "{reports:#?}");
+    let reports = story.repair().await;
+    assert!(reports[0].ending.is_repaired(), "{reports:#?}");
     let after = story.sim.settings(APP).unwrap();
     assert!(
         KeyType::ALL.into_iter().any(|key_type| after == written(&key(&story, key_type))),
@@ -271,7 +271,7 @@ async fn who_remembers_the_keys_of_another_service_does_not_write_into_its_strin
     story.store.put(&names[0], anonymous(&two), Some(&tag_one)).await.unwrap();
     story.store.put(&names[1], anonymous(&one), Some(&tag_two)).await.unwrap();
     for _ in 0..4 {
-        story.mend().await;
+        story.repair().await;
         let reports = story.tick().await;
         assert!(reports.iter().all(|report| report.ending.is_failure()), "{reports:#?}");
         for name in ["sr-one", "sr-two"] {

@@ -18,8 +18,8 @@ use crate::config::{AppConfig, Config};
 use crate::demo::Trouble;
 use crate::http::Http;
 use crate::journal::{Held, Journal, Origin};
-use crate::model::{AppId, InstanceId};
-use crate::pass::{Ending, PassReport, Purpose, Run};
+use crate::model::{AppId, ServiceId};
+use crate::pass::{Ending, Purpose, Run, RunReport};
 use crate::plan::Decision;
 use crate::sim::{self, Options, Sim, VirtualClock};
 use crate::store::{MemoryStore, Store, peek};
@@ -50,7 +50,7 @@ pub(super) struct Crew {
     pub(super) untrue: Vec<String>,
     pub(super) started: DateTime<Utc>,
     schedule: DefaultHasher,
-    courses: BTreeMap<InstanceId, Course>,
+    courses: BTreeMap<ServiceId, Course>,
     http: Http,
     base: Url,
 }
@@ -135,7 +135,7 @@ impl Crew {
     /// A pass over one instance by a fresh worker, killed where the weather says so.
     pub(super) async fn pass(
         &mut self,
-        instance: &InstanceId,
+        instance: &ServiceId,
         purpose: Purpose,
         kill: Option<Kill>,
     ) -> Result<(), Trouble> {
@@ -188,8 +188,8 @@ impl Crew {
 
     /// A run that ends well says that everything was seen, and that everybody holds a valid key. Whether that is so, the
     /// simulator knows. What a notice tells that is known already sees no app, and says nothing of any.
-    fn judge(&mut self, report: Option<&PassReport>) {
-        let said = |report: &&PassReport| ended_well(&report.ending) && report.known.is_none();
+    fn judge(&mut self, report: Option<&RunReport>) {
+        let said = |report: &&RunReport| ended_well(&report.ending) && report.known.is_none();
         let disturbed = self.disturbed.load(Ordering::Relaxed);
         let Some(report) = report.filter(said).filter(|_| !disturbed) else { return };
         let Some(configured) = self.config.instances.iter().find(|known| known.id == report.instance) else {
@@ -208,7 +208,7 @@ impl Crew {
 
     /// Passes in fair weather, until all is settled or a day has gone by.
     pub(super) async fn settle(&mut self) -> Result<(), Trouble> {
-        let instances: Vec<InstanceId> = self.courses.keys().cloned().collect();
+        let instances: Vec<ServiceId> = self.courses.keys().cloned().collect();
         let end = self.clock.now() + TimeDelta::days(1);
         self.calm = true;
         while self.clock.now() < end {
@@ -231,7 +231,7 @@ impl Crew {
     }
 
     /// Takes down what came of a pass.
-    async fn note(&mut self, instance: &InstanceId, reports: Option<&[PassReport]>) {
+    async fn note(&mut self, instance: &ServiceId, reports: Option<&[RunReport]>) {
         let ending = reports.and_then(|reports| reports.first()).map(|report| &report.ending);
         let name = ending.map_or("killed", Ending::name);
         self.kills += u64::from(ending.is_none());
@@ -245,7 +245,7 @@ impl Crew {
         let next = match ending {
             Some(Ending::Decided(Decision::Settled { next })) => *next,
             // It has nothing to say about a rotation.
-            Some(Ending::Mended | Ending::Known) => return,
+            Some(Ending::Repaired | Ending::Known) => return,
             _ => None,
         };
         // What the storm does to the storage is not for us who watch it.
@@ -264,7 +264,7 @@ impl Crew {
 
 /// Whether whoever called, or reads the exit code, is told that all is well.
 const fn ended_well(ending: &Ending) -> bool {
-    matches!(ending, Ending::Mended | Ending::Decided(Decision::Settled { .. } | Decision::Waiting { .. }))
+    matches!(ending, Ending::Repaired | Ending::Decided(Decision::Settled { .. } | Decision::Waiting { .. }))
 }
 
 /// Whether the keys that consumers hold were made by us for the rotation that was due.
@@ -276,7 +276,7 @@ fn is_rotated(journal: &Journal, due: Option<DateTime<Utc>>) -> bool {
 
 impl Ledger {
     /// The journal of an instance, whatever the weather.
-    pub(super) async fn peek(&self, instance: &InstanceId) -> Option<Journal> {
+    pub(super) async fn peek(&self, instance: &ServiceId) -> Option<Journal> {
         peek(self.calm(), instance).await.ok()
     }
 }

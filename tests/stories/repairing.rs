@@ -1,4 +1,4 @@
-//! Forced regenerations, and what makes them hard to mend.
+//! Forced regenerations, and what makes them hard to repair.
 
 use std::time::Duration;
 
@@ -10,30 +10,30 @@ use signalr_rekey::pass::Purpose;
 use signalr_rekey::sim::{Fault, FaultKind};
 
 #[tokio::test]
-async fn a_forced_regeneration_of_the_key_in_use_is_mended_with_the_other() {
+async fn a_forced_regeneration_of_the_key_in_use_is_repaired_with_the_other() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
     let other = story.key("sr-demo", PRIMARY);
     story.sim.regenerate("sr-demo", &[SECONDARY]).unwrap();
-    let reports = story.mend().await;
-    assert!(reports.iter().all(|report| report.ending.is_mended()), "{reports:#?}");
+    let reports = story.repair().await;
+    assert!(reports.iter().all(|report| report.ending.is_repaired()), "{reports:#?}");
     assert_eq!((all_hold(&story), story.key("sr-demo", PRIMARY)), (PRIMARY, other));
-    assert_eq!(story.requests("SignalR_RegenerateKey"), 2, "mending regenerates nothing");
+    assert_eq!(story.requests("SignalR_RegenerateKey"), 2, "repairing regenerates nothing");
     let refused = story.refused();
     story.watch(2 * HOUR).await;
     let report = story.sim.report();
     let outages: Vec<_> = report.instances["sr-demo"].apps.values().flat_map(|app| &app.outages).collect();
     assert!(!outages.is_empty() && outages.iter().all(|outage| !outage.open), "{outages:#?}");
-    assert!(refused > 0 && story.refused() <= refused, "nobody is refused once it is mended");
+    assert!(refused > 0 && story.refused() <= refused, "nobody is refused once it is repaired");
 }
 
 #[tokio::test]
-async fn a_forced_regeneration_of_both_keys_is_mended_at_once() {
+async fn a_forced_regeneration_of_both_keys_is_repaired_at_once() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
     story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
-    let reports = story.mend().await;
-    assert!(reports.iter().all(|report| report.ending.is_mended()), "{reports:#?}");
+    let reports = story.repair().await;
+    assert!(reports.iter().all(|report| report.ending.is_repaired()), "{reports:#?}");
     all_hold(&story);
 }
 
@@ -50,8 +50,8 @@ async fn of_two_new_keys_apps_get_the_one_that_the_service_takes() {
     let cut_short = story.run(Purpose::Rotate { now: false }, Duration::from_secs(5)).await;
     assert!(!cut_short[0].ending.is_failure(), "{cut_short:#?}");
     let probes = story.requests("DataPlane_Exists");
-    let reports = story.mend().await;
-    assert!(reports[0].ending.is_mended(), "{reports:#?}");
+    let reports = story.repair().await;
+    assert!(reports[0].ending.is_repaired(), "{reports:#?}");
     assert_eq!(all_hold(&story), in_use, "the other is not in effect yet");
     assert_eq!(story.requests("DataPlane_Exists") - probes, 2, "each key was asked about once");
     assert!(settled(&story.watch(12 * HOUR).await));
@@ -65,8 +65,8 @@ async fn a_service_that_refuses_both_keys_holds_nobody_back() {
     story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
     story.sim.fault(Fault::new("DataPlane_Exists", FaultKind::Unauthorized).times(6));
     let start = story.clock.now();
-    let reports = story.mend().await;
-    assert!(reports[0].ending.is_mended(), "{reports:#?}");
+    let reports = story.repair().await;
+    assert!(reports[0].ending.is_repaired(), "{reports:#?}");
     // Three seconds until they are written, and two until that was read back.
     assert!(story.clock.now() - start <= delta(Duration::from_secs(5)), "{}", story.clock.now() - start);
     assert!(story.sim.waiting().is_empty());
@@ -81,12 +81,12 @@ async fn an_old_key_is_given_without_asking() {
     let in_use = all_hold(&story);
     story.sim.regenerate("sr-demo", &[in_use]).unwrap();
     let probes = story.requests("DataPlane_Exists");
-    assert!(story.mend().await[0].ending.is_mended());
+    assert!(story.repair().await[0].ending.is_repaired());
     assert_eq!((all_hold(&story), story.requests("DataPlane_Exists")), (in_use.other(), probes));
 }
 
 #[tokio::test]
-async fn the_timer_mends_what_no_event_told() {
+async fn the_timer_repairs_what_no_event_told() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
     story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
@@ -95,7 +95,7 @@ async fn the_timer_mends_what_no_event_told() {
 }
 
 #[tokio::test]
-async fn a_forced_regeneration_in_the_middle_of_a_rotation_is_mended_and_the_rotation_ends() {
+async fn a_forced_regeneration_in_the_middle_of_a_rotation_is_repaired_and_the_rotation_ends() {
     for nth in 1..8 {
         let story = Story::new().await;
         story.sim.before("SignalR_ListKeys", nth, |state| {
@@ -108,22 +108,22 @@ async fn a_forced_regeneration_in_the_middle_of_a_rotation_is_mended_and_the_rot
 }
 
 #[tokio::test]
-async fn an_app_that_azure_was_too_busy_to_show_is_not_taken_for_mended() {
+async fn an_app_that_azure_was_too_busy_to_show_is_not_taken_for_repaired() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
     story.sim.regenerate("sr-demo", &[SECONDARY]).unwrap();
     story.sim.fault(
         Fault::new("WebApps_ListApplicationSettings", FaultKind::Unavailable).on("chat-func").times(5),
     );
-    let reports = story.mend().await;
-    assert!(!reports[0].ending.is_mended() && reports[0].summary().contains("chat-func"), "{reports:#?}");
+    let reports = story.repair().await;
+    assert!(!reports[0].ending.is_repaired() && reports[0].summary().contains("chat-func"), "{reports:#?}");
     assert_eq!(
         story.held("chat-web", CONSUMERS[0].1),
         story.key("sr-demo", PRIMARY),
         "the others were not kept waiting"
     );
     story.sim.clear_faults();
-    assert!(story.mend().await[0].ending.is_mended());
+    assert!(story.repair().await[0].ending.is_repaired());
     all_hold(&story);
 }
 
@@ -133,8 +133,8 @@ async fn a_notice_waits_for_the_run_that_is_at_work_and_then_looks() {
     story.watch(HOUR).await;
     let (long, short) = tokio::join!(
         story.run(Purpose::Rotate { now: true }, 9 * MINUTE),
-        story.run(Purpose::Mend, 30 * MINUTE)
+        story.run(Purpose::Repair, 30 * MINUTE)
     );
     assert!(!long[0].ending.is_failure(), "{long:#?}");
-    assert!(short[0].ending.is_mended(), "{short:#?}");
+    assert!(short[0].ending.is_repaired(), "{short:#?}");
 }

@@ -1,4 +1,4 @@
-//! The commands that mend, with the real ids in them (Azure CLI reference).
+//! The commands that fix, with the real ids in them (Azure CLI reference).
 //!
 //! The Azure CLI takes `--ids` for the site of a slot and wants `--slot` besides: the id of a slot would be read as
 //! that of its site.
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::arm::Caller;
 use crate::config::{file_name, given_file};
-use crate::model::{AppId, InstanceId};
+use crate::model::{AppId, ServiceId};
 
 /// The api-version of Microsoft.SignalRService in commands that want one.
 const SIGNALR: &str = "2024-03-01";
@@ -71,30 +71,30 @@ pub(super) fn no_own_setting(app: &AppId, name: &str) -> String {
 }
 
 /// Sets a property of an instance.
-pub(super) fn property(instance: &InstanceId, name: &str, value: &str) -> String {
+pub(super) fn property(instance: &ServiceId, name: &str, value: &str) -> String {
     format!("az resource update --ids {instance} --api-version {SIGNALR} --set properties.{name}={value}")
 }
 
 /// Lets the REST API be reached from public networks, and leaves everything else as it is: `az signalr network-rule update
 /// --allow` would put its list in the place of what is there, and cut off all that is not in it.
-pub(super) fn network(instance: &InstanceId) -> String {
+pub(super) fn network(instance: &ServiceId) -> String {
     let allowed = "properties.networkACLs.publicNetwork.allow";
     format!("az resource update --ids {instance} --api-version {SIGNALR} --add {allowed} RESTAPI")
 }
 
 /// Switches access keys on, and gives consumers the new ones.
-pub(super) fn keys_on(instance: &InstanceId) -> String {
+pub(super) fn keys_on(instance: &ServiceId) -> String {
     format!("{} && {}", property(instance, "disableLocalAuth", "false"), rotate(instance))
 }
 
 /// Gives consumers of an instance a key that works.
-pub(super) fn rotate(instance: &InstanceId) -> String {
+pub(super) fn rotate(instance: &ServiceId) -> String {
     let config = given_file().map_or_else(String::new, |file| format!(" --config {}", quoted(file)));
     format!("signalr-rekey rotate {instance}{config}")
 }
 
 /// A change of an instance's entry in the configuration.
-pub(super) fn in_file(instance: &InstanceId, change: &str) -> String {
+pub(super) fn in_file(instance: &ServiceId, change: &str) -> String {
     format!("in {}, {change} the [[instance]] {instance}", file_name())
 }
 

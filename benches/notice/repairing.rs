@@ -1,4 +1,4 @@
-//! One forced regeneration after the other, each mended once by us and once by the floor.
+//! One forced regeneration after the other, each repaired once by us and once by the floor.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ pub(crate) async fn figure(apps: usize, runs: usize) -> Figure {
     let bench = Bench::new(apps).await;
     let (mut ours, mut floor) = (Vec::new(), Vec::new());
     for _ in 0..runs {
-        ours.push(bench.mend().await);
+        ours.push(bench.repair().await);
         floor.push(bench.floor().await);
     }
     let (ours, floor) = (median(&mut ours), median(&mut floor));
@@ -82,8 +82,8 @@ impl Bench {
         let rekey = sim::worker(&base, &Http::new(), Arc::new(config), store, clock, silent).unwrap();
         // Known before, so that nothing of the first sight is in the figures.
         let deadline = SystemClock.now() + delta(Duration::from_secs(60));
-        let run = Run { instances: vec![], purpose: Purpose::Mend, holder: "first".into(), deadline };
-        assert!(rekey.run(&run).await[0].ending.is_mended());
+        let run = Run { instances: vec![], purpose: Purpose::Repair, holder: "first".into(), deadline };
+        assert!(rekey.run(&run).await[0].ending.is_repaired());
         let event = json!({
             "type": "Microsoft.Resources.ResourceActionSuccess", "subject": instance.to_string(),
             "data": { "operationName": "Microsoft.SignalRService/SignalR/regenerateKey/action" },
@@ -93,7 +93,7 @@ impl Bench {
     }
 
     /// The time from the notice to the last write by us. The answer comes later: what was written is read back first.
-    async fn mend(&self) -> Duration {
+    async fn repair(&self) -> Duration {
         self.force();
         let events = notice::read(&self.event, "the event").unwrap();
         let deadline = SystemClock.now() + delta(Duration::from_secs(25));
@@ -101,12 +101,12 @@ impl Bench {
         let start = Instant::now();
         let service = Arc::clone(&self.service);
         let run = tokio::spawn(async move { service.run(Trigger::Events(events), invocation).await });
-        while !self.is_mended() {
+        while !self.is_repaired() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let took = start.elapsed();
         assert_eq!(run.await.unwrap().failure, None);
-        assert!(self.is_mended());
+        assert!(self.is_repaired());
         took
     }
 
@@ -114,9 +114,9 @@ impl Bench {
     async fn floor(&self) -> Duration {
         self.force();
         let start = Instant::now();
-        self.floor.mend(&self.apps).await;
+        self.floor.repair(&self.apps).await;
         let took = start.elapsed();
-        assert!(self.is_mended());
+        assert!(self.is_repaired());
         took
     }
 
@@ -124,7 +124,7 @@ impl Bench {
         self.sim.regenerate("sr-bench", &KeyType::ALL).unwrap();
     }
 
-    fn is_mended(&self) -> bool {
+    fn is_repaired(&self) -> bool {
         let keys = self.sim.keys("sr-bench").unwrap();
         self.apps.iter().all(|app| {
             let held = self.sim.settings(&app.name()).unwrap()[SETTING].clone();

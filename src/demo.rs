@@ -31,10 +31,10 @@ use clap::Args;
 
 use self::summary::Summary;
 use self::timeline::Timeline;
-use crate::cause;
 use crate::cli::Exit;
 use crate::cli::output::{self, complain};
 use crate::cli::signals::stopped;
+use crate::report::cause;
 use crate::sim::functions_host::HostError;
 
 /// The arguments of `demo`.

@@ -11,7 +11,7 @@
 //! looked at, however coarse the tick; nothing but `listKeys`, `regenerateKey` and the settings tells a key.
 //!
 //! Judged by its own code: which requests are allowed, what a process signs with (`sdk`), what is accepted. Shared with
-//! the product are containers alone: ids, key types, and [`Key`](crate::model::Key), which keeps a key's text out of logs.
+//! the product are containers alone: ids, key types, and [`Key`](rekey_core::model::Key), which keeps a key's text out of logs.
 //!
 //! Caveats: roles are modelled by what is denied alone (any token of ours may do anything else); Key Vault and App
 //! Configuration by what references lead to, replicas by their list alone, swaps and network rules not at all.
@@ -75,8 +75,9 @@ pub use self::world::{ConnectionStringEntry, SignalR, Site, UpdateStrategy, Worl
 use self::event_grid::{Delivery, Outcome};
 use self::faults::Moment;
 use self::http::Shared;
-use crate::clock::{Clock, delta};
-use crate::model::{KeyPair, KeyType};
+use crate::clock::Clock;
+use rekey_core::model::{KeyPair, KeyType};
+use rekey_core::time::delta;
 
 /// A running simulated Azure. It stops when it is dropped.
 pub struct Sim {

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use common::{CONSUMERS, HOUR, MINUTE, Story};
-use signalr_rekey::clock::{Clock, delta};
-use signalr_rekey::model::KeyType;
+use rekey_core::model::KeyType;
+use rekey_core::time::delta;
+use signalr_rekey::clock::Clock;
 use signalr_rekey::runner::Service;
 use signalr_rekey::sim::{Fault, FaultKind};
 use tokio::task::JoinHandle;

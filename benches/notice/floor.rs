@@ -1,9 +1,9 @@
 //! The least that repairing can take: no journal, no decision, no check; one client, everything in parallel.
 
 use futures::future::join_all;
+use rekey_core::model::{AppId, ServiceId};
 use reqwest::Client;
 use serde_json::{Value, json};
-use signalr_rekey::model::{AppId, ServiceId};
 use signalr_rekey::sim::Sim;
 
 use super::repairing::SETTING;

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rekey_core::model::{AppId, ConnectionString, KeyType};
+use rekey_core::notice;
+use rekey_core::policy::Policy;
+use rekey_core::time::delta;
 use serde_json::json;
-use signalr_rekey::clock::{Clock, SystemClock, delta};
-use signalr_rekey::config::{AppConfig, Policy};
-use signalr_rekey::host::{Invocation, Runner, Trigger};
-use signalr_rekey::http::Http;
-use signalr_rekey::model::{AppId, ConnectionString, KeyType};
-use signalr_rekey::notice;
+use signalr_rekey::azure::http::Http;
+use signalr_rekey::clock::{Clock, SystemClock};
+use signalr_rekey::config::AppConfig;
+use signalr_rekey::handler::{Invocation, Runner, Trigger};
 use signalr_rekey::pass::{Purpose, Run};
 use signalr_rekey::runner::Service;
 use signalr_rekey::sim::{self, Options, SignalR, Sim, Site, World};

@@ -30,10 +30,10 @@ pub use self::summary::StormSummary;
 use self::crew::Crew;
 use self::weather::Weather;
 use super::Trouble;
-use crate::cause;
-use crate::config::Policy;
-use crate::model::ServiceId;
 use crate::pass::{Hint, Purpose};
+use crate::report::cause;
+use rekey_core::model::ServiceId;
+use rekey_core::policy::Policy;
 
 /// What kind of storm.
 #[derive(Clone, Debug)]

@@ -16,9 +16,9 @@ use super::handler::Handler;
 use super::summary::{Recovery, Rotation, Summary};
 use super::timeline::{Timeline, Who};
 use crate::clock::{Clock, SystemClock};
-use crate::model::{KeyPair, KeyType, ServiceId};
 use crate::sim::functions_host::{Host, Reply, envelope};
 use crate::sim::{self, EventGrid, Happening, Options, Sim, SimEvent, State, World};
+use rekey_core::model::{KeyPair, KeyType, ServiceId};
 
 /// How long an app's old process serves on, and how long client tokens live. Both are far longer in Azure.
 const RESTART_TAKES: Duration = Duration::from_secs(1);
@@ -150,7 +150,7 @@ impl Story {
     fn new(world: &World, sim: Arc<Sim>, host: Host, timeline: Arc<Timeline>) -> Result<Self, Trouble> {
         let mut instances = world.signalr.iter().zip(world.instances());
         let (spec, instance) = instances.next().ok_or_else(|| Trouble::new("the world has no instance"))?;
-        let apps = world.apps_of(spec).iter().map(crate::model::AppId::name).collect();
+        let apps = world.apps_of(spec).iter().map(rekey_core::model::AppId::name).collect();
         Ok(Self { instance, apps, sim, host, timeline })
     }
 

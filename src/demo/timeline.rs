@@ -10,8 +10,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 
 use crate::cli::output::say;
-use crate::clock::{Clock, SystemClock, delta};
+use crate::clock::{Clock, SystemClock};
 use crate::sim::{Happening, Report, SimEvent};
+use rekey_core::time::delta;
 
 /// Who does something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

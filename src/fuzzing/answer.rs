@@ -11,9 +11,9 @@ use reqwest::{Body, Method, RequestBuilder, Response};
 
 use super::still::StillClock;
 use super::{PLANTED, assert_harmless};
-use crate::arm::{Arm, ArmError, ArmOptions, OperationStatus, Settings};
-use crate::http::Http;
-use crate::model::{AppId, KeyType, OperationUrl, Section, ServiceId};
+use crate::azure::arm::{Arm, ArmError, ArmOptions, OperationStatus, Settings};
+use crate::azure::http::Http;
+use rekey_core::model::{AppId, KeyType, OperationUrl, Section, ServiceId};
 
 const BASE: &str = "https://management.azure.com";
 

@@ -3,11 +3,11 @@
 use chrono::DateTime;
 
 use super::{PLANTED, assert_harmless, plant};
-use crate::arm::Settings;
-use crate::journal::{Event, Journal};
-use crate::model::{AppId, ConnectionString, Key, KeyPair, PerKey, Section};
+use crate::azure::arm::Settings;
 use crate::observe::survey::{Dictionaries, Marks, by_value};
-use crate::plan::Snapshot;
+use rekey_core::journal::{Event, Journal};
+use rekey_core::model::{AppId, ConnectionString, Key, KeyPair, PerKey, Section};
+use rekey_core::plan::Snapshot;
 
 /// As short as no key, so that it is told from what stands around it, and with the signs of base64.
 const NEW: &str = "bmV3/w+A==";

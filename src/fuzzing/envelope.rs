@@ -2,7 +2,7 @@
 
 use super::notice::judge;
 use super::{assert_harmless, plant};
-use crate::host::{Function, Trigger};
+use crate::handler::{Function, Trigger};
 
 /// Longer than any sentence of ours about an envelope: of its content nothing is repeated.
 const LONGEST_FAULT: usize = 200;

@@ -6,11 +6,11 @@ use futures::FutureExt;
 
 use super::still::StillClock;
 use crate::clock::Clock;
-use crate::config::Policy;
-use crate::journal::{Event, Journal};
-use crate::model::{AppId, KeyType, PerKey, Section, ServiceId};
-use crate::plan::{self, Consumer, ConsumerRef, Holding, Snapshot};
 use crate::store::{Lease, MemoryStore, Store, StoreError, peek};
+use rekey_core::journal::{Event, Journal};
+use rekey_core::model::{AppId, KeyType, PerKey, Section, ServiceId};
+use rekey_core::plan::{self, Consumer, ConsumerRef, Holding, Snapshot};
+use rekey_core::policy::Policy;
 
 /// What divides a document from the events, each in a line of its own.
 const THEN: &[u8] = b"\n%%\n";
@@ -66,7 +66,7 @@ fn decide(journal: &Journal) {
     let (now, policy) = (StillClock.now(), Policy::default());
     let Some(keys) = journal.keys() else { return };
     let fingerprints = PerKey::from_fn(|key_type| keys[key_type].fingerprint.clone());
-    let stale = Holding::Stale(crate::model::Key::new("stale").fingerprint());
+    let stale = Holding::Stale(rekey_core::model::Key::new("stale").fingerprint());
     for holds in [Holding::Valid(KeyType::Primary), Holding::Valid(KeyType::Secondary), stale] {
         let app = AppId::new("s", "g", "shop", None);
         let at = ConsumerRef { app, section: Section::AppSettings, name: "A".into() };

@@ -6,8 +6,8 @@ use chrono::DateTime;
 use serde_json::Value;
 
 use crate::config::{Config, Environment, load_from};
-use crate::notice::{self, Event, Notice};
 use crate::runner::foresee;
+use rekey_core::notice::{self, Event, Notice};
 
 /// How many bytes may be kept for one that was sent. JSON that stands where a text belongs is kept as serde_json writes it,
 /// which is longer for some numbers (`[1e15]` becomes `1000000000000000.0`).

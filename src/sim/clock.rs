@@ -6,7 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use crate::clock::{Clock, delta};
+use crate::clock::Clock;
+use rekey_core::time::delta;
 
 /// A clock that stands still until somebody waits for it: [`Clock::sleep_until`] lets the other tasks run for a
 /// moment and then moves time itself. So a rotation with regenerations of 75 seconds and a grace of two hours runs

@@ -9,7 +9,7 @@ use super::call::{Answer, Answered, Call};
 use super::faults::Fault;
 use super::roles::Denial;
 use super::state::State;
-use crate::model::KeyType;
+use rekey_core::model::KeyType;
 
 /// `POST /sim/regenerate`
 #[derive(Deserialize)]

@@ -5,7 +5,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::model::KeyType;
+use rekey_core::model::KeyType;
 
 /// Something notable, and when it happened by the simulator's clock. It never holds key material.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

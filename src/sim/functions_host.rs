@@ -162,9 +162,9 @@ mod tests {
 
     use super::*;
     use crate::clock::{Clock, SystemClock};
-    use crate::host::{self, Budgets, Invocation, Outcome, Retry, Runner, Timer, Trigger};
-    use crate::model::ServiceId;
-    use crate::notice::{Notice, classify};
+    use crate::handler::{self, Budgets, Invocation, Outcome, Retry, Runner, Timer, Trigger};
+    use rekey_core::model::ServiceId;
+    use rekey_core::notice::{Notice, classify};
 
     /// Remembers what it was asked, and fails if that was a notice.
     #[derive(Default)]
@@ -184,10 +184,10 @@ mod tests {
     }
 
     async fn serve(runner: Arc<Remembering>) -> Host {
-        let listener = host::listen(0).await.unwrap();
+        let listener = handler::listen(0).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let budgets = Budgets { timer: PATIENCE, notice: PATIENCE };
-        tokio::spawn(host::serve(listener, host::router(runner, Arc::new(SystemClock), budgets)));
+        tokio::spawn(handler::serve(listener, handler::router(runner, Arc::new(SystemClock), budgets)));
         Host::new(port).unwrap()
     }
 

@@ -9,8 +9,8 @@ use super::faults::FaultKind;
 use super::state::{Course, Instance, Operation, Section, State, Status};
 use super::traffic::{Connection, Tally, read_connections};
 use super::world::{ConnectionStringEntry, Site, World, WorldError};
-use crate::clock::delta;
-use crate::model::{AppId, Key, KeyPair, KeyType};
+use rekey_core::model::{AppId, Key, KeyPair, KeyType};
+use rekey_core::time::delta;
 
 /// A name that the simulated Azure does not know.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

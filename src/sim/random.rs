@@ -3,7 +3,7 @@
 use fastrand::Rng;
 use uuid::{Builder, Uuid};
 
-use crate::model::Key;
+use rekey_core::model::Key;
 
 /// Makes access keys.
 #[derive(Debug)]

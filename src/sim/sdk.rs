@@ -14,7 +14,7 @@ use std::net::Ipv6Addr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::model::Key;
+use rekey_core::model::Key;
 
 /// What the SDK makes of a text.
 #[derive(PartialEq, Eq)]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::state::Instance;
-use crate::model::{Key, KeyType};
+use rekey_core::model::{Key, KeyType};
 
 /// The claims that the service requires (docs: Azure SignalR Service data plane REST API reference).
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -23,8 +23,8 @@ use super::roles::Denial;
 use super::sdk;
 use super::traffic::{Change, Process, Tally, read_connections};
 use super::world::{ConnectionStringEntry, InitialApp, SignalR, UpdateStrategy, World, WorldError};
-use crate::clock::delta;
-use crate::model::{AppId, Key, KeyPair, KeyType, PerKey, ServiceId};
+use rekey_core::model::{AppId, Key, KeyPair, KeyType, PerKey, ServiceId};
+use rekey_core::time::delta;
 
 /// The simulated Azure. Tests reach it through [`Sim`](super::Sim), and hooks are handed it as it stands.
 /// Its `Debug` shows the time and no more, for settings hold keys.

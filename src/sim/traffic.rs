@@ -16,8 +16,8 @@ use serde::Serialize;
 use super::sdk::{self, Reading};
 use super::service;
 use super::state::Instance;
-use crate::clock::delta;
-use crate::model::Key;
+use rekey_core::model::Key;
+use rekey_core::time::delta;
 
 /// One connection of a process to an instance, by the key that it read.
 #[derive(Clone)]

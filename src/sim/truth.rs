@@ -12,7 +12,7 @@ use super::routes::{self, Found};
 use super::state::State;
 use super::traffic::read_connections;
 use super::{barriers, roles};
-use crate::model::{AppId, KeyType, ServiceId};
+use rekey_core::model::{AppId, KeyType, ServiceId};
 
 impl State {
     /// Which keys of which instances an app signs with as soon as it has read its settings as they are now; none for a

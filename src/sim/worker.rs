@@ -12,14 +12,15 @@ use azure_identity::{ClientSecretCredential, ClientSecretCredentialOptions};
 use url::Url;
 
 use super::world::World;
-use crate::arm::{Arm, ArmOptions};
+use crate::azure::arm::{Arm, ArmOptions};
+use crate::azure::data_plane::DataPlane;
+use crate::azure::http::{Http, Insecure};
 use crate::clock::Clock;
-use crate::config::{AppConfig, AzureConfig, Cloud, Config, Policy, ServiceConfig, StateConfig};
-use crate::data_plane::DataPlane;
-use crate::http::{Http, Insecure};
-use crate::model::ServiceId;
+use crate::config::{AppConfig, AzureConfig, Cloud, Config, ServiceConfig, StateConfig};
 use crate::pass::{Narrator, Rekey};
 use crate::store::Store;
+use rekey_core::model::ServiceId;
+use rekey_core::policy::Policy;
 
 /// Why a worker could not be put together.
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::barriers::Barrier;
 use super::roles::Denial;
 use super::sdk;
-use crate::model::{AppId, KeyPair, KeyType, ServiceId};
+use rekey_core::model::{AppId, KeyPair, KeyType, ServiceId};
 
 /// What the simulated subscription holds at the start.
 ///

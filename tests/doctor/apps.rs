@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use rekey_core::model::KeyType;
 use signalr_rekey::doctor::{Check, Finding, Report, Severity};
-use signalr_rekey::model::KeyType;
 use signalr_rekey::sim::{Fault, FaultKind, Options, SignalR, Site, State, World};
 use signalr_rekey::store::MemoryStore;
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde_json::json;
 use signalr_rekey::config::Environment;
 use signalr_rekey::doctor::{self, Check, Circumstances, FirstRun, Report, Severity};
-use signalr_rekey::host::{Invocation, Outcome, Runner, Timer, Trigger};
+use signalr_rekey::handler::{Invocation, Outcome, Runner, Timer, Trigger};
 use signalr_rekey::sim::{Fault, FaultKind};
 
 use super::common::program::{Azure, Handler, free_port};

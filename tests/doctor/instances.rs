@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use signalr_rekey::config::Verify;
+use rekey_core::policy::Verify;
 use signalr_rekey::doctor::{Check, Finding, Severity};
 use signalr_rekey::sim::{Fault, FaultKind, KeysOff, Options, UpdateStrategy, World};
 

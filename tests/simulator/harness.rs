@@ -6,10 +6,10 @@ pub(crate) use std::time::Duration;
 
 pub(crate) use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+pub(crate) use rekey_core::model::{Key, KeyType};
 pub(crate) use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 pub(crate) use serde_json::{Value, json};
 pub(crate) use signalr_rekey::clock::{Clock, SystemClock};
-pub(crate) use signalr_rekey::model::{Key, KeyType};
 pub(crate) use signalr_rekey::sim::{
     Fault, FaultKind, Happening, KeysOff, Options, SignalR, Sim, Site, UpdateStrategy, VirtualClock, World,
     command,

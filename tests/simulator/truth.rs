@@ -1,6 +1,6 @@
 //! What is true of apps, whoever looks after them.
 
-use signalr_rekey::model::{AppId, ServiceId};
+use rekey_core::model::{AppId, ServiceId};
 use signalr_rekey::sim::{BarrierKind, State};
 
 use super::harness::*;

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use signalr_rekey::host::{self, Budgets, Invocation, Outcome, Runner, Trigger};
+use signalr_rekey::handler::{self, Budgets, Invocation, Outcome, Runner, Trigger};
 use signalr_rekey::sim::event_grid::{self, EventGrid, Schema};
 use signalr_rekey::sim::functions_host::{Host, webhook};
 use tokio::net::TcpListener;
@@ -35,11 +35,11 @@ impl Runner for Remembering {
 
 /// Serves a handler and the webhook in front of it, and tells the webhook's URL.
 async fn serve(runner: Arc<Remembering>, clock: Arc<dyn Clock>) -> String {
-    let handler = host::listen(0).await.unwrap();
+    let handler = handler::listen(0).await.unwrap();
     let port = handler.local_addr().unwrap().port();
     let budgets = Budgets { timer: MINUTE, notice: MINUTE };
     // The handler goes by a clock that nobody moves: its patience is not what is tested.
-    tokio::spawn(host::serve(handler, host::router(runner, Arc::new(SystemClock), budgets)));
+    tokio::spawn(handler::serve(handler, handler::router(runner, Arc::new(SystemClock), budgets)));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}{}", listener.local_addr().unwrap(), webhook::PATH);
     let router = webhook::router(Host::new(port).unwrap(), clock);

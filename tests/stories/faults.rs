@@ -7,9 +7,9 @@ use async_trait::async_trait;
 
 use super::common::{CONSUMERS, DAY, HOUR, MINUTE, Story, document_name};
 use super::{PRIMARY, SECONDARY, all_hold, settled};
+use rekey_core::plan::{BlockedBy, Decision};
 use signalr_rekey::clock::Clock;
 use signalr_rekey::pass::{Ending, Purpose, Rekey, Run};
-use signalr_rekey::plan::{BlockedBy, Decision};
 use signalr_rekey::sim::{Fault, FaultKind, Options, SignalR, Site, World};
 use signalr_rekey::store::{ETag, Found, Store, StoreError, Stored};
 

@@ -2,7 +2,7 @@
 
 use super::common::{HOUR, Story, app};
 use super::{PRIMARY, SECONDARY, all_hold, settled};
-use signalr_rekey::model::{AppId, KeyType};
+use rekey_core::model::{AppId, KeyType};
 use signalr_rekey::sim::{ConnectionStringEntry, Options, SignalR, Site, World};
 
 #[tokio::test]

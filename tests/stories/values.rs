@@ -7,7 +7,7 @@ use super::common::{HOUR, KEY_MARK, Story, app, document_name};
 use super::settings::two_services_of_one_app;
 use super::settled;
 use base64::Engine;
-use signalr_rekey::model::{AppId, KeyType};
+use rekey_core::model::{AppId, KeyType};
 use signalr_rekey::pass::RunReport;
 use signalr_rekey::sim::{Options, SignalR, Site, World};
 use signalr_rekey::store::Store;

@@ -13,16 +13,17 @@ use url::Url;
 use super::ledger::Ledger;
 use super::weather::Kill;
 use super::{StormOptions, silent, world};
-use crate::clock::{Clock, SystemClock, delta};
+use crate::azure::http::Http;
+use crate::clock::{Clock, SystemClock};
 use crate::config::{AppConfig, Config};
 use crate::demo::Trouble;
-use crate::http::Http;
-use crate::journal::{Held, Journal, Origin};
-use crate::model::{AppId, ServiceId};
 use crate::pass::{Ending, Purpose, Run, RunReport};
-use crate::plan::Decision;
 use crate::sim::{self, Options, Sim, VirtualClock};
 use crate::store::{MemoryStore, Store, peek};
+use rekey_core::journal::{Held, Journal, Origin};
+use rekey_core::model::{AppId, ServiceId};
+use rekey_core::plan::Decision;
+use rekey_core::time::delta;
 
 /// The simulated Azure, the store, and what was seen of the instances so far.
 pub(super) struct Crew {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::crew::Crew;
 use super::weather::Consumer;
 use crate::config::AppConfig;
-use crate::model::AppId;
 use crate::sim::{BarrierKind, State};
+use rekey_core::model::AppId;
 
 /// One of them, under way.
 pub(super) struct Spell {
@@ -158,7 +158,7 @@ fn group_of(app: &AppId) -> String {
 fn valid_key(crew: &Crew, consumer: &Consumer) -> Option<&'static str> {
     let signs = crew.sim.with(|state| state.signs(&consumer.app)).ok()?;
     let (_, key) = signs.into_iter().find(|(instance, _)| *instance == consumer.instance)?;
-    Some(if key? == crate::model::KeyType::Primary { "primary" } else { "secondary" })
+    Some(if key? == rekey_core::model::KeyType::Primary { "primary" } else { "secondary" })
 }
 
 /// Adds an app to an instance's configuration whose name lacks its last letter.

@@ -13,8 +13,8 @@ use super::ledger::Ledger;
 use super::spell::Spell;
 use super::world;
 use crate::clock::Clock;
-use crate::model::KeyType;
 use crate::sim::{Fault, FaultKind, Sim};
+use rekey_core::model::KeyType;
 
 /// What editors wrote and nobody may lose, by app and name.
 pub(super) type Kept = Arc<Mutex<BTreeMap<(String, String), String>>>;

@@ -6,13 +6,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{bad_request, page, resource_not_found};
-use crate::model::{KeyPair, KeyType};
 use crate::sim::call::{Answer, Answered, Call};
 use crate::sim::faults::FaultKind;
 use crate::sim::options::KeysOff;
 use crate::sim::people::Requested;
 use crate::sim::state::{Course, Instance, Operation, State, Status};
 use crate::sim::world::connection_string;
+use rekey_core::model::{KeyPair, KeyType};
 
 /// Azure writes this type with a capital S, while the swagger's paths have a small one (recorded): clients must
 /// compare ids without regard to case.

@@ -8,12 +8,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{bad_request, page, resource_not_found};
-use crate::model::AppId;
 use crate::sim::call::{Answer, Answered, Call};
 use crate::sim::faults::FaultKind;
 use crate::sim::roles;
 use crate::sim::state::{App, Section, State};
 use crate::sim::world::ConnectionStringEntry;
+use rekey_core::model::AppId;
 
 /// The values of `ConnectionStringType`; unlike most of Azure's enumerations this one is closed (swagger).
 const ENTRY_TYPES: [&str; 11] = [

@@ -4,7 +4,7 @@ use reqwest::header::CONTENT_TYPE;
 use url::Url;
 
 use super::queue::{Delivery, Outcome, PATIENCE};
-use crate::http::Http;
+use crate::azure::http::Http;
 use crate::sim::http::Shared;
 
 /// Calls the endpoint of the subscription.

@@ -6,10 +6,10 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use super::Schema;
-use crate::model::AppId;
 use crate::sim::call::{Answer, Call};
 use crate::sim::random::IdMaker;
 use crate::sim::routes::Route;
+use rekey_core::model::AppId;
 
 /// Something that happened, before it is written in a schema.
 #[derive(Clone, Debug)]

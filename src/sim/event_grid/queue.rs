@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{EventGrid, Schema};
-use crate::clock::delta;
+use rekey_core::time::delta;
 
 /// The waits between attempts; the last one is repeated (docs: Event Grid message delivery and retry).
 const WAITS: [Duration; 10] = [

@@ -2,7 +2,6 @@
 //!
 //! There are no choices left here. Whatever changes Azure asks for a [`LeaseProof`]. Start at [`Actor`].
 
-mod gates;
 mod prove;
 mod settings;
 
@@ -10,7 +9,6 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-pub use gates::Gates;
 pub use prove::Proof;
 pub use settings::{IsOurs, Rewrite, RewriteError};
 
@@ -20,7 +18,7 @@ use crate::clock::Clock;
 use crate::config::ServiceConfig;
 use crate::observe;
 use crate::report::cause;
-use crate::store::LeaseProof;
+use crate::store::{LeaseProof, Locker};
 use rekey_core::model::{KeyType, OperationUrl};
 
 /// The hands of a pass over one instance.
@@ -34,8 +32,8 @@ pub struct Actor<'a> {
     pub clock: &'a dyn Clock,
     /// The instance.
     pub instance: &'a ServiceConfig,
-    /// Keeps passes over other instances from writing the same app.
-    pub gates: &'a Gates,
+    /// Keeps runs over other services from writing the same app.
+    pub locks: Locker<'a>,
     /// The site we run in, whose settings are written last.
     pub own_site: Option<&'a str>,
     /// How many apps are written at the same time.

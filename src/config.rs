@@ -12,6 +12,7 @@ mod settings;
 mod storage;
 mod values;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use url::Url;
@@ -51,6 +52,16 @@ pub struct Config {
     pub timer_disabled: bool,
     /// The site that this process runs in (`WEBSITE_SITE_NAME`): writing its settings restarts us, so it is last.
     pub own_site: Option<String>,
+}
+
+impl Config {
+    /// The apps that more than one service names: runs over these write the same settings.
+    #[must_use]
+    pub fn shared_apps(&self) -> BTreeSet<AppId> {
+        let mut seen = BTreeSet::new();
+        let named = self.instances.iter().flat_map(|instance| &instance.apps).map(|app| &app.id);
+        named.filter(|app| !seen.insert(*app)).cloned().collect()
+    }
 }
 
 /// One instance and the apps that connect to it.

@@ -33,7 +33,6 @@ pub use report::{Ending, RunReport};
 pub use stop::{AtWork, Stop};
 pub(crate) use watch::{Announced, told as told_of_watch};
 
-use crate::act::Gates;
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier};
 use crate::azure::data_plane::DataPlane;
 use crate::azure::http::Http;
@@ -41,7 +40,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ServiceConfig};
 use crate::observe::{APPS_AT_ONCE, APPS_AT_ONCE_IN_NEED, Eyes, Look};
 use crate::report::notify::Notifier;
-use crate::store::{Store, StoreError};
+use crate::store::{AppLocks, Store, StoreError};
 use rekey_core::journal::Journal;
 use rekey_core::model::{AppId, ServiceId};
 use rekey_core::plan::{self, BlockedBy, Decision, Request, Snapshot, Why};
@@ -72,8 +71,8 @@ pub struct Rekey {
     pub arm: Arm,
     /// The service's own API.
     pub data_plane: DataPlane,
-    /// Keeps passes over different instances from writing the same app at once.
-    pub gates: Arc<Gates>,
+    /// Keeps runs over different services from writing the same app at once.
+    pub app_locks: Arc<AppLocks>,
     /// The places of those at work, of all runs together.
     pub places: Places,
     /// Calls from runs that wait to those at work.
@@ -210,13 +209,14 @@ impl Rekey {
         http: &Http,
         narrator: Narrator,
     ) -> Self {
+        let app_locks = Arc::new(AppLocks::new(config.shared_apps()));
         let notify = config.notify.clone();
         let notifier = notify.map(|notify| Notifier::new(notify, http.clone(), Arc::clone(&clock)));
         Self {
             config,
             arm,
             data_plane,
-            gates: Arc::default(),
+            app_locks,
             places: Places::default(),
             calls: Arc::default(),
             in_use: Arc::default(),

@@ -92,10 +92,17 @@ fn nothing_but_the_command_line_and_the_demo_knows_the_simulator() {
 }
 
 #[test]
-fn only_the_store_makes_a_proof_of_the_lease() {
-    for path in files(&source()).iter().filter(|path| !path.ends_with("store.rs")) {
-        assert!(!code(path).contains("LeaseProof("), "{} makes a proof", path.display());
+fn only_the_store_makes_a_proof_of_a_lease_or_lock() {
+    let mut makers = Vec::new();
+    for path in files(&source()) {
+        let name = path.strip_prefix(source()).unwrap().to_str().unwrap().to_owned();
+        let code = code(&path);
+        let makes = ["LeaseProof { until", "AppLock { turn"].into_iter().filter(|proof| code.contains(proof));
+        makers.extend(makes.map(|proof| (name.clone(), proof)));
     }
+    let store = [("store/app_locks.rs", "AppLock { turn"), ("store.rs", "LeaseProof { until")];
+    let store = store.map(|(name, proof)| (name.to_owned(), proof));
+    assert_eq!(makers, store);
 }
 
 #[test]

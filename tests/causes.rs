@@ -91,12 +91,13 @@ async fn with_source() -> Vec<(&'static str, Box<dyn Error>)> {
 }
 
 /// Errors that end a chain: each says all that is known. A new one belongs here or above.
-const WITHOUT_SOURCE: [&str; 15] = [
+const WITHOUT_SOURCE: [&str; 16] = [
     "EditError", // of the simulator's control
     "Faults",    // every fault with its place
     "IdError",
     "Illegal",
     "Insecure",
+    "LockError", // says what the store said, which ends its chain
     "Malformed", // of a connection string, of a notice
     "Panicked",
     "Refusal",    // of the simulator

@@ -2,8 +2,9 @@
 //!
 //! ARM's PUT replaces the whole dictionary and has no ETag (ARM swagger 2023-12-01,
 //! WebApps_UpdateApplicationSettings), so the dictionary is read just before, only the keys in it are replaced, and
-//! Azure's answer is compared with what was sent. What another writer does between that read and the PUT, one round
-//! trip, cannot be seen by anybody; what he does after it is seen by the next look, before any key is regenerated.
+//! Azure's answer is compared with what was sent. Our own runs over other services do not come between: the app is locked
+//! ([`Locker`](crate::store::Locker)). What another writer does between that read and the PUT, one round trip, cannot be
+//! seen by anybody; what he does after it is seen by the next look, before any key is regenerated.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use futures::{FutureExt, StreamExt, stream};
 use super::Actor;
 use crate::azure::arm::{ArmError, ArmErrorKind, Settings};
 use crate::observe::Look;
-use crate::store::LeaseProof;
+use crate::store::{AppLock, LeaseProof, LockError};
 use rekey_core::model::{AppId, ConnectionString, Key, Section};
 use rekey_core::plan::ConsumerRef;
 
@@ -56,6 +57,15 @@ pub enum RewriteError {
         #[source]
         error: ArmError,
     },
+    /// The app could not be locked, so it was not written.
+    #[error("{}: not written", app.name())]
+    Locked {
+        /// The app.
+        app: AppId,
+        /// Why.
+        #[source]
+        error: LockError,
+    },
     /// What was written is not what is there.
     #[error(
         "{}: the {section} were written and do not hold the new key; somebody else writes them at the same time. \
@@ -75,14 +85,19 @@ impl RewriteError {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Arm { error, .. } => error.is_passing() || error.kind() == ArmErrorKind::OutcomeUnknown,
-            Self::Overwritten { .. } => true,
+            Self::Locked { error: LockError::Store(error), .. } => error.is_passing(),
+            Self::Locked { error: LockError::Held { .. }, .. } | Self::Overwritten { .. } => true,
         }
     }
 
-    /// Whether there was no time left to send the write.
+    /// Whether there was no time left to send the write, or to wait for whoever else writes the app.
     #[must_use]
     pub fn is_late(&self) -> bool {
-        matches!(self, Self::Arm { error, .. } if error.kind() == ArmErrorKind::OutOfTime)
+        match self {
+            Self::Arm { error, .. } => error.kind() == ArmErrorKind::OutOfTime,
+            Self::Locked { error, .. } => matches!(error, LockError::Held { .. }),
+            Self::Overwritten { .. } => false,
+        }
     }
 }
 
@@ -118,8 +133,9 @@ impl Actor<'_> {
         key: &Key,
         consumers: &[ConsumerRef],
     ) -> Vec<Result<Rewrite, RewriteError>> {
-        let arm = self.arm.until(self.deadline.min(proof.until()));
-        let hands = Actor { arm: &arm, ..*self };
+        let deadline = self.deadline.min(proof.until());
+        let arm = self.arm.until(deadline);
+        let hands = Actor { arm: &arm, deadline, ..*self };
         let (own, others): (Vec<_>, Vec<_>) =
             targets(consumers).into_iter().partition(|target| self.is_own_app(target.app));
         let mut done = Vec::new();
@@ -142,23 +158,38 @@ impl Actor<'_> {
         key: &Key,
         target: Target<'_>,
     ) -> Result<Rewrite, RewriteError> {
-        let mut last = None;
+        let app = target.app;
+        let seen = look.settings(app, target.section);
+        let seen_shared = seen.is_some_and(|(settings, _)| holds_anothers(settings, is_ours));
+        let (mut last, mut unknown) = (None, false);
         for merge in 0..MERGES {
             if merge > 0 {
                 self.clock.sleep(AGAIN).await;
             }
-            match self.merge((merge == 0).then_some(look), is_ours, key, &target).await {
+            let lock = self.locks.lock(app, seen_shared, self.deadline).await;
+            let mut lock = lock.map_err(|error| RewriteError::Locked { app: app.clone(), error })?;
+            let merged = self.merge(&mut lock, (merge == 0).then_some(look), is_ours, key, &target).await;
+            // A write that nobody knows the end of may still arrive. The lock lasts until it cannot any more, unless a later
+            // reading or writing shows that it did; meanwhile it is ours to take again.
+            unknown = match &merged {
+                Ok(_) => false,
+                Err(error) => unknown || error.kind() == ArmErrorKind::OutcomeUnknown,
+            };
+            let was_ours = unknown || lock.release().await;
+            match merged {
+                // Who had the lock besides may have read before this was written.
+                Ok(_) if !was_ours => last = None,
                 Ok(Some(settings)) => {
-                    return Ok(Rewrite { app: target.app.clone(), section: target.section, settings });
+                    return Ok(Rewrite { app: app.clone(), section: target.section, settings });
                 }
                 Ok(None) => last = None,
                 Err(error) if may_be_merged_anew(&error) => last = Some(error),
                 // That there was no time to try again is not why it failed.
                 Err(error) if error.kind() == ArmErrorKind::OutOfTime && last.is_some() => break,
-                Err(error) => return Err(RewriteError::Arm { app: target.app.clone(), error }),
+                Err(error) => return Err(RewriteError::Arm { app: app.clone(), error }),
             }
         }
-        let app = target.app.clone();
+        let app = app.clone();
         Err(match last {
             Some(error) => RewriteError::Arm { app, error },
             None => RewriteError::Overwritten { app, section: target.section },
@@ -168,17 +199,21 @@ impl Actor<'_> {
     /// Reads, replaces the keys, writes, and compares; nothing if Azure's answer does not hold the new key.
     async fn merge(
         &self,
+        lock: &mut AppLock<'_>,
         look: Option<&Look>,
         is_ours: IsOurs<'_>,
         key: &Key,
         target: &Target<'_>,
     ) -> Result<Option<Settings>, ArmError> {
-        let mut last_write = self.gates.enter(target.app).await;
-        let is_current =
-            |at| self.clock.now() < at + just_before() && last_write.is_none_or(|last| last < at);
+        let arm = lock.proves_until().map_or_else(|| self.arm.clone(), |until| self.arm.no_later_than(until));
+        // Where another process may write it, it is read under the lock.
+        let alone = lock.proves_until().is_none();
+        let is_current = |at| {
+            alone && self.clock.now() < at + just_before() && lock.last_written().is_none_or(|last| last < at)
+        };
         let before = match look.and_then(|look| look.settings(target.app, target.section)) {
             Some((settings, at)) if is_current(at) => settings.clone(),
-            _ => self.arm.list_settings(target.app, target.section).await?,
+            _ => arm.list_settings(target.app, target.section).await?,
         };
         let mut wanted = before.clone();
         for name in &target.names {
@@ -188,11 +223,18 @@ impl Actor<'_> {
         if wanted == before {
             return Ok(Some(before));
         }
-        *last_write = Some(self.clock.now());
-        let after = self.arm.update_settings(target.app, target.section, &wanted).await?;
+        lock.writing(self.clock.now());
+        let after = arm.update_settings(target.app, target.section, &wanted).await?;
         let took = target.names.iter().all(|name| after.expose(name) == wanted.expose(name));
         Ok(took.then_some(after))
     }
+}
+
+/// Whether another service's connection string stands in a dictionary: whoever rotates that one writes the dictionary too,
+/// and may be configured elsewhere.
+fn holds_anothers(settings: &Settings, is_ours: IsOurs<'_>) -> bool {
+    let strings = settings.exposed().filter_map(|(_, value)| ConnectionString::parse(value?).ok());
+    strings.into_iter().any(|string| string.key().is_some() && !is_ours(&string))
 }
 
 fn may_be_merged_anew(error: &ArmError) -> bool {

@@ -14,7 +14,7 @@ use crate::azure::arm::{Arm, ArmErrorKind};
 use crate::config::ServiceConfig;
 use crate::observe::{self, Eyes, Look};
 use crate::report::cause;
-use crate::store::{self, Draft, Lease, StoreError};
+use crate::store::{self, Draft, Lease, Locker, StoreError};
 use rekey_core::journal::{Event, Journal, KeyRecord, Origin, WATCHES, Watch};
 use rekey_core::model::{AppId, KeyType, Section};
 use rekey_core::plan::{self, BlockedBy, Decision, Request, Snapshot, Step, Unknown};
@@ -557,7 +557,13 @@ impl<'a> Pass<'a> {
             arm: &self.arm,
             data_plane: &self.rekey.data_plane,
             clock: &*self.rekey.clock,
-            gates: &self.rekey.gates,
+            locks: Locker {
+                locks: &self.rekey.app_locks,
+                store: &*self.rekey.store,
+                clock: &*self.rekey.clock,
+                run: &self.run.holder,
+                service: &self.instance.id,
+            },
             instance: self.instance,
             own_site: self.rekey.config.own_site.as_deref(),
             at_once: self.run.purpose.apps_at_once(),

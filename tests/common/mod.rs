@@ -5,6 +5,7 @@
 
 pub mod azurite;
 pub mod counting;
+pub mod hooked;
 pub mod journals;
 pub mod program;
 pub mod proxy;
@@ -24,7 +25,7 @@ use signalr_rekey::azure::http::Http;
 use signalr_rekey::clock::Clock;
 use signalr_rekey::config::{AppConfig, Config};
 use signalr_rekey::pass::{Ending, Narrator, Purpose, Rekey, Run, RunReport};
-use signalr_rekey::sim::{self, Options, Sim, VirtualClock, World};
+use signalr_rekey::sim::{self, Options, SignalR, Sim, Site, VirtualClock, World};
 use signalr_rekey::store::{MemoryStore, Store, StoreError, peek, timer_ran};
 use url::Url;
 
@@ -197,6 +198,25 @@ pub const CONSUMERS: [(&str, &str); 3] = [
     ("chat-web/staging", "Azure__SignalR__ConnectionString"),
     ("chat-func", "AzureSignalRConnectionString"),
 ];
+
+/// Two services, and one app that holds a key of each.
+pub fn two_services_of_one_app() -> World {
+    let instance = |name: &str| SignalR {
+        group: "rg".into(),
+        name: name.into(),
+        apps: vec!["both".into()],
+        ..SignalR::default()
+    };
+    let settings = ["sr-one", "sr-two"].map(|name| (name.to_owned(), format!("{{primary:{name}}}")));
+    let site = Site {
+        group: "rg".into(),
+        name: "both".into(),
+        kind: "app".into(),
+        settings: settings.into(),
+        ..Site::default()
+    };
+    World { signalr: vec![instance("sr-one"), instance("sr-two")], sites: vec![site], ..World::default() }
+}
 
 /// A configuration that looks after everything in a world.
 pub fn config(world: &World) -> Config {

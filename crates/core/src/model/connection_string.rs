@@ -180,7 +180,7 @@ pub fn host_of(url: &str) -> Option<String> {
 /// An address of IPv6, behind its bracket. `Uri` takes a zone, and anything but a bad port after it.
 fn of_address(text: &str) -> Option<String> {
     let (inner, rest) = text.split_once(']')?;
-    let address: std::net::Ipv6Addr = inner.split('%').next()?.parse().ok()?;
+    let address: core::net::Ipv6Addr = inner.split('%').next()?.parse().ok()?;
     rest.strip_prefix(':').is_none_or(is_port).then(|| format!("[{address}]"))
 }
 

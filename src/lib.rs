@@ -9,6 +9,7 @@ pub mod config;
 #[cfg(feature = "simulator")]
 pub mod demo;
 pub mod doctor;
+pub mod engine;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -16,9 +17,7 @@ pub mod handler;
 pub mod init;
 pub mod observe;
 pub mod panics;
-pub mod pass;
 pub mod report;
-pub mod runner;
 pub mod schedule;
 #[cfg(feature = "simulator")]
 pub mod sim;

@@ -2,4 +2,8 @@
 
 pub mod cause;
 pub mod notify;
+mod run;
 pub mod telemetry;
+pub(crate) mod text;
+
+pub use run::{Ending, LostOperation, RunEvent, RunReport};

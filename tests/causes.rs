@@ -16,8 +16,8 @@ use signalr_rekey::azure::http::Http;
 use signalr_rekey::clock::SystemClock;
 use signalr_rekey::compose::ComposeError;
 use signalr_rekey::config::{Environment, StateConfig, load_from};
+use signalr_rekey::engine::RunError;
 use signalr_rekey::init::ScopeError;
-use signalr_rekey::pass::RunError;
 use signalr_rekey::report::cause::told;
 use signalr_rekey::report::telemetry::LogError;
 use signalr_rekey::sim::command::SimulateError;
@@ -193,7 +193,7 @@ fn nothing_is_told_past_the_cause() {
         ("handler.rs", "the run failed: {error}"),
         ("handler.rs", "the run is not finished: {error}"),
         ("handler.rs", "refused: {error}"),
-        ("pass/report.rs", "failed: {error}"),
+        ("report/text/run.rs", "failed: {error}"),
         // The file's own faults have no source.
         ("config/load.rs", "std::fs::read(&path)"),
         ("schedule.rs", "NCRONTAB"),

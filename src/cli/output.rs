@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::times::beside;
 use crate::clock::{Clock, SystemClock};
-use crate::pass::Narrator;
-use crate::report::cause;
+use crate::engine::Narrator;
+use crate::report::{RunEvent, cause};
 use rekey_core::model::ServiceId;
 
 /// Why the answer was not written, if it was not.
@@ -145,7 +145,7 @@ impl Progress {
     /// Hears the lines of passes.
     pub(crate) fn narrator(&self) -> Narrator {
         let bar = self.bar.clone();
-        Arc::new(move |instance: &ServiceId, line: &str| {
+        Arc::new(move |instance: &ServiceId, line: &RunEvent| {
             let line = beside(&format!("{}: {line}", instance.name()), SystemClock.now());
             match &bar {
                 Some(bar) => {

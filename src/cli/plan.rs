@@ -10,7 +10,7 @@ use super::times::spoken;
 use super::{Exit, output};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Environment, ServiceConfig};
-use crate::pass::Preview;
+use crate::engine::Preview;
 use rekey_core::model::AppId;
 use rekey_core::plan::{Decision, Forecast, Foreseen, forecast};
 use rekey_core::time::readable;

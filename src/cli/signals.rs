@@ -3,7 +3,7 @@
 use std::process;
 
 use super::output::complain;
-use crate::pass::Stop;
+use crate::engine::Stop;
 
 /// Ends at ctrl-c or where the system asks to stop. Where it cannot be listened for, the signal ends the process.
 pub(crate) async fn stopped() {

@@ -8,7 +8,7 @@ use super::instances::{Seen, look_at};
 use super::machine::{EventFields, Service, events, unseen, watches};
 use super::{Exit, output};
 use crate::config::{Environment, ServiceConfig};
-use crate::pass::Preview;
+use crate::engine::Preview;
 use rekey_core::journal::Journal;
 use rekey_core::model::KeyType;
 use rekey_core::time::readable;

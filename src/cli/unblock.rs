@@ -10,7 +10,7 @@ use super::{Exit, output};
 use crate::clock::{Clock, SystemClock};
 use crate::compose::silent;
 use crate::config::{Environment, ServiceConfig};
-use crate::pass::{Preview, Rekey, RunError};
+use crate::engine::{Engine, Preview, RunError};
 use crate::report::cause;
 use crate::store::{Draft, Lease, StoreError};
 use rekey_core::journal::Event;
@@ -81,7 +81,7 @@ fn failed(instance: &ServiceConfig, error: &RunError) -> Exit {
 }
 
 /// A lease that no run of ours can have, if the journal has one.
-async fn strange_lease(rekey: &Rekey, instance: &ServiceConfig) -> Result<Option<String>, StoreError> {
+async fn strange_lease(rekey: &Engine, instance: &ServiceConfig) -> Result<Option<String>, StoreError> {
     let (store, clock) = (Arc::clone(&rekey.store), Arc::clone(&rekey.clock));
     match Draft::read(store, clock, &instance.id, "unblock").await {
         Err(StoreError::StrangeLease { holder, claims, .. }) => {
@@ -132,7 +132,7 @@ fn done(found: usize, preview: &Preview) -> String {
     }
 }
 
-async fn clear(rekey: &Rekey, instance: &ServiceConfig) -> Result<(), RunError> {
+async fn clear(rekey: &Engine, instance: &ServiceConfig) -> Result<(), RunError> {
     let holder = format!("unblock/{}", uuid::Uuid::new_v4());
     let store = Arc::clone(&rekey.store);
     let mut lease = Lease::acquire_by_hand(store, Arc::clone(&rekey.clock), &instance.id, &holder).await?;

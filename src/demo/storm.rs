@@ -30,8 +30,8 @@ pub use self::summary::StormSummary;
 use self::crew::Crew;
 use self::weather::Weather;
 use super::Trouble;
-use crate::pass::{Hint, Purpose};
 use crate::report::cause;
+use rekey_core::intent::Intent;
 use rekey_core::model::ServiceId;
 use rekey_core::policy::Policy;
 
@@ -97,10 +97,10 @@ async fn round(crew: &mut Crew, rng: &mut Rng, mut kill: Option<weather::Kill>) 
     rng.shuffle(&mut instances);
     for instance in instances {
         let purpose = match rng.u8(0..100) {
-            0..8 => Purpose::Repair,
-            8..16 => Purpose::Check(Hint { regenerated: true, ..Hint::default() }),
-            16..20 => Purpose::StandIn,
-            _ => Purpose::Scheduled,
+            0..8 => Intent::check(),
+            8..16 => Intent::regenerated(None),
+            16..20 => Intent::stand_in(),
+            _ => Intent::timer(),
         };
         crew.pass(&instance, purpose, kill.take_if(|kill| kill.passes_left == 0)).await?;
         if let Some(kill) = &mut kill {
@@ -128,6 +128,6 @@ pub(super) async fn beside(
 }
 
 /// What does not depend on the storm: hears nothing.
-fn silent() -> crate::pass::Narrator {
+fn silent() -> crate::engine::Narrator {
     Arc::new(|_, _| {})
 }

@@ -9,9 +9,9 @@ use crate::azure::arm::{
     Arm, ArmError, ArmErrorKind, Barrier, Instance, ListedKeys, Permission, UpdateStrategy,
 };
 use crate::config::{AppConfig, Config, ServiceConfig};
+use crate::engine::Engine;
 use crate::observe::is_lost;
 use crate::observe::survey::{Dictionaries, Marks, at_once, parted, slots};
-use crate::pass::Rekey;
 use crate::store::{StoreError, peek};
 use rekey_core::journal::Journal;
 use rekey_core::model::{AppId, PerKey, ServiceId};
@@ -56,7 +56,7 @@ pub(super) struct AppFacts {
 
 impl<'c> Facts<'c> {
     /// Reads everything.
-    pub(super) async fn ask(rekey: &'c Rekey, arm: &Arm) -> Self {
+    pub(super) async fn ask(rekey: &'c Engine, arm: &Arm) -> Self {
         let config = &rekey.config;
         let asked = config.instances.iter().map(|instance| InstanceFacts::ask(rekey, arm, instance).boxed());
         let instances = at_once(asked).await;
@@ -152,7 +152,7 @@ impl<'c> Facts<'c> {
 }
 
 impl<'c> InstanceFacts<'c> {
-    async fn ask(rekey: &Rekey, arm: &Arm, config: &'c ServiceConfig) -> Self {
+    async fn ask(rekey: &Engine, arm: &Arm, config: &'c ServiceConfig) -> Self {
         let scope = config.id.to_string();
         // One after the other: several instances are asked at the same time.
         let resource = arm.instance(&config.id).await;

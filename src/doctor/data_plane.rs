@@ -7,14 +7,14 @@ use super::finding::{Check, Finding};
 use super::fixes;
 use crate::azure::data_plane::Probe;
 use crate::config::ServiceConfig;
+use crate::engine::Engine;
 use crate::observe::survey::at_once;
-use crate::pass::Rekey;
 use rekey_core::model::{KeyType, ServiceId};
 use rekey_core::plan::Holding;
 use rekey_core::policy::Verify;
 
 /// Asks for each key that a consumer holds; for the primary one where none holds any.
-pub(super) async fn check(rekey: &Rekey, facts: &Facts<'_>) -> Vec<Finding> {
+pub(super) async fn check(rekey: &Engine, facts: &Facts<'_>) -> Vec<Finding> {
     let held = facts
         .instances
         .iter()

@@ -6,7 +6,7 @@ use chrono::DateTime;
 use serde_json::Value;
 
 use crate::config::{Config, Environment, load_from};
-use crate::runner::foresee;
+use rekey_core::intent::foresee;
 use rekey_core::notice::{self, Event, Notice};
 
 /// How many bytes may be kept for one that was sent. JSON that stands where a text belongs is kept as serde_json writes it,
@@ -32,9 +32,8 @@ pub(super) fn judge(events: &[Event], sent: usize) {
             assert!(keys.iter().any(|(_, announced)| *announced), "no key is announced");
         }
         if let Some(config) = config() {
-            let foreseen = foresee(event, config, DateTime::UNIX_EPOCH).unwrap_or_default();
-            // For an announcement a line more.
-            assert!(foreseen.does.len() <= 2 * config.instances.len());
+            let foreseen = foresee(event, &config.configured(), DateTime::UNIX_EPOCH).unwrap_or_default();
+            assert!(foreseen.intents.len() <= config.instances.len());
         }
     }
 }

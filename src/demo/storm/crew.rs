@@ -17,9 +17,11 @@ use crate::azure::http::Http;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{AppConfig, Config};
 use crate::demo::Trouble;
-use crate::pass::{Ending, Purpose, Run, RunReport};
+use crate::engine::Order;
+use crate::report::{Ending, RunReport};
 use crate::sim::{self, Options, Sim, VirtualClock};
 use crate::store::{MemoryStore, Store, peek};
+use rekey_core::intent::Intent;
 use rekey_core::journal::{Held, Journal, Origin};
 use rekey_core::model::{AppId, ServiceId};
 use rekey_core::plan::Decision;
@@ -137,7 +139,7 @@ impl Crew {
     pub(super) async fn pass(
         &mut self,
         instance: &ServiceId,
-        purpose: Purpose,
+        intent: Intent,
         kill: Option<Kill>,
     ) -> Result<(), Trouble> {
         self.passes += 1;
@@ -147,20 +149,20 @@ impl Crew {
         let clock: Arc<dyn Clock> = self.clock.clone();
         let worker = sim::worker(&self.base, &self.http, config, store, clock, silent());
         let worker = worker.map_err(|error| Trouble::of("a worker cannot be started", &error))?;
-        let time = if matches!(purpose, Purpose::Scheduled) { TIMER } else { NOTICE };
-        let run = Run {
-            instances: vec![instance.clone()],
-            purpose,
+        let time = if intent == Intent::timer() { TIMER } else { NOTICE };
+        let order = Order {
+            services: vec![instance.clone()],
+            intent,
             holder: format!("worker-{}", self.passes),
             deadline: self.clock.now() + delta(time),
         };
         let killed = kill.as_ref().map(|kill| kill.arm(&self.sim, &self.ledger));
         let reports = match killed {
-            None => Some(worker.run(&run).await),
+            None => Some(worker.run(&order).await),
             Some(killed) => tokio::select! {
                 biased;
                 () = killed.notified() => None,
-                reports = worker.run(&run) => Some(reports),
+                reports = worker.run(&order) => Some(reports),
             },
         };
         if kill.is_some() {
@@ -193,14 +195,14 @@ impl Crew {
         let said = |report: &&RunReport| ended_well(&report.ending) && report.known.is_none();
         let disturbed = self.disturbed.load(Ordering::Relaxed);
         let Some(report) = report.filter(said).filter(|_| !disturbed) else { return };
-        let Some(configured) = self.config.instances.iter().find(|known| known.id == report.instance) else {
+        let Some(configured) = self.config.instances.iter().find(|known| known.id == report.service) else {
             return;
         };
         let apps: Vec<AppId> = configured.apps.iter().map(|app| app.id.clone()).collect();
-        let troubles = self.sim.with(|state| state.troubles(&report.instance, &apps));
+        let troubles = self.sim.with(|state| state.troubles(&report.service, &apps));
         self.judged += 1;
         if !troubles.is_empty() {
-            let (name, round, ending) = (report.instance.name(), self.rounds, report.ending.name());
+            let (name, round, ending) = (report.service.name(), self.rounds, report.ending.name());
             let troubles = troubles.join("; ");
             self.untrue
                 .push(format!("in round {round} a run over {name} ended well ({ending}), but {troubles}"));
@@ -214,7 +216,7 @@ impl Crew {
         self.calm = true;
         while self.clock.now() < end {
             for instance in &instances {
-                self.pass(instance, Purpose::Scheduled, None).await?;
+                self.pass(instance, Intent::timer(), None).await?;
             }
             if self.courses.values().all(|course| course.settled) {
                 break;

@@ -1,42 +1,35 @@
-//! What the Functions host asks for, as passes: the timer rotates; notices repair, and rotate where they ask for it.
+//! What triggers tell, as runs: the timer rotates; notices repair, and rotate where they ask for it.
 //!
-//! Start at [`Service::run`](Runner::run). Notices go event → [`classify`](rekey_core::notice::classify) → what is wanted of
-//! each instance → a pass that all who want the same share.
-
-mod coalesce;
-mod recent;
-mod silence;
-mod vigil;
-mod wanted;
+//! Start at [`Dispatcher`]. Notices go event → [`delivery`] → an intent of each service → a run that all who want something of
+//! that service share.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
 use futures::future::join_all;
 
-use self::coalesce::{Asked, Coalescer, outcome};
-use self::recent::Recent;
-use self::silence::Silence;
-use self::wanted::{Delivery, Wanted};
-pub use self::wanted::{Foreseen, foresee};
-use crate::config::ServiceConfig;
+use super::coalesce::{Asked, Coalescer, Merge, outcome};
+use super::process::lock;
+use super::recent::Recent;
+use super::silence::Silence;
+use super::{Engine, Order};
 use crate::handler::{Invocation, Outcome, Runner, Served, Trigger};
 use crate::panics::{self, Panicked};
-use crate::pass::{Ending, Purpose, Rekey, Run, RunReport};
-use crate::report::cause;
+use crate::report::{Ending, RunEvent, RunReport, cause, text};
 use crate::store::{timer_ran, timer_told};
+use rekey_core::intent::{Configured, Delivery, Intent, delivery};
 use rekey_core::model::ServiceId;
 use rekey_core::notice::{Event, Notice};
 use rekey_core::time::delta;
 
-/// Runs passes for the Functions host, for the life of the process.
-pub struct Service {
-    rekey: Arc<Rekey>,
-    passes: Coalescer<ServiceId, Wanted, Shared>,
+/// Makes the runs that triggers call for, for the life of the process.
+pub struct Dispatcher {
+    engine: Arc<Engine>,
+    runs: Coalescer<ServiceId, Intent, Shared>,
     /// How many events called for nothing.
     ignored: AtomicU64,
     /// The events that were answered well of late.
@@ -44,30 +37,31 @@ pub struct Service {
 }
 
 /// How a pass that several wait for has ended.
-type Shared = Result<Option<Arc<RunReport>>, Panicked>;
+pub(super) type Shared = Result<Option<Arc<RunReport>>, Panicked>;
 
-impl Service {
+impl Dispatcher {
     /// Nothing runs yet.
     #[must_use]
-    pub fn new(rekey: Rekey) -> Arc<Self> {
-        let rekey = Arc::new(rekey);
-        let silence = Silence::new(&rekey.config, rekey.clock.now());
-        let notices = Arc::new(Notices { rekey: Arc::clone(&rekey), silence, in_vain: Mutex::default() });
-        let work = move |instance, wanted: Wanted| {
+    pub fn new(engine: Engine) -> Arc<Self> {
+        let engine = Arc::new(engine);
+        let silence = Silence::new(&engine.config, engine.clock.now());
+        let notices = Arc::new(Notices { engine: Arc::clone(&engine), silence, in_vain: Mutex::default() });
+        let work = move |service, intent: Intent| {
             let notices = Arc::clone(&notices);
-            panics::catch(async move { notices.pass(instance, wanted).await }).boxed()
+            panics::catch(async move { notices.run(service, intent).await }).boxed()
         };
-        let passes = Coalescer::new(work);
-        Arc::new(Self { rekey, passes, ignored: AtomicU64::new(0), recent: Mutex::default() })
+        let runs = Coalescer::new(work);
+        Arc::new(Self { engine, runs, ignored: AtomicU64::new(0), recent: Mutex::default() })
     }
 
     async fn rotate(&self, invocation: &Invocation) -> Outcome {
         // The id stays the same over the retries of a timer, so the holder needs more than that.
         let holder = format!("{}/{}/{}", invocation.function, invocation.id, uuid::Uuid::new_v4());
-        let purpose = Purpose::Scheduled;
         self.recall().await;
-        let reports =
-            self.rekey.run(&Run { instances: vec![], purpose, holder, deadline: invocation.deadline }).await;
+        let reports = self
+            .engine
+            .run(&Order { services: vec![], intent: Intent::timer(), holder, deadline: invocation.deadline })
+            .await;
         let (reports, unrecorded) = self.counted(reports).await;
         let failed = reports.iter().filter(|report| report.ending.is_failure());
         let failures: Vec<String> = failed.map(RunReport::summary).chain(unrecorded).collect();
@@ -86,9 +80,9 @@ impl Service {
             !matches!(report.ending, Ending::OutOfTime { .. } | Ending::Busy { .. } | Ending::Stopped)
         };
         let services: Vec<(ServiceId, bool)> =
-            reports.iter().map(|report| (report.instance.clone(), finished(report))).collect();
-        let told = self.rekey.notifier.as_ref().map(|notifier| notifier.told()).unwrap_or_default();
-        let (counted, unrecorded) = match timer_ran(&*self.rekey.store, &services, &told).await {
+            reports.iter().map(|report| (report.service.clone(), finished(report))).collect();
+        let told = self.engine.notifier.as_ref().map(|notifier| notifier.told()).unwrap_or_default();
+        let (counted, unrecorded) = match timer_ran(&*self.engine.store, &services, &told).await {
             Ok(counted) => (counted, None),
             Err(error) => {
                 let why = cause::told(&error);
@@ -97,12 +91,9 @@ impl Service {
                 (BTreeMap::new(), Some(line))
             }
         };
-        let judged = |report: RunReport| match counted.get(&report.instance) {
+        let judged = |report: RunReport| match counted.get(&report.service) {
             None | Some(..=1) => report,
-            Some(runs) => {
-                let why = format!("{}; it is run {runs} in a row that did not finish", report.ending);
-                self.failed(report, why)
-            }
+            Some(runs) => self.never_finished(report, *runs),
         };
         (reports.into_iter().map(judged).collect(), unrecorded)
     }
@@ -110,8 +101,8 @@ impl Service {
     /// Each of the timer's runs may be a process of its own: what the webhook was told of by the last, and goes on, is no
     /// news for six hours. What cannot be read is told again.
     async fn recall(&self) {
-        let Some(notifier) = &self.rekey.notifier else { return };
-        match timer_told(&*self.rekey.store).await {
+        let Some(notifier) = &self.engine.notifier else { return };
+        match timer_told(&*self.engine.store).await {
             Ok(told) => notifier.recall(told),
             Err(error) => {
                 let why = cause::told(&error);
@@ -121,10 +112,11 @@ impl Service {
     }
 
     /// The same report as a failure, told as one.
-    fn failed(&self, report: RunReport, why: String) -> RunReport {
-        let failed = RunReport { ending: Ending::Failed(why), ..report };
+    fn never_finished(&self, report: RunReport, runs: u32) -> RunReport {
+        let ending = Ending::NeverFinished { ending: Box::new(report.ending), runs };
+        let failed = RunReport { ending, ..report };
         failed.log();
-        if let Some(notifier) = &self.rekey.notifier {
+        if let Some(notifier) = &self.engine.notifier {
             notifier.tell(&failed);
         }
         failed
@@ -132,20 +124,22 @@ impl Service {
 
     async fn notices(self: &Arc<Self>, events: &[Event]) -> Outcome {
         let fresh: Vec<&Event> = events.iter().filter(|event| !self.was_answered(event)).collect();
-        let now = self.rekey.clock.now();
-        let Delivery { wanted, ignored, faults, warnings } = wanted::wanted(&fresh, &self.rekey.config, now);
+        let now = self.engine.clock.now();
+        let Delivery { intents, ignored, faults, cautions } = delivery(&fresh, &self.configured(), now);
         self.count(events.len() - fresh.len(), ignored);
-        for warning in &warnings {
-            tracing::warn!("{warning}");
+        let cautions: Vec<String> = cautions.iter().map(text::caution).collect();
+        for caution in &cautions {
+            tracing::warn!("{caution}");
         }
+        let faults: Vec<String> = faults.iter().map(text::fault).collect();
         for fault in &faults {
             tracing::error!("{fault}");
         }
         let answers =
-            join_all(wanted.into_iter().map(|(instance, wanted)| self.answer(instance, wanted))).await;
+            join_all(intents.into_iter().map(|(service, intent)| self.answer(service, intent))).await;
         // Time does not make an event clearer, but it helps whoever it helps.
         let unfinished = answers.iter().any(|answer| answer.unfinished);
-        let mut all = Outcome { unfinished, logs: warnings, ..Outcome::default() };
+        let mut all = Outcome { unfinished, logs: cautions, ..Outcome::default() };
         let mut failures = faults;
         for answer in answers {
             all.logs.extend(answer.logs);
@@ -159,11 +153,11 @@ impl Service {
     }
 
     fn was_answered(&self, event: &Event) -> bool {
-        lock(&self.recent).knows(event, self.rekey.clock.now())
+        lock(&self.recent).knows(event, self.engine.clock.now())
     }
 
     fn remember(&self, events: &[&Event]) {
-        let now = self.rekey.clock.now();
+        let now = self.engine.clock.now();
         let mut recent = lock(&self.recent);
         events.iter().for_each(|event| recent.answered(event, now));
     }
@@ -182,14 +176,14 @@ impl Service {
 
     /// Asks for a pass and waits for it. It ends in its own time; who waits for one that was queued behind another may run
     /// out of his before, and the host answers for him.
-    async fn answer(self: &Arc<Self>, instance: ServiceId, wanted: Wanted) -> Outcome {
-        let name = instance.name().to_owned();
+    async fn answer(self: &Arc<Self>, service: ServiceId, intent: Intent) -> Outcome {
+        let name = service.name().to_owned();
         let failed = |why: &dyn std::fmt::Display, unfinished| Outcome {
             failure: Some(format!("{name}: {why}")),
             unfinished,
             ..Outcome::default()
         };
-        let Asked { done, shared } = self.ask(&instance, wanted);
+        let Asked { done, shared } = self.ask(&service, intent);
         match outcome(done).await {
             Some(Ok(Some(report))) => told(&report, shared),
             Some(Ok(None)) => Outcome::default(),
@@ -200,7 +194,7 @@ impl Service {
 }
 
 #[async_trait]
-impl Runner for Arc<Service> {
+impl Runner for Arc<Dispatcher> {
     async fn run(&self, trigger: Trigger, invocation: Invocation) -> Outcome {
         match trigger {
             Trigger::Timer(_) => self.rotate(&invocation).await,
@@ -209,7 +203,7 @@ impl Runner for Arc<Service> {
     }
 
     fn is_leaving(&self) -> bool {
-        self.rekey.stop.is_asked()
+        self.engine.stop.is_asked()
     }
 }
 
@@ -217,56 +211,60 @@ impl Runner for Arc<Service> {
 /// cost one `listKeys` a second, a tenth of what ARM gives back (docs: Understand how ARM throttles requests).
 const APART: TimeDelta = TimeDelta::seconds(1);
 
-/// Passes for notices, one after another for each instance.
+/// Runs for notices, one after another for each service.
 struct Notices {
-    rekey: Arc<Rekey>,
+    engine: Arc<Engine>,
     silence: Silence,
-    /// When each instance's last pass began, of those that found nothing new.
+    /// When each service's last run began, of those that found nothing new.
     in_vain: Mutex<BTreeMap<ServiceId, DateTime<Utc>>>,
 }
 
 impl Notices {
-    async fn pass(&self, instance: ServiceId, wanted: Wanted) -> Option<Arc<RunReport>> {
-        let last = lock(&self.in_vain).remove(&instance);
+    async fn run(&self, service: ServiceId, intent: Intent) -> Option<Arc<RunReport>> {
+        let last = lock(&self.in_vain).remove(&service);
         if let Some(last) = last {
-            self.rekey.clock.sleep_until(last + APART).await;
+            self.engine.clock.sleep_until(last + APART).await;
         }
-        let start = self.rekey.clock.now();
-        let report = self.pass_now(instance.clone(), wanted).await?;
+        let start = self.engine.clock.now();
+        let report = self.run_now(service.clone(), intent).await?;
         if report.known.is_some() {
-            lock(&self.in_vain).insert(instance, start);
+            lock(&self.in_vain).insert(service, start);
         }
         Some(Arc::new(report))
     }
 
     /// It has a time of its own: whoever waits for it came at different times. Where the timer is silent, and what the
     /// notice calls for is done, it does the timer's work as well.
-    async fn pass_now(&self, instance: ServiceId, wanted: Wanted) -> Option<RunReport> {
-        let clock = &self.rekey.clock;
-        let deadline = clock.now() + delta(self.rekey.config.notice_budget);
-        let (purpose, holder) = (wanted.purpose(), format!("notice/{}", uuid::Uuid::new_v4()));
-        let mut run = Run { instances: vec![instance.clone()], purpose, holder, deadline };
-        let mut report = self.rekey.run(&run).await.pop()?;
-        let Some(silent) = self.silence.told(&*self.rekey.store, &**clock).await else { return Some(report) };
+    async fn run_now(&self, service: ServiceId, intent: Intent) -> Option<RunReport> {
+        let clock = &self.engine.clock;
+        let deadline = clock.now() + delta(self.engine.config.notice_budget);
+        let only_repairs = intent.only_repairs();
+        let holder = format!("notice/{}", uuid::Uuid::new_v4());
+        let order = Order { services: vec![service.clone()], intent, holder, deadline };
+        let mut report = self.engine.run(&order).await.pop()?;
+        let Some(silent) = self.silence.of_timer(&*self.engine.store, &**clock).await else {
+            return Some(report);
+        };
         tracing::error!("{silent}");
-        let done = run.purpose.only_repairs() && report.ending.is_answered();
-        if done && self.silence.stands_in(&instance, clock.now()) {
-            run.purpose = Purpose::StandIn;
-            let stood_in = self.rekey.run(&run).await.pop()?;
-            report.lines.extend(stood_in.lines.iter().cloned());
-            report.lines.push(format!("in place of the timer: {}", stood_in.ending));
+        if only_repairs && report.ending.is_answered() && self.silence.stands_in(&service, clock.now()) {
+            let order = Order { intent: Intent::stand_in(), ..order };
+            let stood_in = self.engine.run(&order).await.pop()?;
+            report.events.extend(stood_in.events.iter().cloned());
+            report.events.push(RunEvent::StoodIn(Box::new(stood_in.ending.clone())));
             // The notice is answered by what it called for; what went wrong beside it is told all the same.
             if stood_in.ending.is_failure() {
-                report = RunReport { lines: report.lines, ..stood_in };
+                report = RunReport { events: report.events, ..stood_in };
             }
         }
-        report.lines.push(silent);
+        report.events.push(silent);
         Some(report)
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+impl Merge for Intent {
+    fn merge(&mut self, other: Self) {
+        Self::merge(self, other);
+    }
 }
 
 fn told(report: &RunReport, shared: bool) -> Outcome {
@@ -284,8 +282,8 @@ fn served(report: &RunReport, shared: bool) -> Served {
 }
 
 fn lines(report: &RunReport) -> impl Iterator<Item = String> + use<> {
-    let name = report.instance.name().to_owned();
-    let told = report.lines.iter().map(|line| format!("{name}: {line}")).collect::<Vec<_>>();
+    let name = report.service.name().to_owned();
+    let told = report.lines().iter().map(|line| format!("{name}: {line}")).collect::<Vec<_>>();
     told.into_iter().chain([report.summary()])
 }
 
@@ -293,15 +291,18 @@ fn said(failures: Vec<String>) -> Option<String> {
     (!failures.is_empty()).then(|| cause::once(failures).join("\n"))
 }
 
-impl Service {
-    /// Asks for a pass. What is at work on the instance is called: it may be following a regeneration for a minute while
+impl Dispatcher {
+    /// Asks for a run. What is at work on the service is called: it may be following a regeneration for a minute while
     /// somebody is being cut off.
-    fn ask(&self, instance: &ServiceId, wanted: Wanted) -> Asked<Shared> {
-        self.passes.ask(instance.clone(), wanted, || self.rekey.calls.call(instance))
+    pub(super) fn ask(&self, service: &ServiceId, intent: Intent) -> Asked<Shared> {
+        self.runs.ask(service.clone(), intent, || self.engine.calls.call(service))
     }
 
-    /// The instances that are looked after.
-    fn instances(&self) -> &[ServiceConfig] {
-        &self.rekey.config.instances
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    fn configured(&self) -> Vec<Configured<'_>> {
+        self.engine.config.configured()
     }
 }

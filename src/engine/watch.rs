@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use futures::future::join_all;
 
-use super::Service;
+use super::Dispatcher;
 use super::coalesce::outcome;
-use super::wanted::Wanted;
 use crate::azure::data_plane::Probe;
+use rekey_core::intent::Intent;
 use rekey_core::model::{Key, ServiceId};
 
 /// How many refusals in a row say that a key is dead, and how far apart: single nodes of the service were seen to refuse
@@ -20,7 +20,7 @@ use rekey_core::model::{Key, ServiceId};
 const REFUSALS: u32 = 3;
 const APART: Duration = Duration::from_secs(1);
 
-impl Service {
+impl Dispatcher {
     /// Watches all instances for as long as the process lives.
     pub async fn watch(self: Arc<Self>, every: Duration) {
         tracing::info!(
@@ -29,24 +29,24 @@ impl Service {
             rekey_core::time::rounded(every)
         );
         loop {
-            self.rekey.clock.sleep(every).await;
-            join_all(self.instances().iter().map(|instance| self.check(&instance.id))).await;
+            self.engine().clock.sleep(every).await;
+            join_all(self.engine().config.instances.iter().map(|service| self.check(&service.id))).await;
         }
     }
 
     /// Repairs if the service refuses a key that consumers hold.
-    async fn check(&self, instance: &ServiceId) {
-        let Some(in_use) = self.rekey.in_use.get(instance) else {
+    async fn check(&self, service: &ServiceId) {
+        let Some(in_use) = self.engine().in_use.get(service) else {
             // Nobody has looked yet since the process was started; that look tells which keys there are.
-            return self.look(instance, Wanted::look()).await;
+            return self.run(service, Intent::check()).await;
         };
         for key in &in_use.keys {
             if let Some(detail) = self.refused(&in_use.host, key).await {
                 tracing::warn!(
                     "{}: the service refuses a key that apps hold ({detail}); looking",
-                    instance.name()
+                    service.name()
                 );
-                return self.look(instance, Wanted::look()).await;
+                return self.run(service, Intent::check()).await;
             }
         }
     }
@@ -56,9 +56,9 @@ impl Service {
         let mut said = None;
         for probe in 0..REFUSALS {
             if probe > 0 {
-                self.rekey.clock.sleep(APART).await;
+                self.engine().clock.sleep(APART).await;
             }
-            match self.rekey.data_plane.probe(host, key).await {
+            match self.engine().data_plane.probe(host, key).await {
                 Probe::Refused { detail } => said = Some(detail),
                 Probe::Accepted => return None,
                 Probe::Unreachable { detail } => {
@@ -71,12 +71,12 @@ impl Service {
     }
 
     /// Looks, and tells of it in the log: nobody waits for an answer.
-    async fn look(&self, instance: &ServiceId, wanted: Wanted) {
-        match outcome(self.ask(instance, wanted).done).await {
+    async fn run(&self, service: &ServiceId, intent: Intent) {
+        match outcome(self.ask(service, intent).done).await {
             Some(Ok(Some(report))) if !report.ending.is_answered() => {
                 tracing::error!("the watch could not repair it; RotateKeys carries on: {}", report.summary());
             }
-            Some(Err(panicked)) => tracing::error!("{}: {panicked}", instance.name()),
+            Some(Err(panicked)) => tracing::error!("{}: {panicked}", service.name()),
             _ => {}
         }
     }

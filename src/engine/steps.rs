@@ -1,33 +1,88 @@
 //! Doing one step of a pass: intent on record, the act, the outcome on record.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, Utc};
 use tracing::Instrument;
 
 use super::RunError;
-use super::one::Pass;
+use super::run::Run;
 use crate::act::{Failure, Progress, Proof, Rewrite, RewriteError};
 use crate::azure::arm::{ArmError, ArmErrorKind, Regeneration};
-use crate::observe::Look;
-use crate::report::cause;
-use crate::store::{self, Lease};
-use rekey_core::journal::{Event, InFlight};
+use crate::observe::{self, Look};
+use crate::report::{LostOperation, RunEvent, cause};
+use crate::store::Lease;
+use rekey_core::journal::{Event, InFlight, Journal};
 use rekey_core::model::{AppId, Fingerprint, KeyType, Section};
 use rekey_core::plan::{self, ConsumerRef, Decision, Step, WaitFor};
+use rekey_core::policy::Verify;
 use rekey_core::time::delta;
+
+/// What follows a step.
+pub(super) enum Then {
+    /// It is assessed anew what there is to do.
+    Assess,
+    /// The same, after a wait with the lease.
+    Rest {
+        /// Until when.
+        until: DateTime<Utc>,
+    },
+    /// It goes on without this run: that is what is waited for.
+    Leave(Decision),
+}
 
 /// How often one run writes the same dictionary: as often as it merges one write anew.
 const WRITES: u32 = 4;
 
-impl Pass<'_> {
-    /// Does a step. Where it goes on without this run, that is what is waited for.
+impl Run<'_> {
+    /// Checks just before a step that what it rests on is not too old. If it was, it is read again, and the step does not
+    /// stand before it was decided anew.
+    pub(super) async fn confirm(
+        &mut self,
+        step: &Step,
+        look: &mut Look,
+        journal: &Journal,
+    ) -> Result<bool, RunError> {
+        let keys = look.keys().clone();
+        match step {
+            Step::Regenerate { .. } => {
+                return Ok(!look.refresh(self.eyes(), self.service, observe::fresh()).await?);
+            }
+            Step::Repoint { .. } => {
+                look.refresh_keys(self.eyes(), self.service, observe::fresh()).await?;
+            }
+            Step::Follow { .. } | Step::Verify { .. } => {}
+        }
+        if *look.keys() != keys {
+            return Ok(false);
+        }
+        match step {
+            Step::Repoint { to, repair: true, .. } => Ok(self.is_good_enough(*to, look, journal).await),
+            _ => Ok(true),
+        }
+    }
+
+    /// Whether stale consumers are to get this key: not if it is not surely in effect yet, and the service refuses it and
+    /// takes the other.
+    async fn is_good_enough(&self, to: KeyType, look: &mut Look, journal: &Journal) -> bool {
+        let policy = &self.service.policy;
+        let asked = look.refused().is_some() || policy.verify == Verify::ControlPlane;
+        if asked || !plan::is_doubtful(to, journal, policy, self.now()) {
+            return true;
+        }
+        let refused = self.actor().sound_out(look.host(), look.keys()).await;
+        look.heard(refused);
+        !refused[to] || refused[to.other()]
+    }
+
+    /// Does a step.
     pub(super) async fn step(
         &mut self,
         lease: &mut Lease,
         look: &mut Look,
         step: Step,
-    ) -> Result<Option<Decision>, RunError> {
+    ) -> Result<Then, RunError> {
         let span = tracing::info_span!("step", step = step.name());
         async {
             match step {
@@ -38,7 +93,7 @@ impl Pass<'_> {
                 Step::Verify { key_type } => self.verify(lease, look, key_type).await?,
                 Step::Regenerate { key_type } => self.regenerate(lease, look, key_type).await?,
             }
-            Ok(None)
+            Ok(Then::Assess)
         }
         .instrument(span)
         .await
@@ -62,15 +117,14 @@ impl Pass<'_> {
         if failed.is_empty() {
             return Ok(());
         }
-        let told: Vec<String> = failed.iter().map(|error| cause::told(error)).collect();
-        Err(RunError::Apps { told: told.join("; "), passing: failed.iter().any(RewriteError::is_passing) })
+        Err(RunError::Rewrites(failed))
     }
 
     /// The consumers whose dictionaries are still worth writing. What was written several times in this run and does not
     /// hold what was written is left to a person, and to the next run.
     fn not_in_vain(&self, consumers: &[ConsumerRef]) -> (Vec<ConsumerRef>, Vec<RewriteError>) {
         let part = |consumer: &ConsumerRef| (consumer.app.clone(), consumer.section);
-        let in_vain = |part: &(AppId, Section)| self.writes.get(part).is_some_and(|writes| *writes >= WRITES);
+        let in_vain = |part: &(AppId, Section)| self.log.writes(&part.0, part.1) >= WRITES;
         let vain: BTreeSet<_> = consumers.iter().map(part).filter(in_vain).collect();
         let left = consumers.iter().filter(|consumer| !vain.contains(&part(consumer))).cloned().collect();
         let overwritten =
@@ -93,10 +147,10 @@ impl Pass<'_> {
         let done = self.actor().repoint(&proof, look, &is_ours, &look.keys()[to], consumers).await;
         let (written, failed): (Vec<_>, Vec<_>) = done.into_iter().partition(Result::is_ok);
         let mut apps: Vec<AppId> = Vec::new();
-        let now = self.rekey.clock.now();
+        let now = self.now();
         for Rewrite { app, section, settings } in written.into_iter().flatten() {
             apps.push(app.clone());
-            *self.writes.entry((app.clone(), section)).or_default() += 1;
+            self.emit(RunEvent::Written { app: app.clone(), section });
             look.written(app, section, settings, now);
         }
         apps.sort();
@@ -106,10 +160,12 @@ impl Pass<'_> {
         }
         let failed = failed.into_iter().filter_map(Result::err);
         // What the proof left no time for is not given up while the run has time: it is decided anew.
-        let in_time = now < self.run.deadline;
+        let in_time = now < self.order.deadline;
         let (late, failed): (Vec<RewriteError>, Vec<_>) =
             failed.partition(|error| in_time && error.is_late());
-        late.iter().for_each(|error| self.say_once(&cause::told(error)));
+        for error in &late {
+            self.emit_once(RunEvent::Late { why: cause::told(error) });
+        }
         Ok(failed)
     }
 
@@ -155,83 +211,54 @@ impl Pass<'_> {
         }
         match error.kind() {
             // Our time to send was over, not that of the run: a later look begins anew.
-            ArmErrorKind::OutOfTime if self.rekey.clock.now() < self.run.deadline => {
-                self.say(&cause::told(&error));
+            ArmErrorKind::OutOfTime if self.now() < self.order.deadline => {
+                self.emit(RunEvent::NotAccepted { why: cause::told(&error) });
                 Ok(())
             }
             // Azure is busy with another regeneration, or with too many requests: waiting is all there is to do.
             ArmErrorKind::Conflict | ArmErrorKind::Throttled { .. } | ArmErrorKind::OutcomeUnknown => {
-                self.say(&cause::told(&error));
+                self.emit(RunEvent::NotAccepted { why: cause::told(&error) });
                 Ok(())
             }
             _ => Err(error.into()),
         }
     }
 
-    /// Asks how the regeneration under way goes until it ends, somebody calls, or this run has waited for long enough.
-    async fn follow(&mut self, lease: &mut Lease, look: &mut Look) -> Result<Option<Decision>, RunError> {
-        let Some(flight) = lease.journal().in_flight().cloned() else { return Ok(None) };
-        let InFlight { operation: Some(operation), promised, .. } = &flight else { return Ok(None) };
-        let mut asked = 0;
-        let done = loop {
-            let progress = self.actor().poll(operation, asked).await;
-            asked += 1;
-            let overdue = plan::is_overdue(&flight, &self.instance.policy, self.rekey.clock.now());
-            match progress {
-                Ok(Progress::Succeeded) => break self.finish(lease, look, None).await,
-                Ok(Progress::Failed(failure)) => break self.finish(lease, look, Some(failure)).await,
-                Ok(Progress::Lost(error)) => {
-                    break self.ask_no_more(lease, look, promised.clone(), &cause::told(&error)).await;
-                }
-                Ok(Progress::Running(_)) if overdue => {
-                    let why = "Azure says that the regeneration still runs, after the longest time that one can take";
-                    break self.ask_no_more(lease, look, promised.clone(), why).await;
-                }
-                Err(error) if overdue && error.kind() != ArmErrorKind::OutOfTime => {
-                    break self.ask_no_more(lease, look, promised.clone(), &cause::told(&error)).await;
-                }
-                Err(error) => return Err(error.into()),
-                Ok(Progress::Running(wait)) => {
-                    let next = self.rekey.clock.now() + delta(wait);
-                    if next >= self.run.deadline {
-                        return Err(RunError::OutOfTime);
-                    }
-                    if !self.waits(next) {
-                        return Ok(Some(self.still_running(&flight)));
-                    }
-                    let woken = self.rest(lease, next).await?;
-                    if self.hear(lease).await || woken {
-                        // Whatever is found is decided on anew: repairing comes before following.
-                        look.refresh(self.eyes(), self.instance, TimeDelta::zero()).await?;
-                        break Ok(());
-                    }
-                }
+    /// Asks once how the regeneration under way goes.
+    async fn follow(&mut self, lease: &mut Lease, look: &mut Look) -> Result<Then, RunError> {
+        let Some(flight) = lease.journal().in_flight().cloned() else { return Ok(Then::Assess) };
+        let InFlight { operation: Some(operation), promised, .. } = &flight else { return Ok(Then::Assess) };
+        let progress = self.actor().poll(operation, self.log.polls()).await;
+        self.emit(RunEvent::Polled);
+        let overdue = plan::is_overdue(&flight, &self.service.policy, self.now());
+        let lost = match progress {
+            Ok(Progress::Succeeded) => return self.finish(lease, look, None).await.map(|()| Then::Assess),
+            Ok(Progress::Failed(failure)) => {
+                return self.finish(lease, look, Some(failure)).await.map(|()| Then::Assess);
             }
+            Ok(Progress::Running(wait)) if !overdue => return self.follow_later(&flight, wait),
+            Ok(Progress::Running(_)) => LostOperation::RunsForEver,
+            Ok(Progress::Lost(error)) => LostOperation::Failed { why: cause::told(&error) },
+            Err(error) if overdue && error.kind() != ArmErrorKind::OutOfTime => {
+                LostOperation::Failed { why: cause::told(&error) }
+            }
+            Err(error) => return Err(error.into()),
         };
-        done.map(|()| None)
+        self.ask_no_more(lease, look, promised.clone(), lost).await.map(|()| Then::Assess)
     }
 
-    /// What is waited for where a regeneration takes longer than this run does.
-    fn still_running(&self, flight: &InFlight) -> Decision {
-        let until = flight.intended + delta(self.instance.policy.longest_operation);
-        Decision::Waiting { reason: WaitFor::Operation { key_type: flight.key_type }, until }
-    }
-
-    /// Whether another run has called since one last answered a call. It is answered when everything was checked. A call that
-    /// cannot be read is not answered, and the notice behind it comes again.
-    pub(super) async fn hear(&mut self, lease: &Lease) -> bool {
-        match store::calls(&*self.rekey.store, &self.instance.id).await {
-            Ok(call) if call > lease.journal().heard() => {
-                self.called = Some(call);
-                true
-            }
-            Ok(_) => false,
-            Err(error) => {
-                let why = cause::told(&error);
-                tracing::warn!("whether another run asks for a check cannot be read: {why}");
-                false
-            }
+    /// How the run goes on while a regeneration runs: it asks again, or leaves it to the next run.
+    fn follow_later(&self, flight: &InFlight, wait: Duration) -> Result<Then, RunError> {
+        let next = self.now() + delta(wait);
+        if next >= self.order.deadline {
+            return Err(RunError::OutOfTime);
         }
+        if self.waits(next) {
+            return Ok(Then::Rest { until: next });
+        }
+        let until = flight.intended + delta(self.service.policy.longest_operation);
+        let reason = WaitFor::Operation { key_type: flight.key_type };
+        Ok(Then::Leave(Decision::Waiting { reason, until }))
     }
 
     /// The operation's URL is of no use (any more): the keys tell what became of it, as where it was never learned.
@@ -240,13 +267,13 @@ impl Pass<'_> {
         lease: &mut Lease,
         look: &mut Look,
         promised: Option<Fingerprint>,
-        why: &str,
+        lost: LostOperation,
     ) -> Result<(), RunError> {
-        self.say(&format!("{why}. The keys will tell what became of it"));
+        self.emit(RunEvent::OperationLost(lost));
         self.record(lease, Event::RegenerationAccepted { operation: None, promised })?;
         lease.commit().await?;
         // What they tell is told by the keys of now, not by those of before the operation was followed.
-        Ok(look.read_keys(self.eyes(), self.instance).await?)
+        Ok(look.read_keys(self.eyes(), self.service).await?)
     }
 
     /// An operation ended: what became of it is read off the keys, for the first of two overlapping regenerations
@@ -258,7 +285,7 @@ impl Pass<'_> {
         failure: Option<Failure>,
     ) -> Result<(), RunError> {
         let Some(flight) = lease.journal().in_flight().cloned() else { return Ok(()) };
-        look.read_keys(self.eyes(), self.instance).await?;
+        look.read_keys(self.eyes(), self.service).await?;
         let fingerprint = look.keys()[flight.key_type].fingerprint();
         let event = if fingerprint == flight.prior {
             let unchanged = || {

@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tracing::{Instrument, Span};
 
-use super::lock;
+use super::process::lock;
 
 /// What is asked for, several of which can be one.
 pub(super) trait Merge {

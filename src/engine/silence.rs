@@ -6,15 +6,14 @@ use std::sync::Mutex;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::lock;
+use super::process::lock;
 use crate::clock::Clock;
 use crate::config::{Config, StateConfig};
-use crate::report::cause;
+use crate::report::{RunEvent, cause};
 use crate::schedule::longest_gap;
 use crate::store::{Store, timer_last_ran};
 use rekey_core::model::ServiceId;
 use rekey_core::time::delta;
-use rekey_core::time::readable;
 
 /// The schedule that is assumed where none can be read: the one that `infra/` deploys.
 const USUAL: TimeDelta = TimeDelta::minutes(5);
@@ -52,8 +51,8 @@ impl Silence {
         }
     }
 
-    /// What people have to know, if the timer is silent. Of one that somebody has disabled nothing is expected.
-    pub(super) async fn told(&self, store: &dyn Store, clock: &dyn Clock) -> Option<String> {
+    /// That the timer is silent, if it is. Of one that somebody has disabled nothing is expected.
+    pub(super) async fn of_timer(&self, store: &dyn Store, clock: &dyn Clock) -> Option<RunEvent> {
         let now = clock.now();
         if self.disabled || now < *lock(&self.not_before) {
             return None;
@@ -69,20 +68,15 @@ impl Silence {
             *lock(&self.not_before) = now + (last + self.limit - at);
             return None;
         }
-        let gap = rekey_core::time::rounded(self.gap.to_std().unwrap_or_default());
-        Some(format!(
-            "the timer is silent: RotateKeys has not run since {}, and should every {gap}. Until it does, keys are rotated \
-             only when a notice comes. Look whether the function RotateKeys is enabled, and restart the function app",
-            readable(last)
-        ))
+        Some(RunEvent::TimerSilent { since: last, every: self.gap.to_std().unwrap_or_default() })
     }
 
     /// Whether a notice is to do the timer's work now; not more often than the timer would.
-    pub(super) fn stands_in(&self, instance: &ServiceId, now: DateTime<Utc>) -> bool {
+    pub(super) fn stands_in(&self, service: &ServiceId, now: DateTime<Utc>) -> bool {
         let mut stood_in = lock(&self.stood_in);
-        let is_time = stood_in.get(instance).is_none_or(|last| *last + self.gap <= now);
+        let is_time = stood_in.get(service).is_none_or(|last| *last + self.gap <= now);
         if is_time {
-            stood_in.insert(instance.clone(), now);
+            stood_in.insert(service.clone(), now);
         }
         is_time
     }

@@ -1,0 +1,1 @@
+//! Azure over HTTP, for development, the demo and tests.

@@ -12,9 +12,6 @@ pub mod data_plane;
 #[cfg(feature = "simulator")]
 pub mod demo;
 pub mod doctor;
-#[cfg(feature = "fuzzing")]
-#[doc(hidden)]
-pub mod fuzzing;
 pub mod host;
 pub mod http;
 pub mod init;
@@ -28,7 +25,5 @@ pub mod pass;
 pub mod plan;
 pub mod runner;
 pub mod schedule;
-#[cfg(feature = "simulator")]
-pub mod sim;
 pub mod store;
 pub mod telemetry;

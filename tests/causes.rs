@@ -8,9 +8,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use embedded_azure::{StartError, StorageError};
 use signalr_rekey::act::RewriteError;
 use signalr_rekey::arm::{Arm, ArmError, ArmOptions};
 use signalr_rekey::cause::told;
+use signalr_rekey::cli::simulate::SimulateError;
 use signalr_rekey::clock::SystemClock;
 use signalr_rekey::compose::ComposeError;
 use signalr_rekey::config::{Environment, StateConfig, load_from};
@@ -19,8 +21,6 @@ use signalr_rekey::http::Http;
 use signalr_rekey::init::ScopeError;
 use signalr_rekey::model::{AppId, ServiceId};
 use signalr_rekey::pass::RunError;
-use signalr_rekey::sim::command::SimulateError;
-use signalr_rekey::sim::{StartError, StorageError};
 use signalr_rekey::store::{BlobStore, Store};
 use signalr_rekey::telemetry::LogError;
 

@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{HOUR, KEY_MARK, MINUTE, Story};
+use embedded_azure::{Fault, FaultKind};
 use signalr_rekey::clock::{Clock, SystemClock, delta};
 use signalr_rekey::host::{Invocation, Runner, Timer, Trigger};
 use signalr_rekey::model::KeyType;
 use signalr_rekey::notice::Event;
 use signalr_rekey::observe::{Eyes, Look};
 use signalr_rekey::runner::Service;
-use signalr_rekey::sim::{Fault, FaultKind};
 use signalr_rekey::store::Store;
 use tracing_subscriber::filter::FilterFn;
 use tracing_subscriber::fmt::MakeWriter;
@@ -97,7 +97,7 @@ async fn live_through_everything(story: &Story, output: &mut String) {
         output.push_str(&format!("{outcome:?}\n"));
         story.clock.advance(10 * MINUTE);
     }
-    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    story.force("sr-demo", &KeyType::ALL).unwrap();
     let outcome = Runner::run(
         &Service::new(story.rekey()),
         notice(),

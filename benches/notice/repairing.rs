@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use embedded_azure::{EmbeddedAzure, KeyType, Options, SignalR, Site, World};
 use serde_json::json;
 use signalr_rekey::clock::{Clock, SystemClock, delta};
 use signalr_rekey::config::{AppConfig, Policy};
+use signalr_rekey::demo::setup;
 use signalr_rekey::host::{Invocation, Runner, Trigger};
 use signalr_rekey::http::Http;
-use signalr_rekey::model::{AppId, ConnectionString, KeyType};
+use signalr_rekey::model::{AppId, ConnectionString};
 use signalr_rekey::notice;
 use signalr_rekey::pass::{Purpose, Run};
 use signalr_rekey::runner::Service;
-use signalr_rekey::sim::{self, Options, SignalR, Sim, Site, World};
 use signalr_rekey::store::MemoryStore;
 
 use super::floor::Floor;
@@ -47,7 +48,7 @@ fn median(times: &mut [Duration]) -> Duration {
 }
 
 struct Bench {
-    sim: Sim,
+    sim: EmbeddedAzure,
     service: Arc<Service>,
     floor: Floor,
     apps: Vec<AppId>,
@@ -67,7 +68,7 @@ impl Bench {
         let sites = names.iter().map(site).collect();
         let signalr = SignalR { group: group(), name: "sr-bench".into(), apps: names, ..SignalR::default() };
         let world = World { signalr: vec![signalr], sites, ..World::default() };
-        let mut config = sim::config(&world, Policy::default());
+        let mut config = setup::config(&world, Policy::default()).unwrap();
         // As the floor, which knows where to look.
         let named = |app: &mut AppConfig| app.settings = vec![SETTING.to_owned()];
         config.instances[0].apps.iter_mut().for_each(named);
@@ -75,11 +76,18 @@ impl Bench {
         let instance = config.instances[0].id.clone();
         let options = Options { latency: LATENCY, tick: Duration::from_secs(1), ..Options::default() };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let sim = Sim::start(world, options, Arc::clone(&clock), ([127, 0, 0, 1], 0).into()).await.unwrap();
+        let sim = EmbeddedAzure::start(
+            world,
+            options,
+            Arc::new(embedded_azure::SystemClock),
+            ([127, 0, 0, 1], 0).into(),
+        )
+        .await
+        .unwrap();
         let store = Arc::new(MemoryStore::new(Arc::clone(&clock)));
         let silent = Arc::new(|_: &_, _: &str| {});
         let base = sim.base().parse().unwrap();
-        let rekey = sim::worker(&base, &Http::new(), Arc::new(config), store, clock, silent).unwrap();
+        let rekey = setup::worker(&base, &Http::new(), Arc::new(config), store, clock, silent).unwrap();
         // Known before, so that nothing of the first sight is in the figures.
         let deadline = SystemClock.now() + delta(Duration::from_secs(60));
         let run = Run { instances: vec![], purpose: Purpose::Repair, holder: "first".into(), deadline };
@@ -129,7 +137,7 @@ impl Bench {
         self.apps.iter().all(|app| {
             let held = self.sim.settings(&app.name()).unwrap()[SETTING].clone();
             let held = ConnectionString::parse(&held).unwrap().key().unwrap();
-            keys.iter().any(|(_, key)| *key == held)
+            [&keys.primary, &keys.secondary].iter().any(|key| key.expose() == held.expose())
         })
     }
 }

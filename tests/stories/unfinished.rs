@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::Story;
 use super::common::{HOUR, MINUTE, all_hold};
+use embedded_azure::{Fault, FaultKind};
 use signalr_rekey::clock::{Clock, delta};
 use signalr_rekey::host::{Invocation, Outcome, Runner, Timer, Trigger};
 use signalr_rekey::model::KeyType;
 use signalr_rekey::runner::Service;
-use signalr_rekey::sim::{Fault, FaultKind};
 use signalr_rekey::store::{ETag, Found, Lease, Store, StoreError, Stored};
 
 /// The timer's run of a new process.
@@ -61,7 +61,7 @@ async fn time_that_is_over_again_and_again_is_a_failure_from_the_second_run_on()
 async fn a_run_that_leaves_a_stale_consumer_fails_at_once() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
-    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    story.force("sr-demo", &KeyType::ALL).unwrap();
     let busy = Fault::new("WebApps_UpdateApplicationSettings", FaultKind::Throttled).on("chat-func");
     story.sim.fault(Fault { retry_after: Some(60), ..busy.times(1_000) });
     let outcome = timer(&story, MINUTE).await;

@@ -14,14 +14,14 @@ pub use gates::Gates;
 pub use prove::Proof;
 pub use settings::{IsOurs, Rewrite, RewriteError};
 
-use crate::arm::{Arm, ArmError, ArmErrorKind, OperationStatus, Regeneration};
-use crate::cause;
+use crate::azure::arm::{Arm, ArmError, ArmErrorKind, OperationStatus, Regeneration};
+use crate::azure::data_plane::DataPlane;
 use crate::clock::Clock;
 use crate::config::ServiceConfig;
-use crate::data_plane::DataPlane;
-use crate::model::{KeyType, OperationUrl};
 use crate::observe;
+use crate::report::cause;
 use crate::store::LeaseProof;
+use rekey_core::model::{KeyType, OperationUrl};
 
 /// The hands of a pass over one instance.
 #[derive(Clone, Copy, Debug)]

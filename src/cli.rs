@@ -34,10 +34,10 @@ use std::sync::Arc;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::cause;
 use crate::clock::SystemClock;
 use crate::config::{self, Config, Environment, Faults};
-use crate::telemetry::{self, Logs, Output};
+use crate::report::cause;
+use crate::report::telemetry::{self, Logs, Output};
 
 /// Rotates the access keys of Azure SignalR Service so that no call is refused because of a key
 #[derive(Debug, Parser)]

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use azure_core::credentials::TokenCredential;
 
-use crate::arm::{Arm, ArmOptions};
+use crate::azure::arm::{Arm, ArmOptions};
+use crate::azure::credentials::{CredentialError, credential};
+use crate::azure::data_plane::DataPlane;
+use crate::azure::http::{Http, Insecure, is_loopback};
 use crate::clock::Clock;
 use crate::config::{AzureConfig, BlobAccess, BlobConfig, Config, Environment, StateConfig};
-use crate::credentials::{CredentialError, credential};
-use crate::data_plane::DataPlane;
-use crate::http::{Http, Insecure, is_loopback};
 use crate::pass::{Narrator, Rekey};
 use crate::store::{BlobStore, MemoryStore, Store, StoreError};
 

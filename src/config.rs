@@ -17,12 +17,14 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::model::{AppId, ServiceId};
+use rekey_core::model::{AppId, ServiceId};
+use rekey_core::policy::Policy;
 
 pub use environment::Environment;
 pub use fault::{Fault, Faults};
-pub use load::{FUNCTION_TIMEOUT, config_path, file_name, given_file, load, load_from, name_file};
+pub use load::{FUNCTION_TIMEOUT, config_path, given_file, load, load_from, name_file};
 pub use notify::NotifyConfig;
+pub use rekey_core::configuration_file::file_name;
 pub use storage::{BlobAccess, BlobConfig};
 pub(crate) use values::duration;
 
@@ -75,67 +77,6 @@ pub struct AppConfig {
     /// Whether it is in order that the app holds no connection string of the instance (`may_hold_none`). If not,
     /// finding none blocks regeneration: not knowing is not safe.
     pub may_hold_none: bool,
-}
-
-/// How carefully the keys of an instance are rotated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Policy {
-    /// The age at which a key in use is due to be replaced.
-    pub rotate_every: Duration,
-    /// How long a key stays valid after its last consumer left it.
-    pub grace: Duration,
-    /// How a new key is proved before consumers get it.
-    pub verify: Verify,
-    /// When an instance that was never seen before is first rotated.
-    pub first_rotation: FirstRotation,
-    /// How long a key that was exposed stays valid after its last consumer left it, where that is less than `grace`.
-    pub exposed_grace: Duration,
-    /// The least time between two rotations that notices ask for.
-    pub min_rotation_interval: Duration,
-    /// The longest that Azure may take for a regeneration whose operation URL we never learned.
-    pub longest_operation: Duration,
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self {
-            // A month: short enough for the common rule of 90 days, long enough that restarts stay rare.
-            rotate_every: Duration::from_secs(30 * 24 * 3600),
-            // What may still be done with a key after its last consumer left it, one after the other: an instance that Flex
-            // Consumption drains works on with the old settings for an hour (docs: Site update strategies in Flex
-            // Consumption), a restart takes minutes where nothing is drained, and the last client token that the old
-            // process hands out lives an hour by default (docs: Troubleshooting guide). That is 125 minutes; a fifth more
-            // is margin, for a drain begins batch by batch and nothing tells when it is over.
-            grace: Duration::from_secs(150 * 60),
-            verify: Verify::DataPlane,
-            first_rotation: FirstRotation::Now,
-            // Restarts take tens of seconds, and App Service gives up on an app that does not start within 230 s. Who
-            // holds a client token of the exposed key is cut off: that is what is wanted of a leak.
-            exposed_grace: Duration::from_secs(15 * 60),
-            // A rotation restarts every app twice at most; once an hour is bearable, whoever forges notices.
-            min_rotation_interval: Duration::from_secs(3600),
-            // The longest regeneration on record took 74 s; eight times that, rounded up.
-            longest_operation: Duration::from_secs(600),
-        }
-    }
-}
-
-/// How a new key is proved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verify {
-    /// By signed REST calls that the service accepts.
-    DataPlane,
-    /// By the operation's success and the listed key, for networks from which the data plane is out of reach.
-    ControlPlane,
-}
-
-/// When an instance that was never seen before is first rotated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FirstRotation {
-    /// As soon as it is safe.
-    Now,
-    /// Once it has been watched for `rotate_every`.
-    WhenDue,
 }
 
 /// Where and as whom Azure is asked.

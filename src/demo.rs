@@ -32,7 +32,7 @@ pub(crate) use self::summary::Recovery;
 pub(crate) use self::summary::{Rotation, Summary};
 pub(crate) use self::timeline::Timeline;
 
-use crate::cause;
+use crate::report::cause;
 
 /// Why the demo cannot go on: a sentence, its causes, and what the handler said last.
 #[derive(Debug)]

@@ -26,14 +26,14 @@ use chrono::TimeDelta;
 pub use finding::{Check, Finding, Looked, Report, Severity, SubjectKind};
 pub use first_run::{FirstRun, examine_briefly};
 
-use crate::arm::Caller;
-use crate::cause;
+use crate::azure::arm::Caller;
 use crate::clock::Clock;
 use crate::compose::ComposeError;
 use crate::config::{BlobAccess, Config, Environment, StateConfig, file_name};
-use crate::model::AppId;
 use crate::pass::Rekey;
+use crate::report::cause;
 use ask::Facts;
+use rekey_core::model::AppId;
 
 /// How long all the reading may take. A hundred apps take well below a minute.
 fn patience() -> TimeDelta {

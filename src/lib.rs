@@ -1,29 +1,20 @@
 //! Rotation of the access keys of Azure SignalR Service, without a call that is refused because of a key.
 
 pub mod act;
-pub mod arm;
-pub mod cause;
+pub mod azure;
 pub mod cli;
 pub mod clock;
 pub mod compose;
 pub mod config;
-pub mod credentials;
-pub mod data_plane;
 #[cfg(feature = "simulator")]
 pub mod demo;
 pub mod doctor;
-pub mod host;
-pub mod http;
+pub mod handler;
 pub mod init;
-pub mod journal;
-pub mod model;
-pub mod notice;
-pub mod notify;
 pub mod observe;
 pub mod panics;
 pub mod pass;
-pub mod plan;
+pub mod report;
 pub mod runner;
 pub mod schedule;
 pub mod store;
-pub mod telemetry;

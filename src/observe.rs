@@ -16,13 +16,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
 use futures::{FutureExt, StreamExt, stream};
 
-use crate::arm::{Arm, ArmError, ArmErrorKind, Settings};
-use crate::cause;
+use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Settings};
 use crate::clock::Clock;
 use crate::config::{AppConfig, ServiceConfig};
-use crate::journal::Journal;
-use crate::model::{AppId, ConnectionString, Fingerprint, KeyPair, KeyType, PerKey, Section};
-use crate::plan::{Holding, Snapshot, Unknown};
+use crate::report::cause;
+use rekey_core::journal::Journal;
+use rekey_core::model::{AppId, ConnectionString, Fingerprint, KeyPair, KeyType, PerKey, Section};
+use rekey_core::plan::{Holding, Snapshot, Unknown};
 
 /// How many apps of one instance are asked at the same time. ARM lets 10 writes a second pass in the long run, and
 /// listing settings counts as one; with eight instances at once the bucket of 200 holds for the peaks.

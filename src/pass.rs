@@ -34,17 +34,17 @@ pub use stop::{AtWork, Stop};
 pub(crate) use watch::{Announced, told as told_of_watch};
 
 use crate::act::Gates;
-use crate::arm::{Arm, ArmError, ArmErrorKind, Barrier};
+use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier};
+use crate::azure::data_plane::DataPlane;
+use crate::azure::http::Http;
 use crate::clock::Clock;
 use crate::config::{Config, ServiceConfig};
-use crate::data_plane::DataPlane;
-use crate::http::Http;
-use crate::journal::Journal;
-use crate::model::{AppId, ServiceId};
-use crate::notify::Notifier;
 use crate::observe::{APPS_AT_ONCE, APPS_AT_ONCE_IN_NEED, Eyes, Look};
-use crate::plan::{self, BlockedBy, Decision, Request, Snapshot, Why};
+use crate::report::notify::Notifier;
 use crate::store::{Store, StoreError};
+use rekey_core::journal::Journal;
+use rekey_core::model::{AppId, ServiceId};
+use rekey_core::plan::{self, BlockedBy, Decision, Request, Snapshot, Why};
 
 /// How many instances are worked on at the same time. One that waits, for Azure, for a grace or for another worker, does
 /// not count: any number of them may wait at once.

@@ -1,6 +1,6 @@
 //! What the Functions host asks for, as passes: the timer rotates; notices repair, and rotate where they ask for it.
 //!
-//! Start at [`Service::run`](Runner::run). Notices go event → [`classify`](crate::notice::classify) → what is wanted of
+//! Start at [`Service::run`](Runner::run). Notices go event → [`classify`](rekey_core::notice::classify) → what is wanted of
 //! each instance → a pass that all who want the same share.
 
 mod coalesce;
@@ -23,15 +23,15 @@ use self::recent::Recent;
 use self::silence::Silence;
 use self::wanted::{Delivery, Wanted};
 pub use self::wanted::{Foreseen, foresee};
-use crate::cause;
-use crate::clock::delta;
 use crate::config::ServiceConfig;
-use crate::host::{Invocation, Outcome, Runner, Served, Trigger};
-use crate::model::ServiceId;
-use crate::notice::{Event, Notice};
+use crate::handler::{Invocation, Outcome, Runner, Served, Trigger};
 use crate::panics::{self, Panicked};
 use crate::pass::{Ending, Purpose, Rekey, Run, RunReport};
+use crate::report::cause;
 use crate::store::{timer_ran, timer_told};
+use rekey_core::model::ServiceId;
+use rekey_core::notice::{Event, Notice};
+use rekey_core::time::delta;
 
 /// Runs passes for the Functions host, for the life of the process.
 pub struct Service {

@@ -4,8 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 
-use crate::cause;
 use crate::config::Environment;
+use crate::report::cause;
 
 /// The app setting that `RotateKeys/function.json` takes the schedule from.
 pub const SETTING: &str = "ROTATION_SCHEDULE";

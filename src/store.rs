@@ -25,9 +25,10 @@ pub use examined::was_examined;
 pub use memory::MemoryStore;
 pub use timer::{Told, timer_last_ran, timer_ran, timer_told};
 
-use crate::clock::{Clock, delta};
-use crate::journal::{Event, Illegal, Journal};
-use crate::model::ServiceId;
+use crate::clock::Clock;
+use rekey_core::journal::{Event, Illegal, Journal};
+use rekey_core::model::ServiceId;
+use rekey_core::time::delta;
 
 /// How long a lease lasts unless it is renewed: half of it for sending, which is twice as long as one request may take,
 /// and half for what was sent to arrive ([`LeaseProof::until`]); short enough that a killed worker is followed within
@@ -93,7 +94,7 @@ pub enum StoreError {
     #[error("another worker wrote the journal of the instance in between; it carries on")]
     Changed,
     /// Another worker has the lease.
-    #[error("another worker ({holder}) is at work on the instance until {} at the latest", crate::plan::readable(*until))]
+    #[error("another worker ({holder}) is at work on the instance until {} at the latest", rekey_core::time::readable(*until))]
     Held {
         /// Who.
         holder: String,
@@ -106,7 +107,7 @@ pub enum StoreError {
     #[error(
         "the journal has a lease of {holder} until {}, longer than any run of ours takes one: it is not believed after {}; \
          `unblock` ends it at once",
-        crate::plan::readable(*claims), crate::plan::readable(*until)
+        rekey_core::time::readable(*claims), rekey_core::time::readable(*until)
     )]
     StrangeLease {
         /// Who.

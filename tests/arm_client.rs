@@ -13,15 +13,15 @@ use async_trait::async_trait;
 use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
 use azure_core::time::OffsetDateTime;
 use chrono::TimeDelta;
+use rekey_core::model::{AppId, Key, KeyType, OperationKind, OperationUrl, Section, ServiceId};
 use scripted::{LeapingClock, Reply, Server, Token};
-use signalr_rekey::arm::{
+use signalr_rekey::azure::arm::{
     ACTIONS, Arm, ArmError, ArmErrorKind, ArmOptions, Barrier, OperationStatus, Settings,
 };
-use signalr_rekey::cause;
+use signalr_rekey::azure::credentials::InsteadOf;
+use signalr_rekey::azure::http::Http;
 use signalr_rekey::clock::{Clock, SystemClock};
-use signalr_rekey::credentials::InsteadOf;
-use signalr_rekey::http::Http;
-use signalr_rekey::model::{AppId, Key, KeyType, OperationKind, OperationUrl, Section, ServiceId};
+use signalr_rekey::report::cause;
 use url::Url;
 
 const KEYS: &str = r#"{"primaryKey":"PRIMARY-KEY-JQQJ99","secondaryKey":"SECONDARY-KEY-JQQJ99",

@@ -9,15 +9,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use azure_core::http::{HttpClient, Method, Request};
+use rekey_core::model::{AppId, Key, KeyType, Section, ServiceId};
 use scripted::{LeapingClock, Reply, Server, Token};
-use signalr_rekey::arm::{Arm, ArmError, ArmErrorKind, ArmOptions, Settings};
+use signalr_rekey::azure::arm::{Arm, ArmError, ArmErrorKind, ArmOptions, Settings};
+use signalr_rekey::azure::data_plane::{DataPlane, Probe};
+use signalr_rekey::azure::http::Http;
 use signalr_rekey::clock::SystemClock;
 use signalr_rekey::config::{Config, Environment, NotifyConfig, StateConfig, load_from};
-use signalr_rekey::data_plane::{DataPlane, Probe};
-use signalr_rekey::http::Http;
-use signalr_rekey::model::{AppId, Key, KeyType, Section, ServiceId};
-use signalr_rekey::notify::Notifier;
 use signalr_rekey::pass::{Ending, RunReport};
+use signalr_rekey::report::notify::Notifier;
 use signalr_rekey::store::{BlobStore, Store, StoreError, peek};
 use url::Url;
 

@@ -4,9 +4,8 @@
 
 use std::time::Duration;
 
-use signalr_rekey::config::{
-    Cloud, Config, Environment, Faults, FirstRotation, Policy, StateConfig, Verify, load, load_from,
-};
+use rekey_core::policy::{FirstRotation, Policy, Verify};
+use signalr_rekey::config::{Cloud, Config, Environment, Faults, StateConfig, load, load_from};
 
 const INSTANCE: &str =
     "/subscriptions/s/resourceGroups/rg/providers/Microsoft.SignalRService/signalR/sr-demo";

@@ -1,5 +1,11 @@
 //! Every seed of the fuzz targets, through the same functions as they are fuzzed with: what was once found stays found.
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs, unreachable_pub, reason = "tests may fail loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests may fail loudly"
+)]
 
 #[path = "../fuzz/src/lib.rs"]
 mod targets;

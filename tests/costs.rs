@@ -10,11 +10,12 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use common::counting::Counting;
 use common::{DAY, HOUR, MINUTE, Story};
-use signalr_rekey::clock::{Clock, delta};
-use signalr_rekey::journal::{Event, Journal};
-use signalr_rekey::model::{AppId, Key, KeyType, PerKey};
+use rekey_core::journal::{Event, Journal};
+use rekey_core::model::{AppId, Key, KeyType, PerKey};
+use rekey_core::plan::Decision;
+use rekey_core::time::delta;
+use signalr_rekey::clock::Clock;
 use signalr_rekey::pass::{Ending, Purpose, Rekey, Run};
-use signalr_rekey::plan::Decision;
 use signalr_rekey::store::Store;
 
 /// One pass of the timer, and how many storage requests it made.

@@ -10,12 +10,12 @@ mod scripted;
 use std::sync::Arc;
 
 use scripted::{Reply, Server};
-use signalr_rekey::arm::{Arm, ArmOptions};
-use signalr_rekey::cause;
+use signalr_rekey::azure::arm::{Arm, ArmOptions};
+use signalr_rekey::azure::credentials::credential;
+use signalr_rekey::azure::http::Http;
 use signalr_rekey::clock::{Clock, SystemClock};
 use signalr_rekey::config::{AzureConfig, Cloud};
-use signalr_rekey::credentials::credential;
-use signalr_rekey::http::Http;
+use signalr_rekey::report::cause;
 
 /// The answer of the App Service token endpoint (docs: How to use managed identities for App Service).
 const TOKEN: &str = r#"{"access_token":"the-token","expires_on":"4102444800","resource":"https://management.azure.com",

@@ -7,11 +7,11 @@ mod scripted;
 use std::sync::Arc;
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use rekey_core::model::Key;
 use scripted::{LeapingClock, Reply, Server};
+use signalr_rekey::azure::data_plane::{DataPlane, Probe};
+use signalr_rekey::azure::http::Http;
 use signalr_rekey::clock::SystemClock;
-use signalr_rekey::data_plane::{DataPlane, Probe};
-use signalr_rekey::http::Http;
-use signalr_rekey::model::Key;
 use url::Url;
 
 const HOST: &str = "chat.service.signalr.net";

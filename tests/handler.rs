@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeZone, Utc};
 use serde_json::{Value, json};
 use signalr_rekey::clock::Clock;
-use signalr_rekey::host::{
+use signalr_rekey::handler::{
     self, Budgets, Hosting, Invocation, Outcome, Patience, Runner, Served, Timer, Trigger,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -118,10 +118,10 @@ impl World {
         let none = || Semaphore::new(0);
         let (started, release, ended) = (none(), none(), none());
         let runner = Arc::new(TestRunner { behaviour, seen: Mutex::default(), started, release, ended });
-        let listener = host::listen(0).await.unwrap();
+        let listener = handler::listen(0).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = host::router(runner.clone(), clock.clone(), BUDGETS);
-        tokio::spawn(host::serve(listener, router));
+        let router = handler::router(runner.clone(), clock.clone(), BUDGETS);
+        tokio::spawn(handler::serve(listener, router));
         Self { address, clock, runner }
     }
 
@@ -405,10 +405,10 @@ async fn what_is_not_sent_in_time_is_given_up() {
     let short = Duration::from_millis(300);
     let patience = Patience { head: short, body: short };
     let hosting = Hosting { patience, ..Hosting::default() };
-    let listener = host::listen(0).await.unwrap();
+    let listener = handler::listen(0).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let router = host::router_with(world.runner.clone(), world.clock.clone(), BUDGETS, hosting);
-    tokio::spawn(host::serve_with(listener, router, patience));
+    let router = handler::router_with(world.runner.clone(), world.clock.clone(), BUDGETS, hosting);
+    tokio::spawn(handler::serve_with(listener, router, patience));
 
     let mut stream = half(address, HALF_BODY).await;
     let mut answer = Vec::new();
@@ -453,8 +453,8 @@ async fn it_refuses_to_serve_on_anything_but_loopback() {
         let Ok(listener) = TcpListener::bind(open).await else { continue };
         let address = listener.local_addr().unwrap();
         let world = World::new(Behaviour::Succeed).await;
-        let router = host::router(world.runner.clone(), world.clock.clone(), BUDGETS);
-        let refused = host::serve(listener, router).await.unwrap_err();
+        let router = handler::router(world.runner.clone(), world.clock.clone(), BUDGETS);
+        let refused = handler::serve(listener, router).await.unwrap_err();
         assert_eq!(refused.to_string(), format!("{address} is open to others; the host calls on 127.0.0.1"));
         let port = address.port();
         assert!(
@@ -468,9 +468,9 @@ async fn it_refuses_to_serve_on_anything_but_loopback() {
 async fn trap_6_serving_ends_with_an_error_or_not_at_all() {
     let open = TcpListener::bind("0.0.0.0:0").await.unwrap();
     let world = World::new(Behaviour::Succeed).await;
-    let router = host::router(world.runner.clone(), world.clock.clone(), BUDGETS);
+    let router = handler::router(world.runner.clone(), world.clock.clone(), BUDGETS);
     // The type says the rest: there is no value for "ended well".
-    let refused: io::Result<std::convert::Infallible> = host::serve(open, router).await;
+    let refused: io::Result<std::convert::Infallible> = handler::serve(open, router).await;
     assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::InvalidInput);
 }
 

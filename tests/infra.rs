@@ -10,12 +10,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::{HOUR, Story, all_hold, settled};
+use rekey_core::model::KeyType;
+use rekey_core::plan::{BlockedBy, Decision};
+use rekey_core::policy::FirstRotation;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use signalr_rekey::arm::{ACTIONS, HANDLER};
-use signalr_rekey::config::{Environment, FirstRotation, StateConfig, load_from};
-use signalr_rekey::model::KeyType;
-use signalr_rekey::plan::{BlockedBy, Decision};
+use signalr_rekey::azure::arm::{ACTIONS, HANDLER};
+use signalr_rekey::config::{Environment, StateConfig, load_from};
 
 /// What is evaluated; `.ci/infra` says of what.
 const ALL: [&str; 3] = ["first", "second", "full"];
@@ -222,7 +223,7 @@ fn each_identity_may_what_it_needs_on_what_was_named_and_on_nothing_else() {
 
 #[test]
 fn every_operation_of_the_client_is_in_the_table() {
-    let sources = files("src/arm", "rs").into_iter().filter(|path| !path.ends_with("rbac.rs"));
+    let sources = files("src/azure/arm", "rs").into_iter().filter(|path| !path.ends_with("rbac.rs"));
     let named = sources.flat_map(|path| texts_of_a_source(&path));
     let is_operation = |text: &String| {
         let mut parts = text.split('_');

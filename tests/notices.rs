@@ -15,12 +15,13 @@ use common::{CONSUMERS, HOUR, KEY_MARK, MINUTE, Story, all_hold, settled};
 use embedded_azure::{Fault, FaultKind, KeysOff, Options, SignalR, Site, World};
 use futures::StreamExt;
 use futures::future::join_all;
+use rekey_core::journal::Held;
+use rekey_core::model::KeyType;
+use rekey_core::notice;
+use rekey_core::time::delta;
 use serde_json::{Value, json};
-use signalr_rekey::clock::{Clock, delta};
-use signalr_rekey::host::{Invocation, Outcome, Runner, Timer, Trigger};
-use signalr_rekey::journal::Held;
-use signalr_rekey::model::KeyType;
-use signalr_rekey::notice;
+use signalr_rekey::clock::Clock;
+use signalr_rekey::handler::{Invocation, Outcome, Runner, Timer, Trigger};
 use signalr_rekey::pass::{Purpose, Rekey};
 use signalr_rekey::runner::Service;
 use signalr_rekey::store::{ETag, Found, Store, StoreError, Stored};
@@ -259,9 +260,8 @@ async fn our_own_regeneration_costs_one_list_keys() {
     // It comes late: the last of them was hours ago.
     let mut event = regenerated("sr-demo");
     let history: Vec<_> = story.journal().await.history().cloned().collect();
-    let made = |event: &signalr_rekey::journal::Event| {
-        matches!(event, signalr_rekey::journal::Event::Regenerated { .. })
-    };
+    let made =
+        |event: &rekey_core::journal::Event| matches!(event, rekey_core::journal::Event::Regenerated { .. });
     event["eventTime"] = history.iter().rfind(|entry| made(&entry.event)).unwrap().at.to_rfc3339().into();
     let outcome = handler.deliver(&event).await;
     assert_done(&outcome);
@@ -454,8 +454,8 @@ async fn an_announced_regeneration_rotates_once_however_often_it_is_delivered() 
     assert_eq!(common::count(&story.journal().await, asked), 2, "the first look's, and this one");
 }
 
-fn asked(event: &signalr_rekey::journal::Event) -> bool {
-    matches!(event, signalr_rekey::journal::Event::RotationRequested { .. })
+fn asked(event: &rekey_core::journal::Event) -> bool {
+    matches!(event, rekey_core::journal::Event::RotationRequested { .. })
 }
 
 #[tokio::test]

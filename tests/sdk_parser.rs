@@ -12,12 +12,12 @@ use std::process::Command;
 
 use chrono::DateTime;
 use fastrand::Rng;
+use rekey_core::journal::{Event, Journal};
+use rekey_core::model::{AppId, ConnectionString, Key, KeyPair, KeyType, PerKey, Section, host_of};
+use rekey_core::plan::{Holding, Snapshot, Unknown};
 use serde_json::Value;
-use signalr_rekey::arm::Settings;
-use signalr_rekey::journal::{Event, Journal};
-use signalr_rekey::model::{AppId, ConnectionString, Key, KeyPair, KeyType, PerKey, Section, host_of};
+use signalr_rekey::azure::arm::Settings;
 use signalr_rekey::observe::survey::{Dictionaries, Marks, by_value};
-use signalr_rekey::plan::{Holding, Snapshot, Unknown};
 
 const VERSIONS: [&str; 3] = ["1.34.0", "1.15.2", "1.0.7"];
 const HOST: &str = "chat.service.signalr.net";

@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use common::{HOUR, KEY_MARK, MINUTE, Story};
 use embedded_azure::{Fault, FaultKind};
-use signalr_rekey::clock::{Clock, SystemClock, delta};
-use signalr_rekey::host::{Invocation, Runner, Timer, Trigger};
-use signalr_rekey::model::KeyType;
-use signalr_rekey::notice::Event;
+use rekey_core::model::KeyType;
+use rekey_core::notice::Event;
+use rekey_core::time::delta;
+use signalr_rekey::clock::{Clock, SystemClock};
+use signalr_rekey::handler::{Invocation, Runner, Timer, Trigger};
 use signalr_rekey::observe::{Eyes, Look};
 use signalr_rekey::runner::Service;
 use signalr_rekey::store::Store;

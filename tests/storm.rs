@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use signalr_rekey::config::Policy;
+use rekey_core::policy::Policy;
 use signalr_rekey::demo::storm::{StormOptions, StormSummary, storm};
 
 fn weather(options: &StormOptions) -> StormSummary {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use signalr_rekey::clock::SystemClock;
-use signalr_rekey::{panics, telemetry};
+use signalr_rekey::{panics, report::telemetry};
 
 const CHILD: &str = "SIGNALR_REKEY_TEST_CHILD";
 

@@ -9,8 +9,9 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use common::{CONSUMERS, HOUR, MINUTE, Story};
 use embedded_azure::{Fault, FaultKind};
-use signalr_rekey::clock::{Clock, delta};
-use signalr_rekey::model::KeyType;
+use rekey_core::model::KeyType;
+use rekey_core::time::delta;
+use signalr_rekey::clock::Clock;
 use signalr_rekey::runner::Service;
 use tokio::task::JoinHandle;
 

@@ -2,9 +2,9 @@
 
 use embedded_azure::EmbeddedAzure;
 use futures::future::join_all;
+use rekey_core::model::{AppId, ServiceId};
 use reqwest::Client;
 use serde_json::{Value, json};
-use signalr_rekey::model::{AppId, ServiceId};
 
 use super::repairing::SETTING;
 

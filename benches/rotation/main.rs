@@ -28,10 +28,11 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use common::{DAY, HOUR, MINUTE, Story};
 use embedded_azure::{Options, SignalR, Site, World};
-use signalr_rekey::clock::{Clock, delta};
-use signalr_rekey::config::FirstRotation;
+use rekey_core::plan::Decision;
+use rekey_core::policy::FirstRotation;
+use rekey_core::time::delta;
+use signalr_rekey::clock::Clock;
 use signalr_rekey::pass::{Ending, Purpose, Rekey, Run};
-use signalr_rekey::plan::Decision;
 use table::Figure;
 
 /// How the configuration lists apps: with the name of the setting, or by the id alone, and then both dictionaries of an

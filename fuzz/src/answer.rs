@@ -11,9 +11,9 @@ use axum::extract::Request;
 use axum::http::{Method, Response};
 use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
 use azure_core::time::OffsetDateTime;
-use signalr_rekey::arm::{Arm, ArmError, ArmOptions, OperationStatus, Settings};
-use signalr_rekey::http::Http;
-use signalr_rekey::model::{AppId, KeyType, OperationUrl, Section, ServiceId};
+use rekey_core::model::{AppId, KeyType, OperationUrl, Section, ServiceId};
+use signalr_rekey::azure::arm::{Arm, ArmError, ArmOptions, OperationStatus, Settings};
+use signalr_rekey::azure::http::Http;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
@@ -50,11 +50,15 @@ async fn give(request: Request) -> Response<Body> {
 /// and the body. No answer panics, and no error holds what we have sent or is longer than people read.
 pub fn answer(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let Some((runtime, arm, base)) = client() else { return };
+    let (runtime, arm, base) = client();
     let text = text.replace(AZURE, base);
     let (asked, answers) = text.split_once('\n').unwrap_or((&text, ""));
-    ANSWERS.set(answers.split(NEXT).filter_map(read).collect());
+    let answers: VecDeque<_> = answers.split(NEXT).filter_map(read).collect();
+    let given = answers.len();
+    ANSWERS.set(answers);
     let error = runtime.block_on(ask(arm, base, asked.trim()));
+    let left = ANSWERS.with_borrow(VecDeque::len);
+    assert!(left < given || given == 0 || !ASKED.contains(&asked.trim()), "the answers were not heard");
     if let Some(error) = error {
         let said = format!("{error} {error:?}");
         assert!(error.to_string().len() <= LONGEST_ERROR, "{said}");
@@ -81,6 +85,20 @@ fn read(text: &str) -> Option<Response<Bytes>> {
     }
     answer.body(Bytes::copy_from_slice(body.as_bytes())).ok()
 }
+
+/// What can be asked.
+const ASKED: [&str; 10] = [
+    "instance",
+    "instances",
+    "sites",
+    "permissions",
+    "keys",
+    "regenerate",
+    "settings",
+    "update",
+    "status",
+    "result",
+];
 
 async fn ask(arm: &Arm, base: &str, asked: &str) -> Option<ArmError> {
     let (id, app) = (ServiceId::new("s", "g", "chat"), AppId::new("s", "g", "shop", None));
@@ -139,8 +157,8 @@ async fn rewrite(arm: &Arm, app: &AppId) -> Result<(), ArmError> {
 
 /// The one client, which reads the machine's certificates when it is made, and the server before it, which runs while the
 /// client waits.
-fn client() -> Option<&'static (Runtime, Arm, String)> {
-    static CLIENT: OnceLock<Option<(Runtime, Arm, String)>> = OnceLock::new();
+fn client() -> &'static (Runtime, Arm, String) {
+    static CLIENT: OnceLock<(Runtime, Arm, String)> = OnceLock::new();
     let make = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).ok()?;
@@ -155,7 +173,7 @@ fn client() -> Option<&'static (Runtime, Arm, String)> {
         };
         Some((runtime, Arm::new(options).ok()?, base))
     };
-    CLIENT.get_or_init(make).as_ref()
+    CLIENT.get_or_init(|| make().expect("a client and a server of its own"))
 }
 
 /// A credential that always has a token.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::{DateTime, Utc};
 use tokio::sync::OwnedMutexGuard;
 
-use crate::model::AppId;
+use rekey_core::model::AppId;
 
 /// A gate for each app, for the life of the process.
 #[derive(Debug, Default)]

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::Actor;
-use crate::clock::delta;
-use crate::data_plane::Probe;
-use crate::model::{Key, KeyPair, KeyType, PerKey};
+use crate::azure::data_plane::Probe;
+use rekey_core::model::{Key, KeyPair, KeyType, PerKey};
+use rekey_core::time::delta;
 
 /// How many probes in a row must be accepted, and how far apart. A new key was seen to be refused now and then by
 /// single nodes while it spreads (azure-signalr#2197); four in three seconds meet several of them.

@@ -11,11 +11,11 @@ use chrono::TimeDelta;
 use futures::{FutureExt, StreamExt, stream};
 
 use super::Actor;
-use crate::arm::{ArmError, ArmErrorKind, Settings};
-use crate::model::{AppId, ConnectionString, Key, Section};
+use crate::azure::arm::{ArmError, ArmErrorKind, Settings};
 use crate::observe::Look;
-use crate::plan::ConsumerRef;
 use crate::store::LeaseProof;
+use rekey_core::model::{AppId, ConnectionString, Key, Section};
+use rekey_core::plan::ConsumerRef;
 
 /// How often a write is merged anew when Azure is busy with the app, lost the answer, or another writer came between.
 const MERGES: u32 = 4;

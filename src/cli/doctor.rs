@@ -9,7 +9,7 @@ use crate::clock::SystemClock;
 use crate::compose::{compose, silent};
 use crate::config::Environment;
 use crate::doctor::{self, Circumstances, Finding, Report, Severity};
-use crate::model::{AppId, ServiceId};
+use rekey_core::model::{AppId, ServiceId};
 
 /// The arguments of `doctor`.
 #[derive(Debug, Args)]

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use super::signals::{INTERRUPTED, stopped};
 use super::{Exit, HANDLER_PORT, load, output};
-use crate::cause;
+use crate::azure::credentials::is_in_azure;
 use crate::clock::{Clock, SystemClock};
 use crate::compose::{compose, silent};
 use crate::config::Environment;
-use crate::credentials::is_in_azure;
 use crate::doctor::{Circumstances, FirstRun};
-use crate::host::{self, Budgets, Hosting, Patience};
+use crate::handler::{self, Budgets, Hosting, Patience};
 use crate::pass::Rekey;
+use crate::report::cause;
 use crate::runner::Service;
 use crate::schedule;
 
@@ -51,15 +51,15 @@ pub(super) async fn handler(environment: &Environment) -> Exit {
     let circumstances = Circumstances { environment: environment.clone(), as_deployed };
     let runner = FirstRun::new(Arc::clone(&service), rekey.clone(), circumstances);
     let served = async {
-        let listener = host::listen(port).await?;
+        let listener = handler::listen(port).await?;
         let address = listener.local_addr()?;
         if let Some(every) = watch {
             tokio::spawn(Arc::clone(&service).watch(every));
         }
         tracing::info!(%address, instances, version = env!("CARGO_PKG_VERSION"), "serving the Functions host");
         let hosting = Hosting { fault, ..Hosting::default() };
-        let router = host::router_with(Arc::new(runner), Arc::clone(&clock), budgets, hosting);
-        host::serve_until(listener, router, Patience::default(), leave(&rekey, parent, &*clock)).await
+        let router = handler::router_with(Arc::new(runner), Arc::clone(&clock), budgets, hosting);
+        handler::serve_until(listener, router, Patience::default(), leave(&rekey, parent, &*clock)).await
     };
     match served.await {
         Ok(()) => tracing::warn!("this process ends now"),

@@ -6,12 +6,12 @@ use serde::Serialize;
 use super::instances::{NAME_THE_STORAGE, chosen, complain_once, has_no_journal, rekey, warn_of_own_memory};
 use super::machine::{EventFields, events};
 use super::{Exit, output};
-use crate::cause;
 use crate::compose::silent;
 use crate::config::{Environment, ServiceConfig};
-use crate::journal::{Entry, Journal};
-use crate::plan::readable;
+use crate::report::cause;
 use crate::store::peek;
+use rekey_core::journal::{Entry, Journal};
+use rekey_core::time::readable;
 
 /// The arguments of `history`.
 #[derive(Debug, Args)]

@@ -9,11 +9,11 @@ use chrono::TimeDelta;
 use clap::Args;
 
 use super::{Exit, output};
-use crate::cause;
 use crate::clock::{Clock, SystemClock};
 use crate::compose::{compose, silent};
 use crate::config::{Config, Environment, config_path, load_from};
 use crate::init::{self, Found, Scope, is_misnamed};
+use crate::report::cause;
 
 /// The arguments of `init`.
 #[derive(Debug, Args)]

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 
 use super::{Exit, load, output};
-use crate::cause;
+use crate::azure::http::is_loopback;
 use crate::clock::{Clock, SystemClock};
 use crate::compose::compose;
 use crate::config::{Config, Environment, ServiceConfig, StateConfig, file_name};
-use crate::http::is_loopback;
 use crate::pass::{Narrator, Preview, Rekey, RunError};
+use crate::report::cause;
 
 /// How long Azure may take to show one instance: a read and all its retries.
 fn patience() -> TimeDelta {

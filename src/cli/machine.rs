@@ -5,10 +5,10 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::config::ServiceConfig;
-use crate::journal::{Entry, Event, Held, Journal, KeyRecord, Origin, Watch};
-use crate::model::{AppId, Fingerprint, KeyType, PerKey, Section};
 use crate::pass::told_of_watch;
-use crate::plan::{self, Consumer, Decision, Forecast, Foreseen, Holding, Snapshot, Step, Unknown};
+use rekey_core::journal::{Entry, Event, Held, Journal, KeyRecord, Origin, Watch};
+use rekey_core::model::{AppId, Fingerprint, KeyType, PerKey, Section};
+use rekey_core::plan::{self, Consumer, Decision, Forecast, Foreseen, Holding, Snapshot, Step, Unknown};
 
 /// One configured service, with what a command adds.
 #[derive(Serialize)]

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{Exit, load, output};
-use crate::cause;
+use crate::azure::http::{self, Http, is_loopback};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Environment};
-use crate::http::{self, Http, is_loopback};
-use crate::notice::{self, Event};
+use crate::report::cause;
 use crate::runner::{Foreseen, foresee};
+use rekey_core::notice::{self, Event};
 
 /// The arguments of `notice`.
 #[derive(Debug, Args)]

@@ -9,10 +9,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::times::beside;
-use crate::cause;
 use crate::clock::{Clock, SystemClock};
-use crate::model::ServiceId;
 use crate::pass::Narrator;
+use crate::report::cause;
+use rekey_core::model::ServiceId;
 
 /// Why the answer was not written, if it was not.
 static LOST: OnceLock<io::Error> = OnceLock::new();

@@ -10,9 +10,10 @@ use super::times::spoken;
 use super::{Exit, output};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Environment, ServiceConfig};
-use crate::model::AppId;
 use crate::pass::Preview;
-use crate::plan::{Decision, Forecast, Foreseen, forecast, readable};
+use rekey_core::model::AppId;
+use rekey_core::plan::{Decision, Forecast, Foreseen, forecast};
+use rekey_core::time::readable;
 
 /// The arguments of `plan`.
 #[derive(Debug, Args)]

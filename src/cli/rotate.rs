@@ -14,15 +14,17 @@ use super::plan::{foresee, lines};
 use super::signals::stop_at_signal;
 use super::times::beside;
 use super::{Exit, load, standing};
-use crate::cause;
-use crate::clock::{Clock, SystemClock, delta};
+use crate::clock::{Clock, SystemClock};
 use crate::compose::silent;
-use crate::config::{Config, Environment, FirstRotation, ServiceConfig, StateConfig, duration};
-use crate::journal::{Event, Journal};
-use crate::model::ServiceId;
+use crate::config::{Config, Environment, ServiceConfig, StateConfig, duration};
 use crate::pass::{Ending, Narrator, Purpose, Rekey, Run, RunReport};
-use crate::plan::Decision;
+use crate::report::cause;
 use crate::store::peek;
+use rekey_core::journal::{Event, Journal};
+use rekey_core::model::ServiceId;
+use rekey_core::plan::Decision;
+use rekey_core::policy::FirstRotation;
+use rekey_core::time::delta;
 
 /// The arguments of `rotate`.
 #[derive(Debug, Args)]
@@ -292,9 +294,9 @@ mod tests {
 
     use super::*;
     use crate::config::load_from;
-    use crate::model::{Key, KeyType, PerKey, Section};
     use crate::pass::Preview;
-    use crate::plan::{Consumer, ConsumerRef, Holding, Snapshot};
+    use rekey_core::model::{Key, KeyType, PerKey, Section};
+    use rekey_core::plan::{Consumer, ConsumerRef, Holding, Snapshot};
 
     #[derive(Parser)]
     struct Typed {

@@ -4,10 +4,11 @@ use chrono::{DateTime, Utc};
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ServiceConfig, StateConfig};
-use crate::journal::{Held, Journal, KeyRecord, Origin};
-use crate::model::{KeyType, PerKey};
 use crate::pass::RunReport;
-use crate::plan::{Decision, Holding, Snapshot, forecast, readable};
+use rekey_core::journal::{Held, Journal, KeyRecord, Origin};
+use rekey_core::model::{KeyType, PerKey};
+use rekey_core::plan::{Decision, Holding, Snapshot, forecast};
+use rekey_core::time::readable;
 
 /// Which key was made when, who holds which, and what waits: by the journal as it is now, and by what the run saw last.
 pub(super) fn lines(

@@ -8,10 +8,10 @@ use super::instances::{Seen, look_at};
 use super::machine::{EventFields, Service, events, unseen, watches};
 use super::{Exit, output};
 use crate::config::{Environment, ServiceConfig};
-use crate::journal::Journal;
-use crate::model::KeyType;
 use crate::pass::Preview;
-use crate::plan::readable;
+use rekey_core::journal::Journal;
+use rekey_core::model::KeyType;
+use rekey_core::time::readable;
 
 /// The arguments of `status`.
 #[derive(Debug, Args)]

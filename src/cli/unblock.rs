@@ -7,14 +7,14 @@ use clap::Args;
 use super::instances::{NAME_THE_STORAGE, chosen, has_no_journal, rekey, warn_of_own_memory};
 use super::output::Answer;
 use super::{Exit, output};
-use crate::cause;
 use crate::clock::{Clock, SystemClock};
 use crate::compose::silent;
 use crate::config::{Environment, ServiceConfig};
-use crate::journal::Event;
 use crate::pass::{Preview, Rekey, RunError};
-use crate::plan::readable;
+use crate::report::cause;
 use crate::store::{Draft, Lease, StoreError};
+use rekey_core::journal::Event;
+use rekey_core::time::readable;
 
 /// The arguments of `unblock`.
 #[derive(Debug, Args)]

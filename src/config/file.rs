@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
+use super::AppConfig;
 use super::document::{Fields, Node};
 use super::fault::{At, Origin, Report};
 use super::notify::{Webhook, webhook_url};
 use super::values::{AGE, FIRST_ROTATION, VERIFY, choice, duration, with_unit};
-use super::{AppConfig, FirstRotation, Verify};
-use crate::model::{AppId, ConnectionString, ServiceId};
+use rekey_core::model::{AppId, ConnectionString, ServiceId};
+use rekey_core::policy::{FirstRotation, Verify};
 
 /// A value and where it came from.
 #[derive(Clone, Debug)]

@@ -36,26 +36,22 @@ const LEAST_GRACE: Duration = Duration::from_secs(60);
 
 const FILE_NAME: &str = "rekey.toml";
 
-/// The file that configures this process, as [`name_file`] was told, and whether the command line named it.
-static NAMED: OnceLock<(String, bool)> = OnceLock::new();
-
-/// What people are told when something in the configuration is to be changed: the file that was given, or `rekey.toml`.
-/// A process has one configuration; its name decides nothing, it only stands in sentences.
-#[must_use]
-pub fn file_name() -> &'static str {
-    NAMED.get().map_or(FILE_NAME, |(name, _)| name)
-}
+/// The file that the command line names, for a command that is to find the same.
+static GIVEN: OnceLock<String> = OnceLock::new();
 
 /// The file that the command line names, for a command that is to find the same.
 #[must_use]
 pub fn given_file() -> Option<&'static str> {
-    NAMED.get().filter(|(_, given)| *given).map(|(name, _)| name.as_str())
+    GIVEN.get().map(String::as_str)
 }
 
 /// From now on, sentences name the file that this environment leads to. The first call counts.
 pub fn name_file(environment: &Environment) {
     let name = display_name(environment, &config_path(environment));
-    let _ = NAMED.set((name, environment.config().is_some()));
+    if environment.config().is_some() {
+        let _ = GIVEN.set(name.clone());
+    }
+    rekey_core::configuration_file::name_file(name);
 }
 
 /// Finds and reads `rekey.toml` and lays the environment over it.

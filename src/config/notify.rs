@@ -9,7 +9,7 @@ use url::Url;
 
 use super::fault::Report;
 use super::file::Sourced;
-use crate::http::check_secure;
+use crate::azure::http::check_secure;
 
 /// A webhook that is told how things went. Whoever knows its URL may write to it, so its `Debug` shows the host alone.
 #[derive(Clone)]

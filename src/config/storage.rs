@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::{Cloud, Environment, StateConfig};
-use crate::http::check_secure;
+use crate::azure::http::check_secure;
 
 /// A Blob Storage account.
 #[derive(Clone)]

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
-use super::{Cloud, FirstRotation, Verify};
+use super::Cloud;
+use rekey_core::policy::{FirstRotation, Verify};
 
 /// What `verify` may be.
 pub(super) const VERIFY: [(&str, Verify); 2] =
@@ -67,7 +68,7 @@ pub(super) fn spoken(duration: Duration) -> String {
     let exact = units.iter().find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit));
     match exact {
         Some((unit, name)) if duration.subsec_nanos() == 0 => format!("{}{name}", seconds / unit),
-        _ => crate::clock::rounded(duration).to_string(),
+        _ => rekey_core::time::rounded(duration).to_string(),
     }
 }
 

@@ -18,14 +18,15 @@ use chrono::{DateTime, Utc};
 use embedded_azure::{EmbeddedAzure, VirtualClock, World};
 use url::Url;
 
-use crate::arm::{Arm, ArmOptions};
+use crate::azure::arm::{Arm, ArmOptions};
+use crate::azure::data_plane::DataPlane;
+use crate::azure::http::{Http, Insecure};
 use crate::clock::Clock;
-use crate::config::{AppConfig, AzureConfig, Cloud, Config, Policy, ServiceConfig, StateConfig};
-use crate::data_plane::DataPlane;
-use crate::http::{Http, Insecure};
-use crate::model::{AppId, IdError, ServiceId};
+use crate::config::{AppConfig, AzureConfig, Cloud, Config, ServiceConfig, StateConfig};
 use crate::pass::{Narrator, Rekey};
 use crate::store::Store;
+use rekey_core::model::{AppId, IdError, ServiceId};
+use rekey_core::policy::Policy;
 
 /// Why a worker could not be put together.
 #[derive(Debug, thiserror::Error)]

@@ -28,9 +28,9 @@ use self::faults::Faults;
 use self::flaky_store::Kill;
 use self::run::Storm;
 use super::Trouble;
-use crate::cause;
-use crate::model::ServiceId;
 use crate::pass::{Hint, Purpose};
+use crate::report::cause;
+use rekey_core::model::ServiceId;
 
 /// A storm in which no rotation is completed in this many rounds in a row hangs. A rotation takes about thirty.
 const PATIENCE: u64 = 3000;

@@ -10,7 +10,8 @@ use embedded_azure::{Activity, ActivityKind, Report};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 
-use crate::clock::{Clock, SystemClock, delta};
+use crate::clock::{Clock, SystemClock};
+use rekey_core::time::delta;
 
 /// Who does something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,12 +3,12 @@
 use super::ask::{AppFacts, Facts, InstanceFacts};
 use super::finding::{Check, Finding};
 use super::fixes;
-use crate::arm::{ArmError, ArmErrorKind};
-use crate::cause;
+use crate::azure::arm::{ArmError, ArmErrorKind};
 use crate::config::{AppConfig, file_name};
-use crate::model::{AppId, Section, ServiceId, names_signalr};
 use crate::observe::survey::by_value;
-use crate::plan::{Consumer, ConsumerRef, Holding, Unknown};
+use crate::report::cause;
+use rekey_core::model::{AppId, Section, ServiceId, names_signalr};
+use rekey_core::plan::{Consumer, ConsumerRef, Holding, Unknown};
 
 /// All of it, of one app and one instance.
 pub(super) fn check(instance: &InstanceFacts<'_>, app: &AppConfig, facts: &Facts<'_>) -> Vec<Finding> {

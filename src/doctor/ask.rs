@@ -5,15 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::FutureExt;
 
 use super::finding::Looked;
-use crate::arm::{Arm, ArmError, ArmErrorKind, Barrier, Instance, ListedKeys, Permission, UpdateStrategy};
+use crate::azure::arm::{
+    Arm, ArmError, ArmErrorKind, Barrier, Instance, ListedKeys, Permission, UpdateStrategy,
+};
 use crate::config::{AppConfig, Config, ServiceConfig};
-use crate::journal::Journal;
-use crate::model::{AppId, PerKey, ServiceId};
 use crate::observe::is_lost;
 use crate::observe::survey::{Dictionaries, Marks, at_once, parted, slots};
 use crate::pass::Rekey;
-use crate::plan::{Holding, Snapshot};
 use crate::store::{StoreError, peek};
+use rekey_core::journal::Journal;
+use rekey_core::model::{AppId, PerKey, ServiceId};
+use rekey_core::plan::{Holding, Snapshot};
 
 /// Everything that was read. It holds key material; its `Debug` does not.
 #[derive(Debug)]

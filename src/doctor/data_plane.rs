@@ -5,12 +5,13 @@ use futures::FutureExt;
 use super::ask::{Facts, InstanceFacts};
 use super::finding::{Check, Finding};
 use super::fixes;
-use crate::config::{ServiceConfig, Verify};
-use crate::data_plane::Probe;
-use crate::model::{KeyType, ServiceId};
+use crate::azure::data_plane::Probe;
+use crate::config::ServiceConfig;
 use crate::observe::survey::at_once;
 use crate::pass::Rekey;
-use crate::plan::Holding;
+use rekey_core::model::{KeyType, ServiceId};
+use rekey_core::plan::Holding;
+use rekey_core::policy::Verify;
 
 /// Asks for each key that a consumer holds; for the primary one where none holds any.
 pub(super) async fn check(rekey: &Rekey, facts: &Facts<'_>) -> Vec<Finding> {

@@ -5,10 +5,11 @@ use std::time::Duration;
 use super::ask::Facts;
 use super::finding::{Check, Finding};
 use super::fixes;
-use crate::arm::UpdateStrategy;
-use crate::cause;
-use crate::config::{Config, Environment, Policy, ServiceConfig};
-use crate::model::AppId;
+use crate::azure::arm::UpdateStrategy;
+use crate::config::{Config, Environment, ServiceConfig};
+use crate::report::cause;
+use rekey_core::model::AppId;
+use rekey_core::policy::Policy;
 
 /// Client tokens live an hour by default (docs: Azure SignalR Service troubleshooting guide), and an app may hand out the
 /// last with the old key until it has restarted, for which five minutes are plenty.
@@ -67,7 +68,7 @@ pub(super) fn of_apps(facts: &Facts<'_>, environment: &Environment, own: Option<
 
 fn drained(instance: &ServiceConfig, app: &AppId, better: &Better<'_>) -> Finding {
     let needed = SHORTEST_GRACE + DRAIN;
-    let [grace, least] = [instance.policy.grace, needed].map(crate::clock::rounded);
+    let [grace, least] = [instance.policy.grace, needed].map(rekey_core::time::rounded);
     let name = instance.id.name();
     let what = format!(
         "its instances are drained (siteUpdateStrategy RollingUpdate), and the grace of {name} is {grace}"
@@ -89,11 +90,11 @@ fn drained(instance: &ServiceConfig, app: &AppId, better: &Better<'_>) -> Findin
 
 /// What is advised: the default.
 fn good_grace() -> String {
-    crate::clock::rounded(Policy::default().grace).to_string().replace(' ', "")
+    rekey_core::time::rounded(Policy::default().grace).to_string().replace(' ', "")
 }
 
 fn grace(instance: &ServiceConfig, better: &Better<'_>) -> Finding {
-    let what = format!("the grace is {}", crate::clock::rounded(instance.policy.grace));
+    let what = format!("the grace is {}", rekey_core::time::rounded(instance.policy.grace));
     if instance.policy.grace >= SHORTEST_GRACE {
         return Finding::ok(Check::Durations, &instance.id, what);
     }
@@ -105,7 +106,7 @@ fn grace(instance: &ServiceConfig, better: &Better<'_>) -> Finding {
 }
 
 fn age(instance: &ServiceConfig, better: &Better<'_>) -> Finding {
-    let what = format!("keys are rotated every {}", crate::clock::rounded(instance.policy.rotate_every));
+    let what = format!("keys are rotated every {}", rekey_core::time::rounded(instance.policy.rotate_every));
     if instance.policy.rotate_every <= LONGEST_AGE {
         return Finding::ok(Check::Durations, &instance.id, what);
     }

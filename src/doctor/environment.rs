@@ -3,9 +3,9 @@
 
 use super::finding::{Check, Finding};
 use super::fixes;
+use crate::azure::http::is_loopback;
 use crate::config::{Config, Environment};
-use crate::http::is_loopback;
-use crate::model::AppId;
+use rekey_core::model::AppId;
 
 const RUNTIME: &str = "FUNCTIONS_WORKER_RUNTIME";
 const STORAGE: &str = "AzureWebJobsStorage";

@@ -17,13 +17,13 @@ use sha2::{Digest, Sha256};
 
 use super::finding::{Finding, Report, Severity};
 use super::{Circumstances, data_plane, identity, nobody, offline, permission};
-use crate::arm::{Arm, Caller};
-use crate::cause;
+use crate::azure::arm::{Arm, Caller};
 use crate::config::ServiceConfig;
-use crate::host::{Invocation, Outcome, Runner, Trigger};
+use crate::handler::{Invocation, Outcome, Runner, Trigger};
 use crate::observe::survey::at_once;
 use crate::panics;
 use crate::pass::Rekey;
+use crate::report::cause;
 use crate::store;
 
 /// How long it may take. Whatever a slow Azure leaves unanswered by then is told as that.

@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::arm::Caller;
+use crate::azure::arm::Caller;
 use crate::config::{file_name, given_file};
-use crate::model::{AppId, ServiceId};
+use rekey_core::model::{AppId, ServiceId};
 
 /// The api-version of Microsoft.SignalRService in commands that want one.
 const SIGNALR: &str = "2024-03-01";

@@ -3,10 +3,10 @@
 use super::ask::InstanceFacts;
 use super::finding::{Check, Finding};
 use super::fixes;
-use crate::arm::{ArmError, ArmErrorKind, Instance};
-use crate::cause;
+use crate::azure::arm::{ArmError, ArmErrorKind, Instance};
 use crate::config::file_name;
-use crate::model::{ServiceId, likest};
+use crate::report::cause;
+use rekey_core::model::{ServiceId, likest};
 
 /// All of it. That something may not be read is the matter of `permission`. `holders` are the apps that hold a key.
 pub(super) fn check(facts: &InstanceFacts<'_>, holders: &[String]) -> Vec<Finding> {

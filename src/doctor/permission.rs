@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 use super::ask::{AppFacts, InstanceFacts};
 use super::finding::{Check, Finding, Severity};
 use super::fixes;
-use crate::arm::{ACTIONS, ArmError, ArmErrorKind, Caller, HANDLER, Permission};
-use crate::cause;
-use crate::model::{AppId, ServiceId};
+use crate::azure::arm::{ACTIONS, ArmError, ArmErrorKind, Caller, HANDLER, Permission};
+use crate::report::cause;
+use rekey_core::model::{AppId, ServiceId};
 
 /// An operation that a pass needs, and what comes of it if it is refused.
 struct Need {

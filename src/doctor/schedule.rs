@@ -5,8 +5,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::finding::{Check, Finding};
 use super::fixes;
 use crate::config::Config;
-use crate::model::AppId;
 use crate::schedule::{GOOD, SETTING, longest_gap};
+use rekey_core::model::AppId;
 
 /// A forced regeneration that no event announces cuts clients off until the next run.
 const LONG: TimeDelta = TimeDelta::hours(1);
@@ -43,12 +43,12 @@ pub(super) fn check(
             return Some(Finding::error(Check::Schedule, SETTING, what, why).fixed_by(better()));
         }
     };
-    let text = crate::clock::rounded(gap.to_std().unwrap_or_default());
+    let text = rekey_core::time::rounded(gap.to_std().unwrap_or_default());
     let what = format!("the longest time between two runs is {text}");
     let shortest = config.instances.iter().min_by_key(|instance| instance.policy.rotate_every)?;
     let every = shortest.policy.rotate_every;
-    if gap > crate::clock::delta(every) {
-        let every = crate::clock::rounded(every);
+    if gap > rekey_core::time::delta(every) {
+        let every = rekey_core::time::rounded(every);
         let why = format!(
             "{} is to be rotated every {every}, and a rotation takes several runs",
             shortest.id.name()

@@ -6,11 +6,11 @@ use super::app::meant;
 use super::ask::{AppFacts, Facts, InstanceFacts};
 use super::finding::{Check, Finding, count, listed};
 use super::fixes;
-use crate::arm::{ArmError, ArmErrorKind, Caller};
-use crate::cause;
-use crate::model::{AppId, ServiceId};
+use crate::azure::arm::{ArmError, ArmErrorKind, Caller};
 use crate::observe::survey::by_value;
-use crate::plan::{Holding, Snapshot, Unknown};
+use crate::report::cause;
+use rekey_core::model::{AppId, ServiceId};
+use rekey_core::plan::{Holding, Snapshot, Unknown};
 
 /// The apps that the instance's entry does not name.
 pub(super) fn check(instance: &InstanceFacts<'_>, facts: &Facts<'_>) -> Vec<Finding> {

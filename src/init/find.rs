@@ -5,12 +5,12 @@ use std::fmt;
 
 use futures::FutureExt;
 
-use crate::arm::{Arm, ArmError, ArmErrorKind, Barrier, Instance, ListedKeys, Site};
-use crate::cause;
-use crate::journal::Journal;
-use crate::model::{AppId, ServiceId};
+use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier, Instance, ListedKeys, Site};
 use crate::observe::survey::{Dictionaries, Marks, at_once, by_value, slots};
-use crate::plan::Unknown;
+use crate::report::cause;
+use rekey_core::journal::Journal;
+use rekey_core::model::{AppId, ServiceId};
+use rekey_core::plan::Unknown;
 
 /// Where it is looked.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,14 +4,14 @@
 //! to, decide only whether something that cannot be followed is meant for us.
 
 use super::text::Text;
-use crate::arm::Settings;
+use crate::azure::arm::Settings;
 use crate::config::AppConfig;
-use crate::journal::Journal;
-use crate::model::{
+use rekey_core::journal::Journal;
+use rekey_core::model::{
     ConnectionString, Key, KeyPair, KeyType, Reference, ReferenceStore, Section, host_of, is_placeholder,
     names_signalr,
 };
-use crate::plan::{Consumer, ConsumerRef, Holding, Snapshot, Unknown};
+use rekey_core::plan::{Consumer, ConsumerRef, Holding, Snapshot, Unknown};
 
 /// What a value is compared with.
 pub(super) struct Seen<'a> {
@@ -238,9 +238,9 @@ fn without_service_uri(name: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::Event;
-    use crate::model::{AppId, PerKey};
     use chrono::{DateTime, Utc};
+    use rekey_core::journal::Event;
+    use rekey_core::model::{AppId, PerKey};
 
     const FIRST: &str =
         "Aq7Ah3XvP0nZ2sLdT5yWbM8cRfJ4gUeHiQoV6tNxSzDlBpKaEwYrCmFuGjOkJQQJ99BCACYeBjFXJ3AAAAS1";

@@ -10,10 +10,10 @@ use std::collections::BTreeSet;
 
 use futures::future::join_all;
 
-use crate::arm::{Arm, ArmError, Site};
-use crate::cause;
-use crate::model::{AppId, likest};
-use crate::plan::Whereabouts;
+use crate::azure::arm::{Arm, ArmError, Site};
+use crate::report::cause;
+use rekey_core::model::{AppId, likest};
+use rekey_core::plan::Whereabouts;
 
 /// What could be found out of an app that Azure does not find.
 #[derive(Debug)]

@@ -5,11 +5,11 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
 
 use super::{APPS_AT_ONCE, classify};
-use crate::arm::{Arm, ArmError, ArmErrorKind, Settings, Site};
+use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Settings, Site};
 use crate::config::AppConfig;
-use crate::journal::Journal;
-use crate::model::{AppId, ConnectionString, Key, KeyPair, PerKey, Section};
-use crate::plan::{Snapshot, Unknown};
+use rekey_core::journal::Journal;
+use rekey_core::model::{AppId, ConnectionString, Key, KeyPair, PerKey, Section};
+use rekey_core::plan::{Snapshot, Unknown};
 
 /// Both dictionaries of an app, or why they could not be read. Its `Debug` holds no value.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 //! The rotation that a run asks for, judged against what was seen.
 
 use super::one::Pass;
-use crate::journal::{Event, Journal};
-use crate::plan::{self, Snapshot, Verdict, Why};
+use rekey_core::journal::{Event, Journal};
+use rekey_core::plan::{self, Snapshot, Verdict, Why};
 
 impl Pass<'_> {
     /// Judges the request that is still open, on a journal that is reconciled with the snapshot. The event that it is to be

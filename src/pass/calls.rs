@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::model::ServiceId;
+use rekey_core::model::ServiceId;
 
 /// One bell for each instance, for the life of the process.
 #[derive(Debug, Default)]

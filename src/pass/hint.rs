@@ -11,11 +11,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::RunError;
 use super::one::Pass;
 use crate::config::ServiceConfig;
-use crate::journal::{Held, Journal, KeyRecord, Origin};
-use crate::model::{AppId, Fingerprint, PerKey};
 use crate::observe::Look;
-use crate::plan::{Holding, Snapshot};
 use crate::store::{Draft, StoreError};
+use rekey_core::journal::{Held, Journal, KeyRecord, Origin};
+use rekey_core::model::{AppId, Fingerprint, PerKey};
+use rekey_core::plan::{Holding, Snapshot};
 
 /// How long the event of a regeneration may take to reach us; most come within seconds, and those that were not taken at
 /// once again within minutes (docs: Event Grid message delivery and retry).

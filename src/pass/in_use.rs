@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use crate::model::{Key, ServiceId};
+use rekey_core::model::{Key, ServiceId};
 
 /// The keys in use of every instance that was looked at.
 #[derive(Debug, Default)]

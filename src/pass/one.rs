@@ -10,15 +10,16 @@ use super::hint::Begun;
 use super::report::{Ending, RunReport};
 use super::{Claim, Hint, Known, Purpose, Rekey, Run, RunError};
 use crate::act::Actor;
-use crate::arm::{Arm, ArmErrorKind};
-use crate::cause;
-use crate::clock::delta;
-use crate::config::{ServiceConfig, Verify};
-use crate::journal::{Event, Journal, KeyRecord, Origin, WATCHES, Watch};
-use crate::model::{AppId, KeyType, Section};
+use crate::azure::arm::{Arm, ArmErrorKind};
+use crate::config::ServiceConfig;
 use crate::observe::{self, Eyes, Look};
-use crate::plan::{self, BlockedBy, Decision, Request, Snapshot, Step, Unknown};
+use crate::report::cause;
 use crate::store::{self, Draft, Lease, StoreError};
+use rekey_core::journal::{Event, Journal, KeyRecord, Origin, WATCHES, Watch};
+use rekey_core::model::{AppId, KeyType, Section};
+use rekey_core::plan::{self, BlockedBy, Decision, Request, Snapshot, Step, Unknown};
+use rekey_core::policy::Verify;
+use rekey_core::time::delta;
 
 /// The longest wait for which a pass keeps the lease. For a longer one it gives the lease back, so that whoever is told
 /// of a forced regeneration meanwhile can repair it.
@@ -145,7 +146,7 @@ impl<'a> Pass<'a> {
             Ok(ending) if !ending.is_failure() => match (self.unwatched, self.postponed) {
                 (Some(at), _) => Ending::Failed(format!(
                     "{} is not watched, for {WATCHES} announced times are watched already",
-                    plan::readable(at)
+                    rekey_core::time::readable(at)
                 )),
                 (None, Some(until)) => Ending::Postponed { until },
                 (None, None) => ending,

@@ -6,10 +6,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::Known;
-use crate::clock::rounded;
-use crate::journal::Event;
-use crate::model::{AppId, KeyType, ServiceId};
-use crate::plan::{BlockedBy, Decision, Snapshot, Unknown, readable};
+use rekey_core::journal::Event;
+use rekey_core::model::{AppId, KeyType, ServiceId};
+use rekey_core::plan::{BlockedBy, Decision, Snapshot, Unknown};
+use rekey_core::time::readable;
+use rekey_core::time::rounded;
 
 /// What one pass did, and how it ended.
 #[derive(Clone, Debug)]

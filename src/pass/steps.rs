@@ -8,14 +8,14 @@ use tracing::Instrument;
 use super::RunError;
 use super::one::Pass;
 use crate::act::{Failure, Progress, Proof, Rewrite, RewriteError};
-use crate::arm::{ArmError, ArmErrorKind, Regeneration};
-use crate::cause;
-use crate::clock::delta;
-use crate::journal::{Event, InFlight};
-use crate::model::{AppId, Fingerprint, KeyType, Section};
+use crate::azure::arm::{ArmError, ArmErrorKind, Regeneration};
 use crate::observe::Look;
-use crate::plan::{self, ConsumerRef, Decision, Step, WaitFor};
+use crate::report::cause;
 use crate::store::{self, Lease};
+use rekey_core::journal::{Event, InFlight};
+use rekey_core::model::{AppId, Fingerprint, KeyType, Section};
+use rekey_core::plan::{self, ConsumerRef, Decision, Step, WaitFor};
+use rekey_core::time::delta;
 
 /// How often one run writes the same dictionary: as often as it merges one write anew.
 const WRITES: u32 = 4;

@@ -9,7 +9,7 @@ use std::hash::BuildHasher;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::notice::Event;
+use rekey_core::notice::Event;
 
 /// How many are remembered, and for how long. Copies come within minutes; a sender that gives all its events one id and
 /// no time is taken at its word again after that.

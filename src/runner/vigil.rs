@@ -12,8 +12,8 @@ use futures::future::join_all;
 use super::Service;
 use super::coalesce::outcome;
 use super::wanted::Wanted;
-use crate::data_plane::Probe;
-use crate::model::{Key, ServiceId};
+use crate::azure::data_plane::Probe;
+use rekey_core::model::{Key, ServiceId};
 
 /// How many refusals in a row say that a key is dead, and how far apart: single nodes of the service were seen to refuse
 /// a good key now and then (azure-signalr#2197).
@@ -26,7 +26,7 @@ impl Service {
         tracing::info!(
             "watching the data plane every {}; Functions unloads this process while nothing calls it, and then \
              RotateKeys alone looks, unless alwaysReady keeps an instance of the group http",
-            crate::clock::rounded(every)
+            rekey_core::time::rounded(every)
         );
         loop {
             self.rekey.clock.sleep(every).await;

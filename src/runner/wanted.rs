@@ -7,11 +7,12 @@ use chrono::{DateTime, Utc};
 
 use super::coalesce::Merge;
 use crate::config::{Config, ServiceConfig, file_name};
-use crate::journal::Watch;
-use crate::model::{AppId, PerKey, ServiceId, likest};
-use crate::notice::{Event, Notice, classify};
 use crate::pass::{Announced, Hint, Purpose};
-use crate::plan::{Request, Why, readable};
+use rekey_core::journal::Watch;
+use rekey_core::model::{AppId, PerKey, ServiceId, likest};
+use rekey_core::notice::{Event, Notice, classify};
+use rekey_core::plan::{Request, Why};
+use rekey_core::time::readable;
 
 /// What the events of one delivery want.
 #[derive(Debug, Default)]

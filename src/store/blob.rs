@@ -26,11 +26,11 @@ use object_store::{
 use secrecy::ExposeSecret;
 
 use super::{ETag, Found, Store, StoreError, Stored};
-use crate::cause;
+use crate::azure::credentials::CHECK_THE_IDENTITY;
+use crate::azure::http::Http;
 use crate::clock::Clock;
 use crate::config::{BlobAccess, BlobConfig};
-use crate::credentials::CHECK_THE_IDENTITY;
-use crate::http::Http;
+use crate::report::cause;
 pub use refusal::Refusal;
 use refusal::Said;
 use transport::{Storage, TooLarge};

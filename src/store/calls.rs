@@ -3,15 +3,15 @@
 //!
 //! They are numbered in a document of their own beside the journal, for a run that meets a lease may not write the journal:
 //! that would break the lease. The run that has it reads the number at each of its polls, checks again, and once everybody
-//! was seen with a valid key writes the number into the journal ([`Journal::heard`](crate::journal::Journal::heard)). So
+//! was seen with a valid key writes the number into the journal ([`Journal::heard`](rekey_core::journal::Journal::heard)). So
 //! who called knows that it was checked after his call, and his call came after what he knows of.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Found, Store, StoreError, document_name, place};
-use crate::cause;
-use crate::model::ServiceId;
+use crate::report::cause;
+use rekey_core::model::ServiceId;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

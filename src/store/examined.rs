@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
 use super::{Found, Store, StoreError};
-use crate::cause;
+use crate::report::cause;
 
 /// Its name. Journals are in folders, so none has it.
 const NAME: &str = "doctor.json";

@@ -11,8 +11,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Found, Store, StoreError, place};
-use crate::cause;
-use crate::model::ServiceId;
+use crate::report::cause;
+use rekey_core::model::ServiceId;
 
 /// Its name. Journals are in folders, so none has it.
 const NAME: &str = "timer.json";

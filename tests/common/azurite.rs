@@ -10,9 +10,9 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
+use signalr_rekey::azure::http::Http;
 use signalr_rekey::clock::Clock;
 use signalr_rekey::config::{Config, Environment, StateConfig, load_from};
-use signalr_rekey::http::Http;
 use signalr_rekey::store::{BlobStore, Store};
 
 /// The published account of every Azurite (docs: Use the Azurite emulator); no secret.

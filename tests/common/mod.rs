@@ -15,15 +15,17 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use embedded_azure::{EmbeddedAzure, Options, Unknown, VirtualClock, World};
+use rekey_core::journal::{Event, Journal};
+use rekey_core::model::{AppId, ConnectionString, Key, KeyPair, KeyType, ServiceId};
+use rekey_core::plan::Decision;
+use rekey_core::policy::Policy;
+use rekey_core::time::delta;
 use serde_json::{Value, json};
-use signalr_rekey::clock::{Clock, delta};
-use signalr_rekey::config::{AppConfig, Config, Policy};
+use signalr_rekey::azure::http::Http;
+use signalr_rekey::clock::Clock;
+use signalr_rekey::config::{AppConfig, Config};
 use signalr_rekey::demo::setup;
-use signalr_rekey::http::Http;
-use signalr_rekey::journal::{Event, Journal};
-use signalr_rekey::model::{AppId, ConnectionString, Key, KeyPair, KeyType, ServiceId};
 use signalr_rekey::pass::{Ending, Narrator, Purpose, Rekey, Run, RunReport};
-use signalr_rekey::plan::Decision;
 use signalr_rekey::store::{MemoryStore, Store, StoreError, peek, timer_ran};
 use url::Url;
 

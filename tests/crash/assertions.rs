@@ -1,8 +1,8 @@
 //! What must hold of every scenario at its end, whatever happened on the way.
 
 use chrono::TimeDelta;
-use signalr_rekey::journal::Event;
-use signalr_rekey::model::KeyType;
+use rekey_core::journal::Event;
+use rekey_core::model::KeyType;
 
 use crate::common::{all_hold, count};
 use crate::scenario::Played;

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use embedded_azure::World;
 use futures::future::join_all;
+use rekey_core::journal::Event;
+use rekey_core::model::ServiceId;
 use serde_json::Value;
 use signalr_rekey::clock::SystemClock;
-use signalr_rekey::journal::Event;
-use signalr_rekey::model::ServiceId;
 use signalr_rekey::store::{Store, peek};
 
 use crate::common::program::{Azure, Handler};

@@ -28,9 +28,9 @@ use std::time::Duration;
 use common::{CONSUMERS, count};
 use futures::FutureExt;
 use interceptor::{Mishap, STOPS};
+use rekey_core::journal::Event;
+use rekey_core::model::KeyType;
 use scenario::{Journals, Played, Scenario, play, play_in, play_with};
-use signalr_rekey::journal::Event;
-use signalr_rekey::model::KeyType;
 
 /// Plays a scenario once for every request and every mishap, judges each, and tells how many there were.
 async fn at_every_request(scenario: Scenario, journals: Journals, mishaps: &[Mishap]) {

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use embedded_azure::{Activity, ActivityKind, BarrierKind, Fault, FaultKind, Options, State, World};
+use rekey_core::journal::Journal;
+use rekey_core::model::KeyType;
+use rekey_core::plan::Decision;
+use rekey_core::policy::FirstRotation;
 use signalr_rekey::clock::Clock;
-use signalr_rekey::config::{Config, FirstRotation};
-use signalr_rekey::journal::Journal;
-use signalr_rekey::model::KeyType;
+use signalr_rekey::config::Config;
 use signalr_rekey::pass::{Ending, Hint, Purpose, RunReport};
-use signalr_rekey::plan::Decision;
 use signalr_rekey::store::{Store, peek};
 use tokio::sync::broadcast::Receiver;
 

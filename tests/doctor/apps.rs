@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use embedded_azure::{Fault, FaultKind, Options, SignalR, Site, State, World};
+use rekey_core::model::KeyType;
 use signalr_rekey::doctor::{Check, Finding, Report, Severity};
-use signalr_rekey::model::KeyType;
 use signalr_rekey::store::MemoryStore;
 
 use super::common::{HOUR, Story, all_hold};

@@ -8,7 +8,7 @@ use embedded_azure::{Fault, FaultKind};
 use serde_json::json;
 use signalr_rekey::config::Environment;
 use signalr_rekey::doctor::{self, Check, Circumstances, FirstRun, Report, Severity};
-use signalr_rekey::host::{Invocation, Outcome, Runner, Timer, Trigger};
+use signalr_rekey::handler::{Invocation, Outcome, Runner, Timer, Trigger};
 
 use super::common::program::{Azure, Handler, free_port};
 use super::common::{HOUR, Story};

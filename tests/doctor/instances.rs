@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use embedded_azure::{Fault, FaultKind, KeysOff, Options, UpdateStrategy, World};
-use signalr_rekey::config::Verify;
+use rekey_core::policy::Verify;
 use signalr_rekey::doctor::{Check, Finding, Severity};
 
 use super::common::{DAY, HOUR, MINUTE, Story, all_hold};

@@ -51,7 +51,7 @@ async fn the_exit_code_goes_by_the_worst_finding() {
     let told = searched(&bad);
     assert_eq!(bad.status.code(), Some(1), "{told}");
     assert!(
-        told.contains("1 error, 1 warning,") && told.contains("fix: az role definition create"),
+        told.contains("1 error, 1 warning,") && told.contains("fix:  az role definition create"),
         "{told}"
     );
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Output;
 
+use rekey_core::journal::Event;
 use serde_json::{Value, json};
-use signalr_rekey::journal::Event;
 
 use super::common::program::{Azure, Handler, key_event, text, timeless};
 use super::markdown::{Document, codes};

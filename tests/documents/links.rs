@@ -76,14 +76,22 @@ fn no_document_names_a_machine_or_runs_too_wide() {
 
 #[test]
 fn the_architecture_names_every_part() {
+    let parts = |library: &str| {
+        let code = std::fs::read_to_string(root().join(library)).unwrap();
+        let parts = code.lines().filter_map(|line| line.strip_prefix("pub mod "));
+        parts.map(|part| part.trim_end_matches(';').to_owned()).collect::<Vec<_>>()
+    };
     let rows = markdown::Document::read("ARCHITECTURE.md").rows("Architecture");
-    let named: Vec<String> = rows.iter().flat_map(|row| markdown::codes(&row[0])).collect();
-    let code = std::fs::read_to_string(root().join("src/lib.rs")).unwrap();
-    let parts =
-        code.lines().filter_map(|line| line.strip_prefix("pub mod ")).map(|part| part.trim_end_matches(';'));
-    let mut parts: Vec<_> = parts.collect();
-    let mut named: Vec<&str> = named.iter().map(String::as_str).collect();
-    parts.sort_unstable();
-    named.sort_unstable();
-    assert_eq!(named, parts);
+    let named = |inner: bool| {
+        let rows = rows.iter().filter(|row| row[0].starts_with('–') == inner);
+        let mut named: Vec<String> = rows.flat_map(|row| markdown::codes(&row[0])).collect();
+        named.retain(|part| !part.starts_with("crates/"));
+        named.sort_unstable();
+        named
+    };
+    for (library, inner) in [("src/lib.rs", false), ("crates/core/src/lib.rs", true)] {
+        let mut parts = parts(library);
+        parts.sort_unstable();
+        assert_eq!(named(inner), parts, "{library}");
+    }
 }

@@ -41,6 +41,9 @@ fn documents() -> Vec<Document> {
 fn sources(folder: &str) -> String {
     let mut all = String::new();
     let mut folders = vec![root().join(folder)];
+    if folder == "src" {
+        folders.push(root().join("crates/core/src"));
+    }
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();

@@ -10,9 +10,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rekey_core::notice::{Notice, classify, read};
 use serde_json::{Value, json};
-use signalr_rekey::notice::{Notice, classify, read};
-use signalr_rekey::notify::Kind;
+use signalr_rekey::report::notify::Kind;
 
 use super::common::program::Azure;
 use super::markdown::{Document, codes};

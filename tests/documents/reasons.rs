@@ -4,13 +4,13 @@
 //! The lists here have a match without a wildcard beside them, so that a new variant does not compile until it is listed.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use signalr_rekey::arm::{ArmErrorKind, Barrier};
-use signalr_rekey::config::Policy;
+use rekey_core::journal::{Event, Journal};
+use rekey_core::model::{AppId, Key, KeyType, PerKey, ServiceId};
+use rekey_core::plan::{BlockedBy, Decision, Step, Unknown, WaitFor, Whereabouts, standing};
+use rekey_core::policy::Policy;
+use signalr_rekey::azure::arm::{ArmErrorKind, Barrier};
 use signalr_rekey::doctor::Check;
-use signalr_rekey::journal::{Event, Journal};
-use signalr_rekey::model::{AppId, Key, KeyType, PerKey, ServiceId};
 use signalr_rekey::pass::Ending;
-use signalr_rekey::plan::{BlockedBy, Decision, Step, Unknown, WaitFor, Whereabouts, standing};
 use signalr_rekey::store::StoreError;
 
 use super::markdown::{Document, codes, fits};
@@ -419,7 +419,7 @@ fn every_error_of_azure_is_explained() {
     ];
     let patterns = told_under("Errors of Azure Resource Manager");
     let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
-    let source = [read("src/arm/error.rs"), read("src/credentials.rs")].concat();
+    let source = [read("src/azure/arm/error.rs"), read("src/azure/credentials.rs")].concat();
     let all: Vec<_> = kinds.iter().flat_map(|kind| advice(*kind)).collect();
     for words in &all {
         assert!(source.contains(*words), "the program does not say {words:?}");

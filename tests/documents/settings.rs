@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use signalr_rekey::config::{Config, Environment, Policy, load_from};
+use rekey_core::policy::Policy;
+use signalr_rekey::config::{Config, Environment, load_from};
 
 use super::common::program::{program, text};
 use super::markdown::{Document, codes};

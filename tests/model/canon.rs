@@ -1,8 +1,8 @@
 //! States that behave alike, taken for one: keys are renamed in the order in which they appear, times become ages that
 //! end where no rule can tell them apart any more, and of a journal counts only what `decide` and `reconcile` read.
 
-use signalr_rekey::journal::{Held, Journal, Origin};
-use signalr_rekey::model::KeyType;
+use rekey_core::journal::{Held, Journal, Origin};
+use rekey_core::model::KeyType;
 
 use super::worker::{After, Handout, Next, Session};
 use super::world::{GRACE, Id, LEASE, LONGEST, State, Tick, id_of, tick};

@@ -27,9 +27,9 @@ mod world;
 
 use std::time::Instant;
 
+use rekey_core::model::KeyType;
+use rekey_core::policy::Policy;
 use settle::Settled;
-use signalr_rekey::config::Policy;
-use signalr_rekey::model::KeyType;
 use stateright::{Checker, HasDiscoveries, Model, Property};
 use world::{Broken, GRACE, State};
 

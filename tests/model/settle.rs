@@ -8,8 +8,8 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, PoisonError};
 
-use signalr_rekey::model::KeyType;
-use signalr_rekey::plan::{self, Decision};
+use rekey_core::model::KeyType;
+use rekey_core::plan::{self, Decision};
 
 use super::world::{Id, State, snapshot};
 use super::{Action, Rules};

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use signalr_rekey::config::Policy;
-use signalr_rekey::journal::{Event, Journal};
-use signalr_rekey::model::{KeyType, OperationUrl, PerKey};
-use signalr_rekey::plan::{self, Decision, Step};
+use rekey_core::journal::{Event, Journal};
+use rekey_core::model::{KeyType, OperationUrl, PerKey};
+use rekey_core::plan::{self, Decision, Step};
+use rekey_core::policy::Policy;
 
 use super::Rules;
 use super::world::{

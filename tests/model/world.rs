@@ -5,9 +5,9 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use signalr_rekey::journal::Journal;
-use signalr_rekey::model::{AppId, Fingerprint, Key, KeyType, PerKey, Section};
-use signalr_rekey::plan::{Consumer, ConsumerRef, Holding, Snapshot};
+use rekey_core::journal::Journal;
+use rekey_core::model::{AppId, Fingerprint, Key, KeyType, PerKey, Section};
+use rekey_core::plan::{Consumer, ConsumerRef, Holding, Snapshot};
 
 use super::canon::canonical;
 use super::worker::{Next, Session};

@@ -8,12 +8,12 @@ use async_trait::async_trait;
 use embedded_azure::event_grid::{self, EventGrid, Schema};
 use embedded_azure::functions_host::{self, Host, webhook};
 use embedded_azure::{EmbeddedAzure, KeyType, Options, VirtualClock, World};
+use rekey_core::model::ServiceId;
+use rekey_core::notice::{Notice, classify};
 use reqwest::Client;
 use serde_json::json;
 use signalr_rekey::clock::{Clock, SystemClock};
-use signalr_rekey::host::{self, Budgets, Invocation, Outcome, Retry, Runner, Timer, Trigger};
-use signalr_rekey::model::ServiceId;
-use signalr_rekey::notice::{Notice, classify};
+use signalr_rekey::handler::{self, Budgets, Invocation, Outcome, Retry, Runner, Timer, Trigger};
 use tokio::net::TcpListener;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -52,11 +52,11 @@ async fn serve(runner: Arc<Remembering>) -> String {
 
 /// Serves a handler, with the stand-in for the Functions host before it.
 async fn handler(runner: Arc<impl Runner>) -> Host {
-    let handler = host::listen(0).await.unwrap();
-    let port = handler.local_addr().unwrap().port();
+    let listener = handler::listen(0).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
     let budgets = Budgets { timer: MINUTE, notice: MINUTE };
     // The handler goes by a clock that nobody moves: its patience is not what is tested.
-    tokio::spawn(host::serve(handler, host::router(runner, Arc::new(SystemClock), budgets)));
+    tokio::spawn(handler::serve(listener, handler::router(runner, Arc::new(SystemClock), budgets)));
     Host::new(port).unwrap()
 }
 

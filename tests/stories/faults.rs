@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use super::common::{CONSUMERS, DAY, HOUR, MINUTE, Story, document_name};
 use super::{PRIMARY, SECONDARY, all_hold, settled};
 use embedded_azure::{Fault, FaultKind, Options, SignalR, Site, World};
+use rekey_core::plan::{BlockedBy, Decision};
 use signalr_rekey::clock::Clock;
 use signalr_rekey::pass::{Ending, Purpose, Rekey, Run};
-use signalr_rekey::plan::{BlockedBy, Decision};
 use signalr_rekey::store::{ETag, Found, Store, StoreError, Stored};
 
 /// A storage account that is out of reach.

@@ -7,12 +7,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::common::{DAY, HOUR, MINUTE, Story};
 use super::{PRIMARY, SECONDARY, all_hold, settled};
 use embedded_azure::{Fault, FaultKind};
-use signalr_rekey::clock::{Clock, delta};
-use signalr_rekey::config::FirstRotation;
-use signalr_rekey::journal::{Entry, Event};
-use signalr_rekey::model::KeyType;
+use rekey_core::journal::{Entry, Event};
+use rekey_core::model::KeyType;
+use rekey_core::plan::{Decision, Forecast, Step, forecast};
+use rekey_core::policy::FirstRotation;
+use rekey_core::time::delta;
+use signalr_rekey::clock::Clock;
 use signalr_rekey::pass::{Preview, Purpose};
-use signalr_rekey::plan::{Decision, Forecast, Step, forecast};
 
 /// A step by its name and key, and when it is over.
 type Done = (&'static str, KeyType, DateTime<Utc>);

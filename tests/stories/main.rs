@@ -16,7 +16,7 @@ mod unseen;
 mod values;
 
 use common::{Story, all_hold, settled};
-use signalr_rekey::model::KeyType;
+use rekey_core::model::KeyType;
 
 const PRIMARY: KeyType = KeyType::Primary;
 

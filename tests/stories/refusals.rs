@@ -12,10 +12,10 @@ use super::common::proxy::{Answer, Bend, Proxy, Straight};
 use super::common::{DAY, HOUR, MINUTE, Story, count, untrue};
 use super::{SECONDARY, all_hold, settled};
 use embedded_azure::{KeysOff, Options, World};
+use rekey_core::journal::Event;
+use rekey_core::plan::{BlockedBy, Decision, WaitFor};
 use signalr_rekey::clock::Clock;
-use signalr_rekey::journal::Event;
 use signalr_rekey::pass::{Ending, Purpose, RunReport};
-use signalr_rekey::plan::{BlockedBy, Decision, WaitFor};
 use signalr_rekey::store::{ETag, Found, Lease, MemoryStore, Store, StoreError, Stored};
 
 /// A story whose worker reaches Azure through a proxy.

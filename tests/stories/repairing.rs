@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::common::{CONSUMERS, DAY, HOUR, MINUTE, Story};
 use super::{PRIMARY, SECONDARY, all_hold, settled};
 use embedded_azure::{Fault, FaultKind};
-use signalr_rekey::clock::{Clock, delta};
-use signalr_rekey::model::KeyType;
+use rekey_core::model::KeyType;
+use rekey_core::time::delta;
+use signalr_rekey::clock::Clock;
 use signalr_rekey::pass::Purpose;
 
 #[tokio::test]

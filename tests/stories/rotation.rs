@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::common::{CONSUMERS, DAY, HOUR, MINUTE, Story};
 use super::{PRIMARY, SECONDARY, all_hold, settled};
 use embedded_azure::{Fault, FaultKind, Options, SignalR, Site, UpdateStrategy, World};
+use rekey_core::journal::Event;
+use rekey_core::model::KeyType;
+use rekey_core::plan::{BlockedBy, Decision};
+use rekey_core::policy::{FirstRotation, Policy, Verify};
 use signalr_rekey::clock::Clock;
-use signalr_rekey::config::{FirstRotation, Policy, Verify};
-use signalr_rekey::journal::Event;
-use signalr_rekey::model::KeyType;
 use signalr_rekey::pass::{Ending, Purpose};
-use signalr_rekey::plan::{BlockedBy, Decision};
 use signalr_rekey::store::Lease;
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use super::common::{HOUR, Story, app};
 use super::{PRIMARY, SECONDARY, all_hold, settled};
 use embedded_azure::{ConnectionStringEntry, Options, SignalR, Site, World};
-use signalr_rekey::model::{AppId, KeyType};
+use rekey_core::model::{AppId, KeyType};
 
 #[tokio::test]
 async fn an_app_that_appears_holds_back_the_regeneration_of_its_key() {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::Story;
 use super::common::{HOUR, MINUTE, all_hold};
 use embedded_azure::{Fault, FaultKind};
-use signalr_rekey::clock::{Clock, delta};
-use signalr_rekey::host::{Invocation, Outcome, Runner, Timer, Trigger};
-use signalr_rekey::model::KeyType;
+use rekey_core::model::KeyType;
+use rekey_core::time::delta;
+use signalr_rekey::clock::Clock;
+use signalr_rekey::handler::{Invocation, Outcome, Runner, Timer, Trigger};
 use signalr_rekey::runner::Service;
 use signalr_rekey::store::{ETag, Found, Lease, Store, StoreError, Stored};
 

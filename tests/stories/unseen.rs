@@ -8,11 +8,12 @@ use std::time::Duration;
 use super::common::{CONSUMERS, DAY, HOUR, Story, app};
 use super::{PRIMARY, SECONDARY, all_hold, settled};
 use embedded_azure::{Fault, FaultKind, Site};
-use signalr_rekey::clock::{Clock, delta};
+use rekey_core::model::{AppId, KeyType, PerKey};
+use rekey_core::plan::{BlockedBy, Decision, Request, Unknown, Whereabouts, Why};
+use rekey_core::time::delta;
+use signalr_rekey::clock::Clock;
 use signalr_rekey::config::AppConfig;
-use signalr_rekey::model::{AppId, KeyType, PerKey};
 use signalr_rekey::pass::{Ending, Hint, Purpose, RunReport};
-use signalr_rekey::plan::{BlockedBy, Decision, Request, Unknown, Whereabouts, Why};
 
 const SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000001";
 const LISTS: [&str; 2] = ["WebApps_ListApplicationSettings", "WebApps_ListConnectionStrings"];

@@ -8,7 +8,7 @@ use super::settings::two_services_of_one_app;
 use super::settled;
 use base64::Engine;
 use embedded_azure::{Options, SignalR, Site, World};
-use signalr_rekey::model::{AppId, KeyType};
+use rekey_core::model::{AppId, KeyType};
 use signalr_rekey::pass::RunReport;
 use signalr_rekey::store::Store;
 

@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use embedded_azure::{EmbeddedAzure, FaultKind};
 use tokio::sync::Notify;
 
-use crate::journal::Journal;
-use crate::model::ServiceId;
 use crate::store::{ETag, Found, MemoryStore, Store, StoreError, Stored, peek};
+use rekey_core::journal::Journal;
+use rekey_core::model::ServiceId;
 
 /// A store in memory, before which requests go wrong.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use embedded_azure::{BarrierKind, KeyType, State};
 use super::run::Storm;
 use super::world::Consumer;
 use crate::config::AppConfig;
-use crate::model::AppId;
+use rekey_core::model::AppId;
 
 /// One of them, under way.
 pub(super) struct Lasting {

@@ -13,15 +13,17 @@ use url::Url;
 
 use super::flaky_store::{FlakyStore, Kill};
 use super::world;
-use crate::clock::{Clock, SystemClock, delta};
-use crate::config::{AppConfig, Config, Policy};
+use crate::azure::http::Http;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{AppConfig, Config};
 use crate::demo::{Trouble, setup};
-use crate::http::Http;
-use crate::journal::{Held, Journal, Origin};
-use crate::model::ServiceId;
 use crate::pass::{Ending, Narrator, Purpose, Run, RunReport};
-use crate::plan::Decision;
 use crate::store::{MemoryStore, Store};
+use rekey_core::journal::{Held, Journal, Origin};
+use rekey_core::model::ServiceId;
+use rekey_core::plan::Decision;
+use rekey_core::policy::Policy;
+use rekey_core::time::delta;
 
 /// What kind of storm.
 #[derive(Clone, Debug)]

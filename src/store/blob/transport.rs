@@ -13,8 +13,8 @@ use object_store::client::{
 };
 
 use super::refusal::Said;
+use crate::azure::http::Http;
 use crate::clock::Clock;
-use crate::http::Http;
 use crate::store::LARGEST_DOCUMENT;
 
 /// How long one request to storage may take, to the last byte of its answer. Documents are a few kilobytes.

@@ -1,0 +1,325 @@
+//! What events mean: one pure function from an event to a [`Notice`].
+//!
+//! Start at [`classify`]. [`read`](read()) makes [`Event`]s of what was delivered: events of Event Grid in both of its
+//! schemas, and alerts of Azure Monitor. A notice is a hint, whatever it says: it may cause a look or a rotation of an
+//! instance that is configured, and nothing of it is written anywhere.
+
+mod read;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+
+pub use read::{Malformed, read};
+
+use crate::model::{AppId, KeyType, PerKey, ServiceId, likest};
+
+/// What we read of an event. Its data also holds the claims of whoever acted; those are not kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Event {
+    /// `id`: the same in every delivery of the event.
+    pub id: Option<String>,
+    /// `eventType`, or `type` of a CloudEvent; the `schemaId` of an alert, if it has one.
+    pub kind: String,
+    /// `eventTime`, or `time`, or `firedDateTime`.
+    pub time: Option<DateTime<Utc>>,
+    /// What it happened to, in every way in which it says so: `subject`, `topic` or `source`, `data.resourceUri`,
+    /// `data.authorization.scope`; the `alertTargetIDs` of an alert.
+    pub resources: Vec<String>,
+    /// `data.operationName`, else `data.authorization.action`; `alertContext.operationName`.
+    pub operation: Option<String>,
+    /// The data of our own bridge's events.
+    pub bridge: Bridge,
+    /// What an alert says besides; nothing if it is none.
+    pub alert: Option<Alert>,
+}
+
+impl Event {
+    /// Whether it is an alert of Azure Monitor.
+    #[must_use]
+    pub fn is_alert(&self) -> bool {
+        self.alert.is_some()
+    }
+}
+
+/// The data of an event of our own bridge.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Bridge {
+    /// `data.instance`: a resource id.
+    pub instance: Option<String>,
+    /// `data.keyTypes`: which keys; both if it is missing.
+    pub key_types: Option<Vec<String>>,
+    /// `data.deadline`: when the keys will be regenerated; UTC if it has no offset.
+    pub deadline: Option<String>,
+    /// What else `data` has: the names of its members.
+    pub others: Vec<String>,
+}
+
+/// What an alert of Azure Monitor says besides its targets.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Alert {
+    /// It is of Service Health.
+    pub service_health: bool,
+    /// Its service, its impacted services or its title name SignalR.
+    pub names_signalr: bool,
+}
+
+/// What an event means to us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A key was regenerated through Azure Resource Manager; of an instance that is not named, if there is none.
+    Regenerated {
+        /// Of which instance.
+        instance: Option<ServiceId>,
+    },
+    /// A regeneration failed or was cancelled. Whether the key is the old one, only a look tells.
+    RegenerationFailed {
+        /// Of which instance.
+        instance: Option<ServiceId>,
+    },
+    /// An instance was written or deleted, or is said to be unwell: local authentication may be switched off.
+    InstanceChanged {
+        /// Which.
+        instance: ServiceId,
+    },
+    /// An app was written, swapped or deleted, or its settings were edited.
+    AppChanged {
+        /// Which.
+        app: AppId,
+    },
+    /// Azure says that something is wrong with SignalR, or in a subscription.
+    ServiceHealth {
+        /// Whether it names SignalR: then it may mean every instance.
+        signalr: bool,
+        /// The subscriptions that it is for.
+        subscriptions: Vec<String>,
+    },
+    /// Keys are going to be regenerated.
+    Announced {
+        /// Of which instance.
+        instance: ServiceId,
+        /// Which keys.
+        keys: PerKey<bool>,
+        /// When, if that is known.
+        deadline: Option<DateTime<Utc>>,
+    },
+    /// The keys of an instance are in strange hands.
+    Exposed {
+        /// Of which instance.
+        instance: ServiceId,
+    },
+    /// It calls for nothing.
+    Ignored(Ignored),
+    /// It is one of our own bridge's and cannot be understood.
+    Unreadable {
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+}
+
+/// Why an event calls for nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ignored {
+    /// Somebody read keys, as we do all the time: a look because of it would cause the next.
+    Reading,
+    /// Another action.
+    OtherAction,
+    /// It has nothing to do with us.
+    Unrelated,
+}
+
+const REGENERATE: &str = "microsoft.signalrservice/signalr/regeneratekey/action";
+
+/// How the types of our own bridge begin, in lower case.
+const BRIDGE: &str = "signalrrekey.";
+
+/// Says what an event means. Types, operations and resource ids compare without regard to case, for Azure mixes it. Alerts
+/// mean the same with the common alert schema and without it.
+///
+/// | event | notice |
+/// |---|---|
+/// | `Microsoft.Resources.ResourceActionSuccess`, operation `Microsoft.SignalRService/SignalR/regenerateKey/action` | [`Regenerated`](Notice::Regenerated) |
+/// | the same with `…ActionFailure` or `…ActionCancel` | [`RegenerationFailed`](Notice::RegenerationFailed) |
+/// | an action that reads keys or settings (`listKeys`, `config/list`) | [`Ignored::Reading`] |
+/// | the swap of an app's slots | [`AppChanged`](Notice::AppChanged) |
+/// | any other action, failed writes, failed deletes | [`Ignored::OtherAction`] |
+/// | `Microsoft.Resources.ResourceWriteSuccess`, `…DeleteSuccess`, `Microsoft.ResourceNotifications.Resources.…`, of or below an instance | [`InstanceChanged`](Notice::InstanceChanged) |
+/// | the same of or below an app | [`AppChanged`](Notice::AppChanged) |
+/// | `Microsoft.Web.AppUpdated`, `Microsoft.Web.SlotSwapCompleted` | [`AppChanged`](Notice::AppChanged) |
+/// | alert on the operation `…/regenerateKey/action` | [`Regenerated`](Notice::Regenerated) |
+/// | alert of Service Health | [`ServiceHealth`](Notice::ServiceHealth) |
+/// | any other alert, with an instance among its targets | [`InstanceChanged`](Notice::InstanceChanged) |
+/// | `SignalRRekey.RegenerationAnnounced`, data `{instance, keyTypes?, deadline?}` | [`Announced`](Notice::Announced) |
+/// | `SignalRRekey.KeysExposed`, data `{instance}` | [`Exposed`](Notice::Exposed) |
+/// | one of these two that names no instance, or keys or a deadline that are none; an announcement with another member in its data, which may be meant for one of these; another `SignalRRekey.…`, or a type that ends like one of ours | [`Unreadable`](Notice::Unreadable) |
+/// | everything else | [`Ignored::Unrelated`] |
+#[must_use]
+pub fn classify(event: &Event) -> Notice {
+    if let Some(said) = &event.alert {
+        return alert(event, said);
+    }
+    let kind = event.kind.to_lowercase();
+    if let Some(bridged) = kind.strip_prefix(BRIDGE) {
+        return bridge(bridged, &event.bridge).unwrap_or_else(|fault| Notice::Unreadable { fault });
+    }
+    match kind.as_str() {
+        "microsoft.resources.resourceactionsuccess" => action(event),
+        "microsoft.resources.resourceactionfailure" | "microsoft.resources.resourceactioncancel" => {
+            if is_regeneration(event) {
+                return Notice::RegenerationFailed { instance: instance(event) };
+            }
+            Notice::Ignored(Ignored::OtherAction)
+        }
+        "microsoft.resources.resourcewritesuccess"
+        | "microsoft.resources.resourcedeletesuccess"
+        | "microsoft.resourcenotifications.resources.createdorupdated"
+        | "microsoft.resourcenotifications.resources.deleted" => changed(event),
+        "microsoft.web.appupdated" | "microsoft.web.slotswapcompleted" => changed(event),
+        // A slip of the pen in a report of a leak must not pass for somebody else's event.
+        other if [".keysexposed", ".regenerationannounced"].iter().any(|ours| other.ends_with(ours)) => {
+            Notice::Unreadable {
+                fault: "its type ends like one of ours, and does not begin with SignalRRekey.",
+            }
+        }
+        other if other.starts_with("microsoft.resources.") => Notice::Ignored(Ignored::OtherAction),
+        _ => Notice::Ignored(Ignored::Unrelated),
+    }
+}
+
+fn action(event: &Event) -> Notice {
+    if is_regeneration(event) {
+        return Notice::Regenerated { instance: instance(event) };
+    }
+    let operation = event.operation.as_deref().unwrap_or_default().to_lowercase();
+    if operation.ends_with("/listkeys/action") || operation.ends_with("/config/list/action") {
+        return Notice::Ignored(Ignored::Reading);
+    }
+    let swaps = operation.starts_with("microsoft.web/sites/") && operation.contains("slotsswap");
+    match app(event).filter(|_| swaps) {
+        Some(app) => Notice::AppChanged { app },
+        None => Notice::Ignored(Ignored::OtherAction),
+    }
+}
+
+fn changed(event: &Event) -> Notice {
+    if let Some(instance) = instance(event) {
+        return Notice::InstanceChanged { instance };
+    }
+    app(event).map_or(Notice::Ignored(Ignored::Unrelated), |app| Notice::AppChanged { app })
+}
+
+fn alert(event: &Event, said: &Alert) -> Notice {
+    if is_regeneration(event) {
+        return Notice::Regenerated { instance: instance(event) };
+    }
+    if let Some(instance) = instance(event) {
+        return Notice::InstanceChanged { instance };
+    }
+    if !said.service_health {
+        return Notice::Ignored(Ignored::Unrelated);
+    }
+    let subscription = |resource: &String| {
+        let rest = resource.get("/subscriptions/".len()..)?;
+        let is_one = resource.to_lowercase().starts_with("/subscriptions/");
+        is_one.then(|| rest.split('/').next().unwrap_or_default().to_owned())
+    };
+    let subscriptions = event.resources.iter().filter_map(subscription).collect();
+    Notice::ServiceHealth { signalr: said.names_signalr, subscriptions }
+}
+
+fn bridge(kind: &str, data: &Bridge) -> Result<Notice, &'static str> {
+    let instance = || {
+        let named =
+            data.instance.as_deref().ok_or_else(|| meant(data).unwrap_or("its data has no instance"))?;
+        ServiceId::from_prefix(named).map_err(|_| "its data.instance is no resource id of a SignalR instance")
+    };
+    match kind {
+        // A deadline that is not known for one would be lost in silence, and the keys not watched around it.
+        "regenerationannounced" if !data.others.is_empty() => Err(meant(data).unwrap_or(
+            "its data has a member besides instance, keyTypes and deadline, which may be meant for one of them: take it out",
+        )),
+        "regenerationannounced" => Ok(Notice::Announced {
+            instance: instance()?,
+            keys: announced(data.key_types.as_deref())?,
+            deadline: data.deadline.as_deref().map(deadline).transpose()?,
+        }),
+        "keysexposed" => Ok(Notice::Exposed { instance: instance()? }),
+        _ => Err("its type is neither SignalRRekey.RegenerationAnnounced nor SignalRRekey.KeysExposed"),
+    }
+}
+
+/// Which member a misspelt one is meant for. What was written is not repeated.
+fn meant(data: &Bridge) -> Option<&'static str> {
+    let members = [
+        ("deadline", "its data has a member that is not known; did you mean deadline?"),
+        ("keyTypes", "its data has a member that is not known; did you mean keyTypes?"),
+        ("instance", "its data has a member that is not known; did you mean instance?"),
+    ];
+    let candidates = || members.into_iter().map(|(name, fault)| (name.to_owned(), fault));
+    data.others.iter().find_map(|other| likest(other, candidates()))
+}
+
+fn announced(key_types: Option<&[String]>) -> Result<PerKey<bool>, &'static str> {
+    let Some(named) = key_types else { return Ok(PerKey { primary: true, secondary: true }) };
+    let mut keys = PerKey::<bool>::default();
+    for name in named {
+        let key_type: KeyType =
+            name.parse().map_err(|_| "its data.keyTypes holds something else than Primary and Secondary")?;
+        keys[key_type] = true;
+    }
+    if keys == PerKey::default() { Err("its data.keyTypes is empty") } else { Ok(keys) }
+}
+
+fn deadline(text: &str) -> Result<DateTime<Utc>, &'static str> {
+    read::deadline(text).ok_or("its data.deadline is no time such as 2026-09-24T13:00:00Z")
+}
+
+fn is_regeneration(event: &Event) -> bool {
+    event.operation.as_deref().is_some_and(|operation| operation.eq_ignore_ascii_case(REGENERATE))
+}
+
+fn instance(event: &Event) -> Option<ServiceId> {
+    event.resources.iter().find_map(|text| ServiceId::from_prefix(text).ok())
+}
+
+/// The most exact of the resources: a site's own topic may come with the slot in another member.
+fn app(event: &Event) -> Option<AppId> {
+    let apps = event.resources.iter().filter_map(|text| AppId::from_prefix(text).ok());
+    apps.max_by_key(|app| app.slot().is_some())
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = |instance: &Option<ServiceId>| {
+            instance.as_ref().map_or("an instance that is not named".to_owned(), |id| id.name().to_owned())
+        };
+        match self {
+            Self::Regenerated { instance } => write!(f, "a key of {} was regenerated", named(instance)),
+            Self::RegenerationFailed { instance } => {
+                write!(f, "a regeneration of a key of {} failed", named(instance))
+            }
+            Self::InstanceChanged { instance } => write!(f, "{} changed", instance.name()),
+            Self::AppChanged { app } => write!(f, "the app {} changed", app.name()),
+            Self::ServiceHealth { signalr: true, .. } => f.write_str("Azure Service Health names SignalR"),
+            Self::ServiceHealth { signalr: false, subscriptions } => {
+                write!(f, "Azure Service Health names {}", subscriptions.join(", "))
+            }
+            Self::Announced { instance, keys, deadline } => {
+                let keys: Vec<&str> =
+                    keys.iter().filter(|(_, announced)| **announced).map(|(key, _)| key.as_str()).collect();
+                write!(f, "the {} key of {} will be regenerated", keys.join(" and the "), instance.name())?;
+                deadline.map_or(Ok(()), |at| write!(f, " at {}", crate::time::readable(at)))
+            }
+            Self::Exposed { instance } => write!(f, "the keys of {} are in strange hands", instance.name()),
+            Self::Ignored(Ignored::Reading) => {
+                f.write_str("somebody read keys or settings, as we do ourselves")
+            }
+            Self::Ignored(Ignored::OtherAction) => f.write_str("an action that changes no key"),
+            Self::Ignored(Ignored::Unrelated) => f.write_str("nothing to do with us"),
+            Self::Unreadable { fault } => write!(f, "not understood: {fault}"),
+        }
+    }
+}

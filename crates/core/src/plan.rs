@@ -1,0 +1,235 @@
+//! The decision: what to do next to an instance, and why, from what was seen and what is remembered.
+//!
+//! Start at [`decide`]; the table in `ARCHITECTURE.md` lists its rules in the same order. Everything here is pure:
+//! no I/O, no clock, no randomness, no async. [`reconcile()`] turns a look into journal events first, so that the
+//! journal and the snapshot agree; [`decide`] refuses to go on where they do not.
+
+mod forecast;
+mod reconcile;
+mod request;
+mod safety;
+mod snapshot;
+mod standing;
+mod step;
+
+pub use forecast::{Forecast, Foreseen, forecast};
+pub use reconcile::{handed_out, reconcile};
+pub use request::{Request, Verdict, Why, judge};
+pub use safety::{is_doubtful, is_overdue};
+pub use snapshot::{Consumer, ConsumerRef, Holding, Snapshot, Unknown, Whereabouts};
+pub use standing::standing;
+pub use step::{BlockedBy, Decision, Step, WaitFor};
+
+use chrono::{DateTime, Utc};
+
+use crate::journal::{Held, InFlight, Journal, KeyRecord};
+use crate::model::{KeyType, PerKey};
+use crate::policy::{FirstRotation, Policy, Verify};
+use crate::time::delta;
+
+/// Decides the next step of an instance. The first rule that matches wins:
+///
+/// 1. a consumer is stale: repoint it, never waiting for anything first;
+/// 2. a regeneration is in flight: follow it to its end;
+/// 3. due, and consumers hold both keys: repoint the holders of the older key to the newer;
+/// 4. due, and the standby key is fresh and verified: repoint all to it;
+/// 5. due, and it is fresh but not verified: verify it;
+/// 6. due, and it is not fresh: regenerate it, once the grace since it was held is over;
+/// 7. the standby key was left under our watch, or was reported as exposed, and its grace is over: regenerate it, so that
+///    it dies;
+/// 8. otherwise settled, if everything was seen. Where something stays out of sight it is blocked, whatever there is to
+///    wait for: what a person has to do is said at once, and never goes quiet.
+///
+/// Guarantees, kept by property tests: it never panics; a key is regenerated only when the snapshot shows no
+/// consumer with it, nothing that was not seen may hold it and the grace is over; a consumer with a valid key is moved
+/// only to a key that the service accepted; it is settled only if everything was seen and nobody is stale.
+#[must_use]
+pub fn decide(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: DateTime<Utc>) -> Decision {
+    let Some(keys) = journal.keys().filter(|keys| agree(keys, snapshot, journal.in_flight())) else {
+        return Decision::Blocked(BlockedBy::JournalDisagrees);
+    };
+    let view = View { snapshot, journal, keys, policy, now };
+    view.unless_unseen(view.repair().or_else(|| view.follow()).unwrap_or_else(|| view.rotate()))
+}
+
+/// Whether the journal speaks of the very keys that were seen. The one in flight may have changed already.
+fn agree(keys: &PerKey<KeyRecord>, snapshot: &Snapshot, in_flight: Option<&InFlight>) -> bool {
+    keys.iter().all(|(key_type, record)| {
+        record.fingerprint == snapshot.keys[key_type]
+            || in_flight.is_some_and(|flight| flight.key_type == key_type)
+    })
+}
+
+/// All that a decision depends on.
+struct View<'a> {
+    snapshot: &'a Snapshot,
+    journal: &'a Journal,
+    keys: &'a PerKey<KeyRecord>,
+    policy: &'a Policy,
+    now: DateTime<Utc>,
+}
+
+impl View<'_> {
+    /// Rule 1.
+    fn repair(&self) -> Option<Decision> {
+        let consumers = self.snapshot.stale();
+        let to = self.repairing_key();
+        (!consumers.is_empty()).then_some(Decision::Do(Step::Repoint { to, consumers, repair: true }))
+    }
+
+    /// Rule 2.
+    fn follow(&self) -> Option<Decision> {
+        let flight = self.journal.in_flight()?;
+        if flight.operation.is_some() {
+            return Some(Decision::Do(Step::Follow { key_type: flight.key_type }));
+        }
+        let until = self.known_at(flight);
+        Some(Decision::Waiting { reason: WaitFor::LostOperation { key_type: flight.key_type }, until })
+    }
+
+    /// Rules 3 to 8.
+    fn rotate(&self) -> Decision {
+        let held = KeyType::ALL.into_iter().filter(|key_type| self.snapshot.is_held(*key_type));
+        match held.collect::<Vec<_>>()[..] {
+            [] => self.end_exposed().unwrap_or(Decision::Settled { next: None }),
+            [active] => match self.due_since(active) {
+                Some(since) => self.replace(active, since),
+                None => self.retire(active.other()).unwrap_or_else(|| self.settled()),
+            },
+            _ if KeyType::ALL.into_iter().any(|key_type| self.due_since(key_type).is_some()) => self.unite(),
+            _ => self.settled(),
+        }
+    }
+
+    /// Rule 3.
+    fn unite(&self) -> Decision {
+        let count = |key_type| self.snapshot.holders(|holding| *holding == Holding::Valid(key_type)).len();
+        let rank = |key_type: KeyType| (self.keys[key_type].created, count(key_type));
+        let (primary, secondary) = (KeyType::Primary, KeyType::Secondary);
+        let newer = if rank(secondary) > rank(primary) { secondary } else { primary };
+        self.verify(newer).unwrap_or_else(|| self.move_to(newer))
+    }
+
+    /// Rules 4, 5 and 6.
+    fn replace(&self, active: KeyType, due_since: DateTime<Utc>) -> Decision {
+        let standby = active.other();
+        if self.is_fresh(standby, due_since) {
+            self.verify(standby).unwrap_or_else(|| self.move_to(standby))
+        } else {
+            self.regenerate(standby, self.released(standby))
+        }
+    }
+
+    /// Rule 4, and the end of rule 3.
+    fn move_to(&self, to: KeyType) -> Decision {
+        let consumers = self.snapshot.holders(|holding| *holding == Holding::Valid(to.other()));
+        self.unless_unknown(
+            |unknown| !unknown.is_of_missing(),
+            Step::Repoint { to, consumers, repair: false },
+        )
+    }
+
+    /// Rule 5; nothing if the key is verified.
+    fn verify(&self, key_type: KeyType) -> Option<Decision> {
+        let record = &self.keys[key_type];
+        if record.verified {
+            return None;
+        }
+        if self.policy.verify == Verify::ControlPlane {
+            return self.wait_for_control_plane(key_type);
+        }
+        let Some(refusal) = &record.refusal else { return Some(Decision::Do(Step::Verify { key_type })) };
+        let again = refusal.at + delta(safety::VERIFY_AGAIN);
+        let patience = record.created + delta(self.policy.longest_operation);
+        Some(if again <= self.now {
+            Decision::Do(Step::Verify { key_type })
+        } else if patience < refusal.at {
+            let detail = refusal.detail.clone();
+            Decision::Blocked(BlockedBy::KeyRefused { key_type, since: record.created, detail })
+        } else {
+            Decision::Waiting { reason: WaitFor::Acceptance { key_type }, until: again }
+        })
+    }
+
+    /// Rule 5 where the data plane is out of reach: Azure's word for it, or the longest time that it can take.
+    fn wait_for_control_plane(&self, key_type: KeyType) -> Option<Decision> {
+        let record = &self.keys[key_type];
+        let until = record.created + delta(self.policy.longest_operation);
+        let waiting = Decision::Waiting { reason: WaitFor::Acceptance { key_type }, until };
+        (!record.confirmed && until > self.now).then_some(waiting)
+    }
+
+    /// Rule 7; nothing if the standby key was neither left under our watch nor exposed.
+    fn retire(&self, standby: KeyType) -> Option<Decision> {
+        let left = matches!(self.keys[standby].held, Held::Left(_));
+        let released = self.released(standby).filter(|_| left || self.is_exposed(standby))?;
+        Some(self.regenerate(standby, Some(released)))
+    }
+
+    /// Rule 7 where nobody holds a key: one that is in strange hands dies all the same; nothing if there is none.
+    fn end_exposed(&self) -> Option<Decision> {
+        let exposed = KeyType::ALL.into_iter().filter(|key_type| self.is_exposed(*key_type));
+        let (released, exposed) = exposed.filter_map(|key| Some((self.released(key)?, key))).min()?;
+        Some(self.regenerate(exposed, Some(released)))
+    }
+
+    /// The end of rules 6 and 7: regenerate a key that is released from a time on.
+    fn regenerate(&self, key_type: KeyType, released: Option<DateTime<Utc>>) -> Decision {
+        // A key that the journal holds to be held and no look shows: its holder is among what could not be seen.
+        let Some(released) = released else {
+            return Decision::Blocked(self.unknown().unwrap_or(BlockedBy::JournalDisagrees));
+        };
+        if released > self.now {
+            return Decision::Waiting { reason: WaitFor::Grace { key_type }, until: released };
+        }
+        if let Some(failures) = self.journal.failures() {
+            let until = failures.at + safety::back_off(failures.count);
+            let detail = failures.detail.clone();
+            if until > self.now && safety::is_hopeless(failures) {
+                return Decision::Blocked(BlockedBy::RegenerationFails { key_type, again: until, detail });
+            }
+            if until > self.now {
+                return Decision::Waiting { reason: WaitFor::RegenerateAgain { key_type, detail }, until };
+            }
+        }
+        let key = &self.snapshot.keys[key_type];
+        self.unless_unknown(|unknown| unknown.may_hold(key), Step::Regenerate { key_type })
+    }
+
+    /// Not knowing is not safe: a step is not taken while something is out of sight that hinders it.
+    fn unless_unknown(&self, hinders: impl Fn(&Unknown) -> bool, step: Step) -> Decision {
+        let hindered = self.snapshot.unknown.iter().any(hinders);
+        let blocked = self.unknown().filter(|_| hindered);
+        blocked.map_or(Decision::Do(step), Decision::Blocked)
+    }
+
+    fn unknown(&self) -> Option<BlockedBy> {
+        let unknown = &self.snapshot.unknown;
+        (!unknown.is_empty()).then(|| BlockedBy::Unknown(unknown.clone()))
+    }
+
+    /// Rule 8.
+    fn settled(&self) -> Decision {
+        let held = KeyType::ALL.into_iter().filter(|key_type| self.snapshot.is_held(*key_type));
+        Decision::Settled { next: held.map(|key_type| self.due_at(key_type)).min() }
+    }
+
+    /// Nothing is settled with something out of sight, and nobody waits for hours to be told of what lasts.
+    fn unless_unseen(&self, decision: Decision) -> Decision {
+        let said = match decision {
+            Decision::Settled { .. } => true,
+            Decision::Waiting { .. } => self.snapshot.unknown.iter().any(Unknown::lasts),
+            Decision::Do(_) | Decision::Blocked(_) => false,
+        };
+        self.unknown().filter(|_| said).map_or(decision, Decision::Blocked)
+    }
+}
+
+/// Whether a first look at an instance asks for a rotation at once.
+#[must_use]
+pub fn rotates_at_first_sight(policy: &Policy) -> bool {
+    policy.first_rotation == FirstRotation::Now
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,208 @@
+//! What would be done from here on, with times: [`decide`] played forward over a snapshot and a journal.
+//!
+//! Start at [`forecast`]. It takes no decision of its own: each step is what `decide` answers in the world that the steps
+//! before it would leave, so that it cannot disagree with what a run does. What it assumes is that Azure and the apps do
+//! what they are asked to, in the usual time, and that nobody else does anything meanwhile.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{BlockedBy, ConsumerRef, Decision, Holding, Snapshot, Step, decide, handed_out, reconcile};
+use crate::journal::{Event, Illegal, Journal};
+use crate::model::{AppId, Fingerprint, Key, KeyType};
+use crate::policy::Policy;
+
+/// How long a regeneration takes: the longest on record took 74 s, most take a minute.
+const REGENERATION: TimeDelta = TimeDelta::seconds(75);
+
+/// How long a key takes to be proved: four signed calls, a second apart.
+const VERIFICATION: TimeDelta = TimeDelta::seconds(4);
+
+/// How long writing apps takes, for each eight of them: they are read, written and read back, and eight are asked at once.
+const WRITES: TimeDelta = TimeDelta::seconds(5);
+const AT_ONCE: usize = 8;
+
+/// The most steps that are foreseen. The longest way to a settled instance has about a dozen; what goes on for longer does
+/// not end.
+const LONGEST: usize = 100;
+
+/// What would be done, in order, and how it would end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forecast {
+    /// The steps and the waits.
+    pub steps: Vec<Foreseen>,
+    /// When it would be over.
+    pub over: DateTime<Utc>,
+    /// How it would stand then: settled, or blocked.
+    pub end: Decision,
+}
+
+/// One step or one wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreseen {
+    /// When it would begin.
+    pub at: DateTime<Utc>,
+    /// What it is: a step, or a wait.
+    pub decision: Decision,
+}
+
+impl Foreseen {
+    /// The apps that it restarts: App Service restarts an app whose settings are written.
+    #[must_use]
+    pub fn restarts(&self) -> BTreeSet<&AppId> {
+        match &self.decision {
+            Decision::Do(Step::Repoint { consumers, .. }) => consumers.iter().map(|one| &one.app).collect(),
+            _ => BTreeSet::new(),
+        }
+    }
+}
+
+impl Forecast {
+    /// How often each app would restart.
+    #[must_use]
+    pub fn restarts(&self) -> BTreeMap<&AppId, usize> {
+        let mut restarts = BTreeMap::new();
+        for app in self.steps.iter().flat_map(Foreseen::restarts) {
+            *restarts.entry(app).or_default() += 1;
+        }
+        restarts
+    }
+
+    /// Whether nothing would be done: no step, now or later.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        !self.steps.iter().any(|foreseen| matches!(foreseen.decision, Decision::Do(_)))
+    }
+}
+
+/// Plays the decision forward until the instance is settled or blocked. `asked` is whether a rotation is asked for now,
+/// whatever the age of the keys.
+#[must_use]
+pub fn forecast(
+    snapshot: &Snapshot,
+    journal: &Journal,
+    policy: &Policy,
+    now: DateTime<Utc>,
+    asked: bool,
+) -> Forecast {
+    let (snapshot, journal) = (snapshot.clone(), journal.clone());
+    let mut world = World { snapshot, journal, policy, now, made: 0 };
+    let mut steps = Vec::new();
+    let mut asked = asked;
+    while steps.len() < LONGEST {
+        let Ok(decision) = world.decide(std::mem::take(&mut asked)) else { break };
+        let at = world.now;
+        let played = match &decision {
+            Decision::Do(step) => world.play(step),
+            Decision::Waiting { until, .. } => {
+                world.now = (*until).max(at + TimeDelta::seconds(1));
+                Ok(())
+            }
+            Decision::Blocked(_) | Decision::Settled { .. } => {
+                return Forecast { steps, over: at, end: decision };
+            }
+        };
+        steps.push(Foreseen { at, decision });
+        if played.is_err() {
+            break;
+        }
+    }
+    Forecast { steps, over: world.now, end: Decision::Blocked(BlockedBy::JournalDisagrees) }
+}
+
+/// The world as the steps so far would leave it.
+struct World<'p> {
+    snapshot: Snapshot,
+    journal: Journal,
+    policy: &'p Policy,
+    now: DateTime<Utc>,
+    /// How many keys were made up.
+    made: usize,
+}
+
+impl World<'_> {
+    /// What a run does between two steps: it brings the journal up to what it sees, and decides.
+    fn decide(&mut self, asked: bool) -> Result<Decision, Illegal> {
+        self.snapshot.at = self.now;
+        let events = reconcile(&self.snapshot, &self.journal, self.policy, self.now);
+        let by_itself = events.iter().any(|event| matches!(event, Event::RotationRequested { .. }));
+        let request = Event::RotationRequested { exposed: false, noticed: false };
+        for event in events.into_iter().chain((asked && !by_itself).then_some(request)) {
+            self.record(event)?;
+        }
+        Ok(decide(&self.snapshot, &self.journal, self.policy, self.now))
+    }
+
+    fn record(&mut self, event: Event) -> Result<(), Illegal> {
+        self.journal.apply(event, self.now)
+    }
+
+    fn play(&mut self, step: &Step) -> Result<(), Illegal> {
+        match step {
+            Step::Repoint { to, consumers, repair } => self.repoint(*to, consumers, *repair),
+            Step::Verify { key_type } => {
+                self.now += VERIFICATION;
+                self.record(Event::Verified { key_type: *key_type })
+            }
+            Step::Regenerate { key_type } => {
+                self.record(Event::RegenerationIntended { key_type: *key_type })?;
+                let promised = Some(self.make_up());
+                self.record(Event::RegenerationAccepted { operation: None, promised })?;
+                self.end_regeneration(*key_type)
+            }
+            Step::Follow { key_type } => self.end_regeneration(*key_type),
+        }
+    }
+
+    fn repoint(&mut self, to: KeyType, consumers: &[ConsumerRef], repair: bool) -> Result<(), Illegal> {
+        self.record(Event::RepointIntended { key_type: to })?;
+        self.record(handed_out(&self.journal, &self.snapshot.keys[to], consumers))?;
+        let apps: BTreeSet<AppId> = consumers.iter().map(|consumer| consumer.app.clone()).collect();
+        let batches = i32::try_from(apps.len().div_ceil(AT_ONCE)).unwrap_or(i32::MAX);
+        self.now += WRITES * batches;
+        for consumer in self.snapshot.consumers.iter_mut().filter(|one| consumers.contains(&one.at)) {
+            consumer.holds = Holding::Valid(to);
+        }
+        apps.iter().for_each(|app| self.see(app));
+        self.record(Event::Repointed { key_type: to, apps: apps.into_iter().collect(), repaired: repair })
+    }
+
+    /// What a check would show of an app that was written.
+    fn see(&mut self, app: &AppId) {
+        let held = self.snapshot.consumers.iter().filter(|consumer| consumer.at.app == *app);
+        let held = held.filter_map(|consumer| match &consumer.holds {
+            Holding::Valid(key_type) => Some(self.snapshot.keys[*key_type].clone()),
+            Holding::Stale(fingerprint) => Some(fingerprint.clone()),
+            Holding::Identity => None,
+        });
+        let held: BTreeSet<Fingerprint> = held.collect();
+        if let Some(seen) = self.snapshot.seen.get_mut(app) {
+            *seen = held.into_iter().collect();
+        }
+    }
+
+    /// The regeneration under way ends well, in the usual time since it was begun, and Azure lists the key.
+    fn end_regeneration(&mut self, key_type: KeyType) -> Result<(), Illegal> {
+        let Some(flight) = self.journal.in_flight().cloned() else { return Ok(()) };
+        self.now = (flight.intended + REGENERATION).max(self.now);
+        let before = self.snapshot.keys[key_type].clone();
+        let changed = Some(before.clone()).filter(|found| *found != flight.prior);
+        let fingerprint = flight.promised.or(changed).unwrap_or_else(|| self.make_up());
+        if fingerprint != before {
+            let holders = self.snapshot.consumers.iter_mut();
+            for consumer in holders.filter(|consumer| consumer.holds == Holding::Valid(key_type)) {
+                consumer.holds = Holding::Stale(before.clone());
+            }
+            self.snapshot.refused[key_type] = false;
+            self.snapshot.keys[key_type] = fingerprint.clone();
+        }
+        self.record(Event::Regenerated { fingerprint, confirmed: true })
+    }
+
+    /// The fingerprint of a key that Azure has yet to make.
+    fn make_up(&mut self) -> Fingerprint {
+        self.made += 1;
+        Key::new(format!("a key that is yet to be made, number {}", self.made)).fingerprint()
+    }
+}

@@ -1,0 +1,155 @@
+//! Bringing the journal up to what a look has shown.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+
+use super::safety::known_at;
+use super::{ConsumerRef, Snapshot, Unknown, rotates_at_first_sight};
+use crate::journal::{Event, Held, InFlight, Journal, KeyRecord};
+use crate::model::{AppId, Fingerprint, KeyType, PerKey};
+use crate::policy::Policy;
+
+/// The events that a look adds to the journal, in the order in which they are applied.
+///
+/// Guarantee: applied to the journal that they were made from, none of them is illegal, and afterwards [`decide`]
+/// finds journal and snapshot agreeing.
+///
+/// [`decide`]: super::decide
+#[must_use]
+pub fn reconcile(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: DateTime<Utc>) -> Vec<Event> {
+    let mut events = Vec::new();
+    let Some(keys) = journal.keys() else {
+        events.push(Event::Adopted { keys: snapshot.keys.clone() });
+        if rotates_at_first_sight(policy) {
+            events.push(Event::RotationRequested { exposed: false, noticed: false });
+        }
+        events.extend(held(snapshot).map(|key_type| Event::Taken { key_type }));
+        events.extend(blind(snapshot, journal).then_some(Event::Blinded {}));
+        events.extend(newly_seen(snapshot, journal));
+        return events;
+    };
+    let ended = journal.in_flight().and_then(|flight| ended_unseen(flight, snapshot, policy, now));
+    let in_flight = journal.in_flight().filter(|_| ended.is_none()).map(|flight| flight.key_type);
+    let replaced_by_us = match (&ended, journal.in_flight()) {
+        (Some(Event::Regenerated { .. }), Some(flight)) => Some(flight.key_type),
+        _ => None,
+    };
+    events.extend(ended);
+    for key_type in KeyType::ALL {
+        let ours = replaced_by_us == Some(key_type) || in_flight == Some(key_type);
+        let changed = keys[key_type].fingerprint != snapshot.keys[key_type];
+        if changed && !ours {
+            events.push(Event::KeyChanged { key_type, fingerprint: snapshot.keys[key_type].clone() });
+        }
+        // Who took a key of ours while it was in flight holds the new one, or has left it by now.
+        let replaced = changed && !ours;
+        events.extend(held_or_left(key_type, keys, snapshot, replaced));
+    }
+    match (journal.is_blind(), blind(snapshot, journal)) {
+        (false, true) => events.push(Event::Blinded {}),
+        (true, false) if snapshot.unknown.iter().all(Unknown::lasts) => events.push(Event::Sighted {}),
+        _ => {}
+    }
+    let missing = snapshot.unknown.iter().any(Unknown::is_of_missing);
+    events.extend((missing != journal.is_missing()).then_some(Event::AppsMissing { missing }));
+    let unrepaired =
+        journal.is_unrepaired() || events.iter().any(|event| matches!(event, Event::KeyChanged { .. }));
+    events.extend((unrepaired && is_repaired(snapshot)).then_some(Event::Recovered {}));
+    events.extend(newly_seen(snapshot, journal));
+    events.extend(newly_blurred(snapshot, journal));
+    events
+}
+
+/// The apps that were never seen before, or hold other keys than when they were last seen. What Azure answered to a write
+/// of ours is no sight of an app.
+fn newly_seen(snapshot: &Snapshot, journal: &Journal) -> Option<Event> {
+    let news = |(app, held): &(&AppId, &Vec<Fingerprint>)| {
+        journal.is_blurred(app) || journal.seen(app) != Some(held.as_slice())
+    };
+    let apps: BTreeMap<AppId, Vec<Fingerprint>> =
+        snapshot.seen.iter().filter(news).map(|(app, held)| (app.clone(), held.clone())).collect();
+    (!apps.is_empty() && !snapshot.echoed).then_some(Event::AppsSeen { apps })
+}
+
+/// The apps that go out of sight with this check.
+fn newly_blurred(snapshot: &Snapshot, journal: &Journal) -> Option<Event> {
+    let apps: BTreeSet<AppId> =
+        snapshot.blurred.iter().filter(|app| !journal.is_blurred(app)).cloned().collect();
+    (!apps.is_empty()).then_some(Event::AppsBlurred { apps })
+}
+
+/// From before the write on, each of these apps may hold the key that it is about to be given, beside what it was seen
+/// with; the next check of it says what it does hold.
+#[must_use]
+pub fn handed_out(journal: &Journal, key: &Fingerprint, consumers: &[ConsumerRef]) -> Event {
+    let apps = consumers.iter().map(|consumer| {
+        let mut held = journal.seen(&consumer.app).unwrap_or_default().to_vec();
+        if !held.contains(key) {
+            held.push(key.clone());
+        }
+        (consumer.app.clone(), held)
+    });
+    Event::AppsSeen { apps: apps.collect() }
+}
+
+/// The end of a regeneration whose operation URL was never learned or is of no use, once that is known: the key changed,
+/// so it was done, or it did not. With a URL, Azure is asked instead.
+fn ended_unseen(
+    flight: &InFlight,
+    snapshot: &Snapshot,
+    policy: &Policy,
+    now: DateTime<Utc>,
+) -> Option<Event> {
+    if flight.operation.is_some() {
+        return None;
+    }
+    let fingerprint = &snapshot.keys[flight.key_type];
+    if known_at(flight, fingerprint, policy) > now {
+        return None;
+    }
+    let detail =
+        "how it went could not be asked, and the key is unchanged after the longest time that it can take";
+    Some(if *fingerprint == flight.prior {
+        Event::RegenerationFailed { detail: detail.into(), lasting: false }
+    } else {
+        Event::Regenerated { fingerprint: fingerprint.clone(), confirmed: false }
+    })
+}
+
+fn held_or_left(
+    key_type: KeyType,
+    keys: &PerKey<KeyRecord>,
+    snapshot: &Snapshot,
+    replaced: bool,
+) -> Option<Event> {
+    let before = keys[key_type].held == Held::Now && !replaced;
+    match (before, snapshot.is_held(key_type)) {
+        (false, true) => Some(Event::Taken { key_type }),
+        // Where something could not be seen, the consumer may be there; and Azure's answer to a write is not yet what the
+        // app is given. Its leaving is not established then, and the grace must not begin to run.
+        (true, false) if !snapshot.echoed && !snapshot.may_be_held_unseen(key_type) => {
+            Some(Event::Left { key_type })
+        }
+        _ => None,
+    }
+}
+
+/// Whether everybody could be seen, and nobody holds a dead key.
+fn is_repaired(snapshot: &Snapshot) -> bool {
+    snapshot.stale().is_empty() && snapshot.unknown.is_empty() && !snapshot.echoed
+}
+
+/// Whether something that may hold any key stays out of sight. Who has vanished holds what it last held, unless it was out
+/// of sight before: then it may have taken either key until it is seen to be deleted.
+fn blind(snapshot: &Snapshot, journal: &Journal) -> bool {
+    let unseen = |unknown: &Unknown| match unknown {
+        Unknown::Vanished { app, .. } => journal.is_blurred(app),
+        other => other.lasts(),
+    };
+    snapshot.unknown.iter().any(unseen)
+}
+
+fn held(snapshot: &Snapshot) -> impl Iterator<Item = KeyType> {
+    KeyType::ALL.into_iter().filter(|key_type| snapshot.is_held(*key_type))
+}

@@ -1,0 +1,134 @@
+//! The judgements that decisions rest on: when a key is due, when it is free, which one a repaired consumer gets.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{Holding, View};
+use crate::journal::{Failures, Held, InFlight, Journal, KeyRecord, Origin};
+use crate::model::{Fingerprint, KeyType, PerKey};
+use crate::policy::Policy;
+use crate::time::delta;
+
+/// How long after a refusal a key is tried again. Propagation is uneven for seconds (azure-signalr#2197).
+pub(super) const VERIFY_AGAIN: Duration = Duration::from_secs(10);
+
+/// How long after its intent a request to regenerate may still reach Azure: the minute in which it may be sent
+/// (`LeaseProof::until`), and as long again on its way, after which ARM has closed it.
+const ARRIVES: Duration = Duration::from_secs(120);
+
+impl View<'_> {
+    /// When it is known how a regeneration ended whose operation was never learned.
+    pub(super) fn known_at(&self, flight: &InFlight) -> DateTime<Utc> {
+        known_at(flight, &self.snapshot.keys[flight.key_type], self.policy)
+    }
+}
+
+/// When it is known how a regeneration ended whose operation was never learned. An unchanged key says so when the
+/// operation can no longer be running. A changed one says so when the request can no longer be on its way: before that,
+/// the change may be somebody else's, and ours yet to come and to kill the key that was found.
+pub(super) fn known_at(flight: &InFlight, found: &Fingerprint, policy: &Policy) -> DateTime<Utc> {
+    let changed = *found != flight.prior;
+    let longest = if changed { ARRIVES } else { policy.longest_operation.max(ARRIVES) };
+    flight.intended + delta(longest)
+}
+
+/// Whether an operation should long have told how it ended. From then on the keys tell, as where its URL was never learned,
+/// whatever the URL says or whoever refuses to ask it. Until then it is asked again at each run, for what stands in the
+/// way may be cured. It is the wait after which an unchanged key proves that the operation is over, and no shorter.
+#[must_use]
+pub fn is_overdue(flight: &InFlight, policy: &Policy, now: DateTime<Utc>) -> bool {
+    flight.intended + delta(policy.longest_operation.max(ARRIVES)) <= now
+}
+
+/// How often regenerating may come to nothing in a row before it is told as a failure, whatever the reason: by then it was
+/// tried for half an hour, and Azure is not just busy.
+pub(super) const PATIENCE: u32 = 6;
+
+/// Whether regenerating is told as a failure: it was refused for a reason that does not pass, or came to nothing too often.
+pub(super) const fn is_hopeless(failures: &Failures) -> bool {
+    failures.lasting || failures.count >= PATIENCE
+}
+
+/// How long regenerating rests after it came to nothing `count` times in a row: a minute, doubling up to about an
+/// hour. Nobody holds the key, so there is no hurry.
+pub(super) fn back_off(count: u32) -> TimeDelta {
+    TimeDelta::minutes(1 << count.saturating_sub(1).min(6))
+}
+
+impl View<'_> {
+    /// When a key in use is due to be replaced by its age.
+    pub(super) fn due_at(&self, key_type: KeyType) -> DateTime<Utc> {
+        self.keys[key_type].created + delta(self.policy.rotate_every)
+    }
+
+    /// Since when a key in use is due: by its age, or because a rotation was asked for that it is older than. The
+    /// later of the two, since a standby key made before that is not meant by it.
+    pub(super) fn due_since(&self, key_type: KeyType) -> Option<DateTime<Utc>> {
+        let created = self.keys[key_type].created;
+        let by_age = Some(self.due_at(key_type)).filter(|due| *due <= self.now);
+        let by_request = self.journal.requested().filter(|requested| created <= *requested);
+        by_age.max(by_request)
+    }
+
+    /// Whether a standby key was made by us for the rotation that is due.
+    pub(super) fn is_fresh(&self, key_type: KeyType, due_since: DateTime<Utc>) -> bool {
+        let record = &self.keys[key_type];
+        record.origin == Origin::Ours && record.created > due_since
+    }
+
+    /// How long a key stays valid after its last consumer left it. One that was there when the keys were reported as
+    /// exposed is in strange hands: it dies sooner.
+    pub(super) fn grace(&self, key_type: KeyType) -> TimeDelta {
+        let grace = self.policy.grace;
+        delta(if self.is_exposed(key_type) { grace.min(self.policy.exposed_grace) } else { grace })
+    }
+
+    /// Whether a key was there when the keys were reported as exposed.
+    pub(super) fn is_exposed(&self, key_type: KeyType) -> bool {
+        self.journal.exposed().is_some_and(|exposed| self.keys[key_type].created < exposed)
+    }
+
+    /// From when on a standby key may be regenerated; never while a consumer holds it.
+    pub(super) fn released(&self, key_type: KeyType) -> Option<DateTime<Utc>> {
+        match self.keys[key_type].held {
+            Held::Now => None,
+            Held::Never => Some(self.keys[key_type].created),
+            Held::Left(at) | Held::Unknown(at) => Some(at + self.grace(key_type)),
+        }
+    }
+
+    /// The key that stale consumers get: one that the service does not refuse, of these one that others hold, else one that is surely in effect, else the one that
+    /// changed first: Azure replaces one key at a time, so the first was in effect before the other was begun (ours
+    /// before another's that was found with it, for just before ours nothing was changed yet). A key that is about to be replaced is none of these, as long as there is another.
+    pub(super) fn repairing_key(&self) -> KeyType {
+        let rank = |key_type: KeyType| {
+            let flight = self.journal.in_flight().filter(|flight| flight.key_type == key_type);
+            let listed = Some(&self.snapshot.keys[key_type]);
+            // Once Azure took the regeneration on and lists its key, that key is here to stay.
+            let stays = flight.is_none_or(|flight| flight.promised.as_ref() == listed);
+            let sure = flight.is_none() && surely_in_effect(&self.keys[key_type], self.policy, self.now);
+            let changed = flight.map_or(self.keys[key_type].created, |flight| flight.intended);
+            let ours = flight.is_some() || self.keys[key_type].origin == Origin::Ours;
+            let others = self.snapshot.holders(|holding| *holding == Holding::Valid(key_type)).len();
+            (stays, !self.snapshot.refused[key_type], others > 0, sure, Reverse(changed), ours, others)
+        };
+        let (primary, secondary) = (KeyType::Primary, KeyType::Secondary);
+        if rank(secondary) > rank(primary) { secondary } else { primary }
+    }
+}
+
+/// Whether a key works beyond doubt: the service accepted it, Azure said so, it was there before us, or it is old enough.
+fn surely_in_effect(record: &KeyRecord, policy: &Policy, now: DateTime<Utc>) -> bool {
+    let old = record.created + delta(policy.longest_operation) <= now;
+    record.verified || record.confirmed || record.origin == Origin::FirstSeen || old
+}
+
+/// Whether it is worth asking the service before stale consumers get a key: it may not be in effect yet.
+#[must_use]
+pub fn is_doubtful(key_type: KeyType, journal: &Journal, policy: &Policy, now: DateTime<Utc>) -> bool {
+    let in_flight = journal.in_flight().is_some_and(|flight| flight.key_type == key_type);
+    let sure = |keys: &PerKey<KeyRecord>| surely_in_effect(&keys[key_type], policy, now);
+    in_flight || !journal.keys().is_some_and(sure)
+}

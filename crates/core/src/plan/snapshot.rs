@@ -1,0 +1,423 @@
+//! What one look at an instance and its apps has shown.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::configuration_file::file_name;
+use crate::model::{AppId, Fingerprint, KeyType, PerKey, Section};
+
+/// One look at an instance: its keys, who holds which, and what could not be seen. It holds no key material.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// When the look began.
+    pub at: DateTime<Utc>,
+    /// The keys that Azure listed.
+    pub keys: PerKey<Fingerprint>,
+    /// Every setting that holds a connection string of the instance.
+    pub consumers: Vec<Consumer>,
+    /// What could not be seen. With anything here no run ends well.
+    pub unknown: Vec<Unknown>,
+    /// Every app all of whose settings could be read, with the keys that it holds, or, where that cannot be told, may hold.
+    pub seen: BTreeMap<AppId, Vec<Fingerprint>>,
+    /// Apps that were seen before and cannot be read, which does not pass by itself: they may hold any key.
+    pub blurred: BTreeSet<AppId>,
+    /// Apps that are out of sight, and were last seen with a key that the service no longer has: unless somebody gave them
+    /// another, they are cut off.
+    pub lost: BTreeSet<AppId>,
+    /// Apps that were there before and are surely deleted.
+    pub gone: Vec<AppId>,
+    /// Apps whose strings were seen, with the names of settings besides that refer to something of which nobody can tell
+    /// whether it is another.
+    pub references: Vec<(AppId, Vec<String>)>,
+    /// Whether a part of it is Azure's answer to a write of ours, and was not read since: good for knowing who is to be
+    /// repaired, not for believing that anybody left a key.
+    pub echoed: bool,
+    /// The keys that the service was just now seen to refuse, where it was asked.
+    pub refused: PerKey<bool>,
+}
+
+impl Snapshot {
+    /// A check that has shown the keys, and nothing else yet.
+    #[must_use]
+    pub fn of_keys(at: DateTime<Utc>, keys: PerKey<Fingerprint>) -> Self {
+        Self {
+            at,
+            keys,
+            consumers: vec![],
+            unknown: vec![],
+            seen: BTreeMap::new(),
+            blurred: BTreeSet::new(),
+            lost: BTreeSet::new(),
+            gone: vec![],
+            references: vec![],
+            echoed: false,
+            refused: PerKey::default(),
+        }
+    }
+
+    /// The consumers whose holding fits.
+    pub fn holders(&self, fits: impl Fn(&Holding) -> bool) -> Vec<ConsumerRef> {
+        self.consumers.iter().filter(|consumer| fits(&consumer.holds)).map(|c| c.at.clone()).collect()
+    }
+
+    /// What an operator who looks at it may want to know: what is neither followed nor taken for ours.
+    pub fn notes(&self) -> impl Iterator<Item = String> {
+        self.references.iter().map(|(app, names)| {
+            format!(
+                "{} has references that are not followed ({}); if one leads to a connection string of the service, name \
+                 it in the app's settings in {}",
+                app.name(),
+                names.join(", "),
+                file_name()
+            )
+        })
+    }
+
+    /// What the operator should know of it: the apps that are gone, and what could not be seen.
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
+        let gone = |app: &AppId| {
+            format!(
+                "{} was deleted, as far as the subscriptions show that can be listed: no site of its name is left. If it was \
+                 moved to another one, name its new id in {}; else take it out",
+                app.name(),
+                file_name()
+            )
+        };
+        self.gone.iter().map(gone).chain(self.unknown.iter().map(ToString::to_string))
+    }
+
+    /// Whether a consumer holds that key.
+    #[must_use]
+    pub fn is_held(&self, key_type: KeyType) -> bool {
+        self.consumers.iter().any(|consumer| consumer.holds == Holding::Valid(key_type))
+    }
+
+    /// Whether something that could not be seen may hold that key.
+    #[must_use]
+    pub fn may_be_held_unseen(&self, key_type: KeyType) -> bool {
+        self.unknown.iter().any(|unknown| unknown.may_hold(&self.keys[key_type]))
+    }
+
+    /// Who is cut off, or very probably so, in the words of the operator; those first that can be repaired.
+    #[must_use]
+    pub fn cut_off(&self) -> Vec<String> {
+        let texts = self.unknown.iter().filter_map(|unknown| match unknown {
+            Unknown::StaleKeyInOtherText { app, name } => {
+                Some(format!("{} ({name}, which cannot be rewritten)", app.name()))
+            }
+            _ => None,
+        });
+        let lost = self.lost.iter().map(|app| {
+            format!("{} (very probably: it was last seen with a key that is invalid now)", app.name())
+        });
+        self.stale().iter().map(ToString::to_string).chain(texts).chain(lost).collect()
+    }
+
+    /// The consumers that hold a key that is neither of the two.
+    #[must_use]
+    pub fn stale(&self) -> Vec<ConsumerRef> {
+        self.holders(|holding| matches!(holding, Holding::Stale(_)))
+    }
+}
+
+/// One setting of one app that connects to the instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consumer {
+    /// Where it is.
+    pub at: ConsumerRef,
+    /// What it holds.
+    pub holds: Holding,
+}
+
+/// Where a consumer is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConsumerRef {
+    /// The app.
+    pub app: AppId,
+    /// The dictionary.
+    pub section: Section,
+    /// The setting's name.
+    pub name: String,
+}
+
+/// What a consumer holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holding {
+    /// The key of this type.
+    Valid(KeyType),
+    /// A key that is neither of the two: the app is failing.
+    Stale(Fingerprint),
+    /// No key: it connects by identity, and is left alone.
+    Identity,
+}
+
+/// Something that must be known before a key may be regenerated, and is not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unknown {
+    /// An app's settings could not be read.
+    Unreadable {
+        /// The app.
+        app: AppId,
+        /// What Azure said.
+        detail: String,
+        /// Whether that passes by itself: Azure was busy. Then it is as if this look had not been taken.
+        passing: bool,
+    },
+    /// An app that Azure does not find, and that was never found: its id may be mistyped, and the app that is meant may hold
+    /// any key.
+    NeverSeen {
+        /// The app, as it is configured.
+        app: AppId,
+        /// A site that may be meant.
+        meant: Option<AppId>,
+    },
+    /// An app that was there and is not found under its id any more. It may have been moved, and hold what it held.
+    Vanished {
+        /// The app, as it is configured.
+        app: AppId,
+        /// Where it is now, or why that cannot be told.
+        whereabouts: Whereabouts,
+        /// The keys that it last held, or may have held.
+        held: Vec<Fingerprint>,
+    },
+    /// A configured app holds no connection string of the instance.
+    NoConsumer {
+        /// The app.
+        app: AppId,
+    },
+    /// A setting that should hold a connection string of the instance is a Key Vault reference.
+    KeyVaultReference {
+        /// The app.
+        app: AppId,
+        /// The setting.
+        name: String,
+    },
+    /// A setting that should hold a connection string of the instance is an App Configuration reference.
+    AppConfigurationReference {
+        /// The app.
+        app: AppId,
+        /// The setting.
+        name: String,
+    },
+    /// An app shows nothing of the instance but references, of which nobody can tell where they lead.
+    OnlyReferences {
+        /// The app.
+        app: AppId,
+        /// The settings.
+        names: Vec<String>,
+    },
+    /// A setting that was named in the configuration is not there.
+    Missing {
+        /// The app.
+        app: AppId,
+        /// The setting.
+        name: String,
+    },
+    /// A setting that was named in the configuration holds something else.
+    NotOurs {
+        /// The app.
+        app: AppId,
+        /// The setting.
+        name: String,
+    },
+    /// A setting that the configuration does not name, of an app of which it names others, holds a key of the instance.
+    Unnamed {
+        /// The app.
+        app: AppId,
+        /// The setting.
+        name: String,
+    },
+    /// A setting holds a key of the instance, but not in a connection string, so that it can't be rewritten.
+    KeyInOtherText {
+        /// The app.
+        app: AppId,
+        /// The setting.
+        name: String,
+    },
+    /// The same with a key that is neither of the two: the app is failing, and cannot be given another key.
+    StaleKeyInOtherText {
+        /// The app.
+        app: AppId,
+        /// The setting.
+        name: String,
+    },
+    /// In the place of a key, or of a whole connection string, stands a text that something else replaces.
+    Placeholder {
+        /// The app.
+        app: AppId,
+        /// The setting.
+        name: String,
+    },
+    /// A connection string with a key of the service, or with its host, that no version of Microsoft's SDK takes.
+    InvalidString {
+        /// The app.
+        app: AppId,
+        /// The setting.
+        name: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A connection string that names another service's host names this one's too, or holds a former key of it.
+    OtherServicesHost {
+        /// The app.
+        app: AppId,
+        /// The setting.
+        name: String,
+    },
+}
+
+/// Where an app is that is not found under its id any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Whereabouts {
+    /// A site of its name has this id.
+    Moved(AppId),
+    /// Nobody can tell, and why.
+    Unclear(String),
+}
+
+impl Unknown {
+    /// Whether it stays until somebody does something about it.
+    #[must_use]
+    pub fn lasts(&self) -> bool {
+        !matches!(self, Self::Unreadable { passing: true, .. })
+    }
+
+    /// Whether it is of an app that was there and is not found any more.
+    #[must_use]
+    pub fn is_of_missing(&self) -> bool {
+        matches!(self, Self::Vanished { .. })
+    }
+
+    /// Whether that key of the service may be held by what could not be seen. An app that has vanished may hold what it
+    /// last held, and nothing else; all others may hold any.
+    #[must_use]
+    pub fn may_hold(&self, key: &Fingerprint) -> bool {
+        match self {
+            Self::Vanished { held, .. } => held.contains(key),
+            _ => true,
+        }
+    }
+}
+
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable { app, detail, .. } => {
+                write!(f, "the settings of {} cannot be read: {detail}", app.name())
+            }
+            Self::NeverSeen { app, meant } => {
+                write!(
+                    f,
+                    "{} in resource group {} does not exist and was never seen: correct its id in {}",
+                    app.name(),
+                    app.group(),
+                    file_name()
+                )?;
+                match meant {
+                    Some(meant) if in_the_same_group(meant, app) => {
+                        write!(f, "; did you mean {}?", meant.name())
+                    }
+                    Some(meant) => write!(f, "; did you mean {meant}?"),
+                    None => Ok(()),
+                }
+            }
+            Self::Vanished { app, whereabouts: Whereabouts::Moved(to), .. } => write!(
+                f,
+                "{} is no longer in resource group {}, and may still hold the key that it last held: there is a \
+                 site of its name; name it in {} instead: {to}",
+                app.name(),
+                app.group(),
+                file_name()
+            ),
+            Self::Vanished { app, whereabouts: Whereabouts::Unclear(why), .. } => write!(
+                f,
+                "{} is no longer in resource group {}, and nobody can tell whether it was deleted or moved, still \
+                 with the key that it last held ({why}). If it was deleted, take it out of {}; if it was \
+                 moved, name its new id",
+                app.name(),
+                app.group(),
+                file_name()
+            ),
+            Self::NoConsumer { app } => write!(
+                f,
+                "no setting of {} holds a connection string of the instance; if it needs none, give the app \
+                 `may_hold_none = true` in {}",
+                app.name(),
+                file_name()
+            ),
+            Self::KeyVaultReference { app, name } => write!(
+                f,
+                "{name} of {} is a Key Vault reference, which is not followed yet: the app may hold a key that is about \
+                 to stop working, or has. Leave the secret in the vault, and compare it with the service's keys yourself",
+                app.name()
+            ),
+            Self::AppConfigurationReference { app, name } => write!(
+                f,
+                "{name} of {} is an App Configuration reference, which is not followed yet: the app may hold a key that \
+                 is about to stop working, or has. Leave the value in its store, and compare it with the service's keys \
+                 yourself",
+                app.name()
+            ),
+            Self::OnlyReferences { app, names } => write!(
+                f,
+                "nothing of {} shows a connection string of the service, and these references may lead to one: {}; name \
+                 the settings that hold one in {}",
+                app.name(),
+                names.join(", "),
+                file_name()
+            ),
+            Self::Unnamed { app, name } => write!(
+                f,
+                "{name} of {} holds a key of the service, and {} names other settings of this app and not this \
+                 one: add it to their names",
+                app.name(),
+                file_name()
+            ),
+            Self::Missing { app, name } => {
+                write!(f, "{} has no setting {name}, which {} names", app.name(), file_name())
+            }
+            Self::NotOurs { app, name } => write!(
+                f,
+                "{name} of {}, which {} names, holds no connection string of the instance",
+                app.name(),
+                file_name()
+            ),
+            Self::KeyInOtherText { app, name } => write!(
+                f,
+                "{name} of {} holds a key of the instance outside a connection string, where it cannot be \
+                 replaced; let the app read a whole connection string",
+                app.name()
+            ),
+            Self::StaleKeyInOtherText { app, name } => write!(
+                f,
+                "{name} of {} holds a key that the service no longer has, outside a connection string, where it cannot \
+                 be replaced: the app is being refused. Give it a valid key yourself",
+                app.name()
+            ),
+            Self::Placeholder { app, name } => write!(
+                f,
+                "{name} of {} has a placeholder where its key belongs, which is never overwritten; look what fills it in",
+                app.name()
+            ),
+            Self::InvalidString { app, name, detail } => write!(
+                f,
+                "{name} of {} is meant for the service, but this string is not valid: {detail}; correct it",
+                app.name()
+            ),
+            Self::OtherServicesHost { app, name } => write!(
+                f,
+                "{name} of {} names another service beside what is of this one, its host or a former key; correct the \
+                 string, or see whether the journal is this service's",
+                app.name()
+            ),
+        }
+    }
+}
+
+fn in_the_same_group(one: &AppId, other: &AppId) -> bool {
+    one.subscription().eq_ignore_ascii_case(other.subscription())
+        && one.group().eq_ignore_ascii_case(other.group())
+}

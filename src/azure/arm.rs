@@ -1,0 +1,164 @@
+//! Azure Resource Manager: the control plane, over HTTP.
+//!
+//! Start at [`Arm`]; its methods are Azure's operations, grouped by file: `signalr.rs`, `app_settings.rs`, `sites.rs`,
+//! `operation.rs`, `authorization.rs`. All of them go through `request.rs`, which knows when a request may be sent again.
+//! What can go wrong is an [`ArmError`], whose [`ArmErrorKind`] says what is to be decided. What the identity must be
+//! allowed is in [`ACTIONS`], and which of it the deployed handler needs in [`HANDLER`].
+
+mod app_settings;
+mod authorization;
+mod error;
+mod operation;
+mod rbac;
+mod request;
+mod retry;
+mod signalr;
+mod sites;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use azure_core::credentials::TokenCredential;
+use chrono::{DateTime, Utc};
+use url::Url;
+
+pub use app_settings::Settings;
+pub use authorization::{Caller, Permission};
+pub use error::{ArmError, ArmErrorKind, Barrier};
+pub use operation::OperationStatus;
+pub use rbac::{ACTIONS, HANDLER};
+pub use signalr::{Instance, ListedKeys, Regeneration};
+pub use sites::{Site, Subscription, UpdateStrategy};
+
+use crate::azure::http::{Http, Insecure, check_secure};
+use crate::clock::Clock;
+
+/// Microsoft.SignalRService: the newest stable version there is.
+const SIGNALR_API_VERSION: &str = "2024-03-01";
+/// Microsoft.Web: the newest stable version whose contract this client was written against.
+const WEB_API_VERSION: &str = "2023-12-01";
+/// Microsoft.Resources, subscriptions.
+const SUBSCRIPTIONS_API_VERSION: &str = "2022-12-01";
+
+/// A client of Azure Resource Manager; cheap to clone.
+///
+/// Guarantees: a token goes to the host of `base` alone, over https or to loopback. A read is sent again after any
+/// passing failure; a change only when nothing can have come of it, and else ends as [`ArmErrorKind::OutcomeUnknown`].
+/// No key, value of a setting, token or signature is ever in an error or in the log.
+#[derive(Clone)]
+pub struct Arm {
+    shared: Arc<Shared>,
+    deadline: Option<DateTime<Utc>>,
+}
+
+struct Shared {
+    base: Url,
+    scope: String,
+    credential: Arc<dyn TokenCredential>,
+    clock: Arc<dyn Clock>,
+    http: Http,
+    /// The seed of the next request's delays.
+    jitter_seed: AtomicU64,
+}
+
+/// What a client is made of.
+#[derive(Clone, Debug)]
+pub struct ArmOptions {
+    /// Where Azure Resource Manager is, like `https://management.azure.com`.
+    pub base: Url,
+    /// As whom it is asked.
+    pub credential: Arc<dyn TokenCredential>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The process's HTTP client.
+    pub http: Http,
+    /// Where the stream of random delays between attempts begins.
+    pub jitter_seed: u64,
+}
+
+impl Arm {
+    /// Makes a client. Nothing is sent or set up before its first request.
+    pub fn new(options: ArmOptions) -> Result<Self, Insecure> {
+        let ArmOptions { base, credential, clock, http, jitter_seed } = options;
+        check_secure(&base)?;
+        let scope = scope(&base);
+        let jitter_seed = AtomicU64::new(jitter_seed);
+        let shared = Arc::new(Shared { base, scope, credential, clock, http, jitter_seed });
+        Ok(Self { shared, deadline: None })
+    }
+
+    /// The same client, whose requests and waits end by a deadline. A request that it leaves no time for is not sent
+    /// (`OutOfTime`); a wait that would reach beyond it is not begun, and the error that asked for it is returned.
+    #[must_use]
+    pub fn until(&self, deadline: DateTime<Utc>) -> Self {
+        Self { shared: Arc::clone(&self.shared), deadline: Some(deadline) }
+    }
+
+    /// The same client, whose requests end by this time or by its own deadline, whichever is sooner.
+    #[must_use]
+    pub fn no_later_than(&self, deadline: DateTime<Utc>) -> Self {
+        self.until(self.deadline.map_or(deadline, |own| own.min(deadline)))
+    }
+
+    /// The URL of a resource or operation. An id holds nothing that has a meaning of its own in a URL.
+    fn url(&self, path: &str, api_version: &str) -> Url {
+        let mut url = self.shared.base.clone();
+        let prefix = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{prefix}{path}"));
+        url.set_query(Some(&format!("api-version={api_version}")));
+        url
+    }
+
+    /// Whether a URL that Azure gave us stays on the host that we were given: scheme, host and port. One with a user in
+    /// it does not, for that would stand in the place of the token.
+    fn is_ours(&self, url: &Url) -> bool {
+        url.origin() == self.shared.base.origin() && url.username().is_empty() && url.password().is_none()
+    }
+}
+
+impl fmt::Debug for Arm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let base = self.shared.base.as_str();
+        f.debug_struct("Arm").field("base", &base).field("deadline", &self.deadline).finish_non_exhaustive()
+    }
+}
+
+/// The scope of the token for a host of Azure Resource Manager. A host that is none of Azure's is asked with a token
+/// made for itself, which is worth nothing elsewhere; loopback, the simulator, with that of the public cloud.
+fn scope(base: &Url) -> String {
+    const CLOUDS: [&str; 3] =
+        ["management.azure.com", "management.usgovcloudapi.net", "management.chinacloudapi.cn"];
+    let host = base.host_str().unwrap_or_default();
+    let is_in =
+        |cloud: &str| host.strip_suffix(cloud).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    let resource = match CLOUDS.into_iter().find(|cloud| is_in(cloud)) {
+        Some(cloud) => cloud,
+        None if crate::azure::http::is_loopback(base) => CLOUDS[0],
+        None => host,
+    };
+    format!("https://{resource}/.default")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scope_follows_the_cloud() {
+        for (base, wanted) in [
+            ("https://management.azure.com", "https://management.azure.com/.default"),
+            ("https://westeurope.management.azure.com/", "https://management.azure.com/.default"),
+            ("https://management.usgovcloudapi.net", "https://management.usgovcloudapi.net/.default"),
+            ("https://management.chinacloudapi.cn", "https://management.chinacloudapi.cn/.default"),
+            ("http://127.0.0.1:7400", "https://management.azure.com/.default"),
+            ("https://notmanagement.azure.com", "https://notmanagement.azure.com/.default"),
+            (
+                "https://management.azure.com.evil.example",
+                "https://management.azure.com.evil.example/.default",
+            ),
+        ] {
+            assert_eq!(scope(&Url::parse(base).unwrap()), wanted);
+        }
+    }
+}

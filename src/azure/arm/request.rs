@@ -1,0 +1,337 @@
+//! One request: its token, its time, its attempts, and the reading of its answer.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use azure_core::credentials::{Secret, TokenRequestOptions};
+use azure_core::error::ErrorKind;
+use azure_core::http::{ClientMethodOptions, Context};
+use backon::Retryable;
+use chrono::TimeDelta;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+};
+use reqwest::{Method, Response, StatusCode};
+use secrecy::zeroize::Zeroizing;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use url::Url;
+use uuid::Uuid;
+
+use super::error::{About, ArmError, ArmErrorKind, Effect, PAGE, Refusal, is_page, read_error_body};
+use super::{Arm, retry};
+use crate::azure::credentials::InsteadOf;
+use crate::azure::http::{self, Unread};
+use crate::report::cause;
+
+/// The largest answer that is read. Azure Resource Manager itself passes on none above 12 MB (swagger
+/// Microsoft.Consumption, ReservationsSummaries_List: "ARM has a payload size limit of 12MB"), so no honest one is
+/// refused. A full page of sites is about 2 MB; a dictionary of settings is far smaller.
+const LARGEST_ANSWER: usize = 12 << 20;
+
+/// The largest answer other than success that is read. Of those only a code and a sentence are kept.
+const LARGEST_REFUSAL: usize = 64 << 10;
+
+/// How much of a header is kept that is only shown. Azure's correlation ids are UUIDs of 36 characters.
+const LONGEST_ID: usize = 100;
+
+/// What marks our own requests in the activity log and in the events that they raise.
+pub(crate) const CLIENT_REQUEST_PREFIX: &str = "signalr-rekey-";
+const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-client-request-id");
+const CORRELATION_ID: &str = "x-ms-correlation-request-id";
+
+/// An operation of Azure's contract.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Operation {
+    pub(super) name: &'static str,
+    pub(super) effect: Effect,
+    /// Whether its body or answer holds secrets: then nothing of an answer that is no error body is ever repeated.
+    pub(super) secrets: bool,
+}
+
+/// A request, complete but for its token.
+pub(super) struct Call {
+    pub(super) operation: Operation,
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) body: Option<Zeroizing<Vec<u8>>>,
+}
+
+/// An answer of success.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    /// None when it broke off or was too large: of a change, the status alone is worth keeping.
+    body: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl Call {
+    pub(super) fn get(operation: Operation, url: Url) -> Self {
+        Self { operation, method: Method::GET, url, body: None }
+    }
+
+    /// A POST without a body, as `SignalR_ListKeys` and the `/list` calls of Microsoft.Web take it.
+    pub(super) fn post(operation: Operation, url: Url) -> Self {
+        Self { operation, method: Method::POST, url, body: None }
+    }
+
+    pub(super) fn with_body(mut self, body: &impl Serialize) -> Result<Self, ArmError> {
+        let written = serde_json::to_vec(body).map(Zeroizing::new);
+        let fault = |_| ArmError::new(ArmErrorKind::Refused, &self.about(), "the body could not be written");
+        self.body = Some(written.map_err(fault)?);
+        Ok(self)
+    }
+
+    pub(super) fn about(&self) -> About<'_> {
+        About { operation: self.operation.name, resource: self.url.path() }
+    }
+
+    fn error(&self, kind: ArmErrorKind, message: &str) -> ArmError {
+        ArmError::new(kind, &self.about(), message)
+    }
+}
+
+impl Answer {
+    /// How many bytes were read of the body.
+    pub(super) fn length(&self) -> usize {
+        self.body.as_ref().map_or(0, |body| body.len())
+    }
+
+    /// The body as JSON. What is wrong with it is not told in serde's words: they quote the value, which may be a key.
+    pub(super) fn json<T: DeserializeOwned>(&self, call: &Call) -> Result<T, ArmError> {
+        let read = self.body.as_ref().and_then(|body| serde_json::from_slice(body).ok());
+        read.ok_or_else(|| {
+            let page = self.body.as_ref().is_some_and(|body| is_page(body));
+            let kind = match call.operation.effect {
+                Effect::Read if page => ArmErrorKind::Page,
+                Effect::Read => ArmErrorKind::Malformed,
+                Effect::Change => ArmErrorKind::OutcomeUnknown,
+            };
+            let said = if page { PAGE } else { "the answer is not in the form of the contract" };
+            self.fault(call, kind, said)
+        })
+    }
+
+    /// An error about this answer.
+    pub(super) fn fault(&self, call: &Call, kind: ArmErrorKind, message: &str) -> ArmError {
+        call.error(kind, message).answered(self.status, correlation_id(&self.headers))
+    }
+
+    pub(super) fn retry_after(&self, arm: &Arm) -> Option<Duration> {
+        retry_after(&self.headers, arm)
+    }
+}
+
+impl Arm {
+    /// Sends a request, again where that is right, until it is answered with success.
+    ///
+    /// Boxed, since the compiler cannot see that the retry's closures are `Send` for every lifetime (rust-lang/rust
+    /// issue 102211).
+    pub(super) fn send<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Answer, ArmError>> {
+        let mut attempt = 0;
+        let sleeper = {
+            let clock = Arc::clone(&self.shared.clock);
+            move |wait| {
+                let clock = Arc::clone(&clock);
+                async move { clock.sleep(wait).await }
+            }
+        };
+        let attempts = move || {
+            attempt += 1;
+            self.attempt(call, attempt).boxed()
+        };
+        let sent = attempts
+            .retry(retry::delays(self.shared.jitter_seed.fetch_add(1, Ordering::Relaxed)))
+            .sleep(sleeper)
+            .when(ArmError::may_resend)
+            .adjust(|error, delay| retry::wait(delay, error.retry_after(), self.left()));
+        sent.into_future().boxed()
+    }
+
+    /// One attempt, and its line in the log.
+    async fn attempt(&self, call: &Call, attempt: u32) -> Result<Answer, ArmError> {
+        let started = self.shared.clock.now();
+        let answer = self.exchange(call).await;
+        let ms = (self.shared.clock.now() - started).num_milliseconds();
+        let (status, correlation_id) = match &answer {
+            Ok(answer) => (Some(answer.status), correlation_id(&answer.headers)),
+            Err(error) => (error.status(), error.correlation_id().map(Into::into)),
+        };
+        let About { operation, resource } = call.about();
+        // Not the message, which may quote a secret that was sent: whoever sent it takes it out further up.
+        let caused_by = answer.as_ref().err().and_then(|error| error.source()).map(cause::told);
+        tracing::debug!(operation, resource, status, attempt, ms, correlation_id, caused_by, "ARM request");
+        answer
+    }
+
+    /// A token that Azure takes no longer (it may be revoked, or expire between two polls of an operation) is renewed once,
+    /// and the request sent once more: nothing came of it.
+    async fn exchange(&self, call: &Call) -> Result<Answer, ArmError> {
+        let token = self.token(call).await?;
+        let refused = match self.exchange_as(call, token.clone()).await {
+            Err(error) if error.is_about_the_token() => error,
+            answer => return answer,
+        };
+        let another = self.token_instead_of(call, Some(&token)).await?;
+        if another == token {
+            return Err(
+                refused.adding("the identity was asked for another token, and gave the same one again")
+            );
+        }
+        let answer = self.exchange_as(call, another).await;
+        answer.map_err(|error| match error.is_about_the_token() {
+            true => error.adding("so was a token that the identity had just given"),
+            false => error,
+        })
+    }
+
+    async fn exchange_as(&self, call: &Call, token: HeaderValue) -> Result<Answer, ArmError> {
+        let timeout = self.time_for(call)?;
+        let client = self.shared.http.client(&call.url).map_err(|error| {
+            call.error(ArmErrorKind::Refused, "no HTTP client could be made").caused_by(error)
+        })?;
+        let mut request = client.request(call.method.clone(), call.url.clone()).timeout(timeout);
+        request = request
+            .header(AUTHORIZATION, token)
+            .header(ACCEPT, "application/json")
+            .header(CLIENT_REQUEST_ID, format!("{CLIENT_REQUEST_PREFIX}{}", Uuid::new_v4()));
+        request = match &call.body {
+            Some(body) => request.header(CONTENT_TYPE, "application/json").body(body.to_vec()),
+            // ARM answers a POST without any length 411.
+            None if call.method == Method::POST => request.header(CONTENT_LENGTH, "0"),
+            None => request,
+        };
+        let response = request.send().await.map_err(|error| self.broken(call, error))?;
+        self.read(call, response).await
+    }
+
+    async fn read(&self, call: &Call, mut response: Response) -> Result<Answer, ArmError> {
+        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+        let limit = if status.is_success() { LARGEST_ANSWER } else { LARGEST_REFUSAL };
+        let body = http::read(response, limit).await;
+        if !status.is_success() {
+            return Err(self.refused(call, status, &headers, &body.unwrap_or_default()));
+        }
+        let status = status.as_u16();
+        let body = match (body, call.operation.effect) {
+            (Ok(body), _) => Some(body),
+            (Err(_), Effect::Change) => None,
+            (Err(Unread::Broken(error)), Effect::Read) => return Err(self.broken(call, error)),
+            (Err(Unread::TooLarge { limit }), Effect::Read) => {
+                let message = format!(
+                    "the answer is larger than {} MiB, which Azure Resource Manager never sends, and was not read to its \
+                     end; check that REKEY_RESOURCE_MANAGER leads there",
+                    limit >> 20
+                );
+                let error = call.error(ArmErrorKind::Malformed, &message);
+                return Err(error.answered(status, correlation_id(&headers)));
+            }
+        };
+        Ok(Answer { status, headers, body })
+    }
+
+    fn refused(&self, call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ArmError {
+        let mut said = read_error_body(body, !call.operation.secrets);
+        if status.is_redirection() {
+            said.message = "Azure sends us elsewhere, and a token is not taken there".into();
+        }
+        let refusal = Refusal {
+            status: status.as_u16(),
+            retry_after: retry_after(headers, self),
+            said,
+            correlation_id: correlation_id(headers),
+        };
+        ArmError::refusal(&call.about(), call.operation.effect, refusal)
+    }
+
+    fn broken(&self, call: &Call, error: reqwest::Error) -> ArmError {
+        let late = self.left().is_some_and(|left| left.is_zero());
+        ArmError::transport(&call.about(), call.operation.effect, error, late)
+    }
+
+    /// The `Authorization` header. azure_identity keeps tokens and renews them early; this asks it every time.
+    pub(super) async fn token(&self, call: &Call) -> Result<HeaderValue, ArmError> {
+        self.token_instead_of(call, None).await
+    }
+
+    async fn token_instead_of(
+        &self,
+        call: &Call,
+        refused: Option<&HeaderValue>,
+    ) -> Result<HeaderValue, ArmError> {
+        let timeout = self.time_for(call)?;
+        let scopes = [self.shared.scope.as_str()];
+        let bare = refused.and_then(|refused| refused.to_str().ok()?.strip_prefix("Bearer "));
+        let options = bare.map(|bare| {
+            let context = Context::new().with_value(InsteadOf(Secret::new(bare.to_owned())));
+            TokenRequestOptions { method_options: ClientMethodOptions { context } }
+        });
+        let token = tokio::time::timeout(timeout, self.shared.credential.get_token(&scopes, options)).await;
+        let unauthenticated = |message| call.error(ArmErrorKind::Unauthenticated, message);
+        let token = match token {
+            Ok(token) => token.map_err(|error| {
+                let kind =
+                    if passes(&error) { ArmErrorKind::Unavailable } else { ArmErrorKind::Unauthenticated };
+                call.error(kind, "no token could be had").caused_by(error)
+            })?,
+            Err(_) if timeout < retry::REQUEST_TIMEOUT => {
+                return Err(call.error(ArmErrorKind::OutOfTime, "no token came before the deadline"));
+            }
+            Err(_) => return Err(call.error(ArmErrorKind::Unavailable, "no token came within half a minute")),
+        };
+        let text = Zeroizing::new(format!("Bearer {}", token.token.secret()));
+        let mut header =
+            HeaderValue::from_str(&text).map_err(|_| unauthenticated("the token is no header value"))?;
+        header.set_sensitive(true);
+        Ok(header)
+    }
+
+    /// How long a request may take that is sent now; the error if there is no time for one.
+    fn time_for(&self, call: &Call) -> Result<Duration, ArmError> {
+        match self.left() {
+            None => Ok(retry::REQUEST_TIMEOUT),
+            Some(left) if left.is_zero() => {
+                Err(call.error(ArmErrorKind::OutOfTime, "the deadline had passed before it was sent"))
+            }
+            Some(left) => Ok(left.min(retry::REQUEST_TIMEOUT)),
+        }
+    }
+
+    /// The time until the deadline, where there is one.
+    fn left(&self) -> Option<Duration> {
+        let deadline = self.deadline?;
+        Some((deadline - self.shared.clock.now()).max(TimeDelta::zero()).to_std().unwrap_or_default())
+    }
+}
+
+/// Whether that there is no token may pass by itself: the endpoint is out of reach, busy or out of order.
+fn passes(error: &azure_core::Error) -> bool {
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        match error.downcast_ref::<azure_core::Error>().map(azure_core::Error::kind) {
+            Some(ErrorKind::Connection | ErrorKind::Io) => return true,
+            Some(ErrorKind::HttpResponse { status, .. }) => {
+                return status.is_server_error() || matches!(u16::from(*status), 408 | 429);
+            }
+            _ => next = error.source(),
+        }
+    }
+    false
+}
+
+fn correlation_id(headers: &HeaderMap) -> Option<String> {
+    text(headers, CORRELATION_ID).map(|id| id.chars().take(LONGEST_ID).collect())
+}
+
+fn retry_after(headers: &HeaderMap, arm: &Arm) -> Option<Duration> {
+    retry::retry_after(&text(headers, "retry-after")?, arm.shared.clock.now())
+}
+
+/// A header's text, if it is there and readable.
+pub(super) fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(Into::into)
+}

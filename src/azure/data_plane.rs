@@ -1,0 +1,200 @@
+//! The data plane: does the service take this key?
+//!
+//! Start at [`DataPlane::probe`]. One answer proves little, for a new key spreads through the service unevenly
+//! (azure-signalr#2197); asking several times in a row is the caller's business.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use reqwest::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use secrecy::zeroize::Zeroizing;
+use serde::Serialize;
+use url::Url;
+
+use crate::azure::http::{Http, Insecure, check_secure, is_loopback};
+use crate::clock::Clock;
+use crate::report::cause;
+use rekey_core::model::Key;
+
+/// `SignalR_CheckUserExistence` (data-plane swagger 20220601): the cheapest call that needs a key. `/api/health` ignores
+/// a wrong one (azure-signalr#1662). Hub and user are made up, and creating neither; a hub's name takes no hyphen.
+const PATH_AND_QUERY: &str = "/api/hubs/signalr_rekey/users/signalr-rekey?api-version=2022-06-01";
+
+/// How long one probe may take. The data plane answers within milliseconds.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a probe's token is good for: the usual tolerance between two clocks, for it is used at once and once.
+const TOKEN_LIFE: TimeDelta = TimeDelta::minutes(5);
+
+/// Asks the data plane of instances with signed REST calls.
+#[derive(Clone)]
+pub struct DataPlane {
+    http: Http,
+    gateway: Option<Url>,
+    clock: Arc<dyn Clock>,
+}
+
+/// What a probe tells of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// The service took the key.
+    Accepted,
+    /// The service refused the key. A key that is only just made may be refused for a while.
+    Refused {
+        /// What the service said.
+        detail: String,
+    },
+    /// Nothing is known of the key: the service could not be asked, or did not say.
+    Unreachable {
+        /// Why, and what may help.
+        detail: String,
+    },
+}
+
+/// Docs: data plane REST API reference; `aud` and `exp` are required.
+#[derive(Serialize)]
+struct Claims<'a> {
+    aud: &'a str,
+    iat: i64,
+    exp: i64,
+}
+
+impl DataPlane {
+    /// Makes a prober. With a `gateway`, the simulator on loopback, calls go there instead of to `https://{host}`, signed
+    /// and named as if they did not.
+    pub fn new(http: Http, gateway: Option<Url>, clock: Arc<dyn Clock>) -> Result<Self, Insecure> {
+        match &gateway {
+            // An https gateway elsewhere would be given signatures that are made for another host.
+            Some(gateway) if !is_loopback(gateway) => Err(Insecure::new(gateway)),
+            Some(gateway) => check_secure(gateway),
+            None => Ok(()),
+        }?;
+        Ok(Self { http, gateway, clock })
+    }
+
+    /// One signed call to the data plane of the instance at `host`, its `hostName` or custom domain.
+    pub async fn probe(&self, host: &str, key: &Key) -> Probe {
+        let Some(audience) = audience(host) else {
+            return Probe::Unreachable { detail: format!("{host:?} is no host name") };
+        };
+        match self.ask(host, &audience, key).await {
+            Ok((status, headers)) => read(host, status, &headers),
+            Err(detail) => Probe::Unreachable { detail },
+        }
+    }
+
+    async fn ask(&self, host: &str, audience: &Url, key: &Key) -> Result<(u16, HeaderMap), String> {
+        let target = match &self.gateway {
+            Some(gateway) => gateway.join(PATH_AND_QUERY).map_err(|error| cause::told(&error))?,
+            None => audience.clone(),
+        };
+        let authorization = self.sign(audience, key)?;
+        let client = self.http.client(&target).map_err(|error| cause::told(&error))?;
+        let request = client.head(target).timeout(TIMEOUT).header(AUTHORIZATION, authorization);
+        let request = if self.gateway.is_some() { request.header(HOST, host) } else { request };
+        let answer = request.send().await.map_err(|error| unreachable(host, error))?;
+        Ok((answer.status().as_u16(), answer.headers().clone()))
+    }
+
+    /// The key's text itself is the HMAC secret, not what its base64 would decode to (.NET SDK, AuthUtility).
+    fn sign(&self, audience: &Url, key: &Key) -> Result<HeaderValue, String> {
+        let now = self.clock.now();
+        let (iat, exp) = (now.timestamp(), (now + TOKEN_LIFE).timestamp());
+        let claims = Claims { aud: audience.as_str(), iat, exp };
+        let secret = EncodingKey::from_secret(key.expose().as_bytes());
+        let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &secret);
+        let token = Zeroizing::new(
+            token.map_err(|error| cause::because("the call could not be signed", Some(&error)))?,
+        );
+        let header = Zeroizing::new(format!("Bearer {}", token.as_str()));
+        let mut header = HeaderValue::from_str(&header).map_err(|error| cause::told(&error))?;
+        header.set_sensitive(true);
+        Ok(header)
+    }
+}
+
+impl fmt::Debug for DataPlane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DataPlane")
+            .field("gateway", &self.gateway.as_ref().map(Url::as_str))
+            .finish_non_exhaustive()
+    }
+}
+
+/// The URL that is signed: the full one, on the host that the connection strings name, as the .NET SDK signs it.
+fn audience(host: &str) -> Option<Url> {
+    let url = Url::parse(&format!("https://{host}{PATH_AND_QUERY}")).ok()?;
+    (url.host_str() == Some(host.to_lowercase().as_str()) && url.port().is_none()).then_some(url)
+}
+
+fn read(host: &str, status: u16, headers: &HeaderMap) -> Probe {
+    let detail = match status {
+        // 404 says that there is no such user, which only a caller with a good key is told. No stranger on the way can
+        // have said it: the certificate is that of the host.
+        200..300 | 404 => return Probe::Accepted,
+        401 => return Probe::Refused { detail: refusal(host, headers) },
+        403 => format!(
+            "{host} answered 403: its network rules keep us out, so the key cannot be verified from here; allow this \
+            network, or set verify = \"control-plane\""
+        ),
+        429 => format!("{host} answered 429: too many calls; the next pass asks again"),
+        500.. => format!("{host} answered {status}: the service is failing; the next pass asks again"),
+        _ => format!("{host} answered {status}, which says nothing about the key"),
+    };
+    Probe::Unreachable { detail }
+}
+
+fn refusal(host: &str, headers: &HeaderMap) -> String {
+    let said = headers.get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
+    let said: String = said.unwrap_or("it gave no reason").chars().take(200).collect();
+    format!("{host} answered 401: {said}")
+}
+
+fn unreachable(host: &str, error: reqwest::Error) -> String {
+    let what =
+        format!("{host} could not be asked; if it is out of reach from here, set verify = \"control-plane\"");
+    if error.is_timeout() {
+        return format!("{what}; caused by: no answer within {}", humantime::format_duration(TIMEOUT));
+    }
+    cause::because(&what, Some(&error.without_url()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_service_answers_tells_of_the_key() {
+        let probe = |status| match read("chat.service.signalr.net", status, &HeaderMap::new()) {
+            Probe::Accepted => "accepted",
+            Probe::Refused { .. } => "refused",
+            Probe::Unreachable { .. } => "unreachable",
+        };
+        for (status, wanted) in [
+            (200, "accepted"),
+            (204, "accepted"),
+            (404, "accepted"),
+            (401, "refused"),
+            (301, "unreachable"),
+            (400, "unreachable"),
+            (403, "unreachable"),
+            (429, "unreachable"),
+            (500, "unreachable"),
+            (503, "unreachable"),
+        ] {
+            assert_eq!(probe(status), wanted, "{status}");
+        }
+    }
+
+    #[test]
+    fn only_a_host_name_is_asked() {
+        let url = audience("Chat.service.signalr.net").unwrap();
+        assert_eq!(url.as_str(), format!("https://chat.service.signalr.net{PATH_AND_QUERY}"));
+        for host in ["", "a/b", "a@evil.example", "a:8080", "a?x", "a#x", "a b"] {
+            assert_eq!(audience(host), None, "{host}");
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Telling a webhook how passes ended: one CloudEvent for each that a person would want to know of.
+//!
+//! Start at [`Notifier::tell`]. It never keeps the work waiting, and never fails it: what cannot be delivered is said in
+//! the log. [`announce()`] says, purely, what there is to tell.
+//!
+//! The event is sent in CloudEvents' binary mode (CloudEvents 1.0, HTTP protocol binding): its attributes are headers, and
+//! the body is plain JSON with a `text`, which is all that an incoming webhook of Slack or Teams looks at. With a signing
+//! key it carries the signature of Standard Webhooks (`webhook-id`, `webhook-timestamp`, `webhook-signature`).
+
+mod announce;
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use reqwest::StatusCode;
+use tokio::sync::Semaphore;
+use tracing::Instrument;
+use url::Url;
+
+pub use announce::{Announcement, Kind, announce};
+
+use crate::azure::http::Http;
+use crate::clock::Clock;
+use crate::config::NotifyConfig;
+use crate::pass::RunReport;
+use crate::report::cause;
+use crate::store::Told;
+use rekey_core::model::ServiceId;
+
+/// How many announcements may be on their way at once; more are dropped, and the log says so.
+const MOST_AT_ONCE: u32 = 32;
+
+/// The waits before an announcement is sent again: the usual restart of a receiver is over by the third.
+const AGAIN: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(120)];
+
+/// How long one request may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long what lasts is not told again. The timer finds it anew every few minutes.
+const LASTS: TimeDelta = TimeDelta::hours(6);
+
+/// Tells one webhook.
+pub struct Notifier {
+    config: NotifyConfig,
+    http: Http,
+    clock: Arc<dyn Clock>,
+    on_their_way: Arc<Semaphore>,
+    /// What goes on at each instance, and when it was told.
+    lasting: Mutex<BTreeMap<ServiceId, (Kind, DateTime<Utc>)>>,
+}
+
+impl Notifier {
+    /// Nothing is sent yet.
+    #[must_use]
+    pub fn new(config: NotifyConfig, http: Http, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let on_their_way = Arc::new(Semaphore::new(MOST_AT_ONCE as usize));
+        Arc::new(Self { config, http, clock, on_their_way, lasting: Mutex::default() })
+    }
+
+    /// Tells of a pass, if there is anything to tell, without waiting.
+    pub fn tell(self: &Arc<Self>, report: &RunReport) {
+        let announcement = announce(report);
+        if !self.is_news(&report.instance, announcement.as_ref()) {
+            return;
+        }
+        let Some(announcement) = announcement else { return };
+        let Ok(place) = Arc::clone(&self.on_their_way).try_acquire_owned() else {
+            tracing::error!(
+                "{MOST_AT_ONCE} announcements are on their way to the webhook; dropped: {announcement}"
+            );
+            return;
+        };
+        let notifier = Arc::clone(self);
+        let deliver = async move {
+            notifier.deliver(&announcement).await;
+            drop(place);
+        };
+        tokio::spawn(deliver.in_current_span());
+    }
+
+    /// Waits until everything that was told is delivered or given up: for a process that ends with its work.
+    pub async fn drain(&self) {
+        // Nobody closes the semaphore.
+        drop(self.on_their_way.acquire_many(MOST_AT_ONCE).await);
+    }
+
+    /// Takes in what an earlier process has told of and goes on.
+    pub fn recall(&self, told: BTreeMap<ServiceId, Told>) {
+        let known = told.into_iter().filter_map(|(instance, Told { what, at })| {
+            let kind = Kind::of_type(&what)?;
+            Some((instance, (kind, at)))
+        });
+        self.lasting.lock().unwrap_or_else(PoisonError::into_inner).extend(known);
+    }
+
+    /// What was told of and goes on, for a later process.
+    #[must_use]
+    pub fn told(&self) -> BTreeMap<ServiceId, Told> {
+        let lasting = self.lasting.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = |(kind, at): &(Kind, DateTime<Utc>)| Told { what: kind.event_type().to_owned(), at: *at };
+        lasting.iter().map(|(instance, lasts)| (instance.clone(), told(lasts))).collect()
+    }
+
+    /// What lasts is told when it begins, and then once in a while.
+    fn is_news(&self, instance: &ServiceId, announcement: Option<&Announcement>) -> bool {
+        let now = self.clock.now();
+        let mut lasting = self.lasting.lock().unwrap_or_else(PoisonError::into_inner);
+        match announcement.map(|announcement| announcement.kind) {
+            Some(kind) if kind.lasts() => {
+                let told = lasting.get(instance).is_some_and(|(was, at)| *was == kind && now < *at + LASTS);
+                if !told {
+                    lasting.insert(instance.clone(), (kind, now));
+                }
+                !told
+            }
+            other => {
+                lasting.remove(instance);
+                other.is_some()
+            }
+        }
+    }
+
+    async fn deliver(&self, announcement: &Announcement) {
+        let id = uuid::Uuid::new_v4().to_string();
+        let at = self.clock.now();
+        let mut waits = AGAIN.iter();
+        loop {
+            let Err(refusal) = self.send(announcement, &id, at).await else { return };
+            match waits.next().filter(|_| refusal.passes) {
+                Some(wait) => self.clock.sleep(*wait).await,
+                None => {
+                    let (host, why) = (self.config.host(), refusal.why);
+                    tracing::error!(
+                        "the webhook at {host} could not be told ({why}); dropped: {announcement}"
+                    );
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn send(&self, announcement: &Announcement, id: &str, at: DateTime<Utc>) -> Result<(), Refusal> {
+        let stays = |error: &(dyn Error + 'static)| Refusal { why: cause::told(error), passes: false };
+        let url = Url::parse(self.config.expose_url()).map_err(|error| stays(&error))?;
+        let client = self.http.client(&url).map_err(|error| stays(&error))?;
+        let (body, timestamp) = (announcement.body().to_string(), at.timestamp().to_string());
+        let mut request = client
+            .post(url)
+            .timeout(TIMEOUT)
+            .header("content-type", "application/json")
+            .header("ce-specversion", "1.0")
+            .header("ce-id", id)
+            .header("ce-type", announcement.kind.event_type())
+            .header("ce-source", announcement.instance.to_string())
+            .header("ce-time", at.to_rfc3339_opts(SecondsFormat::Millis, true))
+            .header("webhook-id", id)
+            .header("webhook-timestamp", &timestamp);
+        if let Some(key) = self.config.expose_signing_key() {
+            request = request.header("webhook-signature", sign(key, id, &timestamp, &body));
+        }
+        let passes = |error: reqwest::Error| Refusal {
+            why: cause::because("it gave no answer", Some(&error.without_url())),
+            passes: true,
+        };
+        let answer = request.body(body).send().await.map_err(passes)?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        let passes = status.is_server_error()
+            || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+        Err(Refusal { why: format!("it answered {status}"), passes })
+    }
+}
+
+/// Why an announcement was not taken.
+struct Refusal {
+    why: String,
+    /// Whether that may pass by itself.
+    passes: bool,
+}
+
+/// The signature of Standard Webhooks: HMAC-SHA256 of id, timestamp and body.
+fn sign(key: &[u8], id: &str, timestamp: &str, body: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+    let signed = hmac::sign(&key, format!("{id}.{timestamp}.{body}").as_bytes());
+    format!("v1,{}", STANDARD.encode(signed.as_ref()))
+}
+
+impl fmt::Debug for Notifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notifier").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of the Standard Webhooks specification's reference libraries.
+    #[test]
+    fn a_signature_is_that_of_standard_webhooks() {
+        let key = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+        let signed = sign(&key, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", "{\"test\": 2432232314}");
+        assert_eq!(signed, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+}

@@ -41,8 +41,11 @@ pub use self::queue::{DeadLetter, Delivery, EventGridReport, Outcome, Reason};
 pub(crate) use self::event::Event;
 pub(crate) use self::queue::Queue;
 
-use self::queue::PATIENCE;
 use crate::identity::is_loopback;
+
+/// How long Event Grid waits for an answer; a later one counts for nothing here, though in Azure it may still cancel the
+/// retry (docs: Event Grid message delivery and retry).
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A subscription: who is told what, and how unreliably.
 #[derive(Clone, Debug)]

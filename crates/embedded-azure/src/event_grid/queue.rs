@@ -8,7 +8,7 @@ use fastrand::Rng;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{EventGrid, Schema};
+use super::{EventGrid, PATIENCE, Schema};
 use crate::clock::delta;
 
 /// The waits between attempts; the last one is repeated (docs: Event Grid message delivery and retry).
@@ -24,10 +24,6 @@ const WAITS: [Duration; 10] = [
     Duration::from_secs(6 * 3600),
     Duration::from_secs(12 * 3600),
 ];
-
-/// How long Event Grid waits for an answer; a later one counts for nothing here, though in Azure it may still cancel
-/// the retry (same document).
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How many events wait at most, and how many dead letters are kept.
 const MOST_PENDING: usize = 10_000;

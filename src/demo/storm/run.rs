@@ -213,7 +213,7 @@ impl Storm {
     }
 
     /// A run that ends well says that everything was seen, and that everybody holds a valid key. Whether that is so, the
-    /// simulator knows. What a notice tells that is known already sees no app, and says nothing of any.
+    /// embedded Azure knows. What a notice tells that is known already sees no app, and says nothing of any.
     fn compare(&mut self, report: Option<&RunReport>) {
         let said = |report: &&RunReport| ended_well(&report.ending) && report.known.is_none();
         let disturbed = self.disturbed.load(Ordering::Relaxed);

@@ -7,6 +7,8 @@
 //! | 2 | the command line or the configuration is wrong; nothing was done |
 //! | 3 | not finished in the time that was given; the next run carries on |
 
+#[cfg(feature = "simulator")]
+mod demo;
 mod doctor;
 mod handler;
 mod history;
@@ -14,10 +16,12 @@ mod init;
 mod instances;
 mod machine;
 mod notice;
-pub(crate) mod output;
+mod output;
 mod plan;
 mod rotate;
-pub(crate) mod signals;
+mod signals;
+#[cfg(feature = "simulator")]
+pub mod simulate;
 mod standing;
 mod status;
 mod times;
@@ -47,7 +51,7 @@ struct Cli {
     config: Option<PathBuf>,
 }
 
-/// How to begin. A build without the simulator has no demo to begin with.
+/// How to begin. A build without the embedded Azure has no demo to begin with.
 fn help() -> String {
     let demo = if cfg!(feature = "simulator") {
         "  signalr-rekey demo                 watch a rotation under traffic, on an Azure that is built in\n"
@@ -88,10 +92,10 @@ enum Command {
     Unblock(unblock::UnblockArgs),
     /// Watch a rotation and a recovery under traffic, on an Azure that is built in; about 20 seconds
     #[cfg(feature = "simulator")]
-    Demo(crate::demo::DemoArgs),
+    Demo(demo::DemoArgs),
     /// Serve the embedded Azure over HTTP, for development
     #[cfg(feature = "simulator")]
-    Simulate(Box<crate::sim::command::SimulateArgs>),
+    Simulate(Box<simulate::SimulateArgs>),
 }
 
 /// How a command ended.
@@ -184,11 +188,11 @@ fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
             Command::Notice(args) => notice::notice(args, environment).await,
             Command::Unblock(args) => unblock::unblock(args, environment).await,
             #[cfg(feature = "simulator")]
-            Command::Demo(args) => crate::demo::demo(args).await,
+            Command::Demo(args) => demo::demo(args).await,
             #[cfg(feature = "simulator")]
             Command::Simulate(args) => {
                 warn_of_strangers(&args);
-                match crate::sim::command::simulate(*args).await {
+                match simulate::simulate(*args).await {
                     Ok(()) => Exit::Done,
                     Err(error) => {
                         output::complain(&cause::told(&error));
@@ -205,7 +209,7 @@ fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
 
 /// The embedded Azure asks nobody who he is.
 #[cfg(feature = "simulator")]
-fn warn_of_strangers(args: &crate::sim::command::SimulateArgs) {
+fn warn_of_strangers(args: &simulate::SimulateArgs) {
     if !args.listen.ip().is_loopback() {
         output::complain(&format!(
             "warning: {} is open to others. The embedded Azure is for development: everybody who reaches it may read its \

@@ -16,6 +16,7 @@ use axum::http::{HeaderMap, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use common::{HOUR, KEY_MARK, MINUTE, Story, all_hold};
+use embedded_azure::{Fault, FaultKind};
 use rekey_core::intent::Intent;
 use rekey_core::model::KeyType;
 use rekey_core::time::delta;
@@ -25,7 +26,6 @@ use signalr_rekey::config::NotifyConfig;
 use signalr_rekey::engine::Dispatcher;
 use signalr_rekey::engine::{Engine, Order};
 use signalr_rekey::handler::{Invocation, Runner, Timer, Trigger};
-use signalr_rekey::sim::{Fault, FaultKind};
 use tokio::sync::Notify;
 
 const SIGNING_KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
@@ -113,10 +113,10 @@ async fn a_rotation_a_repairing_and_a_drift_are_told_once() {
     told.watch(6 * HOUR).await;
     assert_eq!(told.hook.kinds(), ["SignalRRekey.Rotated"]);
     let in_use = all_hold(&told.story);
-    told.story.sim.regenerate("sr-demo", &[in_use]).unwrap();
+    told.story.force("sr-demo", &[in_use]).unwrap();
     told.run(Intent::check()).await;
     told.watch(HOUR).await;
-    told.story.sim.regenerate("sr-demo", &[in_use]).unwrap();
+    told.story.force("sr-demo", &[in_use]).unwrap();
     told.watch(HOUR).await;
     let (kinds, texts): (Vec<_>, Vec<_>) = told.hook.told().into_iter().unzip();
     assert_eq!(kinds, ["SignalRRekey.Rotated", "SignalRRekey.Repaired", "SignalRRekey.DriftFound"]);
@@ -234,7 +234,7 @@ async fn a_webhook_that_hangs_keeps_no_work_waiting() {
         told.story.clock.advance(10 * MINUTE);
     }
     let in_use = all_hold(&told.story);
-    told.story.sim.regenerate("sr-demo", &[in_use]).unwrap();
+    told.story.force("sr-demo", &[in_use]).unwrap();
     let reports = told.rekey.run(&told.story.order(Intent::check(), MINUTE)).await;
     assert!(reports[0].ending.is_repaired());
     assert_eq!(all_hold(&told.story), in_use.other());

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{HOUR, KEY_MARK, MINUTE, Story};
+use embedded_azure::{Fault, FaultKind};
 use rekey_core::model::KeyType;
 use rekey_core::notice::Event;
 use rekey_core::time::delta;
@@ -17,7 +18,6 @@ use signalr_rekey::clock::{Clock, SystemClock};
 use signalr_rekey::engine::Dispatcher;
 use signalr_rekey::handler::{Invocation, Runner, Timer, Trigger};
 use signalr_rekey::observe::{Eyes, Look};
-use signalr_rekey::sim::{Fault, FaultKind};
 use signalr_rekey::store::Store;
 use tracing_subscriber::filter::FilterFn;
 use tracing_subscriber::fmt::MakeWriter;
@@ -101,7 +101,7 @@ async fn live_through_everything(story: &Story, output: &mut String) {
         output.push_str(&format!("{outcome:?}\n"));
         story.clock.advance(10 * MINUTE);
     }
-    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    story.force("sr-demo", &KeyType::ALL).unwrap();
     let outcome = Runner::run(
         &Dispatcher::new(story.rekey()),
         notice(),

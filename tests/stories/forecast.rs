@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::common::{DAY, HOUR, MINUTE, Story};
 use super::{PRIMARY, SECONDARY, all_hold, settled};
+use embedded_azure::{Fault, FaultKind};
 use rekey_core::intent::Intent;
 use rekey_core::journal::{Entry, Event};
 use rekey_core::model::KeyType;
@@ -14,7 +15,6 @@ use rekey_core::policy::FirstRotation;
 use rekey_core::time::delta;
 use signalr_rekey::clock::Clock;
 use signalr_rekey::engine::Preview;
-use signalr_rekey::sim::{Fault, FaultKind};
 
 /// A step by its name and key, and when it is over.
 type Done = (&'static str, KeyType, DateTime<Utc>);
@@ -134,11 +134,11 @@ async fn a_repair_is_foreseen_before_everything_else() {
     for keys in [&[SECONDARY][..], &KeyType::ALL] {
         let story = Story::new().await;
         story.watch(6 * HOUR).await;
-        story.sim.regenerate("sr-demo", keys).unwrap();
+        story.force("sr-demo", keys).unwrap();
         story.clock.advance(MINUTE);
         let forecast = holds(&story, false).await;
         assert_eq!(foreseen(&forecast)[0].0, "mend", "{forecast:#?}");
-        story.sim.regenerate("sr-demo", keys).unwrap();
+        story.force("sr-demo", keys).unwrap();
         story.clock.advance(MINUTE);
         holds(&story, true).await;
     }
@@ -173,7 +173,7 @@ async fn consumers_on_both_keys_are_foreseen_to_be_united() {
 async fn what_stays_out_of_sight_ends_the_forecast_as_blocked() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
-    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    story.force("sr-demo", &KeyType::ALL).unwrap();
     story.sim.fault(Fault {
         operation: "WebApps_ListApplicationSettings".into(),
         resource: Some("chat-func".into()),
@@ -193,7 +193,7 @@ async fn what_stays_out_of_sight_ends_the_forecast_as_blocked() {
 async fn a_run_that_repairs_and_goes_on_tells_which_key_apps_hold_by_then() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
-    story.sim.regenerate("sr-demo", &[all_hold(&story)]).unwrap();
+    story.force("sr-demo", &[all_hold(&story)]).unwrap();
     story.clock.advance(MINUTE);
     let reports = story.run(Intent::operator(true), DAY).await;
     let (summary, held) = (reports[0].summary(), all_hold(&story));

@@ -11,12 +11,12 @@ use chrono::TimeDelta;
 use super::common::proxy::{Answer, Bend, Proxy, Straight};
 use super::common::{DAY, HOUR, MINUTE, Story, count, untrue};
 use super::{SECONDARY, all_hold, settled};
+use embedded_azure::{KeysOff, Options, World};
 use rekey_core::intent::Intent;
 use rekey_core::journal::Event;
 use rekey_core::plan::{BlockedBy, Decision, WaitFor};
 use signalr_rekey::clock::Clock;
 use signalr_rekey::report::{Ending, RunReport};
-use signalr_rekey::sim::{KeysOff, Options, World};
 use signalr_rekey::store::{ETag, Found, Lease, MemoryStore, Store, StoreError, Stored};
 
 /// A story whose worker reaches Azure through a proxy.
@@ -189,7 +189,7 @@ async fn settings_that_may_not_be_written_are_sent_once_a_run_and_each_run_fails
     ] {
         let bent = Bent::new().await;
         bent.tick().await;
-        bent.story.sim.regenerate("sr-demo", &[super::PRIMARY, SECONDARY]).unwrap();
+        bent.story.force("sr-demo", &[super::PRIMARY, SECONDARY]).unwrap();
         bent.story.clock.advance(2 * MINUTE);
         let writes = move |request: &str| {
             let is_write = request.starts_with("PUT ") && request.ends_with(PUT);
@@ -237,7 +237,7 @@ async fn a_journal_that_cannot_be_written_fails_the_run_soon_and_says_why() {
     for (changed, why) in [(true, "another worker wrote the journal"), (false, "the account is read-only")] {
         let story = Story::new().await;
         story.tick().await;
-        story.sim.regenerate("sr-demo", &[super::PRIMARY]).unwrap();
+        story.force("sr-demo", &[super::PRIMARY]).unwrap();
         let store = Arc::new(Unwritable { inner: story.store.clone(), changed, writes: AtomicUsize::new(0) });
         let worker = story.worker(&story.sim.base().parse().unwrap(), store.clone(), story.clock.clone());
         let before = story.sim.requests().len();
@@ -405,13 +405,13 @@ async fn keys_that_are_switched_off_while_nothing_is_due_fail_every_run_and_come
     for keys_off in [KeysOff::Empty, KeysOff::Refused] {
         let story = Story::of(World::default(), Options { keys_off, ..Options::default() }).await;
         assert!(settled(&story.watch(6 * HOUR).await));
-        let before = story.sim.keys("sr-demo").unwrap();
+        let before = story.keys("sr-demo").unwrap();
         switch(&story, true);
         assert_nothing_ends_well(&story).await;
         story.clock.advance(DAY);
         assert_nothing_ends_well(&story).await;
         switch(&story, false);
-        let after = story.sim.keys("sr-demo").unwrap();
+        let after = story.keys("sr-demo").unwrap();
         assert!(before.iter().all(|(key_type, key)| *key != after[key_type]), "both are new");
         let reports = story.tick().await;
         all_hold(&story);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::common::{CONSUMERS, DAY, HOUR, MINUTE, Story};
 use super::{PRIMARY, SECONDARY, all_hold, settled};
+use embedded_azure::{Fault, FaultKind, Options, SignalR, Site, UpdateStrategy, World};
 use rekey_core::intent::Intent;
 use rekey_core::journal::Event;
 use rekey_core::model::KeyType;
@@ -12,17 +13,16 @@ use rekey_core::plan::{BlockedBy, Decision};
 use rekey_core::policy::{FirstRotation, Policy, Verify};
 use signalr_rekey::clock::Clock;
 use signalr_rekey::report::Ending;
-use signalr_rekey::sim::{Fault, FaultKind, Options, SignalR, Site, UpdateStrategy, World};
 use signalr_rekey::store::Lease;
 
 #[tokio::test]
 async fn a_first_rotation_replaces_both_keys_and_no_client_notices() {
     let story = Story::new().await;
-    let before = story.sim.keys("sr-demo").unwrap();
+    let before = story.keys("sr-demo").unwrap();
     let reports = story.watch(6 * HOUR).await;
     assert!(settled(&reports), "{reports:#?}");
     assert_eq!(all_hold(&story), SECONDARY);
-    let after = story.sim.keys("sr-demo").unwrap();
+    let after = story.keys("sr-demo").unwrap();
     assert!(KeyType::ALL.into_iter().all(|key_type| before[key_type] != after[key_type]), "both are new");
     assert_eq!(story.requests("SignalR_RegenerateKey"), 2);
     assert_eq!(

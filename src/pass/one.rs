@@ -16,7 +16,7 @@ use crate::observe::{self, Eyes, Look};
 use crate::report::cause;
 use crate::store::{self, Draft, Lease, StoreError};
 use rekey_core::journal::{Event, Journal, KeyRecord, Origin, WATCHES, Watch};
-use rekey_core::model::{AppId, KeyType, Section};
+use rekey_core::model::{ConsumerId, KeyType, Section};
 use rekey_core::plan::{self, BlockedBy, Decision, Request, Snapshot, Step, Unknown};
 use rekey_core::policy::Verify;
 use rekey_core::time::delta;
@@ -93,7 +93,7 @@ pub(super) struct Pass<'a> {
     /// Whether that was no news.
     pub(super) known: Option<Known>,
     /// How often each dictionary was written.
-    pub(super) writes: BTreeMap<(AppId, Section), u32>,
+    pub(super) writes: BTreeMap<(ConsumerId, Section), u32>,
     /// Who is cut off as far as the last check shows, and what it could not see. Who was written since and not read back is
     /// cut off until he was read.
     cut_off: Vec<String>,

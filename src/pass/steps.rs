@@ -13,7 +13,7 @@ use crate::observe::Look;
 use crate::report::cause;
 use crate::store::{self, Lease};
 use rekey_core::journal::{Event, InFlight};
-use rekey_core::model::{AppId, Fingerprint, KeyType, Section};
+use rekey_core::model::{ConsumerId, Fingerprint, KeyType, Section};
 use rekey_core::plan::{self, ConsumerRef, Decision, Step, WaitFor};
 use rekey_core::time::delta;
 
@@ -70,11 +70,14 @@ impl Pass<'_> {
     /// hold what was written is left to a person, and to the next run.
     fn not_in_vain(&self, consumers: &[ConsumerRef]) -> (Vec<ConsumerRef>, Vec<RewriteError>) {
         let part = |consumer: &ConsumerRef| (consumer.app.clone(), consumer.section);
-        let in_vain = |part: &(AppId, Section)| self.writes.get(part).is_some_and(|writes| *writes >= WRITES);
+        let in_vain =
+            |part: &(ConsumerId, Section)| self.writes.get(part).is_some_and(|writes| *writes >= WRITES);
         let vain: BTreeSet<_> = consumers.iter().map(part).filter(in_vain).collect();
         let left = consumers.iter().filter(|consumer| !vain.contains(&part(consumer))).cloned().collect();
-        let overwritten =
-            vain.into_iter().map(|(app, section)| RewriteError::Overwritten { app, section }).collect();
+        let overwritten = vain
+            .into_iter()
+            .map(|(consumer, section)| RewriteError::Overwritten { consumer, section })
+            .collect();
         (left, overwritten)
     }
 
@@ -92,11 +95,12 @@ impl Pass<'_> {
         let proof = lease.proof().await?;
         let done = self.actor().repoint(&proof, look, &is_ours, &look.keys()[to], consumers).await;
         let (written, failed): (Vec<_>, Vec<_>) = done.into_iter().partition(Result::is_ok);
-        let mut apps: Vec<AppId> = Vec::new();
+        let mut apps: Vec<ConsumerId> = Vec::new();
         let now = self.rekey.clock.now();
         for Rewrite { app, section, settings } in written.into_iter().flatten() {
-            apps.push(app.clone());
-            *self.writes.entry((app.clone(), section)).or_default() += 1;
+            let consumer = ConsumerId::from(&app);
+            apps.push(consumer.clone());
+            *self.writes.entry((consumer, section)).or_default() += 1;
             look.written(app, section, settings, now);
         }
         apps.sort();

@@ -15,7 +15,7 @@ use crate::observe::Look;
 use crate::store::{Draft, StoreError};
 use rekey_core::journal::{Held, Journal, KeyRecord, Origin};
 use rekey_core::model::{AppId, Fingerprint, PerKey};
-use rekey_core::plan::{Holding, Snapshot};
+use rekey_core::plan::{self, Agreement, Holding, Snapshot};
 
 /// How long the event of a regeneration may take to reach us; most come within seconds, and those that were not taken at
 /// once again within minutes (docs: Event Grid message delivery and retry).
@@ -101,17 +101,13 @@ impl Hint {
         let all_in_sight = !journal.is_blind() && !journal.is_missing();
         let Some(keys) = journal.keys().filter(|_| !self.anything && all_in_sight) else { return false };
         let repaired = !self.regenerated || !journal.is_unrepaired();
-        repaired && explained(&snapshot.keys, journal, keys) && in_order(snapshot, keys)
+        repaired && explained(&snapshot.keys, journal) && in_order(snapshot, keys)
     }
 }
 
 /// Whether both keys are those that the journal knows, or the one that is being made for us.
-pub(super) fn explained(found: &PerKey<Fingerprint>, journal: &Journal, keys: &PerKey<KeyRecord>) -> bool {
-    keys.iter().all(|(key_type, record)| {
-        let found = &found[key_type];
-        let flight = journal.in_flight().filter(|flight| flight.key_type == key_type);
-        record.fingerprint == *found || flight.is_some_and(|flight| flight.promised.as_ref() == Some(found))
-    })
+pub(super) fn explained(found: &PerKey<Fingerprint>, journal: &Journal) -> bool {
+    plan::agreement(found, journal) == Agreement::Explained
 }
 
 /// Whether a regeneration of ours is under way, or a key changed so lately that the event of it may be on its way still. An
@@ -182,8 +178,8 @@ impl Pass<'_> {
     /// Whether somebody may be cut off: a key is not the one on record, or changed from outside and not everybody was seen
     /// with a valid one since.
     fn be_alarmed(&mut self, look: &Look, journal: &Journal) {
-        let changed = |keys| !explained(&look.fingerprints(), journal, keys);
-        self.alarmed = journal.is_unrepaired() || journal.keys().is_some_and(changed);
+        let changed = || !explained(&look.fingerprints(), journal);
+        self.alarmed = journal.is_unrepaired() || (journal.keys().is_some() && changed());
     }
 
     /// Reads the keys, and the apps that the hint names.

@@ -583,6 +583,7 @@ impl<'a> Pass<'a> {
         let progress = matches!(
             event,
             Event::RegenerationAccepted { .. }
+                | Event::OperationLost {}
                 | Event::Regenerated { .. }
                 | Event::RegenerationFailed { .. }
                 | Event::Verified { .. }

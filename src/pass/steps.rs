@@ -13,7 +13,7 @@ use crate::observe::Look;
 use crate::report::cause;
 use crate::store::{self, Lease};
 use rekey_core::journal::{Event, InFlight};
-use rekey_core::model::{ConsumerId, Fingerprint, KeyType, Section};
+use rekey_core::model::{ConsumerId, KeyType, Section};
 use rekey_core::plan::{self, ConsumerRef, Decision, Step, WaitFor};
 use rekey_core::time::delta;
 
@@ -175,7 +175,7 @@ impl Pass<'_> {
     /// Asks how the regeneration under way goes until it ends, somebody calls, or this run has waited for long enough.
     async fn follow(&mut self, lease: &mut Lease, look: &mut Look) -> Result<Option<Decision>, RunError> {
         let Some(flight) = lease.journal().in_flight().cloned() else { return Ok(None) };
-        let InFlight { operation: Some(operation), promised, .. } = &flight else { return Ok(None) };
+        let InFlight { operation: Some(operation), .. } = &flight else { return Ok(None) };
         let mut asked = 0;
         let done = loop {
             let progress = self.actor().poll(operation, asked).await;
@@ -185,14 +185,14 @@ impl Pass<'_> {
                 Ok(Progress::Succeeded) => break self.finish(lease, look, None).await,
                 Ok(Progress::Failed(failure)) => break self.finish(lease, look, Some(failure)).await,
                 Ok(Progress::Lost(error)) => {
-                    break self.ask_no_more(lease, look, promised.clone(), &cause::told(&error)).await;
+                    break self.ask_no_more(lease, look, &cause::told(&error)).await;
                 }
                 Ok(Progress::Running(_)) if overdue => {
                     let why = "Azure says that the regeneration still runs, after the longest time that one can take";
-                    break self.ask_no_more(lease, look, promised.clone(), why).await;
+                    break self.ask_no_more(lease, look, why).await;
                 }
                 Err(error) if overdue && error.kind() != ArmErrorKind::OutOfTime => {
-                    break self.ask_no_more(lease, look, promised.clone(), &cause::told(&error)).await;
+                    break self.ask_no_more(lease, look, &cause::told(&error)).await;
                 }
                 Err(error) => return Err(error.into()),
                 Ok(Progress::Running(wait)) => {
@@ -239,15 +239,9 @@ impl Pass<'_> {
     }
 
     /// The operation's URL is of no use (any more): the keys tell what became of it, as where it was never learned.
-    async fn ask_no_more(
-        &mut self,
-        lease: &mut Lease,
-        look: &mut Look,
-        promised: Option<Fingerprint>,
-        why: &str,
-    ) -> Result<(), RunError> {
+    async fn ask_no_more(&mut self, lease: &mut Lease, look: &mut Look, why: &str) -> Result<(), RunError> {
         self.say(&format!("{why}. The keys will tell what became of it"));
-        self.record(lease, Event::RegenerationAccepted { operation: None, promised })?;
+        self.record(lease, Event::OperationLost {})?;
         lease.commit().await?;
         // What they tell is told by the keys of now, not by those of before the operation was followed.
         Ok(look.read_keys(self.eyes(), self.instance).await?)

@@ -275,6 +275,7 @@ pub(super) fn events() -> Vec<Event> {
         Event::Unblocked {},
         Event::RegenerationIntended { key_type: PRIMARY },
         Event::RegenerationAccepted { operation: None, promised: None },
+        Event::OperationLost {},
         Event::Regenerated { fingerprint: fingerprint(), confirmed: true },
         Event::RegenerationFailed { detail: detail(), lasting: true },
         Event::Verified { key_type: PRIMARY },
@@ -301,6 +302,7 @@ pub(super) fn events() -> Vec<Event> {
             | Event::Unblocked {}
             | Event::RegenerationIntended { .. }
             | Event::RegenerationAccepted { .. }
+            | Event::OperationLost {}
             | Event::Regenerated { .. }
             | Event::RegenerationFailed { .. }
             | Event::Verified { .. }

@@ -35,7 +35,7 @@ use crate::report::{RunEvent, RunReport, cause};
 use crate::store::{Store, StoreError};
 use rekey_core::intent::Intent;
 use rekey_core::journal::Journal;
-use rekey_core::model::{AppId, ServiceId};
+use rekey_core::model::{ConsumerId, ServiceId};
 use rekey_core::plan::{self, BlockedBy, CutOff, Decision, Open, Snapshot};
 
 /// Hears every event of a run that people are told of, as it happens.
@@ -155,8 +155,9 @@ impl Engine {
             return Vec::new();
         }
         let journal = crate::store::peek(&*self.store, &service.id).await.unwrap_or_default();
-        let held = |app: &&AppId| journal.seen(app).is_some_and(|held| !held.is_empty());
-        service.apps.iter().map(|app| &app.id).filter(held).cloned().map(CutOff::OfNoKeys).collect()
+        let held = |app: &ConsumerId| journal.seen(app).is_some_and(|held| !held.is_empty());
+        let consumers = service.apps.iter().map(|app| ConsumerId::from(&app.id));
+        consumers.filter(held).map(CutOff::OfNoKeys).collect()
     }
 
     /// What a run would do now, without doing it: a check and what follows from it, on a copy of the journal.

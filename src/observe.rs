@@ -21,7 +21,9 @@ use crate::clock::Clock;
 use crate::config::{AppConfig, ServiceConfig};
 use crate::report::cause;
 use rekey_core::journal::Journal;
-use rekey_core::model::{AppId, ConnectionString, Fingerprint, KeyPair, KeyType, PerKey, Section};
+use rekey_core::model::{
+    AppId, ConnectionString, ConsumerId, Fingerprint, KeyPair, KeyType, PerKey, Section,
+};
 use rekey_core::plan::{Holding, Snapshot, Unknown};
 
 /// How many apps of one instance are asked at the same time. ARM lets 10 writes a second pass in the long run, and
@@ -229,6 +231,7 @@ impl Look {
 
     fn add_app(&self, app: &AppConfig, journal: &Journal, snapshot: &mut Snapshot) {
         let before = (snapshot.consumers.len(), snapshot.unknown.len());
+        let id = ConsumerId::from(&app.id);
         let mut unread = None;
         let mut unclear = Vec::new();
         for section in sections(app) {
@@ -255,32 +258,32 @@ impl Look {
         snapshot.unknown.extend(unread);
         let nothing = before == (snapshot.consumers.len(), snapshot.unknown.len());
         if !nothing && !unclear.is_empty() {
-            snapshot.references.push((app.id.clone(), unclear.clone()));
+            snapshot.references.push((id.clone(), unclear.clone()));
         }
         // That an app may hold none excuses one in which nothing points elsewhere.
         if nothing && !unclear.is_empty() {
-            snapshot.unknown.push(Unknown::OnlyReferences { app: app.id.clone(), names: unclear });
+            snapshot.unknown.push(Unknown::OnlyReferences { app: id.clone(), names: unclear });
         } else if nothing && !app.may_hold_none {
-            snapshot.unknown.push(Unknown::NoConsumer { app: app.id.clone() });
+            snapshot.unknown.push(Unknown::NoConsumer { app: id.clone() });
         }
         let lasts = snapshot.unknown[before.1..].iter().any(Unknown::lasts);
         if seen {
-            snapshot.seen.insert(app.id.clone(), held(snapshot, before.0, lasts));
-        } else if lasts && journal.seen(&app.id).is_some() {
+            snapshot.seen.insert(id.clone(), held(snapshot, before.0, lasts));
+        } else if lasts && journal.seen(&id).is_some() {
             // Who goes out of sight may take any key there, and is not to be taken for what he was seen with before.
-            snapshot.blurred.insert(app.id.clone());
+            snapshot.blurred.insert(id.clone());
         }
         if !seen {
-            lose(&app.id, journal, snapshot);
+            lose(&id, journal, snapshot);
         }
     }
 
     /// An app that Azure does not find: deleted, moved, or never there under this id.
     fn add_missing(&self, app: &AppConfig, journal: &Journal, snapshot: &mut Snapshot) {
-        let id = app.id.clone();
-        let missing = self.missing.get(&id);
+        let id = ConsumerId::from(&app.id);
+        let missing = self.missing.get(&app.id);
         let Some(held) = journal.seen(&id) else {
-            let meant = missing.and_then(|missing| missing.meant.clone());
+            let meant = missing.and_then(|missing| missing.meant.as_ref()).map(ConsumerId::from);
             return snapshot.unknown.push(Unknown::NeverSeen { app: id, meant });
         };
         match missing.map(|missing| &missing.place) {
@@ -345,18 +348,18 @@ async fn list_keys(
 }
 
 fn unreadable(app: &AppConfig, detail: String, passing: bool) -> Unknown {
-    Unknown::Unreadable { app: app.id.clone(), detail, passing }
+    Unknown::Unreadable { app: (&app.id).into(), detail, passing }
 }
 
 /// Takes an app that is out of sight for lost if all keys are invalid that it was last seen with.
-fn lose(app: &AppId, journal: &Journal, snapshot: &mut Snapshot) {
+fn lose(app: &ConsumerId, journal: &Journal, snapshot: &mut Snapshot) {
     if is_lost(app, journal, &snapshot.keys) {
         snapshot.lost.insert(app.clone());
     }
 }
 
 /// Whether all keys are invalid that an app was last seen with: out of sight, it is very probably cut off.
-pub(crate) fn is_lost(app: &AppId, journal: &Journal, keys: &PerKey<Fingerprint>) -> bool {
+pub(crate) fn is_lost(app: &ConsumerId, journal: &Journal, keys: &PerKey<Fingerprint>) -> bool {
     let held = journal.seen(app).unwrap_or_default();
     let is_current = |key: &Fingerprint| keys.iter().any(|(_, current)| current == key);
     !held.is_empty() && !held.iter().any(is_current)

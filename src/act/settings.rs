@@ -14,7 +14,7 @@ use super::Actor;
 use crate::azure::arm::{ArmError, ArmErrorKind, Settings};
 use crate::observe::Look;
 use crate::store::LeaseProof;
-use rekey_core::model::{AppId, ConnectionString, Key, Section};
+use rekey_core::model::{AppId, ConnectionString, ConsumerId, Key, Section};
 use rekey_core::plan::ConsumerRef;
 
 /// How often a write is merged anew when Azure is busy with the app, lost the answer, or another writer came between.
@@ -48,10 +48,10 @@ pub struct Rewrite {
 #[derive(Debug, thiserror::Error)]
 pub enum RewriteError {
     /// Azure refused or did not answer.
-    #[error("{}: {error}", app.name())]
+    #[error("{}: {error}", consumer.name())]
     Arm {
-        /// The app.
-        app: AppId,
+        /// Whose.
+        consumer: ConsumerId,
         /// What Azure said.
         #[source]
         error: ArmError,
@@ -59,11 +59,11 @@ pub enum RewriteError {
     /// What was written is not what is there.
     #[error(
         "{}: the {section} were written and do not hold the new key; somebody else writes them at the same time. \
-         The next pass tries again", app.name()
+         The next pass tries again", consumer.name()
     )]
     Overwritten {
-        /// The app.
-        app: AppId,
+        /// Whose.
+        consumer: ConsumerId,
         /// The dictionary.
         section: Section,
     },
@@ -101,7 +101,7 @@ impl Actor<'_> {
     /// that we run in last.
     pub fn batches(&self, consumers: &[ConsumerRef]) -> Vec<Vec<ConsumerRef>> {
         let mut sorted = consumers.to_vec();
-        sorted.sort_by_cached_key(|consumer| (self.is_own_app(&consumer.app), consumer.app.clone()));
+        sorted.sort_by_cached_key(|consumer| (self.is_own(&consumer.app), consumer.app.clone()));
         let apps: Vec<_> = sorted.chunk_by(|a, b| a.app == b.app).collect();
         apps.chunks(ROUNDS * self.at_once).map(<[_]>::concat).collect()
     }
@@ -131,6 +131,12 @@ impl Actor<'_> {
         done
     }
 
+    fn is_own(&self, consumer: &ConsumerId) -> bool {
+        match consumer {
+            ConsumerId::AppService(app) => self.is_own_app(app),
+        }
+    }
+
     fn is_own_app(&self, app: &AppId) -> bool {
         self.own_site.is_some_and(|site| site.eq_ignore_ascii_case(app.site()))
     }
@@ -155,13 +161,13 @@ impl Actor<'_> {
                 Err(error) if may_be_merged_anew(&error) => last = Some(error),
                 // That there was no time to try again is not why it failed.
                 Err(error) if error.kind() == ArmErrorKind::OutOfTime && last.is_some() => break,
-                Err(error) => return Err(RewriteError::Arm { app: target.app.clone(), error }),
+                Err(error) => return Err(RewriteError::Arm { consumer: target.app.into(), error }),
             }
         }
-        let app = target.app.clone();
+        let consumer = target.app.into();
         Err(match last {
-            Some(error) => RewriteError::Arm { app, error },
-            None => RewriteError::Overwritten { app, section: target.section },
+            Some(error) => RewriteError::Arm { consumer, error },
+            None => RewriteError::Overwritten { consumer, section: target.section },
         })
     }
 
@@ -210,7 +216,7 @@ fn replace_key(settings: &mut Settings, name: &str, is_ours: IsOurs<'_>, key: &K
 
 fn targets(consumers: &[ConsumerRef]) -> Vec<Target<'_>> {
     let mut targets: Vec<Target<'_>> = Vec::new();
-    for ConsumerRef { app, section, name } in consumers {
+    for ConsumerRef { app: ConsumerId::AppService(app), section, name } in consumers {
         match targets.iter_mut().find(|target| target.app == app && target.section == *section) {
             Some(target) => target.names.push(name),
             None => targets.push(Target { app, section: *section, names: vec![name] }),

@@ -9,7 +9,7 @@ use super::Narrator;
 use crate::report::{Ending, RunEvent, RunReport};
 use rekey_core::intent::{Cause, Claim, Intent, Known, RotationRequest};
 use rekey_core::journal::Event;
-use rekey_core::model::{AppId, Section, ServiceId};
+use rekey_core::model::{ConsumerId, Section, ServiceId};
 use rekey_core::plan::{CutOff, Snapshot};
 
 /// The events of one run over one service.
@@ -44,7 +44,7 @@ pub(super) struct RunLog {
     /// How often Azure was asked about the regeneration under way.
     polls: usize,
     /// How often each dictionary was written.
-    writes: BTreeMap<(AppId, Section), u32>,
+    writes: BTreeMap<(ConsumerId, Section), u32>,
 }
 
 impl RunLog {
@@ -110,7 +110,9 @@ impl RunLog {
             RunEvent::Called { call } => self.called = Some(call),
             RunEvent::Assessed { unwatched } => (self.assessed, self.unwatched) = (true, unwatched),
             RunEvent::Polled => self.polls += 1,
-            RunEvent::Written { app, section } => *self.writes.entry((app, section)).or_default() += 1,
+            RunEvent::Written { consumer, section } => {
+                *self.writes.entry((consumer, section)).or_default() += 1
+            }
             RunEvent::Gone(_)
             | RunEvent::Unseen(_)
             | RunEvent::Waiting(_)
@@ -194,8 +196,8 @@ impl RunLog {
         self.polls
     }
 
-    pub(super) fn writes(&self, app: &AppId, section: Section) -> u32 {
-        self.writes.get(&(app.clone(), section)).copied().unwrap_or_default()
+    pub(super) fn writes(&self, consumer: &ConsumerId, section: Section) -> u32 {
+        self.writes.get(&(consumer.clone(), section)).copied().unwrap_or_default()
     }
 
     pub(super) fn report(self, run: String, ending: Ending, now: DateTime<Utc>) -> RunReport {

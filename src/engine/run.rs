@@ -25,7 +25,7 @@ use crate::report::{Ending, RunEvent, RunReport, cause};
 use crate::store::{Draft, Lease, StoreError};
 use rekey_core::intent::{Intent, Known, Source, is_alarming};
 use rekey_core::journal::{Event, Journal, KeyRecord, Origin, Watch};
-use rekey_core::model::KeyType;
+use rekey_core::model::{ConsumerId, KeyType};
 use rekey_core::plan::{self, Assessment, CutOff, Decision, Open, Snapshot, Step, Verdict};
 use rekey_core::time::delta;
 
@@ -224,7 +224,12 @@ impl<'a> Run<'a> {
     /// Whether the keys, and the consumers that the intent names, show nothing that the journal does not explain.
     pub(super) async fn is_known(&mut self, look: &mut Look, journal: &Journal) -> Result<bool, RunError> {
         let intent = self.intent();
-        let apps = self.service.apps.iter().filter(|app| intent.consumers.contains(&app.id)).cloned();
+        let apps = self
+            .service
+            .apps
+            .iter()
+            .filter(|app| intent.consumers.contains(&ConsumerId::from(&app.id)))
+            .cloned();
         let named = ServiceConfig { apps: apps.collect(), ..self.service.clone() };
         if !intent.everything {
             look.complete(self.eyes(), &named).await?;

@@ -14,7 +14,7 @@ use crate::observe::{self, Look};
 use crate::report::{LostOperation, RunEvent, cause};
 use crate::store::Lease;
 use rekey_core::journal::{Event, InFlight, Journal};
-use rekey_core::model::{AppId, Fingerprint, KeyType, Section};
+use rekey_core::model::{ConsumerId, KeyType, Section};
 use rekey_core::plan::{self, ConsumerRef, Decision, Step, WaitFor};
 use rekey_core::policy::Verify;
 use rekey_core::time::delta;
@@ -124,11 +124,13 @@ impl Run<'_> {
     /// hold what was written is left to a person, and to the next run.
     fn not_in_vain(&self, consumers: &[ConsumerRef]) -> (Vec<ConsumerRef>, Vec<RewriteError>) {
         let part = |consumer: &ConsumerRef| (consumer.app.clone(), consumer.section);
-        let in_vain = |part: &(AppId, Section)| self.log.writes(&part.0, part.1) >= WRITES;
+        let in_vain = |part: &(ConsumerId, Section)| self.log.writes(&part.0, part.1) >= WRITES;
         let vain: BTreeSet<_> = consumers.iter().map(part).filter(in_vain).collect();
         let left = consumers.iter().filter(|consumer| !vain.contains(&part(consumer))).cloned().collect();
-        let overwritten =
-            vain.into_iter().map(|(app, section)| RewriteError::Overwritten { app, section }).collect();
+        let overwritten = vain
+            .into_iter()
+            .map(|(consumer, section)| RewriteError::Overwritten { consumer, section })
+            .collect();
         (left, overwritten)
     }
 
@@ -146,11 +148,12 @@ impl Run<'_> {
         let proof = lease.proof().await?;
         let done = self.actor().repoint(&proof, look, &is_ours, &look.keys()[to], consumers).await;
         let (written, failed): (Vec<_>, Vec<_>) = done.into_iter().partition(Result::is_ok);
-        let mut apps: Vec<AppId> = Vec::new();
+        let mut apps: Vec<ConsumerId> = Vec::new();
         let now = self.now();
         for Rewrite { app, section, settings } in written.into_iter().flatten() {
-            apps.push(app.clone());
-            self.emit(RunEvent::Written { app: app.clone(), section });
+            let consumer = ConsumerId::from(&app);
+            apps.push(consumer.clone());
+            self.emit(RunEvent::Written { consumer, section });
             look.written(app, section, settings, now);
         }
         apps.sort();
@@ -227,7 +230,7 @@ impl Run<'_> {
     /// Asks once how the regeneration under way goes.
     async fn follow(&mut self, lease: &mut Lease, look: &mut Look) -> Result<Then, RunError> {
         let Some(flight) = lease.journal().in_flight().cloned() else { return Ok(Then::Assess) };
-        let InFlight { operation: Some(operation), promised, .. } = &flight else { return Ok(Then::Assess) };
+        let InFlight { operation: Some(operation), .. } = &flight else { return Ok(Then::Assess) };
         let progress = self.actor().poll(operation, self.log.polls()).await;
         self.emit(RunEvent::Polled);
         let overdue = plan::is_overdue(&flight, &self.service.policy, self.now());
@@ -244,7 +247,7 @@ impl Run<'_> {
             }
             Err(error) => return Err(error.into()),
         };
-        self.ask_no_more(lease, look, promised.clone(), lost).await.map(|()| Then::Assess)
+        self.ask_no_more(lease, look, lost).await.map(|()| Then::Assess)
     }
 
     /// How the run goes on while a regeneration runs: it asks again, or leaves it to the next run.
@@ -266,11 +269,10 @@ impl Run<'_> {
         &mut self,
         lease: &mut Lease,
         look: &mut Look,
-        promised: Option<Fingerprint>,
         lost: LostOperation,
     ) -> Result<(), RunError> {
         self.emit(RunEvent::OperationLost(lost));
-        self.record(lease, Event::RegenerationAccepted { operation: None, promised })?;
+        self.record(lease, Event::OperationLost {})?;
         lease.commit().await?;
         // What they tell is told by the keys of now, not by those of before the operation was followed.
         Ok(look.read_keys(self.eyes(), self.service).await?)

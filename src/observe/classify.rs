@@ -73,15 +73,15 @@ impl Seen<'_> {
         for (name, value) in settings.exposed() {
             let is_named = named.iter().any(|wanted| is_of(wanted, name));
             if by_value || is_named {
-                let at = ConsumerRef { app: app.id.clone(), section, name: name.to_owned() };
+                let at = ConsumerRef { app: (&app.id).into(), section, name: name.to_owned() };
                 unclear.extend(self.add(&at, value.unwrap_or_default(), is_named, out));
             } else if self.holds_a_key(name, value.unwrap_or_default()) {
-                out.unknown.push(Unknown::Unnamed { app: app.id.clone(), name: name.to_owned() });
+                out.unknown.push(Unknown::Unnamed { app: (&app.id).into(), name: name.to_owned() });
             }
         }
         let there = |wanted: &String| settings.exposed().any(|(name, _)| is_of(wanted, name));
         for name in named.iter().filter(|wanted| !app.may_hold_none && !there(wanted)) {
-            out.unknown.push(Unknown::Missing { app: app.id.clone(), name: name.clone() });
+            out.unknown.push(Unknown::Missing { app: (&app.id).into(), name: name.clone() });
         }
         unclear
     }

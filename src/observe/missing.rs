@@ -47,7 +47,7 @@ pub(super) async fn look_for(arm: &Arm, app: &AppId, there: &BTreeSet<AppId>) ->
         return at_its_site(arm, app).await;
     }
     if let Some(moved) = namesake(&sites, app) {
-        return Missing { place: Place::Known(Whereabouts::Moved(moved.clone())), meant: Some(moved) };
+        return Missing { place: Place::Known(Whereabouts::Moved(moved.clone().into())), meant: Some(moved) };
     }
     let meant = meant(app, &with_slot(&in_group(&sites, app), app));
     let place = if vouched_for(&sites, app, there) {
@@ -83,7 +83,7 @@ async fn elsewhere(arm: &Arm, app: &AppId) -> Place {
     let lists = join_all(others.map(|one| arm.list_sites(&one.id))).await;
     let moved = lists.iter().flatten().find_map(|sites| namesake(sites, app));
     match (moved, lists.iter().find_map(|list| list.as_ref().err())) {
-        (Some(moved), _) => Place::Known(Whereabouts::Moved(moved)),
+        (Some(moved), _) => Place::Known(Whereabouts::Moved(moved.into())),
         (None, Some(error)) => unclear(error),
         (None, None) => Place::Nowhere,
     }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use rekey_core::intent::Known;
 use rekey_core::journal::{Event, Watch};
-use rekey_core::model::{AppId, Section, ServiceId};
+use rekey_core::model::{ConsumerId, Section, ServiceId};
 use rekey_core::plan::{BlockedBy, Covered, CutOff, Decision, Snapshot, Unknown};
 
 /// Something that happens in a run over one service.
@@ -16,7 +16,7 @@ pub enum RunEvent {
     /// It went on record.
     Recorded(Event),
     /// An app was deleted, as far as can be seen.
-    Gone(AppId),
+    Gone(ConsumerId),
     /// Something cannot be seen.
     Unseen(Unknown),
     /// There is nothing to do before a time.
@@ -83,10 +83,10 @@ pub enum RunEvent {
     },
     /// Azure was asked how the regeneration goes.
     Polled,
-    /// The settings of an app were written.
+    /// A consumer was written.
     Written {
-        /// The app.
-        app: AppId,
+        /// The consumer.
+        consumer: ConsumerId,
         /// Which of its dictionaries.
         section: Section,
     },
@@ -116,6 +116,7 @@ impl RunEvent {
                     | Event::RepointIntended { .. }
                     | Event::Blinded {}
                     | Event::Recovered {}
+                    | Event::OperationLost {}
             ),
             Self::Known(known) => matches!(known, Known::Explained),
             Self::Gone(_)

@@ -203,10 +203,10 @@ async fn without_its_journal_a_pass_changes_nothing_in_azure() {
     let story = Story::new().await;
     let rekey = Engine { store: Arc::new(Broken), ..story.rekey() };
     let run =
-        |purpose| Order { services: vec![], intent, holder: "me".into(), deadline: story.clock.now() + HOUR };
+        |intent| Order { services: vec![], intent, holder: "me".into(), deadline: story.clock.now() + HOUR };
     story.force("sr-demo", &[PRIMARY]).unwrap();
     for intent in [Intent::operator(true), Intent::check()] {
-        let reports = rekey.run(&run(purpose)).await;
+        let reports = rekey.run(&run(intent)).await;
         assert!(reports[0].ending.is_failure() && reports[0].summary().contains("storage"), "{reports:#?}");
     }
     let changes = |request: &embedded_azure::RequestRecord| {

@@ -13,8 +13,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 pub use delivery::{Caution, Configured, Delivery, Fault, Foreseen, Oddity, delivery, foresee};
 
 use crate::journal::{Held, Journal, KeyRecord, Origin};
-use crate::model::{AppId, Fingerprint, PerKey};
-use crate::plan::{Holding, Snapshot};
+use crate::model::{ConsumerId, Fingerprint, PerKey};
+use crate::plan::{Agreement, Holding, Snapshot, agreement};
 
 /// How long the event of a regeneration may take to reach us; most come within seconds, and those that were not taken at
 /// once again within minutes (docs: Event Grid message delivery and retry).
@@ -37,7 +37,7 @@ pub struct Intent {
     /// An event says that a key was regenerated.
     pub claim: Option<Claim>,
     /// Something happened to these consumers.
-    pub consumers: BTreeSet<AppId>,
+    pub consumers: BTreeSet<ConsumerId>,
     /// Something happened that only a check of everything can tell.
     pub everything: bool,
     /// A rotation is asked for, whatever the age of the keys.
@@ -145,7 +145,7 @@ impl Intent {
 
     /// A check because something happened to these consumers.
     #[must_use]
-    pub fn changed(consumers: BTreeSet<AppId>) -> Self {
+    pub fn changed(consumers: BTreeSet<ConsumerId>) -> Self {
         Self { consumers, ..Self::of(Source::Notice) }
     }
 
@@ -201,7 +201,7 @@ impl Intent {
         let all_in_sight = !journal.is_blind() && !journal.is_missing();
         let Some(keys) = journal.keys().filter(|_| !self.everything && all_in_sight) else { return false };
         let repaired = self.claim.is_none() || !journal.is_unrepaired();
-        repaired && explains(&snapshot.keys, journal, keys) && in_order(snapshot, keys)
+        repaired && are_on_record(&snapshot.keys, journal) && in_order(snapshot, keys)
     }
 }
 
@@ -237,23 +237,14 @@ impl Claim {
 /// Whether a check of the keys shows a change that the journal does not know, or knows and has not seen repaired: somebody
 /// may be cut off.
 #[must_use]
-pub fn is_alarming(found: &PerKey<Fingerprint>, journal: &Journal) -> bool {
-    journal.is_unrepaired() || !journal.keys().is_none_or(|keys| explains(found, journal, keys))
+pub fn is_alarming(listed: &PerKey<Fingerprint>, journal: &Journal) -> bool {
+    journal.is_unrepaired() || (journal.keys().is_some() && !are_on_record(listed, journal))
 }
 
-/// Whether the keys that were found are those on record; nothing on record explains none.
+/// Whether the keys that Azure lists are those on record; nothing on record explains none.
 #[must_use]
-pub fn are_on_record(found: &PerKey<Fingerprint>, journal: &Journal) -> bool {
-    journal.keys().is_some_and(|keys| explains(found, journal, keys))
-}
-
-/// Whether both keys are those that the journal knows, or the one that is being made for us.
-fn explains(found: &PerKey<Fingerprint>, journal: &Journal, keys: &PerKey<KeyRecord>) -> bool {
-    keys.iter().all(|(key_type, record)| {
-        let found = &found[key_type];
-        let flight = journal.in_flight().filter(|flight| flight.key_type == key_type);
-        record.fingerprint == *found || flight.is_some_and(|flight| flight.promised.as_ref() == Some(found))
-    })
+pub fn are_on_record(listed: &PerKey<Fingerprint>, journal: &Journal) -> bool {
+    agreement(listed, journal) == Agreement::Explained
 }
 
 /// Whether a regeneration of ours is under way, or a key changed so lately that the event of it may be on its way still. An

@@ -2,7 +2,7 @@
 
 use crate::config::file_name;
 use rekey_core::intent::{Cause, Caution, Fault, Foreseen, Intent, Oddity};
-use rekey_core::model::AppId;
+use rekey_core::model::ConsumerId;
 use rekey_core::time::readable;
 
 /// Why an event is refused.
@@ -48,7 +48,7 @@ fn intent(intent: &Intent) -> String {
                 .to_owned()
         }
         None => {
-            let apps: Vec<String> = intent.consumers.iter().map(AppId::name).collect();
+            let apps: Vec<String> = intent.consumers.iter().map(ConsumerId::name).collect();
             format!("look at its keys and at {}; if anything is new there, at all apps", apps.join(", "))
         }
     }

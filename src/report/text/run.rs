@@ -7,7 +7,7 @@ use crate::config::file_name;
 use crate::report::{Ending, LostOperation, RunEvent, RunReport};
 use rekey_core::intent::Known;
 use rekey_core::journal::{Event, WATCHES, Watch};
-use rekey_core::model::{AppId, KeyType};
+use rekey_core::model::{ConsumerId, KeyType};
 use rekey_core::plan::{Announced, CutOff};
 use rekey_core::time::{readable, rounded};
 
@@ -166,7 +166,7 @@ impl RunReport {
             }
         }
         holds.retain(|app, _| stale.contains(app));
-        let is_cut_off = |app: &AppId| self.cut_off.iter().any(|who| who.app() == Some(app));
+        let is_cut_off = |app: &ConsumerId| self.cut_off.iter().any(|who| who.app() == Some(app));
         let told = KeyType::ALL.into_iter().filter_map(|key_type| {
             let apps = holds.iter().filter(|(app, held)| **held == key_type && !is_cut_off(app));
             let apps: Vec<String> = apps.map(|(app, _)| app.name()).collect();

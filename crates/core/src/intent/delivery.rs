@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Cause, Intent};
 use crate::journal::Watch;
-use crate::model::{AppId, ServiceId, likest};
+use crate::model::{AppId, ConsumerId, ServiceId, likest};
 use crate::notice::{Event, Notice, classify};
 use crate::plan::Announced;
 
@@ -227,6 +227,7 @@ fn changed(service: &Configured<'_>, app: &AppId) -> Option<(ServiceId, Intent)>
         ids.iter().all(|(own, named)| own.eq_ignore_ascii_case(named))
     };
     let meant = |own: &&&AppId| **own == app || (app.slot().is_none() && same_site(own));
-    let apps: BTreeSet<AppId> = service.consumers.iter().filter(meant).map(|own| (*own).clone()).collect();
+    let apps: BTreeSet<ConsumerId> =
+        service.consumers.iter().filter(meant).map(|own| (*own).into()).collect();
     (!apps.is_empty()).then(|| (service.id.clone(), Intent::changed(apps)))
 }

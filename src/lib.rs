@@ -17,3 +17,4 @@ pub mod panics;
 pub mod report;
 pub mod schedule;
 pub mod store;
+mod terminal;

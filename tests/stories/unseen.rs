@@ -28,7 +28,7 @@ fn triggers() -> Vec<Intent> {
         Intent::operator(false),
         Intent::operator(true),
         Intent::regenerated(None),
-        Intent::changed([app].into()),
+        Intent::changed([app.into()].into()),
         Intent::rotation(Cause::Announced { keys: announced }, None),
         Intent::rotation(Cause::Compromised, None),
         Intent::check(),

@@ -9,12 +9,12 @@ pub mod config;
 #[cfg(feature = "simulator")]
 pub mod demo;
 pub mod doctor;
+pub mod engine;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod handler;
 pub mod init;
-pub mod observe;
 pub mod panics;
 pub mod pass;
 pub mod report;

@@ -39,7 +39,7 @@ use crate::azure::data_plane::DataPlane;
 use crate::azure::http::Http;
 use crate::clock::Clock;
 use crate::config::{Config, ServiceConfig};
-use crate::observe::{APPS_AT_ONCE, APPS_AT_ONCE_IN_NEED, Eyes, Look};
+use crate::engine::check::{APPS_AT_ONCE, APPS_AT_ONCE_IN_NEED, Check, Reader};
 use crate::report::notify::Notifier;
 use crate::store::{Store, StoreError};
 use rekey_core::journal::Journal;
@@ -281,8 +281,8 @@ impl Rekey {
     ) -> Result<Preview, RunError> {
         let remembered = crate::store::peek(&*self.store, &instance.id).await?;
         let arm = self.arm.until(deadline);
-        let eyes = Eyes { arm: &arm, clock: &*self.clock, at_once: APPS_AT_ONCE, in_need: false };
-        let look = Look::take(eyes, instance).await?;
+        let reader = Reader { arm: &arm, clock: &*self.clock, at_once: APPS_AT_ONCE, in_need: false };
+        let look = Check::take(reader, instance).await?;
         let snapshot = look.snapshot(instance, &remembered);
         let now = self.clock.now();
         let mut journal = remembered.clone();

@@ -9,13 +9,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rekey_core::model::{AppId, ServiceId};
-use signalr_rekey::act::RewriteError;
 use signalr_rekey::azure::arm::{Arm, ArmError, ArmOptions};
 use signalr_rekey::azure::credentials::CredentialError;
 use signalr_rekey::azure::http::Http;
+use signalr_rekey::azure::services::{KeyService, ServiceKind};
 use signalr_rekey::clock::SystemClock;
 use signalr_rekey::compose::ComposeError;
 use signalr_rekey::config::{Environment, StateConfig, load_from};
+use signalr_rekey::engine::act::RewriteError;
 use signalr_rekey::init::ScopeError;
 use signalr_rekey::pass::RunError;
 use signalr_rekey::report::cause::told;
@@ -59,7 +60,7 @@ async fn refused() -> ArmError {
         jitter_seed: 1,
     };
     let chat = ServiceId::new("s", "g", "chat");
-    Arm::new(options).unwrap().list_keys(&chat).await.unwrap_err()
+    ServiceKind::SignalR.list_keys(&Arm::new(options).unwrap(), &chat).await.unwrap_err()
 }
 
 /// One of each error that can have a source, and where it can have several, of each way.
@@ -198,7 +199,7 @@ fn nothing_is_told_past_the_cause() {
         ("config/load.rs", "std::fs::read(&path)"),
         ("schedule.rs", "NCRONTAB"),
         // The source is in the sentence, and its own source is told behind it.
-        ("act/settings.rs", "#[error("),
+        ("engine/act.rs", "#[error("),
         // The words of the developer's tools are the whole of it, kept to be told again.
         ("azure/credentials.rs", "Got::Nothing"),
         // A journal that cannot be written as JSON has no further cause.

@@ -1,19 +1,16 @@
 //! Azure Resource Manager: the control plane, over HTTP.
 //!
-//! Start at [`Arm`]; its methods are Azure's operations, grouped by file: `signalr.rs`, `app_settings.rs`, `sites.rs`,
-//! `operation.rs`, `authorization.rs`. All of them go through `request.rs`, which knows when a request may be sent again.
-//! What can go wrong is an [`ArmError`], whose [`ArmErrorKind`] says what is to be decided. What the identity must be
-//! allowed is in [`ACTIONS`], and which of it the deployed handler needs in [`HANDLER`].
+//! Start at [`Arm`]. Here is what all of Azure's operations have in common: they go through `request.rs`, which knows when a
+//! request may be sent again, `list.rs` reads lists, `operation.rs` follows what goes on in the background. The operations
+//! of a kind of service or consumer are with that kind, in `services` and `consumers`. What can go wrong is an
+//! [`ArmError`], whose [`ArmErrorKind`] says what is to be decided.
 
-mod app_settings;
 mod authorization;
 mod error;
+mod list;
 mod operation;
-mod rbac;
 mod request;
 mod retry;
-mod signalr;
-mod sites;
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,23 +20,19 @@ use azure_core::credentials::TokenCredential;
 use chrono::{DateTime, Utc};
 use url::Url;
 
-pub use app_settings::Settings;
 pub use authorization::{Caller, Permission};
 pub use error::{ArmError, ArmErrorKind, Barrier};
+pub use list::Subscription;
 pub use operation::OperationStatus;
-pub use rbac::{ACTIONS, HANDLER};
-pub use signalr::{Instance, ListedKeys, Regeneration};
-pub use sites::{Site, Subscription, UpdateStrategy};
+pub(crate) use operation::operation_url;
+pub(crate) use request::Call;
+pub use request::{AskedBy, Operation};
 
 use crate::azure::http::{Http, Insecure, check_secure};
 use crate::clock::Clock;
 
-/// Microsoft.SignalRService: the newest stable version there is.
-const SIGNALR_API_VERSION: &str = "2024-03-01";
-/// Microsoft.Web: the newest stable version whose contract this client was written against.
-const WEB_API_VERSION: &str = "2023-12-01";
-/// Microsoft.Resources, subscriptions.
-const SUBSCRIPTIONS_API_VERSION: &str = "2022-12-01";
+/// The operations that are of no kind of service or consumer.
+pub const OPERATIONS: [Operation; 2] = [authorization::PERMISSIONS, list::SUBSCRIPTIONS];
 
 /// A client of Azure Resource Manager; cheap to clone.
 ///
@@ -102,7 +95,7 @@ impl Arm {
     }
 
     /// The URL of a resource or operation. An id holds nothing that has a meaning of its own in a URL.
-    fn url(&self, path: &str, api_version: &str) -> Url {
+    pub(crate) fn url(&self, path: &str, api_version: &str) -> Url {
         let mut url = self.shared.base.clone();
         let prefix = url.path().trim_end_matches('/').to_owned();
         url.set_path(&format!("{prefix}{path}"));

@@ -6,8 +6,9 @@ use super::ask::{Facts, InstanceFacts};
 use super::finding::{Check, Finding};
 use super::fixes;
 use crate::azure::data_plane::Probe;
+use crate::azure::discovery::at_once;
+use crate::azure::services::{KeyService, ServiceKind};
 use crate::config::ServiceConfig;
-use crate::observe::survey::at_once;
 use crate::pass::Rekey;
 use rekey_core::model::{KeyType, ServiceId};
 use rekey_core::plan::Holding;
@@ -21,7 +22,8 @@ pub(super) async fn check(rekey: &Rekey, facts: &Facts<'_>) -> Vec<Finding> {
         .flat_map(|instance| held(instance, facts).into_iter().map(move |key| (instance, key)));
     let asked = held.filter_map(|(instance, key_type)| {
         let (host, listed) = (instance.host()?, instance.listed.as_ref().ok()?);
-        let probe = async move { rekey.data_plane.probe(host, &listed.keys[key_type]).await };
+        let kind = ServiceKind::of(&instance.config.id);
+        let probe = async move { kind.probe(&rekey.data_plane, host, &listed.keys[key_type]).await };
         Some(probe.map(move |probe| judge(instance, key_type, probe)).boxed())
     });
     at_once(asked).await

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::ask::Facts;
 use super::finding::{Check, Finding};
 use super::fixes;
-use crate::azure::arm::UpdateStrategy;
+use crate::azure::consumers::app_service::UpdateStrategy;
 use crate::config::{Config, Environment, ServiceConfig};
 use crate::report::cause;
 use rekey_core::model::AppId;

@@ -3,7 +3,8 @@
 use super::ask::InstanceFacts;
 use super::finding::{Check, Finding};
 use super::fixes;
-use crate::azure::arm::{ArmError, ArmErrorKind, Instance};
+use crate::azure::arm::{ArmError, ArmErrorKind};
+use crate::azure::services::ServiceResource;
 use crate::config::file_name;
 use crate::report::cause;
 use rekey_core::model::{ServiceId, likest};
@@ -60,7 +61,7 @@ fn failed(id: &ServiceId, error: &ArmError, others: &[ServiceId]) -> Option<Find
     Some(finding)
 }
 
-fn state(id: &ServiceId, instance: &Instance) -> Finding {
+fn state(id: &ServiceId, instance: &ServiceResource) -> Finding {
     let state = &instance.provisioning_state;
     if instance.stopped {
         let why = "its data plane is switched off: no client can connect, and no new key can be verified";
@@ -129,7 +130,7 @@ mod tests {
     #[test]
     fn what_is_stopped_or_busy_is_told() {
         let id = ServiceId::new("s", "g", "chat");
-        let instance = |stopped, state: &str| Instance {
+        let instance = |stopped, state: &str| ServiceResource {
             id: id.clone(),
             location: "eastus".into(),
             host_name: None,

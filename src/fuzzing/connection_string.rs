@@ -3,8 +3,9 @@
 use chrono::DateTime;
 
 use super::{PLANTED, assert_harmless, plant};
-use crate::azure::arm::Settings;
-use crate::observe::survey::{Dictionaries, Marks, by_value};
+use crate::azure::consumers::Marks;
+use crate::azure::consumers::app_service::Dictionary;
+use crate::azure::discovery::{Dictionaries, by_value};
 use rekey_core::journal::{Event, Journal};
 use rekey_core::model::{AppId, ConnectionString, Key, KeyPair, PerKey, Section};
 use rekey_core::plan::Snapshot;
@@ -38,7 +39,7 @@ fn shown(name: &str, value: &str, keys: &KeyPair, is_current: bool) -> Snapshot 
     let known = PerKey::from_fn(|key_type| keys[key_type].fingerprint());
     // On a journal without events the first is always taken.
     let _ = journal.apply(Event::Adopted { keys: known }, DateTime::UNIX_EPOCH);
-    let settings: Settings = [(name, value)].into_iter().collect();
+    let settings: Dictionary = [(name, value)].into_iter().collect();
     let read: Dictionaries = [(Section::AppSettings, settings)].into_iter().collect();
     let host = "chat.service.signalr.net";
     let marks = Marks { keys: Some(keys).filter(|_| is_current), host, journal: &journal };

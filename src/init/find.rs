@@ -5,8 +5,11 @@ use std::fmt;
 
 use futures::FutureExt;
 
-use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier, Instance, ListedKeys, Site};
-use crate::observe::survey::{Dictionaries, Marks, at_once, by_value, slots};
+use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier};
+use crate::azure::consumers::Marks;
+use crate::azure::consumers::app_service::Site;
+use crate::azure::discovery::{Dictionaries, at_once, by_value, slots};
+use crate::azure::services::{KeyService, ListedKeys, ServiceKind, ServiceResource};
 use crate::report::cause;
 use rekey_core::journal::Journal;
 use rekey_core::model::{AppId, ServiceId};
@@ -109,12 +112,13 @@ impl Scope {
         Ok(Self { subscription, group })
     }
 
-    async fn instances(&self, arm: &Arm) -> Result<Vec<Instance>, ArmError> {
-        let listed = match &self.group {
-            Some(group) => arm.list_group_instances(&self.subscription, group).await,
-            None => arm.list_instances(&self.subscription).await,
-        };
-        listed.map_err(by_flag)
+    async fn instances(&self, arm: &Arm) -> Result<Vec<ServiceResource>, ArmError> {
+        let mut all = Vec::new();
+        for kind in ServiceKind::ALL {
+            let listed = kind.list(arm, &self.subscription, self.group.as_deref()).await;
+            all.extend(listed.map_err(by_flag)?);
+        }
+        Ok(all)
     }
 
     /// The sites: those of the group first, and then all others of the subscription, for an instance of the group may have
@@ -201,7 +205,7 @@ async fn only_subscription(arm: &Arm) -> Result<String, ScopeError> {
 
 /// An instance with its keys, as far as they could be read.
 struct Known {
-    instance: Instance,
+    instance: ServiceResource,
     listed: Result<ListedKeys, ArmError>,
 }
 
@@ -218,7 +222,7 @@ impl Found {
         let apps = in_order(sites, slots);
         let known = at_once(instances.into_iter().map(|instance| {
             async move {
-                let listed = arm.list_keys(&instance.id).await;
+                let listed = ServiceKind::of(&instance.id).list_keys(arm, &instance.id).await;
                 Known { instance, listed }
             }
             .boxed()

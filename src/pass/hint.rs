@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::RunError;
 use super::one::Pass;
 use crate::config::ServiceConfig;
-use crate::observe::Look;
+use crate::engine::check::Check;
 use crate::store::{Draft, StoreError};
 use rekey_core::journal::{Held, Journal, KeyRecord, Origin};
 use rekey_core::model::{AppId, Fingerprint, PerKey};
@@ -50,7 +50,7 @@ pub(super) enum Begun {
     /// What called for it shows nothing new.
     Known,
     /// The journal, and a look at everything.
-    Seen(Box<(Draft, Look)>),
+    Seen(Box<(Draft, Check)>),
 }
 
 /// How it is that what called for a pass was no news.
@@ -153,7 +153,7 @@ impl Pass<'_> {
                     return Ok(Begun::Known);
                 }
                 self.be_alarmed(&look, draft.journal());
-                look.complete(self.eyes(), self.instance).await?;
+                look.complete(self.reader(), self.instance).await?;
                 Ok(Begun::Seen(Box::new((draft, look))))
             }
             // Most likely it was the one who is at work, and there is nothing to wait for.
@@ -172,30 +172,30 @@ impl Pass<'_> {
     }
 
     /// Reads the keys, and then all apps.
-    async fn look_at_all(&mut self, journal: &Journal) -> Result<Look, RunError> {
-        let mut look = Look::of_keys(self.eyes(), self.instance).await?;
+    async fn look_at_all(&mut self, journal: &Journal) -> Result<Check, RunError> {
+        let mut look = Check::of_keys(self.reader(), self.instance).await?;
         self.be_alarmed(&look, journal);
-        look.complete(self.eyes(), self.instance).await?;
+        look.complete(self.reader(), self.instance).await?;
         Ok(look)
     }
 
     /// Whether somebody may be cut off: a key is not the one on record, or changed from outside and not everybody was seen
     /// with a valid one since.
-    fn be_alarmed(&mut self, look: &Look, journal: &Journal) {
+    fn be_alarmed(&mut self, look: &Check, journal: &Journal) {
         let changed = |keys| !explained(&look.fingerprints(), journal, keys);
         self.alarmed = journal.is_unrepaired() || journal.keys().is_some_and(changed);
     }
 
     /// Reads the keys, and the apps that the hint names.
-    async fn look_at(&self, hint: &Hint) -> Result<Look, RunError> {
-        let mut look = Look::of_keys(self.eyes(), self.instance).await?;
+    async fn look_at(&self, hint: &Hint) -> Result<Check, RunError> {
+        let mut look = Check::of_keys(self.reader(), self.instance).await?;
         if !hint.anything {
-            look.complete(self.eyes(), &self.named(hint)).await?;
+            look.complete(self.reader(), &self.named(hint)).await?;
         }
         Ok(look)
     }
 
-    fn is_known(&mut self, hint: &Hint, look: &Look, journal: &Journal) -> bool {
+    fn is_known(&mut self, hint: &Hint, look: &Check, journal: &Journal) -> bool {
         self.explain(journal);
         let known = hint.is_known(&look.snapshot(&self.named(hint), journal), journal);
         if known {

@@ -9,14 +9,15 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::hint::Begun;
 use super::report::{Ending, RunReport};
 use super::{Claim, Hint, Known, Purpose, Rekey, Run, RunError};
-use crate::act::Actor;
 use crate::azure::arm::{Arm, ArmErrorKind};
+use crate::azure::consumers::Place;
 use crate::config::ServiceConfig;
-use crate::observe::{self, Eyes, Look};
+use crate::engine::act::Actor;
+use crate::engine::check::{self, Check, Reader};
 use crate::report::cause;
 use crate::store::{self, Draft, Lease, StoreError};
 use rekey_core::journal::{Event, Journal, KeyRecord, Origin, WATCHES, Watch};
-use rekey_core::model::{AppId, KeyType, Section};
+use rekey_core::model::KeyType;
 use rekey_core::plan::{self, BlockedBy, Decision, Request, Snapshot, Step, Unknown};
 use rekey_core::policy::Verify;
 use rekey_core::time::delta;
@@ -30,13 +31,6 @@ fn short_wait() -> TimeDelta {
 /// How often a run that waits for something far off looks again, in case something happens before.
 fn look_again() -> TimeDelta {
     TimeDelta::minutes(5)
-}
-
-/// How long after a write it is read back. Azure's answer to a write is only what was asked for: another writer may have
-/// replaced it since, with what he read before. Two seconds is what a list and a write take together, so that whoever
-/// had read the old dictionary has written it by then.
-fn moment() -> TimeDelta {
-    TimeDelta::seconds(2)
 }
 
 /// How often a run looks again because somebody else wrote the journal between its look and its lease. Another run
@@ -92,8 +86,8 @@ pub(super) struct Pass<'a> {
     pub(super) hint: Option<Hint>,
     /// Whether that was no news.
     pub(super) known: Option<Known>,
-    /// How often each dictionary was written.
-    pub(super) writes: BTreeMap<(AppId, Section), u32>,
+    /// How often each place was written.
+    pub(super) writes: BTreeMap<Place, u32>,
     /// Who is cut off as far as the last check shows, and what it could not see. Who was written since and not read back is
     /// cut off until he was read.
     cut_off: Vec<String>,
@@ -251,7 +245,7 @@ impl<'a> Pass<'a> {
     }
 
     /// How to go on without the lease: there is nothing to record and nothing to do now.
-    fn idle(&mut self, draft: &Draft, look: &Look) -> Option<Next> {
+    fn idle(&mut self, draft: &Draft, look: &Check) -> Option<Next> {
         let snapshot = look.snapshot(self.instance, draft.journal());
         let now = self.rekey.clock.now();
         let nothing_new = plan::reconcile(&snapshot, draft.journal(), &self.instance.policy, now).is_empty();
@@ -345,7 +339,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Decides and acts until there is nothing to do now.
-    async fn work(&mut self, lease: &mut Lease, mut look: Look) -> Result<Next, RunError> {
+    async fn work(&mut self, lease: &mut Lease, mut look: Check) -> Result<Next, RunError> {
         while !self.rekey.stop.is_asked() {
             let snapshot = self.reconcile(lease, &look)?;
             if let Some(event) = self.judge_request(&snapshot, lease.journal()) {
@@ -421,7 +415,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Brings the journal up to the look.
-    fn reconcile(&mut self, lease: &mut Lease, look: &Look) -> Result<Snapshot, RunError> {
+    fn reconcile(&mut self, lease: &mut Lease, look: &Check) -> Result<Snapshot, RunError> {
         let snapshot = look.snapshot(self.instance, lease.journal());
         let now = self.rekey.clock.now();
         for event in plan::reconcile(&snapshot, lease.journal(), &self.instance.policy, now) {
@@ -432,7 +426,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Takes down what the end of the run, the operator and the watch have to know of a check.
-    fn remember(&mut self, look: &Look, snapshot: &Snapshot) {
+    fn remember(&mut self, look: &Check, snapshot: &Snapshot) {
         self.warn(snapshot);
         // Azure's answer to a write is no sight of who was written.
         if !snapshot.echoed {
@@ -460,14 +454,14 @@ impl<'a> Pass<'a> {
 
     /// Checks just before a step that what it rests on is not too old; if it was, it is read again and the decision
     /// is made anew.
-    async fn is_ready(&self, step: &Step, look: &mut Look, journal: &Journal) -> Result<bool, RunError> {
+    async fn is_ready(&self, step: &Step, look: &mut Check, journal: &Journal) -> Result<bool, RunError> {
         let keys = look.keys().clone();
         match step {
             Step::Regenerate { .. } => {
-                return Ok(!look.refresh(self.eyes(), self.instance, observe::fresh()).await?);
+                return Ok(!look.refresh(self.reader(), self.instance, check::FRESH).await?);
             }
             Step::Repoint { .. } => {
-                look.refresh_keys(self.eyes(), self.instance, observe::fresh()).await?;
+                look.refresh_keys(self.reader(), self.instance, check::FRESH).await?;
             }
             Step::Follow { .. } | Step::Verify { .. } => {}
         }
@@ -481,7 +475,7 @@ impl<'a> Pass<'a> {
 
     /// Whether stale consumers are to get this key: not if it is not surely in effect yet, and the service refuses it and
     /// takes the other.
-    async fn is_good_enough(&self, to: KeyType, look: &mut Look, journal: &Journal) -> bool {
+    async fn is_good_enough(&self, to: KeyType, look: &mut Check, journal: &Journal) -> bool {
         let (policy, now) = (&self.instance.policy, self.rekey.clock.now());
         let asked = look.refused().is_some() || policy.verify == Verify::ControlPlane;
         if asked || !plan::is_doubtful(to, journal, policy, now) {
@@ -501,24 +495,25 @@ impl<'a> Pass<'a> {
     async fn wait(
         &mut self,
         lease: &mut Lease,
-        look: &mut Look,
+        look: &mut Check,
         until: DateTime<Utc>,
     ) -> Result<(), RunError> {
         lease.commit().await?;
         let woken = self.rest(lease, until).await?;
-        let age = if self.hear(lease).await || woken { TimeDelta::zero() } else { observe::fresh() };
-        look.refresh(self.eyes(), self.instance, age).await?;
+        let age = if self.hear(lease).await || woken { TimeDelta::zero() } else { check::FRESH };
+        look.refresh(self.reader(), self.instance, age).await?;
         Ok(())
     }
 
-    /// Reads what was written a moment ago. A run does not end well on Azure's word that it wrote what it was told.
-    async fn read_back(&mut self, lease: &mut Lease, look: &mut Look) -> Result<(), RunError> {
-        let until = self.rekey.clock.now() + moment();
+    /// Reads what was written a moment ago: Azure's answer to a write is only what was asked for, and another writer may have
+    /// replaced it since, with what he read before. A run does not end well on Azure's word that it wrote what it was told.
+    async fn read_back(&mut self, lease: &mut Lease, look: &mut Check) -> Result<(), RunError> {
+        let until = self.rekey.clock.now() + look.settles_in();
         if until >= self.run.deadline {
             return Err(RunError::OutOfTime);
         }
         self.rest(lease, until).await?;
-        Ok(look.read_back(self.eyes(), self.instance).await?)
+        Ok(look.read_back(self.reader(), self.instance).await?)
     }
 
     /// Waits, with the lease and without the place among those at work. Whether somebody called before the time was over:
@@ -545,11 +540,11 @@ impl<'a> Pass<'a> {
         self.slot = Arc::clone(&self.rekey.places.0).acquire_owned().await.ok();
     }
 
-    pub(super) fn eyes(&self) -> Eyes<'_> {
+    pub(super) fn reader(&self) -> Reader<'_> {
         let at_once = self.run.purpose.apps_at_once();
         // From a key that changed until the end of the run: who is found stale is to be repaired first.
         let in_need = self.run.purpose.is_notice() || self.alarmed || !self.cut_off.is_empty();
-        Eyes { arm: &self.arm, clock: &*self.rekey.clock, at_once, in_need }
+        Reader { arm: &self.arm, clock: &*self.rekey.clock, at_once, in_need }
     }
 
     pub(super) fn actor(&self) -> Actor<'_> {

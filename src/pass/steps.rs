@@ -7,13 +7,15 @@ use tracing::Instrument;
 
 use super::RunError;
 use super::one::Pass;
-use crate::act::{Failure, Progress, Proof, Rewrite, RewriteError};
-use crate::azure::arm::{ArmError, ArmErrorKind, Regeneration};
-use crate::observe::Look;
+use crate::azure::arm::{ArmError, ArmErrorKind};
+use crate::azure::consumers::Place;
+use crate::azure::services::Regeneration;
+use crate::engine::act::{Acceptance, Failure, Progress, Rewrite, RewriteError};
+use crate::engine::check::Check;
 use crate::report::cause;
 use crate::store::{self, Lease};
 use rekey_core::journal::{Event, InFlight};
-use rekey_core::model::{AppId, Fingerprint, KeyType, Section};
+use rekey_core::model::{AppId, Fingerprint, KeyType};
 use rekey_core::plan::{self, ConsumerRef, Decision, Step, WaitFor};
 use rekey_core::time::delta;
 
@@ -25,7 +27,7 @@ impl Pass<'_> {
     pub(super) async fn step(
         &mut self,
         lease: &mut Lease,
-        look: &mut Look,
+        look: &mut Check,
         step: Step,
     ) -> Result<Option<Decision>, RunError> {
         let span = tracing::info_span!("step", step = step.name());
@@ -47,7 +49,7 @@ impl Pass<'_> {
     async fn repoint(
         &mut self,
         lease: &mut Lease,
-        look: &mut Look,
+        look: &mut Check,
         to: KeyType,
         consumers: &[ConsumerRef],
         repair: bool,
@@ -69,12 +71,11 @@ impl Pass<'_> {
     /// The consumers whose dictionaries are still worth writing. What was written several times in this run and does not
     /// hold what was written is left to a person, and to the next run.
     fn not_in_vain(&self, consumers: &[ConsumerRef]) -> (Vec<ConsumerRef>, Vec<RewriteError>) {
-        let part = |consumer: &ConsumerRef| (consumer.app.clone(), consumer.section);
-        let in_vain = |part: &(AppId, Section)| self.writes.get(part).is_some_and(|writes| *writes >= WRITES);
-        let vain: BTreeSet<_> = consumers.iter().map(part).filter(in_vain).collect();
-        let left = consumers.iter().filter(|consumer| !vain.contains(&part(consumer))).cloned().collect();
-        let overwritten =
-            vain.into_iter().map(|(app, section)| RewriteError::Overwritten { app, section }).collect();
+        let in_vain = |place: &Place| self.writes.get(place).is_some_and(|writes| *writes >= WRITES);
+        let vain: BTreeSet<_> = consumers.iter().map(Place::from).filter(in_vain).collect();
+        let left = consumers.iter().filter(|consumer| !vain.contains(&Place::from(*consumer)));
+        let left = left.cloned().collect();
+        let overwritten = vain.into_iter().map(|place| RewriteError::Overwritten { place }).collect();
         (left, overwritten)
     }
 
@@ -82,22 +83,22 @@ impl Pass<'_> {
     async fn repoint_batch(
         &mut self,
         lease: &mut Lease,
-        look: &mut Look,
+        look: &mut Check,
         to: KeyType,
         consumers: &[ConsumerRef],
         repair: bool,
     ) -> Result<Vec<RewriteError>, RunError> {
         let journal = lease.journal().clone();
-        let is_ours = |string: &_| look.is_ours(string, &journal);
         let proof = lease.proof().await?;
-        let done = self.actor().repoint(&proof, look, &is_ours, &look.keys()[to], consumers).await;
+        let done =
+            self.actor().repoint(&proof, look, look.marks(&journal), &look.keys()[to], consumers).await;
         let (written, failed): (Vec<_>, Vec<_>) = done.into_iter().partition(Result::is_ok);
         let mut apps: Vec<AppId> = Vec::new();
         let now = self.rekey.clock.now();
-        for Rewrite { app, section, settings } in written.into_iter().flatten() {
-            apps.push(app.clone());
-            *self.writes.entry((app.clone(), section)).or_default() += 1;
-            look.written(app, section, settings, now);
+        for Rewrite { place, contents } in written.into_iter().flatten() {
+            apps.push(place.app().clone());
+            *self.writes.entry(place.clone()).or_default() += 1;
+            look.written(place, contents, now);
         }
         apps.sort();
         apps.dedup();
@@ -116,7 +117,7 @@ impl Pass<'_> {
     async fn regenerate(
         &mut self,
         lease: &mut Lease,
-        look: &mut Look,
+        look: &mut Check,
         key_type: KeyType,
     ) -> Result<(), RunError> {
         self.record(lease, Event::RegenerationIntended { key_type })?;
@@ -131,7 +132,7 @@ impl Pass<'_> {
     async fn accepted(
         &mut self,
         lease: &mut Lease,
-        look: &mut Look,
+        look: &mut Check,
         key_type: KeyType,
         answer: Regeneration,
     ) -> Result<(), RunError> {
@@ -169,7 +170,7 @@ impl Pass<'_> {
     }
 
     /// Asks how the regeneration under way goes until it ends, somebody calls, or this run has waited for long enough.
-    async fn follow(&mut self, lease: &mut Lease, look: &mut Look) -> Result<Option<Decision>, RunError> {
+    async fn follow(&mut self, lease: &mut Lease, look: &mut Check) -> Result<Option<Decision>, RunError> {
         let Some(flight) = lease.journal().in_flight().cloned() else { return Ok(None) };
         let InFlight { operation: Some(operation), promised, .. } = &flight else { return Ok(None) };
         let mut asked = 0;
@@ -202,7 +203,7 @@ impl Pass<'_> {
                     let woken = self.rest(lease, next).await?;
                     if self.hear(lease).await || woken {
                         // Whatever is found is decided on anew: repairing comes before following.
-                        look.refresh(self.eyes(), self.instance, TimeDelta::zero()).await?;
+                        look.refresh(self.reader(), self.instance, TimeDelta::zero()).await?;
                         break Ok(());
                     }
                 }
@@ -238,7 +239,7 @@ impl Pass<'_> {
     async fn ask_no_more(
         &mut self,
         lease: &mut Lease,
-        look: &mut Look,
+        look: &mut Check,
         promised: Option<Fingerprint>,
         why: &str,
     ) -> Result<(), RunError> {
@@ -246,7 +247,7 @@ impl Pass<'_> {
         self.record(lease, Event::RegenerationAccepted { operation: None, promised })?;
         lease.commit().await?;
         // What they tell is told by the keys of now, not by those of before the operation was followed.
-        Ok(look.read_keys(self.eyes(), self.instance).await?)
+        Ok(look.read_keys(self.reader(), self.instance).await?)
     }
 
     /// An operation ended: what became of it is read off the keys, for the first of two overlapping regenerations
@@ -254,11 +255,11 @@ impl Pass<'_> {
     async fn finish(
         &mut self,
         lease: &mut Lease,
-        look: &mut Look,
+        look: &mut Check,
         failure: Option<Failure>,
     ) -> Result<(), RunError> {
         let Some(flight) = lease.journal().in_flight().cloned() else { return Ok(()) };
-        look.read_keys(self.eyes(), self.instance).await?;
+        look.read_keys(self.reader(), self.instance).await?;
         let fingerprint = look.keys()[flight.key_type].fingerprint();
         let event = if fingerprint == flight.prior {
             let unchanged = || {
@@ -277,13 +278,13 @@ impl Pass<'_> {
     async fn verify(
         &mut self,
         lease: &mut Lease,
-        look: &mut Look,
+        look: &mut Check,
         key_type: KeyType,
     ) -> Result<(), RunError> {
         let proof = self.actor().prove(look.host(), &look.keys()[key_type]).await;
         let event = match proof {
-            Proof::Accepted => Event::Verified { key_type },
-            Proof::Refused(detail) => Event::VerificationRefused { key_type, detail },
+            Acceptance::Accepted => Event::Verified { key_type },
+            Acceptance::Refused(detail) => Event::VerificationRefused { key_type, detail },
         };
         self.record(lease, event)?;
         Ok(lease.keep().await?)

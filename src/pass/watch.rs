@@ -10,7 +10,7 @@ use super::RunError;
 use super::hint::explained;
 use super::one::Pass;
 use super::report::Ending;
-use crate::observe::Look;
+use crate::engine::check::Check;
 use crate::store::{StoreError, peek};
 use rekey_core::journal::{Event, Journal, WATCHES, Watch};
 use rekey_core::time::readable;
@@ -160,7 +160,7 @@ impl Pass<'_> {
             if self.is_called_away(next).await {
                 return Ok(false);
             }
-            let look = Look::of_keys(self.eyes(), self.instance).await?;
+            let look = Check::of_keys(self.reader(), self.instance).await?;
             let journal = peek(&*self.rekey.store, &self.instance.id).await?;
             if !journal.keys().is_some_and(|keys| explained(&look.fingerprints(), &journal, keys)) {
                 return Ok(true);

@@ -13,6 +13,7 @@ use super::Service;
 use super::coalesce::outcome;
 use super::wanted::Wanted;
 use crate::azure::data_plane::Probe;
+use crate::azure::services::{KeyService, ServiceKind};
 use rekey_core::model::{Key, ServiceId};
 
 /// How many refusals in a row say that a key is dead, and how far apart: single nodes of the service were seen to refuse
@@ -41,7 +42,7 @@ impl Service {
             return self.look(instance, Wanted::look()).await;
         };
         for key in &in_use.keys {
-            if let Some(detail) = self.refused(&in_use.host, key).await {
+            if let Some(detail) = self.refused(instance, &in_use.host, key).await {
                 tracing::warn!(
                     "{}: the service refuses a key that apps hold ({detail}); looking",
                     instance.name()
@@ -52,13 +53,13 @@ impl Service {
     }
 
     /// What the service says, if it refuses a key several times in a row.
-    async fn refused(&self, host: &str, key: &Key) -> Option<String> {
+    async fn refused(&self, service: &ServiceId, host: &str, key: &Key) -> Option<String> {
         let mut said = None;
         for probe in 0..REFUSALS {
             if probe > 0 {
                 self.rekey.clock.sleep(APART).await;
             }
-            match self.rekey.data_plane.probe(host, key).await {
+            match ServiceKind::of(service).probe(&self.rekey.data_plane, host, key).await {
                 Probe::Refused { detail } => said = Some(detail),
                 Probe::Accepted => return None,
                 Probe::Unreachable { detail } => {

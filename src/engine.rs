@@ -1,0 +1,4 @@
+//! The run over a service, and what it is made of.
+
+pub mod act;
+pub mod check;

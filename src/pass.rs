@@ -268,7 +268,7 @@ impl Rekey {
             return Vec::new();
         }
         let journal = crate::store::peek(&*self.store, &instance.id).await.unwrap_or_default();
-        let held = |app: &AppId| journal.seen(app).is_some_and(|held| !held.is_empty());
+        let held = |app: &AppId| journal.seen(&app.into()).is_some_and(|held| !held.is_empty());
         let apps = instance.apps.iter().filter(|app| held(&app.id));
         apps.map(|app| format!("{} (it was last seen with a key)", app.id.name())).collect()
     }

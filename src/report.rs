@@ -1,5 +1,6 @@
 //! What people and machines are told: the text of causes, the webhook, the log.
 
 pub mod cause;
+pub mod json;
 pub mod notify;
 pub mod telemetry;

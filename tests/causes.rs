@@ -65,12 +65,12 @@ async fn refused() -> ArmError {
 
 /// One of each error that can have a source, and where it can have several, of each way.
 async fn with_source() -> Vec<(&'static str, Box<dyn Error>)> {
-    let app = AppId::new("s", "g", "shop", None);
+    let app = AppId::new("s", "g", "shop", None).into();
     let listen = "127.0.0.1:1".parse().unwrap();
     vec![
         ("ArmError", Box::new(refused().await)),
         ("RunError", Box::new(RunError::Arm(refused().await))),
-        ("RewriteError", Box::new(RewriteError::Arm { app, error: refused().await })),
+        ("RewriteError", Box::new(RewriteError::Arm { consumer: app, error: refused().await })),
         ("ScopeError", Box::new(ScopeError::Arm(refused().await))),
         ("CredentialError", Box::new(CredentialError::Unusable("the client secret", azure()))),
         ("ComposeError", Box::new(ComposeError::Credential(CredentialError::Unusable("x", azure())))),

@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use common::counting::Counting;
 use common::{DAY, HOUR, MINUTE, Story};
 use rekey_core::journal::{Event, Journal};
-use rekey_core::model::{AppId, Key, KeyType, PerKey};
+use rekey_core::model::{AppId, ConsumerId, Key, KeyType, PerKey};
 use rekey_core::plan::Decision;
 use rekey_core::time::delta;
 use signalr_rekey::clock::Clock;
@@ -78,7 +78,7 @@ fn rotated(times: usize) -> Journal {
             Key::new(format!("key {made}")).fingerprint()
         }
     };
-    let apps: Vec<AppId> = (0..5)
+    let apps: Vec<ConsumerId> = (0..5)
         .map(|n| {
             AppId::new(
                 "00000000-0000-0000-0000-000000000001",
@@ -86,6 +86,7 @@ fn rotated(times: usize) -> Journal {
                 &format!("web-app-{n}"),
                 None,
             )
+            .into()
         })
         .collect();
     let keys = PerKey::from_fn(|_| fingerprint());

@@ -14,7 +14,7 @@ use chrono::TimeDelta;
 use super::arm::{Arm, ArmError, Operation};
 use crate::config::AppConfig;
 use rekey_core::journal::Journal;
-use rekey_core::model::{AppId, Key, KeyPair};
+use rekey_core::model::{ConsumerId, Key, KeyPair};
 use rekey_core::plan::{ConsumerRef, Snapshot, Whereabouts};
 
 /// A place of one kind: what is read in one request, and written in one.
@@ -48,9 +48,9 @@ pub trait ConsumerKind: Sized {
         out: &mut Snapshot,
     ) -> Vec<String>;
 
-    /// Looks for what Azure does not find under its id: whether it was deleted, moved, or never there. `there` are apps that
-    /// were read just now.
-    fn look_for(&self, arm: &Arm, there: &BTreeSet<AppId>) -> impl Future<Output = Missing> + Send;
+    /// Looks for what Azure does not find under its id: whether it was deleted, moved, or never there. `there` are consumers
+    /// that were read just now.
+    fn look_for(&self, arm: &Arm, there: &BTreeSet<ConsumerId>) -> impl Future<Output = Missing> + Send;
 
     /// Writes another key into its consumers and changes nothing else: conditionally where the store can, else merged into
     /// what is read just before (or was read so lately that it can stand for that), and compared with the answer.
@@ -79,16 +79,16 @@ pub struct Marks<'a> {
     pub journal: &'a Journal,
 }
 
-/// What could be found out of an app that Azure does not find.
+/// What could be found out of a consumer that Azure does not find.
 #[derive(Debug)]
 pub struct Missing {
     /// What became of it.
     pub absence: Absence,
     /// What may be meant by its id.
-    pub meant: Option<AppId>,
+    pub meant: Option<ConsumerId>,
 }
 
-/// What became of an app that is not found under its id.
+/// What became of a consumer that is not found under its id.
 #[derive(Debug)]
 pub enum Absence {
     /// All places that it could be in were listed, and it is in none: it was deleted.
@@ -174,20 +174,21 @@ pub(super) fn operations() -> Vec<Operation> {
 impl From<&ConsumerRef> for Place {
     /// The place in which a consumer is.
     fn from(consumer: &ConsumerRef) -> Self {
-        Self::AppService(app_service::Place { app: consumer.app.clone(), section: consumer.section })
+        let ConsumerRef { app: ConsumerId::AppService(app), section, .. } = consumer;
+        Self::AppService(app_service::Place { app: app.clone(), section: *section })
     }
 }
 
 impl Place {
-    /// The app that it belongs to.
+    /// The consumer that it belongs to.
     #[must_use]
-    pub const fn app(&self) -> &AppId {
+    pub fn consumer(&self) -> ConsumerId {
         match self {
-            Self::AppService(place) => &place.app,
+            Self::AppService(place) => (&place.app).into(),
         }
     }
 
-    /// What it is called, behind the name of its app.
+    /// What it is called, behind the name of its consumer.
     #[must_use]
     pub fn name(&self) -> String {
         match self {
@@ -239,7 +240,7 @@ impl ConsumerKind for Place {
         }
     }
 
-    async fn look_for(&self, arm: &Arm, there: &BTreeSet<AppId>) -> Missing {
+    async fn look_for(&self, arm: &Arm, there: &BTreeSet<ConsumerId>) -> Missing {
         match self {
             Self::AppService(place) => place.look_for(arm, there).await,
         }

@@ -87,7 +87,7 @@ impl Dictionaries {
             }
         }
         if shown.consumers.is_empty() && shown.unknown.is_empty() && !unclear.is_empty() {
-            shown.unknown.push(Unknown::OnlyReferences { app: app.id.clone(), names: unclear });
+            shown.unknown.push(Unknown::OnlyReferences { app: (&app.id).into(), names: unclear });
         }
         shown
     }

@@ -11,7 +11,7 @@ use super::{Exit, output};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Environment, ServiceConfig};
 use crate::pass::Preview;
-use rekey_core::model::AppId;
+use rekey_core::model::ConsumerId;
 use rekey_core::plan::{Decision, Forecast, Foreseen, forecast};
 use rekey_core::time::readable;
 
@@ -93,7 +93,7 @@ fn print(instance: &ServiceConfig, preview: &Preview) {
 /// The steps and waits with their times, how it would end, and what it would restart.
 pub(super) fn lines(forecast: &Forecast, now: DateTime<Utc>) -> Vec<String> {
     let step = |foreseen: &Foreseen| {
-        let restarts: Vec<String> = foreseen.restarts().into_iter().map(AppId::name).collect();
+        let restarts: Vec<String> = foreseen.restarts().into_iter().map(ConsumerId::name).collect();
         let restarts =
             if restarts.is_empty() { String::new() } else { format!("; restarts {}", restarts.join(", ")) };
         format!("{}: {}{restarts}", readable(foreseen.at), foreseen.decision)
@@ -114,7 +114,7 @@ fn summary(forecast: &Forecast, now: DateTime<Utc>) -> String {
         }
     };
     let restarts = forecast.restarts();
-    let often = |(app, times): (&&AppId, &usize)| match times {
+    let often = |(app, times): (&&ConsumerId, &usize)| match times {
         1 => app.name(),
         times => format!("{} ({times} times)", app.name()),
     };

@@ -351,7 +351,7 @@ mod tests {
         // A whole second: the parts of one would round the length up at times.
         let now = SystemClock.now().trunc_subsecs(0);
         let at = ConsumerRef {
-            app: instance.apps[0].id.clone(),
+            app: (&instance.apps[0].id).into(),
             section: Section::AppSettings,
             name: "SignalR".to_owned(),
         };

@@ -170,7 +170,7 @@ impl<'c> InstanceFacts<'c> {
     /// Whether an app that is out of sight was last seen with a key that is invalid now.
     pub(super) fn has_lost(&self, app: &AppId) -> bool {
         let (Ok(listed), Ok(journal)) = (&self.listed, &self.journal) else { return false };
-        is_lost(app, journal, &PerKey::from_fn(|key_type| listed.keys[key_type].fingerprint()))
+        is_lost(&app.into(), journal, &PerKey::from_fn(|key_type| listed.keys[key_type].fingerprint()))
     }
 
     /// Whether access keys are switched off, which has deleted them: the service says so itself, or it lists none.

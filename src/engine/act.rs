@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::config::ServiceConfig;
 use crate::report::cause;
 use crate::store::LeaseProof;
-use rekey_core::model::{AppId, Key, KeyPair, KeyType, OperationUrl, PerKey};
+use rekey_core::model::{ConsumerId, Key, KeyPair, KeyType, OperationUrl, PerKey};
 use rekey_core::plan::ConsumerRef;
 use rekey_core::time::delta;
 
@@ -92,10 +92,10 @@ pub struct Rewrite {
 #[derive(Debug, thiserror::Error)]
 pub enum RewriteError {
     /// Azure refused or did not answer.
-    #[error("{}: {error}", app.name())]
+    #[error("{}: {error}", consumer.name())]
     Arm {
-        /// The app.
-        app: AppId,
+        /// Whose.
+        consumer: ConsumerId,
         /// What Azure said.
         #[source]
         error: ArmError,
@@ -103,7 +103,7 @@ pub enum RewriteError {
     /// What was written is not what is there.
     #[error(
         "{}: the {} were written and do not hold the new key; somebody else writes them at the same time. \
-         The next pass tries again", .place.app().name(), .place.name()
+         The next pass tries again", .place.consumer().name(), .place.name()
     )]
     Overwritten {
         /// The place.
@@ -308,11 +308,11 @@ impl Actor<'_> {
                 Err(error) if may_be_merged_anew(&error) => last = Some(error),
                 // That there was no time to try again is not why it failed.
                 Err(error) if error.kind() == ArmErrorKind::OutOfTime && last.is_some() => break,
-                Err(error) => return Err(RewriteError::Arm { app: place.app().clone(), error }),
+                Err(error) => return Err(RewriteError::Arm { consumer: place.consumer(), error }),
             }
         }
         Err(match last {
-            Some(error) => RewriteError::Arm { app: place.app().clone(), error },
+            Some(error) => RewriteError::Arm { consumer: place.consumer(), error },
             None => RewriteError::Overwritten { place },
         })
     }
@@ -324,7 +324,8 @@ impl Actor<'_> {
         place: &Place,
         change: &Change<'_>,
     ) -> Result<Written<Contents>, ArmError> {
-        let mut last_write = self.gates.enter(place.app()).await;
+        let ConsumerId::AppService(app) = place.consumer();
+        let mut last_write = self.gates.enter(&app).await;
         let is_current = |at| self.clock.now() < at + JUST_BEFORE && last_write.is_none_or(|last| last < at);
         let just_read = check.and_then(|check| check.contents(place)).filter(|(_, at)| is_current(*at));
         let written = place.write(self.arm, just_read.map(|(contents, _)| contents), change).await;

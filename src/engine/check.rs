@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::config::{AppConfig, ServiceConfig};
 use crate::report::cause;
 use rekey_core::journal::Journal;
-use rekey_core::model::{AppId, Fingerprint, KeyPair, KeyType, PerKey};
+use rekey_core::model::{ConsumerId, Fingerprint, KeyPair, KeyType, PerKey};
 use rekey_core::plan::{Holding, Snapshot, Unknown};
 
 /// How many places of one service are asked at the same time. ARM lets 10 writes a second pass in the long run, and
@@ -65,7 +65,7 @@ pub struct Check {
     keys_at: DateTime<Utc>,
     places: BTreeMap<Place, Read>,
     /// What could be found out of apps that Azure does not find.
-    missing: BTreeMap<AppId, Missing>,
+    missing: BTreeMap<ConsumerId, Missing>,
     /// The keys that the service refuses; nothing if it was not asked about these keys.
     refused: Option<PerKey<bool>>,
 }
@@ -219,6 +219,7 @@ impl Check {
 
     fn add_app(&self, app: &AppConfig, journal: &Journal, snapshot: &mut Snapshot) {
         let before = (snapshot.consumers.len(), snapshot.unknown.len());
+        let id = ConsumerId::from(&app.id);
         let mut unread = None;
         let mut unclear = Vec::new();
         for place in Place::of(app) {
@@ -245,29 +246,29 @@ impl Check {
         snapshot.unknown.extend(unread);
         let nothing = before == (snapshot.consumers.len(), snapshot.unknown.len());
         if !nothing && !unclear.is_empty() {
-            snapshot.references.push((app.id.clone(), unclear.clone()));
+            snapshot.references.push((id.clone(), unclear.clone()));
         }
         // That an app may hold none excuses one in which nothing points elsewhere.
         if nothing && !unclear.is_empty() {
-            snapshot.unknown.push(Unknown::OnlyReferences { app: app.id.clone(), names: unclear });
+            snapshot.unknown.push(Unknown::OnlyReferences { app: id.clone(), names: unclear });
         } else if nothing && !app.may_hold_none {
-            snapshot.unknown.push(Unknown::NoConsumer { app: app.id.clone() });
+            snapshot.unknown.push(Unknown::NoConsumer { app: id.clone() });
         }
         let lasts = snapshot.unknown[before.1..].iter().any(Unknown::lasts);
         if seen {
-            snapshot.seen.insert(app.id.clone(), held(snapshot, before.0, lasts));
-        } else if lasts && journal.seen(&app.id).is_some() {
+            snapshot.seen.insert(id.clone(), held(snapshot, before.0, lasts));
+        } else if lasts && journal.seen(&id).is_some() {
             // Who goes out of sight may take any key there, and is not to be taken for what he was seen with before.
-            snapshot.blurred.insert(app.id.clone());
+            snapshot.blurred.insert(id.clone());
         }
         if !seen {
-            lose(&app.id, journal, snapshot);
+            lose(&id, journal, snapshot);
         }
     }
 
     /// An app that Azure does not find: deleted, moved, or never there under this id.
     fn add_missing(&self, app: &AppConfig, journal: &Journal, snapshot: &mut Snapshot) {
-        let id = app.id.clone();
+        let id = ConsumerId::from(&app.id);
         let missing = self.missing.get(&id);
         let Some(held) = journal.seen(&id) else {
             let meant = missing.and_then(|missing| missing.meant.clone());
@@ -306,7 +307,7 @@ impl Check {
                     return read.found.map(|_| any);
                 }
                 Err(error) if error.kind() == ArmErrorKind::Gone => {
-                    gone.insert(place.app().clone(), place.clone());
+                    gone.insert(place.consumer(), place.clone());
                 }
                 _ => {}
             }
@@ -319,11 +320,11 @@ impl Check {
     /// Looks for the apps of places that Azure does not find. Those that were read vouch for its lists.
     async fn look_for(&mut self, reader: Reader<'_>, gone: impl Iterator<Item = Place>) {
         let read = self.places.iter().filter(|(_, read)| read.found.is_ok());
-        let there: BTreeSet<AppId> = read.map(|(place, _)| place.app().clone()).collect();
+        let there: BTreeSet<ConsumerId> = read.map(|(place, _)| place.consumer()).collect();
         let arm = reader.arm_for_apps();
         let looked_for = gone.map(|place| {
             let (arm, there) = (&arm, &there);
-            async move { (place.app().clone(), place.look_for(arm, there).await) }
+            async move { (place.consumer(), place.look_for(arm, there).await) }
         });
         let found = join_all(looked_for).await;
         self.missing.extend(found);
@@ -341,18 +342,18 @@ async fn list_keys(
 }
 
 fn unreadable(app: &AppConfig, detail: String, passing: bool) -> Unknown {
-    Unknown::Unreadable { app: app.id.clone(), detail, passing }
+    Unknown::Unreadable { app: (&app.id).into(), detail, passing }
 }
 
 /// Takes an app that is out of sight for lost if all keys are invalid that it was last seen with.
-fn lose(app: &AppId, journal: &Journal, snapshot: &mut Snapshot) {
+fn lose(app: &ConsumerId, journal: &Journal, snapshot: &mut Snapshot) {
     if is_lost(app, journal, &snapshot.keys) {
         snapshot.lost.insert(app.clone());
     }
 }
 
 /// Whether all keys are invalid that an app was last seen with: out of sight, it is very probably cut off.
-pub(crate) fn is_lost(app: &AppId, journal: &Journal, keys: &PerKey<Fingerprint>) -> bool {
+pub(crate) fn is_lost(app: &ConsumerId, journal: &Journal, keys: &PerKey<Fingerprint>) -> bool {
     let held = journal.seen(app).unwrap_or_default();
     let is_current = |key: &Fingerprint| keys.iter().any(|(_, current)| current == key);
     !held.is_empty() && !held.iter().any(is_current)

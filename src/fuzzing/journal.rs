@@ -68,7 +68,7 @@ fn decide(journal: &Journal) {
     let fingerprints = PerKey::from_fn(|key_type| keys[key_type].fingerprint.clone());
     let stale = Holding::Stale(rekey_core::model::Key::new("stale").fingerprint());
     for holds in [Holding::Valid(KeyType::Primary), Holding::Valid(KeyType::Secondary), stale] {
-        let app = AppId::new("s", "g", "shop", None);
+        let app = AppId::new("s", "g", "shop", None).into();
         let at = ConsumerRef { app, section: Section::AppSettings, name: "A".into() };
         let consumers = vec![Consumer { at, holds }];
         let snapshot = Snapshot { consumers, ..Snapshot::of_keys(now, fingerprints.clone()) };

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::Known;
 use rekey_core::journal::Event;
-use rekey_core::model::{AppId, KeyType, ServiceId};
+use rekey_core::model::{ConsumerId, KeyType, ServiceId};
 use rekey_core::plan::{BlockedBy, Decision, Snapshot, Unknown};
 use rekey_core::time::readable;
 use rekey_core::time::rounded;
@@ -242,7 +242,7 @@ impl RunReport {
         }
         holds.retain(|app, _| stale.contains(app));
         let is_cut_off =
-            |app: &AppId| self.cut_off.iter().any(|who| who.starts_with(&format!("{} (", app.name())));
+            |app: &ConsumerId| self.cut_off.iter().any(|who| who.starts_with(&format!("{} (", app.name())));
         let told = KeyType::ALL.into_iter().filter_map(|key_type| {
             let apps = holds.iter().filter(|(app, held)| **held == key_type && !is_cut_off(app));
             let apps: Vec<String> = apps.map(|(app, _)| app.name()).collect();

@@ -15,7 +15,7 @@ use crate::engine::check::Check;
 use crate::report::cause;
 use crate::store::{self, Lease};
 use rekey_core::journal::{Event, InFlight};
-use rekey_core::model::{AppId, Fingerprint, KeyType};
+use rekey_core::model::{ConsumerId, Fingerprint, KeyType};
 use rekey_core::plan::{self, ConsumerRef, Decision, Step, WaitFor};
 use rekey_core::time::delta;
 
@@ -93,10 +93,10 @@ impl Pass<'_> {
         let done =
             self.actor().repoint(&proof, look, look.marks(&journal), &look.keys()[to], consumers).await;
         let (written, failed): (Vec<_>, Vec<_>) = done.into_iter().partition(Result::is_ok);
-        let mut apps: Vec<AppId> = Vec::new();
+        let mut apps: Vec<ConsumerId> = Vec::new();
         let now = self.rekey.clock.now();
         for Rewrite { place, contents } in written.into_iter().flatten() {
-            apps.push(place.app().clone());
+            apps.push(place.consumer());
             *self.writes.entry(place.clone()).or_default() += 1;
             look.written(place, contents, now);
         }

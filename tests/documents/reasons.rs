@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rekey_core::journal::{Event, Journal};
-use rekey_core::model::{AppId, Key, KeyType, PerKey, ServiceId};
+use rekey_core::model::{AppId, ConsumerId, Key, KeyType, PerKey, ServiceId};
 use rekey_core::plan::{BlockedBy, Decision, Step, Unknown, WaitFor, Whereabouts, standing};
 use rekey_core::policy::Policy;
 use signalr_rekey::azure::arm::{ArmErrorKind, Barrier};
@@ -26,8 +26,8 @@ fn now() -> DateTime<Utc> {
     DateTime::UNIX_EPOCH
 }
 
-fn app() -> AppId {
-    AppId::new("s", "g", "web", None)
+fn app() -> ConsumerId {
+    AppId::new("s", "g", "web", None).into()
 }
 
 /// What the tables under a heading say in their first column.
@@ -73,7 +73,7 @@ fn unknowns() -> Vec<Unknown> {
         Unknown::Unreadable { app: app(), detail: "it said so".into(), passing: false },
         Unknown::NeverSeen { app: app(), meant: None },
         Unknown::NeverSeen { app: app(), meant: Some(app()) },
-        Unknown::NeverSeen { app: app(), meant: Some(AppId::new("s", "other", "shop", None)) },
+        Unknown::NeverSeen { app: app(), meant: Some(AppId::new("s", "other", "shop", None).into()) },
         Unknown::Vanished { app: app(), whereabouts: Whereabouts::Moved(app()), held: vec![] },
         Unknown::Vanished {
             app: app(),

@@ -142,8 +142,8 @@ async fn a_mistyped_id_blocks_and_the_app_that_is_meant_is_named() {
     rename(&mut story, "chat-func", id("rg-demo", "chat-fnc"));
     nothing_ends_well(&story, "chat-fnc").await;
     let reports = story.watch(6 * HOUR).await;
-    let meant = Some(id("rg-demo", "chat-func"));
-    assert_eq!(unknown(&reports[0]), [Unknown::NeverSeen { app: id("rg-demo", "chat-fnc"), meant }]);
+    let meant = Some(id("rg-demo", "chat-func").into());
+    assert_eq!(unknown(&reports[0]), [Unknown::NeverSeen { app: id("rg-demo", "chat-fnc").into(), meant }]);
     assert!(reports[0].summary().contains("did you mean chat-func?"), "{}", reports[0].summary());
     assert_eq!((story.requests("SignalR_RegenerateKey"), story.refused()), (0, 0));
     rename(&mut story, "chat-fnc", id("rg-demo", "chat-func"));
@@ -159,8 +159,11 @@ async fn a_mistyped_group_or_slot_blocks_and_is_named() {
     rename(&mut story, "chat-web/staging", slot("stagin"));
     let reports = story.tick().await;
     let wanted = [
-        Unknown::NeverSeen { app: slot("stagin"), meant: Some(slot("staging")) },
-        Unknown::NeverSeen { app: id("rg-dem", "chat-func"), meant: Some(id("rg-demo", "chat-func")) },
+        Unknown::NeverSeen { app: slot("stagin").into(), meant: Some(slot("staging").into()) },
+        Unknown::NeverSeen {
+            app: id("rg-dem", "chat-func").into(),
+            meant: Some(id("rg-demo", "chat-func").into()),
+        },
     ];
     assert_eq!(unknown(&reports[0]), wanted);
     assert!(reports[0].summary().contains("did you mean /subscriptions/"), "{}", reports[0].summary());
@@ -178,8 +181,8 @@ async fn an_app_that_was_moved_keeps_its_key_until_it_is_named_anew() {
     story.clock.advance(31 * DAY);
     let reports = story.watch(8 * HOUR).await;
     let held = vec![moved.fingerprint()];
-    let whereabouts = Whereabouts::Moved(id("rg-other", "chat-func"));
-    let wanted = Unknown::Vanished { app: id("rg-demo", "chat-func"), whereabouts, held };
+    let whereabouts = Whereabouts::Moved(id("rg-other", "chat-func").into());
+    let wanted = Unknown::Vanished { app: id("rg-demo", "chat-func").into(), whereabouts, held };
     assert_eq!(unknown(&reports[0]), [wanted]);
     assert_eq!(story.held("chat-web", CONSUMERS[0].1), story.key("sr-demo", last_held.other()));
     assert_eq!((story.key("sr-demo", last_held), story.refused()), (moved, 0));
@@ -285,7 +288,7 @@ async fn a_key_in_a_setting_that_is_not_named_blocks() {
     let func = apps.iter_mut().find(|app| app.id.name() == "chat-func").unwrap();
     func.settings = vec![CONSUMERS[2].1.to_owned()];
     let reports = story.watch(6 * HOUR).await;
-    let wanted = Unknown::Unnamed { app: id("rg-demo", "chat-func"), name: "Another".into() };
+    let wanted = Unknown::Unnamed { app: id("rg-demo", "chat-func").into(), name: "Another".into() };
     assert_eq!((unknown(&reports[0]), story.requests("SignalR_RegenerateKey")), (&[wanted][..], 0));
     let apps = &mut story.config.instances[0].apps;
     apps.iter_mut().find(|app| app.id.name() == "chat-func").unwrap().settings.push("Another".into());

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use event::Event;
 use event::without_operation;
 
-use crate::model::{AppId, Fingerprint, KeyType, OperationUrl, PerKey};
+use crate::model::{ConsumerId, Fingerprint, KeyType, OperationUrl, PerKey};
 
 /// How many events are kept. A rotation makes about ten, so this is the last ten rotations of an instance; at 200
 /// bytes an event the document stays near 20 kB.
@@ -55,10 +55,10 @@ pub struct Journal {
     /// The apps that were ever read, with the keys that they were last seen with. Documents of before it was known have
     /// none: then an app that Azure does not find counts as never seen, which is the safe reading.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    seen: BTreeMap<AppId, Vec<Fingerprint>>,
+    seen: BTreeMap<ConsumerId, Vec<Fingerprint>>,
     /// Those of them that went out of sight since, and may have taken any key there.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    blurred: BTreeSet<AppId>,
+    blurred: BTreeSet<ConsumerId>,
     /// The times in which the keys are looked at every few seconds. Documents of before it was known have none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     watches: Vec<Watch>,
@@ -241,13 +241,13 @@ impl Journal {
 
     /// The keys that an app was last seen with, if it was ever seen.
     #[must_use]
-    pub fn seen(&self, app: &AppId) -> Option<&[Fingerprint]> {
+    pub fn seen(&self, app: &ConsumerId) -> Option<&[Fingerprint]> {
         self.seen.get(app).map(Vec::as_slice)
     }
 
     /// Whether an app that was seen went out of sight since, and may have taken any key there.
     #[must_use]
-    pub fn is_blurred(&self, app: &AppId) -> bool {
+    pub fn is_blurred(&self, app: &ConsumerId) -> bool {
         self.blurred.contains(app)
     }
 

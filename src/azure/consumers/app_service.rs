@@ -21,7 +21,7 @@ pub use self::sites::{Site, UpdateStrategy};
 use super::{Change, ConsumerKind, Marks, Missing, Settling, Written};
 use crate::azure::arm::{Arm, ArmError, Operation};
 use crate::config::AppConfig;
-use rekey_core::model::{AppId, ConnectionString, Section};
+use rekey_core::model::{AppId, ConnectionString, ConsumerId, Section};
 use rekey_core::plan::Snapshot;
 
 /// Microsoft.Web: the newest stable version whose contract this client was written against.
@@ -76,7 +76,7 @@ impl ConsumerKind for Place {
         shown::shown(self, contents, app, marks, out)
     }
 
-    async fn look_for(&self, arm: &Arm, there: &BTreeSet<AppId>) -> Missing {
+    async fn look_for(&self, arm: &Arm, there: &BTreeSet<ConsumerId>) -> Missing {
         missing::look_for(arm, &self.app, there).await
     }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::pass::{Ending, RunReport};
 use rekey_core::journal::Event;
-use rekey_core::model::{AppId, ServiceId};
+use rekey_core::model::{ConsumerId, ServiceId};
 use rekey_core::plan::Decision;
 
 /// What is told of a pass. It holds no key material: what passes tell holds none.
@@ -75,7 +75,7 @@ pub fn announce(report: &RunReport) -> Option<Announcement> {
         instance: report.instance.clone(),
         text: report.summary(),
         ending: report.ending.name(),
-        apps: apps.flatten().map(AppId::to_string).collect(),
+        apps: apps.flatten().map(ConsumerId::to_string).collect(),
         took_ms: report.took.as_millis(),
     })
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{AppId, Fingerprint, KeyType, OperationUrl, PerKey};
+use crate::model::{ConsumerId, Fingerprint, KeyType, OperationUrl, PerKey};
 
 /// Something that happened to an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,12 +29,12 @@ pub enum Event {
     /// Apps were seen that were never seen before, or with other keys than before.
     AppsSeen {
         /// Which, with the keys that they hold or may hold.
-        apps: BTreeMap<AppId, Vec<Fingerprint>>,
+        apps: BTreeMap<ConsumerId, Vec<Fingerprint>>,
     },
     /// Apps that were seen before cannot be read any more, and may take any key from now on.
     AppsBlurred {
         /// Which.
-        apps: BTreeSet<AppId>,
+        apps: BTreeSet<ConsumerId>,
     },
     /// An app that was there before is not found any more; or all are found again, or are named no longer.
     AppsMissing {
@@ -129,7 +129,7 @@ pub enum Event {
         /// Which.
         key_type: KeyType,
         /// The apps that were written.
-        apps: Vec<AppId>,
+        apps: Vec<ConsumerId>,
         /// Whether they held a dead key before.
         #[serde(rename = "mended")]
         repaired: bool,
@@ -138,7 +138,7 @@ pub enum Event {
 
 impl Event {
     /// The apps that it names.
-    pub(super) fn apps(&self) -> &[AppId] {
+    pub(super) fn apps(&self) -> &[ConsumerId] {
         match self {
             Self::Repointed { apps, .. } => apps,
             _ => &[],
@@ -202,7 +202,7 @@ impl fmt::Display for Event {
             }
             Self::RepointIntended { key_type } => write!(f, "about to give the {key_type} key to apps"),
             Self::Repointed { key_type, apps, repaired } => {
-                let names = apps.iter().map(AppId::name).collect::<Vec<_>>().join(", ");
+                let names = apps.iter().map(ConsumerId::name).collect::<Vec<_>>().join(", ");
                 write!(
                     f,
                     "{} to the {key_type} key: {names}",

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::safety::known_at;
 use super::{ConsumerRef, Snapshot, Unknown, rotates_at_first_sight};
 use crate::journal::{Event, Held, InFlight, Journal, KeyRecord};
-use crate::model::{AppId, Fingerprint, KeyType, PerKey};
+use crate::model::{ConsumerId, Fingerprint, KeyType, PerKey};
 use crate::policy::Policy;
 
 /// The events that a look adds to the journal, in the order in which they are applied.
@@ -64,17 +64,17 @@ pub fn reconcile(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: D
 /// The apps that were never seen before, or hold other keys than when they were last seen. What Azure answered to a write
 /// of ours is no sight of an app.
 fn newly_seen(snapshot: &Snapshot, journal: &Journal) -> Option<Event> {
-    let news = |(app, held): &(&AppId, &Vec<Fingerprint>)| {
+    let news = |(app, held): &(&ConsumerId, &Vec<Fingerprint>)| {
         journal.is_blurred(app) || journal.seen(app) != Some(held.as_slice())
     };
-    let apps: BTreeMap<AppId, Vec<Fingerprint>> =
+    let apps: BTreeMap<ConsumerId, Vec<Fingerprint>> =
         snapshot.seen.iter().filter(news).map(|(app, held)| (app.clone(), held.clone())).collect();
     (!apps.is_empty() && !snapshot.echoed).then_some(Event::AppsSeen { apps })
 }
 
 /// The apps that go out of sight with this check.
 fn newly_blurred(snapshot: &Snapshot, journal: &Journal) -> Option<Event> {
-    let apps: BTreeSet<AppId> =
+    let apps: BTreeSet<ConsumerId> =
         snapshot.blurred.iter().filter(|app| !journal.is_blurred(app)).cloned().collect();
     (!apps.is_empty()).then_some(Event::AppsBlurred { apps })
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::journal::Event;
-use crate::model::{AppId, Fingerprint, Key, OperationUrl, Section};
+use crate::model::{AppId, ConsumerId, Fingerprint, Key, OperationUrl, Section};
 
 fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
@@ -20,8 +20,8 @@ fn policy() -> Policy {
     }
 }
 
-fn app(n: usize) -> AppId {
-    AppId::new("s", "g", &format!("app-{n}"), None)
+fn app(n: usize) -> ConsumerId {
+    AppId::new("s", "g", &format!("app-{n}"), None).into()
 }
 
 fn consumer(n: usize, holds: Holding) -> Consumer {

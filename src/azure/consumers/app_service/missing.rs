@@ -14,11 +14,11 @@ use super::Site;
 use crate::azure::arm::{Arm, ArmError};
 use crate::azure::consumers::{Absence, Missing};
 use crate::report::cause;
-use rekey_core::model::{AppId, likest};
+use rekey_core::model::{AppId, ConsumerId, likest};
 use rekey_core::plan::Whereabouts;
 
 /// Looks for an app among the sites that there are. `there` are apps that were read just now, and vouch for a list.
-pub(super) async fn look_for(arm: &Arm, app: &AppId, there: &BTreeSet<AppId>) -> Missing {
+pub(super) async fn look_for(arm: &Arm, app: &AppId, there: &BTreeSet<ConsumerId>) -> Missing {
     let sites = match arm.list_sites(app.subscription()).await {
         Ok(sites) => sites,
         Err(error) => {
@@ -33,8 +33,8 @@ pub(super) async fn look_for(arm: &Arm, app: &AppId, there: &BTreeSet<AppId>) ->
     }
     if let Some(moved) = namesake(&sites, app) {
         return Missing {
-            absence: Absence::Elsewhere(Whereabouts::Moved(moved.clone())),
-            meant: Some(moved),
+            absence: Absence::Elsewhere(Whereabouts::Moved(moved.clone().into())),
+            meant: Some(moved.into()),
         };
     }
     let meant = meant(app, &with_slot(&in_group(&sites, app), app));
@@ -49,9 +49,10 @@ pub(super) async fn look_for(arm: &Arm, app: &AppId, there: &BTreeSet<AppId>) ->
 }
 
 /// Whether a list shows all apps of the subscription that were read just now, and at least one.
-fn vouched_for(sites: &[Site], app: &AppId, there: &BTreeSet<AppId>) -> bool {
+fn vouched_for(sites: &[Site], app: &AppId, there: &BTreeSet<ConsumerId>) -> bool {
+    let sites_read = there.iter().map(|ConsumerId::AppService(app)| app);
     let of_it = |one: &&AppId| one.subscription().eq_ignore_ascii_case(app.subscription());
-    let mut others = there.iter().filter(of_it).peekable();
+    let mut others = sites_read.filter(of_it).peekable();
     others.peek().is_some() && others.all(|other| sites.iter().any(|site| is_same_site(&site.id, other)))
 }
 
@@ -71,7 +72,7 @@ async fn elsewhere(arm: &Arm, app: &AppId) -> Absence {
     let lists = join_all(others.map(|one| arm.list_sites(&one.id))).await;
     let moved = lists.iter().flatten().find_map(|sites| namesake(sites, app));
     match (moved, lists.iter().find_map(|list| list.as_ref().err())) {
-        (Some(moved), _) => Absence::Elsewhere(Whereabouts::Moved(moved)),
+        (Some(moved), _) => Absence::Elsewhere(Whereabouts::Moved(moved.into())),
         (None, Some(error)) => unclear(error),
         (None, None) => Absence::Deleted,
     }
@@ -120,6 +121,6 @@ fn with_slot(sites: &[Site], app: &AppId) -> Vec<AppId> {
     sites.iter().map(|site| slot(&site.id)).collect()
 }
 
-fn meant(app: &AppId, candidates: &[AppId]) -> Option<AppId> {
-    likest(&app.name(), candidates.iter().map(|id| (id.name(), id))).cloned()
+fn meant(app: &AppId, candidates: &[AppId]) -> Option<ConsumerId> {
+    likest(&app.name(), candidates.iter().map(|id| (id.name(), id))).map(ConsumerId::from)
 }

@@ -6,7 +6,7 @@
 use super::super::value::Value;
 use super::{Dictionary, Marks, Place};
 use crate::config::AppConfig;
-use rekey_core::model::{ReferenceStore, Section, host_of, names_signalr};
+use rekey_core::model::{ConsumerId, ReferenceStore, Section, host_of, names_signalr};
 use rekey_core::plan::{Consumer, ConsumerRef, Holding, Snapshot, Unknown};
 
 /// Behind the name of a setting the identity-based form says where the service is (docs: Azure Functions SignalR
@@ -33,7 +33,7 @@ pub(super) fn shown(
     };
     let mut unclear = Vec::new();
     for (name, value) in settings.exposed() {
-        let (app, value) = (app.id.clone(), value.unwrap_or_default());
+        let (app, value) = (ConsumerId::from(&app.id), value.unwrap_or_default());
         let is_named = named.iter().any(|wanted| is_of(wanted, name));
         if by_value || is_named {
             let at = ConsumerRef { app, section: place.section, name: name.to_owned() };
@@ -44,7 +44,7 @@ pub(super) fn shown(
     }
     let there = |wanted: &String| settings.exposed().any(|(name, _)| is_of(wanted, name));
     for name in named.iter().filter(|wanted| !app.may_hold_none && !there(wanted)) {
-        out.unknown.push(Unknown::Missing { app: app.id.clone(), name: name.clone() });
+        out.unknown.push(Unknown::Missing { app: (&app.id).into(), name: name.clone() });
     }
     unclear
 }

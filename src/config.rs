@@ -3,7 +3,6 @@
 //! Start at [`load()`]: it finds `rekey.toml`, lays the app settings over it and answers a [`Config`], or every
 //! [`Fault`] that it found. A fault names the setting and its place, and never repeats what might be a secret.
 
-mod document;
 mod environment;
 mod fault;
 mod file;

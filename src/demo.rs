@@ -31,11 +31,9 @@ use clap::Args;
 
 use self::summary::Summary;
 use self::timeline::Timeline;
-use crate::cli::Exit;
-use crate::cli::output::{self, complain};
-use crate::cli::signals::stopped;
 use crate::report::cause;
 use crate::sim::functions_host::HostError;
+use crate::terminal::{self, Exit, complain, stopped};
 
 /// The arguments of `demo`.
 #[derive(Args, Clone, Copy, Debug)]
@@ -77,7 +75,7 @@ pub(crate) async fn demo(args: DemoArgs) -> Exit {
 /// Plays a storm, and says what should not have happened and how to see it again.
 async fn storm(args: DemoArgs) -> Exit {
     let DemoArgs { json, seed, rotations, storm: _ } = args;
-    let progress = output::Progress::start(json);
+    let progress = terminal::Progress::start(json);
     let shown = progress.shown();
     let hear = move |done| shown.set(&format!("{done} of {rotations} rotations"));
     let played = unless_stopped(storm::beside(storm::StormOptions::new(seed, rotations), hear)).await;
@@ -85,9 +83,9 @@ async fn storm(args: DemoArgs) -> Exit {
     match played {
         Ok(summary) => {
             if json {
-                output::json(&summary);
+                terminal::json(&summary);
             } else {
-                output::say(&summary.to_string());
+                terminal::say(&summary.to_string());
             }
             summary.violations.iter().for_each(|violation| complain(violation));
             if summary.violations.is_empty() {
@@ -104,9 +102,9 @@ async fn storm(args: DemoArgs) -> Exit {
 
 fn conclude(summary: &Summary, json: bool) -> Exit {
     if json {
-        output::json(summary);
+        terminal::json(summary);
     } else {
-        output::say(&format!("\n{summary}"));
+        terminal::say(&format!("\n{summary}"));
     }
     let summary::Rotation { refused, client_calls, .. } = summary.rotation;
     if refused == 0 {

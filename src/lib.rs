@@ -23,3 +23,4 @@ pub mod schedule;
 #[cfg(feature = "simulator")]
 pub mod sim;
 pub mod store;
+mod terminal;

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::signals::{INTERRUPTED, stopped};
-use super::{Exit, HANDLER_PORT, load, output};
+use super::{HANDLER_PORT, load};
 use crate::azure::credentials::is_in_azure;
 use crate::clock::{Clock, SystemClock};
 use crate::compose::{compose, silent};
@@ -15,6 +14,7 @@ use crate::pass::Rekey;
 use crate::report::cause;
 use crate::runner::Service;
 use crate::schedule;
+use crate::terminal::{self, Exit, INTERRUPTED, stopped};
 
 /// Serves until it is killed, asked to stop, or its host is gone. It never leaves with 0: the host does not restart what
 /// does.
@@ -27,7 +27,7 @@ pub(super) async fn handler(environment: &Environment) -> Exit {
     let port = match port(environment) {
         Ok(port) => port,
         Err(why) => {
-            output::complain(&why);
+            terminal::complain(&why);
             return Exit::Wrong;
         }
     };
@@ -37,7 +37,7 @@ pub(super) async fn handler(environment: &Environment) -> Exit {
     let rekey = match compose(config, environment, Arc::clone(&clock), silent()) {
         Ok(rekey) => rekey,
         Err(error) => {
-            output::complain(&cause::told(&error));
+            terminal::complain(&cause::told(&error));
             return Exit::Wrong;
         }
     };
@@ -65,7 +65,7 @@ pub(super) async fn handler(environment: &Environment) -> Exit {
         Ok(()) => tracing::warn!("this process ends now"),
         Err(error) => {
             let what = format!("the handler cannot serve on 127.0.0.1:{port}");
-            output::complain(&cause::because(&what, Some(&error)));
+            terminal::complain(&cause::because(&what, Some(&error)));
         }
     }
     Exit::Failed

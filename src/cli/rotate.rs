@@ -9,17 +9,15 @@ use serde::Serialize;
 
 use super::instances::{self, NAME_THE_STORAGE, Seen};
 use super::machine::Service;
-use super::output::{self, Answer, Progress};
 use super::plan::{foresee, lines};
-use super::signals::stop_at_signal;
-use super::times::beside;
-use super::{Exit, load, standing};
+use super::{load, standing};
 use crate::clock::{Clock, SystemClock};
 use crate::compose::silent;
 use crate::config::{Config, Environment, ServiceConfig, StateConfig, duration};
 use crate::pass::{Ending, Narrator, Purpose, Rekey, Run, RunReport};
 use crate::report::cause;
 use crate::store::peek;
+use crate::terminal::{self, Answer, Exit, Progress, beside, stop_at_signal};
 use rekey_core::journal::{Event, Journal};
 use rekey_core::model::ServiceId;
 use rekey_core::plan::Decision;
@@ -62,14 +60,14 @@ pub(super) async fn rotate(args: RotateArgs, environment: &Environment) -> Exit 
 }
 
 async fn try_rotate(args: &RotateArgs, environment: &Environment) -> Result<Exit, Exit> {
-    let config = admit(load(environment)?, args, output::is_watched()).map_err(|why| {
-        output::complain(&why);
+    let config = admit(load(environment)?, args, terminal::is_watched()).map_err(|why| {
+        terminal::complain(&why);
         Exit::Wrong
     })?;
     let rekey = instances::put_together(config, environment, silent())?;
     let chosen = instances::chosen(&rekey.config, &args.instances)?;
     if must_ask(&rekey.config, args) && !confirmed(&rekey, &chosen, args).await? {
-        output::complain("nothing was done");
+        terminal::complain("nothing was done");
         return Ok(Exit::Failed);
     }
     let progress = Progress::start(args.json);
@@ -129,8 +127,8 @@ async fn confirmed(rekey: &Rekey, chosen: &[&ServiceConfig], args: &RotateArgs) 
         return Err(exit);
     }
     let now = SystemClock.now();
-    intent(&seen, args.now, now).iter().for_each(|line| output::complain(&beside(line, now)));
-    Ok(output::ask("Go on?") == Answer::Yes)
+    intent(&seen, args.now, now).iter().for_each(|line| terminal::complain(&beside(line, now)));
+    Ok(terminal::ask("Go on?") == Answer::Yes)
 }
 
 /// What would be done to which service, which apps that restarts, and how long it takes.
@@ -177,7 +175,7 @@ struct Rotated {
 /// Tells what happens while it happens, one object a line.
 fn for_machines() -> Narrator {
     Arc::new(|instance: &ServiceId, line: &str| {
-        output::json_line(&Line::Progress {
+        terminal::json_line(&Line::Progress {
             at: SystemClock.now(),
             instance: instance.to_string(),
             name: instance.name().to_owned(),
@@ -191,7 +189,7 @@ async fn tell(rekey: &Rekey, reports: &[RunReport], args: &RotateArgs) {
     let failed = reports.iter().filter(|report| report.ending.is_failure());
     instances::complain_once(failed.map(RunReport::summary).collect());
     for report in reports.iter().filter(|report| !report.ending.is_failure() && !is_done(report)) {
-        output::complain_of(&report.summary());
+        terminal::complain_of(&report.summary());
     }
     let mut instances = Vec::new();
     for report in reports {
@@ -202,7 +200,7 @@ async fn tell(rekey: &Rekey, reports: &[RunReport], args: &RotateArgs) {
             // That nothing can be read is not the same as that nothing is on record.
             Err(error) => {
                 let name = report.instance.name();
-                output::complain(&format!(
+                terminal::complain(&format!(
                     "{name}: how things stand cannot be read: {}",
                     cause::told(&error)
                 ));
@@ -213,19 +211,19 @@ async fn tell(rekey: &Rekey, reports: &[RunReport], args: &RotateArgs) {
             let carries_on = standing::carries_on(&rekey.config);
             let told = standing::lines(instance, report, journal, SystemClock.now());
             let all = told.iter().map(String::as_str).chain([carries_on]);
-            all.for_each(|line| output::complain_of(&format!("  {line}")));
+            all.for_each(|line| terminal::complain_of(&format!("  {line}")));
         }
         if let Some(next) = next_command(&rekey.config, report) {
-            output::complain(&format!("  {next}"));
+            terminal::complain(&format!("  {next}"));
         }
         instances.push(rotated(instance, report, &journal.unwrap_or_default()));
     }
     if args.json {
-        output::json_line(&Line::Result { exit_code: exit(reports).code(), instances });
+        terminal::json_line(&Line::Result { exit_code: exit(reports).code(), instances });
     } else {
-        reports.iter().filter(|report| is_done(report)).for_each(|report| output::tell(&report.summary()));
+        reports.iter().filter(|report| is_done(report)).for_each(|report| terminal::tell(&report.summary()));
         if args.without_journal && reports.iter().all(is_done) {
-            output::complain(
+            terminal::complain(
                 "this was without the journal: no app holds an invalid key, and when the next rotation is due, or what else \
                  is under way, is not known here",
             );

@@ -5,8 +5,8 @@ use std::time::Duration;
 use url::Url;
 use uuid::Uuid;
 
-use super::fault::{Origin, Report};
-use super::file::{PolicyLayer, Sourced};
+use super::fault::{Origin, Report, Sourced};
+use super::file::PolicyLayer;
 use super::notify::{SigningKey, Webhook, signing_key, webhook_url};
 use super::values::{AGE, CLOUD, FIRST_ROTATION, VERIFY, choice, duration, nearest, resource_manager};
 use super::{AzureConfig, Cloud, Environment, StateConfig, storage};

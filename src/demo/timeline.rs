@@ -9,9 +9,9 @@ use console::Style;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 
-use crate::cli::output::say;
 use crate::clock::{Clock, SystemClock};
 use crate::sim::{Happening, Report, SimEvent};
+use crate::terminal::say;
 use rekey_core::time::delta;
 
 /// Who does something.

@@ -16,7 +16,7 @@ use futures::FutureExt;
 use sha2::{Digest, Sha256};
 
 use super::finding::{Finding, Report, Severity};
-use super::{Circumstances, data_plane, identity, nobody, offline, permission};
+use super::{Circumstances, identity, nobody, offline, permission, service};
 use crate::azure::arm::{Arm, Caller};
 use crate::azure::discovery::at_once;
 use crate::azure::services::{KeyService, ServiceKind};
@@ -134,7 +134,7 @@ async fn of_instance(rekey: &Rekey, arm: &Arm, instance: &ServiceConfig, caller:
         && let Some(host) = &listed.host
     {
         let probe = kind.probe(&rekey.data_plane, host, &listed.keys.primary).await;
-        findings.extend(data_plane::reach(instance, probe));
+        findings.extend(service::reach(instance, probe));
     }
     findings
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::ask::{AppFacts, InstanceFacts};
+use super::collect::{AppFacts, InstanceFacts};
 use super::finding::{Check, Finding, Severity};
 use super::fixes;
 use crate::azure::arm::{ArmError, ArmErrorKind, Caller, Operation, Permission};

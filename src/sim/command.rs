@@ -16,9 +16,8 @@ use url::Url;
 use super::azurite::{Azurite, StorageError};
 use super::event_grid::{EventGrid, Schema};
 use super::{KeysOff, Options, Sim, StartError, World};
-use crate::cli::output::complain;
-use crate::cli::signals::stopped;
 use crate::clock::SystemClock;
+use crate::terminal::{complain, stopped};
 
 /// What can be done to the simulator while it runs, and what a world file holds.
 const STEERING: &str = "\

@@ -57,9 +57,10 @@ pub(super) struct AppFacts {
 
 impl<'c> Facts<'c> {
     /// Reads everything.
-    pub(super) async fn ask(rekey: &'c Rekey, arm: &Arm) -> Self {
+    pub(super) async fn collect(rekey: &'c Rekey, arm: &Arm) -> Self {
         let config = &rekey.config;
-        let asked = config.instances.iter().map(|instance| InstanceFacts::ask(rekey, arm, instance).boxed());
+        let asked =
+            config.instances.iter().map(|instance| InstanceFacts::collect(rekey, arm, instance).boxed());
         let instances = at_once(asked).await;
         let configured: BTreeSet<&AppId> =
             config.instances.iter().flat_map(|instance| &instance.apps).map(|app| &app.id).collect();
@@ -72,7 +73,7 @@ impl<'c> Facts<'c> {
         let asked = first.into_iter().chain(last).map(|app| {
             let is_configured = configured.contains(&app);
             async move {
-                let facts = AppFacts::ask(arm, &app, is_configured).await;
+                let facts = AppFacts::collect(arm, &app, is_configured).await;
                 (app, facts)
             }
             .boxed()
@@ -147,13 +148,13 @@ impl<'c> Facts<'c> {
     }
 
     /// The others, which were found beside them.
-    pub(super) fn strangers(&self) -> impl Iterator<Item = (&AppId, &AppFacts)> {
+    pub(super) fn unconfigured(&self) -> impl Iterator<Item = (&AppId, &AppFacts)> {
         self.apps.iter().filter(|(_, app)| app.permissions.is_none())
     }
 }
 
 impl<'c> InstanceFacts<'c> {
-    async fn ask(rekey: &Rekey, arm: &Arm, config: &'c ServiceConfig) -> Self {
+    async fn collect(rekey: &Rekey, arm: &Arm, config: &'c ServiceConfig) -> Self {
         let (id, kind) = (&config.id, ServiceKind::of(&config.id));
         // One after the other: several instances are asked at the same time.
         let resource = kind.describe(arm, id).await;
@@ -200,7 +201,7 @@ impl<'c> InstanceFacts<'c> {
 
 impl AppFacts {
     /// Reads an app's settings, and of a configured one what may be done with it.
-    pub(super) async fn ask(arm: &Arm, app: &AppId, is_configured: bool) -> Self {
+    pub(super) async fn collect(arm: &Arm, app: &AppId, is_configured: bool) -> Self {
         let settings = Dictionaries::read(arm, app).await;
         let permissions = if is_configured { Some(arm.permissions(&app.to_string()).await) } else { None };
         let is_site = is_configured && app.slot().is_none() && !settings.is_gone();

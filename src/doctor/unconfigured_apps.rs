@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::app::meant;
-use super::ask::{AppFacts, Facts, InstanceFacts};
+use super::collect::{AppFacts, Facts, InstanceFacts};
+use super::configured_apps::meant;
 use super::finding::{Check, Finding, count, listed};
 use super::fixes;
 use crate::azure::arm::{ArmError, ArmErrorKind, Caller};
@@ -104,7 +104,7 @@ fn pointer(unknown: &Unknown) -> Option<String> {
 /// What could not be looked at, once for all instances: one by one in the resource groups of what is configured, and
 /// together for each other group, which may be full of apps that are none of our business.
 pub(super) fn unreadable(facts: &Facts<'_>, caller: &Caller) -> Vec<Finding> {
-    let apps = facts.strangers().filter_map(|(app, read)| Some((app.clone(), "", read.settings.error()?)));
+    let apps = facts.unconfigured().filter_map(|(app, read)| Some((app.clone(), "", read.settings.error()?)));
     let slots = facts.unlisted.iter().filter_map(|(id, error)| Some((id.parse().ok()?, "a slot of ", error)));
     let (beside, elsewhere): (Vec<Unread<'_>>, Vec<_>) =
         apps.chain(slots).partition(|(app, ..)| facts.is_beside(app));

@@ -1,6 +1,6 @@
 //! What a configured app holds of an instance.
 
-use super::ask::{AppFacts, Facts, InstanceFacts};
+use super::collect::{AppFacts, Facts, InstanceFacts};
 use super::finding::{Check, Finding};
 use super::fixes;
 use crate::azure::arm::{ArmError, ArmErrorKind};

@@ -2,6 +2,7 @@
 //! service whose keys are rotated (`services`) and of consumer that holds them (`consumers`).
 
 pub mod arm;
+pub mod cloud;
 pub mod consumers;
 pub mod credentials;
 pub mod data_plane;

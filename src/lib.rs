@@ -2,6 +2,7 @@
 
 pub mod act;
 pub mod azure;
+mod bounded;
 pub mod cli;
 pub mod clock;
 pub mod compose;

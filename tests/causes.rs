@@ -92,9 +92,10 @@ async fn with_source() -> Vec<(&'static str, Box<dyn Error>)> {
 }
 
 /// Errors that end a chain: each says all that is known. A new one belongs here or above.
-const WITHOUT_SOURCE: [&str; 15] = [
+const WITHOUT_SOURCE: [&str; 16] = [
     "EditError", // of the simulator's control
     "Faults",    // every fault with its place
+    "HalfSet",   // of credentials
     "IdError",
     "Illegal",
     "Insecure",
@@ -105,7 +106,7 @@ const WITHOUT_SOURCE: [&str; 15] = [
     "StoreError", // says what the storage said; its one source is transparent
     "TooLarge",
     "Unknown",     // of the simulator's control
-    "Unread",      // of a request, whose sender is told; of an answer, below
+    "Unread",      // of a request, whose sender is told
     "WorkerError", // transparent
     "WorldError",
 ];

@@ -28,6 +28,7 @@ pub(crate) use operation::operation_url;
 pub(crate) use request::Call;
 pub use request::{AskedBy, Operation};
 
+use crate::azure::cloud::scope;
 use crate::azure::http::{Http, Insecure, check_secure};
 use crate::clock::Clock;
 
@@ -114,44 +115,5 @@ impl fmt::Debug for Arm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let base = self.shared.base.as_str();
         f.debug_struct("Arm").field("base", &base).field("deadline", &self.deadline).finish_non_exhaustive()
-    }
-}
-
-/// The scope of the token for a host of Azure Resource Manager. A host that is none of Azure's is asked with a token
-/// made for itself, which is worth nothing elsewhere; loopback, the simulator, with that of the public cloud.
-fn scope(base: &Url) -> String {
-    const CLOUDS: [&str; 3] =
-        ["management.azure.com", "management.usgovcloudapi.net", "management.chinacloudapi.cn"];
-    let host = base.host_str().unwrap_or_default();
-    let is_in =
-        |cloud: &str| host.strip_suffix(cloud).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-    let resource = match CLOUDS.into_iter().find(|cloud| is_in(cloud)) {
-        Some(cloud) => cloud,
-        None if crate::azure::http::is_loopback(base) => CLOUDS[0],
-        None => host,
-    };
-    format!("https://{resource}/.default")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_scope_follows_the_cloud() {
-        for (base, wanted) in [
-            ("https://management.azure.com", "https://management.azure.com/.default"),
-            ("https://westeurope.management.azure.com/", "https://management.azure.com/.default"),
-            ("https://management.usgovcloudapi.net", "https://management.usgovcloudapi.net/.default"),
-            ("https://management.chinacloudapi.cn", "https://management.chinacloudapi.cn/.default"),
-            ("http://127.0.0.1:7400", "https://management.azure.com/.default"),
-            ("https://notmanagement.azure.com", "https://notmanagement.azure.com/.default"),
-            (
-                "https://management.azure.com.evil.example",
-                "https://management.azure.com.evil.example/.default",
-            ),
-        ] {
-            assert_eq!(scope(&Url::parse(base).unwrap()), wanted);
-        }
     }
 }

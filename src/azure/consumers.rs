@@ -8,6 +8,7 @@ mod text;
 mod value;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 
@@ -138,7 +139,7 @@ pub enum Settling {
         /// write may replace it.
         read_back_after: TimeDelta,
         /// No reader works on with the old value for longer; that cannot be observed.
-        at_most: TimeDelta,
+        at_most: Duration,
     },
 }
 
@@ -148,6 +149,14 @@ impl Settling {
     pub const fn read_back_after(self) -> TimeDelta {
         match self {
             Self::ByItself { read_back_after, .. } => read_back_after,
+        }
+    }
+
+    /// How long a reader may work on with the old value.
+    #[must_use]
+    pub const fn at_most(self) -> Duration {
+        match self {
+            Self::ByItself { at_most, .. } => at_most,
         }
     }
 }

@@ -25,7 +25,8 @@ use uuid::Uuid;
 use super::error::{About, ArmError, ArmErrorKind, Effect, PAGE, Refusal, is_page, read_error_body};
 use super::{Arm, retry};
 use crate::azure::credentials::InsteadOf;
-use crate::azure::http::{self, Unread};
+use crate::azure::http;
+use crate::bounded::Unread;
 use crate::report::cause;
 
 /// The largest answer that is read. Azure Resource Manager itself passes on none above 12 MB (swagger
@@ -268,7 +269,7 @@ impl Arm {
             (Ok(body), _) => Some(body),
             (Err(_), Effect::Change) => None,
             (Err(Unread::Broken(error)), Effect::Read) => return Err(self.broken(call, error)),
-            (Err(Unread::TooLarge { limit }), Effect::Read) => {
+            (Err(Unread::TooLarge), Effect::Read) => {
                 let message = format!(
                     "the answer is larger than {} MiB, which Azure Resource Manager never sends, and was not read to its \
                      end; check that REKEY_RESOURCE_MANAGER leads there",

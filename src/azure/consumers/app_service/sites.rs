@@ -1,6 +1,7 @@
 //! Finding what there is: sites and slots, page by page; and how a site goes over to changed settings.
 
-use chrono::TimeDelta;
+use std::time::Duration;
+
 use serde::Deserialize;
 
 use super::API_VERSION;
@@ -42,10 +43,10 @@ impl UpdateStrategy {
     /// No instance works on with the old settings for longer; nothing tells that it has ended. To end all and start new ones
     /// takes a minute or two, for which five are plenty; what runs in one that is drained may end, within an hour.
     #[must_use]
-    pub const fn settles_within(self) -> TimeDelta {
+    pub const fn settles_within(self) -> Duration {
         match self {
-            Self::Recreate => TimeDelta::minutes(5),
-            Self::RollingUpdate => TimeDelta::minutes(65),
+            Self::Recreate => Duration::from_secs(5 * 60),
+            Self::RollingUpdate => Duration::from_secs(65 * 60),
         }
     }
 }

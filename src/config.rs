@@ -20,6 +20,7 @@ use rekey_core::intent::Configured;
 use rekey_core::model::{AppId, ServiceId};
 use rekey_core::policy::Policy;
 
+pub use crate::azure::cloud::Cloud;
 pub use environment::Environment;
 pub use fault::{Fault, Faults};
 pub use load::{FUNCTION_TIMEOUT, config_path, given_file, load, load_from, name_file};
@@ -102,40 +103,6 @@ pub struct AzureConfig {
     pub resource_manager: Url,
     /// The client id of a user-assigned managed identity, or of an application.
     pub client_id: Option<String>,
-}
-
-/// Azure's clouds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Cloud {
-    /// `AzureCloud`
-    #[default]
-    Public,
-    /// `AzureUSGovernment`
-    UsGovernment,
-    /// `AzureChinaCloud`
-    China,
-}
-
-impl Cloud {
-    /// Where Azure Resource Manager answers in this cloud (docs: Azure cloud environments, `az cloud list`).
-    #[must_use]
-    pub const fn resource_manager(self) -> &'static str {
-        match self {
-            Self::Public => "https://management.azure.com/",
-            Self::UsGovernment => "https://management.usgovcloudapi.net/",
-            Self::China => "https://management.chinacloudapi.cn/",
-        }
-    }
-
-    /// How the hosts of its storage accounts end, behind `{account}.blob.`.
-    #[must_use]
-    pub const fn storage_suffix(self) -> &'static str {
-        match self {
-            Self::Public => "core.windows.net",
-            Self::UsGovernment => "core.usgovcloudapi.net",
-            Self::China => "core.chinacloudapi.cn",
-        }
-    }
 }
 
 /// Where the journal is kept.

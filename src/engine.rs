@@ -3,6 +3,8 @@
 //! Start at [`Engine::run`]: one [run](run) over each service, several at a time. A run may be killed at any point: the next
 //! carries on from what it checks and what was recorded. [`Dispatcher`] makes runs of what triggers tell.
 
+pub mod act;
+pub mod check;
 mod coalesce;
 mod dispatch;
 mod log;
@@ -23,13 +25,14 @@ use tracing::Instrument;
 pub use dispatch::Dispatcher;
 pub use process::{AtWork, Calls, InUse, KeysInUse, Places, Stop};
 
-use crate::act::{Gates, RewriteError};
+use crate::act::Gates;
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier};
 use crate::azure::data_plane::DataPlane;
 use crate::azure::http::Http;
 use crate::clock::Clock;
 use crate::config::{Config, ServiceConfig};
-use crate::observe::{APPS_AT_ONCE, Eyes, Look};
+use crate::engine::act::RewriteError;
+use crate::engine::check::{APPS_AT_ONCE, Check, Reader};
 use crate::report::notify::Notifier;
 use crate::report::{RunEvent, RunReport, cause};
 use crate::store::{Store, StoreError};
@@ -168,8 +171,8 @@ impl Engine {
     ) -> Result<Preview, RunError> {
         let journal = crate::store::peek(&*self.store, &service.id).await?;
         let arm = self.arm.until(deadline);
-        let eyes = Eyes { arm: &arm, clock: &*self.clock, at_once: APPS_AT_ONCE, in_need: false };
-        let snapshot = Look::take(eyes, service).await?.snapshot(service, &journal);
+        let reader = Reader { arm: &arm, clock: &*self.clock, at_once: APPS_AT_ONCE, in_need: false };
+        let snapshot = Check::take(reader, service).await?.snapshot(service, &journal);
         let now = self.clock.now();
         let assessed = plan::assess(snapshot, &journal, Open::nothing(), &service.policy, now);
         let assessment = assessed.map_err(StoreError::from)?;

@@ -2,6 +2,7 @@
 
 pub mod act;
 pub mod azure;
+mod bounded;
 pub mod cli;
 pub mod clock;
 pub mod compose;
@@ -12,7 +13,6 @@ pub mod doctor;
 pub mod engine;
 pub mod handler;
 pub mod init;
-pub mod observe;
 pub mod panics;
 pub mod report;
 pub mod schedule;

@@ -16,8 +16,8 @@ use rekey_core::notice::Event;
 use rekey_core::time::delta;
 use signalr_rekey::clock::{Clock, SystemClock};
 use signalr_rekey::engine::Dispatcher;
+use signalr_rekey::engine::check::{Check, Reader};
 use signalr_rekey::handler::{Invocation, Runner, Timer, Trigger};
-use signalr_rekey::observe::{Eyes, Look};
 use signalr_rekey::store::Store;
 use tracing_subscriber::filter::FilterFn;
 use tracing_subscriber::fmt::MakeWriter;
@@ -151,8 +151,8 @@ async fn no_secret_leaves_the_process() {
     search("the store's Debug", &format!("{:#?}", story.store));
 
     let rekey = story.rekey();
-    let look = Look::take(
-        Eyes { arm: &rekey.arm, clock: &SystemClock, at_once: 1, in_need: false },
+    let look = Check::take(
+        Reader { arm: &rekey.arm, clock: &SystemClock, at_once: 1, in_need: false },
         &story.config.instances[0],
     )
     .await

@@ -17,11 +17,12 @@ use rekey_core::notice::{self, Notice};
 use rekey_core::plan::{self, Consumer, ConsumerRef, Holding, Snapshot};
 use rekey_core::policy::Policy;
 use serde_json::Value;
-use signalr_rekey::azure::arm::Settings;
+use signalr_rekey::azure::consumers::Marks;
+use signalr_rekey::azure::consumers::app_service::Dictionary;
+use signalr_rekey::azure::discovery::{Dictionaries, by_value};
 use signalr_rekey::clock::Clock;
 use signalr_rekey::config::{Config, Environment, load_from};
 use signalr_rekey::handler::{Function, Trigger};
-use signalr_rekey::observe::survey::{Dictionaries, Marks, by_value};
 use signalr_rekey::store::{Lease, MemoryStore, Store, StoreError, peek};
 
 pub use answer::answer;
@@ -87,7 +88,7 @@ fn shown(name: &str, value: &str, keys: &KeyPair, is_current: bool) -> Snapshot 
     let known = PerKey::from_fn(|key_type| keys[key_type].fingerprint());
     // On a journal without events the first is always taken.
     let _ = journal.apply(Event::Adopted { keys: known }, DateTime::UNIX_EPOCH);
-    let settings: Settings = [(name, value)].into_iter().collect();
+    let settings: Dictionary = [(name, value)].into_iter().collect();
     let read: Dictionaries = [(Section::AppSettings, settings)].into_iter().collect();
     let host = "chat.service.signalr.net";
     let marks = Marks { keys: Some(keys).filter(|_| is_current), host, journal: &journal };

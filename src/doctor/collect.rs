@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::FutureExt;
 
 use super::finding::Looked;
-use crate::azure::arm::{
-    Arm, ArmError, ArmErrorKind, Barrier, Instance, ListedKeys, Permission, UpdateStrategy,
-};
+use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier, Permission};
+use crate::azure::consumers::Marks;
+use crate::azure::consumers::app_service::UpdateStrategy;
+use crate::azure::discovery::{Dictionaries, at_once, parted, slots};
+use crate::azure::services::{KeyService, ListedKeys, ServiceKind, ServiceResource};
 use crate::config::{AppConfig, Config, ServiceConfig};
 use crate::engine::Engine;
-use crate::observe::is_lost;
-use crate::observe::survey::{Dictionaries, Marks, at_once, parted, slots};
+use crate::engine::check::is_lost;
 use crate::store::{StoreError, peek};
 use rekey_core::journal::Journal;
 use rekey_core::model::{AppId, PerKey, ServiceId};
@@ -35,7 +36,7 @@ pub(super) struct Facts<'c> {
 #[derive(Debug)]
 pub(super) struct InstanceFacts<'c> {
     pub(super) config: &'c ServiceConfig,
-    pub(super) resource: Result<Instance, ArmError>,
+    pub(super) resource: Result<ServiceResource, ArmError>,
     pub(super) listed: Result<ListedKeys, ArmError>,
     pub(super) permissions: Result<Vec<Permission>, ArmError>,
     pub(super) replicas: Result<Vec<String>, ArmError>,
@@ -154,16 +155,15 @@ impl<'c> Facts<'c> {
 
 impl<'c> InstanceFacts<'c> {
     async fn collect(rekey: &Engine, arm: &Arm, config: &'c ServiceConfig) -> Self {
-        let scope = config.id.to_string();
+        let (id, kind) = (&config.id, ServiceKind::of(&config.id));
         // One after the other: several instances are asked at the same time.
-        let resource = arm.instance(&config.id).await;
-        let listed = arm.list_keys(&config.id).await;
-        let permissions = arm.permissions(&scope).await;
-        let replicas = arm.list_replicas(&config.id).await;
-        let journal = peek(&*rekey.store, &config.id).await;
+        let resource = kind.describe(arm, id).await;
+        let listed = kind.list_keys(arm, id).await;
+        let permissions = arm.permissions(&id.to_string()).await;
+        let replicas = kind.replicas(arm, id).await;
+        let journal = peek(&*rekey.store, id).await;
         let is_gone = resource.as_ref().is_err_and(|error| error.kind() == ArmErrorKind::Gone);
-        let others =
-            if is_gone { arm.list_instances(config.id.subscription()).await } else { Ok(Vec::new()) };
+        let others = if is_gone { kind.list(arm, id.subscription(), None).await } else { Ok(Vec::new()) };
         let others = others.unwrap_or_default().into_iter().map(|instance| instance.id).collect();
         Self { config, resource, listed, permissions, replicas, journal, others }
     }
@@ -177,7 +177,7 @@ impl<'c> InstanceFacts<'c> {
     /// Whether access keys are switched off, which has deleted them: the service says so itself, or it lists none.
     pub(super) fn keys_are_off(&self) -> bool {
         let none = |error: &ArmError| error.kind() == ArmErrorKind::Barred(Barrier::NoKeys);
-        let off = |instance: &Instance| instance.disable_local_auth;
+        let off = |instance: &ServiceResource| instance.disable_local_auth;
         self.listed.as_ref().is_err_and(none) || self.resource.as_ref().is_ok_and(off)
     }
 

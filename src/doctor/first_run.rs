@@ -18,10 +18,11 @@ use sha2::{Digest, Sha256};
 use super::finding::{Finding, Report, Severity};
 use super::{Circumstances, identity, nobody, offline, permission, service};
 use crate::azure::arm::{Arm, Caller};
+use crate::azure::discovery::at_once;
+use crate::azure::services::{KeyService, ServiceKind};
 use crate::config::ServiceConfig;
 use crate::engine::Engine;
 use crate::handler::{Invocation, Outcome, Runner, Trigger};
-use crate::observe::survey::at_once;
 use crate::panics;
 use crate::report::cause;
 use crate::store;
@@ -128,10 +129,11 @@ async fn of_instance(rekey: &Engine, arm: &Arm, instance: &ServiceConfig, caller
     let granted = arm.permissions(&instance.id.to_string()).await;
     let mut findings = permission::untried_of_instance(&instance.id, &granted, caller);
     // That keys cannot be listed is told by the run, which fails on it.
-    if let Ok(listed) = arm.list_keys(&instance.id).await
+    let kind = ServiceKind::of(&instance.id);
+    if let Ok(listed) = kind.list_keys(arm, &instance.id).await
         && let Some(host) = &listed.host
     {
-        let probe = rekey.data_plane.probe(host, &listed.keys.primary).await;
+        let probe = kind.probe(&rekey.data_plane, host, &listed.keys.primary).await;
         findings.extend(service::reach(instance, probe));
     }
     findings

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use super::Narrator;
+use crate::azure::consumers::Place;
 use crate::report::{Ending, RunEvent, RunReport};
 use rekey_core::intent::{Cause, Claim, Intent, Known, RotationRequest};
 use rekey_core::journal::Event;
-use rekey_core::model::{ConsumerId, Section, ServiceId};
+use rekey_core::model::ServiceId;
 use rekey_core::plan::{CutOff, Snapshot};
 
 /// The events of one run over one service.
@@ -43,8 +44,8 @@ pub(super) struct RunLog {
     alarmed: bool,
     /// How often Azure was asked about the regeneration under way.
     polls: usize,
-    /// How often each dictionary was written.
-    writes: BTreeMap<(ConsumerId, Section), u32>,
+    /// How often each place was written.
+    writes: BTreeMap<Place, u32>,
 }
 
 impl RunLog {
@@ -110,9 +111,7 @@ impl RunLog {
             RunEvent::Called { call } => self.called = Some(call),
             RunEvent::Assessed { unwatched } => (self.assessed, self.unwatched) = (true, unwatched),
             RunEvent::Polled => self.polls += 1,
-            RunEvent::Written { consumer, section } => {
-                *self.writes.entry((consumer, section)).or_default() += 1
-            }
+            RunEvent::Written(place) => *self.writes.entry(place).or_default() += 1,
             RunEvent::Gone(_)
             | RunEvent::Unseen(_)
             | RunEvent::Waiting(_)
@@ -196,8 +195,8 @@ impl RunLog {
         self.polls
     }
 
-    pub(super) fn writes(&self, consumer: &ConsumerId, section: Section) -> u32 {
-        self.writes.get(&(consumer.clone(), section)).copied().unwrap_or_default()
+    pub(super) fn writes(&self, place: &Place) -> u32 {
+        self.writes.get(place).copied().unwrap_or_default()
     }
 
     pub(super) fn report(self, run: String, ending: Ending, now: DateTime<Utc>) -> RunReport {

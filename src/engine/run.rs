@@ -17,10 +17,10 @@ use super::log::RunLog;
 use super::steps::Then;
 use super::waits::RESERVE;
 use super::{Engine, Order, RunError};
-use crate::act::Actor;
 use crate::azure::arm::{Arm, ArmErrorKind};
 use crate::config::ServiceConfig;
-use crate::observe::{APPS_AT_ONCE, APPS_AT_ONCE_IN_NEED, Eyes, Look, fresh};
+use crate::engine::act::Actor;
+use crate::engine::check::{APPS_AT_ONCE, APPS_AT_ONCE_IN_NEED, Check, FRESH, Reader};
 use crate::report::{Ending, RunEvent, RunReport, cause};
 use crate::store::{Draft, Lease, StoreError};
 use rekey_core::intent::{Intent, Known, Source, is_alarming};
@@ -175,12 +175,12 @@ impl<'a> Run<'a> {
             }
             Err(error) => return Err(error.into()),
         };
-        let Some(look) = self.check(begin, draft.journal()).await? else {
+        let Some(check) = self.check(begin, draft.journal()).await? else {
             return Ok(Next::End(Ending::Known));
         };
-        let assessment = self.assess(&look, draft.journal())?;
+        let assessment = self.assess(&check, draft.journal())?;
         if assessment.news.is_empty() && !self.is_to_act(&assessment) {
-            self.take_in(&look, &assessment);
+            self.take_in(&check, &assessment);
             return Ok(self.next(&assessment, assessment.decision.clone()));
         }
         let mut lease = match draft.take(&self.order.holder).await {
@@ -191,7 +191,7 @@ impl<'a> Run<'a> {
             }
             taken => taken?,
         };
-        let next = match self.work(&mut lease, look).await {
+        let next = match self.work(&mut lease, check).await {
             Ok(next) => next,
             Err(error) => Next::End(self.failed(error).await),
         };
@@ -210,19 +210,19 @@ impl<'a> Run<'a> {
     }
 
     /// A check of the keys and of all consumers; nothing if what is told is no news.
-    async fn check(&mut self, begin: Begin, journal: &Journal) -> Result<Option<Look>, RunError> {
-        let mut look = Look::of_keys(self.eyes(), self.service).await?;
-        if begin.asks_first && self.is_known(&mut look, journal).await? {
+    async fn check(&mut self, begin: Begin, journal: &Journal) -> Result<Option<Check>, RunError> {
+        let mut check = Check::of_keys(self.reader(), self.service).await?;
+        if begin.asks_first && self.is_known(&mut check, journal).await? {
             return Ok(None);
         }
         self.settle_claim(journal);
-        self.emit(RunEvent::Alarmed(is_alarming(&look.fingerprints(), journal)));
-        look.complete(self.eyes(), self.service).await?;
-        Ok(Some(look))
+        self.emit(RunEvent::Alarmed(is_alarming(&check.fingerprints(), journal)));
+        check.complete(self.reader(), self.service).await?;
+        Ok(Some(check))
     }
 
     /// Whether the keys, and the consumers that the intent names, show nothing that the journal does not explain.
-    pub(super) async fn is_known(&mut self, look: &mut Look, journal: &Journal) -> Result<bool, RunError> {
+    pub(super) async fn is_known(&mut self, check: &mut Check, journal: &Journal) -> Result<bool, RunError> {
         let intent = self.intent();
         let apps = self
             .service
@@ -232,10 +232,10 @@ impl<'a> Run<'a> {
             .cloned();
         let named = ServiceConfig { apps: apps.collect(), ..self.service.clone() };
         if !intent.everything {
-            look.complete(self.eyes(), &named).await?;
+            check.complete(self.reader(), &named).await?;
         }
         self.settle_claim(journal);
-        let known = self.intent().is_known(&look.snapshot(&named, journal), journal);
+        let known = self.intent().is_known(&check.snapshot(&named, journal), journal);
         if known {
             let claimed = self.log.claim().is_some();
             self.emit(RunEvent::Known(if claimed { Known::Puzzling } else { Known::Explained }));
@@ -251,8 +251,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn assess(&self, look: &Look, journal: &Journal) -> Result<Assessment, RunError> {
-        let snapshot = look.snapshot(self.service, journal);
+    fn assess(&self, check: &Check, journal: &Journal) -> Result<Assessment, RunError> {
+        let snapshot = check.snapshot(self.service, journal);
         let open = Open { rotation: self.log.rotation(), deadlines: &self.intent().deadlines };
         let assessed = plan::assess(snapshot, journal, open, &self.service.policy, self.now());
         assessed.map_err(|illegal| StoreError::from(illegal).into())
@@ -264,7 +264,7 @@ impl<'a> Run<'a> {
     }
 
     /// Takes down what a check has shown and what it means, for the operator, the watch, and the end of the run.
-    fn take_in(&mut self, look: &Look, assessment: &Assessment) {
+    fn take_in(&mut self, check: &Check, assessment: &Assessment) {
         let snapshot = &assessment.snapshot;
         for app in &snapshot.gone {
             self.emit_once(RunEvent::Gone(app.clone()));
@@ -280,22 +280,22 @@ impl<'a> Run<'a> {
         self.emit(RunEvent::Assessed { unwatched: assessment.unwatched });
         if self.engine.config.watch.is_some() {
             let held = KeyType::ALL.into_iter().filter(|key_type| snapshot.is_held(*key_type));
-            let keys = held.map(|key_type| look.keys()[key_type].clone()).collect();
-            self.engine.in_use.set(&self.service.id, look.host(), keys);
+            let keys = held.map(|key_type| check.keys()[key_type].clone()).collect();
+            self.engine.in_use.set(&self.service.id, check.host(), keys);
         }
         self.emit(RunEvent::Checked(Box::new(snapshot.clone())));
     }
 
     /// Records, decides and acts until there is nothing to do now.
-    async fn work(&mut self, lease: &mut Lease, mut look: Look) -> Result<Next, RunError> {
+    async fn work(&mut self, lease: &mut Lease, mut check: Check) -> Result<Next, RunError> {
         while !self.engine.stop.is_asked() {
-            let assessment = self.assess(&look, lease.journal())?;
+            let assessment = self.assess(&check, lease.journal())?;
             for event in assessment.news.clone() {
                 self.record(lease, event)?;
             }
-            self.take_in(&look, &assessment);
+            self.take_in(&check, &assessment);
             self.answer_call(lease, &assessment.snapshot).await?;
-            if let Some(next) = self.act(lease, &mut look, assessment).await? {
+            if let Some(next) = self.act(lease, &mut check, assessment).await? {
                 return Ok(next);
             }
         }
@@ -314,35 +314,37 @@ impl<'a> Run<'a> {
     async fn act(
         &mut self,
         lease: &mut Lease,
-        look: &mut Look,
+        check: &mut Check,
         assessment: Assessment,
     ) -> Result<Option<Next>, RunError> {
         let (acts, now) = (self.is_to_act(&assessment), self.now());
         // Who called waits for it, so it comes before all that takes its time.
-        if self.log.called().is_some() && look.is_echoed() && !assessment.decision.repairs() {
-            return self.read_back(lease, look).await.map(|()| None);
+        if self.log.called().is_some() && check.is_echoed() && !assessment.decision.repairs() {
+            return self.read_back(lease, check).await.map(|()| None);
         }
         match assessment.decision.clone() {
             Decision::Do(_) if acts && now >= self.order.deadline => Err(RunError::OutOfTime),
             Decision::Do(step) if acts => {
-                let stands = self.confirm(&step, look, lease.journal()).await?;
+                let stands = self.confirm(&step, check, lease.journal()).await?;
                 // What is begun now is no step that is under way.
                 if !stands || self.engine.stop.is_asked() {
                     return Ok(None);
                 }
-                match self.step(lease, look, step).await? {
+                match self.step(lease, check, step).await? {
                     Then::Assess => Ok(None),
-                    Then::Rest { until } => self.rest_and_hear(lease, look, until, None).await.map(|()| None),
+                    Then::Rest { until } => {
+                        self.rest_and_hear(lease, check, until, None).await.map(|()| None)
+                    }
                     // Who was repaired beside it is seen first.
-                    Then::Leave(_) if look.is_echoed() => self.read_back(lease, look).await.map(|()| None),
+                    Then::Leave(_) if check.is_echoed() => self.read_back(lease, check).await.map(|()| None),
                     Then::Leave(waiting) => Ok(Some(self.next(&assessment, waiting))),
                 }
             }
-            _ if look.is_echoed() => self.read_back(lease, look).await.map(|()| None),
+            _ if check.is_echoed() => self.read_back(lease, check).await.map(|()| None),
             decision @ Decision::Waiting { until, .. } if self.waits(until) && until <= now + SHORT_WAIT => {
                 self.emit_once(RunEvent::Waiting(decision));
                 lease.commit().await?;
-                self.rest_and_hear(lease, look, until, Some(fresh())).await.map(|()| None)
+                self.rest_and_hear(lease, check, until, Some(FRESH)).await.map(|()| None)
             }
             decision => Ok(Some(self.next(&assessment, decision))),
         }
@@ -395,10 +397,10 @@ impl<'a> Run<'a> {
         journal.keys().is_some_and(|keys| keys.iter().any(|(_, record)| lately(record)))
     }
 
-    pub(super) fn eyes(&self) -> Eyes<'_> {
+    pub(super) fn reader(&self) -> Reader<'_> {
         // From a key that changed until the end of the run: who is found stale is to be repaired first.
         let in_need = self.intent().is_notice() || self.log.is_in_need();
-        Eyes { arm: &self.arm, clock: &*self.engine.clock, at_once: self.apps_at_once(), in_need }
+        Reader { arm: &self.arm, clock: &*self.engine.clock, at_once: self.apps_at_once(), in_need }
     }
 
     pub(super) fn actor(&self) -> Actor<'_> {

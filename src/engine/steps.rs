@@ -8,13 +8,16 @@ use tracing::Instrument;
 
 use super::RunError;
 use super::run::Run;
-use crate::act::{Failure, Progress, Proof, Rewrite, RewriteError};
-use crate::azure::arm::{ArmError, ArmErrorKind, Regeneration};
-use crate::observe::{self, Look};
+use crate::azure::arm::{ArmError, ArmErrorKind};
+use crate::azure::consumers::Place;
+use crate::azure::services::Regeneration;
+use crate::engine::act::{Acceptance, Failure, Progress, Rewrite, RewriteError};
+use crate::engine::check::Check;
+use crate::engine::check::FRESH;
 use crate::report::{LostOperation, RunEvent, cause};
 use crate::store::Lease;
 use rekey_core::journal::{Event, InFlight, Journal};
-use rekey_core::model::{ConsumerId, KeyType, Section};
+use rekey_core::model::{ConsumerId, KeyType};
 use rekey_core::plan::{self, ConsumerRef, Decision, Step, WaitFor};
 use rekey_core::policy::Verify;
 use rekey_core::time::delta;
@@ -41,38 +44,38 @@ impl Run<'_> {
     pub(super) async fn confirm(
         &mut self,
         step: &Step,
-        look: &mut Look,
+        check: &mut Check,
         journal: &Journal,
     ) -> Result<bool, RunError> {
-        let keys = look.keys().clone();
+        let keys = check.keys().clone();
         match step {
             Step::Regenerate { .. } => {
-                return Ok(!look.refresh(self.eyes(), self.service, observe::fresh()).await?);
+                return Ok(!check.refresh(self.reader(), self.service, FRESH).await?);
             }
             Step::Repoint { .. } => {
-                look.refresh_keys(self.eyes(), self.service, observe::fresh()).await?;
+                check.refresh_keys(self.reader(), self.service, FRESH).await?;
             }
             Step::Follow { .. } | Step::Verify { .. } => {}
         }
-        if *look.keys() != keys {
+        if *check.keys() != keys {
             return Ok(false);
         }
         match step {
-            Step::Repoint { to, repair: true, .. } => Ok(self.is_good_enough(*to, look, journal).await),
+            Step::Repoint { to, repair: true, .. } => Ok(self.is_good_enough(*to, check, journal).await),
             _ => Ok(true),
         }
     }
 
     /// Whether stale consumers are to get this key: not if it is not surely in effect yet, and the service refuses it and
     /// takes the other.
-    async fn is_good_enough(&self, to: KeyType, look: &mut Look, journal: &Journal) -> bool {
+    async fn is_good_enough(&self, to: KeyType, check: &mut Check, journal: &Journal) -> bool {
         let policy = &self.service.policy;
-        let asked = look.refused().is_some() || policy.verify == Verify::ControlPlane;
+        let asked = check.refused().is_some() || policy.verify == Verify::ControlPlane;
         if asked || !plan::is_doubtful(to, journal, policy, self.now()) {
             return true;
         }
-        let refused = self.actor().sound_out(look.host(), look.keys()).await;
-        look.heard(refused);
+        let refused = self.actor().sound_out(check.host(), check.keys()).await;
+        check.heard(refused);
         !refused[to] || refused[to.other()]
     }
 
@@ -80,18 +83,18 @@ impl Run<'_> {
     pub(super) async fn step(
         &mut self,
         lease: &mut Lease,
-        look: &mut Look,
+        check: &mut Check,
         step: Step,
     ) -> Result<Then, RunError> {
         let span = tracing::info_span!("step", step = step.name());
         async {
             match step {
                 Step::Repoint { to, consumers, repair } => {
-                    self.repoint(lease, look, to, &consumers, repair).await?;
+                    self.repoint(lease, check, to, &consumers, repair).await?;
                 }
-                Step::Follow { .. } => return self.follow(lease, look).await,
-                Step::Verify { key_type } => self.verify(lease, look, key_type).await?,
-                Step::Regenerate { key_type } => self.regenerate(lease, look, key_type).await?,
+                Step::Follow { .. } => return self.follow(lease, check).await,
+                Step::Verify { key_type } => self.verify(lease, check, key_type).await?,
+                Step::Regenerate { key_type } => self.regenerate(lease, check, key_type).await?,
             }
             Ok(Then::Assess)
         }
@@ -102,17 +105,17 @@ impl Run<'_> {
     async fn repoint(
         &mut self,
         lease: &mut Lease,
-        look: &mut Look,
+        check: &mut Check,
         to: KeyType,
         consumers: &[ConsumerRef],
         repair: bool,
     ) -> Result<(), RunError> {
         self.record(lease, Event::RepointIntended { key_type: to })?;
-        self.record(lease, plan::handed_out(lease.journal(), &look.keys()[to].fingerprint(), consumers))?;
+        self.record(lease, plan::handed_out(lease.journal(), &check.keys()[to].fingerprint(), consumers))?;
         let (consumers, overwritten) = self.not_in_vain(consumers);
         let mut failed = overwritten;
         for consumers in self.actor().batches(&consumers) {
-            failed.extend(self.repoint_batch(lease, look, to, &consumers, repair).await?);
+            failed.extend(self.repoint_batch(lease, check, to, &consumers, repair).await?);
         }
         if failed.is_empty() {
             return Ok(());
@@ -123,14 +126,11 @@ impl Run<'_> {
     /// The consumers whose dictionaries are still worth writing. What was written several times in this run and does not
     /// hold what was written is left to a person, and to the next run.
     fn not_in_vain(&self, consumers: &[ConsumerRef]) -> (Vec<ConsumerRef>, Vec<RewriteError>) {
-        let part = |consumer: &ConsumerRef| (consumer.app.clone(), consumer.section);
-        let in_vain = |part: &(ConsumerId, Section)| self.log.writes(&part.0, part.1) >= WRITES;
-        let vain: BTreeSet<_> = consumers.iter().map(part).filter(in_vain).collect();
-        let left = consumers.iter().filter(|consumer| !vain.contains(&part(consumer))).cloned().collect();
-        let overwritten = vain
-            .into_iter()
-            .map(|(consumer, section)| RewriteError::Overwritten { consumer, section })
-            .collect();
+        let in_vain = |place: &Place| self.log.writes(place) >= WRITES;
+        let vain: BTreeSet<_> = consumers.iter().map(Place::from).filter(in_vain).collect();
+        let left = consumers.iter().filter(|consumer| !vain.contains(&Place::from(*consumer)));
+        let left = left.cloned().collect();
+        let overwritten = vain.into_iter().map(|place| RewriteError::Overwritten { place }).collect();
         (left, overwritten)
     }
 
@@ -138,23 +138,22 @@ impl Run<'_> {
     async fn repoint_batch(
         &mut self,
         lease: &mut Lease,
-        look: &mut Look,
+        check: &mut Check,
         to: KeyType,
         consumers: &[ConsumerRef],
         repair: bool,
     ) -> Result<Vec<RewriteError>, RunError> {
         let journal = lease.journal().clone();
-        let is_ours = |string: &_| look.is_ours(string, &journal);
         let proof = lease.proof().await?;
-        let done = self.actor().repoint(&proof, look, &is_ours, &look.keys()[to], consumers).await;
+        let done =
+            self.actor().repoint(&proof, check, check.marks(&journal), &check.keys()[to], consumers).await;
         let (written, failed): (Vec<_>, Vec<_>) = done.into_iter().partition(Result::is_ok);
         let mut apps: Vec<ConsumerId> = Vec::new();
         let now = self.now();
-        for Rewrite { app, section, settings } in written.into_iter().flatten() {
-            let consumer = ConsumerId::from(&app);
-            apps.push(consumer.clone());
-            self.emit(RunEvent::Written { consumer, section });
-            look.written(app, section, settings, now);
+        for Rewrite { place, contents } in written.into_iter().flatten() {
+            apps.push(place.consumer());
+            self.emit(RunEvent::Written(place.clone()));
+            check.written(place, contents, now);
         }
         apps.sort();
         apps.dedup();
@@ -175,13 +174,13 @@ impl Run<'_> {
     async fn regenerate(
         &mut self,
         lease: &mut Lease,
-        look: &mut Look,
+        check: &mut Check,
         key_type: KeyType,
     ) -> Result<(), RunError> {
         self.record(lease, Event::RegenerationIntended { key_type })?;
         let proof = lease.proof().await?;
-        match self.actor().regenerate(&proof, look.oldest(), key_type).await {
-            Ok(regeneration) => self.accepted(lease, look, key_type, regeneration).await,
+        match self.actor().regenerate(&proof, check.oldest(), key_type).await {
+            Ok(regeneration) => self.accepted(lease, check, key_type, regeneration).await,
             Err(error) => self.not_accepted(lease, error).await,
         }
     }
@@ -190,7 +189,7 @@ impl Run<'_> {
     async fn accepted(
         &mut self,
         lease: &mut Lease,
-        look: &mut Look,
+        check: &mut Check,
         key_type: KeyType,
         answer: Regeneration,
     ) -> Result<(), RunError> {
@@ -199,7 +198,7 @@ impl Run<'_> {
         self.record(lease, Event::RegenerationAccepted { operation: answer.operation, promised })?;
         lease.commit().await?;
         if done {
-            return self.finish(lease, look, None).await;
+            return self.finish(lease, check, None).await;
         }
         Ok(())
     }
@@ -213,7 +212,7 @@ impl Run<'_> {
             lease.commit().await?;
         }
         match error.kind() {
-            // Our time to send was over, not that of the run: a later look begins anew.
+            // Our time to send was over, not that of the run: a later check begins anew.
             ArmErrorKind::OutOfTime if self.now() < self.order.deadline => {
                 self.emit(RunEvent::NotAccepted { why: cause::told(&error) });
                 Ok(())
@@ -228,16 +227,16 @@ impl Run<'_> {
     }
 
     /// Asks once how the regeneration under way goes.
-    async fn follow(&mut self, lease: &mut Lease, look: &mut Look) -> Result<Then, RunError> {
+    async fn follow(&mut self, lease: &mut Lease, check: &mut Check) -> Result<Then, RunError> {
         let Some(flight) = lease.journal().in_flight().cloned() else { return Ok(Then::Assess) };
         let InFlight { operation: Some(operation), .. } = &flight else { return Ok(Then::Assess) };
         let progress = self.actor().poll(operation, self.log.polls()).await;
         self.emit(RunEvent::Polled);
         let overdue = plan::is_overdue(&flight, &self.service.policy, self.now());
         let lost = match progress {
-            Ok(Progress::Succeeded) => return self.finish(lease, look, None).await.map(|()| Then::Assess),
+            Ok(Progress::Succeeded) => return self.finish(lease, check, None).await.map(|()| Then::Assess),
             Ok(Progress::Failed(failure)) => {
-                return self.finish(lease, look, Some(failure)).await.map(|()| Then::Assess);
+                return self.finish(lease, check, Some(failure)).await.map(|()| Then::Assess);
             }
             Ok(Progress::Running(wait)) if !overdue => return self.follow_later(&flight, wait),
             Ok(Progress::Running(_)) => LostOperation::RunsForEver,
@@ -247,7 +246,7 @@ impl Run<'_> {
             }
             Err(error) => return Err(error.into()),
         };
-        self.ask_no_more(lease, look, lost).await.map(|()| Then::Assess)
+        self.ask_no_more(lease, check, lost).await.map(|()| Then::Assess)
     }
 
     /// How the run goes on while a regeneration runs: it asks again, or leaves it to the next run.
@@ -268,14 +267,14 @@ impl Run<'_> {
     async fn ask_no_more(
         &mut self,
         lease: &mut Lease,
-        look: &mut Look,
+        check: &mut Check,
         lost: LostOperation,
     ) -> Result<(), RunError> {
         self.emit(RunEvent::OperationLost(lost));
         self.record(lease, Event::OperationLost {})?;
         lease.commit().await?;
         // What they tell is told by the keys of now, not by those of before the operation was followed.
-        Ok(look.read_keys(self.eyes(), self.service).await?)
+        Ok(check.read_keys(self.reader(), self.service).await?)
     }
 
     /// An operation ended: what became of it is read off the keys, for the first of two overlapping regenerations
@@ -283,12 +282,12 @@ impl Run<'_> {
     async fn finish(
         &mut self,
         lease: &mut Lease,
-        look: &mut Look,
+        check: &mut Check,
         failure: Option<Failure>,
     ) -> Result<(), RunError> {
         let Some(flight) = lease.journal().in_flight().cloned() else { return Ok(()) };
-        look.read_keys(self.eyes(), self.service).await?;
-        let fingerprint = look.keys()[flight.key_type].fingerprint();
+        check.read_keys(self.reader(), self.service).await?;
+        let fingerprint = check.keys()[flight.key_type].fingerprint();
         let event = if fingerprint == flight.prior {
             let unchanged = || {
                 let detail = "Azure reports success, and the key is unchanged".to_owned();
@@ -306,13 +305,13 @@ impl Run<'_> {
     async fn verify(
         &mut self,
         lease: &mut Lease,
-        look: &mut Look,
+        check: &mut Check,
         key_type: KeyType,
     ) -> Result<(), RunError> {
-        let proof = self.actor().prove(look.host(), &look.keys()[key_type]).await;
+        let proof = self.actor().prove(check.host(), &check.keys()[key_type]).await;
         let event = match proof {
-            Proof::Accepted => Event::Verified { key_type },
-            Proof::Refused(detail) => Event::VerificationRefused { key_type, detail },
+            Acceptance::Accepted => Event::Verified { key_type },
+            Acceptance::Refused(detail) => Event::VerificationRefused { key_type, detail },
         };
         self.record(lease, event)?;
         Ok(lease.keep().await?)

@@ -8,16 +8,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::RunError;
 use super::run::{Begin, Next, Run};
-use crate::observe::Look;
+use crate::engine::check::Check;
 use crate::report::{Ending, RunEvent, cause};
 use crate::store::{self, Lease, StoreError};
 use rekey_core::intent::{Source, are_on_record};
 use rekey_core::journal::{Event, WATCHES, Watch};
-
-/// How long after a write it is read back. Azure's answer to a write is only what was asked for: another writer may have
-/// replaced it since, with what he read before. Two seconds is what a list and a write take together, so that whoever
-/// had read the old dictionary has written it by then.
-const READ_BACK: TimeDelta = TimeDelta::seconds(2);
 
 /// How often a notice's run that finds another at work asks whether it is its turn.
 const IN_TURN: TimeDelta = TimeDelta::milliseconds(500);
@@ -41,8 +36,8 @@ impl Run<'_> {
     pub(super) async fn wait_in_turn(&mut self, begin: Begin, error: StoreError) -> Result<Next, RunError> {
         if begin.asks_first {
             let journal = store::peek(&*self.engine.store, &self.service.id).await?;
-            let mut look = Look::of_keys(self.eyes(), self.service).await?;
-            if self.is_known(&mut look, &journal).await? {
+            let mut check = Check::of_keys(self.reader(), self.service).await?;
+            if self.is_known(&mut check, &journal).await? {
                 return Ok(Next::End(Ending::Known));
             }
         }
@@ -87,7 +82,7 @@ impl Run<'_> {
     pub(super) async fn rest_and_hear(
         &mut self,
         lease: &mut Lease,
-        look: &mut Look,
+        check: &mut Check,
         until: DateTime<Utc>,
         age: Option<TimeDelta>,
     ) -> Result<(), RunError> {
@@ -97,19 +92,20 @@ impl Run<'_> {
         }
         let called = self.hear(lease).await || woken;
         if let Some(age) = if called { Some(TimeDelta::zero()) } else { age } {
-            look.refresh(self.eyes(), self.service, age).await?;
+            check.refresh(self.reader(), self.service, age).await?;
         }
         Ok(())
     }
 
-    /// Reads what was written a moment ago. A run does not end well on Azure's word that it wrote what it was told.
-    pub(super) async fn read_back(&mut self, lease: &mut Lease, look: &mut Look) -> Result<(), RunError> {
-        let until = self.now() + READ_BACK;
+    /// Reads what was written a moment ago: Azure's answer to a write is only what was asked for, and another writer may have
+    /// replaced it since, with what he read before. A run does not end well on Azure's word that it wrote what it was told.
+    pub(super) async fn read_back(&mut self, lease: &mut Lease, check: &mut Check) -> Result<(), RunError> {
+        let until = self.now() + check.settles_in();
         if until >= self.order.deadline {
             return Err(RunError::OutOfTime);
         }
         self.rest(lease, until).await?;
-        Ok(look.read_back(self.eyes(), self.service).await?)
+        Ok(check.read_back(self.reader(), self.service).await?)
     }
 
     /// Waits, with the lease and without the place among those at work. Whether somebody called before the time was over:
@@ -149,7 +145,7 @@ impl Run<'_> {
     }
 
     /// What is claimed and nothing explains: that a key was regenerated, though Azure lists those that were there before. It
-    /// goes on record, so that the timer's runs look too, and the run looks as long as it may come true. Then everything is
+    /// goes on record, so that the timer's runs check too, and the run looks as long as it may come true. Then everything is
     /// checked once more: what did not come true was nothing, but others may have found something meanwhile.
     pub(super) async fn await_claim(&mut self, ending: Ending) -> Result<Next, RunError> {
         let now = self.now();
@@ -198,9 +194,9 @@ impl Run<'_> {
             if self.is_called_away(next).await {
                 return Ok(false);
             }
-            let look = Look::of_keys(self.eyes(), self.service).await?;
+            let check = Check::of_keys(self.reader(), self.service).await?;
             let journal = store::peek(&*self.engine.store, &self.service.id).await?;
-            if !are_on_record(&look.fingerprints(), &journal) {
+            if !are_on_record(&check.fingerprints(), &journal) {
                 return Ok(true);
             }
         }

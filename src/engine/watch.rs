@@ -12,6 +12,7 @@ use futures::future::join_all;
 use super::Dispatcher;
 use super::coalesce::outcome;
 use crate::azure::data_plane::Probe;
+use crate::azure::services::{KeyService, ServiceKind};
 use rekey_core::intent::Intent;
 use rekey_core::model::{Key, ServiceId};
 
@@ -41,7 +42,7 @@ impl Dispatcher {
             return self.run(service, Intent::check()).await;
         };
         for key in &in_use.keys {
-            if let Some(detail) = self.refused(&in_use.host, key).await {
+            if let Some(detail) = self.refused(service, &in_use.host, key).await {
                 tracing::warn!(
                     "{}: the service refuses a key that apps hold ({detail}); looking",
                     service.name()
@@ -52,13 +53,13 @@ impl Dispatcher {
     }
 
     /// What the service says, if it refuses a key several times in a row.
-    async fn refused(&self, host: &str, key: &Key) -> Option<String> {
+    async fn refused(&self, service: &ServiceId, host: &str, key: &Key) -> Option<String> {
         let mut said = None;
         for probe in 0..REFUSALS {
             if probe > 0 {
                 self.engine().clock.sleep(APART).await;
             }
-            match self.engine().data_plane.probe(host, key).await {
+            match ServiceKind::of(service).probe(&self.engine().data_plane, host, key).await {
                 Probe::Refused { detail } => said = Some(detail),
                 Probe::Accepted => return None,
                 Probe::Unreachable { detail } => {

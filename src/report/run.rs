@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::azure::consumers::Place;
 use rekey_core::intent::Known;
 use rekey_core::journal::{Event, Watch};
-use rekey_core::model::{ConsumerId, Section, ServiceId};
+use rekey_core::model::{ConsumerId, ServiceId};
 use rekey_core::plan::{BlockedBy, Covered, CutOff, Decision, Snapshot, Unknown};
 
 /// Something that happens in a run over one service.
@@ -83,13 +84,8 @@ pub enum RunEvent {
     },
     /// Azure was asked how the regeneration goes.
     Polled,
-    /// A consumer was written.
-    Written {
-        /// The consumer.
-        consumer: ConsumerId,
-        /// Which of its dictionaries.
-        section: Section,
-    },
+    /// A place that holds keys was written.
+    Written(Place),
 }
 
 /// Why Azure's answers about a regeneration are of no use.
@@ -138,7 +134,7 @@ impl RunEvent {
             | Self::Called { .. }
             | Self::Assessed { .. }
             | Self::Polled
-            | Self::Written { .. } => false,
+            | Self::Written(_) => false,
         }
     }
 

@@ -59,7 +59,7 @@ impl fmt::Display for RunEvent {
             | Self::Called { .. }
             | Self::Assessed { .. }
             | Self::Polled
-            | Self::Written { .. } => Ok(()),
+            | Self::Written(_) => Ok(()),
         }
     }
 }

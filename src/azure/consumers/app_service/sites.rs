@@ -1,30 +1,23 @@
-//! Finding what there is: subscriptions, sites and slots, page by page.
+//! Finding what there is: sites and slots, page by page; and how a site goes over to changed settings.
+
+use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use url::Url;
 
-use super::error::{ArmError, ArmErrorKind, Effect};
-use super::request::{Call, Operation};
-use super::{Arm, SUBSCRIPTIONS_API_VERSION, WEB_API_VERSION};
+use super::API_VERSION;
+use crate::azure::arm::{Arm, ArmError, Call, Operation};
 use crate::report::cause;
 use rekey_core::model::AppId;
 
-const GET: Operation = Operation { name: "WebApps_Get", effect: Effect::Read, secrets: false };
-const LIST: Operation = Operation { name: "WebApps_List", effect: Effect::Read, secrets: false };
-const LIST_BY_GROUP: Operation =
-    Operation { name: "WebApps_ListByResourceGroup", effect: Effect::Read, secrets: false };
-const LIST_SLOTS: Operation = Operation { name: "WebApps_ListSlots", effect: Effect::Read, secrets: false };
-const LIST_SUBSCRIPTIONS: Operation =
-    Operation { name: "Subscriptions_List", effect: Effect::Read, secrets: false };
+/// docs: Azure permissions for Web and Mobile.
+const READ: &[&str] = &["Microsoft.Web/sites/Read"];
 
-/// More pages than any subscription has (a page of sites holds 100 and more, a subscription a few thousand): who sends
-/// more sends us in circles.
-const MOST_PAGES: usize = 1000;
+const GET: Operation = Operation::read("WebApps_Get", READ);
+const LIST: Operation = Operation::read("WebApps_List", READ);
+const LIST_BY_GROUP: Operation = Operation::read("WebApps_ListByResourceGroup", READ);
+const LIST_SLOTS: Operation = Operation::read("WebApps_ListSlots", &["Microsoft.Web/sites/slots/Read"]);
 
-/// The most bytes of a list that are read over all its pages. A site is some 20 kB of it, so this is more than any
-/// subscription has too, and far below a thousand pages of the largest answer.
-const LARGEST_LIST: usize = 128 << 20;
+pub(super) const OPERATIONS: [Operation; 4] = [GET, LIST, LIST_BY_GROUP, LIST_SLOTS];
 
 /// A web app, function app or slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,21 +30,6 @@ pub struct Site {
     pub state: String,
 }
 
-/// A subscription that the identity can see.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Subscription {
-    /// Its id.
-    #[serde(rename = "subscriptionId")]
-    pub id: String,
-    /// Its name.
-    #[serde(default)]
-    pub display_name: String,
-    /// `Enabled`, `Disabled`, `Warned` and so on.
-    #[serde(default)]
-    pub state: String,
-}
-
 /// What becomes of a function app's instances when its settings change (docs: Site update strategies in Flex Consumption).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpdateStrategy {
@@ -59,6 +37,18 @@ pub enum UpdateStrategy {
     Recreate,
     /// They are drained, and work on with the old settings for up to an hour.
     RollingUpdate,
+}
+
+impl UpdateStrategy {
+    /// No instance works on with the old settings for longer; nothing tells that it has ended. To end all and start new ones
+    /// takes a minute or two, for which five are plenty; what runs in one that is drained may end, within an hour.
+    #[must_use]
+    pub const fn settles_within(self) -> Duration {
+        match self {
+            Self::Recreate => Duration::from_secs(5 * 60),
+            Self::RollingUpdate => Duration::from_secs(65 * 60),
+        }
+    }
 }
 
 /// The first stable version of Microsoft.Web that is documented to tell the update strategy.
@@ -95,46 +85,10 @@ impl Arm {
         self.sites(LIST_SLOTS, &format!("{site}/slots")).await
     }
 
-    /// `Subscriptions_List`, all pages: those that the identity can see.
-    pub async fn list_subscriptions(&self) -> Result<Vec<Subscription>, ArmError> {
-        self.pages(LIST_SUBSCRIPTIONS, self.url("/subscriptions", SUBSCRIPTIONS_API_VERSION)).await
-    }
-
     async fn sites(&self, operation: Operation, path: &str) -> Result<Vec<Site>, ArmError> {
-        let resources: Vec<Resource> = self.pages(operation, self.url(path, WEB_API_VERSION)).await?;
+        let resources: Vec<Resource> = self.pages(operation, self.url(path, API_VERSION)).await?;
         Ok(resources.into_iter().filter_map(Resource::read).collect())
     }
-
-    /// All items of a list, along its `nextLink`s, which never lead off the host that was asked.
-    pub(super) async fn pages<T: DeserializeOwned>(
-        &self,
-        operation: Operation,
-        first: Url,
-    ) -> Result<Vec<T>, ArmError> {
-        let (mut items, mut length) = (Vec::new(), 0);
-        let mut call = Call::get(operation, first);
-        for _ in 0..MOST_PAGES {
-            let answer = self.send(&call).await?;
-            length += answer.length();
-            if length > LARGEST_LIST {
-                break;
-            }
-            let page: Page<T> = answer.json(&call)?;
-            items.extend(page.value);
-            let Some(link) = page.next_link.filter(|link| !link.is_empty()) else { return Ok(items) };
-            let next = call.url.join(&link).ok().filter(|next| self.is_ours(next));
-            let strange = || answer.fault(&call, ArmErrorKind::Malformed, "its nextLink leads elsewhere");
-            call = Call::get(operation, next.ok_or_else(strange)?);
-        }
-        Err(ArmError::new(ArmErrorKind::Malformed, &call.about(), "the list has no end"))
-    }
-}
-
-#[derive(Deserialize)]
-struct Page<T> {
-    value: Vec<T>,
-    #[serde(rename = "nextLink")]
-    next_link: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -4,30 +4,23 @@ use chrono::DateTime;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
 
-use super::{APPS_AT_ONCE, classify};
-use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Settings, Site};
+use super::arm::{Arm, ArmError, ArmErrorKind};
+use super::consumers::app_service::{Dictionary, Place, Site};
+use super::consumers::{ConsumerKind, Marks};
 use crate::config::AppConfig;
-use rekey_core::journal::Journal;
-use rekey_core::model::{AppId, ConnectionString, Key, KeyPair, PerKey, Section};
+use rekey_core::model::{AppId, ConnectionString, Key, PerKey, Section};
 use rekey_core::plan::{Snapshot, Unknown};
+
+/// How many are asked at the same time. ARM lets 10 requests a second pass in the long run, and the bucket of 200 holds for
+/// more than these.
+const AT_ONCE: usize = 8;
 
 /// Both dictionaries of an app, or why they could not be read. Its `Debug` holds no value.
 #[derive(Debug)]
-pub struct Dictionaries(Vec<(Section, Result<Settings, ArmError>)>);
+pub struct Dictionaries(Vec<(Section, Result<Dictionary, ArmError>)>);
 
-/// What is known of an instance, to recognise its connection strings by.
-#[derive(Clone, Copy, Debug)]
-pub struct Marks<'a> {
-    /// Its keys, if they could be listed. Without them a string is still known by its host.
-    pub keys: Option<&'a KeyPair>,
-    /// Its host; may be empty.
-    pub host: &'a str,
-    /// What is remembered of it.
-    pub journal: &'a Journal,
-}
-
-impl FromIterator<(Section, Settings)> for Dictionaries {
-    fn from_iter<I: IntoIterator<Item = (Section, Settings)>>(read: I) -> Self {
+impl FromIterator<(Section, Dictionary)> for Dictionaries {
+    fn from_iter<I: IntoIterator<Item = (Section, Dictionary)>>(read: I) -> Self {
         Self(read.into_iter().map(|(section, settings)| (section, Ok(settings))).collect())
     }
 }
@@ -57,7 +50,7 @@ impl Dictionaries {
     /// The names in one dictionary; none if it could not be read.
     pub fn names(&self, section: Section) -> impl Iterator<Item = &str> {
         let read = self.0.iter().filter(move |(known, _)| *known == section);
-        read.filter_map(|(_, settings)| settings.as_ref().ok()).flat_map(Settings::names)
+        read.filter_map(|(_, settings)| settings.as_ref().ok()).flat_map(Dictionary::names)
     }
 
     /// The settings whose connection string says how to connect by identity beside its key, which is what counts.
@@ -81,15 +74,16 @@ impl Dictionaries {
     #[must_use]
     pub fn shown(&self, app: &AppConfig, marks: Marks<'_>) -> Snapshot {
         // An empty key is nobody's.
-        let nobodys: KeyPair = PerKey::from_fn(|_| Key::new(""));
-        let keys = marks.keys.unwrap_or(&nobodys);
-        let fingerprints = PerKey::from_fn(|key_type| keys[key_type].fingerprint());
+        let fingerprints = PerKey::from_fn(|key_type| match marks.keys {
+            Some(keys) => keys[key_type].fingerprint(),
+            None => Key::new("").fingerprint(),
+        });
         let mut shown = Snapshot::of_keys(DateTime::UNIX_EPOCH, fingerprints);
-        let seen = classify::Seen { keys, host: marks.host, journal: marks.journal };
         let mut unclear = Vec::new();
         for (section, settings) in &self.0 {
             if let Ok(settings) = settings {
-                unclear.extend(seen.settings(app, *section, settings, &mut shown));
+                let place = Place { app: app.id.clone(), section: *section };
+                unclear.extend(place.shows(settings, app, marks, &mut shown));
             }
         }
         if shown.consumers.is_empty() && shown.unknown.is_empty() && !unclear.is_empty() {
@@ -133,5 +127,5 @@ pub fn parted(lists: Vec<(String, Result<Vec<Site>, ArmError>)>) -> (Vec<AppId>,
 
 /// Asks several at a time; the answers in the order of the questions.
 pub async fn at_once<'a, T: Send>(asked: impl Iterator<Item = BoxFuture<'a, T>>) -> Vec<T> {
-    stream::iter(asked.collect::<Vec<_>>()).buffered(APPS_AT_ONCE).collect().await
+    stream::iter(asked.collect::<Vec<_>>()).buffered(AT_ONCE).collect().await
 }

@@ -1,122 +1,78 @@
-//! Azure SignalR Service (ARM swagger 2024-03-01).
-
-use std::fmt;
-use std::time::Duration;
+//! Azure SignalR Service (ARM swagger 2024-03-01), the one file that knows Microsoft.SignalRService.
 
 use secrecy::zeroize::Zeroizing;
 use serde::{Deserialize, Deserializer};
 
-use super::error::{ArmError, ArmErrorKind, Barrier, Effect};
-use super::operation::operation_url;
-use super::request::{Call, Operation};
-use super::{Arm, SIGNALR_API_VERSION};
+use super::{KeyService, ListedKeys, Regeneration, ServiceOperations, ServiceResource};
+use crate::azure::arm::{
+    Arm, ArmError, ArmErrorKind, Barrier, Call, Operation, OperationStatus, operation_url,
+};
+use crate::azure::data_plane::{DataPlane, Probe};
 use crate::report::cause;
-use rekey_core::model::{ConnectionString, Key, KeyPair, KeyType, OperationUrl, ServiceId};
+use rekey_core::model::{ConnectionString, Key, KeyPair, KeyType, OperationKind, OperationUrl, ServiceId};
 
-const GET: Operation = Operation { name: "SignalR_Get", effect: Effect::Read, secrets: false };
-const LIST: Operation =
-    Operation { name: "SignalR_ListBySubscription", effect: Effect::Read, secrets: false };
-const LIST_BY_GROUP: Operation =
-    Operation { name: "SignalR_ListByResourceGroup", effect: Effect::Read, secrets: false };
+/// The newest stable version there is.
+const API_VERSION: &str = "2024-03-01";
+
+const READ: &[&str] = &["Microsoft.SignalRService/SignalR/read"];
+
+/// As in Microsoft's operation list.
+const GET: Operation = Operation::read("SignalR_Get", READ);
+const LIST: Operation = Operation::read("SignalR_ListBySubscription", READ);
+const LIST_BY_GROUP: Operation = Operation::read("SignalR_ListByResourceGroup", READ);
 const LIST_REPLICAS: Operation =
-    Operation { name: "SignalRReplicas_List", effect: Effect::Read, secrets: false };
-const LIST_KEYS: Operation = Operation { name: "SignalR_ListKeys", effect: Effect::Read, secrets: true };
+    Operation::read("SignalRReplicas_List", &["Microsoft.SignalRService/SignalR/replicas/read"]);
+const LIST_KEYS: Operation =
+    Operation::read("SignalR_ListKeys", &["Microsoft.SignalRService/SignalR/listkeys/action"])
+        .with_secrets()
+        .by_handler();
 const REGENERATE_KEY: Operation =
-    Operation { name: "SignalR_RegenerateKey", effect: Effect::Change, secrets: true };
+    Operation::change("SignalR_RegenerateKey", &["Microsoft.SignalRService/SignalR/regeneratekey/action"])
+        .with_secrets()
+        .by_handler();
+/// Older api-versions, and some regions still, answer with URLs below `locations/`.
+const STATUS: Operation = Operation::read(
+    "SignalR_OperationStatus",
+    &[
+        "Microsoft.SignalRService/SignalR/operationStatuses/read",
+        "Microsoft.SignalRService/locations/operationStatuses/signalr/read",
+    ],
+)
+.with_secrets()
+.by_handler();
+const RESULT: Operation = Operation::read(
+    "SignalR_OperationResult",
+    &[
+        "Microsoft.SignalRService/SignalR/operationResults/read",
+        "Microsoft.SignalRService/locations/operationresults/signalr/read",
+    ],
+)
+.with_secrets()
+.by_handler();
 
-/// An instance, as far as rotation cares.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Instance {
-    /// Its id, as Azure writes it.
-    pub id: ServiceId,
-    /// Its region.
-    pub location: String,
-    /// `properties.hostName`, in lower case; none while it is being created.
-    pub host_name: Option<String>,
-    /// `properties.provisioningState`: `Succeeded` when it is at rest.
-    pub provisioning_state: String,
-    /// `properties.disableLocalAuth`: access keys are switched off.
-    pub disable_local_auth: bool,
-    /// `properties.resourceStopped`: the data plane is switched off.
-    pub stopped: bool,
-}
+/// `SignalR_CheckUserExistence` (data-plane swagger 20220601): the cheapest call that needs a key. `/api/health` ignores
+/// a wrong one (azure-signalr#1662). Hub and user are made up, and creating neither; a hub's name takes no hyphen.
+const PROBE: &str = "/api/hubs/signalr_rekey/users/signalr-rekey?api-version=2022-06-01";
 
-/// The answer of `SignalR_ListKeys`.
-#[derive(Clone, Debug)]
-pub struct ListedKeys {
-    /// Both keys.
-    pub keys: KeyPair,
-    /// The host in the `Endpoint` of the connection strings, in lower case.
-    pub host: Option<String>,
-}
+/// Azure SignalR Service.
+#[derive(Clone, Copy)]
+pub(super) struct SignalR;
 
-/// The answer of `SignalR_RegenerateKey`: Azure took the order.
-#[derive(Clone)]
-pub struct Regeneration {
-    /// Both keys with the new one in place, if the answer told them. It need not work yet: the operation makes it.
-    pub keys: Option<KeyPair>,
-    /// Where to ask how the regeneration stands. Record it before anything else.
-    pub operation: Option<OperationUrl>,
-    /// Azure's `Retry-After`: when to ask first. Microsoft.SignalRService sends none (recorded).
-    pub retry_after: Option<Duration>,
-    /// Whether it is done already (200), or goes on in the background (202), also where no URL came.
-    pub finished: bool,
-}
-
-impl fmt::Debug for Regeneration {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { keys, operation, retry_after, finished } = self;
-        f.debug_struct("Regeneration")
-            .field("keys", keys)
-            .field("operation", operation)
-            .field("retry_after", retry_after)
-            .field("finished", finished)
-            .finish()
-    }
-}
-
-impl Arm {
-    /// `SignalR_Get`.
-    pub async fn instance(&self, id: &ServiceId) -> Result<Instance, ArmError> {
-        let call = Call::get(GET, self.url(&id.to_string(), SIGNALR_API_VERSION));
-        let answer = self.send(&call).await?;
-        let resource: Resource = answer.json(&call)?;
-        let misnamed = || answer.fault(&call, ArmErrorKind::Malformed, "the answer has no id of an instance");
-        resource.read().ok_or_else(misnamed)
+impl KeyService for SignalR {
+    fn operations(self) -> ServiceOperations {
+        ServiceOperations {
+            list_keys: LIST_KEYS,
+            regenerate: REGENERATE_KEY,
+            follow: [STATUS, RESULT],
+            describe: GET,
+            list: [LIST, LIST_BY_GROUP],
+            replicas: LIST_REPLICAS,
+        }
     }
 
-    /// `SignalR_ListBySubscription`, all pages. What bears no id of an instance is left out, with a warning.
-    pub async fn list_instances(&self, subscription: &str) -> Result<Vec<Instance>, ArmError> {
-        let path = format!("/subscriptions/{subscription}/providers/Microsoft.SignalRService/signalR");
-        self.instances(LIST, &path).await
-    }
-
-    /// `SignalR_ListByResourceGroup`, all pages.
-    pub async fn list_group_instances(
-        &self,
-        subscription: &str,
-        group: &str,
-    ) -> Result<Vec<Instance>, ArmError> {
-        let group = format!("/subscriptions/{subscription}/resourceGroups/{group}");
-        self.instances(LIST_BY_GROUP, &format!("{group}/providers/Microsoft.SignalRService/signalR")).await
-    }
-
-    async fn instances(&self, operation: Operation, path: &str) -> Result<Vec<Instance>, ArmError> {
-        let resources: Vec<Resource> = self.pages(operation, self.url(path, SIGNALR_API_VERSION)).await?;
-        Ok(resources.into_iter().filter_map(Resource::read).collect())
-    }
-
-    /// `SignalRReplicas_List`, all pages: the regions in which the service is replicated.
-    pub async fn list_replicas(&self, id: &ServiceId) -> Result<Vec<String>, ArmError> {
-        let url = self.url(&format!("{id}/replicas"), SIGNALR_API_VERSION);
-        let replicas: Vec<Replica> = self.pages(LIST_REPLICAS, url).await?;
-        Ok(replicas.into_iter().map(|Replica { name, location }| location.unwrap_or(name)).collect())
-    }
-
-    /// `SignalR_ListKeys`. A service whose access keys are switched off has none: `Barred(NoKeys)`.
-    pub async fn list_keys(&self, id: &ServiceId) -> Result<ListedKeys, ArmError> {
-        let call = Call::post(LIST_KEYS, self.url(&format!("{id}/listKeys"), SIGNALR_API_VERSION));
-        let answer = self.send(&call).await?;
+    async fn list_keys(self, arm: &Arm, id: &ServiceId) -> Result<ListedKeys, ArmError> {
+        let call = Call::post(LIST_KEYS, arm.url(&format!("{id}/listKeys"), API_VERSION));
+        let answer = arm.send(&call).await?;
         let body: KeysBody = answer.json(&call)?;
         let fault = |why| answer.fault(&call, ArmErrorKind::Malformed, why);
         if body.contradicts_itself() {
@@ -133,25 +89,68 @@ impl Arm {
         Ok(ListedKeys { keys: body.pair().ok_or_else(none)?, host })
     }
 
-    /// `SignalR_RegenerateKey`: makes a new key; the old one of that type dies, now or within a minute or two.
-    ///
-    /// It is sent again only if Azure said that nothing was done (429), or no connection came about. An error of kind
-    /// `OutcomeUnknown` may hide a regeneration: list the keys before regenerating again, for a second one would burn the
-    /// key that the first has made.
-    pub async fn regenerate_key(&self, id: &ServiceId, key_type: KeyType) -> Result<Regeneration, ArmError> {
-        let url = self.url(&format!("{id}/regenerateKey"), SIGNALR_API_VERSION);
+    async fn regenerate(
+        self,
+        arm: &Arm,
+        id: &ServiceId,
+        key_type: KeyType,
+    ) -> Result<Regeneration, ArmError> {
+        let url = arm.url(&format!("{id}/regenerateKey"), API_VERSION);
         let body = serde_json::json!({ "keyType": key_type.as_str() });
         let call = Call::post(REGENERATE_KEY, url).with_body(&body)?;
-        let answer = self.send(&call).await?;
+        let answer = arm.send(&call).await?;
         // The order was taken, that is what counts: an unreadable body costs the keys, which listKeys tells as well.
         let told = answer.json::<KeysBody>(&call).ok().filter(|body| !body.contradicts_itself());
         let keys = told.and_then(KeysBody::pair);
         Ok(Regeneration {
             keys,
             operation: operation_url(&answer.headers, &call.url),
-            retry_after: answer.retry_after(self),
+            retry_after: answer.retry_after(arm),
             finished: answer.status == 200,
         })
+    }
+
+    async fn follow(self, arm: &Arm, operation: &OperationUrl) -> Result<OperationStatus, ArmError> {
+        let asked = match operation.kind() {
+            OperationKind::AsyncOperation => STATUS,
+            OperationKind::Location => RESULT,
+        };
+        arm.follow(asked, operation).await
+    }
+
+    async fn probe(self, data_plane: &DataPlane, host: &str, key: &Key) -> Probe {
+        data_plane.probe(host, PROBE, key).await
+    }
+
+    async fn describe(self, arm: &Arm, id: &ServiceId) -> Result<ServiceResource, ArmError> {
+        let call = Call::get(GET, arm.url(&id.to_string(), API_VERSION));
+        let answer = arm.send(&call).await?;
+        let resource: Resource = answer.json(&call)?;
+        let misnamed = || answer.fault(&call, ArmErrorKind::Malformed, "the answer has no id of an instance");
+        resource.read().ok_or_else(misnamed)
+    }
+
+    /// All pages. What bears no id of a service is left out, with a warning.
+    async fn list(
+        self,
+        arm: &Arm,
+        subscription: &str,
+        group: Option<&str>,
+    ) -> Result<Vec<ServiceResource>, ArmError> {
+        let (operation, within) = match group {
+            None => (LIST, String::new()),
+            Some(group) => (LIST_BY_GROUP, format!("/resourceGroups/{group}")),
+        };
+        let path =
+            format!("/subscriptions/{subscription}{within}/providers/Microsoft.SignalRService/signalR");
+        let resources: Vec<Resource> = arm.pages(operation, arm.url(&path, API_VERSION)).await?;
+        Ok(resources.into_iter().filter_map(Resource::read).collect())
+    }
+
+    async fn replicas(self, arm: &Arm, id: &ServiceId) -> Result<Vec<String>, ArmError> {
+        let url = arm.url(&format!("{id}/replicas"), API_VERSION);
+        let replicas: Vec<Replica> = arm.pages(LIST_REPLICAS, url).await?;
+        Ok(replicas.into_iter().map(|Replica { name, location }| location.unwrap_or(name)).collect())
     }
 }
 
@@ -253,14 +252,14 @@ impl Flag {
 }
 
 impl Resource {
-    fn read(self) -> Option<Instance> {
+    fn read(self) -> Option<ServiceResource> {
         let Self { id, location, properties } = self;
         let Properties { host_name, provisioning_state, disable_local_auth, resource_stopped } = properties;
         let id = id
             .parse()
             .inspect_err(|error| tracing::warn!(error = %cause::told(error), "an instance with a strange id is left out"))
             .ok()?;
-        Some(Instance {
+        Some(ServiceResource {
             id,
             location,
             host_name: host_name.filter(|host| !host.is_empty()).map(|host| host.to_lowercase()),

@@ -1,7 +1,7 @@
 //! App settings and connection strings of web apps, function apps and slots (ARM swagger Microsoft.Web 2023-12-01).
 //!
-//! Start at [`Settings`]. ARM's PUT replaces the whole dictionary and knows no ETag, so whatever was listed must go back:
-//! the caller lists, changes values with [`Settings::set_value`], writes, and compares what Azure answers.
+//! Start at [`Dictionary`]. ARM's PUT replaces the whole dictionary and knows no ETag, so whatever was listed must go back:
+//! the caller lists, changes values with [`Dictionary::set_value`], writes, and compares what Azure answers.
 
 use std::fmt;
 
@@ -12,19 +12,52 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::error::{ArmError, Effect};
-use super::request::{Call, Operation};
-use super::{Arm, WEB_API_VERSION};
+use super::API_VERSION;
+use crate::azure::arm::{Arm, ArmError, Call, Operation};
 use rekey_core::model::{AppId, ConnectionString, Section};
+
+/// docs: Azure permissions for Web and Mobile. A slot has actions of its own.
+const LIST: &[&str] = &["Microsoft.Web/sites/config/list/Action"];
+const LIST_OF_SLOT: &[&str] = &["Microsoft.Web/sites/slots/config/list/Action"];
+const WRITE: &[&str] = &["Microsoft.Web/sites/config/Write"];
+const WRITE_OF_SLOT: &[&str] = &["Microsoft.Web/sites/slots/config/Write"];
+
+const LIST_SETTINGS: Operation = list("WebApps_ListApplicationSettings", LIST);
+const LIST_SETTINGS_OF_SLOT: Operation = list("WebApps_ListApplicationSettingsSlot", LIST_OF_SLOT);
+const LIST_STRINGS: Operation = list("WebApps_ListConnectionStrings", LIST);
+const LIST_STRINGS_OF_SLOT: Operation = list("WebApps_ListConnectionStringsSlot", LIST_OF_SLOT);
+const UPDATE_SETTINGS: Operation = update("WebApps_UpdateApplicationSettings", WRITE);
+const UPDATE_SETTINGS_OF_SLOT: Operation = update("WebApps_UpdateApplicationSettingsSlot", WRITE_OF_SLOT);
+const UPDATE_STRINGS: Operation = update("WebApps_UpdateConnectionStrings", WRITE);
+const UPDATE_STRINGS_OF_SLOT: Operation = update("WebApps_UpdateConnectionStringsSlot", WRITE_OF_SLOT);
+
+pub(super) const OPERATIONS: [Operation; 8] = [
+    LIST_SETTINGS,
+    LIST_SETTINGS_OF_SLOT,
+    LIST_STRINGS,
+    LIST_STRINGS_OF_SLOT,
+    UPDATE_SETTINGS,
+    UPDATE_SETTINGS_OF_SLOT,
+    UPDATE_STRINGS,
+    UPDATE_STRINGS_OF_SLOT,
+];
+
+const fn list(name: &'static str, actions: &'static [&'static str]) -> Operation {
+    Operation::read(name, actions).with_secrets().by_handler()
+}
+
+const fn update(name: &'static str, actions: &'static [&'static str]) -> Operation {
+    Operation::change(name, actions).with_secrets().by_handler()
+}
 
 /// One dictionary of settings, whole and in Azure's order.
 ///
-/// Guarantee: what is listed and written back is the same but for the values that [`Settings::set_value`] changed; the
+/// Guarantee: what is listed and written back is the same but for the values that [`Dictionary::set_value`] changed; the
 /// `type` of a connection string, members that we do not know and values that are no texts all go back verbatim (a number
 /// as the double that it is; Azure's contract has texts alone).
 /// Equality asks for the same names with the same contents, in any order. `Debug` shows names alone.
 #[derive(Clone, Default)]
-pub struct Settings {
+pub struct Dictionary {
     entries: Vec<(String, Entry)>,
     /// `kind` of the resource around the dictionary: it may be written, so it goes back.
     kind: Option<Value>,
@@ -40,7 +73,7 @@ enum Entry {
     Verbatim(Value),
 }
 
-impl Settings {
+impl Dictionary {
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -139,20 +172,20 @@ impl PartialEq for Entry {
     }
 }
 
-impl PartialEq for Settings {
+impl PartialEq for Dictionary {
     fn eq(&self, other: &Self) -> bool {
         self.sorted() == other.sorted()
     }
 }
 
-impl fmt::Debug for Settings {
+impl fmt::Debug for Dictionary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.names()).finish()
     }
 }
 
 /// App settings out of nothing, for tests and the simulator.
-impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Settings {
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Dictionary {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(settings: I) -> Self {
         let text = |value: V| Entry::Text(SecretString::from(value.into()));
         let entries = settings.into_iter().map(|(name, value)| (name.into(), text(value))).collect();
@@ -162,9 +195,9 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Settings {
 
 impl Arm {
     /// `WebApps_ListApplicationSettings` or `WebApps_ListConnectionStrings`, of the site or of the slot.
-    pub async fn list_settings(&self, app: &AppId, section: Section) -> Result<Settings, ArmError> {
+    pub async fn list_settings(&self, app: &AppId, section: Section) -> Result<Dictionary, ArmError> {
         let path = format!("{app}/config/{}/list", path_of(section));
-        let call = Call::post(list_operation(app, section), self.url(&path, WEB_API_VERSION));
+        let call = Call::post(list_operation(app, section), self.url(&path, API_VERSION));
         let body: Body = self.send(&call).await?.json(&call)?;
         Ok(body.into())
     }
@@ -178,11 +211,10 @@ impl Arm {
         &self,
         app: &AppId,
         section: Section,
-        settings: &Settings,
-    ) -> Result<Settings, ArmError> {
-        let url = self.url(&format!("{app}/config/{}", path_of(section)), WEB_API_VERSION);
-        let mut call = Call::get(update_operation(app, section), url).with_body(&Written(settings))?;
-        call.method = reqwest::Method::PUT;
+        settings: &Dictionary,
+    ) -> Result<Dictionary, ArmError> {
+        let url = self.url(&format!("{app}/config/{}", path_of(section)), API_VERSION);
+        let call = Call::put(update_operation(app, section), url).with_body(&Written(settings))?;
         let answer = self.send(&call).await.map_err(|error| {
             let secrets = settings.secrets();
             error.without(secrets.iter().map(|secret| secret.as_str()))
@@ -200,24 +232,22 @@ const fn path_of(section: Section) -> &'static str {
     }
 }
 
-fn list_operation(app: &AppId, section: Section) -> Operation {
-    let name = match (section, app.slot()) {
-        (Section::AppSettings, None) => "WebApps_ListApplicationSettings",
-        (Section::AppSettings, Some(_)) => "WebApps_ListApplicationSettingsSlot",
-        (Section::ConnectionStrings, None) => "WebApps_ListConnectionStrings",
-        (Section::ConnectionStrings, Some(_)) => "WebApps_ListConnectionStringsSlot",
-    };
-    Operation { name, effect: Effect::Read, secrets: true }
+pub(super) fn list_operation(app: &AppId, section: Section) -> Operation {
+    match (section, app.slot()) {
+        (Section::AppSettings, None) => LIST_SETTINGS,
+        (Section::AppSettings, Some(_)) => LIST_SETTINGS_OF_SLOT,
+        (Section::ConnectionStrings, None) => LIST_STRINGS,
+        (Section::ConnectionStrings, Some(_)) => LIST_STRINGS_OF_SLOT,
+    }
 }
 
-fn update_operation(app: &AppId, section: Section) -> Operation {
-    let name = match (section, app.slot()) {
-        (Section::AppSettings, None) => "WebApps_UpdateApplicationSettings",
-        (Section::AppSettings, Some(_)) => "WebApps_UpdateApplicationSettingsSlot",
-        (Section::ConnectionStrings, None) => "WebApps_UpdateConnectionStrings",
-        (Section::ConnectionStrings, Some(_)) => "WebApps_UpdateConnectionStringsSlot",
-    };
-    Operation { name, effect: Effect::Change, secrets: true }
+pub(super) fn update_operation(app: &AppId, section: Section) -> Operation {
+    match (section, app.slot()) {
+        (Section::AppSettings, None) => UPDATE_SETTINGS,
+        (Section::AppSettings, Some(_)) => UPDATE_SETTINGS_OF_SLOT,
+        (Section::ConnectionStrings, None) => UPDATE_STRINGS,
+        (Section::ConnectionStrings, Some(_)) => UPDATE_STRINGS_OF_SLOT,
+    }
 }
 
 /// The resource around a dictionary. A body without `properties` is an error: taking it for an empty dictionary would
@@ -228,7 +258,7 @@ struct Body {
     properties: Entries,
 }
 
-impl From<Body> for Settings {
+impl From<Body> for Dictionary {
     fn from(body: Body) -> Self {
         Self { entries: body.properties.0, kind: body.kind }
     }
@@ -262,7 +292,7 @@ impl<'de> Visitor<'de> for InOrder {
 }
 
 /// The body of a PUT: the only place where settings leave their type.
-struct Written<'a>(&'a Settings);
+struct Written<'a>(&'a Dictionary);
 
 impl Serialize for Written<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -304,11 +334,11 @@ impl Serialize for WrittenEntry<'_> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Settings {
+    fn read(text: &str) -> Dictionary {
         serde_json::from_str::<Body>(text).unwrap().into()
     }
 
-    fn written(settings: &Settings) -> String {
+    fn written(settings: &Dictionary) -> String {
         serde_json::to_string(&Written(settings)).unwrap()
     }
 
@@ -362,7 +392,7 @@ mod tests {
     #[test]
     fn the_key_within_a_value_is_a_secret_too() {
         let text = "Endpoint=https://chat.service.signalr.net;AccessKey=k1k1k1k1;Version=1.0;";
-        let settings: Settings = [("S", text)].into_iter().collect();
+        let settings: Dictionary = [("S", text)].into_iter().collect();
         assert_eq!(
             settings.secrets().iter().map(|secret| secret.as_str()).collect::<Vec<_>>(),
             [text, "k1k1k1k1"]

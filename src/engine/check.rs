@@ -1,14 +1,7 @@
-//! One look at an instance: its keys and the settings of its apps, read from Azure and reduced to a [`Snapshot`].
+//! One check of a service: its keys and what its consumers hold, read from Azure and reduced to a [`Snapshot`].
 //!
-//! Start at [`Look::take`]. A look keeps what it read, each part with its time, so that a later [`Look::refresh`]
+//! Start at [`Check::take`]. A check keeps what it read, each part with its time, so that a later [`Check::refresh`]
 //! reads again only what has grown too old. The snapshot it yields holds fingerprints; the keys stay here.
-
-mod classify;
-mod missing;
-pub mod survey;
-mod text;
-
-use missing::{Missing, Place};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,31 +9,31 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
 use futures::{FutureExt, StreamExt, stream};
 
-use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Settings};
+use crate::azure::arm::{Arm, ArmError, ArmErrorKind};
+use crate::azure::consumers::{Absence, ConsumerKind, Contents, Marks, Missing, Place};
+use crate::azure::services::{KeyService, ServiceKind};
 use crate::clock::Clock;
 use crate::config::{AppConfig, ServiceConfig};
 use crate::report::cause;
 use rekey_core::journal::Journal;
-use rekey_core::model::{
-    AppId, ConnectionString, ConsumerId, Fingerprint, KeyPair, KeyType, PerKey, Section,
-};
+use rekey_core::model::{ConsumerId, Fingerprint, KeyPair, KeyType, PerKey};
 use rekey_core::plan::{Holding, Snapshot, Unknown};
 
-/// How many apps of one instance are asked at the same time. ARM lets 10 writes a second pass in the long run, and
-/// listing settings counts as one; with eight instances at once the bucket of 200 holds for the peaks.
+/// How many places of one service are asked at the same time. ARM lets 10 writes a second pass in the long run, and
+/// listing settings counts as one; with eight services at once the bucket of 200 holds for the peaks.
 pub const APPS_AT_ONCE: usize = 8;
 
 /// The same while clients may be failing: the list and the write of a hundred apps are what the bucket of 200 holds.
 pub const APPS_AT_ONCE_IN_NEED: usize = 100;
 
-/// What a look is taken with.
+/// What a check is made with.
 #[derive(Clone, Copy, Debug)]
-pub struct Eyes<'a> {
-    /// Azure Resource Manager, bounded by the time of the pass.
+pub struct Reader<'a> {
+    /// Azure Resource Manager, bounded by the time of the run.
     pub arm: &'a Arm,
     /// The time.
     pub clock: &'a dyn Clock,
-    /// How many apps are asked at the same time.
+    /// How many places are asked at the same time.
     pub at_once: usize,
     /// Whether somebody may be cut off: then one app that does not answer keeps nobody waiting for long.
     pub in_need: bool,
@@ -48,39 +41,31 @@ pub struct Eyes<'a> {
 
 /// How long an app's settings may take while somebody may be cut off. Azure answers within a second, or two; whoever takes
 /// longer is read by the next run.
-fn patience() -> TimeDelta {
-    TimeDelta::seconds(5)
-}
+const PATIENCE: TimeDelta = TimeDelta::seconds(5);
 
-impl Eyes<'_> {
+impl Reader<'_> {
     /// The client for apps.
     fn arm_for_apps(&self) -> Arm {
-        if self.in_need { self.arm.no_later_than(self.clock.now() + patience()) } else { self.arm.clone() }
+        if self.in_need { self.arm.no_later_than(self.clock.now() + PATIENCE) } else { self.arm.clone() }
     }
 }
 
 /// How old what was read may be when a key is regenerated on the strength of it. Reading a hundred apps takes about
 /// as long, so asking for less would promise what cannot be kept.
-#[must_use]
-pub fn fresh() -> TimeDelta {
-    TimeDelta::seconds(5)
-}
+pub const FRESH: TimeDelta = TimeDelta::seconds(5);
 
 /// How old it may be when the regeneration is sent: time for the journal write in between, and for the one request.
-#[must_use]
-pub fn usable() -> TimeDelta {
-    TimeDelta::seconds(35)
-}
+pub const USABLE: TimeDelta = TimeDelta::seconds(35);
 
-/// What was read of an instance, and when. It holds key material; its `Debug` does not.
+/// What was read of a service, and when. It holds key material; its `Debug` does not.
 #[derive(Debug)]
-pub struct Look {
+pub struct Check {
     keys: KeyPair,
     host: String,
     keys_at: DateTime<Utc>,
-    apps: BTreeMap<(AppId, Section), Read>,
+    places: BTreeMap<Place, Read>,
     /// What could be found out of apps that Azure does not find.
-    missing: BTreeMap<AppId, Missing>,
+    missing: BTreeMap<ConsumerId, Missing>,
     /// The keys that the service refuses; nothing if it was not asked about these keys.
     refused: Option<PerKey<bool>>,
 }
@@ -88,70 +73,70 @@ pub struct Look {
 #[derive(Debug)]
 struct Read {
     at: DateTime<Utc>,
-    found: Result<Settings, ArmError>,
+    found: Result<Contents, ArmError>,
     /// Whether it is what Azure answered to a write: not what the app is given, only what we asked for.
     echo: bool,
 }
 
-impl Look {
+impl Check {
     /// Reads everything.
-    pub async fn take(eyes: Eyes<'_>, instance: &ServiceConfig) -> Result<Self, ArmError> {
-        let mut look = Self::of_keys(eyes, instance).await?;
-        look.complete(eyes, instance).await?;
-        Ok(look)
+    pub async fn take(reader: Reader<'_>, service: &ServiceConfig) -> Result<Self, ArmError> {
+        let mut check = Self::of_keys(reader, service).await?;
+        check.complete(reader, service).await?;
+        Ok(check)
     }
 
-    /// Reads the keys alone; [`Look::complete`] reads the rest.
-    pub async fn of_keys(eyes: Eyes<'_>, instance: &ServiceConfig) -> Result<Self, ArmError> {
-        let (keys, host, keys_at) = list_keys(eyes, instance).await?;
-        Ok(Self { keys, host, keys_at, apps: BTreeMap::new(), missing: BTreeMap::new(), refused: None })
+    /// Reads the keys alone; [`Check::complete`] reads the rest.
+    pub async fn of_keys(reader: Reader<'_>, service: &ServiceConfig) -> Result<Self, ArmError> {
+        let (keys, host, keys_at) = list_keys(reader, service).await?;
+        Ok(Self { keys, host, keys_at, places: BTreeMap::new(), missing: BTreeMap::new(), refused: None })
     }
 
     /// Reads the apps that were not read yet.
-    pub async fn complete(&mut self, eyes: Eyes<'_>, instance: &ServiceConfig) -> Result<(), ArmError> {
-        self.read_apps(eyes, instance, |_| false).await.map(drop)
+    pub async fn complete(&mut self, reader: Reader<'_>, service: &ServiceConfig) -> Result<(), ArmError> {
+        self.read_apps(reader, service, |_| false).await.map(drop)
     }
 
     /// Reads again what is older than `age`, and what is Azure's answer to a write; whether there was any of it.
     pub async fn refresh(
         &mut self,
-        eyes: Eyes<'_>,
-        instance: &ServiceConfig,
+        reader: Reader<'_>,
+        service: &ServiceConfig,
         age: TimeDelta,
     ) -> Result<bool, ArmError> {
         let keys_at = self.keys_at;
-        self.refresh_keys(eyes, instance, age).await?;
-        let since = eyes.clock.now() - age;
-        let apps = self.read_apps(eyes, instance, |read| read.echo || read.at < since).await?;
+        self.refresh_keys(reader, service, age).await?;
+        let since = reader.clock.now() - age;
+        let apps = self.read_apps(reader, service, |read| read.echo || read.at < since).await?;
         Ok(apps || self.keys_at != keys_at)
     }
 
     /// Reads again what is Azure's answer to a write.
-    pub async fn read_back(&mut self, eyes: Eyes<'_>, instance: &ServiceConfig) -> Result<(), ArmError> {
-        self.read_apps(eyes, instance, |read| read.echo).await.map(drop)
+    pub async fn read_back(&mut self, reader: Reader<'_>, service: &ServiceConfig) -> Result<(), ArmError> {
+        self.read_apps(reader, service, |read| read.echo).await.map(drop)
     }
 
     /// Whether something was written and not read since.
     #[must_use]
     pub fn is_echoed(&self) -> bool {
-        self.apps.values().any(|read| read.echo)
+        self.places.values().any(|read| read.echo)
     }
 
     /// Reads the keys again if they are older than `age`.
     pub async fn refresh_keys(
         &mut self,
-        eyes: Eyes<'_>,
-        instance: &ServiceConfig,
+        reader: Reader<'_>,
+        service: &ServiceConfig,
         age: TimeDelta,
     ) -> Result<(), ArmError> {
-        let old = self.keys_at < eyes.clock.now() - age;
-        if old { self.read_keys(eyes, instance).await } else { Ok(()) }
+        let old = self.keys_at < reader.clock.now() - age;
+        if old { self.read_keys(reader, service).await } else { Ok(()) }
     }
 
     /// Reads the keys again.
-    pub async fn read_keys(&mut self, eyes: Eyes<'_>, instance: &ServiceConfig) -> Result<(), ArmError> {
+    pub async fn read_keys(&mut self, reader: Reader<'_>, service: &ServiceConfig) -> Result<(), ArmError> {
         let before = self.keys.clone();
-        (self.keys, self.host, self.keys_at) = list_keys(eyes, instance).await?;
+        (self.keys, self.host, self.keys_at) = list_keys(reader, service).await?;
         if self.keys != before {
             self.refused = None;
         }
@@ -170,7 +155,7 @@ impl Look {
         PerKey::from_fn(|key_type| self.keys[key_type].fingerprint())
     }
 
-    /// The host of the instance, as its own connection strings name it.
+    /// The host of the service, as its own connection strings name it.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
@@ -190,43 +175,46 @@ impl Look {
     /// The oldest part of it.
     #[must_use]
     pub fn oldest(&self) -> DateTime<Utc> {
-        self.apps.values().map(|read| read.at).chain([self.keys_at]).min().unwrap_or(self.keys_at)
+        self.places.values().map(|read| read.at).chain([self.keys_at]).min().unwrap_or(self.keys_at)
     }
 
-    /// A dictionary that was read, and when.
+    /// What a place holds that was read, and when.
     #[must_use]
-    pub fn settings(&self, app: &AppId, section: Section) -> Option<(&Settings, DateTime<Utc>)> {
-        let read = self.apps.get(&(app.clone(), section)).filter(|read| !read.echo)?;
-        read.found.as_ref().ok().map(|settings| (settings, read.at))
+    pub fn contents(&self, place: &Place) -> Option<(&Contents, DateTime<Utc>)> {
+        let read = self.places.get(place).filter(|read| !read.echo)?;
+        read.found.as_ref().ok().map(|contents| (contents, read.at))
     }
 
     /// Takes over what Azure answered to a write.
-    pub fn written(&mut self, app: AppId, section: Section, settings: Settings, at: DateTime<Utc>) {
-        self.apps.insert((app, section), Read { at, found: Ok(settings), echo: true });
+    pub fn written(&mut self, place: Place, contents: Contents, at: DateTime<Utc>) {
+        self.places.insert(place, Read { at, found: Ok(contents), echo: true });
     }
 
-    /// What the look shows, without key material.
+    /// How long to wait before what was written is read back.
     #[must_use]
-    pub fn snapshot(&self, instance: &ServiceConfig, journal: &Journal) -> Snapshot {
+    pub fn settles_in(&self) -> TimeDelta {
+        let echoed = self.places.iter().filter(|(_, read)| read.echo);
+        echoed.map(|(place, _)| place.settling().read_back_after()).max().unwrap_or_default()
+    }
+
+    /// What the check shows, without key material.
+    #[must_use]
+    pub fn snapshot(&self, service: &ServiceConfig, journal: &Journal) -> Snapshot {
         let mut snapshot = Snapshot {
             echoed: self.is_echoed(),
             refused: self.refused.unwrap_or_default(),
             ..Snapshot::of_keys(self.oldest(), self.fingerprints())
         };
-        for app in &instance.apps {
+        for app in &service.apps {
             self.add_app(app, journal, &mut snapshot);
         }
         snapshot
     }
 
-    /// Whether a connection string is the instance's.
+    /// By what a value is known to be the service's.
     #[must_use]
-    pub fn is_ours(&self, string: &ConnectionString, journal: &Journal) -> bool {
-        self.seen(journal).holding(string).is_some()
-    }
-
-    fn seen<'a>(&'a self, journal: &'a Journal) -> classify::Seen<'a> {
-        classify::Seen { keys: &self.keys, host: &self.host, journal }
+    pub const fn marks<'a>(&'a self, journal: &'a Journal) -> Marks<'a> {
+        Marks { keys: Some(&self.keys), host: self.host.as_str(), journal }
     }
 
     fn add_app(&self, app: &AppConfig, journal: &Journal, snapshot: &mut Snapshot) {
@@ -234,15 +222,15 @@ impl Look {
         let id = ConsumerId::from(&app.id);
         let mut unread = None;
         let mut unclear = Vec::new();
-        for section in sections(app) {
-            match self.apps.get(&(app.id.clone(), section)).map(|read| &read.found) {
-                Some(Ok(settings)) => {
-                    unclear.extend(self.seen(journal).settings(app, section, settings, snapshot));
+        for place in Place::of(app) {
+            match self.places.get(&place).map(|read| &read.found) {
+                Some(Ok(contents)) => {
+                    unclear.extend(place.shows(contents, app, self.marks(journal), snapshot));
                 }
                 Some(Err(error)) if error.kind() == ArmErrorKind::Gone => {
                     return self.add_missing(app, journal, snapshot);
                 }
-                // What keeps one dictionary out of sight mostly keeps the other: it is told once, and what lasts first.
+                // What keeps one place out of sight mostly keeps the others: it is told once, and what lasts first.
                 Some(Err(error)) => {
                     let one = unreadable(app, cause::told(error), error.is_passing());
                     if unread.as_ref().is_none_or(|first: &Unknown| one.lasts() && !first.lasts()) {
@@ -281,14 +269,14 @@ impl Look {
     /// An app that Azure does not find: deleted, moved, or never there under this id.
     fn add_missing(&self, app: &AppConfig, journal: &Journal, snapshot: &mut Snapshot) {
         let id = ConsumerId::from(&app.id);
-        let missing = self.missing.get(&app.id);
+        let missing = self.missing.get(&id);
         let Some(held) = journal.seen(&id) else {
-            let meant = missing.and_then(|missing| missing.meant.as_ref()).map(ConsumerId::from);
+            let meant = missing.and_then(|missing| missing.meant.clone());
             return snapshot.unknown.push(Unknown::NeverSeen { app: id, meant });
         };
-        match missing.map(|missing| &missing.place) {
-            Some(Place::Nowhere) => snapshot.gone.push(id),
-            Some(Place::Known(whereabouts)) => {
+        match missing.map(|missing| &missing.absence) {
+            Some(Absence::Deleted) => snapshot.gone.push(id),
+            Some(Absence::Elsewhere(whereabouts)) => {
                 lose(&id, journal, snapshot);
                 let either = snapshot.keys.iter().filter(|_| journal.is_blurred(&id));
                 let held = held.iter().chain(either.map(|(_, key)| key)).cloned().collect();
@@ -299,51 +287,57 @@ impl Look {
         }
     }
 
-    /// Reads every dictionary that was not read yet, and those that are to be read `again`; whether there was any.
+    /// Reads every place that was not read yet, and those that are to be read `again`; whether there was any.
     async fn read_apps(
         &mut self,
-        eyes: Eyes<'_>,
-        instance: &ServiceConfig,
+        reader: Reader<'_>,
+        service: &ServiceConfig,
         again: impl Fn(&Read) -> bool,
     ) -> Result<bool, ArmError> {
-        let all = instance.apps.iter().flat_map(|app| sections(app).map(|section| (app.id.clone(), section)));
-        let old = all.filter(|part| self.apps.get(part).is_none_or(&again)).collect::<Vec<_>>();
+        let all = service.apps.iter().flat_map(Place::of);
+        let old = all.filter(|place| self.places.get(place).is_none_or(&again)).collect::<Vec<_>>();
         let any = !old.is_empty();
-        let reads: Vec<_> = old.into_iter().map(|part| read(eyes, part).boxed()).collect();
-        let reads: Vec<_> = stream::iter(reads).buffer_unordered(eyes.at_once).collect().await;
-        let mut gone = BTreeSet::new();
-        for (part, read) in reads {
-            let Read { at, found, echo } = read;
-            match found {
-                // Running out of the run's time says nothing of the app; it ends the look.
-                Err(error) if error.kind() == ArmErrorKind::OutOfTime && !eyes.in_need => return Err(error),
-                Err(error) if error.kind() == ArmErrorKind::Gone => {
-                    gone.insert(part.0.clone());
-                    self.apps.insert(part, Read { at, found: Err(error), echo });
+        let reads: Vec<_> = old.into_iter().map(|place| read(reader, place).boxed()).collect();
+        let reads: Vec<_> = stream::iter(reads).buffer_unordered(reader.at_once).collect().await;
+        let mut gone = BTreeMap::new();
+        for (place, read) in reads {
+            match &read.found {
+                // Running out of the run's time says nothing of the app; it ends the check.
+                Err(error) if error.kind() == ArmErrorKind::OutOfTime && !reader.in_need => {
+                    return read.found.map(|_| any);
                 }
-                found => drop(self.apps.insert(part, Read { at, found, echo })),
+                Err(error) if error.kind() == ArmErrorKind::Gone => {
+                    gone.insert(place.consumer(), place.clone());
+                }
+                _ => {}
             }
+            self.places.insert(place, read);
         }
-        let read = self.apps.iter().filter(|(_, read)| read.found.is_ok());
-        let there: BTreeSet<AppId> = read.map(|((app, _), _)| app.clone()).collect();
-        let arm = eyes.arm_for_apps();
-        let looked_for = gone.into_iter().map(|app| {
+        self.look_for(reader, gone.into_values()).await;
+        Ok(any)
+    }
+
+    /// Looks for the apps of places that Azure does not find. Those that were read vouch for its lists.
+    async fn look_for(&mut self, reader: Reader<'_>, gone: impl Iterator<Item = Place>) {
+        let read = self.places.iter().filter(|(_, read)| read.found.is_ok());
+        let there: BTreeSet<ConsumerId> = read.map(|(place, _)| place.consumer()).collect();
+        let arm = reader.arm_for_apps();
+        let looked_for = gone.map(|place| {
             let (arm, there) = (&arm, &there);
-            async move { (missing::look_for(arm, &app, there).await, app) }
+            async move { (place.consumer(), place.look_for(arm, there).await) }
         });
         let found = join_all(looked_for).await;
-        self.missing.extend(found.into_iter().map(|(missing, app)| (app, missing)));
-        Ok(any)
+        self.missing.extend(found);
     }
 }
 
 /// The keys, the host that their connection strings name, and when they were asked for.
 async fn list_keys(
-    eyes: Eyes<'_>,
-    instance: &ServiceConfig,
+    reader: Reader<'_>,
+    service: &ServiceConfig,
 ) -> Result<(KeyPair, String, DateTime<Utc>), ArmError> {
-    let at = eyes.clock.now();
-    let listed = eyes.arm.list_keys(&instance.id).await?;
+    let at = reader.clock.now();
+    let listed = ServiceKind::of(&service.id).list_keys(reader.arm, &service.id).await?;
     Ok((listed.keys, listed.host.unwrap_or_default(), at))
 }
 
@@ -382,20 +376,8 @@ fn held(snapshot: &Snapshot, first: usize, out_of_sight: bool) -> Vec<Fingerprin
     held
 }
 
-async fn read(eyes: Eyes<'_>, part: (AppId, Section)) -> ((AppId, Section), Read) {
-    let at = eyes.clock.now();
-    let found = eyes.arm_for_apps().list_settings(&part.0, part.1).await;
-    (part, Read { at, found, echo: false })
-}
-
-/// The dictionaries of an app that can hold consumers: those whose entries were named, or both.
-pub fn sections(app: &AppConfig) -> impl Iterator<Item = Section> + use<> {
-    let by_value = app.settings.is_empty() && app.connection_strings.is_empty();
-    let settings = by_value || !app.settings.is_empty();
-    let strings = by_value || !app.connection_strings.is_empty();
-    Section::ALL
-        .into_iter()
-        .zip([settings, strings])
-        .filter(|(_, wanted)| *wanted)
-        .map(|(section, _)| section)
+async fn read(reader: Reader<'_>, place: Place) -> (Place, Read) {
+    let at = reader.clock.now();
+    let found = place.read(&reader.arm_for_apps()).await;
+    (place, Read { at, found, echo: false })
 }

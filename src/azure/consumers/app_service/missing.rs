@@ -10,67 +10,56 @@ use std::collections::BTreeSet;
 
 use futures::future::join_all;
 
-use crate::azure::arm::{Arm, ArmError, Site};
+use super::Site;
+use crate::azure::arm::{Arm, ArmError};
+use crate::azure::consumers::{Absence, Missing};
 use crate::report::cause;
-use rekey_core::model::{AppId, likest};
+use rekey_core::model::{AppId, ConsumerId, likest};
 use rekey_core::plan::Whereabouts;
 
-/// What could be found out of an app that Azure does not find.
-#[derive(Debug)]
-pub(super) struct Missing {
-    pub(super) place: Place,
-    /// What may be meant by its id.
-    pub(super) meant: Option<AppId>,
-}
-
-/// Where it is.
-#[derive(Debug)]
-pub(super) enum Place {
-    /// The sites were listed, and none is it.
-    Nowhere,
-    /// It is somewhere, or may be.
-    Known(Whereabouts),
-}
-
 /// Looks for an app among the sites that there are. `there` are apps that were read just now, and vouch for a list.
-pub(super) async fn look_for(arm: &Arm, app: &AppId, there: &BTreeSet<AppId>) -> Missing {
+pub(super) async fn look_for(arm: &Arm, app: &AppId, there: &BTreeSet<ConsumerId>) -> Missing {
     let sites = match arm.list_sites(app.subscription()).await {
         Ok(sites) => sites,
         Err(error) => {
             // Those of its group may be listed all the same, which is good enough for a hint.
             let group = arm.list_group_sites(app.subscription(), app.group()).await.unwrap_or_default();
-            let place = Place::Known(unlisted(&error));
-            return Missing { place, meant: meant(app, &with_slot(&group, app)) };
+            let absence = Absence::Elsewhere(unlisted(&error));
+            return Missing { absence, meant: meant(app, &with_slot(&group, app)) };
         }
     };
     if sites.iter().any(|site| is_same_site(&site.id, app)) {
         return at_its_site(arm, app).await;
     }
     if let Some(moved) = namesake(&sites, app) {
-        return Missing { place: Place::Known(Whereabouts::Moved(moved.clone().into())), meant: Some(moved) };
+        return Missing {
+            absence: Absence::Elsewhere(Whereabouts::Moved(moved.clone().into())),
+            meant: Some(moved.into()),
+        };
     }
     let meant = meant(app, &with_slot(&in_group(&sites, app), app));
-    let place = if vouched_for(&sites, app, there) {
+    let absence = if vouched_for(&sites, app, there) {
         elsewhere(arm, app).await
     } else {
         let why = "the list of the sites of its subscription does not show the other apps either, or there is none to \
                    compare it with";
-        Place::Known(Whereabouts::Unclear(why.to_owned()))
+        Absence::Elsewhere(Whereabouts::Unclear(why.to_owned()))
     };
-    Missing { place, meant }
+    Missing { absence, meant }
 }
 
 /// Whether a list shows all apps of the subscription that were read just now, and at least one.
-fn vouched_for(sites: &[Site], app: &AppId, there: &BTreeSet<AppId>) -> bool {
+fn vouched_for(sites: &[Site], app: &AppId, there: &BTreeSet<ConsumerId>) -> bool {
+    let sites_read = there.iter().map(|ConsumerId::AppService(app)| app);
     let of_it = |one: &&AppId| one.subscription().eq_ignore_ascii_case(app.subscription());
-    let mut others = there.iter().filter(of_it).peekable();
+    let mut others = sites_read.filter(of_it).peekable();
     others.peek().is_some() && others.all(|other| sites.iter().any(|site| is_same_site(&site.id, other)))
 }
 
 /// The other subscriptions that the identity can see: it may have been moved there.
-async fn elsewhere(arm: &Arm, app: &AppId) -> Place {
+async fn elsewhere(arm: &Arm, app: &AppId) -> Absence {
     let unclear = |error: &ArmError| {
-        Place::Known(Whereabouts::Unclear(format!(
+        Absence::Elsewhere(Whereabouts::Unclear(format!(
             "the other subscriptions, to which it may have been moved, cannot be searched: {}",
             cause::told(error)
         )))
@@ -83,9 +72,9 @@ async fn elsewhere(arm: &Arm, app: &AppId) -> Place {
     let lists = join_all(others.map(|one| arm.list_sites(&one.id))).await;
     let moved = lists.iter().flatten().find_map(|sites| namesake(sites, app));
     match (moved, lists.iter().find_map(|list| list.as_ref().err())) {
-        (Some(moved), _) => Place::Known(Whereabouts::Moved(moved.into())),
+        (Some(moved), _) => Absence::Elsewhere(Whereabouts::Moved(moved.into())),
         (None, Some(error)) => unclear(error),
-        (None, None) => Place::Nowhere,
+        (None, None) => Absence::Deleted,
     }
 }
 
@@ -93,7 +82,7 @@ async fn elsewhere(arm: &Arm, app: &AppId) -> Place {
 async fn at_its_site(arm: &Arm, app: &AppId) -> Missing {
     let listed_all_the_same = || {
         let why = "Azure lists it and does not find it".to_owned();
-        Missing { place: Place::Known(Whereabouts::Unclear(why)), meant: None }
+        Missing { absence: Absence::Elsewhere(Whereabouts::Unclear(why)), meant: None }
     };
     if app.slot().is_none() {
         return listed_all_the_same();
@@ -102,9 +91,9 @@ async fn at_its_site(arm: &Arm, app: &AppId) -> Missing {
         Ok(slots) if slots.iter().any(|slot| slot.id == *app) => listed_all_the_same(),
         Ok(slots) => {
             let ids: Vec<AppId> = slots.into_iter().map(|slot| slot.id).collect();
-            Missing { place: Place::Nowhere, meant: meant(app, &ids) }
+            Missing { absence: Absence::Deleted, meant: meant(app, &ids) }
         }
-        Err(error) => Missing { place: Place::Known(unlisted(&error)), meant: None },
+        Err(error) => Missing { absence: Absence::Elsewhere(unlisted(&error)), meant: None },
     }
 }
 
@@ -132,6 +121,6 @@ fn with_slot(sites: &[Site], app: &AppId) -> Vec<AppId> {
     sites.iter().map(|site| slot(&site.id)).collect()
 }
 
-fn meant(app: &AppId, candidates: &[AppId]) -> Option<AppId> {
-    likest(&app.name(), candidates.iter().map(|id| (id.name(), id))).cloned()
+fn meant(app: &AppId, candidates: &[AppId]) -> Option<ConsumerId> {
+    likest(&app.name(), candidates.iter().map(|id| (id.name(), id))).map(ConsumerId::from)
 }

@@ -168,7 +168,7 @@ impl Who {
 }
 
 impl LogLine {
-    /// The message, with the instance before it if it does not say it itself.
+    /// The message, with the service before it if it does not say it itself.
     fn text(&self) -> String {
         match &self.instance {
             Some(instance) if !self.message.starts_with(instance.as_str()) => {

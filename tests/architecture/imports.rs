@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
@@ -180,7 +180,7 @@ fn modules(source: &Path) -> BTreeMap<Name, Module> {
     found
 }
 
-fn is_test(file: &PathBuf) -> bool {
+fn is_test(file: &Path) -> bool {
     file.ends_with("tests.rs")
 }
 
@@ -201,10 +201,11 @@ impl Module {
                 TokenTree::Ident(word) if *word == "use" && is_sign(&tokens[at + 1], '<') => at += 1,
                 TokenTree::Ident(word) if *word == "use" => at = self.import(&tokens, at),
                 TokenTree::Ident(word) => {
-                    if top && DEFINES.contains(&word.to_string().as_str()) {
-                        if let Some(TokenTree::Ident(name)) = tokens.get(at + 1) {
-                            self.defined.insert(name.to_string());
-                        }
+                    if let Some(TokenTree::Ident(name)) = tokens.get(at + 1)
+                        && top
+                        && DEFINES.contains(&word.to_string().as_str())
+                    {
+                        self.defined.insert(name.to_string());
                     }
                     let has_body = |at: usize| matches!(tokens.get(at), Some(TokenTree::Group(_)));
                     assert!(!(top && *word == "mod" && has_body(at + 2)), "{}: a module in it", self.file);

@@ -12,7 +12,7 @@ use crate::call::{Answer, Call};
 use crate::changes::Unknown;
 use crate::event_grid::Queue;
 use crate::ids::KeyType;
-use crate::report::{AppOutage, InstanceReport, Report};
+use crate::report::{AppOutage, Report, ServiceReport};
 use crate::routes::{self, Found};
 use crate::state::State;
 use crate::traffic::{Outage, read_connections};
@@ -21,7 +21,7 @@ impl State {
     /// What the clients met, and what Azure was asked, up to now.
     #[must_use]
     pub fn report(&self) -> Report {
-        let instances: BTreeMap<String, InstanceReport> = (0..self.services.len())
+        let instances: BTreeMap<String, ServiceReport> = (0..self.services.len())
             .map(|at| (self.services[at].id.name().to_owned(), self.instance_report(at)))
             .collect();
         let mut outages: Vec<AppOutage> = instances
@@ -51,9 +51,9 @@ impl State {
         }
     }
 
-    fn instance_report(&self, at: usize) -> InstanceReport {
+    fn instance_report(&self, at: usize) -> ServiceReport {
         let mut report =
-            InstanceReport { regenerations: self.services[at].regenerations, ..InstanceReport::default() };
+            ServiceReport { regenerations: self.services[at].regenerations, ..ServiceReport::default() };
         for (app, tally) in self.apps.iter().filter_map(|app| Some((app, app.tallies.get(&at)?))) {
             report.calls += tally.calls;
             report.refused += tally.refused;

@@ -23,28 +23,28 @@ pub struct Activity {
 pub enum ActivityKind {
     /// Azure accepted to regenerate a key.
     RegenerationAccepted {
-        /// The instance.
+        /// The service.
         instance: String,
         /// The key; none for `Salt`.
         key_type: Option<KeyType>,
     },
     /// The new key works, the old one no longer does.
     RegenerationInEffect {
-        /// The instance.
+        /// The service.
         instance: String,
         /// The key; none for `Salt`.
         key_type: Option<KeyType>,
     },
     /// A regeneration ended and the key is the old one.
     RegenerationWithoutEffect {
-        /// The instance.
+        /// The service.
         instance: String,
         /// Whether it ended as `Failed`; if not, it claims to have succeeded.
         failed: bool,
     },
     /// Azure, or a person, replaced a key at once.
     Forced {
-        /// The instance.
+        /// The service.
         instance: String,
         /// The key.
         key_type: KeyType,
@@ -63,21 +63,21 @@ pub enum ActivityKind {
     },
     /// The first refused client call after a time without.
     Refused {
-        /// The instance.
+        /// The service.
         instance: String,
         /// The app whose client it was.
         app: String,
     },
     /// No client call is refused any more.
     Recovered {
-        /// The instance.
+        /// The service.
         instance: String,
         /// The app.
         app: String,
         /// How long calls were refused.
         after_ms: i64,
     },
-    /// An app or an instance was deleted.
+    /// An app or a service was deleted.
     Deleted {
         /// Its name.
         name: String,

@@ -23,7 +23,7 @@ pub(crate) struct App {
     pub(crate) modified: DateTime<Utc>,
     pub(crate) deleted: bool,
     pub(crate) tallies: BTreeMap<usize, Tally>,
-    /// Keys that another person gave it when they were dead or dying.
+    /// Keys that another person gave it when they were invalid or about to be.
     pub(crate) planted: Vec<Key>,
     pub(crate) process: Process,
     pub(crate) restarted_at: Option<DateTime<Utc>>,

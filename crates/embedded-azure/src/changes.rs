@@ -148,11 +148,6 @@ impl State {
         Ok(self.services[self.service(service)?].effective())
     }
 
-    /// The keys that `listKeys` shows.
-    pub fn listed_keys(&self, service: &str) -> Result<Pair<Key>, Unknown> {
-        Ok(self.services[self.service(service)?].listed())
-    }
-
     /// Moves a site, with its slots, to another resource group: its old id answers 404 from now on, and its apps run on
     /// (docs: Move resources to a new resource group or subscription). The old group stays.
     pub fn move_site(&mut self, app: &str, group: &str) -> Result<(), Unknown> {

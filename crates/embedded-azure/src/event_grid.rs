@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Start at [`EventGrid`], the subscription; without one nothing is made and nothing is kept. `event` says what is
-//! announced and `announce` when, `queue` is a pure state machine of the rules of delivery, and [`Courier`] sends.
+//! announced and `announce` when, `queue` is a pure state machine of the rules of delivery, and `Courier` sends.
 //!
 //! | what happens | event |
 //! |---|---|
@@ -19,9 +19,9 @@
 //! Guarantees (docs: Event Grid message delivery and retry): at least once, in no order; no event holds key material;
 //! what waits and what is given up is bounded, and what is dropped is counted.
 //!
-//! Caveats: there is one subscription, without the handshake of a new one, so an endpoint may come later than the
-//! simulator. In Azure `AppUpdated` needs a subscription of its own at the site; here it comes with the others. Unconfirmed, as no document says it: when the event of a regeneration is sent (see
-//! [`Announced`]), how Azure writes the operation's name (so compare in any case), and that the client's request id is
+//! Caveats: there is one subscription, without the handshake of a new one, so an endpoint may come later than this Azure.
+//! In Azure `AppUpdated` needs a subscription of its own at the site; here it comes with the others. Unconfirmed, as no
+//! document says it: when the event of a regeneration is sent (see [`Announced`]), how Azure writes the operation's name (so compare in any case), and that the client's request id is
 //! the caller's own.
 
 mod announce;

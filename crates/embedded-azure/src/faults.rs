@@ -12,7 +12,7 @@ pub struct Fault {
     /// The operation id (`SignalR_RegenerateKey`), or `*` for any ARM request.
     #[serde(default = "any")]
     pub operation: String,
-    /// Only requests for the instance, site or `site/slot` of this name.
+    /// Only requests for the service, site or `site/slot` of this name.
     #[serde(default)]
     pub resource: Option<String>,
     /// How many requests pass before the first goes wrong.
@@ -138,7 +138,7 @@ impl Fault {
         self
     }
 
-    /// Only those for one instance, site or `site/slot`.
+    /// Only those for one service, site or `site/slot`.
     #[must_use]
     pub fn on(mut self, resource: &str) -> Self {
         self.resource = Some(resource.to_owned());

@@ -67,7 +67,7 @@ pub use self::event_grid::EventGrid;
 pub use self::faults::{Fault, FaultKind};
 pub use self::ids::{AppId, Key, KeyType, Pair, ServiceId};
 pub use self::options::{KeysOff, Options};
-pub use self::report::{AppOutage, InstanceReport, Report, RequestRecord};
+pub use self::report::{AppOutage, Report, RequestRecord, ServiceReport};
 pub use self::roles::{Denial, DeniedBy};
 pub use self::state::State;
 pub use self::traffic::{Outage, Tally};

@@ -33,7 +33,7 @@ pub struct Options {
     /// Whether `listKeys` shows a new key only when it is in effect. The 202 of a regeneration already holds it
     /// (recorded); what `listKeys` shows meanwhile, no recording tells.
     pub list_keys_lags: bool,
-    /// What `listKeys` answers of an instance whose access keys are switched off: no document says, and no recording.
+    /// What `listKeys` answers of a service whose access keys are switched off: no document says, and no recording.
     pub keys_off: KeysOff,
     /// Under which URL clients see the embedded Azure, for the links in its answers. Without it `X-Forwarded-Proto` and
     /// `X-Forwarded-Host` tell, and else the `Host` that was asked for.

@@ -17,7 +17,7 @@ pub struct RequestRecord {
     pub method: String,
     /// The operation id: that of the swagger where it has one.
     pub operation: &'static str,
-    /// The instance, site or `site/slot` it is about; empty if it is about none.
+    /// The service, site or `site/slot` it is about; empty if it is about none.
     pub resource: String,
     /// The status of the answer; none if the connection was closed without one.
     pub status: Option<u16>,
@@ -36,7 +36,7 @@ pub struct Report {
     pub calls: u64,
     /// Those that were refused.
     pub refused: u64,
-    /// Those of the refused whose key did not die from outside: the fault of whoever rotates.
+    /// Those of the refused whose key was not replaced from outside: the fault of whoever rotates.
     pub refused_unexplained: u64,
     /// When calls were refused, and whose; in order of their start.
     pub outages: Vec<AppOutage>,
@@ -44,8 +44,8 @@ pub struct Report {
     pub arm_requests: BTreeMap<&'static str, u64>,
     /// ARM requests in all.
     pub arm_requests_total: u64,
-    /// The same by the name of the instance.
-    pub instances: BTreeMap<String, InstanceReport>,
+    /// The same by the name of the service.
+    pub instances: BTreeMap<String, ServiceReport>,
     /// What became of the events, if there is a subscription.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_grid: Option<EventGridReport>,
@@ -54,7 +54,7 @@ pub struct Report {
 /// An outage, and whose it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AppOutage {
-    /// The instance that refused.
+    /// The service that refused.
     pub instance: String,
     /// The app whose clients were refused.
     pub app: String,
@@ -63,14 +63,14 @@ pub struct AppOutage {
     pub outage: Outage,
 }
 
-/// What the clients of one instance met.
+/// What the clients of one service met.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct InstanceReport {
+pub struct ServiceReport {
     /// Client calls made.
     pub calls: u64,
     /// Those that were refused.
     pub refused: u64,
-    /// Those of the refused whose key did not die from outside.
+    /// Those of the refused whose key was not replaced from outside.
     pub refused_unexplained: u64,
     /// Regenerations that replaced a key, as ARM was asked to.
     pub regenerations: u64,

@@ -41,7 +41,7 @@ macro_rules! group {
     };
 }
 
-macro_rules! instance {
+macro_rules! service {
     ($rest:literal) => {
         concat!(group!("/providers/Microsoft.SignalRService/signalR/{name}"), $rest)
     };
@@ -105,7 +105,7 @@ static ROUTES: &[Route] = &[
     ),
     arm(
         GET,
-        instance!("/providers/Microsoft.Authorization/permissions"),
+        service!("/providers/Microsoft.Authorization/permissions"),
         "Permissions_ListForInstance",
         permissions,
     ),
@@ -128,20 +128,20 @@ static ROUTES: &[Route] = &[
         "SignalR_ListByResourceGroup",
         signalr::list,
     ),
-    arm(GET, instance!(""), "SignalR_Get", signalr::get),
-    arm(GET, instance!("/replicas"), "SignalRReplicas_List", signalr::replicas),
-    arm(POST, instance!("/listKeys"), "SignalR_ListKeys", signalr::list_keys),
-    arm(POST, instance!("/regenerateKey"), "SignalR_RegenerateKey", signalr::regenerate_key),
+    arm(GET, service!(""), "SignalR_Get", signalr::get),
+    arm(GET, service!("/replicas"), "SignalRReplicas_List", signalr::replicas),
+    arm(POST, service!("/listKeys"), "SignalR_ListKeys", signalr::list_keys),
+    arm(POST, service!("/regenerateKey"), "SignalR_RegenerateKey", signalr::regenerate_key),
     // Not in the swagger; the names are those of the actions in a role.
     arm(
         GET,
-        instance!("/operationStatuses/{operation}"),
+        service!("/operationStatuses/{operation}"),
         "SignalR_OperationStatuses",
         signalr::operation_status,
     ),
     arm(
         GET,
-        instance!("/operationResults/{operation}"),
+        service!("/operationResults/{operation}"),
         "SignalR_OperationResults",
         signalr::operation_result,
     ),

@@ -61,7 +61,7 @@ pub struct Tally {
     pub calls: u64,
     /// Those that were refused.
     pub refused: u64,
-    /// Those of the refused whose key did not die from outside: the fault of whoever rotates.
+    /// Those of the refused whose key was not replaced from outside: the fault of whoever rotates.
     pub refused_unexplained: u64,
     /// When.
     pub outages: Vec<Outage>,
@@ -104,7 +104,7 @@ impl Process {
     }
 
     /// Makes the calls of one instant to one service. `planted` are the keys that another person gave to the app when
-    /// they were dead or dying.
+    /// they were invalid or about to be.
     pub(crate) fn sample(
         &mut self,
         (at, service): (usize, &Service),

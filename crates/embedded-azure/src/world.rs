@@ -130,7 +130,7 @@ pub enum WorldError {
     #[error(
         "a setting of {app:?} names the service {service:?} in a placeholder, but \"signalr\" has none of it"
     )]
-    NoSuchInstance {
+    NoSuchService {
         /// The app.
         app: String,
         /// The service.
@@ -335,7 +335,7 @@ pub(crate) fn fill(value: &str, keys: &Placeholders, app: &str) -> Result<String
         while let Some(start) = filled.find(opening) {
             let Some(length) = filled[start..].find('}') else { break };
             let name = filled[start + opening.len()..start + length].to_owned();
-            let error = || WorldError::NoSuchInstance { app: app.to_owned(), service: name.clone() };
+            let error = || WorldError::NoSuchService { app: app.to_owned(), service: name.clone() };
             let (host, pair) = keys.get(&name.to_lowercase()).ok_or_else(error)?;
             let key = &pair[key_type];
             let text = if bare { key.expose().to_owned() } else { connection_string(host, key) };

@@ -33,9 +33,9 @@ use rekey_core::time::delta;
 pub struct StormOptions {
     /// Where everything in it comes from.
     pub seed: u64,
-    /// How many rotations it lasts, of all instances together.
+    /// How many rotations it lasts, of all services together.
     pub rotations: u64,
-    /// What the worker is told. A grace shorter than the life of client tokens must be found out.
+    /// What the worker is told. A grace period shorter than the life of client tokens must be found out.
     pub policy: Policy,
     /// The interval between two client calls of an app.
     pub tick: Duration,
@@ -131,7 +131,7 @@ impl Storm {
         })
     }
 
-    /// Rotations that are complete, of all instances together.
+    /// Rotations that are complete, of all services together.
     pub(super) fn rotations(&self) -> u64 {
         self.progress.values().map(|progress| progress.rotations).sum()
     }

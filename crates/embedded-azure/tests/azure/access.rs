@@ -4,7 +4,7 @@ use embedded_azure::{BarrierKind, State};
 
 use super::harness::*;
 
-/// The problems of the default world's instance with its apps, and with one whose id is mistyped.
+/// The problems of the default world's service with its apps, and with one whose id is mistyped.
 fn problems(azure: &Azure) -> Vec<String> {
     let app = |name: &str| format!("{GROUP}/providers/Microsoft.Web/sites/{name}");
     let apps = ["chat-web", "chat-web/slots/staging", "chat-func"].map(app);

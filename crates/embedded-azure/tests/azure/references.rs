@@ -4,7 +4,7 @@ use super::harness::*;
 
 const VAULT: &str = "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/chat/)";
 
-/// One instance with one app, whose one setting has this value.
+/// One service with one app, whose one setting has this value.
 async fn app(value: &str) -> Azure {
     app_with(value, &[]).await
 }
@@ -99,7 +99,7 @@ async fn an_app_with_a_reference_holds_what_it_leads_to_until_it_fetches_it_agai
 }
 
 #[tokio::test]
-async fn an_app_behind_a_reference_is_an_app_of_the_instance() {
+async fn an_app_behind_a_reference_is_an_app_of_the_service() {
     let azure = app_with(VAULT, &[("chat", "{primary:sr-demo}")]).await;
     let control = azure.request(Method::GET, "/sim/world", "").send().await.unwrap();
     assert_eq!(json_of(control).await["apps"].as_array().unwrap().len(), 1);

@@ -96,7 +96,7 @@ async fn a_cut_off_does_not_hide_between_two_ticks() {
 }
 
 #[tokio::test]
-async fn a_deleted_instance_is_gone_and_its_clients_are_not_counted() {
+async fn a_deleted_service_is_gone_and_its_clients_are_not_counted() {
     let azure = Azure::start().await;
     azure.clock.advance(MINUTE);
     let calls = azure.inner.report().calls;

@@ -1,9 +1,10 @@
 //! Runs over services: the only place that joins the parts.
 //!
-//! Start at [`Engine::run`]: one [run](run) over each service, several at a time. A run may be killed at any point: the next
+//! Start at [`Engine::run`]: one [run](attempt) over each service, several at a time. A run may be killed at any point: the next
 //! carries on from what it checks and what was recorded. [`Dispatcher`] makes runs of what triggers tell.
 
 pub mod act;
+mod attempt;
 pub mod check;
 mod coalesce;
 mod dispatch;

@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use tracing::Instrument;
 
 use super::RunError;
-use super::run::Run;
+use super::run::{Run, Then};
 use crate::azure::arm::{ArmError, ArmErrorKind};
 use crate::azure::consumers::Place;
 use crate::azure::services::Regeneration;
@@ -21,19 +20,6 @@ use rekey_core::model::{ConsumerId, KeyType};
 use rekey_core::plan::{self, ConsumerRef, Decision, Step, WaitFor};
 use rekey_core::policy::Verify;
 use rekey_core::time::delta;
-
-/// What follows a step.
-pub(super) enum Then {
-    /// It is assessed anew what there is to do.
-    Assess,
-    /// The same, after a wait with the lease.
-    Rest {
-        /// Until when.
-        until: DateTime<Utc>,
-    },
-    /// It goes on without this run: that is what is waited for.
-    Leave(Decision),
-}
 
 /// How often one run writes the same dictionary: as often as it merges one write anew.
 const WRITES: u32 = 4;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::RunError;
-use super::run::{Begin, Next, Run};
+use super::run::{Begin, Next, RESERVE, Run};
 use crate::engine::check::Check;
 use crate::report::{Ending, RunEvent, cause};
 use crate::store::{self, Lease, StoreError};
@@ -25,9 +25,6 @@ const SIT: TimeDelta = TimeDelta::seconds(90);
 /// How often keys are looked at in a time to watch. `listKeys` counts as a write, of which ARM gives back ten a second: one
 /// in ten seconds is a hundredth of that.
 const CLOSE: TimeDelta = TimeDelta::seconds(10);
-
-/// What is left of a run's time when it looks for the last time, so that it may begin to repair what it finds.
-pub(super) const RESERVE: TimeDelta = TimeDelta::seconds(5);
 
 impl Run<'_> {
     /// Another run is at work. Most likely what is told was its doing, and there is nothing to wait for. Else a notice's run

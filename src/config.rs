@@ -17,9 +17,11 @@ use std::time::Duration;
 
 use url::Url;
 
-use rekey_core::model::{AppId, ServiceId};
+use rekey_core::intent::Configured;
+use rekey_core::model::{AppId, ConsumerId, ServiceId};
 use rekey_core::policy::Policy;
 
+pub use crate::azure::cloud::Cloud;
 pub use environment::Environment;
 pub use fault::{Fault, Faults};
 pub use load::{FUNCTION_TIMEOUT, config_path, given_file, load, load_from, name_file};
@@ -55,12 +57,24 @@ pub struct Config {
 }
 
 impl Config {
-    /// The apps that more than one service names: runs over these write the same settings.
+    /// The consumers that more than one service names: runs over these may write the same place.
     #[must_use]
-    pub fn shared_apps(&self) -> BTreeSet<AppId> {
+    pub fn shared_consumers(&self) -> BTreeSet<ConsumerId> {
         let mut seen = BTreeSet::new();
-        let named = self.instances.iter().flat_map(|instance| &instance.apps).map(|app| &app.id);
-        named.filter(|app| !seen.insert(*app)).cloned().collect()
+        let named = self.instances.iter().flat_map(|service| &service.apps).map(|app| &app.id);
+        named.filter(|app| !seen.insert(*app)).map(ConsumerId::from).collect()
+    }
+
+    /// Which services are looked after, and which of their consumers.
+    #[must_use]
+    pub fn configured(&self) -> Vec<Configured<'_>> {
+        let services = self.instances.iter();
+        services
+            .map(|service| Configured {
+                id: &service.id,
+                consumers: service.apps.iter().map(|app| &app.id).collect(),
+            })
+            .collect()
     }
 }
 
@@ -98,40 +112,6 @@ pub struct AzureConfig {
     pub resource_manager: Url,
     /// The client id of a user-assigned managed identity, or of an application.
     pub client_id: Option<String>,
-}
-
-/// Azure's clouds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Cloud {
-    /// `AzureCloud`
-    #[default]
-    Public,
-    /// `AzureUSGovernment`
-    UsGovernment,
-    /// `AzureChinaCloud`
-    China,
-}
-
-impl Cloud {
-    /// Where Azure Resource Manager answers in this cloud (docs: Azure cloud environments, `az cloud list`).
-    #[must_use]
-    pub const fn resource_manager(self) -> &'static str {
-        match self {
-            Self::Public => "https://management.azure.com/",
-            Self::UsGovernment => "https://management.usgovcloudapi.net/",
-            Self::China => "https://management.chinacloudapi.cn/",
-        }
-    }
-
-    /// How the hosts of its storage accounts end, behind `{account}.blob.`.
-    #[must_use]
-    pub const fn storage_suffix(self) -> &'static str {
-        match self {
-            Self::Public => "core.windows.net",
-            Self::UsGovernment => "core.usgovcloudapi.net",
-            Self::China => "core.chinacloudapi.cn",
-        }
-    }
 }
 
 /// Where the journal is kept.

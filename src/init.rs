@@ -13,8 +13,10 @@ use std::fmt::Write;
 
 use futures::FutureExt;
 
-use crate::azure::arm::{Arm, ArmError, Instance, ListedKeys};
-use crate::observe::survey::{Dictionaries, Marks, at_once, by_value, slots};
+use crate::azure::arm::{Arm, ArmError};
+use crate::azure::consumers::Marks;
+use crate::azure::discovery::{Dictionaries, at_once, by_value, slots};
+use crate::azure::services::{KeyService, ListedKeys, ServiceKind, ServiceResource};
 use crate::report::cause;
 use rekey_core::journal::Journal;
 use rekey_core::model::{AppId, ServiceId};
@@ -64,7 +66,7 @@ pub struct App {
 
 /// An instance with its keys, as far as they could be read.
 struct Known {
-    instance: Instance,
+    instance: ServiceResource,
     listed: Result<ListedKeys, ArmError>,
 }
 
@@ -81,7 +83,7 @@ impl Found {
         let apps = in_order(sites, slots);
         let known = at_once(instances.into_iter().map(|instance| {
             async move {
-                let listed = arm.list_keys(&instance.id).await;
+                let listed = ServiceKind::of(&instance.id).list_keys(arm, &instance.id).await;
                 Known { instance, listed }
             }
             .boxed()

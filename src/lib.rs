@@ -1,7 +1,7 @@
 //! Rotation of the access keys of Azure SignalR Service, without a call that is refused because of a key.
 
-pub mod act;
 pub mod azure;
+mod bounded;
 pub mod cli;
 pub mod clock;
 pub mod compose;
@@ -9,18 +9,11 @@ pub mod config;
 #[cfg(feature = "simulator")]
 pub mod demo;
 pub mod doctor;
-#[cfg(feature = "fuzzing")]
-#[doc(hidden)]
-pub mod fuzzing;
+pub mod engine;
 pub mod handler;
 pub mod init;
-pub mod observe;
 pub mod panics;
-pub mod pass;
 pub mod report;
-pub mod runner;
 pub mod schedule;
-#[cfg(feature = "simulator")]
-pub mod sim;
 pub mod store;
 mod terminal;

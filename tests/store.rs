@@ -13,11 +13,11 @@ use async_trait::async_trait;
 use chrono::{TimeDelta, Utc};
 use common::proxy::{Answer, Proxy, Straight};
 use common::{HOUR, azurite, document_name, expire_lease};
+use embedded_azure::VirtualClock;
 use futures::FutureExt;
 use rekey_core::journal::{Event, Journal};
-use rekey_core::model::{AppId, Key, PerKey, ServiceId};
+use rekey_core::model::{AppId, ConsumerId, Key, PerKey, ServiceId};
 use signalr_rekey::clock::{Clock, SystemClock};
-use signalr_rekey::sim::VirtualClock;
 use signalr_rekey::store::{
     AppLocks, Draft, ETag, Found, Lease, LockError, Locker, MemoryStore, Store, StoreError, Stored, peek,
 };
@@ -493,14 +493,14 @@ async fn a_storage_that_is_not_there_is_an_error_and_takes_no_lease() {
 }
 
 /// An app that nobody else locks, and the name of its lock.
-fn app() -> (AppId, String) {
+fn app() -> (ConsumerId, String) {
     let name = format!("a{}", uuid::Uuid::new_v4().simple());
     let app = AppId::new("00000000-0000-0000-0000-000000000001", "Group(1)", &name, Some("Staging"));
     let lock = format!(
         "locks/subscriptions/00000000-0000-0000-0000-000000000001/resourcegroups/group(1)/providers/microsoft.web\
          /sites/{name}/slots/staging.json"
     );
-    (app, lock)
+    (app.into(), lock)
 }
 
 /// Two processes and one store: one locks an app at a time, a lock that is not given back ends by itself, and who has lost

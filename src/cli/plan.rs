@@ -8,9 +8,9 @@ use super::instances::{Seen, look_at};
 use super::machine::{Planned, Service, watches};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Environment, ServiceConfig};
-use crate::pass::Preview;
+use crate::engine::Preview;
 use crate::terminal::{self, Exit, spoken};
-use rekey_core::model::AppId;
+use rekey_core::model::ConsumerId;
 use rekey_core::plan::{Decision, Forecast, Foreseen, forecast};
 use rekey_core::time::readable;
 
@@ -92,7 +92,7 @@ fn print(instance: &ServiceConfig, preview: &Preview) {
 /// The steps and waits with their times, how it would end, and what it would restart.
 pub(super) fn lines(forecast: &Forecast, now: DateTime<Utc>) -> Vec<String> {
     let step = |foreseen: &Foreseen| {
-        let restarts: Vec<String> = foreseen.restarts().into_iter().map(AppId::name).collect();
+        let restarts: Vec<String> = foreseen.restarts().into_iter().map(ConsumerId::name).collect();
         let restarts =
             if restarts.is_empty() { String::new() } else { format!("; restarts {}", restarts.join(", ")) };
         format!("{}: {}{restarts}", readable(foreseen.at), foreseen.decision)
@@ -113,7 +113,7 @@ fn summary(forecast: &Forecast, now: DateTime<Utc>) -> String {
         }
     };
     let restarts = forecast.restarts();
-    let often = |(app, times): (&&AppId, &usize)| match times {
+    let often = |(app, times): (&&ConsumerId, &usize)| match times {
         1 => app.name(),
         times => format!("{} ({times} times)", app.name()),
     };

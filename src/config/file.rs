@@ -58,10 +58,8 @@ const AT_TOP: &str = "at the top of the file, above the first [[instance]]";
 const IN_INSTANCE: &str = "in an [[instance]]";
 const IN_APP: &str = "with an app: apps = [ { id = \"…\", settings = [\"…\"] } ]";
 
-const INSTANCE_ID: &str = "/subscriptions/{subscription}/resourceGroups/{group}/providers\
-    /Microsoft.SignalRService/signalR/{name}";
-const APP_ID: &str = "/subscriptions/{subscription}/resourceGroups/{group}/providers\
-    /Microsoft.Web/sites/{name}[/slots/{slot}]";
+const INSTANCE_ID: &str = ServiceId::TEMPLATE;
+const APP_ID: &str = AppId::TEMPLATE;
 
 /// Reads the text. What is no TOML is reported and nothing else of the file: what a broken line leaves behind would
 /// only mislead.

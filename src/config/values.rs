@@ -3,15 +3,14 @@
 //! whatever stands in the wrong place may be a secret, a short one too. Each way reports what does not fit and goes on, so
 //! that all faults are found in one reading.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-use url::{Host, Url};
+use url::Url;
 
-use super::Cloud;
 use super::fault::{At, Report};
+use crate::azure::http::is_loopback;
 use rekey_core::policy::{FirstRotation, Verify};
 
 /// A value of the document and its place.
@@ -131,13 +130,6 @@ pub(super) const VERIFY: [(&str, Verify); 2] =
 pub(super) const FIRST_ROTATION: [(&str, FirstRotation); 2] =
     [("now", FirstRotation::Now), ("when-due", FirstRotation::WhenDue)];
 
-/// What `AZURE_CLOUD` may be: the names of `az cloud list`.
-pub(super) const CLOUD: [(&str, Cloud); 3] = [
-    ("AzureCloud", Cloud::Public),
-    ("AzureUSGovernment", Cloud::UsGovernment),
-    ("AzureChinaCloud", Cloud::China),
-];
-
 /// Ten years. Times that far away no longer fit a date.
 const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
@@ -214,15 +206,6 @@ pub(super) fn resource_manager(text: &str) -> Result<Url, String> {
         return Err(format!("a base URL has no user, path, query or fragment; {EXAMPLE}"));
     }
     Ok(url)
-}
-
-pub(super) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-        Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
-        Some(Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
-        None => false,
-    }
 }
 
 /// The known name that was most likely meant.

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::FutureExt;
 
 use super::finding::Looked;
-use crate::azure::arm::{
-    Arm, ArmError, ArmErrorKind, Barrier, Instance, ListedKeys, Permission, UpdateStrategy,
-};
+use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier, Permission};
+use crate::azure::consumers::Marks;
+use crate::azure::consumers::app_service::UpdateStrategy;
+use crate::azure::discovery::{Dictionaries, at_once, parted, slots};
+use crate::azure::services::{KeyService, ListedKeys, ServiceKind, ServiceResource};
 use crate::config::{AppConfig, Config, ServiceConfig};
-use crate::observe::is_lost;
-use crate::observe::survey::{Dictionaries, Marks, at_once, parted, slots};
-use crate::pass::Rekey;
+use crate::engine::Engine;
+use crate::engine::check::is_lost;
 use crate::store::{StoreError, peek};
 use rekey_core::journal::Journal;
 use rekey_core::model::{AppId, PerKey, ServiceId};
@@ -35,7 +36,7 @@ pub(super) struct Facts<'c> {
 #[derive(Debug)]
 pub(super) struct InstanceFacts<'c> {
     pub(super) config: &'c ServiceConfig,
-    pub(super) resource: Result<Instance, ArmError>,
+    pub(super) resource: Result<ServiceResource, ArmError>,
     pub(super) listed: Result<ListedKeys, ArmError>,
     pub(super) permissions: Result<Vec<Permission>, ArmError>,
     pub(super) replicas: Result<Vec<String>, ArmError>,
@@ -56,7 +57,7 @@ pub(super) struct AppFacts {
 
 impl<'c> Facts<'c> {
     /// Reads everything.
-    pub(super) async fn collect(rekey: &'c Rekey, arm: &Arm) -> Self {
+    pub(super) async fn collect(rekey: &'c Engine, arm: &Arm) -> Self {
         let config = &rekey.config;
         let asked =
             config.instances.iter().map(|instance| InstanceFacts::collect(rekey, arm, instance).boxed());
@@ -153,17 +154,16 @@ impl<'c> Facts<'c> {
 }
 
 impl<'c> InstanceFacts<'c> {
-    async fn collect(rekey: &Rekey, arm: &Arm, config: &'c ServiceConfig) -> Self {
-        let scope = config.id.to_string();
+    async fn collect(rekey: &Engine, arm: &Arm, config: &'c ServiceConfig) -> Self {
+        let (id, kind) = (&config.id, ServiceKind::of(&config.id));
         // One after the other: several instances are asked at the same time.
-        let resource = arm.instance(&config.id).await;
-        let listed = arm.list_keys(&config.id).await;
-        let permissions = arm.permissions(&scope).await;
-        let replicas = arm.list_replicas(&config.id).await;
-        let journal = peek(&*rekey.store, &config.id).await;
+        let resource = kind.describe(arm, id).await;
+        let listed = kind.list_keys(arm, id).await;
+        let permissions = arm.permissions(&id.to_string()).await;
+        let replicas = kind.replicas(arm, id).await;
+        let journal = peek(&*rekey.store, id).await;
         let is_gone = resource.as_ref().is_err_and(|error| error.kind() == ArmErrorKind::Gone);
-        let others =
-            if is_gone { arm.list_instances(config.id.subscription()).await } else { Ok(Vec::new()) };
+        let others = if is_gone { kind.list(arm, id.subscription(), None).await } else { Ok(Vec::new()) };
         let others = others.unwrap_or_default().into_iter().map(|instance| instance.id).collect();
         Self { config, resource, listed, permissions, replicas, journal, others }
     }
@@ -171,13 +171,13 @@ impl<'c> InstanceFacts<'c> {
     /// Whether an app that is out of sight was last seen with a key that is invalid now.
     pub(super) fn has_lost(&self, app: &AppId) -> bool {
         let (Ok(listed), Ok(journal)) = (&self.listed, &self.journal) else { return false };
-        is_lost(app, journal, &PerKey::from_fn(|key_type| listed.keys[key_type].fingerprint()))
+        is_lost(&app.into(), journal, &PerKey::from_fn(|key_type| listed.keys[key_type].fingerprint()))
     }
 
     /// Whether access keys are switched off, which has deleted them: the service says so itself, or it lists none.
     pub(super) fn keys_are_off(&self) -> bool {
         let none = |error: &ArmError| error.kind() == ArmErrorKind::Barred(Barrier::NoKeys);
-        let off = |instance: &Instance| instance.disable_local_auth;
+        let off = |instance: &ServiceResource| instance.disable_local_auth;
         self.listed.as_ref().is_err_and(none) || self.resource.as_ref().is_ok_and(off)
     }
 

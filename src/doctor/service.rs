@@ -6,11 +6,12 @@ use futures::FutureExt;
 use super::collect::{Facts, InstanceFacts};
 use super::finding::{Check, Finding};
 use super::fixes;
-use crate::azure::arm::{ArmError, ArmErrorKind, Instance};
+use crate::azure::arm::{ArmError, ArmErrorKind};
 use crate::azure::data_plane::Probe;
+use crate::azure::discovery::at_once;
+use crate::azure::services::{KeyService, ServiceKind, ServiceResource};
 use crate::config::{ServiceConfig, file_name};
-use crate::observe::survey::at_once;
-use crate::pass::Rekey;
+use crate::engine::Engine;
 use crate::report::cause;
 use rekey_core::model::{KeyType, ServiceId, likest};
 use rekey_core::plan::Holding;
@@ -68,7 +69,7 @@ fn failed(id: &ServiceId, error: &ArmError, others: &[ServiceId]) -> Option<Find
     Some(finding)
 }
 
-fn state(id: &ServiceId, instance: &Instance) -> Finding {
+fn state(id: &ServiceId, instance: &ServiceResource) -> Finding {
     let state = &instance.provisioning_state;
     if instance.stopped {
         let why = "its data plane is switched off: no client can connect, and no new key can be verified";
@@ -130,14 +131,15 @@ fn replicas(id: &ServiceId, facts: &InstanceFacts<'_>) -> Option<Finding> {
 }
 
 /// Asks for each key that a consumer holds; for the primary one where none holds any.
-pub(super) async fn probes(rekey: &Rekey, facts: &Facts<'_>) -> Vec<Finding> {
+pub(super) async fn probes(rekey: &Engine, facts: &Facts<'_>) -> Vec<Finding> {
     let held = facts
         .instances
         .iter()
         .flat_map(|instance| held(instance, facts).into_iter().map(move |key| (instance, key)));
     let asked = held.filter_map(|(instance, key_type)| {
         let (host, listed) = (instance.host()?, instance.listed.as_ref().ok()?);
-        let probe = async move { rekey.data_plane.probe(host, &listed.keys[key_type]).await };
+        let kind = ServiceKind::of(&instance.config.id);
+        let probe = async move { kind.probe(&rekey.data_plane, host, &listed.keys[key_type]).await };
         Some(probe.map(move |probe| probed(instance, key_type, probe)).boxed())
     });
     at_once(asked).await
@@ -199,7 +201,7 @@ mod tests {
     #[test]
     fn what_is_stopped_or_busy_is_told() {
         let id = ServiceId::new("s", "g", "chat");
-        let instance = |stopped, state: &str| Instance {
+        let instance = |stopped, state: &str| ServiceResource {
             id: id.clone(),
             location: "eastus".into(),
             host_name: None,

@@ -8,7 +8,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::collect::Facts;
 use super::finding::{Check, Finding};
 use super::fixes;
-use crate::azure::arm::UpdateStrategy;
+use crate::azure::consumers::app_service::UpdateStrategy;
+use crate::azure::consumers::{ConsumerKind, Place};
 use crate::azure::http::is_loopback;
 use crate::config::{Config, Environment, ServiceConfig};
 use crate::report::cause;
@@ -180,12 +181,8 @@ pub(super) fn schedule(
 }
 
 /// Client tokens live an hour by default (docs: Azure SignalR Service troubleshooting guide), and an app may hand out the
-/// last with the old key until it has restarted, for which five minutes are plenty.
-const SHORTEST_GRACE: Duration = Duration::from_secs(65 * 60);
-
-/// How much longer an app hands out tokens with the old key whose instances are drained (docs: Site update strategies in
-/// Flex Consumption: what runs may end, within an hour, and nothing tells that it has).
-const DRAIN: Duration = Duration::from_secs(60 * 60);
+/// last with the old key until it works with the new one.
+const TOKEN_LIFE: Duration = Duration::from_secs(60 * 60);
 
 /// The common rule for keys and other secrets (Azure Policy built-ins on the age of secrets take 90 days as theirs).
 const LONGEST_AGE: Duration = Duration::from_secs(90 * 86_400);
@@ -219,7 +216,7 @@ pub(super) fn durations_of_apps(
             Ok(UpdateStrategy::Recreate) => return None,
             Ok(UpdateStrategy::RollingUpdate) => drained(instance, app, &better),
             // A grace that is long enough for either needs no answer, and that an app is gone is told.
-            Err(_) if instance.policy.grace >= SHORTEST_GRACE + DRAIN => return None,
+            Err(_) if instance.policy.grace >= when_drained() => return None,
             Err(error) => {
                 let what = format!(
                     "whether its instances are drained for up to an hour is not known: {}",
@@ -238,8 +235,13 @@ pub(super) fn durations_of_apps(
     found.collect()
 }
 
+/// The shortest grace for an app whose instances are drained.
+fn when_drained() -> Duration {
+    TOKEN_LIFE + UpdateStrategy::RollingUpdate.settles_within()
+}
+
 fn drained(instance: &ServiceConfig, app: &AppId, better: &Better<'_>) -> Finding {
-    let needed = SHORTEST_GRACE + DRAIN;
+    let needed = when_drained();
     let [grace, least] = [instance.policy.grace, needed].map(rekey_core::time::rounded);
     let name = instance.id.name();
     let what = format!(
@@ -267,7 +269,9 @@ fn good_grace() -> String {
 
 fn grace(instance: &ServiceConfig, better: &Better<'_>) -> Finding {
     let what = format!("the grace is {}", rekey_core::time::rounded(instance.policy.grace));
-    if instance.policy.grace >= SHORTEST_GRACE {
+    let places = instance.apps.iter().flat_map(Place::of);
+    let settled = places.map(|place| place.settling().at_most()).max();
+    if instance.policy.grace >= TOKEN_LIFE + settled.unwrap_or_default() {
         return Finding::ok(Check::Durations, &instance.id, what);
     }
     let why = "client tokens live an hour by default and an app needs minutes to restart: clients whose token was signed \

@@ -7,7 +7,7 @@ use super::configured_apps::meant;
 use super::finding::{Check, Finding, count, listed};
 use super::fixes;
 use crate::azure::arm::{ArmError, ArmErrorKind, Caller};
-use crate::observe::survey::by_value;
+use crate::azure::discovery::by_value;
 use crate::report::cause;
 use rekey_core::model::{AppId, ServiceId};
 use rekey_core::plan::{Holding, Snapshot, Unknown};

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier, Instance, Site};
+use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier};
+use crate::azure::consumers::app_service::Site;
+use crate::azure::services::{KeyService, ServiceKind, ServiceResource};
 use crate::report::cause;
 use rekey_core::model::AppId;
 
@@ -63,12 +65,13 @@ impl Scope {
     }
 
     /// The instances in it.
-    pub(super) async fn instances(&self, arm: &Arm) -> Result<Vec<Instance>, ArmError> {
-        let listed = match &self.group {
-            Some(group) => arm.list_group_instances(&self.subscription, group).await,
-            None => arm.list_instances(&self.subscription).await,
-        };
-        listed.map_err(by_flag)
+    pub(super) async fn instances(&self, arm: &Arm) -> Result<Vec<ServiceResource>, ArmError> {
+        let mut all = Vec::new();
+        for kind in ServiceKind::ALL {
+            let listed = kind.list(arm, &self.subscription, self.group.as_deref()).await;
+            all.extend(listed.map_err(by_flag)?);
+        }
+        Ok(all)
     }
 
     /// The sites: those of the group first, and then all others of the subscription, for an instance of the group may have

@@ -22,7 +22,7 @@ use tokio::sync::OwnedMutexGuard;
 use super::{ETag, Found, LEASE, LeaseRecord, Store, StoreError, put_surely};
 use crate::clock::Clock;
 use crate::report::cause;
-use rekey_core::model::{AppId, ServiceId};
+use rekey_core::model::{ConsumerId, ServiceId};
 use rekey_core::time::{delta, readable};
 
 /// The folder of the documents. No subscription is called that, and no journal lies as deep.
@@ -41,8 +41,8 @@ const AGAIN: [Duration; 4] = [
 #[derive(Debug, Default)]
 pub struct AppLocks {
     /// Those that more than one configured service names.
-    shared: BTreeSet<AppId>,
-    turns: Mutex<HashMap<AppId, Arc<tokio::sync::Mutex<Turn>>>>,
+    shared: BTreeSet<ConsumerId>,
+    turns: Mutex<HashMap<ConsumerId, Arc<tokio::sync::Mutex<Turn>>>>,
 }
 
 /// What whoever has the turn at an app knows of it.
@@ -114,7 +114,7 @@ struct StoredLock<'a> {
     store: &'a dyn Store,
     clock: &'a dyn Clock,
     name: String,
-    app: AppId,
+    app: ConsumerId,
     etag: ETag,
     proves_until: DateTime<Utc>,
 }
@@ -124,18 +124,18 @@ struct StoredLock<'a> {
 #[serde(rename_all = "camelCase")]
 struct Document {
     /// Whose it is, for whoever finds it.
-    app: AppId,
+    app: ConsumerId,
     lease: Option<LeaseRecord>,
 }
 
 impl AppLocks {
     /// Locks for apps of which these are shared.
     #[must_use]
-    pub fn new(shared: BTreeSet<AppId>) -> Self {
+    pub fn new(shared: BTreeSet<ConsumerId>) -> Self {
         Self { shared, turns: Mutex::default() }
     }
 
-    async fn turn(&self, app: &AppId) -> OwnedMutexGuard<Turn> {
+    async fn turn(&self, app: &ConsumerId) -> OwnedMutexGuard<Turn> {
         let turn = {
             let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(turns.entry(app.clone()).or_default())
@@ -149,7 +149,7 @@ impl<'a> Locker<'a> {
     /// connection string was seen in it, which another deployment may rotate.
     pub async fn lock(
         &self,
-        app: &AppId,
+        app: &ConsumerId,
         seen_shared: bool,
         until: DateTime<Utc>,
     ) -> Result<AppLock<'a>, LockError> {
@@ -185,7 +185,7 @@ impl<'a> Locker<'a> {
     /// The lock, or who has it.
     async fn try_lock(
         &self,
-        app: &AppId,
+        app: &ConsumerId,
         before: Option<&Held>,
     ) -> Result<Result<StoredLock<'a>, Held>, StoreError> {
         let holder = format!("{} for {}", self.run, self.service.name());
@@ -235,8 +235,8 @@ impl AppLock<'_> {
         self.turn.written
     }
 
-    /// Takes down that it is written now. What was read of it before is out of date, however the write ends.
-    pub fn writing(&mut self, now: DateTime<Utc>) {
+    /// Takes down that it was written now. What was read of it before is out of date, however the write ended.
+    pub fn wrote(&mut self, now: DateTime<Utc>) {
         self.turn.written = Some(now);
     }
 
@@ -283,6 +283,6 @@ fn encode(document: &Document) -> Result<Vec<u8>, StoreError> {
 }
 
 /// A readable name that no other place has: its whole id, and ids compare without regard to case.
-fn document_name(app: &AppId) -> String {
+fn document_name(app: &ConsumerId) -> String {
     format!("{FOLDER}{app}.json").to_lowercase()
 }

@@ -9,12 +9,14 @@ use super::common::hooked::Hooked;
 use super::common::proxy::{Proxy, Straight, Way};
 use super::common::{HOUR, Story, two_services_of_one_app};
 use super::{PRIMARY, SECONDARY, settled};
+use embedded_azure::Options;
+use rekey_core::intent::Intent;
 use rekey_core::time::delta;
 use serde_json::{Value, json};
 use signalr_rekey::clock::Clock;
 use signalr_rekey::config::Config;
-use signalr_rekey::pass::{Purpose, Rekey, Run, RunReport};
-use signalr_rekey::sim::Options;
+use signalr_rekey::engine::{Engine, Order};
+use signalr_rekey::report::RunReport;
 use signalr_rekey::store::{Store, StoreError};
 
 const WRITE: &str = "WebApps_UpdateApplicationSettings";
@@ -32,23 +34,23 @@ async fn both_forced() -> Story {
     let reports = story.watch(6 * HOUR).await;
     assert!(settled(&reports), "{reports:#?}");
     for name in ["sr-one", "sr-two"] {
-        story.sim.regenerate(name, &[SECONDARY]).unwrap();
+        story.force(name, &[SECONDARY]).unwrap();
     }
     story
 }
 
 /// A process that has one of the services in its configuration, and does not know of the other.
-fn deployed_for(story: &Story, service: usize, rekey: Rekey) -> Rekey {
+fn deployed_for(story: &Story, service: usize, rekey: Engine) -> Engine {
     let mut config: Config = story.config.clone();
     config.instances = vec![config.instances[service].clone()];
     let config = Arc::new(config);
-    Rekey { config: Arc::clone(&config), app_locks: Arc::default(), ..rekey }
+    Engine { config: Arc::clone(&config), app_locks: Arc::default(), ..rekey }
 }
 
 /// A repair by a worker, with so much time.
-async fn repair(story: &Story, rekey: &Rekey, name: &str, time: Duration) -> Vec<RunReport> {
+async fn repair(story: &Story, rekey: &Engine, name: &str, time: Duration) -> Vec<RunReport> {
     let deadline = story.clock.now() + delta(time);
-    rekey.run(&Run { instances: vec![], purpose: Purpose::Repair, holder: name.into(), deadline }).await
+    rekey.run(&Order { services: vec![], intent: Intent::check(), holder: name.into(), deadline }).await
 }
 
 /// The lock as it is in the store.
@@ -241,7 +243,7 @@ async fn a_lock_outlasts_a_write_of_which_nobody_knows_what_became() {
     });
     let one = deployed_for(&story, 0, story.worker(&proxy.base, store, story.clock.clone()));
     let deadline = story.clock.now() + delta(Duration::from_secs(3));
-    let run = Run { instances: vec![], purpose: Purpose::Repair, holder: "one".into(), deadline };
+    let run = Order { services: vec![], intent: Intent::check(), holder: "one".into(), deadline };
     let reports = one.run(&run).await;
     assert!(reports[0].ending.is_failure(), "{reports:#?}");
     assert_eq!(lock(&story).await["lease"]["holder"], "one for sr-one", "not given back");

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use backon::Retryable;
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +28,7 @@ pub use examined::was_examined;
 pub use memory::MemoryStore;
 pub use timer::{Told, timer_last_ran, timer_ran, timer_told};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, sleeper};
 use rekey_core::journal::{Event, Illegal, Journal};
 use rekey_core::model::ServiceId;
 use rekey_core::time::delta;
@@ -98,7 +99,7 @@ pub enum StoreError {
     /// Another worker has the lease.
     #[error("another worker ({holder}) is at work on the instance until {} at the latest", rekey_core::time::readable(*until))]
     Held {
-        /// Who.
+        /// The run that has it.
         holder: String,
         /// Until when, unless it renews.
         until: DateTime<Utc>,
@@ -112,7 +113,7 @@ pub enum StoreError {
         rekey_core::time::readable(*claims), rekey_core::time::readable(*until)
     )]
     StrangeLease {
-        /// Who.
+        /// The run that has it, by its own word.
         holder: String,
         /// Until when it claims to last.
         claims: DateTime<Utc>,
@@ -394,7 +395,7 @@ impl Lease {
             |length| LeaseRecord { holder: self.holder.clone(), expires: local + self.ahead + length };
         self.document.lease = length.map(expires);
         let body = encode(&self.document)?;
-        let stored = put_surely(&*self.store, &*self.clock, &self.name, &body, self.etag.as_ref()).await?;
+        let stored = put_surely(&*self.store, &self.clock, &self.name, &body, self.etag.as_ref()).await?;
         (self.etag, self.ahead) = (Some(stored.etag), stored.at - self.clock.now());
         (self.renew_at, self.proves_until) = (local + delta(RENEW_AFTER), local + delta(LEASE / 2));
         self.dirty = false;
@@ -408,27 +409,25 @@ impl Lease {
 /// that is gone by then.
 async fn put_surely(
     store: &dyn Store,
-    clock: &dyn Clock,
+    clock: &Arc<dyn Clock>,
     name: &str,
     body: &[u8],
     expected: Option<&ETag>,
 ) -> Result<Stored, StoreError> {
-    let mut waits = AGAIN.iter();
-    loop {
+    let put = || async {
         let error = match store.put(name, body.to_vec(), expected).await {
             Ok(stored) => return Ok(stored),
-            Err(error @ StoreError::Refused(_)) => return Err(error),
+            Err(error @ StoreError::Refused(_)) => return Err((error, false)),
             Err(error) => error,
         };
-        let Ok(Found { document, at, .. }) = store.get(name).await else { return Err(error) };
-        match (document, waits.next()) {
-            (Some((there, etag)), _) if there == body => return Ok(Stored { etag, at }),
-            (found, Some(wait)) if found.as_ref().map(|(_, etag)| etag) == expected => {
-                clock.sleep(*wait).await;
-            }
-            _ => return Err(error),
+        let Ok(Found { document, at, .. }) = store.get(name).await else { return Err((error, false)) };
+        match document {
+            Some((there, etag)) if there == body => Ok(Stored { etag, at }),
+            found => Err((error, found.map(|(_, etag)| etag).as_ref() == expected)),
         }
-    }
+    };
+    let put = put.retry(AGAIN.into_iter()).sleep(sleeper(clock)).when(|(_, is_as_it_was)| *is_as_it_was);
+    put.await.map_err(|(error, _)| error)
 }
 
 /// Reads the journal of an instance without taking the lease, for showing it.

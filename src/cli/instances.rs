@@ -14,9 +14,7 @@ use crate::report::{cause, text};
 use crate::terminal::{self, Exit};
 
 /// How long Azure may take to show one instance: a read and all its retries.
-fn patience() -> TimeDelta {
-    TimeDelta::minutes(2)
-}
+const PATIENCE: TimeDelta = TimeDelta::minutes(2);
 
 /// The parts, put together for a command.
 pub(super) fn rekey(environment: &Environment, narrator: Narrator) -> Result<Engine, Exit> {
@@ -103,7 +101,7 @@ pub(super) async fn look_at(named: &[String], environment: &Environment) -> Resu
 pub(super) async fn look_with(rekey: &Engine, instances: &[&ServiceConfig]) -> Vec<Seen> {
     let mut seen = Vec::new();
     for instance in instances {
-        let found = rekey.preview(instance, SystemClock.now() + patience()).await;
+        let found = rekey.preview(instance, SystemClock.now() + PATIENCE).await;
         let found = match found {
             Ok(preview) => Ok(preview),
             Err(error) => Err(told(rekey, instance, &error).await),

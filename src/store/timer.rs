@@ -35,9 +35,9 @@ struct Timer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Told {
-    /// What.
+    /// The type of the event that told of it.
     pub what: String,
-    /// When.
+    /// When they were told.
     pub at: DateTime<Utc>,
 }
 

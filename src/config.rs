@@ -25,7 +25,8 @@ use rekey_core::policy::Policy;
 pub use crate::azure::cloud::Cloud;
 pub use environment::Environment;
 pub use fault::{Fault, Faults};
-pub use load::{FUNCTION_TIMEOUT, config_path, given_file, load, load_from, name_file};
+pub use load::{FUNCTION_TIMEOUT, load, load_from, name_file};
+pub(crate) use load::{config_path, given_file};
 pub use notify::NotifyConfig;
 pub use policy::{PolicySetting, policy_settings};
 pub use rekey_core::configuration_file::file_name;
@@ -61,7 +62,7 @@ pub struct Config {
 impl Config {
     /// The consumers that more than one service names: runs over these may write the same place.
     #[must_use]
-    pub fn shared_consumers(&self) -> BTreeSet<ConsumerId> {
+    pub(crate) fn shared_consumers(&self) -> BTreeSet<ConsumerId> {
         let mut seen = BTreeSet::new();
         let named = self.instances.iter().flat_map(|service| &service.apps).map(|app| &app.id);
         named.filter(|app| !seen.insert(*app)).map(ConsumerId::from).collect()

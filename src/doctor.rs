@@ -66,7 +66,7 @@ pub async fn examine(rekey: &Engine, circumstances: &Circumstances) -> Report {
 
 /// What can be said when the parts do not fit together, so that Azure cannot be asked.
 #[must_use]
-pub fn without_azure(
+pub(crate) fn without_azure(
     config: &Config,
     circumstances: &Circumstances,
     clock: &dyn Clock,

@@ -216,7 +216,7 @@ pub async fn serve_with(listener: TcpListener, router: Router, patience: Patienc
 
 /// Serves until `left` ends, by which time the runner is at rest and takes nothing on any more. Then each answer that is
 /// under way gets to its caller, as long as he takes it.
-pub async fn serve_until(
+pub(crate) async fn serve_until(
     listener: TcpListener,
     router: Router,
     patience: Patience,

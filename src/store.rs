@@ -24,9 +24,10 @@ use serde::{Deserialize, Serialize};
 pub use app_locks::{AppLock, AppLocks, LockError, Locker};
 pub use blob::{BlobStore, Refusal};
 pub use calls::{call, calls};
-pub use examined::was_examined;
+pub(crate) use examined::was_examined;
 pub use memory::MemoryStore;
-pub use timer::{Told, timer_last_ran, timer_ran, timer_told};
+pub use timer::{Told, timer_ran};
+pub(crate) use timer::{timer_last_ran, timer_told};
 
 use crate::clock::{Clock, sleeper};
 use rekey_core::journal::{Event, Illegal, Journal};
@@ -369,7 +370,7 @@ impl Lease {
 
     /// When [`Lease::keep`] would write.
     #[must_use]
-    pub fn renew_at(&self) -> DateTime<Utc> {
+    pub(crate) fn renew_at(&self) -> DateTime<Utc> {
         self.renew_at
     }
 

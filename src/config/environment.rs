@@ -42,7 +42,7 @@ impl Environment {
 
     /// The same with the configuration that the command line names (`--config`), which goes before `REKEY_CONFIG`.
     #[must_use]
-    pub fn configured_by(&self, file: PathBuf) -> Self {
+    pub(crate) fn configured_by(&self, file: PathBuf) -> Self {
         Self { config: Some(file), ..self.clone() }
     }
 

@@ -43,7 +43,7 @@ static GIVEN: OnceLock<String> = OnceLock::new();
 
 /// The file that the command line names, for a command that is to find the same.
 #[must_use]
-pub fn given_file() -> Option<&'static str> {
+pub(crate) fn given_file() -> Option<&'static str> {
     GIVEN.get().map(String::as_str)
 }
 
@@ -89,7 +89,7 @@ fn set(environment: &Environment) -> Option<&str> {
 
 /// The file that [`load`] reads.
 #[must_use]
-pub fn config_path(environment: &Environment) -> PathBuf {
+pub(crate) fn config_path(environment: &Environment) -> PathBuf {
     if let Some(path) = environment.config().or_else(|| set(environment).map(Path::new)) {
         return path.into();
     }

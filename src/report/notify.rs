@@ -95,7 +95,7 @@ impl Notifier {
     }
 
     /// Takes in what an earlier process has told of and goes on.
-    pub fn recall(&self, told: BTreeMap<ServiceId, Told>) {
+    pub(crate) fn recall(&self, told: BTreeMap<ServiceId, Told>) {
         let known = told.into_iter().filter_map(|(instance, Told { what, at })| {
             let kind = Kind::of_type(&what)?;
             Some((instance, (kind, at)))

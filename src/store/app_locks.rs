@@ -232,12 +232,12 @@ impl AppLock<'_> {
 
     /// When this process last wrote the app.
     #[must_use]
-    pub fn last_written(&self) -> Option<DateTime<Utc>> {
+    pub(crate) fn last_written(&self) -> Option<DateTime<Utc>> {
         self.turn.written
     }
 
     /// Takes down that it was written now. What was read of it before is out of date, however the write ended.
-    pub fn wrote(&mut self, now: DateTime<Utc>) {
+    pub(crate) fn wrote(&mut self, now: DateTime<Utc>) {
         self.turn.written = Some(now);
     }
 

@@ -21,7 +21,7 @@ struct Examined {
 }
 
 /// Whether this was looked at within a day; if not, it is put on record that it is looked at now.
-pub async fn was_examined(store: &dyn Store, what: &str) -> Result<bool, StoreError> {
+pub(crate) async fn was_examined(store: &dyn Store, what: &str) -> Result<bool, StoreError> {
     let Found { document, modified, at } = store.get(NAME).await?;
     // What cannot be read any more is written anew.
     let same = |body: &[u8]| serde_json::from_slice(body).is_ok_and(|Examined { what: known }| known == what);

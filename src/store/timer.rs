@@ -42,7 +42,7 @@ pub struct Told {
 }
 
 /// What was told of by earlier runs of the timer, each in a process of its own, and went on.
-pub async fn timer_told(store: &dyn Store) -> Result<BTreeMap<ServiceId, Told>, StoreError> {
+pub(crate) async fn timer_told(store: &dyn Store) -> Result<BTreeMap<ServiceId, Told>, StoreError> {
     let Found { document, .. } = store.get(NAME).await?;
     Ok(document.map_or(Ok(Timer::default()), |(body, _)| read(&body))?.told)
 }
@@ -83,7 +83,7 @@ async fn count(
 
 /// When the timer last ran, and the time of now, both by the storage's clock. Where it never ran, that begins to count
 /// from now.
-pub async fn timer_last_ran(store: &dyn Store) -> Result<(DateTime<Utc>, DateTime<Utc>), StoreError> {
+pub(crate) async fn timer_last_ran(store: &dyn Store) -> Result<(DateTime<Utc>, DateTime<Utc>), StoreError> {
     let Found { document, modified, at } = store.get(NAME).await?;
     if document.is_some() {
         return Ok((modified, at));

@@ -40,11 +40,13 @@ use crate::azure::http::Http;
 use crate::clock::Clock;
 use crate::config::{Config, ServiceConfig};
 use crate::observe::{APPS_AT_ONCE, APPS_AT_ONCE_IN_NEED, Eyes, Look};
+use crate::report::InWords;
 use crate::report::notify::Notifier;
+use crate::report::text::listed;
 use crate::store::{Store, StoreError};
 use rekey_core::journal::Journal;
 use rekey_core::model::{AppId, ServiceId};
-use rekey_core::plan::{self, BlockedBy, Decision, Request, Snapshot, Why};
+use rekey_core::plan::{self, BlockedBy, CutOff, Decision, Request, Snapshot, Why};
 
 /// How many instances are worked on at the same time. One that waits, for Azure, for a grace or for another worker, does
 /// not count: any number of them may wait at once.
@@ -270,7 +272,7 @@ impl Rekey {
         let journal = crate::store::peek(&*self.store, &instance.id).await.unwrap_or_default();
         let held = |app: &AppId| journal.seen(app).is_some_and(|held| !held.is_empty());
         let apps = instance.apps.iter().filter(|app| held(&app.id));
-        apps.map(|app| format!("{} (it was last seen with a key)", app.id.name())).collect()
+        apps.map(|app| CutOff::WithoutKeys(app.id.clone()).in_words()).collect()
     }
 
     /// What a pass would do now, without doing it: a look and a decision, on a copy of the journal.
@@ -291,6 +293,7 @@ impl Rekey {
         }
         let decision = plan::decide(&snapshot, &journal, &instance.policy, now);
         let standing = plan::standing(&remembered, &decision, &instance.policy, now);
+        let standing = standing.iter().map(InWords::in_words).collect();
         Ok(Preview { snapshot, decision, standing, journal: remembered })
     }
 }
@@ -314,12 +317,15 @@ impl Preview {
     pub fn trouble(&self) -> Vec<String> {
         let cut_off = self.snapshot.cut_off();
         let stale = (!cut_off.is_empty()).then(|| {
-            format!("stale: these hold an invalid key, and their calls are refused: {}", cut_off.join(", "))
+            format!(
+                "stale: these hold an invalid key, and their calls are refused: {}",
+                listed(&cut_off, ", ")
+            )
         });
         let unseen = match &self.decision {
-            Decision::Blocked(_) => Some(self.decision.to_string()),
+            Decision::Blocked(_) => Some(self.decision.in_words()),
             _ if self.snapshot.unknown.is_empty() => None,
-            _ => Some(BlockedBy::Unknown(self.snapshot.unknown.clone()).to_string()),
+            _ => Some(BlockedBy::Unknown(self.snapshot.unknown.clone()).in_words()),
         };
         stale.into_iter().chain(unseen).chain(self.standing.iter().cloned()).collect()
     }

@@ -3,3 +3,6 @@
 pub mod cause;
 pub mod notify;
 pub mod telemetry;
+pub mod text;
+
+pub use text::InWords;

@@ -27,6 +27,7 @@ use crate::config::ServiceConfig;
 use crate::handler::{Invocation, Outcome, Runner, Served, Trigger};
 use crate::panics::{self, Panicked};
 use crate::pass::{Ending, Purpose, Rekey, Run, RunReport};
+use crate::report::InWords;
 use crate::report::cause;
 use crate::store::{timer_ran, timer_told};
 use rekey_core::model::ServiceId;
@@ -171,7 +172,7 @@ impl Service {
     /// One line for all that called for nothing; not for the host, whose log it would fill.
     fn count(&self, copies: usize, (events, last): (u64, Option<Notice>)) {
         let why = match last {
-            Some(last) => last.to_string(),
+            Some(last) => last.in_words(),
             None if copies > 0 => "a copy of what was answered already".to_owned(),
             None => return,
         };

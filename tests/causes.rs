@@ -198,7 +198,7 @@ fn nothing_is_told_past_the_cause() {
         ("config/load.rs", "std::fs::read(&path)"),
         ("schedule.rs", "NCRONTAB"),
         // The source is in the sentence, and its own source is told behind it.
-        ("act/settings.rs", "#[error("),
+        ("report/text/arm.rs", "Self::Arm { app, error }"),
         // The words of the developer's tools are the whole of it, kept to be told again.
         ("azure/credentials.rs", "Got::Nothing"),
         // A journal that cannot be written as JSON has no further cause.

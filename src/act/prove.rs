@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Actor;
 use crate::azure::data_plane::Probe;
+use crate::report::text::azure as words;
 use rekey_core::model::{Key, KeyPair, KeyType, PerKey};
 use rekey_core::time::delta;
 
@@ -52,7 +53,7 @@ impl Actor<'_> {
     /// Signs calls with a key until the service accepted several in a row, or has refused for a while.
     pub async fn prove(&self, host: &str, key: &Key) -> Proof {
         let mut in_a_row = 0;
-        let mut said = "the time of the pass ended before the key was proved".to_owned();
+        let mut said = words::NOT_PROVED_IN_TIME.to_owned();
         for _ in 0..PROBES {
             match self.data_plane.probe(host, key).await {
                 Probe::Accepted => in_a_row += 1,

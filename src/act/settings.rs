@@ -48,7 +48,6 @@ pub struct Rewrite {
 #[derive(Debug, thiserror::Error)]
 pub enum RewriteError {
     /// Azure refused or did not answer.
-    #[error("{}: {error}", app.name())]
     Arm {
         /// The app.
         app: AppId,
@@ -57,10 +56,6 @@ pub enum RewriteError {
         error: ArmError,
     },
     /// What was written is not what is there.
-    #[error(
-        "{}: the {section} were written and do not hold the new key; somebody else writes them at the same time. \
-         The next pass tries again", app.name()
-    )]
     Overwritten {
         /// The app.
         app: AppId,

@@ -23,16 +23,12 @@ use tokio::sync::Mutex;
 use crate::azure::http::Http;
 use crate::clock::Clock;
 use crate::config::{AzureConfig, Cloud};
-
-/// What to do where no token can be had.
-pub(crate) const CHECK_THE_IDENTITY: &str =
-    "check the identity: a managed identity in Azure, `az login` on a developer's machine";
+use crate::report::text::azure::identity;
 
 /// Why there is no credential.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialError {
     /// Some variables of a group are set, and one is not.
-    #[error("{missing} is not set, but {given} is: set both for {purpose}, or neither")]
     HalfConfigured {
         /// The variable that lacks.
         missing: &'static str,
@@ -42,13 +38,8 @@ pub enum CredentialError {
         purpose: &'static str,
     },
     /// We run in Azure and have no identity.
-    #[error(
-        "this app has no managed identity (IDENTITY_ENDPOINT is not set): assign one to it, and give it the role that \
-        the README names"
-    )]
     NoIdentity,
     /// azure_identity does not take what was configured.
-    #[error("the credential of {0} could not be made")]
     Unusable(&'static str, #[source] azure_core::Error),
 }
 
@@ -112,7 +103,7 @@ fn made(
         Way::ClientSecret { tenant, client } => {
             let options = ClientSecretCredentialOptions { client_options: client_options() };
             ClientSecretCredential::new(tenant, client.clone(), secret.clone(), Some(options))
-                .map_err(|error| CredentialError::Unusable("the client secret", error))?
+                .map_err(|error| CredentialError::Unusable(identity::CLIENT_SECRET, error))?
         }
         Way::WorkloadIdentity { tenant, client, token_file } => {
             let options = WorkloadIdentityCredentialOptions {
@@ -122,7 +113,7 @@ fn made(
                 token_file_path: Some(PathBuf::from(token_file)),
             };
             WorkloadIdentityCredential::new(Some(options))
-                .map_err(|error| CredentialError::Unusable("the workload identity", error))?
+                .map_err(|error| CredentialError::Unusable(identity::WORKLOAD, error))?
         }
         Way::ManagedIdentity => {
             let options = ManagedIdentityCredentialOptions {
@@ -130,7 +121,7 @@ fn made(
                 client_options: client_options(),
             };
             ManagedIdentityCredential::new(Some(options))
-                .map_err(|error| CredentialError::Unusable("the managed identity", error))?
+                .map_err(|error| CredentialError::Unusable(identity::MANAGED, error))?
         }
         Way::DeveloperTools => {
             let tools = DeveloperToolsCredential::new(None)
@@ -153,18 +144,18 @@ fn way(
         })
     };
     if environment(SECRET).is_some() {
-        let purpose = "an application's client secret";
+        let purpose = identity::CLIENT_SECRET;
         return Ok(Way::ClientSecret {
             tenant: get(TENANT, SECRET, purpose)?,
             client: get(CLIENT, SECRET, purpose)?,
         });
     }
     if let Some(token_file) = environment(TOKEN_FILE) {
-        let purpose = "a workload identity";
+        let purpose = identity::WORKLOAD;
         let (tenant, client) = (get(TENANT, TOKEN_FILE, purpose)?, get(CLIENT, TOKEN_FILE, purpose)?);
         return Ok(Way::WorkloadIdentity { tenant, client, token_file });
     }
-    let purpose = "a managed identity";
+    let purpose = identity::MANAGED;
     match (environment(ENDPOINT), environment(HEADER)) {
         (Some(_), Some(_)) => Ok(Way::ManagedIdentity),
         (Some(_), None) => Err(CredentialError::HalfConfigured { missing: HEADER, given: ENDPOINT, purpose }),
@@ -172,8 +163,7 @@ fn way(
         // azure_identity would ask the metadata service of virtual machines, which App Service does not have.
         (None, None) if is_in_azure(environment) => Err(CredentialError::NoIdentity),
         (None, None) if environment(TENANT).is_some() && environment(CLIENT).is_some() => {
-            let purpose =
-                "an application's client secret (or AZURE_FEDERATED_TOKEN_FILE for a workload identity)";
+            let purpose = identity::CLIENT_SECRET_OR_WORKLOAD;
             Err(CredentialError::HalfConfigured { missing: SECRET, given: TENANT, purpose })
         }
         (None, None) => Ok(Way::DeveloperTools),

@@ -8,10 +8,11 @@ use super::machine::{EventFields, events};
 use super::{Exit, output};
 use crate::compose::silent;
 use crate::config::{Environment, ServiceConfig};
+use crate::report::InWords;
 use crate::report::cause;
+use crate::report::text::readable;
 use crate::store::peek;
 use rekey_core::journal::{Entry, Journal};
-use rekey_core::time::readable;
 
 /// The arguments of `history`.
 #[derive(Debug, Args)]
@@ -93,6 +94,6 @@ fn print((instance, journal): (&ServiceConfig, &Journal), empty: &str) {
         output::say(&format!("  {empty}"));
     }
     for Entry { at, event } in journal.history() {
-        output::tell(&format!("  {}  {event}", readable(*at)));
+        output::tell(&format!("  {}  {}", readable(*at), event.in_words()));
     }
 }

@@ -8,9 +8,10 @@ use super::{Exit, load, output};
 use crate::azure::http::is_loopback;
 use crate::clock::{Clock, SystemClock};
 use crate::compose::compose;
-use crate::config::{Config, Environment, ServiceConfig, StateConfig, file_name};
+use crate::config::{Config, Environment, ServiceConfig, StateConfig};
 use crate::pass::{Narrator, Preview, Rekey, RunError};
 use crate::report::cause;
+use crate::report::text::file_name;
 
 /// How long Azure may take to show one instance: a read and all its retries.
 fn patience() -> TimeDelta {

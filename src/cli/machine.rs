@@ -6,6 +6,8 @@ use serde::Serialize;
 
 use crate::config::ServiceConfig;
 use crate::pass::told_of_watch;
+use crate::report::InWords;
+use crate::report::text::snapshot::{notes, warnings};
 use rekey_core::journal::{Entry, Event, Held, Journal, KeyRecord, Origin, Watch};
 use rekey_core::model::{AppId, Fingerprint, KeyType, PerKey, Section};
 use rekey_core::plan::{self, Consumer, Decision, Forecast, Foreseen, Holding, Snapshot, Step, Unknown};
@@ -44,8 +46,8 @@ impl<More> Service<More> {
             trouble,
             keys: Some(keys(snapshot, journal)),
             consumers: consumers(snapshot),
-            warnings: snapshot.warnings().collect(),
-            notes: snapshot.notes().collect(),
+            warnings: warnings(snapshot),
+            notes: notes(snapshot),
             watches: watches(journal, snapshot.at),
             next: Next::of(decision),
             ..Self::unseen(instance, None, more)
@@ -107,7 +109,7 @@ impl Next {
             Decision::Blocked(plan::BlockedBy::RegenerationFails { again, .. }) => Some(*again),
             Decision::Do(_) | Decision::Blocked(_) => None,
         };
-        Self { decision: Some(decision.name()), text: Some(decision.to_string()), until }
+        Self { decision: Some(decision.name()), text: Some(decision.in_words()), until }
     }
 }
 
@@ -241,7 +243,7 @@ fn of_unknown(unknown: &Unknown) -> Vec<ConsumerFields> {
         section: None,
         name: name.cloned(),
         holds,
-        why: Some(unknown.to_string()),
+        why: Some(unknown.in_words()),
         fingerprint: None,
     };
     match unknown {
@@ -280,7 +282,7 @@ pub(super) fn events(journal: &Journal) -> Vec<EventFields> {
     let fields = |entry: &Entry| EventFields {
         at: entry.at,
         event: entry.event.clone(),
-        text: entry.event.to_string(),
+        text: entry.event.in_words(),
     };
     journal.history().map(fields).collect()
 }

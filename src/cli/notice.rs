@@ -12,6 +12,7 @@ use super::{Exit, load, output};
 use crate::azure::http::{self, Http, is_loopback};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Environment};
+use crate::report::InWords;
 use crate::report::cause;
 use crate::runner::{Foreseen, foresee};
 use rekey_core::notice::{self, Event};
@@ -73,7 +74,7 @@ pub(super) async fn notice(args: NoticeArgs, environment: &Environment) -> Exit 
 
 async fn try_notice(args: &NoticeArgs, environment: &Environment) -> Result<Exit, Exit> {
     let value = read(&args.file)?;
-    let events = notice::read(&value, "the event").map_err(|malformed| wrong(&malformed.to_string()))?;
+    let events = notice::read(&value, "the event").map_err(|malformed| wrong(&malformed.in_words()))?;
     match &args.fire {
         Some(handler) => Ok(tell_fired(&fire(handler, &value, &events).await?, &events, args.json)),
         None => Ok(tell(&events, &load(environment)?, args.json)),
@@ -109,7 +110,7 @@ fn tell(events: &[Event], config: &Config, json: bool) -> Exit {
 }
 
 fn meaning(event: &Event, does: Option<Vec<String>>, warnings: Vec<String>) -> Meaning {
-    let means = notice::classify(event).to_string();
+    let means = notice::classify(event).in_words();
     Meaning { id: event.id.clone(), kind: event.kind.clone(), means, does, warnings }
 }
 

@@ -11,9 +11,11 @@ use super::{Exit, output};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Environment, ServiceConfig};
 use crate::pass::Preview;
+use crate::report::InWords;
+use crate::report::text::readable;
+use crate::report::text::snapshot::{notes, warnings};
 use rekey_core::model::AppId;
 use rekey_core::plan::{Decision, Forecast, Foreseen, forecast};
-use rekey_core::time::readable;
 
 /// The arguments of `plan`.
 #[derive(Debug, Args)]
@@ -66,17 +68,17 @@ pub(super) fn foresee(
 }
 
 fn print(instance: &ServiceConfig, preview: &Preview) {
-    let (name, decision) = (instance.id.name(), preview.decision.to_string());
+    let (name, decision) = (instance.id.name(), preview.decision.in_words());
     for trouble in preview.trouble().iter().filter(|trouble| **trouble != decision) {
         output::tell(&format!("{name}: {trouble}"));
     }
     output::tell(&format!("{name}: {decision}"));
     let trouble = preview.trouble();
     let told = |warning: &String| trouble.iter().any(|trouble| trouble.contains(warning.as_str()));
-    for warning in preview.snapshot.warnings().filter(|warning| !told(warning)) {
+    for warning in warnings(&preview.snapshot).into_iter().filter(|warning| !told(warning)) {
         output::tell(&format!("  warning: {warning}"));
     }
-    for note in preview.snapshot.notes() {
+    for note in notes(&preview.snapshot) {
         output::tell(&format!("  note: {note}"));
     }
     for watch in watches(&preview.journal, preview.snapshot.at) {
@@ -96,10 +98,10 @@ pub(super) fn lines(forecast: &Forecast, now: DateTime<Utc>) -> Vec<String> {
         let restarts: Vec<String> = foreseen.restarts().into_iter().map(AppId::name).collect();
         let restarts =
             if restarts.is_empty() { String::new() } else { format!("; restarts {}", restarts.join(", ")) };
-        format!("{}: {}{restarts}", readable(foreseen.at), foreseen.decision)
+        format!("{}: {}{restarts}", readable(foreseen.at), foreseen.decision.in_words())
     };
     let mut lines: Vec<String> = forecast.steps.iter().map(step).collect();
-    lines.push(format!("{}: {}", readable(forecast.over), forecast.end));
+    lines.push(format!("{}: {}", readable(forecast.over), forecast.end.in_words()));
     lines.push(summary(forecast, now));
     lines
 }

@@ -18,6 +18,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::compose::silent;
 use crate::config::{Config, Environment, ServiceConfig, StateConfig, duration};
 use crate::pass::{Ending, Narrator, Purpose, Rekey, Run, RunReport};
+use crate::report::InWords;
 use crate::report::cause;
 use crate::store::peek;
 use rekey_core::journal::{Event, Journal};
@@ -140,7 +141,7 @@ fn intent(seen: &[Seen], asked: bool, now: DateTime<Utc>) -> Vec<String> {
         let forecast = foresee(instance, preview, asked, now);
         let name = instance.id.name();
         if forecast.is_idle() {
-            return vec![format!("{name}: nothing is to be done: {}", forecast.end)];
+            return vec![format!("{name}: nothing is to be done: {}", forecast.end.in_words())];
         }
         let steps = lines(&forecast, now).into_iter().map(|step| format!("  {step}"));
         [format!("{name}: this will be done:")].into_iter().chain(steps).collect()

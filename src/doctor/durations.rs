@@ -68,7 +68,7 @@ pub(super) fn of_apps(facts: &Facts<'_>, environment: &Environment, own: Option<
 
 fn drained(instance: &ServiceConfig, app: &AppId, better: &Better<'_>) -> Finding {
     let needed = SHORTEST_GRACE + DRAIN;
-    let [grace, least] = [instance.policy.grace, needed].map(rekey_core::time::rounded);
+    let [grace, least] = [instance.policy.grace, needed].map(crate::report::text::rounded);
     let name = instance.id.name();
     let what = format!(
         "its instances are drained (siteUpdateStrategy RollingUpdate), and the grace of {name} is {grace}"
@@ -90,11 +90,11 @@ fn drained(instance: &ServiceConfig, app: &AppId, better: &Better<'_>) -> Findin
 
 /// What is advised: the default.
 fn good_grace() -> String {
-    rekey_core::time::rounded(Policy::default().grace).to_string().replace(' ', "")
+    crate::report::text::rounded(Policy::default().grace).to_string().replace(' ', "")
 }
 
 fn grace(instance: &ServiceConfig, better: &Better<'_>) -> Finding {
-    let what = format!("the grace is {}", rekey_core::time::rounded(instance.policy.grace));
+    let what = format!("the grace is {}", crate::report::text::rounded(instance.policy.grace));
     if instance.policy.grace >= SHORTEST_GRACE {
         return Finding::ok(Check::Durations, &instance.id, what);
     }
@@ -106,7 +106,8 @@ fn grace(instance: &ServiceConfig, better: &Better<'_>) -> Finding {
 }
 
 fn age(instance: &ServiceConfig, better: &Better<'_>) -> Finding {
-    let what = format!("keys are rotated every {}", rekey_core::time::rounded(instance.policy.rotate_every));
+    let what =
+        format!("keys are rotated every {}", crate::report::text::rounded(instance.policy.rotate_every));
     if instance.policy.rotate_every <= LONGEST_AGE {
         return Finding::ok(Check::Durations, &instance.id, what);
     }

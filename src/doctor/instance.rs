@@ -4,8 +4,8 @@ use super::ask::InstanceFacts;
 use super::finding::{Check, Finding};
 use super::fixes;
 use crate::azure::arm::{ArmError, ArmErrorKind, Instance};
-use crate::config::file_name;
 use crate::report::cause;
+use crate::report::text::file_name;
 use rekey_core::model::{ServiceId, likest};
 
 /// All of it. That something may not be read is the matter of `permission`. `holders` are the apps that hold a key.

@@ -43,12 +43,12 @@ pub(super) fn check(
             return Some(Finding::error(Check::Schedule, SETTING, what, why).fixed_by(better()));
         }
     };
-    let text = rekey_core::time::rounded(gap.to_std().unwrap_or_default());
+    let text = crate::report::text::rounded(gap.to_std().unwrap_or_default());
     let what = format!("the longest time between two runs is {text}");
     let shortest = config.instances.iter().min_by_key(|instance| instance.policy.rotate_every)?;
     let every = shortest.policy.rotate_every;
     if gap > rekey_core::time::delta(every) {
-        let every = rekey_core::time::rounded(every);
+        let every = crate::report::text::rounded(every);
         let why = format!(
             "{} is to be rotated every {every}, and a rotation takes several runs",
             shortest.id.name()

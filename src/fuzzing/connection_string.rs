@@ -5,6 +5,7 @@ use chrono::DateTime;
 use super::{PLANTED, assert_harmless, plant};
 use crate::azure::arm::Settings;
 use crate::observe::survey::{Dictionaries, Marks, by_value};
+use crate::report::text::snapshot::warnings;
 use rekey_core::journal::{Event, Journal};
 use rekey_core::model::{AppId, ConnectionString, Key, KeyPair, PerKey, Section};
 use rekey_core::plan::Snapshot;
@@ -28,7 +29,7 @@ pub fn connection_string(data: &[u8]) {
         if keys.iter().any(|(_, key)| stands_alone(&value, key.expose())) {
             assert!(!shown.consumers.is_empty() || !shown.unknown.is_empty(), "a key is not seen");
         }
-        assert_harmless(&format!("{shown:?} {:?}", shown.warnings().collect::<Vec<_>>()));
+        assert_harmless(&format!("{shown:?} {:?}", warnings(&shown)));
     }
 }
 

@@ -6,6 +6,7 @@ use chrono::DateTime;
 use serde_json::Value;
 
 use crate::config::{Config, Environment, load_from};
+use crate::report::InWords;
 use crate::runner::foresee;
 use rekey_core::notice::{self, Event, Notice};
 
@@ -27,7 +28,7 @@ pub(super) fn judge(events: &[Event], sent: usize) {
     assert!(kept <= sent * GROWTH, "{kept} bytes are kept of {sent}");
     for event in events {
         let notice = notice::classify(event);
-        assert!(!notice.to_string().is_empty());
+        assert!(!notice.in_words().is_empty());
         if let Notice::Announced { keys, .. } = &notice {
             assert!(keys.iter().any(|(_, announced)| *announced), "no key is announced");
         }

@@ -7,6 +7,7 @@ use futures::FutureExt;
 
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier, Instance, ListedKeys, Site};
 use crate::observe::survey::{Dictionaries, Marks, at_once, by_value, slots};
+use crate::report::InWords;
 use crate::report::cause;
 use rekey_core::journal::Journal;
 use rekey_core::model::{AppId, ServiceId};
@@ -312,12 +313,12 @@ fn service(known: &Known, reads: &[Read], scope: &Scope) -> Service {
         let consumers = snapshot.consumers.iter().map(|consumer| {
             let at = &consumer.at;
             match listed {
-                Ok(_) => format!("{} {} holds {}", at.section.entry(), at.name, consumer.holds),
+                Ok(_) => format!("{} {} holds {}", at.section.entry(), at.name, consumer.holds.in_words()),
                 Err(_) => format!("{} {}", at.section.entry(), at.name),
             }
         });
         let seen: Vec<String> = consumers.collect();
-        let unclear: Vec<String> = snapshot.unknown.iter().map(ToString::to_string).collect();
+        let unclear: Vec<String> = snapshot.unknown.iter().map(InWords::in_words).collect();
         // What could not be read, or is a key in a place or a form that cannot be rewritten, or leads to one by its name,
         // is named: so the app stands in the way of a rotation until it is cured. Left out, it would be cut off.
         let is_unclear = |unknown: &Unknown| matches!(unknown, Unknown::OnlyReferences { .. });

@@ -8,8 +8,8 @@ use crate::azure::arm::Settings;
 use crate::config::AppConfig;
 use rekey_core::journal::Journal;
 use rekey_core::model::{
-    ConnectionString, Key, KeyPair, KeyType, Reference, ReferenceStore, Section, host_of, is_placeholder,
-    names_signalr,
+    ConnectionString, Key, KeyPair, KeyType, Malformed, Reference, ReferenceStore, Section, host_of,
+    is_placeholder, names_signalr,
 };
 use rekey_core::plan::{Consumer, ConsumerRef, Holding, Snapshot, Unknown};
 
@@ -28,7 +28,7 @@ enum Value {
     Placeholder {
         ours: bool,
     },
-    Invalid(String),
+    Invalid(Malformed),
     KeyInOtherText,
     StaleKeyInOtherText,
     OtherServicesHost,
@@ -105,7 +105,7 @@ impl Seen<'_> {
                 Value::Placeholder { ours } if ours || named || (meant && is_connection()) => {
                     Unknown::Placeholder { app, name }
                 }
-                Value::Invalid(detail) => Unknown::InvalidString { app, name, detail },
+                Value::Invalid(fault) => Unknown::InvalidString { app, name, fault },
                 Value::KeyInOtherText => Unknown::KeyInOtherText { app, name },
                 Value::StaleKeyInOtherText => Unknown::StaleKeyInOtherText { app, name },
                 Value::OtherServicesHost => Unknown::OtherServicesHost { app, name },
@@ -151,9 +151,7 @@ impl Seen<'_> {
                 Claim::None => self.key_in(&Text::read(value)).unwrap_or(Value::Other),
             },
             Err(why) => match self.text(value) {
-                Some(_) if ConnectionString::attempted_key(value).is_some() => {
-                    Value::Invalid(why.to_string())
-                }
+                Some(_) if ConnectionString::attempted_key(value).is_some() => Value::Invalid(why),
                 Some(found) => found,
                 None => Reference::read(value).map_or_else(|| of_name(value), Value::Reference),
             },

@@ -12,6 +12,7 @@ use futures::future::join_all;
 
 use crate::azure::arm::{Arm, ArmError, Site};
 use crate::report::cause;
+use crate::report::text::azure::whereabouts as words;
 use rekey_core::model::{AppId, likest};
 use rekey_core::plan::Whereabouts;
 
@@ -53,9 +54,7 @@ pub(super) async fn look_for(arm: &Arm, app: &AppId, there: &BTreeSet<AppId>) ->
     let place = if vouched_for(&sites, app, there) {
         elsewhere(arm, app).await
     } else {
-        let why = "the list of the sites of its subscription does not show the other apps either, or there is none to \
-                   compare it with";
-        Place::Known(Whereabouts::Unclear(why.to_owned()))
+        Place::Known(Whereabouts::Unclear(words::NOTHING_TO_COMPARE.to_owned()))
     };
     Missing { place, meant }
 }
@@ -69,12 +68,8 @@ fn vouched_for(sites: &[Site], app: &AppId, there: &BTreeSet<AppId>) -> bool {
 
 /// The other subscriptions that the identity can see: it may have been moved there.
 async fn elsewhere(arm: &Arm, app: &AppId) -> Place {
-    let unclear = |error: &ArmError| {
-        Place::Known(Whereabouts::Unclear(format!(
-            "the other subscriptions, to which it may have been moved, cannot be searched: {}",
-            cause::told(error)
-        )))
-    };
+    let unclear =
+        |error: &ArmError| Place::Known(Whereabouts::Unclear(words::unsearched(&cause::told(error))));
     let subscriptions = match arm.list_subscriptions().await {
         Ok(subscriptions) => subscriptions,
         Err(error) => return unclear(&error),
@@ -92,7 +87,7 @@ async fn elsewhere(arm: &Arm, app: &AppId) -> Place {
 /// The site is there: a slot of it may have been deleted.
 async fn at_its_site(arm: &Arm, app: &AppId) -> Missing {
     let listed_all_the_same = || {
-        let why = "Azure lists it and does not find it".to_owned();
+        let why = words::LISTED.to_owned();
         Missing { place: Place::Known(Whereabouts::Unclear(why)), meant: None }
     };
     if app.slot().is_none() {
@@ -109,7 +104,7 @@ async fn at_its_site(arm: &Arm, app: &AppId) -> Missing {
 }
 
 fn unlisted(error: &ArmError) -> Whereabouts {
-    Whereabouts::Unclear(format!("the sites of its subscription cannot be listed: {}", cause::told(error)))
+    Whereabouts::Unclear(words::unlisted(&cause::told(error)))
 }
 
 /// The app as it is called now, if there is a site of its name.

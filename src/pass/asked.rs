@@ -1,6 +1,7 @@
 //! The rotation that a run asks for, judged against what was seen.
 
 use super::one::Pass;
+use crate::report::InWords;
 use rekey_core::journal::{Event, Journal};
 use rekey_core::plan::{self, Snapshot, Verdict, Why};
 
@@ -17,7 +18,7 @@ impl Pass<'_> {
         let now = self.rekey.clock.now();
         match plan::judge(&request, snapshot, journal, &self.instance.policy, now) {
             Verdict::Record(event) => return Some(event),
-            Verdict::Covered(why) => self.say(&why.to_string()),
+            Verdict::Covered(why) => self.say(&why.in_words()),
             Verdict::TooSoon { until } => self.postponed = Some(until),
         }
         self.asked = None;

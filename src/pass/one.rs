@@ -13,7 +13,9 @@ use crate::act::Actor;
 use crate::azure::arm::{Arm, ArmErrorKind};
 use crate::config::ServiceConfig;
 use crate::observe::{self, Eyes, Look};
+use crate::report::InWords;
 use crate::report::cause;
+use crate::report::text::snapshot::warnings;
 use crate::store::{self, Draft, Lease, StoreError};
 use rekey_core::journal::{Event, Journal, KeyRecord, Origin, WATCHES, Watch};
 use rekey_core::model::{AppId, KeyType, Section};
@@ -146,7 +148,7 @@ impl<'a> Pass<'a> {
             Ok(ending) if !ending.is_failure() => match (self.unwatched, self.postponed) {
                 (Some(at), _) => Ending::Failed(format!(
                     "{} is not watched, for {WATCHES} announced times are watched already",
-                    rekey_core::time::readable(at)
+                    crate::report::text::readable(at)
                 )),
                 (None, Some(until)) => Ending::Postponed { until },
                 (None, None) => ending,
@@ -274,7 +276,7 @@ impl<'a> Pass<'a> {
         if let Decision::Waiting { until, .. } = &decision
             && self.waits(*until)
         {
-            self.say_once(&decision.to_string());
+            self.say_once(&decision.in_words());
             return Next::Pause((*until).min(self.rekey.clock.now() + look_again()));
         }
         let ending = self.ending(snapshot, decision);
@@ -385,7 +387,7 @@ impl<'a> Pass<'a> {
                 decision @ Decision::Waiting { until, .. }
                     if self.waits(until) && until <= now + short_wait() =>
                 {
-                    self.say_once(&decision.to_string());
+                    self.say_once(&decision.in_words());
                     self.wait(lease, &mut look, until).await?;
                 }
                 decision => return Ok(self.next(&snapshot, lease.journal(), decision)),
@@ -436,7 +438,7 @@ impl<'a> Pass<'a> {
         self.warn(snapshot);
         // Azure's answer to a write is no sight of who was written.
         if !snapshot.echoed {
-            self.cut_off = snapshot.cut_off();
+            self.cut_off = snapshot.cut_off().iter().map(InWords::in_words).collect();
             self.alarmed = false;
         }
         self.unknown.clone_from(&snapshot.unknown);
@@ -450,7 +452,7 @@ impl<'a> Pass<'a> {
 
     /// Tells what the operator should know of what was seen.
     fn warn(&mut self, snapshot: &Snapshot) {
-        for warning in snapshot.warnings() {
+        for warning in warnings(snapshot) {
             if !self.lines.contains(&warning) {
                 tracing::warn!("{warning}");
                 self.tell(&warning);
@@ -595,7 +597,7 @@ impl<'a> Pass<'a> {
             self.progressed = self.rekey.clock.now();
         }
         if !quiet {
-            self.say(&event.to_string());
+            self.say(&event.in_words());
         }
         lease.record(event.clone())?;
         if matches!(event, Event::Repointed { repaired: true, .. }) {

@@ -6,11 +6,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::Known;
+use crate::report::InWords;
+use crate::report::text::{listed, readable, rounded};
 use rekey_core::journal::Event;
 use rekey_core::model::{AppId, KeyType, ServiceId};
 use rekey_core::plan::{BlockedBy, Decision, Snapshot, Unknown};
-use rekey_core::time::readable;
-use rekey_core::time::rounded;
 
 /// What one pass did, and how it ended.
 #[derive(Clone, Debug)]
@@ -172,7 +172,7 @@ impl Ending {
 impl std::fmt::Display for Ending {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Decided(decision) => decision.fmt(f),
+            Self::Decided(decision) => f.write_str(&decision.in_words()),
             Self::Repaired => f.write_str("no app holds a dead key"),
             Self::Known => f.write_str("the keys are those on record, so there is nothing to do"),
             Self::OutOfTime { cut_off } if cut_off.is_empty() => {
@@ -192,11 +192,10 @@ impl std::fmt::Display for Ending {
                 f.write_str("failed: the time of this run is over before all of them were repaired; the next one carries on")
             }
             Self::Unseen(unknown) => {
-                let unseen: Vec<String> = unknown.iter().map(ToString::to_string).collect();
                 write!(
                     f,
                     "failed: Azure was too busy to show everything, and the next run checks again: {}",
-                    unseen.join("; ")
+                    listed(unknown, "; ")
                 )
             }
             Self::Stopped => f.write_str("stopped; the next run carries on"),

@@ -11,9 +11,9 @@ use super::hint::explained;
 use super::one::Pass;
 use super::report::Ending;
 use crate::observe::Look;
+use crate::report::text::readable;
 use crate::store::{StoreError, peek};
 use rekey_core::journal::{Event, Journal, WATCHES, Watch};
-use rekey_core::time::readable;
 
 /// How often keys are looked at. `listKeys` counts as a write, of which ARM gives back ten a second: one in ten seconds is a
 /// hundredth of that.

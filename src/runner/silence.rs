@@ -10,11 +10,11 @@ use super::lock;
 use crate::clock::Clock;
 use crate::config::{Config, StateConfig};
 use crate::report::cause;
+use crate::report::text::readable;
 use crate::schedule::longest_gap;
 use crate::store::{Store, timer_last_ran};
 use rekey_core::model::ServiceId;
 use rekey_core::time::delta;
-use rekey_core::time::readable;
 
 /// The schedule that is assumed where none can be read: the one that `infra/` deploys.
 const USUAL: TimeDelta = TimeDelta::minutes(5);
@@ -69,7 +69,7 @@ impl Silence {
             *lock(&self.not_before) = now + (last + self.limit - at);
             return None;
         }
-        let gap = rekey_core::time::rounded(self.gap.to_std().unwrap_or_default());
+        let gap = crate::report::text::rounded(self.gap.to_std().unwrap_or_default());
         Some(format!(
             "the timer is silent: RotateKeys has not run since {}, and should every {gap}. Until it does, keys are rotated \
              only when a notice comes. Look whether the function RotateKeys is enabled, and restart the function app",

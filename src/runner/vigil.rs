@@ -26,7 +26,7 @@ impl Service {
         tracing::info!(
             "watching the data plane every {}; Functions unloads this process while nothing calls it, and then \
              RotateKeys alone looks, unless alwaysReady keeps an instance of the group http",
-            rekey_core::time::rounded(every)
+            crate::report::text::rounded(every)
         );
         loop {
             self.rekey.clock.sleep(every).await;

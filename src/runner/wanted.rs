@@ -6,13 +6,14 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 
 use super::coalesce::Merge;
-use crate::config::{Config, ServiceConfig, file_name};
+use crate::config::{Config, ServiceConfig};
 use crate::pass::{Announced, Hint, Purpose};
+use crate::report::InWords;
+use crate::report::text::{file_name, readable};
 use rekey_core::journal::Watch;
 use rekey_core::model::{AppId, PerKey, ServiceId, likest};
 use rekey_core::notice::{Event, Notice, classify};
 use rekey_core::plan::{Request, Why};
-use rekey_core::time::readable;
 
 /// What the events of one delivery want.
 #[derive(Debug, Default)]
@@ -82,7 +83,7 @@ pub(super) fn wanted(events: &[&Event], config: &Config, now: DateTime<Utc>) -> 
         match classify(event) {
             Notice::Unreadable { fault } => {
                 let id = event.id.as_deref().filter(|id| is_plain(id)).unwrap_or("without id");
-                delivery.faults.push(format!("the event {id} is not understood: {fault}"));
+                delivery.faults.push(format!("the event {id} is not understood: {}", fault.in_words()));
             }
             notice => {
                 let concerned = concerned(&notice, event, config);
@@ -112,7 +113,7 @@ fn not_ours(notice: &Notice, concerned: &[(ServiceId, Wanted)], config: &Config)
     let meant = likest(instance.name(), names.map(|name| (name.to_owned(), name)));
     let meant = meant.map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
     let file = file_name();
-    Some(format!("{notice}, and {instance} is not in {file}: nothing was rotated{meant}"))
+    Some(format!("{}, and {instance} is not in {file}: nothing was rotated{meant}", notice.in_words()))
 }
 
 /// What a handler with this configuration would do about an event.
@@ -128,7 +129,7 @@ pub struct Foreseen {
 pub fn foresee(event: &Event, config: &Config, now: DateTime<Utc>) -> Result<Foreseen, String> {
     let notice = classify(event);
     if let Notice::Unreadable { fault } = &notice {
-        return Err(fault.to_string());
+        return Err(fault.in_words());
     }
     let concerned = concerned(&notice, event, config);
     if let Some(fault) = not_ours(&notice, &concerned, config) {

@@ -11,8 +11,8 @@ mod reference;
 mod section;
 
 pub use connection_string::{ConnectionString, Malformed, host_of, is_placeholder};
-pub use id::{AppId, IdError, ServiceId, likest};
-pub use key::{Fingerprint, Key, KeyPair, KeyType, PerKey};
+pub use id::{AppId, IdError, IdFault, ServiceId, likest};
+pub use key::{Fingerprint, Key, KeyPair, KeyType, NotAKeyType, PerKey};
 pub use operation_url::{OperationKind, OperationUrl};
 pub use reference::{Reference, ReferenceStore, names_signalr};
 pub use section::Section;

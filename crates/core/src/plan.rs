@@ -14,10 +14,10 @@ mod step;
 
 pub use forecast::{Forecast, Foreseen, forecast};
 pub use reconcile::{handed_out, reconcile};
-pub use request::{Request, Verdict, Why, judge};
+pub use request::{Covered, Request, Verdict, Why, judge};
 pub use safety::{is_doubtful, is_overdue};
-pub use snapshot::{Consumer, ConsumerRef, Holding, Snapshot, Unknown, Whereabouts};
-pub use standing::standing;
+pub use snapshot::{Consumer, ConsumerRef, CutOff, Holding, Snapshot, Unknown, Whereabouts};
+pub use standing::{Standing, standing};
 pub use step::{BlockedBy, Decision, Step, WaitFor};
 
 use chrono::{DateTime, Utc};

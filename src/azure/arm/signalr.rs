@@ -11,6 +11,7 @@ use super::operation::operation_url;
 use super::request::{Call, Operation};
 use super::{Arm, SIGNALR_API_VERSION};
 use crate::report::cause;
+use crate::report::text::azure as words;
 use rekey_core::model::{ConnectionString, Key, KeyPair, KeyType, OperationUrl, ServiceId};
 
 const GET: Operation = Operation { name: "SignalR_Get", effect: Effect::Read, secrets: false };
@@ -81,7 +82,7 @@ impl Arm {
         let call = Call::get(GET, self.url(&id.to_string(), SIGNALR_API_VERSION));
         let answer = self.send(&call).await?;
         let resource: Resource = answer.json(&call)?;
-        let misnamed = || answer.fault(&call, ArmErrorKind::Malformed, "the answer has no id of an instance");
+        let misnamed = || answer.fault(&call, ArmErrorKind::Malformed, words::NO_ID);
         resource.read().ok_or_else(misnamed)
     }
 
@@ -120,16 +121,14 @@ impl Arm {
         let body: KeysBody = answer.json(&call)?;
         let fault = |why| answer.fault(&call, ArmErrorKind::Malformed, why);
         if body.contradicts_itself() {
-            return Err(fault(
-                "the two keys are the same, or not those of the connection strings beside them",
-            ));
+            return Err(fault(words::KEYS_CONTRADICT));
         }
         if body.is_empty() {
             let kind = ArmErrorKind::Barred(Barrier::NoKeys);
-            return Err(answer.fault(&call, kind, "it lists no access keys"));
+            return Err(answer.fault(&call, kind, words::NO_KEYS));
         }
         let host = body.host();
-        let none = || fault("the answer does not hold both keys");
+        let none = || fault(words::NOT_BOTH_KEYS);
         Ok(ListedKeys { keys: body.pair().ok_or_else(none)?, host })
     }
 

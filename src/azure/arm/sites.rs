@@ -8,6 +8,7 @@ use super::error::{ArmError, ArmErrorKind, Effect};
 use super::request::{Call, Operation};
 use super::{Arm, SUBSCRIPTIONS_API_VERSION, WEB_API_VERSION};
 use crate::report::cause;
+use crate::report::text::azure as words;
 use rekey_core::model::AppId;
 
 const GET: Operation = Operation { name: "WebApps_Get", effect: Effect::Read, secrets: false };
@@ -123,10 +124,10 @@ impl Arm {
             items.extend(page.value);
             let Some(link) = page.next_link.filter(|link| !link.is_empty()) else { return Ok(items) };
             let next = call.url.join(&link).ok().filter(|next| self.is_ours(next));
-            let strange = || answer.fault(&call, ArmErrorKind::Malformed, "its nextLink leads elsewhere");
+            let strange = || answer.fault(&call, ArmErrorKind::Malformed, words::STRANGE_LINK);
             call = Call::get(operation, next.ok_or_else(strange)?);
         }
-        Err(ArmError::new(ArmErrorKind::Malformed, &call.about(), "the list has no end"))
+        Err(ArmError::new(ArmErrorKind::Malformed, &call.about(), words::ENDLESS_LIST))
     }
 }
 

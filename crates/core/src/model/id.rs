@@ -16,13 +16,28 @@ pub struct ServiceId(ResourceId);
 #[serde(try_from = "String", into = "String")]
 pub struct AppId(ResourceId);
 
-/// Why a text is not the resource id that it should be.
+/// That a text is not the resource id that it should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not {wanted}{}", .fault.map(|fault| format!(" ({fault})")).unwrap_or_default())]
+#[error("{text:?}: expected {wanted}")]
 pub struct IdError {
     text: String,
     wanted: &'static str,
-    fault: Option<&'static str>,
+    fault: Option<IdFault>,
+}
+
+/// The part of a resource id that Azure would not have given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdFault {
+    /// The subscription: an id such as 00000000-0000-0000-0000-000000000000.
+    Subscription,
+    /// The resource group: letters, digits, - _ . ( ), at most 90, no full stop at the end.
+    ResourceGroup,
+    /// The site: letters, digits and -, at most 60, no - at either end.
+    Site,
+    /// The service's name: letters, digits and -, at most 63, a letter first, no - at the end.
+    Service,
+    /// The deployment slot: letters, digits and -, at most 59, no - at either end.
+    Slot,
 }
 
 #[derive(Clone)]
@@ -34,7 +49,7 @@ struct ResourceId {
 }
 
 impl ServiceId {
-    const WANTED: &'static str = "the id of a SignalR instance: \
+    const WANTED: &'static str = "\
         /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.SignalRService/signalR/{name}";
 
     /// The instance's own name.
@@ -75,7 +90,7 @@ impl ServiceId {
 }
 
 impl AppId {
-    const WANTED: &'static str = "the id of a web app, function app or slot: /subscriptions/{subscription}\
+    const WANTED: &'static str = "/subscriptions/{subscription}\
         /resourceGroups/{group}/providers/Microsoft.Web/sites/{name}[/slots/{slot}]";
 
     /// Reads an id that may go on behind the site or the slot (`…/sites/name/config/appsettings`), as the subjects of
@@ -137,7 +152,7 @@ impl ResourceId {
     /// Reads `/subscriptions/{}/resourceGroups/{}/providers/{provider}/{kind}/{name}[/slots/{slot}]`.
     ///
     /// Refused with the part that is at fault, where it is one of the names alone.
-    fn parse(text: &str, provider: &str, kind: &str) -> Result<Self, Option<&'static str>> {
+    fn parse(text: &str, provider: &str, kind: &str) -> Result<Self, Option<IdFault>> {
         let id = Self::split(text, provider, kind).ok_or(None)?;
         id.fault(kind).map_or(Ok(id), |fault| Err(Some(fault)))
     }
@@ -163,7 +178,7 @@ impl ResourceId {
 
     /// Which name Azure would not have given, by its rules (docs: Naming rules and restrictions for Azure resources). They
     /// also keep a URL's own signs out of paths that are made of ids: a name `..` would lead to another resource.
-    fn fault(&self, kind: &str) -> Option<&'static str> {
+    fn fault(&self, kind: &str) -> Option<IdFault> {
         let word = |part: &str| part.chars().all(|sign| sign.is_ascii_alphanumeric() || sign == '-');
         // Sites may have signs of other scripts, which DNS takes as Punycode.
         let site = |part: &str| {
@@ -178,27 +193,20 @@ impl ResourceId {
         };
         let letter = self.name.starts_with(|sign: char| sign.is_ascii_alphabetic());
         if !(long(&self.subscription, 36) && word(&self.subscription)) {
-            return Some("its subscription is not an id such as 00000000-0000-0000-0000-000000000000");
+            return Some(IdFault::Subscription);
         }
         if !(long(&self.group, 90) && group(&self.group)) {
-            return Some(
-                "its resource group is not a valid name (letters, digits, - _ . ( ), at most 90, no full stop at the end)",
-            );
+            return Some(IdFault::ResourceGroup);
         }
         if kind == SITES && !(long(&self.name, 60) && site(&self.name)) {
-            return Some(
-                "its site is not a valid name (letters, digits and -, at most 60, no - at either end)",
-            );
+            return Some(IdFault::Site);
         }
         if kind != SITES && !(long(&self.name, 63) && word(&self.name) && letter && !self.name.ends_with('-'))
         {
-            return Some(
-                "its instance name is not valid (letters, digits and -, at most 63, a letter first, no - at the end)",
-            );
+            return Some(IdFault::Service);
         }
         let slot = self.slot.as_deref().is_none_or(|slot| long(slot, 59) && site(slot));
-        (!slot)
-            .then_some("its slot is not a valid name (letters, digits and -, at most 59, no - at either end)")
+        (!slot).then_some(IdFault::Slot)
     }
 
     fn parts(&self) -> [&str; 4] {
@@ -240,7 +248,7 @@ macro_rules! resource_id {
         impl $type {
             /// Which of its names makes a text no id, where all else of it is in order.
             #[must_use]
-            pub fn fault(text: &str) -> Option<&'static str> {
+            pub fn fault(text: &str) -> Option<IdFault> {
                 text.parse::<Self>().err()?.fault
             }
         }
@@ -348,7 +356,8 @@ mod tests {
             ["", ".", "..", "a.", "a/../b", "a%2fb", "a b", "a?x", "a#x", "a\u{0}", "a;b", long.as_str()];
         let (mut apps, mut instances) = (Vec::new(), Vec::new());
         for name in names {
-            for (at, what) in ["subscription", "resource group", "site", "slot"].iter().enumerate() {
+            let parts = [IdFault::Subscription, IdFault::ResourceGroup, IdFault::Site, IdFault::Slot];
+            for (at, what) in parts.iter().enumerate() {
                 let mut part = ["s", "g", "site", "slot"];
                 part[at] = name;
                 let [subscription, group, site, slot] = part;
@@ -357,15 +366,21 @@ mod tests {
             }
         }
         for (what, text) in &apps {
-            let error = text.parse::<AppId>().expect_err(text).to_string();
-            assert!(text.matches('/').count() > 10 || text.ends_with('/') || error.contains(what), "{error}");
+            let fault = text.parse::<AppId>().expect_err(text).fault;
+            assert!(
+                text.matches('/').count() > 10 || text.ends_with('/') || fault == Some(*what),
+                "{text}: {fault:?}"
+            );
             let goes_on = text.contains("a/../b") || text.ends_with('/');
             assert!(goes_on || AppId::from_prefix(text).is_err(), "{text}");
         }
-        for (what, text) in instances.iter().filter(|(what, _)| *what != "slot") {
-            let what = if *what == "site" { "instance name" } else { what };
-            let error = text.parse::<ServiceId>().expect_err(text).to_string();
-            assert!(text.matches('/').count() > 8 || text.ends_with('/') || error.contains(what), "{error}");
+        for (what, text) in instances.iter().filter(|(what, _)| *what != IdFault::Slot) {
+            let what = if *what == IdFault::Site { IdFault::Service } else { *what };
+            let fault = text.parse::<ServiceId>().expect_err(text).fault;
+            assert!(
+                text.matches('/').count() > 8 || text.ends_with('/') || fault == Some(what),
+                "{text}: {fault:?}"
+            );
         }
         for name in ["-a", "a-", "1a", "a_b", "a.b"] {
             let text = format!(

@@ -1,7 +1,5 @@
 //! Whether a rotation that somebody asks for is to be recorded.
 
-use std::fmt;
-
 use chrono::{DateTime, Utc};
 
 use super::Snapshot;
@@ -9,7 +7,6 @@ use crate::journal::{Event, Journal};
 use crate::model::PerKey;
 use crate::policy::Policy;
 use crate::time::delta;
-use crate::time::readable;
 
 /// A rotation that is asked for, whatever the age of the keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,18 +96,5 @@ fn nobody_holds(why: &Why, snapshot: &Snapshot) -> bool {
             !keys.iter().any(|(key_type, announced)| *announced && snapshot.is_held(key_type))
         }
         _ => false,
-    }
-}
-
-impl fmt::Display for Covered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Asked { at } => {
-                write!(f, "the rotation that it asks for was asked for at {}", readable(*at))
-            }
-            Self::NobodyHolds => {
-                f.write_str("no app holds a key that will be regenerated, so it cuts nobody off")
-            }
-        }
     }
 }

@@ -25,7 +25,6 @@ pub use environment::Environment;
 pub use fault::{Fault, Faults};
 pub use load::{FUNCTION_TIMEOUT, config_path, given_file, load, load_from, name_file};
 pub use notify::NotifyConfig;
-pub use rekey_core::configuration_file::file_name;
 pub use storage::{BlobAccess, BlobConfig};
 pub(crate) use values::duration;
 

@@ -35,12 +35,12 @@ use crate::config::{Config, ServiceConfig};
 use crate::engine::act::RewriteError;
 use crate::engine::check::{APPS_AT_ONCE, Check, Reader};
 use crate::report::notify::Notifier;
-use crate::report::{RunEvent, RunReport, cause};
+use crate::report::{InWords, RunEvent, RunReport, cause};
 use crate::store::{Store, StoreError};
 use rekey_core::intent::Intent;
 use rekey_core::journal::Journal;
 use rekey_core::model::{ConsumerId, ServiceId};
-use rekey_core::plan::{self, BlockedBy, CutOff, Decision, Open, Snapshot};
+use rekey_core::plan::{self, BlockedBy, CutOff, Decision, Open, Snapshot, Standing};
 
 /// Hears every event of a run that people are told of, as it happens.
 pub type Narrator = Arc<dyn Fn(&ServiceId, &RunEvent) + Send + Sync>;
@@ -161,7 +161,7 @@ impl Engine {
         let journal = crate::store::peek(&*self.store, &service.id).await.unwrap_or_default();
         let held = |app: &ConsumerId| journal.seen(app).is_some_and(|held| !held.is_empty());
         let consumers = service.apps.iter().map(|app| ConsumerId::from(&app.id));
-        consumers.filter(held).map(CutOff::OfNoKeys).collect()
+        consumers.filter(held).map(CutOff::WithoutKeys).collect()
     }
 
     /// What a run would do now, without doing it: a check and what follows from it, on a copy of the journal.
@@ -190,7 +190,7 @@ pub struct Preview {
     /// What would be done.
     pub decision: Decision,
     /// What earlier runs tried in vain and is still to be done.
-    pub standing: Vec<String>,
+    pub standing: Option<Standing>,
     /// What is remembered, without what this check adds.
     pub journal: Journal,
 }
@@ -207,11 +207,11 @@ impl Preview {
             )
         });
         let unseen = match &self.decision {
-            Decision::Blocked(_) => Some(self.decision.to_string()),
+            Decision::Blocked(_) => Some(self.decision.in_words()),
             _ if self.snapshot.unknown.is_empty() => None,
-            _ => Some(BlockedBy::Unknown(self.snapshot.unknown.clone()).to_string()),
+            _ => Some(BlockedBy::Unknown(self.snapshot.unknown.clone()).in_words()),
         };
-        stale.into_iter().chain(unseen).chain(self.standing.iter().cloned()).collect()
+        stale.into_iter().chain(unseen).chain(self.standing.iter().map(InWords::in_words)).collect()
     }
 }
 

@@ -53,9 +53,10 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::panics::{self, Panicked};
 use crate::report::cause;
-use rekey_core::notice::{self, Event, Malformed};
+use rekey_core::notice::{self, Event};
 use rekey_core::time::delta;
 
+pub(crate) use envelope::{Fault, Malformed};
 pub use timer::{Retry, Timer};
 
 /// Why we are called.
@@ -345,7 +346,7 @@ impl Function {
         match self {
             Self::RotateKeys => timer::read(envelope).map(Trigger::Timer),
             Self::OnKeyNotice => {
-                notice::read(&envelope::decoded(envelope.value)?, envelope::VALUE).map(Trigger::Events)
+                Ok(Trigger::Events(notice::read(&envelope::decoded(envelope.value)?, envelope::VALUE)?))
             }
             Self::OnAlert => alert::read(envelope).map(Trigger::Events),
         }

@@ -19,6 +19,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use blob::Meaning;
 pub use blob::{BlobStore, Refusal};
 pub use calls::{call, calls};
 pub use examined::was_examined;
@@ -26,6 +27,7 @@ pub use memory::MemoryStore;
 pub use timer::{Told, timer_last_ran, timer_ran, timer_told};
 
 use crate::clock::Clock;
+use crate::report::InWords;
 use rekey_core::journal::{Event, Illegal, Journal};
 use rekey_core::model::ServiceId;
 use rekey_core::time::delta;
@@ -83,18 +85,12 @@ pub struct Stored {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ETag(pub String);
 
-/// What can be done all the same while the storage is out of reach.
-const WITHOUT_STORAGE: &str =
-    "Are apps cut off, `signalr-rekey rotate --without-journal` repairs them without the storage";
-
 /// Why the journal cannot be read or written. Nothing is changed in Azure then.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// Somebody else wrote the document.
-    #[error("another worker wrote the journal of the instance in between; it carries on")]
     Changed,
     /// Another worker has the lease.
-    #[error("another worker ({holder}) is at work on the instance until {} at the latest", rekey_core::time::readable(*until))]
     Held {
         /// Who.
         holder: String,
@@ -104,11 +100,6 @@ pub enum StoreError {
         heard: u64,
     },
     /// The journal has a lease that is longer than any of ours: whoever wrote it does not know us, or by a wrong clock.
-    #[error(
-        "the journal has a lease of {holder} until {}, longer than any run of ours takes one: it is not believed after {}; \
-         `unblock` ends it at once",
-        rekey_core::time::readable(*claims), rekey_core::time::readable(*until)
-    )]
     StrangeLease {
         /// Who.
         holder: String,
@@ -118,9 +109,6 @@ pub enum StoreError {
         until: DateTime<Utc>,
     },
     /// The document is not one of ours.
-    #[error(
-        "the journal {name} cannot be read ({detail}); it is left as it is and nothing is done to the instance"
-    )]
     Unreadable {
         /// The document's name.
         name: String,
@@ -128,10 +116,6 @@ pub enum StoreError {
         detail: String,
     },
     /// The document is that of another instance: a file that was restored or copied under the wrong name.
-    #[error(
-        "the journal {name} is that of {found}, not of {wanted}; it is left as it is and nothing is done to the \
-         instance. Put back the file that belongs there, or rename this one"
-    )]
     OfAnother {
         /// The document's name.
         name: String,
@@ -141,13 +125,10 @@ pub enum StoreError {
         wanted: Box<ServiceId>,
     },
     /// The storage does not answer, or fails.
-    #[error("the journal's storage failed: {0}; nothing is done to the instance. {WITHOUT_STORAGE}")]
     Unavailable(String),
     /// The storage refused, and will refuse again until a person does something about it.
-    #[error("{0}; nothing is done to the instance. {WITHOUT_STORAGE}")]
     Refused(Refusal),
     /// An event that the journal does not allow.
-    #[error(transparent)]
     Illegal(#[from] Illegal),
 }
 
@@ -344,7 +325,7 @@ impl Lease {
 
     /// Folds an event into the journal; [`Lease::commit`] writes it.
     pub fn record(&mut self, event: Event) -> Result<(), StoreError> {
-        tracing::debug!(%event, "recorded");
+        tracing::debug!(event = event.in_words(), "recorded");
         self.document.journal.apply(event, self.clock.now())?;
         self.dirty = true;
         Ok(())

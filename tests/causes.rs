@@ -200,7 +200,7 @@ fn nothing_is_told_past_the_cause() {
         ("config/load.rs", "std::fs::read(&path)"),
         ("schedule.rs", "NCRONTAB"),
         // The source is in the sentence, and its own source is told behind it.
-        ("engine/act.rs", "#[error("),
+        ("report/text/arm.rs", "Self::Arm { consumer, error }"),
         // The words of the developer's tools are the whole of it, kept to be told again.
         ("azure/credentials/keeping.rs", "Got::Nothing"),
         // A journal that cannot be written as JSON has no further cause.

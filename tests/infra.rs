@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use signalr_rekey::azure::arm::Operation;
 use signalr_rekey::azure::rbac;
 use signalr_rekey::config::{Environment, StateConfig, load_from};
+use signalr_rekey::report::InWords;
 
 /// What is evaluated; `.ci/infra` says of what.
 const ALL: [&str; 3] = ["first", "second", "full"];
@@ -493,7 +494,7 @@ fn alert(name: &str, rule: &str) -> Option<Value> {
 
 #[test]
 fn the_alerts_look_for_words_that_the_program_says() {
-    let blocked = format!("chat: {}", Decision::Blocked(BlockedBy::JournalDisagrees));
+    let blocked = format!("chat: {}", Decision::Blocked(BlockedBy::JournalDisagrees).in_words());
     let rule = alert("second", "-blocked").unwrap();
     let query = text(&rule, "/criteria/allOf/0/query");
     assert!(

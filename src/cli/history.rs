@@ -7,11 +7,12 @@ use super::instances::{NAME_THE_STORAGE, chosen, complain_once, has_no_journal, 
 use super::machine::{EventFields, events};
 use crate::compose::silent;
 use crate::config::{Environment, ServiceConfig};
+use crate::report::InWords;
 use crate::report::cause;
+use crate::report::text::readable;
 use crate::store::peek;
 use crate::terminal::{self, Exit};
 use rekey_core::journal::{Entry, Journal};
-use rekey_core::time::readable;
 
 /// The arguments of `history`.
 #[derive(Debug, Args)]
@@ -93,6 +94,6 @@ fn print((instance, journal): (&ServiceConfig, &Journal), empty: &str) {
         terminal::say(&format!("  {empty}"));
     }
     for Entry { at, event } in journal.history() {
-        terminal::tell(&format!("  {}  {event}", readable(*at)));
+        terminal::tell(&format!("  {}  {}", readable(*at), event.in_words()));
     }
 }

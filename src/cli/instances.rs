@@ -8,8 +8,9 @@ use super::load;
 use crate::azure::http::is_loopback;
 use crate::clock::{Clock, SystemClock};
 use crate::compose::compose;
-use crate::config::{Config, Environment, ServiceConfig, StateConfig, file_name};
+use crate::config::{Config, Environment, ServiceConfig, StateConfig};
 use crate::engine::{Engine, Narrator, Preview, RunError};
+use crate::report::text::file_name;
 use crate::report::{cause, text};
 use crate::terminal::{self, Exit};
 

@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::config::ServiceConfig;
-use crate::report::{json, text};
+use crate::report::text::snapshot::{notes, warnings};
+use crate::report::{InWords, json, text};
 use rekey_core::journal::{Entry, Held, Journal, KeyRecord, Origin, Watch};
 use rekey_core::model::{AppId, ConsumerId, Fingerprint, KeyType, PerKey, Section};
 use rekey_core::plan::{self, Consumer, Decision, Forecast, Foreseen, Holding, Snapshot, Step, Unknown};
@@ -45,8 +46,8 @@ impl<More> Service<More> {
             trouble,
             keys: Some(keys(snapshot, journal)),
             consumers: consumers(snapshot),
-            warnings: snapshot.warnings().collect(),
-            notes: snapshot.notes().collect(),
+            warnings: warnings(snapshot),
+            notes: notes(snapshot),
             watches: watches(journal, snapshot.at),
             next: Next::of(decision),
             ..Self::unseen(instance, None, more)
@@ -108,7 +109,7 @@ impl Next {
             Decision::Blocked(plan::BlockedBy::RegenerationFails { again, .. }) => Some(*again),
             Decision::Do(_) | Decision::Blocked(_) => None,
         };
-        Self { decision: Some(decision.name()), text: Some(decision.to_string()), until }
+        Self { decision: Some(decision.name()), text: Some(decision.in_words()), until }
     }
 }
 
@@ -242,7 +243,7 @@ fn of_unknown(unknown: &Unknown) -> Vec<ConsumerFields> {
         section: None,
         name: name.cloned(),
         holds,
-        why: Some(unknown.to_string()),
+        why: Some(unknown.in_words()),
         fingerprint: None,
     };
     match unknown {
@@ -281,7 +282,7 @@ pub(super) fn events(journal: &Journal) -> Vec<EventFields> {
     let fields = |entry: &Entry| EventFields {
         at: entry.at,
         event: json::event(&entry.event),
-        text: entry.event.to_string(),
+        text: entry.event.in_words(),
     };
     journal.history().map(fields).collect()
 }

@@ -12,6 +12,7 @@ use super::load;
 use crate::azure::http::{self, Http, is_loopback};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Environment};
+use crate::report::InWords;
 use crate::report::cause;
 use crate::report::text;
 use crate::terminal::{self, Exit};
@@ -75,7 +76,7 @@ pub(super) async fn notice(args: NoticeArgs, environment: &Environment) -> Exit 
 
 async fn try_notice(args: &NoticeArgs, environment: &Environment) -> Result<Exit, Exit> {
     let value = read(&args.file)?;
-    let events = notice::read(&value, "the event").map_err(|malformed| wrong(&malformed.to_string()))?;
+    let events = notice::read(&value, "the event").map_err(|malformed| wrong(&malformed.in_words()))?;
     match &args.fire {
         Some(handler) => Ok(tell_fired(&fire(handler, &value, &events).await?, &events, args.json)),
         None => Ok(tell(&events, &load(environment)?, args.json)),
@@ -94,7 +95,7 @@ fn tell(events: &[Event], config: &Config, json: bool) -> Exit {
         Err(fault) => {
             exit = Exit::Failed;
             let why = match fault {
-                Fault::Unreadable { fault, .. } => fault.to_owned(),
+                Fault::Unreadable { fault, .. } => fault.in_words(),
                 fault @ Fault::NotConfigured { .. } => text::fault(&fault),
             };
             meaning(event, Some(vec![format!("it would be refused: {why}")]), vec![])
@@ -118,7 +119,7 @@ fn tell(events: &[Event], config: &Config, json: bool) -> Exit {
 }
 
 fn meaning(event: &Event, does: Option<Vec<String>>, warnings: Vec<String>) -> Meaning {
-    let means = notice::classify(event).to_string();
+    let means = notice::classify(event).in_words();
     Meaning { id: event.id.clone(), kind: event.kind.clone(), means, does, warnings }
 }
 

@@ -9,10 +9,12 @@ use super::machine::{Planned, Service, watches};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Environment, ServiceConfig};
 use crate::engine::Preview;
+use crate::report::InWords;
+use crate::report::text::readable;
+use crate::report::text::snapshot::{notes, warnings};
 use crate::terminal::{self, Exit, spoken};
 use rekey_core::model::ConsumerId;
 use rekey_core::plan::{Decision, Forecast, Foreseen, forecast};
-use rekey_core::time::readable;
 
 /// The arguments of `plan`.
 #[derive(Debug, Args)]
@@ -65,17 +67,17 @@ pub(super) fn foresee(
 }
 
 fn print(instance: &ServiceConfig, preview: &Preview) {
-    let (name, decision) = (instance.id.name(), preview.decision.to_string());
+    let (name, decision) = (instance.id.name(), preview.decision.in_words());
     for trouble in preview.trouble().iter().filter(|trouble| **trouble != decision) {
         terminal::tell(&format!("{name}: {trouble}"));
     }
     terminal::tell(&format!("{name}: {decision}"));
     let trouble = preview.trouble();
     let told = |warning: &String| trouble.iter().any(|trouble| trouble.contains(warning.as_str()));
-    for warning in preview.snapshot.warnings().filter(|warning| !told(warning)) {
+    for warning in warnings(&preview.snapshot).into_iter().filter(|warning| !told(warning)) {
         terminal::tell(&format!("  warning: {warning}"));
     }
-    for note in preview.snapshot.notes() {
+    for note in notes(&preview.snapshot) {
         terminal::tell(&format!("  note: {note}"));
     }
     for watch in watches(&preview.journal, preview.snapshot.at) {
@@ -95,10 +97,10 @@ pub(super) fn lines(forecast: &Forecast, now: DateTime<Utc>) -> Vec<String> {
         let restarts: Vec<String> = foreseen.restarts().into_iter().map(ConsumerId::name).collect();
         let restarts =
             if restarts.is_empty() { String::new() } else { format!("; restarts {}", restarts.join(", ")) };
-        format!("{}: {}{restarts}", readable(foreseen.at), foreseen.decision)
+        format!("{}: {}{restarts}", readable(foreseen.at), foreseen.decision.in_words())
     };
     let mut lines: Vec<String> = forecast.steps.iter().map(step).collect();
-    lines.push(format!("{}: {}", readable(forecast.over), forecast.end));
+    lines.push(format!("{}: {}", readable(forecast.over), forecast.end.in_words()));
     lines.push(summary(forecast, now));
     lines
 }

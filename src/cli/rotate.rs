@@ -15,7 +15,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::compose::silent;
 use crate::config::{Config, Environment, ServiceConfig, StateConfig, duration};
 use crate::engine::{Engine, Narrator, Order};
-use crate::report::{Ending, RunEvent, RunReport, cause, text};
+use crate::report::{Ending, InWords, RunEvent, RunReport, cause, text};
 use crate::store::peek;
 use crate::terminal::{self, Answer, Exit, Progress, beside, stop_at_signal};
 use rekey_core::intent::Intent;
@@ -139,7 +139,7 @@ fn intent(seen: &[Seen], asked: bool, now: DateTime<Utc>) -> Vec<String> {
         let forecast = foresee(instance, preview, asked, now);
         let name = instance.id.name();
         if forecast.is_idle() {
-            return vec![format!("{name}: nothing is to be done: {}", forecast.end)];
+            return vec![format!("{name}: nothing is to be done: {}", forecast.end.in_words())];
         }
         let steps = lines(&forecast, now).into_iter().map(|step| format!("  {step}"));
         [format!("{name}: this will be done:")].into_iter().chain(steps).collect()
@@ -358,7 +358,7 @@ mod tests {
         let mut snapshot = Snapshot::of_keys(now, keys);
         snapshot.consumers.push(Consumer { at, holds: Holding::Valid(KeyType::Primary) });
         let decision = Decision::Settled { next: None };
-        let preview = Preview { snapshot, decision, standing: vec![], journal: Journal::default() };
+        let preview = Preview { snapshot, decision, standing: None, journal: Journal::default() };
         let seen = [Seen { instance, found: Ok(preview) }];
         let timeless = |lines: Vec<String>| {
             let times =

@@ -4,11 +4,11 @@ use chrono::{DateTime, Utc};
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ServiceConfig, StateConfig};
-use crate::report::{RunReport, text};
+use crate::report::text::readable;
+use crate::report::{InWords, RunReport, text};
 use rekey_core::journal::{Held, Journal, KeyRecord, Origin};
 use rekey_core::model::{KeyType, PerKey};
 use rekey_core::plan::{Decision, Holding, Snapshot, forecast};
-use rekey_core::time::readable;
 
 /// Which key was made when, who holds which, and what waits: by the journal as it is now, and by what the run saw last.
 pub(super) fn lines(
@@ -36,7 +36,7 @@ pub(super) fn lines(
         lines.push(format!("stale: these hold an invalid key, and their calls are refused: {stale}"));
     }
     if let Some(snapshot) = seen {
-        lines.push(format!("what waits: {}", next_at(instance, snapshot, journal, now)));
+        lines.push(format!("what waits: {}", next_at(instance, snapshot, journal, now).in_words()));
     }
     lines
 }
@@ -53,7 +53,7 @@ fn made(record: &KeyRecord) -> String {
 
 fn holders(key_type: KeyType, record: &KeyRecord, seen: Option<&Snapshot>) -> String {
     let holders = seen.map(|seen| seen.holders(|holding| *holding == Holding::Valid(key_type)));
-    let holders: Vec<String> = holders.iter().flatten().map(ToString::to_string).collect();
+    let holders: Vec<String> = holders.iter().flatten().map(InWords::in_words).collect();
     match record.held {
         _ if !holders.is_empty() => format!("it is held by {}", holders.join(", ")),
         Held::Now => "apps hold it, or are being given it".to_owned(),

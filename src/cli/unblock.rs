@@ -9,11 +9,13 @@ use crate::clock::{Clock, SystemClock};
 use crate::compose::silent;
 use crate::config::{Environment, ServiceConfig};
 use crate::engine::{Engine, Preview, RunError};
+use crate::report::InWords;
 use crate::report::cause;
+use crate::report::text::readable;
+use crate::report::text::snapshot::warnings;
 use crate::store::{Draft, Lease, StoreError};
 use crate::terminal::{self, Answer, Exit};
 use rekey_core::journal::Event;
-use rekey_core::time::readable;
 
 /// The arguments of `unblock`.
 #[derive(Debug, Args)]
@@ -48,7 +50,8 @@ async fn try_unblock(args: &UnblockArgs, environment: &Environment) -> Result<Ex
     let preview = rekey.preview(instance, SystemClock.now() + chrono::TimeDelta::minutes(2)).await;
     let preview = preview.map_err(told)?;
     let lease = strange_lease(&rekey, instance).await.map_err(|error| told(error.into()))?;
-    let found: Vec<String> = lease.into_iter().chain(preview.journal.obstacles()).collect();
+    let found: Vec<String> =
+        lease.into_iter().chain(preview.journal.obstacles().iter().map(InWords::in_words)).collect();
     show(instance, &preview, &found);
     if found.is_empty() {
         return Ok(nothing_to_clear(instance, &preview));
@@ -94,15 +97,15 @@ async fn strange_lease(rekey: &Engine, instance: &ServiceConfig) -> Result<Optio
 
 /// What is known: how it stands, what would be forgotten, what has to be cured, and what was done last.
 fn show(instance: &ServiceConfig, preview: &Preview, found: &[String]) {
-    terminal::tell(&format!("{}: {}", instance.id.name(), preview.decision));
+    terminal::tell(&format!("{}: {}", instance.id.name(), preview.decision.in_words()));
     for obstacle in found {
         terminal::tell(&format!("  to be forgotten: {obstacle}"));
     }
-    for warning in preview.snapshot.warnings() {
+    for warning in warnings(&preview.snapshot) {
         terminal::tell(&format!("  to be cured, which this command cannot: {warning}"));
     }
     for entry in preview.journal.history().rev().take(5).collect::<Vec<_>>().into_iter().rev() {
-        terminal::tell(&format!("  {}  {}", readable(entry.at), entry.event));
+        terminal::tell(&format!("  {}  {}", readable(entry.at), entry.event.in_words()));
     }
 }
 

@@ -52,7 +52,7 @@ pub fn name_file(environment: &Environment) {
     if environment.config().is_some() {
         let _ = GIVEN.set(name.clone());
     }
-    rekey_core::configuration_file::name_file(name);
+    crate::report::text::name_file(name);
 }
 
 /// Finds and reads `rekey.toml` and lays the environment over it.

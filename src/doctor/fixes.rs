@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use crate::azure::arm::Caller;
-use crate::config::{file_name, given_file};
+use crate::config::given_file;
+use crate::report::text::file_name;
 use rekey_core::model::{AppId, ServiceId};
 
 /// The api-version of Microsoft.SignalRService in commands that want one.

@@ -16,6 +16,7 @@ use crate::azure::services::{KeyService, Regeneration, ServiceKind};
 use crate::clock::Clock;
 use crate::config::ServiceConfig;
 use crate::report::cause;
+use crate::report::text::azure as words;
 use crate::store::LeaseProof;
 use rekey_core::model::{ConsumerId, Key, KeyPair, KeyType, OperationUrl, PerKey};
 use rekey_core::plan::ConsumerRef;
@@ -92,7 +93,6 @@ pub struct Rewrite {
 #[derive(Debug, thiserror::Error)]
 pub enum RewriteError {
     /// Azure refused or did not answer.
-    #[error("{}: {error}", consumer.name())]
     Arm {
         /// Whose.
         consumer: ConsumerId,
@@ -101,10 +101,6 @@ pub enum RewriteError {
         error: ArmError,
     },
     /// What was written is not what is there.
-    #[error(
-        "{}: the {} were written and do not hold the new key; somebody else writes them at the same time. \
-         The next pass tries again", .place.consumer().name(), .place.name()
-    )]
     Overwritten {
         /// The place.
         place: Place,
@@ -229,7 +225,7 @@ impl Actor<'_> {
     /// Signs calls with a key until the service accepted several in a row, or has refused for a while.
     pub async fn prove(&self, host: &str, key: &Key) -> Acceptance {
         let mut in_a_row = 0;
-        let mut said = "the time of the pass ended before the key was proved".to_owned();
+        let mut said = words::NOT_PROVED_IN_TIME.to_owned();
         for _ in 0..PROBES {
             match self.kind().probe(self.data_plane, host, key).await {
                 Probe::Accepted => in_a_row += 1,

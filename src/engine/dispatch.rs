@@ -19,7 +19,7 @@ use super::silence::Silence;
 use super::{Engine, Order};
 use crate::handler::{Invocation, Outcome, Runner, Served, Trigger};
 use crate::panics::{self, Panicked};
-use crate::report::{Ending, RunEvent, RunReport, cause, text};
+use crate::report::{Ending, InWords, RunEvent, RunReport, cause, text};
 use crate::store::{timer_ran, timer_told};
 use rekey_core::intent::{Configured, Delivery, Intent, delivery};
 use rekey_core::model::ServiceId;
@@ -165,7 +165,7 @@ impl Dispatcher {
     /// One line for all that called for nothing; not for the host, whose log it would fill.
     fn count(&self, copies: usize, (events, last): (u64, Option<Notice>)) {
         let why = match last {
-            Some(last) => last.to_string(),
+            Some(last) => last.in_words(),
             None if copies > 0 => "a copy of what was answered already".to_owned(),
             None => return,
         };

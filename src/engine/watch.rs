@@ -27,7 +27,7 @@ impl Dispatcher {
         tracing::info!(
             "watching the data plane every {}; Functions unloads this process while nothing calls it, and then \
              RotateKeys alone looks, unless alwaysReady keeps an instance of the group http",
-            rekey_core::time::rounded(every)
+            crate::report::text::rounded(every)
         );
         loop {
             self.engine().clock.sleep(every).await;

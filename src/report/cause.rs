@@ -28,6 +28,12 @@ pub fn told(error: &(dyn Error + 'static)) -> String {
     because(&error.to_string(), error.source())
 }
 
+/// A sentence of ours, and its cause in words of ours.
+#[must_use]
+pub fn with(what: &str, cause: &str) -> String {
+    format!("{what}{CAUSED_BY}{cause}")
+}
+
 /// A sentence of ours, and the error behind it.
 #[must_use]
 pub fn because(what: &str, cause: Option<&(dyn Error + 'static)>) -> String {

@@ -5,12 +5,12 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rekey_core::journal::{Event, Journal};
-use rekey_core::model::{AppId, ConsumerId, Key, KeyType, PerKey, ServiceId};
+use rekey_core::model::{AppId, ConsumerId, Key, KeyType, Malformed, PerKey, ServiceId};
 use rekey_core::plan::{BlockedBy, CutOff, Decision, Step, Unknown, WaitFor, Whereabouts, standing};
 use rekey_core::policy::Policy;
 use signalr_rekey::azure::arm::{ArmErrorKind, Barrier};
 use signalr_rekey::doctor::Check;
-use signalr_rekey::report::Ending;
+use signalr_rekey::report::{Ending, InWords};
 use signalr_rekey::store::StoreError;
 
 use super::markdown::{Document, codes, fits};
@@ -90,7 +90,7 @@ fn unknowns() -> Vec<Unknown> {
         Unknown::OnlyReferences { app: app(), names: vec![name()] },
         Unknown::StaleKeyInOtherText { app: app(), name: name() },
         Unknown::Placeholder { app: app(), name: name() },
-        Unknown::InvalidString { app: app(), name: name(), detail: "it said so".into() },
+        Unknown::InvalidString { app: app(), name: name(), fault: Malformed::Port },
         Unknown::OtherServicesHost { app: app(), name: name() },
     ];
     for unknown in &all {
@@ -185,6 +185,10 @@ fn texts<T: ToString>(all: &[T]) -> Vec<String> {
     all.iter().map(ToString::to_string).collect()
 }
 
+fn words<T: InWords>(all: &[T]) -> Vec<String> {
+    all.iter().map(InWords::in_words).collect()
+}
+
 #[test]
 fn every_ending_is_explained() {
     assert_both_ways("How a run ends", &texts(&endings()));
@@ -198,13 +202,13 @@ fn every_ending_is_explained() {
 
 #[test]
 fn every_reason_to_wait_is_explained() {
-    assert_both_ways("What is waited for", &texts(&waits()));
+    assert_both_ways("What is waited for", &words(&waits()));
 }
 
 #[test]
 fn every_reason_to_be_blocked_is_explained() {
     let others = blocks().into_iter().filter(|blocked| !matches!(blocked, BlockedBy::Unknown(_)));
-    let all = [texts(&unknowns()), others.map(|blocked| blocked.to_string()).collect()].concat();
+    let all = [words(&unknowns()), others.map(|blocked| blocked.in_words()).collect()].concat();
     // The sentence on a refused key is long; the document has its beginning.
     let heading = "What blocks";
     let patterns: Vec<String> = told_under(heading);
@@ -219,7 +223,7 @@ fn every_reason_to_be_blocked_is_explained() {
         Vec::<&String>::new()
     );
     assert!(patterns.iter().all(quoted), "{patterns:?}");
-    let unknown = BlockedBy::Unknown(unknowns()).to_string();
+    let unknown = BlockedBy::Unknown(unknowns()).in_words();
     assert!(
         codes(&operate().prose())
             .iter()
@@ -236,7 +240,7 @@ fn tried(events: Vec<Event>, step: Step) -> String {
     for event in events {
         journal.apply(event, later).unwrap();
     }
-    standing(&journal, &Decision::Do(step), &policy, later + TimeDelta::hours(1)).remove(0)
+    standing(&journal, &Decision::Do(step), &policy, later + TimeDelta::hours(1)).unwrap().in_words()
 }
 
 #[test]
@@ -322,7 +326,7 @@ pub(super) fn events() -> Vec<Event> {
 fn every_event_of_the_journal_is_explained() {
     let patterns = told_under("What a log line tells");
     for event in events() {
-        let text = event.to_string();
+        let text = event.in_words();
         assert!(patterns.iter().any(|pattern| fits(pattern, &text)), "not explained: {text}");
     }
 }
@@ -425,7 +429,7 @@ fn every_error_of_azure_is_explained() {
     ];
     let patterns = told_under("Errors of Azure Resource Manager");
     let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
-    let source = [read("src/azure/arm/error.rs"), read("src/azure/credentials.rs")].concat();
+    let source = [read("src/report/text/arm.rs"), read("src/report/text/azure.rs")].concat();
     let all: Vec<_> = kinds.iter().flat_map(|kind| advice(*kind)).collect();
     for words in &all {
         assert!(source.contains(*words), "the program does not say {words:?}");
@@ -439,7 +443,7 @@ fn every_error_of_azure_is_explained() {
 fn other_lines_are_said_by_the_program() {
     let sources = sources("src");
     let mut parts = 0;
-    let events = texts(&events());
+    let events = words(&events());
     let is_event = |pattern: &String| events.iter().any(|event| fits(pattern, event));
     for heading in ["What a log line tells", "Errors of the configuration"] {
         for pattern in told_under(heading).iter().filter(|pattern| !is_event(pattern)) {

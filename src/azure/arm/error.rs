@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::azure::credentials::CHECK_THE_IDENTITY;
-use crate::config::file_name;
+use crate::report::text::azure as words;
 
 /// A request to Azure Resource Manager that failed.
 ///
@@ -105,6 +104,11 @@ pub(crate) enum Effect {
 }
 
 impl ArmError {
+    /// What to do next, where whoever asked knows it better than the kind tells.
+    pub(crate) fn own_advice(&self) -> Option<&str> {
+        self.0.advice.as_deref()
+    }
+
     /// What is to be decided.
     #[must_use]
     pub fn kind(&self) -> ArmErrorKind {
@@ -128,6 +132,11 @@ impl ArmError {
     #[must_use]
     pub fn operation(&self) -> &'static str {
         self.0.operation
+    }
+
+    /// The action that a role has to allow for it.
+    pub(crate) fn action(&self) -> Option<&'static str> {
+        self.0.action
     }
 
     /// The path that was asked, without its query.
@@ -187,11 +196,11 @@ impl ArmError {
     /// The connection failed before an answer came. `late` says that the deadline has passed.
     pub(super) fn transport(about: &About<'_>, effect: Effect, error: reqwest::Error, late: bool) -> Self {
         let (kind, resend, message) = match effect {
-            _ if error.is_builder() => (ArmErrorKind::Refused, false, "the request could not be made"),
-            _ if error.is_connect() => (ArmErrorKind::Unavailable, true, "no connection could be made"),
-            Effect::Change => (ArmErrorKind::OutcomeUnknown, false, "it was sent, and no answer came"),
-            Effect::Read if late => (ArmErrorKind::OutOfTime, false, "no answer came before the deadline"),
-            Effect::Read => (ArmErrorKind::Unavailable, true, "no whole answer came"),
+            _ if error.is_builder() => (ArmErrorKind::Refused, false, words::NOT_MADE),
+            _ if error.is_connect() => (ArmErrorKind::Unavailable, true, words::NO_CONNECTION),
+            Effect::Change => (ArmErrorKind::OutcomeUnknown, false, words::NO_ANSWER_TO_A_CHANGE),
+            Effect::Read if late => (ArmErrorKind::OutOfTime, false, words::NO_ANSWER_IN_TIME),
+            Effect::Read => (ArmErrorKind::Unavailable, true, words::NO_WHOLE_ANSWER),
         };
         // The URL would show the signature of an operation.
         Self::new(kind, about, message).resend(resend).caused_by(error.without_url())
@@ -268,112 +277,6 @@ impl ArmError {
             self.0.code.iter_mut().for_each(|code| redact(code, secret));
         }
         self
-    }
-
-    /// What to do next, in the imperative.
-    fn advice(&self) -> String {
-        if let Some(advice) = &self.0.advice {
-            return advice.clone();
-        }
-        match self.0.kind {
-            ArmErrorKind::Throttled { retry_after: Some(wait) } => {
-                format!("wait {} before asking again", humantime::format_duration(wait))
-            }
-            ArmErrorKind::Throttled { retry_after: None } => "wait a minute before asking again".into(),
-            ArmErrorKind::Conflict => {
-                "wait until the other operation on it has ended, and try again, as the next run does".into()
-            }
-            ArmErrorKind::Forbidden => {
-                let action = self.0.action.unwrap_or("this action");
-                format!("give the identity {action} there; a new role assignment can take hours to show")
-            }
-            ArmErrorKind::Gone if self.0.operation.starts_with("SignalR_Operation") => {
-                "the record of the operation has expired; the listed keys show how it ended".into()
-            }
-            ArmErrorKind::Gone => {
-                let file = file_name();
-                format!(
-                    "it does not exist: correct its id, or take it out of {file} if it was deleted on purpose"
-                )
-            }
-            ArmErrorKind::OutcomeUnknown => {
-                "it may or may not have taken effect; the next pass looks before anything is sent again"
-                    .into()
-            }
-            ArmErrorKind::Unauthenticated => CHECK_THE_IDENTITY.into(),
-            ArmErrorKind::OutOfTime => {
-                "nothing was changed; try again with more time, as the next run does".into()
-            }
-            ArmErrorKind::Unavailable => "nothing was changed; try again, as the next run does".into(),
-            ArmErrorKind::Barred(barrier) => barrier.advice(self.0.operation),
-            ArmErrorKind::Elsewhere => {
-                "no token is sent there; of an operation, the listed keys show how it ended".into()
-            }
-            ArmErrorKind::Refused => {
-                "trying again will not help; the configuration or the resource must change".into()
-            }
-            ArmErrorKind::Malformed => "report this, with the correlation id if there is one".into(),
-            ArmErrorKind::Page => {
-                format!("{BETWEEN}: let this process reach Azure Resource Manager directly")
-            }
-        }
-    }
-}
-
-impl Barrier {
-    fn advice(self, operation: &str) -> String {
-        match self {
-            Self::Lock => "a lock refuses this: remove the read-only lock from the resource, its group or its subscription \
-                (`az lock list` shows it); a CanNotDelete lock may stay"
-                .into(),
-            Self::DisabledSubscription => "the subscription is disabled and read-only: enable it again; until then no key \
-                can be regenerated and no app be given another"
-                .into(),
-            Self::UnregisteredProvider => {
-                let namespace =
-                    if operation.starts_with("SignalR") { "Microsoft.SignalRService" } else { "Microsoft.Web" };
-                format!("register the resource provider: az provider register --namespace {namespace}")
-            }
-            Self::Policy => "an Azure Policy refuses this, and no role cures it: exempt the resource from the assignment \
-                that Azure names (`az policy exemption create`)"
-                .into(),
-            Self::DenyAssignment => "a deny assignment refuses this, and no role cures it: exclude the identity from it in \
-                the deployment stack or managed application that made it"
-                .into(),
-            Self::UnknownSubscription => format!(
-                "the tenant of the identity knows no such subscription: check the id in {}, and the tenant that you are \
-                 signed in to (`az account list`)",
-                file_name()
-            ),
-            Self::OtherTenant => "the identity is of another tenant than the subscription: take an identity of that \
-                tenant (`az login --tenant …` on a developer's machine)"
-                .into(),
-            Self::NoKeys => "access keys are switched off (disableLocalAuth), which deleted both keys and ended every token: \
-                apps that hold one are refused. Let them connect by identity, or switch keys on again: the next run gives \
-                them the new ones. `signalr-rekey doctor` names the apps and the commands"
-                .into(),
-            Self::ContentShare => "the app's own content share is out of order, and nothing was written: correct \
-                WEBSITE_CONTENTAZUREFILECONNECTIONSTRING and WEBSITE_CONTENTSHARE of the app; where they are references, \
-                set WEBSITE_SKIP_CONTENTSHARE_VALIDATION to 1"
-                .into(),
-        }
-    }
-}
-
-impl fmt::Display for ArmError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { operation, resource, status, code, message, correlation_id, .. } = &*self.0;
-        write!(f, "{operation} on {resource} failed: ")?;
-        match (status, code) {
-            (Some(status), Some(code)) => write!(f, "{status} {code}, ")?,
-            (Some(status), None) => write!(f, "{status}, ")?,
-            (None, _) => {}
-        }
-        write!(f, "{message}")?;
-        if let Some(id) = correlation_id {
-            write!(f, " (x-ms-correlation-request-id {id})")?;
-        }
-        write!(f, "; {}", self.advice())
     }
 }
 
@@ -531,12 +434,6 @@ pub(super) const LONGEST_CODE: usize = 100;
 /// How many details are looked at; a policy has one for each assignment that denies.
 const MOST_DETAILS: usize = 100;
 
-/// What is said of an answer that is meant for a browser.
-pub(super) const PAGE: &str = "a page of HTML came instead of Azure Resource Manager's answer";
-
-/// Who sends such a page.
-const BETWEEN: &str = "a proxy, a firewall or a sign-in portal may stand between";
-
 /// Whether a body is a page of HTML.
 pub(super) fn is_page(body: &[u8]) -> bool {
     let body = body.trim_ascii_start();
@@ -547,11 +444,11 @@ pub(super) fn is_page(body: &[u8]) -> bool {
 /// common-types ErrorResponse) and Microsoft.Web's capitalised `{"Code","Message"}`. A body that is no JSON is repeated
 /// only if `may_repeat`: answers that belong to secrets are not.
 pub(super) fn read_error_body(body: &[u8], may_repeat: bool) -> Said {
-    let said_nothing = || "Azure gave no reason".to_owned();
+    let said_nothing = || words::NO_REASON.to_owned();
     let Ok(body_read) = serde_json::from_slice::<ErrorBody>(body) else {
         let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
         let text = String::from_utf8_lossy(body);
-        let page = is_page(body).then(|| format!("{PAGE} ({BETWEEN})"));
+        let page = is_page(body).then(|| words::page());
         let text = tidy(&text, LONGEST_FOREIGN_TEXT);
         let text = Some(text).filter(|text| may_repeat && !is_json && !text.is_empty());
         let message = match (page, text) {

@@ -1,5 +1,6 @@
 //! Lists, page by page; of the subscriptions that the identity can see, too.
 
+use crate::report::text::azure as words;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::Url;
@@ -61,10 +62,10 @@ impl Arm {
             items.extend(page.value);
             let Some(link) = page.next_link.filter(|link| !link.is_empty()) else { return Ok(items) };
             let next = call.url.join(&link).ok().filter(|next| self.is_ours(next));
-            let strange = || answer.fault(&call, ArmErrorKind::Malformed, "its nextLink leads elsewhere");
+            let strange = || answer.fault(&call, ArmErrorKind::Malformed, words::STRANGE_LINK);
             call = Call::get(operation, next.ok_or_else(strange)?);
         }
-        Err(ArmError::new(ArmErrorKind::Malformed, &call.about(), "the list has no end"))
+        Err(ArmError::new(ArmErrorKind::Malformed, &call.about(), words::ENDLESS_LIST))
     }
 }
 

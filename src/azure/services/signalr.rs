@@ -9,6 +9,7 @@ use crate::azure::arm::{
 };
 use crate::azure::data_plane::{DataPlane, Probe};
 use crate::report::cause;
+use crate::report::text::azure as words;
 use rekey_core::model::{ConnectionString, Key, KeyPair, KeyType, OperationKind, OperationUrl, ServiceId};
 
 /// The newest stable version there is.
@@ -76,16 +77,14 @@ impl KeyService for SignalR {
         let body: KeysBody = answer.json(&call)?;
         let fault = |why| answer.fault(&call, ArmErrorKind::Malformed, why);
         if body.contradicts_itself() {
-            return Err(fault(
-                "the two keys are the same, or not those of the connection strings beside them",
-            ));
+            return Err(fault(words::KEYS_CONTRADICT));
         }
         if body.is_empty() {
             let kind = ArmErrorKind::Barred(Barrier::NoKeys);
-            return Err(answer.fault(&call, kind, "it lists no access keys"));
+            return Err(answer.fault(&call, kind, words::NO_KEYS));
         }
         let host = body.host();
-        let none = || fault("the answer does not hold both keys");
+        let none = || fault(words::NOT_BOTH_KEYS);
         Ok(ListedKeys { keys: body.pair().ok_or_else(none)?, host })
     }
 
@@ -126,7 +125,7 @@ impl KeyService for SignalR {
         let call = Call::get(GET, arm.url(&id.to_string(), API_VERSION));
         let answer = arm.send(&call).await?;
         let resource: Resource = answer.json(&call)?;
-        let misnamed = || answer.fault(&call, ArmErrorKind::Malformed, "the answer has no id of an instance");
+        let misnamed = || answer.fault(&call, ArmErrorKind::Malformed, words::NO_ID);
         resource.read().ok_or_else(misnamed)
     }
 

@@ -1,19 +1,24 @@
 //! What events want, and what is wrong with them, for people.
 
-use crate::config::file_name;
+use super::{file_name, readable};
+use crate::report::InWords;
 use rekey_core::intent::{Cause, Caution, Fault, Foreseen, Intent, Oddity};
 use rekey_core::model::ConsumerId;
-use rekey_core::time::readable;
 
 /// Why an event is refused.
 pub(crate) fn fault(fault: &Fault) -> String {
     match fault {
         Fault::Unreadable { event, fault } => {
-            format!("the event {} is not understood: {fault}", event.as_deref().unwrap_or("without id"))
+            let event = event.as_deref().unwrap_or("without id");
+            format!("the event {event} is not understood: {}", fault.in_words())
         }
         Fault::NotConfigured { notice, service, meant } => {
             let meant = meant.as_ref().map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
-            format!("{notice}, and {service} is not in {}: nothing was rotated{meant}", file_name())
+            format!(
+                "{}, and {service} is not in {}: nothing was rotated{meant}",
+                notice.in_words(),
+                file_name()
+            )
         }
     }
 }

@@ -3,18 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::config::file_name;
-use crate::report::{Ending, LostOperation, RunEvent, RunReport};
+use super::{file_name, listed, readable, rounded};
+use crate::report::{Ending, InWords, LostOperation, RunEvent, RunReport};
 use rekey_core::intent::Known;
 use rekey_core::journal::{Event, WATCHES, Watch};
 use rekey_core::model::{ConsumerId, KeyType};
 use rekey_core::plan::{Announced, CutOff};
-use rekey_core::time::{readable, rounded};
 
 impl fmt::Display for RunEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Recorded(event) => event.fmt(f),
+            Self::Recorded(event) => f.write_str(&event.in_words()),
             Self::Gone(app) => write!(
                 f,
                 "{} was deleted, as far as the subscriptions show that can be listed: no site of its name is left. If it was \
@@ -22,9 +21,9 @@ impl fmt::Display for RunEvent {
                 app.name(),
                 file_name()
             ),
-            Self::Unseen(unknown) => unknown.fmt(f),
-            Self::Waiting(decision) => decision.fmt(f),
-            Self::Covered(covered) => covered.fmt(f),
+            Self::Unseen(unknown) => f.write_str(&unknown.in_words()),
+            Self::Waiting(decision) => f.write_str(&decision.in_words()),
+            Self::Covered(covered) => f.write_str(&covered.in_words()),
             Self::Known(Known::Explained) => f.write_str("this is known already; nothing to do"),
             Self::Watching { watch, every } => write!(
                 f,
@@ -67,7 +66,7 @@ impl fmt::Display for RunEvent {
 impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Decided(decision) => decision.fmt(f),
+            Self::Decided(decision) => f.write_str(&decision.in_words()),
             Self::Repaired => f.write_str("no app holds a dead key"),
             Self::Known => f.write_str("the keys are those on record, so there is nothing to do"),
             Self::OutOfTime { cut_off } if cut_off.is_empty() => {
@@ -87,11 +86,10 @@ impl fmt::Display for Ending {
                 f.write_str("failed: the time of this run is over before all of them were repaired; the next one carries on")
             }
             Self::Unseen(unknown) => {
-                let unseen: Vec<String> = unknown.iter().map(ToString::to_string).collect();
+                let unseen = listed(unknown, "; ");
                 write!(
                     f,
-                    "failed: Azure was too busy to show everything, and the next run checks again: {}",
-                    unseen.join("; ")
+                    "failed: Azure was too busy to show everything, and the next run checks again: {unseen}"
                 )
             }
             Self::Stopped => f.write_str("stopped; the next run carries on"),
@@ -130,7 +128,7 @@ pub(crate) fn watch(watch: &Watch) -> String {
 
 /// Who is cut off, in one line.
 pub(crate) fn cut_off(who: &[CutOff]) -> String {
-    who.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    listed(who, ", ")
 }
 
 impl RunReport {

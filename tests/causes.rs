@@ -202,7 +202,7 @@ fn nothing_is_told_past_the_cause() {
         // The source is in the sentence, and its own source is told behind it.
         ("engine/act.rs", "#[error("),
         // The words of the developer's tools are the whole of it, kept to be told again.
-        ("azure/credentials.rs", "Got::Nothing"),
+        ("azure/credentials/keeping.rs", "Got::Nothing"),
         // A journal that cannot be written as JSON has no further cause.
         ("store.rs", "to_vec_pretty"),
         ("store/timer.rs", "Unavailable"),

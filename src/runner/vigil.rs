@@ -13,7 +13,7 @@ use super::Service;
 use super::coalesce::outcome;
 use super::wanted::Wanted;
 use crate::azure::data_plane::Probe;
-use crate::azure::services::{KeyService, ServiceKind};
+use crate::azure::services::KeyService;
 use rekey_core::model::{Key, ServiceId};
 
 /// How many refusals in a row say that a key is dead, and how far apart: single nodes of the service were seen to refuse
@@ -59,7 +59,7 @@ impl Service {
             if probe > 0 {
                 self.rekey.clock.sleep(APART).await;
             }
-            match ServiceKind::of(service).probe(&self.rekey.data_plane, host, key).await {
+            match service.service_type().probe(&self.rekey.data_plane, host, key).await {
                 Probe::Refused { detail } => said = Some(detail),
                 Probe::Accepted => return None,
                 Probe::Unreachable { detail } => {

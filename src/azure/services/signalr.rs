@@ -9,7 +9,9 @@ use crate::azure::arm::{
 };
 use crate::azure::data_plane::{DataPlane, Probe};
 use crate::report::cause;
-use rekey_core::model::{ConnectionString, Key, KeyPair, KeyType, OperationKind, OperationUrl, ServiceId};
+use rekey_core::model::{
+    ConnectionString, Key, KeyPair, KeyType, OperationKind, OperationUrl, ServiceId, ServiceType,
+};
 
 /// The newest stable version there is.
 const API_VERSION: &str = "2024-03-01";
@@ -68,6 +70,10 @@ impl KeyService for SignalR {
             list: [LIST, LIST_BY_GROUP],
             replicas: LIST_REPLICAS,
         }
+    }
+
+    fn api_version(self) -> &'static str {
+        API_VERSION
     }
 
     async fn list_keys(self, arm: &Arm, id: &ServiceId) -> Result<ListedKeys, ArmError> {
@@ -142,7 +148,7 @@ impl KeyService for SignalR {
             Some(group) => (LIST_BY_GROUP, format!("/resourceGroups/{group}")),
         };
         let path =
-            format!("/subscriptions/{subscription}{within}/providers/Microsoft.SignalRService/signalR");
+            format!("/subscriptions/{subscription}{within}/providers/{}", ServiceType::SignalR.as_str());
         let resources: Vec<Resource> = arm.pages(operation, arm.url(&path, API_VERSION)).await?;
         Ok(resources.into_iter().filter_map(Resource::read).collect())
     }

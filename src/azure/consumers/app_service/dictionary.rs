@@ -22,6 +22,8 @@ const LIST_OF_SLOT: &[&str] = &["Microsoft.Web/sites/slots/config/list/Action"];
 const WRITE: &[&str] = &["Microsoft.Web/sites/config/Write"];
 const WRITE_OF_SLOT: &[&str] = &["Microsoft.Web/sites/slots/config/Write"];
 
+pub(super) const READING: [&str; 2] = [LIST[0], LIST_OF_SLOT[0]];
+
 const LIST_SETTINGS: Operation = list("WebApps_ListApplicationSettings", LIST);
 const LIST_SETTINGS_OF_SLOT: Operation = list("WebApps_ListApplicationSettingsSlot", LIST_OF_SLOT);
 const LIST_STRINGS: Operation = list("WebApps_ListConnectionStrings", LIST);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
+use super::request::Subject;
 use crate::azure::credentials::CHECK_THE_IDENTITY;
 use crate::config::file_name;
 
@@ -21,6 +22,7 @@ pub struct ArmError(Box<Inner>);
 struct Inner {
     kind: ArmErrorKind,
     operation: &'static str,
+    subject: Subject,
     action: Option<&'static str>,
     resource: String,
     status: Option<u16>,
@@ -164,6 +166,7 @@ impl ArmError {
         Self(Box::new(Inner {
             kind,
             operation: about.operation,
+            subject: about.subject,
             action: about.action,
             resource: about.resource.to_owned(),
             status: None,
@@ -287,7 +290,7 @@ impl ArmError {
                 let action = self.0.action.unwrap_or("this action");
                 format!("give the identity {action} there; a new role assignment can take hours to show")
             }
-            ArmErrorKind::Gone if self.0.operation.starts_with("SignalR_Operation") => {
+            ArmErrorKind::Gone if self.0.subject == Subject::Regeneration => {
                 "the record of the operation has expired; the listed keys show how it ended".into()
             }
             ArmErrorKind::Gone => {
@@ -305,7 +308,7 @@ impl ArmError {
                 "nothing was changed; try again with more time, as the next run does".into()
             }
             ArmErrorKind::Unavailable => "nothing was changed; try again, as the next run does".into(),
-            ArmErrorKind::Barred(barrier) => barrier.advice(self.0.operation),
+            ArmErrorKind::Barred(barrier) => barrier.advice(self.0.action),
             ArmErrorKind::Elsewhere => {
                 "no token is sent there; of an operation, the listed keys show how it ended".into()
             }
@@ -321,7 +324,7 @@ impl ArmError {
 }
 
 impl Barrier {
-    fn advice(self, operation: &str) -> String {
+    fn advice(self, action: Option<&str>) -> String {
         match self {
             Self::Lock => "a lock refuses this: remove the read-only lock from the resource, its group or its subscription \
                 (`az lock list` shows it); a CanNotDelete lock may stay"
@@ -330,8 +333,7 @@ impl Barrier {
                 can be regenerated and no app be given another"
                 .into(),
             Self::UnregisteredProvider => {
-                let namespace =
-                    if operation.starts_with("SignalR") { "Microsoft.SignalRService" } else { "Microsoft.Web" };
+                let namespace = action.and_then(|action| action.split('/').next()).unwrap_or("its namespace");
                 format!("register the resource provider: az provider register --namespace {namespace}")
             }
             Self::Policy => "an Azure Policy refuses this, and no role cures it: exempt the resource from the assignment \
@@ -414,6 +416,7 @@ fn redact(text: &mut String, secret: &str) {
 #[derive(Clone, Copy)]
 pub(super) struct About<'a> {
     pub(super) operation: &'static str,
+    pub(super) subject: Subject,
     /// The RBAC action that it needs first.
     pub(super) action: Option<&'static str>,
     pub(super) resource: &'a str,
@@ -480,7 +483,9 @@ fn classify(about: &About<'_>, effect: Effect, refusal: &Refusal) -> ArmErrorKin
         _ if is_refusal && is_about_keys_that_are_off(about, said) => ArmErrorKind::Barred(Barrier::NoKeys),
         _ if is_refusal && said.says_one_of(&FORBIDDEN) => ArmErrorKind::Forbidden,
         401 => ArmErrorKind::Unauthenticated,
-        _ if is_refusal && is_about_the_share(about, said) => ArmErrorKind::Barred(Barrier::ContentShare),
+        _ if is_refusal && is_about_the_share(about, effect, said) => {
+            ArmErrorKind::Barred(Barrier::ContentShare)
+        }
         403 => ArmErrorKind::Forbidden,
         404 | 410 if said.says_one_of(&GONE) => ArmErrorKind::Gone,
         409 => ArmErrorKind::Conflict,
@@ -502,8 +507,8 @@ pub(super) fn is_lasting_code(code: &str) -> bool {
     barriers.chain(&FORBIDDEN).any(|wanted| code.eq_ignore_ascii_case(wanted))
 }
 
-/// Whether the service says that it has no access keys. Neither code nor words are documented for Microsoft.SignalRService;
-/// the switch has the same name in all of Azure (`disableLocalAuth`), and refusals of other services name it in their code
+/// Whether the service says that it has no access keys. Neither code nor words are documented for the services here; the
+/// switch has the same name in all of Azure (`disableLocalAuth`), and refusals of other services name it in their code
 /// or their words.
 fn is_about_keys_that_are_off(about: &About<'_>, said: &Said) -> bool {
     let names_it = |text: &str| {
@@ -511,16 +516,19 @@ fn is_about_keys_that_are_off(about: &About<'_>, said: &Said) -> bool {
         let letters = letters.to_ascii_lowercase();
         letters.contains("localauth")
     };
-    about.operation.starts_with("SignalR") && (said.codes().any(names_it) || names_it(&said.message))
+    let of_service = matches!(about.subject, Subject::Service | Subject::Regeneration);
+    of_service && (said.codes().any(names_it) || names_it(&said.message))
 }
 
 /// Whether a write of settings was refused because of the share that holds the app's content, which Azure validates, and
 /// may make, when the settings that name it are written (docs: Use Key Vault references, "Considerations for Azure Files
 /// mounting"). No code is documented for that, so its words are looked at.
-fn is_about_the_share(about: &About<'_>, said: &Said) -> bool {
+fn is_about_the_share(about: &About<'_>, effect: Effect, said: &Said) -> bool {
     let message = said.message.to_ascii_lowercase();
     let named = ["website_content", "file share", "fileshare", "content share", "contentshare"];
-    about.operation.contains("_Update") && named.iter().any(|words| message.contains(words))
+    effect == Effect::Change
+        && about.subject == Subject::Consumer
+        && named.iter().any(|words| message.contains(words))
 }
 
 /// How much of Azure's words is repeated: its longest usual message (AuthorizationFailed, with two ids and a scope) is
@@ -617,6 +625,7 @@ mod tests {
 
     const ABOUT: About<'static> = About {
         operation: "SignalR_RegenerateKey",
+        subject: Subject::Service,
         action: Some("Microsoft.SignalRService/SignalR/regeneratekey/action"),
         resource: "/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat/regenerateKey",
     };
@@ -725,24 +734,25 @@ mod tests {
 
     #[test]
     fn a_content_share_is_named_where_settings_are_written_and_nowhere_else() {
-        let update = About { operation: "WebApps_UpdateApplicationSettings", ..ABOUT };
-        let list = About { operation: "WebApps_ListApplicationSettings", ..ABOUT };
+        let app =
+            About { operation: "WebApps_UpdateApplicationSettings", subject: Subject::Consumer, ..ABOUT };
+        let (update, list) = ((&app, Effect::Change), (&app, Effect::Read));
         let share = r#"{"Code":"BadRequest","Message":"Creation of storage file share failed with: 'The remote server returned an error: (403) Forbidden.'"}"#;
         let setting = r#"{"error":{"code":"BadRequest","message":"WEBSITE_CONTENTAZUREFILECONNECTIONSTRING cannot be resolved"}}"#;
         let other = r#"{"error":{"code":"BadRequest","message":"The parameter name is not valid"}}"#;
         let role =
             r#"{"error":{"code":"AuthorizationFailed","message":"no action over scope /sites/file share"}}"#;
-        for (operation, status, body, wanted) in [
-            (&update, 400, share, ArmErrorKind::Barred(Barrier::ContentShare)),
-            (&update, 409, share, ArmErrorKind::Barred(Barrier::ContentShare)),
-            (&update, 403, setting, ArmErrorKind::Barred(Barrier::ContentShare)),
-            (&update, 400, other, ArmErrorKind::Refused),
-            (&update, 403, role, ArmErrorKind::Forbidden),
-            (&update, 500, share, ArmErrorKind::OutcomeUnknown),
-            (&list, 400, share, ArmErrorKind::Refused),
+        for ((of, effect), status, body, wanted) in [
+            (update, 400, share, ArmErrorKind::Barred(Barrier::ContentShare)),
+            (update, 409, share, ArmErrorKind::Barred(Barrier::ContentShare)),
+            (update, 403, setting, ArmErrorKind::Barred(Barrier::ContentShare)),
+            (update, 400, other, ArmErrorKind::Refused),
+            (update, 403, role, ArmErrorKind::Forbidden),
+            (update, 500, share, ArmErrorKind::OutcomeUnknown),
+            (list, 400, share, ArmErrorKind::Refused),
         ] {
-            let error = about(operation, status, body, Effect::Change, None);
-            assert_eq!(error.kind(), wanted, "{} {status} {body}", operation.operation);
+            let error = about(of, status, body, effect, None);
+            assert_eq!(error.kind(), wanted, "{effect:?} {status} {body}");
         }
     }
 

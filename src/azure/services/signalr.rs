@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::{KeyService, ListedKeys, Regeneration, ServiceOperations, ServiceResource};
 use crate::azure::arm::{
-    Arm, ArmError, ArmErrorKind, Barrier, Call, Operation, OperationStatus, operation_url,
+    Arm, ArmError, ArmErrorKind, Barrier, Call, Operation, OperationStatus, Subject, operation_url,
 };
 use crate::azure::data_plane::{DataPlane, Probe};
 use crate::report::cause;
@@ -19,17 +19,20 @@ const API_VERSION: &str = "2024-03-01";
 const READ: &[&str] = &["Microsoft.SignalRService/SignalR/read"];
 
 /// As in Microsoft's operation list.
-const GET: Operation = Operation::read("SignalR_Get", READ);
-const LIST: Operation = Operation::read("SignalR_ListBySubscription", READ);
-const LIST_BY_GROUP: Operation = Operation::read("SignalR_ListByResourceGroup", READ);
+const GET: Operation = Operation::read("SignalR_Get", READ).about(Subject::Service);
+const LIST: Operation = Operation::read("SignalR_ListBySubscription", READ).about(Subject::Service);
+const LIST_BY_GROUP: Operation = Operation::read("SignalR_ListByResourceGroup", READ).about(Subject::Service);
 const LIST_REPLICAS: Operation =
-    Operation::read("SignalRReplicas_List", &["Microsoft.SignalRService/SignalR/replicas/read"]);
+    Operation::read("SignalRReplicas_List", &["Microsoft.SignalRService/SignalR/replicas/read"])
+        .about(Subject::Service);
 const LIST_KEYS: Operation =
     Operation::read("SignalR_ListKeys", &["Microsoft.SignalRService/SignalR/listkeys/action"])
+        .about(Subject::Service)
         .with_secrets()
         .by_handler();
 const REGENERATE_KEY: Operation =
     Operation::change("SignalR_RegenerateKey", &["Microsoft.SignalRService/SignalR/regeneratekey/action"])
+        .about(Subject::Service)
         .with_secrets()
         .by_handler();
 /// Older api-versions, and some regions still, answer with URLs below `locations/`.
@@ -40,6 +43,7 @@ const STATUS: Operation = Operation::read(
         "Microsoft.SignalRService/locations/operationStatuses/signalr/read",
     ],
 )
+.about(Subject::Regeneration)
 .with_secrets()
 .by_handler();
 const RESULT: Operation = Operation::read(
@@ -49,6 +53,7 @@ const RESULT: Operation = Operation::read(
         "Microsoft.SignalRService/locations/operationresults/signalr/read",
     ],
 )
+.about(Subject::Regeneration)
 .with_secrets()
 .by_handler();
 

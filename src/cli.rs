@@ -7,6 +7,8 @@
 //! | 2 | the command line or the configuration is wrong; nothing was done |
 //! | 3 | not finished in the time that was given; the next run carries on |
 
+#[cfg(feature = "simulator")]
+mod demo;
 mod doctor;
 mod handler;
 mod history;
@@ -16,6 +18,8 @@ mod machine;
 mod notice;
 mod plan;
 mod rotate;
+#[cfg(feature = "simulator")]
+pub mod simulate;
 mod standing;
 mod status;
 mod unblock;
@@ -45,7 +49,7 @@ struct Cli {
     config: Option<PathBuf>,
 }
 
-/// How to begin. A build without the simulator has no demo to begin with.
+/// How to begin. A build without the embedded Azure has no demo to begin with.
 fn help() -> String {
     let demo = if cfg!(feature = "simulator") {
         "  signalr-rekey demo                 watch a rotation under traffic, on an Azure that is built in\n"
@@ -86,10 +90,10 @@ enum Command {
     Unblock(unblock::UnblockArgs),
     /// Watch a rotation and a recovery under traffic, on an Azure that is built in; about 20 seconds
     #[cfg(feature = "simulator")]
-    Demo(crate::demo::DemoArgs),
+    Demo(demo::DemoArgs),
     /// Serve the embedded Azure over HTTP, for development
     #[cfg(feature = "simulator")]
-    Simulate(Box<crate::sim::command::SimulateArgs>),
+    Simulate(Box<simulate::SimulateArgs>),
 }
 
 /// The set variable by which the Functions host tells a custom handler where to listen.
@@ -155,11 +159,11 @@ fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
             Command::Notice(args) => notice::notice(args, environment).await,
             Command::Unblock(args) => unblock::unblock(args, environment).await,
             #[cfg(feature = "simulator")]
-            Command::Demo(args) => crate::demo::demo(args).await,
+            Command::Demo(args) => demo::demo(args).await,
             #[cfg(feature = "simulator")]
             Command::Simulate(args) => {
                 warn_of_open_door(&args);
-                match crate::sim::command::simulate(*args).await {
+                match simulate::simulate(*args).await {
                     Ok(()) => Exit::Done,
                     Err(error) => {
                         terminal::complain(&cause::told(&error));
@@ -176,7 +180,7 @@ fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
 
 /// The embedded Azure asks nobody who he is.
 #[cfg(feature = "simulator")]
-fn warn_of_open_door(args: &crate::sim::command::SimulateArgs) {
+fn warn_of_open_door(args: &simulate::SimulateArgs) {
     if !args.listen.ip().is_loopback() {
         terminal::complain(&format!(
             "warning: {} is open to others. The embedded Azure is for development: everybody who reaches it may read its \

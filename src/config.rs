@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use rekey_core::intent::Configured;
 use rekey_core::model::{AppId, ServiceId};
 use rekey_core::policy::Policy;
 
@@ -52,6 +53,20 @@ pub struct Config {
     pub timer_disabled: bool,
     /// The site that this process runs in (`WEBSITE_SITE_NAME`): writing its settings restarts us, so it is last.
     pub own_site: Option<String>,
+}
+
+impl Config {
+    /// Which services are looked after, and which of their consumers.
+    #[must_use]
+    pub fn configured(&self) -> Vec<Configured<'_>> {
+        let services = self.instances.iter();
+        services
+            .map(|service| Configured {
+                id: &service.id,
+                consumers: service.apps.iter().map(|app| &app.id).collect(),
+            })
+            .collect()
+    }
 }
 
 /// One instance and the apps that connect to it.

@@ -27,7 +27,7 @@ use crate::azure::arm::Caller;
 use crate::clock::Clock;
 use crate::compose::ComposeError;
 use crate::config::{BlobAccess, Config, Environment, StateConfig, file_name};
-use crate::pass::Rekey;
+use crate::engine::Engine;
 use crate::report::cause;
 use collect::{Facts, InstanceFacts};
 use rekey_core::model::AppId;
@@ -47,7 +47,7 @@ pub struct Circumstances {
 }
 
 /// Examines everything.
-pub async fn examine(rekey: &Rekey, circumstances: &Circumstances) -> Report {
+pub async fn examine(rekey: &Engine, circumstances: &Circumstances) -> Report {
     let config = &rekey.config;
     let mut findings = offline(config, circumstances, &*rekey.clock);
     let arm = rekey.arm.until(rekey.clock.now() + patience());

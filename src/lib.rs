@@ -11,17 +11,10 @@ pub mod config;
 pub mod demo;
 pub mod doctor;
 pub mod engine;
-#[cfg(feature = "fuzzing")]
-#[doc(hidden)]
-pub mod fuzzing;
 pub mod handler;
 pub mod init;
 pub mod panics;
-pub mod pass;
 pub mod report;
-pub mod runner;
 pub mod schedule;
-#[cfg(feature = "simulator")]
-pub mod sim;
 pub mod store;
 mod terminal;

@@ -11,8 +11,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::clock::{Clock, SystemClock};
-use crate::pass::{Narrator, Stop};
-use crate::report::cause;
+use crate::engine::Narrator;
+use crate::engine::Stop;
+use crate::report::{RunEvent, cause};
 use rekey_core::model::ServiceId;
 
 /// How a command ended.
@@ -173,7 +174,7 @@ impl Progress {
     /// Hears the lines of passes.
     pub(crate) fn narrator(&self) -> Narrator {
         let bar = self.bar.clone();
-        Arc::new(move |instance: &ServiceId, line: &str| {
+        Arc::new(move |instance: &ServiceId, line: &RunEvent| {
             let line = beside(&format!("{}: {line}", instance.name()), SystemClock.now());
             match &bar {
                 Some(bar) => {

@@ -18,8 +18,8 @@ use signalr_rekey::azure::http::Http;
 use signalr_rekey::azure::services::KeyService;
 use signalr_rekey::clock::SystemClock;
 use signalr_rekey::config::{Config, Environment, NotifyConfig, StateConfig, load_from};
-use signalr_rekey::pass::{Ending, RunReport};
 use signalr_rekey::report::notify::Notifier;
+use signalr_rekey::report::{Ending, RunReport};
 use signalr_rekey::store::{BlobStore, Store, StoreError, peek};
 use url::Url;
 
@@ -196,12 +196,12 @@ async fn of_a_webhook_the_status_is_all() {
         let config = NotifyConfig::new(server.base.as_str()).unwrap();
         let notifier = Notifier::new(config, Http::new(), LeapingClock::new());
         let ending = Ending::Failed("Azure refused listKeys (403)".into());
-        let (lines, happened, took) = (vec![], vec![], Duration::ZERO);
+        let took = Duration::ZERO;
         notifier.tell(&RunReport {
-            instance: chat(),
+            service: chat(),
             run: "notice/1".into(),
-            lines,
-            happened,
+            events: vec![],
+            recorded: vec![],
             repaired_in: None,
             seen: None,
             took,

@@ -264,7 +264,7 @@ async fn rotations_and_recoveries_need_no_more_than_the_roles_allow() {
     let subscription = format!("/subscriptions/{}", story.config.instances[0].id.subscription());
     story.sim.with(|state| not_granted.for_each(|action| state.deny(&subscription, action)));
     assert!(settled(&story.watch(6 * HOUR).await), "{:?}", story.told);
-    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    story.force("sr-demo", &KeyType::ALL).unwrap();
     story.repair().await;
     all_hold(&story);
     story.watch(HOUR).await;

@@ -9,8 +9,8 @@ use crate::azure::http::is_loopback;
 use crate::clock::{Clock, SystemClock};
 use crate::compose::compose;
 use crate::config::{Config, Environment, ServiceConfig, StateConfig, file_name};
-use crate::pass::{Narrator, Preview, Rekey, RunError};
-use crate::report::cause;
+use crate::engine::{Engine, Narrator, Preview, RunError};
+use crate::report::{cause, text};
 use crate::terminal::{self, Exit};
 
 /// How long Azure may take to show one instance: a read and all its retries.
@@ -19,7 +19,7 @@ fn patience() -> TimeDelta {
 }
 
 /// The parts, put together for a command.
-pub(super) fn rekey(environment: &Environment, narrator: Narrator) -> Result<Rekey, Exit> {
+pub(super) fn rekey(environment: &Environment, narrator: Narrator) -> Result<Engine, Exit> {
     put_together(load(environment)?, environment, narrator)
 }
 
@@ -28,7 +28,7 @@ pub(super) fn put_together(
     config: Config,
     environment: &Environment,
     narrator: Narrator,
-) -> Result<Rekey, Exit> {
+) -> Result<Engine, Exit> {
     compose(config, environment, Arc::new(SystemClock), narrator).map_err(|error| {
         terminal::complain(&cause::told(&error));
         Exit::Wrong
@@ -100,7 +100,7 @@ pub(super) async fn look_at(named: &[String], environment: &Environment) -> Resu
 }
 
 /// The same with the parts at hand, without a word.
-pub(super) async fn look_with(rekey: &Rekey, instances: &[&ServiceConfig]) -> Vec<Seen> {
+pub(super) async fn look_with(rekey: &Engine, instances: &[&ServiceConfig]) -> Vec<Seen> {
     let mut seen = Vec::new();
     for instance in instances {
         let found = rekey.preview(instance, SystemClock.now() + patience()).await;
@@ -115,12 +115,12 @@ pub(super) async fn look_with(rekey: &Rekey, instances: &[&ServiceConfig]) -> Ve
 }
 
 /// Why an instance could not be looked at. Who is known to be cut off by that is said first.
-async fn told(rekey: &Rekey, instance: &ServiceConfig, error: &RunError) -> String {
+async fn told(rekey: &Engine, instance: &ServiceConfig, error: &RunError) -> String {
     let (why, cut_off) = (cause::told(error), rekey.cut_off_by(error, instance).await);
     if cut_off.is_empty() {
         return why;
     }
-    format!("cut off, for their key is invalid: {}; {why}", cut_off.join(", "))
+    format!("cut off, for their key is invalid: {}; {why}", text::cut_off(&cut_off))
 }
 
 /// A line for each that could not be looked at.

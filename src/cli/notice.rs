@@ -13,8 +13,9 @@ use crate::azure::http::{self, Http, is_loopback};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Environment};
 use crate::report::cause;
-use crate::runner::{Foreseen, foresee};
+use crate::report::text;
 use crate::terminal::{self, Exit};
+use rekey_core::intent::{Fault, foresee};
 use rekey_core::notice::{self, Event};
 
 /// The arguments of `notice`.
@@ -85,12 +86,19 @@ async fn try_notice(args: &NoticeArgs, environment: &Environment) -> Result<Exit
 fn tell(events: &[Event], config: &Config, json: bool) -> Exit {
     let now = SystemClock.now();
     let mut exit = Exit::Done;
-    let mut of_one = |event: &Event| {
-        let Foreseen { does, warnings } = foresee(event, config, now).unwrap_or_else(|fault| {
+    let mut of_one = |event: &Event| match foresee(event, &config.configured(), now) {
+        Ok(foreseen) => {
+            let cautions = foreseen.cautions.iter().map(text::caution).collect();
+            meaning(event, Some(text::foreseen(&foreseen)), cautions)
+        }
+        Err(fault) => {
             exit = Exit::Failed;
-            Foreseen { does: vec![format!("it would be refused: {fault}")], warnings: vec![] }
-        });
-        meaning(event, Some(does), warnings)
+            let why = match fault {
+                Fault::Unreadable { fault, .. } => fault.to_owned(),
+                fault @ Fault::NotConfigured { .. } => text::fault(&fault),
+            };
+            meaning(event, Some(vec![format!("it would be refused: {why}")]), vec![])
+        }
     };
     let meanings: Vec<Meaning> = events.iter().map(&mut of_one).collect();
     if json {

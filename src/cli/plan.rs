@@ -8,7 +8,7 @@ use super::instances::{Seen, look_at};
 use super::machine::{Planned, Service, watches};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Environment, ServiceConfig};
-use crate::pass::Preview;
+use crate::engine::Preview;
 use crate::terminal::{self, Exit, spoken};
 use rekey_core::model::ConsumerId;
 use rekey_core::plan::{Decision, Forecast, Foreseen, forecast};

@@ -14,10 +14,11 @@ use super::{load, standing};
 use crate::clock::{Clock, SystemClock};
 use crate::compose::silent;
 use crate::config::{Config, Environment, ServiceConfig, StateConfig, duration};
-use crate::pass::{Ending, Narrator, Purpose, Rekey, Run, RunReport};
-use crate::report::cause;
+use crate::engine::{Engine, Narrator, Order};
+use crate::report::{Ending, RunEvent, RunReport, cause, text};
 use crate::store::peek;
 use crate::terminal::{self, Answer, Exit, Progress, beside, stop_at_signal};
+use rekey_core::intent::Intent;
 use rekey_core::journal::{Event, Journal};
 use rekey_core::model::ServiceId;
 use rekey_core::plan::Decision;
@@ -72,15 +73,15 @@ async fn try_rotate(args: &RotateArgs, environment: &Environment) -> Result<Exit
     }
     let progress = Progress::start(args.json);
     let narrator = if args.json { for_machines() } else { progress.narrator() };
-    let rekey = Rekey { narrator, ..rekey.clone() };
-    let run = Run {
-        instances: chosen.iter().map(|instance| instance.id.clone()).collect(),
-        purpose: Purpose::Rotate { now: args.now },
+    let rekey = Engine { narrator, ..rekey.clone() };
+    let order = Order {
+        services: chosen.iter().map(|instance| instance.id.clone()).collect(),
+        intent: Intent::operator(args.now),
         holder: format!("rotate/{}", uuid::Uuid::new_v4()),
         deadline: SystemClock.now().checked_add_signed(delta(args.r#for)).unwrap_or(DateTime::<Utc>::MAX_UTC),
     };
     let signals = tokio::spawn(stop_at_signal(rekey.stop.clone()));
-    let reports = rekey.run(&run).await;
+    let reports = rekey.run(&order).await;
     drop(progress);
     if let Some(notifier) = &rekey.notifier {
         notifier.drain().await;
@@ -120,7 +121,7 @@ fn must_ask(config: &Config, args: &RotateArgs) -> bool {
 }
 
 /// Shows what would be done, and asks. With nothing to be seen of any instance there is nothing to say yes to.
-async fn confirmed(rekey: &Rekey, chosen: &[&ServiceConfig], args: &RotateArgs) -> Result<bool, Exit> {
+async fn confirmed(rekey: &Engine, chosen: &[&ServiceConfig], args: &RotateArgs) -> Result<bool, Exit> {
     let seen = instances::look_with(rekey, chosen).await;
     let exit = instances::complain_once(instances::failed(&seen));
     if seen.iter().all(|seen| seen.found.is_err()) {
@@ -174,18 +175,18 @@ struct Rotated {
 
 /// Tells what happens while it happens, one object a line.
 fn for_machines() -> Narrator {
-    Arc::new(|instance: &ServiceId, line: &str| {
+    Arc::new(|instance: &ServiceId, event: &RunEvent| {
         terminal::json_line(&Line::Progress {
             at: SystemClock.now(),
             instance: instance.to_string(),
             name: instance.name().to_owned(),
-            text: line.to_owned(),
+            text: event.to_string(),
         });
     })
 }
 
 /// What is done is the answer; what failed, or is not finished, is told where errors are told.
-async fn tell(rekey: &Rekey, reports: &[RunReport], args: &RotateArgs) {
+async fn tell(rekey: &Engine, reports: &[RunReport], args: &RotateArgs) {
     let failed = reports.iter().filter(|report| report.ending.is_failure());
     instances::complain_once(failed.map(RunReport::summary).collect());
     for report in reports.iter().filter(|report| !report.ending.is_failure() && !is_done(report)) {
@@ -193,13 +194,13 @@ async fn tell(rekey: &Rekey, reports: &[RunReport], args: &RotateArgs) {
     }
     let mut instances = Vec::new();
     for report in reports {
-        let configured = rekey.config.instances.iter().find(|one| one.id == report.instance);
+        let configured = rekey.config.instances.iter().find(|one| one.id == report.service);
         let Some(instance) = configured else { continue };
-        let journal = match peek(&*rekey.store, &report.instance).await {
+        let journal = match peek(&*rekey.store, &report.service).await {
             Ok(journal) => Some(journal),
             // That nothing can be read is not the same as that nothing is on record.
             Err(error) => {
-                let name = report.instance.name();
+                let name = report.service.name();
                 terminal::complain(&format!(
                     "{name}: how things stand cannot be read: {}",
                     cause::told(&error)
@@ -234,7 +235,7 @@ async fn tell(rekey: &Rekey, reports: &[RunReport], args: &RotateArgs) {
 /// What to type next, where the summary does not say it: who asked for a rotation has it on record in the storage, and asks
 /// for another one if he repeats `--now`.
 fn next_command(config: &Config, report: &RunReport) -> Option<&'static str> {
-    let asked = report.happened.iter().any(|event| matches!(event, Event::RotationRequested { .. }));
+    let asked = report.recorded.iter().any(|event| matches!(event, Event::RotationRequested { .. }));
     let is_on_record = asked && matches!(config.state, StateConfig::Blob(_));
     match &report.ending {
         Ending::Busy { .. } if is_on_record => Some(
@@ -254,11 +255,11 @@ fn rotated(instance: &ServiceConfig, report: &RunReport, journal: &Journal) -> S
     let more = Rotated {
         ending: report.ending.name(),
         summary: report.summary(),
-        lines: report.lines.clone(),
+        lines: report.lines(),
         took_seconds: report.took.as_secs_f64(),
     };
     let cut_off = (!report.cut_off.is_empty())
-        .then(|| format!("cut off, for their key is invalid: {}", report.cut_off.join(", ")));
+        .then(|| format!("cut off, for their key is invalid: {}", text::cut_off(&report.cut_off)));
     let failed = report.ending.is_failure().then(|| report.ending.to_string());
     let trouble = cut_off.into_iter().chain(failed).collect();
     let error = match &report.ending {
@@ -292,7 +293,7 @@ mod tests {
 
     use super::*;
     use crate::config::load_from;
-    use crate::pass::Preview;
+    use crate::engine::Preview;
     use rekey_core::model::{Key, KeyType, PerKey, Section};
     use rekey_core::plan::{Consumer, ConsumerRef, Holding, Snapshot};
 
@@ -388,10 +389,10 @@ mod tests {
         let request = Event::RotationRequested { exposed: false, noticed: false };
         let said = |config: &Config, ending: Ending, happened: &[&Event]| {
             let report = RunReport {
-                instance: config.instances[0].id.clone(),
+                service: config.instances[0].id.clone(),
                 run: "rotate/2".to_owned(),
-                lines: vec![],
-                happened: happened.iter().map(|&event| event.clone()).collect(),
+                events: vec![],
+                recorded: happened.iter().map(|&event| event.clone()).collect(),
                 took: Duration::ZERO,
                 repaired_in: None,
                 seen: None,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::instances::{Seen, look_at};
 use super::machine::{EventFields, Service, events, unseen, watches};
 use crate::config::{Environment, ServiceConfig};
-use crate::pass::Preview;
+use crate::engine::Preview;
 use crate::terminal::{self, Exit};
 use rekey_core::journal::Journal;
 use rekey_core::model::KeyType;

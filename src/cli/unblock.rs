@@ -8,7 +8,7 @@ use super::instances::{NAME_THE_STORAGE, chosen, has_no_journal, rekey, warn_of_
 use crate::clock::{Clock, SystemClock};
 use crate::compose::silent;
 use crate::config::{Environment, ServiceConfig};
-use crate::pass::{Preview, Rekey, RunError};
+use crate::engine::{Engine, Preview, RunError};
 use crate::report::cause;
 use crate::store::{Draft, Lease, StoreError};
 use crate::terminal::{self, Answer, Exit};
@@ -80,7 +80,7 @@ fn failed(instance: &ServiceConfig, error: &RunError) -> Exit {
 }
 
 /// A lease that no run of ours can have, if the journal has one.
-async fn strange_lease(rekey: &Rekey, instance: &ServiceConfig) -> Result<Option<String>, StoreError> {
+async fn strange_lease(rekey: &Engine, instance: &ServiceConfig) -> Result<Option<String>, StoreError> {
     let (store, clock) = (Arc::clone(&rekey.store), Arc::clone(&rekey.clock));
     match Draft::read(store, clock, &instance.id, "unblock").await {
         Err(StoreError::StrangeLease { holder, claims, .. }) => {
@@ -131,7 +131,7 @@ fn done(found: usize, preview: &Preview) -> String {
     }
 }
 
-async fn clear(rekey: &Rekey, instance: &ServiceConfig) -> Result<(), RunError> {
+async fn clear(rekey: &Engine, instance: &ServiceConfig) -> Result<(), RunError> {
     let holder = format!("unblock/{}", uuid::Uuid::new_v4());
     let store = Arc::clone(&rekey.store);
     let mut lease = Lease::acquire_by_hand(store, Arc::clone(&rekey.clock), &instance.id, &holder).await?;

@@ -11,8 +11,8 @@ use crate::azure::consumers::app_service::UpdateStrategy;
 use crate::azure::discovery::{Dictionaries, at_once, parted, slots};
 use crate::azure::services::{KeyService, ListedKeys, ServiceResource};
 use crate::config::{AppConfig, Config, ServiceConfig};
+use crate::engine::Engine;
 use crate::engine::check::is_lost;
-use crate::pass::Rekey;
 use crate::store::{StoreError, peek};
 use rekey_core::journal::Journal;
 use rekey_core::model::{AppId, PerKey, ServiceId};
@@ -57,7 +57,7 @@ pub(super) struct AppFacts {
 
 impl<'c> Facts<'c> {
     /// Reads everything.
-    pub(super) async fn collect(rekey: &'c Rekey, arm: &Arm) -> Self {
+    pub(super) async fn collect(rekey: &'c Engine, arm: &Arm) -> Self {
         let config = &rekey.config;
         let asked =
             config.instances.iter().map(|instance| InstanceFacts::collect(rekey, arm, instance).boxed());
@@ -154,7 +154,7 @@ impl<'c> Facts<'c> {
 }
 
 impl<'c> InstanceFacts<'c> {
-    async fn collect(rekey: &Rekey, arm: &Arm, config: &'c ServiceConfig) -> Self {
+    async fn collect(rekey: &Engine, arm: &Arm, config: &'c ServiceConfig) -> Self {
         let (id, kind) = (&config.id, config.id.service_type());
         // One after the other: several instances are asked at the same time.
         let resource = kind.describe(arm, id).await;

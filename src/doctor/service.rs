@@ -11,7 +11,7 @@ use crate::azure::data_plane::Probe;
 use crate::azure::discovery::at_once;
 use crate::azure::services::{KeyService, ServiceResource};
 use crate::config::{ServiceConfig, file_name};
-use crate::pass::Rekey;
+use crate::engine::Engine;
 use crate::report::cause;
 use rekey_core::model::{KeyType, ServiceId, likest};
 use rekey_core::plan::Holding;
@@ -131,7 +131,7 @@ fn replicas(id: &ServiceId, facts: &InstanceFacts<'_>) -> Option<Finding> {
 }
 
 /// Asks for each key that a consumer holds; for the primary one where none holds any.
-pub(super) async fn probes(rekey: &Rekey, facts: &Facts<'_>) -> Vec<Finding> {
+pub(super) async fn probes(rekey: &Engine, facts: &Facts<'_>) -> Vec<Finding> {
     let held = facts
         .instances
         .iter()

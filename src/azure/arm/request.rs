@@ -15,7 +15,7 @@ use futures::future::BoxFuture;
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
 };
-use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use reqwest::{Method, Response, StatusCode};
 use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -280,7 +280,7 @@ impl Arm {
             None if call.method == Method::POST => request.header(CONTENT_LENGTH, "0"),
             None => request,
         };
-        let response = transmit(request).await.map_err(|error| self.broken(call, error))?;
+        let response = request.send().await.map_err(|error| self.broken(call, error))?;
         self.read(call, response).await
     }
 
@@ -396,15 +396,6 @@ fn passes(error: &azure_core::Error) -> bool {
         }
     }
     false
-}
-
-/// Sends a request. Where answers are made up instead of asked for (`fuzzing`), the next of those.
-async fn transmit(request: RequestBuilder) -> reqwest::Result<Response> {
-    #[cfg(feature = "fuzzing")]
-    if let Some(answer) = crate::fuzzing::next_answer(&request) {
-        return Ok(answer);
-    }
-    request.send().await
 }
 
 fn correlation_id(headers: &HeaderMap) -> Option<String> {

@@ -92,6 +92,8 @@ pub enum Event {
         /// The new key, as the answer gave it.
         promised: Option<Fingerprint>,
     },
+    /// Azure cannot be asked any more how the regeneration goes: the keys tell, as where its operation was never learned.
+    OperationLost {},
     /// The regeneration is over and the key is a new one.
     Regenerated {
         /// The new key.
@@ -137,6 +139,35 @@ pub enum Event {
 }
 
 impl Event {
+    /// The key that it is of; nothing if it is of both, or of the one in flight.
+    pub(super) const fn key_type(&self) -> Option<KeyType> {
+        match self {
+            Self::KeyChanged { key_type, .. }
+            | Self::Taken { key_type }
+            | Self::Left { key_type }
+            | Self::RegenerationIntended { key_type }
+            | Self::Verified { key_type }
+            | Self::VerificationRefused { key_type, .. }
+            | Self::RepointIntended { key_type }
+            | Self::Repointed { key_type, .. } => Some(*key_type),
+            Self::Adopted { .. }
+            | Self::Recovered {}
+            | Self::AppsSeen { .. }
+            | Self::AppsBlurred { .. }
+            | Self::AppsMissing { .. }
+            | Self::Blinded {}
+            | Self::Sighted {}
+            | Self::RotationRequested { .. }
+            | Self::WatchAsked { .. }
+            | Self::Heard { .. }
+            | Self::Unblocked {}
+            | Self::RegenerationAccepted { .. }
+            | Self::OperationLost {}
+            | Self::Regenerated { .. }
+            | Self::RegenerationFailed { .. } => None,
+        }
+    }
+
     /// The apps that it names.
     pub(super) fn apps(&self) -> &[ConsumerId] {
         match self {
@@ -192,6 +223,9 @@ impl fmt::Display for Event {
             Self::Unblocked {} => f.write_str("unblocked by hand"),
             Self::RegenerationIntended { key_type } => write!(f, "about to regenerate the {key_type} key"),
             Self::RegenerationAccepted { .. } => f.write_str("Azure accepted the regeneration"),
+            Self::OperationLost {} => {
+                f.write_str("Azure cannot be asked how the regeneration goes; the keys will tell")
+            }
             Self::Regenerated { fingerprint, .. } => write!(f, "regenerated; the key is {fingerprint} now"),
             Self::RegenerationFailed { detail, .. } => {
                 write!(f, "the regeneration came to nothing: {detail}")

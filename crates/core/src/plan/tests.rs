@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use proptest::prelude::*;
 
 use super::*;
-use crate::journal::Event;
+use crate::journal::{Event, InFlight};
 use crate::model::{AppId, ConsumerId, Fingerprint, Key, OperationUrl, Section};
 
 fn at(seconds: i64) -> DateTime<Utc> {
@@ -611,8 +611,7 @@ impl World {
         if overdue {
             let over = self.pending.is_none_or(|(_, _, end)| end <= self.now);
             assert!(over || self.pending_outside, "it still runs: {self:#?}");
-            let promised = flight.promised.clone();
-            self.record(Event::RegenerationAccepted { operation: None, promised });
+            self.record(Event::OperationLost {});
         }
         !overdue
     }

@@ -26,7 +26,7 @@ pub use list::Subscription;
 pub use operation::OperationStatus;
 pub(crate) use operation::operation_url;
 pub(crate) use request::Call;
-pub use request::{AskedBy, Operation};
+pub use request::{AskedBy, Operation, Subject};
 
 use crate::azure::cloud::scope;
 use crate::azure::http::{Http, Insecure, check_secure};

@@ -12,13 +12,13 @@ use crate::act::Gates;
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, OperationStatus};
 use crate::azure::consumers::{Change, ConsumerKind, Contents, Marks, Place, Written};
 use crate::azure::data_plane::{DataPlane, Probe};
-use crate::azure::services::{KeyService, Regeneration, ServiceKind};
+use crate::azure::services::{KeyService, Regeneration};
 use crate::clock::Clock;
 use crate::config::ServiceConfig;
 use crate::report::cause;
 use crate::report::text::azure as words;
 use crate::store::LeaseProof;
-use rekey_core::model::{ConsumerId, Key, KeyPair, KeyType, OperationUrl, PerKey};
+use rekey_core::model::{ConsumerId, Key, KeyPair, KeyType, OperationUrl, PerKey, ServiceType};
 use rekey_core::plan::ConsumerRef;
 use rekey_core::time::delta;
 
@@ -181,12 +181,12 @@ impl Actor<'_> {
         key_type: KeyType,
     ) -> Result<Regeneration, ArmError> {
         let until = proof.until().min(seen + check::USABLE).min(self.deadline);
-        self.kind().regenerate(&self.arm.until(until), &self.instance.id, key_type).await
+        self.service().regenerate(&self.arm.until(until), &self.instance.id, key_type).await
     }
 
     /// Asks once how an operation goes; `asked` says how often that was done before.
     pub async fn poll(&self, operation: &OperationUrl, asked: usize) -> Result<Progress, ArmError> {
-        Ok(match self.kind().follow(self.arm, operation).await {
+        Ok(match self.service().follow(self.arm, operation).await {
             Ok(OperationStatus::Succeeded) => Progress::Succeeded,
             Ok(OperationStatus::Failed { code, message, lasting }) => {
                 Progress::Failed(Failure { detail: format!("{code}: {message}"), lasting })
@@ -210,7 +210,7 @@ impl Actor<'_> {
             if sounding > 0 {
                 self.clock.sleep(APART).await;
             }
-            let ask = |key_type| self.kind().probe(self.data_plane, host, &keys[key_type]);
+            let ask = |key_type| self.service().probe(self.data_plane, host, &keys[key_type]);
             let (primary, secondary) = futures::join!(ask(KeyType::Primary), ask(KeyType::Secondary));
             let is_refusal = |probe| matches!(probe, Probe::Refused { .. });
             refused = PerKey { primary: is_refusal(primary), secondary: is_refusal(secondary) };
@@ -227,7 +227,7 @@ impl Actor<'_> {
         let mut in_a_row = 0;
         let mut said = words::NOT_PROVED_IN_TIME.to_owned();
         for _ in 0..PROBES {
-            match self.kind().probe(self.data_plane, host, key).await {
+            match self.service().probe(self.data_plane, host, key).await {
                 Probe::Accepted => in_a_row += 1,
                 Probe::Refused { detail } | Probe::Unreachable { detail } => (in_a_row, said) = (0, detail),
             }
@@ -243,8 +243,8 @@ impl Actor<'_> {
         Acceptance::Refused(said)
     }
 
-    fn kind(&self) -> ServiceKind {
-        ServiceKind::of(&self.instance.id)
+    fn service(&self) -> ServiceType {
+        self.instance.id.service_type()
     }
 }
 

@@ -115,6 +115,28 @@ fn only_the_store_makes_a_proof_of_the_lease() {
     }
 }
 
+/// What is special to a kind of service or consumer stands in that kind's room, so that a new kind needs no other.
+#[test]
+fn what_is_special_to_a_kind_is_known_in_its_room() {
+    let rooms = [
+        ("azure/services/signalr.rs", &["Microsoft.SignalRService", "SignalR_", "/listKeys"][..]),
+        ("azure/consumers/app_service", &["Microsoft.Web", "WebApps_", "/config/appsettings"]),
+    ];
+    // The embedded Azure and the demo are Azure; the fuzz targets play it; an example of a file to write is text.
+    let others = ["sim", "demo", "fuzzing", "cli/init.rs", "report/text"];
+    let (mut seen, all) = (0, files(&source()));
+    for path in all {
+        let name = path.strip_prefix(source()).unwrap().to_str().unwrap().to_owned();
+        for (room, words) in rooms {
+            let known = words.iter().filter(|word| code(&path).contains(**word)).count();
+            let may = name.starts_with(room) || others.iter().any(|other| name.starts_with(other));
+            assert!(may || known == 0, "{name} knows what is special to {room}: {words:?}");
+            seen += if name.starts_with(room) { known } else { 0 };
+        }
+    }
+    assert!(seen >= 6, "the search finds what is in the rooms: {seen}");
+}
+
 #[test]
 fn azures_error_codes_are_known_in_one_file() {
     let codes = ["AuthorizationFailed", "ResourceNotFound", "SubscriptionRequestsThrottled"];

@@ -57,8 +57,22 @@ pub struct Operation {
     /// Whose role must allow it.
     pub asked_by: AskedBy,
     effect: Effect,
+    subject: Subject,
     /// Whether its body or answer holds secrets: then nothing of an answer that is no error body is ever repeated.
     secrets: bool,
+}
+
+/// What an operation is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A service whose keys are rotated.
+    Service,
+    /// What goes on in the background with one: it is followed for a while, and then forgotten by Azure.
+    Regeneration,
+    /// A consumer.
+    Consumer,
+    /// Anything else.
+    Azure,
 }
 
 /// Who asks for an operation.
@@ -74,12 +88,24 @@ pub enum AskedBy {
 impl Operation {
     /// One that changes nothing, and that only commands ask for.
     pub(crate) const fn read(name: &'static str, actions: &'static [&'static str]) -> Self {
-        Self { name, actions, asked_by: AskedBy::Commands, effect: Effect::Read, secrets: false }
+        Self {
+            name,
+            actions,
+            asked_by: AskedBy::Commands,
+            effect: Effect::Read,
+            subject: Subject::Azure,
+            secrets: false,
+        }
     }
 
     /// One that changes something.
     pub(crate) const fn change(name: &'static str, actions: &'static [&'static str]) -> Self {
-        Self { name, actions, asked_by: AskedBy::Commands, effect: Effect::Change, secrets: false }
+        Self { effect: Effect::Change, ..Self::read(name, actions) }
+    }
+
+    /// The same one, with what it is about.
+    pub(crate) const fn about(self, subject: Subject) -> Self {
+        Self { subject, ..self }
     }
 
     /// The same one, of which the body or the answer holds secrets.
@@ -94,7 +120,8 @@ impl Operation {
 
     /// What an error of it is about.
     pub(super) fn on(self, resource: &str) -> About<'_> {
-        About { operation: self.name, action: self.actions.first().copied(), resource }
+        let action = self.actions.first().copied();
+        About { operation: self.name, subject: self.subject, action, resource }
     }
 }
 

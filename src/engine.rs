@@ -26,7 +26,6 @@ use tracing::Instrument;
 pub use dispatch::Dispatcher;
 pub use process::{AtWork, Calls, InUse, KeysInUse, Places, Stop};
 
-use crate::act::Gates;
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier};
 use crate::azure::data_plane::DataPlane;
 use crate::azure::http::Http;
@@ -36,7 +35,7 @@ use crate::engine::act::RewriteError;
 use crate::engine::check::{APPS_AT_ONCE, Check, Reader};
 use crate::report::notify::Notifier;
 use crate::report::{InWords, RunEvent, RunReport, cause};
-use crate::store::{Store, StoreError};
+use crate::store::{AppLocks, Store, StoreError};
 use rekey_core::intent::Intent;
 use rekey_core::journal::Journal;
 use rekey_core::model::{ConsumerId, ServiceId};
@@ -55,7 +54,7 @@ pub struct Engine {
     /// The service's own API.
     pub data_plane: DataPlane,
     /// Keeps runs over different services from writing the same app at once.
-    pub gates: Arc<Gates>,
+    pub app_locks: Arc<AppLocks>,
     /// The places of those at work, of all runs together.
     pub places: Places,
     /// Calls from runs that wait to those at work.
@@ -101,13 +100,14 @@ impl Engine {
         http: &Http,
         narrator: Narrator,
     ) -> Self {
+        let app_locks = Arc::new(AppLocks::new(config.shared_consumers()));
         let notify = config.notify.clone();
         let notifier = notify.map(|notify| Notifier::new(notify, http.clone(), Arc::clone(&clock)));
         Self {
             config,
             arm,
             data_plane,
-            gates: Arc::default(),
+            app_locks,
             places: Places::default(),
             calls: Arc::default(),
             in_use: Arc::default(),

@@ -3,8 +3,9 @@
 //! Start at [`Draft::read`] and [`Draft::take`]. A [`Store`] keeps small documents with conditional writes and knows nothing of what is
 //! in them. The lease is a part of the document, every write is conditional on the version of the last, and a change
 //! in Azure asks for a [`LeaseProof`], which nothing outside this file can make: who lost the lease learns it from
-//! the next write, before the next step.
+//! the next write, before the next step. What two services may write at once has locks of its own ([`AppLocks`]).
 
+mod app_locks;
 mod blob;
 mod calls;
 mod examined;
@@ -19,6 +20,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+pub use app_locks::{AppLock, AppLocks, LockError, Locker};
 pub(crate) use blob::Meaning;
 pub use blob::{BlobStore, Refusal};
 pub use calls::{call, calls};
@@ -373,33 +375,39 @@ impl Lease {
             |length| LeaseRecord { holder: self.holder.clone(), expires: local + self.ahead + length };
         self.document.lease = length.map(expires);
         let body = encode(&self.document)?;
-        let stored = self.put(&body).await?;
+        let stored = put_surely(&*self.store, &*self.clock, &self.name, &body, self.etag.as_ref()).await?;
         (self.etag, self.ahead) = (Some(stored.etag), stored.at - self.clock.now());
         (self.renew_at, self.proves_until) = (local + delta(RENEW_AFTER), local + delta(LEASE / 2));
         self.dirty = false;
         Ok(())
     }
+}
 
-    /// Writes, and again where a write failed and left the document as it was: storage closes idle connections whenever it
-    /// likes, and a pass is not to fail for that. A write that was done all the same, its answer lost, is recognised by
-    /// what is there; and one that is still on its way can do no harm after the next, for it is conditional on a version
-    /// that is gone by then.
-    async fn put(&self, body: &[u8]) -> Result<Stored, StoreError> {
-        let mut waits = AGAIN.iter();
-        loop {
-            let error = match self.store.put(&self.name, body.to_vec(), self.etag.as_ref()).await {
-                Ok(stored) => return Ok(stored),
-                Err(error @ StoreError::Refused(_)) => return Err(error),
-                Err(error) => error,
-            };
-            let Ok(Found { document, at, .. }) = self.store.get(&self.name).await else { return Err(error) };
-            match (document, waits.next()) {
-                (Some((there, etag)), _) if there == body => return Ok(Stored { etag, at }),
-                (found, Some(wait)) if found.as_ref().map(|(_, etag)| etag) == self.etag.as_ref() => {
-                    self.clock.sleep(*wait).await;
-                }
-                _ => return Err(error),
+/// Writes, and again where a write failed and left the document as it was: storage closes idle connections whenever it
+/// likes, and a pass is not to fail for that. A write that was done all the same, its answer lost, is recognised by
+/// what is there; and one that is still on its way can do no harm after the next, for it is conditional on a version
+/// that is gone by then.
+async fn put_surely(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    name: &str,
+    body: &[u8],
+    expected: Option<&ETag>,
+) -> Result<Stored, StoreError> {
+    let mut waits = AGAIN.iter();
+    loop {
+        let error = match store.put(name, body.to_vec(), expected).await {
+            Ok(stored) => return Ok(stored),
+            Err(error @ StoreError::Refused(_)) => return Err(error),
+            Err(error) => error,
+        };
+        let Ok(Found { document, at, .. }) = store.get(name).await else { return Err(error) };
+        match (document, waits.next()) {
+            (Some((there, etag)), _) if there == body => return Ok(Stored { etag, at }),
+            (found, Some(wait)) if found.as_ref().map(|(_, etag)| etag) == expected => {
+                clock.sleep(*wait).await;
             }
+            _ => return Err(error),
         }
     }
 }

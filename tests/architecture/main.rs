@@ -109,10 +109,17 @@ fn the_embedded_azure_shares_no_code_with_the_product() {
 }
 
 #[test]
-fn only_the_store_makes_a_proof_of_the_lease() {
-    for path in files(&source()).iter().filter(|path| !path.ends_with("store.rs")) {
-        assert!(!code(path).contains("LeaseProof("), "{} makes a proof", path.display());
+fn only_the_store_makes_a_proof_of_a_lease_or_lock() {
+    let mut makers = Vec::new();
+    for path in files(&source()) {
+        let name = path.strip_prefix(source()).unwrap().to_str().unwrap().to_owned();
+        let code = code(&path);
+        let makes = ["LeaseProof { until", "AppLock { turn"].into_iter().filter(|proof| code.contains(proof));
+        makers.extend(makes.map(|proof| (name.clone(), proof)));
     }
+    let store = [("store/app_locks.rs", "AppLock { turn"), ("store.rs", "LeaseProof { until")];
+    let store = store.map(|(name, proof)| (name.to_owned(), proof));
+    assert_eq!(makers, store);
 }
 
 /// What is special to a kind of service or consumer stands in that kind's room, so that a new kind needs no other.

@@ -16,15 +16,12 @@ mod init;
 mod instances;
 mod machine;
 mod notice;
-mod output;
 mod plan;
 mod rotate;
-mod signals;
 #[cfg(feature = "simulator")]
 pub mod simulate;
 mod standing;
 mod status;
-mod times;
 mod unblock;
 
 use std::ffi::OsString;
@@ -38,6 +35,7 @@ use crate::clock::SystemClock;
 use crate::config::{self, Config, Environment, Faults};
 use crate::report::cause;
 use crate::report::telemetry::{self, Logs, Output};
+use crate::terminal::{self, Exit};
 
 /// Rotates the access keys of Azure SignalR Service so that no call is refused because of a key
 #[derive(Debug, Parser)]
@@ -98,33 +96,6 @@ enum Command {
     Simulate(Box<simulate::SimulateArgs>),
 }
 
-/// How a command ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Exit {
-    Done,
-    Failed,
-    Wrong,
-    Unfinished,
-}
-
-impl Exit {
-    /// The code of the process.
-    const fn code(self) -> u8 {
-        match self {
-            Self::Done => 0,
-            Self::Failed => 1,
-            Self::Wrong => 2,
-            Self::Unfinished => 3,
-        }
-    }
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit.code())
-    }
-}
-
 /// The set variable by which the Functions host tells a custom handler where to listen.
 const HANDLER_PORT: &str = "FUNCTIONS_CUSTOMHANDLER_PORT";
 
@@ -135,12 +106,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are asked for; everything else is a mistake.
-            output::note(error.print());
+            terminal::note(error.print());
             return if error.use_stderr() { Exit::Wrong.into() } else { told(Exit::Done).into() };
         }
     };
     let exit = dispatch(cli, environment).unwrap_or_else(|error| {
-        output::complain(&cause::told(&error));
+        terminal::complain(&cause::told(&error));
         Exit::Failed
     });
     told(exit).into()
@@ -148,9 +119,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
 
 /// How a command ended: not well if its answer did not get out.
 fn told(exit: Exit) -> Exit {
-    match output::lost() {
+    match terminal::lost() {
         Some(why) => {
-            output::complain(&why);
+            terminal::complain(&why);
             if exit == Exit::Wrong { exit } else { Exit::Failed }
         }
         None => exit,
@@ -191,11 +162,11 @@ fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
             Command::Demo(args) => demo::demo(args).await,
             #[cfg(feature = "simulator")]
             Command::Simulate(args) => {
-                warn_of_strangers(&args);
+                warn_of_open_door(&args);
                 match simulate::simulate(*args).await {
                     Ok(()) => Exit::Done,
                     Err(error) => {
-                        output::complain(&cause::told(&error));
+                        terminal::complain(&cause::told(&error));
                         Exit::Wrong
                     }
                 }
@@ -209,9 +180,9 @@ fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
 
 /// The embedded Azure asks nobody who he is.
 #[cfg(feature = "simulator")]
-fn warn_of_strangers(args: &simulate::SimulateArgs) {
+fn warn_of_open_door(args: &simulate::SimulateArgs) {
     if !args.listen.ip().is_loopback() {
-        output::complain(&format!(
+        terminal::complain(&format!(
             "warning: {} is open to others. The embedded Azure is for development: everybody who reaches it may read its \
              keys, regenerate them and change its world; 127.0.0.1 is for you alone",
             args.listen
@@ -236,14 +207,14 @@ fn start_log(command: &Command, environment: &Environment) -> Option<Logs> {
         _ => (Output::Text, filter.or(Some("off"))),
     };
     let logs = telemetry::init(shape, filter, Arc::new(SystemClock));
-    logs.inspect_err(|error| output::complain(&cause::told(error))).ok()
+    logs.inspect_err(|error| terminal::complain(&cause::told(error))).ok()
 }
 
 /// The configuration, or its faults on stderr. What is said from now on names its file.
 fn load(environment: &Environment) -> Result<Config, Exit> {
     config::name_file(environment);
     config::load(environment).map_err(|faults: Faults| {
-        output::complain(&faults.to_string());
+        terminal::complain(&faults.to_string());
         Exit::Wrong
     })
 }

@@ -15,16 +15,17 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use common::{CONSUMERS, DAY, HOUR, MINUTE, Story, all_hold};
 use embedded_azure::{Options, World};
+use rekey_core::intent::Intent;
 use rekey_core::journal::Event;
 use rekey_core::model::KeyType;
 use rekey_core::notice;
 use rekey_core::time::delta;
 use serde_json::{Value, json};
+use signalr_rekey::azure::services::{KeyService, ServiceKind};
 use signalr_rekey::clock::Clock;
 use signalr_rekey::config::{BlobAccess, BlobConfig, Config, StateConfig};
+use signalr_rekey::engine::Dispatcher;
 use signalr_rekey::handler::{Invocation, Outcome, Runner, Timer, Trigger};
-use signalr_rekey::pass::Purpose;
-use signalr_rekey::runner::Service;
 use signalr_rekey::store::{self, Lease, Store, timer_ran};
 
 /// How often the timer runs by the schedule that `infra/` deploys.
@@ -33,7 +34,7 @@ const EVERY: Duration = Duration::from_secs(300);
 /// A process that runs functions of one group.
 struct Process<'a> {
     story: &'a Story,
-    service: Arc<Service>,
+    service: Arc<Dispatcher>,
 }
 
 impl<'a> Process<'a> {
@@ -47,7 +48,7 @@ impl<'a> Process<'a> {
         };
         let config = Config { state: StateConfig::Blob(account), ..(*rekey.config).clone() };
         rekey.config = Arc::new(config);
-        Self { story, service: Service::new(rekey) }
+        Self { story, service: Dispatcher::new(rekey) }
     }
 
     async fn run(&self, trigger: Trigger, function: &'static str, time: Duration) -> Outcome {
@@ -274,7 +275,7 @@ async fn lagging() -> (Story, Value) {
     story.watch(6 * HOUR).await;
     story.clock.advance(HOUR);
     let (in_use, id) = (all_hold(&story), story.config.instances[0].id.clone());
-    story.rekey().arm.regenerate_key(&id, in_use).await.unwrap();
+    ServiceKind::SignalR.regenerate(&story.rekey().arm, &id, in_use).await.unwrap();
     let event = regenerated(&story, story.clock.now());
     (story, event)
 }
@@ -379,7 +380,7 @@ async fn a_regeneration_right_after_ours_is_not_taken_for_ours() {
     assert_well(&Process::start(&story).timer().await);
     let (in_use, id) = (all_hold(&story), story.config.instances[0].id.clone());
     story.clock.advance(MINUTE / 2);
-    story.rekey().arm.regenerate_key(&id, in_use).await.unwrap();
+    ServiceKind::SignalR.regenerate(&story.rekey().arm, &id, in_use).await.unwrap();
     let outcome = Process::start(&story).notice(&regenerated(&story, story.clock.now())).await;
     assert!(outcome.unfinished && outcome.failure.is_some(), "{outcome:#?}");
 }
@@ -481,7 +482,7 @@ async fn a_run_that_stops_answers_no_call() {
     let (stop, store, id) = (rekey.stop.clone(), story.store.clone(), story.config.instances[0].id.clone());
     let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
     story.sim.after("SignalR_OperationStatuses", 3, move |_| sender.send(()).unwrap());
-    let order = story.order(Purpose::Scheduled, 9 * MINUTE);
+    let order = story.order(Intent::timer(), 9 * MINUTE);
     let run = rekey.run(&order);
     let stopped = async {
         receiver.recv().await.unwrap();

@@ -15,15 +15,16 @@ use common::{CONSUMERS, HOUR, KEY_MARK, MINUTE, Story, all_hold, settled};
 use embedded_azure::{Fault, FaultKind, KeysOff, Options, SignalR, Site, World};
 use futures::StreamExt;
 use futures::future::join_all;
+use rekey_core::intent::Intent;
 use rekey_core::journal::Held;
 use rekey_core::model::KeyType;
 use rekey_core::notice;
 use rekey_core::time::delta;
 use serde_json::{Value, json};
 use signalr_rekey::clock::Clock;
+use signalr_rekey::engine::Dispatcher;
+use signalr_rekey::engine::Engine;
 use signalr_rekey::handler::{Invocation, Outcome, Runner, Timer, Trigger};
-use signalr_rekey::pass::{Purpose, Rekey};
-use signalr_rekey::runner::Service;
 use signalr_rekey::store::{ETag, Found, Store, StoreError, Stored};
 
 const REGENERATE: &str = "Microsoft.SignalRService/SignalR/regenerateKey/action";
@@ -31,7 +32,7 @@ const BUDGET: Duration = Duration::from_secs(25);
 
 /// A handler that lives through the story, with a store that counts.
 struct Handler {
-    service: Arc<Service>,
+    service: Arc<Dispatcher>,
     store: Arc<Counting>,
     clock: Arc<embedded_azure::VirtualClock>,
 }
@@ -39,8 +40,8 @@ struct Handler {
 impl Handler {
     fn of(story: &Story) -> Self {
         let store = Counting::new(story.store.clone());
-        let rekey = Rekey { store: Arc::clone(&store) as Arc<dyn Store>, ..story.rekey() };
-        Self { service: Service::new(rekey), store, clock: story.clock.clone() }
+        let rekey = Engine { store: Arc::clone(&store) as Arc<dyn Store>, ..story.rekey() };
+        Self { service: Dispatcher::new(rekey), store, clock: story.clock.clone() }
     }
 
     fn invocation(&self, time: Duration) -> Invocation {
@@ -225,8 +226,8 @@ async fn a_repeat_is_asked_for_where_the_storage_is_out_of_reach() {
     let unreadable = StoreError::Unreadable { name: "a.json".into(), detail: "it is no JSON".into() };
     for (error, helps) in [(StoreError::Unavailable("timed out".into()), true), (unreadable, false)] {
         let story = Story::new().await;
-        let rekey = Rekey { store: Arc::new(Failing(error.clone())), ..story.rekey() };
-        let handler = Handler { service: Service::new(rekey), ..Handler::of(&story) };
+        let rekey = Engine { store: Arc::new(Failing(error.clone())), ..story.rekey() };
+        let handler = Handler { service: Dispatcher::new(rekey), ..Handler::of(&story) };
         let outcome = handler.deliver(&regenerated("sr-demo")).await;
         assert!(outcome.failure.is_some(), "{error}");
         assert_eq!(outcome.unfinished, helps, "{error}");
@@ -280,7 +281,7 @@ async fn the_event_of_a_regeneration_under_way_waits_for_nobody() {
         let sender = sender.clone();
         story.sim.after("SignalR_OperationStatuses", nth, move |_| sender.send(()).unwrap());
     }
-    let run = story.run(Purpose::Rotate { now: true }, 9 * MINUTE);
+    let run = story.run(Intent::operator(true), 9 * MINUTE);
     let notice = async {
         receiver.recv().await.unwrap();
         let (lists, now) = (story.requests("SignalR_ListKeys"), story.clock.now());

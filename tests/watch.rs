@@ -12,7 +12,7 @@ use embedded_azure::{Fault, FaultKind};
 use rekey_core::model::KeyType;
 use rekey_core::time::delta;
 use signalr_rekey::clock::Clock;
-use signalr_rekey::runner::Service;
+use signalr_rekey::engine::Dispatcher;
 use tokio::task::JoinHandle;
 
 /// A story with a process that watches it every minute.
@@ -26,7 +26,7 @@ impl Watched {
         let mut story = Story::new().await;
         story.watch(6 * HOUR).await;
         story.config.watch = Some(MINUTE);
-        let service = Service::new(story.rekey());
+        let service = Dispatcher::new(story.rekey());
         let watch = tokio::spawn(service.watch(MINUTE));
         let watched = Self { story, watch };
         // The first round looks, to learn which keys there are.

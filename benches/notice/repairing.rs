@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use embedded_azure::{EmbeddedAzure, KeyType, Options, SignalR, Site, World};
+use rekey_core::intent::Intent;
 use rekey_core::model::{AppId, ConnectionString};
 use rekey_core::notice;
 use rekey_core::policy::Policy;
@@ -13,9 +14,8 @@ use signalr_rekey::azure::http::Http;
 use signalr_rekey::clock::{Clock, SystemClock};
 use signalr_rekey::config::AppConfig;
 use signalr_rekey::demo::setup;
+use signalr_rekey::engine::{Dispatcher, Order};
 use signalr_rekey::handler::{Invocation, Runner, Trigger};
-use signalr_rekey::pass::{Purpose, Run};
-use signalr_rekey::runner::Service;
 use signalr_rekey::store::MemoryStore;
 
 use super::floor::Floor;
@@ -51,7 +51,7 @@ fn median(times: &mut [Duration]) -> Duration {
 
 struct Bench {
     sim: EmbeddedAzure,
-    service: Arc<Service>,
+    service: Arc<Dispatcher>,
     floor: Floor,
     apps: Vec<AppId>,
     event: serde_json::Value,
@@ -87,19 +87,19 @@ impl Bench {
         .await
         .unwrap();
         let store = Arc::new(MemoryStore::new(Arc::clone(&clock)));
-        let silent = Arc::new(|_: &_, _: &str| {});
+        let silent = Arc::new(|_: &_, _: &_| {});
         let base = sim.base().parse().unwrap();
         let rekey = setup::worker(&base, &Http::new(), Arc::new(config), store, clock, silent).unwrap();
         // Known before, so that nothing of the first sight is in the figures.
         let deadline = SystemClock.now() + delta(Duration::from_secs(60));
-        let run = Run { instances: vec![], purpose: Purpose::Repair, holder: "first".into(), deadline };
+        let run = Order { services: vec![], intent: Intent::check(), holder: "first".into(), deadline };
         assert!(rekey.run(&run).await[0].ending.is_repaired());
         let event = json!({
             "type": "Microsoft.Resources.ResourceActionSuccess", "subject": instance.to_string(),
             "data": { "operationName": "Microsoft.SignalRService/SignalR/regenerateKey/action" },
         });
         let floor = Floor::new(&sim, instance).await;
-        Self { sim, service: Service::new(rekey), floor, apps, event }
+        Self { sim, service: Dispatcher::new(rekey), floor, apps, event }
     }
 
     /// The time from the notice to the last write by us. The answer comes later: what was written is read back first.

@@ -12,8 +12,10 @@ use axum::http::{Method, Response};
 use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
 use azure_core::time::OffsetDateTime;
 use rekey_core::model::{AppId, KeyType, OperationUrl, Section, ServiceId};
-use signalr_rekey::azure::arm::{Arm, ArmError, ArmOptions, OperationStatus, Settings};
+use signalr_rekey::azure::arm::{Arm, ArmError, ArmOptions, OperationStatus};
+use signalr_rekey::azure::consumers::app_service::Dictionary;
 use signalr_rekey::azure::http::Http;
+use signalr_rekey::azure::services::{KeyService, ServiceKind};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
@@ -104,15 +106,15 @@ async fn ask(arm: &Arm, base: &str, asked: &str) -> Option<ArmError> {
     let (id, app) = (ServiceId::new("s", "g", "chat"), AppId::new("s", "g", "shop", None));
     let section = Section::AppSettings;
     match asked {
-        "instance" => arm.instance(&id).await.err(),
-        "instances" => arm.list_instances("s").await.err(),
+        "instance" => ServiceKind::SignalR.describe(arm, &id).await.err(),
+        "instances" => ServiceKind::SignalR.list(arm, "s", None).await.err(),
         "sites" => arm.list_sites("s").await.err(),
         "permissions" => arm.permissions("/subscriptions/s").await.err(),
-        "keys" => arm.list_keys(&id).await.err(),
+        "keys" => ServiceKind::SignalR.list_keys(arm, &id).await.err(),
         "regenerate" => regenerate(arm, &id).await.err(),
         "settings" => rewrite(arm, &app).await.err(),
         "update" => {
-            let sent: Settings = PLANTED.into_iter().collect();
+            let sent: Dictionary = PLANTED.into_iter().collect();
             arm.update_settings(&app, section, &sent).await.err()
         }
         "status" => status(arm, &OperationUrl::async_operation(&format!("{base}/op?s=1"))).await.err(),
@@ -122,7 +124,7 @@ async fn ask(arm: &Arm, base: &str, asked: &str) -> Option<ArmError> {
 }
 
 async fn regenerate(arm: &Arm, id: &ServiceId) -> Result<(), ArmError> {
-    let answer = arm.regenerate_key(id, KeyType::Primary).await?;
+    let answer = ServiceKind::SignalR.regenerate(arm, id, KeyType::Primary).await?;
     if let Some(keys) = &answer.keys {
         assert!(keys.iter().all(|(_, key)| !key.expose().is_empty()), "an empty text is no key");
     }
@@ -133,7 +135,7 @@ async fn regenerate(arm: &Arm, id: &ServiceId) -> Result<(), ArmError> {
 }
 
 async fn status(arm: &Arm, url: &OperationUrl) -> Result<(), ArmError> {
-    if let OperationStatus::Failed { code, message, .. } = arm.operation(url).await? {
+    if let OperationStatus::Failed { code, message, .. } = ServiceKind::SignalR.follow(arm, url).await? {
         assert!(code.len() + message.len() <= LONGEST_ERROR, "{code}: {message}");
     }
     Ok(())

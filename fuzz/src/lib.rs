@@ -10,18 +10,19 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
+use rekey_core::intent::foresee;
 use rekey_core::journal::{Event, Journal};
 use rekey_core::model::{AppId, ConnectionString, Key, KeyPair, KeyType, PerKey, Section, ServiceId};
 use rekey_core::notice::{self, Notice};
 use rekey_core::plan::{self, Consumer, ConsumerRef, Holding, Snapshot};
 use rekey_core::policy::Policy;
 use serde_json::Value;
-use signalr_rekey::azure::arm::Settings;
+use signalr_rekey::azure::consumers::Marks;
+use signalr_rekey::azure::consumers::app_service::Dictionary;
+use signalr_rekey::azure::discovery::{Dictionaries, by_value};
 use signalr_rekey::clock::Clock;
 use signalr_rekey::config::{Config, Environment, load_from};
 use signalr_rekey::handler::{Function, Trigger};
-use signalr_rekey::observe::survey::{Dictionaries, Marks, by_value};
-use signalr_rekey::runner::foresee;
 use signalr_rekey::store::{Lease, MemoryStore, Store, StoreError, peek};
 
 pub use answer::answer;
@@ -87,7 +88,7 @@ fn shown(name: &str, value: &str, keys: &KeyPair, is_current: bool) -> Snapshot 
     let known = PerKey::from_fn(|key_type| keys[key_type].fingerprint());
     // On a journal without events the first is always taken.
     let _ = journal.apply(Event::Adopted { keys: known }, DateTime::UNIX_EPOCH);
-    let settings: Settings = [(name, value)].into_iter().collect();
+    let settings: Dictionary = [(name, value)].into_iter().collect();
     let read: Dictionaries = [(Section::AppSettings, settings)].into_iter().collect();
     let host = "chat.service.signalr.net";
     let marks = Marks { keys: Some(keys).filter(|_| is_current), host, journal: &journal };
@@ -185,9 +186,9 @@ fn judge(events: &[notice::Event], sent: usize) {
             assert!(keys.iter().any(|(_, announced)| *announced), "no key is announced");
         }
         if let Some(config) = config() {
-            let foreseen = foresee(event, config, DateTime::UNIX_EPOCH).unwrap_or_default();
-            // For an announcement a line more.
-            assert!(foreseen.does.len() <= 2 * config.instances.len());
+            let foreseen = foresee(event, &config.configured(), DateTime::UNIX_EPOCH).unwrap_or_default();
+
+            assert!(foreseen.intents.len() <= config.instances.len());
         }
     }
 }
@@ -268,7 +269,7 @@ fn decide(journal: &Journal) {
     let stale = Holding::Stale(Key::new("stale").fingerprint());
     for holds in [Holding::Valid(KeyType::Primary), Holding::Valid(KeyType::Secondary), stale] {
         let app = AppId::new("s", "g", "shop", None);
-        let at = ConsumerRef { app, section: Section::AppSettings, name: "A".into() };
+        let at = ConsumerRef { app: app.into(), section: Section::AppSettings, name: "A".into() };
         let consumers = vec![Consumer { at, holds }];
         let snapshot = Snapshot { consumers, ..Snapshot::of_keys(now, fingerprints.clone()) };
         let events = plan::reconcile(&snapshot, journal, &policy, now);

@@ -7,10 +7,9 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Exit;
-use super::output::{self, complain};
-use super::signals::stopped;
 use crate::demo::storm::StormOptions;
 use crate::demo::{self, Rotation, Summary, Timeline, Trouble};
+use crate::terminal::{self, complain, stopped};
 
 /// The arguments of `demo`.
 #[derive(Args, Clone, Copy, Debug)]
@@ -37,7 +36,7 @@ pub(super) async fn demo(args: DemoArgs) -> Exit {
     if args.storm {
         return storm(args).await;
     }
-    let timeline = Arc::new(Timeline::start(args.json, output::say));
+    let timeline = Arc::new(Timeline::start(args.json, terminal::say));
     let played = unless_stopped(Box::pin(demo::play(&timeline))).await;
     timeline.end();
     match played {
@@ -52,7 +51,7 @@ pub(super) async fn demo(args: DemoArgs) -> Exit {
 /// Plays a storm, and says what should not have happened and how to see it again.
 async fn storm(args: DemoArgs) -> Exit {
     let DemoArgs { json, seed, rotations, storm: _ } = args;
-    let progress = output::Progress::start(json);
+    let progress = terminal::Progress::start(json);
     let shown = progress.shown();
     let hear = move |done| shown.set(&format!("{done} of {rotations} rotations"));
     let played = unless_stopped(demo::storm::beside(StormOptions::new(seed, rotations), hear)).await;
@@ -60,9 +59,9 @@ async fn storm(args: DemoArgs) -> Exit {
     match played {
         Ok(summary) => {
             if json {
-                output::json(&summary);
+                terminal::json(&summary);
             } else {
-                output::say(&summary.to_string());
+                terminal::say(&summary.to_string());
             }
             summary.violations.iter().for_each(|violation| complain(violation));
             if summary.violations.is_empty() {
@@ -79,9 +78,9 @@ async fn storm(args: DemoArgs) -> Exit {
 
 fn conclude(summary: &Summary, json: bool) -> Exit {
     if json {
-        output::json(summary);
+        terminal::json(summary);
     } else {
-        output::say(&format!("\n{summary}"));
+        terminal::say(&format!("\n{summary}"));
     }
     let Rotation { refused, client_calls, .. } = summary.rotation;
     if refused == 0 {

@@ -3,11 +3,12 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::config::ServiceConfig;
-use crate::pass::told_of_watch;
-use rekey_core::journal::{Entry, Event, Held, Journal, KeyRecord, Origin, Watch};
-use rekey_core::model::{AppId, Fingerprint, KeyType, PerKey, Section};
+use crate::report::{json, text};
+use rekey_core::journal::{Entry, Held, Journal, KeyRecord, Origin, Watch};
+use rekey_core::model::{AppId, ConsumerId, Fingerprint, KeyType, PerKey, Section};
 use rekey_core::plan::{self, Consumer, Decision, Forecast, Foreseen, Holding, Snapshot, Step, Unknown};
 
 /// One configured service, with what a command adds.
@@ -83,7 +84,7 @@ pub(super) struct WatchFields {
 /// Those that are not over, the next one first.
 pub(super) fn watches(journal: &Journal, now: DateTime<Utc>) -> Vec<WatchFields> {
     let fields =
-        |watch: &Watch| WatchFields { from: watch.from, until: watch.until, text: told_of_watch(watch) };
+        |watch: &Watch| WatchFields { from: watch.from, until: watch.until, text: text::watch(watch) };
     let ahead = journal.watches().iter().filter(|watch| now < watch.until);
     let mut watches: Vec<WatchFields> = ahead.map(fields).collect();
     watches.sort_by_key(|watch| watch.from);
@@ -235,7 +236,7 @@ pub(super) fn unseen(snapshot: &Snapshot) -> Vec<String> {
 }
 
 fn of_unknown(unknown: &Unknown) -> Vec<ConsumerFields> {
-    let one = |app: &AppId, name: Option<&String>, holds| ConsumerFields {
+    let one = |app: &ConsumerId, name: Option<&String>, holds| ConsumerFields {
         kind: APP_SERVICE,
         id: app.to_string(),
         section: None,
@@ -272,14 +273,14 @@ fn of_unknown(unknown: &Unknown) -> Vec<ConsumerFields> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct EventFields {
     at: DateTime<Utc>,
-    event: Event,
+    event: Value,
     text: String,
 }
 
 pub(super) fn events(journal: &Journal) -> Vec<EventFields> {
     let fields = |entry: &Entry| EventFields {
         at: entry.at,
-        event: entry.event.clone(),
+        event: json::event(&entry.event),
         text: entry.event.to_string(),
     };
     journal.history().map(fields).collect()
@@ -347,7 +348,7 @@ fn step(foreseen: &Foreseen) -> StepFields {
         at: foreseen.at,
         key_type,
         consumers: consumers.iter().map(place).collect(),
-        restarts: foreseen.restarts().into_iter().map(AppId::to_string).collect(),
+        restarts: foreseen.restarts().into_iter().map(ConsumerId::to_string).collect(),
         next: Next::of(&foreseen.decision),
     }
 }

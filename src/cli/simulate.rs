@@ -17,9 +17,8 @@ use embedded_azure::{
 use serde_json::json;
 use url::Url;
 
-use super::output::complain;
-use super::signals::stopped;
 use crate::demo::setup;
+use crate::terminal::{complain, stopped};
 
 /// What can be done to the embedded Azure while it runs, and what a world file holds.
 const STEERING: &str = "\

@@ -23,7 +23,7 @@ use crate::azure::data_plane::DataPlane;
 use crate::azure::http::{Http, Insecure};
 use crate::clock::Clock;
 use crate::config::{AppConfig, AzureConfig, Cloud, Config, ServiceConfig, StateConfig};
-use crate::pass::{Narrator, Rekey};
+use crate::engine::{Engine, Narrator};
 use crate::store::Store;
 use rekey_core::model::{AppId, IdError, ServiceId};
 use rekey_core::policy::Policy;
@@ -113,7 +113,7 @@ pub fn worker(
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     narrator: Narrator,
-) -> Result<Rekey, WorkerError> {
+) -> Result<Engine, WorkerError> {
     let options = ArmOptions {
         base: base.clone(),
         credential: credential(http, base)?,
@@ -122,7 +122,7 @@ pub fn worker(
         jitter_seed: 1,
     };
     let data_plane = DataPlane::new(http.clone(), Some(base.clone()), Arc::clone(&clock))?;
-    Ok(Rekey::new(config, Arm::new(options)?, data_plane, store, clock, http, narrator))
+    Ok(Engine::new(config, Arm::new(options)?, data_plane, store, clock, http, narrator))
 }
 
 /// azure_identity's client-secret credential, with Entra's token endpoint played by the embedded Azure at `base`. The

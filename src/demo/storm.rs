@@ -28,8 +28,8 @@ use self::faults::Faults;
 use self::flaky_store::Kill;
 use self::run::Storm;
 use super::Trouble;
-use crate::pass::{Hint, Purpose};
 use crate::report::cause;
+use rekey_core::intent::Intent;
 use rekey_core::model::ServiceId;
 
 /// A storm in which no rotation is completed in this many rounds in a row hangs. A rotation takes about thirty.
@@ -70,10 +70,10 @@ async fn round(storm: &mut Storm, rng: &mut Rng, mut kill: Option<Kill>) -> Resu
     rng.shuffle(&mut services);
     for service in services {
         let purpose = match rng.u8(0..100) {
-            0..8 => Purpose::Repair,
-            8..16 => Purpose::Check(Hint { regenerated: true, ..Hint::default() }),
-            16..20 => Purpose::StandIn,
-            _ => Purpose::Scheduled,
+            0..8 => Intent::check(),
+            8..16 => Intent::regenerated(None),
+            16..20 => Intent::stand_in(),
+            _ => Intent::timer(),
         };
         storm.run(&service, purpose, kill.take_if(|kill| kill.runs_left == 0)).await?;
         if let Some(kill) = &mut kill {

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use embedded_azure::{EmbeddedAzure, Options, Unknown, VirtualClock, World};
+use rekey_core::intent::Intent;
 use rekey_core::journal::{Event, Journal};
 use rekey_core::model::{AppId, ConnectionString, Key, KeyPair, KeyType, ServiceId};
 use rekey_core::plan::Decision;
@@ -25,7 +26,8 @@ use signalr_rekey::azure::http::Http;
 use signalr_rekey::clock::Clock;
 use signalr_rekey::config::{AppConfig, Config};
 use signalr_rekey::demo::setup;
-use signalr_rekey::pass::{Ending, Narrator, Purpose, Rekey, Run, RunReport};
+use signalr_rekey::engine::{Engine, Narrator, Order};
+use signalr_rekey::report::{Ending, RunReport};
 use signalr_rekey::store::{MemoryStore, Store, StoreError, peek, timer_ran};
 use url::Url;
 
@@ -76,12 +78,12 @@ impl Story {
     }
 
     /// A worker, as a new process would be: nothing in memory but what is in the store.
-    pub fn rekey(&self) -> Rekey {
+    pub fn rekey(&self) -> Engine {
         self.worker(&self.sim.base().parse().unwrap(), self.store.clone(), self.clock.clone())
     }
 
     /// A worker that reaches Azure, the journal and the time by ways of one's own.
-    pub fn worker(&self, base: &Url, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Rekey {
+    pub fn worker(&self, base: &Url, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Engine {
         let told = Arc::clone(&self.told);
         let narrator: Narrator = Arc::new(move |instance, line| {
             told.lock().unwrap().push(format!("{}: {line}", instance.name()));
@@ -91,19 +93,19 @@ impl Story {
     }
 
     /// One run over all instances with so much time.
-    pub async fn run(&self, purpose: Purpose, time: Duration) -> Vec<RunReport> {
-        self.rekey().run(&self.order(purpose, time)).await
+    pub async fn run(&self, intent: Intent, time: Duration) -> Vec<RunReport> {
+        self.rekey().run(&self.order(intent, time)).await
     }
 
     /// The order for a run over all instances, under a name that no other run has.
-    pub fn order(&self, purpose: Purpose, time: Duration) -> Run {
+    pub fn order(&self, intent: Intent, time: Duration) -> Order {
         let holder = uuid::Uuid::new_v4().to_string();
-        Run { instances: vec![], purpose, holder, deadline: self.clock.now() + delta(time) }
+        Order { services: vec![], intent, holder, deadline: self.clock.now() + delta(time) }
     }
 
     /// A run of the timer: what is due, within its usual nine minutes.
     pub async fn tick(&self) -> Vec<RunReport> {
-        let reports = self.run(Purpose::Scheduled, 9 * MINUTE).await;
+        let reports = self.run(Intent::timer(), 9 * MINUTE).await;
         timer_ran(&*self.store, &[], &BTreeMap::new()).await.unwrap();
         reports
     }
@@ -122,7 +124,7 @@ impl Story {
 
     /// A notice's run.
     pub async fn repair(&self) -> Vec<RunReport> {
-        self.run(Purpose::Repair, Duration::from_secs(25)).await
+        self.run(Intent::check(), Duration::from_secs(25)).await
     }
 
     /// The one instance's journal.
@@ -195,9 +197,9 @@ pub fn untrue(sim: &EmbeddedAzure, config: &Config, reports: &[RunReport]) -> Ve
         said && report.known.is_none()
     };
     let problems = |report: &RunReport| {
-        let configured = config.instances.iter().find(|known| known.id == report.instance).unwrap();
+        let configured = config.instances.iter().find(|known| known.id == report.service).unwrap();
         let apps: Vec<String> = configured.apps.iter().map(|app| app.id.to_string()).collect();
-        let problems = sim.with(|state| state.problems(&report.instance.to_string(), &apps));
+        let problems = sim.with(|state| state.problems(&report.service.to_string(), &apps));
         let ending = report.ending.to_string();
         problems.into_iter().map(move |problem| format!("it ended well ({ending}), but {problem}"))
     };

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use embedded_azure::{Activity, ActivityKind, BarrierKind, Fault, FaultKind, Options, State, World};
+use rekey_core::intent::Intent;
 use rekey_core::journal::Journal;
 use rekey_core::model::KeyType;
 use rekey_core::plan::Decision;
 use rekey_core::policy::FirstRotation;
 use signalr_rekey::clock::Clock;
 use signalr_rekey::config::Config;
-use signalr_rekey::pass::{Ending, Hint, Purpose, RunReport};
+use signalr_rekey::report::{Ending, RunReport};
 use signalr_rekey::store::{Store, peek};
 use tokio::sync::broadcast::Receiver;
 
@@ -291,11 +292,11 @@ struct Stage {
 impl Stage {
     async fn play(&self, scenario: Scenario) {
         let mut told = !scenario.forced().is_empty();
-        let hint = Hint { regenerated: true, ..Hint::default() };
+
         for _ in 0..MOST_PASSES {
             // Event Grid delivers again until a run has answered that everybody is repaired.
-            let purpose = if told { Purpose::Check(hint.clone()) } else { Purpose::Scheduled };
-            let Some(reports) = self.pass(purpose).await else {
+            let intent = if told { Intent::regenerated(None) } else { Intent::timer() };
+            let Some(reports) = self.pass(intent).await else {
                 self.bury().await;
                 continue;
             };
@@ -334,13 +335,13 @@ impl Stage {
     }
 
     /// One run of a worker that was just started; nothing if it died.
-    async fn pass(&self, purpose: Purpose) -> Option<Vec<RunReport>> {
+    async fn pass(&self, intent: Intent) -> Option<Vec<RunReport>> {
         let store = Arc::new(Stores(Arc::clone(&self.interceptor), Arc::clone(&self.store)));
         let clock = Arc::new(Timed(Arc::clone(&self.interceptor), Arc::clone(&self.story.clock)));
         let worker = self.story.worker(&self.proxy.base, store, clock);
-        let is_notice = matches!(purpose, Purpose::Check(_));
+        let is_notice = intent.is_notice();
         let time = if is_notice { Duration::from_secs(25) } else { 9 * MINUTE };
-        let order = self.story.order(purpose, time);
+        let order = self.story.order(intent, time);
         let reports = tokio::select! {
             biased;
             () = self.interceptor.stopped() => None,

@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::common::{CONSUMERS, DAY, HOUR, MINUTE, Story};
 use super::{PRIMARY, SECONDARY, all_hold, settled};
 use embedded_azure::{Fault, FaultKind};
+use rekey_core::intent::Intent;
 use rekey_core::model::KeyType;
 use rekey_core::time::delta;
 use signalr_rekey::clock::Clock;
-use signalr_rekey::pass::Purpose;
 
 #[tokio::test]
 async fn a_forced_regeneration_of_the_key_in_use_is_repaired_with_the_other() {
@@ -48,7 +48,7 @@ async fn of_two_new_keys_apps_get_the_one_that_the_service_takes() {
     story.sim.after("SignalR_RegenerateKey", 1, move |state| {
         state.force_regeneration("sr-demo", &super::common::azures(&[in_use])).unwrap();
     });
-    let cut_short = story.run(Purpose::Rotate { now: false }, Duration::from_secs(5)).await;
+    let cut_short = story.run(Intent::operator(false), Duration::from_secs(5)).await;
     assert!(!cut_short[0].ending.is_failure(), "{cut_short:#?}");
     let probes = story.requests("DataPlane_Exists");
     let reports = story.repair().await;
@@ -132,10 +132,8 @@ async fn an_app_that_azure_was_too_busy_to_show_is_not_taken_for_repaired() {
 async fn a_notice_waits_for_the_run_that_is_at_work_and_then_looks() {
     let story = Story::new().await;
     story.watch(HOUR).await;
-    let (long, short) = tokio::join!(
-        story.run(Purpose::Rotate { now: true }, 9 * MINUTE),
-        story.run(Purpose::Repair, 30 * MINUTE)
-    );
+    let (long, short) =
+        tokio::join!(story.run(Intent::operator(true), 9 * MINUTE), story.run(Intent::check(), 30 * MINUTE));
     assert!(!long[0].ending.is_failure(), "{long:#?}");
     assert!(short[0].ending.is_repaired(), "{short:#?}");
 }

@@ -37,7 +37,7 @@ async fn an_app_that_vanishes_stops_nothing() {
     let reports = story.watch(6 * HOUR).await;
     assert!(settled(&reports), "{reports:#?}");
     assert_eq!(story.requests("SignalR_RegenerateKey"), 2);
-    assert!(reports[0].lines.iter().any(|line| line.contains("chat-func was deleted")), "{reports:#?}");
+    assert!(reports[0].lines().iter().any(|line| line.contains("chat-func was deleted")), "{reports:#?}");
     assert_eq!(story.refused(), 0);
 }
 

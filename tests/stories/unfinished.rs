@@ -8,13 +8,13 @@ use embedded_azure::{Fault, FaultKind};
 use rekey_core::model::KeyType;
 use rekey_core::time::delta;
 use signalr_rekey::clock::Clock;
+use signalr_rekey::engine::Dispatcher;
 use signalr_rekey::handler::{Invocation, Outcome, Runner, Timer, Trigger};
-use signalr_rekey::runner::Service;
 use signalr_rekey::store::{ETag, Found, Lease, Store, StoreError, Stored};
 
 /// The timer's run of a new process.
 async fn timer(story: &Story, time: std::time::Duration) -> Outcome {
-    let service = Service::new(story.rekey());
+    let service = Dispatcher::new(story.rekey());
     let deadline = story.clock.now() + delta(time);
     let invocation = Invocation { id: "an-id".into(), function: "RotateKeys", deadline };
     service.run(Trigger::Timer(Timer::default()), invocation).await
@@ -114,7 +114,7 @@ async fn a_run_that_cannot_be_put_on_record_is_a_failure() {
     rekey.store = Arc::new(NoTimer(story.store.clone()));
     let deadline = story.clock.now() + delta(MINUTE);
     let invocation = Invocation { id: "an-id".into(), function: "RotateKeys", deadline };
-    let outcome = Service::new(rekey).run(Trigger::Timer(Timer::default()), invocation).await;
+    let outcome = Dispatcher::new(rekey).run(Trigger::Timer(Timer::default()), invocation).await;
     assert!(failure(&outcome).contains("that RotateKeys has run cannot be put on record"), "{outcome:#?}");
     assert!(outcome.logs.join("\n").contains("settled"), "what was due is done all the same");
 }

@@ -9,7 +9,7 @@ use super::settled;
 use base64::Engine;
 use embedded_azure::{Options, SignalR, Site, World};
 use rekey_core::model::{AppId, KeyType};
-use signalr_rekey::pass::RunReport;
+use signalr_rekey::report::RunReport;
 use signalr_rekey::store::Store;
 
 const APP: &str = "shop";
@@ -50,7 +50,7 @@ fn key(story: &Story, key_type: KeyType) -> String {
 
 /// A run that is over and did not end well, and that names all of this.
 fn assert_names(reports: &[RunReport], names: &[&str]) {
-    let said = format!("{} {:?}", reports[0].summary(), reports[0].lines);
+    let said = format!("{} {:?}", reports[0].summary(), reports[0].lines());
     assert!(reports.iter().all(|report| report.ending.is_failure()), "it ended well: {said}");
     for name in names {
         assert!(said.contains(name), "{name} is not named: {said}");

@@ -17,8 +17,11 @@ use crate::azure::http::Http;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{AppConfig, Config};
 use crate::demo::{Trouble, setup};
-use crate::pass::{Ending, Narrator, Purpose, Run, RunReport};
+use crate::engine::Narrator;
+use crate::engine::Order;
+use crate::report::{Ending, RunReport};
 use crate::store::{MemoryStore, Store};
+use rekey_core::intent::Intent;
 use rekey_core::journal::{Held, Journal, Origin};
 use rekey_core::model::ServiceId;
 use rekey_core::plan::Decision;
@@ -162,7 +165,7 @@ impl Storm {
     pub(super) async fn run(
         &mut self,
         service: &ServiceId,
-        purpose: Purpose,
+        intent: Intent,
         kill: Option<Kill>,
     ) -> Result<(), Trouble> {
         self.runs += 1;
@@ -172,20 +175,20 @@ impl Storm {
         let clock: Arc<dyn Clock> = self.clock.clone();
         let worker = setup::worker(&self.base, &self.http, config, store, clock, silent());
         let worker = worker.map_err(|error| Trouble::of("a worker cannot be started", &error))?;
-        let time = if matches!(purpose, Purpose::Scheduled) { TIMER } else { NOTICE };
-        let run = Run {
-            instances: vec![service.clone()],
-            purpose,
+        let time = if intent == Intent::timer() { TIMER } else { NOTICE };
+        let order = Order {
+            services: vec![service.clone()],
+            intent,
             holder: format!("worker-{}", self.runs),
             deadline: self.clock.now() + delta(time),
         };
         let killed = kill.as_ref().map(|kill| kill.arm(&self.azure, &self.store));
         let reports = match killed {
-            None => Some(worker.run(&run).await),
+            None => Some(worker.run(&order).await),
             Some(killed) => tokio::select! {
                 biased;
                 () = killed.notified() => None,
-                reports = worker.run(&run) => Some(reports),
+                reports = worker.run(&order) => Some(reports),
             },
         };
         if kill.is_some() {
@@ -218,15 +221,15 @@ impl Storm {
         let said = |report: &&RunReport| ended_well(&report.ending) && report.known.is_none();
         let disturbed = self.disturbed.load(Ordering::Relaxed);
         let Some(report) = report.filter(said).filter(|_| !disturbed) else { return };
-        let Some(configured) = self.config.instances.iter().find(|known| known.id == report.instance) else {
+        let Some(configured) = self.config.instances.iter().find(|known| known.id == report.service) else {
             return;
         };
         let apps: Vec<String> = configured.apps.iter().map(|app| app.id.to_string()).collect();
-        let service = report.instance.to_string();
+        let service = report.service.to_string();
         let problems = self.azure.with(|state| state.problems(&service, &apps));
         self.judged += 1;
         if !problems.is_empty() {
-            let (name, round, ending) = (report.instance.name(), self.rounds, report.ending.name());
+            let (name, round, ending) = (report.service.name(), self.rounds, report.ending.name());
             let problems = problems.join("; ");
             self.untrue
                 .push(format!("in round {round} a run over {name} ended well ({ending}), but {problems}"));
@@ -240,7 +243,7 @@ impl Storm {
         self.calm = true;
         while self.clock.now() < end {
             for service in &services {
-                self.run(service, Purpose::Scheduled, None).await?;
+                self.run(service, Intent::timer(), None).await?;
             }
             if self.progress.values().all(|progress| progress.settled) {
                 break;

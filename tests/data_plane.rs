@@ -1,4 +1,4 @@
-//! The prober of keys, against a server that answers as it is told in the place of the simulator.
+//! The prober of keys, against a server that answers as it is told in the place of the embedded Azure.
 
 #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
 

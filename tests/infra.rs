@@ -269,7 +269,7 @@ async fn rotations_and_recoveries_need_no_more_than_the_roles_allow() {
     story.repair().await;
     all_hold(&story);
     story.watch(HOUR).await;
-    // The simulator calls the two by their paths.
+    // The embedded Azure calls the two by their paths.
     let name = |operation: &'static str| match operation {
         "SignalR_OperationStatuses" => "SignalR_OperationStatus",
         "SignalR_OperationResults" => "SignalR_OperationResult",

@@ -316,7 +316,7 @@ async fn why_something_could_not_start_is_told() {
             &["the world file", "is not valid; caused by: invalid type", "line 1 column 18"][..],
         ),
         (["simulate", "--world", &missing], &["cannot read", "caused by: No such file"]),
-        (["simulate", "--listen", &address], &["the simulator could not start; caused by: ", "in use"]),
+        (["simulate", "--listen", &address], &["the embedded Azure could not start; caused by: ", "in use"]),
     ] {
         let output = program(&arguments).output().unwrap();
         let told = text(&output.stderr);
@@ -345,7 +345,7 @@ async fn debug_shows_the_whole_chain() {
 }
 
 #[test]
-fn a_simulator_that_is_open_to_others_says_so() {
+fn an_embedded_azure_that_is_open_to_others_says_so() {
     for (listen, warns) in [("0.0.0.0:0", true), ("127.0.0.1:0", false)] {
         let mut child = program(&["simulate", "--listen", listen])
             .stdout(Stdio::piped())

@@ -100,7 +100,6 @@ pub enum RewriteError {
         error: ArmError,
     },
     /// The consumer could not be locked, so it was not written.
-    #[error("{}: not written", consumer.name())]
     Locked {
         /// Whose.
         consumer: ConsumerId,

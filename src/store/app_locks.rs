@@ -23,7 +23,7 @@ use super::{ETag, Found, LEASE, LeaseRecord, Store, StoreError, put_surely};
 use crate::clock::Clock;
 use crate::report::cause;
 use rekey_core::model::{ConsumerId, ServiceId};
-use rekey_core::time::{delta, readable};
+use rekey_core::time::delta;
 
 /// The folder of the documents. No subscription is called that, and no journal lies as deep.
 const FOLDER: &str = "locks";
@@ -66,7 +66,6 @@ struct Held {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LockError {
     /// Another process has it.
-    #[error("another run ({holder}) has the lock of its settings until {} at the latest", readable(*until))]
     Held {
         /// Which run, and for which service.
         holder: String,
@@ -74,8 +73,7 @@ pub enum LockError {
         until: DateTime<Utc>,
     },
     /// Whether anybody has it cannot be told.
-    #[error("the lock of its settings cannot be taken: {0}")]
-    Store(StoreError),
+    Store(#[source] StoreError),
 }
 
 /// What one run over one service locks apps with.

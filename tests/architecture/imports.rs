@@ -213,8 +213,9 @@ impl Module {
                     {
                         // Its paths would begin at another place than those of the file.
                         let text = body.to_string();
-                        let leads_out =
-                            ["use ", "super ::", "self ::", "crate ::"].iter().any(|word| text.contains(word));
+                        let leads_out = ["use ", "super ::", "self ::", "crate ::"]
+                            .iter()
+                            .any(|word| text.contains(word));
                         assert!(!leads_out, "{}: a module in it that imports", self.file);
                     }
                     let (path, next) = path(&tokens, at);

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::report::text::azure as words;
 use super::request::Subject;
+use crate::report::text::azure as words;
 
 /// A request to Azure Resource Manager that failed.
 ///

@@ -10,7 +10,9 @@ use crate::azure::arm::{
 use crate::azure::data_plane::{DataPlane, Probe};
 use crate::report::cause;
 use crate::report::text::azure as words;
-use rekey_core::model::{ConnectionString, Key, KeyPair, KeyType, OperationKind, OperationUrl, ServiceId, ServiceType};
+use rekey_core::model::{
+    ConnectionString, Key, KeyPair, KeyType, OperationKind, OperationUrl, ServiceId, ServiceType,
+};
 
 /// The newest stable version there is.
 const API_VERSION: &str = "2024-03-01";

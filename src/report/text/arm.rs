@@ -116,6 +116,7 @@ impl fmt::Display for RewriteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Arm { consumer, error } => write!(f, "{}: {error}", consumer.name()),
+            Self::Locked { consumer, .. } => write!(f, "{}: not written", consumer.name()),
             Self::Overwritten { place } => write!(
                 f,
                 "{}: the {} were written and do not hold the new key; somebody else writes them at the same time. The next \

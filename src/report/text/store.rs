@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::readable;
-use crate::store::{Meaning, Refusal, StoreError};
+use crate::store::{LockError, Meaning, Refusal, StoreError};
 
 /// What can be done all the same while the storage is out of reach.
 const WITHOUT_STORAGE: &str =
@@ -89,5 +89,18 @@ const fn advice(meaning: Meaning) -> &'static str {
         }
         Meaning::AccountDisabled => "the account is not at work: enable it, or its subscription",
         Meaning::Other => "read what it said; the same request will be refused again",
+    }
+}
+
+impl fmt::Display for LockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Held { holder, until } => write!(
+                f,
+                "another run ({holder}) has the lock of its settings until {} at the latest",
+                readable(*until)
+            ),
+            Self::Store(_) => f.write_str("the lock of its settings cannot be taken"),
+        }
     }
 }

@@ -19,7 +19,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedMutexGuard;
 
-use super::{ETag, Found, LEASE, LeaseRecord, Store, StoreError, put_surely};
+use super::document::LeaseRecord;
+use super::lease::{LEASE, put_surely};
+use super::{ETag, Found, Store, StoreError};
 use crate::clock::Clock;
 use crate::report::cause;
 use rekey_core::model::{ConsumerId, ServiceId};

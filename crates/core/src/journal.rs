@@ -44,15 +44,14 @@ pub struct Journal {
     in_flight: Option<InFlight>,
     requested: Option<DateTime<Utc>>,
     /// Documents of before it was known have none.
-    #[serde(default)]
+    #[serde(default, rename = "compromised", alias = "exposed")]
     exposed: Option<DateTime<Utc>>,
     #[serde(default)]
     noticed: Option<DateTime<Utc>>,
     failures: Option<Failures>,
     blind: bool,
     /// Documents of before it was known have none.
-    #[serde(default)]
-    #[serde(rename = "unmended")]
+    #[serde(default, alias = "unmended")]
     unrepaired: bool,
     /// Whether an app that was there is not found any more. Documents of before it was known have none.
     #[serde(default)]
@@ -70,9 +69,19 @@ pub struct Journal {
     /// The last call of another run after which one has checked, with everybody on a valid key. Documents of before it was known have none.
     #[serde(default, skip_serializing_if = "is_zero")]
     heard: u64,
+    /// What is known of the apps that get their key through a consumer which others share; and what apps said themselves of the
+    /// key that they use. There are none yet: a journal that has any was written by a later release, and is refused.
+    #[serde(default)]
+    readers: BTreeMap<String, NotYet>,
+    #[serde(default)]
+    reports: BTreeMap<String, NotYet>,
     former: VecDeque<Fingerprint>,
     history: VecDeque<Entry>,
 }
+
+/// What this release knows nothing of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum NotYet {}
 
 /// An event that the state does not allow.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

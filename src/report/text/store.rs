@@ -36,6 +36,11 @@ impl fmt::Display for StoreError {
                 "the journal {name} is that of {found}, not of {wanted}; it is left as it is and nothing is done to the \
                  instance. Put back the file that belongs there, or rename this one"
             ),
+            Self::TwoJournals { old, new } => write!(
+                f,
+                "an older release writes the journal {old}, and this one {new}: nothing is done to the service by this one. \
+                 Stop the older one, and delete the journal that is out of date"
+            ),
             Self::Unavailable(why) => write!(
                 f,
                 "the journal's storage failed: {why}; nothing is done to the instance. {WITHOUT_STORAGE}"

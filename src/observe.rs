@@ -20,6 +20,7 @@ use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Settings};
 use crate::clock::Clock;
 use crate::config::{AppConfig, ServiceConfig};
 use crate::report::cause;
+use crate::report::text::azure::unread as texts;
 use rekey_core::journal::Journal;
 use rekey_core::model::{AppId, ConnectionString, Fingerprint, KeyPair, KeyType, PerKey, Section};
 use rekey_core::plan::{Holding, Snapshot, Unknown};
@@ -247,7 +248,7 @@ impl Look {
                     }
                 }
                 None => {
-                    unread.get_or_insert_with(|| unreadable(app, "it was not read".to_owned(), true));
+                    unread.get_or_insert_with(|| unreadable(app, texts::NOT_READ.to_owned(), true));
                 }
             }
         }
@@ -292,7 +293,7 @@ impl Look {
                 let whereabouts = whereabouts.clone();
                 snapshot.unknown.push(Unknown::Vanished { app: id, whereabouts, held });
             }
-            None => snapshot.unknown.push(unreadable(app, "it was not looked for".to_owned(), true)),
+            None => snapshot.unknown.push(unreadable(app, texts::NOT_LOOKED_FOR.to_owned(), true)),
         }
     }
 

@@ -43,6 +43,7 @@ use crate::observe::{APPS_AT_ONCE, APPS_AT_ONCE_IN_NEED, Eyes, Look};
 use crate::report::InWords;
 use crate::report::notify::Notifier;
 use crate::report::text::listed;
+use crate::report::text::snapshot::stale;
 use crate::store::{Store, StoreError};
 use rekey_core::journal::Journal;
 use rekey_core::model::{AppId, ServiceId};
@@ -316,12 +317,7 @@ impl Preview {
     #[must_use]
     pub fn trouble(&self) -> Vec<String> {
         let cut_off = self.snapshot.cut_off();
-        let stale = (!cut_off.is_empty()).then(|| {
-            format!(
-                "stale: these hold an invalid key, and their calls are refused: {}",
-                listed(&cut_off, ", ")
-            )
-        });
+        let stale = (!cut_off.is_empty()).then(|| stale(&listed(&cut_off, ", ")));
         let unseen = match &self.decision {
             Decision::Blocked(_) => Some(self.decision.in_words()),
             _ if self.snapshot.unknown.is_empty() => None,
@@ -335,22 +331,17 @@ impl Preview {
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// Azure refused or did not answer.
-    #[error(transparent)]
     Arm(#[from] ArmError),
     /// The journal cannot be used, or the lease is lost.
-    #[error(transparent)]
     Store(#[from] StoreError),
     /// The time of the run ended.
-    #[error("the time of this run is over")]
     OutOfTime,
     /// The run at work has checked again since, and everybody holds a valid key.
-    #[error("the run at work ({holder}) has checked again")]
     HandedOver {
         /// Which run that is.
         holder: String,
     },
     /// Something failed for single apps; the others were done.
-    #[error("{told}")]
     Apps {
         /// What.
         told: String,

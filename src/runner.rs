@@ -29,6 +29,8 @@ use crate::panics::{self, Panicked};
 use crate::pass::{Ending, Purpose, Rekey, Run, RunReport};
 use crate::report::InWords;
 use crate::report::cause;
+use crate::report::text::notice as text;
+use crate::report::text::run as words;
 use crate::store::{timer_ran, timer_told};
 use rekey_core::model::ServiceId;
 use rekey_core::notice::{Event, Notice};
@@ -93,7 +95,7 @@ impl Service {
             Ok(counted) => (counted, None),
             Err(error) => {
                 let why = cause::told(&error);
-                let line = format!("that RotateKeys has run cannot be put on record: {why}");
+                let line = words::unrecorded(&why);
                 tracing::error!("{line}");
                 (BTreeMap::new(), Some(line))
             }
@@ -101,7 +103,7 @@ impl Service {
         let judged = |report: RunReport| match counted.get(&report.instance) {
             None | Some(..=1) => report,
             Some(runs) => {
-                let why = format!("{}; it is run {runs} in a row that did not finish", report.ending);
+                let why = words::unfinished_again(&report.ending, *runs);
                 self.failed(report, why)
             }
         };
@@ -116,7 +118,7 @@ impl Service {
             Ok(told) => notifier.recall(told),
             Err(error) => {
                 let why = cause::told(&error);
-                tracing::warn!("what the webhook was told of before cannot be read: {why}");
+                tracing::warn!("{}", words::untold(&why));
             }
         }
     }
@@ -173,12 +175,12 @@ impl Service {
     fn count(&self, copies: usize, (events, last): (u64, Option<Notice>)) {
         let why = match last {
             Some(last) => last.in_words(),
-            None if copies > 0 => "a copy of what was answered already".to_owned(),
+            None if copies > 0 => text::A_COPY.to_owned(),
             None => return,
         };
         let events = events + copies as u64;
         let so_far = self.ignored.fetch_add(events, Ordering::Relaxed) + events;
-        tracing::debug!("nothing to do: {why} ({so_far} such so far)");
+        tracing::debug!("{}", text::ignored(&why, so_far));
     }
 
     /// Asks for a pass and waits for it. It ends in its own time; who waits for one that was queued behind another may run
@@ -195,7 +197,7 @@ impl Service {
             Some(Ok(Some(report))) => told(&report, shared),
             Some(Ok(None)) => Outcome::default(),
             Some(Err(panicked)) => failed(&panicked, false),
-            None => failed(&"this process is ending; the next delivery carries on", true),
+            None => failed(&words::ENDING_PROCESS, true),
         }
     }
 }
@@ -255,7 +257,7 @@ impl Notices {
             run.purpose = Purpose::StandIn;
             let stood_in = self.rekey.run(&run).await.pop()?;
             report.lines.extend(stood_in.lines.iter().cloned());
-            report.lines.push(format!("in place of the timer: {}", stood_in.ending));
+            report.lines.push(words::in_place_of_the_timer(&stood_in.ending));
             // The notice is answered by what it called for; what went wrong beside it is told all the same.
             if stood_in.ending.is_failure() {
                 report = RunReport { lines: report.lines, ..stood_in };

@@ -28,6 +28,7 @@ pub use timer::{Told, timer_last_ran, timer_ran, timer_told};
 
 use crate::clock::Clock;
 use crate::report::InWords;
+use crate::report::text::azure::document;
 use rekey_core::journal::{Event, Illegal, Journal};
 use rekey_core::model::ServiceId;
 use rekey_core::time::delta;
@@ -144,7 +145,7 @@ impl StoreError {
 
     /// A document that cannot be one of ours, and is not read to its end.
     fn too_large(name: &str) -> Self {
-        let detail = format!("it is larger than {} MiB", LARGEST_DOCUMENT >> 20);
+        let detail = document::too_large(LARGEST_DOCUMENT >> 20);
         Self::Unreadable { name: name.into(), detail }
     }
 }
@@ -439,18 +440,18 @@ fn parse(name: &str, body: &[u8]) -> Result<Document, StoreError> {
     let unreadable = |detail: String| StoreError::Unreadable { name: name.into(), detail };
     let versioned: Versioned = serde_json::from_slice(body).map_err(|error| unreadable(place(&error)))?;
     if versioned.version != VERSION {
-        return Err(unreadable(format!("version {} is unknown to this release", versioned.version)));
+        return Err(unreadable(document::of_another_release(versioned.version)));
     }
     let document: Document = serde_json::from_slice(body).map_err(|error| unreadable(place(&error)))?;
     if !document.times().all(|time| (FIRST_YEAR..=LAST_YEAR).contains(&time.year())) {
-        return Err(unreadable(format!("a time in it is not within the years {FIRST_YEAR} to {LAST_YEAR}")));
+        return Err(unreadable(document::strange_time(FIRST_YEAR, LAST_YEAR)));
     }
     Ok(document)
 }
 
 /// Where a document is at fault. serde's own words may quote a value, and the URL of an operation is a secret of sorts.
 fn place(error: &serde_json::Error) -> String {
-    format!("it is no journal of this release, see line {}, column {}", error.line(), error.column())
+    document::malformed(error.line(), error.column())
 }
 
 /// The years that times are taken from: none of ours is of before the first, and beyond the last one of them plus a

@@ -97,3 +97,91 @@ fn azures_error_codes_are_known_in_one_file() {
         assert!(may || known.is_none(), "{name} matches on {known:?}");
     }
 }
+
+/// The text of each string literal in code that people may read, with where it begins. What only programmers and clap's own
+/// help show is left out: attributes, panics and debug lines.
+fn literals(code: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut rest = code;
+    while let Some(at) = rest.find('"') {
+        let (before, after) = (&rest[..at], &rest[at + 1..]);
+        let raw = before.chars().rev().take_while(|sign| *sign == '#').count();
+        let is_raw = before[..before.len() - raw].ends_with('r');
+        // A quotation mark as a character is none of a string.
+        if before.ends_with('\'') && after.starts_with('\'') {
+            rest = &after[1..];
+            continue;
+        }
+        let end = if is_raw {
+            after.find(&format!("\"{}", "#".repeat(raw))).unwrap()
+        } else {
+            let mut escaped = false;
+            let is_end = |(at, sign): (usize, char)| {
+                let ends = sign == '"' && !escaped;
+                escaped = sign == '\\' && !escaped;
+                ends.then_some(at)
+            };
+            after.char_indices().find_map(is_end).unwrap()
+        };
+        let statement = before.rsplit([';', '{', '}']).next().unwrap_or_default();
+        let unseen = ["#[", "panic!(", "expect(", "debug!(", "reason ="];
+        if !unseen.iter().any(|words| statement.contains(words)) {
+            found.push(after[..end].to_owned());
+        }
+        rest = &after[end + 1..];
+    }
+    found
+}
+
+/// Whether a text has three words of small letters in a row: a part of a sentence, and no name, code or path.
+fn is_prose(text: &str) -> bool {
+    let words: Vec<&str> = text.split_whitespace().filter(|word| *word != "\\").collect();
+    let small = |word: &&str| {
+        let word = word.trim_end_matches([',', ';', ':', '.']);
+        !word.is_empty() && word.chars().all(|sign| sign.is_ascii_lowercase())
+    };
+    words.windows(3).any(|three| three.iter().all(small))
+}
+
+/// What may hold prose outside `report`, and why.
+const PROSE_ELSEWHERE: [(&str, &str); 1] = [("cli.rs", "the usage text of the commands")];
+
+#[test]
+fn every_sentence_for_people_stands_in_report() {
+    let mut needed = std::collections::BTreeSet::new();
+    for path in files(&source()) {
+        let name = path.strip_prefix(source()).unwrap().to_str().unwrap().to_owned();
+        let prefix = |parts: &[&str]| parts.iter().any(|part| name.starts_with(part));
+        if prefix(&["report", "sim", "demo", "fuzzing"]) || name.ends_with("tests.rs") {
+            continue;
+        }
+        let prose: Vec<String> = literals(&code(&path)).into_iter().filter(|text| is_prose(text)).collect();
+        if prose.is_empty() {
+            continue;
+        }
+        let allowed = PROSE_ELSEWHERE.iter().find(|(file, _)| name.starts_with(file));
+        needed.extend(allowed.map(|(file, _)| *file));
+        assert!(allowed.is_some(), "{name} has sentences for people, which belong to report: {prose:#?}");
+    }
+    let listed = PROSE_ELSEWHERE.iter().map(|(file, _)| *file);
+    assert!(needed.into_iter().eq(listed), "an exception that is needed no more");
+}
+
+#[test]
+fn the_core_has_no_sentences() {
+    for path in files(&root().join("crates/core/src")).iter().filter(|path| !path.ends_with("tests.rs")) {
+        let code = code(path);
+        let prose: Vec<String> = literals(&code).into_iter().filter(|text| is_prose(text)).collect();
+        assert_eq!(prose, Vec::<String>::new(), "{}", path.display());
+        let displays = code.matches("Display for ").count();
+        let of_values = ["section.rs", "key.rs", "id.rs"].iter().any(|file| path.ends_with(file));
+        assert!(displays == 0 || of_values, "{} puts values into words", path.display());
+    }
+}
+
+#[test]
+fn what_is_prose_is_found() {
+    let code = r##"f("it is so, and stays"); g(r#"a "b c d" e"#); expect("never mind this here"); h('"', "two words");"##;
+    let prose: Vec<String> = literals(code).into_iter().filter(|text| is_prose(text)).collect();
+    assert_eq!(prose, ["it is so, and stays"]);
+}

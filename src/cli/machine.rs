@@ -7,6 +7,8 @@ use serde::Serialize;
 use crate::config::ServiceConfig;
 use crate::pass::told_of_watch;
 use crate::report::InWords;
+use crate::report::text::command::holds;
+use crate::report::text::journal::history;
 use crate::report::text::snapshot::{notes, warnings};
 use rekey_core::journal::{Entry, Event, Held, Journal, KeyRecord, Origin, Watch};
 use rekey_core::model::{AppId, Fingerprint, KeyType, PerKey, Section};
@@ -204,7 +206,7 @@ fn of_consumer(consumer: &Consumer, snapshot: &Snapshot) -> ConsumerFields {
             (holds, None, Some(snapshot.keys[*key_type].clone()))
         }
         Holding::Stale(fingerprint) => {
-            (Holds::Stale, Some("the service no longer has this key".to_owned()), Some(fingerprint.clone()))
+            (Holds::Stale, Some(holds::STALE.to_owned()), Some(fingerprint.clone()))
         }
         Holding::Identity => (Holds::Identity, None, None),
     };
@@ -223,11 +225,11 @@ fn of_consumer(consumer: &Consumer, snapshot: &Snapshot) -> ConsumerFields {
 pub(super) fn unseen(snapshot: &Snapshot) -> Vec<String> {
     let line = |place: ConsumerFields| {
         let holds = match place.holds {
-            Holds::Stale => "a key that is invalid, in a text that cannot be rewritten",
-            Holds::Reference => "a reference, which is not followed",
+            Holds::Stale => holds::STALE_TEXT,
+            Holds::Reference => holds::REFERENCE,
             Holds::Placeholder => "a placeholder",
-            Holds::Invalid => "an invalid connection string",
-            Holds::Primary | Holds::Secondary | Holds::Identity | Holds::Unknown => "what could not be seen",
+            Holds::Invalid => holds::INVALID,
+            Holds::Primary | Holds::Secondary | Holds::Identity | Holds::Unknown => holds::UNSEEN,
         };
         let app = place.id.parse().map_or(place.id, |app: AppId| app.name());
         let setting = place.name.map_or(String::new(), |name| format!(" (setting {name})"));
@@ -279,12 +281,9 @@ pub(super) struct EventFields {
 }
 
 pub(super) fn events(journal: &Journal) -> Vec<EventFields> {
-    let fields = |entry: &Entry| EventFields {
-        at: entry.at,
-        event: entry.event.clone(),
-        text: entry.event.in_words(),
-    };
-    journal.history().map(fields).collect()
+    let fields =
+        |(entry, text): (&Entry, String)| EventFields { at: entry.at, event: entry.event.clone(), text };
+    history(journal).into_iter().map(fields).collect()
 }
 
 /// What `plan` adds: what would be done from here on, and how it would end.

@@ -14,6 +14,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Environment};
 use crate::report::InWords;
 use crate::report::cause;
+use crate::report::text::command::notice as words;
 use crate::runner::{Foreseen, foresee};
 use rekey_core::notice::{self, Event};
 
@@ -88,7 +89,7 @@ fn tell(events: &[Event], config: &Config, json: bool) -> Exit {
     let mut of_one = |event: &Event| {
         let Foreseen { does, warnings } = foresee(event, config, now).unwrap_or_else(|fault| {
             exit = Exit::Failed;
-            Foreseen { does: vec![format!("it would be refused: {fault}")], warnings: vec![] }
+            Foreseen { does: vec![words::refused(&fault)], warnings: vec![] }
         });
         meaning(event, Some(does), warnings)
     };
@@ -101,7 +102,7 @@ fn tell(events: &[Event], config: &Config, json: bool) -> Exit {
         output::tell_as_of(&format!("{kind}: {means}"), now);
         let does = does.unwrap_or_default();
         if does.is_empty() {
-            output::say("  nothing would be done");
+            output::say(words::NOTHING);
         }
         does.iter().for_each(|line| output::tell_as_of(&format!("  {line}"), now));
         warnings.iter().for_each(|line| output::tell_as_of(&format!("  warning: {line}"), now));
@@ -124,15 +125,12 @@ fn tell_fired(fired: &Fired, events: &[Event], json: bool) -> Exit {
         lines.iter().for_each(|line| output::say(line));
     }
     if !(200..300).contains(status) {
-        let why = error.as_deref().unwrap_or("it says no more");
+        let why = error.as_deref().unwrap_or(words::NO_MORE);
         output::complain(&format!("{function} answered {status}: {why}"));
         return Exit::Failed;
     }
     if !json && lines.is_empty() {
-        output::say(&format!(
-            "{function} answered {status} and tells of nothing that it did: the event calls for nothing, or it was \
-             answered before"
-        ));
+        output::say(&words::nothing_told(function, *status));
     }
     Exit::Done
 }
@@ -151,7 +149,7 @@ async fn fire(handler: &Url, value: &Value, events: &[Event]) -> Result<Fired, E
     let envelope = json!({ "Data": data, "Metadata": {} });
     let request = client.post(url).json(&envelope).timeout(PATIENCE);
     let answer = request.send().await.map_err(|error| {
-        let what = format!("the handler at {handler} gave no answer; start it, or give its port");
+        let what = words::no_answer(handler);
         wrong(&cause::because(&what, Some(&error.without_url())))
     })?;
     let status = answer.status();
@@ -172,14 +170,12 @@ fn read(file: &str) -> Result<Value, Exit> {
     } else {
         std::fs::File::open(file).and_then(|opened| opened.take(LONGEST + 1).read_to_end(&mut text))
     };
-    read.map_err(|error| wrong(&cause::because(&format!("{file} cannot be read"), Some(&error))))?;
+    read.map_err(|error| wrong(&cause::because(&words::not_read(file), Some(&error))))?;
     if text.len() as u64 > LONGEST {
-        return Err(wrong(&format!("{file} is longer than 1 MiB, the most that Event Grid delivers")));
+        return Err(wrong(&words::too_long(file)));
     }
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
-    serde_json::from_slice(text).map_err(|error| {
-        wrong(&format!("{file} is no JSON (line {}, column {})", error.line(), error.column()))
-    })
+    serde_json::from_slice(text).map_err(|error| wrong(&words::no_json(file, error.line(), error.column())))
 }
 
 fn wrong(why: &str) -> Exit {

@@ -12,6 +12,7 @@ use super::times::beside;
 use crate::clock::{Clock, SystemClock};
 use crate::pass::Narrator;
 use crate::report::cause;
+use crate::report::text::command::output as words;
 use rekey_core::model::ServiceId;
 
 /// Why the answer was not written, if it was not.
@@ -35,7 +36,7 @@ pub(crate) fn note(written: io::Result<()>) {
 /// Why not all of the answer was written, if so.
 pub(crate) fn lost() -> Option<String> {
     note(io::stdout().lock().flush());
-    LOST.get().map(|error| cause::because("the answer could not be written to its end", Some(error)))
+    LOST.get().map(|error| cause::because(words::BROKE_OFF, Some(error)))
 }
 
 /// A line about what is wrong.
@@ -113,7 +114,7 @@ pub(crate) fn json(answer: &impl Serialize) {
 fn print(written: serde_json::Result<String>) {
     match written {
         Ok(text) => say(&text),
-        Err(error) => complain(&cause::because("the answer cannot be written as JSON", Some(&error))),
+        Err(error) => complain(&cause::because(words::NO_JSON, Some(&error))),
     }
 }
 

@@ -4,6 +4,7 @@ use std::process;
 
 use super::output::complain;
 use crate::pass::Stop;
+use crate::report::text::command::output::STOPPING;
 
 /// Ends at ctrl-c or where the system asks to stop. Where it cannot be listened for, the signal ends the process.
 pub(crate) async fn stopped() {
@@ -38,7 +39,7 @@ pub(super) const INTERRUPTED: i32 = 130;
 /// At the first signal asks the runs to stop, so that they give their leases back; the second ends the process.
 pub(super) async fn stop_at_signal(stop: Stop) {
     stopped().await;
-    complain("stopping after the step in hand, so that the lease is given back; once more stops at once");
+    complain(STOPPING);
     stop.ask();
     stopped().await;
     process::exit(INTERRUPTED);

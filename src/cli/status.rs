@@ -10,6 +10,8 @@ use super::{Exit, output};
 use crate::config::{Environment, ServiceConfig};
 use crate::pass::Preview;
 use crate::report::InWords;
+use crate::report::text::command::rotate as text;
+use crate::report::text::journal::history;
 use crate::report::text::readable;
 use crate::report::text::snapshot::{notes, warnings};
 use rekey_core::journal::Journal;
@@ -103,12 +105,12 @@ fn print(instance: &ServiceConfig, preview: &Preview) {
         output::tell(&format!("  note: {note}"));
     }
     let next = preview.decision.in_words();
-    let next = if told(&next) { "nothing, before what is said above is seen to" } else { &next };
+    let next = if told(&next) { text::SEE_ABOVE } else { &next };
     output::tell(&format!("  next: {next}"));
     for watch in watches(&preview.journal, preview.snapshot.at) {
         output::tell(&format!("  {}", watch.text));
     }
-    for entry in preview.journal.history() {
-        output::tell(&format!("  {} {}", readable(entry.at), entry.event.in_words()));
+    for (entry, told) in history(&preview.journal) {
+        output::tell(&format!("  {} {told}", readable(entry.at)));
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::instances::{NAME_THE_STORAGE, chosen, has_no_journal, rekey, warn_of_own_memory};
+use super::instances::{chosen, has_no_journal, rekey, warn_of_own_memory};
 use super::output::Answer;
 use super::{Exit, output};
 use crate::clock::{Clock, SystemClock};
@@ -13,6 +13,8 @@ use crate::config::{Environment, ServiceConfig};
 use crate::pass::{Preview, Rekey, RunError};
 use crate::report::InWords;
 use crate::report::cause;
+use crate::report::text::command::{NOT_A_TERMINAL, NOTHING_DONE, unblock as text};
+use crate::report::text::journal::history;
 use crate::report::text::readable;
 use crate::report::text::snapshot::warnings;
 use crate::store::{Draft, Lease, StoreError};
@@ -40,10 +42,7 @@ async fn try_unblock(args: &UnblockArgs, environment: &Environment) -> Result<Ex
         return Err(Exit::Wrong);
     };
     if has_no_journal(&rekey.config) {
-        output::complain(&format!(
-            "this is without the journal of the deployed app, which is what `unblock` clears; nothing was done. To share \
-             it: {NAME_THE_STORAGE}"
-        ));
+        output::complain(&text::no_journal());
         return Ok(Exit::Wrong);
     }
     warn_of_own_memory(&rekey.config);
@@ -58,23 +57,20 @@ async fn try_unblock(args: &UnblockArgs, environment: &Environment) -> Result<Ex
         return Ok(nothing_to_clear(instance, &preview));
     }
     if !args.yes {
-        match output::ask("Forget these, so that they are tried again at once?") {
+        match output::ask(text::QUESTION) {
             Answer::Yes => {}
             Answer::No => {
-                output::complain("nothing was done");
+                output::complain(NOTHING_DONE);
                 return Ok(Exit::Failed);
             }
             Answer::Nobody => {
-                output::complain(
-                    "nobody is there to ask whether the refusals and failures of this instance are to be forgotten; give \
-                     --yes if they are. Nothing was done",
-                );
+                output::complain(NOT_A_TERMINAL);
                 return Ok(Exit::Wrong);
             }
         }
     }
     clear(&rekey, instance).await.map_err(told)?;
-    output::say(&done(found.len(), &preview));
+    output::say(&text::cleared(found.len(), preview.snapshot.unknown.is_empty()));
     Ok(Exit::Done)
 }
 
@@ -87,10 +83,7 @@ fn failed(instance: &ServiceConfig, error: &RunError) -> Exit {
 async fn strange_lease(rekey: &Rekey, instance: &ServiceConfig) -> Result<Option<String>, StoreError> {
     let (store, clock) = (Arc::clone(&rekey.store), Arc::clone(&rekey.clock));
     match Draft::read(store, clock, &instance.id, "unblock").await {
-        Err(StoreError::StrangeLease { holder, claims, .. }) => {
-            let claims = readable(claims);
-            Ok(Some(format!("a lease of {holder} until {claims}, longer than any run of ours takes one")))
-        }
+        Err(StoreError::StrangeLease { holder, claims, .. }) => Ok(Some(text::lease(&holder, claims))),
         Ok(_) | Err(StoreError::Held { .. }) => Ok(None),
         Err(error) => Err(error),
     }
@@ -100,39 +93,22 @@ async fn strange_lease(rekey: &Rekey, instance: &ServiceConfig) -> Result<Option
 fn show(instance: &ServiceConfig, preview: &Preview, found: &[String]) {
     output::tell(&format!("{}: {}", instance.id.name(), preview.decision.in_words()));
     for obstacle in found {
-        output::tell(&format!("  to be forgotten: {obstacle}"));
+        output::tell(&text::to_be_cleared(obstacle));
     }
     for warning in warnings(&preview.snapshot) {
-        output::tell(&format!("  to be cured, which this command cannot: {warning}"));
+        output::tell(&text::to_be_resolved(&warning));
     }
-    for entry in preview.journal.history().rev().take(5).collect::<Vec<_>>().into_iter().rev() {
-        output::tell(&format!("  {}  {}", readable(entry.at), entry.event.in_words()));
+    let history = history(&preview.journal);
+    for (entry, told) in &history[history.len().saturating_sub(5)..] {
+        output::tell(&format!("  {}  {told}", readable(entry.at)));
     }
 }
 
 /// That a command had nothing to do is not what whoever typed it expects.
 fn nothing_to_clear(instance: &ServiceConfig, preview: &Preview) -> Exit {
-    let rest = if preview.snapshot.unknown.is_empty() {
-        "the next run does what is said above"
-    } else {
-        "what stands in the way has to be cured, as is said above"
-    };
-    let name = instance.id.name();
-    output::complain(&format!(
-        "there is nothing to clear: no refusal or failure of {name} is on record, and nothing was done; {rest}"
-    ));
+    let in_sight = preview.snapshot.unknown.is_empty();
+    output::complain(&text::nothing_to_clear(instance.id.name(), in_sight));
     Exit::Failed
-}
-
-fn done(found: usize, preview: &Preview) -> String {
-    let forgotten = if found == 1 { "it is forgotten" } else { "they are forgotten" };
-    if preview.snapshot.unknown.is_empty() {
-        format!("{forgotten}; the next run tries again")
-    } else {
-        format!(
-            "{forgotten}; what has to be cured, as is said above, still stands in the way of the next run"
-        )
-    }
 }
 
 async fn clear(rekey: &Rekey, instance: &ServiceConfig) -> Result<(), RunError> {

@@ -12,6 +12,7 @@ use super::RunError;
 use super::one::Pass;
 use crate::config::ServiceConfig;
 use crate::observe::Look;
+use crate::report::text::run::KNOWN;
 use crate::store::{Draft, StoreError};
 use rekey_core::journal::{Held, Journal, KeyRecord, Origin};
 use rekey_core::model::{AppId, Fingerprint, PerKey};
@@ -202,7 +203,7 @@ impl Pass<'_> {
             self.known = Some(if self.claim.is_none() { Known::Explained } else { Known::Puzzling });
         }
         if self.known == Some(Known::Explained) {
-            self.say("this is known already; nothing to do");
+            self.say(KNOWN);
         }
         known
     }

@@ -15,6 +15,8 @@ use crate::config::ServiceConfig;
 use crate::observe::{self, Eyes, Look};
 use crate::report::InWords;
 use crate::report::cause;
+use crate::report::text::journal::told;
+use crate::report::text::run as words;
 use crate::report::text::snapshot::warnings;
 use crate::store::{self, Draft, Lease, StoreError};
 use rekey_core::journal::{Event, Journal, KeyRecord, Origin, WATCHES, Watch};
@@ -146,10 +148,7 @@ impl<'a> Pass<'a> {
             // It leaves somebody cut off, which is no good end.
             Ok(Ending::Stopped) if self.alarmed || !self.cut_off.is_empty() => self.out_of_time(),
             Ok(ending) if !ending.is_failure() => match (self.unwatched, self.postponed) {
-                (Some(at), _) => Ending::Failed(format!(
-                    "{} is not watched, for {WATCHES} announced times are watched already",
-                    crate::report::text::readable(at)
-                )),
+                (Some(at), _) => Ending::Failed(words::not_watched(at, WATCHES)),
                 (None, Some(until)) => Ending::Postponed { until },
                 (None, None) => ending,
             },
@@ -175,9 +174,7 @@ impl<'a> Pass<'a> {
     /// The time is over. What was out of sight is said first, for it stays.
     fn out_of_time(&mut self) -> Ending {
         if self.alarmed && self.cut_off.is_empty() {
-            self.cut_off.push(
-                "apps that could not be checked in time, after a key was regenerated from outside".into(),
-            );
+            self.cut_off.push(words::UNCHECKED.into());
         }
         let unknown = std::mem::take(&mut self.unknown);
         let answers = matches!(self.run.purpose, Purpose::Answer { .. });
@@ -341,7 +338,7 @@ impl<'a> Pass<'a> {
         let call = store::call(&*self.rekey.store, &self.instance.id).await;
         self.rekey.calls.call(&self.instance.id);
         if let Err(error) = &call {
-            self.say_once(&format!("the run at work cannot be asked to check again: {}", cause::told(error)));
+            self.say_once(&words::not_called(&cause::told(error)));
         }
         call.ok()
     }
@@ -597,7 +594,8 @@ impl<'a> Pass<'a> {
             self.progressed = self.rekey.clock.now();
         }
         if !quiet {
-            self.say(&event.in_words());
+            let in_flight = lease.journal().in_flight().map(|flight| flight.key_type);
+            self.say(&told(&event, in_flight));
         }
         lease.record(event.clone())?;
         if matches!(event, Event::Repointed { repaired: true, .. }) {

@@ -1,15 +1,13 @@
 //! What a pass tells: to the log, to the host, to the operator.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use super::Known;
-use crate::report::InWords;
-use crate::report::text::{listed, readable, rounded};
+use crate::report::text::run::summary;
 use rekey_core::journal::Event;
-use rekey_core::model::{AppId, KeyType, ServiceId};
+use rekey_core::model::ServiceId;
 use rekey_core::plan::{BlockedBy, Decision, Snapshot, Unknown};
 
 /// What one pass did, and how it ended.
@@ -169,94 +167,11 @@ impl Ending {
     }
 }
 
-impl std::fmt::Display for Ending {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Decided(decision) => f.write_str(&decision.in_words()),
-            Self::Repaired => f.write_str("no app holds a dead key"),
-            Self::Known => f.write_str("the keys are those on record, so there is nothing to do"),
-            Self::OutOfTime { cut_off } if cut_off.is_empty() => {
-                f.write_str("the time of this run is over; the next one carries on")
-            }
-            Self::Recorded => f.write_str("the rotation that was asked for is on record; the next run carries on"),
-            Self::HandedOver { holder } => {
-                write!(f, "another run ({holder}) has checked again since, and every app holds a valid key")
-            }
-            Self::Awaited { until } => write!(
-                f,
-                "a notice says that a key was regenerated, and Azure still lists the keys that were there before; it may \
-                 take until {} to show",
-                readable(*until)
-            ),
-            Self::OutOfTime { .. } => {
-                f.write_str("failed: the time of this run is over before all of them were repaired; the next one carries on")
-            }
-            Self::Unseen(unknown) => {
-                write!(
-                    f,
-                    "failed: Azure was too busy to show everything, and the next run checks again: {}",
-                    listed(unknown, "; ")
-                )
-            }
-            Self::Stopped => f.write_str("stopped; the next run carries on"),
-            Self::Busy { holder, until } => {
-                write!(f, "another run ({holder}) is at work on it until {} at the latest", readable(*until))
-            }
-            Self::Postponed { until } => write!(
-                f,
-                "a notice asks for a rotation, too soon after the last that one asked for (min_rotation_interval); it \
-                 may ask again at {}",
-                readable(*until)
-            ),
-            Self::Unavailable(error) | Self::Failed(error) => write!(f, "failed: {error}"),
-        }
-    }
-}
-
 impl RunReport {
     /// One line for people: the instance, who is cut off if anybody is, and how the pass ended.
     #[must_use]
     pub fn summary(&self) -> String {
-        let (name, ending) = (self.instance.name(), self.ending.to_string());
-        let repaired = self.repaired().unwrap_or_default();
-        if self.cut_off.is_empty() || !self.ending.is_failure() {
-            return format!("{name}: {ending}{repaired}");
-        }
-        // What alerts look for stays in front.
-        let said = ending.split_once(": ").filter(|(word, _)| matches!(*word, "failed" | "blocked"));
-        let (word, rest) = said.unwrap_or(("failed", &ending));
-        let cut_off = self.cut_off.join(", ");
-        format!("{name}: {word}: cut off, for their key is invalid: {cut_off}; {rest}{repaired}")
-    }
-
-    /// What was repaired, if anything: how long that took, and which key those apps hold now, which is another if the run
-    /// went on to rotate. Who was written and is cut off all the same was not.
-    fn repaired(&self) -> Option<String> {
-        let (mut stale, mut holds) = (BTreeSet::new(), BTreeMap::new());
-        for event in &self.happened {
-            if let Event::Repointed { key_type, apps, repaired } = event {
-                stale.extend(apps.iter().filter(|_| *repaired));
-                holds.extend(apps.iter().map(|app| (app, *key_type)));
-            }
-        }
-        holds.retain(|app, _| stale.contains(app));
-        let is_cut_off =
-            |app: &AppId| self.cut_off.iter().any(|who| who.starts_with(&format!("{} (", app.name())));
-        let told = KeyType::ALL.into_iter().filter_map(|key_type| {
-            let apps = holds.iter().filter(|(app, held)| **held == key_type && !is_cut_off(app));
-            let apps: Vec<String> = apps.map(|(app, _)| app.name()).collect();
-            (!apps.is_empty()).then(|| {
-                format!(
-                    "{} now {} the {key_type} key",
-                    apps.join(", "),
-                    if apps.len() == 1 { "holds" } else { "hold" }
-                )
-            })
-        });
-        let told: Vec<String> = told.collect();
-        let took = self.repaired_in.unwrap_or(self.took);
-        let took = rounded(took);
-        (!told.is_empty()).then(|| format!(" (repaired in {took}: {})", told.join("; ")))
+        summary(self)
     }
 
     /// Writes it into the log.

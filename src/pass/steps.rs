@@ -11,6 +11,7 @@ use crate::act::{Failure, Progress, Proof, Rewrite, RewriteError};
 use crate::azure::arm::{ArmError, ArmErrorKind, Regeneration};
 use crate::observe::Look;
 use crate::report::cause;
+use crate::report::text::run as words;
 use crate::store::{self, Lease};
 use rekey_core::journal::{Event, InFlight};
 use rekey_core::model::{AppId, Fingerprint, KeyType, Section};
@@ -184,7 +185,7 @@ impl Pass<'_> {
                     break self.ask_no_more(lease, look, promised.clone(), &cause::told(&error)).await;
                 }
                 Ok(Progress::Running(_)) if overdue => {
-                    let why = "Azure says that the regeneration still runs, after the longest time that one can take";
+                    let why = words::RUNS_TOO_LONG;
                     break self.ask_no_more(lease, look, promised.clone(), why).await;
                 }
                 Err(error) if overdue && error.kind() != ArmErrorKind::OutOfTime => {
@@ -228,7 +229,7 @@ impl Pass<'_> {
             Ok(_) => false,
             Err(error) => {
                 let why = cause::told(&error);
-                tracing::warn!("whether another run asks for a check cannot be read: {why}");
+                tracing::warn!("{}", words::not_heard(&why));
                 false
             }
         }
@@ -242,7 +243,7 @@ impl Pass<'_> {
         promised: Option<Fingerprint>,
         why: &str,
     ) -> Result<(), RunError> {
-        self.say(&format!("{why}. The keys will tell what became of it"));
+        self.say(&words::not_asked_any_more(why));
         self.record(lease, Event::RegenerationAccepted { operation: None, promised })?;
         lease.commit().await?;
         // What they tell is told by the keys of now, not by those of before the operation was followed.
@@ -262,7 +263,7 @@ impl Pass<'_> {
         let fingerprint = look.keys()[flight.key_type].fingerprint();
         let event = if fingerprint == flight.prior {
             let unchanged = || {
-                let detail = "Azure reports success, and the key is unchanged".to_owned();
+                let detail = words::UNCHANGED_SUCCESS.to_owned();
                 Failure { detail, lasting: false }
             };
             let Failure { detail, lasting } = failure.unwrap_or_else(unchanged);

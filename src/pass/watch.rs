@@ -11,7 +11,7 @@ use super::hint::explained;
 use super::one::Pass;
 use super::report::Ending;
 use crate::observe::Look;
-use crate::report::text::readable;
+use crate::report::text::run as words;
 use crate::store::{StoreError, peek};
 use rekey_core::journal::{Event, Journal, WATCHES, Watch};
 
@@ -56,13 +56,7 @@ impl Announced {
 
 /// When and why keys are watched, in words.
 pub(crate) fn told(watch: &Watch) -> String {
-    let why = if watch.until - watch.from == BEFORE + AFTER {
-        "an announced regeneration"
-    } else {
-        "a notice told of a regeneration that Azure did not show yet"
-    };
-    let (from, until) = (readable(watch.from), readable(watch.until));
-    format!("its keys are watched closely from {from} until {until}: {why}")
+    words::watch(watch, watch.until - watch.from == BEFORE + AFTER)
 }
 
 impl Pass<'_> {
@@ -148,12 +142,7 @@ impl Pass<'_> {
     /// something to do.
     pub(super) async fn keep_looking(&mut self, watch: Watch) -> Result<bool, RunError> {
         let from = watch.from.max(self.rekey.clock.now());
-        self.say_once(&format!(
-            "its keys are looked at every {} seconds from {} until {}",
-            CLOSE.num_seconds(),
-            readable(from),
-            readable(watch.until)
-        ));
+        self.say_once(&words::watching(CLOSE.num_seconds(), from, watch.until));
         let until = watch.until.min(self.run.deadline - RESERVE);
         while self.rekey.clock.now() < until {
             let next = watch.from.max(self.rekey.clock.now() + CLOSE).min(until);

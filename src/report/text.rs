@@ -5,19 +5,29 @@
 //!
 //! | file | who speaks |
 //! |---|---|
+//! | `command` | what the commands say of themselves, and what to type next |
+//! | `configuration` | a file that is not there |
 //! | [`decision`] | what is decided, waited for, and stands in the way |
 //! | `snapshot` | what a check has shown, and what it could not see |
-//! | `journal` | what happened |
+//! | `handler` | the process |
+//! | [`journal`] | what happened |
 //! | `notice` | what an event means, and what is wrong with one |
 //! | `arm` | Azure's refusals, and what to do about them |
 //! | `azure` | what went wrong on the way to Azure and back |
+//! | [`run`] | how a run ended, and what it says on the way |
+//! | `schedule` | the timer's schedule |
 //! | `store` | the journal's storage |
 
 mod arm;
 pub(crate) mod azure;
+pub(crate) mod command;
+pub(crate) mod configuration;
 pub mod decision;
-mod journal;
-mod notice;
+pub(crate) mod handler;
+pub mod journal;
+pub(crate) mod notice;
+pub mod run;
+pub(crate) mod schedule;
 pub mod snapshot;
 mod store;
 

@@ -10,7 +10,7 @@ use super::lock;
 use crate::clock::Clock;
 use crate::config::{Config, StateConfig};
 use crate::report::cause;
-use crate::report::text::readable;
+use crate::report::text::run as words;
 use crate::schedule::longest_gap;
 use crate::store::{Store, timer_last_ran};
 use rekey_core::model::ServiceId;
@@ -61,7 +61,7 @@ impl Silence {
         let (last, at) = match timer_last_ran(store).await {
             Ok(read) => read,
             Err(error) => {
-                tracing::warn!("whether RotateKeys still runs cannot be read: {}", cause::told(&error));
+                tracing::warn!("{}", words::silence_unknown(&cause::told(&error)));
                 return None;
             }
         };
@@ -70,11 +70,7 @@ impl Silence {
             return None;
         }
         let gap = crate::report::text::rounded(self.gap.to_std().unwrap_or_default());
-        Some(format!(
-            "the timer is silent: RotateKeys has not run since {}, and should every {gap}. Until it does, keys are rotated \
-             only when a notice comes. Look whether the function RotateKeys is enabled, and restart the function app",
-            readable(last)
-        ))
+        Some(words::silent(last, gap))
     }
 
     /// Whether a notice is to do the timer's work now; not more often than the timer would.

@@ -13,6 +13,8 @@ use super::Service;
 use super::coalesce::outcome;
 use super::wanted::Wanted;
 use crate::azure::data_plane::Probe;
+use crate::report::text::rounded;
+use crate::report::text::run as words;
 use rekey_core::model::{Key, ServiceId};
 
 /// How many refusals in a row say that a key is dead, and how far apart: single nodes of the service were seen to refuse
@@ -23,11 +25,7 @@ const APART: Duration = Duration::from_secs(1);
 impl Service {
     /// Watches all instances for as long as the process lives.
     pub async fn watch(self: Arc<Self>, every: Duration) {
-        tracing::info!(
-            "watching the data plane every {}; Functions unloads this process while nothing calls it, and then \
-             RotateKeys alone looks, unless alwaysReady keeps an instance of the group http",
-            crate::report::text::rounded(every)
-        );
+        tracing::info!("{}", words::watching_the_data_plane(rounded(every)));
         loop {
             self.rekey.clock.sleep(every).await;
             join_all(self.instances().iter().map(|instance| self.check(&instance.id))).await;
@@ -42,10 +40,7 @@ impl Service {
         };
         for key in &in_use.keys {
             if let Some(detail) = self.refused(&in_use.host, key).await {
-                tracing::warn!(
-                    "{}: the service refuses a key that apps hold ({detail}); looking",
-                    instance.name()
-                );
+                tracing::warn!("{}", words::refused_in_use(instance.name(), &detail));
                 return self.look(instance, Wanted::look()).await;
             }
         }
@@ -62,7 +57,7 @@ impl Service {
                 Probe::Refused { detail } => said = Some(detail),
                 Probe::Accepted => return None,
                 Probe::Unreachable { detail } => {
-                    tracing::debug!("the watch learned nothing: {detail}");
+                    tracing::debug!("{}", words::watch_learned_nothing(&detail));
                     return None;
                 }
             }
@@ -74,7 +69,7 @@ impl Service {
     async fn look(&self, instance: &ServiceId, wanted: Wanted) {
         match outcome(self.ask(instance, wanted).done).await {
             Some(Ok(Some(report))) if !report.ending.is_answered() => {
-                tracing::error!("the watch could not repair it; RotateKeys carries on: {}", report.summary());
+                tracing::error!("{}", words::not_repaired_by_watch(&report.summary()));
             }
             Some(Err(panicked)) => tracing::error!("{}: {panicked}", instance.name()),
             _ => {}

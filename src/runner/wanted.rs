@@ -9,7 +9,7 @@ use super::coalesce::Merge;
 use crate::config::{Config, ServiceConfig};
 use crate::pass::{Announced, Hint, Purpose};
 use crate::report::InWords;
-use crate::report::text::{file_name, readable};
+use crate::report::text::notice as text;
 use rekey_core::journal::Watch;
 use rekey_core::model::{AppId, PerKey, ServiceId, likest};
 use rekey_core::notice::{Event, Notice, classify};
@@ -82,8 +82,8 @@ pub(super) fn wanted(events: &[&Event], config: &Config, now: DateTime<Utc>) -> 
     for event in events {
         match classify(event) {
             Notice::Unreadable { fault } => {
-                let id = event.id.as_deref().filter(|id| is_plain(id)).unwrap_or("without id");
-                delivery.faults.push(format!("the event {id} is not understood: {}", fault.in_words()));
+                let id = event.id.as_deref().filter(|id| is_plain(id));
+                delivery.faults.push(text::not_understood(id, fault));
             }
             notice => {
                 let concerned = concerned(&notice, event, config);
@@ -111,9 +111,7 @@ fn not_ours(notice: &Notice, concerned: &[(ServiceId, Wanted)], config: &Config)
     }
     let names = config.instances.iter().map(|known| known.id.name());
     let meant = likest(instance.name(), names.map(|name| (name.to_owned(), name)));
-    let meant = meant.map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
-    let file = file_name();
-    Some(format!("{}, and {instance} is not in {file}: nothing was rotated{meant}", notice.in_words()))
+    Some(text::not_configured(notice, instance, meant))
 }
 
 /// What a handler with this configuration would do about an event.
@@ -144,10 +142,7 @@ pub fn foresee(event: &Event, config: &Config, now: DateTime<Utc>) -> Result<For
 fn watched(notice: &Notice, now: DateTime<Utc>) -> Option<String> {
     let Notice::Announced { instance, deadline: Some(at), .. } = notice else { return None };
     let Announced::Watched(Watch { from, until }) = Announced::of(*at, now) else { return None };
-    let (name, from, until) = (instance.name(), readable(from), readable(until));
-    Some(format!(
-        "{name}: watch its keys closely from {from} until {until}, and repair the apps at once when one is regenerated"
-    ))
+    Some(text::watched(instance.name(), from, until))
 }
 
 /// What whoever sent an announcement or the report of a leak did most probably not mean: it is done as it was written, and
@@ -159,64 +154,35 @@ pub(super) fn warnings(notice: &Notice, event: &Event, now: DateTime<Utc>) -> Ve
         _ => return Vec::new(),
     };
     let of_time = keys.and_then(|_| of_deadline(deadline, now));
-    let of_keys = keys.filter(|keys| keys.primary && keys.secondary).map(|_| {
-        "both keys will be regenerated, and apps hold one of them whatever is rotated before: they are cut off from then \
-         until they are repaired. If it is one key alone, name it in keyTypes"
-            .to_owned()
-    });
-    let no_time = event.time.is_none().then(|| {
-        "the event has no time with Z or an offset, so a copy that comes later asks for another rotation: give it the time of \
-         the message"
-            .to_owned()
-    });
-    let others = (!event.bridge.others.is_empty())
-        .then(|| "its data has a member besides instance, which is not read".to_owned());
+    let of_keys = keys.filter(|keys| keys.primary && keys.secondary);
+    let of_keys = of_keys.map(|_| text::warning::BOTH_KEYS.to_owned());
+    let no_time = event.time.is_none().then(|| text::warning::NO_TIME.to_owned());
+    let others = !event.bridge.others.is_empty();
+    let others = others.then(|| text::warning::UNKNOWN_MEMBER.to_owned());
     let all = of_time.into_iter().chain(of_keys).chain(no_time).chain(others);
     all.map(|warning| format!("{}: {warning}", instance.name())).collect()
 }
 
 fn of_deadline(deadline: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<String> {
-    let Some(at) = deadline else {
-        return Some(
-            "no deadline is given, so its keys are not watched when they are regenerated".to_owned(),
-        );
-    };
-    let told = readable(at);
+    let Some(at) = deadline else { return Some(text::warning::NO_DEADLINE.to_owned()) };
     match Announced::of(at, now) {
         Announced::Watched(_) if at > now => None,
-        Announced::Watched(_) => Some(format!(
-            "the deadline {told} is past: its keys are watched for the rest of the hour after it. If that is not meant, \
-             correct the time, and publish it again"
-        )),
-        Announced::Over => Some(format!(
-            "the deadline {told} is past, so its keys are not watched: if the regeneration is still to come, correct the \
-             time, and publish it again"
-        )),
-        Announced::Far => Some(format!(
-            "the deadline {told} is more than a year away, so its keys are not watched around it: correct the time, or \
-             publish it again later"
-        )),
+        Announced::Watched(_) => Some(text::warning::just_past(at)),
+        Announced::Over => Some(text::warning::past(at)),
+        Announced::Far => Some(text::warning::far(at)),
     }
 }
 
 impl fmt::Display for Wanted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.request.map(|request| request.why) {
-            Some(Why::Exposed) => f.write_str(
-                "rotate now, and let the keys of now die after exposed_grace; not more often than min_rotation_interval",
-            ),
-            Some(Why::Announced { .. } | Why::Operator) => f.write_str(
-                "rotate now if apps hold a key that will be regenerated; not more often than min_rotation_interval",
-            ),
-            None if self.hint.anything => {
-                f.write_str("look at its keys and all its apps, and repair what holds a dead key")
-            }
-            None if self.hint.regenerated => f.write_str(
-                "look at its keys; unless the regeneration was ours, look at all its apps and repair what holds a dead key",
-            ),
+            Some(Why::Exposed) => f.write_str(text::wanted::ROTATION_AFTER_A_LEAK),
+            Some(Why::Announced { .. } | Why::Operator) => f.write_str(text::wanted::ROTATION),
+            None if self.hint.anything => f.write_str(text::wanted::CHECK),
+            None if self.hint.regenerated => f.write_str(text::wanted::CHECK_AFTER_A_REGENERATION),
             None => {
                 let apps: Vec<String> = self.hint.apps.iter().map(AppId::name).collect();
-                write!(f, "look at its keys and at {}; if anything is new there, at all apps", apps.join(", "))
+                f.write_str(&text::wanted::check_of(&apps.join(", ")))
             }
         }
     }

@@ -3,46 +3,44 @@
 use std::fmt;
 
 use super::readable;
+use crate::report::cause;
 use crate::store::{Meaning, Refusal, StoreError};
 
 /// What can be done all the same while the storage is out of reach.
-const WITHOUT_STORAGE: &str =
-    "Are apps cut off, `signalr-rekey rotate --without-journal` repairs them without the storage";
+const WITHOUT_STORAGE: &str = "the service was not touched. If apps are cut off, `signalr-rekey rotate --without-journal` repairs them without the storage";
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Changed => {
-                f.write_str("another worker wrote the journal of the instance in between; it carries on")
-            }
+            Self::Changed => f.write_str(
+                "another run wrote the journal of the service in the meantime; that run carries on",
+            ),
             Self::Held { holder, until, .. } => write!(
                 f,
-                "another worker ({holder}) is at work on the instance until {} at the latest",
+                "another run ({holder}) is working on this service until {} at the latest",
                 readable(*until)
             ),
             Self::StrangeLease { holder, claims, until } => write!(
                 f,
-                "the journal has a lease of {holder} until {}, longer than any run of ours takes one: it is not believed \
-                 after {}; `unblock` ends it at once",
+                "the journal has a lease of {holder} until {}, longer than any run takes one; it is ignored after {}, and \
+                 `unblock` ends it at once",
                 readable(*claims),
                 readable(*until)
             ),
             Self::Unreadable { name, detail } => write!(
                 f,
-                "the journal {name} cannot be read ({detail}); it is left as it is and nothing is done to the instance"
+                "cannot read the journal {name} ({detail}); it was left as it is, and the service was not touched"
             ),
             Self::OfAnother { name, found, wanted } => write!(
                 f,
-                "the journal {name} is that of {found}, not of {wanted}; it is left as it is and nothing is done to the \
-                 instance. Put back the file that belongs there, or rename this one"
+                "the journal {name} belongs to {found}, not to {wanted}; it was left as it is, and the service was not touched. \
+                 Put back the file that belongs there, or rename this one"
             ),
-            Self::Unavailable(why) => write!(
-                f,
-                "the journal's storage failed: {why}; nothing is done to the instance. {WITHOUT_STORAGE}"
-            ),
-            Self::Refused(refusal) => {
-                write!(f, "{refusal}; nothing is done to the instance. {WITHOUT_STORAGE}")
-            }
+            Self::Unavailable(why) => f.write_str(&cause::advised(
+                &format!("cannot use the journal's storage: {why}"),
+                WITHOUT_STORAGE,
+            )),
+            Self::Refused(refusal) => write!(f, "{refusal}; {WITHOUT_STORAGE}"),
             Self::Illegal(illegal) => illegal.fmt(f),
         }
     }
@@ -59,35 +57,33 @@ impl fmt::Display for Refusal {
 const fn advice(meaning: Meaning) -> &'static str {
     match meaning {
         Meaning::NoRole => {
-            "no access to it: give yourself, or the identity of the app, the role Storage Blob Data Contributor on it"
+            "no access: give yourself, or the app's identity, the role Storage Blob Data Contributor on it"
         }
         Meaning::NotLetIn => {
-            "it does not let this host in: look at its firewall and its networks, and at whether it takes such keys"
+            "it does not let this host in: check its firewall, its networks, and whether it allows keys of this kind"
         }
         Meaning::NoAccountKeys => {
-            "it takes no account keys: configure it by its account name, and give the identity the role Storage Blob \
-             Data Contributor"
+            "it accepts no account keys: configure it by its account name, and give the identity the role Storage Blob Data \
+             Contributor"
         }
         Meaning::NotAuthenticated => {
-            "it does not take the key, signature or token: renew the connection string, or check the tenant of the \
-             identity"
+            "it does not accept the key, signature or token: renew the connection string, or check the identity's tenant"
         }
         Meaning::BlobLease => {
-            "somebody else has a blob lease on the journal, which signalr-rekey never takes: break it \
-             (`az storage blob lease break`)"
+            "something else holds a blob lease on the journal (signalr-rekey never takes one): break it (`az storage blob lease \
+             break`)"
         }
         Meaning::Immutable => {
-            "an immutability policy or a legal hold keeps the journal as it is: take it off the container \
-             signalr-rekey"
+            "an immutability policy or a legal hold forbids changing the journal: remove it from the container signalr-rekey"
         }
         Meaning::Archived => {
-            "the journal is archived: give it the tier Hot (`az storage blob set-tier`), and take the container \
-             signalr-rekey out of the lifecycle rule"
+            "the journal is archived: set its tier to Hot (`az storage blob set-tier`), and take the container signalr-rekey \
+             out of the lifecycle rule"
         }
         Meaning::ContainerGoes => {
-            "the container signalr-rekey is being deleted: when it is gone, the next run makes it again"
+            "the container signalr-rekey is being deleted: once it is gone, the next run creates it again"
         }
-        Meaning::AccountDisabled => "the account is not at work: enable it, or its subscription",
-        Meaning::Other => "read what it said; the same request will be refused again",
+        Meaning::AccountDisabled => "the account is disabled: enable it, or its subscription",
+        Meaning::Other => "the same request will be refused again until what it says is resolved",
     }
 }

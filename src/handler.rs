@@ -52,12 +52,13 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::panics::{self, Panicked};
 use crate::report::cause;
-use crate::report::text::notice::VALUE;
+use crate::report::text::process::VALUE;
 use rekey_core::notice::{self, Event};
 use rekey_core::time::delta;
 
 pub(crate) use body::Unread;
-pub(crate) use envelope::{Fault, Malformed};
+pub(crate) use envelope::Fault;
+pub use envelope::Malformed;
 pub use timer::{Retry, Timer};
 
 /// Why we are called.
@@ -306,8 +307,8 @@ struct Host {
 const MOST_AT_ONCE: usize = 2048;
 
 /// A function of the app, as the host knows it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Function {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Function {
     /// The timer's.
     RotateKeys,
     /// Event Grid's.
@@ -342,7 +343,7 @@ impl Function {
     }
 
     /// Reads what the host sends to this function.
-    pub(crate) fn trigger(self, body: &[u8]) -> Result<Trigger, Malformed> {
+    pub fn trigger(self, body: &[u8]) -> Result<Trigger, Malformed> {
         let envelope = envelope::open(body)?;
         match self {
             Self::RotateKeys => timer::read(envelope).map(Trigger::Timer),

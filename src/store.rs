@@ -27,7 +27,7 @@ pub use memory::MemoryStore;
 pub use timer::{Told, timer_last_ran, timer_ran, timer_told};
 
 use crate::clock::Clock;
-use crate::report::InWords;
+use crate::report::text::InWords;
 use crate::report::text::azure::document;
 use rekey_core::journal::{Event, Illegal, Journal};
 use rekey_core::model::ServiceId;
@@ -130,7 +130,13 @@ pub enum StoreError {
     /// The storage refused, and will refuse again until a person does something about it.
     Refused(Refusal),
     /// An event that the journal does not allow.
-    Illegal(#[from] Illegal),
+    Illegal(Illegal),
+}
+
+impl From<Illegal> for StoreError {
+    fn from(illegal: Illegal) -> Self {
+        Self::Illegal(illegal)
+    }
 }
 
 impl StoreError {

@@ -5,7 +5,6 @@ use serde::Serialize;
 
 use super::instances::{chosen, complain_once, has_no_journal, rekey, warn_of_own_memory};
 use super::machine::{EventFields, events};
-use super::{Exit, output};
 use crate::compose::silent;
 use crate::config::{Environment, ServiceConfig};
 use crate::report::cause;
@@ -13,6 +12,7 @@ use crate::report::text::command::history as words;
 use crate::report::text::journal;
 use crate::report::text::readable;
 use crate::store::peek;
+use crate::terminal::{self, Exit};
 use rekey_core::journal::{Entry, Journal};
 
 /// The arguments of `history`.
@@ -49,7 +49,7 @@ pub(super) async fn history(args: HistoryArgs, environment: &Environment) -> Exi
     let failed = |(instance, read): &Read| Some(format!("{}: {}", instance.id.name(), read.as_ref().err()?));
     let exit = complain_once(all.iter().filter_map(failed).collect());
     if args.json {
-        output::json(&Histories { instances: all.iter().map(fields).collect() });
+        terminal::json(&Histories { instances: all.iter().map(fields).collect() });
     } else {
         all.iter()
             .filter_map(|(one, read)| Some((one, read.as_ref().ok()?)))
@@ -62,7 +62,7 @@ pub(super) async fn history(args: HistoryArgs, environment: &Environment) -> Exi
 async fn read(named: &[String], environment: &Environment) -> Result<(Vec<Read>, &'static str), Exit> {
     let rekey = rekey(environment, silent())?;
     if has_no_journal(&rekey.config) {
-        output::complain(&words::no_journal());
+        terminal::complain(&words::no_journal());
         return Err(Exit::Wrong);
     }
     let empty = match warn_of_own_memory(&rekey.config) {
@@ -87,11 +87,11 @@ fn fields((instance, read): &Read) -> History {
 }
 
 fn print((instance, journal): (&ServiceConfig, &Journal), empty: &str) {
-    output::say(&instance.id.to_string());
+    terminal::say(&instance.id.to_string());
     if journal.history().next().is_none() {
-        output::say(&format!("  {empty}"));
+        terminal::say(&format!("  {empty}"));
     }
     for (Entry { at, .. }, told) in journal::history(journal) {
-        output::tell(&format!("  {}  {told}", readable(*at)));
+        terminal::tell(&format!("  {}  {told}", readable(*at)));
     }
 }

@@ -3,15 +3,15 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::config::ServiceConfig;
-use crate::pass::told_of_watch;
-use crate::report::InWords;
+use crate::report::text::InWords;
 use crate::report::text::command::holds;
-use crate::report::text::journal::history;
 use crate::report::text::snapshot::{notes, warnings};
-use rekey_core::journal::{Entry, Event, Held, Journal, KeyRecord, Origin, Watch};
-use rekey_core::model::{AppId, Fingerprint, KeyType, PerKey, Section};
+use crate::report::{json, text};
+use rekey_core::journal::{Entry, Held, Journal, KeyRecord, Origin, Watch};
+use rekey_core::model::{AppId, ConsumerId, Fingerprint, KeyType, PerKey, Section};
 use rekey_core::plan::{self, Consumer, Decision, Forecast, Foreseen, Holding, Snapshot, Step, Unknown};
 
 /// One configured service, with what a command adds.
@@ -87,7 +87,7 @@ pub(super) struct WatchFields {
 /// Those that are not over, the next one first.
 pub(super) fn watches(journal: &Journal, now: DateTime<Utc>) -> Vec<WatchFields> {
     let fields =
-        |watch: &Watch| WatchFields { from: watch.from, until: watch.until, text: told_of_watch(watch) };
+        |watch: &Watch| WatchFields { from: watch.from, until: watch.until, text: text::run::watch(watch) };
     let ahead = journal.watches().iter().filter(|watch| now < watch.until);
     let mut watches: Vec<WatchFields> = ahead.map(fields).collect();
     watches.sort_by_key(|watch| watch.from);
@@ -239,7 +239,7 @@ pub(super) fn unseen(snapshot: &Snapshot) -> Vec<String> {
 }
 
 fn of_unknown(unknown: &Unknown) -> Vec<ConsumerFields> {
-    let one = |app: &AppId, name: Option<&String>, holds| ConsumerFields {
+    let one = |app: &ConsumerId, name: Option<&String>, holds| ConsumerFields {
         kind: APP_SERVICE,
         id: app.to_string(),
         section: None,
@@ -276,14 +276,17 @@ fn of_unknown(unknown: &Unknown) -> Vec<ConsumerFields> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct EventFields {
     at: DateTime<Utc>,
-    event: Event,
+    event: Value,
     text: String,
 }
 
 pub(super) fn events(journal: &Journal) -> Vec<EventFields> {
-    let fields =
-        |(entry, text): (&Entry, String)| EventFields { at: entry.at, event: entry.event.clone(), text };
-    history(journal).into_iter().map(fields).collect()
+    let fields = |entry: &Entry| EventFields {
+        at: entry.at,
+        event: json::event(&entry.event),
+        text: entry.event.in_words(),
+    };
+    journal.history().map(fields).collect()
 }
 
 /// What `plan` adds: what would be done from here on, and how it would end.
@@ -348,7 +351,7 @@ fn step(foreseen: &Foreseen) -> StepFields {
         at: foreseen.at,
         key_type,
         consumers: consumers.iter().map(place).collect(),
-        restarts: foreseen.restarts().into_iter().map(AppId::to_string).collect(),
+        restarts: foreseen.restarts().into_iter().map(ConsumerId::to_string).collect(),
         next: Next::of(&foreseen.decision),
     }
 }

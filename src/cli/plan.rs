@@ -6,16 +6,15 @@ use serde::Serialize;
 
 use super::instances::{Seen, look_at};
 use super::machine::{Planned, Service, watches};
-use super::times::spoken;
-use super::{Exit, output};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Environment, ServiceConfig};
-use crate::pass::Preview;
-use crate::report::InWords;
+use crate::engine::Preview;
+use crate::report::text::InWords;
 use crate::report::text::command::rotate as text;
 use crate::report::text::readable;
 use crate::report::text::snapshot::{notes, warnings};
-use rekey_core::model::AppId;
+use crate::terminal::{self, Exit, spoken};
+use rekey_core::model::ConsumerId;
 use rekey_core::plan::{Decision, Forecast, Foreseen, forecast};
 
 /// The arguments of `plan`.
@@ -39,7 +38,7 @@ pub(super) async fn plan(args: PlanArgs, environment: &Environment) -> Exit {
         Err(exit) => return exit,
     };
     if args.json {
-        output::json(&Plan { instances: seen.iter().map(planned).collect() });
+        terminal::json(&Plan { instances: seen.iter().map(planned).collect() });
     } else {
         let shown = seen.iter().filter_map(|seen| Some((&seen.instance, seen.found.as_ref().ok()?)));
         shown.for_each(|(instance, preview)| print(instance, preview));
@@ -71,32 +70,32 @@ pub(super) fn foresee(
 fn print(instance: &ServiceConfig, preview: &Preview) {
     let (name, decision) = (instance.id.name(), preview.decision.in_words());
     for trouble in preview.trouble().iter().filter(|trouble| **trouble != decision) {
-        output::tell(&format!("{name}: {trouble}"));
+        terminal::tell(&format!("{name}: {trouble}"));
     }
-    output::tell(&format!("{name}: {decision}"));
+    terminal::tell(&format!("{name}: {decision}"));
     let trouble = preview.trouble();
     let told = |warning: &String| trouble.iter().any(|trouble| trouble.contains(warning.as_str()));
     for warning in warnings(&preview.snapshot).into_iter().filter(|warning| !told(warning)) {
-        output::tell(&format!("  warning: {warning}"));
+        terminal::tell(&format!("  warning: {warning}"));
     }
     for note in notes(&preview.snapshot) {
-        output::tell(&format!("  note: {note}"));
+        terminal::tell(&format!("  note: {note}"));
     }
     for watch in watches(&preview.journal, preview.snapshot.at) {
-        output::tell(&format!("  {}", watch.text));
+        terminal::tell(&format!("  {}", watch.text));
     }
     let now = SystemClock.now();
     let forecast = foresee(instance, preview, false, now);
     if !forecast.is_idle() {
-        output::say(text::FORECAST);
-        lines(&forecast, now).iter().for_each(|line| output::tell_as_of(&format!("    {line}"), now));
+        terminal::say(text::FORECAST);
+        lines(&forecast, now).iter().for_each(|line| terminal::tell_as_of(&format!("    {line}"), now));
     }
 }
 
 /// The steps and waits with their times, how it would end, and what it would restart.
 pub(super) fn lines(forecast: &Forecast, now: DateTime<Utc>) -> Vec<String> {
     let step = |foreseen: &Foreseen| {
-        let restarts: Vec<String> = foreseen.restarts().into_iter().map(AppId::name).collect();
+        let restarts: Vec<String> = foreseen.restarts().into_iter().map(ConsumerId::name).collect();
         let restarts =
             if restarts.is_empty() { String::new() } else { format!("; restarts {}", restarts.join(", ")) };
         format!("{}: {}{restarts}", readable(foreseen.at), foreseen.decision.in_words())
@@ -115,7 +114,7 @@ fn summary(forecast: &Forecast, now: DateTime<Utc>) -> String {
         Decision::Do(_) | Decision::Waiting { .. } | Decision::Settled { .. } => text::takes_about(length),
     };
     let restarts = forecast.restarts();
-    let often = |(app, times): (&&AppId, &usize)| match times {
+    let often = |(app, times): (&&ConsumerId, &usize)| match times {
         1 => app.name(),
         times => format!("{} ({times} times)", app.name()),
     };

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ServiceConfig, StateConfig};
-use crate::pass::RunReport;
-use crate::report::InWords;
+use crate::report::RunReport;
+use crate::report::text::InWords;
 use crate::report::text::command::standing as words;
 use crate::report::text::snapshot as text;
 use rekey_core::journal::{Held, Journal, KeyRecord, Origin};
@@ -30,9 +30,8 @@ pub(super) fn lines(
     if let Some(flight) = journal.in_flight() {
         lines.push(words::in_flight(flight.key_type, flight.intended));
     }
-    let stale = report.cut_off.join(", ");
-    if !stale.is_empty() {
-        lines.push(text::stale(&stale));
+    if !report.cut_off.is_empty() {
+        lines.push(text::stale(&report.cut_off));
     }
     if let Some(snapshot) = seen {
         lines.push(words::next(&next_at(instance, snapshot, journal, now).in_words()));

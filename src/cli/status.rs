@@ -6,14 +6,14 @@ use serde::Serialize;
 
 use super::instances::{Seen, look_at};
 use super::machine::{EventFields, Service, events, unseen, watches};
-use super::{Exit, output};
 use crate::config::{Environment, ServiceConfig};
-use crate::pass::Preview;
-use crate::report::InWords;
+use crate::engine::Preview;
+use crate::report::text::InWords;
 use crate::report::text::command::rotate as text;
 use crate::report::text::journal::history;
 use crate::report::text::readable;
 use crate::report::text::snapshot::{notes, warnings};
+use crate::terminal::{self, Exit};
 use rekey_core::journal::Journal;
 use rekey_core::model::KeyType;
 
@@ -63,7 +63,7 @@ pub(super) async fn status(args: StatusArgs, environment: &Environment) -> Exit 
         Err(exit) => return exit,
     };
     if args.json {
-        output::json(&Status { instances: seen.iter().map(describe).collect() });
+        terminal::json(&Status { instances: seen.iter().map(describe).collect() });
     } else {
         let shown = seen.iter().filter_map(|seen| Some((&seen.instance, seen.found.as_ref().ok()?)));
         shown.for_each(|(instance, preview)| print(instance, preview));
@@ -85,32 +85,32 @@ fn describe(Seen { instance, found }: &Seen) -> Service<Remembered> {
 fn print(instance: &ServiceConfig, preview: &Preview) {
     let (name, trouble) = (instance.id.name(), preview.trouble());
     for trouble in &trouble {
-        output::tell(&format!("{name}: {trouble}"));
+        terminal::tell(&format!("{name}: {trouble}"));
     }
-    output::say(&instance.id.to_string());
+    terminal::say(&instance.id.to_string());
     for (key_type, fingerprint) in preview.snapshot.keys.iter() {
-        output::say(&format!("  {:<9} key {fingerprint}", key_type.as_str()));
+        terminal::say(&format!("  {:<9} key {fingerprint}", key_type.as_str()));
     }
     for consumer in &preview.snapshot.consumers {
-        output::say(&format!("  {} holds {}", consumer.at.in_words(), consumer.holds.in_words()));
+        terminal::say(&format!("  {} holds {}", consumer.at.in_words(), consumer.holds.in_words()));
     }
     for unseen in unseen(&preview.snapshot) {
-        output::say(&format!("  {unseen}"));
+        terminal::say(&format!("  {unseen}"));
     }
     let told = |text: &str| trouble.iter().any(|trouble| trouble.contains(text));
     for warning in warnings(&preview.snapshot).into_iter().filter(|warning| !told(warning)) {
-        output::tell(&format!("  warning: {warning}"));
+        terminal::tell(&format!("  warning: {warning}"));
     }
     for note in notes(&preview.snapshot) {
-        output::tell(&format!("  note: {note}"));
+        terminal::tell(&format!("  note: {note}"));
     }
     let next = preview.decision.in_words();
     let next = if told(&next) { text::SEE_ABOVE } else { &next };
-    output::tell(&format!("  next: {next}"));
+    terminal::tell(&format!("  next: {next}"));
     for watch in watches(&preview.journal, preview.snapshot.at) {
-        output::tell(&format!("  {}", watch.text));
+        terminal::tell(&format!("  {}", watch.text));
     }
     for (entry, told) in history(&preview.journal) {
-        output::tell(&format!("  {} {told}", readable(entry.at)));
+        terminal::tell(&format!("  {} {told}", readable(entry.at)));
     }
 }

@@ -5,19 +5,18 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::instances::{chosen, has_no_journal, rekey, warn_of_own_memory};
-use super::output::Answer;
-use super::{Exit, output};
 use crate::clock::{Clock, SystemClock};
 use crate::compose::silent;
 use crate::config::{Environment, ServiceConfig};
-use crate::pass::{Preview, Rekey, RunError};
-use crate::report::InWords;
+use crate::engine::{Engine, Preview, RunError};
 use crate::report::cause;
+use crate::report::text::InWords;
 use crate::report::text::command::{NOT_A_TERMINAL, NOTHING_DONE, unblock as text};
 use crate::report::text::journal::history;
 use crate::report::text::readable;
 use crate::report::text::snapshot::warnings;
 use crate::store::{Draft, Lease, StoreError};
+use crate::terminal::{self, Answer, Exit};
 use rekey_core::journal::Event;
 
 /// The arguments of `unblock`.
@@ -42,7 +41,7 @@ async fn try_unblock(args: &UnblockArgs, environment: &Environment) -> Result<Ex
         return Err(Exit::Wrong);
     };
     if has_no_journal(&rekey.config) {
-        output::complain(&text::no_journal());
+        terminal::complain(&text::no_journal());
         return Ok(Exit::Wrong);
     }
     warn_of_own_memory(&rekey.config);
@@ -57,30 +56,30 @@ async fn try_unblock(args: &UnblockArgs, environment: &Environment) -> Result<Ex
         return Ok(nothing_to_clear(instance, &preview));
     }
     if !args.yes {
-        match output::ask(text::QUESTION) {
+        match terminal::ask(text::QUESTION) {
             Answer::Yes => {}
             Answer::No => {
-                output::complain(NOTHING_DONE);
+                terminal::complain(NOTHING_DONE);
                 return Ok(Exit::Failed);
             }
             Answer::Nobody => {
-                output::complain(NOT_A_TERMINAL);
+                terminal::complain(NOT_A_TERMINAL);
                 return Ok(Exit::Wrong);
             }
         }
     }
     clear(&rekey, instance).await.map_err(told)?;
-    output::say(&text::cleared(found.len(), preview.snapshot.unknown.is_empty()));
+    terminal::say(&text::cleared(found.len(), preview.snapshot.unknown.is_empty()));
     Ok(Exit::Done)
 }
 
 fn failed(instance: &ServiceConfig, error: &RunError) -> Exit {
-    output::complain_of(&format!("{}: {}", instance.id.name(), cause::told(error)));
+    terminal::complain_of(&format!("{}: {}", instance.id.name(), cause::told(error)));
     Exit::Failed
 }
 
 /// A lease that no run of ours can have, if the journal has one.
-async fn strange_lease(rekey: &Rekey, instance: &ServiceConfig) -> Result<Option<String>, StoreError> {
+async fn strange_lease(rekey: &Engine, instance: &ServiceConfig) -> Result<Option<String>, StoreError> {
     let (store, clock) = (Arc::clone(&rekey.store), Arc::clone(&rekey.clock));
     match Draft::read(store, clock, &instance.id, "unblock").await {
         Err(StoreError::StrangeLease { holder, claims, .. }) => Ok(Some(text::lease(&holder, claims))),
@@ -91,27 +90,27 @@ async fn strange_lease(rekey: &Rekey, instance: &ServiceConfig) -> Result<Option
 
 /// What is known: how it stands, what would be forgotten, what has to be cured, and what was done last.
 fn show(instance: &ServiceConfig, preview: &Preview, found: &[String]) {
-    output::tell(&format!("{}: {}", instance.id.name(), preview.decision.in_words()));
+    terminal::tell(&format!("{}: {}", instance.id.name(), preview.decision.in_words()));
     for obstacle in found {
-        output::tell(&text::to_be_cleared(obstacle));
+        terminal::tell(&text::to_be_cleared(obstacle));
     }
     for warning in warnings(&preview.snapshot) {
-        output::tell(&text::to_be_resolved(&warning));
+        terminal::tell(&text::to_be_resolved(&warning));
     }
     let history = history(&preview.journal);
     for (entry, told) in &history[history.len().saturating_sub(5)..] {
-        output::tell(&format!("  {}  {told}", readable(entry.at)));
+        terminal::tell(&format!("  {}  {told}", readable(entry.at)));
     }
 }
 
 /// That a command had nothing to do is not what whoever typed it expects.
 fn nothing_to_clear(instance: &ServiceConfig, preview: &Preview) -> Exit {
     let in_sight = preview.snapshot.unknown.is_empty();
-    output::complain(&text::nothing_to_clear(instance.id.name(), in_sight));
+    terminal::complain(&text::nothing_to_clear(instance.id.name(), in_sight));
     Exit::Failed
 }
 
-async fn clear(rekey: &Rekey, instance: &ServiceConfig) -> Result<(), RunError> {
+async fn clear(rekey: &Engine, instance: &ServiceConfig) -> Result<(), RunError> {
     let holder = format!("unblock/{}", uuid::Uuid::new_v4());
     let store = Arc::clone(&rekey.store);
     let mut lease = Lease::acquire_by_hand(store, Arc::clone(&rekey.clock), &instance.id, &holder).await?;

@@ -5,20 +5,12 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use super::AppConfig;
-use super::document::{Fields, Node};
-use super::fault::{At, Origin, Report};
+use super::fault::{At, Origin, Report, Sourced};
 use super::notify::{Webhook, webhook_url};
-use super::values::{AGE, FIRST_ROTATION, VERIFY, choice, duration, with_unit};
-use crate::report::InWords;
+use super::values::{AGE, FIRST_ROTATION, Fields, Node, VERIFY, choice, duration, with_unit};
+use crate::report::text::InWords;
 use rekey_core::model::{AppId, ConnectionString, IdFault, ServiceId};
 use rekey_core::policy::{FirstRotation, Verify};
-
-/// A value and where it came from.
-#[derive(Clone, Debug)]
-pub(super) struct Sourced<T> {
-    pub(super) value: T,
-    pub(super) origin: Origin,
-}
 
 /// The policy keys that one place sets: the file's head, an instance, or the app settings.
 #[derive(Clone, Debug, Default)]
@@ -67,10 +59,8 @@ const AT_TOP: &str = "at the top of the file, above the first [[instance]]";
 const IN_INSTANCE: &str = "in an [[instance]]";
 const IN_APP: &str = "with an app: apps = [ { id = \"…\", settings = [\"…\"] } ]";
 
-const INSTANCE_ID: &str = "/subscriptions/{subscription}/resourceGroups/{group}/providers\
-    /Microsoft.SignalRService/signalR/{name}";
-const APP_ID: &str = "/subscriptions/{subscription}/resourceGroups/{group}/providers\
-    /Microsoft.Web/sites/{name}[/slots/{slot}]";
+const INSTANCE_ID: &str = ServiceId::TEMPLATE;
+const APP_ID: &str = AppId::TEMPLATE;
 
 /// Reads the text. What is no TOML is reported and nothing else of the file: what a broken line leaves behind would
 /// only mislead.

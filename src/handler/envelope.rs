@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use crate::report::text::notice::VALUE;
+use crate::report::text::process::VALUE;
 use rekey_core::notice::{self, Misread};
 
 /// An envelope, opened.
@@ -22,7 +22,7 @@ pub(super) struct Envelope {
 /// Why a body is not what it should be. It names the member at fault and holds nothing of the content, which can carry
 /// function keys and claims.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) struct Malformed {
+pub struct Malformed {
     pub(crate) member: Cow<'static, str>,
     pub(crate) fault: Fault,
 }

@@ -9,13 +9,14 @@
 //! | `configuration` | a file that is not there |
 //! | [`decision`] | what is decided, waited for, and stands in the way |
 //! | `snapshot` | what a check has shown, and what it could not see |
-//! | `handler` | the process |
+//! | `handler` | requests that are not taken |
 //! | [`journal`] | what happened |
 //! | `notice` | what an event means, and what is wrong with one |
 //! | `arm` | Azure's refusals, and what to do about them |
 //! | `azure` | what went wrong on the way to Azure and back |
-//! | [`run`] | how a run ended, and what it says on the way |
-//! | `schedule` | the timer's schedule |
+//! | `process` | its schedule, its panics |
+//! | `intent` | what events want, and what is wrong with them |
+//! | `run` | how a run ended, and what it says on the way |
 //! | `store` | the journal's storage |
 
 mod arm;
@@ -23,11 +24,12 @@ pub(crate) mod azure;
 pub(crate) mod command;
 pub(crate) mod configuration;
 pub mod decision;
-pub(crate) mod handler;
+mod handler;
+pub(crate) mod intent;
 pub mod journal;
 pub(crate) mod notice;
-pub mod run;
-pub(crate) mod schedule;
+pub(crate) mod process;
+pub(crate) mod run;
 pub mod snapshot;
 mod store;
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Output;
 
-use rekey_core::journal::Event;
 use serde_json::{Value, json};
+use signalr_rekey::report;
 
 use super::common::program::{Azure, Handler, key_event, text, timeless};
 use super::markdown::{Document, codes};
@@ -269,7 +269,7 @@ fn every_event_of_the_journal_is_documented_with_its_fields() {
     let rows = Document::read("docs/json.md").rows("The events");
     let mut types = BTreeSet::new();
     for event in reasons::events() {
-        let value = serde_json::to_value::<&Event>(&event).unwrap();
+        let value = report::json::event(&event);
         let name = value["type"].as_str().unwrap();
         types.insert(name.to_owned());
         let row = rows.iter().find(|row| codes(&row[0]) == [name]);

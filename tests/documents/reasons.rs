@@ -5,13 +5,12 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rekey_core::journal::{Event, Journal};
-use rekey_core::model::{AppId, Key, KeyType, Malformed, PerKey, ServiceId};
-use rekey_core::plan::{BlockedBy, Decision, Step, Unknown, WaitFor, Whereabouts, standing};
+use rekey_core::model::{AppId, ConsumerId, Key, KeyType, Malformed, PerKey, ServiceId};
+use rekey_core::plan::{BlockedBy, CutOff, Decision, Step, Unknown, WaitFor, Whereabouts, standing};
 use rekey_core::policy::Policy;
 use signalr_rekey::azure::arm::{ArmErrorKind, Barrier};
 use signalr_rekey::doctor::Check;
-use signalr_rekey::pass::Ending;
-use signalr_rekey::report::InWords;
+use signalr_rekey::report::{Ending, InWords};
 use signalr_rekey::store::StoreError;
 
 use super::markdown::{Document, codes, fits};
@@ -27,8 +26,8 @@ fn now() -> DateTime<Utc> {
     DateTime::UNIX_EPOCH
 }
 
-fn app() -> AppId {
-    AppId::new("s", "g", "web", None)
+fn app() -> ConsumerId {
+    AppId::new("s", "g", "web", None).into()
 }
 
 /// What the tables under a heading say in their first column.
@@ -74,7 +73,7 @@ fn unknowns() -> Vec<Unknown> {
         Unknown::Unreadable { app: app(), detail: "it said so".into(), passing: false },
         Unknown::NeverSeen { app: app(), meant: None },
         Unknown::NeverSeen { app: app(), meant: Some(app()) },
-        Unknown::NeverSeen { app: app(), meant: Some(AppId::new("s", "other", "shop", None)) },
+        Unknown::NeverSeen { app: app(), meant: Some(AppId::new("s", "other", "shop", None).into()) },
         Unknown::Vanished { app: app(), whereabouts: Whereabouts::Moved(app()), held: vec![] },
         Unknown::Vanished {
             app: app(),
@@ -145,7 +144,7 @@ pub(super) fn endings() -> Vec<Ending> {
         Ending::Repaired,
         Ending::Known,
         Ending::OutOfTime { cut_off: vec![] },
-        Ending::OutOfTime { cut_off: vec!["web (app setting A)".into()] },
+        Ending::OutOfTime { cut_off: vec![CutOff::Unchecked] },
         Ending::Recorded,
         Ending::HandedOver { holder: "another".into() },
         Ending::Awaited { until: now() },
@@ -153,6 +152,8 @@ pub(super) fn endings() -> Vec<Ending> {
         Ending::Stopped,
         Ending::Busy { holder: "another".into(), until: now() },
         Ending::Postponed { until: now() },
+        Ending::Unwatched { at: now() },
+        Ending::NeverFinished { ending: Box::new(Ending::OutOfTime { cut_off: vec![] }), runs: 2 },
         Ending::Unavailable("it said so".into()),
         Ending::Failed("it said so".into()),
     ];
@@ -171,6 +172,8 @@ pub(super) fn endings() -> Vec<Ending> {
             | Ending::Stopped
             | Ending::Busy { .. }
             | Ending::Postponed { .. }
+            | Ending::Unwatched { .. }
+            | Ending::NeverFinished { .. }
             | Ending::Unavailable(_)
             | Ending::Failed(_) => {}
         }
@@ -280,6 +283,7 @@ pub(super) fn events() -> Vec<Event> {
         Event::Unblocked {},
         Event::RegenerationIntended { key_type: PRIMARY },
         Event::RegenerationAccepted { operation: None, promised: None },
+        Event::OperationLost {},
         Event::Regenerated { fingerprint: fingerprint(), confirmed: true },
         Event::RegenerationFailed { detail: detail(), lasting: true },
         Event::Verified { key_type: PRIMARY },
@@ -306,6 +310,7 @@ pub(super) fn events() -> Vec<Event> {
             | Event::Unblocked {}
             | Event::RegenerationIntended { .. }
             | Event::RegenerationAccepted { .. }
+            | Event::OperationLost {}
             | Event::Regenerated { .. }
             | Event::RegenerationFailed { .. }
             | Event::Verified { .. }

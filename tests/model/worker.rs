@@ -316,10 +316,10 @@ impl Pass<'_> {
             .journal
             .in_flight()
             .filter(|flight| plan::is_overdue(flight, &self.rules.policy, now));
-        let Some(promised) = flight.map(|flight| flight.promised.clone()) else {
+        if flight.is_none() {
             return self.go(Next::Release);
-        };
-        self.record(Event::RegenerationAccepted { operation: None, promised });
+        }
+        self.record(Event::OperationLost {});
         self.list_keys();
         self.go(Next::Commit(After::Decide))
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rekey_core::journal::Journal;
-use rekey_core::model::{AppId, Fingerprint, Key, KeyType, PerKey, Section};
+use rekey_core::model::{AppId, ConsumerId, Fingerprint, Key, KeyType, PerKey, Section};
 use rekey_core::plan::{Consumer, ConsumerRef, Holding, Snapshot};
 
 use super::canon::canonical;
@@ -310,8 +310,8 @@ fn consumer(index: usize) -> ConsumerRef {
     ConsumerRef { app: app(index), section: Section::AppSettings, name: "SignalR".into() }
 }
 
-fn app(index: usize) -> AppId {
-    AppId::new("s", "g", &format!("app-{index}"), None)
+fn app(index: usize) -> ConsumerId {
+    AppId::new("s", "g", &format!("app-{index}"), None).into()
 }
 
 pub(crate) fn index_of(consumer: &ConsumerRef) -> usize {

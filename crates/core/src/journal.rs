@@ -1,10 +1,12 @@
 //! What is remembered of an instance between passes: events, and the fold of them into state.
 //!
 //! Start at [`Journal::apply`]. An event that does not fit the state is an [`Illegal`] error, not a shrug: it means
-//! that something was done out of order, and nothing further may be done until a person has looked. The journal
-//! knows nothing of where it is kept (`store`) nor of how Azure is asked (`arm`).
+//! that something was done out of order, and nothing further may be done until a person has looked. What fits is one
+//! table, in [`legal`]. The journal knows nothing of where it is kept (`store`) nor of how Azure is asked (`arm`).
 
 mod event;
+mod legal;
+mod record;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -13,8 +15,11 @@ use serde::{Deserialize, Serialize};
 
 use event::without_operation;
 pub use event::{Event, UNCHANGED};
+pub use legal::Condition;
+use legal::conditions;
+pub use record::{Entry, Failures, Held, InFlight, KeyRecord, Origin, Refusal, Watch};
 
-use crate::model::{AppId, Fingerprint, KeyType, OperationUrl, PerKey};
+use crate::model::{ConsumerId, Fingerprint, KeyType, PerKey};
 
 /// How many events are kept. A rotation makes about ten, so this is the last ten rotations of an instance; at 200
 /// bytes an event the document stays near 20 kB.
@@ -55,10 +60,10 @@ pub struct Journal {
     /// The apps that were ever read, with the keys that they were last seen with. Documents of before it was known have
     /// none: then an app that Azure does not find counts as never seen, which is the safe reading.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    seen: BTreeMap<AppId, Vec<Fingerprint>>,
+    seen: BTreeMap<ConsumerId, Vec<Fingerprint>>,
     /// Those of them that went out of sight since, and may have taken any key there.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    blurred: BTreeSet<AppId>,
+    blurred: BTreeSet<ConsumerId>,
     /// The times in which the keys are looked at every few seconds. Documents of before it was known have none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     watches: Vec<Watch>,
@@ -69,104 +74,13 @@ pub struct Journal {
     history: VecDeque<Entry>,
 }
 
-/// What is known of one key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct KeyRecord {
-    /// The key, in so far as it may be told.
-    pub fingerprint: Fingerprint,
-    /// When it was made, or, where that was not our doing, first seen.
-    pub created: DateTime<Utc>,
-    /// How it came to be.
-    pub origin: Origin,
-    /// Whether Azure said that the regeneration which made it succeeded.
-    pub confirmed: bool,
-    /// Whether the service was seen to accept it.
-    pub verified: bool,
-    /// The last time the service refused it while we tried to verify it.
-    pub refusal: Option<Refusal>,
-    /// Whether consumers hold it.
-    pub held: Held,
-}
-
-/// How a key came to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Origin {
-    /// We regenerated it.
-    Ours,
-    /// Azure or another person did.
-    Outside,
-    /// It was there when we first looked.
-    FirstSeen,
-}
-
-/// Whether consumers hold a key, and if not, since when surely not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", tag = "state", content = "at")]
-pub enum Held {
-    /// We made it, and no consumer was ever seen with it.
-    Never,
-    /// A consumer held it at the last look.
-    Now,
-    /// The first look at which no consumer held it any more. The last consumer left some time before: counting the
-    /// grace from the look errs on the safe side, counting it from the last look that saw the consumer would not.
-    Left(DateTime<Utc>),
-    /// Nobody was seen with it since this time, but somebody may have left it just before: it was not made by us, or
-    /// not everything could be seen until then.
-    Unknown(DateTime<Utc>),
-}
-
-/// A refusal of a key that was to be verified.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Refusal {
-    /// When.
-    pub at: DateTime<Utc>,
-    /// What the service said.
-    pub detail: String,
-}
-
-/// A regeneration that was begun and whose end is not yet known.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct InFlight {
-    /// The key that is being replaced.
-    pub key_type: KeyType,
-    /// Its fingerprint before: the key is replaced when this changed.
-    pub prior: Fingerprint,
-    /// When the intent was recorded, just before the request was sent.
-    pub intended: DateTime<Utc>,
-    /// Azure's URL of the operation, once it is known.
-    pub operation: Option<OperationUrl>,
-    /// The new key, as the answer to the request gave it. Azure's 202 already holds it.
-    pub promised: Option<Fingerprint>,
-}
-
-/// A time in which the keys are looked at every few seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Watch {
-    /// Its beginning.
-    pub from: DateTime<Utc>,
-    /// Its end.
-    pub until: DateTime<Utc>,
-}
-
-/// Regenerations in a row that came to nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Failures {
-    /// How many.
-    pub count: u32,
-    /// The last one.
-    pub at: DateTime<Utc>,
-    /// What was said of it.
-    pub detail: String,
-    /// Whether the next will fail alike, until a person does something about it. Documents of before it was known have
-    /// none.
-    #[serde(default)]
-    pub lasting: bool,
+/// An event that the state does not allow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Illegal {
+    /// The event.
+    pub event: Box<Event>,
+    /// What it asks of the state and the state is not.
+    pub unmet: Condition,
 }
 
 /// What keeps something from being tried again at once.
@@ -186,27 +100,6 @@ pub enum Obstacle<'journal> {
         /// The key that it regenerates.
         key_type: KeyType,
     },
-}
-
-/// One line of the history.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Entry {
-    /// When.
-    pub at: DateTime<Utc>,
-    /// What.
-    pub event: Event,
-}
-
-/// An event that the state does not allow.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the journal does not allow the event {event:?} ({why}); nothing further is done to this instance. \
-     Run `signalr-rekey status` and compare it with the keys in Azure"
-)]
-pub struct Illegal {
-    event: Box<Event>,
-    why: &'static str,
 }
 
 impl Journal {
@@ -260,13 +153,13 @@ impl Journal {
 
     /// The keys that an app was last seen with, if it was ever seen.
     #[must_use]
-    pub fn seen(&self, app: &AppId) -> Option<&[Fingerprint]> {
+    pub fn seen(&self, app: &ConsumerId) -> Option<&[Fingerprint]> {
         self.seen.get(app).map(Vec::as_slice)
     }
 
     /// Whether an app that was seen went out of sight since, and may have taken any key there.
     #[must_use]
-    pub fn is_blurred(&self, app: &AppId) -> bool {
+    pub fn is_blurred(&self, app: &ConsumerId) -> bool {
         self.blurred.contains(app)
     }
 
@@ -316,115 +209,102 @@ impl Journal {
 
     /// Folds an event into the state. Guarantee: on an error the state is as it was.
     pub fn apply(&mut self, event: Event, at: DateTime<Utc>) -> Result<(), Illegal> {
-        let mut next = self.clone();
-        if let Err(why) = next.fold(&event, at) {
-            return Err(Illegal { event: Box::new(event), why });
+        let unmet = conditions(&event).iter().find(|condition| !condition.is_met(self, &event, at));
+        if let Some(unmet) = unmet {
+            return Err(Illegal { event: Box::new(event), unmet: *unmet });
         }
+        self.fold(&event, at);
         // Which apps were seen is kept as it is now, and so is who was heard; told one by one they would push out what was done.
         if !matches!(event, Event::AppsSeen { .. } | Event::AppsBlurred { .. } | Event::Heard { .. }) {
-            next.history.push_back(Entry { at, event: without_operation(event) });
+            self.history.push_back(Entry { at, event: without_operation(event) });
         }
-        next.forget();
-        *self = next;
+        self.forget();
         Ok(())
     }
 
-    fn fold(&mut self, event: &Event, at: DateTime<Utc>) -> Result<(), &'static str> {
+    /// What a legal event changes.
+    fn fold(&mut self, event: &Event, at: DateTime<Utc>) {
         match event {
-            Event::Adopted { keys } => self.adopt(keys, at),
+            Event::Adopted { keys } => {
+                let record =
+                    |key_type| KeyRecord::new(&keys[key_type], at, Origin::FirstSeen, Held::Unknown(at));
+                self.keys = Some(PerKey::from_fn(record));
+            }
             Event::KeyChanged { key_type, fingerprint } => {
-                if self.in_flight.as_ref().is_some_and(|flight| flight.key_type == *key_type) {
-                    return Err("a regeneration of that key is in flight, so the change is ours");
-                }
                 self.unrepaired = true;
-                self.replace(*key_type, KeyRecord::new(fingerprint, at, Origin::Outside, Held::Unknown(at)))
+                self.replace(*key_type, KeyRecord::new(fingerprint, at, Origin::Outside, Held::Unknown(at)));
             }
-            Event::Recovered {} => {
-                self.unrepaired = false;
-                Ok(())
-            }
+            Event::Recovered {} => self.unrepaired = false,
             Event::AppsSeen { apps } => {
                 self.seen.extend(apps.iter().map(|(app, held)| (app.clone(), held.clone())));
                 self.blurred.retain(|app| !apps.contains_key(app));
-                Ok(())
             }
-            Event::AppsBlurred { apps } => {
-                self.blurred.extend(apps.iter().cloned());
-                Ok(())
-            }
-            Event::AppsMissing { missing } => {
-                self.missing = *missing;
-                Ok(())
-            }
-            Event::Taken { key_type } => self.hold(*key_type),
-            Event::Left { key_type } => match &mut self.record(*key_type)?.held {
-                held @ Held::Now => {
-                    *held = Held::Left(at);
-                    Ok(())
-                }
-                Held::Never | Held::Left(_) | Held::Unknown(_) => Err("no consumer held that key"),
-            },
-            Event::Blinded {} => {
-                self.blind = true;
-                Ok(())
-            }
+            Event::AppsBlurred { apps } => self.blurred.extend(apps.iter().cloned()),
+            Event::AppsMissing { missing } => self.missing = *missing,
+            Event::Taken { key_type }
+            | Event::RepointIntended { key_type }
+            | Event::Repointed { key_type, .. } => self.change(*key_type, |key| key.held = Held::Now),
+            Event::Left { key_type } => self.change(*key_type, |key| key.held = Held::Left(at)),
+            Event::Blinded {} => self.blind = true,
             Event::Sighted {} => self.see(at),
             Event::RotationRequested { exposed, noticed } => {
                 self.requested = Some(at);
                 self.exposed = if *exposed { Some(at) } else { self.exposed };
                 self.noticed = if *noticed { Some(at) } else { self.noticed };
-                Ok(())
             }
-            Event::WatchAsked { from, until } => self.watch(Watch { from: *from, until: *until }, at),
-            Event::Heard { call } => {
-                self.heard = self.heard.max(*call);
-                Ok(())
+            Event::WatchAsked { from, until } => {
+                self.watches.retain(|watch| at < watch.until);
+                self.watches.push(Watch { from: *from, until: *until });
             }
-            Event::Unblocked {} => {
-                self.failures = None;
-                // An operation that cannot be asked is asked no more. When it is over is known without it, no sooner.
-                self.in_flight.iter_mut().for_each(|flight| flight.operation = None);
-                self.keys.iter_mut().flat_map(PerKey::iter_mut).for_each(|record| record.refusal = None);
-                Ok(())
-            }
+            Event::Heard { call } => self.heard = self.heard.max(*call),
+            Event::Unblocked {} => self.unblock(),
             Event::RegenerationIntended { key_type } => self.intend(*key_type, at),
             Event::RegenerationAccepted { operation, promised } => {
-                let flight = self.in_flight.as_mut().ok_or(NOTHING_IN_FLIGHT)?;
-                flight.operation.clone_from(operation);
-                flight.promised.clone_from(promised);
-                Ok(())
-            }
-            Event::Regenerated { fingerprint, confirmed } => {
-                let flight = self.in_flight.take().ok_or(NOTHING_IN_FLIGHT)?;
-                if flight.prior == *fingerprint {
-                    return Err("the key did not change");
+                if let Some(flight) = &mut self.in_flight {
+                    flight.accepted = true;
+                    flight.operation.clone_from(operation);
+                    flight.promised.clone_from(promised);
                 }
-                self.failures = None;
-                let held = match self.record(flight.key_type)?.held {
-                    // Somebody took the key while it was in flight, and took the old value or the new.
-                    Held::Now => Held::Now,
-                    // Somebody took the new key while it was in flight, and left it again.
-                    Held::Left(left) if flight.intended <= left => Held::Left(left),
-                    Held::Unknown(since) if flight.intended <= since => Held::Unknown(at),
-                    _ if *confirmed && flight.promised.as_ref() == Some(fingerprint) => Held::Never,
-                    // It may have been somebody else who regenerated, and handed the key on.
-                    Held::Never | Held::Left(_) | Held::Unknown(_) => Held::Unknown(at),
-                };
-                let made = KeyRecord::new(fingerprint, at, Origin::Ours, held);
-                self.replace(flight.key_type, KeyRecord { confirmed: *confirmed, ..made })
             }
-            Event::RegenerationFailed { detail, lasting } => self.fail(detail, *lasting, at),
+            Event::OperationLost {} => self.in_flight.iter_mut().for_each(|flight| flight.operation = None),
+            Event::Regenerated { fingerprint, confirmed } => self.regenerated(fingerprint, *confirmed, at),
+            Event::RegenerationFailed { detail, lasting } => {
+                self.in_flight = None;
+                let before = self.failures.as_ref().map_or(0, |failures| failures.count);
+                let (count, detail) = (before.saturating_add(1), detail.clone());
+                self.failures = Some(Failures { count, at, detail, lasting: *lasting });
+            }
             Event::Verified { key_type } => {
-                let record = self.record(*key_type)?;
-                (record.verified, record.refusal) = (true, None);
-                Ok(())
+                self.change(*key_type, |key| (key.verified, key.refusal) = (true, None));
             }
             Event::VerificationRefused { key_type, detail } => {
-                self.record(*key_type)?.refusal = Some(Refusal { at, detail: detail.clone() });
-                Ok(())
+                self.change(*key_type, |key| key.refusal = Some(Refusal { at, detail: detail.clone() }));
             }
-            Event::RepointIntended { key_type } | Event::Repointed { key_type, .. } => self.hold(*key_type),
         }
+    }
+
+    fn regenerated(&mut self, fingerprint: &Fingerprint, confirmed: bool, at: DateTime<Utc>) {
+        let Some(flight) = self.in_flight.take() else { return };
+        self.failures = None;
+        let held = match self.keys.as_ref().map_or(Held::Never, |keys| keys[flight.key_type].held) {
+            // Somebody took the key while it was in flight, and took the old value or the new.
+            Held::Now => Held::Now,
+            // Somebody took the new key while it was in flight, and left it again.
+            Held::Left(left) if flight.intended <= left => Held::Left(left),
+            Held::Unknown(since) if flight.intended <= since => Held::Unknown(at),
+            _ if confirmed && flight.promised.as_ref() == Some(fingerprint) => Held::Never,
+            // It may have been somebody else who regenerated, and handed the key on.
+            Held::Never | Held::Left(_) | Held::Unknown(_) => Held::Unknown(at),
+        };
+        let made = KeyRecord::new(fingerprint, at, Origin::Ours, held);
+        self.replace(flight.key_type, KeyRecord { confirmed, ..made });
+    }
+
+    fn unblock(&mut self) {
+        self.failures = None;
+        // An operation that cannot be asked is asked no more. When it is over is known without it, no sooner.
+        self.in_flight.iter_mut().for_each(|flight| flight.operation = None);
+        self.keys.iter_mut().flat_map(PerKey::iter_mut).for_each(|record| record.refusal = None);
     }
 
     /// Drops the oldest events of which there are too many.
@@ -447,97 +327,41 @@ impl Journal {
         of_keys.chain(asked).chain(flight).chain(failures).chain(watches).chain(history)
     }
 
-    fn adopt(&mut self, keys: &PerKey<Fingerprint>, at: DateTime<Utc>) -> Result<(), &'static str> {
-        if self.keys.is_some() {
-            return Err("the instance is already known");
-        }
-        let record = |key_type| KeyRecord::new(&keys[key_type], at, Origin::FirstSeen, Held::Unknown(at));
-        self.keys = Some(PerKey::from_fn(record));
-        Ok(())
-    }
-
-    fn replace(&mut self, key_type: KeyType, by: KeyRecord) -> Result<(), &'static str> {
-        let former = std::mem::replace(self.record(key_type)?, by).fingerprint;
-        self.former.push_back(former);
-        self.former.drain(..self.former.len().saturating_sub(FORMER));
-        Ok(())
+    fn replace(&mut self, key_type: KeyType, by: KeyRecord) {
+        self.change(key_type, |key| *key = by);
     }
 
     /// Whoever could not be seen may have held either key until now.
-    fn see(&mut self, at: DateTime<Utc>) -> Result<(), &'static str> {
-        for key_type in KeyType::ALL {
-            let held = &mut self.record(key_type)?.held;
-            if *held != Held::Now {
-                *held = Held::Unknown(at);
+    fn see(&mut self, at: DateTime<Utc>) {
+        self.blind = false;
+        for record in self.keys.iter_mut().flat_map(PerKey::iter_mut) {
+            if record.held != Held::Now {
+                record.held = Held::Unknown(at);
             }
         }
-        self.blind = false;
-        Ok(())
     }
 
-    fn watch(&mut self, watch: Watch, at: DateTime<Utc>) -> Result<(), &'static str> {
-        self.watches.retain(|watch| at < watch.until);
-        if watch.until < watch.from {
-            return Err("it ends before it begins");
+    fn intend(&mut self, key_type: KeyType, at: DateTime<Utc>) {
+        let prior = self.keys.as_ref().map(|keys| keys[key_type].fingerprint.clone());
+        self.in_flight = prior.map(|prior| InFlight {
+            key_type,
+            prior,
+            intended: at,
+            operation: None,
+            promised: None,
+            accepted: false,
+        });
+    }
+
+    /// Changes what is known of a key, which whatever is legal here has.
+    fn change(&mut self, key_type: KeyType, change: impl FnOnce(&mut KeyRecord)) {
+        let Some(keys) = &mut self.keys else { return };
+        let before = keys[key_type].fingerprint.clone();
+        change(&mut keys[key_type]);
+        if keys[key_type].fingerprint != before {
+            self.former.push_back(before);
+            self.former.drain(..self.former.len().saturating_sub(FORMER));
         }
-        if self.watches.len() >= WATCHES {
-            return Err("too many times are watched already");
-        }
-        self.watches.push(watch);
-        Ok(())
-    }
-
-    fn hold(&mut self, key_type: KeyType) -> Result<(), &'static str> {
-        self.record(key_type)?.held = Held::Now;
-        Ok(())
-    }
-
-    fn intend(&mut self, key_type: KeyType, at: DateTime<Utc>) -> Result<(), &'static str> {
-        if self.in_flight.is_some() {
-            return Err("another regeneration is in flight");
-        }
-        let record = self.record(key_type)?;
-        if record.held == Held::Now {
-            return Err("a consumer holds that key");
-        }
-        let prior = record.fingerprint.clone();
-        self.in_flight = Some(InFlight { key_type, prior, intended: at, operation: None, promised: None });
-        Ok(())
-    }
-
-    fn fail(&mut self, detail: &str, lasting: bool, at: DateTime<Utc>) -> Result<(), &'static str> {
-        self.in_flight.take().ok_or(NOTHING_IN_FLIGHT)?;
-        let before = self.failures.as_ref().map_or(0, |failures| failures.count);
-        let count = before.saturating_add(1);
-        self.failures = Some(Failures { count, at, detail: detail.to_owned(), lasting });
-        Ok(())
-    }
-
-    fn record(&mut self, key_type: KeyType) -> Result<&mut KeyRecord, &'static str> {
-        self.keys.as_mut().map(|keys| &mut keys[key_type]).ok_or("the instance was never seen")
-    }
-}
-
-impl KeyRecord {
-    fn new(fingerprint: &Fingerprint, created: DateTime<Utc>, origin: Origin, held: Held) -> Self {
-        Self {
-            fingerprint: fingerprint.clone(),
-            created,
-            origin,
-            confirmed: false,
-            verified: false,
-            refusal: None,
-            held,
-        }
-    }
-
-    fn times(&self) -> impl Iterator<Item = DateTime<Utc>> {
-        let held = match self.held {
-            Held::Never | Held::Now => None,
-            Held::Left(at) | Held::Unknown(at) => Some(at),
-        };
-        let refused = self.refusal.as_ref().map(|refusal| refusal.at);
-        [Some(self.created), held, refused].into_iter().flatten()
     }
 }
 
@@ -546,8 +370,6 @@ impl KeyRecord {
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }
-
-const NOTHING_IN_FLIGHT: &str = "no regeneration is in flight";
 
 #[cfg(test)]
 mod tests;

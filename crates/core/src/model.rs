@@ -1,18 +1,16 @@
 //! The words of the field as types: resource ids, key types, keys, fingerprints and connection strings.
 //!
-//! Start at [`ServiceId`] and [`AppId`] for who is talked about, at [`ConnectionString`] for what is changed.
+//! Start at [`ServiceId`] and [`ConsumerId`] for who is talked about, at [`ConnectionString`] for what is changed.
 //! Key material is a [`Key`] from the moment it is parsed: it has no `Display`, and its `Debug` is redacted.
 
 mod connection_string;
+mod consumer;
 mod id;
 mod key;
 mod operation_url;
-mod reference;
-mod section;
 
 pub use connection_string::{ConnectionString, Malformed, host_of, is_placeholder};
-pub use id::{AppId, IdError, IdFault, ServiceId, likest};
+pub use consumer::{AppId, ConsumerId, Reference, ReferenceStore, Section, names_signalr};
+pub use id::{IdError, IdFault, ServiceId, ServiceType, likest};
 pub use key::{Fingerprint, Key, KeyPair, KeyType, NotAKeyType, PerKey};
 pub use operation_url::{OperationKind, OperationUrl};
-pub use reference::{Reference, ReferenceStore, names_signalr};
-pub use section::Section;

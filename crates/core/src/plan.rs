@@ -4,17 +4,17 @@
 //! no I/O, no clock, no randomness, no async. [`reconcile()`] turns a look into journal events first, so that the
 //! journal and the snapshot agree; [`decide`] refuses to go on where they do not.
 
+mod assess;
 mod forecast;
 mod reconcile;
-mod request;
 mod safety;
 mod snapshot;
 mod standing;
 mod step;
 
+pub use assess::{Announced, Assessment, Covered, Open, Verdict, assess, judge, to_watch};
 pub use forecast::{Forecast, Foreseen, forecast};
-pub use reconcile::{handed_out, reconcile};
-pub use request::{Covered, Request, Verdict, Why, judge};
+pub use reconcile::{Agreement, agreement, handed_out, reconcile};
 pub use safety::{is_doubtful, is_overdue};
 pub use snapshot::{Consumer, ConsumerRef, CutOff, Holding, Snapshot, Unknown, Whereabouts};
 pub use standing::{Standing, standing};
@@ -22,7 +22,7 @@ pub use step::{BlockedBy, Decision, Step, WaitFor};
 
 use chrono::{DateTime, Utc};
 
-use crate::journal::{Held, InFlight, Journal, KeyRecord};
+use crate::journal::{Held, Journal, KeyRecord};
 use crate::model::{KeyType, PerKey};
 use crate::policy::{FirstRotation, Policy, Verify};
 use crate::time::delta;
@@ -45,19 +45,12 @@ use crate::time::delta;
 /// only to a key that the service accepted; it is settled only if everything was seen and nobody is stale.
 #[must_use]
 pub fn decide(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: DateTime<Utc>) -> Decision {
-    let Some(keys) = journal.keys().filter(|keys| agree(keys, snapshot, journal.in_flight())) else {
+    let Some(keys) = journal.keys().filter(|_| agreement(&snapshot.keys, journal) != Agreement::Differs)
+    else {
         return Decision::Blocked(BlockedBy::JournalDisagrees);
     };
     let view = View { snapshot, journal, keys, policy, now };
     view.unless_unseen(view.repair().or_else(|| view.follow()).unwrap_or_else(|| view.rotate()))
-}
-
-/// Whether the journal speaks of the very keys that were seen. The one in flight may have changed already.
-fn agree(keys: &PerKey<KeyRecord>, snapshot: &Snapshot, in_flight: Option<&InFlight>) -> bool {
-    keys.iter().all(|(key_type, record)| {
-        record.fingerprint == snapshot.keys[key_type]
-            || in_flight.is_some_and(|flight| flight.key_type == key_type)
-    })
 }
 
 /// All that a decision depends on.

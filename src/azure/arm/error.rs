@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use super::rbac;
 use crate::report::text::azure as words;
 
 /// A request to Azure Resource Manager that failed.
@@ -21,6 +20,7 @@ pub struct ArmError(Box<Inner>);
 struct Inner {
     kind: ArmErrorKind,
     operation: &'static str,
+    action: Option<&'static str>,
     resource: String,
     status: Option<u16>,
     code: Option<String>,
@@ -96,7 +96,7 @@ pub enum Barrier {
 
 /// What a request does, and with that what may be done when its answer is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Effect {
+pub(crate) enum Effect {
     /// It changes nothing: it may be sent again after any failure.
     Read,
     /// It changes something: once it has left us it is sent again only if Azure said that nothing was done.
@@ -136,7 +136,7 @@ impl ArmError {
 
     /// The action that a role has to allow for it.
     pub(crate) fn action(&self) -> Option<&'static str> {
-        rbac::action(self.0.operation)
+        self.0.action
     }
 
     /// The path that was asked, without its query.
@@ -173,6 +173,7 @@ impl ArmError {
         Self(Box::new(Inner {
             kind,
             operation: about.operation,
+            action: about.action,
             resource: about.resource.to_owned(),
             status: None,
             code: None,
@@ -270,7 +271,7 @@ impl ArmError {
 
     /// Takes secrets that were sent out of what Azure said about them.
     #[must_use]
-    pub(super) fn without<'a>(mut self, secrets: impl Iterator<Item = &'a str>) -> Self {
+    pub(crate) fn without<'a>(mut self, secrets: impl Iterator<Item = &'a str>) -> Self {
         for secret in secrets {
             redact(&mut self.0.message, secret);
             self.0.code.iter_mut().for_each(|code| redact(code, secret));
@@ -316,6 +317,8 @@ fn redact(text: &mut String, secret: &str) {
 #[derive(Clone, Copy)]
 pub(super) struct About<'a> {
     pub(super) operation: &'static str,
+    /// The RBAC action that it needs first.
+    pub(super) action: Option<&'static str>,
     pub(super) resource: &'a str,
 }
 
@@ -511,6 +514,7 @@ mod tests {
 
     const ABOUT: About<'static> = About {
         operation: "SignalR_RegenerateKey",
+        action: Some("Microsoft.SignalRService/SignalR/regeneratekey/action"),
         resource: "/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat/regenerateKey",
     };
 

@@ -4,10 +4,12 @@ use std::fmt;
 
 use super::azure::{BETWEEN, CHECK_THE_IDENTITY};
 use super::file_name;
-use crate::act::RewriteError;
 use crate::azure::arm::{ArmError, ArmErrorKind, Barrier};
-use crate::azure::credentials::CredentialError;
-use crate::azure::http::{HttpError, Insecure, Unread};
+use crate::azure::credentials::{CredentialError, HalfSet};
+use crate::azure::http::{HttpError, Insecure};
+use crate::engine::RunError;
+use crate::engine::act::RewriteError;
+use crate::report::cause;
 
 impl fmt::Display for ArmError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -171,15 +173,30 @@ fn of_barrier(barrier: Barrier, operation: &str) -> String {
         }
 }
 
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Arm(error) => error.fmt(f),
+            Self::Store(error) => error.fmt(f),
+            Self::OutOfTime => f.write_str("out of time"),
+            Self::Rewrites(errors) => {
+                let told: Vec<String> = errors.iter().map(|error| cause::told(error)).collect();
+                f.write_str(&told.join("; "))
+            }
+        }
+    }
+}
+
 impl fmt::Display for RewriteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Arm { error, .. } => error.fmt(f),
-            Self::Overwritten { app, section } => write!(
+            Self::Overwritten { place } => write!(
                 f,
-                "{}: the {section} were written but do not hold the new key: something else writes them at the same time. The next \
-                 run tries again",
-                app.name()
+                "{}: the {} were written but do not hold the new key: something else writes them at the same time. The next run \
+                 tries again",
+                place.consumer().name(),
+                place.name()
             ),
         }
     }
@@ -188,15 +205,20 @@ impl fmt::Display for RewriteError {
 impl fmt::Display for CredentialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::HalfConfigured { missing, given, purpose } => {
-                write!(f, "{missing} is not set, but {given} is: set both for {purpose}, or neither")
-            }
+            Self::HalfConfigured(half) => half.fmt(f),
             Self::NoIdentity => f.write_str(
                 "this app has no managed identity (IDENTITY_ENDPOINT is not set): assign one, and give it the role that the README \
                  names",
             ),
             Self::Unusable(what, _) => write!(f, "could not make a credential of {what}"),
         }
+    }
+}
+
+impl fmt::Display for HalfSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { missing, given, purpose } = self;
+        write!(f, "{missing} is not set, but {given} is: set both for {purpose}, or neither")
     }
 }
 
@@ -213,14 +235,5 @@ impl fmt::Display for Insecure {
             "{} is neither https nor on loopback, and credentials go nowhere else: write its https:// URL instead",
             self.0
         )
-    }
-}
-
-impl fmt::Display for Unread {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Broken(_) => f.write_str("it broke off"),
-            Self::TooLarge { limit } => write!(f, "it is larger than {} KiB", limit >> 10),
-        }
     }
 }

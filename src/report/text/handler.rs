@@ -1,8 +1,9 @@
-//! The process: requests that it does not take, faults of its own, its log and its schedule.
+//! Requests that the process does not take, and faults of its own.
 
 use std::fmt;
 
-use crate::handler::Unread;
+use super::InWords;
+use crate::handler::{Fault, Malformed, Unread};
 use crate::panics::Panicked;
 
 impl fmt::Display for Unread {
@@ -25,5 +26,30 @@ impl fmt::Display for Panicked {
     }
 }
 
-/// A panic, as the log tells it.
-pub(crate) const A_PANIC: &str = "internal error: a panic (its message is not shown, as it may hold a key)";
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.member, self.fault.in_words())
+    }
+}
+
+impl InWords for Fault {
+    fn in_words(&self) -> String {
+        match self {
+            Self::NoEnvelope => "it is empty; an envelope is {\"Data\":{…},\"Metadata\":{…}}",
+            Self::NoJson { ends_early, line, column } => {
+                let what = if *ends_early { "its JSON ends too early" } else { "it is not JSON" };
+                return format!("{what} (line {line}, column {column})");
+            }
+            Self::NoJsonObject => "it is not a JSON object",
+            Self::NoObject => "it is not an object",
+            Self::Missing => "it is missing",
+            Self::NoValue => "it is empty; the trigger's value belongs there",
+            Self::SeveralValues => "it has more than one member; only the trigger's belongs there",
+            Self::NoTimer => "it is not an object, as a timer's is",
+            Self::NoRequest => "it is not an HTTP request",
+            Self::NoAlert => "it is missing; an alert belongs there",
+            Self::Event(misread) => return misread.in_words(),
+        }
+        .into()
+    }
+}

@@ -1,7 +1,7 @@
 //! What happened, and what is on record.
 
 use rekey_core::journal::{Entry, Event, Failures, Journal, Obstacle};
-use rekey_core::model::{AppId, KeyType};
+use rekey_core::model::{ConsumerId, KeyType};
 
 use super::decision::cause;
 use super::{InWords, readable};
@@ -74,6 +74,10 @@ impl InWords for Event {
             Self::Unblocked {} => "recorded failures cleared by hand".into(),
             Self::RegenerationIntended { key_type } => format!("about to regenerate the {key_type} key"),
             Self::RegenerationAccepted { .. } => "Azure accepted the regeneration".into(),
+            Self::OperationLost {} => {
+                "Azure cannot be asked how the regeneration goes; the listed keys will show how it ended"
+                    .into()
+            }
             Self::Regenerated { .. } | Self::RegenerationFailed { .. } => told(self, None),
             Self::Verified { key_type } => format!("the service accepts the {key_type} key"),
             Self::VerificationRefused { key_type, detail } => {
@@ -81,7 +85,7 @@ impl InWords for Event {
             }
             Self::RepointIntended { key_type } => format!("about to give the {key_type} key to consumers"),
             Self::Repointed { key_type, apps, repaired } => {
-                let names = apps.iter().map(AppId::name).collect::<Vec<_>>().join(", ");
+                let names = apps.iter().map(ConsumerId::name).collect::<Vec<_>>().join(", ");
                 let did = if *repaired { "repaired with" } else { "repointed to" };
                 format!("{did} the {key_type} key: {names}")
             }

@@ -1,26 +1,28 @@
 //! What a check has shown: who holds what, who is cut off, and what could not be seen.
 
-use rekey_core::model::{AppId, IdFault, Malformed};
+use rekey_core::model::{ConsumerId, IdFault, Malformed};
 use rekey_core::plan::{ConsumerRef, CutOff, Holding, Snapshot, Unknown, Whereabouts};
 
-use super::{InWords, file_name};
+use super::{InWords, file_name, listed};
 
 /// What the operator should know of a check: the apps that are gone, and what could not be seen.
 pub fn warnings(snapshot: &Snapshot) -> Vec<String> {
-    let gone = |app: &AppId| {
-        format!(
-            "{} was deleted, as far as can be seen: no subscription that can be listed has a site of its name. Take it out of \
-             {}, or name its new id there if it was moved to a subscription that cannot be listed",
-            app.name(),
-            file_name()
-        )
-    };
     snapshot.gone.iter().map(gone).chain(snapshot.unknown.iter().map(InWords::in_words)).collect()
+}
+
+/// An app that was deleted, as far as can be seen.
+pub(super) fn gone(app: &ConsumerId) -> String {
+    format!(
+        "{} was deleted, as far as can be seen: no subscription that can be listed has a site of its name. Take it out of {}, or \
+         name its new id there if it was moved to a subscription that cannot be listed",
+        app.name(),
+        file_name()
+    )
 }
 
 /// What an operator who looks at a check may want to know: what is neither followed nor taken for ours.
 pub fn notes(snapshot: &Snapshot) -> Vec<String> {
-    let note = |(app, names): &(AppId, Vec<String>)| {
+    let note = |(app, names): &(ConsumerId, Vec<String>)| {
         format!(
             "{} has references that are not followed ({}); if one of them leads to a connection string of the service, name \
              it in the app's settings in {}",
@@ -36,25 +38,34 @@ impl InWords for CutOff {
     fn in_words(&self) -> String {
         match self {
             Self::Stale(consumer) => consumer.in_words(),
-            Self::OutOfReach { app, name } => format!("{} ({name}, which cannot be rewritten)", app.name()),
-            Self::Unseen(app) => {
+            Self::InOtherText { app, name } => format!("{} ({name}, which cannot be rewritten)", app.name()),
+            Self::OutOfSight(app) => {
                 format!("{} (very likely: it was last seen with a key that is invalid now)", app.name())
             }
-            Self::WithoutKeys(app) => format!("{} (it was last seen with a key)", app.name()),
+            Self::OfNoKeys(app) => format!("{} (it was last seen with a key)", app.name()),
+            Self::Unchecked => {
+                "apps that could not be checked in time, after a key was regenerated from outside".into()
+            }
         }
     }
 }
 
+/// Who is cut off, in one line.
+#[must_use]
+pub fn cut_off(who: &[CutOff]) -> String {
+    listed(who, ", ")
+}
+
 /// Who is refused now.
 #[must_use]
-pub fn stale(cut_off: &str) -> String {
-    format!("stale: these hold an invalid key and are being refused: {cut_off}")
+pub fn stale(who: &[CutOff]) -> String {
+    format!("stale: these hold an invalid key and are being refused: {}", cut_off(who))
 }
 
 /// Whom a run leaves refused.
 #[must_use]
-pub fn cut_off_by_keys(cut_off: &str) -> String {
-    format!("cut off, because their key is invalid: {cut_off}")
+pub fn cut_off_by_keys(who: &[CutOff]) -> String {
+    format!("cut off, because their key is invalid: {}", cut_off(who))
 }
 
 impl InWords for ConsumerRef {
@@ -178,7 +189,7 @@ impl InWords for Unknown {
     }
 }
 
-fn never_seen(app: &AppId, meant: Option<&AppId>) -> String {
+fn never_seen(app: &ConsumerId, meant: Option<&ConsumerId>) -> String {
     let meant = match meant {
         Some(meant) if in_the_same_group(meant, app) => format!("; did you mean {}?", meant.name()),
         Some(meant) => format!("; did you mean {meant}?"),
@@ -192,7 +203,7 @@ fn never_seen(app: &AppId, meant: Option<&AppId>) -> String {
     )
 }
 
-fn vanished(app: &AppId, whereabouts: &Whereabouts) -> String {
+fn vanished(app: &ConsumerId, whereabouts: &Whereabouts) -> String {
     let (name, group, file) = (app.name(), app.group(), file_name());
     match whereabouts {
         Whereabouts::Moved(to) => format!(
@@ -207,7 +218,7 @@ fn vanished(app: &AppId, whereabouts: &Whereabouts) -> String {
     }
 }
 
-fn in_the_same_group(one: &AppId, other: &AppId) -> bool {
+fn in_the_same_group(one: &ConsumerId, other: &ConsumerId) -> bool {
     one.subscription().eq_ignore_ascii_case(other.subscription())
         && one.group().eq_ignore_ascii_case(other.group())
 }

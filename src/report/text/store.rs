@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::readable;
+use rekey_core::journal::{Condition, Illegal};
+
+use super::{InWords, readable};
 use crate::report::cause;
 use crate::store::{Meaning, Refusal, StoreError};
 
@@ -41,7 +43,12 @@ impl fmt::Display for StoreError {
                 WITHOUT_STORAGE,
             )),
             Self::Refused(refusal) => write!(f, "{refusal}; {WITHOUT_STORAGE}"),
-            Self::Illegal(illegal) => illegal.fmt(f),
+            Self::Illegal(Illegal { event, unmet }) => write!(
+                f,
+                "the journal does not allow the event {event:?} ({}); nothing more is done to this service. Run \
+                 `signalr-rekey status`, and compare it with the keys in Azure",
+                unmet.in_words()
+            ),
         }
     }
 }
@@ -85,5 +92,34 @@ const fn advice(meaning: Meaning) -> &'static str {
         }
         Meaning::AccountDisabled => "the account is disabled: enable it, or its subscription",
         Meaning::Other => "the same request will be refused again until what it says is resolved",
+    }
+}
+
+/// What is wrong where it is not met.
+impl InWords for Condition {
+    fn in_words(&self) -> String {
+        match self {
+            Self::NeverSeen => "the service is already known",
+            Self::Seen => "the service was never seen",
+            Self::NoneInFlight => "a regeneration is in flight",
+            Self::InFlight => "no regeneration is in flight",
+            Self::NotAccepted => "Azure has taken it on already",
+            Self::HasOperation => "there is no operation to ask about",
+            Self::AnotherKey => "the key did not change",
+            Self::NotBeingReplaced => "a regeneration of that key is in flight, so the change is ours",
+            Self::Stays => "that key is about to be replaced",
+            Self::Held => "no consumer held that key",
+            Self::NotHeld => "a consumer holds that key",
+            Self::NotVerified => "that key is verified already",
+            Self::BeingGivenOut => "it is not on record that the key would be given to consumers",
+            Self::Unrepaired => "no key changed from outside since everybody held a valid one",
+            Self::Blind => "nothing was out of sight",
+            Self::InSight => "something is out of sight already",
+            Self::News => "that is on record already",
+            Self::AppsInSight => "one of them was never seen, or is out of sight already",
+            Self::InOrder => "it ends before it begins",
+            Self::Room => "too many times are watched already",
+        }
+        .into()
     }
 }

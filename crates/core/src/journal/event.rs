@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{AppId, Fingerprint, KeyType, OperationUrl, PerKey};
+use crate::model::{ConsumerId, Fingerprint, KeyType, OperationUrl, PerKey};
 
 /// The cause of a failed regeneration of which only this is known: Azure could not be asked how it went, and the key is the
 /// old one after the longest time that it can take.
@@ -32,12 +32,12 @@ pub enum Event {
     /// Apps were seen that were never seen before, or with other keys than before.
     AppsSeen {
         /// Which, with the keys that they hold or may hold.
-        apps: BTreeMap<AppId, Vec<Fingerprint>>,
+        apps: BTreeMap<ConsumerId, Vec<Fingerprint>>,
     },
     /// Apps that were seen before cannot be read any more, and may take any key from now on.
     AppsBlurred {
         /// Which.
-        apps: BTreeSet<AppId>,
+        apps: BTreeSet<ConsumerId>,
     },
     /// An app that was there before is not found any more; or all are found again, or are named no longer.
     AppsMissing {
@@ -95,6 +95,8 @@ pub enum Event {
         /// The new key, as the answer gave it.
         promised: Option<Fingerprint>,
     },
+    /// Azure cannot be asked any more how the regeneration goes: the keys tell, as where its operation was never learned.
+    OperationLost {},
     /// The regeneration is over and the key is a new one.
     Regenerated {
         /// The new key.
@@ -132,7 +134,7 @@ pub enum Event {
         /// Which.
         key_type: KeyType,
         /// The apps that were written.
-        apps: Vec<AppId>,
+        apps: Vec<ConsumerId>,
         /// Whether they held a dead key before.
         #[serde(rename = "mended")]
         repaired: bool,
@@ -140,8 +142,37 @@ pub enum Event {
 }
 
 impl Event {
+    /// The key that it is of; nothing if it is of both, or of the one in flight.
+    pub(super) const fn key_type(&self) -> Option<KeyType> {
+        match self {
+            Self::KeyChanged { key_type, .. }
+            | Self::Taken { key_type }
+            | Self::Left { key_type }
+            | Self::RegenerationIntended { key_type }
+            | Self::Verified { key_type }
+            | Self::VerificationRefused { key_type, .. }
+            | Self::RepointIntended { key_type }
+            | Self::Repointed { key_type, .. } => Some(*key_type),
+            Self::Adopted { .. }
+            | Self::Recovered {}
+            | Self::AppsSeen { .. }
+            | Self::AppsBlurred { .. }
+            | Self::AppsMissing { .. }
+            | Self::Blinded {}
+            | Self::Sighted {}
+            | Self::RotationRequested { .. }
+            | Self::WatchAsked { .. }
+            | Self::Heard { .. }
+            | Self::Unblocked {}
+            | Self::RegenerationAccepted { .. }
+            | Self::OperationLost {}
+            | Self::Regenerated { .. }
+            | Self::RegenerationFailed { .. } => None,
+        }
+    }
+
     /// The apps that it names.
-    pub(super) fn apps(&self) -> &[AppId] {
+    pub(super) fn apps(&self) -> &[ConsumerId] {
         match self {
             Self::Repointed { apps, .. } => apps,
             _ => &[],

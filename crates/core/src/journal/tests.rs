@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::*;
-use crate::model::{AppId, Key};
+use crate::model::{AppId, Key, OperationUrl};
 
 fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
@@ -82,8 +82,9 @@ fn history_and_memory_are_bounded() {
         journal.apply(event, at(n)).unwrap();
     }
     assert_eq!((journal.history.len(), journal.former.len()), (HISTORY, FORMER));
-    let apps = |count| (0..count).map(|n| AppId::new("s", "g", &format!("app-{n}"), None)).collect();
+    let apps = |count| (0..count).map(|n| AppId::new("s", "g", &format!("app-{n}"), None).into()).collect();
     let repair = |count| Event::Repointed { key_type: KeyType::Primary, apps: apps(count), repaired: true };
+    journal.apply(Event::RepointIntended { key_type: KeyType::Primary }, at(0)).unwrap();
     for n in 0..50 {
         journal.apply(repair(400), at(n)).unwrap();
     }

@@ -1,28 +1,26 @@
 //! ARM resource ids. Azure itself mixes their case, so they compare without regard to it.
+//!
+//! Start at [`ServiceId`]; those of consumers are in [`consumer`](super::consumer). How ids are written, and what Azure lets
+//! resources be named, stands here alone.
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The resource id of one Azure SignalR Service.
+/// The resource id of one service that has access keys. Its type is a part of it: two of different types may share a name.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ServiceId(ResourceId);
+pub struct ServiceId {
+    service_type: ServiceType,
+    at: ResourcePath,
+}
 
-/// The resource id of one web app, function app or deployment slot.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct AppId(ResourceId);
-
-/// That a text is not the resource id that it should be.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?}: expected {wanted}")]
-pub struct IdError {
-    text: String,
-    wanted: &'static str,
-    fault: Option<IdFault>,
+/// The resource type of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ServiceType {
+    /// Azure SignalR Service.
+    SignalR,
 }
 
 /// The part of a resource id that Azure would not have given.
@@ -40,124 +38,132 @@ pub enum IdFault {
     Slot,
 }
 
+/// That a text is not the resource id that it should be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?}: expected {wanted}")]
+pub struct IdError {
+    pub(super) text: String,
+    pub(super) wanted: String,
+    /// Which of its names is at fault, where all else of it is in order.
+    pub(super) fault: Option<IdFault>,
+}
+
+/// Where a resource is: what an id says besides its type.
 #[derive(Clone)]
-struct ResourceId {
-    subscription: String,
-    group: String,
-    name: String,
-    slot: Option<String>,
+pub(super) struct ResourcePath {
+    pub(super) subscription: String,
+    pub(super) group: String,
+    pub(super) name: String,
+    /// Of a site alone.
+    pub(super) slot: Option<String>,
+}
+
+impl ServiceType {
+    /// All that there are.
+    pub const ALL: [Self; 1] = [Self::SignalR];
+
+    /// As it stands in ids.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SignalR => "Microsoft.SignalRService/signalR",
+        }
+    }
+
+    /// What tells it from the other types of its provider.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SignalR => "signalR",
+        }
+    }
 }
 
 impl ServiceId {
-    const WANTED: &'static str = "\
-        /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.SignalRService/signalR/{name}";
+    /// How one is written.
+    pub const TEMPLATE: &'static str = "/subscriptions/{subscription}/resourceGroups/{group}/providers\
+        /Microsoft.SignalRService/signalR/{name}";
 
-    /// The instance's own name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.0.name
-    }
-
-    /// Its resource group.
-    #[must_use]
-    pub fn group(&self) -> &str {
-        &self.0.group
-    }
-
-    /// Its subscription.
-    #[must_use]
-    pub fn subscription(&self) -> &str {
-        &self.0.subscription
-    }
-
-    /// Makes an id from its parts.
+    /// Makes the id of an Azure SignalR Service from its parts.
     #[must_use]
     pub fn new(subscription: &str, group: &str, name: &str) -> Self {
-        Self(ResourceId {
+        let at = ResourcePath {
             subscription: subscription.into(),
             group: group.into(),
             name: name.into(),
             slot: None,
-        })
+        };
+        Self { service_type: ServiceType::SignalR, at }
     }
 
-    /// Reads an id that may go on behind the instance (`…/signalR/name/operationStatuses/…`), as the subjects of
-    /// events do.
+    /// Reads an id that may go on behind the service (`…/signalR/name/operationStatuses/…`), as the subjects of events
+    /// do.
     pub fn from_prefix(text: &str) -> Result<Self, IdError> {
         let parts: Vec<&str> = text.trim_end_matches('/').split('/').take(9).collect();
         parts.join("/").parse().map_err(|error: IdError| IdError { text: text.into(), ..error })
     }
-}
 
-impl AppId {
-    const WANTED: &'static str = "/subscriptions/{subscription}\
-        /resourceGroups/{group}/providers/Microsoft.Web/sites/{name}[/slots/{slot}]";
-
-    /// Reads an id that may go on behind the site or the slot (`…/sites/name/config/appsettings`), as the subjects of
-    /// events do.
-    pub fn from_prefix(text: &str) -> Result<Self, IdError> {
-        let parts: Vec<&str> = text.trim_end_matches('/').split('/').collect();
-        let has_slot =
-            parts.get(9).is_some_and(|word| word.eq_ignore_ascii_case("slots")) && parts.len() > 10;
-        let taken = &parts[..parts.len().min(if has_slot { 11 } else { 9 })];
-        taken.join("/").parse().map_err(|error: IdError| IdError { text: text.into(), ..error })
+    /// Which of its names makes a text no id, where all else of it is in order.
+    #[must_use]
+    pub fn fault(text: &str) -> Option<IdFault> {
+        text.parse::<Self>().err()?.fault
     }
 
-    /// `site` or `site/slot`, as App Service itself names them.
+    /// Its resource type.
     #[must_use]
-    pub fn name(&self) -> String {
-        match &self.0.slot {
-            Some(slot) => format!("{}/{slot}", self.0.name),
-            None => self.0.name.clone(),
-        }
+    pub const fn service_type(&self) -> ServiceType {
+        self.service_type
     }
 
-    /// The site without its slot.
+    /// The service's own name.
     #[must_use]
-    pub fn site(&self) -> &str {
-        &self.0.name
-    }
-
-    /// The deployment slot, where it is one.
-    #[must_use]
-    pub fn slot(&self) -> Option<&str> {
-        self.0.slot.as_deref()
+    pub fn name(&self) -> &str {
+        &self.at.name
     }
 
     /// Its resource group.
     #[must_use]
     pub fn group(&self) -> &str {
-        &self.0.group
+        &self.at.group
     }
 
     /// Its subscription.
     #[must_use]
     pub fn subscription(&self) -> &str {
-        &self.0.subscription
+        &self.at.subscription
     }
 
-    /// Makes an id from its parts.
-    #[must_use]
-    pub fn new(subscription: &str, group: &str, site: &str, slot: Option<&str>) -> Self {
-        Self(ResourceId {
-            subscription: subscription.into(),
-            group: group.into(),
-            name: site.into(),
-            slot: slot.map(Into::into),
-        })
+    fn folded(&self) -> (ServiceType, [String; 4]) {
+        (self.service_type, self.at.folded())
     }
 }
 
-impl ResourceId {
-    /// Reads `/subscriptions/{}/resourceGroups/{}/providers/{provider}/{kind}/{name}[/slots/{slot}]`.
-    ///
-    /// Refused with the part that is at fault, where it is one of the names alone.
-    fn parse(text: &str, provider: &str, kind: &str) -> Result<Self, Option<IdFault>> {
-        let id = Self::split(text, provider, kind).ok_or(None)?;
-        id.fault(kind).map_or(Ok(id), |fault| Err(Some(fault)))
-    }
+impl FromStr for ServiceId {
+    type Err = IdError;
 
-    fn split(text: &str, provider: &str, kind: &str) -> Option<Self> {
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let fault = |fault| {
+            let wanted = Self::TEMPLATE.to_owned();
+            IdError { text: text.into(), wanted, fault }
+        };
+        let fits = |service_type: &ServiceType| ResourcePath::split(text, service_type.as_str());
+        let found = ServiceType::ALL.into_iter().find_map(|one| Some((one, fits(&one)?)));
+        let (service_type, at) = found.filter(|(_, at)| at.slot.is_none()).ok_or_else(|| fault(None))?;
+        at.fault(is_service_name, IdFault::Service)
+            .map_or(Ok(Self { service_type, at }), |why| Err(fault(Some(why))))
+    }
+}
+
+impl fmt::Display for ServiceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.at.write(self.service_type.as_str(), f)
+    }
+}
+
+impl ResourcePath {
+    /// Reads `/subscriptions/{}/resourceGroups/{}/providers/{provider}/{type}/{name}[/slots/{slot}]`.
+    pub(super) fn split(text: &str, resource_type: &str) -> Option<Self> {
+        let (provider, kind) = resource_type.split_once('/')?;
         let trimmed = text.strip_suffix('/').unwrap_or(text);
         let parts: Vec<&str> = trimmed.strip_prefix('/')?.split('/').collect();
         let (fixed, rest) = parts.split_at_checked(8)?;
@@ -178,48 +184,44 @@ impl ResourceId {
 
     /// Which name Azure would not have given, by its rules (docs: Naming rules and restrictions for Azure resources). They
     /// also keep a URL's own signs out of paths that are made of ids: a name `..` would lead to another resource.
-    fn fault(&self, kind: &str) -> Option<IdFault> {
+    pub(super) fn fault(&self, is_name: fn(&str) -> bool, bad_name: IdFault) -> Option<IdFault> {
         let word = |part: &str| part.chars().all(|sign| sign.is_ascii_alphanumeric() || sign == '-');
-        // Sites may have signs of other scripts, which DNS takes as Punycode.
-        let site = |part: &str| {
-            part.chars().all(|sign| sign.is_alphanumeric() || sign == '-')
-                && !part.starts_with('-')
-                && !part.ends_with('-')
-        };
-        let long = |part: &str, longest: usize| (1..=longest).contains(&part.chars().count());
         let group = |part: &str| {
             let sign = |sign: char| sign.is_alphanumeric() || matches!(sign, '-' | '_' | '.' | '(' | ')');
             part.chars().all(sign) && !part.ends_with('.')
         };
-        let letter = self.name.starts_with(|sign: char| sign.is_ascii_alphabetic());
-        if !(long(&self.subscription, 36) && word(&self.subscription)) {
+        if !(is_long(&self.subscription, 36) && word(&self.subscription)) {
             return Some(IdFault::Subscription);
         }
-        if !(long(&self.group, 90) && group(&self.group)) {
+        if !(is_long(&self.group, 90) && group(&self.group)) {
             return Some(IdFault::ResourceGroup);
         }
-        if kind == SITES && !(long(&self.name, 60) && site(&self.name)) {
-            return Some(IdFault::Site);
-        }
-        if kind != SITES && !(long(&self.name, 63) && word(&self.name) && letter && !self.name.ends_with('-'))
-        {
-            return Some(IdFault::Service);
-        }
-        let slot = self.slot.as_deref().is_none_or(|slot| long(slot, 59) && site(slot));
-        (!slot).then_some(IdFault::Slot)
+        (!is_name(&self.name)).then_some(bad_name)
     }
 
-    fn parts(&self) -> [&str; 4] {
-        [&self.subscription, &self.group, &self.name, self.slot.as_deref().unwrap_or_default()]
+    pub(super) fn write(&self, resource_type: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { subscription, group, name, slot } = self;
+        write!(f, "/subscriptions/{subscription}/resourceGroups/{group}/providers/{resource_type}/{name}")?;
+        slot.as_ref().map_or(Ok(()), |slot| write!(f, "/slots/{slot}"))
     }
 
-    fn folded(&self) -> [String; 4] {
-        self.parts().map(str::to_lowercase)
+    /// What it compares by.
+    pub(super) fn folded(&self) -> [String; 4] {
+        let slot = self.slot.as_deref().unwrap_or_default();
+        [&self.subscription, &self.group, &self.name, slot].map(str::to_lowercase)
     }
 }
 
-/// The type of web apps and function apps.
-const SITES: &str = "sites";
+fn is_service_name(name: &str) -> bool {
+    let signs = name.chars().all(|sign| sign.is_ascii_alphanumeric() || sign == '-');
+    let letter = name.starts_with(|sign: char| sign.is_ascii_alphabetic());
+    is_long(name, 63) && signs && letter && !name.ends_with('-')
+}
+
+/// Whether a name is there, and no longer than Azure lets it be.
+pub(super) fn is_long(name: &str, longest: usize) -> bool {
+    (1..=longest).contains(&name.chars().count())
+}
 
 /// How much alike two names must be, by Jaro and Winkler, for one to be meant by the other: as `chat-fnc` and `chat-func`
 /// are, and no less than two names that share their first half.
@@ -233,26 +235,9 @@ pub fn likest<T>(name: &str, candidates: impl Iterator<Item = (String, T)>) -> O
     (likeness >= LIKE).then_some(best)
 }
 
-macro_rules! resource_id {
-    ($type:ty, $provider:literal, $kind:expr, $slots:literal) => {
-        impl FromStr for $type {
-            type Err = IdError;
-
-            fn from_str(text: &str) -> Result<Self, IdError> {
-                let error = |fault| IdError { text: text.into(), wanted: Self::WANTED, fault };
-                let id = ResourceId::parse(text, $provider, $kind).map_err(error)?;
-                if $slots || id.slot.is_none() { Ok(Self(id)) } else { Err(error(None)) }
-            }
-        }
-
-        impl $type {
-            /// Which of its names makes a text no id, where all else of it is in order.
-            #[must_use]
-            pub fn fault(text: &str) -> Option<IdFault> {
-                text.parse::<Self>().err()?.fault
-            }
-        }
-
+/// An id is stored and shown as its text.
+macro_rules! as_text {
+    ($type:ty) => {
         impl TryFrom<String> for $type {
             type Error = IdError;
 
@@ -267,32 +252,28 @@ macro_rules! resource_id {
             }
         }
 
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let ResourceId { subscription, group, name, slot } = &self.0;
-                write!(f, "/subscriptions/{subscription}/resourceGroups/{group}")?;
-                write!(f, "/providers/{}/{}/{name}", $provider, $kind)?;
-                slot.as_ref().map_or(Ok(()), |slot| write!(f, "/slots/{slot}"))
+        impl std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Display::fmt(self, f)
             }
         }
+    };
+}
 
-        impl fmt::Debug for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(self, f)
-            }
-        }
-
+/// A resource id compares without regard to case.
+macro_rules! compares_folded {
+    ($type:ty) => {
         impl PartialEq for $type {
             fn eq(&self, other: &Self) -> bool {
-                self.0.folded() == other.0.folded()
+                self.folded() == other.folded()
             }
         }
 
         impl Eq for $type {}
 
-        impl Hash for $type {
-            fn hash<H: Hasher>(&self, state: &mut H) {
-                self.0.folded().hash(state);
+        impl std::hash::Hash for $type {
+            fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+                self.folded().hash(state);
             }
         }
 
@@ -304,18 +285,21 @@ macro_rules! resource_id {
 
         impl Ord for $type {
             fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-                self.0.folded().cmp(&other.0.folded())
+                self.folded().cmp(&other.folded())
             }
         }
     };
 }
 
-resource_id!(ServiceId, "Microsoft.SignalRService", "signalR", false);
-resource_id!(AppId, "Microsoft.Web", SITES, true);
+pub(super) use {as_text, compares_folded};
+
+as_text!(ServiceId);
+compares_folded!(ServiceId);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::AppId;
 
     #[test]
     fn ids_compare_without_regard_to_case() {

@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{BlockedBy, ConsumerRef, Decision, Holding, Snapshot, Step, decide, handed_out, reconcile};
 use crate::journal::{Event, Illegal, Journal};
-use crate::model::{AppId, Fingerprint, Key, KeyType};
+use crate::model::{ConsumerId, Fingerprint, Key, KeyType};
 use crate::policy::Policy;
 
 /// How long a regeneration takes: the longest on record took 74 s, most take a minute.
@@ -50,7 +50,7 @@ pub struct Foreseen {
 impl Foreseen {
     /// The apps that it restarts: App Service restarts an app whose settings are written.
     #[must_use]
-    pub fn restarts(&self) -> BTreeSet<&AppId> {
+    pub fn restarts(&self) -> BTreeSet<&ConsumerId> {
         match &self.decision {
             Decision::Do(Step::Repoint { consumers, .. }) => consumers.iter().map(|one| &one.app).collect(),
             _ => BTreeSet::new(),
@@ -61,7 +61,7 @@ impl Foreseen {
 impl Forecast {
     /// How often each app would restart.
     #[must_use]
-    pub fn restarts(&self) -> BTreeMap<&AppId, usize> {
+    pub fn restarts(&self) -> BTreeMap<&ConsumerId, usize> {
         let mut restarts = BTreeMap::new();
         for app in self.steps.iter().flat_map(Foreseen::restarts) {
             *restarts.entry(app).or_default() += 1;
@@ -158,7 +158,7 @@ impl World<'_> {
     fn repoint(&mut self, to: KeyType, consumers: &[ConsumerRef], repair: bool) -> Result<(), Illegal> {
         self.record(Event::RepointIntended { key_type: to })?;
         self.record(handed_out(&self.journal, &self.snapshot.keys[to], consumers))?;
-        let apps: BTreeSet<AppId> = consumers.iter().map(|consumer| consumer.app.clone()).collect();
+        let apps: BTreeSet<ConsumerId> = consumers.iter().map(|consumer| consumer.app.clone()).collect();
         let batches = i32::try_from(apps.len().div_ceil(AT_ONCE)).unwrap_or(i32::MAX);
         self.now += WRITES * batches;
         for consumer in self.snapshot.consumers.iter_mut().filter(|one| consumers.contains(&one.at)) {
@@ -169,7 +169,7 @@ impl World<'_> {
     }
 
     /// What a check would show of an app that was written.
-    fn see(&mut self, app: &AppId) {
+    fn see(&mut self, app: &ConsumerId) {
         let held = self.snapshot.consumers.iter().filter(|consumer| consumer.at.app == *app);
         let held = held.filter_map(|consumer| match &consumer.holds {
             Holding::Valid(key_type) => Some(self.snapshot.keys[*key_type].clone()),

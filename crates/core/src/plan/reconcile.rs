@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::safety::known_at;
 use super::{ConsumerRef, Snapshot, Unknown, rotates_at_first_sight};
 use crate::journal::{Event, Held, InFlight, Journal, KeyRecord, UNCHANGED};
-use crate::model::{AppId, Fingerprint, KeyType, PerKey};
+use crate::model::{ConsumerId, Fingerprint, KeyType, PerKey};
 use crate::policy::Policy;
 
 /// The events that a look adds to the journal, in the order in which they are applied.
@@ -61,21 +61,48 @@ pub fn reconcile(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: D
     events
 }
 
+/// How the keys that Azure lists stand to those on record. Of both keys the greater counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Agreement {
+    /// They are the same, or one is the one that is being made for us: nothing is news.
+    Explained,
+    /// A key that we are replacing is another already, and nobody knows yet whether it is ours.
+    InFlight,
+    /// A key is another, and we have not begun to replace it; or nothing is on record.
+    Differs,
+}
+
+/// Compares the keys that Azure lists with those on record.
+#[must_use]
+pub fn agreement(listed: &PerKey<Fingerprint>, journal: &Journal) -> Agreement {
+    let Some(keys) = journal.keys() else { return Agreement::Differs };
+    let of_key = |(key_type, record): (KeyType, &KeyRecord)| {
+        let found = &listed[key_type];
+        match journal.in_flight().filter(|flight| flight.key_type == key_type) {
+            _ if record.fingerprint == *found => Agreement::Explained,
+            Some(flight) if flight.promised.as_ref() == Some(found) => Agreement::Explained,
+            Some(_) => Agreement::InFlight,
+            None => Agreement::Differs,
+        }
+    };
+    keys.iter().map(of_key).max().unwrap_or(Agreement::Differs)
+}
+
 /// The apps that were never seen before, or hold other keys than when they were last seen. What Azure answered to a write
 /// of ours is no sight of an app.
 fn newly_seen(snapshot: &Snapshot, journal: &Journal) -> Option<Event> {
-    let news = |(app, held): &(&AppId, &Vec<Fingerprint>)| {
+    let news = |(app, held): &(&ConsumerId, &Vec<Fingerprint>)| {
         journal.is_blurred(app) || journal.seen(app) != Some(held.as_slice())
     };
-    let apps: BTreeMap<AppId, Vec<Fingerprint>> =
+    let apps: BTreeMap<ConsumerId, Vec<Fingerprint>> =
         snapshot.seen.iter().filter(news).map(|(app, held)| (app.clone(), held.clone())).collect();
     (!apps.is_empty() && !snapshot.echoed).then_some(Event::AppsSeen { apps })
 }
 
 /// The apps that go out of sight with this check.
 fn newly_blurred(snapshot: &Snapshot, journal: &Journal) -> Option<Event> {
-    let apps: BTreeSet<AppId> =
-        snapshot.blurred.iter().filter(|app| !journal.is_blurred(app)).cloned().collect();
+    let in_sight = |app: &&ConsumerId| journal.seen(app).is_some() && !journal.is_blurred(app);
+    let apps: BTreeSet<ConsumerId> = snapshot.blurred.iter().filter(in_sight).cloned().collect();
     (!apps.is_empty()).then_some(Event::AppsBlurred { apps })
 }
 

@@ -99,24 +99,44 @@ impl View<'_> {
         }
     }
 
-    /// The key that stale consumers get: one that the service does not refuse, of these one that others hold, else one that is surely in effect, else the one that
-    /// changed first: Azure replaces one key at a time, so the first was in effect before the other was begun (ours
-    /// before another's that was found with it, for just before ours nothing was changed yet). A key that is about to be replaced is none of these, as long as there is another.
+    /// The key that stale consumers get: the fitter one.
     pub(super) fn repairing_key(&self) -> KeyType {
-        let rank = |key_type: KeyType| {
-            let flight = self.journal.in_flight().filter(|flight| flight.key_type == key_type);
-            let listed = Some(&self.snapshot.keys[key_type]);
-            // Once Azure took the regeneration on and lists its key, that key is here to stay.
-            let stays = flight.is_none_or(|flight| flight.promised.as_ref() == listed);
-            let sure = flight.is_none() && surely_in_effect(&self.keys[key_type], self.policy, self.now);
-            let changed = flight.map_or(self.keys[key_type].created, |flight| flight.intended);
-            let ours = flight.is_some() || self.keys[key_type].origin == Origin::Ours;
-            let others = self.snapshot.holders(|holding| *holding == Holding::Valid(key_type)).len();
-            (stays, !self.snapshot.refused[key_type], others > 0, sure, Reverse(changed), ours, others)
-        };
         let (primary, secondary) = (KeyType::Primary, KeyType::Secondary);
-        if rank(secondary) > rank(primary) { secondary } else { primary }
+        if self.fitness(secondary) > self.fitness(primary) { secondary } else { primary }
     }
+
+    fn fitness(&self, key_type: KeyType) -> Fitness {
+        let record = &self.keys[key_type];
+        let flight = self.journal.in_flight().filter(|flight| flight.key_type == key_type);
+        let listed = Some(&self.snapshot.keys[key_type]);
+        let holders = self.snapshot.holders(|holding| *holding == Holding::Valid(key_type)).len();
+        Fitness {
+            stays: flight.is_none_or(|flight| flight.promised.as_ref() == listed),
+            not_refused: !self.snapshot.refused[key_type],
+            is_held: holders > 0,
+            surely_in_effect: flight.is_none() && surely_in_effect(record, self.policy, self.now),
+            changed_first: Reverse(flight.map_or(record.created, |flight| flight.intended)),
+            is_ours: flight.is_some() || record.origin == Origin::Ours,
+            holders,
+        }
+    }
+}
+
+/// How fit a key is for stale consumers. What comes first counts first.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Fitness {
+    /// It is not about to be replaced. Once Azure took the regeneration on and lists its key, that one is here to stay.
+    stays: bool,
+    /// The service was not seen to refuse it.
+    not_refused: bool,
+    /// Others hold it.
+    is_held: bool,
+    surely_in_effect: bool,
+    /// Azure replaces one key at a time, so the one that changed first was in effect before the other was begun.
+    changed_first: Reverse<DateTime<Utc>>,
+    /// Before another's that was found with it: just before ours nothing was changed yet.
+    is_ours: bool,
+    holders: usize,
 }
 
 /// Whether a key works beyond doubt: the service accepted it, Azure said so, it was there before us, or it is old enough.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{AppId, Fingerprint, KeyType, Malformed, PerKey, Section};
+use crate::model::{ConsumerId, Fingerprint, KeyType, Malformed, PerKey, Section};
 
 /// One look at an instance: its keys, who holds which, and what could not be seen. It holds no key material.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,17 +19,17 @@ pub struct Snapshot {
     /// What could not be seen. With anything here no run ends well.
     pub unknown: Vec<Unknown>,
     /// Every app all of whose settings could be read, with the keys that it holds, or, where that cannot be told, may hold.
-    pub seen: BTreeMap<AppId, Vec<Fingerprint>>,
+    pub seen: BTreeMap<ConsumerId, Vec<Fingerprint>>,
     /// Apps that were seen before and cannot be read, which does not pass by itself: they may hold any key.
-    pub blurred: BTreeSet<AppId>,
+    pub blurred: BTreeSet<ConsumerId>,
     /// Apps that are out of sight, and were last seen with a key that the service no longer has: unless somebody gave them
     /// another, they are cut off.
-    pub lost: BTreeSet<AppId>,
+    pub lost: BTreeSet<ConsumerId>,
     /// Apps that were there before and are surely deleted.
-    pub gone: Vec<AppId>,
+    pub gone: Vec<ConsumerId>,
     /// Apps whose strings were seen, with the names of settings besides that refer to something of which nobody can tell
     /// whether it is another.
-    pub references: Vec<(AppId, Vec<String>)>,
+    pub references: Vec<(ConsumerId, Vec<String>)>,
     /// Whether a part of it is Azure's answer to a write of ours, and was not read since: good for knowing who is to be
     /// repaired, not for believing that anybody left a key.
     pub echoed: bool,
@@ -78,11 +78,11 @@ impl Snapshot {
     pub fn cut_off(&self) -> Vec<CutOff> {
         let texts = self.unknown.iter().filter_map(|unknown| match unknown {
             Unknown::StaleKeyInOtherText { app, name } => {
-                Some(CutOff::OutOfReach { app: app.clone(), name: name.clone() })
+                Some(CutOff::InOtherText { app: app.clone(), name: name.clone() })
             }
             _ => None,
         });
-        let lost = self.lost.iter().map(|app| CutOff::Unseen(app.clone()));
+        let lost = self.lost.iter().cloned().map(CutOff::OutOfSight);
         self.stale().into_iter().map(CutOff::Stale).chain(texts).chain(lost).collect()
     }
 
@@ -90,6 +90,40 @@ impl Snapshot {
     #[must_use]
     pub fn stale(&self) -> Vec<ConsumerRef> {
         self.holders(|holding| matches!(holding, Holding::Stale(_)))
+    }
+}
+
+/// Somebody whose calls are refused, because the key that he holds is invalid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CutOff {
+    /// A consumer that can be repaired.
+    Stale(ConsumerRef),
+    /// An app with the key in a text that cannot be rewritten.
+    InOtherText {
+        /// The app.
+        app: ConsumerId,
+        /// The name of the setting.
+        name: String,
+    },
+    /// An app that is out of sight, and was last seen with a key that is invalid now.
+    OutOfSight(ConsumerId),
+    /// An app of a service that has no keys; it was last seen with one.
+    OfNoKeys(ConsumerId),
+    /// Apps that could not be checked in time, after a key was regenerated from outside.
+    Unchecked,
+}
+
+impl CutOff {
+    /// Which app, if that is known.
+    #[must_use]
+    pub const fn app(&self) -> Option<&ConsumerId> {
+        match self {
+            Self::Stale(ConsumerRef { app, .. })
+            | Self::InOtherText { app, .. }
+            | Self::OutOfSight(app)
+            | Self::OfNoKeys(app) => Some(app),
+            Self::Unchecked => None,
+        }
     }
 }
 
@@ -106,40 +140,11 @@ pub struct Consumer {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConsumerRef {
     /// The app.
-    pub app: AppId,
+    pub app: ConsumerId,
     /// The dictionary.
     pub section: Section,
     /// The setting's name.
     pub name: String,
-}
-
-/// Who is cut off, or very probably so.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CutOff {
-    /// A consumer with an invalid key, which can be given a valid one.
-    Stale(ConsumerRef),
-    /// A setting with an invalid key in a text that cannot be rewritten.
-    OutOfReach {
-        /// The app.
-        app: AppId,
-        /// The setting.
-        name: String,
-    },
-    /// An app that cannot be read, and was last seen with a key that is invalid now.
-    Unseen(AppId),
-    /// An app that was last seen with a key, of a service that has none any more.
-    WithoutKeys(AppId),
-}
-
-impl CutOff {
-    /// The app.
-    #[must_use]
-    pub fn app(&self) -> &AppId {
-        match self {
-            Self::Stale(consumer) => &consumer.app,
-            Self::OutOfReach { app, .. } | Self::Unseen(app) | Self::WithoutKeys(app) => app,
-        }
-    }
 }
 
 /// What a consumer holds.
@@ -159,7 +164,7 @@ pub enum Unknown {
     /// An app's settings could not be read.
     Unreadable {
         /// The app.
-        app: AppId,
+        app: ConsumerId,
         /// What Azure said.
         detail: String,
         /// Whether that passes by itself: Azure was busy. Then it is as if this look had not been taken.
@@ -169,14 +174,14 @@ pub enum Unknown {
     /// any key.
     NeverSeen {
         /// The app, as it is configured.
-        app: AppId,
+        app: ConsumerId,
         /// A site that may be meant.
-        meant: Option<AppId>,
+        meant: Option<ConsumerId>,
     },
     /// An app that was there and is not found under its id any more. It may have been moved, and hold what it held.
     Vanished {
         /// The app, as it is configured.
-        app: AppId,
+        app: ConsumerId,
         /// Where it is now, or why that cannot be told.
         whereabouts: Whereabouts,
         /// The keys that it last held, or may have held.
@@ -185,75 +190,75 @@ pub enum Unknown {
     /// A configured app holds no connection string of the instance.
     NoConsumer {
         /// The app.
-        app: AppId,
+        app: ConsumerId,
     },
     /// A setting that should hold a connection string of the instance is a Key Vault reference.
     KeyVaultReference {
         /// The app.
-        app: AppId,
+        app: ConsumerId,
         /// The setting.
         name: String,
     },
     /// A setting that should hold a connection string of the instance is an App Configuration reference.
     AppConfigurationReference {
         /// The app.
-        app: AppId,
+        app: ConsumerId,
         /// The setting.
         name: String,
     },
     /// An app shows nothing of the instance but references, of which nobody can tell where they lead.
     OnlyReferences {
         /// The app.
-        app: AppId,
+        app: ConsumerId,
         /// The settings.
         names: Vec<String>,
     },
     /// A setting that was named in the configuration is not there.
     Missing {
         /// The app.
-        app: AppId,
+        app: ConsumerId,
         /// The setting.
         name: String,
     },
     /// A setting that was named in the configuration holds something else.
     NotOurs {
         /// The app.
-        app: AppId,
+        app: ConsumerId,
         /// The setting.
         name: String,
     },
     /// A setting that the configuration does not name, of an app of which it names others, holds a key of the instance.
     Unnamed {
         /// The app.
-        app: AppId,
+        app: ConsumerId,
         /// The setting.
         name: String,
     },
     /// A setting holds a key of the instance, but not in a connection string, so that it can't be rewritten.
     KeyInOtherText {
         /// The app.
-        app: AppId,
+        app: ConsumerId,
         /// The setting.
         name: String,
     },
     /// The same with a key that is neither of the two: the app is failing, and cannot be given another key.
     StaleKeyInOtherText {
         /// The app.
-        app: AppId,
+        app: ConsumerId,
         /// The setting.
         name: String,
     },
     /// In the place of a key, or of a whole connection string, stands a text that something else replaces.
     Placeholder {
         /// The app.
-        app: AppId,
+        app: ConsumerId,
         /// The setting.
         name: String,
     },
     /// A connection string with a key of the service, or with its host, that no version of Microsoft's SDK takes.
     InvalidString {
         /// The app.
-        app: AppId,
+        app: ConsumerId,
         /// The setting.
         name: String,
         /// What is wrong with it.
@@ -262,7 +267,7 @@ pub enum Unknown {
     /// A connection string that names another service's host names this one's too, or holds a former key of it.
     OtherServicesHost {
         /// The app.
-        app: AppId,
+        app: ConsumerId,
         /// The setting.
         name: String,
     },
@@ -272,7 +277,7 @@ pub enum Unknown {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Whereabouts {
     /// A site of its name has this id.
-    Moved(AppId),
+    Moved(ConsumerId),
     /// Nobody can tell, and why.
     Unclear(String),
 }

@@ -5,8 +5,8 @@ use chrono::TimeDelta;
 use proptest::prelude::*;
 
 use super::*;
-use crate::journal::Event;
-use crate::model::{AppId, Fingerprint, Key, OperationUrl, Section};
+use crate::journal::{Event, InFlight};
+use crate::model::{AppId, ConsumerId, Fingerprint, Key, OperationUrl, Section};
 
 fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
@@ -20,8 +20,8 @@ fn policy() -> Policy {
     }
 }
 
-fn app(n: usize) -> AppId {
-    AppId::new("s", "g", &format!("app-{n}"), None)
+fn app(n: usize) -> ConsumerId {
+    AppId::new("s", "g", &format!("app-{n}"), None).into()
 }
 
 fn consumer(n: usize, holds: Holding) -> Consumer {
@@ -614,8 +614,7 @@ impl World {
         if overdue {
             let over = self.pending.is_none_or(|(_, _, end)| end <= self.now);
             assert!(over || self.pending_outside, "it still runs: {self:#?}");
-            let promised = flight.promised.clone();
-            self.record(Event::RegenerationAccepted { operation: None, promised });
+            self.record(Event::OperationLost {});
         }
         !overdue
     }

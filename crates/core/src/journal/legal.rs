@@ -1,0 +1,172 @@
+//! Which event fits which state: the one table that [`Journal::apply`] goes by, and that its tests walk.
+//!
+//! Start at [`conditions`]. What it asks for, beside what no state is needed for (`unblocked`; `watchAsked`, whose times must be
+//! in order and few):
+//!
+//! | event | fits a service that | and where |
+//! |---|---|---|
+//! | `adopted` | was never seen | |
+//! | all others | was seen | |
+//! | `keyChanged` | | that key is another now, and none of ours is being made in its place |
+//! | `recovered` | | a key changed from outside, and not everybody was seen with a valid one since |
+//! | `appsBlurred` | | each of the apps was seen, and is in sight |
+//! | `appsMissing` | | that is news |
+//! | `taken` | | nobody holds the key |
+//! | `left` | | somebody holds it |
+//! | `blinded`, `sighted` | | everything is in sight, or something is not |
+//! | `regenerationIntended` | has no regeneration in flight | nobody holds the key |
+//! | `regenerationAccepted` | has one in flight | Azure did not take it on before |
+//! | `operationLost` | has one in flight | there is an operation to ask |
+//! | `regenerated` | has one in flight | the key is another now |
+//! | `regenerationFailed` | has one in flight | |
+//! | `verified`, `verificationRefused` | has none in flight | the key is not verified yet |
+//! | `repointIntended` | | the key is not about to be replaced: none is being made in its place, or this is the one |
+//! | `repointed` | | the last thing on record is that this key would be given out, or was given to others of them |
+
+use chrono::{DateTime, Utc};
+
+use super::{Event, Held, InFlight, Journal, KeyRecord, WATCHES};
+use crate::model::KeyType;
+
+/// What an event may ask of the state. "The key" is the one that the event is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Condition {
+    /// The service was never seen.
+    NeverSeen,
+    /// It was.
+    Seen,
+    /// No regeneration is in flight.
+    NoneInFlight,
+    /// One is.
+    InFlight,
+    /// Azure is not known to have taken it on.
+    NotAccepted,
+    /// It has an operation that Azure can be asked about.
+    HasOperation,
+    /// The key that is told of is not the one that was there before.
+    AnotherKey,
+    /// No regeneration of the key is in flight.
+    NotBeingReplaced,
+    /// The key is here to stay: none is being made in its place, or it is the one that was made.
+    Stays,
+    /// A consumer holds the key.
+    Held,
+    /// None does.
+    NotHeld,
+    /// The service was not yet seen to accept the key.
+    NotVerified,
+    /// The last that is on record is that the key would be given to consumers, or was given to others of them.
+    BeingGivenOut,
+    /// A key changed from outside, and not everybody was seen with a valid one since.
+    Unrepaired,
+    /// Something is out of sight.
+    Blind,
+    /// Nothing is.
+    InSight,
+    /// Whether an app is missing is another than is on record.
+    News,
+    /// Each of the apps was seen, and did not go out of sight since.
+    AppsInSight,
+    /// The end is not before the beginning.
+    InOrder,
+    /// There is room for one more.
+    Room,
+}
+
+/// What must be true for an event to fit.
+pub(super) const fn conditions(event: &Event) -> &'static [Condition] {
+    use Condition::*;
+    match event {
+        Event::Adopted { .. } => &[NeverSeen],
+        Event::KeyChanged { .. } => &[Seen, NotBeingReplaced, AnotherKey],
+        Event::Recovered {} => &[Seen, Unrepaired],
+        Event::AppsSeen { .. } | Event::RotationRequested { .. } | Event::Heard { .. } => &[Seen],
+        Event::AppsBlurred { .. } => &[Seen, AppsInSight],
+        Event::AppsMissing { .. } => &[Seen, News],
+        Event::Taken { .. } => &[Seen, NotHeld],
+        Event::Left { .. } => &[Seen, Held],
+        Event::Blinded {} => &[Seen, InSight],
+        Event::Sighted {} => &[Seen, Blind],
+        Event::WatchAsked { .. } => &[InOrder, Room],
+        Event::Unblocked {} => &[],
+        Event::RegenerationIntended { .. } => &[Seen, NoneInFlight, NotHeld],
+        Event::RegenerationAccepted { .. } => &[Seen, InFlight, NotAccepted],
+        Event::OperationLost {} => &[Seen, HasOperation],
+        Event::Regenerated { .. } => &[Seen, InFlight, AnotherKey],
+        Event::RegenerationFailed { .. } => &[Seen, InFlight],
+        Event::Verified { .. } | Event::VerificationRefused { .. } => &[Seen, NoneInFlight, NotVerified],
+        Event::RepointIntended { .. } => &[Seen, Stays],
+        Event::Repointed { .. } => &[Seen, BeingGivenOut],
+    }
+}
+
+impl Condition {
+    /// Whether the state is such for an event.
+    pub(super) fn is_met(self, journal: &Journal, event: &Event, at: DateTime<Utc>) -> bool {
+        let flight = journal.in_flight.as_ref();
+        let of_key = |fits: fn(&KeyRecord) -> bool| record(journal, event.key_type()).is_some_and(fits);
+        match self {
+            Self::NeverSeen => journal.keys.is_none(),
+            Self::Seen => journal.keys.is_some(),
+            Self::NoneInFlight => flight.is_none(),
+            Self::InFlight => flight.is_some(),
+            Self::NotAccepted => !flight.is_some_and(InFlight::is_accepted),
+            Self::HasOperation => flight.is_some_and(|flight| flight.operation.is_some()),
+            Self::AnotherKey => is_another(journal, event),
+            Self::NotBeingReplaced => replacing(journal, event.key_type()).is_none(),
+            Self::Stays => {
+                replacing(journal, event.key_type()).is_none_or(|flight| flight.promised.is_some())
+            }
+            Self::Held => of_key(|record| record.held == Held::Now),
+            Self::NotHeld => of_key(|record| record.held != Held::Now),
+            Self::NotVerified => of_key(|record| !record.verified),
+            Self::BeingGivenOut => is_given_out(journal, event.key_type()),
+            Self::Unrepaired => journal.unrepaired,
+            Self::Blind => journal.blind,
+            Self::InSight => !journal.blind,
+            Self::News => !matches!(event, Event::AppsMissing { missing } if *missing == journal.missing),
+            Self::AppsInSight => are_in_sight(journal, event),
+            Self::InOrder => !matches!(event, Event::WatchAsked { from, until } if until < from),
+            Self::Room => journal.watches.iter().filter(|watch| at < watch.until).count() < WATCHES,
+        }
+    }
+}
+
+fn record(journal: &Journal, key_type: Option<KeyType>) -> Option<&KeyRecord> {
+    Some(&journal.keys.as_ref()?[key_type?])
+}
+
+/// The regeneration in flight that replaces the key.
+fn replacing(journal: &Journal, key_type: Option<KeyType>) -> Option<&InFlight> {
+    journal.in_flight.as_ref().filter(|flight| Some(flight.key_type) == key_type)
+}
+
+fn is_another(journal: &Journal, event: &Event) -> bool {
+    match event {
+        Event::KeyChanged { key_type, fingerprint } => {
+            record(journal, Some(*key_type)).is_some_and(|record| record.fingerprint != *fingerprint)
+        }
+        Event::Regenerated { fingerprint, .. } => {
+            journal.in_flight.as_ref().is_none_or(|flight| flight.prior != *fingerprint)
+        }
+        _ => true,
+    }
+}
+
+/// Consumers are written in batches, each of which is told; nothing else comes between the intent and the last of them.
+fn is_given_out(journal: &Journal, key: Option<KeyType>) -> bool {
+    match journal.history.back().map(|entry| &entry.event) {
+        Some(Event::RepointIntended { key_type } | Event::Repointed { key_type, .. }) => {
+            Some(*key_type) == key
+        }
+        _ => false,
+    }
+}
+
+fn are_in_sight(journal: &Journal, event: &Event) -> bool {
+    let Event::AppsBlurred { apps } = event else { return true };
+    apps.iter().all(|app| journal.seen.contains_key(app) && !journal.blurred.contains(app))
+}
+
+#[cfg(test)]
+mod tests;

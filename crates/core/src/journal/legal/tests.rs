@@ -1,0 +1,241 @@
+//! Every pair of a state and an event: those that fit, and why the others do not.
+
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
+
+use super::*;
+use crate::model::{AppId, ConsumerId, Fingerprint, Key, KeyType, OperationUrl, PerKey};
+
+const PRIMARY: KeyType = KeyType::Primary;
+const SECONDARY: KeyType = KeyType::Secondary;
+
+fn at(seconds: i64) -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
+}
+
+fn fingerprint(name: &str) -> Fingerprint {
+    Key::new(name).fingerprint()
+}
+
+fn shop() -> ConsumerId {
+    AppId::new("s", "g", "shop", None).into()
+}
+
+fn watch(from: i64, until: i64) -> Event {
+    Event::WatchAsked { from: at(from), until: at(until) }
+}
+
+fn accepted(operation: Option<OperationUrl>, promised: Option<&str>) -> Event {
+    Event::RegenerationAccepted { operation, promised: promised.map(fingerprint) }
+}
+
+fn operation() -> Option<OperationUrl> {
+    Some(OperationUrl::location("https://operation"))
+}
+
+/// States that differ in what fits them, each with the events that lead there. All but the first begin with an adoption.
+fn states() -> Vec<(&'static str, Journal)> {
+    let intended = || Event::RegenerationIntended { key_type: PRIMARY };
+    let seen = || Event::AppsSeen { apps: [(shop(), vec![])].into() };
+    let led: Vec<(&'static str, Vec<Event>)> = vec![
+        ("at rest", vec![]),
+        ("held", vec![Event::Taken { key_type: PRIMARY }]),
+        ("verified", vec![Event::Verified { key_type: PRIMARY }]),
+        ("unrepaired", vec![Event::KeyChanged { key_type: SECONDARY, fingerprint: fingerprint("s2") }]),
+        ("an app in sight", vec![seen()]),
+        ("an app out of sight", vec![seen(), Event::AppsBlurred { apps: [shop()].into() }]),
+        ("blind", vec![Event::Blinded {}]),
+        ("an app missing", vec![Event::AppsMissing { missing: true }]),
+        ("many watches", (0..64).map(|_| watch(100, 200)).collect()),
+        ("intended", vec![intended()]),
+        ("accepted", vec![intended(), accepted(operation(), Some("p2"))]),
+        ("accepted, no more told", vec![intended(), accepted(None, None)]),
+        ("operation lost", vec![intended(), accepted(operation(), Some("p2")), Event::OperationLost {}]),
+        ("being given out", vec![Event::RepointIntended { key_type: PRIMARY }]),
+    ];
+    let adopted = || {
+        let mut journal = Journal::default();
+        let keys = PerKey { primary: fingerprint("p"), secondary: fingerprint("s") };
+        journal.apply(Event::Adopted { keys }, at(0)).unwrap();
+        journal
+    };
+    let follow = |events: Vec<Event>| {
+        let mut journal = adopted();
+        events.into_iter().for_each(|event| journal.apply(event, at(1)).unwrap());
+        journal
+    };
+    let led = led.into_iter().map(|(name, events)| (name, follow(events)));
+    std::iter::once(("never seen", Journal::default())).chain(led).collect()
+}
+
+/// One of each event, and of those that fit or not by what they say one of each sort.
+fn events() -> Vec<(&'static str, Event)> {
+    let repointed = |key_type| Event::Repointed { key_type, apps: vec![shop()], repaired: false };
+    let detail = || "it said so".to_owned();
+    vec![
+        ("adopted", Event::Adopted { keys: PerKey::from_fn(|_| fingerprint("x")) }),
+        ("keyChanged", Event::KeyChanged { key_type: PRIMARY, fingerprint: fingerprint("x") }),
+        ("keyChanged, same", Event::KeyChanged { key_type: PRIMARY, fingerprint: fingerprint("p") }),
+        ("recovered", Event::Recovered {}),
+        ("appsSeen", Event::AppsSeen { apps: [(shop(), vec![fingerprint("p")])].into() }),
+        ("appsBlurred", Event::AppsBlurred { apps: [shop()].into() }),
+        ("appsMissing, true", Event::AppsMissing { missing: true }),
+        ("appsMissing, false", Event::AppsMissing { missing: false }),
+        ("taken", Event::Taken { key_type: PRIMARY }),
+        ("left", Event::Left { key_type: PRIMARY }),
+        ("blinded", Event::Blinded {}),
+        ("sighted", Event::Sighted {}),
+        ("rotationRequested", Event::RotationRequested { exposed: true, noticed: true }),
+        ("watchAsked", watch(100, 200)),
+        ("watchAsked, backwards", watch(200, 100)),
+        ("heard", Event::Heard { call: 1 }),
+        ("unblocked", Event::Unblocked {}),
+        ("regenerationIntended", Event::RegenerationIntended { key_type: PRIMARY }),
+        ("regenerationAccepted", accepted(operation(), Some("p2"))),
+        ("operationLost", Event::OperationLost {}),
+        ("regenerated", Event::Regenerated { fingerprint: fingerprint("p2"), confirmed: true }),
+        ("regenerated, same", Event::Regenerated { fingerprint: fingerprint("p"), confirmed: true }),
+        ("regenerationFailed", Event::RegenerationFailed { detail: detail(), lasting: false }),
+        ("verified", Event::Verified { key_type: PRIMARY }),
+        ("verificationRefused", Event::VerificationRefused { key_type: PRIMARY, detail: detail() }),
+        ("repointIntended", Event::RepointIntended { key_type: PRIMARY }),
+        ("repointed", repointed(PRIMARY)),
+        ("repointed, the other", repointed(SECONDARY)),
+    ]
+}
+
+/// Written out, so that a change of the table is a change here.
+#[test]
+fn every_pair_of_a_state_and_an_event_fits_or_is_refused_for_a_reason() {
+    let mut lines: Vec<String> =
+        states().iter().enumerate().map(|(n, (name, _))| format!("{n:x} {name}")).collect();
+    let mut reasons: Vec<Condition> = Vec::new();
+    let mut rows = Vec::new();
+    for (name, event) in events() {
+        let cell = |(_, journal): &(&str, Journal)| {
+            let mut after = journal.clone();
+            let Err(illegal) = after.apply(event.clone(), at(9)) else { return '+' };
+            assert_eq!(after, *journal, "{name}: what is refused changes nothing");
+            let known = reasons.iter().position(|reason| *reason == illegal.unmet).unwrap_or_else(|| {
+                reasons.push(illegal.unmet);
+                reasons.len() - 1
+            });
+            char::from(b'a' + u8::try_from(known).unwrap())
+        };
+        let cells: String = states().iter().map(cell).collect();
+        assert!(cells.contains('+') || name.contains(','), "{name} fits no state");
+        rows.push(format!("{name:22} {cells}"));
+    }
+    let columns: String = (0..states().len()).map(|n| format!("{n:x}")).collect();
+    lines.push(format!("{:22} {columns}", ""));
+    lines.extend(rows);
+    let reasons = reasons.iter().enumerate();
+    lines.extend(
+        reasons.map(|(n, reason)| format!("{} {reason:?}", char::from(b'a' + u8::try_from(n).unwrap()))),
+    );
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    0 never seen
+    1 at rest
+    2 held
+    3 verified
+    4 unrepaired
+    5 an app in sight
+    6 an app out of sight
+    7 blind
+    8 an app missing
+    9 many watches
+    a intended
+    b accepted
+    c accepted, no more told
+    d operation lost
+    e being given out
+                           0123456789abcde
+    adopted                +aaaaaaaaaaaaaa
+    keyChanged             b+++++++++cccc+
+    keyChanged, same       bdddddddddccccd
+    recovered              beee+eeeeeeeeee
+    appsSeen               b++++++++++++++
+    appsBlurred            bffff+fffffffff
+    appsMissing, true      b+++++++g++++++
+    appsMissing, false     bggggggg+gggggg
+    taken                  b+h+++++++++++h
+    left                   bi+iiiiiiiiiii+
+    blinded                b++++++j+++++++
+    sighted                bkkkkkk+kkkkkkk
+    rotationRequested      b++++++++++++++
+    watchAsked             +++++++++l+++++
+    watchAsked, backwards  mmmmmmmmmmmmmmm
+    heard                  b++++++++++++++
+    unblocked              +++++++++++++++
+    regenerationIntended   b+h+++++++nnnnh
+    regenerationAccepted   booooooooo+pppo
+    operationLost          bqqqqqqqqqq+qqq
+    regenerated            booooooooo++++o
+    regenerated, same      boooooooooddddo
+    regenerationFailed     booooooooo++++o
+    verified               b++r++++++nnnn+
+    verificationRefused    b++r++++++nnnn+
+    repointIntended        b+++++++++s+s++
+    repointed              bttttttttttttt+
+    repointed, the other   btttttttttttttt
+    a NeverSeen
+    b Seen
+    c NotBeingReplaced
+    d AnotherKey
+    e Unrepaired
+    f AppsInSight
+    g News
+    h NotHeld
+    i Held
+    j InSight
+    k Blind
+    l Room
+    m InOrder
+    n NoneInFlight
+    o InFlight
+    p NotAccepted
+    q HasOperation
+    r NotVerified
+    s Stays
+    t BeingGivenOut
+    ");
+}
+
+#[test]
+fn each_condition_of_each_event_refuses_by_itself() {
+    let mut never_alone = BTreeSet::new();
+    for (name, event) in events().iter().filter(|(name, _)| !name.contains(',')) {
+        for condition in conditions(event) {
+            let mut alone = false;
+            for (_, other) in events().iter().filter(|(other, _)| other.split(',').next() == Some(name)) {
+                alone |= states().iter().any(|(_, journal)| {
+                    conditions(other)
+                        .iter()
+                        .all(|one| one.is_met(journal, other, at(9)) != (one == condition))
+                });
+            }
+            if !alone {
+                never_alone.insert(format!("{name}: {condition:?}"));
+            }
+        }
+    }
+    // Of a service that was never seen nothing else is known either, so those fail together there.
+    let not_by_itself = |line: &&String| !line.ends_with(": Seen");
+    assert_eq!(never_alone.iter().filter(not_by_itself).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+#[test]
+fn the_table_of_the_docs_has_each_event() {
+    let rows: BTreeSet<&str> = include_str!("../legal.rs")
+        .lines()
+        .filter_map(|line| line.strip_prefix("//! | `"))
+        .flat_map(|line| line.split(" | ").next().unwrap_or_default().trim_matches('`').split("`, `"))
+        .collect();
+    let missing: Vec<&str> = events()
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| !name.contains(',') && !rows.contains(name))
+        .collect();
+    assert_eq!(missing, ["appsSeen", "rotationRequested", "watchAsked", "heard", "unblocked"]);
+}

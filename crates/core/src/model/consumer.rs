@@ -1,0 +1,393 @@
+//! Consumers: the places that hold keys, and what App Service keeps in them.
+//!
+//! Start at [`ConsumerId`]. It says of what kind a consumer is, so that what decides and remembers need not know how each
+//! kind is read and written.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{IdError, IdFault, ResourcePath, as_text, compares_folded, is_long};
+
+/// What holds keys and is read and written by itself, of whatever kind.
+///
+/// Where it is stored its text names the kind, `appService:/subscriptions/…`; a text without one is the id of an app, as
+/// journals of format 1 have it. `Display` shows the id as Azure and people know it, without the kind.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum ConsumerId {
+    /// An app of App Service or Azure Functions, or a deployment slot of one, with its settings.
+    AppService(AppId),
+}
+
+/// The resource id of one web app, function app or deployment slot.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AppId(ResourcePath);
+
+impl ConsumerId {
+    /// How a kind is named in the text of an id.
+    const APP_SERVICE: &'static str = "appService";
+
+    /// What people call it: its name among those of its kind.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::AppService(app) => app.name(),
+        }
+    }
+
+    /// A word for its kind.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::AppService(_) => Self::APP_SERVICE,
+        }
+    }
+
+    /// Its resource group.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        match self {
+            Self::AppService(app) => app.group(),
+        }
+    }
+
+    /// Its subscription.
+    #[must_use]
+    pub fn subscription(&self) -> &str {
+        match self {
+            Self::AppService(app) => app.subscription(),
+        }
+    }
+}
+
+impl From<AppId> for ConsumerId {
+    fn from(app: AppId) -> Self {
+        Self::AppService(app)
+    }
+}
+
+impl From<&AppId> for ConsumerId {
+    fn from(app: &AppId) -> Self {
+        Self::AppService(app.clone())
+    }
+}
+
+impl FromStr for ConsumerId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        match text.split_once(':') {
+            Some((kind, id)) if kind.eq_ignore_ascii_case(Self::APP_SERVICE) => {
+                id.parse().map(Self::AppService)
+            }
+            _ => text.parse().map(Self::AppService),
+        }
+    }
+}
+
+impl fmt::Display for ConsumerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AppService(app) => app.fmt(f),
+        }
+    }
+}
+
+impl From<ConsumerId> for String {
+    fn from(id: ConsumerId) -> Self {
+        format!("{}:{id}", id.kind())
+    }
+}
+
+impl TryFrom<String> for ConsumerId {
+    type Error = IdError;
+
+    fn try_from(text: String) -> Result<Self, IdError> {
+        text.parse()
+    }
+}
+
+impl fmt::Debug for ConsumerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{self}", self.kind())
+    }
+}
+
+impl AppId {
+    /// How one is written.
+    pub const TEMPLATE: &'static str = "/subscriptions/{subscription}/resourceGroups/{group}/providers\
+        /Microsoft.Web/sites/{name}[/slots/{slot}]";
+
+    /// Its resource type, as it stands in ids.
+    pub const RESOURCE_TYPE: &'static str = "Microsoft.Web/sites";
+
+    /// Makes an id from its parts.
+    #[must_use]
+    pub fn new(subscription: &str, group: &str, site: &str, slot: Option<&str>) -> Self {
+        Self(ResourcePath {
+            subscription: subscription.into(),
+            group: group.into(),
+            name: site.into(),
+            slot: slot.map(Into::into),
+        })
+    }
+
+    /// Reads an id that may go on behind the site or the slot (`…/sites/name/config/appsettings`), as the subjects of
+    /// events do.
+    pub fn from_prefix(text: &str) -> Result<Self, IdError> {
+        let parts: Vec<&str> = text.trim_end_matches('/').split('/').collect();
+        let has_slot =
+            parts.get(9).is_some_and(|word| word.eq_ignore_ascii_case("slots")) && parts.len() > 10;
+        let taken = &parts[..parts.len().min(if has_slot { 11 } else { 9 })];
+        taken.join("/").parse().map_err(|error: IdError| IdError { text: text.into(), ..error })
+    }
+
+    /// Which of its names makes a text no id, where all else of it is in order.
+    #[must_use]
+    pub fn fault(text: &str) -> Option<IdFault> {
+        text.parse::<Self>().err()?.fault
+    }
+
+    /// `site` or `site/slot`, as App Service itself names them.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match &self.0.slot {
+            Some(slot) => format!("{}/{slot}", self.0.name),
+            None => self.0.name.clone(),
+        }
+    }
+
+    /// The site without its slot.
+    #[must_use]
+    pub fn site(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The deployment slot, where it is one.
+    #[must_use]
+    pub fn slot(&self) -> Option<&str> {
+        self.0.slot.as_deref()
+    }
+
+    /// Its resource group.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        &self.0.group
+    }
+
+    /// Its subscription.
+    #[must_use]
+    pub fn subscription(&self) -> &str {
+        &self.0.subscription
+    }
+
+    fn folded(&self) -> [String; 4] {
+        self.0.folded()
+    }
+}
+
+impl FromStr for AppId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let fault = |fault| {
+            let wanted = Self::TEMPLATE.to_owned();
+            IdError { text: text.into(), wanted, fault }
+        };
+        let at = ResourcePath::split(text, Self::RESOURCE_TYPE).ok_or_else(|| fault(None))?;
+        let bad_slot = || {
+            let bad = !at.slot.as_deref().is_none_or(|slot| is_long(slot, 59) && is_site_name(slot));
+            bad.then_some(IdFault::Slot)
+        };
+        let is_name = |name: &str| is_long(name, 60) && is_site_name(name);
+        match at.fault(is_name, IdFault::Site).or_else(bad_slot) {
+            Some(why) => Err(fault(Some(why))),
+            None => Ok(Self(at)),
+        }
+    }
+}
+
+/// Sites may have signs of other scripts, which DNS takes as Punycode.
+fn is_site_name(name: &str) -> bool {
+    let signs = name.chars().all(|sign| sign.is_alphanumeric() || sign == '-');
+    signs && !name.starts_with('-') && !name.ends_with('-')
+}
+
+impl fmt::Display for AppId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(Self::RESOURCE_TYPE, f)
+    }
+}
+
+as_text!(AppId);
+compares_folded!(AppId);
+
+/// A settings dictionary of an app; each is read and replaced as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Section {
+    /// `config/appsettings`
+    AppSettings,
+    /// `config/connectionstrings`
+    ConnectionStrings,
+}
+
+impl Section {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::AppSettings, Self::ConnectionStrings];
+
+    /// What an entry of it is called.
+    #[must_use]
+    pub const fn entry(self) -> &'static str {
+        match self {
+            Self::AppSettings => "app setting",
+            Self::ConnectionStrings => "connection string",
+        }
+    }
+}
+
+impl fmt::Display for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AppSettings => "app settings",
+            Self::ConnectionStrings => "connection strings",
+        })
+    }
+}
+
+/// A reference that App Service, or the app itself, resolves. What it leads to is never overwritten by a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// To which kind of store it leads.
+    pub store: ReferenceStore,
+    /// What it names there: the secret, or the key. Empty where that cannot be read.
+    pub names: Vec<String>,
+}
+
+/// A kind of store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReferenceStore {
+    /// A Key Vault, or something else behind a reference of App Service that we do not know.
+    KeyVault,
+    /// App Configuration.
+    AppConfiguration,
+}
+
+impl Reference {
+    /// Reads a setting's value: `@Microsoft.KeyVault(SecretUri=…)` or `(VaultName=…;SecretName=…)` (docs: Use Key Vault
+    /// references), `@Microsoft.AppConfiguration(Endpoint=…; Key=…)` (docs: Use App Configuration references), or the URL
+    /// of a secret in any text, as a value of App Configuration or of an app's own has it. Case and blanks mean nothing.
+    #[must_use]
+    pub fn read(value: &str) -> Option<Self> {
+        let text: String =
+            value.chars().filter(|sign| !sign.is_whitespace()).flat_map(char::to_lowercase).collect();
+        let named = |member: &str| {
+            let parts = text.split(['(', ';', ')']);
+            parts.filter_map(|part| part.strip_prefix(member)?.strip_prefix('=').map(str::to_owned)).collect()
+        };
+        if text.starts_with("@microsoft.appconfiguration(") {
+            return Some(Self { store: ReferenceStore::AppConfiguration, names: named("key") });
+        }
+        let of_urls = secrets(&text);
+        let is_reference = text.starts_with("@microsoft.") || !of_urls.is_empty();
+        let names = [named("secretname"), of_urls].concat();
+        is_reference.then_some(Self { store: ReferenceStore::KeyVault, names })
+    }
+
+    /// Whether a name within it tells that it leads to something of SignalR.
+    #[must_use]
+    pub fn names_signalr(&self) -> bool {
+        self.names.iter().any(|name| names_signalr(name))
+    }
+}
+
+/// The names of secrets in URLs like `https://{vault}.vault.azure.net/secrets/{name}/{version}`.
+fn secrets(text: &str) -> Vec<String> {
+    let urls = text.split("https://").skip(1).filter_map(|url| url.split_once("/secrets/"));
+    let of_vaults = urls.filter(|(host, _)| host.contains(".vault") && !host.contains('/'));
+    let name = |rest: &str| {
+        rest.split(|sign: char| !sign.is_alphanumeric() && sign != '-').next().map(str::to_owned)
+    };
+    of_vaults.filter_map(|(_, rest)| name(rest)).filter(|name| !name.is_empty()).collect()
+}
+
+/// Whether a name speaks of SignalR, however it is written: `AzureSignalR__Connection`, `chat-signal-r`.
+#[must_use]
+pub fn names_signalr(name: &str) -> bool {
+    let letters: String = name.chars().filter(char::is_ascii_alphabetic).collect();
+    letters.to_lowercase().contains("signalr")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_a_consumers_id_names_its_kind_and_is_read_in_any_case() {
+        let id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/shop";
+        let consumer: ConsumerId = format!("appService:{id}").parse().unwrap();
+        assert_eq!(consumer, ConsumerId::from(&id.parse::<AppId>().unwrap()));
+        assert_eq!(format!("APPSERVICE:{}", id.to_uppercase()).parse(), Ok(consumer.clone()));
+        assert_eq!(id.parse(), Ok(consumer.clone()), "as journals of format 1 have it");
+        assert_eq!(
+            (consumer.to_string(), String::from(consumer)),
+            (id.to_owned(), format!("appService:{id}"))
+        );
+        for text in
+            [format!("keyVault:{id}"), format!("appService:appService:{id}"), "appService:".to_owned()]
+        {
+            assert!(text.parse::<ConsumerId>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn references_are_read_in_every_syntax() {
+        use ReferenceStore::{AppConfiguration, KeyVault};
+        for (value, store, name) in [
+            (
+                "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/Chat-SignalR/)",
+                KeyVault,
+                "chat-signalr",
+            ),
+            (
+                "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/a/0123456789abcdef)",
+                KeyVault,
+                "a",
+            ),
+            ("@microsoft.keyvault( VaultName = v ; SecretName = a ; SecretVersion = 1 )", KeyVault, "a"),
+            (" @ Microsoft.KeyVault (VaultName=v;SecretName=a)", KeyVault, "a"),
+            ("https://v.vault.azure.cn/secrets/a", KeyVault, "a"),
+            ("https://v.vault.usgovcloudapi.net/secrets/a?api-version=7.5", KeyVault, "a"),
+            (r#"{"uri":"https://v.vault.azure.net/secrets/a"}"#, KeyVault, "a"),
+            (
+                "@Microsoft.AppConfiguration(Endpoint=https://s.azconfig.io; Key=chat:signalr; Label=prod)",
+                AppConfiguration,
+                "chat:signalr",
+            ),
+            ("@MICROSOFT.APPCONFIGURATION(endpoint=https://s.azconfig.io;key=a)", AppConfiguration, "a"),
+        ] {
+            let read = Reference::read(value).unwrap();
+            assert_eq!((read.store, &read.names[..]), (store, &[name.to_owned()][..]), "{value}");
+        }
+        for value in [
+            "",
+            "Endpoint=https://chat;AccessKey=k;",
+            "https://v.vault.azure.net/",
+            "@Microsoft",
+            "secrets/a",
+        ] {
+            assert_eq!(Reference::read(value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn names_speak_of_signalr_however_they_are_written() {
+        for name in ["AzureSignalRConnectionString", "SIGNALR_ACCESS_KEY", "chat-signal-r", "Azure:SignalR:X"]
+        {
+            assert!(names_signalr(name), "{name}");
+        }
+        assert!(!names_signalr("Signal") && !names_signalr("DbPassword"));
+    }
+}

@@ -1,0 +1,29 @@
+//! The journal's events for machines. `docs/json.md` has their names, which stay as they are when the journal's own change.
+
+use std::collections::BTreeMap;
+
+use rekey_core::journal::Event;
+use serde_json::{Value, json};
+
+/// An event with its fields. Consumers are told by their resource ids.
+#[must_use]
+pub fn event(event: &Event) -> Value {
+    match event {
+        Event::RotationRequested { exposed, noticed } => {
+            json!({ "type": "rotationRequested", "exposed": exposed, "noticed": noticed })
+        }
+        Event::Repointed { key_type, apps, repaired } => {
+            let apps: Vec<String> = apps.iter().map(ToString::to_string).collect();
+            json!({ "type": "repointed", "keyType": key_type, "apps": apps, "mended": repaired })
+        }
+        Event::AppsSeen { apps } => {
+            let apps: BTreeMap<_, _> = apps.iter().map(|(app, held)| (app.to_string(), held)).collect();
+            json!({ "type": "appsSeen", "apps": apps })
+        }
+        Event::AppsBlurred { apps } => {
+            let apps: Vec<String> = apps.iter().map(ToString::to_string).collect();
+            json!({ "type": "appsBlurred", "apps": apps })
+        }
+        told_as_stored => serde_json::to_value(told_as_stored).unwrap_or_default(),
+    }
+}

@@ -34,7 +34,9 @@ use crate::config::{Config, ServiceConfig};
 use crate::engine::act::RewriteError;
 use crate::engine::check::{APPS_AT_ONCE, Check, Reader};
 use crate::report::notify::Notifier;
-use crate::report::{InWords, RunEvent, RunReport, cause};
+use crate::report::text::InWords;
+use crate::report::text::snapshot::stale;
+use crate::report::{RunEvent, RunReport};
 use crate::store::{AppLocks, Store, StoreError};
 use rekey_core::intent::Intent;
 use rekey_core::journal::Journal;
@@ -161,7 +163,7 @@ impl Engine {
         let journal = crate::store::peek(&*self.store, &service.id).await.unwrap_or_default();
         let held = |app: &ConsumerId| journal.seen(app).is_some_and(|held| !held.is_empty());
         let consumers = service.apps.iter().map(|app| ConsumerId::from(&app.id));
-        consumers.filter(held).map(CutOff::WithoutKeys).collect()
+        consumers.filter(held).map(CutOff::OfNoKeys).collect()
     }
 
     /// What a run would do now, without doing it: a check and what follows from it, on a copy of the journal.
@@ -200,12 +202,7 @@ impl Preview {
     #[must_use]
     pub fn trouble(&self) -> Vec<String> {
         let cut_off = self.snapshot.cut_off();
-        let stale = (!cut_off.is_empty()).then(|| {
-            format!(
-                "stale: these hold an invalid key, and their calls are refused: {}",
-                crate::report::text::cut_off(&cut_off)
-            )
-        });
+        let stale = (!cut_off.is_empty()).then(|| stale(&cut_off));
         let unseen = match &self.decision {
             Decision::Blocked(_) => Some(self.decision.in_words()),
             _ if self.snapshot.unknown.is_empty() => None,
@@ -219,16 +216,12 @@ impl Preview {
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// Azure refused or did not answer.
-    #[error(transparent)]
     Arm(#[from] ArmError),
     /// The journal cannot be used, or the lease is lost.
-    #[error(transparent)]
     Store(#[from] StoreError),
     /// The time of the run ended.
-    #[error("the time of this run is over")]
     OutOfTime,
     /// Single apps could not be written; the others were.
-    #[error("{}", .0.iter().map(|error| cause::told(error)).collect::<Vec<_>>().join("; "))]
     Rewrites(Vec<RewriteError>),
 }
 

@@ -117,7 +117,13 @@ pub enum StoreError {
     /// The storage refused, and will refuse again until a person does something about it.
     Refused(Refusal),
     /// An event that the journal does not allow.
-    Illegal(#[from] Illegal),
+    Illegal(Illegal),
+}
+
+impl From<Illegal> for StoreError {
+    fn from(illegal: Illegal) -> Self {
+        Self::Illegal(illegal)
+    }
 }
 
 impl StoreError {
@@ -136,7 +142,7 @@ impl StoreError {
 
     /// A document that cannot be one of ours, and is not read to its end.
     fn too_large(name: &str) -> Self {
-        let detail = format!("it is larger than {} MiB", LARGEST_DOCUMENT >> 20);
+        let detail = crate::report::text::azure::document::too_large(LARGEST_DOCUMENT >> 20);
         Self::Unreadable { name: name.into(), detail }
     }
 }

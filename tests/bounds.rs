@@ -64,7 +64,7 @@ async fn of_an_endless_answer_of_azure_no_more_is_read_than_azure_sends_at_most(
         let error = error(ServiceType::SignalR.list_keys(&arm(&server.base), &chat()).await);
         assert_eq!(error.kind(), ArmErrorKind::Malformed);
         insta::allow_duplicates! {
-            insta::assert_snapshot!(error, @"SignalR_ListKeys on /subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat/listKeys failed: 200, the answer is larger than 12 MiB, which Azure Resource Manager never sends, and was not read to its end; check that REKEY_RESOURCE_MANAGER leads there; report this, with the correlation id if there is one");
+            insta::assert_snapshot!(error, @"cannot list the keys: 200, the answer is larger than 12 MiB, which Azure Resource Manager never sends, and was not read to its end; check what REKEY_RESOURCE_MANAGER leads to; report this, with the correlation id if there is one");
         }
         assert!(server.flooded() <= 12 * MIB + BUFFERS, "{}", server.flooded());
         assert_eq!(server.asked().len(), 1, "it is not asked again");
@@ -89,7 +89,7 @@ async fn a_list_is_bounded_over_all_its_pages() {
         |_| Reply::json(200, &format!("{{\"value\":[],\"nextLink\":\"/\"}}{}", " ".repeat(12_000_000)));
     let server = Server::play((0..12).map(page)).await;
     let error = error(arm(&server.base).list_sites("s").await);
-    assert_eq!((error.kind(), error.message()), (ArmErrorKind::Malformed, "the list has no end"));
+    assert_eq!((error.kind(), error.message()), (ArmErrorKind::Malformed, "the list does not end"));
     assert_eq!(server.asked().len(), 12, "128 MiB are full");
 }
 
@@ -172,7 +172,7 @@ async fn a_token_endpoint_is_not_read_without_end() {
         let said = asked.map(drop).unwrap_err().to_string();
         assert_eq!(
             said,
-            "the token endpoint's answer is larger than 64 KiB, and no token is; check what answers there"
+            "the token endpoint's answer is larger than 64 KiB, which no access token is; check what answers there"
         );
         assert!(server.flooded() <= BUFFERS, "{}", server.flooded());
     }
@@ -239,7 +239,7 @@ async fn a_journal_that_does_not_end_is_not_read_to_its_end() {
     let server = Server::play([flood(&format!("{OK}{length}"))]).await;
     let store = journal(&server.base);
     let error = peek(&store, &chat()).await.unwrap_err();
-    insta::assert_snapshot!(error, @"the journal s/g/chat.json cannot be read (it is larger than 4 MiB); it is left as it is and nothing is done to the instance");
+    insta::assert_snapshot!(error, @"cannot read the journal s/g/chat.json (it is larger than 4 MiB); it was left as it is, and the service was not touched");
     assert!(server.flooded() <= 4 * MIB + BUFFERS, "{}", server.flooded());
     // And what storage says when it refuses.
     let server = Server::play([flood("HTTP/1.1 403 Forbidden\r\nconnection: close\r\n")]).await;

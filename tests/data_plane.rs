@@ -59,8 +59,8 @@ async fn what_came_of_a_probe_is_told_in_a_sentence_without_the_key() {
     assert!(!format!("{sentences:?} {prober:?}").contains("RECOGNISABLE"));
     insta::assert_snapshot!(sentences.join("\n"), @r#"
     refused: chat.service.signalr.net answered 401: Bearer error="invalid_token", error_description="The signature key was not found"
-    unreachable: chat.service.signalr.net answered 403: its network rules keep us out, so the key cannot be verified from here; allow this network, or set verify = "control-plane"
-    unreachable: chat.service.signalr.net answered 503: the service is failing; the next pass asks again
+    unreachable: chat.service.signalr.net answered 403: its network rules keep this host out, so the key cannot be verified from here; allow this network, or set verify = "control-plane"
+    unreachable: chat.service.signalr.net answered 503: the service is failing; the next run tries again
     "#);
 }
 
@@ -72,7 +72,7 @@ async fn where_nobody_answers_nothing_is_known_of_the_key() {
     else {
         panic!("nobody answered");
     };
-    assert!(detail.starts_with("chat.service.signalr.net could not be asked; "), "{detail}");
+    assert!(detail.starts_with("could not reach chat.service.signalr.net; "), "{detail}");
     assert!(
         detail.contains("set verify = \"control-plane\"; caused by: connection closed")
             && !detail.contains("RECOGNISABLE"),

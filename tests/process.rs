@@ -31,7 +31,7 @@ async fn the_handler_rotates_and_repairs_as_the_host_calls_it() {
     azure.force("sr-demo", "Both").await;
     let (status, reply) = handler.notice("sr-demo").await;
     assert_eq!(status, 200, "{reply}");
-    assert!(reply["Logs"].to_string().contains("repaired to the"), "{reply}");
+    assert!(reply["Logs"].to_string().contains("repaired with the"), "{reply}");
     let (status, reply) =
         handler.call("OnKeyNotice", json!({"event": {"id": "2", "eventType": "Other"}})).await;
     assert_eq!(status, 200, "what does not concern us is no failure: {reply}");
@@ -170,7 +170,7 @@ async fn an_answer_that_cannot_be_written_is_a_failure_and_a_reader_that_left_is
         assert_eq!(told.status.code(), Some(1), "{arguments:?}: {}", text(&told.stderr));
         let why = text(&told.stderr);
         assert!(
-            why.contains("the answer could not be written to its end; caused by: No space left"),
+            why.contains("could not write the whole answer; caused by: No space left"),
             "{arguments:?}: {why}"
         );
 
@@ -220,15 +220,15 @@ async fn ctrl_c_ends_a_rotation_as_unfinished_and_says_so() {
     for name in ["-INT", "-TERM"] {
         let (code, told) = stopped(&[name]).await;
         assert_eq!(code, Some(3), "{name}: {told}");
-        assert!(told.contains("the lease is given back"), "{told}");
+        assert!(told.contains("to give the lease back"), "{told}");
         // What state things are in, and who goes on.
         for says in [
             "sr-demo: stopped; the next run carries on",
             "  the Primary key is the one that was first seen at ",
             "it is held by chat-web (app setting Azure__SignalR__ConnectionString), chat-web/staging (app setting",
-            "  the Secondary key, which no app holds, is being regenerated since ",
-            "  what waits: follow the regeneration of the Secondary key",
-            "  nobody carries on, for the journal was in this process alone",
+            "  the Secondary key, which no consumer holds, is being regenerated since ",
+            "  what is next: follow the regeneration of the Secondary key",
+            "  nothing carries on, because the journal was in this process alone",
         ] {
             assert!(told.contains(says), "{says:?} is missing in: {told}");
         }

@@ -130,14 +130,14 @@ async fn no_secret_leaves_the_process() {
     let mut output = String::new();
     live_through_everything(&story, &mut output).await;
     assert!(story.sim.waiting().is_empty(), "every fault was met: {:?}", story.sim.waiting());
-    assert!(output.contains("repaired to"), "the story was lived through: {output}");
+    assert!(output.contains("repaired with"), "the story was lived through: {output}");
     assert_eq!(story.requests("SignalR_RegenerateKey"), 3);
 
     search("a reply", &output);
     search("what passes tell", &story.told.lock().unwrap().join("\n"));
     let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(
-        logged.contains("ARM request") && logged.contains("regenerated; the key is"),
+        logged.contains("ARM request") && logged.contains("regenerated (new fingerprint"),
         "the log is captured"
     );
     search("the log", &logged);

@@ -412,7 +412,7 @@ async fn a_storage_that_refuses_a_write_is_no_other_worker_and_is_not_asked_agai
         assert_eq!(refused.code(), code);
         let text = error.to_string();
         assert!(text.contains(&format!("{status} {code}, Not so)")) && text.contains(advice), "{text}");
-        assert!(text.contains("the storage devstoreaccount1") && !text.contains(['<', '?']), "{text}");
+        assert!(text.contains("devstoreaccount1") && !text.contains(['<', '?']), "{text}");
 
         // A first write and a read are refused alike.
         let first = acquire(&store, &clock, &instance(), "one").await.unwrap_err();

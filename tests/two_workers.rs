@@ -157,7 +157,7 @@ async fn a_notice_wakes_the_run_of_another_process() {
     let (_, told) = tokio::join!(timer.tick(), notice);
     assert_eq!(told.0, 200, "{told:?}");
     assert!(
-        told.1["Logs"].to_string().contains("has checked again since, and every app holds a valid key"),
+        told.1["Logs"].to_string().contains("has checked since; every consumer holds a valid key"),
         "{told:?}"
     );
     let document = journals.read("sr-call").await.unwrap();

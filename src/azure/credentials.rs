@@ -6,7 +6,6 @@
 
 mod keeping;
 
-use crate::report::text::azure::identity;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,6 +14,7 @@ use self::keeping::{Kept, Renewable};
 use crate::azure::http::Http;
 use crate::clock::Clock;
 use crate::config::AzureConfig;
+use crate::report::text::azure::identity;
 use azure_core::credentials::{Secret, TokenCredential};
 use azure_core::http::{ClientOptions, ExponentialRetryOptions, RetryOptions};
 use azure_core::time::Duration;
@@ -290,8 +290,8 @@ mod tests {
         AZURE_CLIENT_SECRET is not set, but AZURE_TENANT_ID is: set both for an application's client secret (or AZURE_FEDERATED_TOKEN_FILE for a workload identity), or neither
         IDENTITY_HEADER is not set, but IDENTITY_ENDPOINT is: set both for a managed identity, or neither
         IDENTITY_ENDPOINT is not set, but IDENTITY_HEADER is: set both for a managed identity, or neither
-        this app has no managed identity (IDENTITY_ENDPOINT is not set): assign one to it, and give it the role that the README names
-        this app has no managed identity (IDENTITY_ENDPOINT is not set): assign one to it, and give it the role that the README names
+        this app has no managed identity (IDENTITY_ENDPOINT is not set): assign one, and give it the role that the README names
+        this app has no managed identity (IDENTITY_ENDPOINT is not set): assign one, and give it the role that the README names
         ");
     }
 

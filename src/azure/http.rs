@@ -226,6 +226,6 @@ mod tests {
     #[test]
     fn a_refused_url_is_named_without_what_people_paste_into_it() {
         let url = Url::parse("http://user:hunter2@example.com/path?sig=hunter2").unwrap();
-        insta::assert_snapshot!(check_secure(&url).unwrap_err(), @"http://example.com is neither https nor on loopback: credentials go nowhere else, write its https:// URL instead");
+        insta::assert_snapshot!(check_secure(&url).unwrap_err(), @"http://example.com is neither https nor on loopback, and credentials go nowhere else: write its https:// URL instead");
     }
 }

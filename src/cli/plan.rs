@@ -9,7 +9,8 @@ use super::machine::{Planned, Service, watches};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Environment, ServiceConfig};
 use crate::engine::Preview;
-use crate::report::InWords;
+use crate::report::text::InWords;
+use crate::report::text::command::rotate as text;
 use crate::report::text::readable;
 use crate::report::text::snapshot::{notes, warnings};
 use crate::terminal::{self, Exit, spoken};
@@ -86,7 +87,7 @@ fn print(instance: &ServiceConfig, preview: &Preview) {
     let now = SystemClock.now();
     let forecast = foresee(instance, preview, false, now);
     if !forecast.is_idle() {
-        terminal::say("  what would be done, if nobody changes anything meanwhile:");
+        terminal::say(text::FORECAST);
         lines(&forecast, now).iter().for_each(|line| terminal::tell_as_of(&format!("    {line}"), now));
     }
 }
@@ -109,10 +110,8 @@ pub(super) fn lines(forecast: &Forecast, now: DateTime<Utc>) -> Vec<String> {
 fn summary(forecast: &Forecast, now: DateTime<Utc>) -> String {
     let length = spoken(forecast.over - now);
     let end = match &forecast.end {
-        Decision::Blocked(_) => format!("it would get no further than in {length}"),
-        Decision::Do(_) | Decision::Waiting { .. } | Decision::Settled { .. } => {
-            format!("it would take about {length}")
-        }
+        Decision::Blocked(_) => text::no_further_than(length),
+        Decision::Do(_) | Decision::Waiting { .. } | Decision::Settled { .. } => text::takes_about(length),
     };
     let restarts = forecast.restarts();
     let often = |(app, times): (&&ConsumerId, &usize)| match times {
@@ -120,8 +119,5 @@ fn summary(forecast: &Forecast, now: DateTime<Utc>) -> String {
         times => format!("{} ({times} times)", app.name()),
     };
     let restarted: Vec<String> = restarts.iter().map(often).collect();
-    match restarted.len() {
-        0 => format!("{end}, and restart no app"),
-        _ => format!("{end}, and restart {}", restarted.join(", ")),
-    }
+    text::restarts(&end, &restarted)
 }

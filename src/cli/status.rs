@@ -8,7 +8,9 @@ use super::instances::{Seen, look_at};
 use super::machine::{EventFields, Service, events, unseen, watches};
 use crate::config::{Environment, ServiceConfig};
 use crate::engine::Preview;
-use crate::report::InWords;
+use crate::report::text::InWords;
+use crate::report::text::command::rotate as text;
+use crate::report::text::journal::history;
 use crate::report::text::readable;
 use crate::report::text::snapshot::{notes, warnings};
 use crate::terminal::{self, Exit};
@@ -103,12 +105,12 @@ fn print(instance: &ServiceConfig, preview: &Preview) {
         terminal::tell(&format!("  note: {note}"));
     }
     let next = preview.decision.in_words();
-    let next = if told(&next) { "nothing, before what is said above is seen to" } else { &next };
+    let next = if told(&next) { text::SEE_ABOVE } else { &next };
     terminal::tell(&format!("  next: {next}"));
     for watch in watches(&preview.journal, preview.snapshot.at) {
         terminal::tell(&format!("  {}", watch.text));
     }
-    for entry in preview.journal.history() {
-        terminal::tell(&format!("  {} {}", readable(entry.at), entry.event.in_words()));
+    for (entry, told) in history(&preview.journal) {
+        terminal::tell(&format!("  {} {told}", readable(entry.at)));
     }
 }

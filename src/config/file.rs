@@ -8,7 +8,7 @@ use super::AppConfig;
 use super::fault::{At, Origin, Report, Sourced};
 use super::notify::{Webhook, webhook_url};
 use super::values::{AGE, FIRST_ROTATION, Fields, Node, VERIFY, choice, duration, with_unit};
-use crate::report::InWords;
+use crate::report::text::InWords;
 use rekey_core::model::{AppId, ConnectionString, IdFault, ServiceId};
 use rekey_core::policy::{FirstRotation, Verify};
 

@@ -6,10 +6,9 @@
 
 use serde_json::Value;
 
-use super::envelope::{Envelope, Fault, Malformed, VALUE, json};
+use super::envelope::{Envelope, Fault, Malformed, json};
+use crate::report::text::process::{BODY, VALUE};
 use rekey_core::notice::{self, Event};
-
-const BODY: &str = "the body of the request";
 
 pub(super) fn read(envelope: Envelope) -> Result<Vec<Event>, Malformed> {
     let Value::Object(mut request) = envelope.value else {

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
+use crate::report::text::process::VALUE;
 use rekey_core::notice::{self, Misread};
 
 /// An envelope, opened.
@@ -68,9 +69,6 @@ impl From<notice::Malformed> for Malformed {
         Self { member: malformed.member.into(), fault: Fault::Event(malformed.fault) }
     }
 }
-
-/// How faults call the value of the one binding.
-pub(super) const VALUE: &str = "the value in Data";
 
 /// The UTF-8 byte order mark. The host sends none; a proxy or a file fed by hand may.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";

@@ -5,7 +5,8 @@
 
 use serde_json::{Map, Value};
 
-use super::envelope::{Envelope, Fault, Malformed, VALUE, decoded};
+use super::envelope::{Envelope, Fault, Malformed, decoded};
+use crate::report::text::process::VALUE;
 
 /// A timer that fired.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

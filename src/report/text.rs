@@ -5,28 +5,33 @@
 //!
 //! | file | who speaks |
 //! |---|---|
+//! | `command` | what the commands say of themselves, and what to type next |
+//! | `configuration` | a file that is not there |
 //! | [`decision`] | what is decided, waited for, and stands in the way |
 //! | `snapshot` | what a check has shown, and what it could not see |
-//! | `journal` | what happened |
+//! | `handler` | requests that are not taken |
+//! | [`journal`] | what happened |
 //! | `notice` | what an event means, and what is wrong with one |
-//! | `intent` | what an event wants, and what its sender did most probably not mean |
-//! | `run` | what happens in a run, and how it ends |
 //! | `arm` | Azure's refusals, and what to do about them |
 //! | `azure` | what went wrong on the way to Azure and back |
+//! | `process` | its schedule, its panics |
+//! | `intent` | what events want, and what is wrong with them |
+//! | `run` | how a run ended, and what it says on the way |
 //! | `store` | the journal's storage |
 
 mod arm;
 pub(crate) mod azure;
+pub(crate) mod command;
+pub(crate) mod configuration;
 pub mod decision;
-mod intent;
-mod journal;
-mod notice;
-mod run;
+mod handler;
+pub(crate) mod intent;
+pub mod journal;
+pub(crate) mod notice;
+pub(crate) mod process;
+pub(crate) mod run;
 pub mod snapshot;
 mod store;
-
-pub(crate) use intent::{caution, fault, foreseen};
-pub(crate) use run::{cut_off, watch};
 
 use std::sync::OnceLock;
 use std::time::Duration;

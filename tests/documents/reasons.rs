@@ -364,7 +364,7 @@ fn every_error_of_the_storage_is_explained() {
     }
     let patterns = told_under("Errors of the journal and the storage");
     // A refusal is made by an answer of the storage alone; its unit test has the sentence.
-    let refused = "the storage st refuses the journal: it is so (403 Code, no); nothing is done to the instance. Are apps cut off, …";
+    let refused = "the storage st refuses the journal: it is so (403 Code, no); the service was not touched. If apps are cut off, …";
     let all = [texts(&all), vec![refused.to_owned()]].concat();
     for text in all.clone() {
         let fitting = patterns.iter().filter(|pattern| fits(&format!("{pattern}…"), &text)).count();
@@ -376,29 +376,27 @@ fn every_error_of_the_storage_is_explained() {
 /// What the advice of an error of Azure Resource Manager begins with; an error itself is made by a request alone.
 fn advice(kind: ArmErrorKind) -> &'static [&'static str] {
     match kind {
-        ArmErrorKind::Throttled { .. } => &["before asking again"],
-        ArmErrorKind::Conflict => &["wait until the other operation on it has ended"],
-        ArmErrorKind::Forbidden => &["there; a new role assignment can take hours to show"],
-        ArmErrorKind::Gone => {
-            &["it does not exist: correct its id", "the record of the operation has expired"]
-        }
+        ArmErrorKind::Throttled { .. } => &["before trying again"],
+        ArmErrorKind::Conflict => &["another operation is at work on it"],
+        ArmErrorKind::Forbidden => &["there; a new role assignment can take hours to take effect"],
+        ArmErrorKind::Gone => &["it does not exist: correct its id", "Azure no longer knows the operation"],
         ArmErrorKind::OutcomeUnknown => &["it may or may not have taken effect"],
         ArmErrorKind::Unauthenticated => &["check the identity: a managed identity in Azure"],
         ArmErrorKind::OutOfTime => &["nothing was changed; try again with more time"],
         ArmErrorKind::Unavailable => &["nothing was changed; try again, as the next run does"],
-        ArmErrorKind::Barred(Barrier::Lock) => &["a lock refuses this"],
+        ArmErrorKind::Barred(Barrier::Lock) => &["a read-only lock forbids this"],
         ArmErrorKind::Barred(Barrier::DisabledSubscription) => {
             &["the subscription is disabled and read-only"]
         }
         ArmErrorKind::Barred(Barrier::UnregisteredProvider) => &["register the resource provider"],
-        ArmErrorKind::Barred(Barrier::Policy) => &["an Azure Policy refuses this"],
-        ArmErrorKind::Barred(Barrier::DenyAssignment) => &["a deny assignment refuses this"],
-        ArmErrorKind::Barred(Barrier::UnknownSubscription) => &["knows no such subscription"],
-        ArmErrorKind::Barred(Barrier::OtherTenant) => &["is of another tenant than the subscription"],
-        ArmErrorKind::Barred(Barrier::NoKeys) => &["access keys are switched off (disableLocalAuth), which"],
-        ArmErrorKind::Barred(Barrier::ContentShare) => &["content share is out of order"],
+        ArmErrorKind::Barred(Barrier::Policy) => &["an Azure Policy forbids this"],
+        ArmErrorKind::Barred(Barrier::DenyAssignment) => &["a deny assignment forbids this"],
+        ArmErrorKind::Barred(Barrier::UnknownSubscription) => &["has no such subscription"],
+        ArmErrorKind::Barred(Barrier::OtherTenant) => &["belongs to another tenant than the subscription"],
+        ArmErrorKind::Barred(Barrier::NoKeys) => &["access keys are disabled (disableLocalAuth), which"],
+        ArmErrorKind::Barred(Barrier::ContentShare) => &["content share is not usable"],
         ArmErrorKind::Refused => &["trying again will not help"],
-        ArmErrorKind::Elsewhere => &["no token is sent there"],
+        ArmErrorKind::Elsewhere => &["no access token is sent there"],
         ArmErrorKind::Malformed => &["report this, with the correlation id"],
         ArmErrorKind::Page => &["let this process reach Azure Resource Manager directly"],
     }
@@ -461,8 +459,9 @@ fn other_lines_are_said_by_the_program() {
 }
 
 /// Parts that the program puts together from several.
-const VARIABLE: [&str; 4] = [
-    "its keys are looked at every 10s from",
+const VARIABLE: [&str; 5] = [
+    "cannot find rekey.toml in",
+    "keys are checked every 10s from",
     "the work that overran has ended well",
     "has failed",
     "internal error at",

@@ -84,14 +84,12 @@ pub struct Journal {
 enum NotYet {}
 
 /// An event that the state does not allow.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the journal does not allow the event {event:?} ({unmet}); nothing further is done to this instance. \
-     Run `signalr-rekey status` and compare it with the keys in Azure"
-)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Illegal {
-    event: Box<Event>,
-    unmet: Condition,
+    /// The event.
+    pub event: Box<Event>,
+    /// What it asks of the state and the state is not.
+    pub unmet: Condition,
 }
 
 impl Journal {

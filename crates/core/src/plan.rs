@@ -7,7 +7,6 @@
 mod assess;
 mod forecast;
 mod reconcile;
-
 mod safety;
 mod snapshot;
 mod standing;

@@ -462,7 +462,7 @@ pub(super) fn read_error_body(body: &[u8], may_repeat: bool) -> Said {
     let Ok(body_read) = serde_json::from_slice::<ErrorBody>(body) else {
         let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
         let text = String::from_utf8_lossy(body);
-        let page = is_page(body).then(|| words::page());
+        let page = is_page(body).then(words::page);
         let text = tidy(&text, LONGEST_FOREIGN_TEXT);
         let text = Some(text).filter(|text| may_repeat && !is_json && !text.is_empty());
         let message = match (page, text) {
@@ -671,15 +671,15 @@ mod tests {
                 "<html>  Bad\nGateway </html>",
                 true,
                 None,
-                "a page of HTML came instead of Azure Resource Manager's answer (a proxy, a firewall or a sign-in portal may \
-                 stand between): <html> Bad Gateway </html>",
+                "an HTML page came instead of Azure Resource Manager's answer (a proxy, a firewall or a sign-in portal may \
+                 be in between): <html> Bad Gateway </html>",
             ),
             (
                 " <!DOCTYPE html><p>secret",
                 false,
                 None,
-                "a page of HTML came instead of Azure Resource Manager's answer (a proxy, a firewall or a sign-in portal may \
-                 stand between)",
+                "an HTML page came instead of Azure Resource Manager's answer (a proxy, a firewall or a sign-in portal may \
+                 be in between)",
             ),
             ("<?xml version='1.0'?><Error/>", true, None, "<?xml version='1.0'?><Error/>"),
             ("AccessKey=secret", false, None, "Azure gave no reason"),
@@ -702,12 +702,12 @@ mod tests {
     #[test]
     fn sentences_for_the_operator() {
         let denied = r#"{"error":{"code":"AuthorizationFailed","message":"The client 'c' with object id 'o' does not have authorization to perform action 'Microsoft.SignalRService/SignalR/regenerateKey/action'."}}"#;
-        insta::assert_snapshot!(answered(403, denied, Effect::Change, None), @"SignalR_RegenerateKey on /subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat/regenerateKey failed: 403 AuthorizationFailed, The client 'c' with object id 'o' does not have authorization to perform action 'Microsoft.SignalRService/SignalR/regenerateKey/action' (x-ms-correlation-request-id 1c0f); give the identity Microsoft.SignalRService/SignalR/regeneratekey/action there; a new role assignment can take hours to show");
+        insta::assert_snapshot!(answered(403, denied, Effect::Change, None), @"cannot regenerate a key: 403 AuthorizationFailed, The client 'c' with object id 'o' does not have authorization to perform action 'Microsoft.SignalRService/SignalR/regenerateKey/action' (x-ms-correlation-request-id 1c0f); give the identity Microsoft.SignalRService/SignalR/regeneratekey/action there; a new role assignment can take hours to take effect");
         let wait = Some(Duration::from_secs(90));
-        insta::assert_snapshot!(answered(429, "{}", Effect::Read, wait), @"SignalR_RegenerateKey on /subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat/regenerateKey failed: 429, Azure gave no reason (x-ms-correlation-request-id 1c0f); wait 1m 30s before asking again");
+        insta::assert_snapshot!(answered(429, "{}", Effect::Read, wait), @"cannot regenerate a key: 429, Azure gave no reason (x-ms-correlation-request-id 1c0f); wait 1m 30s before trying again");
         let late =
             ArmError::new(ArmErrorKind::OutOfTime, &ABOUT, "the deadline had passed before it was sent");
-        insta::assert_snapshot!(late, @"SignalR_RegenerateKey on /subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat/regenerateKey failed: the deadline had passed before it was sent; nothing was changed; try again with more time, as the next run does");
+        insta::assert_snapshot!(late, @"cannot regenerate a key: the deadline had passed before it was sent; nothing was changed; try again with more time, as the next run does");
     }
 
     #[test]

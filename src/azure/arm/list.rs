@@ -1,6 +1,5 @@
 //! Lists, page by page; of the subscriptions that the identity can see, too.
 
-use crate::report::text::azure as words;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::Url;
@@ -8,6 +7,8 @@ use url::Url;
 use super::Arm;
 use super::error::{ArmError, ArmErrorKind};
 use super::request::{Call, Operation};
+
+use crate::report::text::azure as words;
 
 pub(super) const SUBSCRIPTIONS: Operation =
     Operation::read("Subscriptions_List", &["Microsoft.Resources/subscriptions/read"]);

@@ -267,7 +267,9 @@ impl Resource {
         let Properties { host_name, provisioning_state, disable_local_auth, resource_stopped } = properties;
         let id = id
             .parse()
-            .inspect_err(|error| tracing::warn!(error = %cause::told(error), "an instance with a strange id is left out"))
+            .inspect_err(
+                |error| tracing::warn!(error = %cause::told(error), "{}", words::strange_id::SERVICE),
+            )
             .ok()?;
         Some(ServiceResource {
             id,

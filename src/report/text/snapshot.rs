@@ -3,27 +3,29 @@
 use rekey_core::model::{ConsumerId, IdFault, Malformed};
 use rekey_core::plan::{ConsumerRef, CutOff, Holding, Snapshot, Unknown, Whereabouts};
 
-use super::{InWords, file_name};
+use super::{InWords, file_name, listed};
 
 /// What the operator should know of a check: the apps that are gone, and what could not be seen.
 pub fn warnings(snapshot: &Snapshot) -> Vec<String> {
-    let gone = |app: &ConsumerId| {
-        format!(
-            "{} was deleted, as far as the subscriptions show that can be listed: no site of its name is left. If it was \
-             moved to another one, name its new id in {}; else take it out",
-            app.name(),
-            file_name()
-        )
-    };
     snapshot.gone.iter().map(gone).chain(snapshot.unknown.iter().map(InWords::in_words)).collect()
+}
+
+/// An app that was deleted, as far as can be seen.
+pub(super) fn gone(app: &ConsumerId) -> String {
+    format!(
+        "{} was deleted, as far as can be seen: no subscription that can be listed has a site of its name. Take it out of {}, or \
+         name its new id there if it was moved to a subscription that cannot be listed",
+        app.name(),
+        file_name()
+    )
 }
 
 /// What an operator who looks at a check may want to know: what is neither followed nor taken for ours.
 pub fn notes(snapshot: &Snapshot) -> Vec<String> {
     let note = |(app, names): &(ConsumerId, Vec<String>)| {
         format!(
-            "{} has references that are not followed ({}); if one leads to a connection string of the service, name it in \
-             the app's settings in {}",
+            "{} has references that are not followed ({}); if one of them leads to a connection string of the service, name \
+             it in the app's settings in {}",
             app.name(),
             names.join(", "),
             file_name()
@@ -36,16 +38,34 @@ impl InWords for CutOff {
     fn in_words(&self) -> String {
         match self {
             Self::Stale(consumer) => consumer.in_words(),
-            Self::OutOfReach { app, name } => format!("{} ({name}, which cannot be rewritten)", app.name()),
-            Self::Unseen(app) => {
-                format!("{} (very probably: it was last seen with a key that is invalid now)", app.name())
+            Self::InOtherText { app, name } => format!("{} ({name}, which cannot be rewritten)", app.name()),
+            Self::OutOfSight(app) => {
+                format!("{} (very likely: it was last seen with a key that is invalid now)", app.name())
             }
-            Self::WithoutKeys(app) => format!("{} (it was last seen with a key)", app.name()),
+            Self::OfNoKeys(app) => format!("{} (it was last seen with a key)", app.name()),
             Self::Unchecked => {
                 "apps that could not be checked in time, after a key was regenerated from outside".into()
             }
         }
     }
+}
+
+/// Who is cut off, in one line.
+#[must_use]
+pub fn cut_off(who: &[CutOff]) -> String {
+    listed(who, ", ")
+}
+
+/// Who is refused now.
+#[must_use]
+pub fn stale(who: &[CutOff]) -> String {
+    format!("stale: these hold an invalid key and are being refused: {}", cut_off(who))
+}
+
+/// Whom a run leaves refused.
+#[must_use]
+pub fn cut_off_by_keys(who: &[CutOff]) -> String {
+    format!("cut off, because their key is invalid: {}", cut_off(who))
 }
 
 impl InWords for ConsumerRef {
@@ -58,7 +78,7 @@ impl InWords for Holding {
     fn in_words(&self) -> String {
         match self {
             Self::Valid(key_type) => format!("the {key_type} key"),
-            Self::Stale(fingerprint) => format!("a dead key ({fingerprint})"),
+            Self::Stale(fingerprint) => format!("an invalid key ({fingerprint})"),
             Self::Identity => "no key (it connects by identity)".into(),
         }
     }
@@ -67,11 +87,11 @@ impl InWords for Holding {
 impl InWords for Malformed {
     fn in_words(&self) -> String {
         match self {
-            Self::TooFewParts => "it has fewer than two parts of the form name=value",
-            Self::Duplicate => "a part stands in it twice",
-            Self::Endpoint => "its Endpoint is missing or is no http(s) URL",
+            Self::TooFewParts => "it has fewer than two name=value parts",
+            Self::Duplicate => "it has the same part twice",
+            Self::Endpoint => "its Endpoint is missing or not an http(s) URL",
             Self::Version => "its Version is not 1.x",
-            Self::Port => "its Port is not within 1 to 65535",
+            Self::Port => "its Port is not between 1 and 65535",
         }
         .into()
     }
@@ -90,7 +110,7 @@ impl InWords for IdFault {
                 "its site is not a valid name (letters, digits and -, at most 60, no - at either end)"
             }
             Self::Service => {
-                "its instance name is not valid (letters, digits and -, at most 63, a letter first, no - at the end)"
+                "its service name is not valid (letters, digits and -, at most 63, a letter first, no - at the end)"
             }
             Self::Slot => {
                 "its slot is not a valid name (letters, digits and -, at most 59, no - at either end)"
@@ -105,66 +125,64 @@ impl InWords for Unknown {
         let file = file_name();
         match self {
             Self::Unreadable { app, detail, .. } => {
-                format!("the settings of {} cannot be read: {detail}", app.name())
+                format!("cannot read the settings of {}: {detail}", app.name())
             }
             Self::NeverSeen { app, meant } => never_seen(app, meant.as_ref()),
             Self::Vanished { app, whereabouts, .. } => vanished(app, whereabouts),
             Self::NoConsumer { app } => format!(
-                "no setting of {} holds a connection string of the instance; if it needs none, give the app \
+                "no setting of {} holds a connection string of the service; if the app needs none, give it \
                  `may_hold_none = true` in {file}",
                 app.name()
             ),
             Self::KeyVaultReference { app, name } => format!(
-                "{name} of {} is a Key Vault reference, which is not followed yet: the app may hold a key that is about \
-                 to stop working, or has. Leave the secret in the vault, and compare it with the service's keys yourself",
+                "{name} of {} is a Key Vault reference, which is not followed yet: the app may hold a key that is invalid, or \
+                 will be. Leave the reference as it is, and compare the secret with the service's keys yourself",
                 app.name()
             ),
             Self::AppConfigurationReference { app, name } => format!(
-                "{name} of {} is an App Configuration reference, which is not followed yet: the app may hold a key that \
-                 is about to stop working, or has. Leave the value in its store, and compare it with the service's keys \
-                 yourself",
+                "{name} of {} is an App Configuration reference, which is not followed yet: the app may hold a key that is \
+                 invalid, or will be. Leave the reference as it is, and compare the value with the service's keys yourself",
                 app.name()
             ),
             Self::OnlyReferences { app, names } => format!(
-                "nothing of {} shows a connection string of the service, and these references may lead to one: {}; name \
-                 the settings that hold one in {file}",
+                "{} shows no connection string of the service, but references that may lead to one: {}; name the settings that \
+                 hold one in {file}",
                 app.name(),
                 names.join(", ")
             ),
             Self::Unnamed { app, name } => format!(
-                "{name} of {} holds a key of the service, and {file} names other settings of this app and not this \
-                 one: add it to their names",
+                "{name} of {} holds a key of the service, but {file} names only other settings of this app: add this one",
                 app.name()
             ),
             Self::Missing { app, name } => {
                 format!("{} has no setting {name}, which {file} names", app.name())
             }
             Self::NotOurs { app, name } => format!(
-                "{name} of {}, which {file} names, holds no connection string of the instance",
+                "{name} of {}, which {file} names, holds no connection string of the service",
                 app.name()
             ),
             Self::KeyInOtherText { app, name } => format!(
-                "{name} of {} holds a key of the instance outside a connection string, where it cannot be \
-                 replaced; let the app read a whole connection string",
+                "{name} of {} holds a key of the service outside a connection string, where it cannot be replaced; let the app \
+                 read a whole connection string",
                 app.name()
             ),
             Self::StaleKeyInOtherText { app, name } => format!(
-                "{name} of {} holds a key that the service no longer has, outside a connection string, where it cannot \
-                 be replaced: the app is being refused. Give it a valid key yourself",
+                "{name} of {} holds an invalid key outside a connection string, where it cannot be replaced: the app is being \
+                 refused. Give it a valid key yourself",
                 app.name()
             ),
             Self::Placeholder { app, name } => format!(
-                "{name} of {} has a placeholder where its key belongs, which is never overwritten; look what fills it in",
+                "{name} of {} has a placeholder where its key belongs, which is never overwritten; check what fills it in",
                 app.name()
             ),
             Self::InvalidString { app, name, fault } => format!(
-                "{name} of {} is meant for the service, but this string is not valid: {}; correct it",
+                "{name} of {} is meant for the service, but is not a valid connection string: {}; correct it",
                 app.name(),
                 fault.in_words()
             ),
             Self::OtherServicesHost { app, name } => format!(
-                "{name} of {} names another service beside what is of this one, its host or a former key; correct the \
-                 string, or see whether the journal is this service's",
+                "{name} of {} names another service, together with the host or a former key of this one; correct the string, or \
+                 check whether the journal belongs to this service",
                 app.name()
             ),
         }
@@ -189,12 +207,13 @@ fn vanished(app: &ConsumerId, whereabouts: &Whereabouts) -> String {
     let (name, group, file) = (app.name(), app.group(), file_name());
     match whereabouts {
         Whereabouts::Moved(to) => format!(
-            "{name} is no longer in resource group {group}, and may still hold the key that it last held: there is a site of \
-             its name; name it in {file} instead: {to}"
+            "{name} is no longer in resource group {group}, and may still hold the key that it last held; there is a site of \
+             its name elsewhere: name that in {file} instead: {to}"
         ),
         Whereabouts::Unclear(why) => format!(
-            "{name} is no longer in resource group {group}, and nobody can tell whether it was deleted or moved, still with \
-             the key that it last held ({why}). If it was deleted, take it out of {file}; if it was moved, name its new id"
+            "{name} is no longer in resource group {group}, and may still hold the key that it last held: it cannot be told \
+             whether it was deleted or moved ({why}). If it was deleted, take it out of {file}; if it was moved, name its new \
+             id"
         ),
     }
 }

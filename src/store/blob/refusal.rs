@@ -1,7 +1,7 @@
 //! What Blob Storage says when it refuses, and what that means. The one file that knows its error codes (docs: Blob Storage
 //! error codes; Common REST API error codes).
 
-use crate::report::text::azure::IT_GAVE_NO_REASON;
+use crate::report::text::azure::{IT_GAVE_NO_REASON, document};
 
 /// An answer other than success, read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,7 +61,7 @@ impl Said {
     pub(super) fn read(status: u16, headers: &::http::HeaderMap, body: &[u8]) -> Self {
         let body = String::from_utf8_lossy(body);
         let header = headers.get("x-ms-error-code").and_then(|code| code.to_str().ok());
-        let code = header.or_else(|| element(&body, "Code")).unwrap_or("without a code");
+        let code = header.or_else(|| element(&body, "Code")).unwrap_or(document::NO_CODE);
         let message = element(&body, "Message").and_then(|message| message.lines().next());
         let message = message.map_or("", |message| message.trim().trim_end_matches('.'));
         let message = if message.is_empty() { IT_GAVE_NO_REASON } else { message };
@@ -173,10 +173,10 @@ mod tests {
     #[test]
     fn refusals_read_as_sentences() {
         let refusal = Refusal::new("stdemo", &said(403, "AuthorizationPermissionMismatch"));
-        insta::assert_snapshot!(refusal, @"the storage stdemo refuses the journal: no access to it: give yourself, or the identity of the app, the role Storage Blob Data Contributor on it (403 AuthorizationPermissionMismatch, No way)");
+        insta::assert_snapshot!(refusal, @"the storage stdemo refuses the journal: no access: give yourself, or the app's identity, the role Storage Blob Data Contributor on it (403 AuthorizationPermissionMismatch, No way)");
         let headers = [("x-ms-error-code", "LeaseIdMissing")]
             .map(|(name, code)| (name.parse().unwrap(), code.parse().unwrap()));
         let bare = Said::read(412, &headers.into_iter().collect(), b"");
-        insta::assert_snapshot!(Refusal::new("stdemo", &bare), @"the storage stdemo refuses the journal: somebody else has a blob lease on the journal, which signalr-rekey never takes: break it (`az storage blob lease break`) (412 LeaseIdMissing, it gave no reason)");
+        insta::assert_snapshot!(Refusal::new("stdemo", &bare), @"the storage stdemo refuses the journal: something else holds a blob lease on the journal (signalr-rekey never takes one): break it (`az storage blob lease break`) (412 LeaseIdMissing, no reason given)");
     }
 }

@@ -78,11 +78,11 @@ impl Snapshot {
     pub fn cut_off(&self) -> Vec<CutOff> {
         let texts = self.unknown.iter().filter_map(|unknown| match unknown {
             Unknown::StaleKeyInOtherText { app, name } => {
-                Some(CutOff::OutOfReach { app: app.clone(), name: name.clone() })
+                Some(CutOff::InOtherText { app: app.clone(), name: name.clone() })
             }
             _ => None,
         });
-        let lost = self.lost.iter().cloned().map(CutOff::Unseen);
+        let lost = self.lost.iter().cloned().map(CutOff::OutOfSight);
         self.stale().into_iter().map(CutOff::Stale).chain(texts).chain(lost).collect()
     }
 
@@ -90,6 +90,40 @@ impl Snapshot {
     #[must_use]
     pub fn stale(&self) -> Vec<ConsumerRef> {
         self.holders(|holding| matches!(holding, Holding::Stale(_)))
+    }
+}
+
+/// Somebody whose calls are refused, because the key that he holds is invalid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CutOff {
+    /// A consumer that can be repaired.
+    Stale(ConsumerRef),
+    /// An app with the key in a text that cannot be rewritten.
+    InOtherText {
+        /// The app.
+        app: ConsumerId,
+        /// The name of the setting.
+        name: String,
+    },
+    /// An app that is out of sight, and was last seen with a key that is invalid now.
+    OutOfSight(ConsumerId),
+    /// An app of a service that has no keys; it was last seen with one.
+    OfNoKeys(ConsumerId),
+    /// Apps that could not be checked in time, after a key was regenerated from outside.
+    Unchecked,
+}
+
+impl CutOff {
+    /// Which app, if that is known.
+    #[must_use]
+    pub const fn app(&self) -> Option<&ConsumerId> {
+        match self {
+            Self::Stale(ConsumerRef { app, .. })
+            | Self::InOtherText { app, .. }
+            | Self::OutOfSight(app)
+            | Self::OfNoKeys(app) => Some(app),
+            Self::Unchecked => None,
+        }
     }
 }
 
@@ -111,38 +145,6 @@ pub struct ConsumerRef {
     pub section: Section,
     /// The setting's name.
     pub name: String,
-}
-
-/// Who is cut off, or very probably so.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CutOff {
-    /// A consumer with an invalid key, which can be given a valid one.
-    Stale(ConsumerRef),
-    /// A setting with an invalid key in a text that cannot be rewritten.
-    OutOfReach {
-        /// The app.
-        app: ConsumerId,
-        /// The setting.
-        name: String,
-    },
-    /// An app that cannot be read, and was last seen with a key that is invalid now.
-    Unseen(ConsumerId),
-    /// An app that was last seen with a key, of a service that has none any more.
-    WithoutKeys(ConsumerId),
-    /// Apps that could not be checked in time, after a key was regenerated from outside.
-    Unchecked,
-}
-
-impl CutOff {
-    /// Which app, if that is known.
-    #[must_use]
-    pub const fn app(&self) -> Option<&ConsumerId> {
-        match self {
-            Self::Stale(consumer) => Some(&consumer.app),
-            Self::OutOfReach { app, .. } | Self::Unseen(app) | Self::WithoutKeys(app) => Some(app),
-            Self::Unchecked => None,
-        }
-    }
 }
 
 /// What a consumer holds.

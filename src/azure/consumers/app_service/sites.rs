@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::API_VERSION;
 use crate::azure::arm::{Arm, ArmError, Call, Operation, Subject};
 use crate::report::cause;
+use crate::report::text::azure as words;
 use rekey_core::model::AppId;
 
 /// docs: Azure permissions for Web and Mobile.
@@ -125,9 +126,7 @@ impl Resource {
         let Self { id, kind, properties: Properties { state, .. } } = self;
         let id = id
             .parse()
-            .inspect_err(
-                |error| tracing::warn!(error = %cause::told(error), "a site with a strange id is left out"),
-            )
+            .inspect_err(|error| tracing::warn!(error = %cause::told(error), "{}", words::strange_id::SITE))
             .ok()?;
         Some(Site { id, kind: kind.unwrap_or_default(), state: state.unwrap_or_default() })
     }

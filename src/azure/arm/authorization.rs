@@ -3,8 +3,9 @@
 use serde::Deserialize;
 
 use super::Arm;
+use super::contract::Operation;
 use super::error::{ArmError, ArmErrorKind};
-use super::request::{Call, Operation};
+use super::request::Call;
 
 pub(super) const PERMISSIONS: Operation =
     Operation::read("Permissions_ListForResource", &["Microsoft.Authorization/permissions/read"])

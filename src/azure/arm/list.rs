@@ -5,8 +5,9 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::Arm;
+use super::contract::Operation;
 use super::error::{ArmError, ArmErrorKind};
-use super::request::{Call, Operation};
+use super::request::Call;
 
 pub(super) const SUBSCRIPTIONS: Operation =
     Operation::read("Subscriptions_List", &["Microsoft.Resources/subscriptions/read"]);

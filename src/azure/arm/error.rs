@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use super::request::Subject;
 use crate::report::text::azure as words;
+use super::contract::{About, Effect, Subject};
 
 /// A request to Azure Resource Manager that failed.
 ///
@@ -94,15 +94,6 @@ pub enum Barrier {
     NoKeys,
     /// The app's own content share is out of order, which Azure looks at before it writes settings.
     ContentShare,
-}
-
-/// What a request does, and with that what may be done when its answer is lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Effect {
-    /// It changes nothing: it may be sent again after any failure.
-    Read,
-    /// It changes something: once it has left us it is sent again only if Azure said that nothing was done.
-    Change,
 }
 
 impl ArmError {
@@ -319,16 +310,6 @@ fn redact(text: &mut String, secret: &str) {
     if let Some(part) = cut {
         *text = format!("{}[redacted]…", &kept[..kept.len() - part.len()]);
     }
-}
-
-/// What an error is about.
-#[derive(Clone, Copy)]
-pub(super) struct About<'a> {
-    pub(super) operation: &'static str,
-    pub(super) subject: Subject,
-    /// The RBAC action that it needs first.
-    pub(super) action: Option<&'static str>,
-    pub(super) resource: &'a str,
 }
 
 /// An answer other than success, read.

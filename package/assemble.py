@@ -51,9 +51,10 @@ def is_within(version: str, glibc: str) -> bool:
     return version.startswith("GLIBC_") and numbers(version) <= numbers(glibc)
 
 
-def check_contents(binary: bytes, sources: pathlib.Path) -> None:
-    """Looks for what is only for development in the binary, by texts that its sources have: else it would look for nothing."""
-    code = "".join(path.read_text() for path in sources.rglob("*.rs"))
+def check_contents(binary: bytes, root: pathlib.Path) -> None:
+    """Looks for what is only for development in the binary, by texts that sources have: else it would look for nothing."""
+    sources = [path for folder in ("src", "crates", "fuzz/src") for path in (root / folder).rglob("*.rs")]
+    code = "".join(path.read_text() for path in sources)
     for text in DEVELOPMENT:
         if text not in code:
             raise Unfit(f"{text!r} is in no source any more; look for something else")
@@ -105,7 +106,7 @@ def main(target: str, glibc: str) -> None:
     readelf = ["readelf", "--wide", "--dynamic", "--version-info", "--section-headers", binary]
     told = subprocess.run(readelf, check=True, capture_output=True, text=True).stdout
     needs = check_elf(told, glibc)
-    check_contents(binary.read_bytes(), ROOT / "src")
+    check_contents(binary.read_bytes(), ROOT)
     lay_out(ROOT, binary, out / "app")
     archive = out / f"{executable(ROOT)}.zip"
     pack(out / "app", archive)

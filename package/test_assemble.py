@@ -73,12 +73,11 @@ class Package(unittest.TestCase):
             mode = 0o100755 if entry.filename == "signalr-rekey" else 0o100644
             self.assertEqual((entry.create_system, entry.external_attr >> 16), (3, mode), entry.filename)
 
-    def test_the_simulator_and_a_large_binary_are_refused(self) -> None:
-        sources = assemble.ROOT / "src"
-        assemble.check_contents(b"\x7fELF", sources)
+    def test_the_embedded_azure_and_a_large_binary_are_refused(self) -> None:
+        assemble.check_contents(b"\x7fELF", assemble.ROOT)
         for bad in [b"..GET /sim/report..", bytes(assemble.LARGEST + 1)]:
             with self.assertRaises(assemble.Unfit):
-                assemble.check_contents(bad, sources)
+                assemble.check_contents(bad, assemble.ROOT)
         with self.assertRaisesRegex(assemble.Unfit, "look for something else"):
             assemble.check_contents(b"\x7fELF", self.folder)
 

@@ -1,6 +1,12 @@
-//! Azure over HTTP: one client for all, as whom it is asked, Azure Resource Manager, and the service's own API.
+//! Azure over HTTP: one client for all, as whom it is asked, Azure Resource Manager, and what is special to each kind of
+//! service whose keys are rotated (`services`) and of consumer that holds them (`consumers`).
 
 pub mod arm;
+pub mod cloud;
+pub mod consumers;
 pub mod credentials;
 pub mod data_plane;
+pub mod discovery;
 pub mod http;
+pub mod rbac;
+pub mod services;

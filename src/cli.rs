@@ -7,6 +7,8 @@
 //! | 2 | the command line or the configuration is wrong; nothing was done |
 //! | 3 | not finished in the time that was given; the next run carries on |
 
+#[cfg(feature = "simulator")]
+mod demo;
 mod doctor;
 mod handler;
 mod history;
@@ -14,13 +16,12 @@ mod init;
 mod instances;
 mod machine;
 mod notice;
-pub(crate) mod output;
 mod plan;
 mod rotate;
-pub(crate) mod signals;
+#[cfg(feature = "simulator")]
+pub mod simulate;
 mod standing;
 mod status;
-mod times;
 mod unblock;
 
 use std::ffi::OsString;
@@ -34,6 +35,7 @@ use crate::clock::SystemClock;
 use crate::config::{self, Config, Environment, Faults};
 use crate::report::cause;
 use crate::report::telemetry::{self, Logs, Output};
+use crate::terminal::{self, Exit};
 
 /// Rotates the access keys of Azure SignalR Service so that no call is refused because of a key
 #[derive(Debug, Parser)]
@@ -47,7 +49,7 @@ struct Cli {
     config: Option<PathBuf>,
 }
 
-/// How to begin. A build without the simulator has no demo to begin with.
+/// How to begin. A build without the embedded Azure has no demo to begin with.
 fn help() -> String {
     let demo = if cfg!(feature = "simulator") {
         "  signalr-rekey demo                 watch a rotation under traffic, on an Azure that is built in\n"
@@ -88,37 +90,10 @@ enum Command {
     Unblock(unblock::UnblockArgs),
     /// Watch a rotation and a recovery under traffic, on an Azure that is built in; about 20 seconds
     #[cfg(feature = "simulator")]
-    Demo(crate::demo::DemoArgs),
+    Demo(demo::DemoArgs),
     /// Serve the embedded Azure over HTTP, for development
     #[cfg(feature = "simulator")]
-    Simulate(Box<crate::sim::command::SimulateArgs>),
-}
-
-/// How a command ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Exit {
-    Done,
-    Failed,
-    Wrong,
-    Unfinished,
-}
-
-impl Exit {
-    /// The code of the process.
-    const fn code(self) -> u8 {
-        match self {
-            Self::Done => 0,
-            Self::Failed => 1,
-            Self::Wrong => 2,
-            Self::Unfinished => 3,
-        }
-    }
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit.code())
-    }
+    Simulate(Box<simulate::SimulateArgs>),
 }
 
 /// The set variable by which the Functions host tells a custom handler where to listen.
@@ -131,12 +106,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are asked for; everything else is a mistake.
-            output::note(error.print());
+            terminal::note(error.print());
             return if error.use_stderr() { Exit::Wrong.into() } else { told(Exit::Done).into() };
         }
     };
     let exit = dispatch(cli, environment).unwrap_or_else(|error| {
-        output::complain(&cause::told(&error));
+        terminal::complain(&cause::told(&error));
         Exit::Failed
     });
     told(exit).into()
@@ -144,9 +119,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
 
 /// How a command ended: not well if its answer did not get out.
 fn told(exit: Exit) -> Exit {
-    match output::lost() {
+    match terminal::lost() {
         Some(why) => {
-            output::complain(&why);
+            terminal::complain(&why);
             if exit == Exit::Wrong { exit } else { Exit::Failed }
         }
         None => exit,
@@ -184,14 +159,14 @@ fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
             Command::Notice(args) => notice::notice(args, environment).await,
             Command::Unblock(args) => unblock::unblock(args, environment).await,
             #[cfg(feature = "simulator")]
-            Command::Demo(args) => crate::demo::demo(args).await,
+            Command::Demo(args) => demo::demo(args).await,
             #[cfg(feature = "simulator")]
             Command::Simulate(args) => {
-                warn_of_strangers(&args);
-                match crate::sim::command::simulate(*args).await {
+                warn_of_open_door(&args);
+                match simulate::simulate(*args).await {
                     Ok(()) => Exit::Done,
                     Err(error) => {
-                        output::complain(&cause::told(&error));
+                        terminal::complain(&cause::told(&error));
                         Exit::Wrong
                     }
                 }
@@ -205,9 +180,9 @@ fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
 
 /// The embedded Azure asks nobody who he is.
 #[cfg(feature = "simulator")]
-fn warn_of_strangers(args: &crate::sim::command::SimulateArgs) {
+fn warn_of_open_door(args: &simulate::SimulateArgs) {
     if !args.listen.ip().is_loopback() {
-        output::complain(&format!(
+        terminal::complain(&format!(
             "warning: {} is open to others. The embedded Azure is for development: everybody who reaches it may read its \
              keys, regenerate them and change its world; 127.0.0.1 is for you alone",
             args.listen
@@ -232,14 +207,14 @@ fn start_log(command: &Command, environment: &Environment) -> Option<Logs> {
         _ => (Output::Text, filter.or(Some("off"))),
     };
     let logs = telemetry::init(shape, filter, Arc::new(SystemClock));
-    logs.inspect_err(|error| output::complain(&cause::told(error))).ok()
+    logs.inspect_err(|error| terminal::complain(&cause::told(error))).ok()
 }
 
 /// The configuration, or its faults on stderr. What is said from now on names its file.
 fn load(environment: &Environment) -> Result<Config, Exit> {
     config::name_file(environment);
     config::load(environment).map_err(|faults: Faults| {
-        output::complain(&faults.to_string());
+        terminal::complain(&faults.to_string());
         Exit::Wrong
     })
 }

@@ -10,7 +10,7 @@ use crate::azure::data_plane::DataPlane;
 use crate::azure::http::{Http, Insecure, is_loopback};
 use crate::clock::Clock;
 use crate::config::{AzureConfig, BlobAccess, BlobConfig, Config, Environment, StateConfig};
-use crate::pass::{Narrator, Rekey};
+use crate::engine::{Engine, Narrator};
 use crate::store::{BlobStore, MemoryStore, Store, StoreError};
 
 /// Why the parts do not fit together.
@@ -33,7 +33,7 @@ pub fn compose(
     environment: &Environment,
     clock: Arc<dyn Clock>,
     narrator: Narrator,
-) -> Result<Rekey, ComposeError> {
+) -> Result<Engine, ComposeError> {
     let http = Http::new();
     let variable = |name: &str| environment.get(name).map(ToOwned::to_owned);
     let credential = credential(&variable, &config.azure, &http, &clock)?;
@@ -51,7 +51,7 @@ pub fn compose(
     };
     let options = ArmOptions { base, credential, clock: Arc::clone(&clock), http: http.clone(), jitter_seed };
     let arm = Arm::new(options)?;
-    Ok(Rekey::new(Arc::new(config), arm, data_plane, store, clock, &http, narrator))
+    Ok(Engine::new(Arc::new(config), arm, data_plane, store, clock, &http, narrator))
 }
 
 /// As whom storage is asked: the same as Azure Resource Manager, unless the connection names another client id.

@@ -3,7 +3,6 @@
 //! Start at [`load()`]: it finds `rekey.toml`, lays the app settings over it and answers a [`Config`], or every
 //! [`Fault`] that it found. A fault names the setting and its place, and never repeats what might be a secret.
 
-mod document;
 mod environment;
 mod fault;
 mod file;
@@ -17,9 +16,11 @@ use std::time::Duration;
 
 use url::Url;
 
+use rekey_core::intent::Configured;
 use rekey_core::model::{AppId, ServiceId};
 use rekey_core::policy::Policy;
 
+pub use crate::azure::cloud::Cloud;
 pub use environment::Environment;
 pub use fault::{Fault, Faults};
 pub use load::{FUNCTION_TIMEOUT, config_path, given_file, load, load_from, name_file};
@@ -52,6 +53,20 @@ pub struct Config {
     pub timer_disabled: bool,
     /// The site that this process runs in (`WEBSITE_SITE_NAME`): writing its settings restarts us, so it is last.
     pub own_site: Option<String>,
+}
+
+impl Config {
+    /// Which services are looked after, and which of their consumers.
+    #[must_use]
+    pub fn configured(&self) -> Vec<Configured<'_>> {
+        let services = self.instances.iter();
+        services
+            .map(|service| Configured {
+                id: &service.id,
+                consumers: service.apps.iter().map(|app| &app.id).collect(),
+            })
+            .collect()
+    }
 }
 
 /// One instance and the apps that connect to it.
@@ -88,40 +103,6 @@ pub struct AzureConfig {
     pub resource_manager: Url,
     /// The client id of a user-assigned managed identity, or of an application.
     pub client_id: Option<String>,
-}
-
-/// Azure's clouds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Cloud {
-    /// `AzureCloud`
-    #[default]
-    Public,
-    /// `AzureUSGovernment`
-    UsGovernment,
-    /// `AzureChinaCloud`
-    China,
-}
-
-impl Cloud {
-    /// Where Azure Resource Manager answers in this cloud (docs: Azure cloud environments, `az cloud list`).
-    #[must_use]
-    pub const fn resource_manager(self) -> &'static str {
-        match self {
-            Self::Public => "https://management.azure.com/",
-            Self::UsGovernment => "https://management.usgovcloudapi.net/",
-            Self::China => "https://management.chinacloudapi.cn/",
-        }
-    }
-
-    /// How the hosts of its storage accounts end, behind `{account}.blob.`.
-    #[must_use]
-    pub const fn storage_suffix(self) -> &'static str {
-        match self {
-            Self::Public => "core.windows.net",
-            Self::UsGovernment => "core.usgovcloudapi.net",
-            Self::China => "core.chinacloudapi.cn",
-        }
-    }
 }
 
 /// Where the journal is kept.

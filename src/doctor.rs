@@ -1,23 +1,20 @@
 //! Looks for everything that would keep a rotation from going well, and says what repairs it. It changes nothing.
 //!
-//! Start at [`examine`]. `ask` reads, with eight requests at a time, and goes on where a read fails: a refusal is a
+//! Start at [`examine`]. `collect` reads, with eight requests at a time, and goes on where a read fails: a refusal is a
 //! finding too. All other files judge what was read, without asking anything: one function for each check, which answers
-//! [`Finding`]s. `repair` writes the commands that repair.
+//! [`Finding`]s. `fixes` writes the commands that repair.
 //!
 //! Guarantee: no finding holds key material, a setting's value or a token.
 
-mod app;
-mod ask;
-mod data_plane;
-mod durations;
-mod environment;
+mod collect;
+mod configured_apps;
 mod finding;
 mod first_run;
 mod fixes;
-mod instance;
 mod permission;
-mod schedule;
-mod stranger;
+mod service;
+mod settings;
+mod unconfigured_apps;
 
 use std::collections::BTreeSet;
 
@@ -30,9 +27,9 @@ use crate::azure::arm::Caller;
 use crate::clock::Clock;
 use crate::compose::ComposeError;
 use crate::config::{BlobAccess, Config, Environment, StateConfig, file_name};
-use crate::pass::Rekey;
+use crate::engine::Engine;
 use crate::report::cause;
-use ask::Facts;
+use collect::{Facts, InstanceFacts};
 use rekey_core::model::AppId;
 
 /// How long all the reading may take. A hundred apps take well below a minute.
@@ -50,18 +47,18 @@ pub struct Circumstances {
 }
 
 /// Examines everything.
-pub async fn examine(rekey: &Rekey, circumstances: &Circumstances) -> Report {
+pub async fn examine(rekey: &Engine, circumstances: &Circumstances) -> Report {
     let config = &rekey.config;
     let mut findings = offline(config, circumstances, &*rekey.clock);
     let arm = rekey.arm.until(rekey.clock.now() + patience());
     match arm.caller().await {
         Ok(caller) => {
             findings.push(identity(&caller, circumstances.as_deployed));
-            let facts = Facts::ask(rekey, &arm).await;
+            let facts = Facts::collect(rekey, &arm).await;
             findings.extend(judge(config, &facts, &caller));
             let own = own_app(config, &circumstances.environment);
-            findings.extend(durations::of_apps(&facts, &circumstances.environment, own.as_ref()));
-            findings.extend(data_plane::check(rekey, &facts).await);
+            findings.extend(settings::durations_of_apps(&facts, &circumstances.environment, own.as_ref()));
+            findings.extend(service::probes(rekey, &facts).await);
             return Report { looked: facts.looked(), ..Report::new(findings) };
         }
         Err(error) => findings.push(nobody(cause::told(&error), config, circumstances)),
@@ -92,14 +89,14 @@ pub fn without_azure(
 /// What needs no request.
 fn offline(config: &Config, circumstances: &Circumstances, clock: &dyn Clock) -> Vec<Finding> {
     let own = own_app(config, &circumstances.environment);
-    let mut findings = vec![settings(config)];
+    let mut findings = vec![counted(config)];
     if circumstances.as_deployed {
-        findings.extend(environment::check(config, &circumstances.environment, own.as_ref()));
+        findings.extend(settings::environment(config, &circumstances.environment, own.as_ref()));
     }
     findings.extend(storage(config, circumstances.as_deployed));
-    findings.extend(durations::check(config, &circumstances.environment, own.as_ref()));
+    findings.extend(settings::durations(config, &circumstances.environment, own.as_ref()));
     let expression = circumstances.environment.get(crate::schedule::SETTING);
-    findings.extend(schedule::check(
+    findings.extend(settings::schedule(
         config,
         expression,
         circumstances.as_deployed,
@@ -109,7 +106,7 @@ fn offline(config: &Config, circumstances: &Circumstances, clock: &dyn Clock) ->
     findings
 }
 
-fn settings(config: &Config) -> Finding {
+fn counted(config: &Config) -> Finding {
     let apps: BTreeSet<&AppId> =
         config.instances.iter().flat_map(|one| &one.apps).map(|app| &app.id).collect();
     let what = format!(
@@ -146,19 +143,19 @@ fn nobody(error: String, config: &Config, circumstances: &Circumstances) -> Find
 fn judge(config: &Config, facts: &Facts<'_>, caller: &Caller) -> Vec<Finding> {
     let mut findings = Vec::new();
     for instance in &facts.instances {
-        findings.extend(instance::check(instance, &facts.holders(instance)));
+        findings.extend(service::check(instance, &facts.holders(instance)));
         findings.extend(permission::of_instance(instance, caller));
         findings.extend(journal(config, instance));
         for app in &instance.config.apps {
-            findings.extend(app::check(instance, app, facts));
+            findings.extend(configured_apps::check(instance, app, facts));
         }
-        findings.extend(stranger::check(instance, facts));
+        findings.extend(unconfigured_apps::check(instance, facts));
     }
     for (id, app) in facts.configured() {
         findings.extend(permission::of_app(id, app, caller));
         findings.extend(own(config, id));
     }
-    findings.extend(stranger::unreadable(facts, caller));
+    findings.extend(unconfigured_apps::unreadable(facts, caller));
     findings
 }
 
@@ -187,7 +184,7 @@ fn storage(config: &Config, as_deployed: bool) -> Option<Finding> {
 }
 
 /// Whether the journal of an instance can be read.
-fn journal(config: &Config, instance: &ask::InstanceFacts<'_>) -> Option<Finding> {
+fn journal(config: &Config, instance: &InstanceFacts<'_>) -> Option<Finding> {
     let StateConfig::Blob(blob) = &config.state else { return None };
     let id = &instance.config.id;
     let Err(error) = &instance.journal else {

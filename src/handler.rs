@@ -304,8 +304,8 @@ struct Host {
 const MOST_AT_ONCE: usize = 2048;
 
 /// A function of the app, as the host knows it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Function {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Function {
     /// The timer's.
     RotateKeys,
     /// Event Grid's.
@@ -340,7 +340,7 @@ impl Function {
     }
 
     /// Reads what the host sends to this function.
-    pub(crate) fn trigger(self, body: &[u8]) -> Result<Trigger, Malformed> {
+    pub fn trigger(self, body: &[u8]) -> Result<Trigger, Malformed> {
         let envelope = envelope::open(body)?;
         match self {
             Self::RotateKeys => timer::read(envelope).map(Trigger::Timer),

@@ -6,8 +6,295 @@
 //!
 //! Guarantee: nothing that is written holds key material or a setting's value.
 
-mod find;
-mod write;
+mod scope;
 
-pub use find::{App, Found, Scope, ScopeError, Service, is_misnamed};
-pub use write::write;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use futures::FutureExt;
+
+use crate::azure::arm::{Arm, ArmError};
+use crate::azure::consumers::Marks;
+use crate::azure::discovery::{Dictionaries, at_once, by_value, slots};
+use crate::azure::services::{KeyService, ListedKeys, ServiceKind, ServiceResource};
+use crate::report::cause;
+use rekey_core::journal::Journal;
+use rekey_core::model::{AppId, ServiceId};
+use rekey_core::plan::Unknown;
+pub use scope::{Scope, ScopeError, is_misnamed};
+
+/// Everything that was found.
+#[derive(Debug)]
+pub struct Found {
+    /// Where it was looked.
+    pub scope: Scope,
+    /// The instances, in Azure's order.
+    pub services: Vec<Service>,
+    /// How many sites and slots were looked at.
+    pub looked_at: usize,
+    /// Those that could not be read: by id, with what Azure said.
+    pub unread: Vec<(String, String)>,
+    /// The lists of slots that could not be had, likewise. Which apps are not named for that is not known.
+    pub unlisted: Vec<(String, String)>,
+    /// The list of the apps in other resource groups of the subscription, if it could not be had, likewise.
+    pub elsewhere: Option<(String, String)>,
+    /// The resource groups in which apps were found.
+    pub groups: BTreeSet<String>,
+}
+
+/// One instance, and the apps that hold a connection string of it.
+#[derive(Debug)]
+pub struct Service {
+    /// The instance.
+    pub id: ServiceId,
+    /// What the operator should know of it.
+    pub remarks: Vec<String>,
+    /// The apps.
+    pub apps: Vec<App>,
+    /// Apps that may hold one all the same, with why it is not known.
+    pub doubtful: Vec<App>,
+}
+
+/// One app, and what was seen of it.
+#[derive(Debug)]
+pub struct App {
+    /// The app.
+    pub id: AppId,
+    /// What was seen.
+    pub seen: Vec<String>,
+}
+
+/// An instance with its keys, as far as they could be read.
+struct Known {
+    instance: ServiceResource,
+    listed: Result<ListedKeys, ArmError>,
+}
+
+/// An app with its dictionaries.
+type Read = (AppId, Dictionaries);
+
+impl Found {
+    /// Looks. It fails only where nothing at all can be said.
+    pub async fn look(arm: &Arm, scope: Scope) -> Result<Self, ArmError> {
+        let instances = scope.instances(arm).await?;
+        let (sites, elsewhere) = scope.sites(arm).await?;
+        let groups = sites.iter().map(|site| site.group().to_lowercase()).collect();
+        let (slots, unlisted) = slots(arm, &sites).await;
+        let apps = in_order(sites, slots);
+        let known = at_once(instances.into_iter().map(|instance| {
+            async move {
+                let listed = ServiceKind::of(&instance.id).list_keys(arm, &instance.id).await;
+                Known { instance, listed }
+            }
+            .boxed()
+        }))
+        .await;
+        let reads = at_once(apps.into_iter().map(|app| {
+            async move {
+                let read = Dictionaries::read(arm, &app).await;
+                (app, read)
+            }
+            .boxed()
+        }))
+        .await;
+        let unread = reads.iter().filter_map(unreadable).collect();
+        let of_site = |(site, error): (String, ArmError)| (format!("{site}/slots"), cause::told(&error));
+        let unlisted = unlisted.into_iter().map(of_site).collect();
+        let services = known.iter().map(|known| service(known, &reads, &scope)).collect();
+        Ok(Self { scope, services, looked_at: reads.len(), unread, unlisted, elsewhere, groups })
+    }
+
+    /// What could not be read and listed.
+    fn not_seen(&self) -> impl Iterator<Item = &(String, String)> {
+        self.unread.iter().chain(&self.unlisted).chain(&self.elsewhere)
+    }
+
+    /// Where it was looked, in words.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let groups: Vec<&str> = self.groups.iter().map(String::as_str).collect();
+        let groups = if groups.is_empty() { "none".to_owned() } else { groups.join(", ") };
+        format!(
+            "{} for instances, and for their apps in all resource groups of /subscriptions/{} that show any ({groups})",
+            self.scope,
+            self.scope.subscription()
+        )
+    }
+
+    /// What was found, in lines for the operator.
+    #[must_use]
+    pub fn summary(&self) -> Vec<String> {
+        let head = format!("looked in {}: {} apps and slots", self.place(), self.looked_at);
+        let service = |service: &Service| {
+            let named = match service.apps.len() {
+                0 => "no app that holds a connection string of it was found".to_owned(),
+                1 => "1 app is named: it holds a connection string of it, or may".to_owned(),
+                number => format!("{number} apps are named: each holds a connection string of it, or may"),
+            };
+            let doubtful = match service.doubtful.len() {
+                0 => String::new(),
+                number => format!("; less likely to hold one, and in a comment alone: {number}"),
+            };
+            format!("{}: {named}{doubtful}", service.id)
+        };
+        let unread =
+            |(id, why): &(String, String)| format!("{id} may hold one: could not be read because {why}");
+        let services = self.services.iter().map(service);
+        [head].into_iter().chain(services).chain(self.not_seen().map(unread)).collect()
+    }
+}
+
+/// Each site with its slots behind it.
+fn in_order(sites: Vec<AppId>, slots: Vec<AppId>) -> Vec<AppId> {
+    let mut of: BTreeMap<AppId, Vec<AppId>> = BTreeMap::new();
+    for slot in slots {
+        let site = AppId::new(slot.subscription(), slot.group(), slot.site(), None);
+        of.entry(site).or_default().push(slot);
+    }
+    sites
+        .into_iter()
+        .flat_map(|site| {
+            let slots = of.remove(&site).unwrap_or_default();
+            std::iter::once(site).chain(slots)
+        })
+        .collect()
+}
+
+fn unreadable((app, settings): &Read) -> Option<(String, String)> {
+    Some((app.to_string(), cause::told(settings.error()?)))
+}
+
+fn service(known: &Known, reads: &[Read], scope: &Scope) -> Service {
+    let Known { instance, listed } = known;
+    let mut service =
+        Service { id: instance.id.clone(), remarks: remarks(known), apps: vec![], doubtful: vec![] };
+    let journal = Journal::default();
+    let host =
+        listed.as_ref().ok().and_then(|listed| listed.host.as_deref()).or(instance.host_name.as_deref());
+    let keys = listed.as_ref().ok().map(|listed| &listed.keys);
+    let marks = Marks { keys, host: host.unwrap_or_default(), journal: &journal };
+    for (app, settings) in reads {
+        let snapshot = settings.shown(&by_value(app), marks);
+        let consumers = snapshot.consumers.iter().map(|consumer| {
+            let at = &consumer.at;
+            match listed {
+                Ok(_) => format!("{} {} holds {}", at.section.entry(), at.name, consumer.holds),
+                Err(_) => format!("{} {}", at.section.entry(), at.name),
+            }
+        });
+        let seen: Vec<String> = consumers.collect();
+        let unclear: Vec<String> = snapshot.unknown.iter().map(ToString::to_string).collect();
+        // What could not be read, or is a key in a place or a form that cannot be rewritten, or leads to one by its name,
+        // is named: so the app stands in the way of a rotation until it is cured. Left out, it would be cut off.
+        let is_unclear = |unknown: &Unknown| matches!(unknown, Unknown::OnlyReferences { .. });
+        let holds_one = !seen.is_empty() || !snapshot.unknown.iter().all(is_unclear);
+        // In a group that nobody asked for, what cannot be read is most likely none of ours: that is said, and not named.
+        let unread = settings.error().filter(|_| !settings.is_gone() && scope.covers(app));
+        let unread = unread.map(|error| {
+            format!("it could not be read, and is named so that it blocks: {}", cause::told(error))
+        });
+        let is_named = holds_one || unread.is_some();
+        let found = App { id: app.clone(), seen: [seen, unclear, unread.into_iter().collect()].concat() };
+        match (is_named, found.seen.is_empty()) {
+            (true, _) => service.apps.push(found),
+            (false, false) => service.doubtful.push(found),
+            (false, true) => {}
+        }
+    }
+    service
+}
+
+fn remarks(known: &Known) -> Vec<String> {
+    let Known { instance, listed } = known;
+    let off = instance.disable_local_auth.then(|| {
+        "access keys are switched off (disableLocalAuth), which deleted them: an app that holds one is refused, and each \
+         run fails, until they are switched on again"
+            .to_owned()
+    });
+    let stopped = instance.stopped.then(|| "it is stopped".to_owned());
+    let failed = listed.as_ref().err().filter(|_| off.is_none());
+    let by_host = failed.map(|error| {
+        format!(
+            "its keys could not be listed, so its apps were recognised by the host alone: {}",
+            cause::told(error)
+        )
+    });
+    [off, stopped, by_host].into_iter().flatten().collect()
+}
+
+/// The text of `rekey.toml`; none where no instance has an app, for such a file would name nothing to do.
+#[must_use]
+pub fn write(found: &Found) -> Option<String> {
+    let (with_apps, without): (Vec<_>, Vec<_>) =
+        found.services.iter().partition(|service| !service.apps.is_empty());
+    if with_apps.is_empty() {
+        return None;
+    }
+    let mut text = head(found);
+    for service in with_apps {
+        entry(&mut text, service);
+    }
+    for service in without {
+        comment(
+            &mut text,
+            "",
+            &format!("\nno app was found that holds a connection string of {}", service.id),
+        );
+        about(&mut text, "", service);
+    }
+    Some(text)
+}
+
+fn head(found: &Found) -> String {
+    let mut text = String::new();
+    let number = found.looked_at;
+    comment(&mut text, "", "Written by signalr-rekey init; review it before anything is rotated by it.");
+    comment(
+        &mut text,
+        "",
+        &format!(
+            "It has looked in {}, has seen {number} apps and slots there, and nothing else.",
+            found.place()
+        ),
+    );
+    let rest = "An app elsewhere that holds a connection string must be added: one that is not named keeps a key that will \
+                die.";
+    comment(&mut text, "", rest);
+    for (id, why) in found.not_seen() {
+        comment(&mut text, "", &format!("{id} may hold one: could not be read because {why}"));
+    }
+    text
+}
+
+fn entry(text: &mut String, service: &Service) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "\n[[instance]]\nid = \"{}\"", service.id);
+    about(text, "", service);
+    text.push_str("apps = [\n");
+    for app in &service.apps {
+        seen(text, app);
+        let _ = writeln!(text, "  \"{}\",", app.id);
+    }
+    text.push_str("]\n");
+}
+
+/// The remarks on an instance, and the apps that may hold a connection string of it.
+fn about(text: &mut String, indent: &str, service: &Service) {
+    service.remarks.iter().for_each(|remark| comment(text, indent, remark));
+    for App { id, seen } in &service.doubtful {
+        comment(text, indent, &format!("{id} may hold one: {}", seen.join("; ")));
+    }
+}
+
+fn seen(text: &mut String, app: &App) {
+    app.seen.iter().for_each(|line| comment(text, "  ", line));
+}
+
+/// One line, whatever is in it: TOML allows no control characters in a comment, and names come from Azure.
+fn comment(text: &mut String, indent: &str, line: &str) {
+    if line.starts_with('\n') {
+        text.push('\n');
+    }
+    let plain: String = line.trim().chars().map(|sign| if sign.is_control() { ' ' } else { sign }).collect();
+    let _ = writeln!(text, "{indent}# {plain}");
+}

@@ -2,6 +2,7 @@
 
 pub mod act;
 pub mod azure;
+mod bounded;
 pub mod cli;
 pub mod clock;
 pub mod compose;
@@ -9,17 +10,11 @@ pub mod config;
 #[cfg(feature = "simulator")]
 pub mod demo;
 pub mod doctor;
-#[cfg(feature = "fuzzing")]
-#[doc(hidden)]
-pub mod fuzzing;
+pub mod engine;
 pub mod handler;
 pub mod init;
-pub mod observe;
 pub mod panics;
-pub mod pass;
 pub mod report;
-pub mod runner;
 pub mod schedule;
-#[cfg(feature = "simulator")]
-pub mod sim;
 pub mod store;
+mod terminal;

@@ -3,4 +3,8 @@
 pub mod cause;
 pub mod json;
 pub mod notify;
+mod run;
 pub mod telemetry;
+pub(crate) mod text;
+
+pub use run::{Ending, LostOperation, RunEvent, RunReport};

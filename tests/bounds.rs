@@ -11,13 +11,15 @@ use std::time::{Duration, Instant};
 use azure_core::http::{HttpClient, Method, Request};
 use rekey_core::model::{AppId, Key, KeyType, Section, ServiceId};
 use scripted::{LeapingClock, Reply, Server, Token};
-use signalr_rekey::azure::arm::{Arm, ArmError, ArmErrorKind, ArmOptions, Settings};
+use signalr_rekey::azure::arm::{Arm, ArmError, ArmErrorKind, ArmOptions};
+use signalr_rekey::azure::consumers::app_service::Dictionary;
 use signalr_rekey::azure::data_plane::{DataPlane, Probe};
 use signalr_rekey::azure::http::Http;
+use signalr_rekey::azure::services::{KeyService, ServiceKind};
 use signalr_rekey::clock::SystemClock;
 use signalr_rekey::config::{Config, Environment, NotifyConfig, StateConfig, load_from};
-use signalr_rekey::pass::{Ending, RunReport};
 use signalr_rekey::report::notify::Notifier;
+use signalr_rekey::report::{Ending, RunReport};
 use signalr_rekey::store::{BlobStore, Store, StoreError, peek};
 use url::Url;
 
@@ -59,7 +61,7 @@ fn error<T>(result: Result<T, ArmError>) -> ArmError {
 async fn of_an_endless_answer_of_azure_no_more_is_read_than_azure_sends_at_most() {
     for reply in endless("200 OK") {
         let server = Server::play([reply]).await;
-        let error = error(arm(&server.base).list_keys(&chat()).await);
+        let error = error(ServiceKind::SignalR.list_keys(&arm(&server.base), &chat()).await);
         assert_eq!(error.kind(), ArmErrorKind::Malformed);
         insta::allow_duplicates! {
             insta::assert_snapshot!(error, @"SignalR_ListKeys on /subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat/listKeys failed: 200, the answer is larger than 12 MiB, which Azure Resource Manager never sends, and was not read to its end; check that REKEY_RESOURCE_MANAGER leads there; report this, with the correlation id if there is one");
@@ -73,7 +75,10 @@ async fn of_an_endless_answer_of_azure_no_more_is_read_than_azure_sends_at_most(
 async fn of_a_refusal_the_beginning_is_enough() {
     for reply in endless("403 Forbidden") {
         let server = Server::play([reply]).await;
-        assert_eq!(error(arm(&server.base).list_keys(&chat()).await).kind(), ArmErrorKind::Forbidden);
+        assert_eq!(
+            error(ServiceKind::SignalR.list_keys(&arm(&server.base), &chat()).await).kind(),
+            ArmErrorKind::Forbidden
+        );
         assert!(server.flooded() <= BUFFERS, "{}", server.flooded());
     }
 }
@@ -91,7 +96,7 @@ async fn a_list_is_bounded_over_all_its_pages() {
 #[tokio::test]
 async fn a_change_whose_answer_does_not_end_may_have_been_made() {
     let app = AppId::new("s", "g", "shop", None);
-    let settings: Settings = [("A", "1")].into_iter().collect();
+    let settings: Dictionary = [("A", "1")].into_iter().collect();
     for reply in endless("200 OK") {
         let server = Server::play([reply]).await;
         let updated = arm(&server.base).update_settings(&app, Section::AppSettings, &settings).await;
@@ -105,7 +110,7 @@ async fn a_change_whose_answer_does_not_end_may_have_been_made() {
 async fn what_comes_after_the_length_that_was_told_is_not_read() {
     let keys = r#"{"primaryKey":"p","secondaryKey":"s"}"#;
     let server = Server::play([flood(&format!("{OK}content-length: {}\r\n\r\n{keys}", keys.len()))]).await;
-    let listed = arm(&server.base).list_keys(&chat()).await.unwrap();
+    let listed = ServiceKind::SignalR.list_keys(&arm(&server.base), &chat()).await.unwrap();
     assert_eq!(listed.keys.primary, Key::new("p"));
     assert!(server.flooded() <= BUFFERS, "{}", server.flooded());
 }
@@ -116,7 +121,7 @@ async fn no_answer_is_unpacked() {
     let keys = r#"{"primaryKey":"p","secondaryKey":"s"}"#;
     for encoding in ["gzip", "br", "deflate", "zstd"] {
         let server = Server::play([Reply::with(200, &[("content-encoding", encoding)], keys)]).await;
-        let listed = arm(&server.base).list_keys(&chat()).await.unwrap();
+        let listed = ServiceKind::SignalR.list_keys(&arm(&server.base), &chat()).await.unwrap();
         assert_eq!(listed.keys.secondary, Key::new("s"), "it was taken for {encoding}");
         assert_eq!(server.asked()[0].header("accept-encoding"), None);
     }
@@ -128,18 +133,25 @@ async fn headers_are_bounded_and_those_of_a_regeneration_fit() {
     let (operation, result) = (url("status"), url("result"));
     let headers = [("Azure-AsyncOperation", operation.as_str()), ("Location", result.as_str())];
     let server = Server::play([Reply::with(202, &headers, "{}")]).await;
-    let answer = arm(&server.base).regenerate_key(&chat(), KeyType::Primary).await.unwrap();
+    let answer =
+        ServiceKind::SignalR.regenerate(&arm(&server.base), &chat(), KeyType::Primary).await.unwrap();
     assert_eq!(answer.operation.unwrap().expose(), operation);
     // One too many.
     let many: String = (0..101).map(|number| format!("x-{number}: 1\r\n")).collect();
     let reply = || Reply::Answer(200, many.clone(), "{}".into());
     let server = Server::play(std::iter::repeat_with(reply).take(5)).await;
-    assert_eq!(error(arm(&server.base).list_keys(&chat()).await).kind(), ArmErrorKind::Unavailable);
+    assert_eq!(
+        error(ServiceKind::SignalR.list_keys(&arm(&server.base), &chat()).await).kind(),
+        ArmErrorKind::Unavailable
+    );
     // One that does not end, and ever more of them.
     for piece in ["x", "x: y\r\n"] {
         let reply = || Reply::Flood(format!("{OK}a: "), piece.into());
         let server = Server::play(std::iter::repeat_with(reply).take(5)).await;
-        assert_eq!(error(arm(&server.base).list_keys(&chat()).await).kind(), ArmErrorKind::Unavailable);
+        assert_eq!(
+            error(ServiceKind::SignalR.list_keys(&arm(&server.base), &chat()).await).kind(),
+            ArmErrorKind::Unavailable
+        );
         assert!(server.flooded() <= 5 * BUFFERS, "{}", server.flooded());
     }
 }
@@ -148,7 +160,7 @@ async fn headers_are_bounded_and_those_of_a_regeneration_fit() {
 async fn a_header_that_is_shown_is_shown_in_part() {
     let long = "i".repeat(50_000);
     let server = Server::play([Reply::with(403, &[("x-ms-correlation-request-id", &long)], "{}")]).await;
-    let error = error(arm(&server.base).list_keys(&chat()).await);
+    let error = error(ServiceKind::SignalR.list_keys(&arm(&server.base), &chat()).await);
     assert_eq!(error.correlation_id().map(str::len), Some(100));
 }
 
@@ -171,7 +183,7 @@ async fn of_the_data_plane_the_status_is_all() {
     for reply in endless("200 OK") {
         let server = Server::play([reply]).await;
         let prober = DataPlane::new(Http::new(), Some(server.base.clone()), Arc::new(SystemClock)).unwrap();
-        let probe = prober.probe("chat.service.signalr.net", &Key::new("k")).await;
+        let probe = ServiceKind::SignalR.probe(&prober, "chat.service.signalr.net", &Key::new("k")).await;
         assert_eq!(probe, Probe::Accepted);
         assert!(server.flooded() <= BUFFERS, "{}", server.flooded());
     }
@@ -184,12 +196,12 @@ async fn of_a_webhook_the_status_is_all() {
         let config = NotifyConfig::new(server.base.as_str()).unwrap();
         let notifier = Notifier::new(config, Http::new(), LeapingClock::new());
         let ending = Ending::Failed("Azure refused listKeys (403)".into());
-        let (lines, happened, took) = (vec![], vec![], Duration::ZERO);
+        let took = Duration::ZERO;
         notifier.tell(&RunReport {
-            instance: chat(),
+            service: chat(),
             run: "notice/1".into(),
-            lines,
-            happened,
+            events: vec![],
+            recorded: vec![],
             repaired_in: None,
             seen: None,
             took,

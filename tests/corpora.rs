@@ -1,12 +1,20 @@
 //! Every seed of the fuzz targets, through the same functions as they are fuzzed with: what was once found stays found.
-#![cfg(feature = "fuzzing")]
-#![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests may fail loudly"
+)]
+
+#[path = "../fuzz/src/lib.rs"]
+mod targets;
 
 use std::fs;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
-use signalr_rekey::fuzzing::TARGETS;
+use targets::TARGETS;
 
 /// A seed is read by people too.
 const LARGEST_SEED: u64 = 4 << 10;

@@ -10,21 +10,23 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use common::counting::Counting;
 use common::{DAY, HOUR, MINUTE, Story};
+use rekey_core::intent::Intent;
 use rekey_core::journal::{Event, Journal};
 use rekey_core::model::{AppId, ConsumerId, Key, KeyType, PerKey};
 use rekey_core::plan::Decision;
 use rekey_core::time::delta;
 use signalr_rekey::clock::Clock;
-use signalr_rekey::pass::{Ending, Purpose, Rekey, Run};
+use signalr_rekey::engine::{Engine, Order};
+use signalr_rekey::report::Ending;
 use signalr_rekey::store::Store;
 
 /// One pass of the timer, and how many storage requests it made.
 async fn pass(story: &Story, store: &Arc<Counting>) -> (Ending, u64) {
     let before = store.requests();
-    let rekey = Rekey { store: Arc::clone(store) as Arc<dyn Store>, ..story.rekey() };
-    let run = Run {
-        instances: vec![],
-        purpose: Purpose::Scheduled,
+    let rekey = Engine { store: Arc::clone(store) as Arc<dyn Store>, ..story.rekey() };
+    let run = Order {
+        services: vec![],
+        intent: Intent::timer(),
         holder: format!("worker-{before}"),
         deadline: story.clock.now() + delta(9 * MINUTE),
     };

@@ -11,6 +11,7 @@ use rekey_core::model::Key;
 use scripted::{LeapingClock, Reply, Server};
 use signalr_rekey::azure::data_plane::{DataPlane, Probe};
 use signalr_rekey::azure::http::Http;
+use signalr_rekey::azure::services::{KeyService, ServiceKind};
 use signalr_rekey::clock::SystemClock;
 use url::Url;
 
@@ -24,7 +25,7 @@ fn prober(gateway: &Url) -> DataPlane {
 async fn a_probe_is_signed_for_the_instance_and_sent_to_the_gateway() {
     let server = Server::play([Reply::json(404, "")]).await;
     let key = Key::new("a-key-that-is-no-base64");
-    assert_eq!(prober(&server.base).probe(HOST, &key).await, Probe::Accepted);
+    assert_eq!(ServiceKind::SignalR.probe(&prober(&server.base), HOST, &key).await, Probe::Accepted);
     let [asked] = server.asked().try_into().unwrap();
     assert_eq!(asked.header("host"), Some(HOST));
     let path = asked.line.strip_prefix("HEAD ").unwrap().strip_suffix(" HTTP/1.1").unwrap();
@@ -49,7 +50,7 @@ async fn what_came_of_a_probe_is_told_in_a_sentence_without_the_key() {
     let (prober, key) = (prober(&server.base), Key::new("RECOGNISABLE"));
     let mut sentences = Vec::new();
     for _ in 0..3 {
-        sentences.push(match prober.probe(HOST, &key).await {
+        sentences.push(match ServiceKind::SignalR.probe(&prober, HOST, &key).await {
             Probe::Accepted => "accepted".to_owned(),
             Probe::Refused { detail } => format!("refused: {detail}"),
             Probe::Unreachable { detail } => format!("unreachable: {detail}"),
@@ -66,7 +67,8 @@ async fn what_came_of_a_probe_is_told_in_a_sentence_without_the_key() {
 #[tokio::test]
 async fn where_nobody_answers_nothing_is_known_of_the_key() {
     let server = Server::play([Reply::HangUp]).await;
-    let Probe::Unreachable { detail } = prober(&server.base).probe(HOST, &Key::new("RECOGNISABLE")).await
+    let Probe::Unreachable { detail } =
+        ServiceKind::SignalR.probe(&prober(&server.base), HOST, &Key::new("RECOGNISABLE")).await
     else {
         panic!("nobody answered");
     };

@@ -21,12 +21,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use common::older::{OlderRun, Refused};
 use common::program::{Azure, Handler, text};
 use common::{azurite, document_name, format_1_name};
+use embedded_azure::VirtualClock;
 use proptest::prelude::*;
 use rekey_core::journal::{Event, Journal};
 use rekey_core::model::ServiceId;
 use serde_json::{Value, json};
 use signalr_rekey::clock::{Clock, SystemClock};
-use signalr_rekey::sim::VirtualClock;
 use signalr_rekey::store::{ETag, Found, Lease, MemoryStore, Store, StoreError, Stored, call, calls, peek};
 
 /// What an older release wrote, by its name.

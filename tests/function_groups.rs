@@ -14,17 +14,18 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use common::{CONSUMERS, DAY, HOUR, MINUTE, Story, all_hold};
+use embedded_azure::{Options, World};
+use rekey_core::intent::Intent;
 use rekey_core::journal::Event;
 use rekey_core::model::KeyType;
 use rekey_core::notice;
 use rekey_core::time::delta;
 use serde_json::{Value, json};
+use signalr_rekey::azure::services::{KeyService, ServiceKind};
 use signalr_rekey::clock::Clock;
 use signalr_rekey::config::{BlobAccess, BlobConfig, Config, StateConfig};
+use signalr_rekey::engine::Dispatcher;
 use signalr_rekey::handler::{Invocation, Outcome, Runner, Timer, Trigger};
-use signalr_rekey::pass::Purpose;
-use signalr_rekey::runner::Service;
-use signalr_rekey::sim::{Options, World};
 use signalr_rekey::store::{self, Lease, Store, timer_ran};
 
 /// How often the timer runs by the schedule that `infra/` deploys.
@@ -33,7 +34,7 @@ const EVERY: Duration = Duration::from_secs(300);
 /// A process that runs functions of one group.
 struct Process<'a> {
     story: &'a Story,
-    service: Arc<Service>,
+    service: Arc<Dispatcher>,
 }
 
 impl<'a> Process<'a> {
@@ -47,7 +48,7 @@ impl<'a> Process<'a> {
         };
         let config = Config { state: StateConfig::Blob(account), ..(*rekey.config).clone() };
         rekey.config = Arc::new(config);
-        Self { story, service: Service::new(rekey) }
+        Self { story, service: Dispatcher::new(rekey) }
     }
 
     async fn run(&self, trigger: Trigger, function: &'static str, time: Duration) -> Outcome {
@@ -129,7 +130,7 @@ async fn a_notice_wakes_the_timers_run_in_another_process() {
     let notice = async {
         receiver.recv().await.unwrap();
         let start = story.clock.now();
-        story.sim.regenerate("sr-demo", &[in_use]).unwrap();
+        story.force("sr-demo", &[in_use]).unwrap();
         let outcome = Process::start(&story).notice(&regenerated(&story, start)).await;
         (outcome, until_repaired(&story).await - start)
     };
@@ -155,7 +156,7 @@ async fn a_run_that_does_not_hear_a_notice_leaves_it_unanswered() {
     let id = &story.config.instances[0].id;
     let dead =
         Lease::acquire(story.store.clone(), story.clock.clone(), id, "one that was killed").await.unwrap();
-    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    story.force("sr-demo", &KeyType::ALL).unwrap();
     let process = Process::start(&story);
     let event = regenerated(&story, story.clock.now());
     let outcome = process.notice(&event).await;
@@ -177,7 +178,7 @@ async fn what_was_heard_before_answers_no_later_call() {
         Lease::acquire(story.store.clone(), story.clock.clone(), id, "one at work").await.unwrap();
     lease.record(Event::Heard { call: heard }).unwrap();
     lease.commit().await.unwrap();
-    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    story.force("sr-demo", &KeyType::ALL).unwrap();
     for calls in [heard, 0] {
         let name = common::document_name(id).replace(".json", ".calls.json");
         let etag = store.get(&name).await.unwrap().document.map(|(_, etag)| etag);
@@ -201,7 +202,7 @@ async fn an_announced_time_is_watched_by_the_timers_runs() {
             tokio::task::yield_now().await;
         }
         let start = story.clock.now();
-        story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+        story.force("sr-demo", &KeyType::ALL).unwrap();
         until_repaired(&story).await - start
     };
     let (outcomes, took) = tokio::join!(on_schedule(&story, at + TimeDelta::minutes(30)), forced);
@@ -274,7 +275,7 @@ async fn lagging() -> (Story, Value) {
     story.watch(6 * HOUR).await;
     story.clock.advance(HOUR);
     let (in_use, id) = (all_hold(&story), story.config.instances[0].id.clone());
-    story.rekey().arm.regenerate_key(&id, in_use).await.unwrap();
+    ServiceKind::SignalR.regenerate(&story.rekey().arm, &id, in_use).await.unwrap();
     let event = regenerated(&story, story.clock.now());
     (story, event)
 }
@@ -343,7 +344,7 @@ async fn an_event_that_does_not_say_when_is_not_answered_before_a_key_has_change
             story.clock.advance(2 * MINUTE);
         }
         let in_use = all_hold(&story);
-        story.sim.regenerate("sr-demo", &[in_use]).unwrap();
+        story.force("sr-demo", &[in_use]).unwrap();
         assert_well(&Process::start(&story).notice(&event).await);
         all_hold(&story);
         story.clock.advance(HOUR);
@@ -379,7 +380,7 @@ async fn a_regeneration_right_after_ours_is_not_taken_for_ours() {
     assert_well(&Process::start(&story).timer().await);
     let (in_use, id) = (all_hold(&story), story.config.instances[0].id.clone());
     story.clock.advance(MINUTE / 2);
-    story.rekey().arm.regenerate_key(&id, in_use).await.unwrap();
+    ServiceKind::SignalR.regenerate(&story.rekey().arm, &id, in_use).await.unwrap();
     let outcome = Process::start(&story).notice(&regenerated(&story, story.clock.now())).await;
     assert!(outcome.unfinished && outcome.failure.is_some(), "{outcome:#?}");
 }
@@ -439,7 +440,7 @@ async fn every_announced_time_of_a_delivery_is_on_record_and_none_keeps_apps_fro
     for minutes in 0..62 {
         process.notice(&announced(&story, now + TimeDelta::hours(50) + TimeDelta::minutes(minutes))).await;
     }
-    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    story.force("sr-demo", &KeyType::ALL).unwrap();
     let too_many = announced(&story, now + TimeDelta::hours(90));
     let outcome = process.notice(&json!([too_many, regenerated(&story, story.clock.now())])).await;
     assert!(is_repaired(&story), "{outcome:#?}");
@@ -481,11 +482,11 @@ async fn a_run_that_stops_answers_no_call() {
     let (stop, store, id) = (rekey.stop.clone(), story.store.clone(), story.config.instances[0].id.clone());
     let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
     story.sim.after("SignalR_OperationStatuses", 3, move |_| sender.send(()).unwrap());
-    let order = story.order(Purpose::Scheduled, 9 * MINUTE);
+    let order = story.order(Intent::timer(), 9 * MINUTE);
     let run = rekey.run(&order);
     let stopped = async {
         receiver.recv().await.unwrap();
-        story.sim.regenerate("sr-demo", &[in_use]).unwrap();
+        story.force("sr-demo", &[in_use]).unwrap();
         let call = store::call(&*store, &id).await.unwrap();
         stop.ask();
         call

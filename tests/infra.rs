@@ -15,7 +15,8 @@ use rekey_core::plan::{BlockedBy, Decision};
 use rekey_core::policy::FirstRotation;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use signalr_rekey::azure::arm::{ACTIONS, HANDLER};
+use signalr_rekey::azure::arm::Operation;
+use signalr_rekey::azure::rbac;
 use signalr_rekey::config::{Environment, StateConfig, load_from};
 
 /// What is evaluated; `.ci/infra` says of what.
@@ -69,6 +70,15 @@ fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
     entries.filter(|path| path.extension().is_some_and(|known| known == extension)).collect()
 }
 
+/// How many Rust files there are below a folder.
+fn below(folder: &Path) -> usize {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let count = |path: PathBuf| {
+        if path.is_dir() { below(&path) } else { usize::from(path.extension().is_some_and(|of| of == "rs")) }
+    };
+    entries.map(count).sum()
+}
+
 /// The texts between double quotes in a Rust file.
 fn texts_of_a_source(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap();
@@ -77,9 +87,12 @@ fn texts_of_a_source(path: &Path) -> Vec<String> {
         .collect()
 }
 
-fn actions_of(operations: &[&str]) -> BTreeSet<String> {
-    let needed = ACTIONS.iter().filter(|(operation, _)| operations.contains(operation));
-    needed.map(|(_, action)| (*action).to_owned()).collect()
+fn actions_of(operations: impl IntoIterator<Item = Operation>) -> BTreeSet<String> {
+    operations
+        .into_iter()
+        .flat_map(|operation| operation.actions)
+        .map(|action| (*action).to_owned())
+        .collect()
 }
 
 /// A custom role: where it can be assigned, and what it allows.
@@ -126,7 +139,7 @@ fn what_is_judged_here_is_what_the_files_say() {
 
 #[test]
 fn the_roles_allow_exactly_what_the_handler_does() {
-    let needed = actions_of(HANDLER);
+    let needed = actions_of(rbac::of_handler());
     let (wide, narrow): (BTreeSet<_>, BTreeSet<_>) =
         needed.into_iter().partition(|action| action.contains("/locations/"));
     for name in ALL {
@@ -222,9 +235,12 @@ fn each_identity_may_what_it_needs_on_what_was_named_and_on_nothing_else() {
 }
 
 #[test]
-fn every_operation_of_the_client_is_in_the_table() {
-    let sources = files("src/azure/arm", "rs").into_iter().filter(|path| !path.ends_with("rbac.rs"));
-    let named = sources.flat_map(|path| texts_of_a_source(&path));
+fn every_operation_of_the_client_is_declared() {
+    let folders = ["arm", "services", "consumers", "consumers/app_service"];
+    let sources = folders.iter().flat_map(|folder| files(&format!("src/azure/{folder}"), "rs"));
+    let sources: Vec<PathBuf> = sources.chain(files("src/azure", "rs")).collect();
+    assert_eq!(sources.len(), below(&root().join("src/azure")), "a folder that is not searched");
+    let named = sources.iter().flat_map(|path| texts_of_a_source(path));
     let is_operation = |text: &String| {
         let mut parts = text.split('_');
         let family = parts.next().is_some_and(|family| {
@@ -236,20 +252,23 @@ fn every_operation_of_the_client_is_in_the_table() {
         family && name && parts.next().is_none()
     };
     let in_client: BTreeSet<String> = named.filter(is_operation).collect();
-    let in_table: BTreeSet<String> = ACTIONS.iter().map(|(operation, _)| (*operation).to_owned()).collect();
-    assert_eq!(in_client, in_table);
-    assert!(HANDLER.iter().all(|operation| in_table.contains(*operation)), "{HANDLER:?}");
+    let declared = rbac::operations();
+    let names: BTreeSet<String> = declared.iter().map(|operation| operation.name.to_owned()).collect();
+    assert_eq!(in_client, names);
+    assert_eq!(declared.len(), names.len(), "each is declared once");
+    assert!(declared.iter().all(|operation| !operation.actions.is_empty()), "{declared:?}");
 }
 
 #[tokio::test]
 async fn rotations_and_recoveries_need_no_more_than_the_roles_allow() {
     let story = Story::new().await;
     let granted = granted();
-    let not_granted = ACTIONS.iter().map(|(_, action)| *action).filter(|action| !granted.contains(*action));
+    let all = actions_of(rbac::operations());
+    let not_granted = all.difference(&granted);
     let subscription = format!("/subscriptions/{}", story.config.instances[0].id.subscription());
     story.sim.with(|state| not_granted.for_each(|action| state.deny(&subscription, action)));
     assert!(settled(&story.watch(6 * HOUR).await), "{:?}", story.told);
-    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    story.force("sr-demo", &KeyType::ALL).unwrap();
     story.repair().await;
     all_hold(&story);
     story.watch(HOUR).await;
@@ -262,14 +281,16 @@ async fn rotations_and_recoveries_need_no_more_than_the_roles_allow() {
     let asked: BTreeSet<_> = story.sim.report().arm_requests.into_keys().map(name).collect();
     let done = ["SignalR_RegenerateKey", "SignalR_OperationStatus", "WebApps_UpdateApplicationSettingsSlot"];
     assert!(done.iter().all(|operation| asked.contains(operation)), "{asked:?}");
-    let others: Vec<_> = asked.iter().filter(|operation| !HANDLER.contains(operation)).collect();
+    let handler: Vec<&str> = rbac::of_handler().map(|operation| operation.name).collect();
+    let others: Vec<_> = asked.iter().filter(|operation| !handler.contains(*operation)).collect();
     assert_eq!(others, Vec::<&&str>::new(), "operations that the deployed identity is not allowed");
 }
 
 #[test]
 fn the_subscription_lets_regenerations_through_and_not_our_own_reads() {
-    let (_, regenerate) =
-        ACTIONS.iter().find(|(operation, _)| *operation == "SignalR_RegenerateKey").unwrap();
+    let all = rbac::operations();
+    let regenerate =
+        all.iter().find(|operation| operation.name == "SignalR_RegenerateKey").unwrap().actions[0];
     let subscriptions = ["second", "full"]
         .into_iter()
         .flat_map(|name| of_type(name, "Microsoft.EventGrid/systemTopics/eventSubscriptions"));

@@ -12,18 +12,19 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use common::counting::Counting;
 use common::{CONSUMERS, HOUR, KEY_MARK, MINUTE, Story, all_hold, settled};
+use embedded_azure::{Fault, FaultKind, KeysOff, Options, SignalR, Site, World};
 use futures::StreamExt;
 use futures::future::join_all;
+use rekey_core::intent::Intent;
 use rekey_core::journal::Held;
 use rekey_core::model::KeyType;
 use rekey_core::notice;
 use rekey_core::time::delta;
 use serde_json::{Value, json};
 use signalr_rekey::clock::Clock;
+use signalr_rekey::engine::Dispatcher;
+use signalr_rekey::engine::Engine;
 use signalr_rekey::handler::{Invocation, Outcome, Runner, Timer, Trigger};
-use signalr_rekey::pass::{Purpose, Rekey};
-use signalr_rekey::runner::Service;
-use signalr_rekey::sim::{Fault, FaultKind, KeysOff, Options, SignalR, Site, World};
 use signalr_rekey::store::{ETag, Found, Store, StoreError, Stored};
 
 const REGENERATE: &str = "Microsoft.SignalRService/SignalR/regenerateKey/action";
@@ -31,16 +32,16 @@ const BUDGET: Duration = Duration::from_secs(25);
 
 /// A handler that lives through the story, with a store that counts.
 struct Handler {
-    service: Arc<Service>,
+    service: Arc<Dispatcher>,
     store: Arc<Counting>,
-    clock: Arc<signalr_rekey::sim::VirtualClock>,
+    clock: Arc<embedded_azure::VirtualClock>,
 }
 
 impl Handler {
     fn of(story: &Story) -> Self {
         let store = Counting::new(story.store.clone());
-        let rekey = Rekey { store: Arc::clone(&store) as Arc<dyn Store>, ..story.rekey() };
-        Self { service: Service::new(rekey), store, clock: story.clock.clone() }
+        let rekey = Engine { store: Arc::clone(&store) as Arc<dyn Store>, ..story.rekey() };
+        Self { service: Dispatcher::new(rekey), store, clock: story.clock.clone() }
     }
 
     fn invocation(&self, time: Duration) -> Invocation {
@@ -135,7 +136,7 @@ async fn a_regeneration_from_outside_is_repaired() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
     let handler = Handler::of(&story);
-    story.sim.regenerate("sr-demo", &[KeyType::Secondary]).unwrap();
+    story.force("sr-demo", &[KeyType::Secondary]).unwrap();
     let outcome = handler.deliver(&regenerated("sr-demo")).await;
     assert_done(&outcome);
     assert_eq!(all_hold(&story), KeyType::Primary);
@@ -150,7 +151,7 @@ async fn a_regeneration_that_is_known_costs_no_write() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
     let handler = Handler::of(&story);
-    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    story.force("sr-demo", &KeyType::ALL).unwrap();
     assert_done(&handler.deliver(&regenerated("sr-demo")).await);
     let (writes, puts) = (handler.store.writes(), story.requests("WebApps_UpdateApplicationSettings"));
     for _ in 0..3 {
@@ -164,7 +165,7 @@ async fn a_copy_of_what_was_answered_costs_nothing() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
     let handler = Handler::of(&story);
-    story.sim.regenerate("sr-demo", &[KeyType::Secondary]).unwrap();
+    story.force("sr-demo", &[KeyType::Secondary]).unwrap();
     let event = regenerated("sr-demo");
     let forbidden = Fault::new("WebApps_UpdateApplicationSettings", FaultKind::Forbidden);
     story.sim.fault(forbidden);
@@ -197,7 +198,7 @@ async fn a_repeat_is_asked_for_where_it_helps() {
         let story = Story::new().await;
         story.watch(6 * HOUR).await;
         let handler = Handler::of(&story);
-        story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+        story.force("sr-demo", &KeyType::ALL).unwrap();
         story.sim.fault(Fault { count: 1000, ..Fault::new(operation, kind) });
         let outcome = handler.deliver(&regenerated("sr-demo")).await;
         assert!(outcome.failure.is_some(), "{operation} {kind:?}");
@@ -225,8 +226,8 @@ async fn a_repeat_is_asked_for_where_the_storage_is_out_of_reach() {
     let unreadable = StoreError::Unreadable { name: "a.json".into(), detail: "it is no JSON".into() };
     for (error, helps) in [(StoreError::Unavailable("timed out".into()), true), (unreadable, false)] {
         let story = Story::new().await;
-        let rekey = Rekey { store: Arc::new(Failing(error.clone())), ..story.rekey() };
-        let handler = Handler { service: Service::new(rekey), ..Handler::of(&story) };
+        let rekey = Engine { store: Arc::new(Failing(error.clone())), ..story.rekey() };
+        let handler = Handler { service: Dispatcher::new(rekey), ..Handler::of(&story) };
         let outcome = handler.deliver(&regenerated("sr-demo")).await;
         assert!(outcome.failure.is_some(), "{error}");
         assert_eq!(outcome.unfinished, helps, "{error}");
@@ -280,7 +281,7 @@ async fn the_event_of_a_regeneration_under_way_waits_for_nobody() {
         let sender = sender.clone();
         story.sim.after("SignalR_OperationStatuses", nth, move |_| sender.send(()).unwrap());
     }
-    let run = story.run(Purpose::Rotate { now: true }, 9 * MINUTE);
+    let run = story.run(Intent::operator(true), 9 * MINUTE);
     let notice = async {
         receiver.recv().await.unwrap();
         let (lists, now) = (story.requests("SignalR_ListKeys"), story.clock.now());
@@ -316,7 +317,7 @@ async fn one_app_that_may_not_be_written_delays_no_other_and_is_not_forgotten() 
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
     let handler = Handler::of(&story);
-    story.sim.regenerate("sr-demo", &[KeyType::Secondary]).unwrap();
+    story.force("sr-demo", &[KeyType::Secondary]).unwrap();
     let forbidden = Fault::new("WebApps_UpdateApplicationSettings", FaultKind::Forbidden).on("chat-web");
     story.sim.fault(forbidden);
     let outcome = handler.deliver(&regenerated("sr-demo")).await;
@@ -339,7 +340,7 @@ async fn who_cannot_wait_for_the_lease_any_longer_says_unfinished() {
         "another",
     );
     let lease = lease.await.unwrap().take("another").await.unwrap();
-    story.sim.regenerate("sr-demo", &[KeyType::Secondary]).unwrap();
+    story.force("sr-demo", &[KeyType::Secondary]).unwrap();
     let handler = Handler::of(&story);
     let start = story.clock.now();
     let outcome = handler.deliver(&regenerated("sr-demo")).await;
@@ -358,7 +359,7 @@ async fn who_cannot_wait_for_the_lease_any_longer_says_unfinished() {
 async fn a_slow_azure_ends_the_budget_and_the_next_delivery_carries_on() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
-    story.sim.regenerate("sr-demo", &[KeyType::Secondary]).unwrap();
+    story.force("sr-demo", &[KeyType::Secondary]).unwrap();
     let slow = Fault { delay_ms: 60_000, ..Fault::new("WebApps_ListApplicationSettings", FaultKind::Slow) };
     story.sim.fault(slow.on("chat-func").times(1));
     let handler = Handler::of(&story);
@@ -372,7 +373,7 @@ async fn a_slow_azure_ends_the_budget_and_the_next_delivery_carries_on() {
 async fn a_thousand_copies_of_one_event_cost_two_runs() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
-    story.sim.regenerate("sr-demo", &[KeyType::Secondary]).unwrap();
+    story.force("sr-demo", &[KeyType::Secondary]).unwrap();
     let handler = Handler::of(&story);
     let before = arm_requests(&story);
     let event = regenerated("sr-demo");
@@ -406,7 +407,7 @@ async fn a_hundred_instances_at_once_are_all_repaired() {
     };
     let story = Story::of(world, Options::default()).await;
     for name in &names {
-        story.sim.regenerate(name, &[KeyType::Secondary]).unwrap();
+        story.force(name, &[KeyType::Secondary]).unwrap();
     }
     let handler = Handler::of(&story);
     let events: Vec<Value> = names.iter().map(|name| regenerated(name)).collect();
@@ -448,7 +449,7 @@ async fn an_announced_regeneration_rotates_once_however_often_it_is_delivered() 
     // It is regenerated; nobody is cut off.
     let refused = story.refused();
     story.clock.advance(HOUR + MINUTE);
-    story.sim.regenerate("sr-demo", &[in_use]).unwrap();
+    story.force("sr-demo", &[in_use]).unwrap();
     assert!(settled(&story.watch(6 * HOUR).await));
     assert_eq!(story.refused(), refused);
     assert_eq!(common::count(&story.journal().await, asked), 2, "the first look's, and this one");

@@ -13,18 +13,19 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use base64::Engine;
+use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use common::{HOUR, KEY_MARK, MINUTE, Story, all_hold};
+use embedded_azure::{Fault, FaultKind};
+use rekey_core::intent::Intent;
 use rekey_core::model::KeyType;
 use rekey_core::time::delta;
 use serde_json::Value;
 use signalr_rekey::clock::Clock;
 use signalr_rekey::config::NotifyConfig;
+use signalr_rekey::engine::Dispatcher;
+use signalr_rekey::engine::{Engine, Order};
 use signalr_rekey::handler::{Invocation, Runner, Timer, Trigger};
-use signalr_rekey::pass::{Purpose, Rekey, Run};
-use signalr_rekey::runner::Service;
-use signalr_rekey::sim::{Fault, FaultKind};
 use tokio::sync::Notify;
 
 const SIGNING_KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
@@ -75,7 +76,7 @@ async fn take(State(hook): State<Hook>, headers: HeaderMap, body: Bytes) -> Stat
 struct Told {
     story: Story,
     hook: Hook,
-    rekey: Rekey,
+    rekey: Engine,
 }
 
 impl Told {
@@ -88,14 +89,14 @@ impl Told {
     }
 
     /// A run, and what it told.
-    async fn run(&self, purpose: Purpose) {
-        let order: Run = self.story.order(purpose, 9 * MINUTE);
+    async fn run(&self, intent: Intent) {
+        let order: Order = self.story.order(intent, 9 * MINUTE);
         self.rekey.run(&order).await;
         self.rekey.notifier.as_ref().unwrap().drain().await;
     }
 
     async fn tick(&self) {
-        self.run(Purpose::Rotate { now: false }).await;
+        self.run(Intent::operator(false)).await;
         self.story.clock.advance(10 * MINUTE);
     }
 
@@ -112,10 +113,10 @@ async fn a_rotation_a_repairing_and_a_drift_are_told_once() {
     told.watch(6 * HOUR).await;
     assert_eq!(told.hook.kinds(), ["SignalRRekey.Rotated"]);
     let in_use = all_hold(&told.story);
-    told.story.sim.regenerate("sr-demo", &[in_use]).unwrap();
-    told.run(Purpose::Repair).await;
+    told.story.force("sr-demo", &[in_use]).unwrap();
+    told.run(Intent::check()).await;
     told.watch(HOUR).await;
-    told.story.sim.regenerate("sr-demo", &[in_use]).unwrap();
+    told.story.force("sr-demo", &[in_use]).unwrap();
     told.watch(HOUR).await;
     let (kinds, texts): (Vec<_>, Vec<_>) = told.hook.told().into_iter().unzip();
     assert_eq!(kinds, ["SignalRRekey.Rotated", "SignalRRekey.Repaired", "SignalRRekey.DriftFound"]);
@@ -185,7 +186,7 @@ async fn what_lasts_is_told_no_more_often_when_each_run_has_its_own_process() {
         let rekey = story.rekey();
         let deadline = story.clock.now() + delta(9 * MINUTE);
         let invocation = Invocation { id: "an-id".into(), function: "RotateKeys", deadline };
-        Service::new(rekey.clone()).run(Trigger::Timer(Timer::default()), invocation).await;
+        Dispatcher::new(rekey.clone()).run(Trigger::Timer(Timer::default()), invocation).await;
         rekey.notifier.unwrap().drain().await;
         story.clock.advance(5 * MINUTE);
     };
@@ -229,12 +230,12 @@ async fn a_webhook_that_hangs_keeps_no_work_waiting() {
     let told = Told::new().await;
     *told.hook.hangs.lock().unwrap() = true;
     for _ in 0..36 {
-        told.rekey.run(&told.story.order(Purpose::Rotate { now: false }, 9 * MINUTE)).await;
+        told.rekey.run(&told.story.order(Intent::operator(false), 9 * MINUTE)).await;
         told.story.clock.advance(10 * MINUTE);
     }
     let in_use = all_hold(&told.story);
-    told.story.sim.regenerate("sr-demo", &[in_use]).unwrap();
-    let reports = told.rekey.run(&told.story.order(Purpose::Repair, MINUTE)).await;
+    told.story.force("sr-demo", &[in_use]).unwrap();
+    let reports = told.rekey.run(&told.story.order(Intent::check(), MINUTE)).await;
     assert!(reports[0].ending.is_repaired());
     assert_eq!(all_hold(&told.story), in_use.other());
     assert!(KeyType::ALL.contains(&in_use));

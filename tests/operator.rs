@@ -139,7 +139,7 @@ async fn what_is_wrong_with_a_configuration_names_the_file_that_was_given() {
         (&["plan", "--config", given][..], 1, "correct its id in CHAT; did you mean chat-func?"),
         (&["status", "--config", "chat.toml"], 1, "correct its id in chat.toml; did you mean"),
         (&["rotate", "--for", "1s", "--config", given], 1, "correct its id in CHAT; did you mean"),
-        (&["doctor", "--config", given], 1, "fix: in CHAT, write /subscriptions/"),
+        (&["doctor", "--config", given], 1, "fix:  in CHAT, write /subscriptions/"),
         (
             &["doctor", "--all", "--config", given],
             1,

@@ -12,9 +12,8 @@ use std::time::{Duration, Instant};
 
 use common::journals::Journals;
 use common::program::{Azure, Handler, free_port};
+use embedded_azure::functions_host::{Host, WEBHOOK, webhook};
 use serde_json::{Value, json};
-use signalr_rekey::clock::SystemClock;
-use signalr_rekey::sim::functions_host::{Host, webhook};
 
 /// An Azure whose Event Grid reaches a handler.
 struct Road {
@@ -29,9 +28,8 @@ impl Road {
     async fn new(name: &'static str, flags: &[&str], settings: &[(&str, &str)]) -> Self {
         let port = free_port();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url =
-            format!("http://{}{}?functionName=OnKeyNotice", listener.local_addr().unwrap(), webhook::PATH);
-        let front = webhook::router(Host::new(port).unwrap(), Arc::new(SystemClock));
+        let url = format!("http://{}{}?functionName=OnKeyNotice", listener.local_addr().unwrap(), WEBHOOK);
+        let front = webhook(Host::new(port).unwrap(), "OnKeyNotice", Arc::new(embedded_azure::SystemClock));
         tokio::spawn(async move { axum::serve(listener, front).await });
         let flags = [&["--latency", "20ms", "--event-grid", &url], flags].concat();
         let mut azure = Azure::with_journals(&[name], &flags);

@@ -16,8 +16,9 @@ use rekey_core::journal::{Event, Journal};
 use rekey_core::model::{AppId, ConnectionString, Key, KeyPair, KeyType, PerKey, Section, host_of};
 use rekey_core::plan::{Holding, Snapshot, Unknown};
 use serde_json::Value;
-use signalr_rekey::azure::arm::Settings;
-use signalr_rekey::observe::survey::{Dictionaries, Marks, by_value};
+use signalr_rekey::azure::consumers::Marks;
+use signalr_rekey::azure::consumers::app_service::Dictionary;
+use signalr_rekey::azure::discovery::{Dictionaries, by_value};
 
 const VERSIONS: [&str; 3] = ["1.34.0", "1.15.2", "1.0.7"];
 const HOST: &str = "chat.service.signalr.net";
@@ -138,7 +139,7 @@ fn shown(string: &str) -> Snapshot {
     for event in [Event::Adopted { keys: known }, changed] {
         journal.apply(event, DateTime::UNIX_EPOCH).unwrap();
     }
-    let settings: Settings = [("X", string)].into_iter().collect();
+    let settings: Dictionary = [("X", string)].into_iter().collect();
     let read: Dictionaries = [(Section::AppSettings, settings)].into_iter().collect();
     let marks = Marks { keys: Some(&keys), host: HOST, journal: &journal };
     read.shown(&by_value(&AppId::new("s", "g", "web", None)), marks)

@@ -10,14 +10,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{HOUR, KEY_MARK, MINUTE, Story};
+use embedded_azure::{Fault, FaultKind};
 use rekey_core::model::KeyType;
 use rekey_core::notice::Event;
 use rekey_core::time::delta;
 use signalr_rekey::clock::{Clock, SystemClock};
+use signalr_rekey::engine::Dispatcher;
+use signalr_rekey::engine::check::{Check, Reader};
 use signalr_rekey::handler::{Invocation, Runner, Timer, Trigger};
-use signalr_rekey::observe::{Eyes, Look};
-use signalr_rekey::runner::Service;
-use signalr_rekey::sim::{Fault, FaultKind};
 use signalr_rekey::store::Store;
 use tracing_subscriber::filter::FilterFn;
 use tracing_subscriber::fmt::MakeWriter;
@@ -92,15 +92,18 @@ async fn live_through_everything(story: &Story, output: &mut String) {
         story.sim.fault(Fault::new(operation, kind));
     }
     for _ in 0..80 {
-        let outcome =
-            Runner::run(&Service::new(story.rekey()), timer(), invocation(story, "RotateKeys", 9 * MINUTE))
-                .await;
+        let outcome = Runner::run(
+            &Dispatcher::new(story.rekey()),
+            timer(),
+            invocation(story, "RotateKeys", 9 * MINUTE),
+        )
+        .await;
         output.push_str(&format!("{outcome:?}\n"));
         story.clock.advance(10 * MINUTE);
     }
-    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    story.force("sr-demo", &KeyType::ALL).unwrap();
     let outcome = Runner::run(
-        &Service::new(story.rekey()),
+        &Dispatcher::new(story.rekey()),
         notice(),
         invocation(story, "OnKeyNotice", Duration::from_secs(25)),
     )
@@ -148,8 +151,8 @@ async fn no_secret_leaves_the_process() {
     search("the store's Debug", &format!("{:#?}", story.store));
 
     let rekey = story.rekey();
-    let look = Look::take(
-        Eyes { arm: &rekey.arm, clock: &SystemClock, at_once: 1, in_need: false },
+    let look = Check::take(
+        Reader { arm: &rekey.arm, clock: &SystemClock, at_once: 1, in_need: false },
         &story.config.instances[0],
     )
     .await
@@ -170,7 +173,7 @@ async fn an_operation_url_is_in_the_journal_only_while_it_is_needed() {
     let mut seen = 0;
     for _ in 0..200 {
         let _ = Runner::run(
-            &Service::new(story.rekey()),
+            &Dispatcher::new(story.rekey()),
             timer(),
             invocation(&story, "RotateKeys", Duration::from_secs(3)),
         )

@@ -13,11 +13,11 @@ use async_trait::async_trait;
 use chrono::Utc;
 use common::proxy::{Answer, Proxy, Straight};
 use common::{HOUR, azurite, document_name, expire_lease, format_1_name};
+use embedded_azure::VirtualClock;
 use rekey_core::journal::{Event, Journal};
 use rekey_core::model::{Key, PerKey, ServiceId};
 use serde_json::Value;
 use signalr_rekey::clock::{Clock, SystemClock};
-use signalr_rekey::sim::VirtualClock;
 use signalr_rekey::store::{Draft, ETag, Found, Lease, MemoryStore, Store, StoreError, Stored, peek};
 
 /// A store and the clock that it goes by, which can be moved in memory alone.

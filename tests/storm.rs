@@ -9,14 +9,14 @@ use std::time::Duration;
 use rekey_core::policy::Policy;
 use signalr_rekey::demo::storm::{StormOptions, StormSummary, storm};
 
-fn weather(options: &StormOptions) -> StormSummary {
+fn played(options: &StormOptions) -> StormSummary {
     let summary = storm(options, |_| {}).unwrap();
     println!("{summary}");
     summary
 }
 
-fn weathers(seed: u64, rotations: u64) -> StormSummary {
-    let summary = weather(&StormOptions::new(seed, rotations));
+fn holds(seed: u64, rotations: u64) -> StormSummary {
+    let summary = played(&StormOptions::new(seed, rotations));
     assert_eq!(
         summary.violations,
         Vec::<String>::new(),
@@ -29,22 +29,22 @@ fn weathers(seed: u64, rotations: u64) -> StormSummary {
 
 #[test]
 fn the_storm_of_seed_1() {
-    weathers(1, 25);
+    holds(1, 25);
 }
 
 #[test]
 fn the_storm_of_seed_2() {
-    weathers(2, 25);
+    holds(2, 25);
 }
 
 #[test]
 fn the_storm_of_seed_3() {
-    weathers(3, 25);
+    holds(3, 25);
 }
 
 #[test]
 fn the_same_seed_plays_the_same_storm() {
-    let play = |seed| weather(&StormOptions::new(seed, 8)).without_time();
+    let play = |seed| played(&StormOptions::new(seed, 8)).without_time();
     let first = play(4);
     assert_eq!(play(4), first);
     assert_ne!(play(5).schedule, first.schedule);
@@ -52,7 +52,7 @@ fn the_same_seed_plays_the_same_storm() {
 
 #[test]
 fn a_worker_that_leaves_out_what_it_cannot_read_is_found_out() {
-    let summary = weather(&StormOptions { blind: true, ..StormOptions::new(3, 12) });
+    let summary = played(&StormOptions { blind: true, ..StormOptions::new(3, 12) });
     let found = |violation: &&String| violation.contains("ended well") && violation.contains("is answered");
     assert!(
         summary.violations.iter().any(|violation| found(&violation)),
@@ -63,7 +63,7 @@ fn a_worker_that_leaves_out_what_it_cannot_read_is_found_out() {
 #[test]
 fn a_worker_without_a_grace_is_found_out() {
     let policy = Policy { grace: Duration::ZERO, ..Policy::default() };
-    let summary = weather(&StormOptions { policy, ..StormOptions::new(6, 8) });
+    let summary = played(&StormOptions { policy, ..StormOptions::new(6, 8) });
     assert!(summary.refused_unexplained > 0, "client tokens outlive the key that signed them: {summary}");
     assert!(summary.violations.iter().any(|violation| violation.contains("without a cause")), "{summary}");
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use common::{CONSUMERS, HOUR, MINUTE, Story};
+use embedded_azure::{Fault, FaultKind};
 use rekey_core::model::KeyType;
 use rekey_core::time::delta;
 use signalr_rekey::clock::Clock;
-use signalr_rekey::runner::Service;
-use signalr_rekey::sim::{Fault, FaultKind};
+use signalr_rekey::engine::Dispatcher;
 use tokio::task::JoinHandle;
 
 /// A story with a process that watches it every minute.
@@ -26,7 +26,7 @@ impl Watched {
         let mut story = Story::new().await;
         story.watch(6 * HOUR).await;
         story.config.watch = Some(MINUTE);
-        let service = Service::new(story.rekey());
+        let service = Dispatcher::new(story.rekey());
         let watch = tokio::spawn(service.watch(MINUTE));
         let watched = Self { story, watch };
         // The first round looks, to learn which keys there are.
@@ -77,7 +77,7 @@ impl Drop for Watched {
 async fn what_no_event_told_is_repaired_within_a_round() {
     let watched = Watched::new().await;
     let start = watched.story.clock.now();
-    watched.story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    watched.story.force("sr-demo", &KeyType::ALL).unwrap();
     let took = watched.until_repaired().await - start;
     // A minute between two rounds, and three refusals a second apart.
     assert!(took <= delta(MINUTE + Duration::from_secs(10)), "{took}");

@@ -1,10 +1,10 @@
 //! The least that repairing can take: no journal, no decision, no check; one client, everything in parallel.
 
+use embedded_azure::EmbeddedAzure;
 use futures::future::join_all;
 use rekey_core::model::{AppId, ServiceId};
 use reqwest::Client;
 use serde_json::{Value, json};
-use signalr_rekey::sim::Sim;
 
 use super::repairing::SETTING;
 
@@ -16,7 +16,7 @@ pub(crate) struct Floor {
 }
 
 impl Floor {
-    pub(crate) async fn new(sim: &Sim, instance: ServiceId) -> Self {
+    pub(crate) async fn new(sim: &EmbeddedAzure, instance: ServiceId) -> Self {
         let client = Client::builder().no_proxy().build().unwrap();
         let url =
             format!("{}/msi/token?resource=https://management.azure.com&api-version=2019-08-01", sim.base());

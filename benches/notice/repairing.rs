@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rekey_core::model::{AppId, ConnectionString, KeyType};
+use embedded_azure::{EmbeddedAzure, KeyType, Options, SignalR, Site, World};
+use rekey_core::intent::Intent;
+use rekey_core::model::{AppId, ConnectionString};
 use rekey_core::notice;
 use rekey_core::policy::Policy;
 use rekey_core::time::delta;
@@ -11,10 +13,9 @@ use serde_json::json;
 use signalr_rekey::azure::http::Http;
 use signalr_rekey::clock::{Clock, SystemClock};
 use signalr_rekey::config::AppConfig;
+use signalr_rekey::demo::setup;
+use signalr_rekey::engine::{Dispatcher, Order};
 use signalr_rekey::handler::{Invocation, Runner, Trigger};
-use signalr_rekey::pass::{Purpose, Run};
-use signalr_rekey::runner::Service;
-use signalr_rekey::sim::{self, Options, SignalR, Sim, Site, World};
 use signalr_rekey::store::MemoryStore;
 
 use super::floor::Floor;
@@ -49,8 +50,8 @@ fn median(times: &mut [Duration]) -> Duration {
 }
 
 struct Bench {
-    sim: Sim,
-    service: Arc<Service>,
+    sim: EmbeddedAzure,
+    service: Arc<Dispatcher>,
     floor: Floor,
     apps: Vec<AppId>,
     event: serde_json::Value,
@@ -69,7 +70,7 @@ impl Bench {
         let sites = names.iter().map(site).collect();
         let signalr = SignalR { group: group(), name: "sr-bench".into(), apps: names, ..SignalR::default() };
         let world = World { signalr: vec![signalr], sites, ..World::default() };
-        let mut config = sim::config(&world, Policy::default());
+        let mut config = setup::config(&world, Policy::default()).unwrap();
         // As the floor, which knows where to look.
         let named = |app: &mut AppConfig| app.settings = vec![SETTING.to_owned()];
         config.instances[0].apps.iter_mut().for_each(named);
@@ -77,21 +78,28 @@ impl Bench {
         let instance = config.instances[0].id.clone();
         let options = Options { latency: LATENCY, tick: Duration::from_secs(1), ..Options::default() };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let sim = Sim::start(world, options, Arc::clone(&clock), ([127, 0, 0, 1], 0).into()).await.unwrap();
+        let sim = EmbeddedAzure::start(
+            world,
+            options,
+            Arc::new(embedded_azure::SystemClock),
+            ([127, 0, 0, 1], 0).into(),
+        )
+        .await
+        .unwrap();
         let store = Arc::new(MemoryStore::new(Arc::clone(&clock)));
-        let silent = Arc::new(|_: &_, _: &str| {});
+        let silent = Arc::new(|_: &_, _: &_| {});
         let base = sim.base().parse().unwrap();
-        let rekey = sim::worker(&base, &Http::new(), Arc::new(config), store, clock, silent).unwrap();
+        let rekey = setup::worker(&base, &Http::new(), Arc::new(config), store, clock, silent).unwrap();
         // Known before, so that nothing of the first sight is in the figures.
         let deadline = SystemClock.now() + delta(Duration::from_secs(60));
-        let run = Run { instances: vec![], purpose: Purpose::Repair, holder: "first".into(), deadline };
+        let run = Order { services: vec![], intent: Intent::check(), holder: "first".into(), deadline };
         assert!(rekey.run(&run).await[0].ending.is_repaired());
         let event = json!({
             "type": "Microsoft.Resources.ResourceActionSuccess", "subject": instance.to_string(),
             "data": { "operationName": "Microsoft.SignalRService/SignalR/regenerateKey/action" },
         });
         let floor = Floor::new(&sim, instance).await;
-        Self { sim, service: Service::new(rekey), floor, apps, event }
+        Self { sim, service: Dispatcher::new(rekey), floor, apps, event }
     }
 
     /// The time from the notice to the last write by us. The answer comes later: what was written is read back first.
@@ -131,7 +139,7 @@ impl Bench {
         self.apps.iter().all(|app| {
             let held = self.sim.settings(&app.name()).unwrap()[SETTING].clone();
             let held = ConnectionString::parse(&held).unwrap().key().unwrap();
-            keys.iter().any(|(_, key)| *key == held)
+            [&keys.primary, &keys.secondary].iter().any(|key| key.expose() == held.expose())
         })
     }
 }

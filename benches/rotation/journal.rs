@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use signalr_rekey::pass::Rekey;
+use signalr_rekey::engine::Engine;
 use signalr_rekey::store::Store;
 
 use super::common::{DAY, azurite};
@@ -41,7 +41,7 @@ pub(super) async fn costs(rounds: usize) -> [Cost; 2] {
 
 struct Worker {
     story: Story,
-    rekey: Rekey,
+    rekey: Engine,
 }
 
 impl Worker {
@@ -49,7 +49,7 @@ impl Worker {
         let story = story(1, Listed::ByValue, Duration::from_secs(3)).await;
         let memory: Arc<dyn Store> = story.store.clone();
         let store = if blob { azurite::store(story.clock.clone()) } else { memory };
-        let rekey = Rekey { store, ..story.rekey() };
+        let rekey = Engine { store, ..story.rekey() };
         run(&rekey, &story).await;
         Self { story, rekey }
     }

@@ -27,12 +27,14 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use common::{DAY, HOUR, MINUTE, Story};
+use embedded_azure::{Options, SignalR, Site, World};
+use rekey_core::intent::Intent;
 use rekey_core::plan::Decision;
 use rekey_core::policy::FirstRotation;
 use rekey_core::time::delta;
 use signalr_rekey::clock::Clock;
-use signalr_rekey::pass::{Ending, Purpose, Rekey, Run};
-use signalr_rekey::sim::{Options, SignalR, Site, World};
+use signalr_rekey::engine::{Engine, Order};
+use signalr_rekey::report::Ending;
 use table::Figure;
 
 /// How the configuration lists apps: with the name of the setting, or by the id alone, and then both dictionaries of an
@@ -171,13 +173,13 @@ fn world(apps: usize) -> World {
 }
 
 /// Runs the timer, and lets it sleep through the waits that are longer than its run, until the rotation is over.
-async fn rotate(rekey: &Rekey, story: &Story) {
-    let keys = story.sim.keys("sr-bench").unwrap();
+async fn rotate(rekey: &Engine, story: &Story) {
+    let keys = story.keys("sr-bench").unwrap();
     for _ in 0..MOST_RUNS {
         match run(rekey, story).await {
             Ending::Decided(Decision::Waiting { until, .. }) => story.clock.sleep_until(until).await,
             Ending::Decided(Decision::Settled { .. }) => {
-                let now = story.sim.keys("sr-bench").unwrap();
+                let now = story.keys("sr-bench").unwrap();
                 assert!(now.iter().all(|(key_type, key)| keys[key_type] != *key), "both keys are new");
                 return;
             }
@@ -187,10 +189,10 @@ async fn rotate(rekey: &Rekey, story: &Story) {
     panic!("the rotation did not end");
 }
 
-async fn run(rekey: &Rekey, story: &Story) -> Ending {
+async fn run(rekey: &Engine, story: &Story) -> Ending {
     let deadline: DateTime<Utc> = story.clock.now() + delta(9 * MINUTE);
     let holder = uuid::Uuid::new_v4().to_string();
-    let run = Run { instances: vec![], purpose: Purpose::Rotate { now: false }, holder, deadline };
+    let run = Order { services: vec![], intent: Intent::operator(false), holder, deadline };
     rekey.run(&run).await.remove(0).ending
 }
 

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| signalr_rekey::fuzzing::journal(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| signalr_rekey_fuzz::journal(data));

@@ -19,7 +19,7 @@ type Gate = tokio::sync::Mutex<Option<DateTime<Utc>>>;
 impl Gates {
     /// Waits until nobody else of this process writes the app. What is in it is when somebody last did: what was read
     /// before that is out of date.
-    pub(super) async fn enter(&self, app: &AppId) -> OwnedMutexGuard<Option<DateTime<Utc>>> {
+    pub(crate) async fn enter(&self, app: &AppId) -> OwnedMutexGuard<Option<DateTime<Utc>>> {
         let gate = {
             let mut gates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(gates.entry(app.clone()).or_default())

@@ -1,19 +1,16 @@
 //! Azure Resource Manager: the control plane, over HTTP.
 //!
-//! Start at [`Arm`]; its methods are Azure's operations, grouped by file: `signalr.rs`, `app_settings.rs`, `sites.rs`,
-//! `operation.rs`, `authorization.rs`. All of them go through `request.rs`, which knows when a request may be sent again.
-//! What can go wrong is an [`ArmError`], whose [`ArmErrorKind`] says what is to be decided. What the identity must be
-//! allowed is in [`ACTIONS`], and which of it the deployed handler needs in [`HANDLER`].
+//! Start at [`Arm`]. Here is what all of Azure's operations have in common: they go through `request.rs`, which knows when a
+//! request may be sent again, `list.rs` reads lists, `operation.rs` follows what goes on in the background. The operations
+//! of a kind of service or consumer are with that kind, in `services` and `consumers`. What can go wrong is an
+//! [`ArmError`], whose [`ArmErrorKind`] says what is to be decided.
 
-mod app_settings;
 mod authorization;
 mod error;
+mod list;
 mod operation;
-mod rbac;
 mod request;
 mod retry;
-mod signalr;
-mod sites;
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,23 +20,20 @@ use azure_core::credentials::TokenCredential;
 use chrono::{DateTime, Utc};
 use url::Url;
 
-pub use app_settings::Settings;
 pub use authorization::{Caller, Permission};
 pub use error::{ArmError, ArmErrorKind, Barrier};
+pub use list::Subscription;
 pub use operation::OperationStatus;
-pub use rbac::{ACTIONS, HANDLER};
-pub use signalr::{Instance, ListedKeys, Regeneration};
-pub use sites::{Site, Subscription, UpdateStrategy};
+pub(crate) use operation::operation_url;
+pub(crate) use request::Call;
+pub use request::{AskedBy, Operation};
 
+use crate::azure::cloud::scope;
 use crate::azure::http::{Http, Insecure, check_secure};
 use crate::clock::Clock;
 
-/// Microsoft.SignalRService: the newest stable version there is.
-const SIGNALR_API_VERSION: &str = "2024-03-01";
-/// Microsoft.Web: the newest stable version whose contract this client was written against.
-const WEB_API_VERSION: &str = "2023-12-01";
-/// Microsoft.Resources, subscriptions.
-const SUBSCRIPTIONS_API_VERSION: &str = "2022-12-01";
+/// The operations that are of no kind of service or consumer.
+pub const OPERATIONS: [Operation; 2] = [authorization::PERMISSIONS, list::SUBSCRIPTIONS];
 
 /// A client of Azure Resource Manager; cheap to clone.
 ///
@@ -102,7 +96,7 @@ impl Arm {
     }
 
     /// The URL of a resource or operation. An id holds nothing that has a meaning of its own in a URL.
-    fn url(&self, path: &str, api_version: &str) -> Url {
+    pub(crate) fn url(&self, path: &str, api_version: &str) -> Url {
         let mut url = self.shared.base.clone();
         let prefix = url.path().trim_end_matches('/').to_owned();
         url.set_path(&format!("{prefix}{path}"));
@@ -121,44 +115,5 @@ impl fmt::Debug for Arm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let base = self.shared.base.as_str();
         f.debug_struct("Arm").field("base", &base).field("deadline", &self.deadline).finish_non_exhaustive()
-    }
-}
-
-/// The scope of the token for a host of Azure Resource Manager. A host that is none of Azure's is asked with a token
-/// made for itself, which is worth nothing elsewhere; loopback, the simulator, with that of the public cloud.
-fn scope(base: &Url) -> String {
-    const CLOUDS: [&str; 3] =
-        ["management.azure.com", "management.usgovcloudapi.net", "management.chinacloudapi.cn"];
-    let host = base.host_str().unwrap_or_default();
-    let is_in =
-        |cloud: &str| host.strip_suffix(cloud).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-    let resource = match CLOUDS.into_iter().find(|cloud| is_in(cloud)) {
-        Some(cloud) => cloud,
-        None if crate::azure::http::is_loopback(base) => CLOUDS[0],
-        None => host,
-    };
-    format!("https://{resource}/.default")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_scope_follows_the_cloud() {
-        for (base, wanted) in [
-            ("https://management.azure.com", "https://management.azure.com/.default"),
-            ("https://westeurope.management.azure.com/", "https://management.azure.com/.default"),
-            ("https://management.usgovcloudapi.net", "https://management.usgovcloudapi.net/.default"),
-            ("https://management.chinacloudapi.cn", "https://management.chinacloudapi.cn/.default"),
-            ("http://127.0.0.1:7400", "https://management.azure.com/.default"),
-            ("https://notmanagement.azure.com", "https://notmanagement.azure.com/.default"),
-            (
-                "https://management.azure.com.evil.example",
-                "https://management.azure.com.evil.example/.default",
-            ),
-        ] {
-            assert_eq!(scope(&Url::parse(base).unwrap()), wanted);
-        }
     }
 }

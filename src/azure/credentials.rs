@@ -1,16 +1,20 @@
 //! As whom Azure is asked.
 //!
 //! Start at [`credential`]. It reads the environment in the order in which Microsoft's own tools do and refuses what is
-//! half configured, for azure_identity would go on to the next way and fail there with a riddle.
+//! half configured, for azure_identity would go on to the next way and fail there with a riddle. Whether it is, [`half_set`]
+//! tells, and whoever reads the configuration asks the same.
 
-use std::fmt;
+mod keeping;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use azure_core::cloud::CloudConfiguration;
-use azure_core::credentials::{AccessToken, Secret, TokenCredential, TokenRequestOptions};
-use azure_core::error::ErrorKind;
+pub use self::keeping::InsteadOf;
+use self::keeping::{Kept, Renewable};
+use crate::azure::http::Http;
+use crate::clock::Clock;
+use crate::config::AzureConfig;
+use azure_core::credentials::{Secret, TokenCredential};
 use azure_core::http::{ClientOptions, ExponentialRetryOptions, RetryOptions};
 use azure_core::time::Duration;
 use azure_identity::{
@@ -18,11 +22,6 @@ use azure_identity::{
     DeveloperToolsCredential, ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId,
     WorkloadIdentityCredential, WorkloadIdentityCredentialOptions,
 };
-use tokio::sync::Mutex;
-
-use crate::azure::http::Http;
-use crate::clock::Clock;
-use crate::config::{AzureConfig, Cloud};
 
 /// What to do where no token can be had.
 pub(crate) const CHECK_THE_IDENTITY: &str =
@@ -32,15 +31,8 @@ pub(crate) const CHECK_THE_IDENTITY: &str =
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialError {
     /// Some variables of a group are set, and one is not.
-    #[error("{missing} is not set, but {given} is: set both for {purpose}, or neither")]
-    HalfConfigured {
-        /// The variable that lacks.
-        missing: &'static str,
-        /// One that is there.
-        given: &'static str,
-        /// What the group is for.
-        purpose: &'static str,
-    },
+    #[error(transparent)]
+    HalfConfigured(#[from] HalfSet),
     /// We run in Azure and have no identity.
     #[error(
         "this app has no managed identity (IDENTITY_ENDPOINT is not set): assign one to it, and give it the role that \
@@ -104,7 +96,7 @@ fn made(
 ) -> Result<Arc<dyn TokenCredential>, CredentialError> {
     let client_options = || ClientOptions {
         transport: Some(http.transport()),
-        cloud: Some(Arc::new(cloud(azure.cloud))),
+        cloud: Some(Arc::new(azure.cloud.authority())),
         retry: RetryOptions::exponential(again()),
         ..ClientOptions::default()
     };
@@ -135,7 +127,7 @@ fn made(
         Way::DeveloperTools => {
             let tools = DeveloperToolsCredential::new(None)
                 .map_err(|error| CredentialError::Unusable("the developer's tools", error))?;
-            Arc::new(Kept { inner: tools, clock: Arc::clone(clock), last: Mutex::default() })
+            Arc::new(Kept::new(tools, Arc::clone(clock)))
         }
     })
 }
@@ -144,40 +136,93 @@ fn way(
     environment: &dyn Fn(&str) -> Option<String>,
     client_id: Option<&str>,
 ) -> Result<Way, CredentialError> {
-    let get = |missing, given, purpose| {
-        let client = || client_id.filter(|_| missing == CLIENT).map(Into::into);
-        environment(missing).or_else(client).ok_or(CredentialError::HalfConfigured {
-            missing,
-            given,
-            purpose,
-        })
-    };
-    if environment(SECRET).is_some() {
-        let purpose = "an application's client secret";
-        return Ok(Way::ClientSecret {
-            tenant: get(TENANT, SECRET, purpose)?,
-            client: get(CLIENT, SECRET, purpose)?,
+    let environment =
+        |name: &str| environment(name).or_else(|| client_id.filter(|_| name == CLIENT).map(Into::into));
+    let get = |name| environment(name).unwrap_or_default();
+    if CLIENT_SECRET.is_begun(&environment) {
+        CLIENT_SECRET.complete(&environment)?;
+        return Ok(Way::ClientSecret { tenant: get(TENANT), client: get(CLIENT) });
+    }
+    if WORKLOAD_IDENTITY.is_begun(&environment) {
+        WORKLOAD_IDENTITY.complete(&environment)?;
+        return Ok(Way::WorkloadIdentity {
+            tenant: get(TENANT),
+            client: get(CLIENT),
+            token_file: get(TOKEN_FILE),
         });
     }
-    if let Some(token_file) = environment(TOKEN_FILE) {
-        let purpose = "a workload identity";
-        let (tenant, client) = (get(TENANT, TOKEN_FILE, purpose)?, get(CLIENT, TOKEN_FILE, purpose)?);
-        return Ok(Way::WorkloadIdentity { tenant, client, token_file });
-    }
-    let purpose = "a managed identity";
-    match (environment(ENDPOINT), environment(HEADER)) {
-        (Some(_), Some(_)) => Ok(Way::ManagedIdentity),
-        (Some(_), None) => Err(CredentialError::HalfConfigured { missing: HEADER, given: ENDPOINT, purpose }),
-        (None, Some(_)) => Err(CredentialError::HalfConfigured { missing: ENDPOINT, given: HEADER, purpose }),
+    MANAGED_IDENTITY.complete(&environment)?;
+    MANAGED_IDENTITY_HEADER.complete(&environment)?;
+    let applications = environment(TENANT).is_some() && environment(CLIENT).is_some();
+    match environment(ENDPOINT) {
+        Some(_) => Ok(Way::ManagedIdentity),
         // azure_identity would ask the metadata service of virtual machines, which App Service does not have.
-        (None, None) if is_in_azure(environment) => Err(CredentialError::NoIdentity),
-        (None, None) if environment(TENANT).is_some() && environment(CLIENT).is_some() => {
+        None if is_in_azure(&environment) => Err(CredentialError::NoIdentity),
+        None if applications => {
             let purpose =
                 "an application's client secret (or AZURE_FEDERATED_TOKEN_FILE for a workload identity)";
-            Err(CredentialError::HalfConfigured { missing: SECRET, given: TENANT, purpose })
+            Err(HalfSet { missing: SECRET, given: TENANT, purpose }.into())
         }
-        (None, None) => Ok(Way::DeveloperTools),
+        None => Ok(Way::DeveloperTools),
     }
+}
+
+/// A variable that needs others.
+struct Group {
+    given: &'static str,
+    needs: &'static [&'static str],
+    purpose: &'static str,
+}
+
+/// Credentials that need each other (docs: Azure Identity, EnvironmentCredential and WorkloadIdentityCredential; App Service,
+/// REST endpoint reference).
+const CLIENT_SECRET: Group =
+    Group { given: SECRET, needs: &[TENANT, CLIENT], purpose: "an application's client secret" };
+const WORKLOAD_IDENTITY: Group =
+    Group { given: TOKEN_FILE, needs: &[TENANT, CLIENT], purpose: "a workload identity" };
+const MANAGED_IDENTITY: Group = Group { given: HEADER, needs: &[ENDPOINT], purpose: "a managed identity" };
+const MANAGED_IDENTITY_HEADER: Group =
+    Group { given: ENDPOINT, needs: &[HEADER], purpose: "a managed identity" };
+
+/// Azure Arc gives an endpoint without a header, and marks itself with this.
+const ARC: &str = "IMDS_ENDPOINT";
+
+/// A variable that is not set, and one that is and needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{missing} is not set, but {given} is: set both for {purpose}, or neither")]
+pub struct HalfSet {
+    /// The variable that lacks.
+    pub missing: &'static str,
+    /// One that is there.
+    pub given: &'static str,
+    /// What both are for.
+    pub purpose: &'static str,
+}
+
+impl Group {
+    fn is_begun(&self, environment: &dyn Fn(&str) -> Option<String>) -> bool {
+        environment(self.given).is_some()
+    }
+
+    /// What lacks, if the group is begun.
+    fn half_set(&self, environment: &dyn Fn(&str) -> Option<String>) -> Vec<HalfSet> {
+        let Self { given, needs, purpose } = *self;
+        let lacking =
+            needs.iter().filter(|needed| self.is_begun(environment) && environment(needed).is_none());
+        lacking.map(|missing| HalfSet { missing, given, purpose }).collect()
+    }
+
+    fn complete(&self, environment: &dyn Fn(&str) -> Option<String>) -> Result<(), HalfSet> {
+        self.half_set(environment).into_iter().next().map_or(Ok(()), Err)
+    }
+}
+
+/// Every variable that lacks beside one that is set and needs it.
+pub(crate) fn half_set(environment: &dyn Fn(&str) -> Option<String>) -> Vec<HalfSet> {
+    let of_arc = environment(ARC).is_some();
+    let groups = [CLIENT_SECRET, WORKLOAD_IDENTITY, MANAGED_IDENTITY, MANAGED_IDENTITY_HEADER];
+    let judged = groups.iter().filter(|group| !of_arc || group.given != ENDPOINT);
+    judged.flat_map(|group| group.half_set(environment)).collect()
 }
 
 /// How often a token endpoint is asked again: four times within five seconds. azure_core's own nine attempts take more than
@@ -191,127 +236,10 @@ fn again() -> ExponentialRetryOptions {
     }
 }
 
-/// The authority, `login.…`, that gives out tokens in a cloud.
-const fn cloud(cloud: Cloud) -> CloudConfiguration {
-    match cloud {
-        Cloud::Public => CloudConfiguration::AzurePublic,
-        Cloud::UsGovernment => CloudConfiguration::AzureGovernment,
-        Cloud::China => CloudConfiguration::AzureChina,
-    }
-}
-
-/// Asks for another token than one that Azure refused, though its time is not over. It goes into the context of
-/// [`TokenRequestOptions`].
-#[derive(Clone, Debug)]
-pub struct InsteadOf(pub Secret);
-
-type Make = dyn Fn() -> Result<Arc<dyn TokenCredential>, CredentialError> + Send + Sync;
-
-/// A credential that can be asked for a token [`InsteadOf`] another. azure_identity's keep each token until shortly before
-/// its end and cannot be told to forget it, so for that a new one is made, which has to ask.
-struct Renewable {
-    make: Box<Make>,
-    current: Mutex<Arc<dyn TokenCredential>>,
-}
-
-impl Renewable {
-    fn new(make: Box<Make>) -> Result<Self, CredentialError> {
-        let current = Mutex::new(make()?);
-        Ok(Self { make, current })
-    }
-}
-
-impl fmt::Debug for Renewable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Renewable").field(&self.current).finish()
-    }
-}
-
-#[async_trait]
-impl TokenCredential for Renewable {
-    async fn get_token(
-        &self,
-        scopes: &[&str],
-        options: Option<TokenRequestOptions<'_>>,
-    ) -> azure_core::Result<AccessToken> {
-        let refused =
-            options.as_ref().and_then(|options| options.method_options.context.value::<InsteadOf>());
-        let Some(InsteadOf(refused)) = refused.cloned() else {
-            let current = Arc::clone(&*self.current.lock().await);
-            return current.get_token(scopes, options).await;
-        };
-        // One at a time: of many requests whose token expired, the first asks for another and all get it.
-        let mut current = self.current.lock().await;
-        let token = current.get_token(scopes, options.clone()).await?;
-        if token.token.secret() != refused.secret() {
-            return Ok(token);
-        }
-        let made = (self.make)().map_err(|error| azure_core::Error::new(ErrorKind::Credential, error))?;
-        *current = made;
-        current.get_token(scopes, options).await
-    }
-}
-
-/// Keeps the token of a credential that does not do so itself: each `az account get-access-token` takes a second.
-/// Made for one scope at a time, as we use it.
-#[derive(Debug)]
-struct Kept<C> {
-    inner: Arc<C>,
-    clock: Arc<dyn Clock>,
-    last: Mutex<Option<(Vec<String>, Got)>>,
-}
-
-/// What came of asking.
-#[derive(Debug)]
-enum Got {
-    Token(AccessToken),
-    /// Why there was none, and when, in seconds since 1970.
-    Nothing(String, i64),
-}
-
-/// How long nobody is asked again who had no token to give, in seconds: a hundred services that all need one wait for the
-/// developer's tools once, and whoever has logged in meanwhile and runs the command again is a new process.
-const ASK_AGAIN: i64 = 10;
-
-/// How long before its end a token is renewed, in seconds: as early as azure_identity's own cache does.
-const RENEW_EARLY: i64 = 300;
-
-#[async_trait]
-impl<C: TokenCredential> TokenCredential for Kept<C> {
-    async fn get_token(
-        &self,
-        scopes: &[&str],
-        options: Option<TokenRequestOptions<'_>>,
-    ) -> azure_core::Result<AccessToken> {
-        let mut last = self.last.lock().await;
-        let now = self.clock.now().timestamp();
-        match last.as_ref().filter(|(known, _)| known == scopes).map(|(_, got)| got) {
-            Some(Got::Token(token)) if token.expires_on.unix_timestamp() > now + RENEW_EARLY => {
-                return Ok(token.clone());
-            }
-            Some(Got::Nothing(why, at)) if (*at..*at + ASK_AGAIN).contains(&now) => {
-                return Err(azure_core::Error::with_message(ErrorKind::Credential, why.clone()));
-            }
-            _ => {}
-        }
-        let asked = self.inner.get_token(scopes, options).await;
-        let got = match &asked {
-            Ok(token) => Got::Token(token.clone()),
-            Err(error) => Got::Nothing(error.to_string(), self.clock.now().timestamp()),
-        };
-        *last = Some((scopes.iter().map(ToString::to_string).collect(), got));
-        asked
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use azure_core::http::{ClientMethodOptions, Context};
-    use azure_core::time::{Duration, OffsetDateTime};
-
     use super::*;
+    use crate::azure::cloud::Cloud;
     use crate::clock::SystemClock;
 
     fn way_of(variables: &[(&str, &str)]) -> Result<Way, String> {
@@ -392,105 +320,5 @@ mod tests {
             let made = credential(&environment, &azure, &Http::new(), &clock).unwrap();
             assert!(format!("{made:?}").contains(authority), "{made:?}");
         }
-    }
-
-    #[derive(Debug)]
-    struct Counting(AtomicUsize, Duration);
-
-    #[async_trait]
-    impl TokenCredential for Counting {
-        async fn get_token(
-            &self,
-            _: &[&str],
-            _: Option<TokenRequestOptions<'_>>,
-        ) -> azure_core::Result<AccessToken> {
-            let count = self.0.fetch_add(1, Ordering::Relaxed);
-            Ok(AccessToken::new(format!("token-{count}"), OffsetDateTime::now_utc() + self.1))
-        }
-    }
-
-    #[tokio::test]
-    async fn a_token_that_was_refused_is_renewed_once_for_all_who_ask() {
-        let made = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&made);
-        let make = move || -> Result<Arc<dyn TokenCredential>, CredentialError> {
-            // Each keeps its one token, as azure_identity's do.
-            let first = 10 * counter.fetch_add(1, Ordering::Relaxed);
-            let inner = Arc::new(Counting(AtomicUsize::new(first), Duration::hours(1)));
-            Ok(Arc::new(Kept { inner, clock: Arc::new(SystemClock), last: Mutex::default() }))
-        };
-        let credential = Renewable::new(Box::new(make)).unwrap();
-        let ask = async |instead_of: Option<&str>| {
-            let options = instead_of.map(|refused| {
-                let context = Context::new().with_value(InsteadOf(Secret::new(refused.to_owned())));
-                TokenRequestOptions { method_options: ClientMethodOptions { context } }
-            });
-            credential.get_token(&["scope"], options).await.unwrap().token.secret().to_owned()
-        };
-        assert_eq!(ask(None).await, "token-0");
-        assert_eq!(ask(None).await, "token-0", "kept");
-        assert_eq!(ask(Some("token-0")).await, "token-10");
-        assert_eq!(ask(Some("token-0")).await, "token-10", "renewed by another already");
-        assert_eq!(ask(None).await, "token-10");
-        assert_eq!((ask(Some("token-10")).await.as_str(), made.load(Ordering::Relaxed)), ("token-20", 3));
-        assert!(!format!("{credential:?}").contains("token-"));
-    }
-
-    #[tokio::test]
-    async fn a_token_is_kept_until_shortly_before_its_end() {
-        for (life, wanted) in [(Duration::hours(1), "token-0"), (Duration::minutes(4), "token-2")] {
-            let inner = Arc::new(Counting(AtomicUsize::new(0), life));
-            let kept = Kept { inner, clock: Arc::new(SystemClock), last: Mutex::default() };
-            let mut last = String::new();
-            for _ in 0..3 {
-                last = kept.get_token(&["scope"], None).await.unwrap().token.secret().to_owned();
-            }
-            assert_eq!(last, wanted);
-            assert!(!format!("{kept:?}").contains("token-"));
-        }
-    }
-
-    /// A clock that stands where it was put.
-    #[derive(Debug)]
-    struct Still(AtomicUsize);
-
-    #[async_trait]
-    impl Clock for Still {
-        fn now(&self) -> chrono::DateTime<chrono::Utc> {
-            let seconds = i64::try_from(self.0.load(Ordering::Relaxed)).unwrap();
-            chrono::DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap()
-        }
-
-        async fn sleep_until(&self, _: chrono::DateTime<chrono::Utc>) {}
-    }
-
-    /// Has no token, and says how often it was asked.
-    #[derive(Debug, Default)]
-    struct LoggedOut(AtomicUsize);
-
-    #[async_trait]
-    impl TokenCredential for LoggedOut {
-        async fn get_token(
-            &self,
-            _: &[&str],
-            _: Option<TokenRequestOptions<'_>>,
-        ) -> azure_core::Result<AccessToken> {
-            let asked = self.0.fetch_add(1, Ordering::Relaxed);
-            Err(azure_core::Error::with_message(ErrorKind::Credential, format!("logged out, asked {asked}")))
-        }
-    }
-
-    #[tokio::test]
-    async fn who_has_no_token_is_asked_once_in_a_while() {
-        let clock = Arc::new(Still(AtomicUsize::new(0)));
-        let inner = Arc::new(LoggedOut::default());
-        let kept = Kept { inner, clock: clock.clone(), last: Mutex::default() };
-        let mut told = Vec::new();
-        for (seconds, scope) in [(0, "a"), (9, "a"), (9, "b"), (12, "b"), (25, "b")] {
-            clock.0.store(seconds, Ordering::Relaxed);
-            told.push(kept.get_token(&[scope], None).await.unwrap_err().to_string());
-        }
-        let asked = [0, 0, 1, 1, 2].map(|asked| format!("logged out, asked {asked}"));
-        assert_eq!(told, asked);
     }
 }

@@ -1,6 +1,7 @@
-//! The data plane: does the service take this key?
+//! The data plane of a service: does it take this key?
 //!
-//! Start at [`DataPlane::probe`]. One answer proves little, for a new key spreads through the service unevenly
+//! Services are asked by [`KeyService::probe`](super::services::KeyService::probe), which knows of a call that needs a key;
+//! here it is signed and sent. One answer proves little, for a new key spreads through the service unevenly
 //! (azure-signalr#2197); asking several times in a row is the caller's business.
 
 use std::fmt;
@@ -19,17 +20,13 @@ use crate::clock::Clock;
 use crate::report::cause;
 use rekey_core::model::Key;
 
-/// `SignalR_CheckUserExistence` (data-plane swagger 20220601): the cheapest call that needs a key. `/api/health` ignores
-/// a wrong one (azure-signalr#1662). Hub and user are made up, and creating neither; a hub's name takes no hyphen.
-const PATH_AND_QUERY: &str = "/api/hubs/signalr_rekey/users/signalr-rekey?api-version=2022-06-01";
-
 /// How long one probe may take. The data plane answers within milliseconds.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a probe's token is good for: the usual tolerance between two clocks, for it is used at once and once.
 const TOKEN_LIFE: TimeDelta = TimeDelta::minutes(5);
 
-/// Asks the data plane of instances with signed REST calls.
+/// Asks the data plane of services with signed REST calls.
 #[derive(Clone)]
 pub struct DataPlane {
     http: Http,
@@ -75,20 +72,26 @@ impl DataPlane {
         Ok(Self { http, gateway, clock })
     }
 
-    /// One signed call to the data plane of the instance at `host`, its `hostName` or custom domain.
-    pub async fn probe(&self, host: &str, key: &Key) -> Probe {
-        let Some(audience) = audience(host) else {
+    /// One signed `HEAD` of `path`, with its query, at `host`, the service's own or a custom domain.
+    pub(super) async fn probe(&self, host: &str, path: &str, key: &Key) -> Probe {
+        let Some(audience) = audience(host, path) else {
             return Probe::Unreachable { detail: format!("{host:?} is no host name") };
         };
-        match self.ask(host, &audience, key).await {
+        match self.ask(host, path, &audience, key).await {
             Ok((status, headers)) => read(host, status, &headers),
             Err(detail) => Probe::Unreachable { detail },
         }
     }
 
-    async fn ask(&self, host: &str, audience: &Url, key: &Key) -> Result<(u16, HeaderMap), String> {
+    async fn ask(
+        &self,
+        host: &str,
+        path: &str,
+        audience: &Url,
+        key: &Key,
+    ) -> Result<(u16, HeaderMap), String> {
         let target = match &self.gateway {
-            Some(gateway) => gateway.join(PATH_AND_QUERY).map_err(|error| cause::told(&error))?,
+            Some(gateway) => gateway.join(path).map_err(|error| cause::told(&error))?,
             None => audience.clone(),
         };
         let authorization = self.sign(audience, key)?;
@@ -125,8 +128,8 @@ impl fmt::Debug for DataPlane {
 }
 
 /// The URL that is signed: the full one, on the host that the connection strings name, as the .NET SDK signs it.
-fn audience(host: &str) -> Option<Url> {
-    let url = Url::parse(&format!("https://{host}{PATH_AND_QUERY}")).ok()?;
+fn audience(host: &str, path: &str) -> Option<Url> {
+    let url = Url::parse(&format!("https://{host}{path}")).ok()?;
     (url.host_str() == Some(host.to_lowercase().as_str()) && url.port().is_none()).then_some(url)
 }
 
@@ -191,10 +194,11 @@ mod tests {
 
     #[test]
     fn only_a_host_name_is_asked() {
-        let url = audience("Chat.service.signalr.net").unwrap();
-        assert_eq!(url.as_str(), format!("https://chat.service.signalr.net{PATH_AND_QUERY}"));
+        let path = "/api/x?api-version=2022-06-01";
+        let url = audience("Chat.service.signalr.net", path).unwrap();
+        assert_eq!(url.as_str(), format!("https://chat.service.signalr.net{path}"));
         for host in ["", "a/b", "a@evil.example", "a:8080", "a?x", "a#x", "a b"] {
-            assert_eq!(audience(host), None, "{host}");
+            assert_eq!(audience(host, path), None, "{host}");
         }
     }
 }

@@ -10,11 +10,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use azure_core::error::ErrorKind;
 use azure_core::http::{AsyncRawResponse, HttpClient, Request, Transport};
-use futures::StreamExt;
+use futures::stream;
 use reqwest::{Client, Response};
 use secrecy::zeroize::Zeroizing;
 use url::{Host, Url};
 
+use crate::bounded::{self, Unread};
 use crate::report::cause;
 
 /// How long a TCP and TLS handshake may take. Azure's front doors answer within a second; five leave room for one
@@ -103,35 +104,15 @@ fn build(builder: reqwest::ClientBuilder) -> Result<Client, HttpError> {
         .map_err(|error| HttpError(Arc::new(error)))
 }
 
-/// Why a body was not read to its end.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Unread {
-    /// The connection failed.
-    #[error("it broke off")]
-    Broken(#[source] reqwest::Error),
-    /// There is more of it than we read.
-    #[error("it is larger than {} KiB", .limit >> 10)]
-    TooLarge {
-        /// How much that is.
-        limit: usize,
-    },
-}
-
-/// Reads the body of an answer chunk by chunk into memory that is wiped, and stops where it goes beyond `limit` bytes,
-/// whatever it said of its length. The connection is closed then.
-pub(crate) async fn read(mut response: Response, limit: usize) -> Result<Zeroizing<Vec<u8>>, Unread> {
+/// Reads the body of an answer, and stops where it goes beyond `limit` bytes. The connection is closed then.
+pub(crate) async fn read(
+    response: Response,
+    limit: usize,
+) -> Result<Zeroizing<Vec<u8>>, Unread<reqwest::Error>> {
     let expected = usize::try_from(response.content_length().unwrap_or_default()).unwrap_or(usize::MAX);
-    if expected > limit {
-        return Err(Unread::TooLarge { limit });
-    }
-    let mut body = Zeroizing::new(Vec::with_capacity(expected));
-    while let Some(chunk) = response.chunk().await.map_err(Unread::Broken)? {
-        if body.len() + chunk.len() > limit {
-            return Err(Unread::TooLarge { limit });
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
+    let next =
+        |mut response: Response| async move { Ok(response.chunk().await?.map(|chunk| (chunk, response))) };
+    bounded::read(stream::try_unfold(response, next), limit, expected).await
 }
 
 /// Refuses a URL to which no credential may be sent: https is always in order, plain http on loopback alone.
@@ -179,22 +160,22 @@ impl HttpClient for Http {
 
 /// One request of azure_identity. Its pipeline reads an answer whole, so it is handed one that is bounded.
 async fn execute(client: &Client, request: &Request) -> azure_core::Result<AsyncRawResponse> {
-    let (status, headers, mut chunks) = client.execute_request(request).await?.deconstruct();
-    let mut body = Vec::new();
-    while let Some(chunk) = chunks.next().await {
-        body.extend_from_slice(&chunk?);
-        if body.len() > LARGEST_TOKEN_ANSWER {
+    let (status, headers, chunks) = client.execute_request(request).await?.deconstruct();
+    let mut body = match bounded::read(chunks, LARGEST_TOKEN_ANSWER, 0).await {
+        Ok(body) => body,
+        Err(Unread::Broken(error)) => return Err(error),
+        Err(Unread::TooLarge) => {
             let message = format!(
                 "the token endpoint's answer is larger than {} KiB, and no token is; check what answers there",
                 LARGEST_TOKEN_ANSWER >> 10
             );
             return Err(azure_core::Error::with_message(ErrorKind::Other, message));
         }
-    }
+    };
     if serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
         return Err(no_json(u16::from(status), &body));
     }
-    Ok(AsyncRawResponse::from_bytes(status, headers, body))
+    Ok(AsyncRawResponse::from_bytes(status, headers, std::mem::take(&mut *body)))
 }
 
 /// A page of some proxy, a gateway or a portal. azure_identity would only say that it cannot be parsed. What came as a

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{Exit, load, output};
+use super::load;
 use crate::clock::SystemClock;
 use crate::compose::{compose, silent};
 use crate::config::Environment;
 use crate::doctor::{self, Circumstances, Finding, Report, Severity};
+use crate::terminal::{self, Exit};
 use rekey_core::model::{AppId, ServiceId};
 
 /// The arguments of `doctor`.
@@ -42,7 +43,7 @@ pub(super) async fn doctor(args: DoctorArgs, environment: &Environment) -> Exit 
         Err(error) => doctor::without_azure(&config, &circumstances, &SystemClock, &error),
     };
     if args.json {
-        output::json(&report);
+        terminal::json(&report);
     } else {
         print(&report, args.all);
     }
@@ -51,11 +52,11 @@ pub(super) async fn doctor(args: DoctorArgs, environment: &Environment) -> Exit 
 }
 
 fn print(report: &Report, all: bool) {
-    output::say(&report.looked.to_string());
+    terminal::say(&report.looked.to_string());
     let shown = report.findings.iter().filter(|finding| all || finding.severity > Severity::Ok);
-    shown.flat_map(lines).for_each(|line| output::say(&line));
+    shown.flat_map(lines).for_each(|line| terminal::say(&line));
     let hint = if all || report.passed == 0 { "" } else { "; --all shows what passed" };
-    output::say(&format!("{report}{hint}"));
+    terminal::say(&format!("{report}{hint}"));
 }
 
 /// One line for what is in order, and a paragraph for what is not.

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::signals::{INTERRUPTED, stopped};
-use super::{Exit, HANDLER_PORT, load, output};
+use super::{HANDLER_PORT, load};
 use crate::azure::credentials::is_in_azure;
 use crate::clock::{Clock, SystemClock};
 use crate::compose::{compose, silent};
 use crate::config::Environment;
 use crate::doctor::{Circumstances, FirstRun};
+use crate::engine::Dispatcher;
+use crate::engine::Engine;
 use crate::handler::{self, Budgets, Hosting, Patience};
-use crate::pass::Rekey;
 use crate::report::cause;
-use crate::runner::Service;
 use crate::schedule;
+use crate::terminal::{self, Exit, INTERRUPTED, stopped};
 
 /// Serves until it is killed, asked to stop, or its host is gone. It never leaves with 0: the host does not restart what
 /// does.
@@ -27,7 +27,7 @@ pub(super) async fn handler(environment: &Environment) -> Exit {
     let port = match port(environment) {
         Ok(port) => port,
         Err(why) => {
-            output::complain(&why);
+            terminal::complain(&why);
             return Exit::Wrong;
         }
     };
@@ -37,7 +37,7 @@ pub(super) async fn handler(environment: &Environment) -> Exit {
     let rekey = match compose(config, environment, Arc::clone(&clock), silent()) {
         Ok(rekey) => rekey,
         Err(error) => {
-            output::complain(&cause::told(&error));
+            terminal::complain(&cause::told(&error));
             return Exit::Wrong;
         }
     };
@@ -45,7 +45,7 @@ pub(super) async fn handler(environment: &Environment) -> Exit {
     if let Some(fault) = &fault {
         tracing::error!("{fault}");
     }
-    let service = Service::new(rekey.clone());
+    let service = Dispatcher::new(rekey.clone());
     // On a developer's machine there is no platform whose settings could be wrong.
     let as_deployed = is_in_azure(&|name| environment.get(name).map(ToOwned::to_owned));
     let circumstances = Circumstances { environment: environment.clone(), as_deployed };
@@ -65,7 +65,7 @@ pub(super) async fn handler(environment: &Environment) -> Exit {
         Ok(()) => tracing::warn!("this process ends now"),
         Err(error) => {
             let what = format!("the handler cannot serve on 127.0.0.1:{port}");
-            output::complain(&cause::because(&what, Some(&error)));
+            terminal::complain(&cause::because(&what, Some(&error)));
         }
     }
     Exit::Failed
@@ -80,7 +80,7 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Ends when this process is to end and nothing is at work in it any more: no settings are half written, what was begun
 /// is on record, and the leases are given back.
-async fn leave(rekey: &Rekey, parent: Parent, clock: &dyn Clock) {
+async fn leave(rekey: &Engine, parent: Parent, clock: &dyn Clock) {
     let why = tokio::select! {
         () = stopped() => "it was asked to stop",
         () = parent.gone(clock) => "the Functions host that started it is gone",

@@ -5,11 +5,11 @@ use serde::Serialize;
 
 use super::instances::{NAME_THE_STORAGE, chosen, complain_once, has_no_journal, rekey, warn_of_own_memory};
 use super::machine::{EventFields, events};
-use super::{Exit, output};
 use crate::compose::silent;
 use crate::config::{Environment, ServiceConfig};
 use crate::report::cause;
 use crate::store::peek;
+use crate::terminal::{self, Exit};
 use rekey_core::journal::{Entry, Journal};
 use rekey_core::time::readable;
 
@@ -47,7 +47,7 @@ pub(super) async fn history(args: HistoryArgs, environment: &Environment) -> Exi
     let failed = |(instance, read): &Read| Some(format!("{}: {}", instance.id.name(), read.as_ref().err()?));
     let exit = complain_once(all.iter().filter_map(failed).collect());
     if args.json {
-        output::json(&Histories { instances: all.iter().map(fields).collect() });
+        terminal::json(&Histories { instances: all.iter().map(fields).collect() });
     } else {
         all.iter()
             .filter_map(|(one, read)| Some((one, read.as_ref().ok()?)))
@@ -60,7 +60,7 @@ pub(super) async fn history(args: HistoryArgs, environment: &Environment) -> Exi
 async fn read(named: &[String], environment: &Environment) -> Result<(Vec<Read>, &'static str), Exit> {
     let rekey = rekey(environment, silent())?;
     if has_no_journal(&rekey.config) {
-        output::complain(&format!(
+        terminal::complain(&format!(
             "this is without the journal of the deployed app, so there is no history to be read. To share it: \
              {NAME_THE_STORAGE}"
         ));
@@ -88,11 +88,11 @@ fn fields((instance, read): &Read) -> History {
 }
 
 fn print((instance, journal): (&ServiceConfig, &Journal), empty: &str) {
-    output::say(&instance.id.to_string());
+    terminal::say(&instance.id.to_string());
     if journal.history().next().is_none() {
-        output::say(&format!("  {empty}"));
+        terminal::say(&format!("  {empty}"));
     }
     for Entry { at, event } in journal.history() {
-        output::tell(&format!("  {}  {event}", readable(*at)));
+        terminal::tell(&format!("  {}  {event}", readable(*at)));
     }
 }

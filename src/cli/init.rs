@@ -8,12 +8,12 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use clap::Args;
 
-use super::{Exit, output};
 use crate::clock::{Clock, SystemClock};
 use crate::compose::{compose, silent};
 use crate::config::{Config, Environment, config_path, load_from};
 use crate::init::{self, Found, Scope, is_misnamed};
 use crate::report::cause;
+use crate::terminal::{self, Exit};
 
 /// The arguments of `init`.
 #[derive(Debug, Args)]
@@ -49,7 +49,7 @@ pub(super) async fn init(args: InitArgs, environment: &Environment) -> Exit {
     match try_init(&args, environment).await {
         Ok(()) => Exit::Done,
         Err((exit, complaint)) => {
-            output::complain(&complaint);
+            terminal::complain(&complaint);
             exit
         }
     }
@@ -67,7 +67,7 @@ async fn try_init(args: &InitArgs, environment: &Environment) -> Result<(), (Exi
     let scope = Scope::find(&arm, args.resource_group.as_deref(), args.subscription.as_deref()).await;
     let found = Found::look(&arm, scope.map_err(|error| wrong(&error))?).await;
     let found = found.map_err(|error| if is_misnamed(&error) { wrong(&error) } else { failed(&error) })?;
-    found.summary().iter().for_each(|line| output::complain(line));
+    found.summary().iter().for_each(|line| terminal::complain(line));
     let Some(text) = init::write(&found) else {
         let nothing =
             "no app that could be read holds a connection string of an instance, so nothing was written";
@@ -75,7 +75,7 @@ async fn try_init(args: &InitArgs, environment: &Environment) -> Result<(), (Exi
     };
     save(&args.output, &text, args.force).map_err(|error| failed(&error))?;
     if !is_stdout(&args.output) {
-        output::complain(&written(&args.output, &config_path(environment)));
+        terminal::complain(&written(&args.output, &config_path(environment)));
     }
     if found.unlisted.is_empty() {
         return Ok(());
@@ -114,7 +114,7 @@ fn there_already(path: &Path) -> String {
 
 fn save(path: &Path, text: &str, force: bool) -> io::Result<()> {
     if is_stdout(path) {
-        output::say(text.trim_end());
+        terminal::say(text.trim_end());
         return Ok(());
     }
     let mut options = std::fs::OpenOptions::new();

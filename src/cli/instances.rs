@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 
-use super::{Exit, load, output};
+use super::load;
 use crate::azure::http::is_loopback;
 use crate::clock::{Clock, SystemClock};
 use crate::compose::compose;
 use crate::config::{Config, Environment, ServiceConfig, StateConfig, file_name};
-use crate::pass::{Narrator, Preview, Rekey, RunError};
-use crate::report::cause;
+use crate::engine::{Engine, Narrator, Preview, RunError};
+use crate::report::{cause, text};
+use crate::terminal::{self, Exit};
 
 /// How long Azure may take to show one instance: a read and all its retries.
 fn patience() -> TimeDelta {
@@ -18,7 +19,7 @@ fn patience() -> TimeDelta {
 }
 
 /// The parts, put together for a command.
-pub(super) fn rekey(environment: &Environment, narrator: Narrator) -> Result<Rekey, Exit> {
+pub(super) fn rekey(environment: &Environment, narrator: Narrator) -> Result<Engine, Exit> {
     put_together(load(environment)?, environment, narrator)
 }
 
@@ -27,9 +28,9 @@ pub(super) fn put_together(
     config: Config,
     environment: &Environment,
     narrator: Narrator,
-) -> Result<Rekey, Exit> {
+) -> Result<Engine, Exit> {
     compose(config, environment, Arc::new(SystemClock), narrator).map_err(|error| {
-        output::complain(&cause::told(&error));
+        terminal::complain(&cause::told(&error));
         Exit::Wrong
     })
 }
@@ -59,7 +60,7 @@ pub(super) const NAME_THE_STORAGE: &str = "`az login`, and set AzureWebJobsStora
 pub(super) fn warn_of_own_memory(config: &Config) -> bool {
     let own = config.state == StateConfig::Memory && is_simulated(config);
     if own {
-        output::complain(
+        terminal::complain(
             "the journal is in the memory of this process alone (REKEY_STATE=memory): what other processes did, a rotation \
              too, is not known here. A journal that they share needs a storage, such as Azurite",
         );
@@ -71,7 +72,7 @@ pub(super) fn warn_of_own_memory(config: &Config) -> bool {
 pub(super) fn warn_of_no_journal(config: &Config) -> bool {
     let alone = has_no_journal(config);
     if alone {
-        output::complain(&format!(
+        terminal::complain(&format!(
             "warning: this is without the journal of the deployed app, as if every key were seen for the first time. To \
              share it: {NAME_THE_STORAGE}"
         ));
@@ -99,7 +100,7 @@ pub(super) async fn look_at(named: &[String], environment: &Environment) -> Resu
 }
 
 /// The same with the parts at hand, without a word.
-pub(super) async fn look_with(rekey: &Rekey, instances: &[&ServiceConfig]) -> Vec<Seen> {
+pub(super) async fn look_with(rekey: &Engine, instances: &[&ServiceConfig]) -> Vec<Seen> {
     let mut seen = Vec::new();
     for instance in instances {
         let found = rekey.preview(instance, SystemClock.now() + patience()).await;
@@ -114,12 +115,12 @@ pub(super) async fn look_with(rekey: &Rekey, instances: &[&ServiceConfig]) -> Ve
 }
 
 /// Why an instance could not be looked at. Who is known to be cut off by that is said first.
-async fn told(rekey: &Rekey, instance: &ServiceConfig, error: &RunError) -> String {
+async fn told(rekey: &Engine, instance: &ServiceConfig, error: &RunError) -> String {
     let (why, cut_off) = (cause::told(error), rekey.cut_off_by(error, instance).await);
     if cut_off.is_empty() {
         return why;
     }
-    format!("cut off, for their key is invalid: {}; {why}", cut_off.join(", "))
+    format!("cut off, for their key is invalid: {}; {why}", text::cut_off(&cut_off))
 }
 
 /// A line for each that could not be looked at.
@@ -131,7 +132,7 @@ pub(super) fn failed(seen: &[Seen]) -> Vec<String> {
 /// Tells what failed, each cause once, and how the command ends with that.
 pub(super) fn complain_once(failed: Vec<String>) -> Exit {
     let exit = if failed.is_empty() { Exit::Done } else { Exit::Failed };
-    cause::once(failed).iter().for_each(|line| output::complain_of(line));
+    cause::once(failed).iter().for_each(|line| terminal::complain_of(line));
     exit
 }
 
@@ -147,7 +148,7 @@ pub(super) fn chosen<'a>(config: &'a Config, named: &[String]) -> Result<Vec<&'a
         };
         let found: Vec<_> = config.instances.iter().filter(fits).collect();
         if found.is_empty() {
-            output::complain(&unknown(config, name));
+            terminal::complain(&unknown(config, name));
             return Err(Exit::Wrong);
         }
         chosen.retain(|known| !found.iter().any(|one| one.id == known.id));

@@ -6,8 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::config::ServiceConfig;
-use crate::pass::told_of_watch;
-use crate::report::json;
+use crate::report::{json, text};
 use rekey_core::journal::{Entry, Held, Journal, KeyRecord, Origin, Watch};
 use rekey_core::model::{AppId, ConsumerId, Fingerprint, KeyType, PerKey, Section};
 use rekey_core::plan::{self, Consumer, Decision, Forecast, Foreseen, Holding, Snapshot, Step, Unknown};
@@ -85,7 +84,7 @@ pub(super) struct WatchFields {
 /// Those that are not over, the next one first.
 pub(super) fn watches(journal: &Journal, now: DateTime<Utc>) -> Vec<WatchFields> {
     let fields =
-        |watch: &Watch| WatchFields { from: watch.from, until: watch.until, text: told_of_watch(watch) };
+        |watch: &Watch| WatchFields { from: watch.from, until: watch.until, text: text::watch(watch) };
     let ahead = journal.watches().iter().filter(|watch| now < watch.until);
     let mut watches: Vec<WatchFields> = ahead.map(fields).collect();
     watches.sort_by_key(|watch| watch.from);

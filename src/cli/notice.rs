@@ -8,12 +8,14 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{Exit, load, output};
+use super::load;
 use crate::azure::http::{self, Http, is_loopback};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Environment};
 use crate::report::cause;
-use crate::runner::{Foreseen, foresee};
+use crate::report::text;
+use crate::terminal::{self, Exit};
+use rekey_core::intent::{Fault, foresee};
 use rekey_core::notice::{self, Event};
 
 /// The arguments of `notice`.
@@ -84,26 +86,33 @@ async fn try_notice(args: &NoticeArgs, environment: &Environment) -> Result<Exit
 fn tell(events: &[Event], config: &Config, json: bool) -> Exit {
     let now = SystemClock.now();
     let mut exit = Exit::Done;
-    let mut of_one = |event: &Event| {
-        let Foreseen { does, warnings } = foresee(event, config, now).unwrap_or_else(|fault| {
+    let mut of_one = |event: &Event| match foresee(event, &config.configured(), now) {
+        Ok(foreseen) => {
+            let cautions = foreseen.cautions.iter().map(text::caution).collect();
+            meaning(event, Some(text::foreseen(&foreseen)), cautions)
+        }
+        Err(fault) => {
             exit = Exit::Failed;
-            Foreseen { does: vec![format!("it would be refused: {fault}")], warnings: vec![] }
-        });
-        meaning(event, Some(does), warnings)
+            let why = match fault {
+                Fault::Unreadable { fault, .. } => fault.to_owned(),
+                fault @ Fault::NotConfigured { .. } => text::fault(&fault),
+            };
+            meaning(event, Some(vec![format!("it would be refused: {why}")]), vec![])
+        }
     };
     let meanings: Vec<Meaning> = events.iter().map(&mut of_one).collect();
     if json {
-        output::json(&Answer { events: meanings, fired: None });
+        terminal::json(&Answer { events: meanings, fired: None });
         return exit;
     }
     for Meaning { kind, means, does, warnings, .. } in meanings {
-        output::tell_as_of(&format!("{kind}: {means}"), now);
+        terminal::tell_as_of(&format!("{kind}: {means}"), now);
         let does = does.unwrap_or_default();
         if does.is_empty() {
-            output::say("  nothing would be done");
+            terminal::say("  nothing would be done");
         }
-        does.iter().for_each(|line| output::tell_as_of(&format!("  {line}"), now));
-        warnings.iter().for_each(|line| output::tell_as_of(&format!("  warning: {line}"), now));
+        does.iter().for_each(|line| terminal::tell_as_of(&format!("  {line}"), now));
+        warnings.iter().for_each(|line| terminal::tell_as_of(&format!("  warning: {line}"), now));
     }
     exit
 }
@@ -118,17 +127,17 @@ fn tell_fired(fired: &Fired, events: &[Event], json: bool) -> Exit {
     let Fired { function, status, lines, error } = fired;
     if json {
         let events = events.iter().map(|event| meaning(event, None, vec![])).collect();
-        output::json(&Answer { events, fired: Some(fired) });
+        terminal::json(&Answer { events, fired: Some(fired) });
     } else {
-        lines.iter().for_each(|line| output::say(line));
+        lines.iter().for_each(|line| terminal::say(line));
     }
     if !(200..300).contains(status) {
         let why = error.as_deref().unwrap_or("it says no more");
-        output::complain(&format!("{function} answered {status}: {why}"));
+        terminal::complain(&format!("{function} answered {status}: {why}"));
         return Exit::Failed;
     }
     if !json && lines.is_empty() {
-        output::say(&format!(
+        terminal::say(&format!(
             "{function} answered {status} and tells of nothing that it did: the event calls for nothing, or it was \
              answered before"
         ));
@@ -182,7 +191,7 @@ fn read(file: &str) -> Result<Value, Exit> {
 }
 
 fn wrong(why: &str) -> Exit {
-    output::complain(why);
+    terminal::complain(why);
     Exit::Wrong
 }
 

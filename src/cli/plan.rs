@@ -6,11 +6,10 @@ use serde::Serialize;
 
 use super::instances::{Seen, look_at};
 use super::machine::{Planned, Service, watches};
-use super::times::spoken;
-use super::{Exit, output};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Environment, ServiceConfig};
-use crate::pass::Preview;
+use crate::engine::Preview;
+use crate::terminal::{self, Exit, spoken};
 use rekey_core::model::ConsumerId;
 use rekey_core::plan::{Decision, Forecast, Foreseen, forecast};
 use rekey_core::time::readable;
@@ -36,7 +35,7 @@ pub(super) async fn plan(args: PlanArgs, environment: &Environment) -> Exit {
         Err(exit) => return exit,
     };
     if args.json {
-        output::json(&Plan { instances: seen.iter().map(planned).collect() });
+        terminal::json(&Plan { instances: seen.iter().map(planned).collect() });
     } else {
         let shown = seen.iter().filter_map(|seen| Some((&seen.instance, seen.found.as_ref().ok()?)));
         shown.for_each(|(instance, preview)| print(instance, preview));
@@ -68,25 +67,25 @@ pub(super) fn foresee(
 fn print(instance: &ServiceConfig, preview: &Preview) {
     let (name, decision) = (instance.id.name(), preview.decision.to_string());
     for trouble in preview.trouble().iter().filter(|trouble| **trouble != decision) {
-        output::tell(&format!("{name}: {trouble}"));
+        terminal::tell(&format!("{name}: {trouble}"));
     }
-    output::tell(&format!("{name}: {decision}"));
+    terminal::tell(&format!("{name}: {decision}"));
     let trouble = preview.trouble();
     let told = |warning: &String| trouble.iter().any(|trouble| trouble.contains(warning.as_str()));
     for warning in preview.snapshot.warnings().filter(|warning| !told(warning)) {
-        output::tell(&format!("  warning: {warning}"));
+        terminal::tell(&format!("  warning: {warning}"));
     }
     for note in preview.snapshot.notes() {
-        output::tell(&format!("  note: {note}"));
+        terminal::tell(&format!("  note: {note}"));
     }
     for watch in watches(&preview.journal, preview.snapshot.at) {
-        output::tell(&format!("  {}", watch.text));
+        terminal::tell(&format!("  {}", watch.text));
     }
     let now = SystemClock.now();
     let forecast = foresee(instance, preview, false, now);
     if !forecast.is_idle() {
-        output::say("  what would be done, if nobody changes anything meanwhile:");
-        lines(&forecast, now).iter().for_each(|line| output::tell_as_of(&format!("    {line}"), now));
+        terminal::say("  what would be done, if nobody changes anything meanwhile:");
+        lines(&forecast, now).iter().for_each(|line| terminal::tell_as_of(&format!("    {line}"), now));
     }
 }
 

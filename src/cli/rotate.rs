@@ -9,17 +9,16 @@ use serde::Serialize;
 
 use super::instances::{self, NAME_THE_STORAGE, Seen};
 use super::machine::Service;
-use super::output::{self, Answer, Progress};
 use super::plan::{foresee, lines};
-use super::signals::stop_at_signal;
-use super::times::beside;
-use super::{Exit, load, standing};
+use super::{load, standing};
 use crate::clock::{Clock, SystemClock};
 use crate::compose::silent;
 use crate::config::{Config, Environment, ServiceConfig, StateConfig, duration};
-use crate::pass::{Ending, Narrator, Purpose, Rekey, Run, RunReport};
-use crate::report::cause;
+use crate::engine::{Engine, Narrator, Order};
+use crate::report::{Ending, RunEvent, RunReport, cause, text};
 use crate::store::peek;
+use crate::terminal::{self, Answer, Exit, Progress, beside, stop_at_signal};
+use rekey_core::intent::Intent;
 use rekey_core::journal::{Event, Journal};
 use rekey_core::model::ServiceId;
 use rekey_core::plan::Decision;
@@ -62,27 +61,27 @@ pub(super) async fn rotate(args: RotateArgs, environment: &Environment) -> Exit 
 }
 
 async fn try_rotate(args: &RotateArgs, environment: &Environment) -> Result<Exit, Exit> {
-    let config = admit(load(environment)?, args, output::is_watched()).map_err(|why| {
-        output::complain(&why);
+    let config = admit(load(environment)?, args, terminal::is_watched()).map_err(|why| {
+        terminal::complain(&why);
         Exit::Wrong
     })?;
     let rekey = instances::put_together(config, environment, silent())?;
     let chosen = instances::chosen(&rekey.config, &args.instances)?;
     if must_ask(&rekey.config, args) && !confirmed(&rekey, &chosen, args).await? {
-        output::complain("nothing was done");
+        terminal::complain("nothing was done");
         return Ok(Exit::Failed);
     }
     let progress = Progress::start(args.json);
     let narrator = if args.json { for_machines() } else { progress.narrator() };
-    let rekey = Rekey { narrator, ..rekey.clone() };
-    let run = Run {
-        instances: chosen.iter().map(|instance| instance.id.clone()).collect(),
-        purpose: Purpose::Rotate { now: args.now },
+    let rekey = Engine { narrator, ..rekey.clone() };
+    let order = Order {
+        services: chosen.iter().map(|instance| instance.id.clone()).collect(),
+        intent: Intent::operator(args.now),
         holder: format!("rotate/{}", uuid::Uuid::new_v4()),
         deadline: SystemClock.now().checked_add_signed(delta(args.r#for)).unwrap_or(DateTime::<Utc>::MAX_UTC),
     };
     let signals = tokio::spawn(stop_at_signal(rekey.stop.clone()));
-    let reports = rekey.run(&run).await;
+    let reports = rekey.run(&order).await;
     drop(progress);
     if let Some(notifier) = &rekey.notifier {
         notifier.drain().await;
@@ -122,15 +121,15 @@ fn must_ask(config: &Config, args: &RotateArgs) -> bool {
 }
 
 /// Shows what would be done, and asks. With nothing to be seen of any instance there is nothing to say yes to.
-async fn confirmed(rekey: &Rekey, chosen: &[&ServiceConfig], args: &RotateArgs) -> Result<bool, Exit> {
+async fn confirmed(rekey: &Engine, chosen: &[&ServiceConfig], args: &RotateArgs) -> Result<bool, Exit> {
     let seen = instances::look_with(rekey, chosen).await;
     let exit = instances::complain_once(instances::failed(&seen));
     if seen.iter().all(|seen| seen.found.is_err()) {
         return Err(exit);
     }
     let now = SystemClock.now();
-    intent(&seen, args.now, now).iter().for_each(|line| output::complain(&beside(line, now)));
-    Ok(output::ask("Go on?") == Answer::Yes)
+    intent(&seen, args.now, now).iter().for_each(|line| terminal::complain(&beside(line, now)));
+    Ok(terminal::ask("Go on?") == Answer::Yes)
 }
 
 /// What would be done to which service, which apps that restarts, and how long it takes.
@@ -176,33 +175,33 @@ struct Rotated {
 
 /// Tells what happens while it happens, one object a line.
 fn for_machines() -> Narrator {
-    Arc::new(|instance: &ServiceId, line: &str| {
-        output::json_line(&Line::Progress {
+    Arc::new(|instance: &ServiceId, event: &RunEvent| {
+        terminal::json_line(&Line::Progress {
             at: SystemClock.now(),
             instance: instance.to_string(),
             name: instance.name().to_owned(),
-            text: line.to_owned(),
+            text: event.to_string(),
         });
     })
 }
 
 /// What is done is the answer; what failed, or is not finished, is told where errors are told.
-async fn tell(rekey: &Rekey, reports: &[RunReport], args: &RotateArgs) {
+async fn tell(rekey: &Engine, reports: &[RunReport], args: &RotateArgs) {
     let failed = reports.iter().filter(|report| report.ending.is_failure());
     instances::complain_once(failed.map(RunReport::summary).collect());
     for report in reports.iter().filter(|report| !report.ending.is_failure() && !is_done(report)) {
-        output::complain_of(&report.summary());
+        terminal::complain_of(&report.summary());
     }
     let mut instances = Vec::new();
     for report in reports {
-        let configured = rekey.config.instances.iter().find(|one| one.id == report.instance);
+        let configured = rekey.config.instances.iter().find(|one| one.id == report.service);
         let Some(instance) = configured else { continue };
-        let journal = match peek(&*rekey.store, &report.instance).await {
+        let journal = match peek(&*rekey.store, &report.service).await {
             Ok(journal) => Some(journal),
             // That nothing can be read is not the same as that nothing is on record.
             Err(error) => {
-                let name = report.instance.name();
-                output::complain(&format!(
+                let name = report.service.name();
+                terminal::complain(&format!(
                     "{name}: how things stand cannot be read: {}",
                     cause::told(&error)
                 ));
@@ -213,19 +212,19 @@ async fn tell(rekey: &Rekey, reports: &[RunReport], args: &RotateArgs) {
             let carries_on = standing::carries_on(&rekey.config);
             let told = standing::lines(instance, report, journal, SystemClock.now());
             let all = told.iter().map(String::as_str).chain([carries_on]);
-            all.for_each(|line| output::complain_of(&format!("  {line}")));
+            all.for_each(|line| terminal::complain_of(&format!("  {line}")));
         }
         if let Some(next) = next_command(&rekey.config, report) {
-            output::complain(&format!("  {next}"));
+            terminal::complain(&format!("  {next}"));
         }
         instances.push(rotated(instance, report, &journal.unwrap_or_default()));
     }
     if args.json {
-        output::json_line(&Line::Result { exit_code: exit(reports).code(), instances });
+        terminal::json_line(&Line::Result { exit_code: exit(reports).code(), instances });
     } else {
-        reports.iter().filter(|report| is_done(report)).for_each(|report| output::tell(&report.summary()));
+        reports.iter().filter(|report| is_done(report)).for_each(|report| terminal::tell(&report.summary()));
         if args.without_journal && reports.iter().all(is_done) {
-            output::complain(
+            terminal::complain(
                 "this was without the journal: no app holds an invalid key, and when the next rotation is due, or what else \
                  is under way, is not known here",
             );
@@ -236,7 +235,7 @@ async fn tell(rekey: &Rekey, reports: &[RunReport], args: &RotateArgs) {
 /// What to type next, where the summary does not say it: who asked for a rotation has it on record in the storage, and asks
 /// for another one if he repeats `--now`.
 fn next_command(config: &Config, report: &RunReport) -> Option<&'static str> {
-    let asked = report.happened.iter().any(|event| matches!(event, Event::RotationRequested { .. }));
+    let asked = report.recorded.iter().any(|event| matches!(event, Event::RotationRequested { .. }));
     let is_on_record = asked && matches!(config.state, StateConfig::Blob(_));
     match &report.ending {
         Ending::Busy { .. } if is_on_record => Some(
@@ -256,11 +255,11 @@ fn rotated(instance: &ServiceConfig, report: &RunReport, journal: &Journal) -> S
     let more = Rotated {
         ending: report.ending.name(),
         summary: report.summary(),
-        lines: report.lines.clone(),
+        lines: report.lines(),
         took_seconds: report.took.as_secs_f64(),
     };
     let cut_off = (!report.cut_off.is_empty())
-        .then(|| format!("cut off, for their key is invalid: {}", report.cut_off.join(", ")));
+        .then(|| format!("cut off, for their key is invalid: {}", text::cut_off(&report.cut_off)));
     let failed = report.ending.is_failure().then(|| report.ending.to_string());
     let trouble = cut_off.into_iter().chain(failed).collect();
     let error = match &report.ending {
@@ -294,7 +293,7 @@ mod tests {
 
     use super::*;
     use crate::config::load_from;
-    use crate::pass::Preview;
+    use crate::engine::Preview;
     use rekey_core::model::{Key, KeyType, PerKey, Section};
     use rekey_core::plan::{Consumer, ConsumerRef, Holding, Snapshot};
 
@@ -390,10 +389,10 @@ mod tests {
         let request = Event::RotationRequested { exposed: false, noticed: false };
         let said = |config: &Config, ending: Ending, happened: &[&Event]| {
             let report = RunReport {
-                instance: config.instances[0].id.clone(),
+                service: config.instances[0].id.clone(),
                 run: "rotate/2".to_owned(),
-                lines: vec![],
-                happened: happened.iter().map(|&event| event.clone()).collect(),
+                events: vec![],
+                recorded: happened.iter().map(|&event| event.clone()).collect(),
                 took: Duration::ZERO,
                 repaired_in: None,
                 seen: None,

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ServiceConfig, StateConfig};
-use crate::pass::RunReport;
+use crate::report::{RunReport, text};
 use rekey_core::journal::{Held, Journal, KeyRecord, Origin};
 use rekey_core::model::{KeyType, PerKey};
 use rekey_core::plan::{Decision, Holding, Snapshot, forecast};
@@ -31,7 +31,7 @@ pub(super) fn lines(
             "the {key_type} key, which no app holds, is being regenerated since {at}: Azure ends that by itself"
         ));
     }
-    let stale = report.cut_off.join(", ");
+    let stale = text::cut_off(&report.cut_off);
     if !stale.is_empty() {
         lines.push(format!("stale: these hold an invalid key, and their calls are refused: {stale}"));
     }

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::instances::{Seen, look_at};
 use super::machine::{EventFields, Service, events, unseen, watches};
-use super::{Exit, output};
 use crate::config::{Environment, ServiceConfig};
-use crate::pass::Preview;
+use crate::engine::Preview;
+use crate::terminal::{self, Exit};
 use rekey_core::journal::Journal;
 use rekey_core::model::KeyType;
 use rekey_core::time::readable;
@@ -59,7 +59,7 @@ pub(super) async fn status(args: StatusArgs, environment: &Environment) -> Exit 
         Err(exit) => return exit,
     };
     if args.json {
-        output::json(&Status { instances: seen.iter().map(describe).collect() });
+        terminal::json(&Status { instances: seen.iter().map(describe).collect() });
     } else {
         let shown = seen.iter().filter_map(|seen| Some((&seen.instance, seen.found.as_ref().ok()?)));
         shown.for_each(|(instance, preview)| print(instance, preview));
@@ -81,32 +81,32 @@ fn describe(Seen { instance, found }: &Seen) -> Service<Remembered> {
 fn print(instance: &ServiceConfig, preview: &Preview) {
     let (name, trouble) = (instance.id.name(), preview.trouble());
     for trouble in &trouble {
-        output::tell(&format!("{name}: {trouble}"));
+        terminal::tell(&format!("{name}: {trouble}"));
     }
-    output::say(&instance.id.to_string());
+    terminal::say(&instance.id.to_string());
     for (key_type, fingerprint) in preview.snapshot.keys.iter() {
-        output::say(&format!("  {:<9} key {fingerprint}", key_type.as_str()));
+        terminal::say(&format!("  {:<9} key {fingerprint}", key_type.as_str()));
     }
     for consumer in &preview.snapshot.consumers {
-        output::say(&format!("  {} holds {}", consumer.at, consumer.holds));
+        terminal::say(&format!("  {} holds {}", consumer.at, consumer.holds));
     }
     for unseen in unseen(&preview.snapshot) {
-        output::say(&format!("  {unseen}"));
+        terminal::say(&format!("  {unseen}"));
     }
     let told = |text: &str| trouble.iter().any(|trouble| trouble.contains(text));
     for warning in preview.snapshot.warnings().filter(|warning| !told(warning)) {
-        output::tell(&format!("  warning: {warning}"));
+        terminal::tell(&format!("  warning: {warning}"));
     }
     for note in preview.snapshot.notes() {
-        output::tell(&format!("  note: {note}"));
+        terminal::tell(&format!("  note: {note}"));
     }
     let next = preview.decision.to_string();
     let next = if told(&next) { "nothing, before what is said above is seen to" } else { &next };
-    output::tell(&format!("  next: {next}"));
+    terminal::tell(&format!("  next: {next}"));
     for watch in watches(&preview.journal, preview.snapshot.at) {
-        output::tell(&format!("  {}", watch.text));
+        terminal::tell(&format!("  {}", watch.text));
     }
     for entry in preview.journal.history() {
-        output::tell(&format!("  {} {}", readable(entry.at), entry.event));
+        terminal::tell(&format!("  {} {}", readable(entry.at), entry.event));
     }
 }

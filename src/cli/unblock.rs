@@ -5,14 +5,13 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::instances::{NAME_THE_STORAGE, chosen, has_no_journal, rekey, warn_of_own_memory};
-use super::output::Answer;
-use super::{Exit, output};
 use crate::clock::{Clock, SystemClock};
 use crate::compose::silent;
 use crate::config::{Environment, ServiceConfig};
-use crate::pass::{Preview, Rekey, RunError};
+use crate::engine::{Engine, Preview, RunError};
 use crate::report::cause;
 use crate::store::{Draft, Lease, StoreError};
+use crate::terminal::{self, Answer, Exit};
 use rekey_core::journal::Event;
 use rekey_core::time::readable;
 
@@ -38,7 +37,7 @@ async fn try_unblock(args: &UnblockArgs, environment: &Environment) -> Result<Ex
         return Err(Exit::Wrong);
     };
     if has_no_journal(&rekey.config) {
-        output::complain(&format!(
+        terminal::complain(&format!(
             "this is without the journal of the deployed app, which is what `unblock` clears; nothing was done. To share \
              it: {NAME_THE_STORAGE}"
         ));
@@ -55,14 +54,14 @@ async fn try_unblock(args: &UnblockArgs, environment: &Environment) -> Result<Ex
         return Ok(nothing_to_clear(instance, &preview));
     }
     if !args.yes {
-        match output::ask("Forget these, so that they are tried again at once?") {
+        match terminal::ask("Forget these, so that they are tried again at once?") {
             Answer::Yes => {}
             Answer::No => {
-                output::complain("nothing was done");
+                terminal::complain("nothing was done");
                 return Ok(Exit::Failed);
             }
             Answer::Nobody => {
-                output::complain(
+                terminal::complain(
                     "nobody is there to ask whether the refusals and failures of this instance are to be forgotten; give \
                      --yes if they are. Nothing was done",
                 );
@@ -71,17 +70,17 @@ async fn try_unblock(args: &UnblockArgs, environment: &Environment) -> Result<Ex
         }
     }
     clear(&rekey, instance).await.map_err(told)?;
-    output::say(&done(found.len(), &preview));
+    terminal::say(&done(found.len(), &preview));
     Ok(Exit::Done)
 }
 
 fn failed(instance: &ServiceConfig, error: &RunError) -> Exit {
-    output::complain_of(&format!("{}: {}", instance.id.name(), cause::told(error)));
+    terminal::complain_of(&format!("{}: {}", instance.id.name(), cause::told(error)));
     Exit::Failed
 }
 
 /// A lease that no run of ours can have, if the journal has one.
-async fn strange_lease(rekey: &Rekey, instance: &ServiceConfig) -> Result<Option<String>, StoreError> {
+async fn strange_lease(rekey: &Engine, instance: &ServiceConfig) -> Result<Option<String>, StoreError> {
     let (store, clock) = (Arc::clone(&rekey.store), Arc::clone(&rekey.clock));
     match Draft::read(store, clock, &instance.id, "unblock").await {
         Err(StoreError::StrangeLease { holder, claims, .. }) => {
@@ -95,15 +94,15 @@ async fn strange_lease(rekey: &Rekey, instance: &ServiceConfig) -> Result<Option
 
 /// What is known: how it stands, what would be forgotten, what has to be cured, and what was done last.
 fn show(instance: &ServiceConfig, preview: &Preview, found: &[String]) {
-    output::tell(&format!("{}: {}", instance.id.name(), preview.decision));
+    terminal::tell(&format!("{}: {}", instance.id.name(), preview.decision));
     for obstacle in found {
-        output::tell(&format!("  to be forgotten: {obstacle}"));
+        terminal::tell(&format!("  to be forgotten: {obstacle}"));
     }
     for warning in preview.snapshot.warnings() {
-        output::tell(&format!("  to be cured, which this command cannot: {warning}"));
+        terminal::tell(&format!("  to be cured, which this command cannot: {warning}"));
     }
     for entry in preview.journal.history().rev().take(5).collect::<Vec<_>>().into_iter().rev() {
-        output::tell(&format!("  {}  {}", readable(entry.at), entry.event));
+        terminal::tell(&format!("  {}  {}", readable(entry.at), entry.event));
     }
 }
 
@@ -115,7 +114,7 @@ fn nothing_to_clear(instance: &ServiceConfig, preview: &Preview) -> Exit {
         "what stands in the way has to be cured, as is said above"
     };
     let name = instance.id.name();
-    output::complain(&format!(
+    terminal::complain(&format!(
         "there is nothing to clear: no refusal or failure of {name} is on record, and nothing was done; {rest}"
     ));
     Exit::Failed
@@ -132,7 +131,7 @@ fn done(found: usize, preview: &Preview) -> String {
     }
 }
 
-async fn clear(rekey: &Rekey, instance: &ServiceConfig) -> Result<(), RunError> {
+async fn clear(rekey: &Engine, instance: &ServiceConfig) -> Result<(), RunError> {
     let holder = format!("unblock/{}", uuid::Uuid::new_v4());
     let store = Arc::clone(&rekey.store);
     let mut lease = Lease::acquire_by_hand(store, Arc::clone(&rekey.clock), &instance.id, &holder).await?;

@@ -80,6 +80,13 @@ pub(super) enum Origin {
     Setting(&'static str),
 }
 
+/// A value and where it came from.
+#[derive(Clone, Debug)]
+pub(super) struct Sourced<T> {
+    pub(super) value: T,
+    pub(super) origin: Origin,
+}
+
 /// Gathers the faults of one load.
 pub(super) struct Report<'text> {
     file: &'text str,

@@ -5,19 +5,11 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use super::AppConfig;
-use super::document::{Fields, Node};
-use super::fault::{At, Origin, Report};
+use super::fault::{At, Origin, Report, Sourced};
 use super::notify::{Webhook, webhook_url};
-use super::values::{AGE, FIRST_ROTATION, VERIFY, choice, duration, with_unit};
+use super::values::{AGE, FIRST_ROTATION, Fields, Node, VERIFY, choice, duration, with_unit};
 use rekey_core::model::{AppId, ConnectionString, ServiceId};
 use rekey_core::policy::{FirstRotation, Verify};
-
-/// A value and where it came from.
-#[derive(Clone, Debug)]
-pub(super) struct Sourced<T> {
-    pub(super) value: T,
-    pub(super) origin: Origin,
-}
 
 /// The policy keys that one place sets: the file's head, an instance, or the app settings.
 #[derive(Clone, Debug, Default)]

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use super::fault::{At, Origin, Report};
-use super::file::{self, File, FileInstance, PolicyLayer, Sourced};
+use super::fault::{At, Origin, Report, Sourced};
+use super::file::{self, File, FileInstance, PolicyLayer};
 use super::notify;
 use super::settings::{self, Settings};
-use super::values::{is_loopback, spoken};
+use super::values::spoken;
 use super::{Config, Environment, Faults, Policy, ServiceConfig};
+use crate::azure::http::is_loopback;
 
 /// `functionTimeout` of our host.json: the longest that the Consumption plan allows. When it passes, the host kills
 /// the process with everything in it (docs: host.json reference).

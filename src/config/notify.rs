@@ -7,8 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use url::Url;
 
-use super::fault::Report;
-use super::file::Sourced;
+use super::fault::{Report, Sourced};
 use crate::azure::http::check_secure;
 
 /// A webhook that is told how things went. Whoever knows its URL may write to it, so its `Debug` shows the host alone.

@@ -5,11 +5,12 @@ use std::time::Duration;
 use url::Url;
 use uuid::Uuid;
 
-use super::fault::{Origin, Report};
-use super::file::{PolicyLayer, Sourced};
+use super::fault::{Origin, Report, Sourced};
+use super::file::PolicyLayer;
 use super::notify::{SigningKey, Webhook, signing_key, webhook_url};
-use super::values::{AGE, CLOUD, FIRST_ROTATION, VERIFY, choice, duration, nearest, resource_manager};
+use super::values::{AGE, FIRST_ROTATION, VERIFY, choice, duration, nearest, resource_manager};
 use super::{AzureConfig, Cloud, Environment, StateConfig, storage};
+use crate::azure::credentials::{HalfSet, half_set};
 use crate::schedule;
 
 /// What the environment says. A part with a fault is missing; the fault is in the report.
@@ -102,7 +103,9 @@ impl Reader<'_, '_> {
 }
 
 fn azure(reader: &mut Reader<'_, '_>) -> Option<AzureConfig> {
-    let cloud = reader.get("AZURE_CLOUD", "AzureCloud", |text| choice(text, &CLOUD));
+    let cloud = reader.get("AZURE_CLOUD", "AzureCloud", |text| {
+        choice(text, &Cloud::ALL.map(|cloud| (cloud.name(), cloud)))
+    });
     let cloud = cloud.map_or(Cloud::Public, |cloud| cloud.value);
     let example = "https://management.azure.com";
     let resource_manager: Option<Url> = match reader.environment.get("REKEY_RESOURCE_MANAGER") {
@@ -161,23 +164,10 @@ fn refuse_unknown(environment: &Environment, report: &mut Report<'_>) {
     }
 }
 
-/// Credentials that need each other: the first needs the others (docs: Azure Identity, EnvironmentCredential and
-/// WorkloadIdentityCredential; App Service, REST endpoint reference).
-const GROUPS: [(&str, &[&str]); 3] = [
-    ("AZURE_CLIENT_SECRET", &["AZURE_TENANT_ID", "AZURE_CLIENT_ID"]),
-    ("AZURE_FEDERATED_TOKEN_FILE", &["AZURE_TENANT_ID", "AZURE_CLIENT_ID"]),
-    ("IDENTITY_HEADER", &["IDENTITY_ENDPOINT"]),
-];
-
 fn refuse_half_groups(environment: &Environment, report: &mut Report<'_>) {
-    let is_set = |name: &str| environment.get(name).is_some_and(|value| !value.trim().is_empty());
-    for (name, needed) in GROUPS.into_iter().filter(|(name, _)| is_set(name)) {
-        for missing in needed.iter().filter(|needed| !is_set(needed)) {
-            report.setting(*missing, format!("{name} is set and needs it; set both, or neither"));
-        }
-    }
-    // Azure Arc gives an endpoint without a header, and marks itself with IMDS_ENDPOINT.
-    if is_set("IDENTITY_ENDPOINT") && !is_set("IDENTITY_HEADER") && !is_set("IMDS_ENDPOINT") {
-        report.setting("IDENTITY_HEADER", "IDENTITY_ENDPOINT is set and needs it; set both, or neither");
+    let set =
+        |name: &str| environment.get(name).filter(|value| !value.trim().is_empty()).map(ToOwned::to_owned);
+    for HalfSet { missing, given, .. } in half_set(&set) {
+        report.setting(missing, format!("{given} is set and needs it; set both, or neither"));
     }
 }

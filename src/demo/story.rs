@@ -6,19 +6,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use embedded_azure::functions_host::{Host, Reply, event, timer};
+use embedded_azure::{
+    self as azure, Activity, ActivityKind, EmbeddedAzure, EventGrid, Key, KeyType, Options, Pair, State,
+    World,
+};
 use serde_json::Value;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
-use super::Trouble;
 use super::handler::Handler;
 use super::summary::{Recovery, Rotation, Summary};
 use super::timeline::{Timeline, Who};
+use super::{Trouble, setup};
 use crate::clock::{Clock, SystemClock};
-use crate::sim::functions_host::{Host, Reply, envelope};
-use crate::sim::{self, EventGrid, Happening, Options, Sim, SimEvent, State, World};
-use rekey_core::model::{KeyPair, KeyType, ServiceId};
 
 /// How long an app's old process serves on, and how long client tokens live. Both are far longer in Azure.
 const RESTART_TAKES: Duration = Duration::from_secs(1);
@@ -28,7 +30,7 @@ const TOKENS_LIVE: Duration = Duration::from_secs(1);
 /// as much again is the margin.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// How long the rotation may take. It is mostly two graces, two regenerations and the proof of a key: 15 s.
+/// How long the rotation may take. It is mostly two grace periods, two regenerations and the proof of a key: 15 s.
 const ROTATION_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long Event Grid waits for an answer (docs: Event Grid message delivery and retry).
@@ -41,11 +43,11 @@ const RECOVERY_PATIENCE: Duration = Duration::from_secs(10);
 /// would notice that the rotation had cut them off.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How often the clients are looked at.
+/// How often the clients are counted.
 const GLANCE: Duration = Duration::from_millis(100);
 
 /// Plays all of it.
-pub(super) async fn play(timeline: &Arc<Timeline>) -> Result<Summary, Trouble> {
+pub(crate) async fn play(timeline: &Arc<Timeline>) -> Result<Summary, Trouble> {
     let world = World::default();
     let sim = Arc::new(start_azure(world.clone()).await?);
     // They stop when they are dropped.
@@ -75,7 +77,7 @@ async fn explain(trouble: Trouble, handler: &mut Handler) -> Trouble {
     Trouble { what, handler: handler.last_lines().await }
 }
 
-async fn start_azure(world: World) -> Result<Sim, Trouble> {
+async fn start_azure(world: World) -> Result<EmbeddedAzure, Trouble> {
     let options = Options {
         regenerate_takes: Duration::from_secs(2),
         restart_takes: RESTART_TAKES,
@@ -88,31 +90,33 @@ async fn start_azure(world: World) -> Result<Sim, Trouble> {
         }),
         ..Options::default()
     };
-    let started = Sim::start(world, options, Arc::new(SystemClock), (Ipv4Addr::LOCALHOST, 0).into()).await;
+    let started =
+        EmbeddedAzure::start(world, options, Arc::new(azure::SystemClock), (Ipv4Addr::LOCALHOST, 0).into())
+            .await;
     started.map_err(|error| Trouble::of("the embedded Azure cannot start", &error))
 }
 
 /// The folder that stands for the function app's, with rekey.toml in it.
 fn app_root(world: &World) -> Result<tempfile::TempDir, Trouble> {
     let made = tempfile::tempdir().and_then(|root| {
-        std::fs::write(root.path().join("rekey.toml"), sim::command::config(world))?;
+        std::fs::write(root.path().join("rekey.toml"), setup::rekey_toml(world))?;
         Ok(root)
     });
     made.map_err(|error| Trouble::of("rekey.toml cannot be written", &error))
 }
 
 /// The app settings of the function app.
-fn settings(sim: &Sim) -> BTreeMap<&'static str, String> {
-    let mut settings = sim.environment();
+fn settings(sim: &EmbeddedAzure) -> BTreeMap<&'static str, String> {
+    let mut settings = setup::environment(sim);
     settings.insert("REKEY_STATE", "memory".into());
     settings.insert("REKEY_GRACE", humantime::format_duration(GRACE).to_string());
     settings
 }
 
 /// Shows what happens in the embedded Azure, until dropped.
-fn watch(sim: &Arc<Sim>, timeline: &Arc<Timeline>) -> JoinSet<()> {
+fn watch(sim: &Arc<EmbeddedAzure>, timeline: &Arc<Timeline>) -> JoinSet<()> {
     let mut watchers = JoinSet::new();
-    watchers.spawn(hear(sim.events(), Arc::clone(timeline)));
+    watchers.spawn(hear(sim.activity(), Arc::clone(timeline)));
     let shown = Arc::clone(timeline);
     watchers.spawn(async move { shown.show().await });
     if timeline.counts() {
@@ -127,10 +131,10 @@ fn watch(sim: &Arc<Sim>, timeline: &Arc<Timeline>) -> JoinSet<()> {
     watchers
 }
 
-async fn hear(mut events: Receiver<SimEvent>, timeline: Arc<Timeline>) {
+async fn hear(mut activities: Receiver<Activity>, timeline: Arc<Timeline>) {
     loop {
-        match events.recv().await {
-            Ok(event) => timeline.happened(&event),
+        match activities.recv().await {
+            Ok(activity) => timeline.happened(&activity),
             Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => break,
         }
@@ -139,24 +143,28 @@ async fn hear(mut events: Receiver<SimEvent>, timeline: Arc<Timeline>) {
 
 /// Who takes part.
 struct Story {
-    instance: ServiceId,
+    service: String,
     apps: Vec<String>,
-    sim: Arc<Sim>,
+    sim: Arc<EmbeddedAzure>,
     host: Host,
     timeline: Arc<Timeline>,
 }
 
 impl Story {
-    fn new(world: &World, sim: Arc<Sim>, host: Host, timeline: Arc<Timeline>) -> Result<Self, Trouble> {
-        let mut instances = world.signalr.iter().zip(world.instances());
-        let (spec, instance) = instances.next().ok_or_else(|| Trouble::new("the world has no instance"))?;
-        let apps = world.apps_of(spec).iter().map(rekey_core::model::AppId::name).collect();
-        Ok(Self { instance, apps, sim, host, timeline })
+    fn new(
+        world: &World,
+        sim: Arc<EmbeddedAzure>,
+        host: Host,
+        timeline: Arc<Timeline>,
+    ) -> Result<Self, Trouble> {
+        let service = world.signalr.first().ok_or_else(|| Trouble::new("the world has no service"))?;
+        let apps = world.apps_of(service).iter().map(azure::AppId::name).collect();
+        Ok(Self { service: service.name.clone(), apps, sim, host, timeline })
     }
 
     async fn play(&self) -> Result<Summary, Trouble> {
         let users = self.apps.join(", ");
-        self.timeline.tell(Who::Azure, &format!("{}: in use by {users}", self.instance.name()));
+        self.timeline.tell(Who::Azure, &format!("{}: in use by {users}", &self.service));
         self.host.ready().await?;
         let rotation = self.rotate().await?;
         let recovery = self.recover().await?;
@@ -167,17 +175,20 @@ impl Story {
 
     /// The first act: the timer fires until both keys are replaced.
     async fn rotate(&self) -> Result<Rotation, Trouble> {
-        let (before, started, events) = (self.keys()?, SystemClock.now(), self.sim.events());
+        let (before, started, activities) = (self.keys()?, SystemClock.now(), self.sim.activity());
         within(ROTATION_PATIENCE, "the rotation", self.tick_until_settled()).await??;
         let elapsed_ms = (SystemClock.now() - started).num_milliseconds();
         let arm_requests = self.sim.report().arm_requests_total;
         let after = self.keys()?;
         if let Some(kept) = KeyType::ALL.into_iter().find(|key_type| before[*key_type] == after[*key_type]) {
-            return Err(Trouble::new(format!("the rotation is settled, but the {kept} key is the old one")));
+            return Err(Trouble::new(format!(
+                "the rotation is settled, but the {} key is the old one",
+                kept.name()
+            )));
         }
         tokio::time::sleep(PAUSE).await;
         let report = self.sim.report();
-        let restarts = restarts(events);
+        let restarts = restarts(activities);
         Ok(Rotation {
             client_calls: report.calls,
             refused: report.refused,
@@ -192,7 +203,7 @@ impl Story {
         loop {
             let now = SystemClock.now();
             self.timeline.tell(Who::Host, "the timer fires: POST /RotateKeys");
-            let reply = self.host.invoke("RotateKeys", &envelope::timer(last, now)).await?;
+            let reply = self.host.invoke("RotateKeys", &timer("RotateKeys", last, now)).await?;
             self.answered("RotateKeys", now);
             if self.is_settled(&reply)? {
                 return Ok(());
@@ -202,10 +213,10 @@ impl Story {
         }
     }
 
-    /// The last line says how the pass ended.
+    /// The last line says how the run ended.
     fn is_settled(&self, reply: &Reply) -> Result<bool, Trouble> {
         let said = reply.logs.last().map_or("nothing", String::as_str);
-        let ending = said.strip_prefix(self.instance.name()).and_then(|rest| rest.strip_prefix(": "));
+        let ending = said.strip_prefix(self.service.as_str()).and_then(|rest| rest.strip_prefix(": "));
         let ended = |word| ending.is_some_and(|ending| ending.starts_with(word));
         if ended("settled") || ended("waiting") {
             Ok(ended("settled"))
@@ -219,18 +230,19 @@ impl Story {
         let key_type = self.key_in_use()?;
         // The handler's own regenerations were announced too; there is nothing to repair after them.
         drop(self.announced());
-        let (events, forced) = (self.sim.events(), SystemClock.now());
-        let regenerated = self.sim.regenerate_through_arm(self.instance.name(), &[key_type]);
+        let (activities, forced) = (self.sim.activity(), SystemClock.now());
+        let regenerated = self.sim.regenerate_through_arm(&self.service, &[key_type]);
         regenerated.map_err(|error| Trouble::of("the key cannot be regenerated", &error))?;
-        let event =
+        let announced =
             self.announced().pop().ok_or_else(|| Trouble::new("the regeneration was not announced"))?;
         let sent = SystemClock.now();
         self.timeline.tell(Who::Host, "Event Grid tells of it: POST /OnKeyNotice");
-        let notice = envelope::event("OnKeyNotice", &event, sent);
+        let notice = event("OnKeyNotice", &announced, sent);
         within(NOTICE_PATIENCE, "the notice", self.host.invoke("OnKeyNotice", &notice)).await??;
         self.answered("OnKeyNotice", sent);
         within(RECOVERY_PATIENCE, "the recovery of the apps", self.recovered()).await?;
-        let written = last_write(events).ok_or_else(|| Trouble::new("nobody's settings were repaired"))?;
+        let written =
+            last_write(activities).ok_or_else(|| Trouble::new("nobody's settings were repaired"))?;
         Ok(Recovery {
             outage_ms: self.longest_outage(forced)?,
             notice_to_settings_ms: (written - sent).num_milliseconds(),
@@ -257,9 +269,9 @@ impl Story {
         longest.ok_or_else(|| Trouble::new("the forced regeneration was felt by nobody"))
     }
 
-    fn keys(&self) -> Result<KeyPair, Trouble> {
-        let keys = self.sim.keys(self.instance.name());
-        keys.map_err(|error| Trouble::of("the keys cannot be looked at", &error))
+    fn keys(&self) -> Result<Pair<Key>, Trouble> {
+        let keys = self.sim.keys(&self.service);
+        keys.map_err(|error| Trouble::of("the keys cannot be read", &error))
     }
 
     /// The key that the first app signs with.
@@ -267,7 +279,7 @@ impl Story {
         let signs = self.apps.first().and_then(|app| self.sim.with(|state| state.signs(app)).ok());
         let mut signs = signs.into_iter().flatten();
         signs
-            .find_map(|(instance, key_type)| key_type.filter(|_| instance == self.instance.name()))
+            .find_map(|(service, key_type)| key_type.filter(|_| service == self.service))
             .ok_or_else(|| Trouble::new("no app holds a valid key after the rotation"))
     }
 
@@ -278,16 +290,16 @@ impl Story {
 }
 
 /// How often apps restarted, of all that was heard.
-fn restarts(mut events: Receiver<SimEvent>) -> usize {
-    let heard = std::iter::from_fn(|| events.try_recv().ok());
-    heard.filter(|event| matches!(event.what, Happening::Restarted { .. })).count()
+fn restarts(mut activities: Receiver<Activity>) -> usize {
+    let heard = std::iter::from_fn(|| activities.try_recv().ok());
+    heard.filter(|activity| matches!(activity.what, ActivityKind::Restarted { .. })).count()
 }
 
 /// When settings were last written, of all that was heard.
-fn last_write(mut events: Receiver<SimEvent>) -> Option<DateTime<Utc>> {
-    let heard = std::iter::from_fn(|| events.try_recv().ok());
-    let writes = heard.filter(|event| matches!(event.what, Happening::SettingsChanged { .. }));
-    writes.map(|event| event.at).max()
+fn last_write(mut activities: Receiver<Activity>) -> Option<DateTime<Utc>> {
+    let heard = std::iter::from_fn(|| activities.try_recv().ok());
+    let writes = heard.filter(|activity| matches!(activity.what, ActivityKind::SettingsChanged { .. }));
+    writes.map(|activity| activity.at).max()
 }
 
 async fn within<T>(patience: Duration, what: &str, work: impl Future<Output = T>) -> Result<T, Trouble> {

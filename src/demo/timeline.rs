@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use console::Style;
+use embedded_azure::{Activity, ActivityKind, Report};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 
-use crate::cli::output::say;
 use crate::clock::{Clock, SystemClock};
-use crate::sim::{Happening, Report, SimEvent};
 use rekey_core::time::delta;
 
 /// Who does something.
@@ -22,7 +21,7 @@ pub(super) enum Who {
     /// The stand-in for the Functions host.
     Host,
     /// The handler.
-    Rekey,
+    Engine,
     /// The clients of the apps.
     Clients,
 }
@@ -31,9 +30,11 @@ pub(super) enum Who {
 ///
 /// Lines stand in the order of the times that they carry: what the handler logs takes a moment longer to arrive than
 /// what happens here, and is held back for as long. A line that is later than that stands where it arrives.
-pub(super) struct Timeline {
+pub(crate) struct Timeline {
     started: DateTime<Utc>,
     quiet: bool,
+    /// Where lines go.
+    say: fn(&str),
     bar: Option<ProgressBar>,
     /// Lines that wait for earlier ones.
     waiting: Mutex<Vec<(DateTime<Utc>, String)>>,
@@ -55,11 +56,11 @@ struct LogLine {
 }
 
 impl Timeline {
-    /// Begins to count the time.
-    pub(super) fn start(quiet: bool) -> Self {
+    /// Begins to count the time. `say` shows a line.
+    pub(crate) fn start(quiet: bool, say: fn(&str)) -> Self {
         let watched = io::stderr().is_terminal() && io::stdout().is_terminal();
         let bar = (!quiet && watched).then(counters);
-        Self { started: SystemClock.now(), quiet, bar, waiting: Mutex::default() }
+        Self { started: SystemClock.now(), quiet, say, bar, waiting: Mutex::default() }
     }
 
     /// Shows lines when they are due, for ever.
@@ -76,26 +77,26 @@ impl Timeline {
     }
 
     /// Adds what happened in the embedded Azure.
-    pub(super) fn happened(&self, event: &SimEvent) {
-        let (who, style) = match &event.what {
-            Happening::Refused { .. } => (Who::Clients, Style::new().red()),
-            Happening::Recovered { .. } => (Who::Clients, Style::new().green()),
-            Happening::Forced { .. } => (Who::Azure, Style::new().yellow()),
-            Happening::RegenerationAccepted { .. }
-            | Happening::RegenerationInEffect { .. }
-            | Happening::RegenerationWithoutEffect { .. }
-            | Happening::SettingsChanged { .. }
-            | Happening::Restarted { .. }
-            | Happening::Deleted { .. } => (Who::Azure, Style::new()),
+    pub(super) fn happened(&self, activity: &Activity) {
+        let (who, style) = match &activity.what {
+            ActivityKind::Refused { .. } => (Who::Clients, Style::new().red()),
+            ActivityKind::Recovered { .. } => (Who::Clients, Style::new().green()),
+            ActivityKind::Forced { .. } => (Who::Azure, Style::new().yellow()),
+            ActivityKind::RegenerationAccepted { .. }
+            | ActivityKind::RegenerationInEffect { .. }
+            | ActivityKind::RegenerationWithoutEffect { .. }
+            | ActivityKind::SettingsChanged { .. }
+            | ActivityKind::Restarted { .. }
+            | ActivityKind::Deleted { .. } => (Who::Azure, Style::new()),
         };
-        self.add(event.at, who, &event.to_string(), &style);
+        self.add(activity.at, who, &activity.to_string(), &style);
     }
 
     /// Adds a line of the handler's log, if it is one of our own.
     pub(super) fn logged(&self, line: &str) {
         let Ok(line) = serde_json::from_str::<LogLine>(line) else { return };
         if line.target.starts_with(env!("CARGO_CRATE_NAME")) {
-            self.add(line.time, Who::Rekey, &line.text(), &line.style());
+            self.add(line.time, Who::Engine, &line.text(), &line.style());
         }
     }
 
@@ -114,7 +115,7 @@ impl Timeline {
     }
 
     /// Shows what waits, and takes the counters away.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.show_until(DateTime::<Utc>::MAX_UTC);
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -138,8 +139,8 @@ impl Timeline {
         let due = waiting.partition_point(|(at, _)| *at <= until);
         for (_, line) in waiting.drain(..due) {
             match &self.bar {
-                Some(bar) => bar.suspend(|| say(&line)),
-                None => say(&line),
+                Some(bar) => bar.suspend(|| (self.say)(&line)),
+                None => (self.say)(&line),
             }
         }
     }
@@ -150,7 +151,7 @@ impl Who {
         match self {
             Self::Azure => "azure",
             Self::Host => "host",
-            Self::Rekey => "rekey",
+            Self::Engine => "rekey",
             Self::Clients => "clients",
         }
     }
@@ -160,14 +161,14 @@ impl Who {
         match self {
             Self::Azure => Style::new().blue(),
             Self::Host => Style::new().magenta(),
-            Self::Rekey => Style::new().cyan(),
+            Self::Engine => Style::new().cyan(),
             Self::Clients => Style::new().bold(),
         }
     }
 }
 
 impl LogLine {
-    /// The message, with the instance before it if it does not say it itself.
+    /// The message, with the service before it if it does not say it itself.
     fn text(&self) -> String {
         match &self.instance {
             Some(instance) if !self.message.starts_with(instance.as_str()) => {

@@ -9,20 +9,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use base64::Engine;
+use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::TimeDelta;
 use futures::FutureExt;
 use sha2::{Digest, Sha256};
 
 use super::finding::{Finding, Report, Severity};
-use super::{Circumstances, data_plane, identity, nobody, offline, permission};
+use super::{Circumstances, identity, nobody, offline, permission, service};
 use crate::azure::arm::{Arm, Caller};
+use crate::azure::discovery::at_once;
+use crate::azure::services::{KeyService, ServiceKind};
 use crate::config::ServiceConfig;
+use crate::engine::Engine;
 use crate::handler::{Invocation, Outcome, Runner, Trigger};
-use crate::observe::survey::at_once;
 use crate::panics;
-use crate::pass::Rekey;
 use crate::report::cause;
 use crate::store;
 
@@ -36,7 +37,7 @@ fn patience() -> TimeDelta {
 /// The run neither waits for that nor fails by it.
 pub struct FirstRun<R> {
     runner: R,
-    rekey: Arc<Rekey>,
+    rekey: Arc<Engine>,
     circumstances: Circumstances,
     begun: AtomicBool,
 }
@@ -49,7 +50,7 @@ impl<R> fmt::Debug for FirstRun<R> {
 
 impl<R: Runner> FirstRun<R> {
     /// `circumstances` are those of the function app.
-    pub fn new(runner: R, rekey: Rekey, circumstances: Circumstances) -> Self {
+    pub fn new(runner: R, rekey: Engine, circumstances: Circumstances) -> Self {
         Self { runner, rekey: Arc::new(rekey), circumstances, begun: AtomicBool::new(false) }
     }
 
@@ -85,7 +86,7 @@ impl<R: Runner> Runner for FirstRun<R> {
 }
 
 /// Whether another process looked at the same within a day. Where that cannot be read, this one looks.
-async fn was_examined(rekey: &Rekey) -> bool {
+async fn was_examined(rekey: &Engine) -> bool {
     let what = format!("{} {:?}", env!("CARGO_PKG_VERSION"), rekey.config.instances);
     let what = STANDARD.encode(Sha256::digest(what));
     store::was_examined(&*rekey.store, &what).await.unwrap_or_else(|error| {
@@ -96,7 +97,7 @@ async fn was_examined(rekey: &Rekey) -> bool {
 
 /// Looks at what would keep a rotation from going well and what a run finds only when it comes to it: the settings, the
 /// permissions to regenerate and to write, and the way to the service.
-pub async fn examine_briefly(rekey: &Rekey, circumstances: &Circumstances) -> Report {
+pub async fn examine_briefly(rekey: &Engine, circumstances: &Circumstances) -> Report {
     let config = &rekey.config;
     let mut findings = offline(config, circumstances, &*rekey.clock);
     let arm = rekey.arm.until(rekey.clock.now() + patience());
@@ -124,15 +125,16 @@ pub async fn examine_briefly(rekey: &Rekey, circumstances: &Circumstances) -> Re
     Report::new(findings)
 }
 
-async fn of_instance(rekey: &Rekey, arm: &Arm, instance: &ServiceConfig, caller: &Caller) -> Vec<Finding> {
+async fn of_instance(rekey: &Engine, arm: &Arm, instance: &ServiceConfig, caller: &Caller) -> Vec<Finding> {
     let granted = arm.permissions(&instance.id.to_string()).await;
     let mut findings = permission::untried_of_instance(&instance.id, &granted, caller);
     // That keys cannot be listed is told by the run, which fails on it.
-    if let Ok(listed) = arm.list_keys(&instance.id).await
+    let kind = ServiceKind::of(&instance.id);
+    if let Ok(listed) = kind.list_keys(arm, &instance.id).await
         && let Some(host) = &listed.host
     {
-        let probe = rekey.data_plane.probe(host, &listed.keys.primary).await;
-        findings.extend(data_plane::reach(instance, probe));
+        let probe = kind.probe(&rekey.data_plane, host, &listed.keys.primary).await;
+        findings.extend(service::reach(instance, probe));
     }
     findings
 }

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::http::StatusCode;
 use futures::StreamExt;
+use secrecy::zeroize::Zeroizing;
 use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::bounded;
 
 /// The largest body that is read: four times the largest event (1 MB; docs: Event Grid quotas and limits). The host sends
 /// an event whole, in `Data`, and its data once more, in `Metadata`; data that is a text is encoded there a second time,
@@ -27,7 +30,7 @@ pub(super) fn room() -> Semaphore {
 
 /// A body, and the memory that it takes.
 pub(super) struct Held<'room> {
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Zeroizing<Vec<u8>>,
     _room: SemaphorePermit<'room>,
 }
 
@@ -61,21 +64,34 @@ pub(super) async fn read(body: Body, room: &Semaphore, patience: Duration) -> Re
 }
 
 async fn whole(body: Body, room: &Semaphore) -> Result<Held<'_>, Unread> {
-    let mut chunks = body.into_data_stream();
-    let (mut bytes, mut length) = (Vec::new(), 0);
     let mut taken = take(room, 0)?;
-    while let Some(chunk) = chunks.next().await {
+    let (mut chunks, mut length) = (body.into_data_stream(), 0);
+    let within = chunks.by_ref().map(|chunk| {
         let chunk = chunk.map_err(|_| Unread::Broken)?;
         length += chunk.len();
         if length <= LIMIT {
             let lacking = length.div_ceil(1 << 10).saturating_sub(taken.num_permits());
             taken.merge(take(room, lacking)?);
-            bytes.extend_from_slice(&chunk);
-        } else if length > PATIENCE {
-            break;
+        }
+        Ok(chunk)
+    });
+    match bounded::read(within, LIMIT, 0).await {
+        Ok(bytes) => Ok(Held { bytes, _room: taken }),
+        Err(bounded::Unread::Broken(unread)) => Err(unread),
+        Err(bounded::Unread::TooLarge) => Err(rest(chunks, length).await),
+    }
+}
+
+/// Throws the rest of a body away that is too large.
+async fn rest(mut chunks: BodyDataStream, mut length: usize) -> Unread {
+    while length <= PATIENCE {
+        match chunks.next().await {
+            Some(Ok(chunk)) => length += chunk.len(),
+            Some(Err(_)) => return Unread::Broken,
+            None => break,
         }
     }
-    if length <= LIMIT { Ok(Held { bytes, _room: taken }) } else { Err(Unread::TooLarge) }
+    Unread::TooLarge
 }
 
 fn take(room: &Semaphore, kib: usize) -> Result<SemaphorePermit<'_>, Unread> {

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
-use base64::Engine;
+use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use reqwest::StatusCode;
@@ -29,7 +29,7 @@ pub use announce::{Announcement, Kind, announce};
 use crate::azure::http::Http;
 use crate::clock::Clock;
 use crate::config::NotifyConfig;
-use crate::pass::RunReport;
+use crate::report::RunReport;
 use crate::report::cause;
 use crate::store::Told;
 use rekey_core::model::ServiceId;
@@ -68,7 +68,7 @@ impl Notifier {
     /// Tells of a pass, if there is anything to tell, without waiting.
     pub fn tell(self: &Arc<Self>, report: &RunReport) {
         let announcement = announce(report);
-        if !self.is_news(&report.instance, announcement.as_ref()) {
+        if !self.is_news(&report.service, announcement.as_ref()) {
             return;
         }
         let Some(announcement) = announcement else { return };

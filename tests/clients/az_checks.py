@@ -133,7 +133,7 @@ class ServicePrincipal(unittest.TestCase):
 
 
 def register(azure: Azure) -> None:
-    """Makes the simulator the cloud of this configuration, and logs in with the managed identity."""
+    """Makes the embedded Azure the cloud of this configuration, and logs in with the managed identity."""
     endpoints = {
         "endpoint-resource-manager": azure.front,
         "endpoint-management": azure.front,
@@ -152,7 +152,7 @@ if __name__ == "__main__":
         environment |= {
             "AZURE_CONFIG_DIR": str(pathlib.Path(folder) / "az"),
             "AZURE_CORE_COLLECT_TELEMETRY": "false",
-            # The simulator is an authority that Microsoft's own list does not know.
+            # The embedded Azure is an authority that Microsoft's own list does not know.
             "AZURE_CORE_INSTANCE_DISCOVERY": "false",
             "AZURE_EXTENSION_USE_DYNAMIC_INSTALL": "no",
             "REQUESTS_CA_BUNDLE": str(azure.certificate),

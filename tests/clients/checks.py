@@ -58,11 +58,11 @@ WORLD = {
 }
 
 azure: Azure
-"""The simulator that all checks share; those that change something look after what they changed."""
+"""The embedded Azure that all checks share; those that change something look after what they changed."""
 
 
 def clients(azure: Azure, credential: Any = None) -> tuple[SignalRManagementClient, WebSiteManagementClient]:
-    """Clients for ARM behind the front. Polls come fast, as the simulator is."""
+    """Clients for ARM behind the front. Polls come fast, as the embedded Azure is."""
     how = {
         "base_url": azure.front,
         "credential_scopes": ["https://management.azure.com/.default"],
@@ -77,7 +77,7 @@ def clients(azure: Azure, credential: Any = None) -> tuple[SignalRManagementClie
 
 
 def secret_credential(azure: Azure) -> ClientSecretCredential:
-    """The simulator is an authority that Microsoft's own list does not know."""
+    """The embedded Azure is an authority that Microsoft's own list does not know."""
     tenant = str(uuid.UUID(int=7))
     return ClientSecretCredential(
         tenant,

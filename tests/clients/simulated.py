@@ -29,7 +29,7 @@ PROGRAM = REPOSITORY / "target" / "debug" / "signalr-rekey"
 
 
 class Azure:
-    """The running simulator."""
+    """the running embedded Azure."""
 
     def __init__(self, base: str, front: str, environment: dict[str, str], folder: pathlib.Path) -> None:
         self.base = base
@@ -42,7 +42,7 @@ class Azure:
         self.certificate = folder / "front.pem"
 
     def sim(self, path: str, body: Any = None) -> Any:
-        """Asks the simulator itself: `GET /sim/…`, or `POST` if there is a body."""
+        """Asks the embedded Azure itself: `GET /sim/…`, or `POST` if there is a body."""
         data = None if body is None else json.dumps(body).encode()
         with urllib.request.urlopen(f"{self.base}/sim/{path}", data, timeout=10) as answer:
             return json.load(answer)
@@ -59,7 +59,7 @@ def simulated(world: dict[str, Any], folder: pathlib.Path, *flags: str) -> Itera
         assert process.stdout
         line = process.stdout.readline()
         if not line:
-            sys.exit("the simulator did not start")
+            sys.exit("the embedded Azure did not start")
         ready = json.loads(line)
         with tls_front(ready["base"], folder / "front.pem") as front:
             yield Azure(ready["base"], front, ready["environment"], folder)

@@ -1,4 +1,4 @@
-//! The one harness of the stories: a simulated Azure over real HTTP, the real client with azure_identity, and a clock
+//! The one harness of the stories: an embedded Azure over real HTTP, the real client with azure_identity, and a clock
 //! that passes hours in milliseconds.
 #![allow(dead_code, unreachable_pub, reason = "every test binary uses its own part of the harness")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set up its world fails")]
@@ -15,8 +15,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use embedded_azure::{EmbeddedAzure, Options, Unknown, VirtualClock, World};
+use rekey_core::intent::Intent;
 use rekey_core::journal::{Event, Journal};
-use rekey_core::model::{AppId, ConnectionString, Key, KeyType, ServiceId};
+use rekey_core::model::{AppId, ConnectionString, Key, KeyPair, KeyType, ServiceId};
 use rekey_core::plan::Decision;
 use rekey_core::policy::Policy;
 use rekey_core::time::delta;
@@ -24,21 +26,22 @@ use serde_json::{Value, json};
 use signalr_rekey::azure::http::Http;
 use signalr_rekey::clock::Clock;
 use signalr_rekey::config::{AppConfig, Config};
-use signalr_rekey::pass::{Ending, Narrator, Purpose, Rekey, Run, RunReport};
-use signalr_rekey::sim::{self, Options, Sim, VirtualClock, World};
+use signalr_rekey::demo::setup;
+use signalr_rekey::engine::{Engine, Narrator, Order};
+use signalr_rekey::report::{Ending, RunReport};
 use signalr_rekey::store::{MemoryStore, Store, StoreError, peek, timer_ran};
 use url::Url;
 
-/// What every simulated key starts with, so that any output can be searched for it.
+/// What every key of the embedded Azure starts with, so that any output can be searched for it.
 pub const KEY_MARK: &str = "RECOGNISABLEKEY";
 
 pub const MINUTE: Duration = Duration::from_secs(60);
 pub const HOUR: Duration = Duration::from_secs(3600);
 pub const DAY: Duration = Duration::from_secs(86_400);
 
-/// A simulated Azure and a worker that looks after it.
+/// An embedded Azure and a worker that looks after it.
 pub struct Story {
-    pub sim: Arc<Sim>,
+    pub sim: Arc<EmbeddedAzure>,
     pub clock: Arc<VirtualClock>,
     pub store: Arc<MemoryStore>,
     pub config: Config,
@@ -68,41 +71,42 @@ impl Story {
             ..options
         };
         let config = config(&world);
-        let sim = Sim::start(world, options, clock.clone(), ([127, 0, 0, 1], 0).into()).await.unwrap();
+        let sim =
+            EmbeddedAzure::start(world, options, clock.clone(), ([127, 0, 0, 1], 0).into()).await.unwrap();
         let store = Arc::new(MemoryStore::new(clock.clone()));
         let told = Arc::default();
         Self { sim: Arc::new(sim), clock, store, config, told }
     }
 
     /// A worker, as a new process would be: nothing in memory but what is in the store.
-    pub fn rekey(&self) -> Rekey {
+    pub fn rekey(&self) -> Engine {
         self.worker(&self.sim.base().parse().unwrap(), self.store.clone(), self.clock.clone())
     }
 
     /// A worker that reaches Azure, the journal and the time by ways of one's own.
-    pub fn worker(&self, base: &Url, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Rekey {
+    pub fn worker(&self, base: &Url, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Engine {
         let told = Arc::clone(&self.told);
         let narrator: Narrator = Arc::new(move |instance, line| {
             told.lock().unwrap().push(format!("{}: {line}", instance.name()));
         });
         let config = Arc::new(self.config.clone());
-        sim::worker(base, &Http::new(), config, store, clock, narrator).unwrap()
+        setup::worker(base, &Http::new(), config, store, clock, narrator).unwrap()
     }
 
     /// One run over all instances with so much time.
-    pub async fn run(&self, purpose: Purpose, time: Duration) -> Vec<RunReport> {
-        self.rekey().run(&self.order(purpose, time)).await
+    pub async fn run(&self, intent: Intent, time: Duration) -> Vec<RunReport> {
+        self.rekey().run(&self.order(intent, time)).await
     }
 
     /// The order for a run over all instances, under a name that no other run has.
-    pub fn order(&self, purpose: Purpose, time: Duration) -> Run {
+    pub fn order(&self, intent: Intent, time: Duration) -> Order {
         let holder = uuid::Uuid::new_v4().to_string();
-        Run { instances: vec![], purpose, holder, deadline: self.clock.now() + delta(time) }
+        Order { services: vec![], intent, holder, deadline: self.clock.now() + delta(time) }
     }
 
     /// A run of the timer: what is due, within its usual nine minutes.
     pub async fn tick(&self) -> Vec<RunReport> {
-        let reports = self.run(Purpose::Scheduled, 9 * MINUTE).await;
+        let reports = self.run(Intent::timer(), 9 * MINUTE).await;
         timer_ran(&*self.store, &[], &BTreeMap::new()).await.unwrap();
         reports
     }
@@ -121,7 +125,7 @@ impl Story {
 
     /// A notice's run.
     pub async fn repair(&self) -> Vec<RunReport> {
-        self.run(Purpose::Repair, Duration::from_secs(25)).await
+        self.run(Intent::check(), Duration::from_secs(25)).await
     }
 
     /// The one instance's journal.
@@ -136,7 +140,20 @@ impl Story {
 
     /// The key of an instance that is in effect.
     pub fn key(&self, instance: &str, key_type: KeyType) -> Key {
-        self.sim.keys(instance).unwrap()[key_type].clone()
+        self.keys(instance).unwrap()[key_type].clone()
+    }
+
+    /// The keys of an instance that are in effect.
+    pub fn keys(&self, instance: &str) -> Result<KeyPair, Unknown> {
+        self.sim.keys(instance).map(|keys| {
+            let [primary, secondary] = [keys.primary, keys.secondary].map(|key| Key::new(key.expose()));
+            KeyPair { primary, secondary }
+        })
+    }
+
+    /// Regenerates keys by force, as Azure does.
+    pub fn force(&self, instance: &str, key_types: &[KeyType]) -> Result<(), Unknown> {
+        self.sim.regenerate(instance, &azures(key_types))
     }
 
     /// The key in a setting of an app.
@@ -152,6 +169,17 @@ impl Story {
     }
 }
 
+/// Key types in the words of the embedded Azure, which shares none of ours.
+pub fn azures(key_types: &[KeyType]) -> Vec<embedded_azure::KeyType> {
+    let named = |key_type: &KeyType| embedded_azure::KeyType::named(key_type.as_str()).unwrap();
+    key_types.iter().map(named).collect()
+}
+
+/// A key type of the embedded Azure in ours.
+pub fn ours(key_type: embedded_azure::KeyType) -> KeyType {
+    key_type.name().parse().unwrap()
+}
+
 /// Whether every instance is in order, with a next rotation to come.
 pub fn settled(reports: &[RunReport]) -> bool {
     let is =
@@ -159,9 +187,9 @@ pub fn settled(reports: &[RunReport]) -> bool {
     reports.iter().all(is)
 }
 
-/// A run that ends well says that every app of its instance was seen and signs with a valid key. What the simulator knows
+/// A run that ends well says that every app of its instance was seen and signs with a valid key. What the embedded Azure knows
 /// against it, for each run that ended well; what a notice tells that is known already sees no app.
-pub fn untrue(sim: &Sim, config: &Config, reports: &[RunReport]) -> Vec<String> {
+pub fn untrue(sim: &EmbeddedAzure, config: &Config, reports: &[RunReport]) -> Vec<String> {
     let well = |report: &&RunReport| {
         let said = matches!(
             report.ending,
@@ -169,19 +197,19 @@ pub fn untrue(sim: &Sim, config: &Config, reports: &[RunReport]) -> Vec<String> 
         );
         said && report.known.is_none()
     };
-    let troubles = |report: &RunReport| {
-        let configured = config.instances.iter().find(|known| known.id == report.instance).unwrap();
-        let apps: Vec<AppId> = configured.apps.iter().map(|app| app.id.clone()).collect();
-        let troubles = sim.with(|state| state.troubles(&report.instance, &apps));
+    let problems = |report: &RunReport| {
+        let configured = config.instances.iter().find(|known| known.id == report.service).unwrap();
+        let apps: Vec<String> = configured.apps.iter().map(|app| app.id.to_string()).collect();
+        let problems = sim.with(|state| state.problems(&report.service.to_string(), &apps));
         let ending = report.ending.to_string();
-        troubles.into_iter().map(move |trouble| format!("it ended well ({ending}), but {trouble}"))
+        problems.into_iter().map(move |problem| format!("it ended well ({ending}), but {problem}"))
     };
-    reports.iter().filter(well).flat_map(troubles).collect()
+    reports.iter().filter(well).flat_map(problems).collect()
 }
 
 /// Every consumer of the default world holds the same valid key; which.
 pub fn all_hold(story: &Story) -> KeyType {
-    // By what the app signs with, which the simulator knows.
+    // By what the app signs with, which the embedded Azure knows.
     let holds = |(name, _): (&str, &str)| {
         let signs = story.sim.with(|state| state.signs(name)).unwrap();
         assert_eq!(signs.len(), 1, "{name} signs with {signs:?}");
@@ -189,7 +217,7 @@ pub fn all_hold(story: &Story) -> KeyType {
     };
     let held: Vec<_> = CONSUMERS.into_iter().map(holds).collect();
     assert!(held.iter().all(|key_type| *key_type == held[0]), "{held:?}");
-    held[0].unwrap()
+    ours(held[0].unwrap())
 }
 
 /// The settings that hold the connection string in the default world.
@@ -201,7 +229,7 @@ pub const CONSUMERS: [(&str, &str); 3] = [
 
 /// A configuration that looks after everything in a world.
 pub fn config(world: &World) -> Config {
-    sim::config(world, Policy::default())
+    setup::config(world, Policy::default()).unwrap()
 }
 
 /// An app that is looked at by value.

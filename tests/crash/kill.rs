@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use embedded_azure::World;
 use futures::future::join_all;
 use rekey_core::journal::Event;
 use rekey_core::model::ServiceId;
 use serde_json::Value;
 use signalr_rekey::clock::SystemClock;
-use signalr_rekey::sim::World;
 use signalr_rekey::store::{Store, peek};
 
 use crate::common::program::{Azure, Handler};
@@ -44,7 +44,7 @@ async fn a_program_that_is_killed_in_a_rotation_is_followed_by_one_that_ends_it(
 
 async fn killed_after((operation, nth): (&'static str, u64)) {
     let world = World { subscription: uuid::Uuid::new_v4().to_string(), ..World::default() };
-    let instance = world.instances().remove(0);
+    let instance = world.services().remove(0).to_string().parse().unwrap();
     let azure = azure(&world);
     let handler = Handler::start(&azure, &[]).await;
     let killed = {

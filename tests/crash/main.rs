@@ -2,7 +2,7 @@
 //! every place around it: the worker dies there, and fresh ones carry on. The same with every request repeated, and
 //! with every answer lost.
 //!
-//! Start at [`at_every_request`]; `line` lets a worker die, `scenario` plays, `watch` and `verdict` judge.
+//! Start at [`at_every_request`]; `interceptor` lets a worker die, `scenario` plays, `watch` and `assertions` judge.
 #![cfg(feature = "simulator")]
 #![allow(unreachable_pub, reason = "the modules of a test binary")]
 #![allow(
@@ -13,12 +13,12 @@
     reason = "a test may fail loudly, its helpers too"
 )]
 
+mod assertions;
 #[path = "../common/mod.rs"]
 mod common;
+mod interceptor;
 mod kill;
-mod line;
 mod scenario;
-mod verdict;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use common::{CONSUMERS, count};
 use futures::FutureExt;
-use line::{Mishap, STOPS};
+use interceptor::{Mishap, STOPS};
 use rekey_core::journal::Event;
 use rekey_core::model::KeyType;
 use scenario::{Journals, Played, Scenario, play, play_in, play_with};
@@ -36,7 +36,7 @@ use scenario::{Journals, Played, Scenario, play, play_in, play_with};
 async fn at_every_request(scenario: Scenario, journals: Journals, mishaps: &[Mishap]) {
     let undisturbed = play(scenario, journals, None).await;
     undisturbed.judge(0);
-    let requests = undisturbed.line.passed();
+    let requests = undisturbed.interceptor.passed();
     let mut points: BTreeMap<&str, usize> = BTreeMap::new();
     let mut wrong = Vec::new();
     for (nth, kind) in (1..).zip(&requests) {
@@ -56,7 +56,7 @@ async fn at_every_request(scenario: Scenario, journals: Journals, mishaps: &[Mis
 
 async fn one(scenario: Scenario, journals: Journals, mishap: (usize, Mishap)) {
     let played = play(scenario, journals, Some(mishap)).await;
-    assert!(played.line.met(), "no such request: {mishap:?}");
+    assert!(played.interceptor.met(), "no such request: {mishap:?}");
     // A regeneration that arrives twice is accepted and then refused as a conflict. Who hears the refusal alone takes
     // the new key for somebody else's, and makes one of its own. Nothing else costs a key.
     played.judge(usize::from(mishap.1 == Mishap::Twice));
@@ -165,7 +165,8 @@ async fn a_crash_at_every_point_of_a_retirement_with_the_journal_in_blob_storage
 #[tokio::test]
 async fn a_regeneration_is_sent_again_only_where_it_was_never_sent() {
     let undisturbed = play(Scenario::Retirement, Journals::Memory, None).await;
-    let sent = 1 + undisturbed.line.passed().iter().position(|kind| *kind == "regeneration sent").unwrap();
+    let sent =
+        1 + undisturbed.interceptor.passed().iter().position(|kind| *kind == "regeneration sent").unwrap();
     for (stop, failed, confirmed) in
         [(Mishap::StopBefore, 1, true), (Mishap::StopBetween, 0, false), (Mishap::StopAfter, 0, false)]
     {
@@ -194,7 +195,7 @@ async fn a_planted_fault_is_found() {
     assert!(!found(&played));
     played.story.sim.edit_setting("chat-func", CONSUMERS[2].1, Some("{primary:sr-demo}")).unwrap();
     assert!(found(&played), "consumers hold different keys");
-    played.story.sim.regenerate("sr-demo", &[KeyType::Primary]).unwrap();
+    played.story.force("sr-demo", &[KeyType::Primary]).unwrap();
     played.watch.look();
     assert!(!played.watch.lost().is_empty() && found(&played), "a valid key was taken away");
 }

@@ -4,19 +4,20 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use embedded_azure::{Activity, ActivityKind, BarrierKind, Fault, FaultKind, Options, State, World};
+use rekey_core::intent::Intent;
 use rekey_core::journal::Journal;
 use rekey_core::model::KeyType;
 use rekey_core::plan::Decision;
 use rekey_core::policy::FirstRotation;
 use signalr_rekey::clock::Clock;
 use signalr_rekey::config::Config;
-use signalr_rekey::pass::{Ending, Hint, Purpose, RunReport};
-use signalr_rekey::sim::{BarrierKind, Fault, FaultKind, Happening, Options, SimEvent, State, World};
+use signalr_rekey::report::{Ending, RunReport};
 use signalr_rekey::store::{Store, peek};
 use tokio::sync::broadcast::Receiver;
 
 use crate::common::{CONSUMERS, DAY, MINUTE, Story, azurite, document_name, expire_lease, untrue};
-use crate::line::{Line, Mishap, Proxy, Stores, Timed};
+use crate::interceptor::{Interceptor, Mishap, Proxy, Stores, Timed};
 use crate::watch::Watch;
 
 /// What the worker has to live through.
@@ -196,7 +197,7 @@ impl Scenario {
             story.sim.edit_setting("chat-func", CONSUMERS[2].1, Some(value)).unwrap();
             story.clock.advance(MINUTE);
         }
-        story.sim.regenerate("sr-demo", self.forced()).unwrap();
+        story.force("sr-demo", self.forced()).unwrap();
         let scope = format!("{GROUP}/chat-func").replace("SUBSCRIPTION", &subscription);
         match self {
             Self::ForcedUnreadable => story.sim.with(|state| state.deny(&scope, "*/config/list/action")),
@@ -220,7 +221,7 @@ impl Scenario {
 pub struct Played {
     pub scenario: Scenario,
     pub story: Story,
-    pub line: Arc<Line>,
+    pub interceptor: Arc<Interceptor>,
     pub watch: Arc<Watch>,
     /// The journal as it was at the beginning and as it is at the end.
     pub journals: [Journal; 2],
@@ -257,29 +258,29 @@ pub async fn play_with(
 ) -> Played {
     let store = journals.of(&story).await;
     let watch = Arc::new(Watch::over(&story));
-    let line = {
+    let interceptor = {
         let watch = Arc::clone(&watch);
-        Arc::new(Line::new(mishap, move || watch.look()))
+        Arc::new(Interceptor::new(mishap, move || watch.look()))
     };
-    let proxy = Proxy::start(Arc::clone(&line), story.sim.base()).await;
+    let proxy = Proxy::start(Arc::clone(&interceptor), story.sim.base()).await;
     let (configured, untrue) = (configured.clone(), Mutex::default());
-    let stage = Stage { story, line, journals, store, proxy, configured, untrue };
+    let stage = Stage { story, interceptor, journals, store, proxy, configured, untrue };
     let (before, began) = (stage.journal().await, stage.story.clock.now());
-    let mut events = stage.story.sim.events();
+    let mut events = stage.story.sim.activity();
     stage.play(scenario).await;
     let after = stage.journal().await;
-    let Stage { story, line, untrue, .. } = stage;
+    let Stage { story, interceptor, untrue, .. } = stage;
     let untrue = untrue.into_inner().unwrap();
     // What is cut off shows at the latest when the next processes have started.
     story.clock.advance(10 * MINUTE);
     watch.look();
     let regenerated = in_effect(&mut events);
-    Played { scenario, story, line, watch, journals: [before, after], began, regenerated, untrue }
+    Played { scenario, story, interceptor, watch, journals: [before, after], began, regenerated, untrue }
 }
 
 struct Stage {
     story: Story,
-    line: Arc<Line>,
+    interceptor: Arc<Interceptor>,
     journals: Journals,
     store: Arc<dyn Store>,
     proxy: Proxy,
@@ -291,11 +292,11 @@ struct Stage {
 impl Stage {
     async fn play(&self, scenario: Scenario) {
         let mut told = !scenario.forced().is_empty();
-        let hint = Hint { regenerated: true, ..Hint::default() };
+
         for _ in 0..MOST_PASSES {
             // Event Grid delivers again until a run has answered that everybody is repaired.
-            let purpose = if told { Purpose::Check(hint.clone()) } else { Purpose::Scheduled };
-            let Some(reports) = self.pass(purpose).await else {
+            let intent = if told { Intent::regenerated(None) } else { Intent::timer() };
+            let Some(reports) = self.pass(intent).await else {
                 self.bury().await;
                 continue;
             };
@@ -334,27 +335,27 @@ impl Stage {
     }
 
     /// One run of a worker that was just started; nothing if it died.
-    async fn pass(&self, purpose: Purpose) -> Option<Vec<RunReport>> {
-        let store = Arc::new(Stores(Arc::clone(&self.line), Arc::clone(&self.store)));
-        let clock = Arc::new(Timed(Arc::clone(&self.line), Arc::clone(&self.story.clock)));
+    async fn pass(&self, intent: Intent) -> Option<Vec<RunReport>> {
+        let store = Arc::new(Stores(Arc::clone(&self.interceptor), Arc::clone(&self.store)));
+        let clock = Arc::new(Timed(Arc::clone(&self.interceptor), Arc::clone(&self.story.clock)));
         let worker = self.story.worker(&self.proxy.base, store, clock);
-        let is_notice = matches!(purpose, Purpose::Check(_));
+        let is_notice = intent.is_notice();
         let time = if is_notice { Duration::from_secs(25) } else { 9 * MINUTE };
-        let order = self.story.order(purpose, time);
+        let order = self.story.order(intent, time);
         let reports = tokio::select! {
             biased;
-            () = self.line.stopped() => None,
+            () = self.interceptor.stopped() => None,
             reports = Box::pin(worker.run(&order)) => Some(reports),
         };
         // Who is to die after the answer to his last request has nothing to do any more.
-        reports.filter(|_| !self.line.is_dead())
+        reports.filter(|_| !self.interceptor.is_dead())
     }
 
     /// A worker has died; the next one finds no lease in its way.
     async fn bury(&self) {
         // What the dead one had on the wire arrives nowhere: the proxy sees its connections close.
         tokio::time::sleep(Duration::from_millis(1)).await;
-        self.line.hand_over();
+        self.interceptor.hand_over();
         // A lease lasts two minutes.
         self.story.clock.advance(2 * MINUTE + Duration::from_secs(1));
         if self.journals == Journals::Azurite {
@@ -372,15 +373,13 @@ impl Stage {
 }
 
 /// How often each key came to be replaced since the listener began.
-fn in_effect(events: &mut Receiver<SimEvent>) -> [usize; 2] {
+fn in_effect(activity: &mut Receiver<Activity>) -> [usize; 2] {
     let mut counts = [0, 0];
-    while let Ok(SimEvent { what, .. }) = events.try_recv() {
-        match what {
-            Happening::RegenerationInEffect { key_type: Some(KeyType::Primary), .. } => counts[0] += 1,
-            Happening::RegenerationInEffect { key_type: Some(KeyType::Secondary), .. } => counts[1] += 1,
-            _ => {}
+    while let Ok(Activity { what, .. }) = activity.try_recv() {
+        if let ActivityKind::RegenerationInEffect { key_type: Some(key_type), .. } = what {
+            counts[usize::from(key_type != embedded_azure::KeyType::Primary)] += 1;
         }
     }
-    assert!(events.is_empty(), "the listener lags behind");
+    assert!(activity.is_empty(), "the listener lags behind");
     counts
 }

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
+use embedded_azure::{EmbeddedAzure, VirtualClock};
 use signalr_rekey::clock::Clock;
-use signalr_rekey::sim::{Sim, VirtualClock};
 
 use crate::common::{CONSUMERS, Story};
 
 /// Looks at every consumer of the default world.
 pub struct Watch {
-    sim: Arc<Sim>,
+    sim: Arc<EmbeddedAzure>,
     clock: Arc<VirtualClock>,
     seen: Mutex<Seen>,
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use embedded_azure::{Fault, FaultKind, Options, SignalR, Site, State, World};
 use rekey_core::model::KeyType;
 use signalr_rekey::doctor::{Check, Finding, Report, Severity};
-use signalr_rekey::sim::{Fault, FaultKind, Options, SignalR, Site, State, World};
 use signalr_rekey::store::MemoryStore;
 
 use super::common::{HOUR, Story, all_hold};
@@ -204,7 +204,7 @@ async fn an_app_out_of_sight_after_a_forced_regeneration_is_said_to_be_cut_off()
     let in_use = all_hold(&story);
     story.sim.with(|state| state.deny(&site("chat-func"), "Microsoft.Web/sites/config/list/Action"));
     assert!(cut_off(&examine(&story).await).is_empty(), "its key is valid still");
-    story.sim.regenerate("sr-demo", &[in_use]).unwrap();
+    story.force("sr-demo", &[in_use]).unwrap();
     let report = examine(&story).await;
     let said = cut_off(&report).join("\n");
     assert!(said.contains("very probably cut off") && said.contains("stale"), "{report:#?}");
@@ -236,7 +236,7 @@ async fn a_key_vault_reference_of_an_app_that_is_not_configured_may_lead_to_one(
 #[tokio::test]
 async fn a_stale_consumer_is_an_error_and_rotate_repairs_it() {
     let story = Story::new().await;
-    story.sim.regenerate("sr-demo", &[KeyType::Primary]).unwrap();
+    story.force("sr-demo", &[KeyType::Primary]).unwrap();
     let report = examine(&story).await;
     let found = bad(&report, Check::Consumer);
     assert_eq!(found.len(), 3, "{found:#?}");

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use embedded_azure::{Fault, FaultKind};
 use serde_json::json;
 use signalr_rekey::config::Environment;
 use signalr_rekey::doctor::{self, Check, Circumstances, FirstRun, Report, Severity};
 use signalr_rekey::handler::{Invocation, Outcome, Runner, Timer, Trigger};
-use signalr_rekey::sim::{Fault, FaultKind};
 
 use super::common::program::{Azure, Handler, free_port};
 use super::common::{HOUR, Story};
@@ -67,7 +67,7 @@ async fn what_cannot_be_asked_is_not_taken_for_granted() {
             .contains("Microsoft.Authorization/permissions/read"))
     );
 
-    story.sim.with(signalr_rekey::sim::State::allow_all);
+    story.sim.with(embedded_azure::State::allow_all);
     story.sim.fault(Fault::new("DataPlane_Exists", FaultKind::ServerError).times(10));
     only(&examine(&story).await, Check::DataPlane, Severity::Error, &instance());
 }

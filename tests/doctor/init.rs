@@ -1,10 +1,10 @@
 //! The file that `init` writes.
 
+use embedded_azure::{Fault, FaultKind, Options, SignalR, Site, World};
 use rekey_core::model::{AppId, KeyType, ServiceId};
 use signalr_rekey::azure::arm::Arm;
 use signalr_rekey::config::{AppConfig, Config, Environment, load_from};
 use signalr_rekey::init::{Found, Scope, write};
-use signalr_rekey::sim::{Fault, FaultKind, Options, SignalR, Site, World};
 
 use super::common::{KEY_MARK, Story};
 use super::{GROUP, instance, site};

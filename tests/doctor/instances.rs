@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use embedded_azure::{Fault, FaultKind, KeysOff, Options, UpdateStrategy, World};
 use rekey_core::policy::Verify;
 use signalr_rekey::doctor::{Check, Finding, Severity};
-use signalr_rekey::sim::{Fault, FaultKind, KeysOff, Options, UpdateStrategy, World};
 
 use super::common::{DAY, HOUR, MINUTE, Story, all_hold};
 use super::{SCHEDULE, bad, examine, examine_in, instance, no_other_error, only, site};
@@ -150,7 +150,7 @@ async fn a_refused_key_is_an_error_that_rotate_repairs() {
 #[tokio::test]
 async fn an_instance_that_is_gone_is_one_error() {
     let story = Story::new().await;
-    story.sim.delete_instance("sr-demo").unwrap();
+    story.sim.delete_service("sr-demo").unwrap();
     let report = examine(&story).await;
     let finding = only(&report, Check::Instance, Severity::Error, &instance());
     no_other_error(&report, finding);

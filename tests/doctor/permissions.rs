@@ -61,7 +61,7 @@ async fn where_azure_does_not_tell_what_is_granted_harmless_reads_do() {
 
 #[tokio::test]
 async fn what_a_role_grants_and_azure_refuses_all_the_same_is_told() {
-    use signalr_rekey::sim::{Fault, FaultKind};
+    use embedded_azure::{Fault, FaultKind};
     let story = Story::new().await;
     story.sim.fault(Fault::new("SignalR_ListKeys", FaultKind::Forbidden));
     let report = examine(&story).await;

@@ -6,11 +6,11 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use rekey_core::journal::{Event, Journal};
 use rekey_core::model::{AppId, ConsumerId, Key, KeyType, PerKey, ServiceId};
-use rekey_core::plan::{BlockedBy, Decision, Step, Unknown, WaitFor, Whereabouts, standing};
+use rekey_core::plan::{BlockedBy, CutOff, Decision, Step, Unknown, WaitFor, Whereabouts, standing};
 use rekey_core::policy::Policy;
 use signalr_rekey::azure::arm::{ArmErrorKind, Barrier};
 use signalr_rekey::doctor::Check;
-use signalr_rekey::pass::Ending;
+use signalr_rekey::report::Ending;
 use signalr_rekey::store::StoreError;
 
 use super::markdown::{Document, codes, fits};
@@ -144,7 +144,7 @@ pub(super) fn endings() -> Vec<Ending> {
         Ending::Repaired,
         Ending::Known,
         Ending::OutOfTime { cut_off: vec![] },
-        Ending::OutOfTime { cut_off: vec!["web (app setting A)".into()] },
+        Ending::OutOfTime { cut_off: vec![CutOff::Unchecked] },
         Ending::Recorded,
         Ending::HandedOver { holder: "another".into() },
         Ending::Awaited { until: now() },
@@ -152,6 +152,8 @@ pub(super) fn endings() -> Vec<Ending> {
         Ending::Stopped,
         Ending::Busy { holder: "another".into(), until: now() },
         Ending::Postponed { until: now() },
+        Ending::Unwatched { at: now() },
+        Ending::NeverFinished { ending: Box::new(Ending::OutOfTime { cut_off: vec![] }), runs: 2 },
         Ending::Unavailable("it said so".into()),
         Ending::Failed("it said so".into()),
     ];
@@ -170,6 +172,8 @@ pub(super) fn endings() -> Vec<Ending> {
             | Ending::Stopped
             | Ending::Busy { .. }
             | Ending::Postponed { .. }
+            | Ending::Unwatched { .. }
+            | Ending::NeverFinished { .. }
             | Ending::Unavailable(_)
             | Ending::Failed(_) => {}
         }

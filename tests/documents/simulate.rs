@@ -6,9 +6,9 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use embedded_azure::{BarrierKind, FaultKind, World};
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
-use signalr_rekey::sim::{BarrierKind, FaultKind, World};
 
 use super::common::azurite;
 use super::common::program::{Azure, PROGRAM, program, text};

@@ -7,10 +7,12 @@ use async_trait::async_trait;
 
 use super::common::{CONSUMERS, DAY, HOUR, MINUTE, Story, document_name};
 use super::{PRIMARY, SECONDARY, all_hold, settled};
+use embedded_azure::{Fault, FaultKind, Options, SignalR, Site, World};
+use rekey_core::intent::Intent;
 use rekey_core::plan::{BlockedBy, Decision};
 use signalr_rekey::clock::Clock;
-use signalr_rekey::pass::{Ending, Purpose, Rekey, Run};
-use signalr_rekey::sim::{Fault, FaultKind, Options, SignalR, Site, World};
+use signalr_rekey::engine::{Engine, Order};
+use signalr_rekey::report::Ending;
 use signalr_rekey::store::{ETag, Found, Store, StoreError, Stored};
 
 /// A storage account that is out of reach.
@@ -104,7 +106,7 @@ async fn an_app_that_may_not_be_read_blocks_the_rotation_and_not_the_repairing_o
     let text = reports[0].summary();
     assert!(text.contains("chat-func") && text.contains("AuthorizationFailed"), "{text}");
     assert_eq!(story.requests("SignalR_RegenerateKey"), 0);
-    story.sim.regenerate("sr-demo", &[PRIMARY]).unwrap();
+    story.force("sr-demo", &[PRIMARY]).unwrap();
     story.repair().await;
     assert_eq!(story.held("chat-web", CONSUMERS[0].1), story.key("sr-demo", SECONDARY));
     story.sim.clear_faults();
@@ -148,7 +150,7 @@ async fn an_instance_that_was_deleted_is_reported_and_stops_no_other() {
         ..World::default()
     };
     let story = Story::of(world, Options::default()).await;
-    story.sim.delete_instance("sr-one").unwrap();
+    story.sim.delete_service("sr-one").unwrap();
     let reports = story.watch(6 * HOUR).await;
     assert!(reports[0].ending.is_failure() && reports[0].summary().contains("sr-one"), "{reports:#?}");
     assert!(settled(&reports[1..]), "{reports:#?}");
@@ -171,12 +173,12 @@ async fn a_run_that_is_asked_to_stop_gives_its_lease_back_and_the_next_carries_o
         let (stop, heard) = (rekey.stop.clone(), Arc::new(AtomicBool::new(false)));
         let hears = Arc::clone(&heard);
         rekey.narrator = Arc::new(move |_, line| {
-            if line.contains(told) {
+            if line.to_string().contains(told) {
                 hears.store(true, Ordering::SeqCst);
                 stop.ask();
             }
         });
-        let reports = rekey.run(&story.order(Purpose::Rotate { now }, DAY)).await;
+        let reports = rekey.run(&story.order(Intent::operator(now), DAY)).await;
         assert!(heard.load(Ordering::SeqCst), "{told}: {reports:#?}");
         assert_eq!((&reports[0].ending, is_held(&story).await), (&Ending::Stopped, false), "{reports:#?}");
         assert_eq!(reports[0].ending.name(), "stopped");
@@ -191,7 +193,7 @@ async fn nothing_is_begun_once_a_stop_was_asked_for() {
     let story = Story::new().await;
     let rekey = story.rekey();
     rekey.stop.ask();
-    let reports = rekey.run(&story.order(Purpose::Rotate { now: true }, DAY)).await;
+    let reports = rekey.run(&story.order(Intent::operator(true), DAY)).await;
     assert_eq!(reports[0].ending, Ending::Stopped);
     assert!(story.sim.requests().is_empty());
 }
@@ -199,15 +201,15 @@ async fn nothing_is_begun_once_a_stop_was_asked_for() {
 #[tokio::test]
 async fn without_its_journal_a_pass_changes_nothing_in_azure() {
     let story = Story::new().await;
-    let rekey = Rekey { store: Arc::new(Broken), ..story.rekey() };
+    let rekey = Engine { store: Arc::new(Broken), ..story.rekey() };
     let run =
-        |purpose| Run { instances: vec![], purpose, holder: "me".into(), deadline: story.clock.now() + HOUR };
-    story.sim.regenerate("sr-demo", &[PRIMARY]).unwrap();
-    for purpose in [Purpose::Rotate { now: true }, Purpose::Repair] {
-        let reports = rekey.run(&run(purpose)).await;
+        |intent| Order { services: vec![], intent, holder: "me".into(), deadline: story.clock.now() + HOUR };
+    story.force("sr-demo", &[PRIMARY]).unwrap();
+    for intent in [Intent::operator(true), Intent::check()] {
+        let reports = rekey.run(&run(intent)).await;
         assert!(reports[0].ending.is_failure() && reports[0].summary().contains("storage"), "{reports:#?}");
     }
-    let changes = |request: &signalr_rekey::sim::RequestRecord| {
+    let changes = |request: &embedded_azure::RequestRecord| {
         request.method == "PUT" || request.operation == "SignalR_RegenerateKey"
     };
     assert!(!story.sim.requests().iter().any(changes));

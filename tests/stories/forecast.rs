@@ -6,14 +6,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::common::{DAY, HOUR, MINUTE, Story};
 use super::{PRIMARY, SECONDARY, all_hold, settled};
+use embedded_azure::{Fault, FaultKind};
+use rekey_core::intent::Intent;
 use rekey_core::journal::{Entry, Event};
 use rekey_core::model::KeyType;
 use rekey_core::plan::{Decision, Forecast, Step, forecast};
 use rekey_core::policy::FirstRotation;
 use rekey_core::time::delta;
 use signalr_rekey::clock::Clock;
-use signalr_rekey::pass::{Preview, Purpose};
-use signalr_rekey::sim::{Fault, FaultKind};
+use signalr_rekey::engine::Preview;
 
 /// A step by its name and key, and when it is over.
 type Done = (&'static str, KeyType, DateTime<Utc>);
@@ -71,7 +72,7 @@ fn done(history: &[Entry], before: usize) -> Vec<Done> {
 async fn holds(story: &Story, now: bool) -> Forecast {
     let before = story.journal().await.history().count();
     let forecast = foresee(story, now).await;
-    let reports = story.run(Purpose::Rotate { now }, 2 * DAY).await;
+    let reports = story.run(Intent::operator(now), 2 * DAY).await;
     let history: Vec<Entry> = story.journal().await.history().cloned().collect();
     let (foreseen, done) = (foreseen(&forecast), done(&history, before));
     let bare = |steps: &[Done]| steps.iter().map(|(name, key, _)| (*name, *key)).collect::<Vec<_>>();
@@ -133,11 +134,11 @@ async fn a_repair_is_foreseen_before_everything_else() {
     for keys in [&[SECONDARY][..], &KeyType::ALL] {
         let story = Story::new().await;
         story.watch(6 * HOUR).await;
-        story.sim.regenerate("sr-demo", keys).unwrap();
+        story.force("sr-demo", keys).unwrap();
         story.clock.advance(MINUTE);
         let forecast = holds(&story, false).await;
         assert_eq!(foreseen(&forecast)[0].0, "mend", "{forecast:#?}");
-        story.sim.regenerate("sr-demo", keys).unwrap();
+        story.force("sr-demo", keys).unwrap();
         story.clock.advance(MINUTE);
         holds(&story, true).await;
     }
@@ -147,9 +148,9 @@ async fn a_repair_is_foreseen_before_everything_else() {
 async fn the_rest_of_a_rotation_is_foreseen_wherever_it_stopped() {
     for seconds in [4, 8, 30, 80, 90, 120] {
         let story = Story::new().await;
-        story.run(Purpose::Rotate { now: false }, MINUTE).await;
+        story.run(Intent::operator(false), MINUTE).await;
         story.clock.advance(story.config.instances[0].policy.grace);
-        story.run(Purpose::Rotate { now: false }, Duration::from_secs(seconds)).await;
+        story.run(Intent::operator(false), Duration::from_secs(seconds)).await;
         holds(&story, false).await;
     }
 }
@@ -172,7 +173,7 @@ async fn consumers_on_both_keys_are_foreseen_to_be_united() {
 async fn what_stays_out_of_sight_ends_the_forecast_as_blocked() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
-    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    story.force("sr-demo", &KeyType::ALL).unwrap();
     story.sim.fault(Fault {
         operation: "WebApps_ListApplicationSettings".into(),
         resource: Some("chat-func".into()),
@@ -192,16 +193,17 @@ async fn what_stays_out_of_sight_ends_the_forecast_as_blocked() {
 async fn a_run_that_repairs_and_goes_on_tells_which_key_apps_hold_by_then() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
-    story.sim.regenerate("sr-demo", &[all_hold(&story)]).unwrap();
+    story.force("sr-demo", &[all_hold(&story)]).unwrap();
     story.clock.advance(MINUTE);
-    let reports = story.run(Purpose::Rotate { now: true }, DAY).await;
+    let reports = story.run(Intent::operator(true), DAY).await;
     let (summary, held) = (reports[0].summary(), all_hold(&story));
     assert!(settled(&reports), "{summary}");
     assert!(summary.contains(&format!("now hold the {held} key")), "{summary}");
     assert!(!summary.contains(&format!("now hold the {} key", held.other())), "{summary}");
     let (took, repaired_in) = (reports[0].took, reports[0].repaired_in.unwrap());
     assert!(took > HOUR && repaired_in < MINUTE, "it was repaired in {repaired_in:?} of {took:?}");
-    let repaired = reports[0].lines.iter().find(|line| line.starts_with("repaired to the ")).unwrap();
+    let lines = reports[0].lines();
+    let repaired = lines.iter().find(|line| line.starts_with("repaired to the ")).unwrap();
     assert!(repaired.contains(&format!("repaired to the {} key", held.other())), "its own line: {repaired}");
 }
 

@@ -11,11 +11,12 @@ use chrono::TimeDelta;
 use super::common::proxy::{Answer, Bend, Proxy, Straight};
 use super::common::{DAY, HOUR, MINUTE, Story, count, untrue};
 use super::{SECONDARY, all_hold, settled};
+use embedded_azure::{KeysOff, Options, World};
+use rekey_core::intent::Intent;
 use rekey_core::journal::Event;
 use rekey_core::plan::{BlockedBy, Decision, WaitFor};
 use signalr_rekey::clock::Clock;
-use signalr_rekey::pass::{Ending, Purpose, RunReport};
-use signalr_rekey::sim::{KeysOff, Options, World};
+use signalr_rekey::report::{Ending, RunReport};
 use signalr_rekey::store::{ETag, Found, Lease, MemoryStore, Store, StoreError, Stored};
 
 /// A story whose worker reaches Azure through a proxy.
@@ -34,19 +35,19 @@ impl Bent {
     /// One of which the first grace is over, so that the next run regenerates a key.
     async fn ripe() -> Self {
         let bent = Self::new().await;
-        bent.run(Purpose::Rotate { now: false }, 9 * MINUTE).await;
+        bent.run(Intent::operator(false), 9 * MINUTE).await;
         bent.story.clock.advance(bent.story.config.instances[0].policy.grace);
         bent
     }
 
-    async fn run(&self, purpose: Purpose, time: Duration) -> RunReport {
+    async fn run(&self, intent: Intent, time: Duration) -> RunReport {
         let (store, clock) = (self.story.store.clone(), self.story.clock.clone());
         let rekey = self.story.worker(&self.proxy.base, store, clock);
-        rekey.run(&self.story.order(purpose, time)).await.remove(0)
+        rekey.run(&self.story.order(intent, time)).await.remove(0)
     }
 
     async fn tick(&self) -> RunReport {
-        self.run(Purpose::Rotate { now: false }, 9 * MINUTE).await
+        self.run(Intent::operator(false), 9 * MINUTE).await
     }
 
     /// The timer at work every ten minutes.
@@ -188,23 +189,23 @@ async fn settings_that_may_not_be_written_are_sent_once_a_run_and_each_run_fails
     ] {
         let bent = Bent::new().await;
         bent.tick().await;
-        bent.story.sim.regenerate("sr-demo", &[super::PRIMARY, SECONDARY]).unwrap();
+        bent.story.force("sr-demo", &[super::PRIMARY, SECONDARY]).unwrap();
         bent.story.clock.advance(2 * MINUTE);
         let writes = move |request: &str| {
             let is_write = request.starts_with("PUT ") && request.ends_with(PUT);
             is_write.then(|| Answer::refusal(status, code, message))
         };
         bent.proxy.bend(writes);
-        for purpose in [Purpose::Rotate { now: false }, Purpose::Repair] {
+        for intent in [Intent::operator(false), Intent::check()] {
             let before = bent.proxy.count("PUT ");
-            let report = bent.run(purpose, MINUTE).await;
+            let report = bent.run(intent, MINUTE).await;
             let text = report.summary();
             assert!(report.ending.is_failure(), "{code}: {text}");
             assert!(text.contains(code) && text.contains(advice), "{code}: {text}");
             assert_eq!(bent.proxy.count("PUT ") - before, 3, "{code}: one write for each app");
         }
         bent.proxy.bend(Straight);
-        assert!(bent.run(Purpose::Repair, MINUTE).await.ending.is_repaired(), "{code}");
+        assert!(bent.run(Intent::check(), MINUTE).await.ending.is_repaired(), "{code}");
     }
 }
 
@@ -236,12 +237,12 @@ async fn a_journal_that_cannot_be_written_fails_the_run_soon_and_says_why() {
     for (changed, why) in [(true, "another worker wrote the journal"), (false, "the account is read-only")] {
         let story = Story::new().await;
         story.tick().await;
-        story.sim.regenerate("sr-demo", &[super::PRIMARY]).unwrap();
+        story.force("sr-demo", &[super::PRIMARY]).unwrap();
         let store = Arc::new(Unwritable { inner: story.store.clone(), changed, writes: AtomicUsize::new(0) });
         let worker = story.worker(&story.sim.base().parse().unwrap(), store.clone(), story.clock.clone());
         let before = story.sim.requests().len();
         let start = story.clock.now();
-        let report = worker.run(&story.order(Purpose::Rotate { now: false }, 9 * MINUTE)).await.remove(0);
+        let report = worker.run(&story.order(Intent::operator(false), 9 * MINUTE)).await.remove(0);
         let text = report.summary();
         assert!(report.ending.is_failure() && text.contains(why), "{text}");
         let asked = story.sim.requests().len() - before;
@@ -305,7 +306,7 @@ async fn an_operation_that_cannot_be_asked_ends_by_the_keys_and_is_not_sent_twic
         let start = bent.story.clock.now();
         let longest = bent.story.config.instances[0].policy.longest_operation;
         while bent.story.journal().await.in_flight().is_some() || asked == 0 {
-            let report = bent.run(Purpose::Rotate { now: false }, MINUTE).await;
+            let report = bent.run(Intent::operator(false), MINUTE).await;
             failed += usize::from(report.ending.is_failure());
             asked += 1;
             bent.story.clock.advance(MINUTE);
@@ -339,10 +340,10 @@ async fn an_operation_that_never_took_place_is_sent_again_only_when_it_can_no_lo
             request.contains("/regenerateKey").then_some(accepted).or_else(|| inner.before(request))
         });
         let start = bent.story.clock.now();
-        bent.run(Purpose::Rotate { now: false }, MINUTE).await;
+        bent.run(Intent::operator(false), MINUTE).await;
         if unblocks {
             bent.unblock().await;
-            let ending = bent.run(Purpose::Rotate { now: false }, MINUTE / 2).await.ending;
+            let ending = bent.run(Intent::operator(false), MINUTE / 2).await.ending;
             let waits = matches!(
                 ending,
                 Ending::Decided(Decision::Waiting { reason: WaitFor::LostOperation { .. }, .. })
@@ -350,7 +351,7 @@ async fn an_operation_that_never_took_place_is_sent_again_only_when_it_can_no_lo
             assert!(waits, "{url:?}: no longer blocked: {ending}");
         }
         while bent.proxy.count("/regenerateKey") < 2 {
-            bent.run(Purpose::Rotate { now: false }, MINUTE).await;
+            bent.run(Intent::operator(false), MINUTE).await;
             bent.story.clock.advance(MINUTE / 4);
             assert!(bent.story.clock.now() < start + 2 * longest, "{url:?}: never tried again");
         }
@@ -363,7 +364,7 @@ async fn an_operation_that_never_took_place_is_sent_again_only_when_it_can_no_lo
 async fn an_operation_whose_role_was_missing_is_confirmed_once_it_can_be_asked() {
     let bent = Bent::ripe().await;
     bent.proxy.bend(Url::Forbidden);
-    let text = bent.run(Purpose::Rotate { now: false }, MINUTE).await.summary();
+    let text = bent.run(Intent::operator(false), MINUTE).await.summary();
     assert!(text.contains(": failed: ") && text.contains("operationStatuses/read"), "{text}");
     bent.story.clock.advance(2 * MINUTE);
     bent.proxy.bend(Straight);
@@ -382,8 +383,8 @@ async fn assert_nothing_ends_well(story: &Story) {
     let changes =
         || story.requests("SignalR_RegenerateKey") + story.requests("WebApps_UpdateApplicationSettings");
     let before = changes();
-    for purpose in [Purpose::Rotate { now: false }, Purpose::Rotate { now: true }, Purpose::Repair] {
-        let reports = story.run(purpose, 9 * MINUTE).await;
+    for intent in [Intent::operator(false), Intent::operator(true), Intent::check()] {
+        let reports = story.run(intent, 9 * MINUTE).await;
         let told = reports[0].summary();
         assert!(reports[0].ending.is_failure() && !reports[0].ending.is_answered(), "{told}");
         assert!(told.starts_with("sr-demo: failed: cut off, for their key is invalid: chat-web ("), "{told}");
@@ -404,13 +405,13 @@ async fn keys_that_are_switched_off_while_nothing_is_due_fail_every_run_and_come
     for keys_off in [KeysOff::Empty, KeysOff::Refused] {
         let story = Story::of(World::default(), Options { keys_off, ..Options::default() }).await;
         assert!(settled(&story.watch(6 * HOUR).await));
-        let before = story.sim.keys("sr-demo").unwrap();
+        let before = story.keys("sr-demo").unwrap();
         switch(&story, true);
         assert_nothing_ends_well(&story).await;
         story.clock.advance(DAY);
         assert_nothing_ends_well(&story).await;
         switch(&story, false);
-        let after = story.sim.keys("sr-demo").unwrap();
+        let after = story.keys("sr-demo").unwrap();
         assert!(before.iter().all(|(key_type, key)| *key != after[key_type]), "both are new");
         let reports = story.tick().await;
         all_hold(&story);

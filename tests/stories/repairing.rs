@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use super::common::{CONSUMERS, DAY, HOUR, MINUTE, Story};
 use super::{PRIMARY, SECONDARY, all_hold, settled};
+use embedded_azure::{Fault, FaultKind};
+use rekey_core::intent::Intent;
 use rekey_core::model::KeyType;
 use rekey_core::time::delta;
 use signalr_rekey::clock::Clock;
-use signalr_rekey::pass::Purpose;
-use signalr_rekey::sim::{Fault, FaultKind};
 
 #[tokio::test]
 async fn a_forced_regeneration_of_the_key_in_use_is_repaired_with_the_other() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
     let other = story.key("sr-demo", PRIMARY);
-    story.sim.regenerate("sr-demo", &[SECONDARY]).unwrap();
+    story.force("sr-demo", &[SECONDARY]).unwrap();
     let reports = story.repair().await;
     assert!(reports.iter().all(|report| report.ending.is_repaired()), "{reports:#?}");
     assert_eq!((all_hold(&story), story.key("sr-demo", PRIMARY)), (PRIMARY, other));
@@ -32,7 +32,7 @@ async fn a_forced_regeneration_of_the_key_in_use_is_repaired_with_the_other() {
 async fn a_forced_regeneration_of_both_keys_is_repaired_at_once() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
-    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    story.force("sr-demo", &KeyType::ALL).unwrap();
     let reports = story.repair().await;
     assert!(reports.iter().all(|report| report.ending.is_repaired()), "{reports:#?}");
     all_hold(&story);
@@ -46,9 +46,9 @@ async fn of_two_new_keys_apps_get_the_one_that_the_service_takes() {
     story.clock.advance(31 * DAY);
     let in_use = all_hold(&story);
     story.sim.after("SignalR_RegenerateKey", 1, move |state| {
-        state.force_regeneration("sr-demo", &[in_use]).unwrap();
+        state.force_regeneration("sr-demo", &super::common::azures(&[in_use])).unwrap();
     });
-    let cut_short = story.run(Purpose::Rotate { now: false }, Duration::from_secs(5)).await;
+    let cut_short = story.run(Intent::operator(false), Duration::from_secs(5)).await;
     assert!(!cut_short[0].ending.is_failure(), "{cut_short:#?}");
     let probes = story.requests("DataPlane_Exists");
     let reports = story.repair().await;
@@ -63,7 +63,7 @@ async fn of_two_new_keys_apps_get_the_one_that_the_service_takes() {
 async fn a_service_that_refuses_both_keys_holds_nobody_back() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
-    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    story.force("sr-demo", &KeyType::ALL).unwrap();
     story.sim.fault(Fault::new("DataPlane_Exists", FaultKind::Unauthorized).times(6));
     let start = story.clock.now();
     let reports = story.repair().await;
@@ -80,7 +80,7 @@ async fn an_old_key_is_given_without_asking() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
     let in_use = all_hold(&story);
-    story.sim.regenerate("sr-demo", &[in_use]).unwrap();
+    story.force("sr-demo", &[in_use]).unwrap();
     let probes = story.requests("DataPlane_Exists");
     assert!(story.repair().await[0].ending.is_repaired());
     assert_eq!((all_hold(&story), story.requests("DataPlane_Exists")), (in_use.other(), probes));
@@ -90,7 +90,7 @@ async fn an_old_key_is_given_without_asking() {
 async fn the_timer_repairs_what_no_event_told() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
-    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    story.force("sr-demo", &KeyType::ALL).unwrap();
     story.tick().await;
     all_hold(&story);
 }
@@ -100,7 +100,7 @@ async fn a_forced_regeneration_in_the_middle_of_a_rotation_is_repaired_and_the_r
     for nth in 1..8 {
         let story = Story::new().await;
         story.sim.before("SignalR_ListKeys", nth, |state| {
-            state.force_regeneration("sr-demo", &[PRIMARY]).unwrap();
+            state.force_regeneration("sr-demo", &super::common::azures(&[PRIMARY])).unwrap();
         });
         let reports = story.watch(9 * HOUR).await;
         assert!(settled(&reports), "at look {nth}: {reports:#?}");
@@ -112,7 +112,7 @@ async fn a_forced_regeneration_in_the_middle_of_a_rotation_is_repaired_and_the_r
 async fn an_app_that_azure_was_too_busy_to_show_is_not_taken_for_repaired() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
-    story.sim.regenerate("sr-demo", &[SECONDARY]).unwrap();
+    story.force("sr-demo", &[SECONDARY]).unwrap();
     story.sim.fault(
         Fault::new("WebApps_ListApplicationSettings", FaultKind::Unavailable).on("chat-func").times(5),
     );
@@ -132,10 +132,8 @@ async fn an_app_that_azure_was_too_busy_to_show_is_not_taken_for_repaired() {
 async fn a_notice_waits_for_the_run_that_is_at_work_and_then_looks() {
     let story = Story::new().await;
     story.watch(HOUR).await;
-    let (long, short) = tokio::join!(
-        story.run(Purpose::Rotate { now: true }, 9 * MINUTE),
-        story.run(Purpose::Repair, 30 * MINUTE)
-    );
+    let (long, short) =
+        tokio::join!(story.run(Intent::operator(true), 9 * MINUTE), story.run(Intent::check(), 30 * MINUTE));
     assert!(!long[0].ending.is_failure(), "{long:#?}");
     assert!(short[0].ending.is_repaired(), "{short:#?}");
 }

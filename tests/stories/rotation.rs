@@ -5,23 +5,24 @@ use std::time::Duration;
 
 use super::common::{CONSUMERS, DAY, HOUR, MINUTE, Story};
 use super::{PRIMARY, SECONDARY, all_hold, settled};
+use embedded_azure::{Fault, FaultKind, Options, SignalR, Site, UpdateStrategy, World};
+use rekey_core::intent::Intent;
 use rekey_core::journal::Event;
 use rekey_core::model::KeyType;
 use rekey_core::plan::{BlockedBy, Decision};
 use rekey_core::policy::{FirstRotation, Policy, Verify};
 use signalr_rekey::clock::Clock;
-use signalr_rekey::pass::{Ending, Purpose};
-use signalr_rekey::sim::{Fault, FaultKind, Options, SignalR, Site, UpdateStrategy, World};
+use signalr_rekey::report::Ending;
 use signalr_rekey::store::Lease;
 
 #[tokio::test]
 async fn a_first_rotation_replaces_both_keys_and_no_client_notices() {
     let story = Story::new().await;
-    let before = story.sim.keys("sr-demo").unwrap();
+    let before = story.keys("sr-demo").unwrap();
     let reports = story.watch(6 * HOUR).await;
     assert!(settled(&reports), "{reports:#?}");
     assert_eq!(all_hold(&story), SECONDARY);
-    let after = story.sim.keys("sr-demo").unwrap();
+    let after = story.keys("sr-demo").unwrap();
     assert!(KeyType::ALL.into_iter().all(|key_type| before[key_type] != after[key_type]), "both are new");
     assert_eq!(story.requests("SignalR_RegenerateKey"), 2);
     assert_eq!(
@@ -55,9 +56,9 @@ async fn keys_are_rotated_again_when_they_are_due_and_not_before() {
 #[tokio::test]
 async fn a_rotation_that_was_asked_for_is_done_in_one_long_run() {
     let story = Story::new().await;
-    let reports = story.run(Purpose::Rotate { now: true }, DAY).await;
+    let reports = story.run(Intent::operator(true), DAY).await;
     assert!(settled(&reports), "{reports:#?}");
-    let reports = story.run(Purpose::Rotate { now: true }, DAY).await;
+    let reports = story.run(Intent::operator(true), DAY).await;
     assert!(settled(&reports), "{reports:#?}");
     assert_eq!((all_hold(&story), story.requests("SignalR_RegenerateKey")), (PRIMARY, 4));
     assert_eq!(story.refused(), 0);
@@ -67,7 +68,7 @@ async fn a_rotation_that_was_asked_for_is_done_in_one_long_run() {
 async fn runs_that_are_much_too_short_carry_on_where_the_last_one_stopped() {
     let story = Story::new().await;
     for _ in 0..2000 {
-        let reports = story.run(Purpose::Rotate { now: false }, Duration::from_secs(8)).await;
+        let reports = story.run(Intent::operator(false), Duration::from_secs(8)).await;
         if settled(&reports) {
             break;
         }
@@ -148,7 +149,7 @@ async fn any_number_of_instances_wait_at_the_same_time() {
     };
     let story = Story::of(world, Options::default()).await;
     let begun = story.clock.now();
-    let reports = story.run(Purpose::Rotate { now: true }, 3 * DAY).await;
+    let reports = story.run(Intent::operator(true), 3 * DAY).await;
     assert!(settled(&reports), "{reports:#?}");
     let hours = (story.clock.now() - begun).num_hours();
     assert!(hours < 8, "one after the other they would take 20 times the grace; these took {hours} hours");

@@ -2,8 +2,8 @@
 
 use super::common::{HOUR, Story, app};
 use super::{PRIMARY, SECONDARY, all_hold, settled};
+use embedded_azure::{ConnectionStringEntry, Options, SignalR, Site, World};
 use rekey_core::model::{AppId, KeyType};
-use signalr_rekey::sim::{ConnectionStringEntry, Options, SignalR, Site, World};
 
 #[tokio::test]
 async fn an_app_that_appears_holds_back_the_regeneration_of_its_key() {
@@ -37,7 +37,7 @@ async fn an_app_that_vanishes_stops_nothing() {
     let reports = story.watch(6 * HOUR).await;
     assert!(settled(&reports), "{reports:#?}");
     assert_eq!(story.requests("SignalR_RegenerateKey"), 2);
-    assert!(reports[0].lines.iter().any(|line| line.contains("chat-func was deleted")), "{reports:#?}");
+    assert!(reports[0].lines().iter().any(|line| line.contains("chat-func was deleted")), "{reports:#?}");
     assert_eq!(story.refused(), 0);
 }
 
@@ -100,7 +100,7 @@ async fn only_the_keys_of_the_instance_change_wherever_they_are() {
 async fn a_stale_string_behind_a_custom_domain_is_recognised_by_the_key_it_had() {
     let story = Story::of(manifold(), Options::default()).await;
     story.watch(6 * HOUR).await;
-    story.sim.regenerate("sr-one", &KeyType::ALL).unwrap();
+    story.force("sr-one", &KeyType::ALL).unwrap();
     story.repair().await;
     let held = story.held("shop", "CustomDomain");
     assert!(KeyType::ALL.into_iter().any(|key_type| story.key("sr-one", key_type) == held));
@@ -183,7 +183,7 @@ async fn two_instances_that_share_an_app_do_not_undo_each_other() {
     assert!(settled(&reports), "{reports:#?}");
     for name in ["sr-one", "sr-two"] {
         assert_eq!(story.held("both", name), story.key(name, SECONDARY));
-        story.sim.regenerate(name, &[SECONDARY]).unwrap();
+        story.force(name, &[SECONDARY]).unwrap();
     }
     story.repair().await;
     for name in ["sr-one", "sr-two"] {

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use super::Story;
 use super::common::{HOUR, MINUTE, all_hold};
+use embedded_azure::{Fault, FaultKind};
 use rekey_core::model::KeyType;
 use rekey_core::time::delta;
 use signalr_rekey::clock::Clock;
+use signalr_rekey::engine::Dispatcher;
 use signalr_rekey::handler::{Invocation, Outcome, Runner, Timer, Trigger};
-use signalr_rekey::runner::Service;
-use signalr_rekey::sim::{Fault, FaultKind};
 use signalr_rekey::store::{ETag, Found, Lease, Store, StoreError, Stored};
 
 /// The timer's run of a new process.
 async fn timer(story: &Story, time: std::time::Duration) -> Outcome {
-    let service = Service::new(story.rekey());
+    let service = Dispatcher::new(story.rekey());
     let deadline = story.clock.now() + delta(time);
     let invocation = Invocation { id: "an-id".into(), function: "RotateKeys", deadline };
     service.run(Trigger::Timer(Timer::default()), invocation).await
@@ -62,7 +62,7 @@ async fn time_that_is_over_again_and_again_is_a_failure_from_the_second_run_on()
 async fn a_run_that_leaves_a_stale_consumer_fails_at_once() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
-    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    story.force("sr-demo", &KeyType::ALL).unwrap();
     let busy = Fault::new("WebApps_UpdateApplicationSettings", FaultKind::Throttled).on("chat-func");
     story.sim.fault(Fault { retry_after: Some(60), ..busy.times(1_000) });
     let outcome = timer(&story, MINUTE).await;
@@ -114,7 +114,7 @@ async fn a_run_that_cannot_be_put_on_record_is_a_failure() {
     rekey.store = Arc::new(NoTimer(story.store.clone()));
     let deadline = story.clock.now() + delta(MINUTE);
     let invocation = Invocation { id: "an-id".into(), function: "RotateKeys", deadline };
-    let outcome = Service::new(rekey).run(Trigger::Timer(Timer::default()), invocation).await;
+    let outcome = Dispatcher::new(rekey).run(Trigger::Timer(Timer::default()), invocation).await;
     assert!(failure(&outcome).contains("that RotateKeys has run cannot be put on record"), "{outcome:#?}");
     assert!(outcome.logs.join("\n").contains("settled"), "what was due is done all the same");
 }

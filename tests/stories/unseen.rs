@@ -1,48 +1,37 @@
 //! What cannot be seen, in every pair of what is known of it and what Azure shows: no run ends well, nobody who may hold a
 //! key loses it, and all others are rotated and repaired as ever. The rows are those of the table in ARCHITECTURE.md.
 
-use std::collections::BTreeSet;
-
 use std::time::Duration;
 
 use super::common::{CONSUMERS, DAY, HOUR, Story, app};
 use super::{PRIMARY, SECONDARY, all_hold, settled};
+use embedded_azure::{Fault, FaultKind, Site};
+use rekey_core::intent::{Cause, Intent};
 use rekey_core::model::{AppId, KeyType, PerKey};
-use rekey_core::plan::{BlockedBy, Decision, Request, Unknown, Whereabouts, Why};
+use rekey_core::plan::{BlockedBy, Decision, Unknown, Whereabouts};
 use rekey_core::time::delta;
 use signalr_rekey::clock::Clock;
 use signalr_rekey::config::AppConfig;
-use signalr_rekey::pass::{Ending, Hint, Purpose, RunReport};
-use signalr_rekey::sim::{Fault, FaultKind, Site};
+use signalr_rekey::report::{Ending, RunReport};
 
 const SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000001";
 const LISTS: [&str; 2] = ["WebApps_ListApplicationSettings", "WebApps_ListConnectionStrings"];
 const FOR_EVER: u64 = 1_000_000;
 
 /// What every trigger asks for: the timer, a notice about a key, one about anything, one about an app, and a request.
-fn triggers() -> Vec<Purpose> {
-    let hint = |hint: Hint| Purpose::Check(hint);
+fn triggers() -> Vec<Intent> {
     let app = AppId::new(SUBSCRIPTION, "rg-demo", "chat-web", None);
     let announced = PerKey { primary: true, secondary: true };
     vec![
-        Purpose::Scheduled,
-        Purpose::StandIn,
-        Purpose::Rotate { now: false },
-        Purpose::Rotate { now: true },
-        hint(Hint { regenerated: true, ..Hint::default() }),
-        hint(Hint { anything: true, ..Hint::default() }),
-        hint(Hint { apps: [app].into(), ..Hint::default() }),
-        Purpose::Answer {
-            request: Request { why: Why::Announced { keys: announced }, since: None },
-            deadlines: BTreeSet::new(),
-            hint: Hint::default(),
-        },
-        Purpose::Answer {
-            request: Request { why: Why::Exposed, since: None },
-            deadlines: BTreeSet::new(),
-            hint: Hint::default(),
-        },
-        Purpose::Repair,
+        Intent::timer(),
+        Intent::stand_in(),
+        Intent::operator(false),
+        Intent::operator(true),
+        Intent::regenerated(None),
+        Intent::changed([app.into()].into()),
+        Intent::rotation(Cause::Announced { keys: announced }, None),
+        Intent::rotation(Cause::Compromised, None),
+        Intent::check(),
     ]
 }
 
@@ -59,11 +48,11 @@ fn unknown(report: &RunReport) -> &[Unknown] {
 
 /// Every trigger says that not everything was seen, and names the app.
 async fn nothing_ends_well(story: &Story, name: &str) {
-    for purpose in triggers() {
-        let reports = story.run(purpose.clone(), 25 * Duration::from_secs(1)).await;
+    for intent in triggers() {
+        let reports = story.run(intent.clone(), 25 * Duration::from_secs(1)).await;
         let report = &reports[0];
-        assert!(report.ending.is_failure() && !report.ending.is_answered(), "{purpose:?}: {report:#?}");
-        assert!(report.summary().contains(name), "{purpose:?}: {}", report.summary());
+        assert!(report.ending.is_failure() && !report.ending.is_answered(), "{intent:?}: {report:#?}");
+        assert!(report.summary().contains(name), "{intent:?}: {}", report.summary());
         assert!(!unknown(report).is_empty());
     }
 }
@@ -90,7 +79,7 @@ async fn no_app_can_be_read_from_the_first_hour_on() {
         story.sim.fault(Fault::new(operation, FaultKind::Forbidden).times(FOR_EVER));
     }
     nothing_ends_well(&story, "chat-web").await;
-    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    story.force("sr-demo", &KeyType::ALL).unwrap();
     nothing_ends_well(&story, "chat-func").await;
     story.watch(6 * HOUR).await;
     nothing_ends_well(&story, "chat-func").await;
@@ -107,7 +96,7 @@ async fn one_of_several_cannot_be_read_when_both_keys_are_forced() {
     let forbidden = Fault::new(LISTS[0], FaultKind::Forbidden).on("chat-func").times(FOR_EVER);
     story.sim.fault(forbidden);
     nothing_ends_well(&story, "chat-func").await;
-    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    story.force("sr-demo", &KeyType::ALL).unwrap();
     let reports = story.repair().await;
     assert!(reports[0].ending.is_failure(), "{reports:#?}");
     let held = story.held("chat-web", CONSUMERS[0].1);
@@ -125,7 +114,7 @@ async fn what_passes_by_itself_comes_again_and_blocks_nobody() {
     for kind in [FaultKind::Conflict, FaultKind::Throttled, FaultKind::Unavailable] {
         let story = Story::new().await;
         story.watch(6 * HOUR).await;
-        story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+        story.force("sr-demo", &KeyType::ALL).unwrap();
         story.sim.fault(Fault::new(LISTS[0], kind).on("chat-func").times(5));
         let reports = story.repair().await;
         assert!(matches!(reports[0].ending, Ending::Unseen(_)), "{kind:?}: {reports:#?}");
@@ -205,7 +194,7 @@ async fn an_app_of_which_nobody_can_tell_where_it_went_is_not_taken_for_deleted(
     assert!(unknown(&reports[0]).iter().all(is_unclear), "{reports:#?}");
     assert!(reports[0].summary().contains("AuthorizationFailed"), "Azure's words: {}", reports[0].summary());
     // Repair of the others goes on.
-    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    story.force("sr-demo", &KeyType::ALL).unwrap();
     assert!(story.repair().await[0].ending.is_failure());
     let held = story.held("chat-web", CONSUMERS[0].1);
     assert!(KeyType::ALL.into_iter().any(|key_type| story.key("sr-demo", key_type) == held));
@@ -247,7 +236,7 @@ async fn who_is_very_probably_cut_off_is_named_first() {
         }
         story.tick().await;
         assert!(!story.tick().await[0].summary().contains("cut off"), "its key is valid");
-        story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+        story.force("sr-demo", &KeyType::ALL).unwrap();
         for reports in [story.repair().await, story.tick().await] {
             let said = reports[0].summary();
             let first = "sr-demo: blocked: cut off, for their key is invalid: chat-func (very probably";
@@ -261,7 +250,7 @@ async fn who_is_very_probably_cut_off_is_named_first() {
 async fn an_app_that_hangs_delays_nobody_and_is_named() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
-    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    story.force("sr-demo", &KeyType::ALL).unwrap();
     let busy = Fault::new(LISTS[0], FaultKind::Throttled).on("chat-func").times(FOR_EVER);
     story.sim.fault(Fault { retry_after: Some(20), ..busy });
     let start = story.clock.now();
@@ -271,11 +260,11 @@ async fn an_app_that_hangs_delays_nobody_and_is_named() {
     assert!(KeyType::ALL.into_iter().any(|key_type| story.key("sr-demo", key_type) == held));
     assert!(story.clock.now() - start < delta(Duration::from_secs(15)), "it was not waited for");
     // The same where nobody answers: the timer says at once that somebody is cut off.
-    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    story.force("sr-demo", &KeyType::ALL).unwrap();
     story
         .sim
         .fault(Fault { retry_after: Some(20), ..Fault::new(LISTS[0], FaultKind::Throttled).times(FOR_EVER) });
-    let reports = story.run(Purpose::Rotate { now: false }, Duration::from_secs(20)).await;
+    let reports = story.run(Intent::operator(false), Duration::from_secs(20)).await;
     assert!(reports[0].ending.is_failure() && reports[0].summary().contains("cut off"), "{reports:#?}");
 }
 
@@ -304,7 +293,7 @@ async fn a_slot_that_was_deleted_stops_nothing() {
     let reports = story.tick().await;
     assert!(settled(&reports), "{reports:#?}");
     assert!(
-        reports[0].lines.iter().any(|line| line.contains("chat-web/staging was deleted")),
+        reports[0].lines().iter().any(|line| line.contains("chat-web/staging was deleted")),
         "{reports:#?}"
     );
 }
@@ -334,7 +323,7 @@ async fn a_repair_that_is_undone_is_done_again() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
     let old = story.sim.settings("chat-func").unwrap()[CONSUMERS[2].1].clone();
-    story.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    story.force("sr-demo", &KeyType::ALL).unwrap();
     story.sim.after("WebApps_UpdateApplicationSettings", 2, move |state| {
         state.edit_setting("chat-func", CONSUMERS[2].1, Some(&old)).unwrap();
         state.edit_setting("chat-web", CONSUMERS[0].1, Some(&old)).unwrap();
@@ -373,7 +362,7 @@ async fn writes_that_do_not_last_regenerate_nothing_and_end_in_a_failure() {
 async fn a_missing_service_is_a_failure_and_no_missing_app() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
-    story.sim.delete_instance("sr-demo").unwrap();
+    story.sim.delete_service("sr-demo").unwrap();
     let reports = story.tick().await;
     assert!(reports[0].ending.is_failure() && reports[0].summary().contains("sr-demo"), "{reports:#?}");
 }

@@ -7,9 +7,9 @@ use super::common::{HOUR, KEY_MARK, Story, app, document_name};
 use super::settings::two_services_of_one_app;
 use super::settled;
 use base64::Engine;
+use embedded_azure::{Options, SignalR, Site, World};
 use rekey_core::model::{AppId, KeyType};
-use signalr_rekey::pass::RunReport;
-use signalr_rekey::sim::{Options, SignalR, Site, World};
+use signalr_rekey::report::RunReport;
 use signalr_rekey::store::Store;
 
 const APP: &str = "shop";
@@ -50,7 +50,7 @@ fn key(story: &Story, key_type: KeyType) -> String {
 
 /// A run that is over and did not end well, and that names all of this.
 fn assert_names(reports: &[RunReport], names: &[&str]) {
-    let said = format!("{} {:?}", reports[0].summary(), reports[0].lines);
+    let said = format!("{} {:?}", reports[0].summary(), reports[0].lines());
     assert!(reports.iter().all(|report| report.ending.is_failure()), "it ended well: {said}");
     for name in names {
         assert!(said.contains(name), "{name} is not named: {said}");
@@ -65,7 +65,7 @@ async fn it_blocks_before_and_after(name: &str, value: &str, names: &[&str]) {
     let value = story.sim.settings(APP).unwrap()[name].clone();
     assert_names(&story.watch(3 * HOUR).await, names);
     assert_eq!(story.requests("SignalR_RegenerateKey"), 0, "{value}");
-    story.sim.regenerate("sr-one", &KeyType::ALL).unwrap();
+    story.force("sr-one", &KeyType::ALL).unwrap();
     assert_names(&story.repair().await, names);
     let held = story.held("ordinary", ORDINARY);
     assert!(
@@ -110,7 +110,7 @@ async fn every_string_that_the_sdk_would_use_is_rewritten_in_its_key_alone() {
     assert_eq!(story.sim.settings(APP).unwrap(), written(&key(&story, KeyType::Secondary)));
     assert_eq!(story.refused(), 0);
 
-    story.sim.regenerate("sr-one", &KeyType::ALL).unwrap();
+    story.force("sr-one", &KeyType::ALL).unwrap();
     let reports = story.repair().await;
     assert!(reports[0].ending.is_repaired(), "{reports:#?}");
     let after = story.sim.settings(APP).unwrap();

@@ -4,19 +4,20 @@
 //! no I/O, no clock, no randomness, no async. [`reconcile()`] turns a look into journal events first, so that the
 //! journal and the snapshot agree; [`decide`] refuses to go on where they do not.
 
+mod assess;
 mod forecast;
 mod reconcile;
-mod request;
+
 mod safety;
 mod snapshot;
 mod standing;
 mod step;
 
+pub use assess::{Announced, Assessment, Covered, Open, Verdict, assess, judge, to_watch};
 pub use forecast::{Forecast, Foreseen, forecast};
 pub use reconcile::{Agreement, agreement, handed_out, reconcile};
-pub use request::{Request, Verdict, Why, judge};
 pub use safety::{is_doubtful, is_overdue};
-pub use snapshot::{Consumer, ConsumerRef, Holding, Snapshot, Unknown, Whereabouts};
+pub use snapshot::{Consumer, ConsumerRef, CutOff, Holding, Snapshot, Unknown, Whereabouts};
 pub use standing::standing;
 pub use step::{BlockedBy, Decision, Step, WaitFor};
 

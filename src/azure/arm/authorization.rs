@@ -3,13 +3,14 @@
 use serde::Deserialize;
 
 use super::Arm;
-use super::error::{ArmError, ArmErrorKind, Effect};
+use super::error::{ArmError, ArmErrorKind};
 use super::request::{Call, Operation};
 
-const PERMISSIONS: Operation =
-    Operation { name: "Permissions_ListForResource", effect: Effect::Read, secrets: false };
+pub(super) const PERMISSIONS: Operation =
+    Operation::read("Permissions_ListForResource", &["Microsoft.Authorization/permissions/read"])
+        .by_handler();
 /// No request to Azure Resource Manager: the token itself is looked at.
-const CALLER: Operation = Operation { name: "GetToken", effect: Effect::Read, secrets: true };
+const CALLER: Operation = Operation::read("GetToken", &[]).with_secrets();
 
 /// Microsoft.Authorization, permissions.
 const API_VERSION: &str = "2022-04-01";

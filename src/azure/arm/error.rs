@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use super::rbac;
 use crate::azure::credentials::CHECK_THE_IDENTITY;
 use crate::config::file_name;
 
@@ -22,6 +21,7 @@ pub struct ArmError(Box<Inner>);
 struct Inner {
     kind: ArmErrorKind,
     operation: &'static str,
+    action: Option<&'static str>,
     resource: String,
     status: Option<u16>,
     code: Option<String>,
@@ -97,7 +97,7 @@ pub enum Barrier {
 
 /// What a request does, and with that what may be done when its answer is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Effect {
+pub(crate) enum Effect {
     /// It changes nothing: it may be sent again after any failure.
     Read,
     /// It changes something: once it has left us it is sent again only if Azure said that nothing was done.
@@ -164,6 +164,7 @@ impl ArmError {
         Self(Box::new(Inner {
             kind,
             operation: about.operation,
+            action: about.action,
             resource: about.resource.to_owned(),
             status: None,
             code: None,
@@ -261,7 +262,7 @@ impl ArmError {
 
     /// Takes secrets that were sent out of what Azure said about them.
     #[must_use]
-    pub(super) fn without<'a>(mut self, secrets: impl Iterator<Item = &'a str>) -> Self {
+    pub(crate) fn without<'a>(mut self, secrets: impl Iterator<Item = &'a str>) -> Self {
         for secret in secrets {
             redact(&mut self.0.message, secret);
             self.0.code.iter_mut().for_each(|code| redact(code, secret));
@@ -283,7 +284,7 @@ impl ArmError {
                 "wait until the other operation on it has ended, and try again, as the next run does".into()
             }
             ArmErrorKind::Forbidden => {
-                let action = rbac::action(self.0.operation).unwrap_or("this action");
+                let action = self.0.action.unwrap_or("this action");
                 format!("give the identity {action} there; a new role assignment can take hours to show")
             }
             ArmErrorKind::Gone if self.0.operation.starts_with("SignalR_Operation") => {
@@ -413,6 +414,8 @@ fn redact(text: &mut String, secret: &str) {
 #[derive(Clone, Copy)]
 pub(super) struct About<'a> {
     pub(super) operation: &'static str,
+    /// The RBAC action that it needs first.
+    pub(super) action: Option<&'static str>,
     pub(super) resource: &'a str,
 }
 
@@ -614,6 +617,7 @@ mod tests {
 
     const ABOUT: About<'static> = About {
         operation: "SignalR_RegenerateKey",
+        action: Some("Microsoft.SignalRService/SignalR/regeneratekey/action"),
         resource: "/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat/regenerateKey",
     };
 

@@ -1,7 +1,7 @@
 //! Long-running operations (docs: Track asynchronous Azure operations).
 //!
 //! A regeneration is answered 202 at once and goes on for a minute or more. Its URL is an [`OperationUrl`];
-//! [`Arm::operation`] asks it once. When to ask again is the caller's business, who keeps a journal in between.
+//! [`Arm::follow`] asks it once. When to ask again is the caller's business, who keeps a journal in between.
 
 use std::time::Duration;
 
@@ -11,13 +11,10 @@ use url::Url;
 
 use super::Arm;
 use super::error::{
-    About, ArmError, ArmErrorKind, Effect, ErrorDetail, LONGEST_CODE, LONGEST_MESSAGE, is_lasting_code, tidy,
+    ArmError, ArmErrorKind, ErrorDetail, LONGEST_CODE, LONGEST_MESSAGE, is_lasting_code, tidy,
 };
 use super::request::{Answer, Call, Operation, text};
 use rekey_core::model::{OperationKind, OperationUrl};
-
-const STATUS: Operation = Operation { name: "SignalR_OperationStatus", effect: Effect::Read, secrets: true };
-const RESULT: Operation = Operation { name: "SignalR_OperationResult", effect: Effect::Read, secrets: true };
 
 /// The longest URL of an operation that is taken: some five times what Azure sends since 2024. It goes into the journal,
 /// and a regeneration whose URL is not known is followed by the keys instead.
@@ -46,7 +43,7 @@ pub enum OperationStatus {
 
 /// Reads the headers of the answer to `asked`. A relative URL is completed by the one that was asked
 /// (RFC 9110, 10.2.2); an absolute one is left alone, and one that is longer than any of Azure's is none.
-pub(super) fn operation_url(headers: &HeaderMap, asked: &Url) -> Option<OperationUrl> {
+pub(crate) fn operation_url(headers: &HeaderMap, asked: &Url) -> Option<OperationUrl> {
     let url = |name| {
         let url = text(headers, name).filter(|url| url.len() <= LONGEST_URL)?;
         if Url::parse(&url).is_err() { asked.join(&url).ok().map(String::from) } else { Some(url) }
@@ -55,20 +52,17 @@ pub(super) fn operation_url(headers: &HeaderMap, asked: &Url) -> Option<Operatio
     preferred.or_else(|| url("location").map(|url| OperationUrl::location(&url)))
 }
 
-fn operation(url: &OperationUrl) -> Operation {
-    match url.kind() {
-        OperationKind::AsyncOperation => STATUS,
-        OperationKind::Location => RESULT,
-    }
-}
-
 impl Arm {
-    /// Asks once how an operation stands.
+    /// Asks once how an operation stands; `asked` is what asking for it is called in Azure's contract.
     ///
     /// A URL that leads off the host of this client is refused as `Elsewhere`, unasked: a token would go with it. `Gone`
     /// means that the record of the operation has expired.
-    pub async fn operation(&self, url: &OperationUrl) -> Result<OperationStatus, ArmError> {
-        let call = Call::get(operation(url), self.operation_target(url)?);
+    pub(crate) async fn follow(
+        &self,
+        asked: Operation,
+        url: &OperationUrl,
+    ) -> Result<OperationStatus, ArmError> {
+        let call = Call::get(asked, self.operation_target(asked, url)?);
         let answer = self.send(&call).await.map_err(ArmError::of_operation)?;
         match url.kind() {
             OperationKind::AsyncOperation => self.status_in_words(&call, &answer),
@@ -79,11 +73,9 @@ impl Arm {
         }
     }
 
-    fn operation_target(&self, url: &OperationUrl) -> Result<Url, ArmError> {
-        let elsewhere = |resource, message| {
-            let about = About { operation: operation(url).name, resource };
-            ArmError::new(ArmErrorKind::Elsewhere, &about, message)
-        };
+    fn operation_target(&self, asked: Operation, url: &OperationUrl) -> Result<Url, ArmError> {
+        let elsewhere =
+            |resource, message| ArmError::new(ArmErrorKind::Elsewhere, &asked.on(resource), message);
         let target = Url::parse(url.expose()).map_err(|_| elsewhere("an operation", "its URL is no URL"))?;
         if self.is_ours(&target) {
             Ok(target)

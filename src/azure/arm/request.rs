@@ -15,7 +15,7 @@ use futures::future::BoxFuture;
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
 };
-use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use reqwest::{Method, Response, StatusCode};
 use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -25,7 +25,8 @@ use uuid::Uuid;
 use super::error::{About, ArmError, ArmErrorKind, Effect, PAGE, Refusal, is_page, read_error_body};
 use super::{Arm, retry};
 use crate::azure::credentials::InsteadOf;
-use crate::azure::http::{self, Unread};
+use crate::azure::http;
+use crate::bounded::Unread;
 use crate::report::cause;
 
 /// The largest answer that is read. Azure Resource Manager itself passes on none above 12 MB (swagger
@@ -44,42 +45,89 @@ pub(crate) const CLIENT_REQUEST_PREFIX: &str = "signalr-rekey-";
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-client-request-id");
 const CORRELATION_ID: &str = "x-ms-correlation-request-id";
 
-/// An operation of Azure's contract.
+/// An operation of Azure's contract, and what the identity must be allowed for it. Each kind of service and of consumer
+/// declares its own.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Operation {
-    pub(super) name: &'static str,
-    pub(super) effect: Effect,
+pub struct Operation {
+    /// Its name in Azure's contract, like `SignalR_ListKeys`.
+    pub name: &'static str,
+    /// The Azure RBAC actions that it needs. The first is the one that an error names.
+    pub actions: &'static [&'static str],
+    /// Whose role must allow it.
+    pub asked_by: AskedBy,
+    effect: Effect,
     /// Whether its body or answer holds secrets: then nothing of an answer that is no error body is ever repeated.
-    pub(super) secrets: bool,
+    secrets: bool,
+}
+
+/// Who asks for an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AskedBy {
+    /// The deployed handler: its runs check, regenerate, follow and repoint, and the timer's first asks what is granted. The
+    /// roles in `infra/` allow exactly that.
+    Handler,
+    /// Commands that a person runs as himself, so the identity in `infra/` is not allowed it.
+    Commands,
+}
+
+impl Operation {
+    /// One that changes nothing, and that only commands ask for.
+    pub(crate) const fn read(name: &'static str, actions: &'static [&'static str]) -> Self {
+        Self { name, actions, asked_by: AskedBy::Commands, effect: Effect::Read, secrets: false }
+    }
+
+    /// One that changes something.
+    pub(crate) const fn change(name: &'static str, actions: &'static [&'static str]) -> Self {
+        Self { name, actions, asked_by: AskedBy::Commands, effect: Effect::Change, secrets: false }
+    }
+
+    /// The same one, of which the body or the answer holds secrets.
+    pub(crate) const fn with_secrets(self) -> Self {
+        Self { secrets: true, ..self }
+    }
+
+    /// The same one, for which the deployed handler asks as well.
+    pub(crate) const fn by_handler(self) -> Self {
+        Self { asked_by: AskedBy::Handler, ..self }
+    }
+
+    /// What an error of it is about.
+    pub(super) fn on(self, resource: &str) -> About<'_> {
+        About { operation: self.name, action: self.actions.first().copied(), resource }
+    }
 }
 
 /// A request, complete but for its token.
-pub(super) struct Call {
-    pub(super) operation: Operation,
-    pub(super) method: Method,
-    pub(super) url: Url,
-    pub(super) body: Option<Zeroizing<Vec<u8>>>,
+pub(crate) struct Call {
+    operation: Operation,
+    method: Method,
+    pub(crate) url: Url,
+    body: Option<Zeroizing<Vec<u8>>>,
 }
 
 /// An answer of success.
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
     /// None when it broke off or was too large: of a change, the status alone is worth keeping.
     body: Option<Zeroizing<Vec<u8>>>,
 }
 
 impl Call {
-    pub(super) fn get(operation: Operation, url: Url) -> Self {
+    pub(crate) fn get(operation: Operation, url: Url) -> Self {
         Self { operation, method: Method::GET, url, body: None }
     }
 
-    /// A POST without a body, as `SignalR_ListKeys` and the `/list` calls of Microsoft.Web take it.
-    pub(super) fn post(operation: Operation, url: Url) -> Self {
+    /// A POST without a body, as listing keys and settings takes it.
+    pub(crate) fn post(operation: Operation, url: Url) -> Self {
         Self { operation, method: Method::POST, url, body: None }
     }
 
-    pub(super) fn with_body(mut self, body: &impl Serialize) -> Result<Self, ArmError> {
+    pub(crate) fn put(operation: Operation, url: Url) -> Self {
+        Self { operation, method: Method::PUT, url, body: None }
+    }
+
+    pub(crate) fn with_body(mut self, body: &impl Serialize) -> Result<Self, ArmError> {
         let written = serde_json::to_vec(body).map(Zeroizing::new);
         let fault = |_| ArmError::new(ArmErrorKind::Refused, &self.about(), "the body could not be written");
         self.body = Some(written.map_err(fault)?);
@@ -87,7 +135,7 @@ impl Call {
     }
 
     pub(super) fn about(&self) -> About<'_> {
-        About { operation: self.operation.name, resource: self.url.path() }
+        self.operation.on(self.url.path())
     }
 
     fn error(&self, kind: ArmErrorKind, message: &str) -> ArmError {
@@ -97,12 +145,12 @@ impl Call {
 
 impl Answer {
     /// How many bytes were read of the body.
-    pub(super) fn length(&self) -> usize {
+    pub(crate) fn length(&self) -> usize {
         self.body.as_ref().map_or(0, |body| body.len())
     }
 
     /// The body as JSON. What is wrong with it is not told in serde's words: they quote the value, which may be a key.
-    pub(super) fn json<T: DeserializeOwned>(&self, call: &Call) -> Result<T, ArmError> {
+    pub(crate) fn json<T: DeserializeOwned>(&self, call: &Call) -> Result<T, ArmError> {
         let read = self.body.as_ref().and_then(|body| serde_json::from_slice(body).ok());
         read.ok_or_else(|| {
             let page = self.body.as_ref().is_some_and(|body| is_page(body));
@@ -117,11 +165,11 @@ impl Answer {
     }
 
     /// An error about this answer.
-    pub(super) fn fault(&self, call: &Call, kind: ArmErrorKind, message: &str) -> ArmError {
+    pub(crate) fn fault(&self, call: &Call, kind: ArmErrorKind, message: &str) -> ArmError {
         call.error(kind, message).answered(self.status, correlation_id(&self.headers))
     }
 
-    pub(super) fn retry_after(&self, arm: &Arm) -> Option<Duration> {
+    pub(crate) fn retry_after(&self, arm: &Arm) -> Option<Duration> {
         retry_after(&self.headers, arm)
     }
 }
@@ -131,7 +179,7 @@ impl Arm {
     ///
     /// Boxed, since the compiler cannot see that the retry's closures are `Send` for every lifetime (rust-lang/rust
     /// issue 102211).
-    pub(super) fn send<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Answer, ArmError>> {
+    pub(crate) fn send<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Answer, ArmError>> {
         let mut attempt = 0;
         let sleeper = {
             let clock = Arc::clone(&self.shared.clock);
@@ -161,7 +209,7 @@ impl Arm {
             Ok(answer) => (Some(answer.status), correlation_id(&answer.headers)),
             Err(error) => (error.status(), error.correlation_id().map(Into::into)),
         };
-        let About { operation, resource } = call.about();
+        let About { operation, resource, .. } = call.about();
         // Not the message, which may quote a secret that was sent: whoever sent it takes it out further up.
         let caused_by = answer.as_ref().err().and_then(|error| error.source()).map(cause::told);
         tracing::debug!(operation, resource, status, attempt, ms, correlation_id, caused_by, "ARM request");
@@ -205,7 +253,7 @@ impl Arm {
             None if call.method == Method::POST => request.header(CONTENT_LENGTH, "0"),
             None => request,
         };
-        let response = transmit(request).await.map_err(|error| self.broken(call, error))?;
+        let response = request.send().await.map_err(|error| self.broken(call, error))?;
         self.read(call, response).await
     }
 
@@ -221,7 +269,7 @@ impl Arm {
             (Ok(body), _) => Some(body),
             (Err(_), Effect::Change) => None,
             (Err(Unread::Broken(error)), Effect::Read) => return Err(self.broken(call, error)),
-            (Err(Unread::TooLarge { limit }), Effect::Read) => {
+            (Err(Unread::TooLarge), Effect::Read) => {
                 let message = format!(
                     "the answer is larger than {} MiB, which Azure Resource Manager never sends, and was not read to its \
                      end; check that REKEY_RESOURCE_MANAGER leads there",
@@ -321,15 +369,6 @@ fn passes(error: &azure_core::Error) -> bool {
         }
     }
     false
-}
-
-/// Sends a request. Where answers are made up instead of asked for (`fuzzing`), the next of those.
-async fn transmit(request: RequestBuilder) -> reqwest::Result<Response> {
-    #[cfg(feature = "fuzzing")]
-    if let Some(answer) = crate::fuzzing::next_answer(&request) {
-        return Ok(answer);
-    }
-    request.send().await
 }
 
 fn correlation_id(headers: &HeaderMap) -> Option<String> {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use crate::pass::{Ending, RunReport};
+use crate::report::{Ending, RunReport};
 use rekey_core::journal::Event;
 use rekey_core::model::{ConsumerId, ServiceId};
 use rekey_core::plan::Decision;
@@ -66,13 +66,13 @@ impl Kind {
 /// What there is to tell of a pass; mostly nothing.
 #[must_use]
 pub fn announce(report: &RunReport) -> Option<Announcement> {
-    let apps = report.happened.iter().filter_map(|event| match event {
+    let apps = report.recorded.iter().filter_map(|event| match event {
         Event::Repointed { apps, .. } => Some(apps),
         _ => None,
     });
     Some(Announcement {
         kind: kind(report)?,
-        instance: report.instance.clone(),
+        instance: report.service.clone(),
         text: report.summary(),
         ending: report.ending.name(),
         apps: apps.flatten().map(ConsumerId::to_string).collect(),
@@ -81,7 +81,7 @@ pub fn announce(report: &RunReport) -> Option<Announcement> {
 }
 
 fn kind(report: &RunReport) -> Option<Kind> {
-    let happened = |fits: fn(&Event) -> bool| report.happened.iter().any(fits);
+    let happened = |fits: fn(&Event) -> bool| report.recorded.iter().any(fits);
     match &report.ending {
         ending if ending.is_failure() && !matches!(ending, Ending::Decided(_)) => Some(Kind::Failed),
         Ending::Decided(Decision::Blocked(_)) | Ending::Postponed { .. } => Some(Kind::Blocked),

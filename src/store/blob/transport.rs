@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::StreamExt;
 use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody,
@@ -14,6 +13,7 @@ use object_store::client::{
 
 use super::refusal::Said;
 use crate::azure::http::Http;
+use crate::bounded::{self, Unread};
 use crate::clock::Clock;
 use crate::store::LARGEST_DOCUMENT;
 
@@ -102,13 +102,10 @@ async fn told_apart(response: HttpResponse) -> Result<HttpResponse, HttpError> {
 /// long as they take, so it is handed none that is not bounded.
 async fn whole(response: HttpResponse) -> Result<HttpResponse, HttpError> {
     let (head, body) = response.into_parts();
-    let (mut chunks, mut body) = (body.bytes_stream(), Vec::new());
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk?;
-        if body.len() + chunk.len() > LARGEST_DOCUMENT {
-            return Err(HttpError::new(HttpErrorKind::Unknown, TooLarge));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(HttpResponse::from_parts(head, HttpResponseBody::from(body)))
+    let body = bounded::read(body.bytes_stream(), LARGEST_DOCUMENT, 0).await;
+    let mut body = body.map_err(|unread| match unread {
+        Unread::Broken(error) => error,
+        Unread::TooLarge => HttpError::new(HttpErrorKind::Unknown, TooLarge),
+    })?;
+    Ok(HttpResponse::from_parts(head, HttpResponseBody::from(std::mem::take(&mut *body))))
 }

@@ -101,25 +101,57 @@ impl Snapshot {
         self.unknown.iter().any(|unknown| unknown.may_hold(&self.keys[key_type]))
     }
 
-    /// Who is cut off, or very probably so, in the words of the operator; those first that can be repaired.
+    /// Who is cut off, or very probably so; those first that can be repaired.
     #[must_use]
-    pub fn cut_off(&self) -> Vec<String> {
+    pub fn cut_off(&self) -> Vec<CutOff> {
         let texts = self.unknown.iter().filter_map(|unknown| match unknown {
             Unknown::StaleKeyInOtherText { app, name } => {
-                Some(format!("{} ({name}, which cannot be rewritten)", app.name()))
+                Some(CutOff::InOtherText { app: app.clone(), name: name.clone() })
             }
             _ => None,
         });
-        let lost = self.lost.iter().map(|app| {
-            format!("{} (very probably: it was last seen with a key that is invalid now)", app.name())
-        });
-        self.stale().iter().map(ToString::to_string).chain(texts).chain(lost).collect()
+        let lost = self.lost.iter().cloned().map(CutOff::OutOfSight);
+        self.stale().into_iter().map(CutOff::Stale).chain(texts).chain(lost).collect()
     }
 
     /// The consumers that hold a key that is neither of the two.
     #[must_use]
     pub fn stale(&self) -> Vec<ConsumerRef> {
         self.holders(|holding| matches!(holding, Holding::Stale(_)))
+    }
+}
+
+/// Somebody whose calls are refused, because the key that he holds is invalid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CutOff {
+    /// A consumer that can be repaired.
+    Stale(ConsumerRef),
+    /// An app with the key in a text that cannot be rewritten.
+    InOtherText {
+        /// The app.
+        app: ConsumerId,
+        /// The name of the setting.
+        name: String,
+    },
+    /// An app that is out of sight, and was last seen with a key that is invalid now.
+    OutOfSight(ConsumerId),
+    /// An app of a service that has no keys; it was last seen with one.
+    OfNoKeys(ConsumerId),
+    /// Apps that could not be checked in time, after a key was regenerated from outside.
+    Unchecked,
+}
+
+impl CutOff {
+    /// Which app, if that is known.
+    #[must_use]
+    pub const fn app(&self) -> Option<&ConsumerId> {
+        match self {
+            Self::Stale(ConsumerRef { app, .. })
+            | Self::InOtherText { app, .. }
+            | Self::OutOfSight(app)
+            | Self::OfNoKeys(app) => Some(app),
+            Self::Unchecked => None,
+        }
     }
 }
 
@@ -298,6 +330,24 @@ impl Unknown {
         match self {
             Self::Vanished { held, .. } => held.contains(key),
             _ => true,
+        }
+    }
+}
+
+impl fmt::Display for CutOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stale(consumer) => consumer.fmt(f),
+            Self::InOtherText { app, name } => {
+                write!(f, "{} ({name}, which cannot be rewritten)", app.name())
+            }
+            Self::OutOfSight(app) => {
+                write!(f, "{} (very probably: it was last seen with a key that is invalid now)", app.name())
+            }
+            Self::OfNoKeys(app) => write!(f, "{} (it was last seen with a key)", app.name()),
+            Self::Unchecked => f.write_str(
+                "apps that could not be checked in time, after a key was regenerated from outside",
+            ),
         }
     }
 }

@@ -1,0 +1,151 @@
+//! Who has access: what the clients of the apps met, which keys the apps sign with, and whether everything could be read. It
+//! judges those who look after the apps, so it goes by rules of its own and by nothing that they read or remember.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::http::{HeaderMap, Method};
+
+use crate::arm;
+use crate::call::{Answer, Call};
+use crate::changes::Unknown;
+use crate::event_grid::Queue;
+use crate::ids::KeyType;
+use crate::report::{AppOutage, Report, ServiceReport};
+use crate::routes::{self, Found};
+use crate::state::State;
+use crate::traffic::{Outage, read_connections};
+
+impl State {
+    /// What the clients met, and what Azure was asked, up to now.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        let instances: BTreeMap<String, ServiceReport> = (0..self.services.len())
+            .map(|at| (self.services[at].id.name().to_owned(), self.instance_report(at)))
+            .collect();
+        let mut outages: Vec<AppOutage> = instances
+            .iter()
+            .flat_map(|(instance, report)| report.apps.iter().map(move |(app, tally)| (instance, app, tally)))
+            .flat_map(|(instance, app, tally)| {
+                let whose = move |outage: &Outage| AppOutage {
+                    instance: instance.clone(),
+                    app: app.clone(),
+                    outage: outage.clone(),
+                };
+                tally.outages.iter().map(whose)
+            })
+            .collect();
+        outages.sort_by_key(|outage| outage.outage.start);
+        Report {
+            started: self.started,
+            now: self.now,
+            calls: instances.values().map(|instance| instance.calls).sum(),
+            refused: instances.values().map(|instance| instance.refused).sum(),
+            refused_unexplained: instances.values().map(|instance| instance.refused_unexplained).sum(),
+            outages,
+            arm_requests: self.log.counts.clone(),
+            arm_requests_total: self.log.counts.values().sum(),
+            instances,
+            event_grid: self.grid.as_ref().map(Queue::report),
+        }
+    }
+
+    fn instance_report(&self, at: usize) -> ServiceReport {
+        let mut report =
+            ServiceReport { regenerations: self.services[at].regenerations, ..ServiceReport::default() };
+        for (app, tally) in self.apps.iter().filter_map(|app| Some((app, app.tallies.get(&at)?))) {
+            report.calls += tally.calls;
+            report.refused += tally.refused;
+            report.refused_unexplained += tally.refused_unexplained;
+            // An app that was deleted and made again has two.
+            report.apps.entry(app.name.clone()).or_default().merge(tally);
+        }
+        report
+    }
+
+    /// Which keys of which services an app signs with as soon as it has read its settings as they are now; none for a
+    /// key that the service refuses.
+    pub fn signs(&self, app: &str) -> Result<BTreeSet<(String, Option<KeyType>)>, Unknown> {
+        let app = &self.apps[self.app(app)?];
+        let connections = read_connections(&app.reads(), &self.services);
+        let signs = connections.into_iter().map(|connection| {
+            let service = &self.services[connection.service];
+            let effective = service.effective();
+            let valid = KeyType::ALL.into_iter().find(|key_type| effective[*key_type] == connection.key);
+            (service.id.name().to_owned(), valid)
+        });
+        Ok(signs.collect())
+    }
+
+    /// What keeps it from being true that a service and all of these apps, by their resource ids, can be read and that each
+    /// of them signs with valid keys of the service. With any of it, no run over the service has ended well. An app that
+    /// was deleted, and not moved, need not be read.
+    pub fn problems(&mut self, service: &str, apps: &[String]) -> Vec<String> {
+        let mut problems: Vec<String> = self.unreadable(&format!("{service}/listKeys")).into_iter().collect();
+        let name = service.rsplit('/').next().unwrap_or_default().to_owned();
+        if self.services.iter().any(|one| one.id.is(service) && one.disable_local_auth) {
+            problems.push(format!("{name} has no keys"));
+        }
+        for id in apps {
+            let app = name_in(id);
+            if self.is_deleted(&app) {
+                continue;
+            }
+            let sections = ["appsettings", "connectionstrings"];
+            let unreadable =
+                sections.iter().find_map(|part| self.unreadable(&format!("{id}/config/{part}/list")));
+            problems.extend(unreadable);
+            if self.signs(&app).is_ok_and(|signs| signs.contains(&(name.clone(), None))) {
+                problems.push(format!("{app} signs with a key that {name} refuses"));
+            }
+        }
+        problems
+    }
+
+    /// Whether there was a site or slot of this name and is none any more.
+    fn is_deleted(&self, name: &str) -> bool {
+        let mut namesakes = self.apps.iter().filter(|one| one.name.eq_ignore_ascii_case(name)).peekable();
+        namesakes.peek().is_some() && namesakes.all(|one| one.deleted)
+    }
+
+    /// Why a POST that lists is refused for as long as what lasts does; nothing if it is not.
+    fn unreadable(&mut self, path: &str) -> Option<String> {
+        let Found::Route(route, params) = routes::find(&Method::POST, path) else {
+            return Some(format!("{path} is no path"));
+        };
+        let call = Call {
+            method: Method::POST,
+            base: String::new(),
+            host: String::new(),
+            path: path.to_owned(),
+            query: String::new(),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            params,
+            fault: None,
+            delay: Duration::ZERO,
+        };
+        let lasting = self.faults.lasting(route.operation, &call.resource());
+        let allowed = match lasting {
+            Some(kind) => Err(kind.name().to_owned()),
+            None => arm::may(self, route.operation, &call)
+                .and_then(|()| (route.handle)(self, &call).map(drop))
+                .map_err(|answer| code(&answer)),
+        };
+        allowed.err().map(|why| format!("{} of {} is answered {why}", route.operation, call.resource()))
+    }
+}
+
+fn code(answer: &Answer) -> String {
+    format!("{} {}", answer.status.as_u16(), answer.code().unwrap_or_default())
+}
+
+/// `site` or `site/slot`, of the id of one.
+fn name_in(id: &str) -> String {
+    let words: Vec<&str> = id.split('/').collect();
+    match words[..] {
+        [.., site, "slots", slot] => format!("{site}/{slot}"),
+        _ => words.last().copied().unwrap_or_default().to_owned(),
+    }
+}

@@ -1,0 +1,86 @@
+//! What the embedded Azure announces, and what of it is on its way.
+
+use axum::http::{Method, StatusCode};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::Announced;
+use super::event::{Event, Request};
+use super::queue::{Delivery, Outcome, Queue};
+use crate::call::{Answer, Call};
+use crate::state::State;
+
+impl State {
+    /// What is to be sent to the webhook now. A delivery that is not answered by [`State::delivery_answered`] within
+    /// 30 seconds of the embedded Azure's clock counts as unanswered, and is due again later.
+    pub fn deliveries_due(&mut self) -> Vec<Delivery> {
+        let now = self.now;
+        self.grid.as_mut().map(|grid| grid.due(now)).unwrap_or_default()
+    }
+
+    /// Notes what the webhook answered; what failed is due again later.
+    pub fn delivery_answered(&mut self, id: u64, outcome: Outcome) {
+        let now = self.now;
+        if let Some(grid) = &mut self.grid {
+            grid.answered(id, outcome, now);
+        }
+    }
+
+    /// When the next delivery is due, or one that is on its way counts as unanswered; none if no event waits.
+    #[must_use]
+    pub fn next_delivery(&self) -> Option<DateTime<Utc>> {
+        self.grid.as_ref().and_then(Queue::next)
+    }
+
+    /// The events that were not delivered yet, in the order in which they fall due.
+    #[must_use]
+    pub fn undelivered_events(&self) -> Vec<Value> {
+        self.grid.as_ref().map(Queue::undelivered).unwrap_or_default()
+    }
+
+    /// Announces a request to ARM that was answered; `pattern` is its path in the words of the swagger.
+    pub(crate) fn announce_request(&mut self, pattern: &str, call: &Call, answer: &Answer) {
+        let Some(rules) = self.grid.as_ref().map(Queue::rules) else { return };
+        let later = rules.announced == Announced::WhenFinished && answer.status == StatusCode::ACCEPTED;
+        // Nobody was let in, or nothing was begun.
+        let unheard = matches!(answer.status.as_u16(), 401 | 403 | 429);
+        if unheard || !call.param("subscription").eq_ignore_ascii_case(&self.subscription) {
+            return;
+        }
+        let claims = self.identity.claims_of(call);
+        let request = Request::of_a_call(pattern, call, answer, claims);
+        let event = Event::in_arm(&request, &self.subscription, &mut self.event_ids);
+        match (event, self.operations.last_mut()) {
+            (Some(event), Some(operation)) if later => operation.announcement = Some(event),
+            (Some(event), _) => self.publish(&event),
+            (None, _) => {}
+        }
+    }
+
+    /// Announces what a colleague did through ARM.
+    pub(crate) fn announce_colleague(&mut self, method: Method, path: &str) {
+        if self.grid.is_some() {
+            let claims = self.identity.claims_of_a_colleague(self.now);
+            let request = Request::of_a_colleague(method, path, claims);
+            if let Some(event) = Event::in_arm(&request, &self.subscription, &mut self.event_ids) {
+                self.publish(&event);
+            }
+        }
+    }
+
+    /// Announces that other settings were written.
+    pub(crate) fn announce_settings(&mut self, at: usize) {
+        if self.grid.is_some() {
+            let event = Event::settings_changed(&self.apps[at].id, &mut self.event_ids);
+            self.publish(&event);
+        }
+    }
+
+    pub(crate) fn publish(&mut self, event: &Event) {
+        let now = self.now;
+        if let Some(grid) = &mut self.grid {
+            let event = event.written(grid.rules().schema, now);
+            grid.publish(&event, now);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! How the embedded Azure behaves.
+
+use std::time::Duration;
+
+use url::Url;
+
+use crate::event_grid::EventGrid;
+
+/// The knobs of the embedded Azure. The defaults are a quick Azure: the real one takes 13 to 75 seconds for a
+/// regeneration (recordings of 2021 and 2022), tens of seconds for a restart, and its client tokens live an hour.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long each ARM request takes.
+    pub latency: Duration,
+    /// How long a regeneration takes to come into effect.
+    pub regenerate_takes: Duration,
+    /// The `Retry-After` of a regeneration, in seconds. The real service sends none (recordings of 2021 to 2024).
+    pub retry_after: Option<u64>,
+    /// How long an app's old process serves on after its settings were changed.
+    pub restart_takes: Duration,
+    /// The interval between two client calls of an app.
+    pub tick: Duration,
+    /// How long client tokens live. Azure's live an hour by default (docs: Troubleshooting guide).
+    pub client_token_life: Duration,
+    /// How many resources are on one page of a list.
+    pub page_size: usize,
+    /// Where all randomness comes from: the same seed makes the same keys.
+    pub seed: u64,
+    /// What the token endpoint wants in `X-IDENTITY-HEADER`; drawn at random if not given.
+    pub identity_header: Option<String>,
+    /// What every key starts with, so that tests can search outputs for it; at most 40 characters.
+    pub key_prefix: String,
+    /// Whether `listKeys` shows a new key only when it is in effect. The 202 of a regeneration already holds it
+    /// (recorded); what `listKeys` shows meanwhile, no recording tells.
+    pub list_keys_lags: bool,
+    /// What `listKeys` answers of a service whose access keys are switched off: no document says, and no recording.
+    pub keys_off: KeysOff,
+    /// Under which URL clients see the embedded Azure, for the links in its answers. Without it `X-Forwarded-Proto` and
+    /// `X-Forwarded-Host` tell, and else the `Host` that was asked for.
+    pub public_base: Option<Url>,
+    /// Who is told what happens in Azure; nobody if not given.
+    pub event_grid: Option<EventGrid>,
+    /// Whether time passes by itself: a background task makes the traffic of the running clock and delivers events. To
+    /// be off with a [`VirtualClock`](super::VirtualClock), which such a task would push on for ever.
+    pub live: bool,
+}
+
+/// What `listKeys` answers where `disableLocalAuth` has deleted the keys. Unconfirmed: a client has to be safe with both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum KeysOff {
+    /// 200 with an empty object.
+    #[default]
+    Empty,
+    /// 400, in the words that Azure AI services have for the same (public reports).
+    Refused,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            latency: Duration::ZERO,
+            regenerate_takes: Duration::from_secs(2),
+            retry_after: None,
+            restart_takes: Duration::from_secs(1),
+            tick: Duration::from_millis(50),
+            client_token_life: Duration::from_secs(1),
+            page_size: 50,
+            seed: 1,
+            identity_header: None,
+            key_prefix: String::new(),
+            list_keys_lags: false,
+            keys_off: KeysOff::default(),
+            public_base: None,
+            event_grid: None,
+            live: true,
+        }
+    }
+}
+
+impl Options {
+    /// As slow as the real Azure, for a [`VirtualClock`](super::VirtualClock): 75 seconds for a regeneration (the
+    /// longest on record took 74), 20 for a restart, an hour for client tokens, a client call each second, and no time that passes by itself.
+    #[must_use]
+    pub fn like_azure() -> Self {
+        Self {
+            regenerate_takes: Duration::from_secs(75),
+            restart_takes: Duration::from_secs(20),
+            tick: Duration::from_secs(1),
+            client_token_life: Duration::from_secs(3600),
+            live: false,
+            ..Self::default()
+        }
+    }
+}

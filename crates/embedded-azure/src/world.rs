@@ -1,0 +1,392 @@
+//! The world file: which services, sites and slots there are, and what their settings hold at first.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::barriers::Barrier;
+use crate::ids::{AppId, Key, KeyType, Pair, ServiceId, connection_string};
+use crate::roles::Denial;
+use crate::sdk;
+
+/// What the simulated subscription holds at the start.
+///
+/// In the values of settings `{primary:NAME}` and `{secondary:NAME}` stand for the connection strings of the
+/// service NAME, `{primaryKey:NAME}` and `{secondaryKey:NAME}` for its bare keys.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct World {
+    /// The subscription's id.
+    #[serde(default = "default_subscription")]
+    pub subscription: String,
+    /// The SignalR services.
+    #[serde(default)]
+    pub signalr: Vec<SignalR>,
+    /// The web apps and function apps.
+    #[serde(default)]
+    pub sites: Vec<Site>,
+    /// What Key Vault and App Configuration references in settings lead to, by the name of the secret or key. The values
+    /// may have placeholders too.
+    #[serde(default)]
+    pub references: BTreeMap<String, String>,
+    /// What the caller may not do.
+    #[serde(default)]
+    pub denials: Vec<Denial>,
+    /// What else stands in the caller's way: locks, policies …
+    #[serde(default)]
+    pub barriers: Vec<Barrier>,
+}
+
+/// One Azure SignalR Service.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignalR {
+    /// Its resource group.
+    pub group: String,
+    /// Its name, unique in all of Azure.
+    pub name: String,
+    /// The apps (`site` or `site/slot`) that hold its primary connection string. One in which no placeholder names
+    /// the service gets a setting for it.
+    #[serde(default)]
+    pub apps: Vec<String>,
+    /// Other hosts that lead to it: custom domains, and gateways before it.
+    #[serde(default)]
+    pub domains: Vec<String>,
+    /// Whether access keys are refused altogether.
+    #[serde(default)]
+    pub disable_local_auth: bool,
+    /// The regions of its replicas.
+    #[serde(default)]
+    pub replicas: Vec<String>,
+    /// Its tags.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+}
+
+/// One web app or function app, with its slots.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Site {
+    /// Its resource group.
+    pub group: String,
+    /// Its name, unique in all of Azure.
+    pub name: String,
+    /// `app`, `functionapp`, `functionapp,linux` …
+    #[serde(default = "default_kind")]
+    pub kind: String,
+    /// How a function app on Flex Consumption goes over to changed settings: `Recreate` or `RollingUpdate`.
+    #[serde(default)]
+    pub update_strategy: Option<UpdateStrategy>,
+    /// Its deployment slots. Each starts with a copy of the site's settings, as a slot cloned from production does.
+    #[serde(default)]
+    pub slots: Vec<String>,
+    /// Its app settings.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
+    /// Its connection-string section.
+    #[serde(default)]
+    pub connection_strings: BTreeMap<String, ConnectionStringEntry>,
+    /// Names of app settings that stay with their slot when slots are swapped.
+    #[serde(default)]
+    pub sticky_settings: BTreeSet<String>,
+}
+
+/// What becomes of the instances of a function app when its settings change (docs: Site update strategies in Flex
+/// Consumption).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UpdateStrategy {
+    /// All are ended at once.
+    Recreate,
+    /// They are drained in batches, and end what they run, for which they have an hour.
+    RollingUpdate,
+}
+
+/// One entry of a connection-string section (swagger: ConnStringValueTypePair).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectionStringEntry {
+    /// The connection string.
+    pub value: String,
+    /// Its type: `Custom` for SignalR.
+    #[serde(rename = "type", default = "default_entry_type")]
+    pub kind: String,
+}
+
+/// Why a world cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WorldError {
+    /// A service lists an app that there is not.
+    #[error(
+        "signalr {service:?} lists the app {app:?}, but no site or slot has that name; add it to \"sites\""
+    )]
+    NoSuchApp {
+        /// The service.
+        service: String,
+        /// The app.
+        app: String,
+    },
+    /// A placeholder names a service that there is not.
+    #[error(
+        "a setting of {app:?} names the service {service:?} in a placeholder, but \"signalr\" has none of it"
+    )]
+    NoSuchService {
+        /// The app.
+        app: String,
+        /// The service.
+        service: String,
+    },
+    /// Two resources of one kind have one name.
+    #[error("the name {0:?} stands twice; names of services and of sites are unique in all of Azure")]
+    Twice(String),
+    /// A name that cannot stand in a resource id.
+    #[error("{0:?} cannot be part of a resource id; use letters, digits and hyphens")]
+    BadName(String),
+}
+
+/// One app as it starts: a site, or a slot of one.
+pub(crate) struct InitialApp {
+    pub(crate) id: AppId,
+    pub(crate) kind: String,
+    pub(crate) update_strategy: Option<UpdateStrategy>,
+    pub(crate) settings: BTreeMap<String, String>,
+    pub(crate) connection_strings: BTreeMap<String, ConnectionStringEntry>,
+    pub(crate) sticky_settings: BTreeSet<String>,
+}
+
+impl fmt::Debug for ConnectionStringEntry {
+    /// Without the value, which holds a key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionStringEntry").field("type", &self.kind).finish_non_exhaustive()
+    }
+}
+
+impl Default for World {
+    /// A chat: one service, a web app, its staging slot and a function app.
+    fn default() -> Self {
+        let group = || "rg-demo".to_owned();
+        let setting = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let web = Site {
+            group: group(),
+            name: "chat-web".into(),
+            kind: default_kind(),
+            slots: vec!["staging".into()],
+            settings: BTreeMap::from([
+                setting("ASPNETCORE_ENVIRONMENT", "Production"),
+                setting("GREETING", "Hello; and welcome = enjoy"),
+            ]),
+            ..Site::default()
+        };
+        let function = Site {
+            group: group(),
+            name: "chat-func".into(),
+            kind: "functionapp,linux".into(),
+            settings: BTreeMap::from([
+                setting("FUNCTIONS_EXTENSION_VERSION", "~4"),
+                setting("FUNCTIONS_WORKER_RUNTIME", "node"),
+            ]),
+            ..Site::default()
+        };
+        let apps = ["chat-web", "chat-web/staging", "chat-func"].map(str::to_owned).to_vec();
+        let signalr = vec![SignalR { group: group(), name: "sr-demo".into(), apps, ..SignalR::default() }];
+        Self {
+            subscription: default_subscription(),
+            signalr,
+            sites: vec![web, function],
+            references: BTreeMap::new(),
+            denials: Vec::new(),
+            barriers: Vec::new(),
+        }
+    }
+}
+
+impl World {
+    /// The ids of the services, in order.
+    #[must_use]
+    pub fn services(&self) -> Vec<ServiceId> {
+        self.signalr
+            .iter()
+            .map(|SignalR { group, name, .. }| {
+                let (group, name) = (group.clone(), name.clone());
+                ServiceId { subscription: self.subscription.clone(), group, name }
+            })
+            .collect()
+    }
+
+    /// The ids of the apps that hold a connection string of `service`: those it lists, and those whose settings
+    /// name it in a placeholder.
+    #[must_use]
+    pub fn apps_of(&self, service: &SignalR) -> Vec<AppId> {
+        self.sites
+            .iter()
+            .flat_map(|site| self.apps(site))
+            .filter(|app| self.holds(app, service))
+            .map(|app| app.id)
+            .collect()
+    }
+
+    /// Checks names and references.
+    pub(crate) fn check(&self) -> Result<(), WorldError> {
+        self.check_names()?;
+        let apps: Vec<InitialApp> = self.sites.iter().flat_map(|site| self.apps(site)).collect();
+        for service in &self.signalr {
+            for listed in &service.apps {
+                let known = apps.iter().any(|app| app.id.name().eq_ignore_ascii_case(listed));
+                let error = || WorldError::NoSuchApp { service: service.name.clone(), app: listed.clone() };
+                known.then_some(()).ok_or_else(error)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The apps with every placeholder replaced and every listed connection string in place.
+    pub(crate) fn build(&self, keys: &Placeholders) -> Result<Vec<InitialApp>, WorldError> {
+        let mut apps: Vec<InitialApp> = self.sites.iter().flat_map(|site| self.apps(site)).collect();
+        for app in &mut apps {
+            for service in &self.signalr {
+                if lists(service, &app.id) && !values(app).any(|value| names(value, &service.name)) {
+                    add_connection(app, service);
+                }
+            }
+            let name = app.id.name();
+            for value in app.settings.values_mut() {
+                *value = fill(value, keys, &name)?;
+            }
+            for entry in app.connection_strings.values_mut() {
+                entry.value = fill(&entry.value, keys, &name)?;
+            }
+        }
+        Ok(apps)
+    }
+
+    /// What references lead to, with every placeholder replaced.
+    pub(crate) fn lead(&self, keys: &Placeholders) -> Result<BTreeMap<String, String>, WorldError> {
+        let led = |(name, value): (&String, &String)| Ok((name.to_lowercase(), fill(value, keys, name)?));
+        self.references.iter().map(led).collect()
+    }
+
+    /// Whether an app holds a key of a service: listed, named in a placeholder, or named where a reference leads.
+    fn holds(&self, app: &InitialApp, service: &SignalR) -> bool {
+        let leads = |value: &str| {
+            let name = sdk::referred(value)?;
+            self.references.iter().find(|(known, _)| known.to_lowercase() == name).map(|(_, value)| value)
+        };
+        let held = |value: &str| {
+            names(value, &service.name) || leads(value).is_some_and(|led| names(led, &service.name))
+        };
+        lists(service, &app.id) || values(app).any(held)
+    }
+
+    fn check_names(&self) -> Result<(), WorldError> {
+        let mut seen = BTreeSet::new();
+        for id in self.services() {
+            if !id.is_valid() {
+                return Err(WorldError::BadName(id.name));
+            }
+            if !seen.insert(format!("signalr {}", id.name.to_lowercase())) {
+                return Err(WorldError::Twice(id.name));
+            }
+        }
+        for app in self.sites.iter().flat_map(|site| self.apps(site)) {
+            if !app.id.is_valid() {
+                return Err(WorldError::BadName(app.id.name()));
+            }
+            if !seen.insert(format!("site {}", app.id.name().to_lowercase())) {
+                return Err(WorldError::Twice(app.id.name()));
+            }
+        }
+        Ok(())
+    }
+
+    fn apps(&self, site: &Site) -> Vec<InitialApp> {
+        let slots = site.slots.iter().map(|slot| Some(slot.as_str()));
+        let app = |slot: Option<&str>| InitialApp {
+            id: AppId {
+                subscription: self.subscription.clone(),
+                group: site.group.clone(),
+                site: site.name.clone(),
+                slot: slot.map(str::to_owned),
+            },
+            kind: site.kind.clone(),
+            update_strategy: site.update_strategy,
+            settings: site.settings.clone(),
+            connection_strings: site.connection_strings.clone(),
+            sticky_settings: site.sticky_settings.clone(),
+        };
+        std::iter::once(None).chain(slots).map(app).collect()
+    }
+}
+
+/// What placeholders stand for: the host and the keys of each service, by its name in lower case.
+pub(crate) type Placeholders = BTreeMap<String, (String, Pair<Key>)>;
+
+/// The placeholders, and what each stands for.
+const PLACEHOLDERS: [(&str, KeyType, bool); 4] = [
+    ("{primary:", KeyType::Primary, false),
+    ("{secondary:", KeyType::Secondary, false),
+    ("{primaryKey:", KeyType::Primary, true),
+    ("{secondaryKey:", KeyType::Secondary, true),
+];
+
+/// Replaces the placeholders in a value.
+pub(crate) fn fill(value: &str, keys: &Placeholders, app: &str) -> Result<String, WorldError> {
+    let mut filled = value.to_owned();
+    for (opening, key_type, bare) in PLACEHOLDERS {
+        while let Some(start) = filled.find(opening) {
+            let Some(length) = filled[start..].find('}') else { break };
+            let name = filled[start + opening.len()..start + length].to_owned();
+            let error = || WorldError::NoSuchService { app: app.to_owned(), service: name.clone() };
+            let (host, pair) = keys.get(&name.to_lowercase()).ok_or_else(error)?;
+            let key = &pair[key_type];
+            let text = if bare { key.expose().to_owned() } else { connection_string(host, key) };
+            filled.replace_range(start..=start + length, &text);
+        }
+    }
+    Ok(filled)
+}
+
+/// Puts the primary connection string under the name that the app's SDK or binding looks for: the ASP.NET Core SDK
+/// and the Functions binding have each their own (docs: Connection string in Azure SignalR Service; Functions
+/// SignalR bindings). A further service becomes a named endpoint.
+fn add_connection(app: &mut InitialApp, service: &SignalR) {
+    let default = if app.kind.contains("functionapp") {
+        "AzureSignalRConnectionString"
+    } else {
+        "Azure__SignalR__ConnectionString"
+    };
+    let name = if app.settings.contains_key(default) {
+        format!("Azure__SignalR__ConnectionString__{}", service.name)
+    } else {
+        default.to_owned()
+    };
+    app.settings.insert(name, format!("{{primary:{}}}", service.name));
+}
+
+fn lists(service: &SignalR, app: &AppId) -> bool {
+    let name = app.name();
+    service.apps.iter().any(|listed| listed.eq_ignore_ascii_case(&name))
+}
+
+fn values(app: &InitialApp) -> impl Iterator<Item = &str> {
+    let entries = app.connection_strings.values().map(|entry| entry.value.as_str());
+    app.settings.values().map(String::as_str).chain(entries)
+}
+
+fn names(value: &str, service: &str) -> bool {
+    PLACEHOLDERS.iter().any(|(opening, ..)| {
+        let placeholder = format!("{opening}{service}}}").to_lowercase();
+        value.to_lowercase().contains(&placeholder)
+    })
+}
+
+fn default_subscription() -> String {
+    "00000000-0000-0000-0000-000000000001".into()
+}
+
+fn default_kind() -> String {
+    "app".into()
+}
+
+fn default_entry_type() -> String {
+    "Custom".into()
+}

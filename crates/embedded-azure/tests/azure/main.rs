@@ -1,0 +1,17 @@
+//! Stories about the embedded Azure, told over real HTTP. The clock is virtual, so hours pass in milliseconds.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly, its helpers too")]
+
+mod access;
+mod arm;
+mod barriers;
+mod control;
+mod data_plane;
+mod deliveries;
+mod event_grid;
+mod faults;
+mod harness;
+mod identity;
+mod references;
+mod roles;
+mod traffic;
+mod world;

@@ -1,0 +1,401 @@
+//! App settings and connection strings of web apps, function apps and slots (ARM swagger Microsoft.Web 2023-12-01).
+//!
+//! Start at [`Dictionary`]. ARM's PUT replaces the whole dictionary and knows no ETag, so whatever was listed must go back:
+//! the caller lists, changes values with [`Dictionary::set_value`], writes, and compares what Azure answers.
+
+use std::fmt;
+
+use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::{MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use super::API_VERSION;
+use crate::azure::arm::{Arm, ArmError, Call, Operation};
+use rekey_core::model::{AppId, ConnectionString, Section};
+
+/// docs: Azure permissions for Web and Mobile. A slot has actions of its own.
+const LIST: &[&str] = &["Microsoft.Web/sites/config/list/Action"];
+const LIST_OF_SLOT: &[&str] = &["Microsoft.Web/sites/slots/config/list/Action"];
+const WRITE: &[&str] = &["Microsoft.Web/sites/config/Write"];
+const WRITE_OF_SLOT: &[&str] = &["Microsoft.Web/sites/slots/config/Write"];
+
+const LIST_SETTINGS: Operation = list("WebApps_ListApplicationSettings", LIST);
+const LIST_SETTINGS_OF_SLOT: Operation = list("WebApps_ListApplicationSettingsSlot", LIST_OF_SLOT);
+const LIST_STRINGS: Operation = list("WebApps_ListConnectionStrings", LIST);
+const LIST_STRINGS_OF_SLOT: Operation = list("WebApps_ListConnectionStringsSlot", LIST_OF_SLOT);
+const UPDATE_SETTINGS: Operation = update("WebApps_UpdateApplicationSettings", WRITE);
+const UPDATE_SETTINGS_OF_SLOT: Operation = update("WebApps_UpdateApplicationSettingsSlot", WRITE_OF_SLOT);
+const UPDATE_STRINGS: Operation = update("WebApps_UpdateConnectionStrings", WRITE);
+const UPDATE_STRINGS_OF_SLOT: Operation = update("WebApps_UpdateConnectionStringsSlot", WRITE_OF_SLOT);
+
+pub(super) const OPERATIONS: [Operation; 8] = [
+    LIST_SETTINGS,
+    LIST_SETTINGS_OF_SLOT,
+    LIST_STRINGS,
+    LIST_STRINGS_OF_SLOT,
+    UPDATE_SETTINGS,
+    UPDATE_SETTINGS_OF_SLOT,
+    UPDATE_STRINGS,
+    UPDATE_STRINGS_OF_SLOT,
+];
+
+const fn list(name: &'static str, actions: &'static [&'static str]) -> Operation {
+    Operation::read(name, actions).with_secrets().by_handler()
+}
+
+const fn update(name: &'static str, actions: &'static [&'static str]) -> Operation {
+    Operation::change(name, actions).with_secrets().by_handler()
+}
+
+/// One dictionary of settings, whole and in Azure's order.
+///
+/// Guarantee: what is listed and written back is the same but for the values that [`Dictionary::set_value`] changed; the
+/// `type` of a connection string, members that we do not know and values that are no texts all go back verbatim (a number
+/// as the double that it is; Azure's contract has texts alone).
+/// Equality asks for the same names with the same contents, in any order. `Debug` shows names alone.
+#[derive(Clone, Default)]
+pub struct Dictionary {
+    entries: Vec<(String, Entry)>,
+    /// `kind` of the resource around the dictionary: it may be written, so it goes back.
+    kind: Option<Value>,
+}
+
+#[derive(Clone)]
+enum Entry {
+    /// An app setting.
+    Text(SecretString),
+    /// A connection string: its `value`, and its other members.
+    Object(SecretString, Map<String, Value>),
+    /// Anything else.
+    Verbatim(Value),
+}
+
+impl Dictionary {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The names, in Azure's order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// The names with their values **in the clear**; no value where it is no text. For looking at, never for showing.
+    pub fn exposed(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.entries.iter().map(|(name, entry)| (name.as_str(), entry.exposed()))
+    }
+
+    /// One value **in the clear**, by its exact name.
+    #[must_use]
+    pub fn expose(&self, name: &str) -> Option<&str> {
+        self.exposed().find(|(known, _)| *known == name).and_then(|(_, value)| value)
+    }
+
+    /// Replaces a value and nothing else of the entry. A name that is not there, or whose value is no text, is left alone
+    /// and answered `false`: settings are changed here, never added.
+    pub fn set_value(&mut self, name: &str, value: &str) -> bool {
+        let entry = self.entries.iter_mut().find(|(known, _)| known == name);
+        match entry.map(|(_, entry)| entry) {
+            Some(Entry::Text(text) | Entry::Object(text, _)) => {
+                *text = SecretString::from(value);
+                true
+            }
+            Some(Entry::Verbatim(_)) | None => false,
+        }
+    }
+
+    /// Every text in it that must not be repeated: the values, and the keys within them.
+    fn secrets(&self) -> Vec<Zeroizing<String>> {
+        let values = self.exposed().filter_map(|(_, value)| value);
+        let both = values.flat_map(|value| {
+            let key = ConnectionString::parse(value).ok().and_then(|parsed| parsed.key());
+            [Some(value.to_owned()), key.map(|key| key.expose().to_owned())]
+        });
+        both.flatten().map(Zeroizing::new).collect()
+    }
+
+    fn sorted(&self) -> Vec<&(String, Entry)> {
+        let mut entries: Vec<_> = self.entries.iter().collect();
+        entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+        entries
+    }
+}
+
+impl Entry {
+    fn new(value: Value) -> Self {
+        match value {
+            Value::String(text) => Self::Text(SecretString::from(text)),
+            Value::Object(mut members) if members.get("value").is_some_and(Value::is_string) => {
+                match members.remove("value") {
+                    Some(Value::String(text)) => Self::Object(SecretString::from(text), members),
+                    _ => Self::Verbatim(Value::Object(members)),
+                }
+            }
+            other => Self::Verbatim(other),
+        }
+    }
+
+    fn exposed(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) | Self::Object(text, _) => Some(text.expose_secret()),
+            Self::Verbatim(_) => None,
+        }
+    }
+
+    /// All but the text.
+    fn rest(&self) -> Option<&Map<String, Value>> {
+        match self {
+            Self::Object(_, members) => Some(members),
+            Self::Text(_) | Self::Verbatim(_) => None,
+        }
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Verbatim(one), Self::Verbatim(two)) => one == two,
+            (Self::Verbatim(_), _) | (_, Self::Verbatim(_)) => false,
+            _ => self.exposed() == other.exposed() && self.rest() == other.rest(),
+        }
+    }
+}
+
+impl PartialEq for Dictionary {
+    fn eq(&self, other: &Self) -> bool {
+        self.sorted() == other.sorted()
+    }
+}
+
+impl fmt::Debug for Dictionary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.names()).finish()
+    }
+}
+
+/// App settings out of nothing, for tests and the simulator.
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Dictionary {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(settings: I) -> Self {
+        let text = |value: V| Entry::Text(SecretString::from(value.into()));
+        let entries = settings.into_iter().map(|(name, value)| (name.into(), text(value))).collect();
+        Self { entries, kind: None }
+    }
+}
+
+impl Arm {
+    /// `WebApps_ListApplicationSettings` or `WebApps_ListConnectionStrings`, of the site or of the slot.
+    pub async fn list_settings(&self, app: &AppId, section: Section) -> Result<Dictionary, ArmError> {
+        let path = format!("{app}/config/{}/list", path_of(section));
+        let call = Call::post(list_operation(app, section), self.url(&path, API_VERSION));
+        let body: Body = self.send(&call).await?.json(&call)?;
+        Ok(body.into())
+    }
+
+    /// `WebApps_UpdateApplicationSettings` or `WebApps_UpdateConnectionStrings`: replaces the whole dictionary, which
+    /// restarts the app. Answers what Azure answers: compare it with what was sent.
+    ///
+    /// It is sent again only if Azure said that nothing was done (429), or no connection came about. After
+    /// `OutcomeUnknown` another writer may have come in between: list, merge and compare before writing again.
+    pub async fn update_settings(
+        &self,
+        app: &AppId,
+        section: Section,
+        settings: &Dictionary,
+    ) -> Result<Dictionary, ArmError> {
+        let url = self.url(&format!("{app}/config/{}", path_of(section)), API_VERSION);
+        let call = Call::put(update_operation(app, section), url).with_body(&Written(settings))?;
+        let answer = self.send(&call).await.map_err(|error| {
+            let secrets = settings.secrets();
+            error.without(secrets.iter().map(|secret| secret.as_str()))
+        })?;
+        let body: Body = answer.json(&call)?;
+        Ok(body.into())
+    }
+}
+
+/// The section's name in ARM's paths.
+const fn path_of(section: Section) -> &'static str {
+    match section {
+        Section::AppSettings => "appsettings",
+        Section::ConnectionStrings => "connectionstrings",
+    }
+}
+
+pub(super) fn list_operation(app: &AppId, section: Section) -> Operation {
+    match (section, app.slot()) {
+        (Section::AppSettings, None) => LIST_SETTINGS,
+        (Section::AppSettings, Some(_)) => LIST_SETTINGS_OF_SLOT,
+        (Section::ConnectionStrings, None) => LIST_STRINGS,
+        (Section::ConnectionStrings, Some(_)) => LIST_STRINGS_OF_SLOT,
+    }
+}
+
+pub(super) fn update_operation(app: &AppId, section: Section) -> Operation {
+    match (section, app.slot()) {
+        (Section::AppSettings, None) => UPDATE_SETTINGS,
+        (Section::AppSettings, Some(_)) => UPDATE_SETTINGS_OF_SLOT,
+        (Section::ConnectionStrings, None) => UPDATE_STRINGS,
+        (Section::ConnectionStrings, Some(_)) => UPDATE_STRINGS_OF_SLOT,
+    }
+}
+
+/// The resource around a dictionary. A body without `properties` is an error: taking it for an empty dictionary would
+/// make the next write delete everything.
+#[derive(Deserialize)]
+struct Body {
+    kind: Option<Value>,
+    properties: Entries,
+}
+
+impl From<Body> for Dictionary {
+    fn from(body: Body) -> Self {
+        Self { entries: body.properties.0, kind: body.kind }
+    }
+}
+
+struct Entries(Vec<(String, Entry)>);
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+/// Reads a dictionary in the order of the text; serde_json's own map would sort it.
+struct InOrder;
+
+impl<'de> Visitor<'de> for InOrder {
+    type Value = Entries;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a dictionary of settings")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+        let mut entries = Vec::new();
+        while let Some((name, value)) = map.next_entry()? {
+            entries.push((name, Entry::new(value)));
+        }
+        Ok(Entries(entries))
+    }
+}
+
+/// The body of a PUT: the only place where settings leave their type.
+struct Written<'a>(&'a Dictionary);
+
+impl Serialize for Written<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut body = serializer.serialize_map(None)?;
+        if let Some(kind) = &self.0.kind {
+            body.serialize_entry("kind", kind)?;
+        }
+        body.serialize_entry("properties", &WrittenEntries(&self.0.entries))?;
+        body.end()
+    }
+}
+
+struct WrittenEntries<'a>(&'a [(String, Entry)]);
+
+impl Serialize for WrittenEntries<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, entry)| (name, WrittenEntry(entry))))
+    }
+}
+
+struct WrittenEntry<'a>(&'a Entry);
+
+impl Serialize for WrittenEntry<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Entry::Text(text) => serializer.serialize_str(text.expose_secret()),
+            Entry::Verbatim(value) => value.serialize(serializer),
+            Entry::Object(text, members) => {
+                let mut object = serializer.serialize_map(None)?;
+                object.serialize_entry("value", text.expose_secret())?;
+                members.iter().try_for_each(|(name, value)| object.serialize_entry(name, value))?;
+                object.end()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Dictionary {
+        serde_json::from_str::<Body>(text).unwrap().into()
+    }
+
+    fn written(settings: &Dictionary) -> String {
+        serde_json::to_string(&Written(settings)).unwrap()
+    }
+
+    #[test]
+    fn what_was_listed_goes_back_but_for_the_changed_value() {
+        let text = concat!(
+            r#"{"kind":"app","properties":{"Z":"1","A":{"value":"old","extra":[1,null],"type":"Custom"},"#,
+            r#""N":null,"#,
+            r#""O":{"type":"Custom","value":null},"B":7,"":"nameless"}}"#
+        );
+        let mut settings = read(text);
+        assert_eq!(written(&settings), text);
+        assert!(settings.set_value("A", "new"));
+        assert!(settings.set_value("Z", "2"));
+        assert_eq!(written(&settings), text.replace("old", "new").replace(r#""Z":"1""#, r#""Z":"2""#));
+    }
+
+    /// Read less exactly (serde_json without `float_roundtrip`), what Azure answers would not be what was sent.
+    #[test]
+    fn a_number_goes_back_as_the_same_number() {
+        let settings = read(r#"{"properties":{"N":2.0715660391465816e-75,"M":{"value":[5e-324]}}}"#);
+        assert_eq!(read(&written(&settings)), settings);
+    }
+
+    #[test]
+    fn values_are_changed_never_added() {
+        let mut settings = read(r#"{"properties":{"Name":"x","N":null}}"#);
+        assert!(!settings.set_value("name", "y"));
+        assert!(!settings.set_value("N", "y"));
+        assert_eq!(settings, read(r#"{"properties":{"N":null,"Name":"x"}}"#));
+        assert_ne!(settings, read(r#"{"properties":{"Name":"x"}}"#));
+        assert_ne!(settings, read(r#"{"properties":{"Name":{"value":"x"},"N":null}}"#));
+        assert_eq!(settings.exposed().collect::<Vec<_>>(), [("Name", Some("x")), ("N", None)]);
+    }
+
+    #[test]
+    fn a_body_without_a_dictionary_is_not_an_empty_dictionary() {
+        for text in ["{}", r#"{"properties":null}"#, r#"{"properties":[]}"#, r#"{"value":[]}"#] {
+            assert!(serde_json::from_str::<Body>(text).is_err(), "{text}");
+        }
+        assert!(read(r#"{"properties":{}}"#).is_empty());
+    }
+
+    #[test]
+    fn debug_shows_names_alone() {
+        let settings =
+            read(r#"{"kind":"app","properties":{"A":"secret","B":{"value":"secret","type":"Custom"}}}"#);
+        assert_eq!(format!("{settings:?}"), r#"{"A", "B"}"#);
+    }
+
+    #[test]
+    fn the_key_within_a_value_is_a_secret_too() {
+        let text = "Endpoint=https://chat.service.signalr.net;AccessKey=k1k1k1k1;Version=1.0;";
+        let settings: Dictionary = [("S", text)].into_iter().collect();
+        assert_eq!(
+            settings.secrets().iter().map(|secret| secret.as_str()).collect::<Vec<_>>(),
+            [text, "k1k1k1k1"]
+        );
+    }
+}

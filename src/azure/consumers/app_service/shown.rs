@@ -1,0 +1,287 @@
+//! What a dictionary of settings shows of a service.
+//!
+//! What a value is, is decided by the value; its name, and that of the secret that it refers to, decide only whether
+//! something that cannot be followed is meant for us.
+
+use super::super::value::Value;
+use super::{Dictionary, Marks, Place};
+use crate::config::AppConfig;
+use rekey_core::model::{ConsumerId, ReferenceStore, Section, host_of, names_signalr};
+use rekey_core::plan::{Consumer, ConsumerRef, Holding, Snapshot, Unknown};
+
+/// Behind the name of a setting the identity-based form says where the service is (docs: Azure Functions SignalR
+/// Service bindings, identity-based connections).
+const SERVICE_URI: [&str; 2] = ["__serviceuri", ":serviceuri"];
+
+/// Adds what one dictionary of an app shows. The names of those settings are answered that refer to something of which
+/// nobody can tell whether it is a connection string of ours.
+pub(super) fn shown(
+    place: &Place,
+    settings: &Dictionary,
+    app: &AppConfig,
+    marks: Marks<'_>,
+    out: &mut Snapshot,
+) -> Vec<String> {
+    let named = match place.section {
+        Section::AppSettings => &app.settings,
+        Section::ConnectionStrings => &app.connection_strings,
+    };
+    let by_value = is_by_value(app);
+    let is_of = |wanted: &str, name: &str| {
+        let of_identity = without_service_uri(name).is_some_and(|base| base.eq_ignore_ascii_case(wanted));
+        name.eq_ignore_ascii_case(wanted) || of_identity
+    };
+    let mut unclear = Vec::new();
+    for (name, value) in settings.exposed() {
+        let (app, value) = (ConsumerId::from(&app.id), value.unwrap_or_default());
+        let is_named = named.iter().any(|wanted| is_of(wanted, name));
+        if by_value || is_named {
+            let at = ConsumerRef { app, section: place.section, name: name.to_owned() };
+            unclear.extend(add(marks, &at, value, is_named, out));
+        } else if holds_a_key(marks, name, value) {
+            out.unknown.push(Unknown::Unnamed { app, name: name.to_owned() });
+        }
+    }
+    let there = |wanted: &String| settings.exposed().any(|(name, _)| is_of(wanted, name));
+    for name in named.iter().filter(|wanted| !app.may_hold_none && !there(wanted)) {
+        out.unknown.push(Unknown::Missing { app: (&app.id).into(), name: name.clone() });
+    }
+    unclear
+}
+
+/// Whether all settings of an app are looked at, by their values: none was named.
+pub(super) fn is_by_value(app: &AppConfig) -> bool {
+    app.settings.is_empty() && app.connection_strings.is_empty()
+}
+
+/// Adds what one value shows, or answers its name if it is a reference of which nobody can tell.
+fn add(marks: Marks<'_>, at: &ConsumerRef, value: &str, named: bool, out: &mut Snapshot) -> Option<String> {
+    let is_connection = || at.name.to_lowercase().contains("connection");
+    let meant = named || names_signalr(&at.name);
+    for value in values(marks, &at.name, value) {
+        let (app, name) = (at.app.clone(), at.name.clone());
+        let unknown = match value {
+            Value::Holds(holds) => {
+                out.consumers.push(Consumer { at: at.clone(), holds });
+                continue;
+            }
+            Value::Reference(reference) if meant || reference.names_signalr() => match reference.store {
+                ReferenceStore::KeyVault => Unknown::KeyVaultReference { app, name },
+                ReferenceStore::AppConfiguration => Unknown::AppConfigurationReference { app, name },
+            },
+            Value::Reference(_) => return Some(name),
+            Value::Placeholder { ours } if ours || named || (meant && is_connection()) => {
+                Unknown::Placeholder { app, name }
+            }
+            Value::Invalid(detail) => Unknown::InvalidString { app, name, detail },
+            Value::KeyInOtherText => Unknown::KeyInOtherText { app, name },
+            Value::StaleKeyInOtherText => Unknown::StaleKeyInOtherText { app, name },
+            Value::OtherServicesHost => Unknown::OtherServicesHost { app, name },
+            Value::Other if named => Unknown::NotOurs { app, name },
+            Value::Placeholder { .. } | Value::Other => continue,
+        };
+        out.unknown.push(unknown);
+    }
+    None
+}
+
+fn holds_a_key(marks: Marks<'_>, name: &str, value: &str) -> bool {
+    values(marks, name, value).iter().any(|value| {
+        let holds = matches!(value, Value::Holds(holding) if *holding != Holding::Identity);
+        holds || matches!(value, Value::KeyInOtherText | Value::StaleKeyInOtherText)
+    })
+}
+
+/// What the value of a setting is.
+fn values(marks: Marks<'_>, name: &str, value: &str) -> Vec<Value> {
+    let is_ours = |host: String| marks.is_our_host(&host);
+    if without_service_uri(name).is_some() && host_of(value.trim()).is_some_and(is_ours) {
+        return vec![Value::Holds(Holding::Identity)];
+    }
+    marks.values(value)
+}
+
+/// The name of a connection whose place the setting tells, in the identity-based form.
+fn without_service_uri(name: &str) -> Option<&str> {
+    let suffix = SERVICE_URI.iter().find(|suffix| name.to_ascii_lowercase().ends_with(*suffix))?;
+    name.get(..name.len() - suffix.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::{DateTime, Utc};
+    use rekey_core::journal::{Event, Journal};
+    use rekey_core::model::{AppId, Key, KeyPair, KeyType, PerKey};
+
+    const FIRST: &str =
+        "Aq7Ah3XvP0nZ2sLdT5yWbM8cRfJ4gUeHiQoV6tNxSzDlBpKaEwYrCmFuGjOkJQQJ99BCACYeBjFXJ3AAAAS1";
+    const SECOND: &str = "c2Vjb25kK2tleS9vZi00NC1jaGFyYWN0ZXJzLTAxMg==";
+    const FORMER: &str = "Zm9ybWVyK2tleS9vZi00NC1jaGFyYWN0ZXJzLTAxMg==";
+    const UNKNOWN: &str = "dW5rbm93bitrZXkvb2YtNDQtY2hhcmFjdGVycy0wMQ==";
+    const OURS: &str = "https://chat.service.signalr.net";
+
+    fn keys() -> KeyPair {
+        KeyPair { primary: Key::new(FIRST), secondary: Key::new(SECOND) }
+    }
+
+    /// It knows the keys, and one that was before them.
+    fn journal() -> Journal {
+        let mut journal = Journal::default();
+        let mut keys = PerKey::from_fn(|key_type| keys()[key_type].fingerprint());
+        let second = std::mem::replace(&mut keys.secondary, Key::new(FORMER).fingerprint());
+        let changed = Event::KeyChanged { key_type: KeyType::Secondary, fingerprint: second };
+        for event in [Event::Adopted { keys }, changed] {
+            journal.apply(event, DateTime::<Utc>::UNIX_EPOCH).unwrap();
+        }
+        journal
+    }
+
+    fn app(named: &[&str]) -> AppConfig {
+        let settings = named.iter().map(|name| (*name).to_owned()).collect();
+        AppConfig {
+            id: AppId::new("s", "g", "web", None),
+            settings,
+            connection_strings: vec![],
+            may_hold_none: false,
+        }
+    }
+
+    /// What a setting shows: what it holds, else the unknown's variant, else `-`; of two things both.
+    fn shown(app: &AppConfig, name: &str, value: &str) -> String {
+        let (keys, journal) = (keys(), journal());
+        let marks = Marks { keys: Some(&keys), host: "chat.service.signalr.net", journal: &journal };
+        let settings: Dictionary = [(name, value)].into_iter().collect();
+        let place = Place { app: app.id.clone(), section: Section::AppSettings };
+        let fingerprints = PerKey::from_fn(|key_type| keys[key_type].fingerprint());
+        let mut out = Snapshot::of_keys(DateTime::UNIX_EPOCH, fingerprints);
+        let unclear = super::shown(&place, &settings, app, marks, &mut out);
+        let consumers = out.consumers.iter().map(|consumer| match &consumer.holds {
+            Holding::Valid(key_type) => key_type.to_string(),
+            Holding::Stale(_) => "stale".to_owned(),
+            Holding::Identity => "identity".to_owned(),
+        });
+        let unknown = out.unknown.iter().map(|unknown| {
+            let said = format!("{unknown:?}");
+            said.split([' ', '{']).next().unwrap_or_default().to_owned()
+        });
+        let unclear = unclear.iter().map(|_| "unclear".to_owned());
+        let all: Vec<String> = consumers.chain(unknown).chain(unclear).collect();
+        if all.is_empty() { "-".to_owned() } else { all.join(" ") }
+    }
+
+    #[test]
+    fn a_value_is_what_it_holds() {
+        let string = |endpoint: &str, rest: &str| format!("Endpoint={endpoint};{rest}");
+        let ours = |rest: &str| string(OURS, rest);
+        let key = |key: &str| ours(&format!("AccessKey={key};Version=1.0;"));
+        let elsewhere =
+            |endpoint: &str, key: &str| string(endpoint, &format!("AccessKey={key};Version=1.0;"));
+        let gateway = "https://gw.example";
+        let other = "https://other.service.signalr.net";
+        let behind = |part: &str, key: &str| string(gateway, &format!("{part}={OURS}/x;AccessKey={key};"));
+        for (value, is) in [
+            // Strings of ours, by their host or by their key.
+            (key(FIRST), "Primary"),
+            (key(SECOND), "Secondary"),
+            (key(FORMER), "stale"),
+            (key(UNKNOWN), "stale"),
+            (key(&format!("'{FIRST}'")), "stale"),
+            (key(&format!("{{{FIRST}}}")), "stale"),
+            (key(&format!("{FIRST}%3D")), "stale"),
+            (elsewhere("https://CHAT.service.signalr.net.:443/", UNKNOWN), "stale"),
+            (elsewhere(gateway, FIRST), "Primary"),
+            (elsewhere(gateway, FORMER), "stale"),
+            (elsewhere(gateway, UNKNOWN), "-"),
+            (behind("ServerEndpoint", UNKNOWN), "stale"),
+            (behind("ClientEndpoint", FORMER), "stale"),
+            (behind("ClientEndpoint", SECOND), "Secondary"),
+            // Both a key and the word of identity: the key counts.
+            (ours(&format!("AccessKey={FIRST};AuthType=azure.msi;Version=1.0;")), "Primary"),
+            (ours(&format!("AuthType=aad;AccessKey={UNKNOWN};")), "stale"),
+            (ours(&format!("AccessKey={FIRST};Version=1.0-preview")), "Primary"),
+            (ours("AuthType=azure.msi;Version=1.0;"), "identity"),
+            (ours("Version=1.0;"), "identity"),
+            (ours("AccessKey=;Version=1.0;"), "identity"),
+            (string(gateway, "AuthType=azure.msi"), "-"),
+            // Another service's host.
+            (elsewhere(other, FIRST), "Primary"),
+            (elsewhere(other, FORMER), "OtherServicesHost"),
+            (elsewhere(other, UNKNOWN), "-"),
+            (elsewhere("https://mychat.service.signalr.net", UNKNOWN), "-"),
+            (elsewhere(&format!("{OURS}.example"), UNKNOWN), "-"),
+            (elsewhere(&format!("{OURS}@other.example"), UNKNOWN), "-"),
+            (format!("\"{}\"", elsewhere("https://mychat.service.signalr.net", UNKNOWN)), "-"),
+            (string(other, &format!("ServerEndpoint={OURS};AccessKey={UNKNOWN}")), "OtherServicesHost"),
+            (elsewhere("https://other.webpubsub.azure.com", FORMER), "OtherServicesHost"),
+            // What is more in the string than its key.
+            (
+                ours(&format!("AccessKey={FIRST};ClientEndpoint=https://gw.example?x={FIRST}")),
+                "Primary KeyInOtherText",
+            ),
+            (ours(&format!("AccessKey={FIRST};Note={FORMER}")), "Primary StaleKeyInOtherText"),
+            (ours(&format!("Key={SECOND}")), "KeyInOtherText"),
+            (ours(&format!("AccessKey: {FORMER};Version=1.0")), "StaleKeyInOtherText"),
+            // No version of the SDK takes it.
+            (ours(&format!("AccessKey={FIRST};Version=2.0")), "InvalidString"),
+            (ours(&format!("AccessKey={FORMER};Port=0")), "InvalidString"),
+            (ours(&format!("AccessKey={UNKNOWN};Port=0")), "InvalidString"),
+            (elsewhere("chat.service.signalr.net", FIRST), "InvalidString"),
+            (elsewhere("wss://gw.example", FORMER), "InvalidString"),
+            (elsewhere("wss://gw.example", UNKNOWN), "-"),
+            (ours(&format!("AccessKey={FIRST};accesskey=x")), "InvalidString"),
+            // Something else fills it in.
+            (key("%SIGNALR_KEY%"), "Placeholder"),
+            (key("@Microsoft.KeyVault(VaultName=v"), "Placeholder"),
+            (key("$(Key)"), "Placeholder"),
+            (elsewhere(gateway, "#{Key}#"), "-"),
+            // Other texts.
+            (FIRST.to_owned(), "KeyInOtherText"),
+            (FORMER.to_owned(), "StaleKeyInOtherText"),
+            (UNKNOWN.to_owned(), "-"),
+            (format!("\"{}\"", key(SECOND)), "KeyInOtherText"),
+            (format!("'{}'", key(FORMER)), "StaleKeyInOtherText"),
+            (format!("{}|{}", key(UNKNOWN), key(UNKNOWN)), "InvalidString"),
+            (serde_json::json!({ "c": key(UNKNOWN) }).to_string(), "StaleKeyInOtherText"),
+            (serde_json::json!({ "k": SECOND }).to_string().replace('+', "\\u002B"), "KeyInOtherText"),
+            (FORMER.replace('+', "%2B").replace('=', "%3d"), "StaleKeyInOtherText"),
+            (String::new(), "-"),
+            ("https://chat.service.signalr.net".to_owned(), "-"),
+        ] {
+            assert_eq!(shown(&app(&[]), "X", &value), is, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_name_tells_whether_what_cannot_be_followed_is_meant_for_us() {
+        let vault = |secret: &str| format!("@Microsoft.KeyVault(VaultName=v;SecretName={secret})");
+        let store =
+            |key: &str| format!("@Microsoft.AppConfiguration(Endpoint=https://s.azconfig.io; Key={key})");
+        for (name, value, by_value, by_name) in [
+            ("Hub", vault("chat-signalr"), "KeyVaultReference", "KeyVaultReference"),
+            ("AzureSignalR", vault("chat"), "KeyVaultReference", "KeyVaultReference"),
+            ("Hub", vault("chat"), "unclear", "KeyVaultReference"),
+            ("Hub", store("signalr:chat"), "AppConfigurationReference", "AppConfigurationReference"),
+            ("Hub", store("chat"), "unclear", "AppConfigurationReference"),
+            (
+                "Hub",
+                "https://v.vault.azure.net/secrets/signalr".into(),
+                "KeyVaultReference",
+                "KeyVaultReference",
+            ),
+            ("AzureSignalRConnectionString", "%Other%".into(), "Placeholder", "Placeholder"),
+            ("AzureSignalRHubName", "%Other%".into(), "-", "Placeholder"),
+            ("Hub", "%Other%".into(), "-", "Placeholder"),
+            ("SignalRConnection", "Endpoint=https://%H%;AccessKey=%K%;".into(), "Placeholder", "Placeholder"),
+            ("Hub", "words".into(), "-", "NotOurs"),
+            ("Hub__serviceUri", format!("{OURS}/"), "identity", "identity"),
+            ("Hub:serviceUri", OURS.into(), "identity", "identity"),
+            ("Hub__serviceUri", "https://other.service.signalr.net".into(), "-", "NotOurs"),
+        ] {
+            assert_eq!(shown(&app(&[]), name, &value), by_value, "{name} {value}");
+            let base = without_service_uri(name).unwrap_or(name);
+            assert_eq!(shown(&app(&[base]), name, &value), by_name, "{name} {value}");
+        }
+        assert_eq!(shown(&app(&["A"]), "B", "x"), "Missing");
+    }
+}

@@ -1,0 +1,131 @@
+//! Apps that need not be configured: finding them and reading them, whatever fails on the way. For `doctor` and `init`.
+
+use chrono::DateTime;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, stream};
+
+use super::arm::{Arm, ArmError, ArmErrorKind};
+use super::consumers::app_service::{Dictionary, Place, Site};
+use super::consumers::{ConsumerKind, Marks};
+use crate::config::AppConfig;
+use rekey_core::model::{AppId, ConnectionString, Key, PerKey, Section};
+use rekey_core::plan::{Snapshot, Unknown};
+
+/// How many are asked at the same time. ARM lets 10 requests a second pass in the long run, and the bucket of 200 holds for
+/// more than these.
+const AT_ONCE: usize = 8;
+
+/// Both dictionaries of an app, or why they could not be read. Its `Debug` holds no value.
+#[derive(Debug)]
+pub struct Dictionaries(Vec<(Section, Result<Dictionary, ArmError>)>);
+
+impl FromIterator<(Section, Dictionary)> for Dictionaries {
+    fn from_iter<I: IntoIterator<Item = (Section, Dictionary)>>(read: I) -> Self {
+        Self(read.into_iter().map(|(section, settings)| (section, Ok(settings))).collect())
+    }
+}
+
+impl Dictionaries {
+    /// Reads both.
+    pub async fn read(arm: &Arm, app: &AppId) -> Self {
+        let mut all = Vec::new();
+        for section in Section::ALL {
+            all.push((section, arm.list_settings(app, section).await));
+        }
+        Self(all)
+    }
+
+    /// The first error that is not that the app is gone.
+    #[must_use]
+    pub fn error(&self) -> Option<&ArmError> {
+        self.errors().find(|error| error.kind() != ArmErrorKind::Gone)
+    }
+
+    /// Whether Azure says that there is no such app.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.errors().any(|error| error.kind() == ArmErrorKind::Gone)
+    }
+
+    /// The names in one dictionary; none if it could not be read.
+    pub fn names(&self, section: Section) -> impl Iterator<Item = &str> {
+        let read = self.0.iter().filter(move |(known, _)| *known == section);
+        read.filter_map(|(_, settings)| settings.as_ref().ok()).flat_map(Dictionary::names)
+    }
+
+    /// The settings whose connection string says how to connect by identity beside its key, which is what counts.
+    pub fn beside_a_key(&self) -> impl Iterator<Item = (Section, &str)> {
+        let read = self.0.iter().filter_map(|(section, settings)| Some((*section, settings.as_ref().ok()?)));
+        read.flat_map(|(section, settings)| {
+            settings.exposed().map(move |(name, value)| (section, name, value))
+        })
+        .filter(|(.., value)| {
+            let parsed = value.and_then(|value| ConnectionString::parse(value).ok());
+            parsed.is_some_and(|string| string.has_auth_type() && string.key().is_some())
+        })
+        .map(|(section, name, _)| (section, name))
+    }
+
+    fn errors(&self) -> impl Iterator<Item = &ArmError> {
+        self.0.iter().filter_map(|(_, settings)| settings.as_ref().err())
+    }
+
+    /// What was read shows of an instance. That something could not be read, or that the app is gone, is not in it.
+    #[must_use]
+    pub fn shown(&self, app: &AppConfig, marks: Marks<'_>) -> Snapshot {
+        // An empty key is nobody's.
+        let fingerprints = PerKey::from_fn(|key_type| match marks.keys {
+            Some(keys) => keys[key_type].fingerprint(),
+            None => Key::new("").fingerprint(),
+        });
+        let mut shown = Snapshot::of_keys(DateTime::UNIX_EPOCH, fingerprints);
+        let mut unclear = Vec::new();
+        for (section, settings) in &self.0 {
+            if let Ok(settings) = settings {
+                let place = Place { app: app.id.clone(), section: *section };
+                unclear.extend(place.shows(settings, app, marks, &mut shown));
+            }
+        }
+        if shown.consumers.is_empty() && shown.unknown.is_empty() && !unclear.is_empty() {
+            shown.unknown.push(Unknown::OnlyReferences { app: (&app.id).into(), names: unclear });
+        }
+        shown
+    }
+}
+
+/// An app that is looked at by value, and need hold nothing.
+#[must_use]
+pub fn by_value(id: &AppId) -> AppConfig {
+    AppConfig { id: id.clone(), settings: vec![], connection_strings: vec![], may_hold_none: true }
+}
+
+/// The slots of sites, and the sites whose slots could not be listed. A site that is gone has none.
+pub async fn slots(arm: &Arm, sites: &[AppId]) -> (Vec<AppId>, Vec<(String, ArmError)>) {
+    let asked = sites.iter().map(|site| {
+        async move {
+            let lists = arm.list_slots(site).await;
+            (site.to_string(), lists)
+        }
+        .boxed()
+    });
+    parted(at_once(asked).await)
+}
+
+/// What is in lists, and the lists that could not be had. A list of something that is gone is empty.
+#[must_use]
+pub fn parted(lists: Vec<(String, Result<Vec<Site>, ArmError>)>) -> (Vec<AppId>, Vec<(String, ArmError)>) {
+    let (mut found, mut unlisted) = (Vec::new(), Vec::new());
+    for (id, list) in lists {
+        match list {
+            Ok(sites) => found.extend(sites.into_iter().map(|site| site.id)),
+            Err(error) if error.kind() == ArmErrorKind::Gone => {}
+            Err(error) => unlisted.push((id, error)),
+        }
+    }
+    (found, unlisted)
+}
+
+/// Asks several at a time; the answers in the order of the questions.
+pub async fn at_once<'a, T: Send>(asked: impl Iterator<Item = BoxFuture<'a, T>>) -> Vec<T> {
+    stream::iter(asked.collect::<Vec<_>>()).buffered(AT_ONCE).collect().await
+}

@@ -1,0 +1,28 @@
+//! What the identity must be allowed to do: what the kinds of services and consumers declare, put together.
+
+use std::collections::BTreeSet;
+
+use super::arm::{self, AskedBy, Operation};
+use super::consumers;
+use super::services::{KeyService, ServiceKind};
+
+/// Every operation of the client, with the Azure RBAC actions that it needs.
+#[must_use]
+pub fn operations() -> Vec<Operation> {
+    let services = ServiceKind::ALL.into_iter().flat_map(|kind| kind.operations().all());
+    services.chain(consumers::operations()).chain(arm::OPERATIONS).collect()
+}
+
+/// The actions of what the deployed handler asks for, of these, that a role on the resource itself can allow. Those below
+/// `locations/` are of its subscription.
+pub fn on_the_resource(operations: impl IntoIterator<Item = Operation>) -> BTreeSet<&'static str> {
+    let of_handler = operations.into_iter().filter(|operation| operation.asked_by == AskedBy::Handler);
+    let actions = of_handler.flat_map(|operation| operation.actions).copied();
+    actions.filter(|action| !action.contains("/locations/")).collect()
+}
+
+/// Those that the deployed handler asks for. Kept by `tests/infra.rs`, which plays rotations and compares, and which compares
+/// the roles in `infra/` with the actions of exactly these.
+pub fn of_handler() -> impl Iterator<Item = Operation> {
+    operations().into_iter().filter(|operation| operation.asked_by == AskedBy::Handler)
+}

@@ -1,0 +1,203 @@
+//! What must hold when the storm is over, and how it went: numbers, and what should not have happened.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use embedded_azure::Report;
+use serde::Serialize;
+
+use super::faults::Faults;
+use super::run::{Storm, StormOptions};
+use super::world::{BYSTANDER, Consumer, consumers};
+use crate::clock::{Clock, SystemClock};
+use crate::store::peek;
+
+/// How a storm went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StormSummary {
+    /// What it was made from; the same seed plays the same storm.
+    pub seed: u64,
+    /// Rotations that were completed.
+    pub rotations: u64,
+    /// How often time passed and every service was looked after.
+    pub rounds: u64,
+    /// Runs over one service.
+    #[serde(rename = "passes")]
+    pub runs: u64,
+    /// How many of them ended well, and were compared with what the embedded Azure knows to be true.
+    pub judged: u64,
+    /// How many of them were killed.
+    pub kills: u64,
+    /// How runs ended.
+    pub endings: BTreeMap<&'static str, u64>,
+    /// How often what went wrong.
+    #[serde(rename = "weather")]
+    pub faults: BTreeMap<&'static str, u64>,
+    /// Client calls made.
+    pub client_calls: u64,
+    /// Those that were refused.
+    pub refused: u64,
+    /// Those that were refused and whose key was not replaced from outside. None should be.
+    pub refused_unexplained: u64,
+    /// Keys that were replaced because a worker asked for it.
+    pub regenerations: u64,
+    /// Requests to Azure Resource Manager.
+    pub arm_requests: u64,
+    /// Requests to the journal's storage.
+    pub storage_requests: u64,
+    /// The days that went by.
+    pub virtual_days: i64,
+    /// One number for what came of every run and when: equal for equal storms.
+    pub schedule: String,
+    /// How long it took. The one figure that no two storms share.
+    pub elapsed_ms: i64,
+    /// What should not have happened.
+    pub violations: Vec<String>,
+}
+
+impl StormSummary {
+    /// The same without how long it took: what two storms of one seed must have in common.
+    #[must_use]
+    pub fn without_time(self) -> Self {
+        Self { elapsed_ms: 0, ..self }
+    }
+}
+
+impl fmt::Display for StormSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |counts: &BTreeMap<&str, u64>| {
+            counts.iter().map(|(what, count)| format!("{count} {what}")).collect::<Vec<_>>().join(", ")
+        };
+        writeln!(f, "the storm of seed {}, {} days in {} ms", self.seed, self.virtual_days, self.elapsed_ms)?;
+        writeln!(f, "{:>10}  rotations, with {} regenerations", self.rotations, self.regenerations)?;
+        writeln!(f, "{:>10}  runs in {} rounds: {}", self.runs, self.rounds, list(&self.endings))?;
+        writeln!(f, "{:>10}  of them ended well, and were compared with what is true", self.judged)?;
+        writeln!(
+            f,
+            "{:>10}  requests to Azure, {} to the storage",
+            self.arm_requests, self.storage_requests
+        )?;
+        writeln!(f, "            faults: {}", list(&self.faults))?;
+        writeln!(f, "{:>10}  client calls", self.client_calls)?;
+        writeln!(f, "{:>10}  of them refused", self.refused)?;
+        write!(
+            f,
+            "{:>10}  of these not explained by what others did to the keys or the settings",
+            self.refused_unexplained
+        )
+    }
+}
+
+/// Counts, and finds what should not have happened.
+pub(super) async fn check(
+    options: &StormOptions,
+    storm: &Storm,
+    faults: &Faults,
+    hung: bool,
+) -> StormSummary {
+    let report = storm.azure.report();
+    let regenerations: u64 = report.instances.values().map(|service| service.regenerations).sum();
+    let mut violations = Vec::new();
+    if hung {
+        violations.push(format!(
+            "no rotation was completed for long; after {} rounds it was given up",
+            storm.rounds
+        ));
+    }
+    if report.refused_unexplained > 0 {
+        violations.push(format!(
+            "{} client calls were refused without a cause outside",
+            report.refused_unexplained
+        ));
+    }
+    violations.extend(storm.failed_in_calm.iter().cloned());
+    violations.extend(storm.untrue.iter().cloned());
+    violations.extend(storm.unsettled().map(|service| format!("{service} does not come to rest")));
+    violations
+        .extend(consumers(storm.services()).into_iter().filter_map(|consumer| trouble_of(storm, &consumer)));
+    violations.extend(lost_settings(storm, faults));
+    for service in &storm.config.instances {
+        if let Err(error) = peek(storm.store.reliable(), &service.id).await {
+            violations.push(error.to_string());
+        }
+    }
+    let most = most_regenerations(storm, faults, options);
+    if regenerations > most {
+        violations.push(format!("{regenerations} regenerations; {most} at most were called for"));
+    }
+    summary(options, storm, faults, &report, violations)
+}
+
+fn summary(
+    options: &StormOptions,
+    storm: &Storm,
+    faults: &Faults,
+    report: &Report,
+    violations: Vec<String>,
+) -> StormSummary {
+    StormSummary {
+        seed: options.seed,
+        rotations: storm.rotations(),
+        rounds: storm.rounds,
+        runs: storm.runs,
+        judged: storm.judged,
+        kills: storm.kills,
+        endings: storm.endings.clone(),
+        faults: faults.counts().clone(),
+        client_calls: report.calls,
+        refused: report.refused,
+        refused_unexplained: report.refused_unexplained,
+        regenerations: report.instances.values().map(|service| service.regenerations).sum(),
+        arm_requests: report.arm_requests_total,
+        storage_requests: storm.store.requests(),
+        virtual_days: (report.now - report.started).num_days(),
+        schedule: format!("{:016x}", storm.schedule()),
+        elapsed_ms: (SystemClock.now() - storm.started).num_milliseconds(),
+        violations,
+    }
+}
+
+/// Two for each rotation, complete or begun; and one for each that was sent for nothing, whose key was replaced by
+/// others meanwhile, or which a key that others replaced or took calls for.
+fn most_regenerations(storm: &Storm, faults: &Faults, options: &StormOptions) -> u64 {
+    let begun =
+        options.rotations.max(storm.rotations()) + u64::try_from(storm.services().count()).unwrap_or(0);
+    let causes = [
+        "outside regeneration",
+        "string planted",
+        "kill",
+        "failure",
+        "regeneration that fails",
+        "operation out of reach",
+    ];
+    let caused: u64 = causes.iter().filter_map(|cause| faults.counts().get(cause)).sum();
+    2 * begun + caused
+}
+
+/// Why a consumer is not as it should be: signing with a valid key of its service, which the embedded Azure knows.
+fn trouble_of(storm: &Storm, consumer: &Consumer) -> Option<String> {
+    let Consumer { app, setting, service } = consumer;
+    let signs = storm.azure.with(|state| state.signs(app)).ok()?;
+    let mut keys = signs.iter().filter(|(of, _)| of == service).map(|(_, valid)| valid).peekable();
+    if keys.peek().is_none() {
+        return Some(format!("{app}: {setting} holds no connection string any more"));
+    }
+    keys.any(Option::is_none).then(|| format!("{app}: {setting} holds an invalid key of {service}"))
+}
+
+/// What others wrote into settings and is not there any more.
+fn lost_settings(storm: &Storm, faults: &Faults) -> Vec<String> {
+    let holds = |app: &str, name: &str, value: &str| {
+        storm.azure.settings(app).is_ok_and(|settings| settings.get(name).is_some_and(|found| found == value))
+    };
+    let lost = |app: &str, name: &str| format!("{app}: {name} is not as it was written");
+    let (name, value) = BYSTANDER;
+    let bystanders = consumers(storm.services());
+    let bystanders = bystanders.iter().filter(|consumer| !holds(&consumer.app, name, value));
+    let edited = faults.kept();
+    let edited = edited.iter().filter(|((app, name), value)| !holds(app, name, value));
+    bystanders
+        .map(|consumer| lost(&consumer.app, name))
+        .chain(edited.map(|((app, name), _)| lost(app, name)))
+        .collect()
+}

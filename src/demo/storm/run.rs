@@ -1,0 +1,310 @@
+//! A storm as it runs: the services, the workers that look after them one run at a time, and how far they are.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use embedded_azure::{EmbeddedAzure, Options, VirtualClock};
+use fastrand::Rng;
+use url::Url;
+
+use super::flaky_store::{FlakyStore, Kill};
+use super::world;
+use crate::azure::http::Http;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{AppConfig, Config};
+use crate::demo::{Trouble, setup};
+use crate::engine::Narrator;
+use crate::engine::Order;
+use crate::report::{Ending, RunReport};
+use crate::store::{MemoryStore, Store};
+use rekey_core::intent::Intent;
+use rekey_core::journal::{Held, Journal, Origin};
+use rekey_core::model::ServiceId;
+use rekey_core::plan::Decision;
+use rekey_core::policy::Policy;
+use rekey_core::time::delta;
+
+/// What kind of storm.
+#[derive(Clone, Debug)]
+pub struct StormOptions {
+    /// Where everything in it comes from.
+    pub seed: u64,
+    /// How many rotations it lasts, of all services together.
+    pub rotations: u64,
+    /// What the worker is told. A grace period shorter than the life of client tokens must be found out.
+    pub policy: Policy,
+    /// The interval between two client calls of an app.
+    pub tick: Duration,
+    /// Whether workers leave out the apps that they cannot read, instead of saying so: it must be found out.
+    pub blind: bool,
+}
+
+impl StormOptions {
+    /// A storm of this seed and length, under the usual policy.
+    #[must_use]
+    pub fn new(seed: u64, rotations: u64) -> Self {
+        Self { seed, rotations, policy: Policy::default(), tick: Duration::from_secs(600), blind: false }
+    }
+}
+
+/// The embedded Azure, the store, and what was seen of the services so far.
+pub(super) struct Storm {
+    pub(super) azure: EmbeddedAzure,
+    pub(super) clock: Arc<VirtualClock>,
+    pub(super) store: Arc<FlakyStore>,
+    pub(super) config: Arc<Config>,
+    /// The configuration without what somebody mistyped.
+    pub(super) configured: Arc<Config>,
+    pub(super) rounds: u64,
+    pub(super) runs: u64,
+    pub(super) kills: u64,
+    pub(super) endings: BTreeMap<&'static str, u64>,
+    /// Whether nothing goes wrong in this round.
+    pub(super) calm: bool,
+    /// Runs that failed all the same, and why.
+    pub(super) failed_in_calm: Vec<String>,
+    /// Whether workers leave out what they cannot read.
+    pub(super) blind: bool,
+    /// Whether somebody did something in the midst of the run under way, which it may not have seen.
+    pub(super) disturbed: Arc<AtomicBool>,
+    /// How many runs ended well and were compared with what is true.
+    pub(super) judged: u64,
+    /// Those that ended well though not everything was well, and what was not.
+    pub(super) untrue: Vec<String>,
+    pub(super) started: DateTime<Utc>,
+    schedule: DefaultHasher,
+    progress: BTreeMap<ServiceId, Progress>,
+    http: Http,
+    base: Url,
+}
+
+/// How far a service is.
+#[derive(Default)]
+struct Progress {
+    /// When it is due, as it was told when it last was settled.
+    due: Option<DateTime<Utc>>,
+    /// Whether there was nothing to do at the last run.
+    settled: bool,
+    rotations: u64,
+}
+
+/// The timer's usual time, and a notice's.
+const TIMER: Duration = Duration::from_secs(9 * 60);
+const NOTICE: Duration = Duration::from_secs(25);
+
+impl Storm {
+    pub(super) async fn new(options: &StormOptions) -> Result<Self, Trouble> {
+        let (world, clock) = (world::world(), Arc::new(VirtualClock::default()));
+        let rules = Options { tick: options.tick, seed: options.seed, ..Options::like_azure() };
+        let config = setup::config(&world, options.policy);
+        let config = config.map_err(|error| Trouble::of("the world has an id that is none", &error))?;
+        let config = Arc::new(config);
+        let azure = EmbeddedAzure::start(world, rules, clock.clone(), ([127, 0, 0, 1], 0).into()).await;
+        let azure = azure.map_err(|error| Trouble::of("the embedded Azure cannot be started", &error))?;
+        let base =
+            Url::parse(azure.base()).map_err(|error| Trouble::of("the embedded Azure has no URL", &error))?;
+        Ok(Self {
+            store: Arc::new(FlakyStore::new(MemoryStore::new(clock.clone()))),
+            progress: config.instances.iter().map(|known| (known.id.clone(), Progress::default())).collect(),
+            azure,
+            clock,
+            configured: Arc::clone(&config),
+            config,
+            rounds: 0,
+            runs: 0,
+            kills: 0,
+            endings: BTreeMap::new(),
+            calm: false,
+            failed_in_calm: Vec::new(),
+            blind: options.blind,
+            disturbed: Arc::default(),
+            judged: 0,
+            untrue: Vec::new(),
+            started: SystemClock.now(),
+            schedule: DefaultHasher::new(),
+            http: Http::new(),
+            base,
+        })
+    }
+
+    /// Rotations that are complete, of all services together.
+    pub(super) fn rotations(&self) -> u64 {
+        self.progress.values().map(|progress| progress.rotations).sum()
+    }
+
+    /// What came of every run, and when, as one number: it tells whether two storms were the same.
+    pub(super) fn schedule(&self) -> u64 {
+        self.schedule.finish()
+    }
+
+    /// The names of the services.
+    pub(super) fn services(&self) -> impl Iterator<Item = &str> {
+        self.config.instances.iter().map(|service| service.id.name())
+    }
+
+    /// Minutes, mostly; where everything is settled, until something is due.
+    pub(super) fn let_time_pass(&self, rng: &mut Rng) {
+        let now = self.clock.now();
+        let all_settled = self.progress.values().all(|progress| progress.settled);
+        let due = self.progress.values().filter_map(|progress| progress.due).min();
+        match due.filter(|due| all_settled && *due > now && rng.u8(0..100) < 80) {
+            Some(due) => {
+                let later = Duration::from_secs(rng.u64(0..7200));
+                self.clock.advance((due - now).to_std().unwrap_or_default() + later);
+            }
+            None if rng.u8(0..100) < 3 => self.clock.advance(Duration::from_secs(rng.u64(3600..36_000))),
+            None => self.clock.advance(Duration::from_secs(rng.u64(30..2400))),
+        }
+    }
+
+    /// One run over one service by a fresh worker, which may be killed.
+    pub(super) async fn run(
+        &mut self,
+        service: &ServiceId,
+        intent: Intent,
+        kill: Option<Kill>,
+    ) -> Result<(), Trouble> {
+        self.runs += 1;
+        self.disturbed.store(false, Ordering::Relaxed);
+        let config = self.config_of_a_worker();
+        let store: Arc<dyn Store> = self.store.clone();
+        let clock: Arc<dyn Clock> = self.clock.clone();
+        let worker = setup::worker(&self.base, &self.http, config, store, clock, silent());
+        let worker = worker.map_err(|error| Trouble::of("a worker cannot be started", &error))?;
+        let time = if intent == Intent::timer() { TIMER } else { NOTICE };
+        let order = Order {
+            services: vec![service.clone()],
+            intent,
+            holder: format!("worker-{}", self.runs),
+            deadline: self.clock.now() + delta(time),
+        };
+        let killed = kill.as_ref().map(|kill| kill.arm(&self.azure, &self.store));
+        let reports = match killed {
+            None => Some(worker.run(&order).await),
+            Some(killed) => tokio::select! {
+                biased;
+                () = killed.notified() => None,
+                reports = worker.run(&order) => Some(reports),
+            },
+        };
+        if kill.is_some() {
+            Kill::disarm(&self.azure, &self.store);
+        }
+        self.compare(reports.iter().flatten().next());
+        self.note(service, reports.as_deref()).await;
+        Ok(())
+    }
+
+    /// What a worker is configured with.
+    fn config_of_a_worker(&self) -> Arc<Config> {
+        if !self.blind {
+            return Arc::clone(&self.config);
+        }
+        let mut config = (*self.config).clone();
+        for service in &mut config.instances {
+            let id = service.id.to_string();
+            let can_be_read = |app: &AppConfig| {
+                self.azure.with(|state| state.problems(&id, &[app.id.to_string()]).is_empty())
+            };
+            service.apps.retain(can_be_read);
+        }
+        Arc::new(config)
+    }
+
+    /// A run that ends well says that everything was seen, and that everybody holds a valid key. Whether that is so, the
+    /// embedded Azure knows. What a notice tells that is known already sees no app, and says nothing of any.
+    fn compare(&mut self, report: Option<&RunReport>) {
+        let said = |report: &&RunReport| ended_well(&report.ending) && report.known.is_none();
+        let disturbed = self.disturbed.load(Ordering::Relaxed);
+        let Some(report) = report.filter(said).filter(|_| !disturbed) else { return };
+        let Some(configured) = self.config.instances.iter().find(|known| known.id == report.service) else {
+            return;
+        };
+        let apps: Vec<String> = configured.apps.iter().map(|app| app.id.to_string()).collect();
+        let service = report.service.to_string();
+        let problems = self.azure.with(|state| state.problems(&service, &apps));
+        self.judged += 1;
+        if !problems.is_empty() {
+            let (name, round, ending) = (report.service.name(), self.rounds, report.ending.name());
+            let problems = problems.join("; ");
+            self.untrue
+                .push(format!("in round {round} a run over {name} ended well ({ending}), but {problems}"));
+        }
+    }
+
+    /// Runs with nothing going wrong, until all is settled or a day has gone by.
+    pub(super) async fn settle(&mut self) -> Result<(), Trouble> {
+        let services: Vec<ServiceId> = self.progress.keys().cloned().collect();
+        let end = self.clock.now() + TimeDelta::days(1);
+        self.calm = true;
+        while self.clock.now() < end {
+            for service in &services {
+                self.run(service, Intent::timer(), None).await?;
+            }
+            if self.progress.values().all(|progress| progress.settled) {
+                break;
+            }
+            self.clock.advance(Duration::from_secs(600));
+        }
+        // So that nothing hides behind the last request.
+        self.clock.advance(Duration::from_secs(7200));
+        Ok(())
+    }
+
+    /// The services that had something left to do at their last run.
+    pub(super) fn unsettled(&self) -> impl Iterator<Item = &str> {
+        self.progress.iter().filter(|(_, progress)| !progress.settled).map(|(service, _)| service.name())
+    }
+
+    /// Takes down what came of a run.
+    async fn note(&mut self, service: &ServiceId, reports: Option<&[RunReport]>) {
+        let ending = reports.and_then(|reports| reports.first()).map(|report| &report.ending);
+        let name = ending.map_or("killed", Ending::name);
+        self.kills += u64::from(ending.is_none());
+        *self.endings.entry(name).or_default() += 1;
+        if let Some(Ending::Failed(error)) = ending.filter(|_| self.calm) {
+            self.failed_in_calm
+                .push(format!("with nothing going wrong a run over {} failed: {error}", service.name()));
+        }
+        let now = self.clock.now();
+        (service.name(), name, now, self.azure.report().arm_requests_total).hash(&mut self.schedule);
+        let next = match ending {
+            Some(Ending::Decided(Decision::Settled { next })) => *next,
+            // It has nothing to say about a rotation.
+            Some(Ending::Repaired | Ending::Known) => return,
+            _ => None,
+        };
+        // What goes wrong with the storage is not for us who watch it.
+        let journal = match next {
+            Some(_) => self.store.peek(service).await,
+            None => None,
+        };
+        let Some(progress) = self.progress.get_mut(service) else { return };
+        progress.settled = next.is_some();
+        let (Some(next), Some(journal)) = (next, journal) else { return };
+        let begun = progress.due.is_none_or(|due| due <= now);
+        progress.rotations += u64::from(begun && is_rotated(&journal, progress.due));
+        progress.due = Some(next);
+    }
+}
+
+/// Whether whoever called, or reads the exit code, is told that all is well.
+const fn ended_well(ending: &Ending) -> bool {
+    matches!(ending, Ending::Repaired | Ending::Decided(Decision::Settled { .. } | Decision::Waiting { .. }))
+}
+
+/// Whether the keys that consumers hold were made by us for the rotation that was due.
+fn is_rotated(journal: &Journal, due: Option<DateTime<Utc>>) -> bool {
+    let Some(keys) = journal.keys() else { return false };
+    let mut held = keys.iter().map(|(_, key)| key).filter(|key| key.held == Held::Now);
+    held.all(|key| key.origin == Origin::Ours && due.is_none_or(|due| key.created >= due))
+}
+
+/// Nobody hears what a worker tells.
+fn silent() -> Narrator {
+    Arc::new(|_, _| {})
+}

@@ -1,0 +1,265 @@
+//! The reading. Whatever fails is kept as it failed, and everything else is read all the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::FutureExt;
+
+use super::finding::Looked;
+use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier, Permission};
+use crate::azure::consumers::Marks;
+use crate::azure::consumers::app_service::UpdateStrategy;
+use crate::azure::discovery::{Dictionaries, at_once, parted, slots};
+use crate::azure::services::{KeyService, ListedKeys, ServiceKind, ServiceResource};
+use crate::config::{AppConfig, Config, ServiceConfig};
+use crate::engine::Engine;
+use crate::engine::check::is_lost;
+use crate::store::{StoreError, peek};
+use rekey_core::journal::Journal;
+use rekey_core::model::{AppId, PerKey, ServiceId};
+use rekey_core::plan::{Holding, Snapshot};
+
+/// Everything that was read. It holds key material; its `Debug` does not.
+#[derive(Debug)]
+pub(super) struct Facts<'c> {
+    pub(super) instances: Vec<InstanceFacts<'c>>,
+    /// The configured apps, and all others in their subscriptions that may be seen.
+    pub(super) apps: BTreeMap<AppId, AppFacts>,
+    /// The lists that could not be read, of sites in a subscription or group or of a site's slots, by the id of either.
+    pub(super) unlisted: Vec<(String, ArmError)>,
+    /// The subscriptions whose list of sites leaves out some that are there, and which.
+    pub(super) partial: Vec<(String, Vec<AppId>)>,
+    /// The resource groups of what is configured: subscription and name, in lower case.
+    groups: BTreeSet<(String, String)>,
+}
+
+/// What was read of an instance.
+#[derive(Debug)]
+pub(super) struct InstanceFacts<'c> {
+    pub(super) config: &'c ServiceConfig,
+    pub(super) resource: Result<ServiceResource, ArmError>,
+    pub(super) listed: Result<ListedKeys, ArmError>,
+    pub(super) permissions: Result<Vec<Permission>, ArmError>,
+    pub(super) replicas: Result<Vec<String>, ArmError>,
+    pub(super) journal: Result<Journal, StoreError>,
+    /// The instances of its subscription; only asked where it is gone, and empty if they cannot be listed.
+    pub(super) others: Vec<ServiceId>,
+}
+
+/// What was read of an app.
+#[derive(Debug)]
+pub(super) struct AppFacts {
+    pub(super) settings: Dictionaries,
+    /// What may be done with it; only asked of a configured one.
+    pub(super) permissions: Option<Result<Vec<Permission>, ArmError>>,
+    /// How it goes over to changed settings; only asked of a configured one that is no slot, for Flex has none.
+    pub(super) strategy: Option<Result<UpdateStrategy, ArmError>>,
+}
+
+impl<'c> Facts<'c> {
+    /// Reads everything.
+    pub(super) async fn collect(rekey: &'c Engine, arm: &Arm) -> Self {
+        let config = &rekey.config;
+        let asked =
+            config.instances.iter().map(|instance| InstanceFacts::collect(rekey, arm, instance).boxed());
+        let instances = at_once(asked).await;
+        let configured: BTreeSet<&AppId> =
+            config.instances.iter().flat_map(|instance| &instance.apps).map(|app| &app.id).collect();
+        let groups = groups(config);
+        let Listed { apps: found, unlisted, partial } = listed(arm, &groups).await;
+        let all: BTreeSet<AppId> = found.into_iter().chain(configured.iter().copied().cloned()).collect();
+        let beside = |app: &AppId| is_in(&groups, app);
+        // Other groups come last: where the time runs out, what is configured was read.
+        let (first, last): (Vec<AppId>, Vec<AppId>) = all.into_iter().partition(beside);
+        let asked = first.into_iter().chain(last).map(|app| {
+            let is_configured = configured.contains(&app);
+            async move {
+                let facts = AppFacts::collect(arm, &app, is_configured).await;
+                (app, facts)
+            }
+            .boxed()
+        });
+        let apps = at_once(asked).await.into_iter().collect();
+        Self { instances, apps, unlisted, partial, groups }
+    }
+
+    /// Where it was looked.
+    pub(super) fn looked(&self) -> Looked {
+        let unread = self.apps.values().filter(|app| app.settings.error().is_some()).count();
+        let gone = self.apps.values().filter(|app| app.settings.is_gone()).count();
+        let subscription = |name: &str| format!("/subscriptions/{}", name.to_lowercase());
+        let group =
+            |of: &str, name: &str| format!("{}/resourceGroups/{}", subscription(of), name.to_lowercase());
+        let configured = self.groups.iter().map(|(of, name)| group(of, name));
+        let found = self.apps.keys().map(|app| group(app.subscription(), app.group()));
+        Looked {
+            subscriptions: self.groups.iter().map(|(name, _)| subscription(name)).collect(),
+            resource_groups: configured.chain(found).collect(),
+            apps: self.apps.len() - unread - gone,
+            unread,
+            unlisted: self.unlisted.len() + self.partial.len(),
+        }
+    }
+
+    /// Whether an app is in a resource group that has something configured in it.
+    pub(super) fn is_beside(&self, app: &AppId) -> bool {
+        is_in(&self.groups, app)
+    }
+
+    /// Whether an app is configured, for whichever instance.
+    pub(super) fn is_configured(&self, app: &AppId) -> bool {
+        self.apps.get(app).is_some_and(|facts| facts.permissions.is_some())
+    }
+
+    /// The configured apps that hold a key of an instance, or may, with how.
+    pub(super) fn holders(&self, instance: &InstanceFacts<'_>) -> Vec<String> {
+        let of = |app: &AppConfig| {
+            let read = self.apps.get(&app.id)?;
+            let seen = instance.seen(app, read);
+            let holds = seen.consumers.iter().any(|consumer| consumer.holds != Holding::Identity);
+            let perhaps = |why: &str| Some(format!("{} (perhaps: {why})", app.id.name()));
+            match read.settings.error() {
+                _ if holds => Some(app.id.name()),
+                _ if instance.host().is_none() => {
+                    perhaps("the host of the service, by which it would show, is not known")
+                }
+                Some(_) => perhaps("it could not be read"),
+                None if !seen.unknown.is_empty() => perhaps("it holds something that is not understood"),
+                None => None,
+            }
+        };
+        instance.config.apps.iter().filter_map(of).collect()
+    }
+
+    /// Whether a configured app holds a key of an instance that is invalid.
+    pub(super) fn has_stale(&self, instance: &InstanceFacts<'_>) -> bool {
+        self.holdings(instance).iter().any(|holding| matches!(holding, Holding::Stale(_)))
+    }
+
+    /// What the configured apps of an instance hold of it.
+    pub(super) fn holdings(&self, instance: &InstanceFacts<'_>) -> Vec<Holding> {
+        let read = |app: &AppConfig| Some(instance.seen(app, self.apps.get(&app.id)?));
+        let seen = instance.config.apps.iter().filter_map(read);
+        seen.flat_map(|seen| seen.consumers).map(|consumer| consumer.holds).collect()
+    }
+
+    /// The configured apps.
+    pub(super) fn configured(&self) -> impl Iterator<Item = (&AppId, &AppFacts)> {
+        self.apps.iter().filter(|(_, app)| app.permissions.is_some())
+    }
+
+    /// The others, which were found beside them.
+    pub(super) fn unconfigured(&self) -> impl Iterator<Item = (&AppId, &AppFacts)> {
+        self.apps.iter().filter(|(_, app)| app.permissions.is_none())
+    }
+}
+
+impl<'c> InstanceFacts<'c> {
+    async fn collect(rekey: &Engine, arm: &Arm, config: &'c ServiceConfig) -> Self {
+        let (id, kind) = (&config.id, ServiceKind::of(&config.id));
+        // One after the other: several instances are asked at the same time.
+        let resource = kind.describe(arm, id).await;
+        let listed = kind.list_keys(arm, id).await;
+        let permissions = arm.permissions(&id.to_string()).await;
+        let replicas = kind.replicas(arm, id).await;
+        let journal = peek(&*rekey.store, id).await;
+        let is_gone = resource.as_ref().is_err_and(|error| error.kind() == ArmErrorKind::Gone);
+        let others = if is_gone { kind.list(arm, id.subscription(), None).await } else { Ok(Vec::new()) };
+        let others = others.unwrap_or_default().into_iter().map(|instance| instance.id).collect();
+        Self { config, resource, listed, permissions, replicas, journal, others }
+    }
+
+    /// Whether an app that is out of sight was last seen with a key that is invalid now.
+    pub(super) fn has_lost(&self, app: &AppId) -> bool {
+        let (Ok(listed), Ok(journal)) = (&self.listed, &self.journal) else { return false };
+        is_lost(&app.into(), journal, &PerKey::from_fn(|key_type| listed.keys[key_type].fingerprint()))
+    }
+
+    /// Whether access keys are switched off, which has deleted them: the service says so itself, or it lists none.
+    pub(super) fn keys_are_off(&self) -> bool {
+        let none = |error: &ArmError| error.kind() == ArmErrorKind::Barred(Barrier::NoKeys);
+        let off = |instance: &ServiceResource| instance.disable_local_auth;
+        self.listed.as_ref().is_err_and(none) || self.resource.as_ref().is_ok_and(off)
+    }
+
+    /// The host of its data plane, as far as it is known.
+    pub(super) fn host(&self) -> Option<&str> {
+        let listed = self.listed.as_ref().ok().and_then(|listed| listed.host.as_deref());
+        listed.or_else(|| self.resource.as_ref().ok().and_then(|instance| instance.host_name.as_deref()))
+    }
+
+    /// What an app shows of the instance.
+    pub(super) fn seen(&self, app: &AppConfig, facts: &AppFacts) -> Snapshot {
+        let forgotten = Journal::default();
+        let marks = Marks {
+            keys: self.listed.as_ref().ok().map(|listed| &listed.keys),
+            host: self.host().unwrap_or_default(),
+            journal: self.journal.as_ref().unwrap_or(&forgotten),
+        };
+        facts.settings.shown(app, marks)
+    }
+}
+
+impl AppFacts {
+    /// Reads an app's settings, and of a configured one what may be done with it.
+    pub(super) async fn collect(arm: &Arm, app: &AppId, is_configured: bool) -> Self {
+        let settings = Dictionaries::read(arm, app).await;
+        let permissions = if is_configured { Some(arm.permissions(&app.to_string()).await) } else { None };
+        let is_site = is_configured && app.slot().is_none() && !settings.is_gone();
+        let strategy = if is_site { Some(arm.update_strategy(app).await) } else { None };
+        Self { settings, permissions, strategy }
+    }
+}
+
+/// The resource groups that hold a configured instance or app, each once.
+fn groups(config: &Config) -> BTreeSet<(String, String)> {
+    let of_instances = config.instances.iter().map(|one| (one.id.subscription(), one.id.group()));
+    let apps = config.instances.iter().flat_map(|instance| &instance.apps);
+    let of_apps = apps.map(|app| (app.id.subscription(), app.id.group()));
+    of_instances.chain(of_apps).map(|(one, two)| (one.to_lowercase(), two.to_lowercase())).collect()
+}
+
+fn is_in(groups: &BTreeSet<(String, String)>, app: &AppId) -> bool {
+    groups.contains(&(app.subscription().to_lowercase(), app.group().to_lowercase()))
+}
+
+/// What lists of sites and slots show.
+struct Listed {
+    apps: Vec<AppId>,
+    unlisted: Vec<(String, ArmError)>,
+    partial: Vec<(String, Vec<AppId>)>,
+}
+
+/// The sites in the groups and in all other groups of their subscriptions, with their slots, and the lists that could not
+/// be read. A list over a subscription leaves out what may not be read, and says nothing of it: so the groups that matter
+/// are asked one by one besides.
+async fn listed(arm: &Arm, groups: &BTreeSet<(String, String)>) -> Listed {
+    let by_group = groups.iter().map(|(subscription, group)| {
+        async move {
+            let id = format!("/subscriptions/{subscription}/resourceGroups/{group}");
+            (id, arm.list_group_sites(subscription, group).await)
+        }
+        .boxed()
+    });
+    let (mut sites, mut unlisted) = parted(at_once(by_group).await);
+    let subscriptions: BTreeSet<&String> = groups.iter().map(|(subscription, _)| subscription).collect();
+    let over_all = subscriptions.into_iter().map(|subscription| {
+        async move { (format!("/subscriptions/{subscription}"), arm.list_sites(subscription).await) }.boxed()
+    });
+    let mut partial = Vec::new();
+    for (subscription, list) in at_once(over_all).await {
+        let (found, more) = parted(vec![(subscription.clone(), list)]);
+        let is_of =
+            |site: &&AppId| subscription.ends_with(&format!("/{}", site.subscription().to_lowercase()));
+        let left_out = sites.iter().filter(is_of).filter(|site| !found.contains(*site));
+        let left_out: Vec<AppId> = left_out.cloned().collect();
+        if more.is_empty() && !left_out.is_empty() {
+            partial.push((subscription, left_out));
+        }
+        unlisted.extend(more);
+        let new: Vec<AppId> = found.into_iter().filter(|site| !sites.contains(site)).collect();
+        sites.extend(new);
+    }
+    let (slots, more) = slots(arm, &sites).await;
+    unlisted.extend(more);
+    Listed { apps: sites.into_iter().chain(slots).collect(), unlisted, partial }
+}

@@ -1,0 +1,172 @@
+//! Apps that are not configured and hold a key of a configured instance: a rotation would cut them off.
+
+use std::collections::BTreeMap;
+
+use super::collect::{AppFacts, Facts, InstanceFacts};
+use super::configured_apps::meant;
+use super::finding::{Check, Finding, count, listed};
+use super::fixes;
+use crate::azure::arm::{ArmError, ArmErrorKind, Caller};
+use crate::azure::discovery::by_value;
+use crate::report::cause;
+use rekey_core::model::{AppId, ServiceId};
+use rekey_core::plan::{Holding, Snapshot, Unknown};
+
+/// The apps that the instance's entry does not name.
+pub(super) fn check(instance: &InstanceFacts<'_>, facts: &Facts<'_>) -> Vec<Finding> {
+    let id = &instance.config.id;
+    if instance.host().is_none() {
+        return Vec::new();
+    }
+    let named = |app: &AppId| instance.config.apps.iter().any(|known| known.id == *app);
+    let others = || facts.apps.iter().filter(|(app, _)| !named(app));
+    let found = |(app, read): (&AppId, &AppFacts)| {
+        let finding = holds(id, app, &instance.seen(&by_value(app), read))?;
+        let finding = meant_by_another(finding, instance, app, facts);
+        // Where its references lead is asked for the instance that names it.
+        let elsewhere = finding.check == Check::KeyVault && facts.is_configured(app);
+        (!elsewhere).then(|| finding.of(id))
+    };
+    let findings: Vec<Finding> = others().filter_map(found).collect();
+    if !findings.is_empty() {
+        return findings;
+    }
+    let what = match others().filter(|(_, read)| read.settings.error().is_none()).count() {
+        0 => "there is no other app that could be read".to_owned(),
+        read => format!("of {} none holds a key of it", count(read, "other app")),
+    };
+    vec![Finding::ok(Check::Unconfigured, id, what)]
+}
+
+/// An app that another is mistyped for is to be written in the place of that one, and not beside it.
+fn meant_by_another(
+    finding: Finding,
+    instance: &InstanceFacts<'_>,
+    app: &AppId,
+    facts: &Facts<'_>,
+) -> Finding {
+    let mistyped = instance.config.apps.iter().find(|one| meant(&one.id, facts) == Some(app));
+    let Some(mistyped) = mistyped.filter(|_| finding.fix.is_some()) else { return finding };
+    let why = finding.why.unwrap_or_default();
+    let why = format!("{why}. It may be what {} is mistyped for: see there", mistyped.id.name());
+    Finding { why: Some(why), fix: None, ..finding }
+}
+
+fn holds(id: &ServiceId, app: &AppId, seen: &Snapshot) -> Option<Finding> {
+    let holders = seen.consumers.iter().filter(|consumer| consumer.holds != Holding::Identity);
+    let at = holders.map(|consumer| format!("{} {}", consumer.at.section.entry(), consumer.at.name));
+    let in_text = |unknown: &Unknown| match unknown {
+        Unknown::KeyInOtherText { name, .. }
+        | Unknown::StaleKeyInOtherText { name, .. }
+        | Unknown::InvalidString { name, .. }
+        | Unknown::OtherServicesHost { name, .. } => Some(format!("setting {name}")),
+        _ => None,
+    };
+    let all: Vec<String> = at.chain(seen.unknown.iter().filter_map(in_text)).collect();
+    let add = || fixes::in_file(id, &format!("add \"{app}\" to the apps of"));
+    let is_cut_off = !seen.stale().is_empty()
+        || seen.unknown.iter().any(|unknown| matches!(unknown, Unknown::StaleKeyInOtherText { .. }));
+    if is_cut_off {
+        let what =
+            format!("it holds an invalid key of {} ({}) and is not configured", id.name(), all.join(", "));
+        let why = "it is cut off now, and stays so: configured apps alone are given new keys";
+        return Some(Finding::error(Check::Unconfigured, app, what, why).fixed_by(add()));
+    }
+    if !all.is_empty() {
+        let what = format!("it holds a key of {} ({}) and is not configured", id.name(), all.join(", "));
+        let why = "a rotation gives new keys to configured apps alone: this one would be cut off when its key is \
+                   regenerated";
+        return Some(Finding::error(Check::Unconfigured, app, what, why).fixed_by(add()));
+    }
+    let why = "if it does, the app keeps a key that will die, for it is not configured";
+    let unknown = seen.unknown.first()?;
+    let what = format!("{}, which may lead to a connection string of {}", pointer(unknown)?, id.name());
+    // Most apps have references, and most lead elsewhere: only one that is named like ours is a warning.
+    Some(match unknown {
+        Unknown::OnlyReferences { .. } => Finding::note(Check::KeyVault, app, what, why),
+        _ => Finding::warning(Check::KeyVault, app, what, why).fixed_by(add()),
+    })
+}
+
+/// What something that is not followed is.
+fn pointer(unknown: &Unknown) -> Option<String> {
+    match unknown {
+        Unknown::KeyVaultReference { name, .. } => Some(format!("{name} is a Key Vault reference")),
+        Unknown::AppConfigurationReference { name, .. } => {
+            Some(format!("{name} is an App Configuration reference"))
+        }
+        Unknown::Placeholder { name, .. } => Some(format!("{name} has a placeholder for its key")),
+        Unknown::OnlyReferences { names, .. } => Some(format!("it has references ({})", names.join(", "))),
+        _ => None,
+    }
+}
+
+/// What could not be looked at, once for all instances: one by one in the resource groups of what is configured, and
+/// together for each other group, which may be full of apps that are none of our business.
+pub(super) fn unreadable(facts: &Facts<'_>, caller: &Caller) -> Vec<Finding> {
+    let apps = facts.unconfigured().filter_map(|(app, read)| Some((app.clone(), "", read.settings.error()?)));
+    let slots = facts.unlisted.iter().filter_map(|(id, error)| Some((id.parse().ok()?, "a slot of ", error)));
+    let (beside, elsewhere): (Vec<Unread<'_>>, Vec<_>) =
+        apps.chain(slots).partition(|(app, ..)| facts.is_beside(app));
+    let beside = beside.into_iter().map(|(app, part, error)| {
+        let id = app.to_string();
+        if part.is_empty() {
+            return may_hold_one(&id, "it", error).fixed_by(lister(caller, &id, error));
+        }
+        may_hold_one(&id, "an app or slot of it", error).fixed_by(fixes::reader(caller, &id))
+    });
+    let mut groups: BTreeMap<String, Vec<Unread<'_>>> = BTreeMap::new();
+    for unread in elsewhere {
+        groups.entry(group_of(&unread.0)).or_default().push(unread);
+    }
+    let together = groups.into_iter().filter_map(|(group, unread)| {
+        let (_, _, error) = unread.first()?;
+        let who = listed(unread.iter().map(|(app, part, _)| format!("{part}{}", app.name())));
+        Some(may_hold_one(&group, &who, error).fixed_by(lister(caller, &group, error)))
+    });
+    let lists = facts.unlisted.iter().filter(|(id, _)| id.parse::<AppId>().is_err());
+    let lists = lists.map(|(id, error)| {
+        let who = if id.contains("/resourceGroups/") {
+            "an app or slot of it"
+        } else {
+            "an app in another group of it"
+        };
+        may_hold_one(id, who, error).fixed_by(fixes::reader(caller, id))
+    });
+    beside.chain(together).chain(lists).chain(partial(facts, caller)).collect()
+}
+
+/// An app that could not be read, or whose slots could not be listed, with the error.
+type Unread<'a> = (AppId, &'static str, &'a ArmError);
+
+/// Lets whoever asked list settings at a scope, where it is that which lacks.
+fn lister(caller: &Caller, scope: &str, error: &ArmError) -> Option<String> {
+    let actions = ["Microsoft.Web/sites/config/list/Action", "Microsoft.Web/sites/slots/config/list/Action"];
+    let lacks = error.kind() == ArmErrorKind::Forbidden;
+    lacks.then(|| fixes::role(caller, "signalr-rekey lists settings", &actions.into(), scope)).flatten()
+}
+
+fn group_of(app: &AppId) -> String {
+    format!("/subscriptions/{}/resourceGroups/{}", app.subscription(), app.group())
+}
+
+/// A list over a whole subscription holds what may be read, and does not say what it leaves out.
+fn partial<'a>(facts: &'a Facts<'_>, caller: &'a Caller) -> impl Iterator<Item = Finding> + 'a {
+    facts.partial.iter().map(|(subscription, left_out)| {
+        let what = format!(
+            "its list of apps leaves out some that are there ({}), so an app that it does not show may hold a key of a \
+             configured instance",
+            listed(left_out.iter().map(AppId::name))
+        );
+        let finding = Finding::warning(Check::Unconfigured, subscription, what, LOOK_AS_ANOTHER);
+        finding.fixed_by(fixes::reader(caller, subscription))
+    })
+}
+
+const LOOK_AS_ANOTHER: &str =
+    "if it does, it is cut off when that key is regenerated. Look as somebody who may read it";
+
+fn may_hold_one(id: &str, who: &str, error: &ArmError) -> Finding {
+    let what = format!("{who} may hold a key of a configured instance: {}", cause::told(error));
+    Finding::warning(Check::Unconfigured, id, what, LOOK_AS_ANOTHER)
+}

@@ -1,0 +1,250 @@
+//! Runs over services: the only place that joins the parts.
+//!
+//! Start at [`Engine::run`]: one [run](attempt) over each service, several at a time. A run may be killed at any point: the next
+//! carries on from what it checks and what was recorded. [`Dispatcher`] makes runs of what triggers tell.
+
+pub mod act;
+mod attempt;
+pub mod check;
+mod coalesce;
+mod dispatch;
+mod log;
+mod process;
+mod recent;
+mod run;
+mod silence;
+mod steps;
+mod waits;
+mod watch;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use futures::FutureExt;
+use tracing::Instrument;
+
+pub use dispatch::Dispatcher;
+pub use process::{AtWork, Calls, InUse, KeysInUse, Places, Stop};
+
+use crate::act::Gates;
+use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier};
+use crate::azure::data_plane::DataPlane;
+use crate::azure::http::Http;
+use crate::clock::Clock;
+use crate::config::{Config, ServiceConfig};
+use crate::engine::act::RewriteError;
+use crate::engine::check::{APPS_AT_ONCE, Check, Reader};
+use crate::report::notify::Notifier;
+use crate::report::{RunEvent, RunReport, cause};
+use crate::store::{Store, StoreError};
+use rekey_core::intent::Intent;
+use rekey_core::journal::Journal;
+use rekey_core::model::{ConsumerId, ServiceId};
+use rekey_core::plan::{self, BlockedBy, CutOff, Decision, Open, Snapshot};
+
+/// Hears every event of a run that people are told of, as it happens.
+pub type Narrator = Arc<dyn Fn(&ServiceId, &RunEvent) + Send + Sync>;
+
+/// Everything that a run needs, for the life of the process.
+#[derive(Clone)]
+pub struct Engine {
+    /// What the operator decided.
+    pub config: Arc<Config>,
+    /// Azure Resource Manager.
+    pub arm: Arm,
+    /// The service's own API.
+    pub data_plane: DataPlane,
+    /// Keeps runs over different services from writing the same app at once.
+    pub gates: Arc<Gates>,
+    /// The places of those at work, of all runs together.
+    pub places: Places,
+    /// Calls from runs that wait to those at work.
+    pub calls: Arc<Calls>,
+    /// The keys that consumers hold, for the watch.
+    pub in_use: Arc<InUse>,
+    /// Asks those at work to stop.
+    pub stop: Stop,
+    /// How many are at work.
+    pub at_work: AtWork,
+    /// Where the journal is kept.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Tells the operator's webhook how runs ended.
+    pub notifier: Option<Arc<Notifier>>,
+    /// Hears what happens.
+    pub narrator: Narrator,
+}
+
+/// What is to be run.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Over which services; over all if none is named.
+    pub services: Vec<ServiceId>,
+    /// What is wanted of each.
+    pub intent: Intent,
+    /// Who does it; no two runs share a name.
+    pub holder: String,
+    /// When the run must have answered.
+    pub deadline: DateTime<Utc>,
+}
+
+impl Engine {
+    /// Puts the parts together. What is kept for the life of the process begins empty.
+    #[must_use]
+    pub fn new(
+        config: Arc<Config>,
+        arm: Arm,
+        data_plane: DataPlane,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        http: &Http,
+        narrator: Narrator,
+    ) -> Self {
+        let notify = config.notify.clone();
+        let notifier = notify.map(|notify| Notifier::new(notify, http.clone(), Arc::clone(&clock)));
+        Self {
+            config,
+            arm,
+            data_plane,
+            gates: Arc::default(),
+            places: Places::default(),
+            calls: Arc::default(),
+            in_use: Arc::default(),
+            stop: Stop::default(),
+            at_work: AtWork::default(),
+            store,
+            clock,
+            notifier,
+            narrator,
+        }
+    }
+
+    /// Runs over each service, several at a time. One service's failure is reported and stops no other.
+    pub async fn run(&self, order: &Order) -> Vec<RunReport> {
+        let wanted =
+            |service: &&ServiceConfig| order.services.is_empty() || order.services.contains(&service.id);
+        let runs =
+            self.config.instances.iter().filter(wanted).map(|service| self.serve(order, service).boxed());
+        let mut reports = futures::future::join_all(runs).await;
+        reports.sort_by(|a, b| a.service.cmp(&b.service));
+        reports
+    }
+
+    async fn serve(&self, order: &Order, service: &ServiceConfig) -> RunReport {
+        let span = tracing::info_span!("run", service = service.id.name(), run = order.holder);
+        let _at_work = self.at_work.begin();
+        let run = run::Run::new(self, order, service);
+        async {
+            let report = run.complete().await;
+            report.log();
+            if let Some(notifier) = &self.notifier {
+                notifier.tell(&report);
+            }
+            report
+        }
+        .instrument(span)
+        .await
+    }
+
+    /// Ends when no pass of this process is at work: for who leaves, after he has asked them to stop.
+    pub async fn at_rest(&self) {
+        self.at_work.rest().await;
+    }
+
+    /// Whom an error says to be cut off, without a check: of a service that has no keys, the apps that were last seen with
+    /// one.
+    pub async fn cut_off_by(&self, error: &RunError, service: &ServiceConfig) -> Vec<CutOff> {
+        if !error.is_of_no_keys() {
+            return Vec::new();
+        }
+        let journal = crate::store::peek(&*self.store, &service.id).await.unwrap_or_default();
+        let held = |app: &ConsumerId| journal.seen(app).is_some_and(|held| !held.is_empty());
+        let consumers = service.apps.iter().map(|app| ConsumerId::from(&app.id));
+        consumers.filter(held).map(CutOff::OfNoKeys).collect()
+    }
+
+    /// What a run would do now, without doing it: a check and what follows from it, on a copy of the journal.
+    pub async fn preview(
+        &self,
+        service: &ServiceConfig,
+        deadline: DateTime<Utc>,
+    ) -> Result<Preview, RunError> {
+        let journal = crate::store::peek(&*self.store, &service.id).await?;
+        let arm = self.arm.until(deadline);
+        let reader = Reader { arm: &arm, clock: &*self.clock, at_once: APPS_AT_ONCE, in_need: false };
+        let snapshot = Check::take(reader, service).await?.snapshot(service, &journal);
+        let now = self.clock.now();
+        let assessed = plan::assess(snapshot, &journal, Open::nothing(), &service.policy, now);
+        let assessment = assessed.map_err(StoreError::from)?;
+        let standing = plan::standing(&journal, &assessment.decision, &service.policy, now);
+        Ok(Preview { snapshot: assessment.snapshot, decision: assessment.decision, standing, journal })
+    }
+}
+
+/// What a run would begin with.
+#[derive(Clone, Debug)]
+pub struct Preview {
+    /// What was seen.
+    pub snapshot: Snapshot,
+    /// What would be done.
+    pub decision: Decision,
+    /// What earlier runs tried in vain and is still to be done.
+    pub standing: Vec<String>,
+    /// What is remembered, without what this check adds.
+    pub journal: Journal,
+}
+
+impl Preview {
+    /// What a person has to know first: who is cut off, and what stands in the way; nothing if all is well.
+    #[must_use]
+    pub fn trouble(&self) -> Vec<String> {
+        let cut_off = self.snapshot.cut_off();
+        let stale = (!cut_off.is_empty()).then(|| {
+            format!(
+                "stale: these hold an invalid key, and their calls are refused: {}",
+                crate::report::text::cut_off(&cut_off)
+            )
+        });
+        let unseen = match &self.decision {
+            Decision::Blocked(_) => Some(self.decision.to_string()),
+            _ if self.snapshot.unknown.is_empty() => None,
+            _ => Some(BlockedBy::Unknown(self.snapshot.unknown.clone()).to_string()),
+        };
+        stale.into_iter().chain(unseen).chain(self.standing.iter().cloned()).collect()
+    }
+}
+
+/// Why a run cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Azure refused or did not answer.
+    #[error(transparent)]
+    Arm(#[from] ArmError),
+    /// The journal cannot be used, or the lease is lost.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The time of the run ended.
+    #[error("the time of this run is over")]
+    OutOfTime,
+    /// Single apps could not be written; the others were.
+    #[error("{}", .0.iter().map(|error| cause::told(error)).collect::<Vec<_>>().join("; "))]
+    Rewrites(Vec<RewriteError>),
+}
+
+impl RunError {
+    /// Whether it is that the service has no keys, so that whoever holds one is cut off.
+    fn is_of_no_keys(&self) -> bool {
+        matches!(self, Self::Arm(error) if error.kind() == ArmErrorKind::Barred(Barrier::NoKeys))
+    }
+
+    /// Whether to try again soon helps: Azure or the storage is busy or out of reach, or was seen in the middle of a change.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Arm(error) => error.is_passing() || error.kind() == ArmErrorKind::OutcomeUnknown,
+            Self::Store(error) => error.is_passing(),
+            Self::OutOfTime => true,
+            Self::Rewrites(errors) => errors.iter().any(RewriteError::is_passing),
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! One step, exactly as it was decided: check that the world is still as expected, do it, and see that it took.
+//!
+//! There are no choices left here. Whatever changes Azure asks for a [`LeaseProof`]. Start at [`Actor`].
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::{FutureExt, StreamExt, stream};
+
+use super::check::{self, Check};
+use crate::act::Gates;
+use crate::azure::arm::{Arm, ArmError, ArmErrorKind, OperationStatus};
+use crate::azure::consumers::{Change, ConsumerKind, Contents, Marks, Place, Written};
+use crate::azure::data_plane::{DataPlane, Probe};
+use crate::azure::services::{KeyService, Regeneration, ServiceKind};
+use crate::clock::Clock;
+use crate::config::ServiceConfig;
+use crate::report::cause;
+use crate::store::LeaseProof;
+use rekey_core::model::{ConsumerId, Key, KeyPair, KeyType, OperationUrl, PerKey};
+use rekey_core::plan::ConsumerRef;
+use rekey_core::time::delta;
+
+/// What a run over one service acts with.
+#[derive(Clone, Copy, Debug)]
+pub struct Actor<'a> {
+    /// Azure Resource Manager, bounded by the time of the run.
+    pub arm: &'a Arm,
+    /// The service's own API.
+    pub data_plane: &'a DataPlane,
+    /// The time.
+    pub clock: &'a dyn Clock,
+    /// The service.
+    pub instance: &'a ServiceConfig,
+    /// Keeps runs over other services from writing the same app.
+    pub gates: &'a Gates,
+    /// The site we run in, whose settings are written last.
+    pub own_site: Option<&'a str>,
+    /// How many places are written at the same time.
+    pub at_once: usize,
+    /// When the run must have answered.
+    pub deadline: DateTime<Utc>,
+}
+
+/// How an operation goes.
+#[derive(Debug)]
+pub enum Progress {
+    /// It goes on; ask again after so long.
+    Running(Duration),
+    /// Azure says that it succeeded.
+    Succeeded,
+    /// Azure says that it failed, and why.
+    Failed(Failure),
+    /// It can never be asked: Azure no longer knows it, or its URL leads off the host that we may ask. Why.
+    Lost(ArmError),
+}
+
+/// Why a regeneration came to nothing.
+#[derive(Debug)]
+pub struct Failure {
+    /// What was said of it.
+    pub detail: String,
+    /// Whether the next will fail alike, until a person does something about it.
+    pub lasting: bool,
+}
+
+impl From<&ArmError> for Failure {
+    fn from(error: &ArmError) -> Self {
+        Self { detail: cause::told(error), lasting: !error.is_passing() }
+    }
+}
+
+/// What proving a key showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Acceptance {
+    /// The service accepts the key.
+    Accepted,
+    /// It does not, or cannot be asked; what it said.
+    Refused(String),
+}
+
+/// One place that was rewritten, or was found to be as wanted.
+#[derive(Debug)]
+pub struct Rewrite {
+    /// The place.
+    pub place: Place,
+    /// What it holds now.
+    pub contents: Contents,
+}
+
+/// Why a place was not rewritten.
+#[derive(Debug, thiserror::Error)]
+pub enum RewriteError {
+    /// Azure refused or did not answer.
+    #[error("{}: {error}", consumer.name())]
+    Arm {
+        /// Whose.
+        consumer: ConsumerId,
+        /// What Azure said.
+        #[source]
+        error: ArmError,
+    },
+    /// What was written is not what is there.
+    #[error(
+        "{}: the {} were written and do not hold the new key; somebody else writes them at the same time. \
+         The next pass tries again", .place.consumer().name(), .place.name()
+    )]
+    Overwritten {
+        /// The place.
+        place: Place,
+    },
+}
+
+impl RewriteError {
+    /// Whether to try again soon helps: Azure is busy, nobody knows what it did, or somebody else was at it.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Arm { error, .. } => error.is_passing() || error.kind() == ArmErrorKind::OutcomeUnknown,
+            Self::Overwritten { .. } => true,
+        }
+    }
+
+    /// Whether there was no time left to send the write.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        matches!(self, Self::Arm { error, .. } if error.kind() == ArmErrorKind::OutOfTime)
+    }
+}
+
+/// How often a write is merged anew when Azure is busy with the app, lost the answer, or another writer came between.
+const MERGES: u32 = 4;
+
+/// How many rounds of apps are written on one proof of the lease: four, each a second or two, fit many times into the
+/// minute that it is good for.
+const ROUNDS: usize = 4;
+
+/// The wait before merging anew. App Service answers 409 while it applies the last change.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// How long ago a check may have read a place that is written back without reading it again: about as long as reading it
+/// again takes. It spares a repaired app a round trip while its clients are failing.
+const JUST_BEFORE: TimeDelta = TimeDelta::seconds(1);
+
+/// The consumers of one place.
+struct Target<'a> {
+    place: Place,
+    names: Vec<&'a str>,
+}
+
+/// What a write rests on.
+#[derive(Clone, Copy)]
+struct Basis<'a> {
+    check: &'a Check,
+    marks: Marks<'a>,
+    key: &'a Key,
+}
+
+/// The waits between two polls where Azure names none (it does not for regenerations: Azure CLI recordings 2021 and
+/// 2024). Regenerations took 13 to 75 s, so the first polls are close and the later ones far apart.
+const POLLS: [u64; 5] = [1, 2, 4, 8, 15];
+
+/// How many probes in a row must be accepted, and how far apart. A new key was seen to be refused now and then by
+/// single nodes while it spreads (azure-signalr#2197); four in three seconds meet several of them.
+const IN_A_ROW: u32 = 4;
+const APART: Duration = Duration::from_secs(1);
+
+/// How many probes one step makes at most before it reports what the service says.
+const PROBES: u32 = 15;
+
+/// How often the service is asked about two keys that it both refuses before stale consumers are moved all the same: they
+/// are failing already, and one of the two is about to work.
+const SOUNDINGS: u32 = 3;
+
+impl Actor<'_> {
+    /// Sends the regeneration of a key. Whoever calls saw at `seen` that nobody holds it.
+    ///
+    /// The client looks at the clock just before it sends, the first time and again, and waits for the answer no longer
+    /// than that. So a worker that was frozen after its journal write does not send when it thaws, and a request that
+    /// Azure was too busy for is not sent again on the strength of an old check.
+    pub async fn regenerate(
+        &self,
+        proof: &LeaseProof<'_>,
+        seen: DateTime<Utc>,
+        key_type: KeyType,
+    ) -> Result<Regeneration, ArmError> {
+        let until = proof.until().min(seen + check::USABLE).min(self.deadline);
+        self.kind().regenerate(&self.arm.until(until), &self.instance.id, key_type).await
+    }
+
+    /// Asks once how an operation goes; `asked` says how often that was done before.
+    pub async fn poll(&self, operation: &OperationUrl, asked: usize) -> Result<Progress, ArmError> {
+        Ok(match self.kind().follow(self.arm, operation).await {
+            Ok(OperationStatus::Succeeded) => Progress::Succeeded,
+            Ok(OperationStatus::Failed { code, message, lasting }) => {
+                Progress::Failed(Failure { detail: format!("{code}: {message}"), lasting })
+            }
+            Ok(OperationStatus::Running { retry_after }) => {
+                let usual = Duration::from_secs(POLLS[asked.min(POLLS.len() - 1)]);
+                Progress::Running(retry_after.unwrap_or(usual))
+            }
+            Err(error) if matches!(error.kind(), ArmErrorKind::Gone | ArmErrorKind::Elsewhere) => {
+                Progress::Lost(error)
+            }
+            Err(error) => return Err(error),
+        })
+    }
+
+    /// Asks the service once about both keys, and again for as long as it refuses both; those that it refuses. A service
+    /// that cannot be asked refuses nothing.
+    pub async fn sound_out(&self, host: &str, keys: &KeyPair) -> PerKey<bool> {
+        let mut refused = PerKey::default();
+        for sounding in 0..SOUNDINGS {
+            if sounding > 0 {
+                self.clock.sleep(APART).await;
+            }
+            let ask = |key_type| self.kind().probe(self.data_plane, host, &keys[key_type]);
+            let (primary, secondary) = futures::join!(ask(KeyType::Primary), ask(KeyType::Secondary));
+            let is_refusal = |probe| matches!(probe, Probe::Refused { .. });
+            refused = PerKey { primary: is_refusal(primary), secondary: is_refusal(secondary) };
+            let next = self.clock.now() + delta(APART);
+            if !(refused.primary && refused.secondary) || next >= self.deadline {
+                break;
+            }
+        }
+        refused
+    }
+
+    /// Signs calls with a key until the service accepted several in a row, or has refused for a while.
+    pub async fn prove(&self, host: &str, key: &Key) -> Acceptance {
+        let mut in_a_row = 0;
+        let mut said = "the time of the pass ended before the key was proved".to_owned();
+        for _ in 0..PROBES {
+            match self.kind().probe(self.data_plane, host, key).await {
+                Probe::Accepted => in_a_row += 1,
+                Probe::Refused { detail } | Probe::Unreachable { detail } => (in_a_row, said) = (0, detail),
+            }
+            if in_a_row == IN_A_ROW {
+                return Acceptance::Accepted;
+            }
+            let next = self.clock.now() + delta(APART);
+            if next >= self.deadline {
+                break;
+            }
+            self.clock.sleep_until(next).await;
+        }
+        Acceptance::Refused(said)
+    }
+
+    fn kind(&self) -> ServiceKind {
+        ServiceKind::of(&self.instance.id)
+    }
+}
+
+impl Actor<'_> {
+    /// The consumers in batches for [`Actor::repoint`], with all that are of one app in the same batch, and the site
+    /// that we run in last.
+    pub fn batches(&self, consumers: &[ConsumerRef]) -> Vec<Vec<ConsumerRef>> {
+        let mut sorted = consumers.to_vec();
+        sorted.sort_by_cached_key(|consumer| (self.restarts_us(&consumer.into()), consumer.app.clone()));
+        let apps: Vec<_> = sorted.chunk_by(|a, b| a.app == b.app).collect();
+        apps.chunks(ROUNDS * self.at_once).map(<[_]>::concat).collect()
+    }
+
+    /// Writes `key` into consumers, all places at once and each by itself; the site that we run in comes last, because
+    /// writing its settings restarts us. One write for each place: each restarts its app.
+    ///
+    /// Nothing is sent once the proof has ended: by then another worker may be at work, and the key no longer valid.
+    pub async fn repoint(
+        &self,
+        proof: &LeaseProof<'_>,
+        check: &Check,
+        marks: Marks<'_>,
+        key: &Key,
+        consumers: &[ConsumerRef],
+    ) -> Vec<Result<Rewrite, RewriteError>> {
+        let arm = self.arm.until(self.deadline.min(proof.until()));
+        let actor = Actor { arm: &arm, ..*self };
+        let basis = Basis { check, marks, key };
+        let (own, others): (Vec<_>, Vec<_>) =
+            targets(consumers).into_iter().partition(|target| self.restarts_us(&target.place));
+        let mut done = Vec::new();
+        for group in [others, own] {
+            let rewrites = group.into_iter().map(|target| actor.rewrite(basis, target).boxed());
+            let rewrites: Vec<_> = rewrites.collect();
+            done.extend(stream::iter(rewrites).buffer_unordered(self.at_once).collect::<Vec<_>>().await);
+        }
+        done
+    }
+
+    fn restarts_us(&self, place: &Place) -> bool {
+        self.own_site.is_some_and(|site| place.restarts(site))
+    }
+
+    async fn rewrite(&self, basis: Basis<'_>, target: Target<'_>) -> Result<Rewrite, RewriteError> {
+        let Target { place, names } = target;
+        let change = Change { names: &names, marks: basis.marks, key: basis.key };
+        let mut last = None;
+        for merge in 0..MERGES {
+            if merge > 0 {
+                self.clock.sleep(AGAIN).await;
+            }
+            match self.merge((merge == 0).then_some(basis.check), &place, &change).await {
+                Ok(Written::Already(contents) | Written::Accepted(contents)) => {
+                    return Ok(Rewrite { place, contents });
+                }
+                Ok(Written::Overwritten) => last = None,
+                Err(error) if may_be_merged_anew(&error) => last = Some(error),
+                // That there was no time to try again is not why it failed.
+                Err(error) if error.kind() == ArmErrorKind::OutOfTime && last.is_some() => break,
+                Err(error) => return Err(RewriteError::Arm { consumer: place.consumer(), error }),
+            }
+        }
+        Err(match last {
+            Some(error) => RewriteError::Arm { consumer: place.consumer(), error },
+            None => RewriteError::Overwritten { place },
+        })
+    }
+
+    /// Writes once, while nobody else of this process writes the app.
+    async fn merge(
+        &self,
+        check: Option<&Check>,
+        place: &Place,
+        change: &Change<'_>,
+    ) -> Result<Written<Contents>, ArmError> {
+        let ConsumerId::AppService(app) = place.consumer();
+        let mut last_write = self.gates.enter(&app).await;
+        let is_current = |at| self.clock.now() < at + JUST_BEFORE && last_write.is_none_or(|last| last < at);
+        let just_read = check.and_then(|check| check.contents(place)).filter(|(_, at)| is_current(*at));
+        let written = place.write(self.arm, just_read.map(|(contents, _)| contents), change).await;
+        if !matches!(written, Ok(Written::Already(_))) {
+            *last_write = Some(self.clock.now());
+        }
+        written
+    }
+}
+
+fn may_be_merged_anew(error: &ArmError) -> bool {
+    matches!(error.kind(), ArmErrorKind::Conflict | ArmErrorKind::OutcomeUnknown)
+}
+
+fn targets(consumers: &[ConsumerRef]) -> Vec<Target<'_>> {
+    let mut targets: Vec<Target<'_>> = Vec::new();
+    for consumer in consumers {
+        let place = Place::from(consumer);
+        match targets.iter_mut().find(|target| target.place == place) {
+            Some(target) => target.names.push(&consumer.name),
+            None => targets.push(Target { place, names: vec![&consumer.name] }),
+        }
+    }
+    targets
+}

@@ -1,0 +1,312 @@
+//! A run, in one direction.
+//!
+//! ```text
+//! journal -> check -> assess -> lease -> record -> act -> verify -> record -> (assess again) -> report
+//! ```
+//!
+//! Start at [`Run::complete`]. An [attempt](Run::attempt) reads the journal, checks, assesses, and where there is something
+//! to do takes the lease and [works](Run::work) until nothing can be done now. What happened flows through the
+//! [`RunLog`](super::log::RunLog), which is all that a run goes by besides the journal and the check.
+
+use chrono::TimeDelta;
+
+use super::RunError;
+use super::check::{Check, FRESH};
+use super::run::{Begin, Next, RESERVE, Run, Then};
+use crate::azure::arm::ArmErrorKind;
+use crate::report::{Ending, RunEvent, RunReport, cause};
+use crate::store::{Lease, StoreError};
+use rekey_core::intent::{Source, is_alarming};
+use rekey_core::journal::{Event, Journal, KeyRecord, Origin};
+use rekey_core::model::KeyType;
+use rekey_core::plan::{self, Assessment, CutOff, Decision, Open, Snapshot, Step, Verdict};
+use rekey_core::time::delta;
+
+/// The longest wait for which a run keeps the lease. For a longer one it gives the lease back, so that whoever is told
+/// of a forced regeneration meanwhile can repair it.
+const SHORT_WAIT: TimeDelta = TimeDelta::seconds(10);
+
+/// How often a run that waits for something far off checks again, in case something happens before.
+const CHECK_AGAIN: TimeDelta = TimeDelta::minutes(5);
+
+/// How often a run checks again because somebody else wrote the journal between its check and its lease. Another run
+/// writes then and has the lease; a journal that changes each time and is leased to nobody gets nothing done.
+const OVERTAKEN: u32 = 4;
+
+impl Run<'_> {
+    pub(super) async fn complete(mut self) -> RunReport {
+        self.take_place().await;
+        let ending = match self.attempts().await {
+            Ok(ending) => ending,
+            Err(error) => self.failed(error).await,
+        };
+        let ending = match ending {
+            Ending::OutOfTime { .. } => self.out_of_time(),
+            // It leaves somebody cut off, which is no good end.
+            Ending::Stopped if self.log.is_in_need() => self.out_of_time(),
+            ending => ending,
+        };
+        let ending = match (self.log.unwatched(), self.log.postponed()) {
+            _ if ending.is_failure() => ending,
+            (Some(at), _) => Ending::Unwatched { at },
+            (None, Some(until)) => Ending::Postponed { until },
+            (None, None) => ending,
+        };
+        let now = self.now();
+        self.log.report(self.order.holder.clone(), ending, now)
+    }
+
+    /// How a failure ends the run. Of a service without keys it is known without a check who is cut off.
+    async fn failed(&mut self, error: RunError) -> Ending {
+        let cut_off = self.engine.cut_off_by(&error, self.service).await;
+        if !cut_off.is_empty() {
+            self.emit(RunEvent::CutOff(cut_off));
+        }
+        match error {
+            RunError::Store(StoreError::Held { holder, until, .. }) => Ending::Busy { holder, until },
+            RunError::OutOfTime => Ending::OutOfTime { cut_off: vec![] },
+            RunError::Arm(error) if error.kind() == ArmErrorKind::OutOfTime => {
+                Ending::OutOfTime { cut_off: vec![] }
+            }
+            error if error.is_passing() => Ending::Unavailable(cause::told(&error)),
+            error => Ending::Failed(cause::told(&error)),
+        }
+    }
+
+    /// The time is over. What was out of sight is said first, for it stays.
+    fn out_of_time(&mut self) -> Ending {
+        if self.log.is_in_need() && self.log.cut_off().is_empty() {
+            self.emit(RunEvent::CutOff(vec![CutOff::Unchecked]));
+        }
+        let unknown = self.log.seen().map(|seen| seen.unknown.clone()).unwrap_or_default();
+        let cut_off = self.log.cut_off().to_vec();
+        let asks = self.intent().source == Source::Notice && self.intent().rotation.is_some();
+        match (unknown.is_empty(), cut_off.is_empty()) {
+            (false, _) => Ending::unseen(unknown),
+            (true, true) if asks && self.log.is_on_record() => Ending::Recorded,
+            (true, _) => Ending::OutOfTime { cut_off },
+        }
+    }
+
+    async fn attempts(&mut self) -> Result<Ending, RunError> {
+        let mut begin = Begin { asks_first: self.intent().may_be_known(), ..Begin::default() };
+        while !self.engine.stop.is_asked() {
+            let next = match self.attempt(begin).await? {
+                Next::End(ending) if ending.is_answered() => self.await_claim(ending).await?,
+                next => next,
+            };
+            begin = Begin::default();
+            match next {
+                Next::End(ending) => return Ok(ending),
+                Next::Again { at, begin: next } => {
+                    if let Some(at) = at {
+                        self.pause(at).await;
+                    }
+                    begin = next;
+                }
+                Next::Watch { watch, ending } => {
+                    if !self.watch_closely(watch).await? {
+                        return Ok(ending);
+                    }
+                }
+            }
+        }
+        Ok(Ending::Stopped)
+    }
+
+    /// Checks, and where there is something to do takes the lease and does it. A check of a service in order costs one
+    /// read of the journal and no write.
+    async fn attempt(&mut self, begin: Begin) -> Result<Next, RunError> {
+        let draft = match self.read().await {
+            Ok(draft) => draft,
+            Err(error @ (StoreError::Held { .. } | StoreError::StrangeLease { .. })) => {
+                return self.wait_in_turn(begin, error).await;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let Some(check) = self.check(begin, draft.journal()).await? else {
+            return Ok(Next::End(Ending::Known));
+        };
+        let assessment = self.assess(&check, draft.journal())?;
+        if assessment.news.is_empty() && !self.is_to_act(&assessment) {
+            self.take_in(&check, &assessment);
+            return Ok(self.next(&assessment, assessment.decision.clone()));
+        }
+        let mut lease = match draft.take(&self.order.holder).await {
+            // Somebody was faster, and what was seen may be older than what he did.
+            Err(StoreError::Changed) if begin.overtaken < OVERTAKEN => {
+                let begin = Begin { overtaken: begin.overtaken + 1, ..Begin::default() };
+                return Ok(Next::Again { at: None, begin });
+            }
+            taken => taken?,
+        };
+        let next = match self.work(&mut lease, check).await {
+            Ok(next) => next,
+            Err(error) => Next::End(self.failed(error).await),
+        };
+        match (lease.release().await, next) {
+            // Who lost the lease has nothing to give back; the first failure is the one to tell.
+            (Err(error), Next::End(ending)) if !ending.is_failure() => Err(error.into()),
+            (Err(error), Next::Again { .. } | Next::Watch { .. }) => Err(error.into()),
+            (_, next) => Ok(next),
+        }
+    }
+
+    /// A check of the keys and of all consumers; nothing if what is told is no news.
+    async fn check(&mut self, begin: Begin, journal: &Journal) -> Result<Option<Check>, RunError> {
+        let mut check = Check::of_keys(self.reader(), self.service).await?;
+        if begin.asks_first && self.is_known(&mut check, journal).await? {
+            return Ok(None);
+        }
+        self.settle_claim(journal);
+        self.emit(RunEvent::Alarmed(is_alarming(&check.fingerprints(), journal)));
+        check.complete(self.reader(), self.service).await?;
+        Ok(Some(check))
+    }
+
+    fn assess(&self, check: &Check, journal: &Journal) -> Result<Assessment, RunError> {
+        let snapshot = check.snapshot(self.service, journal);
+        let open = Open { rotation: self.log.rotation(), deadlines: &self.intent().deadlines };
+        let assessed = plan::assess(snapshot, journal, open, &self.service.policy, self.now());
+        assessed.map_err(|illegal| StoreError::from(illegal).into())
+    }
+
+    /// Whether there is a step to do now that the intent allows.
+    fn is_to_act(&self, assessment: &Assessment) -> bool {
+        matches!(&assessment.decision, Decision::Do(step) if self.may(step, &assessment.journal))
+    }
+
+    /// Takes down what a check has shown and what it means, for the operator, the watch, and the end of the run.
+    fn take_in(&mut self, check: &Check, assessment: &Assessment) {
+        let snapshot = &assessment.snapshot;
+        for app in &snapshot.gone {
+            self.emit_once(RunEvent::Gone(app.clone()));
+        }
+        for unknown in &snapshot.unknown {
+            self.emit_once(RunEvent::Unseen(unknown.clone()));
+        }
+        match &assessment.verdict {
+            Some(Verdict::Covered(covered)) => self.emit(RunEvent::Covered(*covered)),
+            Some(Verdict::TooSoon { until }) => self.emit(RunEvent::Postponed { until: *until }),
+            Some(Verdict::Record(_)) | None => {}
+        }
+        self.emit(RunEvent::Assessed { unwatched: assessment.unwatched });
+        if self.engine.config.watch.is_some() {
+            let held = KeyType::ALL.into_iter().filter(|key_type| snapshot.is_held(*key_type));
+            let keys = held.map(|key_type| check.keys()[key_type].clone()).collect();
+            self.engine.in_use.set(&self.service.id, check.host(), keys);
+        }
+        self.emit(RunEvent::Checked(Box::new(snapshot.clone())));
+    }
+
+    /// Records, decides and acts until there is nothing to do now.
+    async fn work(&mut self, lease: &mut Lease, mut check: Check) -> Result<Next, RunError> {
+        while !self.engine.stop.is_asked() {
+            let assessment = self.assess(&check, lease.journal())?;
+            for event in assessment.news.clone() {
+                self.record(lease, event)?;
+            }
+            self.take_in(&check, &assessment);
+            self.answer_call(lease, &assessment.snapshot).await?;
+            if let Some(next) = self.act(lease, &mut check, assessment).await? {
+                return Ok(next);
+            }
+        }
+        Ok(Next::End(Ending::Stopped))
+    }
+
+    /// Puts on record that it was checked after a call: everything was seen since, and everybody holds a valid key.
+    async fn answer_call(&mut self, lease: &mut Lease, snapshot: &Snapshot) -> Result<(), RunError> {
+        let seen = !snapshot.echoed && snapshot.unknown.is_empty() && snapshot.stale().is_empty();
+        let Some(call) = self.log.called().filter(|_| seen) else { return Ok(()) };
+        self.record(lease, Event::Heard { call })?;
+        Ok(lease.commit().await?)
+    }
+
+    /// Acts on an assessment that is on record; how the run goes on, if not by assessing anew.
+    async fn act(
+        &mut self,
+        lease: &mut Lease,
+        check: &mut Check,
+        assessment: Assessment,
+    ) -> Result<Option<Next>, RunError> {
+        let (acts, now) = (self.is_to_act(&assessment), self.now());
+        // Who called waits for it, so it comes before all that takes its time.
+        if self.log.called().is_some() && check.is_echoed() && !assessment.decision.repairs() {
+            return self.read_back(lease, check).await.map(|()| None);
+        }
+        match assessment.decision.clone() {
+            Decision::Do(_) if acts && now >= self.order.deadline => Err(RunError::OutOfTime),
+            Decision::Do(step) if acts => {
+                let stands = self.confirm(&step, check, lease.journal()).await?;
+                // What is begun now is no step that is under way.
+                if !stands || self.engine.stop.is_asked() {
+                    return Ok(None);
+                }
+                match self.step(lease, check, step).await? {
+                    Then::Assess => Ok(None),
+                    Then::Rest { until } => {
+                        self.rest_and_hear(lease, check, until, None).await.map(|()| None)
+                    }
+                    // Who was repaired beside it is seen first.
+                    Then::Leave(_) if check.is_echoed() => self.read_back(lease, check).await.map(|()| None),
+                    Then::Leave(waiting) => Ok(Some(self.next(&assessment, waiting))),
+                }
+            }
+            _ if check.is_echoed() => self.read_back(lease, check).await.map(|()| None),
+            decision @ Decision::Waiting { until, .. } if self.waits(until) && until <= now + SHORT_WAIT => {
+                self.emit_once(RunEvent::Waiting(decision));
+                lease.commit().await?;
+                self.rest_and_hear(lease, check, until, Some(FRESH)).await.map(|()| None)
+            }
+            decision => Ok(Some(self.next(&assessment, decision))),
+        }
+    }
+
+    /// What follows from a decision with which nothing is done now.
+    fn next(&mut self, assessment: &Assessment, decision: Decision) -> Next {
+        if let Decision::Waiting { until, .. } = &decision
+            && self.waits(*until)
+        {
+            let at = (*until).min(self.now() + CHECK_AGAIN);
+            self.emit_once(RunEvent::Waiting(decision));
+            return Next::Again { at: Some(at), begin: Begin::default() };
+        }
+        let ending = self.ending(&assessment.snapshot, decision);
+        let (now, end) = (self.now(), self.order.deadline - RESERVE);
+        let stays = self.intent().stays_to_watch();
+        match plan::to_watch(&assessment.journal, now, end).filter(|_| stays) {
+            Some(watch) => Next::Watch { watch, ending },
+            None => Next::End(ending),
+        }
+    }
+
+    /// A run ends well only if everything was seen, whatever it was for.
+    fn ending(&self, snapshot: &Snapshot, decision: Decision) -> Ending {
+        if !snapshot.unknown.is_empty() {
+            return Ending::unseen(snapshot.unknown.clone());
+        }
+        // What a run may not do is left to one that may; what it may do is done.
+        let left = self.intent().only_repairs() || matches!(decision, Decision::Do(_));
+        if left { Ending::Repaired } else { Ending::Decided(decision) }
+    }
+
+    /// Whether the intent allows a step.
+    fn may(&self, step: &Step, journal: &Journal) -> bool {
+        match self.intent().source {
+            // Anybody may have forged the notices that bring it about.
+            Source::StandIn => !matches!(step, Step::Regenerate { .. }) || !self.made_lately(journal),
+            Source::Notice if self.intent().only_repairs() => {
+                matches!(step, Step::Repoint { repair: true, .. })
+            }
+            Source::Notice | Source::Timer | Source::Operator => true,
+        }
+    }
+
+    /// Whether we made a key less than `min_rotation_interval` ago.
+    fn made_lately(&self, journal: &Journal) -> bool {
+        let since = self.now() - delta(self.service.policy.min_rotation_interval);
+        let lately = |record: &KeyRecord| record.origin == Origin::Ours && since < record.created;
+        journal.keys().is_some_and(|keys| keys.iter().any(|(_, record)| lately(record)))
+    }
+}

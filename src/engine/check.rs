@@ -1,0 +1,383 @@
+//! One check of a service: its keys and what its consumers hold, read from Azure and reduced to a [`Snapshot`].
+//!
+//! Start at [`Check::take`]. A check keeps what it read, each part with its time, so that a later [`Check::refresh`]
+//! reads again only what has grown too old. The snapshot it yields holds fingerprints; the keys stay here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::future::join_all;
+use futures::{FutureExt, StreamExt, stream};
+
+use crate::azure::arm::{Arm, ArmError, ArmErrorKind};
+use crate::azure::consumers::{Absence, ConsumerKind, Contents, Marks, Missing, Place};
+use crate::azure::services::{KeyService, ServiceKind};
+use crate::clock::Clock;
+use crate::config::{AppConfig, ServiceConfig};
+use crate::report::cause;
+use rekey_core::journal::Journal;
+use rekey_core::model::{ConsumerId, Fingerprint, KeyPair, KeyType, PerKey};
+use rekey_core::plan::{Holding, Snapshot, Unknown};
+
+/// How many places of one service are asked at the same time. ARM lets 10 writes a second pass in the long run, and
+/// listing settings counts as one; with eight services at once the bucket of 200 holds for the peaks.
+pub const APPS_AT_ONCE: usize = 8;
+
+/// The same while clients may be failing: the list and the write of a hundred apps are what the bucket of 200 holds.
+pub const APPS_AT_ONCE_IN_NEED: usize = 100;
+
+/// What a check is made with.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'a> {
+    /// Azure Resource Manager, bounded by the time of the run.
+    pub arm: &'a Arm,
+    /// The time.
+    pub clock: &'a dyn Clock,
+    /// How many places are asked at the same time.
+    pub at_once: usize,
+    /// Whether somebody may be cut off: then one app that does not answer keeps nobody waiting for long.
+    pub in_need: bool,
+}
+
+/// How long an app's settings may take while somebody may be cut off. Azure answers within a second, or two; whoever takes
+/// longer is read by the next run.
+const PATIENCE: TimeDelta = TimeDelta::seconds(5);
+
+impl Reader<'_> {
+    /// The client for apps.
+    fn arm_for_apps(&self) -> Arm {
+        if self.in_need { self.arm.no_later_than(self.clock.now() + PATIENCE) } else { self.arm.clone() }
+    }
+}
+
+/// How old what was read may be when a key is regenerated on the strength of it. Reading a hundred apps takes about
+/// as long, so asking for less would promise what cannot be kept.
+pub const FRESH: TimeDelta = TimeDelta::seconds(5);
+
+/// How old it may be when the regeneration is sent: time for the journal write in between, and for the one request.
+pub const USABLE: TimeDelta = TimeDelta::seconds(35);
+
+/// What was read of a service, and when. It holds key material; its `Debug` does not.
+#[derive(Debug)]
+pub struct Check {
+    keys: KeyPair,
+    host: String,
+    keys_at: DateTime<Utc>,
+    places: BTreeMap<Place, Read>,
+    /// What could be found out of apps that Azure does not find.
+    missing: BTreeMap<ConsumerId, Missing>,
+    /// The keys that the service refuses; nothing if it was not asked about these keys.
+    refused: Option<PerKey<bool>>,
+}
+
+#[derive(Debug)]
+struct Read {
+    at: DateTime<Utc>,
+    found: Result<Contents, ArmError>,
+    /// Whether it is what Azure answered to a write: not what the app is given, only what we asked for.
+    echo: bool,
+}
+
+impl Check {
+    /// Reads everything.
+    pub async fn take(reader: Reader<'_>, service: &ServiceConfig) -> Result<Self, ArmError> {
+        let mut check = Self::of_keys(reader, service).await?;
+        check.complete(reader, service).await?;
+        Ok(check)
+    }
+
+    /// Reads the keys alone; [`Check::complete`] reads the rest.
+    pub async fn of_keys(reader: Reader<'_>, service: &ServiceConfig) -> Result<Self, ArmError> {
+        let (keys, host, keys_at) = list_keys(reader, service).await?;
+        Ok(Self { keys, host, keys_at, places: BTreeMap::new(), missing: BTreeMap::new(), refused: None })
+    }
+
+    /// Reads the apps that were not read yet.
+    pub async fn complete(&mut self, reader: Reader<'_>, service: &ServiceConfig) -> Result<(), ArmError> {
+        self.read_apps(reader, service, |_| false).await.map(drop)
+    }
+
+    /// Reads again what is older than `age`, and what is Azure's answer to a write; whether there was any of it.
+    pub async fn refresh(
+        &mut self,
+        reader: Reader<'_>,
+        service: &ServiceConfig,
+        age: TimeDelta,
+    ) -> Result<bool, ArmError> {
+        let keys_at = self.keys_at;
+        self.refresh_keys(reader, service, age).await?;
+        let since = reader.clock.now() - age;
+        let apps = self.read_apps(reader, service, |read| read.echo || read.at < since).await?;
+        Ok(apps || self.keys_at != keys_at)
+    }
+
+    /// Reads again what is Azure's answer to a write.
+    pub async fn read_back(&mut self, reader: Reader<'_>, service: &ServiceConfig) -> Result<(), ArmError> {
+        self.read_apps(reader, service, |read| read.echo).await.map(drop)
+    }
+
+    /// Whether something was written and not read since.
+    #[must_use]
+    pub fn is_echoed(&self) -> bool {
+        self.places.values().any(|read| read.echo)
+    }
+
+    /// Reads the keys again if they are older than `age`.
+    pub async fn refresh_keys(
+        &mut self,
+        reader: Reader<'_>,
+        service: &ServiceConfig,
+        age: TimeDelta,
+    ) -> Result<(), ArmError> {
+        let old = self.keys_at < reader.clock.now() - age;
+        if old { self.read_keys(reader, service).await } else { Ok(()) }
+    }
+
+    /// Reads the keys again.
+    pub async fn read_keys(&mut self, reader: Reader<'_>, service: &ServiceConfig) -> Result<(), ArmError> {
+        let before = self.keys.clone();
+        (self.keys, self.host, self.keys_at) = list_keys(reader, service).await?;
+        if self.keys != before {
+            self.refused = None;
+        }
+        Ok(())
+    }
+
+    /// The keys. For writing them into settings and for proving them.
+    #[must_use]
+    pub fn keys(&self) -> &KeyPair {
+        &self.keys
+    }
+
+    /// The keys, in so far as they may be told.
+    #[must_use]
+    pub fn fingerprints(&self) -> PerKey<Fingerprint> {
+        PerKey::from_fn(|key_type| self.keys[key_type].fingerprint())
+    }
+
+    /// The host of the service, as its own connection strings name it.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The keys that the service refuses, if it was asked.
+    #[must_use]
+    pub const fn refused(&self) -> Option<PerKey<bool>> {
+        self.refused
+    }
+
+    /// Takes in what the service said of the keys.
+    pub const fn heard(&mut self, refused: PerKey<bool>) {
+        self.refused = Some(refused);
+    }
+
+    /// The oldest part of it.
+    #[must_use]
+    pub fn oldest(&self) -> DateTime<Utc> {
+        self.places.values().map(|read| read.at).chain([self.keys_at]).min().unwrap_or(self.keys_at)
+    }
+
+    /// What a place holds that was read, and when.
+    #[must_use]
+    pub fn contents(&self, place: &Place) -> Option<(&Contents, DateTime<Utc>)> {
+        let read = self.places.get(place).filter(|read| !read.echo)?;
+        read.found.as_ref().ok().map(|contents| (contents, read.at))
+    }
+
+    /// Takes over what Azure answered to a write.
+    pub fn written(&mut self, place: Place, contents: Contents, at: DateTime<Utc>) {
+        self.places.insert(place, Read { at, found: Ok(contents), echo: true });
+    }
+
+    /// How long to wait before what was written is read back.
+    #[must_use]
+    pub fn settles_in(&self) -> TimeDelta {
+        let echoed = self.places.iter().filter(|(_, read)| read.echo);
+        echoed.map(|(place, _)| place.settling().read_back_after()).max().unwrap_or_default()
+    }
+
+    /// What the check shows, without key material.
+    #[must_use]
+    pub fn snapshot(&self, service: &ServiceConfig, journal: &Journal) -> Snapshot {
+        let mut snapshot = Snapshot {
+            echoed: self.is_echoed(),
+            refused: self.refused.unwrap_or_default(),
+            ..Snapshot::of_keys(self.oldest(), self.fingerprints())
+        };
+        for app in &service.apps {
+            self.add_app(app, journal, &mut snapshot);
+        }
+        snapshot
+    }
+
+    /// By what a value is known to be the service's.
+    #[must_use]
+    pub const fn marks<'a>(&'a self, journal: &'a Journal) -> Marks<'a> {
+        Marks { keys: Some(&self.keys), host: self.host.as_str(), journal }
+    }
+
+    fn add_app(&self, app: &AppConfig, journal: &Journal, snapshot: &mut Snapshot) {
+        let before = (snapshot.consumers.len(), snapshot.unknown.len());
+        let id = ConsumerId::from(&app.id);
+        let mut unread = None;
+        let mut unclear = Vec::new();
+        for place in Place::of(app) {
+            match self.places.get(&place).map(|read| &read.found) {
+                Some(Ok(contents)) => {
+                    unclear.extend(place.shows(contents, app, self.marks(journal), snapshot));
+                }
+                Some(Err(error)) if error.kind() == ArmErrorKind::Gone => {
+                    return self.add_missing(app, journal, snapshot);
+                }
+                // What keeps one place out of sight mostly keeps the others: it is told once, and what lasts first.
+                Some(Err(error)) => {
+                    let one = unreadable(app, cause::told(error), error.is_passing());
+                    if unread.as_ref().is_none_or(|first: &Unknown| one.lasts() && !first.lasts()) {
+                        unread = Some(one);
+                    }
+                }
+                None => {
+                    unread.get_or_insert_with(|| unreadable(app, "it was not read".to_owned(), true));
+                }
+            }
+        }
+        let seen = unread.is_none();
+        snapshot.unknown.extend(unread);
+        let nothing = before == (snapshot.consumers.len(), snapshot.unknown.len());
+        if !nothing && !unclear.is_empty() {
+            snapshot.references.push((id.clone(), unclear.clone()));
+        }
+        // That an app may hold none excuses one in which nothing points elsewhere.
+        if nothing && !unclear.is_empty() {
+            snapshot.unknown.push(Unknown::OnlyReferences { app: id.clone(), names: unclear });
+        } else if nothing && !app.may_hold_none {
+            snapshot.unknown.push(Unknown::NoConsumer { app: id.clone() });
+        }
+        let lasts = snapshot.unknown[before.1..].iter().any(Unknown::lasts);
+        if seen {
+            snapshot.seen.insert(id.clone(), held(snapshot, before.0, lasts));
+        } else if lasts && journal.seen(&id).is_some() {
+            // Who goes out of sight may take any key there, and is not to be taken for what he was seen with before.
+            snapshot.blurred.insert(id.clone());
+        }
+        if !seen {
+            lose(&id, journal, snapshot);
+        }
+    }
+
+    /// An app that Azure does not find: deleted, moved, or never there under this id.
+    fn add_missing(&self, app: &AppConfig, journal: &Journal, snapshot: &mut Snapshot) {
+        let id = ConsumerId::from(&app.id);
+        let missing = self.missing.get(&id);
+        let Some(held) = journal.seen(&id) else {
+            let meant = missing.and_then(|missing| missing.meant.clone());
+            return snapshot.unknown.push(Unknown::NeverSeen { app: id, meant });
+        };
+        match missing.map(|missing| &missing.absence) {
+            Some(Absence::Deleted) => snapshot.gone.push(id),
+            Some(Absence::Elsewhere(whereabouts)) => {
+                lose(&id, journal, snapshot);
+                let either = snapshot.keys.iter().filter(|_| journal.is_blurred(&id));
+                let held = held.iter().chain(either.map(|(_, key)| key)).cloned().collect();
+                let whereabouts = whereabouts.clone();
+                snapshot.unknown.push(Unknown::Vanished { app: id, whereabouts, held });
+            }
+            None => snapshot.unknown.push(unreadable(app, "it was not looked for".to_owned(), true)),
+        }
+    }
+
+    /// Reads every place that was not read yet, and those that are to be read `again`; whether there was any.
+    async fn read_apps(
+        &mut self,
+        reader: Reader<'_>,
+        service: &ServiceConfig,
+        again: impl Fn(&Read) -> bool,
+    ) -> Result<bool, ArmError> {
+        let all = service.apps.iter().flat_map(Place::of);
+        let old = all.filter(|place| self.places.get(place).is_none_or(&again)).collect::<Vec<_>>();
+        let any = !old.is_empty();
+        let reads: Vec<_> = old.into_iter().map(|place| read(reader, place).boxed()).collect();
+        let reads: Vec<_> = stream::iter(reads).buffer_unordered(reader.at_once).collect().await;
+        let mut gone = BTreeMap::new();
+        for (place, read) in reads {
+            match &read.found {
+                // Running out of the run's time says nothing of the app; it ends the check.
+                Err(error) if error.kind() == ArmErrorKind::OutOfTime && !reader.in_need => {
+                    return read.found.map(|_| any);
+                }
+                Err(error) if error.kind() == ArmErrorKind::Gone => {
+                    gone.insert(place.consumer(), place.clone());
+                }
+                _ => {}
+            }
+            self.places.insert(place, read);
+        }
+        self.look_for(reader, gone.into_values()).await;
+        Ok(any)
+    }
+
+    /// Looks for the apps of places that Azure does not find. Those that were read vouch for its lists.
+    async fn look_for(&mut self, reader: Reader<'_>, gone: impl Iterator<Item = Place>) {
+        let read = self.places.iter().filter(|(_, read)| read.found.is_ok());
+        let there: BTreeSet<ConsumerId> = read.map(|(place, _)| place.consumer()).collect();
+        let arm = reader.arm_for_apps();
+        let looked_for = gone.map(|place| {
+            let (arm, there) = (&arm, &there);
+            async move { (place.consumer(), place.look_for(arm, there).await) }
+        });
+        let found = join_all(looked_for).await;
+        self.missing.extend(found);
+    }
+}
+
+/// The keys, the host that their connection strings name, and when they were asked for.
+async fn list_keys(
+    reader: Reader<'_>,
+    service: &ServiceConfig,
+) -> Result<(KeyPair, String, DateTime<Utc>), ArmError> {
+    let at = reader.clock.now();
+    let listed = ServiceKind::of(&service.id).list_keys(reader.arm, &service.id).await?;
+    Ok((listed.keys, listed.host.unwrap_or_default(), at))
+}
+
+fn unreadable(app: &AppConfig, detail: String, passing: bool) -> Unknown {
+    Unknown::Unreadable { app: (&app.id).into(), detail, passing }
+}
+
+/// Takes an app that is out of sight for lost if all keys are invalid that it was last seen with.
+fn lose(app: &ConsumerId, journal: &Journal, snapshot: &mut Snapshot) {
+    if is_lost(app, journal, &snapshot.keys) {
+        snapshot.lost.insert(app.clone());
+    }
+}
+
+/// Whether all keys are invalid that an app was last seen with: out of sight, it is very probably cut off.
+pub(crate) fn is_lost(app: &ConsumerId, journal: &Journal, keys: &PerKey<Fingerprint>) -> bool {
+    let held = journal.seen(app).unwrap_or_default();
+    let is_current = |key: &Fingerprint| keys.iter().any(|(_, current)| current == key);
+    !held.is_empty() && !held.iter().any(is_current)
+}
+
+/// The keys that an app holds whose consumers begin at `first`; if something of it is out of sight it may hold either.
+fn held(snapshot: &Snapshot, first: usize, out_of_sight: bool) -> Vec<Fingerprint> {
+    let current = |key_type: KeyType| snapshot.keys[key_type].clone();
+    let mut held: Vec<Fingerprint> = snapshot.consumers[first..]
+        .iter()
+        .filter_map(|consumer| match &consumer.holds {
+            Holding::Valid(key_type) => Some(current(*key_type)),
+            Holding::Stale(fingerprint) => Some(fingerprint.clone()),
+            Holding::Identity => None,
+        })
+        .chain(KeyType::ALL.into_iter().filter(|_| out_of_sight).map(current))
+        .collect();
+    held.sort();
+    held.dedup();
+    held
+}
+
+async fn read(reader: Reader<'_>, place: Place) -> (Place, Read) {
+    let at = reader.clock.now();
+    let found = place.read(&reader.arm_for_apps()).await;
+    (place, Read { at, found, echo: false })
+}

@@ -1,0 +1,144 @@
+//! What all runs of a process share: the places of those at work, calls between them, the keys in use, and how they are
+//! asked to stop.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, Semaphore, watch};
+
+use rekey_core::model::{Key, ServiceId};
+
+/// How many services are worked on at the same time. One that waits, for Azure, for a grace period or for another worker, does
+/// not count: any number of them may wait at once.
+const SERVICES_AT_ONCE: usize = 8;
+
+/// The places of those at work.
+#[derive(Clone, Debug)]
+pub struct Places(pub(super) Arc<Semaphore>);
+
+impl Default for Places {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(SERVICES_AT_ONCE)))
+    }
+}
+
+/// Calls from a run that waits to the run that holds the lease, within one process: check again, somebody is being cut off.
+/// One bell for each service, for the life of the process.
+///
+/// Following a regeneration takes a minute and more, and the lease is kept for it. When the key in use is regenerated from
+/// outside in that minute, the notice of it finds the lease taken; its call makes the run that has it check and repair at
+/// once. Between two processes the store carries the call ([`call`](crate::store::call)).
+#[derive(Debug, Default)]
+pub struct Calls(Mutex<HashMap<ServiceId, Arc<Notify>>>);
+
+impl Calls {
+    /// Calls whoever is at work on the service. A call that nobody hears is heard by the next who listens.
+    pub fn call(&self, service: &ServiceId) {
+        self.bell(service).notify_one();
+    }
+
+    /// Waits for a call.
+    pub(super) async fn called(&self, service: &ServiceId) {
+        self.bell(service).notified().await;
+    }
+
+    fn bell(&self, service: &ServiceId) -> Arc<Notify> {
+        let mut bells = lock(&self.0);
+        Arc::clone(bells.entry(service.clone()).or_default())
+    }
+}
+
+/// The keys in use of every service that was checked.
+#[derive(Debug, Default)]
+pub struct InUse(Mutex<BTreeMap<ServiceId, KeysInUse>>);
+
+/// The keys in use of one service.
+#[derive(Clone, Debug)]
+pub struct KeysInUse {
+    /// The host by which its connection strings name it.
+    pub host: String,
+    /// One or two keys; none if no consumer holds a valid one.
+    pub keys: Vec<Key>,
+}
+
+impl InUse {
+    /// The keys of a service, if it was checked.
+    #[must_use]
+    pub fn get(&self, service: &ServiceId) -> Option<KeysInUse> {
+        lock(&self.0).get(service).cloned()
+    }
+
+    pub(super) fn set(&self, service: &ServiceId, host: &str, keys: Vec<Key>) {
+        let found = KeysInUse { host: host.to_owned(), keys };
+        lock(&self.0).insert(service.clone(), found);
+    }
+}
+
+/// Asks the runs of a process to end where they are: at their waits, and between two steps. The lease is given back, and
+/// the next run carries on. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Stop(Arc<watch::Sender<bool>>);
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(false)))
+    }
+}
+
+impl Stop {
+    /// Asks, once and for all.
+    pub fn ask(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Whether it was asked.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Ends when it is asked.
+    pub async fn asked(&self) {
+        // The sender lives as long as this does.
+        let _ = self.0.subscribe().wait_for(|asked| *asked).await;
+    }
+}
+
+/// How many runs are at work in this process. Clones share it.
+#[derive(Clone, Debug)]
+pub struct AtWork(Arc<watch::Sender<usize>>);
+
+impl Default for AtWork {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(0)))
+    }
+}
+
+impl AtWork {
+    /// Counts a run for as long as the answer lives.
+    pub(super) fn begin(&self) -> AtWorkGuard {
+        self.0.send_modify(|runs| *runs += 1);
+        AtWorkGuard(self.clone())
+    }
+
+    /// Ends when no run is at work.
+    pub async fn rest(&self) {
+        // The sender lives as long as this does.
+        let _ = self.0.subscribe().wait_for(|runs| *runs == 0).await;
+    }
+}
+
+/// A run that is at work.
+#[derive(Debug)]
+pub(super) struct AtWorkGuard(AtWork);
+
+impl Drop for AtWorkGuard {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|runs| *runs -= 1);
+    }
+}
+
+/// What a panic left behind is as good as what it found: each change is one insertion or one removal.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,166 @@
+//! A run over one service: what it is made of, and what its attempts, steps and waits have in common.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::act::Actor;
+use super::check::{APPS_AT_ONCE, APPS_AT_ONCE_IN_NEED, Check, Reader};
+use super::log::RunLog;
+use super::{Engine, Order, RunError};
+use crate::azure::arm::Arm;
+use crate::config::ServiceConfig;
+use crate::report::{Ending, RunEvent};
+use crate::store::{Draft, Lease, StoreError};
+use rekey_core::intent::{Intent, Known};
+use rekey_core::journal::{Event, Journal, Watch};
+use rekey_core::model::ConsumerId;
+use rekey_core::plan::Decision;
+
+/// What is left of a run's time when it looks for the last time, so that it may begin to repair what it finds.
+pub(super) const RESERVE: TimeDelta = TimeDelta::seconds(5);
+
+/// One run over one service.
+pub(super) struct Run<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) order: &'a Order,
+    pub(super) service: &'a ServiceConfig,
+    pub(super) arm: Arm,
+    pub(super) log: RunLog,
+    /// The place among those at work; none while waiting.
+    pub(super) place: Option<OwnedSemaphorePermit>,
+}
+
+/// How an attempt begins.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Begin {
+    /// Whether to ask first whether what is told is news.
+    pub(super) asks_first: bool,
+    /// The number of our call to the run at work, where one was made.
+    pub(super) call: Option<u64>,
+    /// How often somebody wrote the journal between check and lease.
+    pub(super) overtaken: u32,
+}
+
+/// How a run goes on after an attempt.
+pub(super) enum Next {
+    /// Not at all.
+    End(Ending),
+    /// With another attempt; at once, if no time is given.
+    Again { at: Option<DateTime<Utc>>, begin: Begin },
+    /// By looking at the keys for a while; and to this end, if they stay what they are.
+    Watch { watch: Watch, ending: Ending },
+}
+
+/// What follows a step.
+pub(super) enum Then {
+    /// It is assessed anew what there is to do.
+    Assess,
+    /// The same, after a wait with the lease.
+    Rest {
+        /// Until when.
+        until: DateTime<Utc>,
+    },
+    /// It goes on without this run: that is what is waited for.
+    Leave(Decision),
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(engine: &'a Engine, order: &'a Order, service: &'a ServiceConfig) -> Self {
+        let (narrator, now) = (Arc::clone(&engine.narrator), engine.clock.now());
+        Self {
+            engine,
+            order,
+            service,
+            arm: engine.arm.until(order.deadline),
+            log: RunLog::new(service.id.clone(), &order.intent, narrator, now),
+            place: None,
+        }
+    }
+
+    /// Reads the journal.
+    pub(super) async fn read(&self) -> Result<Draft, StoreError> {
+        let (store, clock) = (Arc::clone(&self.engine.store), Arc::clone(&self.engine.clock));
+        Draft::read(store, clock, &self.service.id, &self.order.holder).await
+    }
+
+    /// Whether the keys, and the consumers that the intent names, show nothing that the journal does not explain.
+    pub(super) async fn is_known(&mut self, check: &mut Check, journal: &Journal) -> Result<bool, RunError> {
+        let intent = self.intent();
+        let apps = self
+            .service
+            .apps
+            .iter()
+            .filter(|app| intent.consumers.contains(&ConsumerId::from(&app.id)))
+            .cloned();
+        let named = ServiceConfig { apps: apps.collect(), ..self.service.clone() };
+        if !intent.everything {
+            check.complete(self.reader(), &named).await?;
+        }
+        self.settle_claim(journal);
+        let known = self.intent().is_known(&check.snapshot(&named, journal), journal);
+        if known {
+            let claimed = self.log.claim().is_some();
+            self.emit(RunEvent::Known(if claimed { Known::Puzzling } else { Known::Explained }));
+        }
+        Ok(known)
+    }
+
+    /// Lets go of the claim that a key was regenerated, if the journal explains it, or the time in which it may show is over.
+    pub(super) fn settle_claim(&mut self, journal: &Journal) {
+        let now = self.now();
+        if self.log.claim().is_some_and(|claim| !claim.is_open(journal, now)) {
+            self.emit(RunEvent::ClaimSettled);
+        }
+    }
+
+    pub(super) fn reader(&self) -> Reader<'_> {
+        // From a key that changed until the end of the run: who is found stale is to be repaired first.
+        let in_need = self.intent().is_notice() || self.log.is_in_need();
+        Reader { arm: &self.arm, clock: &*self.engine.clock, at_once: self.apps_at_once(), in_need }
+    }
+
+    pub(super) fn actor(&self) -> Actor<'_> {
+        Actor {
+            arm: &self.arm,
+            data_plane: &self.engine.data_plane,
+            clock: &*self.engine.clock,
+            gates: &self.engine.gates,
+            instance: self.service,
+            own_site: self.engine.config.own_site.as_deref(),
+            at_once: self.apps_at_once(),
+            deadline: self.order.deadline,
+        }
+    }
+
+    /// How many apps may be asked at the same time.
+    fn apps_at_once(&self) -> usize {
+        if self.intent().is_notice() { APPS_AT_ONCE_IN_NEED } else { APPS_AT_ONCE }
+    }
+
+    pub(super) fn intent(&self) -> &'a Intent {
+        &self.order.intent
+    }
+
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.engine.clock.now()
+    }
+
+    pub(super) fn emit(&mut self, event: RunEvent) {
+        let now = self.now();
+        self.log.emit(event, now);
+    }
+
+    pub(super) fn emit_once(&mut self, event: RunEvent) {
+        let now = self.now();
+        self.log.emit_once(event, now);
+    }
+
+    /// Records an event.
+    pub(super) fn record(&mut self, lease: &mut Lease, event: Event) -> Result<(), RunError> {
+        lease.record(event.clone())?;
+        self.emit(RunEvent::Recorded(event));
+        Ok(())
+    }
+}

@@ -1,0 +1,285 @@
+//! What stands between a worker and everything that it talks to: Azure Resource Manager, the token endpoint and the data
+//! plane through a proxy, the journal through a store, and the time. Every request is counted as it passes, and one
+//! of them can be made to meet a mishap.
+//!
+//! Start at [`Interceptor::leaves`] and [`Interceptor::answered`], which stand around every request, whatever carries it.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::Request;
+use axum::http::request::Parts;
+use axum::http::{Method, Response};
+use chrono::{DateTime, Utc};
+use futures::stream;
+use reqwest::{Client, Url};
+use signalr_rekey::clock::Clock;
+use signalr_rekey::store::{ETag, Found, Store, StoreError, Stored};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+/// What happens to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mishap {
+    /// The worker dies before the request is sent.
+    StopBefore,
+    /// The worker dies when the request took effect and was not yet answered.
+    StopBetween,
+    /// The worker dies with the answer in its hands, before it sends anything else and before it waits for anything.
+    StopAfter,
+    /// The request arrives twice, and the second answer is the one that is heard.
+    Twice,
+    /// The request takes effect, and its answer is lost.
+    Lost,
+}
+
+/// The three places around a request at which a worker can die.
+pub const STOPS: [Mishap; 3] = [Mishap::StopBefore, Mishap::StopBetween, Mishap::StopAfter];
+
+/// The interceptor. What has passed on it, and what is still to go wrong.
+pub struct Interceptor {
+    state: Mutex<State>,
+    stop: Notify,
+    /// Is shown the world at every request, before and after.
+    watch: Box<dyn Fn() + Send + Sync>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The kinds of the requests so far.
+    passed: Vec<&'static str>,
+    /// Which request (1 is the first) meets what.
+    mishap: Option<(usize, Mishap)>,
+    met: bool,
+    /// The worker dies at whatever it does next.
+    doomed: bool,
+    stopped: bool,
+}
+
+impl Interceptor {
+    pub fn new(mishap: Option<(usize, Mishap)>, watch: impl Fn() + Send + Sync + 'static) -> Self {
+        let state = State { mishap, ..State::default() };
+        Self { state: Mutex::new(state), stop: Notify::new(), watch: Box::new(watch) }
+    }
+
+    /// A request is about to be sent; what it will meet.
+    async fn leaves(&self, kind: &'static str) -> Option<Mishap> {
+        (self.watch)();
+        self.goes_on().await;
+        let mishap = {
+            let mut state = self.state();
+            state.passed.push(kind);
+            let number = state.passed.len();
+            let mishap = state.mishap.take_if(|(nth, _)| *nth == number).map(|(_, mishap)| mishap);
+            state.met |= mishap.is_some();
+            mishap
+        };
+        if mishap == Some(Mishap::StopBefore) {
+            self.dies().await;
+        }
+        mishap
+    }
+
+    /// A request was answered; whether the worker gets to hear it.
+    async fn answered(&self, mishap: Option<Mishap>) -> bool {
+        (self.watch)();
+        match mishap {
+            Some(Mishap::StopBetween) => self.dies().await,
+            Some(Mishap::StopAfter) => self.state().doomed = true,
+            Some(Mishap::StopBefore | Mishap::Twice | Mishap::Lost) | None => {}
+        }
+        mishap != Some(Mishap::Lost)
+    }
+
+    /// Nothing goes on for a worker that is dead, or dies here.
+    async fn goes_on(&self) {
+        let (doomed, stopped) = {
+            let state = self.state();
+            (state.doomed, state.stopped)
+        };
+        if doomed || stopped {
+            self.dies().await;
+        }
+    }
+
+    async fn dies(&self) {
+        self.state().stopped = true;
+        self.stop.notify_one();
+        std::future::pending::<()>().await;
+    }
+
+    /// Waits for the moment at which the worker is to be dropped.
+    pub async fn stopped(&self) {
+        self.stop.notified().await;
+    }
+
+    /// Whether the worker is to be buried, though it may have come to its end first.
+    pub fn is_dead(&self) -> bool {
+        let state = self.state();
+        state.stopped || state.doomed
+    }
+
+    /// From now on another worker is on the interceptor.
+    pub fn hand_over(&self) {
+        let mut state = self.state();
+        (state.stopped, state.doomed) = (false, false);
+    }
+
+    /// Whether the mishap came about.
+    pub fn met(&self) -> bool {
+        self.state().met
+    }
+
+    /// The kinds of the requests so far.
+    pub fn passed(&self) -> Vec<&'static str> {
+        self.state().passed.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+}
+
+impl fmt::Debug for Interceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Interceptor").finish_non_exhaustive()
+    }
+}
+
+/// The time of a worker on the interceptor: who is to die does so before it waits.
+#[derive(Debug)]
+pub struct Timed<C>(pub Arc<Interceptor>, pub Arc<C>);
+
+#[async_trait]
+impl<C: Clock> Clock for Timed<C> {
+    fn now(&self) -> DateTime<Utc> {
+        self.1.now()
+    }
+
+    async fn sleep_until(&self, time: DateTime<Utc>) {
+        self.0.goes_on().await;
+        self.1.sleep_until(time).await;
+    }
+}
+
+/// A store at the end of the interceptor.
+#[derive(Debug)]
+pub struct Stores(pub Arc<Interceptor>, pub Arc<dyn Store>);
+
+fn lost() -> StoreError {
+    StoreError::Unavailable("the answer was lost".into())
+}
+
+#[async_trait]
+impl Store for Stores {
+    async fn get(&self, name: &str) -> Result<Found, StoreError> {
+        let mishap = self.0.leaves("journal read").await;
+        if mishap == Some(Mishap::Twice) {
+            drop(self.1.get(name).await);
+        }
+        let found = self.1.get(name).await;
+        if self.0.answered(mishap).await { found } else { Err(lost()) }
+    }
+
+    async fn put(&self, name: &str, body: Vec<u8>, expected: Option<&ETag>) -> Result<Stored, StoreError> {
+        let mishap = self.0.leaves("journal write").await;
+        if mishap == Some(Mishap::Twice) {
+            drop(self.1.put(name, body.clone(), expected).await);
+        }
+        let stored = self.1.put(name, body, expected).await;
+        if self.0.answered(mishap).await { stored } else { Err(lost()) }
+    }
+}
+
+/// The side of Azure: a reverse proxy before the embedded one. It ends when it is dropped.
+pub struct Proxy {
+    pub base: Url,
+    serving: JoinHandle<()>,
+}
+
+impl Proxy {
+    pub async fn start(interceptor: Arc<Interceptor>, upstream: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let upstream = Arc::new(Upstream { interceptor, base: upstream.to_owned(), client: client() });
+        let router = Router::new().fallback(move |request: Request| {
+            let upstream = Arc::clone(&upstream);
+            async move { upstream.carry(request).await }
+        });
+        let serving = tokio::spawn(async move { drop(axum::serve(listener, router).await) });
+        Self { base, serving }
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+struct Upstream {
+    interceptor: Arc<Interceptor>,
+    base: String,
+    client: Client,
+}
+
+/// Without certificates, which take longer to read than all requests of a scenario.
+fn client() -> Client {
+    Client::builder()
+        .tls_certs_only([])
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap()
+}
+
+impl Upstream {
+    async fn carry(&self, request: Request) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        let mishap = self.interceptor.leaves(kind(&parts.method, parts.uri.path())).await;
+        if mishap == Some(Mishap::Twice) {
+            drop(self.send(&parts, &body).await);
+        }
+        let answer = self.send(&parts, &body).await;
+        if self.interceptor.answered(mishap).await { answer } else { broken() }
+    }
+
+    /// Sends a request on under the name by which the client knows us, so that the links in answers lead here.
+    async fn send(&self, parts: &Parts, body: &Bytes) -> Response<Body> {
+        let url = format!("{}{}", self.base, parts.uri);
+        let request = self.client.request(parts.method.clone(), url).headers(parts.headers.clone());
+        let request = request.header("x-forwarded-proto", "http").body(body.clone());
+        let answer = request.send().await.unwrap();
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let mut response = Response::new(Body::from(answer.bytes().await.unwrap()));
+        (*response.status_mut(), *response.headers_mut()) = (status, headers);
+        response
+    }
+}
+
+/// Closes the connection: a body that breaks before its first byte makes hyper drop it without having sent the head.
+fn broken() -> Response<Body> {
+    let error = std::io::Error::other("the answer was lost");
+    Response::new(Body::from_stream(stream::iter([Err::<Bytes, _>(error)])))
+}
+
+/// What a request is for, in the words of the table of crashes.
+fn kind(method: &Method, path: &str) -> &'static str {
+    let path = path.to_lowercase();
+    match path.rsplit('/').next() {
+        _ if path.contains("/oauth2/") => "token",
+        _ if path.starts_with("/api/") => "probe of a key",
+        Some("listkeys") => "keys read",
+        Some("regeneratekey") => "regeneration sent",
+        Some("list") => "settings read",
+        Some("sites") => "sites listed",
+        _ if method == Method::PUT => "settings written",
+        _ if method == Method::GET => "operation asked",
+        _ => "other",
+    }
+}

@@ -29,7 +29,6 @@ pub use load::{FUNCTION_TIMEOUT, load, load_from, name_file};
 pub(crate) use load::{config_path, given_file};
 pub use notify::NotifyConfig;
 pub use policy::{PolicySetting, policy_settings};
-pub use rekey_core::configuration_file::file_name;
 pub use storage::{BlobAccess, BlobConfig};
 pub(crate) use values::duration;
 

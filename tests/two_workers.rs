@@ -157,13 +157,13 @@ async fn a_notice_wakes_the_run_of_another_process() {
     let (_, told) = tokio::join!(timer.tick(), notice);
     assert_eq!(told.0, 200, "{told:?}");
     assert!(
-        told.1["Logs"].to_string().contains("has checked again since, and every app holds a valid key"),
+        told.1["Logs"].to_string().contains("has checked since; every consumer holds a valid key"),
         "{told:?}"
     );
     let document = journals.read("sr-call").await.unwrap();
     let history = document["journal"]["history"].as_array().unwrap();
     let at = |is: &dyn Fn(&Value) -> bool| history.iter().position(|entry| is(&entry["event"]));
-    let repaired = at(&|event| event["type"] == "repointed" && event["mended"] == true);
+    let repaired = at(&|event| event["type"] == "repointed" && event["repaired"] == true);
     let over = at(&|event| event["type"] == "regenerated");
     assert!(repaired.is_some() && repaired < over, "the apps are repaired before the regeneration is over");
     settle(&timer, &["sr-call"]).await;

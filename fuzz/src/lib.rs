@@ -23,6 +23,8 @@ use signalr_rekey::azure::discovery::{Dictionaries, by_value};
 use signalr_rekey::clock::Clock;
 use signalr_rekey::config::{Config, Environment, load_from};
 use signalr_rekey::handler::{Function, Trigger};
+use signalr_rekey::report::InWords;
+use signalr_rekey::report::text::snapshot::warnings;
 use signalr_rekey::store::{Lease, MemoryStore, Store, StoreError, peek};
 
 pub use answer::answer;
@@ -78,7 +80,7 @@ pub fn connection_string(data: &[u8]) {
         if keys.iter().any(|(_, key)| stands_alone(&value, key.expose())) {
             assert!(!shown.consumers.is_empty() || !shown.unknown.is_empty(), "a key is not seen");
         }
-        assert_harmless(&format!("{shown:?} {:?}", shown.warnings().collect::<Vec<_>>()));
+        assert_harmless(&format!("{shown:?} {:?}", warnings(&shown)));
     }
 }
 
@@ -181,7 +183,7 @@ fn judge(events: &[notice::Event], sent: usize) {
     assert!(kept <= sent * GROWTH, "{kept} bytes are kept of {sent}");
     for event in events {
         let notice = notice::classify(event);
-        assert!(!notice.to_string().is_empty());
+        assert!(!notice.in_words().is_empty());
         if let Notice::Announced { keys, .. } = &notice {
             assert!(keys.iter().any(|(_, announced)| *announced), "no key is announced");
         }
@@ -221,16 +223,22 @@ pub fn journal(data: &[u8]) {
     let at = data.windows(THEN.len()).position(|window| window == THEN);
     let (document, events) = at.map_or((data, &b""[..]), |at| (&data[..at], &data[at + THEN.len()..]));
     let events = events.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
-    // Nothing here waits for anything: the store is in memory.
-    let done = keep(document, events.collect()).now_or_never();
-    assert!(done.is_some(), "it waits");
+    let events: Vec<Event> = events.collect();
+    for name in NAMES {
+        // Nothing here waits for anything: the store is in memory.
+        let done = keep(name, document, events.clone()).now_or_never();
+        assert!(done.is_some(), "it waits");
+    }
 }
 
-async fn keep(document: &[u8], events: Vec<Event>) {
+/// The name of the document in format 1, and in that of now.
+const NAMES: [&str; 2] = ["s/g/chat.json", "s/g/signalr/chat.json"];
+
+async fn keep(name: &str, document: &[u8], events: Vec<Event>) {
     let clock: Arc<dyn Clock> = Arc::new(StillClock);
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::clone(&clock)));
     let id = ServiceId::new("s", "g", "chat");
-    let stored = store.put("s/g/chat.json", document.to_vec(), None).await;
+    let stored = store.put(name, document.to_vec(), None).await;
     assert!(stored.is_ok());
     let read = peek(&*store, &id).await;
     let mut lease = match Lease::acquire(Arc::clone(&store), clock, &id, "fuzz").await {
@@ -241,7 +249,7 @@ async fn keep(document: &[u8], events: Vec<Event>) {
                 matches!(error, StoreError::Held { .. } | StoreError::StrangeLease { .. }),
                 "{error}"
             );
-            let there = store.get("s/g/chat.json").await.ok().and_then(|found| found.document);
+            let there = store.get(name).await.ok().and_then(|found| found.document);
             assert!(there.is_some_and(|(body, _)| body == document), "it is left as it is");
             return;
         }
@@ -250,7 +258,7 @@ async fn keep(document: &[u8], events: Vec<Event>) {
     for event in events {
         decide(lease.journal());
         let before = lease.journal().clone();
-        assert!(!event.to_string().is_empty());
+        assert!(!event.in_words().is_empty());
         if lease.record(event).is_err() {
             assert_eq!(*lease.journal(), before, "an illegal event changes nothing");
         }
@@ -278,7 +286,7 @@ fn decide(journal: &Journal) {
             // A state that we would never have written may have none of it.
             drop(journal.apply(event, now));
         }
-        assert!(!plan::decide(&snapshot, &journal, &policy, now).to_string().is_empty());
+        assert!(!plan::decide(&snapshot, &journal, &policy, now).in_words().is_empty());
     }
 }
 

@@ -9,7 +9,8 @@ use super::fault::{At, Report, Sourced};
 use super::notify::{Webhook, webhook_url};
 use super::policy::PolicyLayer;
 use super::values::{Fields, Form, Lasting, Node, sourced};
-use rekey_core::model::{AppId, ConnectionString, ServiceId};
+use crate::report::text::InWords;
+use rekey_core::model::{AppId, ConnectionString, IdFault, ServiceId};
 
 /// The whole file.
 #[derive(Default)]
@@ -190,8 +191,8 @@ fn app_id(
 }
 
 /// Which part of an id is at fault, where all else of it is in order.
-fn because(fault: Option<&'static str>) -> String {
-    fault.map(|fault| format!(": {fault}")).unwrap_or_default()
+fn because(fault: Option<IdFault>) -> String {
+    fault.map(|fault| format!(": {}", fault.in_words())).unwrap_or_default()
 }
 
 /// Names of settings. An empty list is refused: it could be meant as none or as all.

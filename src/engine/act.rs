@@ -11,12 +11,13 @@ use super::check::{self, Check};
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, OperationStatus};
 use crate::azure::consumers::{Change, ConsumerKind, Contents, Marks, Place, Written};
 use crate::azure::data_plane::{DataPlane, Probe};
-use crate::azure::services::{KeyService, Regeneration, ServiceKind};
+use crate::azure::services::{KeyService, Regeneration};
 use crate::clock::Clock;
 use crate::config::ServiceConfig;
 use crate::report::cause;
+use crate::report::text::azure as words;
 use crate::store::{AppLock, LeaseProof, LockError, Locker};
-use rekey_core::model::{ConsumerId, Key, KeyPair, KeyType, OperationUrl, PerKey};
+use rekey_core::model::{ConsumerId, Key, KeyPair, KeyType, OperationUrl, PerKey, ServiceType};
 use rekey_core::plan::ConsumerRef;
 use rekey_core::time::delta;
 
@@ -91,7 +92,6 @@ pub struct Rewrite {
 #[derive(Debug, thiserror::Error)]
 pub enum RewriteError {
     /// Azure refused or did not answer.
-    #[error("{}: {error}", consumer.name())]
     Arm {
         /// Whose.
         consumer: ConsumerId,
@@ -100,7 +100,6 @@ pub enum RewriteError {
         error: ArmError,
     },
     /// The consumer could not be locked, so it was not written.
-    #[error("{}: not written", consumer.name())]
     Locked {
         /// Whose.
         consumer: ConsumerId,
@@ -109,10 +108,6 @@ pub enum RewriteError {
         error: LockError,
     },
     /// What was written is not what is there.
-    #[error(
-        "{}: the {} were written and do not hold the new key; somebody else writes them at the same time. \
-         The next pass tries again", .place.consumer().name(), .place.name()
-    )]
     Overwritten {
         /// The place.
         place: Place,
@@ -198,12 +193,12 @@ impl Actor<'_> {
         key_type: KeyType,
     ) -> Result<Regeneration, ArmError> {
         let until = proof.until().min(seen + check::USABLE).min(self.deadline);
-        self.kind().regenerate(&self.arm.until(until), &self.instance.id, key_type).await
+        self.service().regenerate(&self.arm.until(until), &self.instance.id, key_type).await
     }
 
     /// Asks once how an operation goes; `asked` says how often that was done before.
     pub async fn poll(&self, operation: &OperationUrl, asked: usize) -> Result<Progress, ArmError> {
-        Ok(match self.kind().follow(self.arm, operation).await {
+        Ok(match self.service().follow(self.arm, operation).await {
             Ok(OperationStatus::Succeeded) => Progress::Succeeded,
             Ok(OperationStatus::Failed { code, message, lasting }) => {
                 Progress::Failed(Failure { detail: format!("{code}: {message}"), lasting })
@@ -227,7 +222,7 @@ impl Actor<'_> {
             if sounding > 0 {
                 self.clock.sleep(APART).await;
             }
-            let ask = |key_type| self.kind().probe(self.data_plane, host, &keys[key_type]);
+            let ask = |key_type| self.service().probe(self.data_plane, host, &keys[key_type]);
             let (primary, secondary) = futures::join!(ask(KeyType::Primary), ask(KeyType::Secondary));
             let is_refusal = |probe| matches!(probe, Probe::Refused { .. });
             refused = PerKey { primary: is_refusal(primary), secondary: is_refusal(secondary) };
@@ -242,9 +237,9 @@ impl Actor<'_> {
     /// Signs calls with a key until the service accepted several in a row, or has refused for a while.
     pub async fn prove(&self, host: &str, key: &Key) -> Acceptance {
         let mut in_a_row = 0;
-        let mut said = "the time of the pass ended before the key was proved".to_owned();
+        let mut said = words::NOT_PROVED_IN_TIME.to_owned();
         for _ in 0..PROBES {
-            match self.kind().probe(self.data_plane, host, key).await {
+            match self.service().probe(self.data_plane, host, key).await {
                 Probe::Accepted => in_a_row += 1,
                 Probe::Refused { detail } | Probe::Unreachable { detail } => (in_a_row, said) = (0, detail),
             }
@@ -260,8 +255,8 @@ impl Actor<'_> {
         Acceptance::Refused(said)
     }
 
-    fn kind(&self) -> ServiceKind {
-        ServiceKind::of(&self.instance.id)
+    fn service(&self) -> ServiceType {
+        self.instance.id.service_type()
     }
 }
 

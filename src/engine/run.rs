@@ -165,8 +165,9 @@ impl<'a> Run<'a> {
 
     /// Records an event.
     pub(super) fn record(&mut self, lease: &mut Lease, event: Event) -> Result<(), RunError> {
+        let in_flight = lease.journal().in_flight().map(|flight| flight.key_type);
         lease.record(event.clone())?;
-        self.emit(RunEvent::Recorded(event));
+        self.emit(RunEvent::Recorded { event, in_flight });
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use crate::clock::Clock;
 use crate::config::{Config, StateConfig};
+use crate::report::text::run as words;
 use crate::report::{RunEvent, cause};
 use crate::schedule::longest_gap;
 use crate::store::{Store, timer_last_ran};
@@ -59,7 +60,7 @@ impl Silence {
         let (last, at) = match timer_last_ran(store).await {
             Ok(read) => read,
             Err(error) => {
-                tracing::warn!("whether RotateKeys still runs cannot be read: {}", cause::told(&error));
+                tracing::warn!("{}", words::silence_unknown(&cause::told(&error)));
                 return None;
             }
         };

@@ -20,11 +20,13 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedMutexGuard;
 
-use super::{ETag, Found, LEASE, LeaseRecord, Store, StoreError, put_surely};
+use super::document::LeaseRecord;
+use super::lease::{LEASE, put_surely};
+use super::{ETag, Found, Store, StoreError};
 use crate::clock::Clock;
 use crate::report::cause;
 use rekey_core::model::{ConsumerId, ServiceId};
-use rekey_core::time::{delta, readable};
+use rekey_core::time::delta;
 
 /// The folder of the documents. No subscription is called that, and no journal lies as deep.
 const FOLDER: &str = "locks";
@@ -67,7 +69,6 @@ struct Held {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LockError {
     /// Another process has it.
-    #[error("another run ({holder}) has the lock of its settings until {} at the latest", readable(*until))]
     Held {
         /// Which run, and for which service.
         holder: String,
@@ -75,8 +76,7 @@ pub enum LockError {
         until: DateTime<Utc>,
     },
     /// Whether anybody has it cannot be told.
-    #[error("the lock of its settings cannot be taken: {0}")]
-    Store(StoreError),
+    Store(#[source] StoreError),
 }
 
 /// What one run over one service locks apps with.

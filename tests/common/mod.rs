@@ -7,6 +7,7 @@ pub mod azurite;
 pub mod counting;
 pub mod hooked;
 pub mod journals;
+pub mod older;
 pub mod program;
 pub mod proxy;
 
@@ -263,6 +264,12 @@ pub fn count(journal: &Journal, tells: fn(&Event) -> bool) -> usize {
 
 /// Under which name the journal of an instance is stored.
 pub fn document_name(instance: &ServiceId) -> String {
+    let (subscription, group, name) = (instance.subscription(), instance.group(), instance.name());
+    format!("{subscription}/{group}/signalr/{name}.json").to_lowercase()
+}
+
+/// Under which name it was stored in format 1.
+pub fn format_1_name(instance: &ServiceId) -> String {
     format!("{}/{}/{}.json", instance.subscription(), instance.group(), instance.name()).to_lowercase()
 }
 

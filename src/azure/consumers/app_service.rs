@@ -28,6 +28,9 @@ use rekey_core::plan::Snapshot;
 /// Microsoft.Web: the newest stable version whose contract this client was written against.
 const API_VERSION: &str = "2023-12-01";
 
+/// What somebody must be allowed who only looks at apps and slots.
+pub(crate) const READING: [&str; 2] = dictionary::READING;
+
 /// A dictionary of an app.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {

@@ -9,8 +9,8 @@
 //! | all others | was seen | |
 //! | `keyChanged` | | that key is another now, and none of ours is being made in its place |
 //! | `recovered` | | a key changed from outside, and not everybody was seen with a valid one since |
-//! | `appsBlurred` | | each of the apps was seen, and is in sight |
-//! | `appsMissing` | | that is news |
+//! | `consumersBlurred` | | each of the apps was seen, and is in sight |
+//! | `consumersMissing` | | that is news |
 //! | `taken` | | nobody holds the key |
 //! | `left` | | somebody holds it |
 //! | `blinded`, `sighted` | | everything is in sight, or something is not |
@@ -22,8 +22,6 @@
 //! | `verified`, `verificationRefused` | has none in flight | the key is not verified yet |
 //! | `repointIntended` | | the key is not about to be replaced: none is being made in its place, or this is the one |
 //! | `repointed` | | the last thing on record is that this key would be given out, or was given to others of them |
-
-use std::fmt;
 
 use chrono::{DateTime, Utc};
 
@@ -168,34 +166,6 @@ fn is_given_out(journal: &Journal, key: Option<KeyType>) -> bool {
 fn are_in_sight(journal: &Journal, event: &Event) -> bool {
     let Event::AppsBlurred { apps } = event else { return true };
     apps.iter().all(|app| journal.seen.contains_key(app) && !journal.blurred.contains(app))
-}
-
-impl fmt::Display for Condition {
-    /// What is wrong where it is not met.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NeverSeen => "the service is already known",
-            Self::Seen => "the service was never seen",
-            Self::NoneInFlight => "a regeneration is in flight",
-            Self::InFlight => "no regeneration is in flight",
-            Self::NotAccepted => "Azure has taken it on already",
-            Self::HasOperation => "there is no operation to ask about",
-            Self::AnotherKey => "the key did not change",
-            Self::NotBeingReplaced => "a regeneration of that key is in flight, so the change is ours",
-            Self::Stays => "that key is about to be replaced",
-            Self::Held => "no consumer held that key",
-            Self::NotHeld => "a consumer holds that key",
-            Self::NotVerified => "that key is verified already",
-            Self::BeingGivenOut => "it is not on record that the key would be given to consumers",
-            Self::Unrepaired => "no key changed from outside since everybody held a valid one",
-            Self::Blind => "nothing was out of sight",
-            Self::InSight => "something is out of sight already",
-            Self::News => "that is on record already",
-            Self::AppsInSight => "one of them was never seen, or is out of sight already",
-            Self::InOrder => "it ends before it begins",
-            Self::Room => "too many times are watched already",
-        })
-    }
 }
 
 #[cfg(test)]

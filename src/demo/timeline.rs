@@ -1,13 +1,13 @@
 //! What happens, shown as it happens: when, who, what.
 
 use std::io::{self, IsTerminal};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use console::Style;
 use embedded_azure::{Activity, ActivityKind, Report};
 use indicatif::{ProgressBar, ProgressStyle};
+use parking_lot::Mutex;
 use serde::Deserialize;
 
 use crate::clock::{Clock, SystemClock};
@@ -130,11 +130,11 @@ impl Timeline {
         let elapsed = (at - self.started).as_seconds_f64().max(0.0);
         let who = who.style().apply_to(format!("{:<7}", who.name()));
         let line = format!("{elapsed:>5.1} s  {who}  {}", style.apply_to(what));
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push((at, line));
+        self.waiting.lock().push((at, line));
     }
 
     fn show_until(&self, until: DateTime<Utc>) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock();
         waiting.sort_by_key(|(at, _)| *at);
         let due = waiting.partition_point(|(at, _)| *at <= until);
         for (_, line) in waiting.drain(..due) {

@@ -28,7 +28,7 @@ pub use timer::{Told, timer_last_ran, timer_ran, timer_told};
 
 use crate::clock::Clock;
 use crate::report::text::InWords;
-use crate::report::text::azure::document;
+use crate::report::text::azure as words;
 use rekey_core::journal::{Event, Illegal, Journal};
 use rekey_core::model::ServiceId;
 use rekey_core::time::delta;
@@ -151,7 +151,7 @@ impl StoreError {
 
     /// A document that cannot be one of ours, and is not read to its end.
     fn too_large(name: &str) -> Self {
-        let detail = document::too_large(LARGEST_DOCUMENT >> 20);
+        let detail = words::document_too_large(LARGEST_DOCUMENT >> 20);
         Self::Unreadable { name: name.into(), detail }
     }
 }
@@ -446,18 +446,18 @@ fn parse(name: &str, body: &[u8]) -> Result<Document, StoreError> {
     let unreadable = |detail: String| StoreError::Unreadable { name: name.into(), detail };
     let versioned: Versioned = serde_json::from_slice(body).map_err(|error| unreadable(place(&error)))?;
     if versioned.version != VERSION {
-        return Err(unreadable(document::of_another_release(versioned.version)));
+        return Err(unreadable(words::document_of_another_release(versioned.version)));
     }
     let document: Document = serde_json::from_slice(body).map_err(|error| unreadable(place(&error)))?;
     if !document.times().all(|time| (FIRST_YEAR..=LAST_YEAR).contains(&time.year())) {
-        return Err(unreadable(document::strange_time(FIRST_YEAR, LAST_YEAR)));
+        return Err(unreadable(words::document_strange_time(FIRST_YEAR, LAST_YEAR)));
     }
     Ok(document)
 }
 
 /// Where a document is at fault. serde's own words may quote a value, and the URL of an operation is a secret of sorts.
 fn place(error: &serde_json::Error) -> String {
-    document::malformed(error.line(), error.column())
+    words::document_malformed(error.line(), error.column())
 }
 
 /// The years that times are taken from: none of ours is of before the first, and beyond the last one of them plus a

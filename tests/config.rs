@@ -604,5 +604,5 @@ fn a_file_that_is_something_else_is_refused_soon() {
     let text: String = (0..20_000).map(|line| format!("a_key_that_is_not_known_{line} = {line}\n")).collect();
     let faults = load_from(&text, "rekey.toml", &Environment::default()).unwrap_err();
     assert_eq!(faults.iter().count(), 100);
-    assert!(faults.to_string().ends_with("\n  and perhaps more: repair these first"), "{faults}");
+    assert!(faults.to_string().ends_with("\n  and perhaps more: fix these first"), "{faults}");
 }

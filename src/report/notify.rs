@@ -138,9 +138,7 @@ impl Notifier {
                 Some(wait) => self.clock.sleep(*wait).await,
                 None => {
                     let (host, why) = (self.config.host(), refusal.why);
-                    tracing::error!(
-                        "the webhook at {host} could not be told ({why}); dropped: {announcement}"
-                    );
+                    tracing::error!("cannot reach the webhook at {host} ({why}); dropped: {announcement}");
                     return;
                 }
             }
@@ -167,7 +165,7 @@ impl Notifier {
             request = request.header("webhook-signature", sign(key, id, &timestamp, &body));
         }
         let passes = |error: reqwest::Error| Refusal {
-            why: cause::because("it gave no answer", Some(&error.without_url())),
+            why: cause::because("no answer", Some(&error.without_url())),
             passes: true,
         };
         let answer = request.body(body).send().await.map_err(passes)?;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Found, Store, StoreError, document_name, place};
 use crate::report::cause;
-use crate::report::text::azure::document::FROM_THE_FUTURE;
+use crate::report::text::azure::DOCUMENT_FROM_THE_FUTURE;
 use rekey_core::model::ServiceId;
 
 #[derive(Serialize, Deserialize)]
@@ -54,7 +54,7 @@ fn read(name: &str, body: &[u8], at: DateTime<Utc>) -> Result<u64, StoreError> {
     let unreadable = |detail| StoreError::Unreadable { name: name.to_owned(), detail };
     let Calls { calls } = serde_json::from_slice(body).map_err(|error| unreadable(place(&error)))?;
     if calls > millis(at + TimeDelta::hours(1)) {
-        return Err(unreadable(FROM_THE_FUTURE.to_owned()));
+        return Err(unreadable(DOCUMENT_FROM_THE_FUTURE.to_owned()));
     }
     Ok(calls)
 }

@@ -354,7 +354,7 @@ async fn what_cannot_be_read_in_another_group_is_said_once_for_the_group() {
     story.sim.with(|state| state.deny(&group, "Microsoft.Web/sites/config/list/Action"));
     let report = examine(&story).await;
     let finding = only(&report, Check::Unconfigured, Severity::Warning, &group);
-    assert!(finding.what.starts_with("one, two may hold a key of a configured instance"), "{finding:?}");
+    assert!(finding.what.starts_with("one, two may hold a key of a configured service"), "{finding:?}");
     assert!(finding.fix.as_ref().unwrap().ends_with(&format!("--scope {group}")), "{finding:?}");
     assert_eq!((report.errors, report.looked.unread), (0, 2));
 }

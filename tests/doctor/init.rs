@@ -121,7 +121,7 @@ async fn what_the_operator_should_know_of_an_instance_stands_in_comments() {
     let story = Story::new().await;
     story.sim.with(|state| state.disable_local_auth("sr-demo", true)).unwrap();
     let text = write(&found(&story).await).unwrap();
-    assert!(text.contains("# access keys are switched off"), "{text}");
+    assert!(text.contains("# access keys are disabled"), "{text}");
 }
 
 #[tokio::test]

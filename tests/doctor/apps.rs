@@ -207,12 +207,20 @@ async fn an_app_out_of_sight_after_a_forced_regeneration_is_said_to_be_cut_off()
     story.force("sr-demo", &[in_use]).unwrap();
     let report = examine(&story).await;
     let said = cut_off(&report).join("\n");
-    assert!(said.contains("very probably cut off") && said.contains("stale"), "{report:#?}");
+    assert!(
+        said.contains("very likely cut off")
+            && said.contains("was last seen with a key that sr-demo no longer has"),
+        "{report:#?}"
+    );
     // Without the journal, the others tell.
     let forgetful = Story { store: Arc::new(MemoryStore::new(story.clock.clone())), ..story };
     let report = examine(&forgetful).await;
     let said = cut_off(&report).join("\n");
-    assert!(said.contains("it may be cut off") && said.contains("stale"), "{report:#?}");
+    assert!(
+        said.contains("it may be cut off")
+            && said.contains("other apps hold a key that sr-demo no longer has"),
+        "{report:#?}"
+    );
 }
 
 #[tokio::test]

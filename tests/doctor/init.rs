@@ -78,7 +78,7 @@ async fn an_app_that_may_not_be_read_is_named_so_that_it_blocks() {
     let story = Story::new().await;
     story.sim.with(|state| state.deny(&site("chat-func"), "Microsoft.Web/sites/config/list/Action"));
     let found = found(&story).await;
-    let mention = format!("{} may hold one: could not be read because", site("chat-func"));
+    let mention = format!("{} may hold one: it could not be read: ", site("chat-func"));
     let text = write(&found).unwrap();
     assert!(text.contains(&format!("# {mention}")), "{text}");
     assert!(found.summary().iter().any(|line| line.starts_with(&mention)), "{:?}", found.summary());

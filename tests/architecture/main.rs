@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests may fail loudly")]
 
 mod imports;
+mod sentences;
 
 use std::fs;
 use std::path::{Path, PathBuf};

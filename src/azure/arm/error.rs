@@ -7,8 +7,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::contract::{About, Effect, Subject};
-use crate::report::text::azure as words;
 use super::said::redact;
+use crate::report::text::azure as words;
 
 /// A request to Azure Resource Manager that failed.
 ///

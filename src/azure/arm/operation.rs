@@ -14,8 +14,8 @@ use super::contract::Operation;
 use super::error::{ArmError, ArmErrorKind};
 use super::refusal::is_lasting_code;
 use super::request::{Answer, Call, text};
-use crate::report::text::azure as words;
 use super::said::{ErrorDetail, LONGEST_CODE, LONGEST_MESSAGE, tidy};
+use crate::report::text::azure as words;
 use rekey_core::model::{OperationKind, OperationUrl};
 
 /// The longest URL of an operation that is taken: some five times what Azure sends since 2024. It goes into the journal,

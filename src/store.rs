@@ -26,6 +26,7 @@ pub use memory::MemoryStore;
 pub use small::{Told, call, calls, timer_ran};
 pub(crate) use small::{timer_last_ran, timer_told, was_examined};
 
+use crate::report::text::azure as words;
 use rekey_core::journal::Illegal;
 use rekey_core::model::ServiceId;
 
@@ -143,7 +144,7 @@ impl StoreError {
 
     /// A document that cannot be one of ours, and is not read to its end.
     fn too_large(name: &str) -> Self {
-        let detail = crate::report::text::azure::document::too_large(LARGEST_DOCUMENT >> 20);
+        let detail = words::document_too_large(LARGEST_DOCUMENT >> 20);
         Self::Unreadable { name: name.into(), detail }
     }
 }

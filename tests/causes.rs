@@ -92,12 +92,11 @@ async fn with_source() -> Vec<(&'static str, Box<dyn Error>)> {
 }
 
 /// Errors that end a chain: each says all that is known. A new one belongs here or above.
-const WITHOUT_SOURCE: [&str; 16] = [
+const WITHOUT_SOURCE: [&str; 15] = [
     "EditError", // of the embedded Azure's control
     "Faults",    // every fault with its place
     "HalfSet",   // of credentials
     "IdError",
-    "Illegal",
     "Insecure",
     "Malformed", // of a connection string, of a notice
     "Panicked",

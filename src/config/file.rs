@@ -47,7 +47,7 @@ pub(super) fn read(text: &str, report: &mut Report<'_>) -> Option<File> {
     let (document, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let offset = error.span().map_or(0, |span| span.start);
-        report.at(&At { offset, path: String::new() }, format!("this is no TOML: {}", error.message()));
+        report.at(&At { offset, path: String::new() }, format!("this is not TOML: {}", error.message()));
     }
     if !errors.is_empty() {
         return None;
@@ -82,7 +82,7 @@ fn webhook(top: &Fields<'_>, report: &mut Report<'_>) -> Option<Sourced<Webhook>
 }
 
 fn instances(top: &Fields<'_>, report: &mut Report<'_>) -> Vec<FileInstance> {
-    let none = "no instance is named, so there is nothing to do; add [[instance]] with its id and its apps";
+    let none = "no [[instance]] is named, so there is nothing to do; add one with its id and its apps";
     let Some(node) = top.get("instance") else {
         report.at(&At::default(), none);
         return Vec::new();
@@ -130,15 +130,14 @@ fn instance_id(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<(ServiceI
     let what = if text.parse::<AppId>().is_ok() {
         "this is the id of an app, which belongs in apps"
     } else {
-        what_it_is_not(text, "this is no id of a SignalR instance")
+        what_it_is_not(text, "this is not the id of a SignalR service")
     };
     report.at(&node.at, format!("{what}{}; write {INSTANCE_ID}", because(ServiceId::fault(text))));
     None
 }
 
 fn apps(instance: &Fields<'_>, report: &mut Report<'_>) -> Vec<AppConfig> {
-    let none = "no app is listed; list every app that holds a connection string of this instance, \
-        for an app that is not listed keeps a key that will stop working";
+    let none = "no app is listed; list every app that holds a connection string of this service, because one that is not listed keeps a key that will stop working";
     let Some(node) = instance.get("apps") else {
         report.at(&instance.at, none);
         return Vec::new();
@@ -182,9 +181,9 @@ fn app_id(
         return Some(id);
     }
     let what = if text.parse::<ServiceId>().is_ok() {
-        "this is the id of a SignalR instance, not of an app"
+        "this is the id of a SignalR service, not of an app"
     } else {
-        what_it_is_not(text, "this is no id of a web app, function app or slot")
+        what_it_is_not(text, "this is not the id of a web app, function app or slot")
     };
     report.at(&node.at, format!("{what}{}; write {APP_ID}", because(AppId::fault(text))));
     None
@@ -202,7 +201,10 @@ fn names(fields: &Fields<'_>, key: &str, report: &mut Report<'_>) -> Vec<String>
         return Vec::new();
     };
     if items.is_empty() {
-        report.at(&node.at, "the list is empty; name a setting, or leave the key out to have all looked at");
+        report.at(
+            &node.at,
+            "the list is empty; name a setting, or leave the key out to have all of them checked",
+        );
     }
     let mut names: Vec<String> = Vec::new();
     for item in items {
@@ -212,10 +214,10 @@ fn names(fields: &Fields<'_>, key: &str, report: &mut Report<'_>) -> Vec<String>
         } else if name.contains(['=', ';']) {
             report.at(
                 &item.at,
-                what_it_is_not(name, "this is no name of a setting; write its name, never its value"),
+                what_it_is_not(name, "this is not the name of a setting; write its name, never its value"),
             );
         } else if names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
-            report.at(&item.at, "this name stands twice in this list; take one out");
+            report.at(&item.at, "this name is twice in this list; take one out");
         } else {
             names.push(name.into());
         }

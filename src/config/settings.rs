@@ -107,7 +107,7 @@ fn state(reader: &mut Reader<'_, '_>, cloud: Cloud) -> Option<StateConfig> {
 
 fn client_id(text: &str) -> Result<String, String> {
     Uuid::try_parse(text.trim()).map(|id| id.hyphenated().to_string()).map_err(|_| {
-        "this is no client id; write the GUID that the managed identity or application shows as its client id \
+        "this is not a client id; write the GUID that the managed identity or application shows as its client id \
             (not its resource id, not its name)"
             .into()
     })

@@ -230,7 +230,7 @@ pub(crate) fn duration(text: &str, example: &str) -> Result<Duration, String> {
         return Err(format!("a number alone has no unit; write {}", with_unit(text, example)));
     }
     let parsed = humantime::parse_duration(text);
-    let parsed = parsed.map_err(|_| format!("this is no duration; write {example}"))?;
+    let parsed = parsed.map_err(|_| format!("this is not a duration; write {example}"))?;
     if parsed.is_zero() {
         return Err(format!("zero is too short; write {example}"));
     }
@@ -279,14 +279,14 @@ pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, St
 /// The base URL of Azure Resource Manager. Tokens are sent to it, so plain http goes to loopback alone.
 pub(super) fn resource_manager(text: &str) -> Result<Url, String> {
     const EXAMPLE: &str = "write a base URL such as https://management.azure.com";
-    let url = Url::parse(text.trim()).map_err(|_| format!("this is no URL; {EXAMPLE}"))?;
+    let url = Url::parse(text.trim()).map_err(|_| format!("this is not a URL; {EXAMPLE}"))?;
     match url.scheme() {
         "https" => {}
         "http" if is_loopback(&url) => {}
         "http" => {
-            return Err("tokens go over https only; write https:// (http is for 127.0.0.1 alone)".into());
+            return Err("tokens go over https only; write https:// (http is only for 127.0.0.1)".into());
         }
-        _ => return Err(format!("this is no https URL; {EXAMPLE}")),
+        _ => return Err(format!("this is not an https URL; {EXAMPLE}")),
     }
     let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
     if !plain || url.fragment().is_some() || url.path() != "/" {

@@ -21,7 +21,7 @@ pub(super) enum Who {
     /// The stand-in for the Functions host.
     Host,
     /// The handler.
-    Engine,
+    Rekey,
     /// The clients of the apps.
     Clients,
 }
@@ -96,7 +96,7 @@ impl Timeline {
     pub(super) fn logged(&self, line: &str) {
         let Ok(line) = serde_json::from_str::<LogLine>(line) else { return };
         if line.target.starts_with(env!("CARGO_CRATE_NAME")) {
-            self.add(line.time, Who::Engine, &line.text(), &line.style());
+            self.add(line.time, Who::Rekey, &line.text(), &line.style());
         }
     }
 
@@ -151,7 +151,7 @@ impl Who {
         match self {
             Self::Azure => "azure",
             Self::Host => "host",
-            Self::Engine => "rekey",
+            Self::Rekey => "rekey",
             Self::Clients => "clients",
         }
     }
@@ -161,7 +161,7 @@ impl Who {
         match self {
             Self::Azure => Style::new().blue(),
             Self::Host => Style::new().magenta(),
-            Self::Engine => Style::new().cyan(),
+            Self::Rekey => Style::new().cyan(),
             Self::Clients => Style::new().bold(),
         }
     }

@@ -88,7 +88,7 @@ async fn was_examined(rekey: &Engine) -> bool {
     let what = format!("{} {:?}", env!("CARGO_PKG_VERSION"), rekey.config.instances);
     let what = STANDARD.encode(Sha256::digest(what));
     store::was_examined(&*rekey.store, &what).await.unwrap_or_else(|error| {
-        tracing::warn!("when the doctor last looked cannot be read: {}", cause::told(&error));
+        tracing::warn!("cannot read when the doctor last checked: {}", cause::told(&error));
         false
     })
 }
@@ -146,7 +146,7 @@ fn log(report: &Report) {
         }
     }
     if report.errors + report.warnings == 0 {
-        tracing::info!("doctor: nothing stands in the way of a rotation ({report})");
+        tracing::info!("doctor: OK, nothing keeps a rotation from going well ({report})");
     }
 }
 

@@ -139,7 +139,7 @@ impl Notifier {
             .when(|refusal| refusal.passes);
         if let Err(Refusal { why, .. }) = sent.await {
             let host = self.config.host();
-            tracing::error!("the webhook at {host} could not be told ({why}); dropped: {announcement}");
+            tracing::error!("cannot reach the webhook at {host} ({why}); dropped: {announcement}");
         }
     }
 
@@ -163,7 +163,7 @@ impl Notifier {
             request = request.header("webhook-signature", sign(key, id, &timestamp, &body));
         }
         let passes = |error: reqwest::Error| Refusal {
-            why: cause::because("it gave no answer", Some(&error.without_url())),
+            why: cause::because("no answer", Some(&error.without_url())),
             passes: true,
         };
         let answer = request.body(body).send().await.map_err(passes)?;

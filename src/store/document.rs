@@ -3,7 +3,7 @@
 //! Start at [`load`]. A document of format 1 is read here; it is carried over by [`Draft::take`](super::Draft::take), under its
 //! own lease.
 
-use crate::report::text::azure::document as words;
+use crate::report::text::azure as words;
 use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -221,7 +221,7 @@ fn version(name: &str, body: &[u8]) -> Result<u32, StoreError> {
 }
 
 fn unknown(name: &str, version: u32) -> StoreError {
-    let detail = words::of_another_release(version);
+    let detail = words::document_of_another_release(version);
     StoreError::Unreadable { name: name.into(), detail }
 }
 
@@ -232,7 +232,7 @@ fn parse<'body, T: Deserialize<'body>>(name: &str, body: &'body [u8]) -> Result<
 
 /// Where a document is at fault. serde's own words may quote a value, and the URL of an operation is a secret of sorts.
 pub(super) fn place(error: &serde_json::Error) -> String {
-    words::malformed(error.line(), error.column())
+    words::document_malformed(error.line(), error.column())
 }
 
 /// The years that times are taken from: none of ours is of before the first, and beyond the last one of them plus a
@@ -245,7 +245,7 @@ fn are_within_years(name: &str, journal: &Journal, lease: Option<&LeaseRecord>) 
     if times.all(|time| (FIRST_YEAR..=LAST_YEAR).contains(&time.year())) {
         return Ok(());
     }
-    let detail = words::strange_time(FIRST_YEAR, LAST_YEAR);
+    let detail = words::document_strange_time(FIRST_YEAR, LAST_YEAR);
     Err(StoreError::Unreadable { name: name.into(), detail })
 }
 

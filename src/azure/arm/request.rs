@@ -22,7 +22,9 @@ use url::Url;
 use uuid::Uuid;
 
 use super::contract::{About, Effect, Operation};
-use super::error::{ArmError, ArmErrorKind, Refusal, is_page, read_error_body};
+use super::error::{ArmError, ArmErrorKind};
+use super::refusal::Refusal;
+use super::said::{is_page, read_error_body};
 use super::{Arm, retry};
 use crate::azure::credentials::InsteadOf;
 use crate::azure::http;

@@ -20,7 +20,8 @@ use rekey_core::model::{AppId, ConsumerId, Key, PerKey, ServiceId};
 use serde_json::Value;
 use signalr_rekey::clock::{Clock, SystemClock};
 use signalr_rekey::store::{
-    AppLocks, Draft, ETag, Found, Lease, LockError, Locker, MemoryStore, Store, StoreError, Stored, peek,
+    AppLocks, Draft, ETag, Found, Lease, LockError, LockHolder, Locker, MemoryStore, Store, StoreError,
+    Stored, peek,
 };
 
 /// A store and the clock that it goes by, which can be moved in memory alone.
@@ -390,16 +391,16 @@ async fn a_storage_that_refuses_a_write_is_no_other_worker_and_is_not_asked_agai
     for (status, code, advice) in [
         (412, "LeaseIdMissing", "break it"),
         (409, "BlobImmutableDueToPolicy", "an immutability policy"),
-        (409, "BlobArchived", "give it the tier Hot"),
+        (409, "BlobArchived", "set its tier to Hot"),
         (409, "ContainerBeingDeleted", "is being deleted"),
         (409, "AccountIsDisabled", "enable it"),
         (403, "AuthorizationPermissionMismatch", "Storage Blob Data Contributor"),
         (403, "AuthorizationFailure", "firewall"),
         (403, "AuthenticationFailed", "renew the connection string"),
-        (403, "KeyBasedAuthenticationNotPermitted", "takes no account keys"),
-        (412, "SomethingNew", "read what it said"),
-        (409, "SomethingNew", "read what it said"),
-        (404, "SomethingNew", "read what it said"),
+        (403, "KeyBasedAuthenticationNotPermitted", "accepts no account keys"),
+        (412, "SomethingNew", "until what it says is resolved"),
+        (409, "SomethingNew", "until what it says is resolved"),
+        (404, "SomethingNew", "until what it says is resolved"),
     ] {
         let id = instance();
         let mut lease = acquire(&store, &clock, &id, "one").await.unwrap();
@@ -569,7 +570,10 @@ async fn one_process_at_a_time_locks_an_app() {
         assert!(begun + half <= proves_until && proves_until <= clock.now() + half, "half of the lease");
         let held = two.lock(&app, true, begun).await.unwrap_err();
         let by_one = |holder: &str| holder == format!("one for {}", service.name());
-        assert!(matches!(&held, LockError::Held { holder, .. } if by_one(holder)), "{held:?}");
+        assert!(
+            matches!(&held, LockError::Held { holder: LockHolder::Run(run), .. } if by_one(run)),
+            "{held:?}"
+        );
         assert!(lock.release().await, "it was ours to the end");
 
         let lock = two.lock(&app, true, clock.now() + TimeDelta::seconds(2)).await.unwrap();

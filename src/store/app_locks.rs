@@ -25,6 +25,7 @@ use super::lease::{LEASE, put_surely};
 use super::{ETag, Found, Store, StoreError};
 use crate::clock::Clock;
 use crate::report::cause;
+use crate::report::text::azure as words;
 use rekey_core::model::{ConsumerId, ServiceId};
 use rekey_core::time::delta;
 
@@ -59,7 +60,7 @@ struct Turn {
 
 #[derive(Clone, Debug)]
 struct Held {
-    holder: String,
+    holder: LockHolder,
     until: DateTime<Utc>,
     looks: usize,
     again: DateTime<Utc>,
@@ -70,13 +71,24 @@ struct Held {
 pub enum LockError {
     /// Another process has it.
     Held {
-        /// Which run, and for which service.
-        holder: String,
+        /// Who.
+        holder: LockHolder,
         /// Until when, if it does not give it back before.
         until: DateTime<Utc>,
     },
     /// Whether anybody has it cannot be told.
     Store(#[source] StoreError),
+}
+
+/// Who has a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LockHolder {
+    /// A run, and the service that it is over.
+    Run(String),
+    /// Whoever was faster just now.
+    Faster,
+    /// Somebody whose lock cannot be read.
+    Unreadable,
 }
 
 /// What one run over one service locks apps with.
@@ -167,7 +179,7 @@ impl<'a> Locker<'a> {
                         return Ok(AppLock { turn, stored: Some(stored) });
                     }
                     Err(held) => {
-                        tracing::info!("{}: {} has its lock", app.name(), held.holder);
+                        tracing::info!("{}", words::waits_for_lock(&app.name(), &held.holder));
                         turn.held = Some(held);
                     }
                 }
@@ -214,8 +226,8 @@ impl<'a> Locker<'a> {
             })),
             // Somebody was faster; who, the next look tells.
             Err(StoreError::Changed) => {
-                let holder = "one that was faster".to_owned();
-                Ok(Err(Held { holder, until: found.at + delta(LEASE), looks, again: again() }))
+                let until = found.at + delta(LEASE);
+                Ok(Err(Held { holder: LockHolder::Faster, until, looks, again: again() }))
             }
             Err(error) => Err(error),
         }
@@ -250,8 +262,7 @@ impl AppLock<'_> {
             Err(error) => Err(error),
         };
         if let Err(error) = &released {
-            let why = cause::told(error);
-            tracing::warn!("the lock of {} could not be given back, and ends by itself: {why}", app.name());
+            tracing::warn!("{}", words::lock_not_given_back(&app.name(), &cause::told(error)));
         }
         !matches!(released, Err(StoreError::Changed))
     }
@@ -268,15 +279,18 @@ impl fmt::Debug for StoredLock<'_> {
 
 /// Who else has the lock, and until when. As with the journal, by the storage's clock alone, and nobody is believed for
 /// longer than a lease of ours after the document was written, whatever it says: what cannot be read, too, is somebody's.
-fn held_by_another(found: &Found, us: &str) -> Option<(String, DateTime<Utc>)> {
+fn held_by_another(found: &Found, us: &str) -> Option<(LockHolder, DateTime<Utc>)> {
     let (body, _) = found.document.as_ref()?;
     let longest = found.modified + delta(LEASE);
     let (holder, until) = match serde_json::from_slice(body) {
         Ok(Document { lease: None, .. }) => return None,
-        Ok(Document { lease: Some(LeaseRecord { holder, expires }), .. }) => (holder, expires.min(longest)),
-        Err(_) => ("a lock that cannot be read".to_owned(), longest),
+        Ok(Document { lease: Some(LeaseRecord { holder, .. }), .. }) if holder == us => return None,
+        Ok(Document { lease: Some(LeaseRecord { holder, expires }), .. }) => {
+            (LockHolder::Run(holder), expires.min(longest))
+        }
+        Err(_) => (LockHolder::Unreadable, longest),
     };
-    (found.at < until && holder != us).then_some((holder, until))
+    (found.at < until).then_some((holder, until))
 }
 
 fn encode(document: &Document) -> Result<Vec<u8>, StoreError> {

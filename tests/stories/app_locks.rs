@@ -220,7 +220,7 @@ async fn what_cannot_be_read_is_somebodys_lock_until_it_would_be_over() {
     story.store.put(LOCK, b"{\"version\": 7}".to_vec(), etag.as_ref()).await.unwrap();
     let reports = story.repair().await;
     assert!(reports.iter().all(|report| report.ending.is_failure()), "{reports:#?}");
-    assert!(reports[0].summary().contains("a lock that cannot be read"), "{}", reports[0].summary());
+    assert!(reports[0].summary().contains("its lock cannot be read"), "{}", reports[0].summary());
     story.clock.advance(LEASE);
     let reports = story.repair().await;
     assert!(reports.iter().all(|report| !report.ending.is_failure()), "{reports:#?}");

@@ -26,9 +26,10 @@ pub use first_run::{FirstRun, examine_briefly};
 use crate::azure::arm::Caller;
 use crate::clock::Clock;
 use crate::compose::ComposeError;
-use crate::config::{BlobAccess, Config, Environment, StateConfig, file_name};
+use crate::config::{BlobAccess, Config, Environment, StateConfig};
 use crate::engine::Engine;
 use crate::report::cause;
+use crate::report::text::file_name;
 use collect::{Facts, InstanceFacts};
 use rekey_core::model::AppId;
 

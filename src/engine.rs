@@ -26,7 +26,6 @@ use tracing::Instrument;
 pub use dispatch::Dispatcher;
 pub use process::{AtWork, Calls, InUse, KeysInUse, Places, Stop};
 
-use crate::act::Gates;
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier};
 use crate::azure::data_plane::DataPlane;
 use crate::azure::http::Http;
@@ -35,12 +34,14 @@ use crate::config::{Config, ServiceConfig};
 use crate::engine::act::RewriteError;
 use crate::engine::check::{APPS_AT_ONCE, Check, Reader};
 use crate::report::notify::Notifier;
-use crate::report::{RunEvent, RunReport, cause};
-use crate::store::{Store, StoreError};
+use crate::report::text::InWords;
+use crate::report::text::snapshot::stale;
+use crate::report::{RunEvent, RunReport};
+use crate::store::{AppLocks, Store, StoreError};
 use rekey_core::intent::Intent;
 use rekey_core::journal::Journal;
 use rekey_core::model::{ConsumerId, ServiceId};
-use rekey_core::plan::{self, BlockedBy, CutOff, Decision, Open, Snapshot};
+use rekey_core::plan::{self, BlockedBy, CutOff, Decision, Open, Snapshot, Standing};
 
 /// Hears every event of a run that people are told of, as it happens.
 pub type Narrator = Arc<dyn Fn(&ServiceId, &RunEvent) + Send + Sync>;
@@ -55,7 +56,7 @@ pub struct Engine {
     /// The service's own API.
     pub data_plane: DataPlane,
     /// Keeps runs over different services from writing the same app at once.
-    pub gates: Arc<Gates>,
+    pub app_locks: Arc<AppLocks>,
     /// The places of those at work, of all runs together.
     pub places: Places,
     /// Calls from runs that wait to those at work.
@@ -101,13 +102,14 @@ impl Engine {
         http: &Http,
         narrator: Narrator,
     ) -> Self {
+        let app_locks = Arc::new(AppLocks::new(config.shared_consumers()));
         let notify = config.notify.clone();
         let notifier = notify.map(|notify| Notifier::new(notify, http.clone(), Arc::clone(&clock)));
         Self {
             config,
             arm,
             data_plane,
-            gates: Arc::default(),
+            app_locks,
             places: Places::default(),
             calls: Arc::default(),
             in_use: Arc::default(),
@@ -190,7 +192,7 @@ pub struct Preview {
     /// What would be done.
     pub decision: Decision,
     /// What earlier runs tried in vain and is still to be done.
-    pub standing: Vec<String>,
+    pub standing: Option<Standing>,
     /// What is remembered, without what this check adds.
     pub journal: Journal,
 }
@@ -200,18 +202,13 @@ impl Preview {
     #[must_use]
     pub fn trouble(&self) -> Vec<String> {
         let cut_off = self.snapshot.cut_off();
-        let stale = (!cut_off.is_empty()).then(|| {
-            format!(
-                "stale: these hold an invalid key, and their calls are refused: {}",
-                crate::report::text::cut_off(&cut_off)
-            )
-        });
+        let stale = (!cut_off.is_empty()).then(|| stale(&cut_off));
         let unseen = match &self.decision {
-            Decision::Blocked(_) => Some(self.decision.to_string()),
+            Decision::Blocked(_) => Some(self.decision.in_words()),
             _ if self.snapshot.unknown.is_empty() => None,
-            _ => Some(BlockedBy::Unknown(self.snapshot.unknown.clone()).to_string()),
+            _ => Some(BlockedBy::Unknown(self.snapshot.unknown.clone()).in_words()),
         };
-        stale.into_iter().chain(unseen).chain(self.standing.iter().cloned()).collect()
+        stale.into_iter().chain(unseen).chain(self.standing.iter().map(InWords::in_words)).collect()
     }
 }
 
@@ -219,16 +216,12 @@ impl Preview {
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// Azure refused or did not answer.
-    #[error(transparent)]
     Arm(#[from] ArmError),
     /// The journal cannot be used, or the lease is lost.
-    #[error(transparent)]
     Store(#[from] StoreError),
     /// The time of the run ended.
-    #[error("the time of this run is over")]
     OutOfTime,
     /// Single apps could not be written; the others were.
-    #[error("{}", .0.iter().map(|error| cause::told(error)).collect::<Vec<_>>().join("; "))]
     Rewrites(Vec<RewriteError>),
 }
 

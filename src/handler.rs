@@ -48,14 +48,17 @@ use tokio::task::{JoinError, JoinHandle};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
-use self::body::Unread;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::panics::{self, Panicked};
 use crate::report::cause;
-use rekey_core::notice::{self, Event, Malformed};
+use crate::report::text::process::VALUE;
+use rekey_core::notice::{self, Event};
 use rekey_core::time::delta;
 
+pub(crate) use body::Unread;
+pub(crate) use envelope::Fault;
+pub use envelope::Malformed;
 pub use timer::{Retry, Timer};
 
 /// Why we are called.
@@ -345,7 +348,7 @@ impl Function {
         match self {
             Self::RotateKeys => timer::read(envelope).map(Trigger::Timer),
             Self::OnKeyNotice => {
-                notice::read(&envelope::decoded(envelope.value)?, envelope::VALUE).map(Trigger::Events)
+                Ok(Trigger::Events(notice::read(&envelope::decoded(envelope.value)?, VALUE)?))
             }
             Self::OnAlert => alert::read(envelope).map(Trigger::Events),
         }

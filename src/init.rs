@@ -16,8 +16,9 @@ use futures::FutureExt;
 use crate::azure::arm::{Arm, ArmError};
 use crate::azure::consumers::Marks;
 use crate::azure::discovery::{Dictionaries, at_once, by_value, slots};
-use crate::azure::services::{KeyService, ListedKeys, ServiceKind, ServiceResource};
+use crate::azure::services::{KeyService, ListedKeys, ServiceResource};
 use crate::report::cause;
+use crate::report::text::InWords;
 use rekey_core::journal::Journal;
 use rekey_core::model::{AppId, ServiceId};
 use rekey_core::plan::Unknown;
@@ -83,7 +84,7 @@ impl Found {
         let apps = in_order(sites, slots);
         let known = at_once(instances.into_iter().map(|instance| {
             async move {
-                let listed = ServiceKind::of(&instance.id).list_keys(arm, &instance.id).await;
+                let listed = instance.id.service_type().list_keys(arm, &instance.id).await;
                 Known { instance, listed }
             }
             .boxed()
@@ -178,12 +179,12 @@ fn service(known: &Known, reads: &[Read], scope: &Scope) -> Service {
         let consumers = snapshot.consumers.iter().map(|consumer| {
             let at = &consumer.at;
             match listed {
-                Ok(_) => format!("{} {} holds {}", at.section.entry(), at.name, consumer.holds),
+                Ok(_) => format!("{} {} holds {}", at.section.entry(), at.name, consumer.holds.in_words()),
                 Err(_) => format!("{} {}", at.section.entry(), at.name),
             }
         });
         let seen: Vec<String> = consumers.collect();
-        let unclear: Vec<String> = snapshot.unknown.iter().map(ToString::to_string).collect();
+        let unclear: Vec<String> = snapshot.unknown.iter().map(InWords::in_words).collect();
         // What could not be read, or is a key in a place or a form that cannot be rewritten, or leads to one by its name,
         // is named: so the app stands in the way of a rotation until it is cured. Left out, it would be cut off.
         let is_unclear = |unknown: &Unknown| matches!(unknown, Unknown::OnlyReferences { .. });

@@ -13,19 +13,18 @@ thread_local! {
 
 /// A panic that was caught.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("internal error{}", .location.as_ref().map(|location| format!(" at {location}")).unwrap_or_default())]
 pub struct Panicked {
-    location: Option<String>,
+    pub(crate) location: Option<String>,
 }
 
 /// Replaces the process's panic hook by one that logs the location and not the message.
 pub fn install_hook() {
     std::panic::set_hook(Box::new(|info| {
         let location = info.location().map(ToString::to_string);
-        let shown = location.clone().unwrap_or_else(|| "an unknown place".into());
+        let shown = location.clone().unwrap_or_else(|| "unknown".into());
         // When a thread is torn down its locals are gone; the line below still tells the place.
         let _ = LOCATION.try_with(|last| last.replace(location));
-        tracing::error!(panicked_at = %shown, "internal error: a panic (its message is not shown, it may hold a key)");
+        tracing::error!(panicked_at = %shown, "{}", crate::report::text::process::A_PANIC);
     }));
 }
 

@@ -6,6 +6,7 @@ use croner::parser::{CronParser, Seconds, Year};
 
 use crate::config::Environment;
 use crate::report::cause;
+use crate::report::text::process as words;
 
 /// The app setting that `RotateKeys/function.json` takes the schedule from.
 pub const SETTING: &str = "ROTATION_SCHEDULE";
@@ -33,16 +34,13 @@ const DISABLED: [&str; 3] = [
 #[must_use]
 pub fn no_timer(environment: &Environment, now: DateTime<Utc>) -> Option<String> {
     let (setting, why, next) = match (disabled_by(environment), environment.get(SETTING).map(str::trim)) {
-        (Some(name), _) => (name, "it is on".to_owned(), "remove it".to_owned()),
-        (None, None | Some("")) => (SETTING, "it is not set".to_owned(), format!("set it, like {GOOD}")),
+        (Some(name), _) => (name, words::ON.to_owned(), words::REMOVE.to_owned()),
+        (None, None | Some("")) => (SETTING, words::NOT_SET.to_owned(), words::set_it_like(GOOD)),
         (None, Some(expression)) => {
-            (SETTING, longest_gap(expression, now).err()?, format!("write it like {GOOD}"))
+            (SETTING, longest_gap(expression, now).err()?, words::write_it_like(GOOD))
         }
     };
-    Some(format!(
-        "{setting}: {why}, so the Functions host does not run RotateKeys: no key is rotated, and a regeneration that no \
-         event tells of is not found; {next}"
-    ))
+    Some(words::no_timer(setting, &why, &next))
 }
 
 /// The app setting by which the timer is disabled.
@@ -56,9 +54,7 @@ pub fn disabled_by(environment: &Environment) -> Option<&'static str> {
 pub fn longest_gap(expression: &str, now: DateTime<Utc>) -> Result<TimeDelta, String> {
     // `hh:mm:ss` (docs: Timer trigger for Azure Functions, TimeSpan).
     if expression.contains(':') {
-        return Err(format!(
-            "{expression:?} is a time span, which only App Service plans take: elsewhere the timer never runs"
-        ));
+        return Err(words::time_span(expression));
     }
     let cron = ncrontab(expression)?;
     let mut last = now;
@@ -70,7 +66,7 @@ pub fn longest_gap(expression: &str, now: DateTime<Utc>) -> Result<TimeDelta, St
             break;
         }
     }
-    if last == now { Err("it never comes to a run".into()) } else { Ok(longest) }
+    if last == now { Err(words::NEVER.into()) } else { Ok(longest) }
 }
 
 /// An NCRONTAB expression (docs: Timer trigger for Azure Functions): five fields, or six with the seconds first; a day
@@ -88,9 +84,9 @@ fn ncrontab(expression: &str) -> Result<Cron, String> {
     let words = expression.split(|sign: char| !sign.is_ascii_alphanumeric()).all(word);
     let sunday = expression.split_whitespace().next_back().is_some_and(|days| days.contains('7'));
     if !expression.chars().all(known) || !words || sunday {
-        return Err(format!("{expression:?} is no NCRONTAB expression"));
+        return Err(words::no_expression(expression));
     }
-    let what = format!("{expression:?} is no NCRONTAB expression");
+    let what = words::no_expression(expression);
     parser.parse(expression).map_err(|error| cause::because(&what, Some(&error)))
 }
 

@@ -3,8 +3,9 @@
 //! Start at [`Draft::read`] and [`Draft::take`]. A [`Store`] keeps small documents with conditional writes and knows nothing
 //! of what is in them. The lease is a part of the journal's document, every write is conditional on the version of the last,
 //! and a change in Azure asks for a [`LeaseProof`], which nothing outside `store/lease.rs` can make: who lost the lease learns
-//! it from the next write, before the next step.
+//! it from the next write, before the next step. What two services may write at once has locks of its own ([`AppLocks`]).
 
+mod app_locks;
 mod blob;
 mod document;
 mod lease;
@@ -16,6 +17,8 @@ use std::fmt;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
+pub use app_locks::{AppLock, AppLocks, LockError, Locker};
+pub(crate) use blob::Meaning;
 pub use blob::{BlobStore, Refusal};
 pub use document::peek;
 pub use lease::{Draft, Lease, LeaseProof};
@@ -63,18 +66,12 @@ pub struct Stored {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ETag(pub String);
 
-/// What can be done all the same while the storage is out of reach.
-const WITHOUT_STORAGE: &str =
-    "Are apps cut off, `signalr-rekey rotate --without-journal` repairs them without the storage";
-
 /// Why the journal cannot be read or written. Nothing is changed in Azure then.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// Somebody else wrote the document.
-    #[error("another worker wrote the journal of the instance in between; it carries on")]
     Changed,
     /// Another worker has the lease.
-    #[error("another worker ({holder}) is at work on the instance until {} at the latest", rekey_core::time::readable(*until))]
     Held {
         /// Who.
         holder: String,
@@ -84,11 +81,6 @@ pub enum StoreError {
         heard: u64,
     },
     /// The journal has a lease that is longer than any of ours: whoever wrote it does not know us, or by a wrong clock.
-    #[error(
-        "the journal has a lease of {holder} until {}, longer than any run of ours takes one: it is not believed after {}; \
-         `unblock` ends it at once",
-        rekey_core::time::readable(*claims), rekey_core::time::readable(*until)
-    )]
     StrangeLease {
         /// Who.
         holder: String,
@@ -98,9 +90,6 @@ pub enum StoreError {
         until: DateTime<Utc>,
     },
     /// The document is not one of ours.
-    #[error(
-        "the journal {name} cannot be read ({detail}); it is left as it is and nothing is done to the instance"
-    )]
     Unreadable {
         /// The document's name.
         name: String,
@@ -108,10 +97,6 @@ pub enum StoreError {
         detail: String,
     },
     /// The document is that of another instance: a file that was restored or copied under the wrong name.
-    #[error(
-        "the journal {name} is that of {found}, not of {wanted}; it is left as it is and nothing is done to the \
-         instance. Put back the file that belongs there, or rename this one"
-    )]
     OfAnother {
         /// The document's name.
         name: String,
@@ -121,10 +106,6 @@ pub enum StoreError {
         wanted: Box<ServiceId>,
     },
     /// There are two journals of the service: an older release writes the one of format 1 again.
-    #[error(
-        "an older release writes the journal {old}, and this one {new}: nothing is done to the instance by this one. Stop the \
-         older one, and delete the journal that is out of date"
-    )]
     TwoJournals {
         /// That of format 1.
         old: String,
@@ -132,14 +113,17 @@ pub enum StoreError {
         new: String,
     },
     /// The storage does not answer, or fails.
-    #[error("the journal's storage failed: {0}; nothing is done to the instance. {WITHOUT_STORAGE}")]
     Unavailable(String),
     /// The storage refused, and will refuse again until a person does something about it.
-    #[error("{0}; nothing is done to the instance. {WITHOUT_STORAGE}")]
     Refused(Refusal),
     /// An event that the journal does not allow.
-    #[error(transparent)]
-    Illegal(#[from] Illegal),
+    Illegal(Illegal),
+}
+
+impl From<Illegal> for StoreError {
+    fn from(illegal: Illegal) -> Self {
+        Self::Illegal(illegal)
+    }
 }
 
 impl StoreError {
@@ -158,7 +142,7 @@ impl StoreError {
 
     /// A document that cannot be one of ours, and is not read to its end.
     fn too_large(name: &str) -> Self {
-        let detail = format!("it is larger than {} MiB", LARGEST_DOCUMENT >> 20);
+        let detail = crate::report::text::azure::document::too_large(LARGEST_DOCUMENT >> 20);
         Self::Unreadable { name: name.into(), detail }
     }
 }

@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::clock::{Clock, SystemClock};
 use crate::engine::Narrator;
 use crate::engine::Stop;
+use crate::report::text::command::output as words;
 use crate::report::{RunEvent, cause};
 use rekey_core::model::ServiceId;
 
@@ -64,7 +65,7 @@ pub(crate) fn note(written: io::Result<()>) {
 /// Why not all of the answer was written, if so.
 pub(crate) fn lost() -> Option<String> {
     note(io::stdout().lock().flush());
-    LOST.get().map(|error| cause::because("the answer could not be written to its end", Some(error)))
+    LOST.get().map(|error| cause::because(words::BROKE_OFF, Some(error)))
 }
 
 /// A line about what is wrong.
@@ -142,7 +143,7 @@ pub(crate) fn json(answer: &impl Serialize) {
 fn print(written: serde_json::Result<String>) {
     match written {
         Ok(text) => say(&text),
-        Err(error) => complain(&cause::because("the answer cannot be written as JSON", Some(&error))),
+        Err(error) => complain(&cause::because(words::NO_JSON, Some(&error))),
     }
 }
 
@@ -299,7 +300,7 @@ pub(crate) const INTERRUPTED: i32 = 130;
 /// At the first signal asks the runs to stop, so that they give their leases back; the second ends the process.
 pub(crate) async fn stop_at_signal(stop: Stop) {
     stopped().await;
-    complain("stopping after the step in hand, so that the lease is given back; once more stops at once");
+    complain(words::STOPPING);
     stop.ask();
     stopped().await;
     process::exit(INTERRUPTED);

@@ -403,7 +403,7 @@ fn the_part_of_an_id_that_is_at_fault_is_named() {
     ];
     insta::assert_snapshot!(all.join("\n"), @r"
     the configuration has 2 faults:
-      rekey.toml:2:6: instance[0].id: this is no id of a SignalR instance: its instance name is not valid (letters, digits and -, at most 63, a letter first, no - at the end); write /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.SignalRService/signalR/{name}
+      rekey.toml:2:6: instance[0].id: this is no id of a SignalR instance: its service name is not valid (letters, digits and -, at most 63, a letter first, no - at the end); write /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.SignalRService/signalR/{name}
       rekey.toml:3:9: instance[0].apps[0]: this is no id of a web app, function app or slot: its site is not a valid name (letters, digits and -, at most 60, no - at either end); write /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Web/sites/{name}[/slots/{slot}]
     the configuration has 2 faults:
       rekey.toml:2:6: instance[0].id: this is no id of a SignalR instance: its subscription is not an id such as 00000000-0000-0000-0000-000000000000; write /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.SignalRService/signalR/{name}
@@ -537,7 +537,7 @@ fn the_file_is_found_where_the_app_is() {
         load(&[("REKEY_CONFIG", "/nowhere/AccessKey=x"), ("REKEY_STATE", "disk")]).unwrap_err().to_string();
     insta::assert_snapshot!(missing, @r"
     the configuration has 2 faults:
-      REKEY_CONFIG: the file of REKEY_CONFIG cannot be read: No such file or directory (os error 2); write the path of a TOML file
+      REKEY_CONFIG: cannot find the file of REKEY_CONFIG; give the path of a TOML file
       REKEY_STATE: there is no storage connection of this name; write the name of a setting that holds a connection string, the NAME of a NAME__blobServiceUri or NAME__accountName, or memory
     ");
 }

@@ -115,13 +115,13 @@ async fn what_the_token_endpoint_said_is_told() {
     assert_eq!(passing[..3], [false, false, true], "{told:?}");
     let causes: Vec<&str> = told.iter().map(|told| told.split_once("; caused by: ").expect(told).1).collect();
     assert!(!told.concat().contains("the-token") && !told.concat().contains("eyJ"), "{told:?}");
-    assert!(told[0].contains("no token could be had"), "{}", told[0]);
+    assert!(told[0].contains("could not get an access token"), "{}", told[0]);
     insta::assert_snapshot!(causes.join("\n"), @r"
     the token endpoint answered 400: No User Assigned or Delegated Managed Identity found for specified ClientId/ResourceId/PrincipalId (an app that has only a user-assigned identity needs AZURE_CLIENT_ID with its client id)
     the token endpoint answered 403: access_denied, not from here
     the token endpoint answered 500: An unexpected error occured
-    the token endpoint answered 200 with a page of HTML, as no token endpoint does; check what answers there
-    the token endpoint answered 502 with a page of HTML, as no token endpoint does; check what answers there
+    the token endpoint answered 200 with an HTML page; check what answers there
+    the token endpoint answered 502 with an HTML page; check what answers there
     the token endpoint's answer is not in the form of its contract
     ");
 }

@@ -17,11 +17,11 @@ use common::{CONSUMERS, DAY, HOUR, MINUTE, Story, all_hold};
 use embedded_azure::{Options, World};
 use rekey_core::intent::Intent;
 use rekey_core::journal::Event;
-use rekey_core::model::KeyType;
+use rekey_core::model::{KeyType, ServiceType};
 use rekey_core::notice;
 use rekey_core::time::delta;
 use serde_json::{Value, json};
-use signalr_rekey::azure::services::{KeyService, ServiceKind};
+use signalr_rekey::azure::services::KeyService;
 use signalr_rekey::clock::Clock;
 use signalr_rekey::config::{BlobAccess, BlobConfig, Config, StateConfig};
 use signalr_rekey::engine::Dispatcher;
@@ -137,7 +137,7 @@ async fn a_notice_wakes_the_timers_run_in_another_process() {
     let (timer, (notice, took)) = tokio::join!(timer, notice);
     assert_well(&notice);
     assert!(
-        notice.logs.join("\n").contains("has checked again since, and every app holds a valid key"),
+        notice.logs.join("\n").contains("has checked since; every consumer holds a valid key"),
         "{notice:#?}"
     );
     // The run polls every 1 to 15 seconds; the writes take some more.
@@ -235,8 +235,8 @@ async fn a_time_that_is_not_watched_is_told() {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
     for (from_now, told) in [
-        (TimeDelta::days(400), "is more than a year away, so its keys are not watched around it"),
-        (-TimeDelta::days(3), "is past, so its keys are not watched"),
+        (TimeDelta::days(400), "is more than a year away, so the keys are not watched around it"),
+        (-TimeDelta::days(3), "is past, so the keys are not watched"),
     ] {
         let at = story.clock.now() + from_now;
         let outcome = Process::start(&story).notice(&announced(&story, at)).await;
@@ -275,7 +275,7 @@ async fn lagging() -> (Story, Value) {
     story.watch(6 * HOUR).await;
     story.clock.advance(HOUR);
     let (in_use, id) = (all_hold(&story), story.config.instances[0].id.clone());
-    ServiceKind::SignalR.regenerate(&story.rekey().arm, &id, in_use).await.unwrap();
+    ServiceType::SignalR.regenerate(&story.rekey().arm, &id, in_use).await.unwrap();
     let event = regenerated(&story, story.clock.now());
     (story, event)
 }
@@ -380,7 +380,7 @@ async fn a_regeneration_right_after_ours_is_not_taken_for_ours() {
     assert_well(&Process::start(&story).timer().await);
     let (in_use, id) = (all_hold(&story), story.config.instances[0].id.clone());
     story.clock.advance(MINUTE / 2);
-    ServiceKind::SignalR.regenerate(&story.rekey().arm, &id, in_use).await.unwrap();
+    ServiceType::SignalR.regenerate(&story.rekey().arm, &id, in_use).await.unwrap();
     let outcome = Process::start(&story).notice(&regenerated(&story, story.clock.now())).await;
     assert!(outcome.unfinished && outcome.failure.is_some(), "{outcome:#?}");
 }
@@ -444,7 +444,7 @@ async fn every_announced_time_of_a_delivery_is_on_record_and_none_keeps_apps_fro
     let too_many = announced(&story, now + TimeDelta::hours(90));
     let outcome = process.notice(&json!([too_many, regenerated(&story, story.clock.now())])).await;
     assert!(is_repaired(&story), "{outcome:#?}");
-    assert!(outcome.failure.as_ref().unwrap().contains("is not watched"), "{outcome:#?}");
+    assert!(outcome.failure.as_ref().unwrap().contains("will not be watched"), "{outcome:#?}");
     // Those that are over make room.
     story.clock.advance(4 * HOUR);
     process.notice(&too_many).await;
@@ -514,7 +514,7 @@ async fn a_notice_does_the_work_of_a_timer_that_is_silent() {
     assert!(!told.contains("silent"), "{told}");
     story.clock.advance(40 * DAY);
     let told = notice().await;
-    assert!(told.contains("the timer is silent: RotateKeys has not run since"), "{told}");
+    assert!(told.contains("the timer is silent: RotateKeys last ran at"), "{told}");
     for _ in 0..40 {
         story.clock.advance(10 * MINUTE);
         notice().await;
@@ -562,7 +562,7 @@ async fn a_run_of_the_timer_ends_within_minutes() {
     }
     let told = told.join("\n");
     assert!(
-        told.contains("Azure is still regenerating the Secondary key; the next run asks again"),
+        told.contains("Azure is still regenerating the Secondary key; the next run checks again"),
         "{told}"
     );
     assert!(told.contains("waiting until") && told.contains("settled"), "{told}");

@@ -428,7 +428,7 @@ async fn an_announced_regeneration_of_a_key_that_nobody_holds_needs_nothing() {
     let data = json!({ "keyTypes": [standby.as_str()] });
     let outcome = handler.deliver(&bridged("RegenerationAnnounced", story.clock.now(), data)).await;
     assert_done(&outcome);
-    assert!(outcome.logs.join("\n").contains("cuts nobody off"), "{outcome:?}");
+    assert!(outcome.logs.join("\n").contains("no app will be cut off"), "{outcome:?}");
     assert_eq!(handler.store.writes(), writes);
 }
 
@@ -518,7 +518,7 @@ async fn what_the_bridge_got_wrong_fails_and_changes_nothing() {
     let outcome =
         handler.deliver(&json!({ "id": "77", "type": "SignalRRekey.KeysExposed", "data": {} })).await;
     let failure = outcome.failure.unwrap();
-    assert_eq!(failure, "the event 77 is not understood: its data has no instance");
+    assert_eq!(failure, "cannot understand the event 77: its data has no instance");
     assert!(!outcome.unfinished, "time does not help");
     assert_eq!(arm_requests(&story), before);
 }

@@ -23,7 +23,7 @@ fn file(name: &str, content: &str) -> (tempfile::TempDir, PathBuf) {
     (folder, path)
 }
 
-/// The program with a configuration, before an Azure that is not the simulator: a name that leads nowhere. Nobody is at
+/// The program with a configuration, before an Azure that is not the embedded Azure: a name that leads nowhere. Nobody is at
 /// its terminal.
 fn in_the_cloud(arguments: &[&str], config: &Path, settings: &[(&str, &str)]) -> Output {
     let mut command = program(arguments);
@@ -79,7 +79,10 @@ fn without_a_terminal_a_rotation_needs_a_yes() {
         let refused = in_the_cloud(arguments, &config, settings);
         let told = text(&refused.stderr);
         assert_eq!((refused.status.code(), text(&refused.stdout)), (Some(2), String::new()), "{told}");
-        assert!(told.contains("give --yes") && told.contains("Nothing was done"), "{told}");
+        assert!(
+            told.contains("not a terminal: pass --yes to confirm") && told.contains("Nothing was done"),
+            "{told}"
+        );
         assert_eq!(told.lines().count(), 1, "{told}");
     }
 }
@@ -110,7 +113,7 @@ fn who_only_looks_is_told_in_one_line_that_the_journal_is_elsewhere() {
 }
 
 #[test]
-fn against_the_simulator_nothing_of_that_is_asked() {
+fn against_the_embedded_azure_nothing_of_that_is_asked() {
     let azure = Azure::start(&[]);
     let done = azure.command(&["rotate", "--now"]).stdin(Stdio::null()).output().unwrap();
     assert_eq!((done.status.code(), text(&done.stderr)), (Some(0), String::new()));
@@ -146,7 +149,11 @@ async fn what_is_wrong_with_a_configuration_names_the_file_that_was_given() {
             "settings      CHAT: 1 instance and 3 apps are configured",
         ),
         (&["plan", "sr-none", "--config", given], 2, "\"sr-none\" is not configured; CHAT has: sr-demo"),
-        (&["plan", "--config", "none.toml"], 2, "--config: none.toml cannot be read: No such file"),
+        (
+            &["plan", "--config", "none.toml"],
+            2,
+            "--config: cannot find none.toml; give the path of a TOML file",
+        ),
     ] {
         let (exit, told) = run(arguments);
         let says = says.replace("CHAT", given);
@@ -169,11 +176,15 @@ async fn what_is_wrong_with_a_configuration_names_the_file_that_was_given() {
     // Where it is the setting that names it, that is said.
     let output = azure.command(&["plan"]).env("REKEY_CONFIG", "gone.toml").output().unwrap();
     let told = text(&output.stderr);
-    assert!(told.contains("REKEY_CONFIG: gone.toml cannot be read"), "{told}");
+    assert!(told.contains("REKEY_CONFIG: cannot find gone.toml"), "{told}");
     let output =
         azure.command(&["plan"]).env_remove("REKEY_CONFIG").current_dir(folder.path()).output().unwrap();
     let told = text(&output.stderr);
-    assert!(told.contains("rekey.toml:1:1: it cannot be read") && told.contains("--config"), "{told}");
+    assert!(
+        told.contains("cannot find rekey.toml in ")
+            && told.contains("; put it next to host.json or set REKEY_CONFIG"),
+        "{told}"
+    );
 }
 
 #[tokio::test]
@@ -185,12 +196,12 @@ async fn a_plan_has_the_whole_sequence_with_its_times_and_restarts() {
         "sr-demo: waiting until ",
         "  what would be done, if nobody changes anything meanwhile:",
         "(now): waiting until ",
-        "regenerate the Secondary key, which nobody holds",
+        "regenerate the Secondary key, which no consumer holds",
         "verify that the service accepts the Secondary key",
         "repoint to the Secondary key: ",
         "; restarts chat-func, chat-web, chat-web/staging",
         "waiting until ",
-        "regenerate the Primary key, which nobody holds",
+        "regenerate the Primary key, which no consumer holds",
         "settled; the next rotation is due at ",
         "it would take about 4 h 3 min, and restart chat-func, chat-web, chat-web/staging",
     ];
@@ -215,7 +226,7 @@ async fn what_is_not_finished_is_told_where_errors_are_told() {
     let short =
         azure.command(&["rotate", "--for", "4s", "--json"]).env("REKEY_GRACE", "1s").output().unwrap();
     assert_eq!(short.status.code(), Some(3), "{}", text(&short.stderr));
-    assert!(text(&short.stderr).contains("sr-demo: the time of this run is over"), "{}", text(&short.stderr));
+    assert!(text(&short.stderr).contains("sr-demo: out of time"), "{}", text(&short.stderr));
     let lines: Vec<Value> =
         text(&short.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let (last, progress) = lines.split_last().unwrap();
@@ -256,8 +267,8 @@ async fn who_stops_a_rotation_is_told_how_things_stand_and_who_carries_on() {
         "  the Primary key was regenerated at ",
         "and the service accepts it; it is held by web-sr-stopped (app setting Azure__SignalR__ConnectionString), fn-sr",
         "  the Secondary key was regenerated at ",
-        "no app holds it since ",
-        "  what waits: waiting until ",
+        "no consumer holds it since ",
+        "  what is next: waiting until ",
         "Z (in ",
         "  RotateKeys of the deployed app carries on at its next schedule",
     ] {
@@ -285,11 +296,8 @@ async fn unblock_says_what_there_is_to_clear_asks_and_says_if_there_is_nothing()
     let nothing = azure.run(&["unblock", "sr-blocked", "--yes"]);
     let told = text(&nothing.stderr);
     assert_eq!(nothing.status.code(), Some(1), "{told}");
-    assert!(
-        told.contains("there is nothing to clear: no refusal or failure of sr-blocked is on record"),
-        "{told}"
-    );
-    assert!(!text(&nothing.stdout).contains("forgotten"), "{}", text(&nothing.stdout));
+    assert!(told.contains("nothing to clear: no failure of sr-blocked is on record"), "{told}");
+    assert!(!text(&nothing.stdout).contains("cleared"), "{}", text(&nothing.stdout));
 
     azure.ask("faults", lock).await;
     let failed =
@@ -297,18 +305,18 @@ async fn unblock_says_what_there_is_to_clear_asks_and_says_if_there_is_nothing()
     assert_eq!(failed.status.code(), Some(1), "{}", text(&failed.stderr));
     let nobody = azure.command(&["unblock", "sr-blocked"]).stdin(Stdio::null()).output().unwrap();
     assert_eq!(nobody.status.code(), Some(2), "as with `rotate`");
-    assert!(text(&nobody.stderr).contains("give --yes"), "{}", text(&nobody.stderr));
+    assert!(
+        text(&nobody.stderr).contains("not a terminal: pass --yes to confirm"),
+        "{}",
+        text(&nobody.stderr)
+    );
     let (code, told) = typed(&azure, &["unblock", "sr-blocked"], "n\n");
     assert_eq!(code, Some(1), "{told}");
-    assert!(
-        told.contains("to be forgotten: regenerating a key came to nothing, once: ")
-            && told.contains("[y/N]"),
-        "{told}"
-    );
+    assert!(told.contains("recorded: regenerating a key failed once: ") && told.contains("[y/N]"), "{told}");
     assert!(told.contains("nothing was done"), "{told}");
     let (code, told) = typed(&azure, &["unblock", "sr-blocked"], "y\n");
     assert!(
-        code == Some(0) && told.contains("it is forgotten; the next run tries again"),
+        code == Some(0) && told.contains("cleared 1 recorded failure; the next run retries"),
         "{code:?}: {told}"
     );
     assert_eq!(azure.run(&["unblock", "sr-blocked", "--yes"]).status.code(), Some(1), "it is clear now");
@@ -325,19 +333,20 @@ async fn unblock_says_what_there_is_to_clear_asks_and_says_if_there_is_nothing()
     let told = text(&done.stdout);
     assert_eq!(done.status.code(), Some(0), "{told}");
     assert!(
-        told.contains("to be cured, which this command cannot: the settings of web-sr-blocked"),
+        told.contains(
+            "to be resolved, which this command cannot do: cannot read the settings of web-sr-blocked"
+        ),
         "{told}"
     );
     assert!(
-        told.contains("it is forgotten; what has to be cured, as is said above, still stands in the way"),
+        told.contains(
+            "cleared 1 recorded failure; the next run is still blocked until what is said above is resolved"
+        ),
         "{told}"
     );
     let nothing = azure.run(&["unblock", "sr-blocked", "--yes"]);
     let told = text(&nothing.stderr);
-    assert!(
-        nothing.status.code() == Some(1) && told.contains("what stands in the way has to be cured"),
-        "{told}"
-    );
+    assert!(nothing.status.code() == Some(1) && told.contains("resolve what is said above"), "{told}");
 }
 
 /// A world with a service and journals in a storage that nobody listens at.
@@ -378,7 +387,7 @@ async fn a_rotation_that_was_asked_for_and_blocked_is_said_to_be_on_record() {
         "operation": "WebApps_ListApplicationSettings", "resource": "web-sr-asked", "count": 1000, "kind": "forbidden",
     });
     azure.ask("faults", unseen).await;
-    let on_record = "on record: once this is cured, run `rotate` without --now";
+    let on_record = "recorded: once this is resolved, run `rotate` without --now";
     let asked = azure.run(&["rotate", "--now"]);
     let told = text(&asked.stderr);
     assert!(asked.status.code() == Some(1) && told.contains(on_record), "{told}");
@@ -386,7 +395,7 @@ async fn a_rotation_that_was_asked_for_and_blocked_is_said_to_be_on_record() {
     assert!(!told.contains(on_record), "nothing was asked for: {told}");
     // The app of which nothing could be read is in the list of consumers all the same.
     let shown = text(&azure.run(&["status"]).stdout);
-    assert!(shown.contains("\n  web-sr-asked holds what could not be seen\n"), "{shown}");
+    assert!(shown.contains("\n  web-sr-asked holds what could not be read\n"), "{shown}");
     assert!(shown.contains("\n  fn-sr-asked (app setting "), "{shown}");
 }
 
@@ -412,12 +421,15 @@ async fn who_is_cut_off_by_keys_that_are_switched_off_is_named_by_every_command(
         let output = azure.run(command);
         let told = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{command:?}: {told}");
-        assert!(told.contains("cut off, for their key is invalid: web-sr-off ("), "{command:?}: {told}");
+        assert!(told.contains("cut off, because their key is invalid: web-sr-off ("), "{command:?}: {told}");
         let json = azure.run(&[command, &["--json"]].concat());
         let last = text(&json.stdout).lines().last().map(ToOwned::to_owned).unwrap();
         let answer: Value =
             serde_json::from_str(&text(&json.stdout)).or_else(|_| serde_json::from_str(&last)).unwrap();
         let trouble = answer["instances"][0]["trouble"].to_string();
-        assert!(trouble.contains("cut off, for their key is invalid: web-sr-off ("), "{command:?}: {answer}");
+        assert!(
+            trouble.contains("cut off, because their key is invalid: web-sr-off ("),
+            "{command:?}: {answer}"
+        );
     }
 }

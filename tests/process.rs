@@ -31,7 +31,7 @@ async fn the_handler_rotates_and_repairs_as_the_host_calls_it() {
     azure.force("sr-demo", "Both").await;
     let (status, reply) = handler.notice("sr-demo").await;
     assert_eq!(status, 200, "{reply}");
-    assert!(reply["Logs"].to_string().contains("repaired to the"), "{reply}");
+    assert!(reply["Logs"].to_string().contains("repaired with the"), "{reply}");
     let (status, reply) =
         handler.call("OnKeyNotice", json!({"event": {"id": "2", "eventType": "Other"}})).await;
     assert_eq!(status, 200, "what does not concern us is no failure: {reply}");
@@ -170,7 +170,7 @@ async fn an_answer_that_cannot_be_written_is_a_failure_and_a_reader_that_left_is
         assert_eq!(told.status.code(), Some(1), "{arguments:?}: {}", text(&told.stderr));
         let why = text(&told.stderr);
         assert!(
-            why.contains("the answer could not be written to its end; caused by: No space left"),
+            why.contains("could not write the whole answer; caused by: No space left"),
             "{arguments:?}: {why}"
         );
 
@@ -220,15 +220,15 @@ async fn ctrl_c_ends_a_rotation_as_unfinished_and_says_so() {
     for name in ["-INT", "-TERM"] {
         let (code, told) = stopped(&[name]).await;
         assert_eq!(code, Some(3), "{name}: {told}");
-        assert!(told.contains("the lease is given back"), "{told}");
+        assert!(told.contains("to give the lease back"), "{told}");
         // What state things are in, and who goes on.
         for says in [
             "sr-demo: stopped; the next run carries on",
             "  the Primary key is the one that was first seen at ",
             "it is held by chat-web (app setting Azure__SignalR__ConnectionString), chat-web/staging (app setting",
-            "  the Secondary key, which no app holds, is being regenerated since ",
-            "  what waits: follow the regeneration of the Secondary key",
-            "  nobody carries on, for the journal was in this process alone",
+            "  the Secondary key, which no consumer holds, is being regenerated since ",
+            "  what is next: follow the regeneration of the Secondary key",
+            "  nothing carries on, because the journal was in this process alone",
         ] {
             assert!(told.contains(says), "{says:?} is missing in: {told}");
         }
@@ -316,7 +316,7 @@ async fn why_something_could_not_start_is_told() {
             &["the world file", "is not valid; caused by: invalid type", "line 1 column 18"][..],
         ),
         (["simulate", "--world", &missing], &["cannot read", "caused by: No such file"]),
-        (["simulate", "--listen", &address], &["the simulator could not start; caused by: ", "in use"]),
+        (["simulate", "--listen", &address], &["the embedded Azure could not start; caused by: ", "in use"]),
     ] {
         let output = program(&arguments).output().unwrap();
         let told = text(&output.stderr);
@@ -345,7 +345,7 @@ async fn debug_shows_the_whole_chain() {
 }
 
 #[test]
-fn a_simulator_that_is_open_to_others_says_so() {
+fn an_embedded_azure_that_is_open_to_others_says_so() {
     for (listen, warns) in [("0.0.0.0:0", true), ("127.0.0.1:0", false)] {
         let mut child = program(&["simulate", "--listen", listen])
             .stdout(Stdio::piped())

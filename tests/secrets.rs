@@ -1,5 +1,5 @@
 //! No key, token or operation URL is in anything that leaves the process other than its requests to Azure: logs,
-//! replies, the journal, `Debug` and errors. The simulator's keys all begin with a mark, and everything is searched.
+//! replies, the journal, `Debug` and errors. The embedded Azure's keys all begin with a mark, and everything is searched.
 #![cfg(feature = "simulator")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 
@@ -130,14 +130,14 @@ async fn no_secret_leaves_the_process() {
     let mut output = String::new();
     live_through_everything(&story, &mut output).await;
     assert!(story.sim.waiting().is_empty(), "every fault was met: {:?}", story.sim.waiting());
-    assert!(output.contains("repaired to"), "the story was lived through: {output}");
+    assert!(output.contains("repaired with"), "the story was lived through: {output}");
     assert_eq!(story.requests("SignalR_RegenerateKey"), 3);
 
     search("a reply", &output);
     search("what passes tell", &story.told.lock().unwrap().join("\n"));
     let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(
-        logged.contains("ARM request") && logged.contains("regenerated; the key is"),
+        logged.contains("ARM request") && logged.contains("regenerated (new fingerprint"),
         "the log is captured"
     );
     search("the log", &logged);
@@ -161,7 +161,7 @@ async fn no_secret_leaves_the_process() {
     search("a snapshot's Debug", &format!("{:#?}", look.snapshot(&story.config.instances[0], &journal)));
     search("the parts' Debug", &format!("{:#?} {:#?} {:#?}", rekey.arm, rekey.data_plane, rekey.config));
     story.watch(HOUR).await;
-    search("the simulator's Debug", &format!("{:#?}", story.sim));
+    search("the embedded Azure's Debug", &format!("{:#?}", story.sim));
 }
 
 #[tokio::test]

@@ -10,15 +10,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use common::proxy::{Answer, Proxy, Straight};
 use common::{HOUR, azurite, document_name, expire_lease, format_1_name};
 use embedded_azure::VirtualClock;
+use futures::FutureExt;
 use rekey_core::journal::{Event, Journal};
-use rekey_core::model::{Key, PerKey, ServiceId};
+use rekey_core::model::{AppId, ConsumerId, Key, PerKey, ServiceId};
 use serde_json::Value;
 use signalr_rekey::clock::{Clock, SystemClock};
-use signalr_rekey::store::{Draft, ETag, Found, Lease, MemoryStore, Store, StoreError, Stored, peek};
+use signalr_rekey::store::{
+    AppLocks, Draft, ETag, Found, Lease, LockError, Locker, MemoryStore, Store, StoreError, Stored, peek,
+};
 
 /// A store and the clock that it goes by, which can be moved in memory alone.
 async fn on_each<F: Future<Output = ()>>(story: impl Fn(Arc<dyn Store>, Arc<dyn Clock>) -> F) {
@@ -409,7 +412,7 @@ async fn a_storage_that_refuses_a_write_is_no_other_worker_and_is_not_asked_agai
         assert_eq!(refused.code(), code);
         let text = error.to_string();
         assert!(text.contains(&format!("{status} {code}, Not so)")) && text.contains(advice), "{text}");
-        assert!(text.contains("the storage devstoreaccount1") && !text.contains(['<', '?']), "{text}");
+        assert!(text.contains("devstoreaccount1") && !text.contains(['<', '?']), "{text}");
 
         // A first write and a read are refused alike.
         let first = acquire(&store, &clock, &instance(), "one").await.unwrap_err();
@@ -530,4 +533,74 @@ async fn a_storage_that_is_not_there_is_an_error_and_takes_no_lease() {
     let text = error.to_string();
     assert!(text.contains("Connection refused") && text.contains("devstoreaccount1"), "{text}");
     assert!(!text.contains("AccountKey") && !text.contains("://"), "{text}");
+}
+
+/// An app that nobody else locks, and the name of its lock.
+fn app() -> (ConsumerId, String) {
+    let name = format!("a{}", uuid::Uuid::new_v4().simple());
+    let app = AppId::new("00000000-0000-0000-0000-000000000001", "Group(1)", &name, Some("Staging"));
+    let lock = format!(
+        "locks/subscriptions/00000000-0000-0000-0000-000000000001/resourcegroups/group(1)/providers/microsoft.web\
+         /sites/{name}/slots/staging.json"
+    );
+    (app.into(), lock)
+}
+
+/// Two processes and one store: one locks an app at a time, a lock that is not given back ends by itself, and who has lost
+/// his leaves the other's alone.
+#[tokio::test]
+async fn one_process_at_a_time_locks_an_app() {
+    on_each(async |store: Arc<dyn Store>, clock: Arc<dyn Clock>| {
+        let (app, name) = app();
+        let processes = [AppLocks::default(), AppLocks::default()];
+        let service = instance();
+        let locker = |number: usize, run: &'static str| Locker {
+            locks: &processes[number],
+            store: &*store,
+            clock: &*clock,
+            run,
+            service: &service,
+        };
+        let (one, two) = (locker(0, "one"), locker(1, "two"));
+        let begun = clock.now();
+        let lock = one.lock(&app, true, begun).await.unwrap();
+        let proves_until = lock.proves_until().unwrap();
+        let half = TimeDelta::seconds(60);
+        assert!(begun + half <= proves_until && proves_until <= clock.now() + half, "half of the lease");
+        let held = two.lock(&app, true, begun).await.unwrap_err();
+        let by_one = |holder: &str| holder == format!("one for {}", service.name());
+        assert!(matches!(&held, LockError::Held { holder, .. } if by_one(holder)), "{held:?}");
+        assert!(lock.release().await, "it was ours to the end");
+
+        let lock = two.lock(&app, true, clock.now() + TimeDelta::seconds(2)).await.unwrap();
+        assert!(one.lock(&app, true, clock.now()).await.is_err());
+        // As time would.
+        let (body, etag) = store.get(&name).await.unwrap().document.unwrap();
+        let mut document: Value = serde_json::from_slice(&body).unwrap();
+        document["lease"]["expires"] = serde_json::json!("2020-01-01T00:00:00Z");
+        store.put(&name, serde_json::to_vec(&document).unwrap(), Some(&etag)).await.unwrap();
+        let taken = one.lock(&app, true, clock.now() + TimeDelta::seconds(4)).await.unwrap();
+        assert!(!lock.release().await, "it was another's by then");
+        let held = two.lock(&app, true, clock.now()).await;
+        assert!(held.is_err(), "and that one's was left alone: {held:?}");
+        assert!(taken.release().await);
+    })
+    .await;
+}
+
+/// Within a process one task at a time has an app, and nothing is asked of the store where nobody shares it.
+#[tokio::test]
+async fn an_app_of_one_service_is_locked_in_its_process_alone() {
+    on_each(async |store: Arc<dyn Store>, clock: Arc<dyn Clock>| {
+        let (app, name) = app();
+        let (locks, service) = (AppLocks::default(), instance());
+        let locker = Locker { locks: &locks, store: &*store, clock: &*clock, run: "one", service: &service };
+        let lock = locker.lock(&app, false, clock.now()).await.unwrap();
+        assert!(lock.proves_until().is_none());
+        assert!(locker.lock(&app, false, clock.now()).now_or_never().is_none(), "one at a time");
+        assert!(lock.release().await);
+        assert!(locker.lock(&app, false, clock.now()).now_or_never().is_some());
+        assert!(store.get(&name).await.unwrap().document.is_none());
+    })
+    .await;
 }

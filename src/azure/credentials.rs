@@ -14,6 +14,7 @@ use self::keeping::{Kept, Renewable};
 use crate::azure::http::Http;
 use crate::clock::Clock;
 use crate::config::AzureConfig;
+use crate::report::text::azure::identity;
 use azure_core::credentials::{Secret, TokenCredential};
 use azure_core::http::{ClientOptions, ExponentialRetryOptions, RetryOptions};
 use azure_core::time::Duration;
@@ -23,24 +24,14 @@ use azure_identity::{
     WorkloadIdentityCredential, WorkloadIdentityCredentialOptions,
 };
 
-/// What to do where no token can be had.
-pub(crate) const CHECK_THE_IDENTITY: &str =
-    "check the identity: a managed identity in Azure, `az login` on a developer's machine";
-
 /// Why there is no credential.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialError {
     /// Some variables of a group are set, and one is not.
-    #[error(transparent)]
     HalfConfigured(#[from] HalfSet),
     /// We run in Azure and have no identity.
-    #[error(
-        "this app has no managed identity (IDENTITY_ENDPOINT is not set): assign one to it, and give it the role that \
-        the README names"
-    )]
     NoIdentity,
     /// azure_identity does not take what was configured.
-    #[error("the credential of {0} could not be made")]
     Unusable(&'static str, #[source] azure_core::Error),
 }
 
@@ -104,7 +95,7 @@ fn made(
         Way::ClientSecret { tenant, client } => {
             let options = ClientSecretCredentialOptions { client_options: client_options() };
             ClientSecretCredential::new(tenant, client.clone(), secret.clone(), Some(options))
-                .map_err(|error| CredentialError::Unusable("the client secret", error))?
+                .map_err(|error| CredentialError::Unusable(identity::CLIENT_SECRET, error))?
         }
         Way::WorkloadIdentity { tenant, client, token_file } => {
             let options = WorkloadIdentityCredentialOptions {
@@ -114,7 +105,7 @@ fn made(
                 token_file_path: Some(PathBuf::from(token_file)),
             };
             WorkloadIdentityCredential::new(Some(options))
-                .map_err(|error| CredentialError::Unusable("the workload identity", error))?
+                .map_err(|error| CredentialError::Unusable(identity::WORKLOAD, error))?
         }
         Way::ManagedIdentity => {
             let options = ManagedIdentityCredentialOptions {
@@ -122,7 +113,7 @@ fn made(
                 client_options: client_options(),
             };
             ManagedIdentityCredential::new(Some(options))
-                .map_err(|error| CredentialError::Unusable("the managed identity", error))?
+                .map_err(|error| CredentialError::Unusable(identity::MANAGED, error))?
         }
         Way::DeveloperTools => {
             let tools = DeveloperToolsCredential::new(None)
@@ -159,8 +150,7 @@ fn way(
         // azure_identity would ask the metadata service of virtual machines, which App Service does not have.
         None if is_in_azure(&environment) => Err(CredentialError::NoIdentity),
         None if applications => {
-            let purpose =
-                "an application's client secret (or AZURE_FEDERATED_TOKEN_FILE for a workload identity)";
+            let purpose = identity::CLIENT_SECRET_OR_WORKLOAD;
             Err(HalfSet { missing: SECRET, given: TENANT, purpose }.into())
         }
         None => Ok(Way::DeveloperTools),
@@ -177,19 +167,18 @@ struct Group {
 /// Credentials that need each other (docs: Azure Identity, EnvironmentCredential and WorkloadIdentityCredential; App Service,
 /// REST endpoint reference).
 const CLIENT_SECRET: Group =
-    Group { given: SECRET, needs: &[TENANT, CLIENT], purpose: "an application's client secret" };
+    Group { given: SECRET, needs: &[TENANT, CLIENT], purpose: identity::CLIENT_SECRET };
 const WORKLOAD_IDENTITY: Group =
-    Group { given: TOKEN_FILE, needs: &[TENANT, CLIENT], purpose: "a workload identity" };
-const MANAGED_IDENTITY: Group = Group { given: HEADER, needs: &[ENDPOINT], purpose: "a managed identity" };
+    Group { given: TOKEN_FILE, needs: &[TENANT, CLIENT], purpose: identity::WORKLOAD };
+const MANAGED_IDENTITY: Group = Group { given: HEADER, needs: &[ENDPOINT], purpose: identity::MANAGED };
 const MANAGED_IDENTITY_HEADER: Group =
-    Group { given: ENDPOINT, needs: &[HEADER], purpose: "a managed identity" };
+    Group { given: ENDPOINT, needs: &[HEADER], purpose: identity::MANAGED };
 
 /// Azure Arc gives an endpoint without a header, and marks itself with this.
 const ARC: &str = "IMDS_ENDPOINT";
 
 /// A variable that is not set, and one that is and needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{missing} is not set, but {given} is: set both for {purpose}, or neither")]
 pub struct HalfSet {
     /// The variable that lacks.
     pub missing: &'static str,
@@ -301,8 +290,8 @@ mod tests {
         AZURE_CLIENT_SECRET is not set, but AZURE_TENANT_ID is: set both for an application's client secret (or AZURE_FEDERATED_TOKEN_FILE for a workload identity), or neither
         IDENTITY_HEADER is not set, but IDENTITY_ENDPOINT is: set both for a managed identity, or neither
         IDENTITY_ENDPOINT is not set, but IDENTITY_HEADER is: set both for a managed identity, or neither
-        this app has no managed identity (IDENTITY_ENDPOINT is not set): assign one to it, and give it the role that the README names
-        this app has no managed identity (IDENTITY_ENDPOINT is not set): assign one to it, and give it the role that the README names
+        this app has no managed identity (IDENTITY_ENDPOINT is not set): assign one, and give it the role that the README names
+        this app has no managed identity (IDENTITY_ENDPOINT is not set): assign one, and give it the role that the README names
         ");
     }
 

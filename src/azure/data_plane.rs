@@ -18,6 +18,7 @@ use url::Url;
 use crate::azure::http::{Http, Insecure, check_secure, is_loopback};
 use crate::clock::Clock;
 use crate::report::cause;
+use crate::report::text::azure as words;
 use rekey_core::model::Key;
 
 /// How long one probe may take. The data plane answers within milliseconds.
@@ -75,7 +76,7 @@ impl DataPlane {
     /// One signed `HEAD` of `path`, with its query, at `host`, the service's own or a custom domain.
     pub(super) async fn probe(&self, host: &str, path: &str, key: &Key) -> Probe {
         let Some(audience) = audience(host, path) else {
-            return Probe::Unreachable { detail: format!("{host:?} is no host name") };
+            return Probe::Unreachable { detail: words::no_host(host) };
         };
         match self.ask(host, path, &audience, key).await {
             Ok((status, headers)) => read(host, status, &headers),
@@ -109,9 +110,7 @@ impl DataPlane {
         let claims = Claims { aud: audience.as_str(), iat, exp };
         let secret = EncodingKey::from_secret(key.expose().as_bytes());
         let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &secret);
-        let token = Zeroizing::new(
-            token.map_err(|error| cause::because("the call could not be signed", Some(&error)))?,
-        );
+        let token = Zeroizing::new(token.map_err(|error| cause::because(words::NOT_SIGNED, Some(&error)))?);
         let header = Zeroizing::new(format!("Bearer {}", token.as_str()));
         let mut header = HeaderValue::from_str(&header).map_err(|error| cause::told(&error))?;
         header.set_sensitive(true);
@@ -134,33 +133,25 @@ fn audience(host: &str, path: &str) -> Option<Url> {
 }
 
 fn read(host: &str, status: u16, headers: &HeaderMap) -> Probe {
-    let detail = match status {
+    match status {
         // 404 says that there is no such user, which only a caller with a good key is told. No stranger on the way can
         // have said it: the certificate is that of the host.
-        200..300 | 404 => return Probe::Accepted,
-        401 => return Probe::Refused { detail: refusal(host, headers) },
-        403 => format!(
-            "{host} answered 403: its network rules keep us out, so the key cannot be verified from here; allow this \
-            network, or set verify = \"control-plane\""
-        ),
-        429 => format!("{host} answered 429: too many calls; the next pass asks again"),
-        500.. => format!("{host} answered {status}: the service is failing; the next pass asks again"),
-        _ => format!("{host} answered {status}, which says nothing about the key"),
-    };
-    Probe::Unreachable { detail }
+        200..300 | 404 => Probe::Accepted,
+        401 => Probe::Refused { detail: refusal(host, headers) },
+        _ => Probe::Unreachable { detail: words::says_nothing(host, status) },
+    }
 }
 
 fn refusal(host: &str, headers: &HeaderMap) -> String {
     let said = headers.get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
-    let said: String = said.unwrap_or("it gave no reason").chars().take(200).collect();
-    format!("{host} answered 401: {said}")
+    let said = said.map(|said| said.chars().take(200).collect::<String>());
+    words::refused(host, said.as_deref())
 }
 
 fn unreachable(host: &str, error: reqwest::Error) -> String {
-    let what =
-        format!("{host} could not be asked; if it is out of reach from here, set verify = \"control-plane\"");
+    let what = words::out_of_reach(host);
     if error.is_timeout() {
-        return format!("{what}; caused by: no answer within {}", humantime::format_duration(TIMEOUT));
+        return cause::with(&what, &words::no_answer_within(TIMEOUT));
     }
     cause::because(&what, Some(&error.without_url()))
 }

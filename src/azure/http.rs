@@ -17,6 +17,7 @@ use url::{Host, Url};
 
 use crate::bounded::{self, Unread};
 use crate::report::cause;
+use crate::report::text::azure as words;
 
 /// How long a TCP and TLS handshake may take. Azure's front doors answer within a second; five leave room for one
 /// lost SYN, and stay well below the time of a request, so that a connect failure is known as one.
@@ -60,13 +61,11 @@ struct Clients {
 
 /// The client could not be built: the TLS set-up of the machine is broken.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("the HTTP client could not be set up")]
 pub struct HttpError(#[source] Arc<reqwest::Error>);
 
 /// A URL that a token or a signature would leave on unencrypted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0} is neither https nor on loopback: credentials go nowhere else, write its https:// URL instead")]
-pub struct Insecure(String);
+pub struct Insecure(pub(crate) String);
 
 impl Http {
     /// A pair that is built when it is first needed.
@@ -153,7 +152,7 @@ impl HttpClient for Http {
         let client =
             self.client(request.url()).map_err(|error| azure_core::Error::new(ErrorKind::Other, error))?;
         let answered = tokio::time::timeout(TOKEN_TIMEOUT, execute(client, request)).await;
-        let late = |_| azure_core::Error::with_message(ErrorKind::Io, "no whole answer came in time");
+        let late = |_| azure_core::Error::with_message(ErrorKind::Io, words::NO_WHOLE_ANSWER_IN_TIME);
         answered.map_err(late)?
     }
 }
@@ -165,10 +164,7 @@ async fn execute(client: &Client, request: &Request) -> azure_core::Result<Async
         Ok(body) => body,
         Err(Unread::Broken(error)) => return Err(error),
         Err(Unread::TooLarge) => {
-            let message = format!(
-                "the token endpoint's answer is larger than {} KiB, and no token is; check what answers there",
-                LARGEST_TOKEN_ANSWER >> 10
-            );
+            let message = words::too_large_for_a_token(LARGEST_TOKEN_ANSWER);
             return Err(azure_core::Error::with_message(ErrorKind::Other, message));
         }
     };
@@ -183,15 +179,9 @@ async fn execute(client: &Client, request: &Request) -> azure_core::Result<Async
 fn no_json(status: u16, body: &[u8]) -> azure_core::Error {
     let text = String::from_utf8_lossy(body);
     let page = text.trim_start().starts_with('<');
-    let what = if page { "a page of HTML" } else { "no JSON" };
-    let said = if status < 400 || page || text.trim().is_empty() {
-        String::new()
-    } else {
-        format!(": {}", cause::tidy(&text))
-    };
-    let message = format!(
-        "the token endpoint answered {status} with {what}, as no token endpoint does{said}; check what answers there"
-    );
+    let may_be_told = status >= 400 && !page && !text.trim().is_empty();
+    let said = may_be_told.then(|| cause::tidy(&text));
+    let message = words::no_token_endpoint(status, page, said.as_deref());
     // The kinds that azure_core asks again for, and the one for which it does not.
     let kind = if matches!(status, 408 | 429 | 500..) { ErrorKind::Io } else { ErrorKind::Other };
     azure_core::Error::with_message(kind, message)
@@ -236,6 +226,6 @@ mod tests {
     #[test]
     fn a_refused_url_is_named_without_what_people_paste_into_it() {
         let url = Url::parse("http://user:hunter2@example.com/path?sig=hunter2").unwrap();
-        insta::assert_snapshot!(check_secure(&url).unwrap_err(), @"http://example.com is neither https nor on loopback: credentials go nowhere else, write its https:// URL instead");
+        insta::assert_snapshot!(check_secure(&url).unwrap_err(), @"http://example.com is neither https nor on loopback, and credentials go nowhere else: write its https:// URL instead");
     }
 }

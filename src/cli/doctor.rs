@@ -66,7 +66,7 @@ fn lines(finding: &Finding) -> Vec<String> {
         return vec![format!("{severity:<8}{check:<13} {}: {what}", short(subject))];
     }
     let head = format!("{severity:<8}{check:<13} {subject}: {what}");
-    let part = |name: &str, text: &Option<String>| Some(format!("        {name:<5} {}", text.as_ref()?));
+    let part = |name: &str, text: &Option<String>| Some(format!("        {name} {}", text.as_ref()?));
     [Some(head), part("why:", why), part("fix:", fix)].into_iter().flatten().collect()
 }
 

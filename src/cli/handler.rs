@@ -13,6 +13,7 @@ use crate::engine::Dispatcher;
 use crate::engine::Engine;
 use crate::handler::{self, Budgets, Hosting, Patience};
 use crate::report::cause;
+use crate::report::text::command::handler as words;
 use crate::schedule;
 use crate::terminal::{self, Exit, INTERRUPTED, stopped};
 
@@ -62,9 +63,9 @@ pub(super) async fn handler(environment: &Environment) -> Exit {
         handler::serve_until(listener, router, Patience::default(), leave(&rekey, parent, &*clock)).await
     };
     match served.await {
-        Ok(()) => tracing::warn!("this process ends now"),
+        Ok(()) => tracing::warn!("{}", words::ENDS),
         Err(error) => {
-            let what = format!("the handler cannot serve on 127.0.0.1:{port}");
+            let what = words::cannot_serve(port);
             terminal::complain(&cause::because(&what, Some(&error)));
         }
     }
@@ -82,12 +83,10 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// is on record, and the leases are given back.
 async fn leave(rekey: &Engine, parent: Parent, clock: &dyn Clock) {
     let why = tokio::select! {
-        () = stopped() => "it was asked to stop",
-        () = parent.gone(clock) => "the Functions host that started it is gone",
+        () = stopped() => words::ASKED_TO_STOP,
+        () = parent.gone(clock) => words::NO_PARENT,
     };
-    tracing::warn!(
-        "this process is about to end, for {why}: it takes nothing on any more, ends the step in hand and gives its leases back"
-    );
+    tracing::warn!("{}", words::ending(why));
     rekey.stop.ask();
     let rested = tokio::select! {
         rested = rested(rekey.at_rest(), clock) => rested,
@@ -96,10 +95,7 @@ async fn leave(rekey: &Engine, parent: Parent, clock: &dyn Clock) {
     };
     if !rested {
         let longest = humantime::format_duration(LONGEST_LEAVE);
-        tracing::error!(
-            "a step has not come to its end within {longest}, and this process ends all the same: its lease ends by itself \
-             within two minutes, and the next run carries on from what is on record"
-        );
+        tracing::error!("{}", words::ends_all_the_same(longest));
         return;
     }
     if let Some(notifier) = &rekey.notifier {
@@ -149,12 +145,9 @@ impl Parent {
 
 fn port(environment: &Environment) -> Result<u16, String> {
     let Some(text) = environment.get(HANDLER_PORT) else {
-        return Err(format!(
-            "{HANDLER_PORT} is not set: the Functions host sets it, so this command is for the host to start \
-             (`func start`). To rotate from here, use `signalr-rekey rotate`"
-        ));
+        return Err(words::no_port(HANDLER_PORT));
     };
-    text.parse().map_err(|_| format!("{HANDLER_PORT} is no port number"))
+    text.parse().map_err(|_| words::strange_port(HANDLER_PORT))
 }
 
 #[cfg(test)]

@@ -3,15 +3,17 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::instances::{NAME_THE_STORAGE, chosen, complain_once, has_no_journal, rekey, warn_of_own_memory};
+use super::instances::{chosen, complain_once, has_no_journal, rekey, warn_of_own_memory};
 use super::machine::{EventFields, events};
 use crate::compose::silent;
 use crate::config::{Environment, ServiceConfig};
 use crate::report::cause;
+use crate::report::text::command::history as words;
+use crate::report::text::journal;
+use crate::report::text::readable;
 use crate::store::peek;
 use crate::terminal::{self, Exit};
 use rekey_core::journal::{Entry, Journal};
-use rekey_core::time::readable;
 
 /// The arguments of `history`.
 #[derive(Debug, Args)]
@@ -60,15 +62,12 @@ pub(super) async fn history(args: HistoryArgs, environment: &Environment) -> Exi
 async fn read(named: &[String], environment: &Environment) -> Result<(Vec<Read>, &'static str), Exit> {
     let rekey = rekey(environment, silent())?;
     if has_no_journal(&rekey.config) {
-        terminal::complain(&format!(
-            "this is without the journal of the deployed app, so there is no history to be read. To share it: \
-             {NAME_THE_STORAGE}"
-        ));
+        terminal::complain(&words::no_journal());
         return Err(Exit::Wrong);
     }
     let empty = match warn_of_own_memory(&rekey.config) {
-        true => "nothing is known: this process has done nothing with it",
-        false => "nothing yet: no run has recorded anything of it",
+        true => words::UNKNOWN,
+        false => words::EMPTY,
     };
     let mut all = Vec::new();
     for instance in chosen(&rekey.config, named)? {
@@ -92,7 +91,7 @@ fn print((instance, journal): (&ServiceConfig, &Journal), empty: &str) {
     if journal.history().next().is_none() {
         terminal::say(&format!("  {empty}"));
     }
-    for Entry { at, event } in journal.history() {
-        terminal::tell(&format!("  {}  {event}", readable(*at)));
+    for (Entry { at, .. }, told) in journal::history(journal) {
+        terminal::tell(&format!("  {}  {told}", readable(*at)));
     }
 }

@@ -13,6 +13,7 @@ use crate::compose::{compose, silent};
 use crate::config::{Config, Environment, config_path, load_from};
 use crate::init::{self, Found, Scope, is_misnamed};
 use crate::report::cause;
+use crate::report::text::command::init as words;
 use crate::terminal::{self, Exit};
 
 /// The arguments of `init`.
@@ -69,9 +70,7 @@ async fn try_init(args: &InitArgs, environment: &Environment) -> Result<(), (Exi
     let found = found.map_err(|error| if is_misnamed(&error) { wrong(&error) } else { failed(&error) })?;
     found.summary().iter().for_each(|line| terminal::complain(line));
     let Some(text) = init::write(&found) else {
-        let nothing =
-            "no app that could be read holds a connection string of an instance, so nothing was written";
-        return Err((Exit::Failed, nothing.to_owned()));
+        return Err((Exit::Failed, words::NOTHING_FOUND.to_owned()));
     };
     save(&args.output, &text, args.force).map_err(|error| failed(&error))?;
     if !is_stdout(&args.output) {
@@ -80,9 +79,7 @@ async fn try_init(args: &InitArgs, environment: &Environment) -> Result<(), (Exi
     if found.unlisted.is_empty() {
         return Ok(());
     }
-    let missing = "the slots of some apps could not be listed, so the file does not name them: see above, and add those \
-                   that hold a key, or run init as somebody who may read them";
-    Err((Exit::Failed, missing.to_owned()))
+    Err((Exit::Failed, words::SLOTS_MISSING.to_owned()))
 }
 
 /// Where the file is; and that other commands read another one, if so.
@@ -93,15 +90,12 @@ fn written(path: &Path, read: &Path) -> String {
     let (path, read) = (full(path), full(read));
     let path_shown = path.display();
     if path == read {
-        return format!("{path_shown} is written: review it, and let `doctor` look");
+        return words::written(path_shown);
     }
     // REKEY_CONFIG might hold anything, a secret too.
     let read = Some(read.display().to_string()).filter(|name| !name.contains(['=', ';']));
     let read = read.unwrap_or_else(|| "the file of REKEY_CONFIG".into());
-    format!(
-        "{path_shown} is written: review it. Other commands read another file here, {read}: REKEY_CONFIG, --config or the \
-         folder of the app says so. To use the new one: --config {path_shown}"
-    )
+    words::written_and_another_read(path_shown, &read)
 }
 
 fn is_stdout(path: &Path) -> bool {
@@ -109,7 +103,7 @@ fn is_stdout(path: &Path) -> bool {
 }
 
 fn there_already(path: &Path) -> String {
-    format!("{} is there already and was left as it is; --force writes over it", path.display())
+    words::there_already(path.display())
 }
 
 fn save(path: &Path, text: &str, force: bool) -> io::Result<()> {
@@ -122,9 +116,6 @@ fn save(path: &Path, text: &str, force: bool) -> io::Result<()> {
     let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => io::Error::new(error.kind(), there_already(path)),
-        kind => io::Error::new(
-            kind,
-            cause::because(&format!("{} cannot be written", path.display()), Some(&error)),
-        ),
+        kind => io::Error::new(kind, cause::because(&words::not_written(path.display()), Some(&error))),
     })
 }

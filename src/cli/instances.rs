@@ -8,9 +8,12 @@ use super::load;
 use crate::azure::http::is_loopback;
 use crate::clock::{Clock, SystemClock};
 use crate::compose::compose;
-use crate::config::{Config, Environment, ServiceConfig, StateConfig, file_name};
+use crate::config::{Config, Environment, ServiceConfig, StateConfig};
 use crate::engine::{Engine, Narrator, Preview, RunError};
-use crate::report::{cause, text};
+use crate::report::cause;
+use crate::report::text::command::{OWN_MEMORY, not_configured, without_the_journal};
+use crate::report::text::file_name;
+use crate::report::text::snapshot::cut_off_by_keys;
 use crate::terminal::{self, Exit};
 
 /// How long Azure may take to show one instance: a read and all its retries.
@@ -50,20 +53,12 @@ pub(super) fn has_no_journal(config: &Config) -> bool {
     here && !is_simulated(config)
 }
 
-/// How the storage of the deployed app is named.
-pub(super) const NAME_THE_STORAGE: &str = "`az login`, and set AzureWebJobsStorage__accountName=ACCOUNT (or \
-    AzureWebJobsStorage__blobServiceUri=https://ACCOUNT.blob.core.windows.net) to the storage account of the function app; \
-    you need Storage Blob Data Contributor there";
-
 /// Says in one line that a journal in memory is that of this process alone: what others did against the simulator is not in
 /// it. Whether that is so.
 pub(super) fn warn_of_own_memory(config: &Config) -> bool {
     let own = config.state == StateConfig::Memory && is_simulated(config);
     if own {
-        terminal::complain(
-            "the journal is in the memory of this process alone (REKEY_STATE=memory): what other processes did, a rotation \
-             too, is not known here. A journal that they share needs a storage, such as Azurite",
-        );
+        terminal::complain(OWN_MEMORY);
     }
     own
 }
@@ -72,10 +67,7 @@ pub(super) fn warn_of_own_memory(config: &Config) -> bool {
 pub(super) fn warn_of_no_journal(config: &Config) -> bool {
     let alone = has_no_journal(config);
     if alone {
-        terminal::complain(&format!(
-            "warning: this is without the journal of the deployed app, as if every key were seen for the first time. To \
-             share it: {NAME_THE_STORAGE}"
-        ));
+        terminal::complain(&without_the_journal());
     }
     alone
 }
@@ -120,7 +112,7 @@ async fn told(rekey: &Engine, instance: &ServiceConfig, error: &RunError) -> Str
     if cut_off.is_empty() {
         return why;
     }
-    format!("cut off, for their key is invalid: {}; {why}", text::cut_off(&cut_off))
+    format!("{}; {why}", cut_off_by_keys(&cut_off))
 }
 
 /// A line for each that could not be looked at.
@@ -159,5 +151,5 @@ pub(super) fn chosen<'a>(config: &'a Config, named: &[String]) -> Result<Vec<&'a
 
 fn unknown(config: &Config, name: &str) -> String {
     let known: Vec<&str> = config.instances.iter().map(|instance| instance.id.name()).collect();
-    format!("{name:?} is not configured; {} has: {}", file_name(), known.join(", "))
+    not_configured(name, file_name(), &known.join(", "))
 }

@@ -6,6 +6,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::config::ServiceConfig;
+use crate::report::text::InWords;
+use crate::report::text::command::holds;
+use crate::report::text::snapshot::{notes, warnings};
 use crate::report::{json, text};
 use rekey_core::journal::{Entry, Held, Journal, KeyRecord, Origin, Watch};
 use rekey_core::model::{AppId, ConsumerId, Fingerprint, KeyType, PerKey, Section};
@@ -45,8 +48,8 @@ impl<More> Service<More> {
             trouble,
             keys: Some(keys(snapshot, journal)),
             consumers: consumers(snapshot),
-            warnings: snapshot.warnings().collect(),
-            notes: snapshot.notes().collect(),
+            warnings: warnings(snapshot),
+            notes: notes(snapshot),
             watches: watches(journal, snapshot.at),
             next: Next::of(decision),
             ..Self::unseen(instance, None, more)
@@ -84,7 +87,7 @@ pub(super) struct WatchFields {
 /// Those that are not over, the next one first.
 pub(super) fn watches(journal: &Journal, now: DateTime<Utc>) -> Vec<WatchFields> {
     let fields =
-        |watch: &Watch| WatchFields { from: watch.from, until: watch.until, text: text::watch(watch) };
+        |watch: &Watch| WatchFields { from: watch.from, until: watch.until, text: text::run::watch(watch) };
     let ahead = journal.watches().iter().filter(|watch| now < watch.until);
     let mut watches: Vec<WatchFields> = ahead.map(fields).collect();
     watches.sort_by_key(|watch| watch.from);
@@ -108,7 +111,7 @@ impl Next {
             Decision::Blocked(plan::BlockedBy::RegenerationFails { again, .. }) => Some(*again),
             Decision::Do(_) | Decision::Blocked(_) => None,
         };
-        Self { decision: Some(decision.name()), text: Some(decision.to_string()), until }
+        Self { decision: Some(decision.name()), text: Some(decision.in_words()), until }
     }
 }
 
@@ -203,7 +206,7 @@ fn of_consumer(consumer: &Consumer, snapshot: &Snapshot) -> ConsumerFields {
             (holds, None, Some(snapshot.keys[*key_type].clone()))
         }
         Holding::Stale(fingerprint) => {
-            (Holds::Stale, Some("the service no longer has this key".to_owned()), Some(fingerprint.clone()))
+            (Holds::Stale, Some(holds::STALE.to_owned()), Some(fingerprint.clone()))
         }
         Holding::Identity => (Holds::Identity, None, None),
     };
@@ -222,11 +225,11 @@ fn of_consumer(consumer: &Consumer, snapshot: &Snapshot) -> ConsumerFields {
 pub(super) fn unseen(snapshot: &Snapshot) -> Vec<String> {
     let line = |place: ConsumerFields| {
         let holds = match place.holds {
-            Holds::Stale => "a key that is invalid, in a text that cannot be rewritten",
-            Holds::Reference => "a reference, which is not followed",
+            Holds::Stale => holds::STALE_TEXT,
+            Holds::Reference => holds::REFERENCE,
             Holds::Placeholder => "a placeholder",
-            Holds::Invalid => "an invalid connection string",
-            Holds::Primary | Holds::Secondary | Holds::Identity | Holds::Unknown => "what could not be seen",
+            Holds::Invalid => holds::INVALID,
+            Holds::Primary | Holds::Secondary | Holds::Identity | Holds::Unknown => holds::UNSEEN,
         };
         let app = place.id.parse().map_or(place.id, |app: AppId| app.name());
         let setting = place.name.map_or(String::new(), |name| format!(" (setting {name})"));
@@ -242,7 +245,7 @@ fn of_unknown(unknown: &Unknown) -> Vec<ConsumerFields> {
         section: None,
         name: name.cloned(),
         holds,
-        why: Some(unknown.to_string()),
+        why: Some(unknown.in_words()),
         fingerprint: None,
     };
     match unknown {
@@ -281,7 +284,7 @@ pub(super) fn events(journal: &Journal) -> Vec<EventFields> {
     let fields = |entry: &Entry| EventFields {
         at: entry.at,
         event: json::event(&entry.event),
-        text: entry.event.to_string(),
+        text: entry.event.in_words(),
     };
     journal.history().map(fields).collect()
 }

@@ -14,6 +14,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Environment};
 use crate::report::cause;
 use crate::report::text;
+use crate::report::text::InWords;
+use crate::report::text::command::notice as words;
 use crate::terminal::{self, Exit};
 use rekey_core::intent::{Fault, foresee};
 use rekey_core::notice::{self, Event};
@@ -75,7 +77,7 @@ pub(super) async fn notice(args: NoticeArgs, environment: &Environment) -> Exit 
 
 async fn try_notice(args: &NoticeArgs, environment: &Environment) -> Result<Exit, Exit> {
     let value = read(&args.file)?;
-    let events = notice::read(&value, "the event").map_err(|malformed| wrong(&malformed.to_string()))?;
+    let events = notice::read(&value, "the event").map_err(|malformed| wrong(&malformed.in_words()))?;
     match &args.fire {
         Some(handler) => Ok(tell_fired(&fire(handler, &value, &events).await?, &events, args.json)),
         None => Ok(tell(&events, &load(environment)?, args.json)),
@@ -88,16 +90,16 @@ fn tell(events: &[Event], config: &Config, json: bool) -> Exit {
     let mut exit = Exit::Done;
     let mut of_one = |event: &Event| match foresee(event, &config.configured(), now) {
         Ok(foreseen) => {
-            let cautions = foreseen.cautions.iter().map(text::caution).collect();
-            meaning(event, Some(text::foreseen(&foreseen)), cautions)
+            let cautions = foreseen.cautions.iter().map(text::intent::caution).collect();
+            meaning(event, Some(text::intent::foreseen(&foreseen)), cautions)
         }
         Err(fault) => {
             exit = Exit::Failed;
             let why = match fault {
-                Fault::Unreadable { fault, .. } => fault.to_owned(),
-                fault @ Fault::NotConfigured { .. } => text::fault(&fault),
+                Fault::Unreadable { fault, .. } => fault.in_words(),
+                fault @ Fault::NotConfigured { .. } => text::intent::fault(&fault),
             };
-            meaning(event, Some(vec![format!("it would be refused: {why}")]), vec![])
+            meaning(event, Some(vec![words::refused(&why)]), vec![])
         }
     };
     let meanings: Vec<Meaning> = events.iter().map(&mut of_one).collect();
@@ -109,7 +111,7 @@ fn tell(events: &[Event], config: &Config, json: bool) -> Exit {
         terminal::tell_as_of(&format!("{kind}: {means}"), now);
         let does = does.unwrap_or_default();
         if does.is_empty() {
-            terminal::say("  nothing would be done");
+            terminal::say(words::NOTHING);
         }
         does.iter().for_each(|line| terminal::tell_as_of(&format!("  {line}"), now));
         warnings.iter().for_each(|line| terminal::tell_as_of(&format!("  warning: {line}"), now));
@@ -118,7 +120,7 @@ fn tell(events: &[Event], config: &Config, json: bool) -> Exit {
 }
 
 fn meaning(event: &Event, does: Option<Vec<String>>, warnings: Vec<String>) -> Meaning {
-    let means = notice::classify(event).to_string();
+    let means = notice::classify(event).in_words();
     Meaning { id: event.id.clone(), kind: event.kind.clone(), means, does, warnings }
 }
 
@@ -132,15 +134,12 @@ fn tell_fired(fired: &Fired, events: &[Event], json: bool) -> Exit {
         lines.iter().for_each(|line| terminal::say(line));
     }
     if !(200..300).contains(status) {
-        let why = error.as_deref().unwrap_or("it says no more");
+        let why = error.as_deref().unwrap_or(words::NO_MORE);
         terminal::complain(&format!("{function} answered {status}: {why}"));
         return Exit::Failed;
     }
     if !json && lines.is_empty() {
-        terminal::say(&format!(
-            "{function} answered {status} and tells of nothing that it did: the event calls for nothing, or it was \
-             answered before"
-        ));
+        terminal::say(&words::nothing_told(function, *status));
     }
     Exit::Done
 }
@@ -159,7 +158,7 @@ async fn fire(handler: &Url, value: &Value, events: &[Event]) -> Result<Fired, E
     let envelope = json!({ "Data": data, "Metadata": {} });
     let request = client.post(url).json(&envelope).timeout(PATIENCE);
     let answer = request.send().await.map_err(|error| {
-        let what = format!("the handler at {handler} gave no answer; start it, or give its port");
+        let what = words::no_answer(handler);
         wrong(&cause::because(&what, Some(&error.without_url())))
     })?;
     let status = answer.status();
@@ -180,14 +179,12 @@ fn read(file: &str) -> Result<Value, Exit> {
     } else {
         std::fs::File::open(file).and_then(|opened| opened.take(LONGEST + 1).read_to_end(&mut text))
     };
-    read.map_err(|error| wrong(&cause::because(&format!("{file} cannot be read"), Some(&error))))?;
+    read.map_err(|error| wrong(&cause::because(&words::not_read(file), Some(&error))))?;
     if text.len() as u64 > LONGEST {
-        return Err(wrong(&format!("{file} is longer than 1 MiB, the most that Event Grid delivers")));
+        return Err(wrong(&words::too_long(file)));
     }
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
-    serde_json::from_slice(text).map_err(|error| {
-        wrong(&format!("{file} is no JSON (line {}, column {})", error.line(), error.column()))
-    })
+    serde_json::from_slice(text).map_err(|error| wrong(&words::no_json(file, error.line(), error.column())))
 }
 
 fn wrong(why: &str) -> Exit {

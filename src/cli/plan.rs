@@ -9,10 +9,13 @@ use super::machine::{Planned, Service, watches};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Environment, ServiceConfig};
 use crate::engine::Preview;
+use crate::report::text::InWords;
+use crate::report::text::command::rotate as text;
+use crate::report::text::readable;
+use crate::report::text::snapshot::{notes, warnings};
 use crate::terminal::{self, Exit, spoken};
 use rekey_core::model::ConsumerId;
 use rekey_core::plan::{Decision, Forecast, Foreseen, forecast};
-use rekey_core::time::readable;
 
 /// The arguments of `plan`.
 #[derive(Debug, Args)]
@@ -65,17 +68,17 @@ pub(super) fn foresee(
 }
 
 fn print(instance: &ServiceConfig, preview: &Preview) {
-    let (name, decision) = (instance.id.name(), preview.decision.to_string());
+    let (name, decision) = (instance.id.name(), preview.decision.in_words());
     for trouble in preview.trouble().iter().filter(|trouble| **trouble != decision) {
         terminal::tell(&format!("{name}: {trouble}"));
     }
     terminal::tell(&format!("{name}: {decision}"));
     let trouble = preview.trouble();
     let told = |warning: &String| trouble.iter().any(|trouble| trouble.contains(warning.as_str()));
-    for warning in preview.snapshot.warnings().filter(|warning| !told(warning)) {
+    for warning in warnings(&preview.snapshot).into_iter().filter(|warning| !told(warning)) {
         terminal::tell(&format!("  warning: {warning}"));
     }
-    for note in preview.snapshot.notes() {
+    for note in notes(&preview.snapshot) {
         terminal::tell(&format!("  note: {note}"));
     }
     for watch in watches(&preview.journal, preview.snapshot.at) {
@@ -84,7 +87,7 @@ fn print(instance: &ServiceConfig, preview: &Preview) {
     let now = SystemClock.now();
     let forecast = foresee(instance, preview, false, now);
     if !forecast.is_idle() {
-        terminal::say("  what would be done, if nobody changes anything meanwhile:");
+        terminal::say(text::FORECAST);
         lines(&forecast, now).iter().for_each(|line| terminal::tell_as_of(&format!("    {line}"), now));
     }
 }
@@ -95,10 +98,10 @@ pub(super) fn lines(forecast: &Forecast, now: DateTime<Utc>) -> Vec<String> {
         let restarts: Vec<String> = foreseen.restarts().into_iter().map(ConsumerId::name).collect();
         let restarts =
             if restarts.is_empty() { String::new() } else { format!("; restarts {}", restarts.join(", ")) };
-        format!("{}: {}{restarts}", readable(foreseen.at), foreseen.decision)
+        format!("{}: {}{restarts}", readable(foreseen.at), foreseen.decision.in_words())
     };
     let mut lines: Vec<String> = forecast.steps.iter().map(step).collect();
-    lines.push(format!("{}: {}", readable(forecast.over), forecast.end));
+    lines.push(format!("{}: {}", readable(forecast.over), forecast.end.in_words()));
     lines.push(summary(forecast, now));
     lines
 }
@@ -107,10 +110,8 @@ pub(super) fn lines(forecast: &Forecast, now: DateTime<Utc>) -> Vec<String> {
 fn summary(forecast: &Forecast, now: DateTime<Utc>) -> String {
     let length = spoken(forecast.over - now);
     let end = match &forecast.end {
-        Decision::Blocked(_) => format!("it would get no further than in {length}"),
-        Decision::Do(_) | Decision::Waiting { .. } | Decision::Settled { .. } => {
-            format!("it would take about {length}")
-        }
+        Decision::Blocked(_) => text::no_further_than(length),
+        Decision::Do(_) | Decision::Waiting { .. } | Decision::Settled { .. } => text::takes_about(length),
     };
     let restarts = forecast.restarts();
     let often = |(app, times): (&&ConsumerId, &usize)| match times {
@@ -118,8 +119,5 @@ fn summary(forecast: &Forecast, now: DateTime<Utc>) -> String {
         times => format!("{} ({times} times)", app.name()),
     };
     let restarted: Vec<String> = restarts.iter().map(often).collect();
-    match restarted.len() {
-        0 => format!("{end}, and restart no app"),
-        _ => format!("{end}, and restart {}", restarted.join(", ")),
-    }
+    text::restarts(&end, &restarted)
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use serde::Serialize;
 
-use super::instances::{self, NAME_THE_STORAGE, Seen};
+use super::instances::{self, Seen};
 use super::machine::Service;
 use super::plan::{foresee, lines};
 use super::{load, standing};
@@ -15,7 +15,10 @@ use crate::clock::{Clock, SystemClock};
 use crate::compose::silent;
 use crate::config::{Config, Environment, ServiceConfig, StateConfig, duration};
 use crate::engine::{Engine, Narrator, Order};
-use crate::report::{Ending, RunEvent, RunReport, cause, text};
+use crate::report::text::InWords;
+use crate::report::text::command::{NOT_A_TERMINAL, NOTHING_DONE, rotate as text};
+use crate::report::text::snapshot::cut_off_by_keys;
+use crate::report::{Ending, RunEvent, RunReport, cause};
 use crate::store::peek;
 use crate::terminal::{self, Answer, Exit, Progress, beside, stop_at_signal};
 use rekey_core::intent::Intent;
@@ -68,7 +71,7 @@ async fn try_rotate(args: &RotateArgs, environment: &Environment) -> Result<Exit
     let rekey = instances::put_together(config, environment, silent())?;
     let chosen = instances::chosen(&rekey.config, &args.instances)?;
     if must_ask(&rekey.config, args) && !confirmed(&rekey, &chosen, args).await? {
-        terminal::complain("nothing was done");
+        terminal::complain(NOTHING_DONE);
         return Ok(Exit::Failed);
     }
     let progress = Progress::start(args.json);
@@ -95,16 +98,10 @@ async fn try_rotate(args: &RotateArgs, environment: &Environment) -> Result<Exit
 fn admit(config: Config, args: &RotateArgs, watched: bool) -> Result<Config, String> {
     let config = if args.without_journal { without_journal(config) } else { config };
     if instances::has_no_journal(&config) && !args.without_journal {
-        return Err(format!(
-            "rotate needs the journal of the deployed app, and no storage is named: without it a run ignores the run that \
-             may be at work in Azure, and the next one there takes the new key for an intrusion. Nothing was done. \
-             {NAME_THE_STORAGE}. Where no app is deployed, or its storage is down: --without-journal"
-        ));
+        return Err(text::no_journal());
     }
     if must_ask(&config, args) && !watched {
-        return Err("rotate restarts apps and ends keys, and nobody is at a terminal to be asked: give --yes if that is \
-                    meant; `plan` shows what would be done. Nothing was done"
-            .to_owned());
+        return Err(NOT_A_TERMINAL.to_owned());
     }
     Ok(config)
 }
@@ -139,10 +136,10 @@ fn intent(seen: &[Seen], asked: bool, now: DateTime<Utc>) -> Vec<String> {
         let forecast = foresee(instance, preview, asked, now);
         let name = instance.id.name();
         if forecast.is_idle() {
-            return vec![format!("{name}: nothing is to be done: {}", forecast.end)];
+            return vec![text::nothing_to_do(name, &forecast.end.in_words())];
         }
         let steps = lines(&forecast, now).into_iter().map(|step| format!("  {step}"));
-        [format!("{name}: this will be done:")].into_iter().chain(steps).collect()
+        [text::to_do(name)].into_iter().chain(steps).collect()
     };
     shown.flat_map(of_one).collect()
 }
@@ -201,10 +198,7 @@ async fn tell(rekey: &Engine, reports: &[RunReport], args: &RotateArgs) {
             // That nothing can be read is not the same as that nothing is on record.
             Err(error) => {
                 let name = report.service.name();
-                terminal::complain(&format!(
-                    "{name}: how things stand cannot be read: {}",
-                    cause::told(&error)
-                ));
+                terminal::complain(&text::no_standing(name, &cause::told(&error)));
                 None
             }
         };
@@ -224,10 +218,7 @@ async fn tell(rekey: &Engine, reports: &[RunReport], args: &RotateArgs) {
     } else {
         reports.iter().filter(|report| is_done(report)).for_each(|report| terminal::tell(&report.summary()));
         if args.without_journal && reports.iter().all(is_done) {
-            terminal::complain(
-                "this was without the journal: no app holds an invalid key, and when the next rotation is due, or what else \
-                 is under way, is not known here",
-            );
+            terminal::complain(text::WITHOUT_JOURNAL);
         }
     }
 }
@@ -238,15 +229,9 @@ fn next_command(config: &Config, report: &RunReport) -> Option<&'static str> {
     let asked = report.recorded.iter().any(|event| matches!(event, Event::RotationRequested { .. }));
     let is_on_record = asked && matches!(config.state, StateConfig::Blob(_));
     match &report.ending {
-        Ending::Busy { .. } if is_on_record => Some(
-            "the other run goes on, and the rotation that was asked for is on record: run `rotate` in two minutes, without --now",
-        ),
-        Ending::Busy { .. } => {
-            Some("the other run goes on, and nothing was asked of it: repeat this command in two minutes")
-        }
-        ending if is_on_record && ending.is_failure() => Some(
-            "the rotation that was asked for is on record: once this is cured, run `rotate` without --now",
-        ),
+        Ending::Busy { .. } if is_on_record => Some(text::OTHER_RUN_AND_REQUEST),
+        Ending::Busy { .. } => Some(text::OTHER_RUN),
+        ending if is_on_record && ending.is_failure() => Some(text::REQUEST_RECORDED),
         _ => None,
     }
 }
@@ -258,8 +243,7 @@ fn rotated(instance: &ServiceConfig, report: &RunReport, journal: &Journal) -> S
         lines: report.lines(),
         took_seconds: report.took.as_secs_f64(),
     };
-    let cut_off = (!report.cut_off.is_empty())
-        .then(|| format!("cut off, for their key is invalid: {}", text::cut_off(&report.cut_off)));
+    let cut_off = (!report.cut_off.is_empty()).then(|| cut_off_by_keys(&report.cut_off));
     let failed = report.ending.is_failure().then(|| report.ending.to_string());
     let trouble = cut_off.into_iter().chain(failed).collect();
     let error = match &report.ending {
@@ -327,13 +311,13 @@ mod tests {
         assert_eq!(asks(storage, "--now chat", true), Ok(true));
         assert_eq!(asks(storage, "--yes", true), Ok(false));
         assert_eq!(asks(storage, "--yes", false), Ok(false));
-        assert_eq!(asks(storage, "", false), Err("rotate resta".to_owned()));
+        assert_eq!(asks(storage, "", false), Err("not a termin".to_owned()));
         // Without it: told to, and asked like everybody.
         let emulator = &[("AzureWebJobsStorage", "UseDevelopmentStorage=true")][..];
         for settings in [&[][..], &[("REKEY_STATE", "memory")], emulator] {
             assert_eq!(asks(settings, "--yes", true), Err("rotate needs".to_owned()));
             assert_eq!(asks(settings, "--without-journal", true), Ok(true));
-            assert_eq!(asks(settings, "--without-journal", false), Err("rotate resta".to_owned()));
+            assert_eq!(asks(settings, "--without-journal", false), Err("not a termin".to_owned()));
             assert_eq!(asks(settings, "--without-journal --yes", false), Ok(false));
         }
         // On loopback there is nothing to lose.
@@ -358,7 +342,7 @@ mod tests {
         let mut snapshot = Snapshot::of_keys(now, keys);
         snapshot.consumers.push(Consumer { at, holds: Holding::Valid(KeyType::Primary) });
         let decision = Decision::Settled { next: None };
-        let preview = Preview { snapshot, decision, standing: vec![], journal: Journal::default() };
+        let preview = Preview { snapshot, decision, standing: None, journal: Journal::default() };
         let seen = [Seen { instance, found: Ok(preview) }];
         let timeless = |lines: Vec<String>| {
             let times =
@@ -367,16 +351,16 @@ mod tests {
         };
         insta::assert_snapshot!(timeless(intent(&seen, true, now)), @r"
         chat: this will be done:
-          waiting until clients may still hold the Secondary key, which is regenerated after its grace
-          regenerate the Secondary key, which nobody holds
+          waiting until (grace period of the Secondary key) before regenerating it
+          regenerate the Secondary key, which no consumer holds
           verify that the service accepts the Secondary key
           repoint to the Secondary key: web (app setting SignalR); restarts web
-          waiting until clients may still hold the Primary key, which is regenerated after its grace
-          regenerate the Primary key, which nobody holds
+          waiting until (grace period of the Primary key) before regenerating it
+          regenerate the Primary key, which no consumer holds
           settled; the next rotation is due at 
           it would take about 4 h 3 min, and restart web
         ");
-        insta::assert_snapshot!(timeless(intent(&seen, false, now)), @"chat: nothing is to be done: settled; the next rotation is due at ");
+        insta::assert_snapshot!(timeless(intent(&seen, false, now)), @"chat: nothing to do: settled; the next rotation is due at ");
     }
 
     /// What to type next goes by whether the request is on record: who repeats `--now` asks for one more rotation.
@@ -413,9 +397,9 @@ mod tests {
             said(&without, failed(), &[&request]),
         ];
         insta::assert_snapshot!(all.join("\n"), @r"
-        the other run goes on, and nothing was asked of it: repeat this command in two minutes
-        the other run goes on, and the rotation that was asked for is on record: run `rotate` in two minutes, without --now
-        the rotation that was asked for is on record: once this is cured, run `rotate` without --now
+        the other run goes on, and nothing was requested of it: repeat this command in two minutes
+        the other run goes on, and your rotation request is recorded: run `rotate` in two minutes, without --now
+        your rotation request is recorded: once this is resolved, run `rotate` without --now
         nothing
         nothing
         nothing

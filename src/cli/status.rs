@@ -8,10 +8,14 @@ use super::instances::{Seen, look_at};
 use super::machine::{EventFields, Service, events, unseen, watches};
 use crate::config::{Environment, ServiceConfig};
 use crate::engine::Preview;
+use crate::report::text::InWords;
+use crate::report::text::command::rotate as text;
+use crate::report::text::journal::history;
+use crate::report::text::readable;
+use crate::report::text::snapshot::{notes, warnings};
 use crate::terminal::{self, Exit};
 use rekey_core::journal::Journal;
 use rekey_core::model::KeyType;
-use rekey_core::time::readable;
 
 /// The arguments of `status`.
 #[derive(Debug, Args)]
@@ -88,25 +92,25 @@ fn print(instance: &ServiceConfig, preview: &Preview) {
         terminal::say(&format!("  {:<9} key {fingerprint}", key_type.as_str()));
     }
     for consumer in &preview.snapshot.consumers {
-        terminal::say(&format!("  {} holds {}", consumer.at, consumer.holds));
+        terminal::say(&format!("  {} holds {}", consumer.at.in_words(), consumer.holds.in_words()));
     }
     for unseen in unseen(&preview.snapshot) {
         terminal::say(&format!("  {unseen}"));
     }
     let told = |text: &str| trouble.iter().any(|trouble| trouble.contains(text));
-    for warning in preview.snapshot.warnings().filter(|warning| !told(warning)) {
+    for warning in warnings(&preview.snapshot).into_iter().filter(|warning| !told(warning)) {
         terminal::tell(&format!("  warning: {warning}"));
     }
-    for note in preview.snapshot.notes() {
+    for note in notes(&preview.snapshot) {
         terminal::tell(&format!("  note: {note}"));
     }
-    let next = preview.decision.to_string();
-    let next = if told(&next) { "nothing, before what is said above is seen to" } else { &next };
+    let next = preview.decision.in_words();
+    let next = if told(&next) { text::SEE_ABOVE } else { &next };
     terminal::tell(&format!("  next: {next}"));
     for watch in watches(&preview.journal, preview.snapshot.at) {
         terminal::tell(&format!("  {}", watch.text));
     }
-    for entry in preview.journal.history() {
-        terminal::tell(&format!("  {} {}", readable(entry.at), entry.event));
+    for (entry, told) in history(&preview.journal) {
+        terminal::tell(&format!("  {} {told}", readable(entry.at)));
     }
 }

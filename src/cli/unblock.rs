@@ -4,16 +4,20 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::instances::{NAME_THE_STORAGE, chosen, has_no_journal, rekey, warn_of_own_memory};
+use super::instances::{chosen, has_no_journal, rekey, warn_of_own_memory};
 use crate::clock::{Clock, SystemClock};
 use crate::compose::silent;
 use crate::config::{Environment, ServiceConfig};
 use crate::engine::{Engine, Preview, RunError};
 use crate::report::cause;
+use crate::report::text::InWords;
+use crate::report::text::command::{NOT_A_TERMINAL, NOTHING_DONE, unblock as text};
+use crate::report::text::journal::history;
+use crate::report::text::readable;
+use crate::report::text::snapshot::warnings;
 use crate::store::{Draft, Lease, StoreError};
 use crate::terminal::{self, Answer, Exit};
 use rekey_core::journal::Event;
-use rekey_core::time::readable;
 
 /// The arguments of `unblock`.
 #[derive(Debug, Args)]
@@ -37,10 +41,7 @@ async fn try_unblock(args: &UnblockArgs, environment: &Environment) -> Result<Ex
         return Err(Exit::Wrong);
     };
     if has_no_journal(&rekey.config) {
-        terminal::complain(&format!(
-            "this is without the journal of the deployed app, which is what `unblock` clears; nothing was done. To share \
-             it: {NAME_THE_STORAGE}"
-        ));
+        terminal::complain(&text::no_journal());
         return Ok(Exit::Wrong);
     }
     warn_of_own_memory(&rekey.config);
@@ -48,29 +49,27 @@ async fn try_unblock(args: &UnblockArgs, environment: &Environment) -> Result<Ex
     let preview = rekey.preview(instance, SystemClock.now() + chrono::TimeDelta::minutes(2)).await;
     let preview = preview.map_err(told)?;
     let lease = strange_lease(&rekey, instance).await.map_err(|error| told(error.into()))?;
-    let found: Vec<String> = lease.into_iter().chain(preview.journal.obstacles()).collect();
+    let found: Vec<String> =
+        lease.into_iter().chain(preview.journal.obstacles().iter().map(InWords::in_words)).collect();
     show(instance, &preview, &found);
     if found.is_empty() {
         return Ok(nothing_to_clear(instance, &preview));
     }
     if !args.yes {
-        match terminal::ask("Forget these, so that they are tried again at once?") {
+        match terminal::ask(text::QUESTION) {
             Answer::Yes => {}
             Answer::No => {
-                terminal::complain("nothing was done");
+                terminal::complain(NOTHING_DONE);
                 return Ok(Exit::Failed);
             }
             Answer::Nobody => {
-                terminal::complain(
-                    "nobody is there to ask whether the refusals and failures of this instance are to be forgotten; give \
-                     --yes if they are. Nothing was done",
-                );
+                terminal::complain(NOT_A_TERMINAL);
                 return Ok(Exit::Wrong);
             }
         }
     }
     clear(&rekey, instance).await.map_err(told)?;
-    terminal::say(&done(found.len(), &preview));
+    terminal::say(&text::cleared(found.len(), preview.snapshot.unknown.is_empty()));
     Ok(Exit::Done)
 }
 
@@ -83,10 +82,7 @@ fn failed(instance: &ServiceConfig, error: &RunError) -> Exit {
 async fn strange_lease(rekey: &Engine, instance: &ServiceConfig) -> Result<Option<String>, StoreError> {
     let (store, clock) = (Arc::clone(&rekey.store), Arc::clone(&rekey.clock));
     match Draft::read(store, clock, &instance.id, "unblock").await {
-        Err(StoreError::StrangeLease { holder, claims, .. }) => {
-            let claims = readable(claims);
-            Ok(Some(format!("a lease of {holder} until {claims}, longer than any run of ours takes one")))
-        }
+        Err(StoreError::StrangeLease { holder, claims, .. }) => Ok(Some(text::lease(&holder, claims))),
         Ok(_) | Err(StoreError::Held { .. }) => Ok(None),
         Err(error) => Err(error),
     }
@@ -94,41 +90,24 @@ async fn strange_lease(rekey: &Engine, instance: &ServiceConfig) -> Result<Optio
 
 /// What is known: how it stands, what would be forgotten, what has to be cured, and what was done last.
 fn show(instance: &ServiceConfig, preview: &Preview, found: &[String]) {
-    terminal::tell(&format!("{}: {}", instance.id.name(), preview.decision));
+    terminal::tell(&format!("{}: {}", instance.id.name(), preview.decision.in_words()));
     for obstacle in found {
-        terminal::tell(&format!("  to be forgotten: {obstacle}"));
+        terminal::tell(&text::to_be_cleared(obstacle));
     }
-    for warning in preview.snapshot.warnings() {
-        terminal::tell(&format!("  to be cured, which this command cannot: {warning}"));
+    for warning in warnings(&preview.snapshot) {
+        terminal::tell(&text::to_be_resolved(&warning));
     }
-    for entry in preview.journal.history().rev().take(5).collect::<Vec<_>>().into_iter().rev() {
-        terminal::tell(&format!("  {}  {}", readable(entry.at), entry.event));
+    let history = history(&preview.journal);
+    for (entry, told) in &history[history.len().saturating_sub(5)..] {
+        terminal::tell(&format!("  {}  {told}", readable(entry.at)));
     }
 }
 
 /// That a command had nothing to do is not what whoever typed it expects.
 fn nothing_to_clear(instance: &ServiceConfig, preview: &Preview) -> Exit {
-    let rest = if preview.snapshot.unknown.is_empty() {
-        "the next run does what is said above"
-    } else {
-        "what stands in the way has to be cured, as is said above"
-    };
-    let name = instance.id.name();
-    terminal::complain(&format!(
-        "there is nothing to clear: no refusal or failure of {name} is on record, and nothing was done; {rest}"
-    ));
+    let in_sight = preview.snapshot.unknown.is_empty();
+    terminal::complain(&text::nothing_to_clear(instance.id.name(), in_sight));
     Exit::Failed
-}
-
-fn done(found: usize, preview: &Preview) -> String {
-    let forgotten = if found == 1 { "it is forgotten" } else { "they are forgotten" };
-    if preview.snapshot.unknown.is_empty() {
-        format!("{forgotten}; the next run tries again")
-    } else {
-        format!(
-            "{forgotten}; what has to be cured, as is said above, still stands in the way of the next run"
-        )
-    }
 }
 
 async fn clear(rekey: &Engine, instance: &ServiceConfig) -> Result<(), RunError> {

@@ -53,6 +53,7 @@ impl fmt::Display for Fault {
                 }
             }
             Place::Setting(name) => write!(f, "{name}: ")?,
+            Place::Whole => {}
         }
         f.write_str(&self.sentence)
     }
@@ -61,6 +62,7 @@ impl fmt::Display for Fault {
 /// Where a fault is. The order is that of the report: the file from top to bottom, then the settings.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
+    Whole,
     File { file: String, line: usize, column: usize, path: String },
     Setting(String),
 }
@@ -108,6 +110,11 @@ impl<'text> Report<'text> {
         let (line, column) = self.position(at.offset);
         let place = Place::File { file: self.file.into(), line, column, path: at.path.clone() };
         self.push(Fault { place, sentence: sentence.into() });
+    }
+
+    /// That there is no file.
+    pub(super) fn whole(&mut self, sentence: impl Into<String>) {
+        self.push(Fault { place: Place::Whole, sentence: sentence.into() });
     }
 
     /// A fault of an app setting.

@@ -8,7 +8,8 @@ use super::AppConfig;
 use super::fault::{At, Origin, Report, Sourced};
 use super::notify::{Webhook, webhook_url};
 use super::values::{AGE, FIRST_ROTATION, Fields, Node, VERIFY, choice, duration, with_unit};
-use rekey_core::model::{AppId, ConnectionString, ServiceId};
+use crate::report::text::InWords;
+use rekey_core::model::{AppId, ConnectionString, IdFault, ServiceId};
 use rekey_core::policy::{FirstRotation, Verify};
 
 /// The policy keys that one place sets: the file's head, an instance, or the app settings.
@@ -260,8 +261,8 @@ fn app_id(
 }
 
 /// Which part of an id is at fault, where all else of it is in order.
-fn because(fault: Option<&'static str>) -> String {
-    fault.map(|fault| format!(": {fault}")).unwrap_or_default()
+fn because(fault: Option<IdFault>) -> String {
+    fault.map(|fault| format!(": {}", fault.in_words())).unwrap_or_default()
 }
 
 /// Names of settings. An empty list is refused: it could be meant as none or as all.

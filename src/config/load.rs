@@ -1,6 +1,7 @@
 //! From `rekey.toml` and the environment to a [`Config`]: the settings lie over the instance's own keys, these over
 //! the file's head, that over the defaults.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -12,6 +13,8 @@ use super::settings::{self, Settings};
 use super::values::spoken;
 use super::{Config, Environment, Faults, Policy, ServiceConfig};
 use crate::azure::http::is_loopback;
+
+use crate::report::text::configuration as words;
 
 /// `functionTimeout` of our host.json: the longest that the Consumption plan allows. When it passes, the host kills
 /// the process with everything in it (docs: host.json reference).
@@ -52,7 +55,7 @@ pub fn name_file(environment: &Environment) {
     if environment.config().is_some() {
         let _ = GIVEN.set(name.clone());
     }
-    rekey_core::configuration_file::name_file(name);
+    crate::report::text::name_file(name);
 }
 
 /// Finds and reads `rekey.toml` and lays the environment over it.
@@ -62,11 +65,10 @@ pub fn name_file(environment: &Environment) {
 pub fn load(environment: &Environment) -> Result<Config, Faults> {
     let path = config_path(environment);
     let name = display_name(environment, &path);
-    let text = std::fs::read(&path).map_err(|error| error.to_string());
-    let text = text.and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is not UTF-8".into()));
-    match text {
-        Ok(text) => load_from(&text, &name, environment),
-        Err(why) => Err(unreadable(environment, &name, &why)),
+    match std::fs::read(&path).map(String::from_utf8) {
+        Ok(Ok(text)) => load_from(&text, &name, environment),
+        Ok(Err(_)) => Err(unreadable(environment, &path, &name, None)),
+        Err(error) => Err(unreadable(environment, &path, &name, Some(&error))),
     }
 }
 
@@ -108,21 +110,29 @@ fn display_name(environment: &Environment, path: &Path) -> String {
 }
 
 /// The faults of the environment are reported all the same.
-fn unreadable(environment: &Environment, name: &str, why: &str) -> Faults {
+fn unreadable(environment: &Environment, path: &Path, name: &str, error: Option<&io::Error>) -> Faults {
     let mut report = Report::new(name, "");
-    let sentence = format!("{name} cannot be read: {why}; write the path of a TOML file");
-    if environment.config().is_some() {
-        report.setting("--config", sentence);
-    } else if set(environment).is_some() {
-        report.setting("REKEY_CONFIG", sentence);
+    let is_absent = error.is_some_and(|error| error.kind() == io::ErrorKind::NotFound);
+    let given = if environment.config().is_some() {
+        Some("--config")
     } else {
-        let sentence = format!(
-            "it cannot be read: {why}; put it here or beside host.json, or name another by --config or REKEY_CONFIG"
-        );
-        report.at(&At::default(), sentence);
+        set(environment).map(|_| "REKEY_CONFIG")
+    };
+    match given {
+        Some(setting) if is_absent => report.setting(setting, words::not_found(name)),
+        Some(setting) => report.setting(setting, words::not_read(name, error)),
+        None if is_absent => report.whole(words::no_file(FILE_NAME, &folder(path))),
+        None => report.at(&At::default(), words::not_read(name, error)),
     }
     settings::read(environment, &mut report);
     report.into_faults()
+}
+
+/// Where a file was looked for.
+fn folder(path: &Path) -> String {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.map_or_else(std::env::current_dir, |folder| Ok(folder.to_owned()));
+    folder.map_or_else(|_| ".".into(), |folder| folder.display().to_string())
 }
 
 fn join(file: File, settings: Settings, report: &mut Report<'_>) -> Option<Config> {

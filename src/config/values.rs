@@ -174,7 +174,7 @@ pub(super) fn spoken(duration: Duration) -> String {
     let exact = units.iter().find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit));
     match exact {
         Some((unit, name)) if duration.subsec_nanos() == 0 => format!("{}{name}", seconds / unit),
-        _ => rekey_core::time::rounded(duration).to_string(),
+        _ => crate::report::text::rounded(duration).to_string(),
     }
 }
 

@@ -5,8 +5,10 @@ use super::finding::{Check, Finding};
 use super::fixes;
 use crate::azure::arm::{ArmError, ArmErrorKind};
 use crate::azure::discovery::by_value;
-use crate::config::{AppConfig, file_name};
+use crate::config::AppConfig;
 use crate::report::cause;
+use crate::report::text::InWords;
+use crate::report::text::file_name;
 use rekey_core::model::{AppId, Section, ServiceId, names_signalr};
 use rekey_core::plan::{Consumer, ConsumerRef, Holding, Unknown};
 
@@ -158,7 +160,7 @@ fn not_seen(app: &AppConfig, read: &AppFacts, unknown: &Unknown) -> Option<Findi
         | Unknown::Vanished { .. } => return None,
     };
     let stale = if matches!(unknown, Unknown::StaleKeyInOtherText { .. }) { "stale, cut off: " } else { "" };
-    Some(Finding::error(check, &app.id, format!("{stale}{unknown}"), why))
+    Some(Finding::error(check, &app.id, format!("{stale}{}", unknown.in_words()), why))
 }
 
 /// A setting of the app whose name is much like the one that rekey.toml gives it.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Display};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use rekey_core::model::{AppId, ServiceId};
 
@@ -105,8 +105,19 @@ pub struct Finding {
     /// Why it matters, and what comes of it.
     pub why: Option<String>,
     /// The command, or the change in rekey.toml, that fixes it.
-    #[serde(rename = "mend")]
+    #[serde(flatten, serialize_with = "under_both_names")]
     pub fix: Option<String>,
+}
+
+/// As `fix`, and for one release also under its former name.
+#[allow(clippy::ref_option, reason = "serde hands it over so")]
+fn under_both_names<S: Serializer>(fix: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Both<'fix> {
+        fix: &'fix Option<String>,
+        mend: &'fix Option<String>,
+    }
+    Both { fix, mend: fix }.serialize(serializer)
 }
 
 impl Finding {

@@ -160,12 +160,12 @@ pub(super) fn schedule(
             return Some(Finding::error(Check::Schedule, SETTING, what, why).fixed_by(better()));
         }
     };
-    let text = rekey_core::time::rounded(gap.to_std().unwrap_or_default());
+    let text = crate::report::text::rounded(gap.to_std().unwrap_or_default());
     let what = format!("the longest time between two runs is {text}");
     let shortest = config.instances.iter().min_by_key(|instance| instance.policy.rotate_every)?;
     let every = shortest.policy.rotate_every;
     if gap > rekey_core::time::delta(every) {
-        let every = rekey_core::time::rounded(every);
+        let every = crate::report::text::rounded(every);
         let why = format!(
             "{} is to be rotated every {every}, and a rotation takes several runs",
             shortest.id.name()
@@ -242,7 +242,7 @@ fn when_drained() -> Duration {
 
 fn drained(instance: &ServiceConfig, app: &AppId, better: &Better<'_>) -> Finding {
     let needed = when_drained();
-    let [grace, least] = [instance.policy.grace, needed].map(rekey_core::time::rounded);
+    let [grace, least] = [instance.policy.grace, needed].map(crate::report::text::rounded);
     let name = instance.id.name();
     let what = format!(
         "its instances are drained (siteUpdateStrategy RollingUpdate), and the grace of {name} is {grace}"
@@ -264,11 +264,11 @@ fn drained(instance: &ServiceConfig, app: &AppId, better: &Better<'_>) -> Findin
 
 /// What is advised: the default.
 fn good_grace() -> String {
-    rekey_core::time::rounded(Policy::default().grace).to_string().replace(' ', "")
+    crate::report::text::rounded(Policy::default().grace).to_string().replace(' ', "")
 }
 
 fn grace(instance: &ServiceConfig, better: &Better<'_>) -> Finding {
-    let what = format!("the grace is {}", rekey_core::time::rounded(instance.policy.grace));
+    let what = format!("the grace is {}", crate::report::text::rounded(instance.policy.grace));
     let places = instance.apps.iter().flat_map(Place::of);
     let settled = places.map(|place| place.settling().at_most()).max();
     if instance.policy.grace >= TOKEN_LIFE + settled.unwrap_or_default() {
@@ -282,7 +282,8 @@ fn grace(instance: &ServiceConfig, better: &Better<'_>) -> Finding {
 }
 
 fn age(instance: &ServiceConfig, better: &Better<'_>) -> Finding {
-    let what = format!("keys are rotated every {}", rekey_core::time::rounded(instance.policy.rotate_every));
+    let what =
+        format!("keys are rotated every {}", crate::report::text::rounded(instance.policy.rotate_every));
     if instance.policy.rotate_every <= LONGEST_AGE {
         return Finding::ok(Check::Durations, &instance.id, what);
     }

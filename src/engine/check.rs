@@ -11,10 +11,11 @@ use futures::{FutureExt, StreamExt, stream};
 
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind};
 use crate::azure::consumers::{Absence, ConsumerKind, Contents, Marks, Missing, Place};
-use crate::azure::services::{KeyService, ServiceKind};
+use crate::azure::services::KeyService;
 use crate::clock::Clock;
 use crate::config::{AppConfig, ServiceConfig};
 use crate::report::cause;
+use crate::report::text::azure::unread as texts;
 use rekey_core::journal::Journal;
 use rekey_core::model::{ConsumerId, Fingerprint, KeyPair, KeyType, PerKey};
 use rekey_core::plan::{Holding, Snapshot, Unknown};
@@ -238,7 +239,7 @@ impl Check {
                     }
                 }
                 None => {
-                    unread.get_or_insert_with(|| unreadable(app, "it was not read".to_owned(), true));
+                    unread.get_or_insert_with(|| unreadable(app, texts::NOT_READ.to_owned(), true));
                 }
             }
         }
@@ -283,7 +284,7 @@ impl Check {
                 let whereabouts = whereabouts.clone();
                 snapshot.unknown.push(Unknown::Vanished { app: id, whereabouts, held });
             }
-            None => snapshot.unknown.push(unreadable(app, "it was not looked for".to_owned(), true)),
+            None => snapshot.unknown.push(unreadable(app, texts::NOT_LOOKED_FOR.to_owned(), true)),
         }
     }
 
@@ -337,7 +338,7 @@ async fn list_keys(
     service: &ServiceConfig,
 ) -> Result<(KeyPair, String, DateTime<Utc>), ArmError> {
     let at = reader.clock.now();
-    let listed = ServiceKind::of(&service.id).list_keys(reader.arm, &service.id).await?;
+    let listed = service.id.service_type().list_keys(reader.arm, &service.id).await?;
     Ok((listed.keys, listed.host.unwrap_or_default(), at))
 }
 

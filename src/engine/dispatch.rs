@@ -19,6 +19,8 @@ use super::silence::Silence;
 use super::{Engine, Order};
 use crate::handler::{Invocation, Outcome, Runner, Served, Trigger};
 use crate::panics::{self, Panicked};
+use crate::report::text::InWords;
+use crate::report::text::run as words;
 use crate::report::{Ending, RunEvent, RunReport, cause, text};
 use crate::store::{timer_ran, timer_told};
 use rekey_core::intent::{Configured, Delivery, Intent, delivery};
@@ -86,7 +88,7 @@ impl Dispatcher {
             Ok(counted) => (counted, None),
             Err(error) => {
                 let why = cause::told(&error);
-                let line = format!("that RotateKeys has run cannot be put on record: {why}");
+                let line = words::unrecorded(&why);
                 tracing::error!("{line}");
                 (BTreeMap::new(), Some(line))
             }
@@ -106,7 +108,7 @@ impl Dispatcher {
             Ok(told) => notifier.recall(told),
             Err(error) => {
                 let why = cause::told(&error);
-                tracing::warn!("what the webhook was told of before cannot be read: {why}");
+                tracing::warn!("{}", words::untold(&why));
             }
         }
     }
@@ -127,11 +129,11 @@ impl Dispatcher {
         let now = self.engine.clock.now();
         let Delivery { intents, ignored, faults, cautions } = delivery(&fresh, &self.configured(), now);
         self.count(events.len() - fresh.len(), ignored);
-        let cautions: Vec<String> = cautions.iter().map(text::caution).collect();
+        let cautions: Vec<String> = cautions.iter().map(text::intent::caution).collect();
         for caution in &cautions {
             tracing::warn!("{caution}");
         }
-        let faults: Vec<String> = faults.iter().map(text::fault).collect();
+        let faults: Vec<String> = faults.iter().map(text::intent::fault).collect();
         for fault in &faults {
             tracing::error!("{fault}");
         }
@@ -165,13 +167,13 @@ impl Dispatcher {
     /// One line for all that called for nothing; not for the host, whose log it would fill.
     fn count(&self, copies: usize, (events, last): (u64, Option<Notice>)) {
         let why = match last {
-            Some(last) => last.to_string(),
-            None if copies > 0 => "a copy of what was answered already".to_owned(),
+            Some(last) => last.in_words(),
+            None if copies > 0 => text::notice::A_COPY.to_owned(),
             None => return,
         };
         let events = events + copies as u64;
         let so_far = self.ignored.fetch_add(events, Ordering::Relaxed) + events;
-        tracing::debug!("nothing to do: {why} ({so_far} such so far)");
+        tracing::debug!("{}", text::notice::ignored(&why, so_far));
     }
 
     /// Asks for a pass and waits for it. It ends in its own time; who waits for one that was queued behind another may run
@@ -188,7 +190,7 @@ impl Dispatcher {
             Some(Ok(Some(report))) => told(&report, shared),
             Some(Ok(None)) => Outcome::default(),
             Some(Err(panicked)) => failed(&panicked, false),
-            None => failed(&"this process is ending; the next delivery carries on", true),
+            None => failed(&words::ENDING_PROCESS, true),
         }
     }
 }

@@ -100,7 +100,7 @@ impl RunLog {
             self.progressed = now;
         }
         match event {
-            RunEvent::Recorded(event) => self.record(event, now),
+            RunEvent::Recorded { event, .. } => self.record(event, now),
             RunEvent::Covered(_) => self.rotation = None,
             RunEvent::Postponed { until } => (self.rotation, self.postponed) = (None, Some(until)),
             RunEvent::Known(known) => self.known = Some(known),

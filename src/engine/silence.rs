@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::process::lock;
 use crate::clock::Clock;
 use crate::config::{Config, StateConfig};
+use crate::report::text::run as words;
 use crate::report::{RunEvent, cause};
 use crate::schedule::longest_gap;
 use crate::store::{Store, timer_last_ran};
@@ -60,7 +61,7 @@ impl Silence {
         let (last, at) = match timer_last_ran(store).await {
             Ok(read) => read,
             Err(error) => {
-                tracing::warn!("whether RotateKeys still runs cannot be read: {}", cause::told(&error));
+                tracing::warn!("{}", words::silence_unknown(&cause::told(&error)));
                 return None;
             }
         };

@@ -13,6 +13,7 @@ use crate::azure::services::Regeneration;
 use crate::engine::act::{Acceptance, Failure, Progress, Rewrite, RewriteError};
 use crate::engine::check::Check;
 use crate::engine::check::FRESH;
+use crate::report::text::run::UNCHANGED_SUCCESS;
 use crate::report::{LostOperation, RunEvent, cause};
 use crate::store::Lease;
 use rekey_core::journal::{Event, InFlight, Journal};
@@ -276,7 +277,7 @@ impl Run<'_> {
         let fingerprint = check.keys()[flight.key_type].fingerprint();
         let event = if fingerprint == flight.prior {
             let unchanged = || {
-                let detail = "Azure reports success, and the key is unchanged".to_owned();
+                let detail = UNCHANGED_SUCCESS.to_owned();
                 Failure { detail, lasting: false }
             };
             let Failure { detail, lasting } = failure.unwrap_or_else(unchanged);

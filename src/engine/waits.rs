@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::RunError;
 use super::run::{Begin, Next, RESERVE, Run};
 use crate::engine::check::Check;
+use crate::report::text::run::not_heard;
 use crate::report::{Ending, RunEvent, cause};
 use crate::store::{self, Lease, StoreError};
 use rekey_core::intent::{Source, are_on_record};
@@ -135,7 +136,7 @@ impl Run<'_> {
             Ok(_) => false,
             Err(error) => {
                 let why = cause::told(&error);
-                tracing::warn!("whether another run asks for a check cannot be read: {why}");
+                tracing::warn!("{}", not_heard(&why));
                 false
             }
         }

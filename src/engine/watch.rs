@@ -12,7 +12,8 @@ use futures::future::join_all;
 use super::Dispatcher;
 use super::coalesce::outcome;
 use crate::azure::data_plane::Probe;
-use crate::azure::services::{KeyService, ServiceKind};
+use crate::azure::services::KeyService;
+use crate::report::text::{rounded, run as words};
 use rekey_core::intent::Intent;
 use rekey_core::model::{Key, ServiceId};
 
@@ -24,11 +25,7 @@ const APART: Duration = Duration::from_secs(1);
 impl Dispatcher {
     /// Watches all instances for as long as the process lives.
     pub async fn watch(self: Arc<Self>, every: Duration) {
-        tracing::info!(
-            "watching the data plane every {}; Functions unloads this process while nothing calls it, and then \
-             RotateKeys alone looks, unless alwaysReady keeps an instance of the group http",
-            rekey_core::time::rounded(every)
-        );
+        tracing::info!("{}", words::watching_the_data_plane(rounded(every)));
         loop {
             self.engine().clock.sleep(every).await;
             join_all(self.engine().config.instances.iter().map(|service| self.check(&service.id))).await;
@@ -43,10 +40,7 @@ impl Dispatcher {
         };
         for key in &in_use.keys {
             if let Some(detail) = self.refused(service, &in_use.host, key).await {
-                tracing::warn!(
-                    "{}: the service refuses a key that apps hold ({detail}); looking",
-                    service.name()
-                );
+                tracing::warn!("{}", words::refused_in_use(service.name(), &detail));
                 return self.run(service, Intent::check()).await;
             }
         }
@@ -59,11 +53,11 @@ impl Dispatcher {
             if probe > 0 {
                 self.engine().clock.sleep(APART).await;
             }
-            match ServiceKind::of(service).probe(&self.engine().data_plane, host, key).await {
+            match service.service_type().probe(&self.engine().data_plane, host, key).await {
                 Probe::Refused { detail } => said = Some(detail),
                 Probe::Accepted => return None,
                 Probe::Unreachable { detail } => {
-                    tracing::debug!("the watch learned nothing: {detail}");
+                    tracing::debug!("{}", words::watch_learned_nothing(&detail));
                     return None;
                 }
             }
@@ -75,7 +69,7 @@ impl Dispatcher {
     async fn run(&self, service: &ServiceId, intent: Intent) {
         match outcome(self.ask(service, intent).done).await {
             Some(Ok(Some(report))) if !report.ending.is_answered() => {
-                tracing::error!("the watch could not repair it; RotateKeys carries on: {}", report.summary());
+                tracing::error!("{}", words::not_repaired_by_watch(&report.summary()));
             }
             Some(Err(panicked)) => tracing::error!("{}: {panicked}", service.name()),
             _ => {}

@@ -6,20 +6,19 @@
 
 use serde_json::Value;
 
-use super::envelope::{Envelope, VALUE, json};
-use rekey_core::notice::{self, Event, Malformed};
-
-const BODY: &str = "the body of the request";
+use super::envelope::{Envelope, Fault, Malformed, json};
+use crate::report::text::process::{BODY, VALUE};
+use rekey_core::notice::{self, Event};
 
 pub(super) fn read(envelope: Envelope) -> Result<Vec<Event>, Malformed> {
     let Value::Object(mut request) = envelope.value else {
-        return Err(Malformed::new(VALUE, "it is no HTTP request"));
+        return Err(Malformed::new(VALUE, Fault::NoRequest));
     };
     match request.remove("Body") {
         // The host leaves it out where there is none, and where the request came without its length.
-        None | Some(Value::Null) => Err(Malformed::new(BODY, "it is missing; an alert belongs there")),
+        None | Some(Value::Null) => Err(Malformed::new(BODY, Fault::NoAlert)),
         // The host writes it as text, whatever it is.
-        Some(Value::String(text)) => notice::read(&json(text.as_bytes(), BODY)?, BODY),
-        Some(other) => notice::read(&other, BODY),
+        Some(Value::String(text)) => Ok(notice::read(&json(text.as_bytes(), BODY)?, BODY)?),
+        Some(other) => Ok(notice::read(&other, BODY)?),
     }
 }

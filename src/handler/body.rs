@@ -36,14 +36,10 @@ pub(super) struct Held<'room> {
 
 /// Why there is no body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Unread {
-    #[error("the body is larger than 4 MiB")]
+pub(crate) enum Unread {
     TooLarge,
-    #[error("the body broke off before its end")]
     Broken,
-    #[error("the body did not come to its end within {}", humantime::format_duration(*.0))]
     Late(Duration),
-    #[error("too many large bodies at once; the next delivery carries on")]
     NoRoom,
 }
 

@@ -3,9 +3,12 @@
 //!
 //! Guarantee: what is said of a fault names the member and holds nothing of the content.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
-use rekey_core::notice::Malformed;
+use crate::report::text::process::VALUE;
+use rekey_core::notice::{self, Misread};
 
 /// An envelope, opened.
 #[derive(Debug)]
@@ -16,8 +19,56 @@ pub(super) struct Envelope {
     pub(super) metadata: Map<String, Value>,
 }
 
-/// How faults call the value of the one binding.
-pub(super) const VALUE: &str = "the value in Data";
+/// Why a body is not what it should be. It names the member at fault and holds nothing of the content, which can carry
+/// function keys and claims.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Malformed {
+    pub(crate) member: Cow<'static, str>,
+    pub(crate) fault: Fault,
+}
+
+/// What is wrong with a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// An empty body.
+    NoEnvelope,
+    /// No JSON.
+    NoJson {
+        /// Whether what there is would go on.
+        ends_early: bool,
+        line: usize,
+        column: usize,
+    },
+    /// JSON, and no object.
+    NoJsonObject,
+    /// Another kind of value.
+    NoObject,
+    Missing,
+    /// No binding's value.
+    NoValue,
+    /// Those of several bindings.
+    SeveralValues,
+    /// Another kind of value than a timer's.
+    NoTimer,
+    /// Another kind of value than a request.
+    NoRequest,
+    /// A request without a body.
+    NoAlert,
+    /// No event, and no alert.
+    Event(Misread),
+}
+
+impl Malformed {
+    pub(super) fn new(member: &'static str, fault: Fault) -> Self {
+        Self { member: member.into(), fault }
+    }
+}
+
+impl From<notice::Malformed> for Malformed {
+    fn from(malformed: notice::Malformed) -> Self {
+        Self { member: malformed.member.into(), fault: Fault::Event(malformed.fault) }
+    }
+}
 
 /// The UTF-8 byte order mark. The host sends none; a proxy or a file fed by hand may.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -26,18 +77,15 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 pub(super) fn open(body: &[u8]) -> Result<Envelope, Malformed> {
     let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     if body.trim_ascii().is_empty() {
-        return Err(Malformed::new(
-            "the body",
-            "it is empty; an envelope is {\"Data\":{…},\"Metadata\":{…}}",
-        ));
+        return Err(Malformed::new("the body", Fault::NoEnvelope));
     }
     let Value::Object(mut envelope) = json(body, "the body")? else {
-        return Err(Malformed::new("the body", "it is no JSON object"));
+        return Err(Malformed::new("the body", Fault::NoJsonObject));
     };
     let value = match envelope.remove("Data") {
         Some(Value::Object(data)) => only_value(data)?,
-        Some(_) => return Err(Malformed::new("Data", "it is no object")),
-        None => return Err(Malformed::new("Data", "it is missing")),
+        Some(_) => return Err(Malformed::new("Data", Fault::NoObject)),
+        None => return Err(Malformed::new("Data", Fault::Missing)),
     };
     let metadata = match envelope.remove("Metadata") {
         Some(Value::Object(metadata)) => metadata,
@@ -60,17 +108,15 @@ fn only_value(data: Map<String, Value>) -> Result<Value, Malformed> {
     let mut values = data.into_iter().map(|(_, value)| value);
     match (values.next(), values.next()) {
         (Some(value), None) => Ok(value),
-        (None, _) => Err(Malformed::new("Data", "it is empty; the trigger's value belongs there")),
-        (Some(_), Some(_)) => {
-            Err(Malformed::new("Data", "it has more than one member; only the trigger's belongs there"))
-        }
+        (None, _) => Err(Malformed::new("Data", Fault::NoValue)),
+        (Some(_), Some(_)) => Err(Malformed::new("Data", Fault::SeveralValues)),
     }
 }
 
 /// Parses JSON. Of the parser's message only the place is kept.
 pub(super) fn json(text: &[u8], member: &'static str) -> Result<Value, Malformed> {
     serde_json::from_slice(text).map_err(|error| {
-        let what = if error.is_eof() { "its JSON ends too early" } else { "it is no JSON" };
-        Malformed::new(member, format!("{what} (line {}, column {})", error.line(), error.column()))
+        let (ends_early, line, column) = (error.is_eof(), error.line(), error.column());
+        Malformed::new(member, Fault::NoJson { ends_early, line, column })
     })
 }

@@ -85,7 +85,7 @@ fn an_alert_is_the_text_of_a_body() {
     assert_eq!(missing, Err("the body of the request: it is missing; an alert belongs there".into()));
     let broken = alert(&json!({ "Body": "{\"SECRET" }));
     assert_eq!(broken, Err("the body of the request: its JSON ends too early (line 1, column 8)".into()));
-    assert_eq!(alert(&json!("x")), Err("the value in Data: it is no HTTP request".into()));
+    assert_eq!(alert(&json!("x")), Err("the value in Data: it is not an HTTP request".into()));
 }
 
 #[test]
@@ -111,16 +111,16 @@ fn faults_name_the_member_and_hold_nothing_of_the_content() {
     insta::assert_snapshot!(faults.join("\n"), @r#"
     the body: it is empty; an envelope is {"Data":{…},"Metadata":{…}}
     the body: its JSON ends too early (line 1, column 24)
-    the body: it is no JSON object
+    the body: it is not a JSON object
     Data: it is missing
-    Data: it is no object
+    Data: it is not an object
     Data: it is empty; the trigger's value belongs there
     Data: it has more than one member; only the trigger's belongs there
-    the value in Data: it is no JSON (line 1, column 1)
-    the value in Data: it is no object, as a timer's is
+    the value in Data: it is not JSON (line 1, column 1)
+    the value in Data: it is not an object, as a timer's is
     the value in Data: it is neither an event nor a list of events
     the value in Data: it has neither eventType nor type
-    the value in Data, event 1: it is no object
+    the value in Data, event 1: it is not an object
     "#);
     assert!(!faults.join("").contains(secret));
 }

@@ -5,8 +5,8 @@
 
 use serde_json::{Map, Value};
 
-use super::envelope::{Envelope, VALUE, decoded};
-use rekey_core::notice::Malformed;
+use super::envelope::{Envelope, Fault, Malformed, decoded};
+use crate::report::text::process::VALUE;
 
 /// A timer that fired.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct Retry {
 pub(super) fn read(envelope: Envelope) -> Result<Timer, Malformed> {
     let Envelope { value, metadata } = envelope;
     let Value::Object(timer) = decoded(value)? else {
-        return Err(Malformed::new(VALUE, "it is no object, as a timer's is"));
+        return Err(Malformed::new(VALUE, Fault::NoTimer));
     };
     Ok(Timer { past_due: timer.get("IsPastDue").is_some_and(is_true), retry: retry(&metadata) })
 }

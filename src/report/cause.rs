@@ -28,6 +28,21 @@ pub fn told(error: &(dyn Error + 'static)) -> String {
     because(&error.to_string(), error.source())
 }
 
+/// A sentence of ours, and its cause in words of ours.
+#[must_use]
+pub fn with(what: &str, cause: &str) -> String {
+    format!("{what}{CAUSED_BY}{cause}")
+}
+
+/// A sentence that may have its cause behind it already, with what to do about it before the cause.
+#[must_use]
+pub fn advised(told: &str, advice: &str) -> String {
+    match told.split_once(CAUSED_BY) {
+        Some((what, cause)) => with(&format!("{what}; {advice}"), cause),
+        None => format!("{told}; {advice}"),
+    }
+}
+
 /// A sentence of ours, and the error behind it.
 #[must_use]
 pub fn because(what: &str, cause: Option<&(dyn Error + 'static)>) -> String {

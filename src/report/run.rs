@@ -8,14 +8,19 @@ use chrono::{DateTime, Utc};
 use crate::azure::consumers::Place;
 use rekey_core::intent::Known;
 use rekey_core::journal::{Event, Watch};
-use rekey_core::model::{ConsumerId, ServiceId};
+use rekey_core::model::{ConsumerId, KeyType, ServiceId};
 use rekey_core::plan::{BlockedBy, Covered, CutOff, Decision, Snapshot, Unknown};
 
 /// Something that happens in a run over one service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunEvent {
     /// It went on record.
-    Recorded(Event),
+    Recorded {
+        /// What.
+        event: Event,
+        /// The key whose regeneration is in flight.
+        in_flight: Option<KeyType>,
+    },
     /// An app was deleted, as far as can be seen.
     Gone(ConsumerId),
     /// Something cannot be seen.
@@ -105,7 +110,7 @@ impl RunEvent {
     #[must_use]
     pub const fn is_told(&self) -> bool {
         match self {
-            Self::Recorded(event) => !matches!(
+            Self::Recorded { event, .. } => !matches!(
                 event,
                 Event::Taken { .. }
                     | Event::AppsSeen { .. }
@@ -149,13 +154,14 @@ impl RunEvent {
     pub const fn is_progress(&self) -> bool {
         matches!(
             self,
-            Self::Recorded(
-                Event::RegenerationAccepted { .. }
+            Self::Recorded {
+                event: Event::RegenerationAccepted { .. }
                     | Event::Regenerated { .. }
                     | Event::RegenerationFailed { .. }
                     | Event::Verified { .. }
-                    | Event::Repointed { .. }
-            )
+                    | Event::Repointed { .. },
+                ..
+            }
         )
     }
 }

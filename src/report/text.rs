@@ -1,7 +1,98 @@
-//! Every sentence for people.
+//! Every sentence for people: what was decided, what happened, what failed and what to do next.
+//!
+//! Values carry no words. Start at [`InWords`], which the values of `rekey_core` have; errors of this crate have their
+//! `Display` here as well. One file for each topic:
+//!
+//! | file | who speaks |
+//! |---|---|
+//! | `command` | what the commands say of themselves, and what to type next |
+//! | `configuration` | a file that is not there |
+//! | [`decision`] | what is decided, waited for, and stands in the way |
+//! | `snapshot` | what a check has shown, and what it could not see |
+//! | `handler` | requests that are not taken |
+//! | [`journal`] | what happened |
+//! | `notice` | what an event means, and what is wrong with one |
+//! | `arm` | Azure's refusals, and what to do about them |
+//! | `azure` | what went wrong on the way to Azure and back |
+//! | `process` | its schedule, its panics |
+//! | `intent` | what events want, and what is wrong with them |
+//! | `run` | how a run ended, and what it says on the way |
+//! | `store` | the journal's storage |
 
-mod intent;
-mod run;
+mod arm;
+pub(crate) mod azure;
+pub(crate) mod command;
+pub(crate) mod configuration;
+pub mod decision;
+mod handler;
+pub(crate) mod intent;
+pub mod journal;
+pub(crate) mod notice;
+pub(crate) mod process;
+pub(crate) mod run;
+pub mod snapshot;
+mod store;
 
-pub(crate) use intent::{caution, fault, foreseen};
-pub(crate) use run::{cut_off, watch};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+/// What people read of a value.
+pub trait InWords {
+    /// A sentence without its full stop, or a part of one.
+    fn in_words(&self) -> String;
+}
+
+/// Several, in a list.
+pub(crate) fn listed<'a, T: InWords + 'a>(all: impl IntoIterator<Item = &'a T>, between: &str) -> String {
+    all.into_iter().map(InWords::in_words).collect::<Vec<_>>().join(between)
+}
+
+/// A time as people read it.
+#[must_use]
+pub fn readable(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// A duration as people read it: in its two largest units, rounded; below a second in milliseconds.
+#[must_use]
+pub fn rounded(duration: Duration) -> humantime::FormattedDuration {
+    /// A year, a month, a day, an hour, a minute, a second, a millisecond, as `humantime` counts them.
+    const UNITS: [u128; 7] = [31_557_600_000, 2_630_016_000, 86_400_000, 3_600_000, 60_000, 1000, 1];
+    let length = duration.as_millis();
+    let first = UNITS.iter().position(|unit| length >= *unit).unwrap_or(UNITS.len() - 1);
+    let (large, small) = (UNITS[first], UNITS.get(first + 1).copied().unwrap_or(1));
+    let whole = length / large * large;
+    let rest = ((length - whole + small / 2) / small * small).min(large);
+    humantime::format_duration(Duration::from_millis(u64::try_from(whole + rest).unwrap_or(u64::MAX)))
+}
+
+/// How sentences name the file that configures this process, once it is known.
+static CONFIGURATION_FILE: OnceLock<String> = OnceLock::new();
+
+/// The name of the file that configures this process, as it was given; `rekey.toml` if it was not.
+#[must_use]
+pub fn file_name() -> &'static str {
+    CONFIGURATION_FILE.get().map_or("rekey.toml", String::as_str)
+}
+
+/// From now on, sentences name this file. The first call counts.
+pub fn name_file(name: String) {
+    let _ = CONFIGURATION_FILE.set(name);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_told_in_two_units() {
+        let day = 86_400;
+        let said = [0, 59, 9000, 9001, 90_061, 7199, 2 * day + 86_399, 30 * day, 3652 * day + 75_600]
+            .map(|seconds| rounded(Duration::from_secs(seconds)).to_string());
+        insta::assert_snapshot!(said.join(", "), @"0s, 59s, 2h 30m, 2h 30m, 1day 1h, 2h, 3days, 30days, 10years");
+        let said = [1204, 61_204, 999].map(|millis| rounded(Duration::from_millis(millis)).to_string());
+        insta::assert_snapshot!(said.join(", "), @"1s 204ms, 1m 1s, 999ms");
+    }
+}

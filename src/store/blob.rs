@@ -26,11 +26,12 @@ use object_store::{
 use secrecy::ExposeSecret;
 
 use super::{ETag, Found, Store, StoreError, Stored};
-use crate::azure::credentials::CHECK_THE_IDENTITY;
 use crate::azure::http::Http;
 use crate::clock::Clock;
 use crate::config::{BlobAccess, BlobConfig};
 use crate::report::cause;
+use crate::report::text::azure as words;
+pub(crate) use refusal::Meaning;
 pub use refusal::Refusal;
 use refusal::Said;
 use transport::{Storage, TooLarge};
@@ -85,7 +86,7 @@ impl BlobStore {
         let put = self.objects.put_opts(&Path::from(name), body.to_vec().into(), options).await?;
         put.e_tag.map(ETag).ok_or_else(|| object_store::Error::Generic {
             store: "Blob Storage",
-            source: "the answer to a write has no ETag".into(),
+            source: words::NO_ETAG.into(),
         })
     }
 
@@ -95,9 +96,7 @@ impl BlobStore {
 
     /// Makes the container (REST: Create Container). Somebody else may be as quick: 409 is as good as 201.
     async fn make_container(&self) -> Result<(), StoreError> {
-        let unavailable = |what: String| {
-            StoreError::Unavailable(format!("the container {CONTAINER} cannot be made: {what}"))
-        };
+        let unavailable = |what: String| StoreError::Unavailable(words::no_container(CONTAINER, &what));
         let credential = self.credentials.get_credential().await.map_err(|error| self.failed(&error))?;
         let request = ::http::Request::put(&self.container)
             .header("content-length", "0")
@@ -128,8 +127,7 @@ impl Store for BlobStore {
         };
         let (at, modified) = (self.transport.storage_now(), got.meta.last_modified);
         let etag = got.meta.e_tag.clone().map(ETag);
-        let etag =
-            etag.ok_or_else(|| StoreError::Unavailable(format!("{name} was answered without an ETag")))?;
+        let etag = etag.ok_or_else(|| StoreError::Unavailable(words::without_an_etag(name)))?;
         let body = got.bytes().await.map_err(|error| self.failed(&error))?;
         Ok(Found { document: Some((body.to_vec(), etag)), modified, at })
     }
@@ -184,10 +182,9 @@ fn failed(account: &str, place: &str, error: &(dyn Error + 'static)) -> StoreErr
     }
     StoreError::Unavailable(match error.downcast_ref() {
         Some(object_store::Error::Unauthenticated { .. }) => {
-            let what = format!("no token for the storage {account}: {CHECK_THE_IDENTITY}");
-            cause::because(&what, error.source())
+            cause::because(&words::no_token_for_the_storage(account), error.source())
         }
-        _ => format!("no good answer from the storage {place}: {}", innermost(error)),
+        _ => words::no_good_answer(place, &innermost(error)),
     })
 }
 
@@ -203,7 +200,7 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 /// The cause of all causes. Those around it tell requests and URLs, and a URL may carry a signature.
 fn innermost(error: &(dyn Error + 'static)) -> String {
     let texts = causes(error).map(ToString::to_string).filter(|text| !text.contains("://"));
-    let text = texts.last().unwrap_or_else(|| "it gave no reason".into());
+    let text = texts.last().unwrap_or_else(|| words::IT_GAVE_NO_REASON.into());
     text.trim_start_matches("Server returned non-2xx status code: ").to_owned()
 }
 
@@ -216,12 +213,12 @@ fn credentials(
     };
     Ok(match &config.access {
         BlobAccess::AccountKey(key) => {
-            let unreadable = |_| StoreError::Unavailable("its AccountKey is no base64".into());
+            let unreadable = |_| StoreError::Unavailable(words::NO_BASE64.into());
             let key = AzureAccessKey::try_new(key.expose_secret()).map_err(unreadable)?;
             fixed(AzureCredential::AccessKey(key))
         }
         BlobAccess::Signature(signature) => {
-            let unreadable = |_| StoreError::Unavailable("its SharedAccessSignature cannot be read".into());
+            let unreadable = |_| StoreError::Unavailable(words::NO_SIGNATURE.into());
             let pairs = split_sas(signature.expose_secret()).map_err(unreadable)?;
             fixed(AzureCredential::SASToken(pairs))
         }

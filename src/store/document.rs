@@ -3,6 +3,7 @@
 //! Start at [`load`]. A document of format 1 is read here; it is carried over by [`Draft::take`](super::Draft::take), under its
 //! own lease.
 
+use crate::report::text::azure::document as words;
 use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -220,7 +221,7 @@ fn version(name: &str, body: &[u8]) -> Result<u32, StoreError> {
 }
 
 fn unknown(name: &str, version: u32) -> StoreError {
-    let detail = format!("version {version} is unknown to this release");
+    let detail = words::of_another_release(version);
     StoreError::Unreadable { name: name.into(), detail }
 }
 
@@ -231,7 +232,7 @@ fn parse<'body, T: Deserialize<'body>>(name: &str, body: &'body [u8]) -> Result<
 
 /// Where a document is at fault. serde's own words may quote a value, and the URL of an operation is a secret of sorts.
 pub(super) fn place(error: &serde_json::Error) -> String {
-    format!("it is no journal of this release, see line {}, column {}", error.line(), error.column())
+    words::malformed(error.line(), error.column())
 }
 
 /// The years that times are taken from: none of ours is of before the first, and beyond the last one of them plus a
@@ -244,7 +245,7 @@ fn are_within_years(name: &str, journal: &Journal, lease: Option<&LeaseRecord>) 
     if times.all(|time| (FIRST_YEAR..=LAST_YEAR).contains(&time.year())) {
         return Ok(());
     }
-    let detail = format!("a time in it is not within the years {FIRST_YEAR} to {LAST_YEAR}");
+    let detail = words::strange_time(FIRST_YEAR, LAST_YEAR);
     Err(StoreError::Unreadable { name: name.into(), detail })
 }
 

@@ -13,6 +13,7 @@ use super::document::{
 };
 use super::{ETag, Found, Store, StoreError, Stored};
 use crate::clock::Clock;
+use crate::report::InWords;
 use rekey_core::journal::{Event, Journal};
 use rekey_core::model::ServiceId;
 use rekey_core::time::delta;
@@ -20,7 +21,7 @@ use rekey_core::time::delta;
 /// How long a lease lasts unless it is renewed: half of it for sending, which is twice as long as one request may take,
 /// and half for what was sent to arrive ([`LeaseProof::until`]); short enough that a killed worker is followed within
 /// two timer ticks.
-const LEASE: Duration = Duration::from_secs(120);
+pub(super) const LEASE: Duration = Duration::from_secs(120);
 
 /// When a lease is renewed: late enough that following a regeneration (74 s at the most on record) costs no write of its
 /// own, and early enough that what is left is longer than one request to Azure may take (30 s).
@@ -194,7 +195,7 @@ impl Lease {
 
     /// Folds an event into the journal; [`Lease::commit`] writes it.
     pub fn record(&mut self, event: Event) -> Result<(), StoreError> {
-        tracing::debug!(%event, "recorded");
+        tracing::debug!(event = event.in_words(), "recorded");
         self.document.journal.apply(event, self.writer.clock.now())?;
         self.dirty = true;
         Ok(())
@@ -303,26 +304,37 @@ struct Writer {
 }
 
 impl Writer {
-    /// Writes, and again where a write failed and left the document as it was: storage closes idle connections whenever it
-    /// likes, and a pass is not to fail for that. A write that was done all the same, its answer lost, is recognised by
-    /// what is there; and one that is still on its way can do no harm after the next, for it is conditional on a version
-    /// that is gone by then. No two workers write the same: each names itself.
+    /// Writes. No two workers write the same: each names itself.
     async fn write(&self, name: &str, body: &[u8], expected: Option<&ETag>) -> Result<Stored, StoreError> {
-        let mut waits = AGAIN.iter();
-        loop {
-            let error = match self.store.put(name, body.to_vec(), expected).await {
-                Ok(stored) => return Ok(stored),
-                Err(error @ StoreError::Refused(_)) => return Err(error),
-                Err(error) => error,
-            };
-            let Ok(Found { document, at, .. }) = self.store.get(name).await else { return Err(error) };
-            match (document, waits.next()) {
-                (Some((there, etag)), _) if there == body => return Ok(Stored { etag, at }),
-                (found, Some(wait)) if found.as_ref().map(|(_, etag)| etag) == expected => {
-                    self.clock.sleep(*wait).await;
-                }
-                _ => return Err(error),
+        put_surely(&*self.store, &*self.clock, name, body, expected).await
+    }
+}
+
+/// Writes, and again where a write failed and left the document as it was: storage closes idle connections whenever it
+/// likes, and a run is not to fail for that. A write that was done all the same, its answer lost, is recognised by
+/// what is there; and one that is still on its way can do no harm after the next, for it is conditional on a version
+/// that is gone by then.
+pub(super) async fn put_surely(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    name: &str,
+    body: &[u8],
+    expected: Option<&ETag>,
+) -> Result<Stored, StoreError> {
+    let mut waits = AGAIN.iter();
+    loop {
+        let error = match store.put(name, body.to_vec(), expected).await {
+            Ok(stored) => return Ok(stored),
+            Err(error @ StoreError::Refused(_)) => return Err(error),
+            Err(error) => error,
+        };
+        let Ok(Found { document, at, .. }) = store.get(name).await else { return Err(error) };
+        match (document, waits.next()) {
+            (Some((there, etag)), _) if there == body => return Ok(Stored { etag, at }),
+            (found, Some(wait)) if found.as_ref().map(|(_, etag)| etag) == expected => {
+                clock.sleep(*wait).await;
             }
+            _ => return Err(error),
         }
     }
 }

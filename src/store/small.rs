@@ -13,6 +13,7 @@
 //! `doctor.json`: when the function app last looked at itself. On Flex Consumption nearly each of the timer's runs is the first of
 //! its process, and a look a day is enough.
 
+use crate::report::text::azure::document as words;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -68,7 +69,7 @@ fn read_calls(name: &str, body: &[u8], at: DateTime<Utc>) -> Result<u64, StoreEr
     let unreadable = |detail| StoreError::Unreadable { name: name.to_owned(), detail };
     let Calls { calls } = serde_json::from_slice(body).map_err(|error| unreadable(place(&error)))?;
     if calls > millis(at + TimeDelta::hours(1)) {
-        return Err(unreadable("its number is of the future; delete it".to_owned()));
+        return Err(unreadable(words::FROM_THE_FUTURE.to_owned()));
     }
     Ok(calls)
 }

@@ -5,6 +5,7 @@
 
 pub mod azurite;
 pub mod counting;
+pub mod hooked;
 pub mod journals;
 pub mod older;
 pub mod program;
@@ -15,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use embedded_azure::{EmbeddedAzure, Options, Unknown, VirtualClock, World};
+use embedded_azure::{EmbeddedAzure, Options, SignalR, Site, Unknown, VirtualClock, World};
 use rekey_core::intent::Intent;
 use rekey_core::journal::{Event, Journal};
 use rekey_core::model::{AppId, ConnectionString, Key, KeyPair, KeyType, ServiceId};
@@ -226,6 +227,25 @@ pub const CONSUMERS: [(&str, &str); 3] = [
     ("chat-web/staging", "Azure__SignalR__ConnectionString"),
     ("chat-func", "AzureSignalRConnectionString"),
 ];
+
+/// Two services, and one app that holds a key of each.
+pub fn two_services_of_one_app() -> World {
+    let instance = |name: &str| SignalR {
+        group: "rg".into(),
+        name: name.into(),
+        apps: vec!["both".into()],
+        ..SignalR::default()
+    };
+    let settings = ["sr-one", "sr-two"].map(|name| (name.to_owned(), format!("{{primary:{name}}}")));
+    let site = Site {
+        group: "rg".into(),
+        name: "both".into(),
+        kind: "app".into(),
+        settings: settings.into(),
+        ..Site::default()
+    };
+    World { signalr: vec![instance("sr-one"), instance("sr-two")], sites: vec![site], ..World::default() }
+}
 
 /// A configuration that looks after everything in a world.
 pub fn config(world: &World) -> Config {

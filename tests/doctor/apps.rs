@@ -124,7 +124,7 @@ async fn what_cannot_be_followed_or_rewritten_is_an_error_and_nothing_rash_is_pr
         ),
         (key.expose().to_owned(), Check::Consumer, "outside a connection string"),
         (string("AccessKey=%KEY%;Version=1.0"), Check::Consumer, "placeholder"),
-        (string(&format!("AccessKey={};Port=0", key.expose())), Check::Consumer, "its Port is not within"),
+        (string(&format!("AccessKey={};Port=0", key.expose())), Check::Consumer, "its Port is not between"),
     ] {
         story.sim.edit_setting("chat-web/staging", SETTING, Some(&value)).unwrap();
         let report = examine(&story).await;

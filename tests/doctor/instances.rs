@@ -238,7 +238,7 @@ async fn a_page_in_the_place_of_an_answer_is_told_from_azure() {
     let report = examine(&story).await;
     let told = format!("{report:?}");
     assert!(
-        told.contains("a page of HTML came") && told.contains("a proxy, a firewall or a sign-in portal"),
+        told.contains("an HTML page came") && told.contains("a proxy, a firewall or a sign-in portal"),
         "{told}"
     );
     assert!(!told.contains("report this"), "{told}");

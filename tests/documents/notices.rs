@@ -77,7 +77,7 @@ fn what_the_recipe_publishes_is_an_announcement() {
     let event: Value = serde_json::from_str(&body).unwrap();
     match means(&event) {
         Notice::Announced { keys, deadline: None, .. } => assert!(keys.primary && keys.secondary),
-        other => panic!("{other}"),
+        other => panic!("{other:?}"),
     }
     assert!(read(&event, "the event").unwrap()[0].time.is_some());
     let trigger = recipe["definition"]["triggers"]["When_a_new_email_arrives_(V3)"].to_string();

@@ -5,12 +5,12 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rekey_core::journal::{Event, Journal};
-use rekey_core::model::{AppId, ConsumerId, Key, KeyType, PerKey, ServiceId};
+use rekey_core::model::{AppId, ConsumerId, Key, KeyType, Malformed, PerKey, ServiceId};
 use rekey_core::plan::{BlockedBy, CutOff, Decision, Step, Unknown, WaitFor, Whereabouts, standing};
 use rekey_core::policy::Policy;
 use signalr_rekey::azure::arm::{ArmErrorKind, Barrier};
 use signalr_rekey::doctor::Check;
-use signalr_rekey::report::Ending;
+use signalr_rekey::report::{Ending, InWords};
 use signalr_rekey::store::StoreError;
 
 use super::markdown::{Document, codes, fits};
@@ -90,7 +90,7 @@ fn unknowns() -> Vec<Unknown> {
         Unknown::OnlyReferences { app: app(), names: vec![name()] },
         Unknown::StaleKeyInOtherText { app: app(), name: name() },
         Unknown::Placeholder { app: app(), name: name() },
-        Unknown::InvalidString { app: app(), name: name(), detail: "it said so".into() },
+        Unknown::InvalidString { app: app(), name: name(), fault: Malformed::Port },
         Unknown::OtherServicesHost { app: app(), name: name() },
     ];
     for unknown in &all {
@@ -185,6 +185,10 @@ fn texts<T: ToString>(all: &[T]) -> Vec<String> {
     all.iter().map(ToString::to_string).collect()
 }
 
+fn words<T: InWords>(all: &[T]) -> Vec<String> {
+    all.iter().map(InWords::in_words).collect()
+}
+
 #[test]
 fn every_ending_is_explained() {
     assert_both_ways("How a run ends", &texts(&endings()));
@@ -198,13 +202,13 @@ fn every_ending_is_explained() {
 
 #[test]
 fn every_reason_to_wait_is_explained() {
-    assert_both_ways("What is waited for", &texts(&waits()));
+    assert_both_ways("What is waited for", &words(&waits()));
 }
 
 #[test]
 fn every_reason_to_be_blocked_is_explained() {
     let others = blocks().into_iter().filter(|blocked| !matches!(blocked, BlockedBy::Unknown(_)));
-    let all = [texts(&unknowns()), others.map(|blocked| blocked.to_string()).collect()].concat();
+    let all = [words(&unknowns()), others.map(|blocked| blocked.in_words()).collect()].concat();
     // The sentence on a refused key is long; the document has its beginning.
     let heading = "What blocks";
     let patterns: Vec<String> = told_under(heading);
@@ -219,7 +223,7 @@ fn every_reason_to_be_blocked_is_explained() {
         Vec::<&String>::new()
     );
     assert!(patterns.iter().all(quoted), "{patterns:?}");
-    let unknown = BlockedBy::Unknown(unknowns()).to_string();
+    let unknown = BlockedBy::Unknown(unknowns()).in_words();
     assert!(
         codes(&operate().prose())
             .iter()
@@ -236,7 +240,7 @@ fn tried(events: Vec<Event>, step: Step) -> String {
     for event in events {
         journal.apply(event, later).unwrap();
     }
-    standing(&journal, &Decision::Do(step), &policy, later + TimeDelta::hours(1)).remove(0)
+    standing(&journal, &Decision::Do(step), &policy, later + TimeDelta::hours(1)).unwrap().in_words()
 }
 
 #[test]
@@ -322,7 +326,7 @@ pub(super) fn events() -> Vec<Event> {
 fn every_event_of_the_journal_is_explained() {
     let patterns = told_under("What a log line tells");
     for event in events() {
-        let text = event.to_string();
+        let text = event.in_words();
         assert!(patterns.iter().any(|pattern| fits(pattern, &text)), "not explained: {text}");
     }
 }
@@ -360,7 +364,7 @@ fn every_error_of_the_storage_is_explained() {
     }
     let patterns = told_under("Errors of the journal and the storage");
     // A refusal is made by an answer of the storage alone; its unit test has the sentence.
-    let refused = "the storage st refuses the journal: it is so (403 Code, no); nothing is done to the instance. Are apps cut off, …";
+    let refused = "the storage st refuses the journal: it is so (403 Code, no); the service was not touched. If apps are cut off, …";
     let all = [texts(&all), vec![refused.to_owned()]].concat();
     for text in all.clone() {
         let fitting = patterns.iter().filter(|pattern| fits(&format!("{pattern}…"), &text)).count();
@@ -372,29 +376,27 @@ fn every_error_of_the_storage_is_explained() {
 /// What the advice of an error of Azure Resource Manager begins with; an error itself is made by a request alone.
 fn advice(kind: ArmErrorKind) -> &'static [&'static str] {
     match kind {
-        ArmErrorKind::Throttled { .. } => &["before asking again"],
-        ArmErrorKind::Conflict => &["wait until the other operation on it has ended"],
-        ArmErrorKind::Forbidden => &["there; a new role assignment can take hours to show"],
-        ArmErrorKind::Gone => {
-            &["it does not exist: correct its id", "the record of the operation has expired"]
-        }
+        ArmErrorKind::Throttled { .. } => &["before trying again"],
+        ArmErrorKind::Conflict => &["another operation is at work on it"],
+        ArmErrorKind::Forbidden => &["there; a new role assignment can take hours to take effect"],
+        ArmErrorKind::Gone => &["it does not exist: correct its id", "Azure no longer knows the operation"],
         ArmErrorKind::OutcomeUnknown => &["it may or may not have taken effect"],
         ArmErrorKind::Unauthenticated => &["check the identity: a managed identity in Azure"],
         ArmErrorKind::OutOfTime => &["nothing was changed; try again with more time"],
         ArmErrorKind::Unavailable => &["nothing was changed; try again, as the next run does"],
-        ArmErrorKind::Barred(Barrier::Lock) => &["a lock refuses this"],
+        ArmErrorKind::Barred(Barrier::Lock) => &["a read-only lock forbids this"],
         ArmErrorKind::Barred(Barrier::DisabledSubscription) => {
             &["the subscription is disabled and read-only"]
         }
         ArmErrorKind::Barred(Barrier::UnregisteredProvider) => &["register the resource provider"],
-        ArmErrorKind::Barred(Barrier::Policy) => &["an Azure Policy refuses this"],
-        ArmErrorKind::Barred(Barrier::DenyAssignment) => &["a deny assignment refuses this"],
-        ArmErrorKind::Barred(Barrier::UnknownSubscription) => &["knows no such subscription"],
-        ArmErrorKind::Barred(Barrier::OtherTenant) => &["is of another tenant than the subscription"],
-        ArmErrorKind::Barred(Barrier::NoKeys) => &["access keys are switched off (disableLocalAuth), which"],
-        ArmErrorKind::Barred(Barrier::ContentShare) => &["content share is out of order"],
+        ArmErrorKind::Barred(Barrier::Policy) => &["an Azure Policy forbids this"],
+        ArmErrorKind::Barred(Barrier::DenyAssignment) => &["a deny assignment forbids this"],
+        ArmErrorKind::Barred(Barrier::UnknownSubscription) => &["has no such subscription"],
+        ArmErrorKind::Barred(Barrier::OtherTenant) => &["belongs to another tenant than the subscription"],
+        ArmErrorKind::Barred(Barrier::NoKeys) => &["access keys are disabled (disableLocalAuth), which"],
+        ArmErrorKind::Barred(Barrier::ContentShare) => &["content share is not usable"],
         ArmErrorKind::Refused => &["trying again will not help"],
-        ArmErrorKind::Elsewhere => &["no token is sent there"],
+        ArmErrorKind::Elsewhere => &["no access token is sent there"],
         ArmErrorKind::Malformed => &["report this, with the correlation id"],
         ArmErrorKind::Page => &["let this process reach Azure Resource Manager directly"],
     }
@@ -427,7 +429,7 @@ fn every_error_of_azure_is_explained() {
     ];
     let patterns = told_under("Errors of Azure Resource Manager");
     let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
-    let source = [read("src/azure/arm/error.rs"), read("src/azure/credentials.rs")].concat();
+    let source = [read("src/report/text/arm.rs"), read("src/report/text/azure.rs")].concat();
     let all: Vec<_> = kinds.iter().flat_map(|kind| advice(*kind)).collect();
     for words in &all {
         assert!(source.contains(*words), "the program does not say {words:?}");
@@ -441,7 +443,7 @@ fn every_error_of_azure_is_explained() {
 fn other_lines_are_said_by_the_program() {
     let sources = sources("src");
     let mut parts = 0;
-    let events = texts(&events());
+    let events = words(&events());
     let is_event = |pattern: &String| events.iter().any(|event| fits(pattern, event));
     for heading in ["What a log line tells", "Errors of the configuration"] {
         for pattern in told_under(heading).iter().filter(|pattern| !is_event(pattern)) {
@@ -457,8 +459,9 @@ fn other_lines_are_said_by_the_program() {
 }
 
 /// Parts that the program puts together from several.
-const VARIABLE: [&str; 4] = [
-    "its keys are looked at every 10s from",
+const VARIABLE: [&str; 5] = [
+    "cannot find rekey.toml in",
+    "keys are checked every 10s from",
     "the work that overran has ended well",
     "has failed",
     "internal error at",

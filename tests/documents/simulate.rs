@@ -277,7 +277,7 @@ fn storage_is_there_for_the_journal_and_ends_with_it() {
     assert!(local["Values"]["REKEY_STATE"].is_null(), "the journal is in that storage");
     assert_eq!(local["Values"]["AzureWebJobsStorage"], "UseDevelopmentStorage=true");
     let (_, told) = azure.sh("REKEY_GRACE=1s \"$PROGRAM\" rotate --now; \"$PROGRAM\" history");
-    assert!(told.contains("first seen"), "another process reads the journal: {told}");
+    assert!(told.contains("first check"), "another process reads the journal: {told}");
     let port = blob_port(&azure);
     assert!(TcpStream::connect(("127.0.0.1", port)).is_ok());
     azure.stop();

@@ -121,11 +121,7 @@ async fn what_is_asked_of_a_service_that_was_never_seen_is_one_rotation() {
         let asked = history.iter().filter(|entry| matches!(entry.event, Event::RotationRequested { .. }));
         assert_eq!(asked.count(), 1, "{first_rotation:?}");
         let told = story.told.lock().unwrap().clone();
-        assert_eq!(
-            told.iter().filter(|line| line.contains("a rotation was asked for")).count(),
-            1,
-            "{told:#?}"
-        );
+        assert_eq!(told.iter().filter(|line| line.contains("rotation requested")).count(), 1, "{told:#?}");
     }
 }
 
@@ -203,8 +199,11 @@ async fn a_run_that_repairs_and_goes_on_tells_which_key_apps_hold_by_then() {
     let (took, repaired_in) = (reports[0].took, reports[0].repaired_in.unwrap());
     assert!(took > HOUR && repaired_in < MINUTE, "it was repaired in {repaired_in:?} of {took:?}");
     let lines = reports[0].lines();
-    let repaired = lines.iter().find(|line| line.starts_with("repaired to the ")).unwrap();
-    assert!(repaired.contains(&format!("repaired to the {} key", held.other())), "its own line: {repaired}");
+    let repaired = lines.iter().find(|line| line.starts_with("repaired with the ")).unwrap();
+    assert!(
+        repaired.contains(&format!("repaired with the {} key", held.other())),
+        "its own line: {repaired}"
+    );
 }
 
 /// A write that Azure refuses leaves nobody stale, and is no good state all the same.
@@ -220,7 +219,7 @@ async fn what_was_refused_and_is_still_to_be_done_is_trouble() {
         delay_ms: 0,
     };
     for (operation, says) in [
-        ("WebApps_UpdateApplicationSettings", "was to give the Secondary key to these apps"),
+        ("WebApps_UpdateApplicationSettings", "did not manage to give the Secondary key to these apps"),
         ("SignalR_RegenerateKey", "regenerating the Secondary key failed at"),
     ] {
         let story = Story::new().await;

@@ -88,17 +88,17 @@ fn refuse(text: &'static str, status: u16, code: &'static str, message: &'static
 #[tokio::test]
 async fn a_regeneration_that_is_refused_for_good_fails_every_run_until_it_is_cured() {
     for (status, code, advice) in [
-        (409, "ScopeLocked", "a lock refuses this"),
+        (409, "ScopeLocked", "a read-only lock forbids this"),
         (409, "ReadOnlyDisabledSubscription", "the subscription is disabled"),
         (409, "MissingSubscriptionRegistration", "az provider register --namespace Microsoft.SignalRService"),
-        (403, "RequestDisallowedByPolicy", "an Azure Policy refuses this"),
-        (403, "DenyAssignmentAuthorizationFailed", "a deny assignment refuses this"),
+        (403, "RequestDisallowedByPolicy", "an Azure Policy forbids this"),
+        (403, "DenyAssignmentAuthorizationFailed", "a deny assignment forbids this"),
         (
             403,
             "AuthorizationFailed",
             "give the identity Microsoft.SignalRService/SignalR/regeneratekey/action",
         ),
-        (404, "SubscriptionNotFound", "knows no such subscription"),
+        (404, "SubscriptionNotFound", "has no such subscription"),
         (401, "InvalidAuthenticationTokenTenant", "is of another tenant"),
         (400, "BadRequest", "trying again will not help"),
     ] {
@@ -185,7 +185,7 @@ async fn settings_that_may_not_be_written_are_sent_once_a_run_and_each_run_fails
         (409, "ReadOnlyDisabledSubscription", "The subscription is disabled.", "enable it again"),
         (409, "ScopeLocked", "locked: rg-demo", "remove the read-only lock"),
         (403, "RequestDisallowedByPolicy", "No", "az policy exemption create"),
-        (400, "BadRequest", share, "the app's own content share is out of order"),
+        (400, "BadRequest", share, "the app's own content share is not usable"),
     ] {
         let bent = Bent::new().await;
         bent.tick().await;
@@ -387,8 +387,11 @@ async fn assert_nothing_ends_well(story: &Story) {
         let reports = story.run(intent, 9 * MINUTE).await;
         let told = reports[0].summary();
         assert!(reports[0].ending.is_failure() && !reports[0].ending.is_answered(), "{told}");
-        assert!(told.starts_with("sr-demo: failed: cut off, for their key is invalid: chat-web ("), "{told}");
-        for words in ["chat-web/staging (", "chat-func (", "disableLocalAuth", "switch keys on again"] {
+        assert!(
+            told.starts_with("sr-demo: failed: cut off, because their key is invalid: chat-web ("),
+            "{told}"
+        );
+        for words in ["chat-web/staging (", "chat-func (", "disableLocalAuth", "enable keys again"] {
             assert!(told.contains(words), "{words}: {told}");
         }
         assert!(!told.contains("report this") && !told.contains("=true"), "{told}");
@@ -433,7 +436,7 @@ async fn keys_that_are_switched_off_in_the_middle_of_a_rotation_are_no_different
         let reports = story.tick().await;
         assert!(reports[0].ending.is_failure(), "{reports:#?}");
         assert!(
-            reports[0].summary().contains("cut off, for their key is invalid: chat-web ("),
+            reports[0].summary().contains("cut off, because their key is invalid: chat-web ("),
             "{reports:#?}"
         );
         story.clock.advance(HOUR);

@@ -115,6 +115,6 @@ async fn a_run_that_cannot_be_put_on_record_is_a_failure() {
     let deadline = story.clock.now() + delta(MINUTE);
     let invocation = Invocation { id: "an-id".into(), function: "RotateKeys", deadline };
     let outcome = Dispatcher::new(rekey).run(Trigger::Timer(Timer::default()), invocation).await;
-    assert!(failure(&outcome).contains("that RotateKeys has run cannot be put on record"), "{outcome:#?}");
+    assert!(failure(&outcome).contains("cannot record that RotateKeys has run"), "{outcome:#?}");
     assert!(outcome.logs.join("\n").contains("settled"), "what was due is done all the same");
 }

@@ -239,7 +239,7 @@ async fn who_is_very_probably_cut_off_is_named_first() {
         story.force("sr-demo", &KeyType::ALL).unwrap();
         for reports in [story.repair().await, story.tick().await] {
             let said = reports[0].summary();
-            let first = "sr-demo: blocked: cut off, for their key is invalid: chat-func (very probably";
+            let first = "sr-demo: blocked: cut off, because their key is invalid: chat-func (very likely";
             assert!(said.starts_with(first), "{said}");
         }
     }

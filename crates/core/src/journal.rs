@@ -13,11 +13,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-pub use event::Event;
 use event::without_operation;
+pub use event::{Event, UNCHANGED};
 pub use legal::Condition;
 use legal::conditions;
-pub use record::{Entry, Failures, Held, InFlight, KeyRecord, Origin, Refusal, Watch};
+pub use record::{Entry, Failures, Held, InFlight, KeyRecord, Obstacle, Origin, Refusal, Watch};
 
 use crate::model::{ConsumerId, Fingerprint, KeyType, PerKey};
 
@@ -84,14 +84,12 @@ pub struct Journal {
 enum NotYet {}
 
 /// An event that the state does not allow.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the journal does not allow the event {event:?} ({unmet}); nothing further is done to this instance. \
-     Run `signalr-rekey status` and compare it with the keys in Azure"
-)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Illegal {
-    event: Box<Event>,
-    unmet: Condition,
+    /// The event.
+    pub event: Box<Event>,
+    /// What it asks of the state and the state is not.
+    pub unmet: Condition,
 }
 
 impl Journal {
@@ -173,28 +171,17 @@ impl Journal {
         self.failures.as_ref()
     }
 
-    /// What `unblock` would let be tried again at once, in words: failures and refusals that are on record, and an operation
-    /// that is asked how it goes; nothing if there is none.
+    /// What `unblock` would let be tried again at once.
     #[must_use]
-    pub fn obstacles(&self) -> Vec<String> {
-        let failures = self.failures.as_ref().map(|failures| {
-            let times = if failures.count == 1 {
-                "once".to_owned()
-            } else {
-                format!("{} times in a row", failures.count)
-            };
-            format!("regenerating a key came to nothing, {times}: {}", failures.detail)
+    pub fn obstacles(&self) -> Vec<Obstacle<'_>> {
+        let failures = self.failures.iter().map(Obstacle::Failures);
+        let refused = self.keys.iter().flat_map(PerKey::iter).filter_map(|(key_type, record)| {
+            let detail = &record.refusal.as_ref()?.detail;
+            Some(Obstacle::Refused { key_type, detail })
         });
-        let refused = |(key_type, record): (KeyType, &KeyRecord)| {
-            let refusal = record.refusal.as_ref()?;
-            Some(format!("the service did not accept the {key_type} key: {}", refusal.detail))
-        };
-        let refused = self.keys.iter().flat_map(PerKey::iter).filter_map(refused);
-        let asked = self.in_flight.as_ref().filter(|flight| flight.operation.is_some());
-        let asked = asked.map(|flight| {
-            format!("the operation that regenerates the {} key is asked how it goes", flight.key_type)
-        });
-        failures.into_iter().chain(refused).chain(asked).collect()
+        let asked = self.in_flight.iter().filter(|flight| flight.operation.is_some());
+        let asked = asked.map(|flight| Obstacle::Operation { key_type: flight.key_type });
+        failures.chain(refused).chain(asked).collect()
     }
 
     /// The latest events, oldest first.

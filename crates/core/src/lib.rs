@@ -2,7 +2,6 @@
 //!
 //! Everything here is pure: no I/O, no clock, no randomness, no async. Start at [`plan::decide`].
 
-pub mod configuration_file;
 pub mod intent;
 pub mod journal;
 pub mod model;

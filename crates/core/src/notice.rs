@@ -9,11 +9,9 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
-
 use chrono::{DateTime, Utc};
 
-pub use read::{Malformed, read};
+pub use read::{Malformed, Misread, read};
 
 use crate::model::{AppId, KeyType, PerKey, ServiceId, likest};
 
@@ -116,8 +114,31 @@ pub enum Notice {
     /// It is one of our own bridge's and cannot be understood.
     Unreadable {
         /// What is wrong with it.
-        fault: &'static str,
+        fault: BridgeFault,
     },
+}
+
+/// What is wrong with an event of our own bridge. Nothing of what was written is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BridgeFault {
+    /// Its type ends like one of ours, and begins otherwise.
+    AlmostOurs,
+    /// Its type begins like ours, and is none.
+    UnknownType,
+    /// It names no instance.
+    NoInstance,
+    /// What it names is no resource id of an instance.
+    NotAnInstance,
+    /// It has a member that is not known, and may be meant for this one.
+    Misspelt(&'static str),
+    /// It has a member that is not known.
+    UnknownMember,
+    /// A key type that is none.
+    NotAKeyType,
+    /// An empty list of key types.
+    NoKeyTypes,
+    /// A deadline that is no time.
+    NotATime,
 }
 
 /// Why an event calls for nothing.
@@ -180,9 +201,7 @@ pub fn classify(event: &Event) -> Notice {
         "microsoft.web.appupdated" | "microsoft.web.slotswapcompleted" => changed(event),
         // A slip of the pen in a report of a leak must not pass for somebody else's event.
         other if [".keysexposed", ".regenerationannounced"].iter().any(|ours| other.ends_with(ours)) => {
-            Notice::Unreadable {
-                fault: "its type ends like one of ours, and does not begin with SignalRRekey.",
-            }
+            Notice::Unreadable { fault: BridgeFault::AlmostOurs }
         }
         other if other.starts_with("microsoft.resources.") => Notice::Ignored(Ignored::OtherAction),
         _ => Notice::Ignored(Ignored::Unrelated),
@@ -230,51 +249,46 @@ fn alert(event: &Event, said: &Alert) -> Notice {
     Notice::ServiceHealth { signalr: said.names_signalr, subscriptions }
 }
 
-fn bridge(kind: &str, data: &Bridge) -> Result<Notice, &'static str> {
+fn bridge(kind: &str, data: &Bridge) -> Result<Notice, BridgeFault> {
     let instance = || {
-        let named =
-            data.instance.as_deref().ok_or_else(|| meant(data).unwrap_or("its data has no instance"))?;
-        ServiceId::from_prefix(named).map_err(|_| "its data.instance is no resource id of a SignalR instance")
+        let named = data.instance.as_deref();
+        let named = named.ok_or_else(|| meant(data).unwrap_or(BridgeFault::NoInstance))?;
+        ServiceId::from_prefix(named).map_err(|_| BridgeFault::NotAnInstance)
     };
     match kind {
         // A deadline that is not known for one would be lost in silence, and the keys not watched around it.
-        "regenerationannounced" if !data.others.is_empty() => Err(meant(data).unwrap_or(
-            "its data has a member besides instance, keyTypes and deadline, which may be meant for one of them: take it out",
-        )),
+        "regenerationannounced" if !data.others.is_empty() => {
+            Err(meant(data).unwrap_or(BridgeFault::UnknownMember))
+        }
         "regenerationannounced" => Ok(Notice::Announced {
             instance: instance()?,
             keys: announced(data.key_types.as_deref())?,
             deadline: data.deadline.as_deref().map(deadline).transpose()?,
         }),
         "keysexposed" => Ok(Notice::Exposed { instance: instance()? }),
-        _ => Err("its type is neither SignalRRekey.RegenerationAnnounced nor SignalRRekey.KeysExposed"),
+        _ => Err(BridgeFault::UnknownType),
     }
 }
 
 /// Which member a misspelt one is meant for. What was written is not repeated.
-fn meant(data: &Bridge) -> Option<&'static str> {
-    let members = [
-        ("deadline", "its data has a member that is not known; did you mean deadline?"),
-        ("keyTypes", "its data has a member that is not known; did you mean keyTypes?"),
-        ("instance", "its data has a member that is not known; did you mean instance?"),
-    ];
-    let candidates = || members.into_iter().map(|(name, fault)| (name.to_owned(), fault));
-    data.others.iter().find_map(|other| likest(other, candidates()))
+fn meant(data: &Bridge) -> Option<BridgeFault> {
+    let candidates = || ["deadline", "keyTypes", "instance"].map(|name| (name.to_owned(), name)).into_iter();
+    let meant = data.others.iter().find_map(|other| likest(other, candidates()));
+    meant.map(BridgeFault::Misspelt)
 }
 
-fn announced(key_types: Option<&[String]>) -> Result<PerKey<bool>, &'static str> {
+fn announced(key_types: Option<&[String]>) -> Result<PerKey<bool>, BridgeFault> {
     let Some(named) = key_types else { return Ok(PerKey { primary: true, secondary: true }) };
     let mut keys = PerKey::<bool>::default();
     for name in named {
-        let key_type: KeyType =
-            name.parse().map_err(|_| "its data.keyTypes holds something else than Primary and Secondary")?;
+        let key_type: KeyType = name.parse().map_err(|_| BridgeFault::NotAKeyType)?;
         keys[key_type] = true;
     }
-    if keys == PerKey::default() { Err("its data.keyTypes is empty") } else { Ok(keys) }
+    if keys == PerKey::default() { Err(BridgeFault::NoKeyTypes) } else { Ok(keys) }
 }
 
-fn deadline(text: &str) -> Result<DateTime<Utc>, &'static str> {
-    read::deadline(text).ok_or("its data.deadline is no time such as 2026-09-24T13:00:00Z")
+fn deadline(text: &str) -> Result<DateTime<Utc>, BridgeFault> {
+    read::deadline(text).ok_or(BridgeFault::NotATime)
 }
 
 fn is_regeneration(event: &Event) -> bool {
@@ -289,37 +303,4 @@ fn instance(event: &Event) -> Option<ServiceId> {
 fn app(event: &Event) -> Option<AppId> {
     let apps = event.resources.iter().filter_map(|text| AppId::from_prefix(text).ok());
     apps.max_by_key(|app| app.slot().is_some())
-}
-
-impl fmt::Display for Notice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let named = |instance: &Option<ServiceId>| {
-            instance.as_ref().map_or("an instance that is not named".to_owned(), |id| id.name().to_owned())
-        };
-        match self {
-            Self::Regenerated { instance } => write!(f, "a key of {} was regenerated", named(instance)),
-            Self::RegenerationFailed { instance } => {
-                write!(f, "a regeneration of a key of {} failed", named(instance))
-            }
-            Self::InstanceChanged { instance } => write!(f, "{} changed", instance.name()),
-            Self::AppChanged { app } => write!(f, "the app {} changed", app.name()),
-            Self::ServiceHealth { signalr: true, .. } => f.write_str("Azure Service Health names SignalR"),
-            Self::ServiceHealth { signalr: false, subscriptions } => {
-                write!(f, "Azure Service Health names {}", subscriptions.join(", "))
-            }
-            Self::Announced { instance, keys, deadline } => {
-                let keys: Vec<&str> =
-                    keys.iter().filter(|(_, announced)| **announced).map(|(key, _)| key.as_str()).collect();
-                write!(f, "the {} key of {} will be regenerated", keys.join(" and the "), instance.name())?;
-                deadline.map_or(Ok(()), |at| write!(f, " at {}", crate::time::readable(at)))
-            }
-            Self::Exposed { instance } => write!(f, "the keys of {} are in strange hands", instance.name()),
-            Self::Ignored(Ignored::Reading) => {
-                f.write_str("somebody read keys or settings, as we do ourselves")
-            }
-            Self::Ignored(Ignored::OtherAction) => f.write_str("an action that changes no key"),
-            Self::Ignored(Ignored::Unrelated) => f.write_str("nothing to do with us"),
-            Self::Unreadable { fault } => write!(f, "not understood: {fault}"),
-        }
-    }
 }

@@ -7,7 +7,6 @@
 mod assess;
 mod forecast;
 mod reconcile;
-
 mod safety;
 mod snapshot;
 mod standing;
@@ -18,7 +17,7 @@ pub use forecast::{Forecast, Foreseen, forecast};
 pub use reconcile::{Agreement, agreement, handed_out, reconcile};
 pub use safety::{is_doubtful, is_overdue};
 pub use snapshot::{Consumer, ConsumerRef, CutOff, Holding, Snapshot, Unknown, Whereabouts};
-pub use standing::standing;
+pub use standing::{Standing, standing};
 pub use step::{BlockedBy, Decision, Step, WaitFor};
 
 use chrono::{DateTime, Utc};

@@ -3,8 +3,11 @@
 use serde::Deserialize;
 
 use super::Arm;
+use super::contract::Operation;
 use super::error::{ArmError, ArmErrorKind};
-use super::request::{Call, Operation};
+use super::request::Call;
+
+use crate::report::text::azure as words;
 
 pub(super) const PERMISSIONS: Operation =
     Operation::read("Permissions_ListForResource", &["Microsoft.Authorization/permissions/read"])
@@ -92,13 +95,7 @@ impl Arm {
     pub async fn caller(&self) -> Result<Caller, ArmError> {
         let call = Call::get(CALLER, self.shared.base.clone());
         let header = self.token(&call).await?;
-        let unreadable = || {
-            ArmError::new(
-                ArmErrorKind::Malformed,
-                &call.about(),
-                "the token is no JSON Web Token of the usual kind",
-            )
-        };
+        let unreadable = || ArmError::new(ArmErrorKind::Malformed, &call.about(), words::UNREADABLE_TOKEN);
         header.to_str().ok().and_then(Caller::read).ok_or_else(unreadable)
     }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::azure::credentials::CHECK_THE_IDENTITY;
-use crate::config::file_name;
+use super::contract::{About, Effect, Subject};
+use crate::report::text::azure as words;
 
 /// A request to Azure Resource Manager that failed.
 ///
@@ -21,6 +21,7 @@ pub struct ArmError(Box<Inner>);
 struct Inner {
     kind: ArmErrorKind,
     operation: &'static str,
+    subject: Subject,
     action: Option<&'static str>,
     resource: String,
     status: Option<u16>,
@@ -95,16 +96,12 @@ pub enum Barrier {
     ContentShare,
 }
 
-/// What a request does, and with that what may be done when its answer is lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Effect {
-    /// It changes nothing: it may be sent again after any failure.
-    Read,
-    /// It changes something: once it has left us it is sent again only if Azure said that nothing was done.
-    Change,
-}
-
 impl ArmError {
+    /// What to do next, where whoever asked knows it better than the kind tells.
+    pub(crate) fn own_advice(&self) -> Option<&str> {
+        self.0.advice.as_deref()
+    }
+
     /// What is to be decided.
     #[must_use]
     pub fn kind(&self) -> ArmErrorKind {
@@ -128,6 +125,16 @@ impl ArmError {
     #[must_use]
     pub fn operation(&self) -> &'static str {
         self.0.operation
+    }
+
+    /// The action that a role has to allow for it.
+    pub(crate) fn action(&self) -> Option<&'static str> {
+        self.0.action
+    }
+
+    /// Whether it is about a regeneration that Azure was asked to follow.
+    pub(crate) fn is_of_an_operation(&self) -> bool {
+        self.0.subject == Subject::Regeneration
     }
 
     /// The path that was asked, without its query.
@@ -164,6 +171,7 @@ impl ArmError {
         Self(Box::new(Inner {
             kind,
             operation: about.operation,
+            subject: about.subject,
             action: about.action,
             resource: about.resource.to_owned(),
             status: None,
@@ -187,11 +195,11 @@ impl ArmError {
     /// The connection failed before an answer came. `late` says that the deadline has passed.
     pub(super) fn transport(about: &About<'_>, effect: Effect, error: reqwest::Error, late: bool) -> Self {
         let (kind, resend, message) = match effect {
-            _ if error.is_builder() => (ArmErrorKind::Refused, false, "the request could not be made"),
-            _ if error.is_connect() => (ArmErrorKind::Unavailable, true, "no connection could be made"),
-            Effect::Change => (ArmErrorKind::OutcomeUnknown, false, "it was sent, and no answer came"),
-            Effect::Read if late => (ArmErrorKind::OutOfTime, false, "no answer came before the deadline"),
-            Effect::Read => (ArmErrorKind::Unavailable, true, "no whole answer came"),
+            _ if error.is_builder() => (ArmErrorKind::Refused, false, words::NOT_MADE),
+            _ if error.is_connect() => (ArmErrorKind::Unavailable, true, words::NO_CONNECTION),
+            Effect::Change => (ArmErrorKind::OutcomeUnknown, false, words::NO_ANSWER_TO_A_CHANGE),
+            Effect::Read if late => (ArmErrorKind::OutOfTime, false, words::NO_ANSWER_IN_TIME),
+            Effect::Read => (ArmErrorKind::Unavailable, true, words::NO_WHOLE_ANSWER),
         };
         // The URL would show the signature of an operation.
         Self::new(kind, about, message).resend(resend).caused_by(error.without_url())
@@ -269,112 +277,6 @@ impl ArmError {
         }
         self
     }
-
-    /// What to do next, in the imperative.
-    fn advice(&self) -> String {
-        if let Some(advice) = &self.0.advice {
-            return advice.clone();
-        }
-        match self.0.kind {
-            ArmErrorKind::Throttled { retry_after: Some(wait) } => {
-                format!("wait {} before asking again", humantime::format_duration(wait))
-            }
-            ArmErrorKind::Throttled { retry_after: None } => "wait a minute before asking again".into(),
-            ArmErrorKind::Conflict => {
-                "wait until the other operation on it has ended, and try again, as the next run does".into()
-            }
-            ArmErrorKind::Forbidden => {
-                let action = self.0.action.unwrap_or("this action");
-                format!("give the identity {action} there; a new role assignment can take hours to show")
-            }
-            ArmErrorKind::Gone if self.0.operation.starts_with("SignalR_Operation") => {
-                "the record of the operation has expired; the listed keys show how it ended".into()
-            }
-            ArmErrorKind::Gone => {
-                let file = file_name();
-                format!(
-                    "it does not exist: correct its id, or take it out of {file} if it was deleted on purpose"
-                )
-            }
-            ArmErrorKind::OutcomeUnknown => {
-                "it may or may not have taken effect; the next pass looks before anything is sent again"
-                    .into()
-            }
-            ArmErrorKind::Unauthenticated => CHECK_THE_IDENTITY.into(),
-            ArmErrorKind::OutOfTime => {
-                "nothing was changed; try again with more time, as the next run does".into()
-            }
-            ArmErrorKind::Unavailable => "nothing was changed; try again, as the next run does".into(),
-            ArmErrorKind::Barred(barrier) => barrier.advice(self.0.operation),
-            ArmErrorKind::Elsewhere => {
-                "no token is sent there; of an operation, the listed keys show how it ended".into()
-            }
-            ArmErrorKind::Refused => {
-                "trying again will not help; the configuration or the resource must change".into()
-            }
-            ArmErrorKind::Malformed => "report this, with the correlation id if there is one".into(),
-            ArmErrorKind::Page => {
-                format!("{BETWEEN}: let this process reach Azure Resource Manager directly")
-            }
-        }
-    }
-}
-
-impl Barrier {
-    fn advice(self, operation: &str) -> String {
-        match self {
-            Self::Lock => "a lock refuses this: remove the read-only lock from the resource, its group or its subscription \
-                (`az lock list` shows it); a CanNotDelete lock may stay"
-                .into(),
-            Self::DisabledSubscription => "the subscription is disabled and read-only: enable it again; until then no key \
-                can be regenerated and no app be given another"
-                .into(),
-            Self::UnregisteredProvider => {
-                let namespace =
-                    if operation.starts_with("SignalR") { "Microsoft.SignalRService" } else { "Microsoft.Web" };
-                format!("register the resource provider: az provider register --namespace {namespace}")
-            }
-            Self::Policy => "an Azure Policy refuses this, and no role cures it: exempt the resource from the assignment \
-                that Azure names (`az policy exemption create`)"
-                .into(),
-            Self::DenyAssignment => "a deny assignment refuses this, and no role cures it: exclude the identity from it in \
-                the deployment stack or managed application that made it"
-                .into(),
-            Self::UnknownSubscription => format!(
-                "the tenant of the identity knows no such subscription: check the id in {}, and the tenant that you are \
-                 signed in to (`az account list`)",
-                file_name()
-            ),
-            Self::OtherTenant => "the identity is of another tenant than the subscription: take an identity of that \
-                tenant (`az login --tenant …` on a developer's machine)"
-                .into(),
-            Self::NoKeys => "access keys are switched off (disableLocalAuth), which deleted both keys and ended every token: \
-                apps that hold one are refused. Let them connect by identity, or switch keys on again: the next run gives \
-                them the new ones. `signalr-rekey doctor` names the apps and the commands"
-                .into(),
-            Self::ContentShare => "the app's own content share is out of order, and nothing was written: correct \
-                WEBSITE_CONTENTAZUREFILECONNECTIONSTRING and WEBSITE_CONTENTSHARE of the app; where they are references, \
-                set WEBSITE_SKIP_CONTENTSHARE_VALIDATION to 1"
-                .into(),
-        }
-    }
-}
-
-impl fmt::Display for ArmError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { operation, resource, status, code, message, correlation_id, .. } = &*self.0;
-        write!(f, "{operation} on {resource} failed: ")?;
-        match (status, code) {
-            (Some(status), Some(code)) => write!(f, "{status} {code}, ")?,
-            (Some(status), None) => write!(f, "{status}, ")?,
-            (None, _) => {}
-        }
-        write!(f, "{message}")?;
-        if let Some(id) = correlation_id {
-            write!(f, " (x-ms-correlation-request-id {id})")?;
-        }
-        write!(f, "; {}", self.advice())
-    }
 }
 
 impl fmt::Debug for ArmError {
@@ -408,15 +310,6 @@ fn redact(text: &mut String, secret: &str) {
     if let Some(part) = cut {
         *text = format!("{}[redacted]…", &kept[..kept.len() - part.len()]);
     }
-}
-
-/// What an error is about.
-#[derive(Clone, Copy)]
-pub(super) struct About<'a> {
-    pub(super) operation: &'static str,
-    /// The RBAC action that it needs first.
-    pub(super) action: Option<&'static str>,
-    pub(super) resource: &'a str,
 }
 
 /// An answer other than success, read.
@@ -480,7 +373,9 @@ fn classify(about: &About<'_>, effect: Effect, refusal: &Refusal) -> ArmErrorKin
         _ if is_refusal && is_about_keys_that_are_off(about, said) => ArmErrorKind::Barred(Barrier::NoKeys),
         _ if is_refusal && said.says_one_of(&FORBIDDEN) => ArmErrorKind::Forbidden,
         401 => ArmErrorKind::Unauthenticated,
-        _ if is_refusal && is_about_the_share(about, said) => ArmErrorKind::Barred(Barrier::ContentShare),
+        _ if is_refusal && is_about_the_share(about, effect, said) => {
+            ArmErrorKind::Barred(Barrier::ContentShare)
+        }
         403 => ArmErrorKind::Forbidden,
         404 | 410 if said.says_one_of(&GONE) => ArmErrorKind::Gone,
         409 => ArmErrorKind::Conflict,
@@ -502,8 +397,8 @@ pub(super) fn is_lasting_code(code: &str) -> bool {
     barriers.chain(&FORBIDDEN).any(|wanted| code.eq_ignore_ascii_case(wanted))
 }
 
-/// Whether the service says that it has no access keys. Neither code nor words are documented for Microsoft.SignalRService;
-/// the switch has the same name in all of Azure (`disableLocalAuth`), and refusals of other services name it in their code
+/// Whether the service says that it has no access keys. Neither code nor words are documented for the services here; the
+/// switch has the same name in all of Azure (`disableLocalAuth`), and refusals of other services name it in their code
 /// or their words.
 fn is_about_keys_that_are_off(about: &About<'_>, said: &Said) -> bool {
     let names_it = |text: &str| {
@@ -511,16 +406,19 @@ fn is_about_keys_that_are_off(about: &About<'_>, said: &Said) -> bool {
         let letters = letters.to_ascii_lowercase();
         letters.contains("localauth")
     };
-    about.operation.starts_with("SignalR") && (said.codes().any(names_it) || names_it(&said.message))
+    let of_service = matches!(about.subject, Subject::Service | Subject::Regeneration);
+    of_service && (said.codes().any(names_it) || names_it(&said.message))
 }
 
 /// Whether a write of settings was refused because of the share that holds the app's content, which Azure validates, and
 /// may make, when the settings that name it are written (docs: Use Key Vault references, "Considerations for Azure Files
 /// mounting"). No code is documented for that, so its words are looked at.
-fn is_about_the_share(about: &About<'_>, said: &Said) -> bool {
+fn is_about_the_share(about: &About<'_>, effect: Effect, said: &Said) -> bool {
     let message = said.message.to_ascii_lowercase();
     let named = ["website_content", "file share", "fileshare", "content share", "contentshare"];
-    about.operation.contains("_Update") && named.iter().any(|words| message.contains(words))
+    effect == Effect::Change
+        && about.subject == Subject::Consumer
+        && named.iter().any(|words| message.contains(words))
 }
 
 /// How much of Azure's words is repeated: its longest usual message (AuthorizationFailed, with two ids and a scope) is
@@ -530,12 +428,6 @@ const LONGEST_FOREIGN_TEXT: usize = 200;
 pub(super) const LONGEST_CODE: usize = 100;
 /// How many details are looked at; a policy has one for each assignment that denies.
 const MOST_DETAILS: usize = 100;
-
-/// What is said of an answer that is meant for a browser.
-pub(super) const PAGE: &str = "a page of HTML came instead of Azure Resource Manager's answer";
-
-/// Who sends such a page.
-const BETWEEN: &str = "a proxy, a firewall or a sign-in portal may stand between";
 
 /// Whether a body is a page of HTML.
 pub(super) fn is_page(body: &[u8]) -> bool {
@@ -547,11 +439,11 @@ pub(super) fn is_page(body: &[u8]) -> bool {
 /// common-types ErrorResponse) and Microsoft.Web's capitalised `{"Code","Message"}`. A body that is no JSON is repeated
 /// only if `may_repeat`: answers that belong to secrets are not.
 pub(super) fn read_error_body(body: &[u8], may_repeat: bool) -> Said {
-    let said_nothing = || "Azure gave no reason".to_owned();
+    let said_nothing = || words::NO_REASON.to_owned();
     let Ok(body_read) = serde_json::from_slice::<ErrorBody>(body) else {
         let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
         let text = String::from_utf8_lossy(body);
-        let page = is_page(body).then(|| format!("{PAGE} ({BETWEEN})"));
+        let page = is_page(body).then(words::page);
         let text = tidy(&text, LONGEST_FOREIGN_TEXT);
         let text = Some(text).filter(|text| may_repeat && !is_json && !text.is_empty());
         let message = match (page, text) {
@@ -617,6 +509,7 @@ mod tests {
 
     const ABOUT: About<'static> = About {
         operation: "SignalR_RegenerateKey",
+        subject: Subject::Service,
         action: Some("Microsoft.SignalRService/SignalR/regeneratekey/action"),
         resource: "/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat/regenerateKey",
     };
@@ -725,24 +618,25 @@ mod tests {
 
     #[test]
     fn a_content_share_is_named_where_settings_are_written_and_nowhere_else() {
-        let update = About { operation: "WebApps_UpdateApplicationSettings", ..ABOUT };
-        let list = About { operation: "WebApps_ListApplicationSettings", ..ABOUT };
+        let app =
+            About { operation: "WebApps_UpdateApplicationSettings", subject: Subject::Consumer, ..ABOUT };
+        let (update, list) = ((&app, Effect::Change), (&app, Effect::Read));
         let share = r#"{"Code":"BadRequest","Message":"Creation of storage file share failed with: 'The remote server returned an error: (403) Forbidden.'"}"#;
         let setting = r#"{"error":{"code":"BadRequest","message":"WEBSITE_CONTENTAZUREFILECONNECTIONSTRING cannot be resolved"}}"#;
         let other = r#"{"error":{"code":"BadRequest","message":"The parameter name is not valid"}}"#;
         let role =
             r#"{"error":{"code":"AuthorizationFailed","message":"no action over scope /sites/file share"}}"#;
-        for (operation, status, body, wanted) in [
-            (&update, 400, share, ArmErrorKind::Barred(Barrier::ContentShare)),
-            (&update, 409, share, ArmErrorKind::Barred(Barrier::ContentShare)),
-            (&update, 403, setting, ArmErrorKind::Barred(Barrier::ContentShare)),
-            (&update, 400, other, ArmErrorKind::Refused),
-            (&update, 403, role, ArmErrorKind::Forbidden),
-            (&update, 500, share, ArmErrorKind::OutcomeUnknown),
-            (&list, 400, share, ArmErrorKind::Refused),
+        for ((of, effect), status, body, wanted) in [
+            (update, 400, share, ArmErrorKind::Barred(Barrier::ContentShare)),
+            (update, 409, share, ArmErrorKind::Barred(Barrier::ContentShare)),
+            (update, 403, setting, ArmErrorKind::Barred(Barrier::ContentShare)),
+            (update, 400, other, ArmErrorKind::Refused),
+            (update, 403, role, ArmErrorKind::Forbidden),
+            (update, 500, share, ArmErrorKind::OutcomeUnknown),
+            (list, 400, share, ArmErrorKind::Refused),
         ] {
-            let error = about(operation, status, body, Effect::Change, None);
-            assert_eq!(error.kind(), wanted, "{} {status} {body}", operation.operation);
+            let error = about(of, status, body, effect, None);
+            assert_eq!(error.kind(), wanted, "{effect:?} {status} {body}");
         }
     }
 
@@ -758,15 +652,15 @@ mod tests {
                 "<html>  Bad\nGateway </html>",
                 true,
                 None,
-                "a page of HTML came instead of Azure Resource Manager's answer (a proxy, a firewall or a sign-in portal may \
-                 stand between): <html> Bad Gateway </html>",
+                "an HTML page came instead of Azure Resource Manager's answer (a proxy, a firewall or a sign-in portal may \
+                 be in between): <html> Bad Gateway </html>",
             ),
             (
                 " <!DOCTYPE html><p>secret",
                 false,
                 None,
-                "a page of HTML came instead of Azure Resource Manager's answer (a proxy, a firewall or a sign-in portal may \
-                 stand between)",
+                "an HTML page came instead of Azure Resource Manager's answer (a proxy, a firewall or a sign-in portal may \
+                 be in between)",
             ),
             ("<?xml version='1.0'?><Error/>", true, None, "<?xml version='1.0'?><Error/>"),
             ("AccessKey=secret", false, None, "Azure gave no reason"),
@@ -789,12 +683,12 @@ mod tests {
     #[test]
     fn sentences_for_the_operator() {
         let denied = r#"{"error":{"code":"AuthorizationFailed","message":"The client 'c' with object id 'o' does not have authorization to perform action 'Microsoft.SignalRService/SignalR/regenerateKey/action'."}}"#;
-        insta::assert_snapshot!(answered(403, denied, Effect::Change, None), @"SignalR_RegenerateKey on /subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat/regenerateKey failed: 403 AuthorizationFailed, The client 'c' with object id 'o' does not have authorization to perform action 'Microsoft.SignalRService/SignalR/regenerateKey/action' (x-ms-correlation-request-id 1c0f); give the identity Microsoft.SignalRService/SignalR/regeneratekey/action there; a new role assignment can take hours to show");
+        insta::assert_snapshot!(answered(403, denied, Effect::Change, None), @"cannot regenerate a key: 403 AuthorizationFailed, The client 'c' with object id 'o' does not have authorization to perform action 'Microsoft.SignalRService/SignalR/regenerateKey/action' (x-ms-correlation-request-id 1c0f); give the identity Microsoft.SignalRService/SignalR/regeneratekey/action there; a new role assignment can take hours to take effect");
         let wait = Some(Duration::from_secs(90));
-        insta::assert_snapshot!(answered(429, "{}", Effect::Read, wait), @"SignalR_RegenerateKey on /subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat/regenerateKey failed: 429, Azure gave no reason (x-ms-correlation-request-id 1c0f); wait 1m 30s before asking again");
+        insta::assert_snapshot!(answered(429, "{}", Effect::Read, wait), @"cannot regenerate a key: 429, Azure gave no reason (x-ms-correlation-request-id 1c0f); wait 1m 30s before trying again");
         let late =
             ArmError::new(ArmErrorKind::OutOfTime, &ABOUT, "the deadline had passed before it was sent");
-        insta::assert_snapshot!(late, @"SignalR_RegenerateKey on /subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat/regenerateKey failed: the deadline had passed before it was sent; nothing was changed; try again with more time, as the next run does");
+        insta::assert_snapshot!(late, @"cannot regenerate a key: the deadline had passed before it was sent; nothing was changed; try again with more time, as the next run does");
     }
 
     #[test]

@@ -5,8 +5,11 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::Arm;
+use super::contract::Operation;
 use super::error::{ArmError, ArmErrorKind};
-use super::request::{Call, Operation};
+use super::request::Call;
+
+use crate::report::text::azure as words;
 
 pub(super) const SUBSCRIPTIONS: Operation =
     Operation::read("Subscriptions_List", &["Microsoft.Resources/subscriptions/read"]);
@@ -61,10 +64,10 @@ impl Arm {
             items.extend(page.value);
             let Some(link) = page.next_link.filter(|link| !link.is_empty()) else { return Ok(items) };
             let next = call.url.join(&link).ok().filter(|next| self.is_ours(next));
-            let strange = || answer.fault(&call, ArmErrorKind::Malformed, "its nextLink leads elsewhere");
+            let strange = || answer.fault(&call, ArmErrorKind::Malformed, words::STRANGE_LINK);
             call = Call::get(operation, next.ok_or_else(strange)?);
         }
-        Err(ArmError::new(ArmErrorKind::Malformed, &call.about(), "the list has no end"))
+        Err(ArmError::new(ArmErrorKind::Malformed, &call.about(), words::ENDLESS_LIST))
     }
 }
 

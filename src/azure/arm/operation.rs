@@ -10,10 +10,12 @@ use serde::Deserialize;
 use url::Url;
 
 use super::Arm;
+use super::contract::Operation;
 use super::error::{
     ArmError, ArmErrorKind, ErrorDetail, LONGEST_CODE, LONGEST_MESSAGE, is_lasting_code, tidy,
 };
-use super::request::{Answer, Call, Operation, text};
+use super::request::{Answer, Call, text};
+use crate::report::text::azure as words;
 use rekey_core::model::{OperationKind, OperationUrl};
 
 /// The longest URL of an operation that is taken: some five times what Azure sends since 2024. It goes into the journal,
@@ -76,12 +78,8 @@ impl Arm {
     fn operation_target(&self, asked: Operation, url: &OperationUrl) -> Result<Url, ArmError> {
         let elsewhere =
             |resource, message| ArmError::new(ArmErrorKind::Elsewhere, &asked.on(resource), message);
-        let target = Url::parse(url.expose()).map_err(|_| elsewhere("an operation", "its URL is no URL"))?;
-        if self.is_ours(&target) {
-            Ok(target)
-        } else {
-            Err(elsewhere(target.path(), "its URL leads off the host that was asked"))
-        }
+        let target = Url::parse(url.expose()).map_err(|_| elsewhere("an operation", words::NO_URL))?;
+        if self.is_ours(&target) { Ok(target) } else { Err(elsewhere(target.path(), words::OTHER_HOST)) }
     }
 
     fn status_in_words(&self, call: &Call, answer: &Answer) -> Result<OperationStatus, ArmError> {
@@ -108,7 +106,7 @@ fn failed(body: StatusBody) -> OperationStatus {
     OperationStatus::Failed {
         lasting: is_lasting_code(&code),
         code: tidy(&code, LONGEST_CODE),
-        message: message.map_or_else(|| "Azure gave no reason".into(), |it| tidy(&it, LONGEST_MESSAGE)),
+        message: message.map_or_else(|| words::NO_REASON.into(), |it| tidy(&it, LONGEST_MESSAGE)),
     }
 }
 

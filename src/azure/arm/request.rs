@@ -22,12 +22,14 @@ use serde::de::DeserializeOwned;
 use url::Url;
 use uuid::Uuid;
 
-use super::error::{About, ArmError, ArmErrorKind, Effect, PAGE, Refusal, is_page, read_error_body};
+use super::contract::{About, Effect, Operation};
+use super::error::{ArmError, ArmErrorKind, Refusal, is_page, read_error_body};
 use super::{Arm, retry};
 use crate::azure::credentials::InsteadOf;
 use crate::azure::http;
 use crate::bounded::Unread;
 use crate::report::cause;
+use crate::report::text::azure as words;
 
 /// The largest answer that is read. Azure Resource Manager itself passes on none above 12 MB (swagger
 /// Microsoft.Consumption, ReservationsSummaries_List: "ARM has a payload size limit of 12MB"), so no honest one is
@@ -44,58 +46,6 @@ const LONGEST_ID: usize = 100;
 pub(crate) const CLIENT_REQUEST_PREFIX: &str = "signalr-rekey-";
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-client-request-id");
 const CORRELATION_ID: &str = "x-ms-correlation-request-id";
-
-/// An operation of Azure's contract, and what the identity must be allowed for it. Each kind of service and of consumer
-/// declares its own.
-#[derive(Clone, Copy, Debug)]
-pub struct Operation {
-    /// Its name in Azure's contract, like `SignalR_ListKeys`.
-    pub name: &'static str,
-    /// The Azure RBAC actions that it needs. The first is the one that an error names.
-    pub actions: &'static [&'static str],
-    /// Whose role must allow it.
-    pub asked_by: AskedBy,
-    effect: Effect,
-    /// Whether its body or answer holds secrets: then nothing of an answer that is no error body is ever repeated.
-    secrets: bool,
-}
-
-/// Who asks for an operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AskedBy {
-    /// The deployed handler: its runs check, regenerate, follow and repoint, and the timer's first asks what is granted. The
-    /// roles in `infra/` allow exactly that.
-    Handler,
-    /// Commands that a person runs as himself, so the identity in `infra/` is not allowed it.
-    Commands,
-}
-
-impl Operation {
-    /// One that changes nothing, and that only commands ask for.
-    pub(crate) const fn read(name: &'static str, actions: &'static [&'static str]) -> Self {
-        Self { name, actions, asked_by: AskedBy::Commands, effect: Effect::Read, secrets: false }
-    }
-
-    /// One that changes something.
-    pub(crate) const fn change(name: &'static str, actions: &'static [&'static str]) -> Self {
-        Self { name, actions, asked_by: AskedBy::Commands, effect: Effect::Change, secrets: false }
-    }
-
-    /// The same one, of which the body or the answer holds secrets.
-    pub(crate) const fn with_secrets(self) -> Self {
-        Self { secrets: true, ..self }
-    }
-
-    /// The same one, for which the deployed handler asks as well.
-    pub(crate) const fn by_handler(self) -> Self {
-        Self { asked_by: AskedBy::Handler, ..self }
-    }
-
-    /// What an error of it is about.
-    pub(super) fn on(self, resource: &str) -> About<'_> {
-        About { operation: self.name, action: self.actions.first().copied(), resource }
-    }
-}
 
 /// A request, complete but for its token.
 pub(crate) struct Call {
@@ -129,7 +79,7 @@ impl Call {
 
     pub(crate) fn with_body(mut self, body: &impl Serialize) -> Result<Self, ArmError> {
         let written = serde_json::to_vec(body).map(Zeroizing::new);
-        let fault = |_| ArmError::new(ArmErrorKind::Refused, &self.about(), "the body could not be written");
+        let fault = |_| ArmError::new(ArmErrorKind::Refused, &self.about(), words::NO_BODY);
         self.body = Some(written.map_err(fault)?);
         Ok(self)
     }
@@ -159,7 +109,7 @@ impl Answer {
                 Effect::Read => ArmErrorKind::Malformed,
                 Effect::Change => ArmErrorKind::OutcomeUnknown,
             };
-            let said = if page { PAGE } else { "the answer is not in the form of the contract" };
+            let said = if page { words::PAGE } else { words::NOT_THE_CONTRACT };
             self.fault(call, kind, said)
         })
     }
@@ -226,22 +176,22 @@ impl Arm {
         };
         let another = self.token_instead_of(call, Some(&token)).await?;
         if another == token {
-            return Err(
-                refused.adding("the identity was asked for another token, and gave the same one again")
-            );
+            return Err(refused.adding(words::SAME_TOKEN_AGAIN));
         }
         let answer = self.exchange_as(call, another).await;
         answer.map_err(|error| match error.is_about_the_token() {
-            true => error.adding("so was a token that the identity had just given"),
+            true => error.adding(words::NEW_TOKEN_TOO),
             false => error,
         })
     }
 
     async fn exchange_as(&self, call: &Call, token: HeaderValue) -> Result<Answer, ArmError> {
         let timeout = self.time_for(call)?;
-        let client = self.shared.http.client(&call.url).map_err(|error| {
-            call.error(ArmErrorKind::Refused, "no HTTP client could be made").caused_by(error)
-        })?;
+        let client = self
+            .shared
+            .http
+            .client(&call.url)
+            .map_err(|error| call.error(ArmErrorKind::Refused, words::NO_CLIENT).caused_by(error))?;
         let mut request = client.request(call.method.clone(), call.url.clone()).timeout(timeout);
         request = request
             .header(AUTHORIZATION, token)
@@ -270,12 +220,7 @@ impl Arm {
             (Err(_), Effect::Change) => None,
             (Err(Unread::Broken(error)), Effect::Read) => return Err(self.broken(call, error)),
             (Err(Unread::TooLarge), Effect::Read) => {
-                let message = format!(
-                    "the answer is larger than {} MiB, which Azure Resource Manager never sends, and was not read to its \
-                     end; check that REKEY_RESOURCE_MANAGER leads there",
-                    limit >> 20
-                );
-                let error = call.error(ArmErrorKind::Malformed, &message);
+                let error = call.error(ArmErrorKind::Malformed, &words::too_large(limit));
                 return Err(error.answered(status, correlation_id(&headers)));
             }
         };
@@ -285,7 +230,7 @@ impl Arm {
     fn refused(&self, call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ArmError {
         let mut said = read_error_body(body, !call.operation.secrets);
         if status.is_redirection() {
-            said.message = "Azure sends us elsewhere, and a token is not taken there".into();
+            said.message = words::REDIRECTED.into();
         }
         let refusal = Refusal {
             status: status.as_u16(),
@@ -324,16 +269,15 @@ impl Arm {
             Ok(token) => token.map_err(|error| {
                 let kind =
                     if passes(&error) { ArmErrorKind::Unavailable } else { ArmErrorKind::Unauthenticated };
-                call.error(kind, "no token could be had").caused_by(error)
+                call.error(kind, words::NO_TOKEN).caused_by(error)
             })?,
             Err(_) if timeout < retry::REQUEST_TIMEOUT => {
-                return Err(call.error(ArmErrorKind::OutOfTime, "no token came before the deadline"));
+                return Err(call.error(ArmErrorKind::OutOfTime, words::NO_TOKEN_IN_TIME));
             }
-            Err(_) => return Err(call.error(ArmErrorKind::Unavailable, "no token came within half a minute")),
+            Err(_) => return Err(call.error(ArmErrorKind::Unavailable, words::NO_TOKEN_SOON)),
         };
         let text = Zeroizing::new(format!("Bearer {}", token.token.secret()));
-        let mut header =
-            HeaderValue::from_str(&text).map_err(|_| unauthenticated("the token is no header value"))?;
+        let mut header = HeaderValue::from_str(&text).map_err(|_| unauthenticated(words::STRANGE_TOKEN))?;
         header.set_sensitive(true);
         Ok(header)
     }
@@ -342,9 +286,7 @@ impl Arm {
     fn time_for(&self, call: &Call) -> Result<Duration, ArmError> {
         match self.left() {
             None => Ok(retry::REQUEST_TIMEOUT),
-            Some(left) if left.is_zero() => {
-                Err(call.error(ArmErrorKind::OutOfTime, "the deadline had passed before it was sent"))
-            }
+            Some(left) if left.is_zero() => Err(call.error(ArmErrorKind::OutOfTime, words::NO_TIME_TO_SEND)),
             Some(left) => Ok(left.min(retry::REQUEST_TIMEOUT)),
         }
     }

@@ -5,7 +5,7 @@
 use super::Marks;
 use super::text::Text;
 use crate::azure::services::names_a_service;
-use rekey_core::model::{ConnectionString, Key, KeyPair, KeyType, Reference, is_placeholder};
+use rekey_core::model::{ConnectionString, Key, KeyPair, KeyType, Malformed, Reference, is_placeholder};
 use rekey_core::plan::Holding;
 
 /// What a value turned out to be.
@@ -16,7 +16,7 @@ pub(super) enum Value {
     Placeholder {
         ours: bool,
     },
-    Invalid(String),
+    Invalid(Malformed),
     KeyInOtherText,
     StaleKeyInOtherText,
     OtherServicesHost,
@@ -54,9 +54,7 @@ impl Marks<'_> {
                 Claim::None => self.key_in(&Text::read(value)).unwrap_or(Value::Other),
             },
             Err(why) => match self.text(value) {
-                Some(_) if ConnectionString::attempted_key(value).is_some() => {
-                    Value::Invalid(why.to_string())
-                }
+                Some(_) if ConnectionString::attempted_key(value).is_some() => Value::Invalid(why),
                 Some(found) => found,
                 None => Reference::read(value).map_or_else(|| of_name(value), Value::Reference),
             },

@@ -5,11 +5,14 @@ use serde::{Deserialize, Deserializer};
 
 use super::{KeyService, ListedKeys, Regeneration, ServiceOperations, ServiceResource};
 use crate::azure::arm::{
-    Arm, ArmError, ArmErrorKind, Barrier, Call, Operation, OperationStatus, operation_url,
+    Arm, ArmError, ArmErrorKind, Barrier, Call, Operation, OperationStatus, Subject, operation_url,
 };
 use crate::azure::data_plane::{DataPlane, Probe};
 use crate::report::cause;
-use rekey_core::model::{ConnectionString, Key, KeyPair, KeyType, OperationKind, OperationUrl, ServiceId};
+use crate::report::text::azure as words;
+use rekey_core::model::{
+    ConnectionString, Key, KeyPair, KeyType, OperationKind, OperationUrl, ServiceId, ServiceType,
+};
 
 /// The newest stable version there is.
 const API_VERSION: &str = "2024-03-01";
@@ -17,17 +20,20 @@ const API_VERSION: &str = "2024-03-01";
 const READ: &[&str] = &["Microsoft.SignalRService/SignalR/read"];
 
 /// As in Microsoft's operation list.
-const GET: Operation = Operation::read("SignalR_Get", READ);
-const LIST: Operation = Operation::read("SignalR_ListBySubscription", READ);
-const LIST_BY_GROUP: Operation = Operation::read("SignalR_ListByResourceGroup", READ);
+const GET: Operation = Operation::read("SignalR_Get", READ).about(Subject::Service);
+const LIST: Operation = Operation::read("SignalR_ListBySubscription", READ).about(Subject::Service);
+const LIST_BY_GROUP: Operation = Operation::read("SignalR_ListByResourceGroup", READ).about(Subject::Service);
 const LIST_REPLICAS: Operation =
-    Operation::read("SignalRReplicas_List", &["Microsoft.SignalRService/SignalR/replicas/read"]);
+    Operation::read("SignalRReplicas_List", &["Microsoft.SignalRService/SignalR/replicas/read"])
+        .about(Subject::Service);
 const LIST_KEYS: Operation =
     Operation::read("SignalR_ListKeys", &["Microsoft.SignalRService/SignalR/listkeys/action"])
+        .about(Subject::Service)
         .with_secrets()
         .by_handler();
 const REGENERATE_KEY: Operation =
     Operation::change("SignalR_RegenerateKey", &["Microsoft.SignalRService/SignalR/regeneratekey/action"])
+        .about(Subject::Service)
         .with_secrets()
         .by_handler();
 /// Older api-versions, and some regions still, answer with URLs below `locations/`.
@@ -38,6 +44,7 @@ const STATUS: Operation = Operation::read(
         "Microsoft.SignalRService/locations/operationStatuses/signalr/read",
     ],
 )
+.about(Subject::Regeneration)
 .with_secrets()
 .by_handler();
 const RESULT: Operation = Operation::read(
@@ -47,6 +54,7 @@ const RESULT: Operation = Operation::read(
         "Microsoft.SignalRService/locations/operationresults/signalr/read",
     ],
 )
+.about(Subject::Regeneration)
 .with_secrets()
 .by_handler();
 
@@ -70,22 +78,24 @@ impl KeyService for SignalR {
         }
     }
 
+    fn api_version(self) -> &'static str {
+        API_VERSION
+    }
+
     async fn list_keys(self, arm: &Arm, id: &ServiceId) -> Result<ListedKeys, ArmError> {
         let call = Call::post(LIST_KEYS, arm.url(&format!("{id}/listKeys"), API_VERSION));
         let answer = arm.send(&call).await?;
         let body: KeysBody = answer.json(&call)?;
         let fault = |why| answer.fault(&call, ArmErrorKind::Malformed, why);
         if body.contradicts_itself() {
-            return Err(fault(
-                "the two keys are the same, or not those of the connection strings beside them",
-            ));
+            return Err(fault(words::KEYS_CONTRADICT));
         }
         if body.is_empty() {
             let kind = ArmErrorKind::Barred(Barrier::NoKeys);
-            return Err(answer.fault(&call, kind, "it lists no access keys"));
+            return Err(answer.fault(&call, kind, words::NO_KEYS));
         }
         let host = body.host();
-        let none = || fault("the answer does not hold both keys");
+        let none = || fault(words::NOT_BOTH_KEYS);
         Ok(ListedKeys { keys: body.pair().ok_or_else(none)?, host })
     }
 
@@ -126,7 +136,7 @@ impl KeyService for SignalR {
         let call = Call::get(GET, arm.url(&id.to_string(), API_VERSION));
         let answer = arm.send(&call).await?;
         let resource: Resource = answer.json(&call)?;
-        let misnamed = || answer.fault(&call, ArmErrorKind::Malformed, "the answer has no id of an instance");
+        let misnamed = || answer.fault(&call, ArmErrorKind::Malformed, words::NO_ID);
         resource.read().ok_or_else(misnamed)
     }
 
@@ -142,7 +152,7 @@ impl KeyService for SignalR {
             Some(group) => (LIST_BY_GROUP, format!("/resourceGroups/{group}")),
         };
         let path =
-            format!("/subscriptions/{subscription}{within}/providers/Microsoft.SignalRService/signalR");
+            format!("/subscriptions/{subscription}{within}/providers/{}", ServiceType::SignalR.as_str());
         let resources: Vec<Resource> = arm.pages(operation, arm.url(&path, API_VERSION)).await?;
         Ok(resources.into_iter().filter_map(Resource::read).collect())
     }
@@ -257,7 +267,9 @@ impl Resource {
         let Properties { host_name, provisioning_state, disable_local_auth, resource_stopped } = properties;
         let id = id
             .parse()
-            .inspect_err(|error| tracing::warn!(error = %cause::told(error), "an instance with a strange id is left out"))
+            .inspect_err(
+                |error| tracing::warn!(error = %cause::told(error), "{}", words::strange_id::SERVICE),
+            )
             .ok()?;
         Some(ServiceResource {
             id,

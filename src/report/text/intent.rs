@@ -1,19 +1,23 @@
 //! What events want, and what is wrong with them, for people.
 
-use crate::config::file_name;
+use super::{InWords, file_name, readable};
 use rekey_core::intent::{Cause, Caution, Fault, Foreseen, Intent, Oddity};
 use rekey_core::model::ConsumerId;
-use rekey_core::time::readable;
 
 /// Why an event is refused.
 pub(crate) fn fault(fault: &Fault) -> String {
     match fault {
         Fault::Unreadable { event, fault } => {
-            format!("the event {} is not understood: {fault}", event.as_deref().unwrap_or("without id"))
+            format!(
+                "cannot understand the event {}: {}",
+                event.as_deref().unwrap_or("without id"),
+                fault.in_words()
+            )
         }
         Fault::NotConfigured { notice, service, meant } => {
             let meant = meant.as_ref().map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
-            format!("{notice}, and {service} is not in {}: nothing was rotated{meant}", file_name())
+            let file = file_name();
+            format!("{}, but {service} is not in {file}: nothing was rotated{meant}", notice.in_words())
         }
     }
 }
@@ -33,23 +37,23 @@ pub(crate) fn foreseen(foreseen: &Foreseen) -> Vec<String> {
 fn intent(intent: &Intent) -> String {
     match intent.rotation.map(|request| request.cause) {
         Some(Cause::Compromised) => {
-            "rotate now, and let the keys of now die after exposed_grace; not more often than min_rotation_interval"
+            "rotate now, and regenerate the compromised keys after exposed_grace; not more often than min_rotation_interval"
                 .to_owned()
         }
         Some(Cause::Announced { .. } | Cause::Operator) => {
-            "rotate now if apps hold a key that will be regenerated; not more often than min_rotation_interval"
+            "rotate now if consumers hold a key that will be regenerated; not more often than min_rotation_interval"
                 .to_owned()
         }
         None if intent.everything => {
-            "look at its keys and all its apps, and repair what holds a dead key".to_owned()
+            "check its keys and all its apps, and repair consumers that hold an invalid key".to_owned()
         }
         None if intent.claim.is_some() => {
-            "look at its keys; unless the regeneration was ours, look at all its apps and repair what holds a dead key"
+            "check its keys; unless the regeneration was our own, check all its apps and repair consumers that hold an invalid key"
                 .to_owned()
         }
         None => {
             let apps: Vec<String> = intent.consumers.iter().map(ConsumerId::name).collect();
-            format!("look at its keys and at {}; if anything is new there, at all apps", apps.join(", "))
+            format!("check its keys and {}; if anything is new there, check all its apps", apps.join(", "))
         }
     }
 }
@@ -58,26 +62,26 @@ fn intent(intent: &Intent) -> String {
 pub(crate) fn caution(caution: &Caution) -> String {
     let what = match caution.what {
         Oddity::NoDeadline => {
-            "no deadline is given, so its keys are not watched when they are regenerated".to_owned()
+            "no deadline is given, so the keys are not watched when they are regenerated".to_owned()
         }
         Oddity::DeadlinePast(at) => format!(
-            "the deadline {} is past: its keys are watched for the rest of the hour after it. If that is not meant, \
-             correct the time, and publish it again",
+            "the deadline {} is past: the keys are watched for the rest of the hour after it. If that is not meant, \
+             correct the time and publish it again",
             readable(at)
         ),
         Oddity::DeadlineOver(at) => format!(
-            "the deadline {} is past, so its keys are not watched: if the regeneration is still to come, correct the \
-             time, and publish it again",
+            "the deadline {} is past, so the keys are not watched: if the regeneration is still to come, correct the \
+             time and publish it again",
             readable(at)
         ),
         Oddity::DeadlineFar(at) => format!(
-            "the deadline {} is more than a year away, so its keys are not watched around it: correct the time, or \
+            "the deadline {} is more than a year away, so the keys are not watched around it: correct the time, or \
              publish it again later",
             readable(at)
         ),
         Oddity::BothKeys => {
-            "both keys will be regenerated, and apps hold one of them whatever is rotated before: they are cut off from \
-             then until they are repaired. If it is one key alone, name it in keyTypes"
+            "both keys will be regenerated, and every app holds one of them whatever is rotated before: apps are cut off from \
+             then until they are repaired. If it is only one key, name it in keyTypes"
                 .to_owned()
         }
         Oddity::NoTime => {
@@ -85,7 +89,7 @@ pub(crate) fn caution(caution: &Caution) -> String {
              time of the message"
                 .to_owned()
         }
-        Oddity::OtherMembers => "its data has a member besides instance, which is not read".to_owned(),
+        Oddity::OtherMembers => "its data has a member besides instance, which is ignored".to_owned(),
     };
     format!("{}: {what}", caution.service.name())
 }

@@ -3,50 +3,45 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::config::file_name;
+use super::journal::told;
+use super::snapshot::{cut_off_by_keys, gone};
+use super::{InWords, listed, readable, rounded};
 use crate::report::{Ending, LostOperation, RunEvent, RunReport};
 use rekey_core::intent::Known;
 use rekey_core::journal::{Event, WATCHES, Watch};
 use rekey_core::model::{ConsumerId, KeyType};
-use rekey_core::plan::{Announced, CutOff};
-use rekey_core::time::{readable, rounded};
+use rekey_core::plan::Announced;
 
 impl fmt::Display for RunEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Recorded(event) => event.fmt(f),
-            Self::Gone(app) => write!(
-                f,
-                "{} was deleted, as far as the subscriptions show that can be listed: no site of its name is left. If it was \
-                 moved to another one, name its new id in {}; else take it out",
-                app.name(),
-                file_name()
-            ),
-            Self::Unseen(unknown) => unknown.fmt(f),
-            Self::Waiting(decision) => decision.fmt(f),
-            Self::Covered(covered) => covered.fmt(f),
-            Self::Known(Known::Explained) => f.write_str("this is known already; nothing to do"),
+            Self::Recorded { event, in_flight } => f.write_str(&told(event, *in_flight)),
+            Self::Gone(app) => f.write_str(&gone(app)),
+            Self::Unseen(unknown) => f.write_str(&unknown.in_words()),
+            Self::Waiting(decision) => f.write_str(&decision.in_words()),
+            Self::Covered(covered) => f.write_str(&covered.in_words()),
+            Self::Known(Known::Explained) => f.write_str("nothing to do: this is known already"),
             Self::Watching { watch, every } => write!(
                 f,
-                "its keys are looked at every {} seconds from {} until {}",
+                "keys are checked every {} seconds from {} until {}",
                 every.as_secs(),
                 readable(watch.from),
                 readable(watch.until)
             ),
-            Self::NotCalled { why } => write!(f, "the run at work cannot be asked to check again: {why}"),
+            Self::NotCalled { why } => write!(f, "cannot ask the run at work to check again: {why}"),
             Self::NotAccepted { why } | Self::Late { why } => f.write_str(why),
             Self::OperationLost(LostOperation::RunsForEver) => f.write_str(
-                "Azure says that the regeneration still runs, after the longest time that one can take. The keys will tell \
-                 what became of it",
+                "Azure says that the regeneration is still running, after the longest time that one takes. The listed keys will \
+                 show how it ended",
             ),
             Self::OperationLost(LostOperation::Failed { why }) => {
-                write!(f, "{why}. The keys will tell what became of it")
+                write!(f, "{why}. The listed keys will show how it ended")
             }
             Self::StoodIn(ending) => write!(f, "in place of the timer: {ending}"),
             Self::TimerSilent { since, every } => write!(
                 f,
-                "the timer is silent: RotateKeys has not run since {}, and should every {}. Until it does, keys are rotated \
-                 only when a notice comes. Look whether the function RotateKeys is enabled, and restart the function app",
+                "the timer is silent: RotateKeys last ran at {}, but should run every {}. Until it does, keys are rotated only \
+                 when a notice comes. Check that the function RotateKeys is enabled, and restart the function app",
                 readable(*since),
                 rounded(*every)
             ),
@@ -67,70 +62,66 @@ impl fmt::Display for RunEvent {
 impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Decided(decision) => decision.fmt(f),
-            Self::Repaired => f.write_str("no app holds a dead key"),
-            Self::Known => f.write_str("the keys are those on record, so there is nothing to do"),
+            Self::Decided(decision) => f.write_str(&decision.in_words()),
+            Self::Repaired => f.write_str("OK: every consumer holds a valid key"),
+            Self::Known => f.write_str("nothing to do: the keys are the ones on record"),
             Self::OutOfTime { cut_off } if cut_off.is_empty() => {
-                f.write_str("the time of this run is over; the next one carries on")
+                f.write_str("out of time; the next run carries on")
             }
-            Self::Recorded => f.write_str("the rotation that was asked for is on record; the next run carries on"),
+            Self::OutOfTime { .. } => f.write_str(
+                "failed: out of time before every stale consumer was repaired; the next run carries on",
+            ),
+            Self::Recorded => f.write_str("rotation request recorded; the next run carries on"),
             Self::HandedOver { holder } => {
-                write!(f, "another run ({holder}) has checked again since, and every app holds a valid key")
+                write!(f, "another run ({holder}) has checked since; every consumer holds a valid key")
             }
             Self::Awaited { until } => write!(
                 f,
-                "a notice says that a key was regenerated, and Azure still lists the keys that were there before; it may \
-                 take until {} to show",
+                "a notice says that a key was regenerated, but Azure still lists the previous keys; a new key may take until \
+                 {} to appear",
                 readable(*until)
             ),
-            Self::OutOfTime { .. } => {
-                f.write_str("failed: the time of this run is over before all of them were repaired; the next one carries on")
-            }
-            Self::Unseen(unknown) => {
-                let unseen: Vec<String> = unknown.iter().map(ToString::to_string).collect();
-                write!(
-                    f,
-                    "failed: Azure was too busy to show everything, and the next run checks again: {}",
-                    unseen.join("; ")
-                )
-            }
+            Self::Unseen(unknown) => write!(
+                f,
+                "failed: Azure was too busy to show everything; the next run checks again: {}",
+                listed(unknown, "; ")
+            ),
             Self::Stopped => f.write_str("stopped; the next run carries on"),
-            Self::Busy { holder, until } => {
-                write!(f, "another run ({holder}) is at work on it until {} at the latest", readable(*until))
-            }
+            Self::Busy { holder, until } => write!(
+                f,
+                "another run ({holder}) is working on this service until {} at the latest",
+                readable(*until)
+            ),
             Self::Postponed { until } => write!(
                 f,
-                "a notice asks for a rotation, too soon after the last that one asked for (min_rotation_interval); it \
-                 may ask again at {}",
+                "rotation request deferred by min_rotation_interval; accepted again after {}",
                 readable(*until)
             ),
             Self::Unwatched { at } => write!(
                 f,
-                "failed: {} is not watched, for {WATCHES} announced times are watched already",
+                "failed: the keys will not be watched around {}: {WATCHES} announced times are on record already",
                 readable(*at)
             ),
             Self::NeverFinished { ending, runs } => {
-                write!(f, "failed: {ending}; it is run {runs} in a row that did not finish")
+                write!(f, "failed: {ending}; this is run {runs} in a row that did not finish")
             }
             Self::Unavailable(error) | Self::Failed(error) => write!(f, "failed: {error}"),
         }
     }
 }
 
+/// What Azure calls a success, and is none.
+pub(crate) const UNCHANGED_SUCCESS: &str = "Azure reports success, but the key is unchanged";
+
 /// When and why keys are watched.
 pub(crate) fn watch(watch: &Watch) -> String {
     let why = if Announced::is_behind(watch) {
-        "an announced regeneration"
+        "a regeneration is announced"
     } else {
-        "a notice told of a regeneration that Azure did not show yet"
+        "a notice says that a key was regenerated, which Azure did not show yet"
     };
     let (from, until) = (readable(watch.from), readable(watch.until));
-    format!("its keys are watched closely from {from} until {until}: {why}")
-}
-
-/// Who is cut off, in one line.
-pub(crate) fn cut_off(who: &[CutOff]) -> String {
-    who.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    format!("keys are watched closely from {from} until {until}: {why}")
 }
 
 impl RunReport {
@@ -151,8 +142,7 @@ impl RunReport {
         // What alerts look for stays in front.
         let said = ending.split_once(": ").filter(|(word, _)| matches!(*word, "failed" | "blocked"));
         let (word, rest) = said.unwrap_or(("failed", &ending));
-        let cut_off = cut_off(&self.cut_off);
-        format!("{name}: {word}: cut off, for their key is invalid: {cut_off}; {rest}{repaired}")
+        format!("{name}: {word}: {}; {rest}{repaired}", cut_off_by_keys(&self.cut_off))
     }
 
     /// What was repaired, if anything: how long that took, and which key those apps hold now, which is another if the run
@@ -192,3 +182,49 @@ impl RunReport {
         }
     }
 }
+
+/// Whether another run asks for a check could not be read.
+pub(crate) fn not_heard(why: &str) -> String {
+    format!("cannot read whether another run asks for a check: {why}")
+}
+
+/// That the timer has run could not be put on record.
+pub(crate) fn unrecorded(why: &str) -> String {
+    format!("cannot record that RotateKeys has run: {why}")
+}
+
+/// What the webhook was told before could not be read.
+pub(crate) fn untold(why: &str) -> String {
+    format!("cannot read what the webhook was told before: {why}")
+}
+
+/// Whether the timer still runs could not be read.
+pub(crate) fn silence_unknown(why: &str) -> String {
+    format!("cannot read whether RotateKeys still runs: {why}")
+}
+
+/// The watch begins.
+pub(crate) fn watching_the_data_plane(every: impl fmt::Display) -> String {
+    format!(
+        "checking the keys against the service every {every}; Functions unloads this process while nothing calls it, and then \
+         only RotateKeys checks, unless alwaysReady keeps an instance of the group http"
+    )
+}
+
+/// The watch has found a key that the service refuses.
+pub(crate) fn refused_in_use(name: &str, detail: &str) -> String {
+    format!("{name}: the service refuses a key that consumers hold ({detail}); checking them")
+}
+
+/// The watch could not reach the service.
+pub(crate) fn watch_learned_nothing(detail: &str) -> String {
+    format!("the watch could not check the key: {detail}")
+}
+
+/// What the watch found could not be repaired.
+pub(crate) fn not_repaired_by_watch(summary: &str) -> String {
+    format!("the watch could not repair it; RotateKeys carries on: {summary}")
+}
+
+/// This process takes on nothing more.
+pub(crate) const ENDING_PROCESS: &str = "this process is ending; the next delivery carries on";

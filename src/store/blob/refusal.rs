@@ -1,7 +1,7 @@
 //! What Blob Storage says when it refuses, and what that means. The one file that knows its error codes (docs: Blob Storage
 //! error codes; Common REST API error codes).
 
-use std::fmt;
+use crate::report::text::azure::{IT_GAVE_NO_REASON, document};
 
 /// An answer other than success, read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +28,31 @@ const EXPECTED: [(u16, &str); 5] = [
     (404, "ContainerNotFound"),
 ];
 
+/// What a refusal means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    /// A role lacks.
+    NoRole,
+    /// Its firewall or networks keep us out, or it does not take such keys.
+    NotLetIn,
+    /// It takes no account keys.
+    NoAccountKeys,
+    /// The key, signature or token is not valid.
+    NotAuthenticated,
+    /// Somebody has a blob lease on the document.
+    BlobLease,
+    /// An immutability policy or a legal hold.
+    Immutable,
+    /// The document is in the archive tier.
+    Archived,
+    /// The container is being deleted.
+    ContainerGoes,
+    /// The account is disabled.
+    AccountDisabled,
+    /// Something else.
+    Other,
+}
+
 /// How much of what storage says is repeated; its messages end with ids and times that help nobody.
 const LONGEST: usize = 200;
 
@@ -36,10 +61,10 @@ impl Said {
     pub(super) fn read(status: u16, headers: &::http::HeaderMap, body: &[u8]) -> Self {
         let body = String::from_utf8_lossy(body);
         let header = headers.get("x-ms-error-code").and_then(|code| code.to_str().ok());
-        let code = header.or_else(|| element(&body, "Code")).unwrap_or("without a code");
+        let code = header.or_else(|| element(&body, "Code")).unwrap_or(document::NO_CODE);
         let message = element(&body, "Message").and_then(|message| message.lines().next());
         let message = message.map_or("", |message| message.trim().trim_end_matches('.'));
-        let message = if message.is_empty() { "it gave no reason" } else { message };
+        let message = if message.is_empty() { IT_GAVE_NO_REASON } else { message };
         let short = |text: &str| text.chars().filter(|sign| !sign.is_control()).take(LONGEST).collect();
         Self { status, code: short(code), message: short(message) }
     }
@@ -53,48 +78,6 @@ impl Said {
     pub(super) fn is_expected(&self) -> bool {
         EXPECTED.iter().any(|(status, code)| self.status == *status && self.code.eq_ignore_ascii_case(code))
     }
-
-    /// What it means, and what to do about it.
-    fn advice(&self) -> &'static str {
-        match self.code.as_str() {
-            "AuthorizationPermissionMismatch" | "InsufficientAccountPermissions" => {
-                "no access to it: give yourself, or the identity of the app, the role Storage Blob Data Contributor on it"
-            }
-            "AuthorizationFailure" | "AuthorizationSourceIPMismatch" | "AuthorizationProtocolMismatch" => {
-                "it does not let this host in: look at its firewall and its networks, and at whether it takes such keys"
-            }
-            "KeyBasedAuthenticationNotPermitted" => {
-                "it takes no account keys: configure it by its account name, and give the identity the role Storage Blob \
-                 Data Contributor"
-            }
-            "AuthenticationFailed" | "InvalidAuthenticationInfo" | "NoAuthenticationInformation" => {
-                "it does not take the key, signature or token: renew the connection string, or check the tenant of the \
-                 identity"
-            }
-            "LeaseIdMissing"
-            | "LeaseLost"
-            | "LeaseIdMismatchWithBlobOperation"
-            | "LeaseNotPresentWithBlobOperation" => {
-                "somebody else has a blob lease on the journal, which signalr-rekey never takes: break it \
-                 (`az storage blob lease break`)"
-            }
-            "BlobImmutableDueToPolicy" => {
-                "an immutability policy or a legal hold keeps the journal as it is: take it off the container \
-                 signalr-rekey"
-            }
-            "BlobArchived" | "BlobBeingRehydrated" => {
-                "the journal is archived: give it the tier Hot (`az storage blob set-tier`), and take the container \
-                 signalr-rekey out of the lifecycle rule"
-            }
-            "ContainerBeingDeleted" | "ContainerDisabled" => {
-                "the container signalr-rekey is being deleted: when it is gone, the next run makes it again"
-            }
-            "AccountIsDisabled" | "AccountBeingCreated" => {
-                "the account is not at work: enable it, or its subscription"
-            }
-            _ => "read what it said; the same request will be refused again",
-        }
-    }
 }
 
 impl Refusal {
@@ -102,17 +85,43 @@ impl Refusal {
         Self { account: account.to_owned(), said: said.clone() }
     }
 
+    /// The storage account.
+    pub(crate) fn account(&self) -> &str {
+        &self.account
+    }
+
+    /// Status, code and message, as the storage gave them.
+    pub(crate) fn said(&self) -> String {
+        self.said.to_string()
+    }
+
+    /// What it means, by its code.
+    pub(crate) fn meaning(&self) -> Meaning {
+        match self.code() {
+            "AuthorizationPermissionMismatch" | "InsufficientAccountPermissions" => Meaning::NoRole,
+            "AuthorizationFailure" | "AuthorizationSourceIPMismatch" | "AuthorizationProtocolMismatch" => {
+                Meaning::NotLetIn
+            }
+            "KeyBasedAuthenticationNotPermitted" => Meaning::NoAccountKeys,
+            "AuthenticationFailed" | "InvalidAuthenticationInfo" | "NoAuthenticationInformation" => {
+                Meaning::NotAuthenticated
+            }
+            "LeaseIdMissing"
+            | "LeaseLost"
+            | "LeaseIdMismatchWithBlobOperation"
+            | "LeaseNotPresentWithBlobOperation" => Meaning::BlobLease,
+            "BlobImmutableDueToPolicy" => Meaning::Immutable,
+            "BlobArchived" | "BlobBeingRehydrated" => Meaning::Archived,
+            "ContainerBeingDeleted" | "ContainerDisabled" => Meaning::ContainerGoes,
+            "AccountIsDisabled" | "AccountBeingCreated" => Meaning::AccountDisabled,
+            _ => Meaning::Other,
+        }
+    }
+
     /// The storage's error code.
     #[must_use]
     pub fn code(&self) -> &str {
         &self.said.code
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { account, said } = self;
-        write!(f, "the storage {account} refuses the journal: {} ({said})", said.advice())
     }
 }
 
@@ -164,10 +173,10 @@ mod tests {
     #[test]
     fn refusals_read_as_sentences() {
         let refusal = Refusal::new("stdemo", &said(403, "AuthorizationPermissionMismatch"));
-        insta::assert_snapshot!(refusal, @"the storage stdemo refuses the journal: no access to it: give yourself, or the identity of the app, the role Storage Blob Data Contributor on it (403 AuthorizationPermissionMismatch, No way)");
+        insta::assert_snapshot!(refusal, @"the storage stdemo refuses the journal: no access: give yourself, or the app's identity, the role Storage Blob Data Contributor on it (403 AuthorizationPermissionMismatch, No way)");
         let headers = [("x-ms-error-code", "LeaseIdMissing")]
             .map(|(name, code)| (name.parse().unwrap(), code.parse().unwrap()));
         let bare = Said::read(412, &headers.into_iter().collect(), b"");
-        insta::assert_snapshot!(Refusal::new("stdemo", &bare), @"the storage stdemo refuses the journal: somebody else has a blob lease on the journal, which signalr-rekey never takes: break it (`az storage blob lease break`) (412 LeaseIdMissing, it gave no reason)");
+        insta::assert_snapshot!(Refusal::new("stdemo", &bare), @"the storage stdemo refuses the journal: something else holds a blob lease on the journal (signalr-rekey never takes one): break it (`az storage blob lease break`) (412 LeaseIdMissing, no reason given)");
     }
 }

@@ -22,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An answer that is larger than any document may be.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the answer is larger than {} MiB", LARGEST_DOCUMENT >> 20)]
+#[error("larger than {} MiB", LARGEST_DOCUMENT >> 20)]
 pub(super) struct TooLarge;
 
 /// Sends requests to storage, and knows what time it is there.

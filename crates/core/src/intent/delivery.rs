@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::{Cause, Intent};
 use crate::journal::Watch;
 use crate::model::{AppId, ConsumerId, ServiceId, likest};
-use crate::notice::{Event, Notice, classify};
+use crate::notice::{BridgeFault, Event, Notice, classify};
 use crate::plan::Announced;
 
 /// A service that is configured, and the consumers of it that are.
@@ -40,7 +40,7 @@ pub enum Fault {
         /// Its id, if that is as short and plain as ids are.
         event: Option<String>,
         /// What is wrong with it.
-        fault: &'static str,
+        fault: BridgeFault,
     },
     /// It tells of compromised keys or an announcement, of a service that is not configured.
     NotConfigured {

@@ -1,12 +1,15 @@
-//! What can happen to an instance, as it is stored and as it is told.
+//! What can happen to a service, as it is stored.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{ConsumerId, Fingerprint, KeyType, OperationUrl, PerKey};
+
+/// The cause of a failed regeneration of which only this is known: Azure could not be asked how it went, and the key is the
+/// old one after the longest time that it can take.
+pub const UNCHANGED: &str = "unchanged";
 
 /// Something that happened to an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,7 +111,7 @@ pub enum Event {
     },
     /// The regeneration is over and the key is the old one.
     RegenerationFailed {
-        /// What is known of the cause.
+        /// What is known of the cause: what Azure said, or [`UNCHANGED`].
         detail: String,
         /// Whether the next will fail alike, until a person does something about it.
         #[serde(default)]
@@ -181,80 +184,6 @@ impl Event {
             _ => &[],
         }
     }
-}
-
-impl fmt::Display for Event {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Adopted { keys } => {
-                write!(
-                    f,
-                    "first seen, with primary key {} and secondary key {}",
-                    keys.primary, keys.secondary
-                )
-            }
-            Self::KeyChanged { key_type, fingerprint } => {
-                write!(f, "the {key_type} key was regenerated from outside; it is {fingerprint} now")
-            }
-            Self::AppsSeen { apps } => write!(f, "{} seen, or seen with other keys", were(apps.len())),
-            Self::AppsBlurred { apps } => {
-                let apps = if apps.len() == 1 {
-                    "1 app that was".to_owned()
-                } else {
-                    format!("{} apps that were", apps.len())
-                };
-                write!(f, "{apps} seen before cannot be read")
-            }
-            Self::AppsMissing { missing: true } => f.write_str("an app that was there is not found any more"),
-            Self::AppsMissing { missing: false } => f.write_str("every app is found again"),
-            Self::Taken { key_type } => write!(f, "a consumer holds the {key_type} key"),
-            Self::Left { key_type } => write!(f, "no consumer holds the {key_type} key any more"),
-            Self::Blinded {} => f.write_str("not everything can be seen that may hold a key"),
-            Self::Recovered {} => f.write_str("nobody holds a dead key any more"),
-            Self::Sighted {} => f.write_str("everything can be seen again"),
-            Self::RotationRequested { exposed: false, .. } => f.write_str("a rotation was asked for"),
-            Self::RotationRequested { exposed: true, .. } => {
-                f.write_str("the keys were reported as exposed, and a rotation asked for")
-            }
-            Self::WatchAsked { from, until } => {
-                let time = |time: &DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
-                write!(
-                    f,
-                    "its keys are looked at every few seconds from {} until {}",
-                    time(from),
-                    time(until)
-                )
-            }
-            Self::Heard { .. } => f.write_str("another run asked for a check: everybody holds a valid key"),
-            Self::Unblocked {} => f.write_str("unblocked by hand"),
-            Self::RegenerationIntended { key_type } => write!(f, "about to regenerate the {key_type} key"),
-            Self::RegenerationAccepted { .. } => f.write_str("Azure accepted the regeneration"),
-            Self::OperationLost {} => {
-                f.write_str("Azure cannot be asked how the regeneration goes; the keys will tell")
-            }
-            Self::Regenerated { fingerprint, .. } => write!(f, "regenerated; the key is {fingerprint} now"),
-            Self::RegenerationFailed { detail, .. } => {
-                write!(f, "the regeneration came to nothing: {detail}")
-            }
-            Self::Verified { key_type } => write!(f, "the service accepts the {key_type} key"),
-            Self::VerificationRefused { key_type, detail } => {
-                write!(f, "the service does not accept the {key_type} key: {detail}")
-            }
-            Self::RepointIntended { key_type } => write!(f, "about to give the {key_type} key to apps"),
-            Self::Repointed { key_type, apps, repaired } => {
-                let names = apps.iter().map(ConsumerId::name).collect::<Vec<_>>().join(", ");
-                write!(
-                    f,
-                    "{} to the {key_type} key: {names}",
-                    if *repaired { "repaired" } else { "repointed" }
-                )
-            }
-        }
-    }
-}
-
-fn were(apps: usize) -> String {
-    if apps == 1 { "1 app was".to_owned() } else { format!("{apps} apps were") }
 }
 
 /// As the history keeps it: an operation's URL carries a signature.

@@ -23,8 +23,6 @@
 //! | `repointIntended` | | the key is not about to be replaced: none is being made in its place, or this is the one |
 //! | `repointed` | | the last thing on record is that this key would be given out, or was given to others of them |
 
-use std::fmt;
-
 use chrono::{DateTime, Utc};
 
 use super::{Event, Held, InFlight, Journal, KeyRecord, WATCHES};
@@ -168,34 +166,6 @@ fn is_given_out(journal: &Journal, key: Option<KeyType>) -> bool {
 fn are_in_sight(journal: &Journal, event: &Event) -> bool {
     let Event::AppsBlurred { apps } = event else { return true };
     apps.iter().all(|app| journal.seen.contains_key(app) && !journal.blurred.contains(app))
-}
-
-impl fmt::Display for Condition {
-    /// What is wrong where it is not met.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NeverSeen => "the service is already known",
-            Self::Seen => "the service was never seen",
-            Self::NoneInFlight => "a regeneration is in flight",
-            Self::InFlight => "no regeneration is in flight",
-            Self::NotAccepted => "Azure has taken it on already",
-            Self::HasOperation => "there is no operation to ask about",
-            Self::AnotherKey => "the key did not change",
-            Self::NotBeingReplaced => "a regeneration of that key is in flight, so the change is ours",
-            Self::Stays => "that key is about to be replaced",
-            Self::Held => "no consumer held that key",
-            Self::NotHeld => "a consumer holds that key",
-            Self::NotVerified => "that key is verified already",
-            Self::BeingGivenOut => "it is not on record that the key would be given to consumers",
-            Self::Unrepaired => "no key changed from outside since everybody held a valid one",
-            Self::Blind => "nothing was out of sight",
-            Self::InSight => "something is out of sight already",
-            Self::News => "that is on record already",
-            Self::AppsInSight => "one of them was never seen, or is out of sight already",
-            Self::InOrder => "it ends before it begins",
-            Self::Room => "too many times are watched already",
-        })
-    }
 }
 
 #[cfg(test)]

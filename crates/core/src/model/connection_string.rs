@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
 use url::Host;
 
 use super::Key;
@@ -29,22 +30,17 @@ pub struct ConnectionString {
 }
 
 /// Why no version of the SDK takes a text as a connection string. It never holds the text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Malformed {
     /// Fewer than two parts.
-    #[error("it has fewer than two parts of the form name=value")]
     TooFewParts,
     /// The SDK refuses a name that stands twice.
-    #[error("a part stands in it twice")]
     Duplicate,
     /// No `Endpoint`, or one that is no http(s) URL.
-    #[error("its Endpoint is missing or is no http(s) URL")]
     Endpoint,
     /// A version other than 1.x.
-    #[error("its Version is not 1.x")]
     Version,
     /// A port outside 1 to 65535.
-    #[error("its Port is not within 1 to 65535")]
     Port,
 }
 
@@ -180,7 +176,7 @@ pub fn host_of(url: &str) -> Option<String> {
 /// An address of IPv6, behind its bracket. `Uri` takes a zone, and anything but a bad port after it.
 fn of_address(text: &str) -> Option<String> {
     let (inner, rest) = text.split_once(']')?;
-    let address: std::net::Ipv6Addr = inner.split('%').next()?.parse().ok()?;
+    let address: core::net::Ipv6Addr = inner.split('%').next()?.parse().ok()?;
     rest.strip_prefix(':').is_none_or(is_port).then(|| format!("[{address}]"))
 }
 

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::id::{IdError, ResourcePath, as_text, compares_folded, is_long};
+use super::id::{IdError, IdFault, ResourcePath, as_text, compares_folded, is_long};
 
 /// What holds keys and is read and written by itself, of whatever kind.
 ///
@@ -147,7 +147,7 @@ impl AppId {
 
     /// Which of its names makes a text no id, where all else of it is in order.
     #[must_use]
-    pub fn fault(text: &str) -> Option<&'static str> {
+    pub fn fault(text: &str) -> Option<IdFault> {
         text.parse::<Self>().err()?.fault
     }
 
@@ -193,27 +193,19 @@ impl FromStr for AppId {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let fault = |fault| {
-            let wanted = format!("the id of a web app, function app or slot: {}", Self::TEMPLATE);
-            IdError { text: text.into(), wanted, fault }
-        };
+        let fault = |fault| IdError { text: text.into(), wanted: Self::TEMPLATE, fault };
         let at = ResourcePath::split(text, Self::RESOURCE_TYPE).ok_or_else(|| fault(None))?;
         let bad_slot = || {
             let bad = !at.slot.as_deref().is_none_or(|slot| is_long(slot, 59) && is_site_name(slot));
-            bad.then_some(
-                "its slot is not a valid name (letters, digits and -, at most 59, no - at either end)",
-            )
+            bad.then_some(IdFault::Slot)
         };
         let is_name = |name: &str| is_long(name, 60) && is_site_name(name);
-        match at.fault(is_name, BAD_SITE_NAME).or_else(bad_slot) {
+        match at.fault(is_name, IdFault::Site).or_else(bad_slot) {
             Some(why) => Err(fault(Some(why))),
             None => Ok(Self(at)),
         }
     }
 }
-
-const BAD_SITE_NAME: &str =
-    "its site is not a valid name (letters, digits and -, at most 60, no - at either end)";
 
 /// Sites may have signs of other scripts, which DNS takes as Punycode.
 fn is_site_name(name: &str) -> bool {

@@ -23,14 +23,29 @@ pub enum ServiceType {
     SignalR,
 }
 
-/// Why a text is not the resource id that it should be.
+/// That a text is not the resource id that it should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not {wanted}{}", .fault.map(|fault| format!(" ({fault})")).unwrap_or_default())]
+#[error("{text:?}: expected {wanted}")]
 pub struct IdError {
     pub(super) text: String,
-    pub(super) wanted: String,
+    pub(super) wanted: &'static str,
     /// Which of its names is at fault, where all else of it is in order.
-    pub(super) fault: Option<&'static str>,
+    pub(super) fault: Option<IdFault>,
+}
+
+/// The part of a resource id that Azure would not have given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdFault {
+    /// The subscription: an id such as 00000000-0000-0000-0000-000000000000.
+    Subscription,
+    /// The resource group: letters, digits, - _ . ( ), at most 90, no full stop at the end.
+    ResourceGroup,
+    /// The site: letters, digits and -, at most 60, no - at either end.
+    Site,
+    /// The service's name: letters, digits and -, at most 63, a letter first, no - at the end.
+    Service,
+    /// The deployment slot: letters, digits and -, at most 59, no - at either end.
+    Slot,
 }
 
 /// Where a resource is: what an id says besides its type.
@@ -90,7 +105,7 @@ impl ServiceId {
 
     /// Which of its names makes a text no id, where all else of it is in order.
     #[must_use]
-    pub fn fault(text: &str) -> Option<&'static str> {
+    pub fn fault(text: &str) -> Option<IdFault> {
         text.parse::<Self>().err()?.fault
     }
 
@@ -127,14 +142,11 @@ impl FromStr for ServiceId {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let fault = |fault| {
-            let wanted = format!("the id of a SignalR instance: {}", Self::TEMPLATE);
-            IdError { text: text.into(), wanted, fault }
-        };
+        let fault = |fault| IdError { text: text.into(), wanted: Self::TEMPLATE, fault };
         let fits = |service_type: &ServiceType| ResourcePath::split(text, service_type.as_str());
         let found = ServiceType::ALL.into_iter().find_map(|one| Some((one, fits(&one)?)));
         let (service_type, at) = found.filter(|(_, at)| at.slot.is_none()).ok_or_else(|| fault(None))?;
-        at.fault(is_service_name, BAD_SERVICE_NAME)
+        at.fault(is_service_name, IdFault::Service)
             .map_or(Ok(Self { service_type, at }), |why| Err(fault(Some(why))))
     }
 }
@@ -169,19 +181,17 @@ impl ResourcePath {
 
     /// Which name Azure would not have given, by its rules (docs: Naming rules and restrictions for Azure resources). They
     /// also keep a URL's own signs out of paths that are made of ids: a name `..` would lead to another resource.
-    pub(super) fn fault(&self, is_name: fn(&str) -> bool, bad_name: &'static str) -> Option<&'static str> {
+    pub(super) fn fault(&self, is_name: fn(&str) -> bool, bad_name: IdFault) -> Option<IdFault> {
         let word = |part: &str| part.chars().all(|sign| sign.is_ascii_alphanumeric() || sign == '-');
         let group = |part: &str| {
             let sign = |sign: char| sign.is_alphanumeric() || matches!(sign, '-' | '_' | '.' | '(' | ')');
             part.chars().all(sign) && !part.ends_with('.')
         };
         if !(is_long(&self.subscription, 36) && word(&self.subscription)) {
-            return Some("its subscription is not an id such as 00000000-0000-0000-0000-000000000000");
+            return Some(IdFault::Subscription);
         }
         if !(is_long(&self.group, 90) && group(&self.group)) {
-            return Some(
-                "its resource group is not a valid name (letters, digits, - _ . ( ), at most 90, no full stop at the end)",
-            );
+            return Some(IdFault::ResourceGroup);
         }
         (!is_name(&self.name)).then_some(bad_name)
     }
@@ -198,9 +208,6 @@ impl ResourcePath {
         [&self.subscription, &self.group, &self.name, slot].map(str::to_lowercase)
     }
 }
-
-const BAD_SERVICE_NAME: &str =
-    "its instance name is not valid (letters, digits and -, at most 63, a letter first, no - at the end)";
 
 fn is_service_name(name: &str) -> bool {
     let signs = name.chars().all(|sign| sign.is_ascii_alphanumeric() || sign == '-');
@@ -330,7 +337,8 @@ mod tests {
             ["", ".", "..", "a.", "a/../b", "a%2fb", "a b", "a?x", "a#x", "a\u{0}", "a;b", long.as_str()];
         let (mut apps, mut instances) = (Vec::new(), Vec::new());
         for name in names {
-            for (at, what) in ["subscription", "resource group", "site", "slot"].iter().enumerate() {
+            let parts = [IdFault::Subscription, IdFault::ResourceGroup, IdFault::Site, IdFault::Slot];
+            for (at, what) in parts.iter().enumerate() {
                 let mut part = ["s", "g", "site", "slot"];
                 part[at] = name;
                 let [subscription, group, site, slot] = part;
@@ -339,15 +347,21 @@ mod tests {
             }
         }
         for (what, text) in &apps {
-            let error = text.parse::<AppId>().expect_err(text).to_string();
-            assert!(text.matches('/').count() > 10 || text.ends_with('/') || error.contains(what), "{error}");
+            let fault = text.parse::<AppId>().expect_err(text).fault;
+            assert!(
+                text.matches('/').count() > 10 || text.ends_with('/') || fault == Some(*what),
+                "{text}: {fault:?}"
+            );
             let goes_on = text.contains("a/../b") || text.ends_with('/');
             assert!(goes_on || AppId::from_prefix(text).is_err(), "{text}");
         }
-        for (what, text) in instances.iter().filter(|(what, _)| *what != "slot") {
-            let what = if *what == "site" { "instance name" } else { what };
-            let error = text.parse::<ServiceId>().expect_err(text).to_string();
-            assert!(text.matches('/').count() > 8 || text.ends_with('/') || error.contains(what), "{error}");
+        for (what, text) in instances.iter().filter(|(what, _)| *what != IdFault::Slot) {
+            let what = if *what == IdFault::Site { IdFault::Service } else { *what };
+            let fault = text.parse::<ServiceId>().expect_err(text).fault;
+            assert!(
+                text.matches('/').count() > 8 || text.ends_with('/') || fault == Some(what),
+                "{text}: {fault:?}"
+            );
         }
         for name in ["-a", "a-", "1a", "a_b", "a.b"] {
             let text = format!(

@@ -46,15 +46,16 @@ impl fmt::Display for KeyType {
     }
 }
 
+/// That a text is neither `Primary` nor `Secondary`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAKeyType;
+
 impl FromStr for KeyType {
-    type Err = String;
+    type Err = NotAKeyType;
 
     /// Azure takes any case (`secondary` was recorded).
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|key_type| key_type.as_str().eq_ignore_ascii_case(text))
-            .ok_or_else(|| format!("{text:?} is no key type; it is Primary or Secondary"))
+        Self::ALL.into_iter().find(|key_type| key_type.as_str().eq_ignore_ascii_case(text)).ok_or(NotAKeyType)
     }
 }
 

@@ -2,8 +2,6 @@
 //! its JSON as text or as base64, or have its name in another case (.NET writes the members of a class of one's own as
 //! `EventType`, `Data` and `KeyTypes`). Of two whose names differ by case alone, the one that is spelt as documented counts.
 
-use std::borrow::Cow;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, NaiveDateTime, Utc};
@@ -13,17 +11,32 @@ use super::{Alert, BRIDGE, Bridge, Event};
 
 /// Why a body is not what it should be. It names the member at fault and holds nothing of the content, which can carry
 /// function keys and claims.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{member}: {fault}")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed {
-    member: Cow<'static, str>,
-    fault: Cow<'static, str>,
+    /// What whoever read it calls the member.
+    pub member: String,
+    /// What is wrong with it.
+    pub fault: Misread,
+}
+
+/// Why what was delivered is no event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misread {
+    /// More events than Event Grid puts into one delivery: this many.
+    TooMany(usize),
+    /// Neither an event nor a list of events.
+    NoEvents,
+    /// An event that is no object.
+    NoObject,
+    /// An event without a type.
+    NoType,
+    /// An alert without the common alert schema, which does not say what it is about.
+    OldAlert,
 }
 
 impl Malformed {
-    /// That a member of what was delivered is not as it has to be.
-    pub fn new(member: impl Into<Cow<'static, str>>, fault: impl Into<Cow<'static, str>>) -> Self {
-        Self { member: member.into(), fault: fault.into() }
+    fn new(member: impl Into<String>, fault: Misread) -> Self {
+        Self { member: member.into(), fault }
     }
 }
 
@@ -41,12 +54,12 @@ pub fn read(value: &Value, member: &str) -> Result<Vec<Event>, Malformed> {
     match value {
         Value::Object(event) => Ok(vec![read_one(event, member)?]),
         Value::Array(events) if events.len() > MOST_EVENTS => {
-            Err(Malformed::new(member.to_owned(), format!("it has more than {MOST_EVENTS} events")))
+            Err(Malformed::new(member, Misread::TooMany(MOST_EVENTS)))
         }
         Value::Array(events) => {
             events.iter().enumerate().map(|(at, event)| read_item(at, event, member)).collect()
         }
-        _ => Err(Malformed::new(member.to_owned(), "it is neither an event nor a list of events")),
+        _ => Err(Malformed::new(member, Misread::NoEvents)),
     }
 }
 
@@ -54,7 +67,7 @@ fn read_item(index: usize, event: &Value, member: &str) -> Result<Event, Malform
     let member = format!("{member}, event {index}");
     match event {
         Value::Object(event) => read_one(event, &member),
-        _ => Err(Malformed::new(member, "it is no object")),
+        _ => Err(Malformed::new(member, Misread::NoObject)),
     }
 }
 
@@ -65,8 +78,7 @@ fn read_one(event: &Map<String, Value>, member: &str) -> Result<Event, Malformed
     }
     let Some(kind) = text(event, &["eventType", "type"]) else {
         let schema = old_alert(event);
-        let schema =
-            schema.ok_or_else(|| Malformed::new(member.to_owned(), "it has neither eventType nor type"))?;
+        let schema = schema.ok_or_else(|| Malformed::new(member, Misread::NoType))?;
         return read_old_alert(schema, event, &data, member);
     };
     let authorization = member_object(&data, "authorization").unwrap_or_default();
@@ -137,7 +149,7 @@ fn read_alert(essentials: &Map<String, Value>, data: &Map<String, Value>) -> Eve
 /// notifications for autoscale).
 fn old_alert(event: &Map<String, Value>) -> Option<String> {
     let bare = || member_object(event, "context").is_some() || text(event, &["AlertRuleName"]).is_some();
-    text(event, &["schemaId"]).or_else(|| bare().then(|| "an alert without schemaId".to_owned()))
+    text(event, &["schemaId"]).or_else(|| bare().then(|| "alert without schemaId".to_owned()))
 }
 
 /// An alert without the common alert schema. That of the activity log is the entry of the log itself, with Service Health
@@ -157,11 +169,7 @@ fn read_old_alert(
     // Where a resource may be named: in the entry or context, in the data of a log's alert, or beside it.
     let named = [&told, data, event].into_iter().find_map(|place| text(place, &["resourceId"]));
     if named.is_none() && !is_entry {
-        return Err(Malformed::new(
-            member.to_owned(),
-            "it is an alert without the common alert schema: switch that on in the action group (the webhook action's \
-             \"Enable the common alert schema\")",
-        ));
+        return Err(Malformed::new(member, Misread::OldAlert));
     }
     let authorization = member_object(&told, "authorization").unwrap_or_default();
     let properties = member_object(&told, "properties").unwrap_or_default();

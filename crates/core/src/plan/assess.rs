@@ -4,7 +4,6 @@
 //! they cannot disagree.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -13,7 +12,6 @@ use crate::intent::{Cause, RotationRequest};
 use crate::journal::{Event, Illegal, Journal, WATCHES, Watch};
 use crate::policy::Policy;
 use crate::time::delta;
-use crate::time::readable;
 
 /// From when on, and how long after an announced time, keys are watched.
 const BEFORE: TimeDelta = TimeDelta::minutes(1);
@@ -221,17 +219,4 @@ pub fn to_watch(journal: &Journal, now: DateTime<Utc>, end: DateTime<Utc>) -> Op
         journal.watches().iter().filter(comes).partition(|watch| watch.from <= now);
     let longest = open.into_iter().max_by_key(|watch| watch.until);
     longest.or_else(|| ahead.into_iter().min_by_key(|watch| watch.from))
-}
-
-impl fmt::Display for Covered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Asked { at } => {
-                write!(f, "the rotation that it asks for was asked for at {}", readable(*at))
-            }
-            Self::NobodyHolds => {
-                f.write_str("no app holds a key that will be regenerated, so it cuts nobody off")
-            }
-        }
-    }
 }

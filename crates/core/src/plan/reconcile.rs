@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::safety::known_at;
 use super::{ConsumerRef, Snapshot, Unknown, rotates_at_first_sight};
-use crate::journal::{Event, Held, InFlight, Journal, KeyRecord};
+use crate::journal::{Event, Held, InFlight, Journal, KeyRecord, UNCHANGED};
 use crate::model::{ConsumerId, Fingerprint, KeyType, PerKey};
 use crate::policy::Policy;
 
@@ -135,10 +135,8 @@ fn ended_unseen(
     if known_at(flight, fingerprint, policy) > now {
         return None;
     }
-    let detail =
-        "how it went could not be asked, and the key is unchanged after the longest time that it can take";
     Some(if *fingerprint == flight.prior {
-        Event::RegenerationFailed { detail: detail.into(), lasting: false }
+        Event::RegenerationFailed { detail: UNCHANGED.into(), lasting: false }
     } else {
         Event::Regenerated { fingerprint: fingerprint.clone(), confirmed: false }
     })

@@ -1,13 +1,11 @@
 //! What one look at an instance and its apps has shown.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::configuration_file::file_name;
-use crate::model::{ConsumerId, Fingerprint, KeyType, PerKey, Section};
+use crate::model::{ConsumerId, Fingerprint, KeyType, Malformed, PerKey, Section};
 
 /// One look at an instance: its keys, who holds which, and what could not be seen. It holds no key material.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,32 +59,6 @@ impl Snapshot {
     /// The consumers whose holding fits.
     pub fn holders(&self, fits: impl Fn(&Holding) -> bool) -> Vec<ConsumerRef> {
         self.consumers.iter().filter(|consumer| fits(&consumer.holds)).map(|c| c.at.clone()).collect()
-    }
-
-    /// What an operator who looks at it may want to know: what is neither followed nor taken for ours.
-    pub fn notes(&self) -> impl Iterator<Item = String> {
-        self.references.iter().map(|(app, names)| {
-            format!(
-                "{} has references that are not followed ({}); if one leads to a connection string of the service, name \
-                 it in the app's settings in {}",
-                app.name(),
-                names.join(", "),
-                file_name()
-            )
-        })
-    }
-
-    /// What the operator should know of it: the apps that are gone, and what could not be seen.
-    pub fn warnings(&self) -> impl Iterator<Item = String> {
-        let gone = |app: &ConsumerId| {
-            format!(
-                "{} was deleted, as far as the subscriptions show that can be listed: no site of its name is left. If it was \
-                 moved to another one, name its new id in {}; else take it out",
-                app.name(),
-                file_name()
-            )
-        };
-        self.gone.iter().map(gone).chain(self.unknown.iter().map(ToString::to_string))
     }
 
     /// Whether a consumer holds that key.
@@ -290,7 +262,7 @@ pub enum Unknown {
         /// The setting.
         name: String,
         /// What is wrong with it.
-        detail: String,
+        fault: Malformed,
     },
     /// A connection string that names another service's host names this one's too, or holds a former key of it.
     OtherServicesHost {
@@ -332,142 +304,4 @@ impl Unknown {
             _ => true,
         }
     }
-}
-
-impl fmt::Display for CutOff {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Stale(consumer) => consumer.fmt(f),
-            Self::InOtherText { app, name } => {
-                write!(f, "{} ({name}, which cannot be rewritten)", app.name())
-            }
-            Self::OutOfSight(app) => {
-                write!(f, "{} (very probably: it was last seen with a key that is invalid now)", app.name())
-            }
-            Self::OfNoKeys(app) => write!(f, "{} (it was last seen with a key)", app.name()),
-            Self::Unchecked => f.write_str(
-                "apps that could not be checked in time, after a key was regenerated from outside",
-            ),
-        }
-    }
-}
-
-impl fmt::Display for Unknown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable { app, detail, .. } => {
-                write!(f, "the settings of {} cannot be read: {detail}", app.name())
-            }
-            Self::NeverSeen { app, meant } => {
-                write!(
-                    f,
-                    "{} in resource group {} does not exist and was never seen: correct its id in {}",
-                    app.name(),
-                    app.group(),
-                    file_name()
-                )?;
-                match meant {
-                    Some(meant) if in_the_same_group(meant, app) => {
-                        write!(f, "; did you mean {}?", meant.name())
-                    }
-                    Some(meant) => write!(f, "; did you mean {meant}?"),
-                    None => Ok(()),
-                }
-            }
-            Self::Vanished { app, whereabouts: Whereabouts::Moved(to), .. } => write!(
-                f,
-                "{} is no longer in resource group {}, and may still hold the key that it last held: there is a \
-                 site of its name; name it in {} instead: {to}",
-                app.name(),
-                app.group(),
-                file_name()
-            ),
-            Self::Vanished { app, whereabouts: Whereabouts::Unclear(why), .. } => write!(
-                f,
-                "{} is no longer in resource group {}, and nobody can tell whether it was deleted or moved, still \
-                 with the key that it last held ({why}). If it was deleted, take it out of {}; if it was \
-                 moved, name its new id",
-                app.name(),
-                app.group(),
-                file_name()
-            ),
-            Self::NoConsumer { app } => write!(
-                f,
-                "no setting of {} holds a connection string of the instance; if it needs none, give the app \
-                 `may_hold_none = true` in {}",
-                app.name(),
-                file_name()
-            ),
-            Self::KeyVaultReference { app, name } => write!(
-                f,
-                "{name} of {} is a Key Vault reference, which is not followed yet: the app may hold a key that is about \
-                 to stop working, or has. Leave the secret in the vault, and compare it with the service's keys yourself",
-                app.name()
-            ),
-            Self::AppConfigurationReference { app, name } => write!(
-                f,
-                "{name} of {} is an App Configuration reference, which is not followed yet: the app may hold a key that \
-                 is about to stop working, or has. Leave the value in its store, and compare it with the service's keys \
-                 yourself",
-                app.name()
-            ),
-            Self::OnlyReferences { app, names } => write!(
-                f,
-                "nothing of {} shows a connection string of the service, and these references may lead to one: {}; name \
-                 the settings that hold one in {}",
-                app.name(),
-                names.join(", "),
-                file_name()
-            ),
-            Self::Unnamed { app, name } => write!(
-                f,
-                "{name} of {} holds a key of the service, and {} names other settings of this app and not this \
-                 one: add it to their names",
-                app.name(),
-                file_name()
-            ),
-            Self::Missing { app, name } => {
-                write!(f, "{} has no setting {name}, which {} names", app.name(), file_name())
-            }
-            Self::NotOurs { app, name } => write!(
-                f,
-                "{name} of {}, which {} names, holds no connection string of the instance",
-                app.name(),
-                file_name()
-            ),
-            Self::KeyInOtherText { app, name } => write!(
-                f,
-                "{name} of {} holds a key of the instance outside a connection string, where it cannot be \
-                 replaced; let the app read a whole connection string",
-                app.name()
-            ),
-            Self::StaleKeyInOtherText { app, name } => write!(
-                f,
-                "{name} of {} holds a key that the service no longer has, outside a connection string, where it cannot \
-                 be replaced: the app is being refused. Give it a valid key yourself",
-                app.name()
-            ),
-            Self::Placeholder { app, name } => write!(
-                f,
-                "{name} of {} has a placeholder where its key belongs, which is never overwritten; look what fills it in",
-                app.name()
-            ),
-            Self::InvalidString { app, name, detail } => write!(
-                f,
-                "{name} of {} is meant for the service, but this string is not valid: {detail}; correct it",
-                app.name()
-            ),
-            Self::OtherServicesHost { app, name } => write!(
-                f,
-                "{name} of {} names another service beside what is of this one, its host or a former key; correct the \
-                 string, or see whether the journal is this service's",
-                app.name()
-            ),
-        }
-    }
-}
-
-fn in_the_same_group(one: &ConsumerId, other: &ConsumerId) -> bool {
-    one.subscription().eq_ignore_ascii_case(other.subscription())
-        && one.group().eq_ignore_ascii_case(other.group())
 }

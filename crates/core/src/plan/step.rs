@@ -1,12 +1,9 @@
-//! What can be decided. Each value prints itself for the operator.
-
-use std::fmt;
+//! What can be decided: values, which `report` puts into words.
 
 use chrono::{DateTime, Utc};
 
-use super::{ConsumerRef, Holding, Unknown};
+use super::{ConsumerRef, Unknown};
 use crate::model::KeyType;
-use crate::time::readable;
 
 /// What to do next, or why nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,101 +145,4 @@ pub enum BlockedBy {
     },
     /// The journal speaks of other keys than Azure lists.
     JournalDisagrees,
-}
-
-impl fmt::Display for Decision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Do(step) => step.fmt(f),
-            Self::Waiting { reason, until } => write!(f, "waiting until {}: {reason}", readable(*until)),
-            Self::Blocked(by) => write!(f, "blocked: {by}"),
-            Self::Settled { next: Some(next) } => {
-                write!(f, "settled; the next rotation is due at {}", readable(*next))
-            }
-            Self::Settled { next: None } => f.write_str("settled; no app holds a key of this instance"),
-        }
-    }
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Repoint { to, consumers, repair } => {
-                let verb = if *repair { "repair" } else { "repoint" };
-                let names: Vec<String> = consumers.iter().map(ToString::to_string).collect();
-                write!(f, "{verb} to the {to} key: {}", names.join(", "))
-            }
-            Self::Follow { key_type } => write!(f, "follow the regeneration of the {key_type} key"),
-            Self::Verify { key_type } => write!(f, "verify that the service accepts the {key_type} key"),
-            Self::Regenerate { key_type } => write!(f, "regenerate the {key_type} key, which nobody holds"),
-        }
-    }
-}
-
-impl fmt::Display for ConsumerRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({} {})", self.app.name(), self.section.entry(), self.name)
-    }
-}
-
-impl fmt::Display for Holding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Valid(key_type) => write!(f, "the {key_type} key"),
-            Self::Stale(fingerprint) => write!(f, "a dead key ({fingerprint})"),
-            Self::Identity => f.write_str("no key (it connects by identity)"),
-        }
-    }
-}
-
-impl fmt::Display for WaitFor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Grace { key_type } => {
-                write!(f, "clients may still hold the {key_type} key, which is regenerated after its grace")
-            }
-            Self::Operation { key_type } => {
-                write!(f, "Azure is still regenerating the {key_type} key; the next run asks again")
-            }
-            Self::LostOperation { key_type } => write!(
-                f,
-                "a regeneration of the {key_type} key was sent, and Azure cannot be asked how it goes; the keys tell \
-                 when it can no longer be running"
-            ),
-            Self::Acceptance { key_type } => write!(f, "the service does not accept the {key_type} key yet"),
-            Self::RegenerateAgain { key_type, detail } => {
-                write!(
-                    f,
-                    "regenerating the {key_type} key came to nothing and is tried again; Azure said: {detail}"
-                )
-            }
-        }
-    }
-}
-
-impl fmt::Display for BlockedBy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown(unknown) => {
-                let reasons: Vec<String> = unknown.iter().map(ToString::to_string).collect();
-                write!(f, "no key may be regenerated while this is not known: {}", reasons.join("; "))
-            }
-            Self::KeyRefused { key_type, since, detail } => write!(
-                f,
-                "the service still refuses the {key_type} key made at {}: {detail}. Nobody was moved to it. Check \
-                 whether local authentication is switched off (disableLocalAuth), or whether this host is kept out \
-                 by network rules; then set verify = \"control-plane\"",
-                readable(*since)
-            ),
-            Self::RegenerationFails { key_type, again, detail } => write!(
-                f,
-                "the {key_type} key cannot be regenerated: {detail}. Both keys stay valid. It is tried again at {}; \
-                 `unblock` tries at once",
-                readable(*again)
-            ),
-            Self::JournalDisagrees => f.write_str(
-                "the journal speaks of other keys than Azure lists; run the pass again, and if this stays, report it",
-            ),
-        }
-    }
 }

@@ -14,6 +14,7 @@ use super::Site;
 use crate::azure::arm::{Arm, ArmError};
 use crate::azure::consumers::{Absence, Missing};
 use crate::report::cause;
+use crate::report::text::azure::whereabouts as words;
 use rekey_core::model::{AppId, ConsumerId, likest};
 use rekey_core::plan::Whereabouts;
 
@@ -41,9 +42,7 @@ pub(super) async fn look_for(arm: &Arm, app: &AppId, there: &BTreeSet<ConsumerId
     let absence = if vouched_for(&sites, app, there) {
         elsewhere(arm, app).await
     } else {
-        let why = "the list of the sites of its subscription does not show the other apps either, or there is none to \
-                   compare it with";
-        Absence::Elsewhere(Whereabouts::Unclear(why.to_owned()))
+        Absence::Elsewhere(Whereabouts::Unclear(words::NOTHING_TO_COMPARE.to_owned()))
     };
     Missing { absence, meant }
 }
@@ -58,12 +57,8 @@ fn vouched_for(sites: &[Site], app: &AppId, there: &BTreeSet<ConsumerId>) -> boo
 
 /// The other subscriptions that the identity can see: it may have been moved there.
 async fn elsewhere(arm: &Arm, app: &AppId) -> Absence {
-    let unclear = |error: &ArmError| {
-        Absence::Elsewhere(Whereabouts::Unclear(format!(
-            "the other subscriptions, to which it may have been moved, cannot be searched: {}",
-            cause::told(error)
-        )))
-    };
+    let unclear =
+        |error: &ArmError| Absence::Elsewhere(Whereabouts::Unclear(words::unsearched(&cause::told(error))));
     let subscriptions = match arm.list_subscriptions().await {
         Ok(subscriptions) => subscriptions,
         Err(error) => return unclear(&error),
@@ -81,7 +76,7 @@ async fn elsewhere(arm: &Arm, app: &AppId) -> Absence {
 /// The site is there: a slot of it may have been deleted.
 async fn at_its_site(arm: &Arm, app: &AppId) -> Missing {
     let listed_all_the_same = || {
-        let why = "Azure lists it and does not find it".to_owned();
+        let why = words::LISTED.to_owned();
         Missing { absence: Absence::Elsewhere(Whereabouts::Unclear(why)), meant: None }
     };
     if app.slot().is_none() {
@@ -98,7 +93,7 @@ async fn at_its_site(arm: &Arm, app: &AppId) -> Missing {
 }
 
 fn unlisted(error: &ArmError) -> Whereabouts {
-    Whereabouts::Unclear(format!("the sites of its subscription cannot be listed: {}", cause::told(error)))
+    Whereabouts::Unclear(words::unlisted(&cause::told(error)))
 }
 
 /// The app as it is called now, if there is a site of its name.

@@ -73,7 +73,7 @@ fn add(marks: Marks<'_>, at: &ConsumerRef, value: &str, named: bool, out: &mut S
             Value::Placeholder { ours } if ours || named || (meant && is_connection()) => {
                 Unknown::Placeholder { app, name }
             }
-            Value::Invalid(detail) => Unknown::InvalidString { app, name, detail },
+            Value::Invalid(fault) => Unknown::InvalidString { app, name, fault },
             Value::KeyInOtherText => Unknown::KeyInOtherText { app, name },
             Value::StaleKeyInOtherText => Unknown::StaleKeyInOtherText { app, name },
             Value::OtherServicesHost => Unknown::OtherServicesHost { app, name },

@@ -132,7 +132,7 @@ fn every_pair_of_a_state_and_an_event_fits_or_is_refused_for_a_reason() {
     lines.extend(rows);
     let reasons = reasons.iter().enumerate();
     lines.extend(
-        reasons.map(|(n, reason)| format!("{} {reason}", char::from(b'a' + u8::try_from(n).unwrap()))),
+        reasons.map(|(n, reason)| format!("{} {reason:?}", char::from(b'a' + u8::try_from(n).unwrap()))),
     );
     insta::assert_snapshot!(lines.join("\n"), @r"
     0 never seen
@@ -179,26 +179,26 @@ fn every_pair_of_a_state_and_an_event_fits_or_is_refused_for_a_reason() {
     repointIntended          b+++++++++s+s++
     repointed                bttttttttttttt+
     repointed, the other     btttttttttttttt
-    a the service is already known
-    b the service was never seen
-    c a regeneration of that key is in flight, so the change is ours
-    d the key did not change
-    e no key changed from outside since everybody held a valid one
-    f one of them was never seen, or is out of sight already
-    g that is on record already
-    h a consumer holds that key
-    i no consumer held that key
-    j something is out of sight already
-    k nothing was out of sight
-    l too many times are watched already
-    m it ends before it begins
-    n a regeneration is in flight
-    o no regeneration is in flight
-    p Azure has taken it on already
-    q there is no operation to ask about
-    r that key is verified already
-    s that key is about to be replaced
-    t it is not on record that the key would be given to consumers
+    a NeverSeen
+    b Seen
+    c NotBeingReplaced
+    d AnotherKey
+    e Unrepaired
+    f AppsInSight
+    g News
+    h NotHeld
+    i Held
+    j InSight
+    k Blind
+    l Room
+    m InOrder
+    n NoneInFlight
+    o InFlight
+    p NotAccepted
+    q HasOperation
+    r NotVerified
+    s Stays
+    t BeingGivenOut
     ");
 }
 

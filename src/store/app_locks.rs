@@ -25,6 +25,7 @@ use super::lease::{LEASE, put_surely};
 use super::{ETag, Found, Store, StoreError};
 use crate::clock::Clock;
 use crate::report::cause;
+use crate::report::text::azure as words;
 use rekey_core::model::{ConsumerId, ServiceId};
 use rekey_core::time::delta;
 
@@ -167,7 +168,7 @@ impl<'a> Locker<'a> {
                         return Ok(AppLock { turn, stored: Some(stored) });
                     }
                     Err(held) => {
-                        tracing::info!("{}: {} has its lock", app.name(), held.holder);
+                        tracing::info!("{}", words::app_is_locked(&app.name(), &held.holder));
                         turn.held = Some(held);
                     }
                 }
@@ -214,7 +215,7 @@ impl<'a> Locker<'a> {
             })),
             // Somebody was faster; who, the next look tells.
             Err(StoreError::Changed) => {
-                let holder = "one that was faster".to_owned();
+                let holder = words::FASTER_RUN.to_owned();
                 Ok(Err(Held { holder, until: found.at + delta(LEASE), looks, again: again() }))
             }
             Err(error) => Err(error),
@@ -251,7 +252,7 @@ impl AppLock<'_> {
         };
         if let Err(error) = &released {
             let why = cause::told(error);
-            tracing::warn!("the lock of {} could not be given back, and ends by itself: {why}", app.name());
+            tracing::warn!("{}", words::lock_not_given_back(&app.name(), &why));
         }
         !matches!(released, Err(StoreError::Changed))
     }
@@ -274,7 +275,7 @@ fn held_by_another(found: &Found, us: &str) -> Option<(String, DateTime<Utc>)> {
     let (holder, until) = match serde_json::from_slice(body) {
         Ok(Document { lease: None, .. }) => return None,
         Ok(Document { lease: Some(LeaseRecord { holder, expires }), .. }) => (holder, expires.min(longest)),
-        Err(_) => ("a lock that cannot be read".to_owned(), longest),
+        Err(_) => (words::UNREADABLE_LOCK.to_owned(), longest),
     };
     (found.at < until && holder != us).then_some((holder, until))
 }

@@ -67,8 +67,7 @@ pub(super) struct Fence {
 
 impl Fence {
     pub(super) fn new(journal: &str, holder: &str, at: DateTime<Utc>) -> Self {
-        let note = "Releases that do not know this version leave the service alone. Do not delete this document while one \
-                    may be running; docs/operate.md says how to go back to such a release.";
+        let note = words::FENCE;
         Self { version: VERSION, moved_to: journal.into(), by: holder.into(), at, note: note.into() }
     }
 }

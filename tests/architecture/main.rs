@@ -118,7 +118,7 @@ fn only_the_store_makes_a_proof_of_a_lease_or_lock() {
         let makes = ["LeaseProof { until", "AppLock { turn"].into_iter().filter(|proof| code.contains(proof));
         makers.extend(makes.map(|proof| (name.clone(), proof)));
     }
-    let store = [("store/app_locks.rs", "AppLock { turn"), ("store.rs", "LeaseProof { until")];
+    let store = [("store/app_locks.rs", "AppLock { turn"), ("store/lease.rs", "LeaseProof { until")];
     let store = store.map(|(name, proof)| (name.to_owned(), proof));
     assert_eq!(makers, store);
 }

@@ -200,3 +200,20 @@ pub(crate) fn unlisted(why: &str) -> String {
 pub(crate) fn unsearched(why: &str) -> String {
     format!("cannot search the other subscriptions, to which it may have been moved: {why}")
 }
+
+/// Who has the lock of an app, where that is not known.
+pub(crate) const FASTER_RUN: &str = "one that was faster";
+pub(crate) const UNREADABLE_LOCK: &str = "a lock that cannot be read";
+
+/// An app is waited for.
+pub(crate) fn app_is_locked(app: &str, holder: &str) -> String {
+    format!("{app}: waiting for the lock of its settings, which {holder} has")
+}
+
+/// The lock of an app is left to end.
+pub(crate) fn lock_not_given_back(app: &str, why: &str) -> String {
+    cause::with(&format!("could not give back the lock of {app}, which ends by itself"), why)
+}
+
+/// What the document that keeps older releases away says to whoever reads it.
+pub(crate) const FENCE: &str = "Releases that do not know this version leave the service alone. Do not delete this document while one may be running; docs/operate.md says how to go back to such a release.";

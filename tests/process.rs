@@ -135,7 +135,7 @@ async fn an_azure_that_is_not_there_is_named_and_the_run_fails() {
     let output = command.env("REKEY_RESOURCE_MANAGER", format!("http://{nowhere}")).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let told = text(&output.stderr);
-    assert!(told.contains("SignalR_ListKeys") && told.contains("sr-demo"), "{told}");
+    assert!(told.contains("sr-demo: cannot list the keys: could not connect"), "{told}");
 }
 
 #[test]
@@ -316,7 +316,7 @@ async fn why_something_could_not_start_is_told() {
             &["the world file", "is not valid; caused by: invalid type", "line 1 column 18"][..],
         ),
         (["simulate", "--world", &missing], &["cannot read", "caused by: No such file"]),
-        (["simulate", "--listen", &address], &["the simulator could not start; caused by: ", "in use"]),
+        (["simulate", "--listen", &address], &["the embedded Azure could not start; caused by: ", "in use"]),
     ] {
         let output = program(&arguments).output().unwrap();
         let told = text(&output.stderr);

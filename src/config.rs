@@ -12,12 +12,13 @@ mod settings;
 mod storage;
 mod values;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use url::Url;
 
 use rekey_core::intent::Configured;
-use rekey_core::model::{AppId, ServiceId};
+use rekey_core::model::{AppId, ConsumerId, ServiceId};
 use rekey_core::policy::Policy;
 
 pub use crate::azure::cloud::Cloud;
@@ -55,6 +56,14 @@ pub struct Config {
 }
 
 impl Config {
+    /// The consumers that more than one service names: runs over these may write the same place.
+    #[must_use]
+    pub fn shared_consumers(&self) -> BTreeSet<ConsumerId> {
+        let mut seen = BTreeSet::new();
+        let named = self.instances.iter().flat_map(|service| &service.apps).map(|app| &app.id);
+        named.filter(|app| !seen.insert(*app)).map(ConsumerId::from).collect()
+    }
+
     /// Which services are looked after, and which of their consumers.
     #[must_use]
     pub fn configured(&self) -> Vec<Configured<'_>> {

@@ -26,7 +26,6 @@ use tracing::Instrument;
 pub use dispatch::Dispatcher;
 pub use process::{AtWork, Calls, InUse, KeysInUse, Places, Stop};
 
-use crate::act::Gates;
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier};
 use crate::azure::data_plane::DataPlane;
 use crate::azure::http::Http;
@@ -38,11 +37,11 @@ use crate::report::notify::Notifier;
 use crate::report::text::InWords;
 use crate::report::text::snapshot::stale;
 use crate::report::{RunEvent, RunReport};
-use crate::store::{Store, StoreError};
+use crate::store::{AppLocks, Store, StoreError};
 use rekey_core::intent::Intent;
 use rekey_core::journal::Journal;
 use rekey_core::model::{ConsumerId, ServiceId};
-use rekey_core::plan::{self, BlockedBy, CutOff, Decision, Open, Snapshot};
+use rekey_core::plan::{self, BlockedBy, CutOff, Decision, Open, Snapshot, Standing};
 
 /// Hears every event of a run that people are told of, as it happens.
 pub type Narrator = Arc<dyn Fn(&ServiceId, &RunEvent) + Send + Sync>;
@@ -57,7 +56,7 @@ pub struct Engine {
     /// The service's own API.
     pub data_plane: DataPlane,
     /// Keeps runs over different services from writing the same app at once.
-    pub gates: Arc<Gates>,
+    pub app_locks: Arc<AppLocks>,
     /// The places of those at work, of all runs together.
     pub places: Places,
     /// Calls from runs that wait to those at work.
@@ -103,13 +102,14 @@ impl Engine {
         http: &Http,
         narrator: Narrator,
     ) -> Self {
+        let app_locks = Arc::new(AppLocks::new(config.shared_consumers()));
         let notify = config.notify.clone();
         let notifier = notify.map(|notify| Notifier::new(notify, http.clone(), Arc::clone(&clock)));
         Self {
             config,
             arm,
             data_plane,
-            gates: Arc::default(),
+            app_locks,
             places: Places::default(),
             calls: Arc::default(),
             in_use: Arc::default(),
@@ -180,7 +180,6 @@ impl Engine {
         let assessed = plan::assess(snapshot, &journal, Open::nothing(), &service.policy, now);
         let assessment = assessed.map_err(StoreError::from)?;
         let standing = plan::standing(&journal, &assessment.decision, &service.policy, now);
-        let standing = standing.iter().map(InWords::in_words).collect();
         Ok(Preview { snapshot: assessment.snapshot, decision: assessment.decision, standing, journal })
     }
 }
@@ -193,7 +192,7 @@ pub struct Preview {
     /// What would be done.
     pub decision: Decision,
     /// What earlier runs tried in vain and is still to be done.
-    pub standing: Vec<String>,
+    pub standing: Option<Standing>,
     /// What is remembered, without what this check adds.
     pub journal: Journal,
 }
@@ -209,7 +208,7 @@ impl Preview {
             _ if self.snapshot.unknown.is_empty() => None,
             _ => Some(BlockedBy::Unknown(self.snapshot.unknown.clone()).in_words()),
         };
-        stale.into_iter().chain(unseen).chain(self.standing.iter().cloned()).collect()
+        stale.into_iter().chain(unseen).chain(self.standing.iter().map(InWords::in_words)).collect()
     }
 }
 

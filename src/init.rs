@@ -16,7 +16,7 @@ use futures::FutureExt;
 use crate::azure::arm::{Arm, ArmError};
 use crate::azure::consumers::Marks;
 use crate::azure::discovery::{Dictionaries, at_once, by_value, slots};
-use crate::azure::services::{KeyService, ListedKeys, ServiceKind, ServiceResource};
+use crate::azure::services::{KeyService, ListedKeys, ServiceResource};
 use crate::report::cause;
 use crate::report::text::InWords;
 use rekey_core::journal::Journal;
@@ -84,7 +84,7 @@ impl Found {
         let apps = in_order(sites, slots);
         let known = at_once(instances.into_iter().map(|instance| {
             async move {
-                let listed = ServiceKind::of(&instance.id).list_keys(arm, &instance.id).await;
+                let listed = instance.id.service_type().list_keys(arm, &instance.id).await;
                 Known { instance, listed }
             }
             .boxed()

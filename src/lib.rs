@@ -1,6 +1,5 @@
 //! Rotation of the access keys of Azure SignalR Service, without a call that is refused because of a key.
 
-pub mod act;
 pub mod azure;
 mod bounded;
 pub mod cli;

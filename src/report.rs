@@ -1,4 +1,4 @@
-//! What people and machines are told: the text of causes, the webhook, the log.
+//! What people and machines are told: the events of a run, every sentence, the text of causes, the webhook, the log.
 
 pub mod cause;
 pub mod json;

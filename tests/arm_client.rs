@@ -13,14 +13,14 @@ use async_trait::async_trait;
 use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
 use azure_core::time::OffsetDateTime;
 use chrono::TimeDelta;
-use rekey_core::model::{AppId, Key, KeyType, OperationKind, OperationUrl, Section, ServiceId};
+use rekey_core::model::{AppId, Key, KeyType, OperationKind, OperationUrl, Section, ServiceId, ServiceType};
 use scripted::{LeapingClock, Reply, Server, Token};
 use signalr_rekey::azure::arm::{Arm, ArmError, ArmErrorKind, ArmOptions, Barrier, OperationStatus};
 use signalr_rekey::azure::consumers::app_service::Dictionary;
 use signalr_rekey::azure::credentials::InsteadOf;
 use signalr_rekey::azure::http::Http;
 use signalr_rekey::azure::rbac;
-use signalr_rekey::azure::services::{KeyService, ServiceKind};
+use signalr_rekey::azure::services::KeyService;
 use signalr_rekey::clock::{Clock, SystemClock};
 use signalr_rekey::report::cause;
 use url::Url;
@@ -74,7 +74,7 @@ async fn why_no_connection_could_be_made_is_told() {
         (tls, &["caused by: ", "corrupt message"][..]),
         (format!("http://{nobody}"), &["caused by: tcp connect error", "refused"]),
     ] {
-        let error = ServiceKind::SignalR
+        let error = ServiceType::SignalR
             .list_keys(&arm(&base.parse().unwrap(), LeapingClock::new()), &chat())
             .await
             .unwrap_err();
@@ -88,10 +88,10 @@ async fn why_no_connection_could_be_made_is_told() {
 async fn a_request_bears_what_azure_needs_and_nothing_more() {
     let server = Server::play([Reply::json(200, KEYS), Reply::json(202, KEYS)]).await;
     let arm = arm(&server.base, LeapingClock::new());
-    let listed = ServiceKind::SignalR.list_keys(&arm, &chat()).await.unwrap();
+    let listed = ServiceType::SignalR.list_keys(&arm, &chat()).await.unwrap();
     assert_eq!(listed.keys.primary, Key::new("PRIMARY-KEY-JQQJ99"));
     assert_eq!(listed.host.as_deref(), Some("chat.service.signalr.net"));
-    ServiceKind::SignalR.regenerate(&arm, &chat(), KeyType::Secondary).await.unwrap();
+    ServiceType::SignalR.regenerate(&arm, &chat(), KeyType::Secondary).await.unwrap();
     let [list, regenerate] = server.asked().try_into().unwrap();
     assert_eq!(list.line, format!("POST {CHAT}/listKeys?api-version=2024-03-01 HTTP/1.1"));
     assert_eq!(list.header("content-length"), Some("0"));
@@ -109,7 +109,7 @@ async fn throttling_is_waited_out_as_long_as_azure_says() {
     let script = [throttled("10"), throttled("Thu, 01 Jan 2026 00:00:41 GMT"), Reply::json(200, KEYS)];
     let server = Server::play(script).await;
     let clock = LeapingClock::new();
-    ServiceKind::SignalR
+    ServiceType::SignalR
         .regenerate(&arm(&server.base, clock.clone()), &chat(), KeyType::Primary)
         .await
         .unwrap();
@@ -125,11 +125,11 @@ async fn who_is_told_to_wait_too_long_is_told_so() {
     let clock = LeapingClock::new();
     let arm = arm(&server.base, clock.clone());
     let wanted = ArmErrorKind::Throttled { retry_after: Some(seconds(600)) };
-    assert_eq!(kind(ServiceKind::SignalR.list_keys(&arm, &chat()).await), wanted);
+    assert_eq!(kind(ServiceType::SignalR.list_keys(&arm, &chat()).await), wanted);
     // 20 seconds would be waited, but not beyond the deadline.
     let wanted = ArmErrorKind::Throttled { retry_after: Some(seconds(20)) };
     let deadline = clock.now() + TimeDelta::seconds(15);
-    assert_eq!(kind(ServiceKind::SignalR.list_keys(&arm.until(deadline), &chat()).await), wanted);
+    assert_eq!(kind(ServiceType::SignalR.list_keys(&arm.until(deadline), &chat()).await), wanted);
     assert!(clock.waits().is_empty());
 }
 
@@ -144,7 +144,7 @@ async fn a_read_is_sent_again_after_any_passing_failure() {
     ])
     .await;
     let clock = LeapingClock::new();
-    ServiceKind::SignalR.list_keys(&arm(&server.base, clock.clone()), &chat()).await.unwrap();
+    ServiceType::SignalR.list_keys(&arm(&server.base, clock.clone()), &chat()).await.unwrap();
     assert_eq!((server.asked().len(), clock.waits().len()), (5, 4));
     assert!(clock.waits()[1] >= seconds(7), "{:?}", clock.waits());
 }
@@ -154,7 +154,7 @@ async fn attempts_end() {
     let server = Server::play(std::iter::repeat_with(|| Reply::json(500, "")).take(20)).await;
     let clock = LeapingClock::new();
     assert_eq!(
-        kind(ServiceKind::SignalR.list_keys(&arm(&server.base, clock.clone()), &chat()).await),
+        kind(ServiceType::SignalR.list_keys(&arm(&server.base, clock.clone()), &chat()).await),
         ArmErrorKind::Unavailable
     );
     assert_eq!(server.asked().len(), 5);
@@ -173,7 +173,7 @@ async fn a_change_that_may_have_been_made_is_not_sent_again() {
     ] {
         let server = Server::play([reply()]).await;
         let arm = arm(&server.base, LeapingClock::new());
-        let regenerated = ServiceKind::SignalR.regenerate(&arm, &chat(), KeyType::Primary).await;
+        let regenerated = ServiceType::SignalR.regenerate(&arm, &chat(), KeyType::Primary).await;
         assert_eq!((kind(regenerated), server.asked().len()), (ArmErrorKind::OutcomeUnknown, 1));
         let server = Server::play([reply()]).await;
         let arm = self::arm(&server.base, LeapingClock::new());
@@ -239,26 +239,26 @@ async fn a_token_that_azure_takes_no_longer_is_renewed_once_and_the_request_sent
     ];
     let server = Server::play(script).await;
     let arm = made(&server.base, false);
-    ServiceKind::SignalR.list_keys(&arm, &chat()).await.unwrap();
+    ServiceType::SignalR.list_keys(&arm, &chat()).await.unwrap();
     let url = OperationUrl::new(OperationKind::AsyncOperation, format!("{}op/1?s=x", server.base));
-    ServiceKind::SignalR.follow(&arm, &url).await.unwrap();
-    ServiceKind::SignalR.follow(&arm, &url).await.unwrap();
-    ServiceKind::SignalR.regenerate(&arm, &chat(), KeyType::Primary).await.unwrap();
+    ServiceType::SignalR.follow(&arm, &url).await.unwrap();
+    ServiceType::SignalR.follow(&arm, &url).await.unwrap();
+    ServiceType::SignalR.regenerate(&arm, &chat(), KeyType::Primary).await.unwrap();
     assert_eq!(tokens(&server), [0, 1, 1, 1, 2, 2, 3].map(|number| format!("Bearer token-{number}")));
 
     let server = Server::play([expired(), expired()]).await;
-    let error = ServiceKind::SignalR.list_keys(&made(&server.base, false), &chat()).await.unwrap_err();
+    let error = ServiceType::SignalR.list_keys(&made(&server.base, false), &chat()).await.unwrap_err();
     assert_eq!((error.kind(), server.asked().len()), (ArmErrorKind::Unauthenticated, 2), "once, not again");
     assert!(error.to_string().contains("It expired; a fresh access token was refused as well"), "{error}");
 
     let server = Server::play([expired()]).await;
-    let error = ServiceKind::SignalR.list_keys(&made(&server.base, true), &chat()).await.unwrap_err();
+    let error = ServiceType::SignalR.list_keys(&made(&server.base, true), &chat()).await.unwrap_err();
     assert_eq!((error.kind(), server.asked().len()), (ArmErrorKind::Unauthenticated, 1));
     assert!(error.to_string().contains("returned the same one"), "{error}");
     assert!(!error.to_string().contains("token-"), "{error}");
 
     let server = Server::play([tenant()]).await;
-    let wrong = ServiceKind::SignalR.list_keys(&made(&server.base, false), &chat()).await;
+    let wrong = ServiceType::SignalR.list_keys(&made(&server.base, false), &chat()).await;
     assert_eq!(kind(wrong), ArmErrorKind::Barred(Barrier::OtherTenant), "no token of this identity cures it");
     assert_eq!(server.asked().len(), 1);
 }
@@ -268,7 +268,7 @@ async fn a_conflict_is_the_callers_to_wait_out() {
     let capitals = r#"{"Code":"Conflict","Message":"Another operation is in progress.","Target":null}"#;
     for reply in [Reply::json(409, "{}"), Reply::with(429, &[("Retry-After", "1")], capitals)] {
         let server = Server::play([reply]).await;
-        let regenerated = ServiceKind::SignalR
+        let regenerated = ServiceType::SignalR
             .regenerate(&arm(&server.base, LeapingClock::new()), &chat(), KeyType::Primary)
             .await;
         assert_eq!((kind(regenerated), server.asked().len()), (ArmErrorKind::Conflict, 1));
@@ -283,7 +283,7 @@ async fn where_no_connection_comes_about_even_a_change_is_tried_again() {
     closed.set_port(Some(listener.local_addr().unwrap().port())).unwrap();
     drop(listener);
     let clock = LeapingClock::new();
-    let error = ServiceKind::SignalR
+    let error = ServiceType::SignalR
         .regenerate(&arm(&closed, clock.clone()), &chat(), KeyType::Primary)
         .await
         .unwrap_err();
@@ -297,13 +297,13 @@ async fn a_deadline_cuts_a_request_and_the_kind_says_what_that_means() {
     let arm = arm(&server.base, Arc::new(SystemClock));
     let soon = || SystemClock.now() + TimeDelta::milliseconds(400);
     assert_eq!(
-        kind(ServiceKind::SignalR.list_keys(&arm.until(soon()), &chat()).await),
+        kind(ServiceType::SignalR.list_keys(&arm.until(soon()), &chat()).await),
         ArmErrorKind::OutOfTime
     );
-    let regenerated = ServiceKind::SignalR.regenerate(&arm.until(soon()), &chat(), KeyType::Primary).await;
+    let regenerated = ServiceType::SignalR.regenerate(&arm.until(soon()), &chat(), KeyType::Primary).await;
     assert_eq!(kind(regenerated), ArmErrorKind::OutcomeUnknown);
     let passed =
-        ServiceKind::SignalR.regenerate(&arm.until(SystemClock.now()), &chat(), KeyType::Primary).await;
+        ServiceType::SignalR.regenerate(&arm.until(SystemClock.now()), &chat(), KeyType::Primary).await;
     assert_eq!(kind(passed), ArmErrorKind::OutOfTime);
     assert_eq!(server.asked().len(), 2);
 }
@@ -321,7 +321,7 @@ async fn an_order_that_was_taken_is_taken_whatever_becomes_of_its_answer() {
     let arm = arm(&server.base, LeapingClock::new());
     let status = server.base.join("/statuses/1").unwrap();
     for _ in 0..2 {
-        let regeneration = ServiceKind::SignalR.regenerate(&arm, &chat(), KeyType::Primary).await.unwrap();
+        let regeneration = ServiceType::SignalR.regenerate(&arm, &chat(), KeyType::Primary).await.unwrap();
         assert_eq!(
             regeneration.operation,
             Some(OperationUrl::new(OperationKind::AsyncOperation, status.clone()))
@@ -329,9 +329,9 @@ async fn an_order_that_was_taken_is_taken_whatever_becomes_of_its_answer() {
         assert_eq!((regeneration.keys, regeneration.finished), (None, false));
         assert_eq!(regeneration.retry_after, Some(seconds(3)));
     }
-    let done = ServiceKind::SignalR.regenerate(&arm, &chat(), KeyType::Primary).await.unwrap();
+    let done = ServiceType::SignalR.regenerate(&arm, &chat(), KeyType::Primary).await.unwrap();
     assert!(done.finished && done.keys.is_some() && done.operation.is_none());
-    assert!(!ServiceKind::SignalR.regenerate(&arm, &chat(), KeyType::Primary).await.unwrap().finished);
+    assert!(!ServiceType::SignalR.regenerate(&arm, &chat(), KeyType::Primary).await.unwrap().finished);
 }
 
 #[tokio::test]
@@ -366,7 +366,7 @@ async fn operations_tell_how_they_stand() {
         let server = Server::play([Reply::json(status, body)]).await;
         let url = OperationUrl::new(via, format!("{}op/1?s=x", server.base));
         assert_eq!(
-            ServiceKind::SignalR.follow(&arm(&server.base, LeapingClock::new()), &url).await.unwrap(),
+            ServiceType::SignalR.follow(&arm(&server.base, LeapingClock::new()), &url).await.unwrap(),
             wanted
         );
         assert_eq!(server.lines(), ["GET /op/1?s=x"]);
@@ -379,8 +379,8 @@ async fn an_operation_without_words_or_with_none_left_is_an_error() {
     let server = Server::play([Reply::json(200, "{}"), Reply::json(404, not_found)]).await;
     let arm = arm(&server.base, LeapingClock::new());
     let url = OperationUrl::new(OperationKind::AsyncOperation, format!("{}op/1?s=signature", server.base));
-    assert_eq!(kind(ServiceKind::SignalR.follow(&arm, &url).await), ArmErrorKind::Malformed);
-    let error = ServiceKind::SignalR.follow(&arm, &url).await.unwrap_err();
+    assert_eq!(kind(ServiceType::SignalR.follow(&arm, &url).await), ArmErrorKind::Malformed);
+    let error = ServiceType::SignalR.follow(&arm, &url).await.unwrap_err();
     assert_eq!(error.kind(), ArmErrorKind::Gone);
     assert!(!format!("{error} {error:?}").contains("signature"), "{error:?}");
 }
@@ -400,9 +400,9 @@ async fn a_long_signed_url_is_used_as_it_is() {
     let server = Server::play_with(script).await;
     let arm = arm(&server.base, LeapingClock::new());
     let operation =
-        ServiceKind::SignalR.regenerate(&arm, &chat(), KeyType::Primary).await.unwrap().operation.unwrap();
+        ServiceType::SignalR.regenerate(&arm, &chat(), KeyType::Primary).await.unwrap().operation.unwrap();
     let kept: OperationUrl = serde_json::from_str(&serde_json::to_string(&operation).unwrap()).unwrap();
-    ServiceKind::SignalR.follow(&arm, &kept).await.unwrap();
+    ServiceType::SignalR.follow(&arm, &kept).await.unwrap();
     assert_eq!(server.lines()[1], format!("GET {path}"));
 }
 
@@ -416,11 +416,11 @@ async fn nothing_leads_off_the_host() {
     let with_user = server.base.as_str().replace("http://", "http://user:password@");
     for url in [other.base.as_str(), "https://127.0.0.1/op", &with_user, "/op", "http://[", "data:,x"] {
         let url = OperationUrl::new(OperationKind::AsyncOperation, url);
-        assert_eq!(kind(ServiceKind::SignalR.follow(&arm, &url).await), ArmErrorKind::Elsewhere);
+        assert_eq!(kind(ServiceType::SignalR.follow(&arm, &url).await), ArmErrorKind::Elsewhere);
     }
     assert_eq!(server.asked().len(), 0);
     assert_eq!(kind(arm.list_sites("s").await), ArmErrorKind::Malformed);
-    let redirected = ServiceKind::SignalR.list_keys(&arm, &chat()).await.unwrap_err();
+    let redirected = ServiceType::SignalR.list_keys(&arm, &chat()).await.unwrap_err();
     assert_eq!((redirected.kind(), redirected.status()), (ArmErrorKind::Refused, Some(307)));
     assert_eq!((server.asked().len(), other.asked().len()), (2, 0));
 }
@@ -432,7 +432,7 @@ async fn an_answer_without_measure_is_not_read() {
     let server = Server::play([endless, promised]).await;
     let arm = arm(&server.base, LeapingClock::new());
     for _ in 0..2 {
-        assert_eq!(kind(ServiceKind::SignalR.list_keys(&arm, &chat()).await), ArmErrorKind::Malformed);
+        assert_eq!(kind(ServiceType::SignalR.list_keys(&arm, &chat()).await), ArmErrorKind::Malformed);
     }
     assert_eq!(server.asked().len(), 2);
 }
@@ -475,7 +475,7 @@ async fn lists_are_read_page_by_page() {
     let arm = arm(&server.base, LeapingClock::new());
     let names: Vec<_> = arm.list_sites("s").await.unwrap().iter().map(|site| site.id.name()).collect();
     assert_eq!(names, ["shop", "shop2"]);
-    assert!(ServiceKind::SignalR.list(&arm, "s", None).await.unwrap().is_empty());
+    assert!(ServiceType::SignalR.list(&arm, "s", None).await.unwrap().is_empty());
     let lines = server.lines();
     assert_eq!(lines[1], format!("GET {next}"));
     assert_eq!(lines.len(), 3);
@@ -506,18 +506,18 @@ async fn keys_and_settings_are_in_no_error_and_no_log() {
     .await;
     let arm = arm(&server.base, LeapingClock::new());
     let app = shop(None);
-    let mut shown = format!("{:?}", ServiceKind::SignalR.list_keys(&arm, &chat()).await.unwrap());
-    let regeneration = ServiceKind::SignalR.regenerate(&arm, &chat(), KeyType::Primary).await.unwrap();
+    let mut shown = format!("{:?}", ServiceType::SignalR.list_keys(&arm, &chat()).await.unwrap());
+    let regeneration = ServiceType::SignalR.regenerate(&arm, &chat(), KeyType::Primary).await.unwrap();
     let operation = regeneration.operation.clone().unwrap();
     // The scripted server hangs up on the poll after its last act: errors with a URL in them are looked at, too.
     for _ in 0..3 {
-        let error = ServiceKind::SignalR.list_keys(&arm, &chat()).await.unwrap_err();
+        let error = ServiceType::SignalR.list_keys(&arm, &chat()).await.unwrap_err();
         shown += &format!("{error} {error:?}");
     }
     let settings = arm.list_settings(&app, Section::AppSettings).await.unwrap();
     let error = arm.update_settings(&app, Section::AppSettings, &settings).await.unwrap_err();
     shown += &format!("{regeneration:?} {settings:?} {error} {error:?} {arm:?}");
-    let error = ServiceKind::SignalR.follow(&arm, &operation).await.unwrap_err();
+    let error = ServiceType::SignalR.follow(&arm, &operation).await.unwrap_err();
     shown += &format!("{error} {error:?} {:?}", std::error::Error::source(&error));
     let log = log.text();
     assert!(log.contains("SignalR_RegenerateKey") && log.contains("corr-1"), "{log}");
@@ -543,16 +543,16 @@ async fn a_service_without_keys_is_told_from_half_an_answer_and_from_other_refus
     .await;
     let arm = arm(&server.base, LeapingClock::new());
     for _ in 0..5 {
-        let error = ServiceKind::SignalR.list_keys(&arm, &chat()).await.unwrap_err();
+        let error = ServiceType::SignalR.list_keys(&arm, &chat()).await.unwrap_err();
         assert_eq!(error.kind(), ArmErrorKind::Barred(Barrier::NoKeys), "{error}");
         assert!(!error.is_passing() && error.to_string().contains("or enable keys again"), "{error}");
     }
     assert_eq!(
-        ServiceKind::SignalR.list_keys(&arm, &chat()).await.unwrap_err().kind(),
+        ServiceType::SignalR.list_keys(&arm, &chat()).await.unwrap_err().kind(),
         ArmErrorKind::Malformed
     );
     assert_eq!(
-        ServiceKind::SignalR.list_keys(&arm, &chat()).await.unwrap_err().kind(),
+        ServiceType::SignalR.list_keys(&arm, &chat()).await.unwrap_err().kind(),
         ArmErrorKind::Refused
     );
 }
@@ -563,13 +563,13 @@ async fn every_operation_names_the_right_that_it_needs() {
     let server = Server::play(std::iter::repeat_with(|| Reply::json(403, "{}")).take(22)).await;
     let arm = arm(&server.base, LeapingClock::new());
     let mut errors = vec![
-        ServiceKind::SignalR.describe(&arm, &chat()).await.unwrap_err(),
-        ServiceKind::SignalR.list_keys(&arm, &chat()).await.unwrap_err(),
-        ServiceKind::SignalR.replicas(&arm, &chat()).await.unwrap_err(),
+        ServiceType::SignalR.describe(&arm, &chat()).await.unwrap_err(),
+        ServiceType::SignalR.list_keys(&arm, &chat()).await.unwrap_err(),
+        ServiceType::SignalR.replicas(&arm, &chat()).await.unwrap_err(),
         arm.update_strategy(&app[0]).await.unwrap_err(),
-        ServiceKind::SignalR.regenerate(&arm, &chat(), KeyType::Primary).await.unwrap_err(),
-        ServiceKind::SignalR.list(&arm, "s", None).await.unwrap_err(),
-        ServiceKind::SignalR.list(&arm, "s", Some("g")).await.unwrap_err(),
+        ServiceType::SignalR.regenerate(&arm, &chat(), KeyType::Primary).await.unwrap_err(),
+        ServiceType::SignalR.list(&arm, "s", None).await.unwrap_err(),
+        ServiceType::SignalR.list(&arm, "s", Some("g")).await.unwrap_err(),
         arm.list_sites("s").await.unwrap_err(),
         arm.list_group_sites("s", "g").await.unwrap_err(),
         arm.list_slots(&app[0]).await.unwrap_err(),
@@ -578,7 +578,7 @@ async fn every_operation_names_the_right_that_it_needs() {
     ];
     for via in [OperationKind::AsyncOperation, OperationKind::Location] {
         let url = OperationUrl::new(via, server.base.as_str());
-        errors.push(ServiceKind::SignalR.follow(&arm, &url).await.unwrap_err());
+        errors.push(ServiceType::SignalR.follow(&arm, &url).await.unwrap_err());
     }
     for (app, section) in app.iter().flat_map(|app| Section::ALL.map(|section| (app, section))) {
         errors.push(arm.list_settings(app, section).await.unwrap_err());

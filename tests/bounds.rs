@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use azure_core::http::{HttpClient, Method, Request};
-use rekey_core::model::{AppId, Key, KeyType, Section, ServiceId};
+use rekey_core::model::{AppId, Key, KeyType, Section, ServiceId, ServiceType};
 use scripted::{LeapingClock, Reply, Server, Token};
 use signalr_rekey::azure::arm::{Arm, ArmError, ArmErrorKind, ArmOptions};
 use signalr_rekey::azure::consumers::app_service::Dictionary;
 use signalr_rekey::azure::data_plane::{DataPlane, Probe};
 use signalr_rekey::azure::http::Http;
-use signalr_rekey::azure::services::{KeyService, ServiceKind};
+use signalr_rekey::azure::services::KeyService;
 use signalr_rekey::clock::SystemClock;
 use signalr_rekey::config::{Config, Environment, NotifyConfig, StateConfig, load_from};
 use signalr_rekey::report::notify::Notifier;
@@ -61,7 +61,7 @@ fn error<T>(result: Result<T, ArmError>) -> ArmError {
 async fn of_an_endless_answer_of_azure_no_more_is_read_than_azure_sends_at_most() {
     for reply in endless("200 OK") {
         let server = Server::play([reply]).await;
-        let error = error(ServiceKind::SignalR.list_keys(&arm(&server.base), &chat()).await);
+        let error = error(ServiceType::SignalR.list_keys(&arm(&server.base), &chat()).await);
         assert_eq!(error.kind(), ArmErrorKind::Malformed);
         insta::allow_duplicates! {
             insta::assert_snapshot!(error, @"cannot list the keys: 200, the answer is larger than 12 MiB, which Azure Resource Manager never sends, and was not read to its end; check what REKEY_RESOURCE_MANAGER leads to; report this, with the correlation id if there is one");
@@ -76,7 +76,7 @@ async fn of_a_refusal_the_beginning_is_enough() {
     for reply in endless("403 Forbidden") {
         let server = Server::play([reply]).await;
         assert_eq!(
-            error(ServiceKind::SignalR.list_keys(&arm(&server.base), &chat()).await).kind(),
+            error(ServiceType::SignalR.list_keys(&arm(&server.base), &chat()).await).kind(),
             ArmErrorKind::Forbidden
         );
         assert!(server.flooded() <= BUFFERS, "{}", server.flooded());
@@ -110,7 +110,7 @@ async fn a_change_whose_answer_does_not_end_may_have_been_made() {
 async fn what_comes_after_the_length_that_was_told_is_not_read() {
     let keys = r#"{"primaryKey":"p","secondaryKey":"s"}"#;
     let server = Server::play([flood(&format!("{OK}content-length: {}\r\n\r\n{keys}", keys.len()))]).await;
-    let listed = ServiceKind::SignalR.list_keys(&arm(&server.base), &chat()).await.unwrap();
+    let listed = ServiceType::SignalR.list_keys(&arm(&server.base), &chat()).await.unwrap();
     assert_eq!(listed.keys.primary, Key::new("p"));
     assert!(server.flooded() <= BUFFERS, "{}", server.flooded());
 }
@@ -121,7 +121,7 @@ async fn no_answer_is_unpacked() {
     let keys = r#"{"primaryKey":"p","secondaryKey":"s"}"#;
     for encoding in ["gzip", "br", "deflate", "zstd"] {
         let server = Server::play([Reply::with(200, &[("content-encoding", encoding)], keys)]).await;
-        let listed = ServiceKind::SignalR.list_keys(&arm(&server.base), &chat()).await.unwrap();
+        let listed = ServiceType::SignalR.list_keys(&arm(&server.base), &chat()).await.unwrap();
         assert_eq!(listed.keys.secondary, Key::new("s"), "it was taken for {encoding}");
         assert_eq!(server.asked()[0].header("accept-encoding"), None);
     }
@@ -134,14 +134,14 @@ async fn headers_are_bounded_and_those_of_a_regeneration_fit() {
     let headers = [("Azure-AsyncOperation", operation.as_str()), ("Location", result.as_str())];
     let server = Server::play([Reply::with(202, &headers, "{}")]).await;
     let answer =
-        ServiceKind::SignalR.regenerate(&arm(&server.base), &chat(), KeyType::Primary).await.unwrap();
+        ServiceType::SignalR.regenerate(&arm(&server.base), &chat(), KeyType::Primary).await.unwrap();
     assert_eq!(answer.operation.unwrap().expose(), operation);
     // One too many.
     let many: String = (0..101).map(|number| format!("x-{number}: 1\r\n")).collect();
     let reply = || Reply::Answer(200, many.clone(), "{}".into());
     let server = Server::play(std::iter::repeat_with(reply).take(5)).await;
     assert_eq!(
-        error(ServiceKind::SignalR.list_keys(&arm(&server.base), &chat()).await).kind(),
+        error(ServiceType::SignalR.list_keys(&arm(&server.base), &chat()).await).kind(),
         ArmErrorKind::Unavailable
     );
     // One that does not end, and ever more of them.
@@ -149,7 +149,7 @@ async fn headers_are_bounded_and_those_of_a_regeneration_fit() {
         let reply = || Reply::Flood(format!("{OK}a: "), piece.into());
         let server = Server::play(std::iter::repeat_with(reply).take(5)).await;
         assert_eq!(
-            error(ServiceKind::SignalR.list_keys(&arm(&server.base), &chat()).await).kind(),
+            error(ServiceType::SignalR.list_keys(&arm(&server.base), &chat()).await).kind(),
             ArmErrorKind::Unavailable
         );
         assert!(server.flooded() <= 5 * BUFFERS, "{}", server.flooded());
@@ -160,7 +160,7 @@ async fn headers_are_bounded_and_those_of_a_regeneration_fit() {
 async fn a_header_that_is_shown_is_shown_in_part() {
     let long = "i".repeat(50_000);
     let server = Server::play([Reply::with(403, &[("x-ms-correlation-request-id", &long)], "{}")]).await;
-    let error = error(ServiceKind::SignalR.list_keys(&arm(&server.base), &chat()).await);
+    let error = error(ServiceType::SignalR.list_keys(&arm(&server.base), &chat()).await);
     assert_eq!(error.correlation_id().map(str::len), Some(100));
 }
 
@@ -183,7 +183,7 @@ async fn of_the_data_plane_the_status_is_all() {
     for reply in endless("200 OK") {
         let server = Server::play([reply]).await;
         let prober = DataPlane::new(Http::new(), Some(server.base.clone()), Arc::new(SystemClock)).unwrap();
-        let probe = ServiceKind::SignalR.probe(&prober, "chat.service.signalr.net", &Key::new("k")).await;
+        let probe = ServiceType::SignalR.probe(&prober, "chat.service.signalr.net", &Key::new("k")).await;
         assert_eq!(probe, Probe::Accepted);
         assert!(server.flooded() <= BUFFERS, "{}", server.flooded());
     }

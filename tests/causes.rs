@@ -9,11 +9,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use embedded_azure::{StartError, StorageError};
-use rekey_core::model::{AppId, ServiceId};
+use rekey_core::model::{AppId, ServiceId, ServiceType};
 use signalr_rekey::azure::arm::{Arm, ArmError, ArmOptions};
 use signalr_rekey::azure::credentials::CredentialError;
 use signalr_rekey::azure::http::Http;
-use signalr_rekey::azure::services::{KeyService, ServiceKind};
+use signalr_rekey::azure::services::KeyService;
 use signalr_rekey::cli::simulate::SimulateError;
 use signalr_rekey::clock::SystemClock;
 use signalr_rekey::compose::ComposeError;
@@ -60,7 +60,7 @@ async fn refused() -> ArmError {
         jitter_seed: 1,
     };
     let chat = ServiceId::new("s", "g", "chat");
-    ServiceKind::SignalR.list_keys(&Arm::new(options).unwrap(), &chat).await.unwrap_err()
+    ServiceType::SignalR.list_keys(&Arm::new(options).unwrap(), &chat).await.unwrap_err()
 }
 
 /// One of each error that can have a source, and where it can have several, of each way.
@@ -196,7 +196,7 @@ fn nothing_is_told_past_the_cause() {
         // The words of the developer's tools are the whole of it, kept to be told again.
         ("azure/credentials/keeping.rs", "Got::Nothing"),
         // A journal that cannot be written as JSON has no further cause.
-        ("store.rs", "to_vec_pretty"),
+        ("store/document.rs", "to_vec_pretty"),
     ];
     let mut needed = BTreeSet::new();
     for (name, code) in sources() {

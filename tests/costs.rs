@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use common::counting::Counting;
-use common::{DAY, HOUR, MINUTE, Story};
+use common::{DAY, HOUR, MINUTE, Story, two_services_of_one_app};
+use embedded_azure::{Options, Site};
 use rekey_core::intent::Intent;
 use rekey_core::journal::{Event, Journal};
 use rekey_core::model::{AppId, ConsumerId, Key, KeyType, PerKey};
@@ -67,6 +68,42 @@ async fn an_idle_pass_makes_one_storage_request_and_a_rotation_at_most_twelve_an
          passes in its grace"
     );
     assert!(polls >= 2 && rotation <= 12 + polls, "{rotation} and {polls} polls");
+}
+
+/// What both rotations of two services of one app cost, and how often the app was written.
+async fn rotations_of_one_app(shared: bool) -> (u64, usize) {
+    let mut world = two_services_of_one_app();
+    if !shared {
+        // The same, and each service has an app of its own.
+        let site = world.sites.remove(0);
+        for (service, name) in world.signalr.iter_mut().zip(["sr-one", "sr-two"]) {
+            let settings = [(name.to_owned(), site.settings[name].clone())].into();
+            let own = format!("only-{name}");
+            service.apps = vec![own.clone()];
+            world.sites.push(Site { name: own, settings, ..site.clone() });
+        }
+    }
+    let story = Story::of(world, Options::default()).await;
+    let store = Counting::new(story.store.clone());
+    for _ in 0..80 {
+        pass(&story, &store).await;
+        story.clock.advance(5 * MINUTE);
+    }
+    assert_eq!(story.requests("SignalR_RegenerateKey"), 4, "two rotations");
+    let polls = u64::try_from(story.requests("SignalR_OperationStatuses")).unwrap();
+    (store.requests() - polls, story.requests("WebApps_UpdateApplicationSettings"))
+}
+
+#[tokio::test]
+async fn a_write_to_an_app_that_services_share_costs_three_storage_requests_and_any_other_none() {
+    let (own, writes) = rotations_of_one_app(false).await;
+    let (shared, shared_writes) = rotations_of_one_app(true).await;
+    let locks = shared - own;
+    println!(
+        "{shared_writes} writes to a shared app cost {locks} storage requests more than {writes} to apps of one service"
+    );
+    assert_eq!((shared_writes, writes), (2, 2));
+    assert_eq!(locks, 3 * 2, "the lock is read, taken and given back");
 }
 
 /// A journal that was driven through rotations, with Azure's long URLs and an outage in each tenth.

@@ -1,4 +1,4 @@
-//! The prober of keys, against a server that answers as it is told in the place of the simulator.
+//! The prober of keys, against a server that answers as it is told in the place of the embedded Azure.
 
 #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
 
@@ -7,11 +7,11 @@ mod scripted;
 use std::sync::Arc;
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use rekey_core::model::Key;
+use rekey_core::model::{Key, ServiceType};
 use scripted::{LeapingClock, Reply, Server};
 use signalr_rekey::azure::data_plane::{DataPlane, Probe};
 use signalr_rekey::azure::http::Http;
-use signalr_rekey::azure::services::{KeyService, ServiceKind};
+use signalr_rekey::azure::services::KeyService;
 use signalr_rekey::clock::SystemClock;
 use url::Url;
 
@@ -22,10 +22,10 @@ fn prober(gateway: &Url) -> DataPlane {
 }
 
 #[tokio::test]
-async fn a_probe_is_signed_for_the_instance_and_sent_to_the_gateway() {
+async fn a_probe_is_signed_for_the_service_and_sent_to_the_gateway() {
     let server = Server::play([Reply::json(404, "")]).await;
     let key = Key::new("a-key-that-is-no-base64");
-    assert_eq!(ServiceKind::SignalR.probe(&prober(&server.base), HOST, &key).await, Probe::Accepted);
+    assert_eq!(ServiceType::SignalR.probe(&prober(&server.base), HOST, &key).await, Probe::Accepted);
     let [asked] = server.asked().try_into().unwrap();
     assert_eq!(asked.header("host"), Some(HOST));
     let path = asked.line.strip_prefix("HEAD ").unwrap().strip_suffix(" HTTP/1.1").unwrap();
@@ -50,7 +50,7 @@ async fn what_came_of_a_probe_is_told_in_a_sentence_without_the_key() {
     let (prober, key) = (prober(&server.base), Key::new("RECOGNISABLE"));
     let mut sentences = Vec::new();
     for _ in 0..3 {
-        sentences.push(match ServiceKind::SignalR.probe(&prober, HOST, &key).await {
+        sentences.push(match ServiceType::SignalR.probe(&prober, HOST, &key).await {
             Probe::Accepted => "accepted".to_owned(),
             Probe::Refused { detail } => format!("refused: {detail}"),
             Probe::Unreachable { detail } => format!("unreachable: {detail}"),
@@ -68,7 +68,7 @@ async fn what_came_of_a_probe_is_told_in_a_sentence_without_the_key() {
 async fn where_nobody_answers_nothing_is_known_of_the_key() {
     let server = Server::play([Reply::HangUp]).await;
     let Probe::Unreachable { detail } =
-        ServiceKind::SignalR.probe(&prober(&server.base), HOST, &Key::new("RECOGNISABLE")).await
+        ServiceType::SignalR.probe(&prober(&server.base), HOST, &Key::new("RECOGNISABLE")).await
     else {
         panic!("nobody answered");
     };

@@ -17,11 +17,11 @@ use common::{CONSUMERS, DAY, HOUR, MINUTE, Story, all_hold};
 use embedded_azure::{Options, World};
 use rekey_core::intent::Intent;
 use rekey_core::journal::Event;
-use rekey_core::model::KeyType;
+use rekey_core::model::{KeyType, ServiceType};
 use rekey_core::notice;
 use rekey_core::time::delta;
 use serde_json::{Value, json};
-use signalr_rekey::azure::services::{KeyService, ServiceKind};
+use signalr_rekey::azure::services::KeyService;
 use signalr_rekey::clock::Clock;
 use signalr_rekey::config::{BlobAccess, BlobConfig, Config, StateConfig};
 use signalr_rekey::engine::Dispatcher;
@@ -275,7 +275,7 @@ async fn lagging() -> (Story, Value) {
     story.watch(6 * HOUR).await;
     story.clock.advance(HOUR);
     let (in_use, id) = (all_hold(&story), story.config.instances[0].id.clone());
-    ServiceKind::SignalR.regenerate(&story.rekey().arm, &id, in_use).await.unwrap();
+    ServiceType::SignalR.regenerate(&story.rekey().arm, &id, in_use).await.unwrap();
     let event = regenerated(&story, story.clock.now());
     (story, event)
 }
@@ -380,7 +380,7 @@ async fn a_regeneration_right_after_ours_is_not_taken_for_ours() {
     assert_well(&Process::start(&story).timer().await);
     let (in_use, id) = (all_hold(&story), story.config.instances[0].id.clone());
     story.clock.advance(MINUTE / 2);
-    ServiceKind::SignalR.regenerate(&story.rekey().arm, &id, in_use).await.unwrap();
+    ServiceType::SignalR.regenerate(&story.rekey().arm, &id, in_use).await.unwrap();
     let outcome = Process::start(&story).notice(&regenerated(&story, story.clock.now())).await;
     assert!(outcome.unfinished && outcome.failure.is_some(), "{outcome:#?}");
 }

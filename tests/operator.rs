@@ -23,7 +23,7 @@ fn file(name: &str, content: &str) -> (tempfile::TempDir, PathBuf) {
     (folder, path)
 }
 
-/// The program with a configuration, before an Azure that is not the simulator: a name that leads nowhere. Nobody is at
+/// The program with a configuration, before an Azure that is not the embedded Azure: a name that leads nowhere. Nobody is at
 /// its terminal.
 fn in_the_cloud(arguments: &[&str], config: &Path, settings: &[(&str, &str)]) -> Output {
     let mut command = program(arguments);
@@ -113,7 +113,7 @@ fn who_only_looks_is_told_in_one_line_that_the_journal_is_elsewhere() {
 }
 
 #[test]
-fn against_the_simulator_nothing_of_that_is_asked() {
+fn against_the_embedded_azure_nothing_of_that_is_asked() {
     let azure = Azure::start(&[]);
     let done = azure.command(&["rotate", "--now"]).stdin(Stdio::null()).output().unwrap();
     assert_eq!((done.status.code(), text(&done.stderr)), (Some(0), String::new()));

@@ -345,7 +345,7 @@ async fn debug_shows_the_whole_chain() {
 }
 
 #[test]
-fn a_simulator_that_is_open_to_others_says_so() {
+fn an_embedded_azure_that_is_open_to_others_says_so() {
     for (listen, warns) in [("0.0.0.0:0", true), ("127.0.0.1:0", false)] {
         let mut child = program(&["simulate", "--listen", listen])
             .stdout(Stdio::piped())

@@ -1,5 +1,5 @@
 //! No key, token or operation URL is in anything that leaves the process other than its requests to Azure: logs,
-//! replies, the journal, `Debug` and errors. The simulator's keys all begin with a mark, and everything is searched.
+//! replies, the journal, `Debug` and errors. The embedded Azure's keys all begin with a mark, and everything is searched.
 #![cfg(feature = "simulator")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 
@@ -145,7 +145,7 @@ async fn no_secret_leaves_the_process() {
     let journal = story.journal().await;
     search("the journal's Debug", &format!("{journal:#?}"));
     let id = &story.config.instances[0].id;
-    let name = format!("{}/{}/{}.json", id.subscription(), id.group(), id.name()).to_lowercase();
+    let name = common::document_name(id);
     let (document, _) = story.store.get(&name).await.unwrap().document.unwrap();
     search("the journal's document", &String::from_utf8(document).unwrap());
     search("the store's Debug", &format!("{:#?}", story.store));
@@ -161,7 +161,7 @@ async fn no_secret_leaves_the_process() {
     search("a snapshot's Debug", &format!("{:#?}", look.snapshot(&story.config.instances[0], &journal)));
     search("the parts' Debug", &format!("{:#?} {:#?} {:#?}", rekey.arm, rekey.data_plane, rekey.config));
     story.watch(HOUR).await;
-    search("the simulator's Debug", &format!("{:#?}", story.sim));
+    search("the embedded Azure's Debug", &format!("{:#?}", story.sim));
 }
 
 #[tokio::test]
@@ -169,7 +169,7 @@ async fn an_operation_url_is_in_the_journal_only_while_it_is_needed() {
     let story = Story::new().await;
     story.clock.advance(3 * HOUR);
     let id = &story.config.instances[0].id;
-    let name = format!("{}/{}/{}.json", id.subscription(), id.group(), id.name()).to_lowercase();
+    let name = common::document_name(id);
     let mut seen = 0;
     for _ in 0..200 {
         let _ = Runner::run(

@@ -10,14 +10,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use common::proxy::{Answer, Proxy, Straight};
-use common::{HOUR, azurite, document_name, expire_lease};
+use common::{HOUR, azurite, document_name, expire_lease, format_1_name};
 use embedded_azure::VirtualClock;
+use futures::FutureExt;
 use rekey_core::journal::{Event, Journal};
-use rekey_core::model::{Key, PerKey, ServiceId};
+use rekey_core::model::{AppId, ConsumerId, Key, PerKey, ServiceId};
+use serde_json::Value;
 use signalr_rekey::clock::{Clock, SystemClock};
-use signalr_rekey::store::{Draft, ETag, Found, Lease, MemoryStore, Store, StoreError, Stored, peek};
+use signalr_rekey::store::{
+    AppLocks, Draft, ETag, Found, Lease, LockError, Locker, MemoryStore, Store, StoreError, Stored, peek,
+};
 
 /// A store and the clock that it goes by, which can be moved in memory alone.
 async fn on_each<F: Future<Output = ()>>(story: impl Fn(Arc<dyn Store>, Arc<dyn Clock>) -> F) {
@@ -169,18 +173,34 @@ async fn a_wrong_clock_steals_no_lease() {
 #[tokio::test]
 async fn what_cannot_be_read_is_left_as_it_is() {
     on_each(async |store, clock| {
-        for body in
-            ["", "{", "[]", "{\"version\":2}", "{\"version\":1,\"lease\":null,\"journal\":{\"future\":1}}"]
-        {
-            let id = instance();
-            store.put(&document_name(&id), body.into(), None).await.unwrap();
-            let error = acquire(&store, &clock, &id, "one").await.unwrap_err();
-            assert!(matches!(error, StoreError::Unreadable { .. }), "{body}: {error}");
-            let (there, _) = store.get(&document_name(&id)).await.unwrap().document.unwrap();
-            assert_eq!(there, body.as_bytes());
+        for body in [
+            "",
+            "{",
+            "[]",
+            "{\"version\":3}",
+            "{\"version\":2}",
+            "{\"version\":1,\"lease\":null,\"journal\":{\"future\":1}}",
+        ] {
+            for name in [document_name, format_1_name] {
+                let id = instance();
+                let name = name(&id);
+                store.put(&name, body.into(), None).await.unwrap();
+                let error = acquire(&store, &clock, &id, "one").await.unwrap_err();
+                assert!(matches!(error, StoreError::Unreadable { .. }), "{body}: {error}");
+                let (there, _) = store.get(&name).await.unwrap().document.unwrap();
+                assert_eq!(there, body.as_bytes());
+            }
         }
     })
     .await;
+}
+
+/// A document of format 1 as one of format 2, with the journal as it is.
+fn of_format_2(mut document: Value, id: &ServiceId) -> Value {
+    document["version"] = 2.into();
+    document["service"] = id.to_string().into();
+    document["fenced"] = true.into();
+    document
 }
 
 /// An accepted time would be added to, and whoever looked at the instance would panic.
@@ -189,26 +209,38 @@ async fn a_journal_with_impossible_times_or_of_impossible_size_is_left_as_it_is(
     let clock = Arc::new(VirtualClock::default());
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new(clock.clone()));
     let clock: Arc<dyn Clock> = clock;
-    let refused = async |body: String| {
-        let id = instance();
-        store.put(&document_name(&id), body.into_bytes(), None).await.unwrap();
-        let StoreError::Unreadable { detail, .. } = acquire(&store, &clock, &id, "one").await.unwrap_err()
-        else {
-            panic!("it is read")
-        };
-        detail
+    let refused = async |format_1: Value| {
+        let mut details = Vec::new();
+        for of_now in [false, true] {
+            let id = instance();
+            let (name, body) = if of_now {
+                (document_name(&id), of_format_2(format_1.clone(), &id))
+            } else {
+                (format_1_name(&id), format_1.clone())
+            };
+            store.put(&name, body.to_string().into_bytes(), None).await.unwrap();
+            let StoreError::Unreadable { detail, .. } =
+                acquire(&store, &clock, &id, "one").await.unwrap_err()
+            else {
+                panic!("it is read")
+            };
+            details.push(detail);
+        }
+        assert_eq!(details[0], details[1]);
+        details.remove(0)
     };
     let mut journal = serde_json::to_value(Journal::default()).unwrap();
     for time in ["+262142-12-31T23:59:59Z", "-0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"] {
         journal["requested"] = time.into();
         let document = serde_json::json!({ "version": 1, "lease": null, "journal": journal });
-        let detail = refused(document.to_string()).await;
+        let detail = refused(document).await;
         assert_eq!(detail, "a time in it is not within the years 1970 to 9980", "{time}");
     }
     let lease = serde_json::json!({ "holder": "x", "expires": "+200000-01-01T00:00:00Z" });
     let document = serde_json::json!({ "version": 1, "lease": lease, "journal": Journal::default() });
-    assert!(refused(document.to_string()).await.starts_with("a time in it"));
-    assert_eq!(refused(" ".repeat(5 << 20)).await, "it is larger than 4 MiB");
+    assert!(refused(document).await.starts_with("a time in it"));
+    let large = serde_json::json!({ "version": 1, "lease": null, "journal": " ".repeat(5 << 20) });
+    assert_eq!(refused(large).await, "it is larger than 4 MiB");
 }
 
 #[tokio::test]
@@ -220,7 +252,11 @@ async fn what_is_said_of_a_journal_repeats_nothing_of_it() {
             "{\"version\":1,\"lease\":\"SECRET\"}",
         ] {
             let id = instance();
-            store.put(&document_name(&id), body.into(), None).await.unwrap();
+            store.put(&format_1_name(&id), body.into(), None).await.unwrap();
+            let error = acquire(&store, &clock, &id, "one").await.unwrap_err();
+            let said = format!("{error} {error:?}");
+            assert!(said.contains("see line 1, column ") && !said.contains("SECRET"), "{said}");
+            store.put(&document_name(&id), body.replace('1', "2").into(), None).await.unwrap();
             let error = acquire(&store, &clock, &id, "one").await.unwrap_err();
             let said = format!("{error} {error:?}");
             assert!(said.contains("see line 1, column ") && !said.contains("SECRET"), "{said}");
@@ -313,10 +349,18 @@ async fn a_write_that_did_not_come_through_is_sent_again_if_nobody_wrote_meanwhi
     let closed = acquire(&closing(3, None), &clock, &instance(), "one").await.unwrap_err();
     assert_eq!(closed, StoreError::Unavailable("the connection was closed".into()), "not for ever");
 
-    let (store, id) = (closing(1, Some(b"{}")), instance());
+    // The first write of all keeps older releases out; the next one is the journal's.
+    let (inner, closes) = (MemoryStore::new(Arc::clone(&clock)), AtomicUsize::new(1));
+    let overtaken = Arc::new(Closing { inner, closes, meanwhile: Some(b"{}") });
+    let (store, id): (Arc<dyn Store>, _) = (overtaken.clone(), instance());
     acquire(&store, &clock, &id, "one").await.unwrap_err();
-    let there = store.get(&document_name(&id)).await.unwrap().document.unwrap().0;
-    assert_eq!(there, b"{}", "what somebody else wrote is not written over");
+    let there = async |name: &str| store.get(name).await.unwrap().document.unwrap().0;
+    assert_eq!(there(&format_1_name(&id)).await, b"{}", "what somebody else wrote is not written over");
+    let id = instance();
+    acquire(&store, &clock, &id, "one").await.unwrap().release().await.unwrap();
+    overtaken.closes.store(1, Ordering::SeqCst);
+    acquire(&store, &clock, &id, "two").await.unwrap_err();
+    assert_eq!(there(&document_name(&id)).await, b"{}", "what somebody else wrote is not written over");
 }
 
 /// A store whose requests to Azurite go through a proxy.
@@ -403,14 +447,16 @@ async fn a_busy_storage_is_told_in_words() {
 /// Nobody of ours takes a lease of more than two minutes, so none lasts longer than that after the write that took it.
 #[tokio::test]
 async fn a_lease_that_no_worker_can_have_is_believed_for_two_minutes_and_no_longer() {
-    let document = serde_json::json!({
-        "version": 1,
-        "lease": { "holder": "ghost", "expires": "2099-01-01T00:00:00Z" },
-        "journal": Journal::default(),
-    });
+    let document = |id: &ServiceId| {
+        let document = serde_json::json!({
+            "lease": { "holder": "ghost", "expires": "2099-01-01T00:00:00Z" },
+            "journal": Journal::default(),
+        });
+        of_format_2(document, id).to_string().into_bytes()
+    };
     on_each(async |store: Arc<dyn Store>, clock: Arc<dyn Clock>| {
         let id = instance();
-        store.put(&document_name(&id), document.to_string().into_bytes(), None).await.unwrap();
+        store.put(&document_name(&id), document(&id), None).await.unwrap();
         let held = acquire(&store, &clock, &id, "one").await.unwrap_err();
         let StoreError::StrangeLease { holder, until, .. } = held else { panic!("{held}") };
         let left = (until - clock.now()).num_seconds();
@@ -424,7 +470,7 @@ async fn a_lease_that_no_worker_can_have_is_believed_for_two_minutes_and_no_long
     let clock = Arc::new(VirtualClock::default());
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new(clock.clone()));
     let (id, dynamic): (_, Arc<dyn Clock>) = (instance(), clock.clone());
-    store.put(&document_name(&id), document.to_string().into_bytes(), None).await.unwrap();
+    store.put(&document_name(&id), document(&id), None).await.unwrap();
     clock.advance(Duration::from_secs(119));
     assert!(acquire(&store, &dynamic, &id, "one").await.is_err());
     clock.advance(Duration::from_secs(1));
@@ -461,10 +507,10 @@ async fn a_journal_that_does_not_say_whose_it_is_belongs_to_its_name_and_says_so
     on_each(async |store: Arc<dyn Store>, clock: Arc<dyn Clock>| {
         let id = instance();
         let old = serde_json::json!({ "version": 1, "lease": null, "journal": Journal::default() });
-        store.put(&document_name(&id), old.to_string().into_bytes(), None).await.unwrap();
+        store.put(&format_1_name(&id), old.to_string().into_bytes(), None).await.unwrap();
         acquire(&store, &clock, &id, "one").await.unwrap().release().await.unwrap();
         let (body, _) = store.get(&document_name(&id)).await.unwrap().document.unwrap();
-        let document: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let document: Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(document["service"], id.to_string());
         // Ids are the same in any case of letters.
         let loud = ServiceId::new(id.subscription(), &id.group().to_uppercase(), &id.name().to_uppercase());
@@ -487,4 +533,74 @@ async fn a_storage_that_is_not_there_is_an_error_and_takes_no_lease() {
     let text = error.to_string();
     assert!(text.contains("Connection refused") && text.contains("devstoreaccount1"), "{text}");
     assert!(!text.contains("AccountKey") && !text.contains("://"), "{text}");
+}
+
+/// An app that nobody else locks, and the name of its lock.
+fn app() -> (ConsumerId, String) {
+    let name = format!("a{}", uuid::Uuid::new_v4().simple());
+    let app = AppId::new("00000000-0000-0000-0000-000000000001", "Group(1)", &name, Some("Staging"));
+    let lock = format!(
+        "locks/subscriptions/00000000-0000-0000-0000-000000000001/resourcegroups/group(1)/providers/microsoft.web\
+         /sites/{name}/slots/staging.json"
+    );
+    (app.into(), lock)
+}
+
+/// Two processes and one store: one locks an app at a time, a lock that is not given back ends by itself, and who has lost
+/// his leaves the other's alone.
+#[tokio::test]
+async fn one_process_at_a_time_locks_an_app() {
+    on_each(async |store: Arc<dyn Store>, clock: Arc<dyn Clock>| {
+        let (app, name) = app();
+        let processes = [AppLocks::default(), AppLocks::default()];
+        let service = instance();
+        let locker = |number: usize, run: &'static str| Locker {
+            locks: &processes[number],
+            store: &*store,
+            clock: &*clock,
+            run,
+            service: &service,
+        };
+        let (one, two) = (locker(0, "one"), locker(1, "two"));
+        let begun = clock.now();
+        let lock = one.lock(&app, true, begun).await.unwrap();
+        let proves_until = lock.proves_until().unwrap();
+        let half = TimeDelta::seconds(60);
+        assert!(begun + half <= proves_until && proves_until <= clock.now() + half, "half of the lease");
+        let held = two.lock(&app, true, begun).await.unwrap_err();
+        let by_one = |holder: &str| holder == format!("one for {}", service.name());
+        assert!(matches!(&held, LockError::Held { holder, .. } if by_one(holder)), "{held:?}");
+        assert!(lock.release().await, "it was ours to the end");
+
+        let lock = two.lock(&app, true, clock.now() + TimeDelta::seconds(2)).await.unwrap();
+        assert!(one.lock(&app, true, clock.now()).await.is_err());
+        // As time would.
+        let (body, etag) = store.get(&name).await.unwrap().document.unwrap();
+        let mut document: Value = serde_json::from_slice(&body).unwrap();
+        document["lease"]["expires"] = serde_json::json!("2020-01-01T00:00:00Z");
+        store.put(&name, serde_json::to_vec(&document).unwrap(), Some(&etag)).await.unwrap();
+        let taken = one.lock(&app, true, clock.now() + TimeDelta::seconds(4)).await.unwrap();
+        assert!(!lock.release().await, "it was another's by then");
+        let held = two.lock(&app, true, clock.now()).await;
+        assert!(held.is_err(), "and that one's was left alone: {held:?}");
+        assert!(taken.release().await);
+    })
+    .await;
+}
+
+/// Within a process one task at a time has an app, and nothing is asked of the store where nobody shares it.
+#[tokio::test]
+async fn an_app_of_one_service_is_locked_in_its_process_alone() {
+    on_each(async |store: Arc<dyn Store>, clock: Arc<dyn Clock>| {
+        let (app, name) = app();
+        let (locks, service) = (AppLocks::default(), instance());
+        let locker = Locker { locks: &locks, store: &*store, clock: &*clock, run: "one", service: &service };
+        let lock = locker.lock(&app, false, clock.now()).await.unwrap();
+        assert!(lock.proves_until().is_none());
+        assert!(locker.lock(&app, false, clock.now()).now_or_never().is_none(), "one at a time");
+        assert!(lock.release().await);
+        assert!(locker.lock(&app, false, clock.now()).now_or_never().is_some());
+        assert!(store.get(&name).await.unwrap().document.is_none());
+    })
+    .await;
 }

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::journals::Journals;
-use common::program::{Azure, Handler};
+use common::program::{Azure, Handler, free_port};
 use serde_json::{Value, json};
 
 async fn two_handlers(azure: &Azure) -> [Handler; 2] {
@@ -82,26 +82,62 @@ async fn timers_and_notices_at_both_at_once() {
     }
 }
 
-/// Each has read the app's settings before the other writes them, and writes back what he read: the later write undoes the
-/// earlier. Who was undone finds it when he reads back what he wrote, before he says that he is done.
+/// Two services whose connection strings stand in the settings of one app.
+const OF_ONE_APP: [&str; 2] = ["sr-shared-a", "sr-shared-b"];
+
+fn of_one_app() -> Azure {
+    let signalr = OF_ONE_APP.map(|name| json!({"group": "rg-demo", "name": name, "apps": ["shared"]}));
+    let world = json!({"signalr": signalr, "sites": [{"group": "rg-demo", "name": "shared"}]});
+    Azure::of_world(&world, &["--latency", "100ms"])
+}
+
+/// Each repairs its own service of the app at the same time, and both say that they are done; how often the app was written.
+async fn both_repair(azure: &Azure, [one, two]: [&Handler; 2]) -> u64 {
+    let writes = async || {
+        let report = azure.report().await;
+        report["arm_requests"]["WebApps_UpdateApplicationSettings"].as_u64().unwrap_or_default()
+    };
+    let before = writes().await;
+    for instance in OF_ONE_APP {
+        azure.force(instance, "Both").await;
+    }
+    let (a, b) = tokio::join!(one.notice(OF_ONE_APP[0]), two.notice(OF_ONE_APP[1]));
+    assert!(a.0 == 200 && b.0 == 200, "{a:?} {b:?}");
+    let planned = azure.run(&["plan"]);
+    let said = String::from_utf8_lossy(&planned.stdout);
+    assert_eq!(planned.status.code(), Some(0), "both said that they were done: {said}");
+    writes().await - before
+}
+
+/// Who shares a store locks the app in it, so that neither reads before the other has written: each writes once, and nothing
+/// is written again because it was undone.
 #[tokio::test]
 async fn two_that_repair_services_of_one_app_do_not_undo_each_other() {
-    let instances = ["sr-shared-a", "sr-shared-b"];
-    let signalr = instances.map(|name| json!({"group": "rg-demo", "name": name, "apps": ["shared"]}));
-    let world = json!({"signalr": signalr, "sites": [{"group": "rg-demo", "name": "shared"}]});
-    let azure = Azure::of_world(&world, &["--latency", "100ms"]);
+    let azure = of_one_app();
     let [one, two] = two_handlers(&azure).await;
-    settle(&one, &instances).await;
+    settle(&one, &OF_ONE_APP).await;
     for round in 0..3 {
-        for instance in instances {
-            azure.force(instance, "Both").await;
-        }
-        let (a, b) = tokio::join!(one.notice(instances[0]), two.notice(instances[1]));
-        assert!(a.0 == 200 && b.0 == 200, "{round}: {a:?} {b:?}");
-        let planned = azure.run(&["plan"]);
-        let said = String::from_utf8_lossy(&planned.stdout);
-        assert_eq!(planned.status.code(), Some(0), "both said that they were done, in round {round}: {said}");
+        assert_eq!(both_repair(&azure, [&one, &two]).await, 2, "in round {round}");
     }
+}
+
+/// The fault that the lock keeps away, and what is left where two deployments share no store: each has read the app's
+/// settings before the other writes them, and writes back what he read: the later write undoes the earlier. Who was undone
+/// finds it when he reads back what he wrote, before he says that he is done.
+#[tokio::test]
+async fn two_without_a_common_store_undo_each_other_and_find_it_when_they_read_back() {
+    let azure = of_one_app();
+    let one = Handler::start(&azure, &[]).await;
+    settle(&one, &OF_ONE_APP).await;
+    let mut elsewhere = azure.command(&["handler"]);
+    elsewhere.env("REKEY_STATE", "memory");
+    let two = Handler::spawn(elsewhere, free_port(), &azure).await;
+    for _ in 0..10 {
+        if both_repair(&azure, [&one, &two]).await > 2 {
+            return;
+        }
+    }
+    panic!("nothing was undone and written again");
 }
 
 /// As on Flex Consumption, where the timer and the events never share a process. The timer's run follows its regeneration; the
@@ -127,7 +163,7 @@ async fn a_notice_wakes_the_run_of_another_process() {
     let document = journals.read("sr-call").await.unwrap();
     let history = document["journal"]["history"].as_array().unwrap();
     let at = |is: &dyn Fn(&Value) -> bool| history.iter().position(|entry| is(&entry["event"]));
-    let repaired = at(&|event| event["type"] == "repointed" && event["mended"] == true);
+    let repaired = at(&|event| event["type"] == "repointed" && event["repaired"] == true);
     let over = at(&|event| event["type"] == "regenerated");
     assert!(repaired.is_some() && repaired < over, "the apps are repaired before the regeneration is over");
     settle(&timer, &["sr-call"]).await;

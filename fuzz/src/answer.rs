@@ -11,11 +11,11 @@ use axum::extract::Request;
 use axum::http::{Method, Response};
 use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
 use azure_core::time::OffsetDateTime;
-use rekey_core::model::{AppId, KeyType, OperationUrl, Section, ServiceId};
+use rekey_core::model::{AppId, KeyType, OperationUrl, Section, ServiceId, ServiceType};
 use signalr_rekey::azure::arm::{Arm, ArmError, ArmOptions, OperationStatus};
 use signalr_rekey::azure::consumers::app_service::Dictionary;
 use signalr_rekey::azure::http::Http;
-use signalr_rekey::azure::services::{KeyService, ServiceKind};
+use signalr_rekey::azure::services::KeyService;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
@@ -106,11 +106,11 @@ async fn ask(arm: &Arm, base: &str, asked: &str) -> Option<ArmError> {
     let (id, app) = (ServiceId::new("s", "g", "chat"), AppId::new("s", "g", "shop", None));
     let section = Section::AppSettings;
     match asked {
-        "instance" => ServiceKind::SignalR.describe(arm, &id).await.err(),
-        "instances" => ServiceKind::SignalR.list(arm, "s", None).await.err(),
+        "instance" => ServiceType::SignalR.describe(arm, &id).await.err(),
+        "instances" => ServiceType::SignalR.list(arm, "s", None).await.err(),
         "sites" => arm.list_sites("s").await.err(),
         "permissions" => arm.permissions("/subscriptions/s").await.err(),
-        "keys" => ServiceKind::SignalR.list_keys(arm, &id).await.err(),
+        "keys" => ServiceType::SignalR.list_keys(arm, &id).await.err(),
         "regenerate" => regenerate(arm, &id).await.err(),
         "settings" => rewrite(arm, &app).await.err(),
         "update" => {
@@ -124,7 +124,7 @@ async fn ask(arm: &Arm, base: &str, asked: &str) -> Option<ArmError> {
 }
 
 async fn regenerate(arm: &Arm, id: &ServiceId) -> Result<(), ArmError> {
-    let answer = ServiceKind::SignalR.regenerate(arm, id, KeyType::Primary).await?;
+    let answer = ServiceType::SignalR.regenerate(arm, id, KeyType::Primary).await?;
     if let Some(keys) = &answer.keys {
         assert!(keys.iter().all(|(_, key)| !key.expose().is_empty()), "an empty text is no key");
     }
@@ -135,7 +135,7 @@ async fn regenerate(arm: &Arm, id: &ServiceId) -> Result<(), ArmError> {
 }
 
 async fn status(arm: &Arm, url: &OperationUrl) -> Result<(), ArmError> {
-    if let OperationStatus::Failed { code, message, .. } = ServiceKind::SignalR.follow(arm, url).await? {
+    if let OperationStatus::Failed { code, message, .. } = ServiceType::SignalR.follow(arm, url).await? {
         assert!(code.len() + message.len() <= LONGEST_ERROR, "{code}: {message}");
     }
     Ok(())

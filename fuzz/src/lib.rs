@@ -223,16 +223,22 @@ pub fn journal(data: &[u8]) {
     let at = data.windows(THEN.len()).position(|window| window == THEN);
     let (document, events) = at.map_or((data, &b""[..]), |at| (&data[..at], &data[at + THEN.len()..]));
     let events = events.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
-    // Nothing here waits for anything: the store is in memory.
-    let done = keep(document, events.collect()).now_or_never();
-    assert!(done.is_some(), "it waits");
+    let events: Vec<Event> = events.collect();
+    for name in NAMES {
+        // Nothing here waits for anything: the store is in memory.
+        let done = keep(name, document, events.clone()).now_or_never();
+        assert!(done.is_some(), "it waits");
+    }
 }
 
-async fn keep(document: &[u8], events: Vec<Event>) {
+/// The name of the document in format 1, and in that of now.
+const NAMES: [&str; 2] = ["s/g/chat.json", "s/g/signalr/chat.json"];
+
+async fn keep(name: &str, document: &[u8], events: Vec<Event>) {
     let clock: Arc<dyn Clock> = Arc::new(StillClock);
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::clone(&clock)));
     let id = ServiceId::new("s", "g", "chat");
-    let stored = store.put("s/g/chat.json", document.to_vec(), None).await;
+    let stored = store.put(name, document.to_vec(), None).await;
     assert!(stored.is_ok());
     let read = peek(&*store, &id).await;
     let mut lease = match Lease::acquire(Arc::clone(&store), clock, &id, "fuzz").await {
@@ -243,7 +249,7 @@ async fn keep(document: &[u8], events: Vec<Event>) {
                 matches!(error, StoreError::Held { .. } | StoreError::StrangeLease { .. }),
                 "{error}"
             );
-            let there = store.get("s/g/chat.json").await.ok().and_then(|found| found.document);
+            let there = store.get(name).await.ok().and_then(|found| found.document);
             assert!(there.is_some_and(|(body, _)| body == document), "it is left as it is");
             return;
         }

@@ -6,6 +6,7 @@
 //! [`ArmError`], whose [`ArmErrorKind`] says what is to be decided.
 
 mod authorization;
+mod contract;
 mod error;
 mod list;
 mod operation;
@@ -21,12 +22,12 @@ use chrono::{DateTime, Utc};
 use url::Url;
 
 pub use authorization::{Caller, Permission};
+pub use contract::{AskedBy, Operation, Subject};
 pub use error::{ArmError, ArmErrorKind, Barrier};
 pub use list::Subscription;
 pub use operation::OperationStatus;
 pub(crate) use operation::operation_url;
 pub(crate) use request::Call;
-pub use request::{AskedBy, Operation};
 
 use crate::azure::cloud::scope;
 use crate::azure::http::{Http, Insecure, check_secure};

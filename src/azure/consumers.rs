@@ -62,6 +62,10 @@ pub trait ConsumerKind: Sized {
         change: &Change<'_>,
     ) -> impl Future<Output = Result<Written<Self::Contents>, ArmError>> + Send;
 
+    /// Whether a place that is written whole, on no condition, shows that another service's keys are in it: whoever rotates
+    /// those writes it too, and may be configured elsewhere. `marks` tell which are ours.
+    fn holds_anothers(&self, contents: &Self::Contents, marks: Marks<'_>) -> bool;
+
     /// What must follow a write until readers really use the new value.
     fn settling(&self) -> Settling;
 
@@ -265,6 +269,14 @@ impl ConsumerKind for Place {
             Self::AppService(place) => {
                 let just_read = just_read.map(|Contents::AppService(contents)| contents);
                 Ok(place.write(arm, just_read, change).await?.map(Contents::AppService))
+            }
+        }
+    }
+
+    fn holds_anothers(&self, contents: &Contents, marks: Marks<'_>) -> bool {
+        match (self, contents) {
+            (Self::AppService(place), Contents::AppService(contents)) => {
+                place.holds_anothers(contents, marks)
             }
         }
     }

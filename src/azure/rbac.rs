@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use super::arm::{self, AskedBy, Operation};
 use super::consumers;
-use super::services::{KeyService, ServiceKind};
+use super::services::KeyService;
+use rekey_core::model::ServiceType;
 
 /// Every operation of the client, with the Azure RBAC actions that it needs.
 #[must_use]
 pub fn operations() -> Vec<Operation> {
-    let services = ServiceKind::ALL.into_iter().flat_map(|kind| kind.operations().all());
+    let services = ServiceType::ALL.into_iter().flat_map(|kind| kind.operations().all());
     services.chain(consumers::operations()).chain(arm::OPERATIONS).collect()
 }
 

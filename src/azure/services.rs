@@ -1,14 +1,14 @@
 //! The kinds of services whose access keys are rotated.
 //!
-//! Start at [`KeyService`], which is all that the rest of the program knows of a service; [`ServiceKind`] chooses the
-//! implementation.
+//! Start at [`KeyService`], which is all that the rest of the program knows of a service; the [`ServiceType`] in its id
+//! chooses the implementation.
 
 mod signalr;
 
 use std::fmt;
 use std::time::Duration;
 
-use rekey_core::model::{Key, KeyPair, KeyType, OperationUrl, ServiceId};
+use rekey_core::model::{Key, KeyPair, KeyType, OperationUrl, ServiceId, ServiceType};
 
 use self::signalr::SignalR;
 use super::arm::{Arm, ArmError, Operation, OperationStatus};
@@ -18,6 +18,9 @@ use super::data_plane::{DataPlane, Probe};
 pub trait KeyService: Copy {
     /// The operations of Azure's contract that it is asked by. Roles, the doctor and the documents go by what they need.
     fn operations(self) -> ServiceOperations;
+
+    /// The version of its contract.
+    fn api_version(self) -> &'static str;
 
     /// Lists both keys. A service whose access keys are switched off has none: `Barred(NoKeys)`.
     fn list_keys(
@@ -98,28 +101,16 @@ impl ServiceOperations {
     }
 }
 
-/// The kinds that there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ServiceKind {
-    /// Azure SignalR Service.
-    SignalR,
-}
-
-impl ServiceKind {
-    /// All of them.
-    pub const ALL: [Self; 1] = [Self::SignalR];
-
-    /// The kind of a service.
-    #[must_use]
-    pub const fn of(_id: &ServiceId) -> Self {
-        Self::SignalR
-    }
-}
-
-impl KeyService for ServiceKind {
+impl KeyService for ServiceType {
     fn operations(self) -> ServiceOperations {
         match self {
             Self::SignalR => SignalR.operations(),
+        }
+    }
+
+    fn api_version(self) -> &'static str {
+        match self {
+            Self::SignalR => SignalR.api_version(),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier, Permission};
 use crate::azure::consumers::Marks;
 use crate::azure::consumers::app_service::UpdateStrategy;
 use crate::azure::discovery::{Dictionaries, at_once, parted, slots};
-use crate::azure::services::{KeyService, ListedKeys, ServiceKind, ServiceResource};
+use crate::azure::services::{KeyService, ListedKeys, ServiceResource};
 use crate::config::{AppConfig, Config, ServiceConfig};
 use crate::engine::Engine;
 use crate::engine::check::is_lost;
@@ -155,7 +155,7 @@ impl<'c> Facts<'c> {
 
 impl<'c> InstanceFacts<'c> {
     async fn collect(rekey: &Engine, arm: &Arm, config: &'c ServiceConfig) -> Self {
-        let (id, kind) = (&config.id, ServiceKind::of(&config.id));
+        let (id, kind) = (&config.id, config.id.service_type());
         // One after the other: several instances are asked at the same time.
         let resource = kind.describe(arm, id).await;
         let listed = kind.list_keys(arm, id).await;

@@ -19,7 +19,7 @@ use super::finding::{Finding, Report, Severity};
 use super::{Circumstances, identity, nobody, offline, permission, service};
 use crate::azure::arm::{Arm, Caller};
 use crate::azure::discovery::at_once;
-use crate::azure::services::{KeyService, ServiceKind};
+use crate::azure::services::KeyService;
 use crate::config::ServiceConfig;
 use crate::engine::Engine;
 use crate::handler::{Invocation, Outcome, Runner, Trigger};
@@ -129,7 +129,7 @@ async fn of_instance(rekey: &Engine, arm: &Arm, instance: &ServiceConfig, caller
     let granted = arm.permissions(&instance.id.to_string()).await;
     let mut findings = permission::untried_of_instance(&instance.id, &granted, caller);
     // That keys cannot be listed is told by the run, which fails on it.
-    let kind = ServiceKind::of(&instance.id);
+    let kind = instance.id.service_type();
     if let Ok(listed) = kind.list_keys(arm, &instance.id).await
         && let Some(host) = &listed.host
     {

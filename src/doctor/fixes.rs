@@ -8,12 +8,10 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use crate::azure::arm::Caller;
+use crate::azure::services::KeyService;
 use crate::config::given_file;
 use crate::report::text::file_name;
 use rekey_core::model::{AppId, ServiceId};
-
-/// The api-version of Microsoft.SignalRService in commands that want one.
-const SIGNALR: &str = "2024-03-01";
 
 /// Gives whoever asked the built-in role of reading, at a scope.
 pub(super) fn reader(caller: &Caller, scope: &str) -> Option<String> {
@@ -73,14 +71,16 @@ pub(super) fn no_own_setting(app: &AppId, name: &str) -> String {
 
 /// Sets a property of an instance.
 pub(super) fn property(instance: &ServiceId, name: &str, value: &str) -> String {
-    format!("az resource update --ids {instance} --api-version {SIGNALR} --set properties.{name}={value}")
+    let version = instance.service_type().api_version();
+    format!("az resource update --ids {instance} --api-version {version} --set properties.{name}={value}")
 }
 
 /// Lets the REST API be reached from public networks, and leaves everything else as it is: `az signalr network-rule update
 /// --allow` would put its list in the place of what is there, and cut off all that is not in it.
 pub(super) fn network(instance: &ServiceId) -> String {
     let allowed = "properties.networkACLs.publicNetwork.allow";
-    format!("az resource update --ids {instance} --api-version {SIGNALR} --add {allowed} RESTAPI")
+    let version = instance.service_type().api_version();
+    format!("az resource update --ids {instance} --api-version {version} --add {allowed} RESTAPI")
 }
 
 /// Switches access keys on, and gives consumers the new ones.

@@ -12,9 +12,9 @@ use crate::azure::arm::{ArmError, ArmErrorKind, Caller, Operation, Permission};
 use crate::azure::consumers::{ConsumerKind, Place};
 use crate::azure::discovery::by_value;
 use crate::azure::rbac::on_the_resource;
-use crate::azure::services::{KeyService, ServiceKind, ServiceOperations};
+use crate::azure::services::{KeyService, ServiceOperations};
 use crate::report::cause;
-use rekey_core::model::{AppId, ServiceId};
+use rekey_core::model::{AppId, ServiceId, ServiceType};
 
 /// An operation that a run needs, and what comes of it if it is refused.
 #[derive(Clone, Copy)]
@@ -41,7 +41,7 @@ struct Role {
 }
 
 impl Role {
-    fn of_service(kind: ServiceKind) -> Self {
+    fn of_service(kind: ServiceType) -> Self {
         Self { name: "signalr-rekey rotates keys", actions: on_the_resource(kind.operations().all()) }
     }
 
@@ -69,7 +69,7 @@ pub(super) fn of_instance(facts: &InstanceFacts<'_>, caller: &Caller) -> Vec<Fin
         return Vec::new();
     }
     let granted = facts.permissions.as_ref().map(Vec::as_slice);
-    let kind = ServiceKind::of(&facts.config.id);
+    let kind = facts.config.id.service_type();
     let scope = Scope { id: facts.config.id.to_string(), role: Role::of_service(kind), granted, caller };
     let ServiceOperations { describe, list_keys, .. } = kind.operations();
     let read = Need { operation: describe, severity: Severity::Warning, why: READ_WHY };
@@ -84,7 +84,7 @@ pub(super) fn of_instance(facts: &InstanceFacts<'_>, caller: &Caller) -> Vec<Fin
 }
 
 /// What a run needs of a service that it does not try before it has to.
-fn changing(kind: ServiceKind) -> [Need; 2] {
+fn changing(kind: ServiceType) -> [Need; 2] {
     let ServiceOperations { regenerate, follow: [follow, _], .. } = kind.operations();
     let severity = Severity::Error;
     [
@@ -123,7 +123,7 @@ pub(super) fn untried_of_instance(
     granted: &Result<Vec<Permission>, ArmError>,
     caller: &Caller,
 ) -> Vec<Finding> {
-    let kind = ServiceKind::of(id);
+    let kind = id.service_type();
     untried(id.to_string(), Role::of_service(kind), granted, caller, &changing(kind))
 }
 

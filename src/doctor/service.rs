@@ -9,7 +9,7 @@ use super::fixes;
 use crate::azure::arm::{ArmError, ArmErrorKind};
 use crate::azure::data_plane::Probe;
 use crate::azure::discovery::at_once;
-use crate::azure::services::{KeyService, ServiceKind, ServiceResource};
+use crate::azure::services::{KeyService, ServiceResource};
 use crate::config::ServiceConfig;
 use crate::engine::Engine;
 use crate::report::cause;
@@ -133,7 +133,7 @@ pub(super) async fn probes(rekey: &Engine, facts: &Facts<'_>) -> Vec<Finding> {
         .flat_map(|instance| held(instance, facts).into_iter().map(move |key| (instance, key)));
     let asked = held.filter_map(|(instance, key_type)| {
         let (host, listed) = (instance.host()?, instance.listed.as_ref().ok()?);
-        let kind = ServiceKind::of(&instance.config.id);
+        let kind = instance.config.id.service_type();
         let probe = async move { kind.probe(&rekey.data_plane, host, &listed.keys[key_type]).await };
         Some(probe.map(move |probe| probed(instance, key_type, probe)).boxed())
     });

@@ -7,6 +7,7 @@ use super::configured_apps::meant;
 use super::finding::{Check, Finding, count, listed};
 use super::fixes;
 use crate::azure::arm::{ArmError, ArmErrorKind, Caller};
+use crate::azure::consumers::app_service::READING;
 use crate::azure::discovery::by_value;
 use crate::report::cause;
 use rekey_core::model::{AppId, ServiceId};
@@ -140,9 +141,8 @@ type Unread<'a> = (AppId, &'static str, &'a ArmError);
 
 /// Lets whoever asked list settings at a scope, where it is that which lacks.
 fn lister(caller: &Caller, scope: &str, error: &ArmError) -> Option<String> {
-    let actions = ["Microsoft.Web/sites/config/list/Action", "Microsoft.Web/sites/slots/config/list/Action"];
     let lacks = error.kind() == ArmErrorKind::Forbidden;
-    lacks.then(|| fixes::role(caller, "signalr-rekey lists settings", &actions.into(), scope)).flatten()
+    lacks.then(|| fixes::role(caller, "signalr-rekey lists settings", &READING.into(), scope)).flatten()
 }
 
 fn group_of(app: &AppId) -> String {

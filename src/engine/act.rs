@@ -8,17 +8,16 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::{FutureExt, StreamExt, stream};
 
 use super::check::{self, Check};
-use crate::act::Gates;
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, OperationStatus};
 use crate::azure::consumers::{Change, ConsumerKind, Contents, Marks, Place, Written};
 use crate::azure::data_plane::{DataPlane, Probe};
-use crate::azure::services::{KeyService, Regeneration, ServiceKind};
+use crate::azure::services::{KeyService, Regeneration};
 use crate::clock::Clock;
 use crate::config::ServiceConfig;
 use crate::report::cause;
 use crate::report::text::azure as words;
-use crate::store::LeaseProof;
-use rekey_core::model::{ConsumerId, Key, KeyPair, KeyType, OperationUrl, PerKey};
+use crate::store::{AppLock, LeaseProof, LockError, Locker};
+use rekey_core::model::{ConsumerId, Key, KeyPair, KeyType, OperationUrl, PerKey, ServiceType};
 use rekey_core::plan::ConsumerRef;
 use rekey_core::time::delta;
 
@@ -34,7 +33,7 @@ pub struct Actor<'a> {
     /// The service.
     pub instance: &'a ServiceConfig,
     /// Keeps runs over other services from writing the same app.
-    pub gates: &'a Gates,
+    pub locks: Locker<'a>,
     /// The site we run in, whose settings are written last.
     pub own_site: Option<&'a str>,
     /// How many places are written at the same time.
@@ -100,6 +99,14 @@ pub enum RewriteError {
         #[source]
         error: ArmError,
     },
+    /// The consumer could not be locked, so it was not written.
+    Locked {
+        /// Whose.
+        consumer: ConsumerId,
+        /// Why.
+        #[source]
+        error: LockError,
+    },
     /// What was written is not what is there.
     Overwritten {
         /// The place.
@@ -113,14 +120,19 @@ impl RewriteError {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Arm { error, .. } => error.is_passing() || error.kind() == ArmErrorKind::OutcomeUnknown,
-            Self::Overwritten { .. } => true,
+            Self::Locked { error: LockError::Store(error), .. } => error.is_passing(),
+            Self::Locked { error: LockError::Held { .. }, .. } | Self::Overwritten { .. } => true,
         }
     }
 
-    /// Whether there was no time left to send the write.
+    /// Whether there was no time left to send the write, or to wait for whoever else writes the place.
     #[must_use]
     pub fn is_late(&self) -> bool {
-        matches!(self, Self::Arm { error, .. } if error.kind() == ArmErrorKind::OutOfTime)
+        match self {
+            Self::Arm { error, .. } => error.kind() == ArmErrorKind::OutOfTime,
+            Self::Locked { error, .. } => matches!(error, LockError::Held { .. }),
+            Self::Overwritten { .. } => false,
+        }
     }
 }
 
@@ -181,12 +193,12 @@ impl Actor<'_> {
         key_type: KeyType,
     ) -> Result<Regeneration, ArmError> {
         let until = proof.until().min(seen + check::USABLE).min(self.deadline);
-        self.kind().regenerate(&self.arm.until(until), &self.instance.id, key_type).await
+        self.service().regenerate(&self.arm.until(until), &self.instance.id, key_type).await
     }
 
     /// Asks once how an operation goes; `asked` says how often that was done before.
     pub async fn poll(&self, operation: &OperationUrl, asked: usize) -> Result<Progress, ArmError> {
-        Ok(match self.kind().follow(self.arm, operation).await {
+        Ok(match self.service().follow(self.arm, operation).await {
             Ok(OperationStatus::Succeeded) => Progress::Succeeded,
             Ok(OperationStatus::Failed { code, message, lasting }) => {
                 Progress::Failed(Failure { detail: format!("{code}: {message}"), lasting })
@@ -210,7 +222,7 @@ impl Actor<'_> {
             if sounding > 0 {
                 self.clock.sleep(APART).await;
             }
-            let ask = |key_type| self.kind().probe(self.data_plane, host, &keys[key_type]);
+            let ask = |key_type| self.service().probe(self.data_plane, host, &keys[key_type]);
             let (primary, secondary) = futures::join!(ask(KeyType::Primary), ask(KeyType::Secondary));
             let is_refusal = |probe| matches!(probe, Probe::Refused { .. });
             refused = PerKey { primary: is_refusal(primary), secondary: is_refusal(secondary) };
@@ -227,7 +239,7 @@ impl Actor<'_> {
         let mut in_a_row = 0;
         let mut said = words::NOT_PROVED_IN_TIME.to_owned();
         for _ in 0..PROBES {
-            match self.kind().probe(self.data_plane, host, key).await {
+            match self.service().probe(self.data_plane, host, key).await {
                 Probe::Accepted => in_a_row += 1,
                 Probe::Refused { detail } | Probe::Unreachable { detail } => (in_a_row, said) = (0, detail),
             }
@@ -243,8 +255,8 @@ impl Actor<'_> {
         Acceptance::Refused(said)
     }
 
-    fn kind(&self) -> ServiceKind {
-        ServiceKind::of(&self.instance.id)
+    fn service(&self) -> ServiceType {
+        self.instance.id.service_type()
     }
 }
 
@@ -270,8 +282,9 @@ impl Actor<'_> {
         key: &Key,
         consumers: &[ConsumerRef],
     ) -> Vec<Result<Rewrite, RewriteError>> {
-        let arm = self.arm.until(self.deadline.min(proof.until()));
-        let actor = Actor { arm: &arm, ..*self };
+        let deadline = self.deadline.min(proof.until());
+        let arm = self.arm.until(deadline);
+        let actor = Actor { arm: &arm, deadline, ..*self };
         let basis = Basis { check, marks, key };
         let (own, others): (Vec<_>, Vec<_>) =
             targets(consumers).into_iter().partition(|target| self.restarts_us(&target.place));
@@ -291,12 +304,23 @@ impl Actor<'_> {
     async fn rewrite(&self, basis: Basis<'_>, target: Target<'_>) -> Result<Rewrite, RewriteError> {
         let Target { place, names } = target;
         let change = Change { names: &names, marks: basis.marks, key: basis.key };
-        let mut last = None;
+        let (mut last, mut unknown) = (None, false);
         for merge in 0..MERGES {
             if merge > 0 {
                 self.clock.sleep(AGAIN).await;
             }
-            match self.merge((merge == 0).then_some(basis.check), &place, &change).await {
+            let mut lock = self.lock(&place, basis).await?;
+            let written = self.merge(&mut lock, (merge == 0).then_some(basis.check), &place, &change).await;
+            // A write that nobody knows the end of may still arrive. The lock lasts until it cannot any more, unless a later
+            // reading or writing shows that it did; meanwhile it is ours to take again.
+            unknown = match &written {
+                Ok(_) => false,
+                Err(error) => unknown || error.kind() == ArmErrorKind::OutcomeUnknown,
+            };
+            let was_ours = unknown || lock.release().await;
+            match written {
+                // Who had the lock besides may have read before this was written.
+                Ok(_) if !was_ours => last = None,
                 Ok(Written::Already(contents) | Written::Accepted(contents)) => {
                     return Ok(Rewrite { place, contents });
                 }
@@ -313,20 +337,36 @@ impl Actor<'_> {
         })
     }
 
-    /// Writes once, while nobody else of this process writes the app.
+    /// Waits until nobody else writes the consumer. Between processes it is locked where others may be at the place: those of
+    /// another configured service, or, where another's connection string is in it, of a configuration that we do not see.
+    async fn lock(&self, place: &Place, basis: Basis<'_>) -> Result<AppLock<'_>, RewriteError> {
+        let consumer = place.consumer();
+        let contents = basis.check.contents(place);
+        let seen_shared = contents.is_some_and(|(contents, _)| place.holds_anothers(contents, basis.marks));
+        let lock = self.locks.lock(&consumer, seen_shared, self.deadline).await;
+        lock.map_err(|error| RewriteError::Locked { consumer, error })
+    }
+
+    /// Writes once, while nobody else of ours writes the app. Where another process may, it is read under the lock.
     async fn merge(
         &self,
+        lock: &mut AppLock<'_>,
         check: Option<&Check>,
         place: &Place,
         change: &Change<'_>,
     ) -> Result<Written<Contents>, ArmError> {
-        let ConsumerId::AppService(app) = place.consumer();
-        let mut last_write = self.gates.enter(&app).await;
-        let is_current = |at| self.clock.now() < at + JUST_BEFORE && last_write.is_none_or(|last| last < at);
+        let proves_until = lock.proves_until();
+        let arm = proves_until.map_or_else(|| self.arm.clone(), |until| self.arm.no_later_than(until));
+        let is_current = |at| {
+            let last_written = lock.last_written();
+            proves_until.is_none()
+                && self.clock.now() < at + JUST_BEFORE
+                && last_written.is_none_or(|last| last < at)
+        };
         let just_read = check.and_then(|check| check.contents(place)).filter(|(_, at)| is_current(*at));
-        let written = place.write(self.arm, just_read.map(|(contents, _)| contents), change).await;
+        let written = place.write(&arm, just_read.map(|(contents, _)| contents), change).await;
         if !matches!(written, Ok(Written::Already(_))) {
-            *last_write = Some(self.clock.now());
+            lock.wrote(self.clock.now());
         }
         written
     }

@@ -11,7 +11,7 @@ use futures::{FutureExt, StreamExt, stream};
 
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind};
 use crate::azure::consumers::{Absence, ConsumerKind, Contents, Marks, Missing, Place};
-use crate::azure::services::{KeyService, ServiceKind};
+use crate::azure::services::KeyService;
 use crate::clock::Clock;
 use crate::config::{AppConfig, ServiceConfig};
 use crate::report::cause;
@@ -338,7 +338,7 @@ async fn list_keys(
     service: &ServiceConfig,
 ) -> Result<(KeyPair, String, DateTime<Utc>), ArmError> {
     let at = reader.clock.now();
-    let listed = ServiceKind::of(&service.id).list_keys(reader.arm, &service.id).await?;
+    let listed = service.id.service_type().list_keys(reader.arm, &service.id).await?;
     Ok((listed.keys, listed.host.unwrap_or_default(), at))
 }
 

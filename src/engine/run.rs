@@ -12,7 +12,7 @@ use super::{Engine, Order, RunError};
 use crate::azure::arm::Arm;
 use crate::config::ServiceConfig;
 use crate::report::{Ending, RunEvent};
-use crate::store::{Draft, Lease, StoreError};
+use crate::store::{Draft, Lease, Locker, StoreError};
 use rekey_core::intent::{Intent, Known};
 use rekey_core::journal::{Event, Journal, Watch};
 use rekey_core::model::ConsumerId;
@@ -126,7 +126,13 @@ impl<'a> Run<'a> {
             arm: &self.arm,
             data_plane: &self.engine.data_plane,
             clock: &*self.engine.clock,
-            gates: &self.engine.gates,
+            locks: Locker {
+                locks: &self.engine.app_locks,
+                store: &*self.engine.store,
+                clock: &*self.engine.clock,
+                run: &self.order.holder,
+                service: &self.service.id,
+            },
             instance: self.service,
             own_site: self.engine.config.own_site.as_deref(),
             at_once: self.apps_at_once(),

@@ -12,9 +12,8 @@ use futures::future::join_all;
 use super::Dispatcher;
 use super::coalesce::outcome;
 use crate::azure::data_plane::Probe;
-use crate::azure::services::{KeyService, ServiceKind};
-use crate::report::text::rounded;
-use crate::report::text::run as words;
+use crate::azure::services::KeyService;
+use crate::report::text::{rounded, run as words};
 use rekey_core::intent::Intent;
 use rekey_core::model::{Key, ServiceId};
 
@@ -54,7 +53,7 @@ impl Dispatcher {
             if probe > 0 {
                 self.engine().clock.sleep(APART).await;
             }
-            match ServiceKind::of(service).probe(&self.engine().data_plane, host, key).await {
+            match service.service_type().probe(&self.engine().data_plane, host, key).await {
                 Probe::Refused { detail } => said = Some(detail),
                 Probe::Accepted => return None,
                 Probe::Unreachable { detail } => {

@@ -4,9 +4,9 @@ use std::fmt;
 
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier};
 use crate::azure::consumers::app_service::Site;
-use crate::azure::services::{KeyService, ServiceKind, ServiceResource};
+use crate::azure::services::{KeyService, ServiceResource};
 use crate::report::cause;
-use rekey_core::model::AppId;
+use rekey_core::model::{AppId, ServiceType};
 
 /// Where it is looked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Scope {
     /// The instances in it.
     pub(super) async fn instances(&self, arm: &Arm) -> Result<Vec<ServiceResource>, ArmError> {
         let mut all = Vec::new();
-        for kind in ServiceKind::ALL {
+        for kind in ServiceType::ALL {
             let listed = kind.list(arm, &self.subscription, self.group.as_deref()).await;
             all.extend(listed.map_err(by_flag)?);
         }

@@ -24,6 +24,7 @@ pub fn event(event: &Event) -> Value {
             let apps: Vec<String> = apps.iter().map(ToString::to_string).collect();
             json!({ "type": "appsBlurred", "apps": apps })
         }
+        Event::AppsMissing { missing } => json!({ "type": "appsMissing", "missing": missing }),
         told_as_stored => serde_json::to_value(told_as_stored).unwrap_or_default(),
     }
 }

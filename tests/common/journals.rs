@@ -54,5 +54,5 @@ impl Journals {
 }
 
 fn name(instance: &str) -> String {
-    format!("00000000-0000-0000-0000-000000000001/rg-demo/{instance}.json")
+    format!("00000000-0000-0000-0000-000000000001/rg-demo/signalr/{instance}.json")
 }

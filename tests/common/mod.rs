@@ -5,7 +5,9 @@
 
 pub mod azurite;
 pub mod counting;
+pub mod hooked;
 pub mod journals;
+pub mod older;
 pub mod program;
 pub mod proxy;
 
@@ -14,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use embedded_azure::{EmbeddedAzure, Options, Unknown, VirtualClock, World};
+use embedded_azure::{EmbeddedAzure, Options, SignalR, Site, Unknown, VirtualClock, World};
 use rekey_core::intent::Intent;
 use rekey_core::journal::{Event, Journal};
 use rekey_core::model::{AppId, ConnectionString, Key, KeyPair, KeyType, ServiceId};
@@ -226,6 +228,25 @@ pub const CONSUMERS: [(&str, &str); 3] = [
     ("chat-func", "AzureSignalRConnectionString"),
 ];
 
+/// Two services, and one app that holds a key of each.
+pub fn two_services_of_one_app() -> World {
+    let instance = |name: &str| SignalR {
+        group: "rg".into(),
+        name: name.into(),
+        apps: vec!["both".into()],
+        ..SignalR::default()
+    };
+    let settings = ["sr-one", "sr-two"].map(|name| (name.to_owned(), format!("{{primary:{name}}}")));
+    let site = Site {
+        group: "rg".into(),
+        name: "both".into(),
+        kind: "app".into(),
+        settings: settings.into(),
+        ..Site::default()
+    };
+    World { signalr: vec![instance("sr-one"), instance("sr-two")], sites: vec![site], ..World::default() }
+}
+
 /// A configuration that looks after everything in a world.
 pub fn config(world: &World) -> Config {
     setup::config(world, Policy::default()).unwrap()
@@ -243,6 +264,12 @@ pub fn count(journal: &Journal, tells: fn(&Event) -> bool) -> usize {
 
 /// Under which name the journal of an instance is stored.
 pub fn document_name(instance: &ServiceId) -> String {
+    let (subscription, group, name) = (instance.subscription(), instance.group(), instance.name());
+    format!("{subscription}/{group}/signalr/{name}.json").to_lowercase()
+}
+
+/// Under which name it was stored in format 1.
+pub fn format_1_name(instance: &ServiceId) -> String {
     format!("{}/{}/{}.json", instance.subscription(), instance.group(), instance.name()).to_lowercase()
 }
 

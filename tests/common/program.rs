@@ -102,7 +102,7 @@ impl Azure {
         self.ask("regenerate", json!({"instance": instance, "keyType": keys})).await;
     }
 
-    /// Asks the simulator for something that Azure does not offer.
+    /// Asks the embedded Azure for something that Azure does not offer.
     pub async fn ask(&self, what: &str, body: Value) {
         let url = format!("{}/sim/{what}", self.base);
         let response = self.http.post(url).json(&body).send().await.unwrap();

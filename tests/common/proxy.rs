@@ -9,6 +9,7 @@ use axum::response::Response;
 use reqwest::Client;
 use reqwest::header::HeaderMap;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use url::Url;
 
@@ -51,6 +52,13 @@ impl<F: FnMut(&str) -> Option<Answer> + Send + 'static> Bend for F {
     }
 }
 
+/// Where something is kept back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    There,
+    Back,
+}
+
 /// Nothing is bent.
 pub struct Straight;
 
@@ -68,6 +76,10 @@ struct Shared {
     client: Client,
     bend: Mutex<Box<dyn Bend>>,
     seen: Mutex<Vec<String>>,
+    /// What is kept back: requests whose `METHOD path` contains this, or the answers to them.
+    held: watch::Sender<Option<(Way, String)>>,
+    /// How many are.
+    holding: watch::Sender<usize>,
 }
 
 impl Proxy {
@@ -82,6 +94,8 @@ impl Proxy {
             client: client.build().unwrap(),
             bend: Mutex::new(Box::new(bend)),
             seen: Mutex::default(),
+            held: watch::Sender::new(None),
+            holding: watch::Sender::new(0),
         });
         let carrying = Arc::clone(&shared);
         let router = Router::new().fallback(move |request: Request| {
@@ -95,6 +109,23 @@ impl Proxy {
     /// From now on something else goes wrong.
     pub fn bend(&self, bend: impl Bend) {
         *self.shared.bend.lock().unwrap() = Box::new(bend);
+    }
+
+    /// What keeps requests whose `METHOD path` contains a text back from when it is called, or the answers to them: as if the
+    /// worker were frozen, or the network slow.
+    pub fn holder(&self) -> impl Fn(Way, &str) + Send + 'static {
+        let shared = Arc::clone(&self.shared);
+        move |way, text| drop(shared.held.send_replace(Some((way, text.to_owned()))))
+    }
+
+    /// Waits until something is kept back.
+    pub async fn holds(&self) {
+        self.shared.holding.subscribe().wait_for(|holding| *holding > 0).await.unwrap();
+    }
+
+    /// Lets all of them go.
+    pub fn let_go(&self) {
+        self.shared.held.send_replace(None);
     }
 
     /// How many requests there were whose `METHOD path` contains a text.
@@ -115,12 +146,14 @@ impl Shared {
         let body = to_bytes(body, usize::MAX).await.unwrap();
         let name = format!("{} {}", parts.method, parts.uri.path());
         self.seen.lock().unwrap().push(name.clone());
+        self.keep_back(Way::There, &name).await;
         let instead = self.bend.lock().unwrap().before(&name);
         let mut answer = match instead {
             Some(answer) => answer,
             None => self.ask(parts, body).await,
         };
         self.bend.lock().unwrap().after(&name, &mut answer);
+        self.keep_back(Way::Back, &name).await;
         let mut response = Response::new(Body::from(answer.body));
         *response.status_mut() = answer.status.try_into().unwrap();
         *response.headers_mut() = answer.headers;
@@ -129,6 +162,18 @@ impl Shared {
             response.headers_mut().remove(name);
         }
         response
+    }
+
+    async fn keep_back(&self, way: Way, name: &str) {
+        let goes = |held: &Option<(Way, String)>| {
+            held.as_ref().is_none_or(|(held, text)| *held != way || !name.contains(text.as_str()))
+        };
+        let mut held = self.held.subscribe();
+        if !goes(&held.borrow()) {
+            self.holding.send_modify(|holding| *holding += 1);
+            held.wait_for(goes).await.unwrap();
+            self.holding.send_modify(|holding| *holding -= 1);
+        }
     }
 
     /// Under the name by which the client knows us, so that the links in answers lead here.

@@ -29,7 +29,7 @@ const KILLED_AFTER: [(&str, u64); 9] = [
     ("SignalR_OperationStatuses", 3),
 ];
 
-/// How often we ask the simulator how far it is. There is nothing to wait for between two processes.
+/// How often we ask the embedded Azure how far it is. There is nothing to wait for between two processes.
 const EVERY: Duration = Duration::from_millis(5);
 
 /// A thread for each of them: starting and ending processes blocks, and who is kept from looking kills too late.

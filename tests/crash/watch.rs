@@ -35,7 +35,7 @@ impl Watch {
 
     /// Looks who holds a valid key now.
     pub fn look(&self) {
-        // By what the app signs with, which the simulator knows.
+        // By what the app signs with, which the embedded Azure knows.
         let is_valid = |(app, _): &(&str, &str)| {
             let signs = self.sim.with(|state| state.signs(app)).unwrap();
             assert!(!signs.is_empty(), "{app} signs with nothing");

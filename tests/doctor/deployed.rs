@@ -1,4 +1,4 @@
-//! `--as-deployed`: the platform's settings. The simulator is on loopback, so that is found every time.
+//! `--as-deployed`: the platform's settings. The embedded Azure is on loopback, so that is found every time.
 
 use signalr_rekey::doctor::{Check, Report, Severity};
 
@@ -90,7 +90,7 @@ async fn what_is_not_of_the_platform_is_told() {
 }
 
 #[tokio::test]
-async fn the_simulator_is_no_azure_to_be_deployed_to() {
+async fn the_embedded_azure_is_no_azure_to_be_deployed_to() {
     let mut story = Story::new().await;
     story.config.azure.resource_manager = story.sim.base().parse().unwrap();
     story.config.own_site = Some("chat-func".into());

@@ -14,7 +14,7 @@ use super::common::program::{Azure, Handler, free_port};
 use super::common::{HOUR, Story};
 use super::{bad, instance, only, site};
 
-/// A function app in which everything is in order, but that its Azure is the simulator.
+/// A function app in which everything is in order, but that its Azure is the embedded Azure.
 const GOOD: [(&str, &str); 5] = [
     ("ROTATION_SCHEDULE", "0 */5 * * * *"),
     ("IDENTITY_ENDPOINT", "http://169.254.1.1/msi/token"),

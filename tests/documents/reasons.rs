@@ -345,6 +345,7 @@ fn every_error_of_the_storage_is_explained() {
         StoreError::StrangeLease { holder: "another".into(), claims: now(), until: now() },
         StoreError::Unreadable { name: "a/b/c.json".into(), detail: "it said so".into() },
         StoreError::OfAnother { name: "a/b/c.json".into(), found: instance("c"), wanted: instance("d") },
+        StoreError::TwoJournals { old: "a/b/c.json".into(), new: "a/b/signalr/c.json".into() },
         StoreError::Unavailable("it said so".into()),
         StoreError::from(illegal),
     ];
@@ -355,6 +356,7 @@ fn every_error_of_the_storage_is_explained() {
             | StoreError::StrangeLease { .. }
             | StoreError::Unreadable { .. }
             | StoreError::OfAnother { .. }
+            | StoreError::TwoJournals { .. }
             | StoreError::Unavailable(_)
             | StoreError::Refused(_)
             | StoreError::Illegal(_) => {}

@@ -1,6 +1,6 @@
 //! Apps and their settings: what changes in them, what never does, and who else writes them.
 
-use super::common::{HOUR, Story, app};
+use super::common::{HOUR, Story, app, two_services_of_one_app};
 use super::{PRIMARY, SECONDARY, all_hold, settled};
 use embedded_azure::{ConnectionStringEntry, Options, SignalR, Site, World};
 use rekey_core::model::{AppId, KeyType};
@@ -154,25 +154,6 @@ async fn a_colleague_who_writes_the_old_key_back_is_outdone_before_it_dies() {
     assert!(settled(&reports), "{reports:#?}");
     all_hold(&story);
     assert_eq!(story.refused(), 0);
-}
-
-/// Two services, and one app that holds a key of each.
-pub(super) fn two_services_of_one_app() -> World {
-    let instance = |name: &str| SignalR {
-        group: "rg".into(),
-        name: name.into(),
-        apps: vec!["both".into()],
-        ..SignalR::default()
-    };
-    let settings = ["sr-one", "sr-two"].map(|name| (name.to_owned(), format!("{{primary:{name}}}")));
-    let site = Site {
-        group: "rg".into(),
-        name: "both".into(),
-        kind: "app".into(),
-        settings: settings.into(),
-        ..Site::default()
-    };
-    World { signalr: vec![instance("sr-one"), instance("sr-two")], sites: vec![site], ..World::default() }
 }
 
 #[tokio::test]

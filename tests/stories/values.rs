@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::common::{HOUR, KEY_MARK, Story, app, document_name};
-use super::settings::two_services_of_one_app;
+use super::common::{HOUR, KEY_MARK, Story, app, document_name, two_services_of_one_app};
 use super::settled;
 use base64::Engine;
 use embedded_azure::{Options, SignalR, Site, World};

@@ -17,7 +17,7 @@ use event::without_operation;
 pub use event::{Event, UNCHANGED};
 pub use legal::Condition;
 use legal::conditions;
-pub use record::{Entry, Failures, Held, InFlight, KeyRecord, Origin, Refusal, Watch};
+pub use record::{Entry, Failures, Held, InFlight, KeyRecord, Obstacle, Origin, Refusal, Watch};
 
 use crate::model::{ConsumerId, Fingerprint, KeyType, PerKey};
 
@@ -44,15 +44,14 @@ pub struct Journal {
     in_flight: Option<InFlight>,
     requested: Option<DateTime<Utc>>,
     /// Documents of before it was known have none.
-    #[serde(default)]
+    #[serde(default, rename = "compromised", alias = "exposed")]
     exposed: Option<DateTime<Utc>>,
     #[serde(default)]
     noticed: Option<DateTime<Utc>>,
     failures: Option<Failures>,
     blind: bool,
     /// Documents of before it was known have none.
-    #[serde(default)]
-    #[serde(rename = "unmended")]
+    #[serde(default, alias = "unmended")]
     unrepaired: bool,
     /// Whether an app that was there is not found any more. Documents of before it was known have none.
     #[serde(default)]
@@ -70,9 +69,19 @@ pub struct Journal {
     /// The last call of another run after which one has checked, with everybody on a valid key. Documents of before it was known have none.
     #[serde(default, skip_serializing_if = "is_zero")]
     heard: u64,
+    /// What is known of the apps that get their key through a consumer which others share; and what apps said themselves of the
+    /// key that they use. There are none yet: a journal that has any was written by a later release, and is refused.
+    #[serde(default)]
+    readers: BTreeMap<String, NotYet>,
+    #[serde(default)]
+    reports: BTreeMap<String, NotYet>,
     former: VecDeque<Fingerprint>,
     history: VecDeque<Entry>,
 }
+
+/// What this release knows nothing of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum NotYet {}
 
 /// An event that the state does not allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,25 +90,6 @@ pub struct Illegal {
     pub event: Box<Event>,
     /// What it asks of the state and the state is not.
     pub unmet: Condition,
-}
-
-/// What keeps something from being tried again at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Obstacle<'journal> {
-    /// Regenerations in a row that came to nothing.
-    Failures(&'journal Failures),
-    /// The service did not accept a key.
-    Refused {
-        /// The key.
-        key_type: KeyType,
-        /// What it said.
-        detail: &'journal str,
-    },
-    /// Azure is asked how an operation goes.
-    Operation {
-        /// The key that it regenerates.
-        key_type: KeyType,
-    },
 }
 
 impl Journal {

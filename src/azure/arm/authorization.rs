@@ -3,8 +3,9 @@
 use serde::Deserialize;
 
 use super::Arm;
+use super::contract::Operation;
 use super::error::{ArmError, ArmErrorKind};
-use super::request::{Call, Operation};
+use super::request::Call;
 
 use crate::report::text::azure as words;
 

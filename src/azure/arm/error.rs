@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
+use super::contract::{About, Effect, Subject};
 use crate::report::text::azure as words;
 
 /// A request to Azure Resource Manager that failed.
@@ -20,6 +21,7 @@ pub struct ArmError(Box<Inner>);
 struct Inner {
     kind: ArmErrorKind,
     operation: &'static str,
+    subject: Subject,
     action: Option<&'static str>,
     resource: String,
     status: Option<u16>,
@@ -94,15 +96,6 @@ pub enum Barrier {
     ContentShare,
 }
 
-/// What a request does, and with that what may be done when its answer is lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Effect {
-    /// It changes nothing: it may be sent again after any failure.
-    Read,
-    /// It changes something: once it has left us it is sent again only if Azure said that nothing was done.
-    Change,
-}
-
 impl ArmError {
     /// What to do next, where whoever asked knows it better than the kind tells.
     pub(crate) fn own_advice(&self) -> Option<&str> {
@@ -139,6 +132,11 @@ impl ArmError {
         self.0.action
     }
 
+    /// Whether it is about a regeneration that Azure was asked to follow.
+    pub(crate) fn is_of_an_operation(&self) -> bool {
+        self.0.subject == Subject::Regeneration
+    }
+
     /// The path that was asked, without its query.
     #[must_use]
     pub fn resource(&self) -> &str {
@@ -173,6 +171,7 @@ impl ArmError {
         Self(Box::new(Inner {
             kind,
             operation: about.operation,
+            subject: about.subject,
             action: about.action,
             resource: about.resource.to_owned(),
             status: None,
@@ -313,15 +312,6 @@ fn redact(text: &mut String, secret: &str) {
     }
 }
 
-/// What an error is about.
-#[derive(Clone, Copy)]
-pub(super) struct About<'a> {
-    pub(super) operation: &'static str,
-    /// The RBAC action that it needs first.
-    pub(super) action: Option<&'static str>,
-    pub(super) resource: &'a str,
-}
-
 /// An answer other than success, read.
 pub(super) struct Refusal {
     pub(super) status: u16,
@@ -383,7 +373,9 @@ fn classify(about: &About<'_>, effect: Effect, refusal: &Refusal) -> ArmErrorKin
         _ if is_refusal && is_about_keys_that_are_off(about, said) => ArmErrorKind::Barred(Barrier::NoKeys),
         _ if is_refusal && said.says_one_of(&FORBIDDEN) => ArmErrorKind::Forbidden,
         401 => ArmErrorKind::Unauthenticated,
-        _ if is_refusal && is_about_the_share(about, said) => ArmErrorKind::Barred(Barrier::ContentShare),
+        _ if is_refusal && is_about_the_share(about, effect, said) => {
+            ArmErrorKind::Barred(Barrier::ContentShare)
+        }
         403 => ArmErrorKind::Forbidden,
         404 | 410 if said.says_one_of(&GONE) => ArmErrorKind::Gone,
         409 => ArmErrorKind::Conflict,
@@ -405,8 +397,8 @@ pub(super) fn is_lasting_code(code: &str) -> bool {
     barriers.chain(&FORBIDDEN).any(|wanted| code.eq_ignore_ascii_case(wanted))
 }
 
-/// Whether the service says that it has no access keys. Neither code nor words are documented for Microsoft.SignalRService;
-/// the switch has the same name in all of Azure (`disableLocalAuth`), and refusals of other services name it in their code
+/// Whether the service says that it has no access keys. Neither code nor words are documented for the services here; the
+/// switch has the same name in all of Azure (`disableLocalAuth`), and refusals of other services name it in their code
 /// or their words.
 fn is_about_keys_that_are_off(about: &About<'_>, said: &Said) -> bool {
     let names_it = |text: &str| {
@@ -414,16 +406,19 @@ fn is_about_keys_that_are_off(about: &About<'_>, said: &Said) -> bool {
         let letters = letters.to_ascii_lowercase();
         letters.contains("localauth")
     };
-    about.operation.starts_with("SignalR") && (said.codes().any(names_it) || names_it(&said.message))
+    let of_service = matches!(about.subject, Subject::Service | Subject::Regeneration);
+    of_service && (said.codes().any(names_it) || names_it(&said.message))
 }
 
 /// Whether a write of settings was refused because of the share that holds the app's content, which Azure validates, and
 /// may make, when the settings that name it are written (docs: Use Key Vault references, "Considerations for Azure Files
 /// mounting"). No code is documented for that, so its words are looked at.
-fn is_about_the_share(about: &About<'_>, said: &Said) -> bool {
+fn is_about_the_share(about: &About<'_>, effect: Effect, said: &Said) -> bool {
     let message = said.message.to_ascii_lowercase();
     let named = ["website_content", "file share", "fileshare", "content share", "contentshare"];
-    about.operation.contains("_Update") && named.iter().any(|words| message.contains(words))
+    effect == Effect::Change
+        && about.subject == Subject::Consumer
+        && named.iter().any(|words| message.contains(words))
 }
 
 /// How much of Azure's words is repeated: its longest usual message (AuthorizationFailed, with two ids and a scope) is
@@ -514,6 +509,7 @@ mod tests {
 
     const ABOUT: About<'static> = About {
         operation: "SignalR_RegenerateKey",
+        subject: Subject::Service,
         action: Some("Microsoft.SignalRService/SignalR/regeneratekey/action"),
         resource: "/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat/regenerateKey",
     };
@@ -622,24 +618,25 @@ mod tests {
 
     #[test]
     fn a_content_share_is_named_where_settings_are_written_and_nowhere_else() {
-        let update = About { operation: "WebApps_UpdateApplicationSettings", ..ABOUT };
-        let list = About { operation: "WebApps_ListApplicationSettings", ..ABOUT };
+        let app =
+            About { operation: "WebApps_UpdateApplicationSettings", subject: Subject::Consumer, ..ABOUT };
+        let (update, list) = ((&app, Effect::Change), (&app, Effect::Read));
         let share = r#"{"Code":"BadRequest","Message":"Creation of storage file share failed with: 'The remote server returned an error: (403) Forbidden.'"}"#;
         let setting = r#"{"error":{"code":"BadRequest","message":"WEBSITE_CONTENTAZUREFILECONNECTIONSTRING cannot be resolved"}}"#;
         let other = r#"{"error":{"code":"BadRequest","message":"The parameter name is not valid"}}"#;
         let role =
             r#"{"error":{"code":"AuthorizationFailed","message":"no action over scope /sites/file share"}}"#;
-        for (operation, status, body, wanted) in [
-            (&update, 400, share, ArmErrorKind::Barred(Barrier::ContentShare)),
-            (&update, 409, share, ArmErrorKind::Barred(Barrier::ContentShare)),
-            (&update, 403, setting, ArmErrorKind::Barred(Barrier::ContentShare)),
-            (&update, 400, other, ArmErrorKind::Refused),
-            (&update, 403, role, ArmErrorKind::Forbidden),
-            (&update, 500, share, ArmErrorKind::OutcomeUnknown),
-            (&list, 400, share, ArmErrorKind::Refused),
+        for ((of, effect), status, body, wanted) in [
+            (update, 400, share, ArmErrorKind::Barred(Barrier::ContentShare)),
+            (update, 409, share, ArmErrorKind::Barred(Barrier::ContentShare)),
+            (update, 403, setting, ArmErrorKind::Barred(Barrier::ContentShare)),
+            (update, 400, other, ArmErrorKind::Refused),
+            (update, 403, role, ArmErrorKind::Forbidden),
+            (update, 500, share, ArmErrorKind::OutcomeUnknown),
+            (list, 400, share, ArmErrorKind::Refused),
         ] {
-            let error = about(operation, status, body, Effect::Change, None);
-            assert_eq!(error.kind(), wanted, "{} {status} {body}", operation.operation);
+            let error = about(of, status, body, effect, None);
+            assert_eq!(error.kind(), wanted, "{effect:?} {status} {body}");
         }
     }
 

@@ -5,8 +5,9 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::Arm;
+use super::contract::Operation;
 use super::error::{ArmError, ArmErrorKind};
-use super::request::{Call, Operation};
+use super::request::Call;
 
 use crate::report::text::azure as words;
 

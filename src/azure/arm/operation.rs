@@ -10,10 +10,11 @@ use serde::Deserialize;
 use url::Url;
 
 use super::Arm;
+use super::contract::Operation;
 use super::error::{
     ArmError, ArmErrorKind, ErrorDetail, LONGEST_CODE, LONGEST_MESSAGE, is_lasting_code, tidy,
 };
-use super::request::{Answer, Call, Operation, text};
+use super::request::{Answer, Call, text};
 use crate::report::text::azure as words;
 use rekey_core::model::{OperationKind, OperationUrl};
 

@@ -22,7 +22,8 @@ use serde::de::DeserializeOwned;
 use url::Url;
 use uuid::Uuid;
 
-use super::error::{About, ArmError, ArmErrorKind, Effect, Refusal, is_page, read_error_body};
+use super::contract::{About, Effect, Operation};
+use super::error::{ArmError, ArmErrorKind, Refusal, is_page, read_error_body};
 use super::{Arm, retry};
 use crate::azure::credentials::InsteadOf;
 use crate::azure::http;
@@ -45,58 +46,6 @@ const LONGEST_ID: usize = 100;
 pub(crate) const CLIENT_REQUEST_PREFIX: &str = "signalr-rekey-";
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-client-request-id");
 const CORRELATION_ID: &str = "x-ms-correlation-request-id";
-
-/// An operation of Azure's contract, and what the identity must be allowed for it. Each kind of service and of consumer
-/// declares its own.
-#[derive(Clone, Copy, Debug)]
-pub struct Operation {
-    /// Its name in Azure's contract, like `SignalR_ListKeys`.
-    pub name: &'static str,
-    /// The Azure RBAC actions that it needs. The first is the one that an error names.
-    pub actions: &'static [&'static str],
-    /// Whose role must allow it.
-    pub asked_by: AskedBy,
-    effect: Effect,
-    /// Whether its body or answer holds secrets: then nothing of an answer that is no error body is ever repeated.
-    secrets: bool,
-}
-
-/// Who asks for an operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AskedBy {
-    /// The deployed handler: its runs check, regenerate, follow and repoint, and the timer's first asks what is granted. The
-    /// roles in `infra/` allow exactly that.
-    Handler,
-    /// Commands that a person runs as himself, so the identity in `infra/` is not allowed it.
-    Commands,
-}
-
-impl Operation {
-    /// One that changes nothing, and that only commands ask for.
-    pub(crate) const fn read(name: &'static str, actions: &'static [&'static str]) -> Self {
-        Self { name, actions, asked_by: AskedBy::Commands, effect: Effect::Read, secrets: false }
-    }
-
-    /// One that changes something.
-    pub(crate) const fn change(name: &'static str, actions: &'static [&'static str]) -> Self {
-        Self { name, actions, asked_by: AskedBy::Commands, effect: Effect::Change, secrets: false }
-    }
-
-    /// The same one, of which the body or the answer holds secrets.
-    pub(crate) const fn with_secrets(self) -> Self {
-        Self { secrets: true, ..self }
-    }
-
-    /// The same one, for which the deployed handler asks as well.
-    pub(crate) const fn by_handler(self) -> Self {
-        Self { asked_by: AskedBy::Handler, ..self }
-    }
-
-    /// What an error of it is about.
-    pub(super) fn on(self, resource: &str) -> About<'_> {
-        About { operation: self.name, action: self.actions.first().copied(), resource }
-    }
-}
 
 /// A request, complete but for its token.
 pub(crate) struct Call {

@@ -2,9 +2,10 @@
 //!
 //! A place is a dictionary of an app, of which there are two ([`Section`]); its consumers are entries of it. ARM's PUT
 //! replaces the whole dictionary and has no ETag (ARM swagger 2023-12-01, WebApps_UpdateApplicationSettings), so the
-//! dictionary is read just before, only the keys in it are replaced, and Azure's answer is compared with what was sent. What
-//! another writer does between that read and the PUT, one round trip, cannot be seen by anybody; what he does after it is
-//! seen by the next check, before any key is regenerated.
+//! dictionary is read just before, only the keys in it are replaced, and Azure's answer is compared with what was sent. Our
+//! own runs over other services do not come between: the app is locked ([`Locker`](crate::store::Locker)). What another
+//! writer does between that read and the PUT, one round trip, cannot be seen by anybody; what he does after it is seen by the
+//! next check, before any key is regenerated.
 
 mod dictionary;
 mod missing;
@@ -26,6 +27,9 @@ use rekey_core::plan::Snapshot;
 
 /// Microsoft.Web: the newest stable version whose contract this client was written against.
 const API_VERSION: &str = "2023-12-01";
+
+/// What somebody must be allowed who only looks at apps and slots.
+pub(crate) const READING: [&str; 2] = dictionary::READING;
 
 /// A dictionary of an app.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,6 +104,11 @@ impl ConsumerKind for Place {
         let after = arm.update_settings(&self.app, self.section, &wanted).await?;
         let took = change.names.iter().all(|name| after.expose(name) == wanted.expose(name));
         Ok(if took { Written::Accepted(after) } else { Written::Overwritten })
+    }
+
+    fn holds_anothers(&self, contents: &Dictionary, marks: Marks<'_>) -> bool {
+        let strings = contents.exposed().filter_map(|(_, value)| ConnectionString::parse(value?).ok());
+        strings.into_iter().any(|string| string.key().is_some() && !marks.is_ours(&string))
     }
 
     /// Two seconds are what a list and a write take together, so that whoever had read the old dictionary has written it by

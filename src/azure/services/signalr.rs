@@ -5,12 +5,14 @@ use serde::{Deserialize, Deserializer};
 
 use super::{KeyService, ListedKeys, Regeneration, ServiceOperations, ServiceResource};
 use crate::azure::arm::{
-    Arm, ArmError, ArmErrorKind, Barrier, Call, Operation, OperationStatus, operation_url,
+    Arm, ArmError, ArmErrorKind, Barrier, Call, Operation, OperationStatus, Subject, operation_url,
 };
 use crate::azure::data_plane::{DataPlane, Probe};
 use crate::report::cause;
 use crate::report::text::azure as words;
-use rekey_core::model::{ConnectionString, Key, KeyPair, KeyType, OperationKind, OperationUrl, ServiceId};
+use rekey_core::model::{
+    ConnectionString, Key, KeyPair, KeyType, OperationKind, OperationUrl, ServiceId, ServiceType,
+};
 
 /// The newest stable version there is.
 const API_VERSION: &str = "2024-03-01";
@@ -18,17 +20,20 @@ const API_VERSION: &str = "2024-03-01";
 const READ: &[&str] = &["Microsoft.SignalRService/SignalR/read"];
 
 /// As in Microsoft's operation list.
-const GET: Operation = Operation::read("SignalR_Get", READ);
-const LIST: Operation = Operation::read("SignalR_ListBySubscription", READ);
-const LIST_BY_GROUP: Operation = Operation::read("SignalR_ListByResourceGroup", READ);
+const GET: Operation = Operation::read("SignalR_Get", READ).about(Subject::Service);
+const LIST: Operation = Operation::read("SignalR_ListBySubscription", READ).about(Subject::Service);
+const LIST_BY_GROUP: Operation = Operation::read("SignalR_ListByResourceGroup", READ).about(Subject::Service);
 const LIST_REPLICAS: Operation =
-    Operation::read("SignalRReplicas_List", &["Microsoft.SignalRService/SignalR/replicas/read"]);
+    Operation::read("SignalRReplicas_List", &["Microsoft.SignalRService/SignalR/replicas/read"])
+        .about(Subject::Service);
 const LIST_KEYS: Operation =
     Operation::read("SignalR_ListKeys", &["Microsoft.SignalRService/SignalR/listkeys/action"])
+        .about(Subject::Service)
         .with_secrets()
         .by_handler();
 const REGENERATE_KEY: Operation =
     Operation::change("SignalR_RegenerateKey", &["Microsoft.SignalRService/SignalR/regeneratekey/action"])
+        .about(Subject::Service)
         .with_secrets()
         .by_handler();
 /// Older api-versions, and some regions still, answer with URLs below `locations/`.
@@ -39,6 +44,7 @@ const STATUS: Operation = Operation::read(
         "Microsoft.SignalRService/locations/operationStatuses/signalr/read",
     ],
 )
+.about(Subject::Regeneration)
 .with_secrets()
 .by_handler();
 const RESULT: Operation = Operation::read(
@@ -48,6 +54,7 @@ const RESULT: Operation = Operation::read(
         "Microsoft.SignalRService/locations/operationresults/signalr/read",
     ],
 )
+.about(Subject::Regeneration)
 .with_secrets()
 .by_handler();
 
@@ -69,6 +76,10 @@ impl KeyService for SignalR {
             list: [LIST, LIST_BY_GROUP],
             replicas: LIST_REPLICAS,
         }
+    }
+
+    fn api_version(self) -> &'static str {
+        API_VERSION
     }
 
     async fn list_keys(self, arm: &Arm, id: &ServiceId) -> Result<ListedKeys, ArmError> {
@@ -141,7 +152,7 @@ impl KeyService for SignalR {
             Some(group) => (LIST_BY_GROUP, format!("/resourceGroups/{group}")),
         };
         let path =
-            format!("/subscriptions/{subscription}{within}/providers/Microsoft.SignalRService/signalR");
+            format!("/subscriptions/{subscription}{within}/providers/{}", ServiceType::SignalR.as_str());
         let resources: Vec<Resource> = arm.pages(operation, arm.url(&path, API_VERSION)).await?;
         Ok(resources.into_iter().filter_map(Resource::read).collect())
     }

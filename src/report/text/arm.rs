@@ -103,7 +103,7 @@ fn advice(error: &ArmError) -> String {
             let action = error.action().unwrap_or("this action");
             format!("give the identity {action} there; a new role assignment can take hours to take effect")
         }
-        ArmErrorKind::Gone if error.operation().starts_with("SignalR_Operation") => {
+        ArmErrorKind::Gone if error.is_of_an_operation() => {
             "Azure no longer knows the operation; the listed keys show how it ended".into()
         }
         ArmErrorKind::Gone => {
@@ -120,7 +120,7 @@ fn advice(error: &ArmError) -> String {
             "nothing was changed; try again with more time, as the next run does".into()
         }
         ArmErrorKind::Unavailable => "nothing was changed; try again, as the next run does".into(),
-        ArmErrorKind::Barred(barrier) => of_barrier(barrier, error.operation()),
+        ArmErrorKind::Barred(barrier) => of_barrier(barrier, error.action()),
         ArmErrorKind::Elsewhere => {
             "no access token is sent there; the listed keys show how an operation ended".into()
         }
@@ -135,7 +135,7 @@ fn advice(error: &ArmError) -> String {
 }
 
 /// What to do about what forbids a request for good.
-fn of_barrier(barrier: Barrier, operation: &str) -> String {
+fn of_barrier(barrier: Barrier, action: Option<&str>) -> String {
     match barrier {
             Barrier::Lock => "a read-only lock forbids this: remove it from the resource, its group or its subscription (`az lock list` shows it); a \
                 CanNotDelete lock may stay"
@@ -144,8 +144,7 @@ fn of_barrier(barrier: Barrier, operation: &str) -> String {
                 repointed"
                 .into(),
             Barrier::UnregisteredProvider => {
-                let namespace =
-                    if operation.starts_with("SignalR") { "Microsoft.SignalRService" } else { "Microsoft.Web" };
+                let namespace = action.and_then(|action| action.split('/').next()).unwrap_or("its namespace");
                 format!("register the resource provider: az provider register --namespace {namespace}")
             }
             Barrier::Policy => "an Azure Policy forbids this, whatever the role: exempt the resource from the assignment \
@@ -191,6 +190,7 @@ impl fmt::Display for RewriteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Arm { error, .. } => error.fmt(f),
+            Self::Locked { consumer, .. } => write!(f, "{}: not written", consumer.name()),
             Self::Overwritten { place } => write!(
                 f,
                 "{}: the {} were written but do not hold the new key: something else writes them at the same time. The next run \

@@ -6,7 +6,7 @@ use rekey_core::journal::{Condition, Illegal};
 
 use super::{InWords, readable};
 use crate::report::cause;
-use crate::store::{Meaning, Refusal, StoreError};
+use crate::store::{LockError, Meaning, Refusal, StoreError};
 
 /// What can be done all the same while the storage is out of reach.
 const WITHOUT_STORAGE: &str = "the service was not touched. If apps are cut off, `signalr-rekey rotate --without-journal` repairs them without the storage";
@@ -37,6 +37,11 @@ impl fmt::Display for StoreError {
                 f,
                 "the journal {name} belongs to {found}, not to {wanted}; it was left as it is, and the service was not touched. \
                  Put back the file that belongs there, or rename this one"
+            ),
+            Self::TwoJournals { old, new } => write!(
+                f,
+                "an older release writes the journal {old}, and this one {new}: nothing is done to the service by this one. \
+                 Stop the older one, and delete the journal that is out of date"
             ),
             Self::Unavailable(why) => f.write_str(&cause::advised(
                 &format!("cannot use the journal's storage: {why}"),
@@ -121,5 +126,18 @@ impl InWords for Condition {
             Self::Room => "too many times are watched already",
         }
         .into()
+    }
+}
+
+impl fmt::Display for LockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Held { holder, until } => write!(
+                f,
+                "another run ({holder}) has the lock of its settings until {} at the latest",
+                readable(*until)
+            ),
+            Self::Store(_) => f.write_str("the lock of its settings cannot be taken"),
+        }
     }
 }

@@ -30,16 +30,21 @@ pub enum Event {
     /// After a key changed from outside, everybody was seen with a valid key.
     Recovered {},
     /// Apps were seen that were never seen before, or with other keys than before.
+    #[serde(rename = "consumersSeen", alias = "appsSeen")]
     AppsSeen {
         /// Which, with the keys that they hold or may hold.
+        #[serde(rename = "consumers", alias = "apps")]
         apps: BTreeMap<ConsumerId, Vec<Fingerprint>>,
     },
     /// Apps that were seen before cannot be read any more, and may take any key from now on.
+    #[serde(rename = "consumersBlurred", alias = "appsBlurred")]
     AppsBlurred {
         /// Which.
+        #[serde(rename = "consumers", alias = "apps")]
         apps: BTreeSet<ConsumerId>,
     },
     /// An app that was there before is not found any more; or all are found again, or are named no longer.
+    #[serde(rename = "consumersMissing", alias = "appsMissing")]
     AppsMissing {
         /// Which of the two.
         missing: bool,
@@ -61,7 +66,7 @@ pub enum Event {
     /// A rotation was asked for, whatever the age of the keys.
     RotationRequested {
         /// Whether because the keys were exposed: then those of now die after a short grace.
-        #[serde(default)]
+        #[serde(default, rename = "compromised", alias = "exposed")]
         exposed: bool,
         /// Whether by a notice, which may not ask as often as it likes.
         #[serde(default)]
@@ -134,9 +139,10 @@ pub enum Event {
         /// Which.
         key_type: KeyType,
         /// The apps that were written.
+        #[serde(rename = "consumers", alias = "apps")]
         apps: Vec<ConsumerId>,
         /// Whether they held a dead key before.
-        #[serde(rename = "mended")]
+        #[serde(alias = "mended")]
         repaired: bool,
     },
 }

@@ -9,8 +9,8 @@
 //! | all others | was seen | |
 //! | `keyChanged` | | that key is another now, and none of ours is being made in its place |
 //! | `recovered` | | a key changed from outside, and not everybody was seen with a valid one since |
-//! | `appsBlurred` | | each of the apps was seen, and is in sight |
-//! | `appsMissing` | | that is news |
+//! | `consumersBlurred` | | each of the apps was seen, and is in sight |
+//! | `consumersMissing` | | that is news |
 //! | `taken` | | nobody holds the key |
 //! | `left` | | somebody holds it |
 //! | `blinded`, `sighted` | | everything is in sight, or something is not |

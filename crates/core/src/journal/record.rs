@@ -116,6 +116,25 @@ pub struct Failures {
     pub lasting: bool,
 }
 
+/// What keeps something from being tried again at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle<'journal> {
+    /// Regenerations in a row that came to nothing.
+    Failures(&'journal Failures),
+    /// The service did not accept a key.
+    Refused {
+        /// The key.
+        key_type: KeyType,
+        /// What it said.
+        detail: &'journal str,
+    },
+    /// Azure is asked how an operation goes.
+    Operation {
+        /// The key that it regenerates.
+        key_type: KeyType,
+    },
+}
+
 /// One line of the history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

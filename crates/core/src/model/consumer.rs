@@ -193,10 +193,7 @@ impl FromStr for AppId {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let fault = |fault| {
-            let wanted = Self::TEMPLATE.to_owned();
-            IdError { text: text.into(), wanted, fault }
-        };
+        let fault = |fault| IdError { text: text.into(), wanted: Self::TEMPLATE, fault };
         let at = ResourcePath::split(text, Self::RESOURCE_TYPE).ok_or_else(|| fault(None))?;
         let bad_slot = || {
             let bad = !at.slot.as_deref().is_none_or(|slot| is_long(slot, 59) && is_site_name(slot));

@@ -23,6 +23,16 @@ pub enum ServiceType {
     SignalR,
 }
 
+/// That a text is not the resource id that it should be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?}: expected {wanted}")]
+pub struct IdError {
+    pub(super) text: String,
+    pub(super) wanted: &'static str,
+    /// Which of its names is at fault, where all else of it is in order.
+    pub(super) fault: Option<IdFault>,
+}
+
 /// The part of a resource id that Azure would not have given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdFault {
@@ -36,16 +46,6 @@ pub enum IdFault {
     Service,
     /// The deployment slot: letters, digits and -, at most 59, no - at either end.
     Slot,
-}
-
-/// That a text is not the resource id that it should be.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?}: expected {wanted}")]
-pub struct IdError {
-    pub(super) text: String,
-    pub(super) wanted: String,
-    /// Which of its names is at fault, where all else of it is in order.
-    pub(super) fault: Option<IdFault>,
 }
 
 /// Where a resource is: what an id says besides its type.
@@ -142,10 +142,7 @@ impl FromStr for ServiceId {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let fault = |fault| {
-            let wanted = Self::TEMPLATE.to_owned();
-            IdError { text: text.into(), wanted, fault }
-        };
+        let fault = |fault| IdError { text: text.into(), wanted: Self::TEMPLATE, fault };
         let fits = |service_type: &ServiceType| ResourcePath::split(text, service_type.as_str());
         let found = ServiceType::ALL.into_iter().find_map(|one| Some((one, fits(&one)?)));
         let (service_type, at) = found.filter(|(_, at)| at.slot.is_none()).ok_or_else(|| fault(None))?;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::API_VERSION;
-use crate::azure::arm::{Arm, ArmError, Call, Operation};
+use crate::azure::arm::{Arm, ArmError, Call, Operation, Subject};
 use rekey_core::model::{AppId, ConnectionString, Section};
 
 /// docs: Azure permissions for Web and Mobile. A slot has actions of its own.
@@ -21,6 +21,8 @@ const LIST: &[&str] = &["Microsoft.Web/sites/config/list/Action"];
 const LIST_OF_SLOT: &[&str] = &["Microsoft.Web/sites/slots/config/list/Action"];
 const WRITE: &[&str] = &["Microsoft.Web/sites/config/Write"];
 const WRITE_OF_SLOT: &[&str] = &["Microsoft.Web/sites/slots/config/Write"];
+
+pub(super) const READING: [&str; 2] = [LIST[0], LIST_OF_SLOT[0]];
 
 const LIST_SETTINGS: Operation = list("WebApps_ListApplicationSettings", LIST);
 const LIST_SETTINGS_OF_SLOT: Operation = list("WebApps_ListApplicationSettingsSlot", LIST_OF_SLOT);
@@ -43,11 +45,11 @@ pub(super) const OPERATIONS: [Operation; 8] = [
 ];
 
 const fn list(name: &'static str, actions: &'static [&'static str]) -> Operation {
-    Operation::read(name, actions).with_secrets().by_handler()
+    Operation::read(name, actions).about(Subject::Consumer).with_secrets().by_handler()
 }
 
 const fn update(name: &'static str, actions: &'static [&'static str]) -> Operation {
-    Operation::change(name, actions).with_secrets().by_handler()
+    Operation::change(name, actions).about(Subject::Consumer).with_secrets().by_handler()
 }
 
 /// One dictionary of settings, whole and in Azure's order.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::API_VERSION;
-use crate::azure::arm::{Arm, ArmError, Call, Operation};
+use crate::azure::arm::{Arm, ArmError, Call, Operation, Subject};
 use crate::report::cause;
 use crate::report::text::azure as words;
 use rekey_core::model::AppId;
@@ -13,10 +13,12 @@ use rekey_core::model::AppId;
 /// docs: Azure permissions for Web and Mobile.
 const READ: &[&str] = &["Microsoft.Web/sites/Read"];
 
-const GET: Operation = Operation::read("WebApps_Get", READ);
-const LIST: Operation = Operation::read("WebApps_List", READ);
-const LIST_BY_GROUP: Operation = Operation::read("WebApps_ListByResourceGroup", READ);
-const LIST_SLOTS: Operation = Operation::read("WebApps_ListSlots", &["Microsoft.Web/sites/slots/Read"]);
+const GET: Operation = Operation::read("WebApps_Get", READ).about(Subject::Consumer);
+const LIST: Operation = Operation::read("WebApps_List", READ).about(Subject::Consumer);
+const LIST_BY_GROUP: Operation =
+    Operation::read("WebApps_ListByResourceGroup", READ).about(Subject::Consumer);
+const LIST_SLOTS: Operation =
+    Operation::read("WebApps_ListSlots", &["Microsoft.Web/sites/slots/Read"]).about(Subject::Consumer);
 
 pub(super) const OPERATIONS: [Operation; 4] = [GET, LIST, LIST_BY_GROUP, LIST_SLOTS];
 

@@ -78,10 +78,10 @@ fn events() -> Vec<(&'static str, Event)> {
         ("keyChanged", Event::KeyChanged { key_type: PRIMARY, fingerprint: fingerprint("x") }),
         ("keyChanged, same", Event::KeyChanged { key_type: PRIMARY, fingerprint: fingerprint("p") }),
         ("recovered", Event::Recovered {}),
-        ("appsSeen", Event::AppsSeen { apps: [(shop(), vec![fingerprint("p")])].into() }),
-        ("appsBlurred", Event::AppsBlurred { apps: [shop()].into() }),
-        ("appsMissing, true", Event::AppsMissing { missing: true }),
-        ("appsMissing, false", Event::AppsMissing { missing: false }),
+        ("consumersSeen", Event::AppsSeen { apps: [(shop(), vec![fingerprint("p")])].into() }),
+        ("consumersBlurred", Event::AppsBlurred { apps: [shop()].into() }),
+        ("consumersMissing, true", Event::AppsMissing { missing: true }),
+        ("consumersMissing, false", Event::AppsMissing { missing: false }),
         ("taken", Event::Taken { key_type: PRIMARY }),
         ("left", Event::Left { key_type: PRIMARY }),
         ("blinded", Event::Blinded {}),
@@ -125,10 +125,10 @@ fn every_pair_of_a_state_and_an_event_fits_or_is_refused_for_a_reason() {
         };
         let cells: String = states().iter().map(cell).collect();
         assert!(cells.contains('+') || name.contains(','), "{name} fits no state");
-        rows.push(format!("{name:22} {cells}"));
+        rows.push(format!("{name:24} {cells}"));
     }
     let columns: String = (0..states().len()).map(|n| format!("{n:x}")).collect();
-    lines.push(format!("{:22} {columns}", ""));
+    lines.push(format!("{:24} {columns}", ""));
     lines.extend(rows);
     let reasons = reasons.iter().enumerate();
     lines.extend(
@@ -150,35 +150,35 @@ fn every_pair_of_a_state_and_an_event_fits_or_is_refused_for_a_reason() {
     c accepted, no more told
     d operation lost
     e being given out
-                           0123456789abcde
-    adopted                +aaaaaaaaaaaaaa
-    keyChanged             b+++++++++cccc+
-    keyChanged, same       bdddddddddccccd
-    recovered              beee+eeeeeeeeee
-    appsSeen               b++++++++++++++
-    appsBlurred            bffff+fffffffff
-    appsMissing, true      b+++++++g++++++
-    appsMissing, false     bggggggg+gggggg
-    taken                  b+h+++++++++++h
-    left                   bi+iiiiiiiiiii+
-    blinded                b++++++j+++++++
-    sighted                bkkkkkk+kkkkkkk
-    rotationRequested      b++++++++++++++
-    watchAsked             +++++++++l+++++
-    watchAsked, backwards  mmmmmmmmmmmmmmm
-    heard                  b++++++++++++++
-    unblocked              +++++++++++++++
-    regenerationIntended   b+h+++++++nnnnh
-    regenerationAccepted   booooooooo+pppo
-    operationLost          bqqqqqqqqqq+qqq
-    regenerated            booooooooo++++o
-    regenerated, same      boooooooooddddo
-    regenerationFailed     booooooooo++++o
-    verified               b++r++++++nnnn+
-    verificationRefused    b++r++++++nnnn+
-    repointIntended        b+++++++++s+s++
-    repointed              bttttttttttttt+
-    repointed, the other   btttttttttttttt
+                             0123456789abcde
+    adopted                  +aaaaaaaaaaaaaa
+    keyChanged               b+++++++++cccc+
+    keyChanged, same         bdddddddddccccd
+    recovered                beee+eeeeeeeeee
+    consumersSeen            b++++++++++++++
+    consumersBlurred         bffff+fffffffff
+    consumersMissing, true   b+++++++g++++++
+    consumersMissing, false  bggggggg+gggggg
+    taken                    b+h+++++++++++h
+    left                     bi+iiiiiiiiiii+
+    blinded                  b++++++j+++++++
+    sighted                  bkkkkkk+kkkkkkk
+    rotationRequested        b++++++++++++++
+    watchAsked               +++++++++l+++++
+    watchAsked, backwards    mmmmmmmmmmmmmmm
+    heard                    b++++++++++++++
+    unblocked                +++++++++++++++
+    regenerationIntended     b+h+++++++nnnnh
+    regenerationAccepted     booooooooo+pppo
+    operationLost            bqqqqqqqqqq+qqq
+    regenerated              booooooooo++++o
+    regenerated, same        boooooooooddddo
+    regenerationFailed       booooooooo++++o
+    verified                 b++r++++++nnnn+
+    verificationRefused      b++r++++++nnnn+
+    repointIntended          b+++++++++s+s++
+    repointed                bttttttttttttt+
+    repointed, the other     btttttttttttttt
     a NeverSeen
     b Seen
     c NotBeingReplaced
@@ -237,5 +237,5 @@ fn the_table_of_the_docs_has_each_event() {
         .map(|(name, _)| *name)
         .filter(|name| !name.contains(',') && !rows.contains(name))
         .collect();
-    assert_eq!(missing, ["appsSeen", "rotationRequested", "watchAsked", "heard", "unblocked"]);
+    assert_eq!(missing, ["consumersSeen", "rotationRequested", "watchAsked", "heard", "unblocked"]);
 }

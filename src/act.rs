@@ -1,5 +1,0 @@
-//! The locks of apps.
-
-mod gates;
-
-pub use gates::Gates;

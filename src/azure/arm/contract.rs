@@ -1,0 +1,101 @@
+//! Operations of Azure's contract, and what is to be known of them before they are asked for.
+//!
+//! Start at [`Operation`].
+
+/// An operation of Azure's contract, and what the identity must be allowed for it. Each kind of service and of consumer
+/// declares its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Operation {
+    /// Its name in Azure's contract, like `SignalR_ListKeys`.
+    pub name: &'static str,
+    /// The Azure RBAC actions that it needs. The first is the one that an error names.
+    pub actions: &'static [&'static str],
+    /// Whose role must allow it.
+    pub asked_by: AskedBy,
+    pub(super) effect: Effect,
+    subject: Subject,
+    /// Whether its body or answer holds secrets: then nothing of an answer that is no error body is ever repeated.
+    pub(super) secrets: bool,
+}
+
+/// What an operation is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A service whose keys are rotated.
+    Service,
+    /// What goes on in the background with one: it is followed for a while, and then forgotten by Azure.
+    Regeneration,
+    /// A consumer.
+    Consumer,
+    /// Anything else.
+    Azure,
+}
+
+/// Who asks for an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AskedBy {
+    /// The deployed handler: its runs check, regenerate, follow and repoint, and the timer's first asks what is granted. The
+    /// roles in `infra/` allow exactly that.
+    Handler,
+    /// Commands that a person runs as himself, so the identity in `infra/` is not allowed it.
+    Commands,
+}
+
+impl Operation {
+    /// One that changes nothing, and that only commands ask for.
+    pub(crate) const fn read(name: &'static str, actions: &'static [&'static str]) -> Self {
+        Self {
+            name,
+            actions,
+            asked_by: AskedBy::Commands,
+            effect: Effect::Read,
+            subject: Subject::Azure,
+            secrets: false,
+        }
+    }
+
+    /// One that changes something.
+    pub(crate) const fn change(name: &'static str, actions: &'static [&'static str]) -> Self {
+        Self { effect: Effect::Change, ..Self::read(name, actions) }
+    }
+
+    /// The same one, with what it is about.
+    pub(crate) const fn about(self, subject: Subject) -> Self {
+        Self { subject, ..self }
+    }
+
+    /// The same one, of which the body or the answer holds secrets.
+    pub(crate) const fn with_secrets(self) -> Self {
+        Self { secrets: true, ..self }
+    }
+
+    /// The same one, for which the deployed handler asks as well.
+    pub(crate) const fn by_handler(self) -> Self {
+        Self { asked_by: AskedBy::Handler, ..self }
+    }
+
+    /// What an error of it is about.
+    pub(super) fn on(self, resource: &str) -> About<'_> {
+        let action = self.actions.first().copied();
+        About { operation: self.name, subject: self.subject, action, resource }
+    }
+}
+
+/// What a request does, and with that what may be done when its answer is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// It changes nothing: it may be sent again after any failure.
+    Read,
+    /// It changes something: once it has left us it is sent again only if Azure said that nothing was done.
+    Change,
+}
+
+/// What an error is about.
+#[derive(Clone, Copy)]
+pub(super) struct About<'a> {
+    pub(super) operation: &'static str,
+    pub(super) subject: Subject,
+    /// The RBAC action that it needs first.
+    pub(super) action: Option<&'static str>,
+    pub(super) resource: &'a str,
+}

@@ -1,0 +1,288 @@
+//! The locks of the places that are written whole: of an app's settings, whose every write replaces the dictionary, on no
+//! condition. Two services may share an app, and the runs of each, in whatever process, read the dictionary before the other
+//! writes it: the later write would undo the earlier.
+//!
+//! Start at [`Locker::lock`]. Within a process one task at a time has an app ([`AppLocks`]). Where several services share
+//! it, so has one process: by a small document beside the journals, with a lease like theirs. An app that one service alone
+//! is at costs no request.
+//!
+//! A write rests on a proof that the lock is held, as a change in Azure does on a [`LeaseProof`](super::LeaseProof): it ends
+//! after half of the lease, and whoever writes looks at the clock just before. A lock that is not given back, because its
+//! holder died or because nobody knows what became of his write, ends by itself.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedMutexGuard;
+
+use super::document::LeaseRecord;
+use super::lease::{LEASE, put_surely};
+use super::{ETag, Found, Store, StoreError};
+use crate::clock::Clock;
+use crate::report::cause;
+use rekey_core::model::{ConsumerId, ServiceId};
+use rekey_core::time::delta;
+
+/// The folder of the documents. No subscription is called that, and no journal lies as deep.
+const FOLDER: &str = "locks";
+
+/// The waits between two looks at a lock that another process has, which mostly reads a dictionary and writes it, in a
+/// second or two. The last is for one that is not given back.
+const AGAIN: [Duration; 4] = [
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+    Duration::from_millis(800),
+    Duration::from_secs(2),
+];
+
+/// The apps of this process, for its life.
+#[derive(Debug, Default)]
+pub struct AppLocks {
+    /// Those that more than one configured service names.
+    shared: BTreeSet<ConsumerId>,
+    turns: Mutex<HashMap<ConsumerId, Arc<tokio::sync::Mutex<Turn>>>>,
+}
+
+/// What whoever has the turn at an app knows of it.
+#[derive(Debug, Default)]
+struct Turn {
+    /// When this process last wrote it: what was read before that is out of date.
+    written: Option<DateTime<Utc>>,
+    /// That another process has it, and when to look again. One task looks for all that wait.
+    held: Option<Held>,
+}
+
+#[derive(Clone, Debug)]
+struct Held {
+    holder: String,
+    until: DateTime<Utc>,
+    looks: usize,
+    again: DateTime<Utc>,
+}
+
+/// Why an app is not locked, and so not written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LockError {
+    /// Another process has it.
+    Held {
+        /// Which run, and for which service.
+        holder: String,
+        /// Until when, if it does not give it back before.
+        until: DateTime<Utc>,
+    },
+    /// Whether anybody has it cannot be told.
+    Store(#[source] StoreError),
+}
+
+/// What one run over one service locks apps with.
+#[derive(Clone, Copy)]
+pub struct Locker<'a> {
+    /// The locks of the process.
+    pub locks: &'a AppLocks,
+    /// Where the documents are kept.
+    pub store: &'a dyn Store,
+    /// The time.
+    pub clock: &'a dyn Clock,
+    /// The run.
+    pub run: &'a str,
+    /// The service. The run may be over others too, which are not to take its lock for theirs.
+    pub service: &'a ServiceId,
+}
+
+impl fmt::Debug for Locker<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Locker")
+            .field("run", &self.run)
+            .field("service", &self.service)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An app that nobody else of ours writes.
+#[derive(Debug)]
+pub struct AppLock<'a> {
+    turn: OwnedMutexGuard<Turn>,
+    stored: Option<StoredLock<'a>>,
+}
+
+/// A lock in the store.
+struct StoredLock<'a> {
+    store: &'a dyn Store,
+    clock: &'a dyn Clock,
+    name: String,
+    app: ConsumerId,
+    etag: ETag,
+    proves_until: DateTime<Utc>,
+}
+
+/// The document of a lock.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Document {
+    /// Whose it is, for whoever finds it.
+    app: ConsumerId,
+    lease: Option<LeaseRecord>,
+}
+
+impl AppLocks {
+    /// Locks for apps of which these are shared.
+    #[must_use]
+    pub fn new(shared: BTreeSet<ConsumerId>) -> Self {
+        Self { shared, turns: Mutex::default() }
+    }
+
+    async fn turn(&self, app: &ConsumerId) -> OwnedMutexGuard<Turn> {
+        let turn = {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(turns.entry(app.clone()).or_default())
+        };
+        turn.lock_owned().await
+    }
+}
+
+impl<'a> Locker<'a> {
+    /// Waits until nobody else writes the app, at most until the time is over. `seen_shared` says that another service's
+    /// connection string was seen in it, which another deployment may rotate.
+    pub async fn lock(
+        &self,
+        app: &ConsumerId,
+        seen_shared: bool,
+        until: DateTime<Utc>,
+    ) -> Result<AppLock<'a>, LockError> {
+        loop {
+            let mut turn = self.locks.turn(app).await;
+            if !seen_shared && !self.locks.shared.contains(app) {
+                return Ok(AppLock { turn, stored: None });
+            }
+            let now = self.clock.now();
+            if turn.held.as_ref().is_none_or(|held| held.again <= now) {
+                match self.try_lock(app, turn.held.as_ref()).await.map_err(LockError::Store)? {
+                    Ok(stored) => {
+                        turn.held = None;
+                        return Ok(AppLock { turn, stored: Some(stored) });
+                    }
+                    Err(held) => {
+                        tracing::info!("{}: {} has its lock", app.name(), held.holder);
+                        turn.held = Some(held);
+                    }
+                }
+            }
+            // Who waits leaves the turn, so that no other waits for longer than its own time.
+            let held = turn.held.clone();
+            drop(turn);
+            let Some(Held { holder, until: ends, again, .. }) = held else { continue };
+            if until <= self.clock.now() {
+                return Err(LockError::Held { holder, until: ends });
+            }
+            self.clock.sleep_until(again.min(until)).await;
+        }
+    }
+
+    /// The lock, or who has it.
+    async fn try_lock(
+        &self,
+        app: &ConsumerId,
+        before: Option<&Held>,
+    ) -> Result<Result<StoredLock<'a>, Held>, StoreError> {
+        let holder = format!("{} for {}", self.run, self.service.name());
+        let name = document_name(app);
+        let local = self.clock.now();
+        let found = self.store.get(&name).await?;
+        let looks = before.map_or(0, |held| held.looks + 1);
+        let again = || self.clock.now() + delta(AGAIN[looks.min(AGAIN.len() - 1)]);
+        if let Some((holder, until)) = held_by_another(&found, &holder) {
+            return Ok(Err(Held { holder, until, looks, again: again() }));
+        }
+        let expires = found.at + (self.clock.now() - local) + delta(LEASE);
+        let lease = Some(LeaseRecord { holder, expires });
+        let body = encode(&Document { app: app.clone(), lease })?;
+        let local = self.clock.now();
+        let etag = found.document.as_ref().map(|(_, etag)| etag);
+        match put_surely(self.store, self.clock, &name, &body, etag).await {
+            Ok(stored) => Ok(Ok(StoredLock {
+                store: self.store,
+                clock: self.clock,
+                name,
+                app: app.clone(),
+                etag: stored.etag,
+                proves_until: local + delta(LEASE / 2),
+            })),
+            // Somebody was faster; who, the next look tells.
+            Err(StoreError::Changed) => {
+                let holder = "one that was faster".to_owned();
+                Ok(Err(Held { holder, until: found.at + delta(LEASE), looks, again: again() }))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl AppLock<'_> {
+    /// Until when a write may be sent, by our clock: half of the lease, for the other half is for what was sent in time to
+    /// arrive. Nothing where no other process can be at the app.
+    #[must_use]
+    pub fn proves_until(&self) -> Option<DateTime<Utc>> {
+        self.stored.as_ref().map(|stored| stored.proves_until)
+    }
+
+    /// When this process last wrote the app.
+    #[must_use]
+    pub fn last_written(&self) -> Option<DateTime<Utc>> {
+        self.turn.written
+    }
+
+    /// Takes down that it was written now. What was read of it before is out of date, however the write ended.
+    pub fn wrote(&mut self, now: DateTime<Utc>) {
+        self.turn.written = Some(now);
+    }
+
+    /// Gives the lock back; whether it was ours to the end. Not where nobody knows what became of a write: that may still
+    /// arrive, and the lock has to last until it cannot any more.
+    pub async fn release(self) -> bool {
+        let Some(StoredLock { store, clock, name, app, etag, .. }) = self.stored else { return true };
+        let released = match encode(&Document { app: app.clone(), lease: None }) {
+            Ok(body) => put_surely(store, clock, &name, &body, Some(&etag)).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &released {
+            let why = cause::told(error);
+            tracing::warn!("the lock of {} could not be given back, and ends by itself: {why}", app.name());
+        }
+        !matches!(released, Err(StoreError::Changed))
+    }
+}
+
+impl fmt::Debug for StoredLock<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredLock")
+            .field("name", &self.name)
+            .field("proves_until", &self.proves_until)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Who else has the lock, and until when. As with the journal, by the storage's clock alone, and nobody is believed for
+/// longer than a lease of ours after the document was written, whatever it says: what cannot be read, too, is somebody's.
+fn held_by_another(found: &Found, us: &str) -> Option<(String, DateTime<Utc>)> {
+    let (body, _) = found.document.as_ref()?;
+    let longest = found.modified + delta(LEASE);
+    let (holder, until) = match serde_json::from_slice(body) {
+        Ok(Document { lease: None, .. }) => return None,
+        Ok(Document { lease: Some(LeaseRecord { holder, expires }), .. }) => (holder, expires.min(longest)),
+        Err(_) => ("a lock that cannot be read".to_owned(), longest),
+    };
+    (found.at < until && holder != us).then_some((holder, until))
+}
+
+fn encode(document: &Document) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec_pretty(document).map_err(|error| StoreError::Unavailable(cause::told(&error)))
+}
+
+/// A readable name that no other place has: its whole id, and ids compare without regard to case.
+fn document_name(app: &ConsumerId) -> String {
+    format!("{FOLDER}{app}.json").to_lowercase()
+}

@@ -34,9 +34,7 @@ use collect::{Facts, InstanceFacts};
 use rekey_core::model::AppId;
 
 /// How long all the reading may take. A hundred apps take well below a minute.
-fn patience() -> TimeDelta {
-    TimeDelta::minutes(5)
-}
+const PATIENCE: TimeDelta = TimeDelta::minutes(5);
 
 /// Under which circumstances it is asked.
 #[derive(Clone, Debug)]
@@ -51,7 +49,7 @@ pub struct Circumstances {
 pub async fn examine(rekey: &Engine, circumstances: &Circumstances) -> Report {
     let config = &rekey.config;
     let mut findings = offline(config, circumstances, &*rekey.clock);
-    let arm = rekey.arm.until(rekey.clock.now() + patience());
+    let arm = rekey.arm.until(rekey.clock.now() + PATIENCE);
     match arm.caller().await {
         Ok(caller) => {
             findings.push(identity(&caller, circumstances.as_deployed));
@@ -69,7 +67,7 @@ pub async fn examine(rekey: &Engine, circumstances: &Circumstances) -> Report {
 
 /// What can be said when the parts do not fit together, so that Azure cannot be asked.
 #[must_use]
-pub fn without_azure(
+pub(crate) fn without_azure(
     config: &Config,
     circumstances: &Circumstances,
     clock: &dyn Clock,

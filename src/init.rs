@@ -22,7 +22,8 @@ use crate::report::text::InWords;
 use rekey_core::journal::Journal;
 use rekey_core::model::{AppId, ServiceId};
 use rekey_core::plan::Unknown;
-pub use scope::{Scope, ScopeError, is_misnamed};
+pub(crate) use scope::is_misnamed;
+pub use scope::{Scope, ScopeError};
 
 /// Everything that was found.
 #[derive(Debug)]

@@ -557,7 +557,7 @@ async fn one_process_at_a_time_locks_an_app() {
         let locker = |number: usize, run: &'static str| Locker {
             locks: &processes[number],
             store: &*store,
-            clock: &*clock,
+            clock: &clock,
             run,
             service: &service,
         };
@@ -594,7 +594,7 @@ async fn an_app_of_one_service_is_locked_in_its_process_alone() {
     on_each(async |store: Arc<dyn Store>, clock: Arc<dyn Clock>| {
         let (app, name) = app();
         let (locks, service) = (AppLocks::default(), instance());
-        let locker = Locker { locks: &locks, store: &*store, clock: &*clock, run: "one", service: &service };
+        let locker = Locker { locks: &locks, store: &*store, clock: &clock, run: "one", service: &service };
         let lock = locker.lock(&app, false, clock.now()).await.unwrap();
         assert!(lock.proves_until().is_none());
         assert!(locker.lock(&app, false, clock.now()).now_or_never().is_none(), "one at a time");

@@ -1,7 +1,7 @@
 //! As whom Azure is asked.
 //!
 //! Start at [`credential`]. It reads the environment in the order in which Microsoft's own tools do and refuses what is
-//! half configured, for azure_identity would go on to the next way and fail there with a riddle. Whether it is, [`half_set`]
+//! half configured, for azure_identity would go on to the next way and fail there with a riddle. Whether it is, `half_set`
 //! tells, and whoever reads the configuration asks the same.
 
 mod keeping;

@@ -37,9 +37,7 @@ pub(super) struct InitArgs {
 }
 
 /// How long Azure may take to show everything.
-fn patience() -> TimeDelta {
-    TimeDelta::minutes(10)
-}
+const PATIENCE: TimeDelta = TimeDelta::minutes(10);
 
 /// A configuration that names nothing real, behind which the environment is read as always.
 const NOTHING: &str = "[[instance]]\n\
@@ -63,7 +61,7 @@ async fn try_init(args: &InitArgs, environment: &Environment) -> Result<(), (Exi
     let wrong = |error: &(dyn Error + 'static)| (Exit::Wrong, cause::told(error));
     let config: Config = load_from(NOTHING, "rekey.toml", environment).map_err(|faults| wrong(&faults))?;
     let composed = compose(config, environment, Arc::new(SystemClock), silent());
-    let arm = composed.map_err(|error| wrong(&error))?.arm.until(SystemClock.now() + patience());
+    let arm = composed.map_err(|error| wrong(&error))?.arm.until(SystemClock.now() + PATIENCE);
     let failed = |error: &(dyn Error + 'static)| (Exit::Failed, cause::told(error));
     let scope = Scope::find(&arm, args.resource_group.as_deref(), args.subscription.as_deref()).await;
     let found = Found::look(&arm, scope.map_err(|error| wrong(&error))?).await;

@@ -12,10 +12,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedMutexGuard;
 
@@ -86,7 +87,7 @@ pub struct Locker<'a> {
     /// Where the documents are kept.
     pub store: &'a dyn Store,
     /// The time.
-    pub clock: &'a dyn Clock,
+    pub clock: &'a Arc<dyn Clock>,
     /// The run.
     pub run: &'a str,
     /// The service. The run may be over others too, which are not to take its lock for theirs.
@@ -112,7 +113,7 @@ pub struct AppLock<'a> {
 /// A lock in the store.
 struct StoredLock<'a> {
     store: &'a dyn Store,
-    clock: &'a dyn Clock,
+    clock: &'a Arc<dyn Clock>,
     name: String,
     app: ConsumerId,
     etag: ETag,
@@ -137,7 +138,7 @@ impl AppLocks {
 
     async fn turn(&self, app: &ConsumerId) -> OwnedMutexGuard<Turn> {
         let turn = {
-            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut turns = self.turns.lock();
             Arc::clone(turns.entry(app.clone()).or_default())
         };
         turn.lock_owned().await
@@ -231,12 +232,12 @@ impl AppLock<'_> {
 
     /// When this process last wrote the app.
     #[must_use]
-    pub fn last_written(&self) -> Option<DateTime<Utc>> {
+    pub(crate) fn last_written(&self) -> Option<DateTime<Utc>> {
         self.turn.written
     }
 
     /// Takes down that it was written now. What was read of it before is out of date, however the write ended.
-    pub fn wrote(&mut self, now: DateTime<Utc>) {
+    pub(crate) fn wrote(&mut self, now: DateTime<Utc>) {
         self.turn.written = Some(now);
     }
 

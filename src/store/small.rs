@@ -99,14 +99,14 @@ struct Timer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Told {
-    /// What.
+    /// The type of the event that told of it.
     pub what: String,
-    /// When.
+    /// When they were told.
     pub at: DateTime<Utc>,
 }
 
 /// What was told of by earlier runs of the timer, each in a process of its own, and went on.
-pub async fn timer_told(store: &dyn Store) -> Result<BTreeMap<ServiceId, Told>, StoreError> {
+pub(crate) async fn timer_told(store: &dyn Store) -> Result<BTreeMap<ServiceId, Told>, StoreError> {
     let Found { document, .. } = store.get(TIMER).await?;
     Ok(document.map_or(Ok(Timer::default()), |(body, _)| read_timer(&body))?.told)
 }
@@ -147,7 +147,7 @@ async fn count_run(
 
 /// When the timer last ran, and the time of now, both by the storage's clock. Where it never ran, that begins to count
 /// from now.
-pub async fn timer_last_ran(store: &dyn Store) -> Result<(DateTime<Utc>, DateTime<Utc>), StoreError> {
+pub(crate) async fn timer_last_ran(store: &dyn Store) -> Result<(DateTime<Utc>, DateTime<Utc>), StoreError> {
     let Found { document, modified, at } = store.get(TIMER).await?;
     if document.is_some() {
         return Ok((modified, at));
@@ -183,7 +183,7 @@ struct Examined {
 }
 
 /// Whether this was looked at within a day; if not, it is put on record that it is looked at now.
-pub async fn was_examined(store: &dyn Store, what: &str) -> Result<bool, StoreError> {
+pub(crate) async fn was_examined(store: &dyn Store, what: &str) -> Result<bool, StoreError> {
     let Found { document, modified, at } = store.get(EXAMINED).await?;
     // What cannot be read any more is written anew.
     let same = |body: &[u8]| serde_json::from_slice(body).is_ok_and(|Examined { what: known }| known == what);

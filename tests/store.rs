@@ -390,16 +390,16 @@ async fn a_storage_that_refuses_a_write_is_no_other_worker_and_is_not_asked_agai
     for (status, code, advice) in [
         (412, "LeaseIdMissing", "break it"),
         (409, "BlobImmutableDueToPolicy", "an immutability policy"),
-        (409, "BlobArchived", "give it the tier Hot"),
+        (409, "BlobArchived", "set its tier to Hot"),
         (409, "ContainerBeingDeleted", "is being deleted"),
         (409, "AccountIsDisabled", "enable it"),
         (403, "AuthorizationPermissionMismatch", "Storage Blob Data Contributor"),
         (403, "AuthorizationFailure", "firewall"),
         (403, "AuthenticationFailed", "renew the connection string"),
-        (403, "KeyBasedAuthenticationNotPermitted", "takes no account keys"),
-        (412, "SomethingNew", "read what it said"),
-        (409, "SomethingNew", "read what it said"),
-        (404, "SomethingNew", "read what it said"),
+        (403, "KeyBasedAuthenticationNotPermitted", "accepts no account keys"),
+        (412, "SomethingNew", "until what it says is resolved"),
+        (409, "SomethingNew", "until what it says is resolved"),
+        (404, "SomethingNew", "until what it says is resolved"),
     ] {
         let id = instance();
         let mut lease = acquire(&store, &clock, &id, "one").await.unwrap();

@@ -96,12 +96,13 @@ async fn with_source() -> Vec<(&'static str, Box<dyn Error>)> {
 }
 
 /// Errors that end a chain: each says all that is known. A new one belongs here or above.
-const WITHOUT_SOURCE: [&str; 15] = [
+const WITHOUT_SOURCE: [&str; 16] = [
     "EditError", // of the embedded Azure's control
     "Faults",    // every fault with its place
     "HalfSet",   // of credentials
     "IdError",
     "Insecure",
+    "LockError", // a source is the storage's error, which has none
     "Malformed", // of a connection string, of a notice
     "Panicked",
     "Refusal",    // of the embedded Azure

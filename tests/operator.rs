@@ -376,7 +376,8 @@ fn a_storage_that_is_down_is_named_with_its_host_and_there_is_a_way_without_it()
     let told = in_the_cloud(&["history"], &config, &[("AzureWebJobsStorage__accountName", "acc")]);
     let told = text(&told.stderr);
     assert!(
-        told.contains("no token for the storage acc: check the identity: ") && told.contains("`az login`"),
+        told.contains("could not get an access token for acc: check the identity: ")
+            && told.contains("`az login`"),
         "{told}"
     );
 }

@@ -82,7 +82,7 @@ async fn what_one_worker_records_the_next_one_reads() {
         let mut lease = acquire(&store, &clock, &id, "one").await.unwrap();
         lease.record(adopted()).unwrap();
         lease.proof().await.unwrap();
-        lease.record(Event::RotationRequested { exposed: false, noticed: false }).unwrap();
+        lease.record(Event::RotationRequested { compromised: false, noticed: false }).unwrap();
         lease.release().await.unwrap();
         let lease = acquire(&store, &clock, &id, "two").await.unwrap();
         assert_eq!(lease.journal().history().count(), 2);

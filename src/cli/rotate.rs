@@ -371,7 +371,7 @@ mod tests {
         let (with, without) =
             (admitted(storage, "", true).unwrap().0, admitted(&[], "--without-journal", true).unwrap().0);
         let busy = || Ending::Busy { holder: "timer/1".to_owned(), until: SystemClock.now() };
-        let request = Event::RotationRequested { exposed: false, noticed: false };
+        let request = Event::RotationRequested { compromised: false, noticed: false };
         let said = |config: &Config, ending: Ending, happened: &[&Event]| {
             let report = RunReport {
                 service: config.instances[0].id.clone(),

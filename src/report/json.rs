@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 #[must_use]
 pub fn event(event: &Event) -> Value {
     match event {
-        Event::RotationRequested { exposed, noticed } => {
-            json!({ "type": "rotationRequested", "exposed": exposed, "noticed": noticed })
+        Event::RotationRequested { compromised, noticed } => {
+            json!({ "type": "rotationRequested", "exposed": compromised, "noticed": noticed })
         }
         Event::Repointed { key_type, apps, repaired } => {
             let apps: Vec<String> = apps.iter().map(ToString::to_string).collect();

@@ -179,7 +179,7 @@ impl<'a> Locker<'a> {
                         return Ok(AppLock { turn, stored: Some(stored) });
                     }
                     Err(held) => {
-                        tracing::info!("{}", words::waits_for_lock(&app.name(), &held.holder));
+                        tracing::info!("{}", words::app_is_locked(&app.name(), &held.holder.to_string()));
                         turn.held = Some(held);
                     }
                 }

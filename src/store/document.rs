@@ -67,7 +67,8 @@ pub(super) struct Fence {
 
 impl Fence {
     pub(super) fn new(journal: &str, holder: &str, at: DateTime<Utc>) -> Self {
-        Self { version: VERSION, moved_to: journal.into(), by: holder.into(), at, note: words::FENCE.into() }
+        let note = words::FENCE;
+        Self { version: VERSION, moved_to: journal.into(), by: holder.into(), at, note: note.into() }
     }
 }
 

@@ -36,7 +36,7 @@ fn the_examples_mean_what_the_document_says() {
         means(&json_of("docs/events/announced.json")),
         Notice::Announced { deadline: Some(_), .. }
     ));
-    assert!(matches!(means(&json_of("docs/events/exposed.json")), Notice::Exposed { .. }));
+    assert!(matches!(means(&json_of("docs/events/exposed.json")), Notice::Compromised { .. }));
     assert!(matches!(means(&json_of("docs/events/regenerated.json")), Notice::Regenerated { .. }));
     assert!(matches!(
         means(&json_of("docs/events/service-health.json")),

@@ -262,7 +262,7 @@ fn everything_that_was_tried_in_vain_is_explained() {
 pub(super) fn events() -> Vec<Event> {
     let fingerprint = || Key::new("a key").fingerprint();
     let detail = || "it said so".to_owned();
-    let request = |exposed| Event::RotationRequested { exposed, noticed: false };
+    let request = |compromised| Event::RotationRequested { compromised, noticed: false };
     let moved = |repaired| Event::Repointed { key_type: PRIMARY, apps: vec![app()], repaired };
     let all = vec![
         Event::Adopted { keys: PerKey::from_fn(|_| fingerprint()) },

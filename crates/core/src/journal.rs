@@ -44,8 +44,8 @@ pub struct Journal {
     in_flight: Option<InFlight>,
     requested: Option<DateTime<Utc>>,
     /// Documents of before it was known have none.
-    #[serde(default, rename = "compromised", alias = "exposed")]
-    exposed: Option<DateTime<Utc>>,
+    #[serde(default, alias = "exposed")]
+    compromised: Option<DateTime<Utc>>,
     #[serde(default)]
     noticed: Option<DateTime<Utc>>,
     failures: Option<Failures>,
@@ -111,10 +111,10 @@ impl Journal {
         self.requested
     }
 
-    /// When the keys were last reported as exposed: those that were there then die after a short grace.
+    /// When the keys were last reported as compromised: those that were there then die after a short grace.
     #[must_use]
-    pub fn exposed(&self) -> Option<DateTime<Utc>> {
-        self.exposed
+    pub fn compromised(&self) -> Option<DateTime<Utc>> {
+        self.compromised
     }
 
     /// When a notice last asked for a rotation.
@@ -237,9 +237,9 @@ impl Journal {
             Event::Left { key_type } => self.change(*key_type, |key| key.held = Held::Left(at)),
             Event::Blinded {} => self.blind = true,
             Event::Sighted {} => self.see(at),
-            Event::RotationRequested { exposed, noticed } => {
+            Event::RotationRequested { compromised, noticed } => {
                 self.requested = Some(at);
-                self.exposed = if *exposed { Some(at) } else { self.exposed };
+                self.compromised = if *compromised { Some(at) } else { self.compromised };
                 self.noticed = if *noticed { Some(at) } else { self.noticed };
             }
             Event::WatchAsked { from, until } => {
@@ -309,7 +309,7 @@ impl Journal {
     /// Every time that is on record.
     pub fn times(&self) -> impl Iterator<Item = DateTime<Utc>> {
         let of_keys = self.keys.iter().flat_map(PerKey::iter).flat_map(|(_, record)| record.times());
-        let asked = [self.requested, self.exposed, self.noticed].into_iter().flatten();
+        let asked = [self.requested, self.compromised, self.noticed].into_iter().flatten();
         let flight = self.in_flight.iter().map(|flight| flight.intended);
         let failures = self.failures.iter().map(|failures| failures.at);
         let history = self.history.iter().map(|entry| entry.at);

@@ -105,7 +105,7 @@ pub enum Notice {
         deadline: Option<DateTime<Utc>>,
     },
     /// The keys of an instance are in strange hands.
-    Exposed {
+    Compromised {
         /// Of which instance.
         instance: ServiceId,
     },
@@ -174,7 +174,7 @@ const BRIDGE: &str = "signalrrekey.";
 /// | alert of Service Health | [`ServiceHealth`](Notice::ServiceHealth) |
 /// | any other alert, with an instance among its targets | [`InstanceChanged`](Notice::InstanceChanged) |
 /// | `SignalRRekey.RegenerationAnnounced`, data `{instance, keyTypes?, deadline?}` | [`Announced`](Notice::Announced) |
-/// | `SignalRRekey.KeysExposed`, data `{instance}` | [`Exposed`](Notice::Exposed) |
+/// | `SignalRRekey.KeysExposed`, data `{instance}` | [`Compromised`](Notice::Compromised) |
 /// | one of these two that names no instance, or keys or a deadline that are none; an announcement with another member in its data, which may be meant for one of these; another `SignalRRekey.…`, or a type that ends like one of ours | [`Unreadable`](Notice::Unreadable) |
 /// | everything else | [`Ignored::Unrelated`] |
 #[must_use]
@@ -265,7 +265,7 @@ fn bridge(kind: &str, data: &Bridge) -> Result<Notice, BridgeFault> {
             keys: announced(data.key_types.as_deref())?,
             deadline: data.deadline.as_deref().map(deadline).transpose()?,
         }),
-        "keysexposed" => Ok(Notice::Exposed { instance: instance()? }),
+        "keysexposed" => Ok(Notice::Compromised { instance: instance()? }),
         _ => Err(BridgeFault::UnknownType),
     }
 }

@@ -35,7 +35,7 @@ use crate::time::delta;
 /// 4. due, and the standby key is fresh and verified: repoint all to it;
 /// 5. due, and it is fresh but not verified: verify it;
 /// 6. due, and it is not fresh: regenerate it, once the grace since it was held is over;
-/// 7. the standby key was left under our watch, or was reported as exposed, and its grace is over: regenerate it, so that
+/// 7. the standby key was left under our watch, or was reported as compromised, and its grace is over: regenerate it, so that
 ///    it dies;
 /// 8. otherwise settled, if everything was seen. Where something stays out of sight it is blocked, whatever there is to
 ///    wait for: what a person has to do is said at once, and never goes quiet.
@@ -84,7 +84,7 @@ impl View<'_> {
     fn rotate(&self) -> Decision {
         let held = KeyType::ALL.into_iter().filter(|key_type| self.snapshot.is_held(*key_type));
         match held.collect::<Vec<_>>()[..] {
-            [] => self.end_exposed().unwrap_or(Decision::Settled { next: None }),
+            [] => self.end_compromised().unwrap_or(Decision::Settled { next: None }),
             [active] => match self.due_since(active) {
                 Some(since) => self.replace(active, since),
                 None => self.retire(active.other()).unwrap_or_else(|| self.settled()),
@@ -152,18 +152,18 @@ impl View<'_> {
         (!record.confirmed && until > self.now).then_some(waiting)
     }
 
-    /// Rule 7; nothing if the standby key was neither left under our watch nor exposed.
+    /// Rule 7; nothing if the standby key was neither left under our watch nor compromised.
     fn retire(&self, standby: KeyType) -> Option<Decision> {
         let left = matches!(self.keys[standby].held, Held::Left(_));
-        let released = self.released(standby).filter(|_| left || self.is_exposed(standby))?;
+        let released = self.released(standby).filter(|_| left || self.is_compromised(standby))?;
         Some(self.regenerate(standby, Some(released)))
     }
 
     /// Rule 7 where nobody holds a key: one that is in strange hands dies all the same; nothing if there is none.
-    fn end_exposed(&self) -> Option<Decision> {
-        let exposed = KeyType::ALL.into_iter().filter(|key_type| self.is_exposed(*key_type));
-        let (released, exposed) = exposed.filter_map(|key| Some((self.released(key)?, key))).min()?;
-        Some(self.regenerate(exposed, Some(released)))
+    fn end_compromised(&self) -> Option<Decision> {
+        let compromised = KeyType::ALL.into_iter().filter(|key_type| self.is_compromised(*key_type));
+        let (released, compromised) = compromised.filter_map(|key| Some((self.released(key)?, key))).min()?;
+        Some(self.regenerate(compromised, Some(released)))
     }
 
     /// The end of rules 6 and 7: regenerate a key that is released from a time on.

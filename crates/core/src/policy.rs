@@ -13,7 +13,7 @@ pub struct Policy {
     pub verify: Verify,
     /// When an instance that was never seen before is first rotated.
     pub first_rotation: FirstRotation,
-    /// How long a key that was exposed stays valid after its last consumer left it, where that is less than `grace`.
+    /// How long a key that is compromised stays valid after its last consumer left it, where that is less than `grace`.
     pub exposed_grace: Duration,
     /// The least time between two rotations that notices ask for.
     pub min_rotation_interval: Duration,
@@ -35,7 +35,7 @@ impl Default for Policy {
             verify: Verify::DataPlane,
             first_rotation: FirstRotation::Now,
             // Restarts take tens of seconds, and App Service gives up on an app that does not start within 230 s. Who
-            // holds a client token of the exposed key is cut off: that is what is wanted of a leak.
+            // holds a client token of the compromised key is cut off: that is what is wanted of a leak.
             exposed_grace: Duration::from_secs(15 * 60),
             // A rotation restarts every app twice at most; once an hour is bearable, whoever forges notices.
             min_rotation_interval: Duration::from_secs(3600),

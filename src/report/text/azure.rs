@@ -1,7 +1,6 @@
 //! What went wrong on the way to Azure and back, in words: of Azure Resource Manager, the token endpoint, the service's own
 //! API and the storage. What Azure itself said is not among it.
 
-use std::fmt::Display;
 use std::time::Duration;
 
 use crate::report::cause;
@@ -202,16 +201,15 @@ pub(crate) fn unsearched(why: &str) -> String {
     format!("cannot search the other subscriptions, to which it may have been moved: {why}")
 }
 
-/// A write has to wait for the lock of an app.
-pub(crate) fn waits_for_lock(consumer: &str, holder: impl Display) -> String {
-    format!("{consumer}: waiting for the lock of its settings, which {holder} has")
+/// An app is waited for.
+pub(crate) fn app_is_locked(app: &str, holder: &str) -> String {
+    format!("{app}: waiting for the lock of its settings, which {holder} has")
 }
 
-/// A lock lasts until it ends by itself.
-pub(crate) fn lock_not_given_back(consumer: &str, why: &str) -> String {
-    format!("{consumer}: cannot give back the lock of its settings, which ends by itself: {why}")
+/// The lock of an app is left to end.
+pub(crate) fn lock_not_given_back(app: &str, why: &str) -> String {
+    cause::with(&format!("could not give back the lock of {app}, which ends by itself"), why)
 }
 
-/// What stands in the place of a journal of an older release.
-pub(crate) const FENCE: &str = "Releases that do not know this version leave the service alone. Do not delete this document \
-    while one may be running; docs/operate.md says how to go back to such a release.";
+/// What the document that keeps older releases away says to whoever reads it.
+pub(crate) const FENCE: &str = "Releases that do not know this version leave the service alone. Do not delete this document while one may be running; docs/operate.md says how to go back to such a release.";

@@ -59,8 +59,8 @@ impl InWords for Event {
             Self::Blinded {} => "not every consumer can be checked".into(),
             Self::Recovered {} => "OK: every consumer holds a valid key again".into(),
             Self::Sighted {} => "every consumer can be checked again".into(),
-            Self::RotationRequested { exposed: false, .. } => "rotation requested".into(),
-            Self::RotationRequested { exposed: true, .. } => {
+            Self::RotationRequested { compromised: false, .. } => "rotation requested".into(),
+            Self::RotationRequested { compromised: true, .. } => {
                 "keys reported as compromised; rotation requested".into()
             }
             Self::WatchAsked { from, until } => {

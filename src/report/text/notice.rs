@@ -27,7 +27,7 @@ impl InWords for Notice {
                 let at = deadline.map_or_else(String::new, |at| format!(" at {}", readable(at)));
                 format!("the {} key of {} will be regenerated{at}", keys.join(" and the "), instance.name())
             }
-            Self::Exposed { instance } => {
+            Self::Compromised { instance } => {
                 format!("the keys of {} are reported as compromised", instance.name())
             }
             Self::Ignored(ignored) => ignored.in_words(),

@@ -137,7 +137,7 @@ fn understood(
     // Whoever tells of compromised keys or an announcement means a service of ours: if it is none, nothing is done, and he
     // has to know.
     match &notice {
-        Notice::Announced { instance, .. } | Notice::Exposed { instance } if intents.is_empty() => {
+        Notice::Announced { instance, .. } | Notice::Compromised { instance } if intents.is_empty() => {
             let names = services.iter().map(|known| known.id.name());
             let meant = likest(instance.name(), names.map(|name| (name.to_owned(), name)));
             let meant = meant.map(str::to_owned);
@@ -159,7 +159,7 @@ fn watched(notice: &Notice, now: DateTime<Utc>) -> Option<(ServiceId, Watch)> {
 fn cautions(notice: &Notice, event: &Event, now: DateTime<Utc>) -> Vec<Caution> {
     let (service, keys, deadline) = match notice {
         Notice::Announced { instance, keys, deadline } => (instance, Some(keys), *deadline),
-        Notice::Exposed { instance } => (instance, None, None),
+        Notice::Compromised { instance } => (instance, None, None),
         _ => return Vec::new(),
     };
     let of_time = keys.and_then(|_| of_deadline(deadline, now));
@@ -212,7 +212,7 @@ fn intents(notice: &Notice, event: &Event, services: &[Configured<'_>]) -> Vec<(
             let intent = Intent { deadlines: deadline.iter().copied().collect(), ..asked };
             those(&|service| instance == service, intent)
         }
-        Notice::Exposed { instance } => {
+        Notice::Compromised { instance } => {
             those(&|service| instance == service, Intent::rotation(Cause::Compromised, event.time))
         }
         Notice::Ignored(_) | Notice::Unreadable { .. } => Vec::new(),

@@ -65,9 +65,9 @@ pub enum Event {
     Sighted {},
     /// A rotation was asked for, whatever the age of the keys.
     RotationRequested {
-        /// Whether because the keys were exposed: then those of now die after a short grace.
-        #[serde(default, rename = "compromised", alias = "exposed")]
-        exposed: bool,
+        /// Whether because the keys are compromised: then those of now die after a short grace.
+        #[serde(default, alias = "exposed")]
+        compromised: bool,
         /// Whether by a notice, which may not ask as often as it likes.
         #[serde(default)]
         noticed: bool,

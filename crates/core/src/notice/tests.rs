@@ -426,7 +426,7 @@ fn the_bridge_announces_and_reports() {
         assert_eq!(announced(json!({ "instance": INSTANCE, "deadline": none })), expected(both, None));
     }
     let exposed = bridged("signalrrekey.keysexposed", json!({ "instance": format!("{INSTANCE}/") }));
-    assert_eq!(meaning(&exposed), Notice::Exposed { instance: instance() });
+    assert_eq!(meaning(&exposed), Notice::Compromised { instance: instance() });
 }
 
 #[test]

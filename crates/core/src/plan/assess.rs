@@ -127,13 +127,13 @@ pub fn judge(
     policy: &Policy,
     now: DateTime<Utc>,
 ) -> Verdict {
-    let (exposed, noticed) = (request.cause == Cause::Compromised, request.cause != Cause::Operator);
-    let record = Verdict::Record(Event::RotationRequested { exposed, noticed });
+    let (compromised, noticed) = (request.cause == Cause::Compromised, request.cause != Cause::Operator);
+    let record = Verdict::Record(Event::RotationRequested { compromised, noticed });
     if !noticed {
         return record;
     }
     // Compromised keys are answered only by the answer to compromised keys: any other lets the old keys live longer.
-    let last = if exposed { journal.exposed() } else { journal.requested() };
+    let last = if compromised { journal.compromised() } else { journal.requested() };
     if let Some(at) = last.filter(|at| request.since.is_some_and(|since| since <= *at)) {
         return Verdict::Covered(Covered::Asked { at });
     }

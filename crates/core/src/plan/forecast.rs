@@ -127,7 +127,7 @@ impl World<'_> {
         self.snapshot.at = self.now;
         let events = reconcile(&self.snapshot, &self.journal, self.policy, self.now);
         let by_itself = events.iter().any(|event| matches!(event, Event::RotationRequested { .. }));
-        let request = Event::RotationRequested { exposed: false, noticed: false };
+        let request = Event::RotationRequested { compromised: false, noticed: false };
         for event in events.into_iter().chain((asked && !by_itself).then_some(request)) {
             self.record(event)?;
         }

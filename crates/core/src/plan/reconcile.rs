@@ -22,7 +22,7 @@ pub fn reconcile(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: D
     let Some(keys) = journal.keys() else {
         events.push(Event::Adopted { keys: snapshot.keys.clone() });
         if rotates_at_first_sight(policy) {
-            events.push(Event::RotationRequested { exposed: false, noticed: false });
+            events.push(Event::RotationRequested { compromised: false, noticed: false });
         }
         events.extend(held(snapshot).map(|key_type| Event::Taken { key_type }));
         events.extend(blind(snapshot, journal).then_some(Event::Blinded {}));

@@ -79,15 +79,15 @@ impl View<'_> {
     }
 
     /// How long a key stays valid after its last consumer left it. One that was there when the keys were reported as
-    /// exposed is in strange hands: it dies sooner.
+    /// compromised is in strange hands: it dies sooner.
     pub(super) fn grace(&self, key_type: KeyType) -> TimeDelta {
         let grace = self.policy.grace;
-        delta(if self.is_exposed(key_type) { grace.min(self.policy.exposed_grace) } else { grace })
+        delta(if self.is_compromised(key_type) { grace.min(self.policy.exposed_grace) } else { grace })
     }
 
-    /// Whether a key was there when the keys were reported as exposed.
-    pub(super) fn is_exposed(&self, key_type: KeyType) -> bool {
-        self.journal.exposed().is_some_and(|exposed| self.keys[key_type].created < exposed)
+    /// Whether a key was there when the keys were reported as compromised.
+    pub(super) fn is_compromised(&self, key_type: KeyType) -> bool {
+        self.journal.compromised().is_some_and(|compromised| self.keys[key_type].created < compromised)
     }
 
     /// From when on a standby key may be regenerated; never while a consumer holds it.

@@ -86,7 +86,7 @@ fn events() -> Vec<(&'static str, Event)> {
         ("left", Event::Left { key_type: PRIMARY }),
         ("blinded", Event::Blinded {}),
         ("sighted", Event::Sighted {}),
-        ("rotationRequested", Event::RotationRequested { exposed: true, noticed: true }),
+        ("rotationRequested", Event::RotationRequested { compromised: true, noticed: true }),
         ("watchAsked", watch(100, 200)),
         ("watchAsked, backwards", watch(200, 100)),
         ("heard", Event::Heard { call: 1 }),

@@ -1,0 +1,141 @@
+//! What holds in every world and every interleaving.
+
+use proptest::prelude::*;
+
+use super::world::{Kill, Move, World};
+use super::*;
+
+/// It goes out of sight, takes a key there, gets another id, and is deleted: until then it held the key, and its grace begins.
+#[test]
+fn who_vanished_out_of_sight_may_have_held_either_key_until_it_is_deleted() {
+    use KeyType::{Primary, Secondary};
+    let mut world = World::new(&[Secondary, Secondary, Primary], false, FirstRotation::Now);
+    for change in [
+        Move::Pass { steps: 3, kill: Kill::No },
+        Move::Time(7199),
+        Move::Pass { steps: 5, kill: Kill::No },
+        Move::Readable { app: 0, readable: false },
+        Move::Edit { app: 0, to: Secondary },
+        Move::Rename { app: 0, named: false },
+        Move::Pass { steps: 1, kill: Kill::No },
+        Move::Time(899),
+        Move::Delete { app: 0 },
+        Move::Request { compromised: true },
+        Move::Pass { steps: 1, kill: Kill::No },
+    ] {
+        // The world itself knows when a key was last held, and refuses what comes within its grace.
+        world.make(&change);
+    }
+    let seen = world.look();
+    let decision = decide(&seen, &world.journal, &world.policy, world.now);
+    assert!(matches!(decision, Decision::Waiting { reason: WaitFor::Grace { .. }, .. }), "{decision:?}");
+}
+
+fn key_type() -> impl Strategy<Value = KeyType> {
+    prop_oneof![Just(KeyType::Primary), Just(KeyType::Secondary)]
+}
+
+fn a_move() -> impl Strategy<Value = Move> {
+    let kill = prop_oneof![
+        4 => Just(Kill::No),
+        1 => Just(Kill::BeforeSend),
+        1 => Just(Kill::BeforeAnswer),
+        1 => (0..3_usize).prop_map(Kill::AfterRepointOf),
+    ];
+    let time = prop_oneof![1..200_i64, 200..20_000_i64, 80_000..3_000_000_i64];
+    prop_oneof![
+        6 => (1..12_usize, kill).prop_map(|(steps, kill)| Move::Pass { steps, kill }),
+        4 => time.prop_map(Move::Time),
+        1 => key_type().prop_map(Move::Outside),
+        1 => (0..4_usize, key_type()).prop_map(|(app, to)| Move::Edit { app, to }),
+        1 => (0..4_usize, any::<bool>()).prop_map(|(app, readable)| Move::Readable { app, readable }),
+        1 => (0..4_usize).prop_map(|app| Move::Delete { app }),
+        1 => (0..4_usize, any::<bool>()).prop_map(|(app, named)| Move::Rename { app, named }),
+        1 => any::<bool>().prop_map(|compromised| Move::Request { compromised }),
+        1 => any::<bool>().prop_map(Move::Askable),
+        1 => Just(Move::Unblock),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
+
+    /// Invariants 1, 2 and 3 in every world and interleaving, and every world settles.
+    #[test]
+    fn nobody_is_ever_cut_off_and_every_world_settles(
+        holds in prop::collection::vec(key_type(), 1..4),
+        listed_at_once in any::<bool>(),
+        now in any::<bool>(),
+        askable_at_last in any::<bool>(),
+        moves in prop::collection::vec(a_move(), 0..40),
+    ) {
+        let first = if now { FirstRotation::Now } else { FirstRotation::WhenDue };
+        let mut world = World::new(&holds, listed_at_once, first);
+        for change in &moves {
+            world.make(change);
+        }
+        world.apps.iter_mut().for_each(|app| (app.readable, app.renamed) = (true, false));
+        world.askable = askable_at_last;
+        world.pass_time(100);
+        let mut passes = 0;
+        while !matches!(world.pass(20, Kill::No), Decision::Settled { .. }) {
+            world.pass_time(600);
+            passes += 1;
+            prop_assert!(passes < 200, "does not settle: {world:#?}");
+        }
+        world.pass_time(100);
+        for app in world.apps.iter().filter(|app| !app.deleted) {
+            prop_assert!(world.works(app.key), "left behind with a dead key: {world:#?}");
+        }
+    }
+
+    /// From every world a forecast comes to its end, and begins with what is decided now; who is stale comes first.
+    #[test]
+    fn a_forecast_comes_to_its_end(
+        holds in prop::collection::vec(key_type(), 1..4),
+        listed_at_once in any::<bool>(),
+        moves in prop::collection::vec(a_move(), 0..40),
+        asked in any::<bool>(),
+    ) {
+        let mut world = World::new(&holds, listed_at_once, FirstRotation::Now);
+        moves.iter().for_each(|change| world.make(change));
+        let seen = world.look();
+        let foreseen = forecast(&seen, &world.journal, &world.policy, world.now, asked);
+        prop_assert!(foreseen.steps.len() < 50, "it goes on and on: {foreseen:#?}");
+        let ends = matches!(foreseen.end, Decision::Settled { .. } | Decision::Blocked(BlockedBy::Unknown(_)));
+        let fails = matches!(foreseen.end, Decision::Blocked(BlockedBy::RegenerationFails { .. } | BlockedBy::KeyRefused { .. }));
+        prop_assert!(ends || fails, "{foreseen:#?}");
+        if !asked {
+            let mut journal = world.journal.clone();
+            for event in reconcile(&seen, &journal, &world.policy, world.now) {
+                journal.apply(event, world.now).unwrap();
+            }
+            let now = decide(&seen, &journal, &world.policy, world.now);
+            let first = foreseen.steps.first().map_or(&foreseen.end, |step| &step.decision);
+            prop_assert_eq!(first, &now);
+        }
+        let repairs = |foreseen: &Foreseen| matches!(foreseen.decision, Decision::Do(Step::Repoint { repair: true, .. }));
+        prop_assert!(seen.stale().is_empty() || repairs(&foreseen.steps[0]), "{foreseen:#?}");
+        prop_assert!(foreseen.steps.is_sorted_by_key(|step| step.at) && foreseen.over >= world.now);
+    }
+
+    /// decide is total: whatever the journal and the snapshot, even when they have nothing to do with each other.
+    #[test]
+    fn decide_never_panics(
+        moves in prop::collection::vec(a_move(), 0..20),
+        others in prop::collection::vec(a_move(), 0..20),
+        seconds in any::<i32>(),
+    ) {
+        let mut one = World::new(&[KeyType::Primary, KeyType::Secondary], true, FirstRotation::Now);
+        moves.iter().for_each(|change| one.make(change));
+        let mut other = World::new(&[KeyType::Secondary], false, FirstRotation::WhenDue);
+        others.iter().for_each(|change| other.make(change));
+        let now = one.now + TimeDelta::seconds(i64::from(seconds));
+        let mut journal = one.journal.clone();
+        for event in reconcile(&other.look(), &journal, &one.policy, now) {
+            journal.apply(event, now).unwrap();
+        }
+        drop(decide(&other.look(), &one.journal, &one.policy, now));
+        drop(decide(&other.look(), &journal, &one.policy, now));
+    }
+}

@@ -1,0 +1,378 @@
+//! A world in which anything may happen: Azure, apps, people, and a process of ours that may be killed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+use crate::journal::InFlight;
+
+/// What happens to a world between two of our steps, or to a pass of ours.
+#[derive(Clone, Debug)]
+pub(super) enum Move {
+    /// A pass of up to so many steps; then the process is killed.
+    Pass {
+        steps: usize,
+        kill: Kill,
+    },
+    Time(i64),
+    Outside(KeyType),
+    Edit {
+        app: usize,
+        to: KeyType,
+    },
+    Readable {
+        app: usize,
+        readable: bool,
+    },
+    Delete {
+        app: usize,
+    },
+    /// It gets another id, under which nobody looks for it, and goes on with what it holds; or it is named by its new id.
+    Rename {
+        app: usize,
+        named: bool,
+    },
+    Request {
+        compromised: bool,
+    },
+    /// Whether the URLs of operations can be asked.
+    Askable(bool),
+    /// A person forgets what stands in the way.
+    Unblock,
+}
+
+/// Where in a regeneration the process is killed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Kill {
+    No,
+    BeforeSend,
+    BeforeAnswer,
+    AfterRepointOf(usize),
+}
+
+/// Azure and its apps, as far as keys go. Keys are numbers; each is made once.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) now: DateTime<Utc>,
+    keys: PerKey<u64>,
+    /// The regeneration that has not taken effect: key type, the key that still works, when it ends.
+    pending: Option<(KeyType, u64, DateTime<Utc>)>,
+    /// Whether that was started from outside.
+    pending_outside: bool,
+    listed_at_once: bool,
+    pub(super) askable: bool,
+    pub(super) apps: Vec<WorldApp>,
+    last_held: BTreeMap<u64, DateTime<Utc>>,
+    made: u64,
+    /// The keys that were there when they were reported as compromised.
+    compromised: BTreeSet<u64>,
+    pub(super) journal: Journal,
+    pub(super) policy: Policy,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct WorldApp {
+    pub(super) key: u64,
+    pub(super) readable: bool,
+    pub(super) deleted: bool,
+    /// It is not found under the id that is configured.
+    pub(super) renamed: bool,
+    /// An outside regeneration took its key: it may be failing until it is repaired.
+    excused: bool,
+}
+
+impl World {
+    pub(super) fn new(holds: &[KeyType], listed_at_once: bool, first_rotation: FirstRotation) -> Self {
+        let keys = PerKey { primary: 1, secondary: 2 };
+        let app = |key_type: &KeyType| WorldApp {
+            key: keys[*key_type],
+            readable: true,
+            deleted: false,
+            renamed: false,
+            excused: false,
+        };
+        let start = at(1_000_000);
+        Self {
+            now: start,
+            keys,
+            pending: None,
+            pending_outside: false,
+            listed_at_once,
+            askable: true,
+            apps: holds.iter().map(app).collect(),
+            last_held: BTreeMap::from([(1, start), (2, start)]),
+            made: 2,
+            compromised: BTreeSet::new(),
+            journal: Journal::default(),
+            policy: Policy { first_rotation, ..policy() },
+        }
+    }
+
+    fn listed(&self, key_type: KeyType) -> u64 {
+        match self.pending {
+            Some((pending, old, _)) if pending == key_type && !self.listed_at_once => old,
+            _ => self.keys[key_type],
+        }
+    }
+
+    pub(super) fn works(&self, key: u64) -> bool {
+        KeyType::ALL.into_iter().any(|key_type| match self.pending {
+            Some((pending, old, _)) if pending == key_type => old == key,
+            _ => self.keys[key_type] == key,
+        })
+    }
+
+    pub(super) fn pass_time(&mut self, seconds: i64) {
+        for app in self.apps.iter().filter(|app| !app.deleted) {
+            self.last_held.insert(app.key, self.now + TimeDelta::seconds(seconds));
+        }
+        self.now += TimeDelta::seconds(seconds);
+        if let Some((_, old, _)) = self.pending.take_if(|(_, _, end)| *end <= self.now)
+            && self.pending_outside
+        {
+            self.apps.iter_mut().filter(|app| app.key == old).for_each(|app| app.excused = true);
+        }
+        self.nobody_is_cut_off();
+    }
+
+    fn nobody_is_cut_off(&self) {
+        for app in self.apps.iter().filter(|app| !app.deleted && !app.excused) {
+            assert!(self.works(app.key), "an app was cut off: {self:#?}");
+        }
+    }
+
+    /// Azure's operation; refused while another runs.
+    fn start_regeneration(&mut self, key_type: KeyType) -> bool {
+        if self.pending.is_some() {
+            return false;
+        }
+        self.made += 1;
+        let old = std::mem::replace(&mut self.keys[key_type], self.made);
+        self.pending = Some((key_type, old, self.now + TimeDelta::seconds(75)));
+        self.pending_outside = false;
+        true
+    }
+
+    fn outside(&mut self, key_type: KeyType) {
+        if self.start_regeneration(key_type) {
+            self.pending_outside = true;
+            self.last_held.insert(self.keys[key_type], self.now);
+        }
+    }
+
+    pub(super) fn look(&self) -> Snapshot {
+        let name = |key: u64| key.to_string();
+        let holding = |key: u64| match KeyType::ALL.into_iter().find(|key_type| self.listed(*key_type) == key)
+        {
+            Some(key_type) => Holding::Valid(key_type),
+            None => Holding::Stale(fingerprint(&name(key))),
+        };
+        let there = || self.apps.iter().enumerate().filter(|(_, app)| !app.deleted);
+        let unreadable = |n| Unknown::Unreadable { app: app(n), detail: "403".into(), passing: false };
+        let keys = PerKey::from_fn(|key_type| fingerprint(&name(self.listed(key_type))));
+        let renamed = |n| match self.journal.seen(&app(n)) {
+            Some(held) => {
+                let whereabouts = Whereabouts::Unclear("403".into());
+                let either = keys.iter().filter(|_| self.journal.is_blurred(&app(n))).map(|(_, key)| key);
+                let held = held.iter().chain(either).cloned().collect();
+                Unknown::Vanished { app: app(n), whereabouts, held }
+            }
+            None => Unknown::NeverSeen { app: app(n), meant: None },
+        };
+        let seen = || there().filter(|(_, a)| a.readable && !a.renamed);
+        let blurred = there()
+            .filter(|(n, a)| !a.readable && !a.renamed && self.journal.seen(&app(*n)).is_some())
+            .map(|(n, _)| app(n))
+            .collect();
+        let unknown = there().filter_map(|(n, a)| match (a.renamed, a.readable) {
+            (true, _) => Some(renamed(n)),
+            (false, false) => Some(unreadable(n)),
+            (false, true) => None,
+        });
+        Snapshot {
+            consumers: seen().map(|(n, a)| consumer(n, holding(a.key))).collect(),
+            unknown: unknown.collect(),
+            seen: seen().map(|(n, a)| (app(n), vec![fingerprint(&name(a.key))])).collect(),
+            blurred,
+            ..Snapshot::of_keys(self.now, keys.clone())
+        }
+    }
+
+    fn remember(&mut self, seen: &Snapshot) {
+        for event in reconcile(seen, &self.journal, &self.policy, self.now) {
+            self.record(event);
+        }
+    }
+
+    fn record(&mut self, event: Event) {
+        self.journal.apply(event, self.now).unwrap();
+    }
+
+    /// Up to `steps` steps of a pass; the last decision.
+    pub(super) fn pass(&mut self, steps: usize, kill: Kill) -> Decision {
+        for _ in 0..steps {
+            self.pass_time(1);
+            let seen = self.look();
+            self.remember(&seen);
+            match decide(&seen, &self.journal, &self.policy, self.now) {
+                Decision::Do(step) => {
+                    if self.act(step, kill) {
+                        break;
+                    }
+                }
+                end => {
+                    self.ends_well_only_if_all_is_seen(&end);
+                    return end;
+                }
+            }
+        }
+        decide(&self.look(), &self.journal, &self.policy, self.now)
+    }
+
+    /// Invariant 11, read off the world and not off what was seen of it.
+    fn ends_well_only_if_all_is_seen(&self, end: &Decision) {
+        if matches!(end, Decision::Settled { .. } | Decision::Waiting { .. }) {
+            let out_of_sight = |app: &&WorldApp| !app.deleted && (!app.readable || app.renamed);
+            assert!(
+                self.apps.iter().find(out_of_sight).is_none(),
+                "{end:?}, with an app out of sight: {self:#?}"
+            );
+            let listed = |key| KeyType::ALL.into_iter().any(|key_type| self.listed(key_type) == key);
+            let stale = |app: &&WorldApp| !app.deleted && !listed(app.key);
+            assert!(self.apps.iter().find(stale).is_none(), "{end:?}, with a stale app: {self:#?}");
+        }
+    }
+
+    /// Does a step; true if the process was killed in it.
+    fn act(&mut self, step: Step, kill: Kill) -> bool {
+        match step {
+            Step::Repoint { to, consumers, repair } => self.repoint(to, &consumers, repair, kill),
+            Step::Regenerate { key_type } => self.regenerate(key_type, kill),
+            Step::Verify { key_type } => {
+                let detail = "401".to_owned();
+                let accepted = self.works(self.listed(key_type));
+                let refused = Event::VerificationRefused { key_type, detail };
+                self.record(if accepted { Event::Verified { key_type } } else { refused });
+                false
+            }
+            Step::Follow { .. } => {
+                self.pass_time(80);
+                let flight = self.journal.in_flight().unwrap().clone();
+                if !self.askable {
+                    return self.cannot_ask(&flight);
+                }
+                let now = fingerprint(&self.listed(flight.key_type).to_string());
+                let detail = "no effect".to_owned();
+                self.record(if now == flight.prior {
+                    Event::RegenerationFailed { detail, lasting: false }
+                } else {
+                    Event::Regenerated { fingerprint: now, confirmed: true }
+                });
+                false
+            }
+        }
+    }
+
+    /// The operation's URL is refused; true if that ends the run.
+    fn cannot_ask(&mut self, flight: &InFlight) -> bool {
+        let overdue = is_overdue(flight, &self.policy, self.now);
+        if overdue {
+            let over = self.pending.is_none_or(|(_, _, end)| end <= self.now);
+            assert!(over || self.pending_outside, "it still runs: {self:#?}");
+            self.record(Event::OperationLost {});
+        }
+        !overdue
+    }
+
+    fn repoint(&mut self, to: KeyType, consumers: &[ConsumerRef], repair: bool, kill: Kill) -> bool {
+        self.record(Event::RepointIntended { key_type: to });
+        self.record(handed_out(&self.journal, &fingerprint(&self.listed(to).to_string()), consumers));
+        for (done, at) in consumers.iter().enumerate() {
+            if kill == Kill::AfterRepointOf(done) {
+                return true;
+            }
+            let key = self.listed(to);
+            let worked = self.works(key);
+            let index = (0..self.apps.len()).find(|n| app(*n) == at.app).unwrap();
+            let app = &mut self.apps[index];
+            assert!(repair || worked, "moved to a key that does not work");
+            self.last_held.insert(app.key, self.now);
+            app.key = key;
+            app.excused = !worked;
+        }
+        let apps = consumers.iter().map(|at| at.app.clone()).collect();
+        self.record(Event::Repointed { key_type: to, apps, repaired: repair });
+        false
+    }
+
+    fn regenerate(&mut self, key_type: KeyType, kill: Kill) -> bool {
+        let key = self.keys[key_type];
+        let held = self.apps.iter().any(|app| !app.deleted && app.key == key);
+        assert!(!held, "regenerated a key that an app holds: {self:#?}");
+        let left = self.last_held.get(&key).copied();
+        let compromised = self.compromised.contains(&key);
+        let grace = delta(if compromised { self.policy.exposed_grace } else { self.policy.grace });
+        let over = left.is_none_or(|left| left + grace <= self.now);
+        assert!(over || self.pending.is_some(), "regenerated within the grace, and not refused: {self:#?}");
+        self.record(Event::RegenerationIntended { key_type });
+        if kill == Kill::BeforeSend {
+            return true;
+        }
+        let accepted = self.start_regeneration(key_type);
+        if kill == Kill::BeforeAnswer {
+            return true;
+        }
+        let operation = Some(OperationUrl::location("https://x"));
+        let promised = Some(fingerprint(&self.keys[key_type].to_string()));
+        let detail = "409 Conflict".to_owned();
+        self.record(if accepted {
+            Event::RegenerationAccepted { operation, promised }
+        } else {
+            Event::RegenerationFailed { detail, lasting: false }
+        });
+        false
+    }
+
+    pub(super) fn make(&mut self, change: &Move) {
+        match *change {
+            Move::Pass { steps, kill } => drop(self.pass(steps, kill)),
+            Move::Time(seconds) => self.pass_time(seconds),
+            Move::Outside(key_type) => self.outside(key_type),
+            Move::Edit { app, to } => self.edit(app, to),
+            Move::Readable { app, readable } => self.with_app(app, |app| app.readable = readable),
+            Move::Delete { app } => self.with_app(app, |app| app.deleted = true),
+            Move::Rename { app, named } => self.with_app(app, |app| app.renamed = !named),
+            Move::Askable(askable) => self.askable = askable,
+            Move::Unblock => self.record(Event::Unblocked {}),
+            Move::Request { compromised } => {
+                if self.journal.keys().is_some() {
+                    if compromised {
+                        self.compromised.extend(self.keys.iter().map(|(_, key)| *key));
+                        self.compromised.extend(self.pending.map(|(_, old, _)| old));
+                    }
+                    self.record(Event::RotationRequested { compromised, noticed: false });
+                }
+            }
+        }
+    }
+
+    /// A colleague gives an app a key. Giving it one that is being replaced is his own doing. The one assumption that
+    /// the proof makes: what he does lasts until the next look, for what comes and goes in between is never seen.
+    fn edit(&mut self, app: usize, to: KeyType) {
+        let key = self.listed(to);
+        let safe = self.pending.is_none_or(|(pending, ..)| pending != to)
+            && self.journal.in_flight().is_none_or(|flight| flight.key_type != to);
+        let now = self.now;
+        let old = &self.apps[app % self.apps.len()];
+        if old.deleted || old.renamed {
+            return;
+        }
+        self.last_held.insert(old.key, now);
+        self.with_app(app, |app| (app.key, app.excused) = (key, !safe));
+        self.remember(&self.look());
+    }
+
+    fn with_app(&mut self, app: usize, change: impl FnOnce(&mut WorldApp)) {
+        let index = app % self.apps.len();
+        change(&mut self.apps[index]);
+    }
+}

@@ -60,8 +60,8 @@ fn help() -> String {
 }
 
 const HELP: &str = "  signalr-rekey init                 a rekey.toml from what is found, for you to review
-  signalr-rekey doctor               what would keep a rotation from going well, and what repairs it
-  signalr-rekey plan                 what would be done to your instances, and why; changes nothing
+  signalr-rekey doctor               what would keep a rotation from going well, and what fixes it
+  signalr-rekey plan                 what would be done to your services, and why; changes nothing
   signalr-rekey rotate --now         rotate them, as yourself (az login), and wait until it is done
 
 In Azure, the Functions host starts `signalr-rekey handler`; see README.md.
@@ -183,8 +183,7 @@ fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
 fn warn_of_open_door(args: &simulate::SimulateArgs) {
     if !args.listen.ip().is_loopback() {
         terminal::complain(&format!(
-            "warning: {} is open to others. The embedded Azure is for development: everybody who reaches it may read its \
-             keys, regenerate them and change its world; 127.0.0.1 is for you alone",
+            "warning: {} is open to others. The embedded Azure is for development: anybody who reaches it can read its keys, regenerate them and change its world; 127.0.0.1 is only for you",
             args.listen
         ));
     }

@@ -8,6 +8,7 @@ mod fault;
 mod file;
 mod load;
 mod notify;
+mod policy;
 mod settings;
 mod storage;
 mod values;
@@ -24,8 +25,10 @@ use rekey_core::policy::Policy;
 pub use crate::azure::cloud::Cloud;
 pub use environment::Environment;
 pub use fault::{Fault, Faults};
-pub use load::{FUNCTION_TIMEOUT, config_path, given_file, load, load_from, name_file};
+pub use load::{FUNCTION_TIMEOUT, load, load_from, name_file};
+pub(crate) use load::{config_path, given_file};
 pub use notify::NotifyConfig;
+pub use policy::{PolicySetting, policy_settings};
 pub use storage::{BlobAccess, BlobConfig};
 pub(crate) use values::duration;
 
@@ -58,7 +61,7 @@ pub struct Config {
 impl Config {
     /// The consumers that more than one service names: runs over these may write the same place.
     #[must_use]
-    pub fn shared_consumers(&self) -> BTreeSet<ConsumerId> {
+    pub(crate) fn shared_consumers(&self) -> BTreeSet<ConsumerId> {
         let mut seen = BTreeSet::new();
         let named = self.instances.iter().flat_map(|service| &service.apps).map(|app| &app.id);
         named.filter(|app| !seen.insert(*app)).map(ConsumerId::from).collect()

@@ -34,9 +34,7 @@ use collect::{Facts, InstanceFacts};
 use rekey_core::model::AppId;
 
 /// How long all the reading may take. A hundred apps take well below a minute.
-fn patience() -> TimeDelta {
-    TimeDelta::minutes(5)
-}
+const PATIENCE: TimeDelta = TimeDelta::minutes(5);
 
 /// Under which circumstances it is asked.
 #[derive(Clone, Debug)]
@@ -51,7 +49,7 @@ pub struct Circumstances {
 pub async fn examine(rekey: &Engine, circumstances: &Circumstances) -> Report {
     let config = &rekey.config;
     let mut findings = offline(config, circumstances, &*rekey.clock);
-    let arm = rekey.arm.until(rekey.clock.now() + patience());
+    let arm = rekey.arm.until(rekey.clock.now() + PATIENCE);
     match arm.caller().await {
         Ok(caller) => {
             findings.push(identity(&caller, circumstances.as_deployed));
@@ -69,7 +67,7 @@ pub async fn examine(rekey: &Engine, circumstances: &Circumstances) -> Report {
 
 /// What can be said when the parts do not fit together, so that Azure cannot be asked.
 #[must_use]
-pub fn without_azure(
+pub(crate) fn without_azure(
     config: &Config,
     circumstances: &Circumstances,
     clock: &dyn Clock,
@@ -129,7 +127,7 @@ fn identity(caller: &Caller, as_deployed: bool) -> Finding {
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     let whose = if parts.is_empty() { "it does not say whose it is".to_owned() } else { parts.join(", ") };
     // What a person may do tells nothing of what the function app may.
-    let whom = if as_deployed { "" } else { "; only --as-deployed looks at what the function app may do" };
+    let whom = if as_deployed { "" } else { "; only --as-deployed checks what the function app may do" };
     Finding::ok(Check::Identity, "the identity", format!("Azure gave a token: {whose}{whom}"))
 }
 
@@ -162,7 +160,7 @@ fn judge(config: &Config, facts: &Facts<'_>, caller: &Caller) -> Vec<Finding> {
 
 fn own(config: &Config, app: &AppId) -> Option<Finding> {
     let is_own = config.own_site.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(app.site()));
-    let why = "changed settings restart an app; so this app is written last, and the next run carries on";
+    let why = "changed settings restart an app, so this app is written last and the next run carries on";
     is_own.then(|| Finding::note(Check::Environment, app, "signalr-rekey runs in this app", why))
 }
 
@@ -173,14 +171,12 @@ fn storage(config: &Config, as_deployed: bool) -> Option<Finding> {
     }
     let (check, subject) = (Check::Storage, "REKEY_STATE");
     Some(if as_deployed {
-        let why = "a restart forgets: the next run looks at everything as if for the first time, waits the whole grace of \
-                   each key again, and begins a rotation anew. Give it a storage connection (AzureWebJobsStorage, or the \
+        let why = "a restart forgets: the next run checks everything as if for the first time, waits the whole grace period of each key again, and begins a new rotation. Give it a storage connection (AzureWebJobsStorage, or the \
                    name of another in REKEY_STATE)";
         Finding::warning(check, subject, "the journal is kept in memory", why)
     } else {
-        let why = "what the deployed app did, and whom it saw with which key, is not known here. To look with its journal, \
-                   export AzureWebJobsStorage__accountName=STORAGE, the name of its storage account";
-        Finding::note(check, subject, "the journal of the deployed app is not looked at", why)
+        let why = "what the deployed app did, and which app it saw with which key, is not known here. To check with its journal, export AzureWebJobsStorage__accountName=STORAGE, the name of its storage account";
+        Finding::note(check, subject, "the journal of the deployed app is not read", why)
     })
 }
 
@@ -191,7 +187,7 @@ fn journal(config: &Config, instance: &InstanceFacts<'_>) -> Option<Finding> {
     let Err(error) = &instance.journal else {
         return Some(Finding::ok(Check::Storage, id, format!("the journal can be read in {}", blob.account)));
     };
-    let why = "nothing is done to an instance whose journal cannot be read and written";
+    let why = "a service is not touched while its journal cannot be read and written";
     let named = match &blob.access {
         BlobAccess::Identity { client_id } => client_id.as_deref().or(config.azure.client_id.as_deref()),
         BlobAccess::AccountKey(_) | BlobAccess::Signature(_) => None,

@@ -134,7 +134,7 @@ impl Engine {
     }
 
     async fn serve(&self, order: &Order, service: &ServiceConfig) -> RunReport {
-        let span = tracing::info_span!("run", service = service.id.name(), run = order.holder);
+        let span = tracing::info_span!("run", instance = service.id.name(), run = order.holder);
         let _at_work = self.at_work.begin();
         let run = run::Run::new(self, order, service);
         async {

@@ -27,8 +27,8 @@ mod tests;
 use std::convert::Infallible;
 use std::io;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -42,6 +42,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinHandle};
@@ -218,7 +219,7 @@ pub async fn serve_with(listener: TcpListener, router: Router, patience: Patienc
 
 /// Serves until `left` ends, by which time the runner is at rest and takes nothing on any more. Then each answer that is
 /// under way gets to its caller, as long as he takes it.
-pub async fn serve_until(
+pub(crate) async fn serve_until(
     listener: TcpListener,
     router: Router,
     patience: Patience,
@@ -434,7 +435,7 @@ impl Host {
         if function == Function::RotateKeys {
             return None;
         }
-        let fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let fault = self.fault.lock().take()?;
         tracing::error!("{fault}");
         Some(fault)
     }

@@ -22,7 +22,8 @@ use crate::report::text::InWords;
 use rekey_core::journal::Journal;
 use rekey_core::model::{AppId, ServiceId};
 use rekey_core::plan::Unknown;
-pub use scope::{Scope, ScopeError, is_misnamed};
+pub(crate) use scope::is_misnamed;
+pub use scope::{Scope, ScopeError};
 
 /// Everything that was found.
 #[derive(Debug)]
@@ -116,7 +117,7 @@ impl Found {
         let groups: Vec<&str> = self.groups.iter().map(String::as_str).collect();
         let groups = if groups.is_empty() { "none".to_owned() } else { groups.join(", ") };
         format!(
-            "{} for instances, and for their apps in all resource groups of /subscriptions/{} that show any ({groups})",
+            "{} for services, and for their apps in all resource groups of /subscriptions/{} that show any ({groups})",
             self.scope,
             self.scope.subscription()
         )
@@ -125,7 +126,7 @@ impl Found {
     /// What was found, in lines for the operator.
     #[must_use]
     pub fn summary(&self) -> Vec<String> {
-        let head = format!("looked in {}: {} apps and slots", self.place(), self.looked_at);
+        let head = format!("searched {}: {} apps and slots", self.place(), self.looked_at);
         let service = |service: &Service| {
             let named = match service.apps.len() {
                 0 => "no app that holds a connection string of it was found".to_owned(),
@@ -138,8 +139,7 @@ impl Found {
             };
             format!("{}: {named}{doubtful}", service.id)
         };
-        let unread =
-            |(id, why): &(String, String)| format!("{id} may hold one: could not be read because {why}");
+        let unread = |(id, why): &(String, String)| format!("{id} may hold one: it could not be read: {why}");
         let services = self.services.iter().map(service);
         [head].into_iter().chain(services).chain(self.not_seen().map(unread)).collect()
     }
@@ -208,15 +208,14 @@ fn service(known: &Known, reads: &[Read], scope: &Scope) -> Service {
 fn remarks(known: &Known) -> Vec<String> {
     let Known { instance, listed } = known;
     let off = instance.disable_local_auth.then(|| {
-        "access keys are switched off (disableLocalAuth), which deleted them: an app that holds one is refused, and each \
-         run fails, until they are switched on again"
+        "access keys are disabled (disableLocalAuth), which deleted them: an app that holds one is refused, and each run fails, until they are enabled again"
             .to_owned()
     });
     let stopped = instance.stopped.then(|| "it is stopped".to_owned());
     let failed = listed.as_ref().err().filter(|_| off.is_none());
     let by_host = failed.map(|error| {
         format!(
-            "its keys could not be listed, so its apps were recognised by the host alone: {}",
+            "its keys could not be listed, so its apps were recognised only by the host: {}",
             cause::told(error)
         )
     });
@@ -254,15 +253,14 @@ fn head(found: &Found) -> String {
         &mut text,
         "",
         &format!(
-            "It has looked in {}, has seen {number} apps and slots there, and nothing else.",
+            "It searched {}, found {number} apps and slots there, and checked nothing else.",
             found.place()
         ),
     );
-    let rest = "An app elsewhere that holds a connection string must be added: one that is not named keeps a key that will \
-                die.";
+    let rest = "An app elsewhere that holds a connection string must be added: one that is not named keeps a key that will become invalid.";
     comment(&mut text, "", rest);
     for (id, why) in found.not_seen() {
-        comment(&mut text, "", &format!("{id} may hold one: could not be read because {why}"));
+        comment(&mut text, "", &format!("{id} may hold one: it could not be read: {why}"));
     }
     text
 }

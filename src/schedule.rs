@@ -32,7 +32,7 @@ const DISABLED: [&str; 3] = [
 /// Why the Functions host runs no timer, by the app settings that it hands on. It starts the handler all the same, and
 /// says so in its own log alone.
 #[must_use]
-pub fn no_timer(environment: &Environment, now: DateTime<Utc>) -> Option<String> {
+pub(crate) fn no_timer(environment: &Environment, now: DateTime<Utc>) -> Option<String> {
     let (setting, why, next) = match (disabled_by(environment), environment.get(SETTING).map(str::trim)) {
         (Some(name), _) => (name, words::ON.to_owned(), words::REMOVE.to_owned()),
         (None, None | Some("")) => (SETTING, words::NOT_SET.to_owned(), words::set_it_like(GOOD)),
@@ -45,13 +45,13 @@ pub fn no_timer(environment: &Environment, now: DateTime<Utc>) -> Option<String>
 
 /// The app setting by which the timer is disabled.
 #[must_use]
-pub fn disabled_by(environment: &Environment) -> Option<&'static str> {
+pub(crate) fn disabled_by(environment: &Environment) -> Option<&'static str> {
     let is_on = |value: &str| value.eq_ignore_ascii_case("true") || value == "1";
     DISABLED.into_iter().find(|name| environment.get(name).is_some_and(is_on))
 }
 
 /// The longest time between now and a run, or between two runs, of the weeks to come.
-pub fn longest_gap(expression: &str, now: DateTime<Utc>) -> Result<TimeDelta, String> {
+pub(crate) fn longest_gap(expression: &str, now: DateTime<Utc>) -> Result<TimeDelta, String> {
     // `hh:mm:ss` (docs: Timer trigger for Azure Functions, TimeSpan).
     if expression.contains(':') {
         return Err(words::time_span(expression));

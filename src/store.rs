@@ -23,8 +23,10 @@ pub use blob::{BlobStore, Refusal};
 pub use document::peek;
 pub use lease::{Draft, Lease, LeaseProof};
 pub use memory::MemoryStore;
-pub use small::{Told, call, calls, timer_last_ran, timer_ran, timer_told, was_examined};
+pub use small::{Told, call, calls, timer_ran};
+pub(crate) use small::{timer_last_ran, timer_told, was_examined};
 
+use crate::report::text::azure as words;
 use rekey_core::journal::Illegal;
 use rekey_core::model::ServiceId;
 
@@ -73,7 +75,7 @@ pub enum StoreError {
     Changed,
     /// Another worker has the lease.
     Held {
-        /// Who.
+        /// The run that has it.
         holder: String,
         /// Until when, unless it renews.
         until: DateTime<Utc>,
@@ -82,7 +84,7 @@ pub enum StoreError {
     },
     /// The journal has a lease that is longer than any of ours: whoever wrote it does not know us, or by a wrong clock.
     StrangeLease {
-        /// Who.
+        /// The run that has it, by its own word.
         holder: String,
         /// Until when it claims to last.
         claims: DateTime<Utc>,
@@ -142,7 +144,7 @@ impl StoreError {
 
     /// A document that cannot be one of ours, and is not read to its end.
     fn too_large(name: &str) -> Self {
-        let detail = crate::report::text::azure::document::too_large(LARGEST_DOCUMENT >> 20);
+        let detail = words::document_too_large(LARGEST_DOCUMENT >> 20);
         Self::Unreadable { name: name.into(), detail }
     }
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::clock::{Clock, SystemClock};
 use crate::engine::Narrator;
 use crate::engine::Stop;
-use crate::report::text::command::output as words;
+use crate::report::text::command as words;
 use crate::report::{RunEvent, cause};
 use rekey_core::model::ServiceId;
 

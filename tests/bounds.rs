@@ -239,7 +239,7 @@ async fn a_journal_that_does_not_end_is_not_read_to_its_end() {
     let server = Server::play([flood(&format!("{OK}{length}"))]).await;
     let store = journal(&server.base);
     let error = peek(&store, &chat()).await.unwrap_err();
-    insta::assert_snapshot!(error, @"cannot read the journal s/g/chat.json (it is larger than 4 MiB); it was left as it is, and the service was not touched");
+    insta::assert_snapshot!(error, @"cannot read the journal s/g/signalr/chat.json (it is larger than 4 MiB); it was left as it is, and the service was not touched");
     assert!(server.flooded() <= 4 * MIB + BUFFERS, "{}", server.flooded());
     // And what storage says when it refuses.
     let server = Server::play([flood("HTTP/1.1 403 Forbidden\r\nconnection: close\r\n")]).await;

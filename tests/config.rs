@@ -203,14 +203,14 @@ apps = []
       rekey.toml:5:17: notice_budget: 29s is too long: Event Grid waits 30s and then sends again; write at most 28s, such as 25s
       rekey.toml:6:16: timer_budget: 10m is too long: the host kills the process at 10m; write at most 570s, such as 9m
       rekey.toml:9:6: instance[0].id: this looks like a connection string, which is a secret and belongs in no file: take it out; write /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.SignalRService/signalR/{name}
-      rekey.toml:10:9: instance[0].apps[0]: this is no id of a web app, function app or slot; write /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Web/sites/{name}[/slots/{slot}]
-      rekey.toml:10:21: instance[0].apps[1]: this is the id of a SignalR instance, not of an app; write /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Web/sites/{name}[/slots/{slot}]
+      rekey.toml:10:9: instance[0].apps[0]: this is not the id of a web app, function app or slot; write /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Web/sites/{name}[/slots/{slot}]
+      rekey.toml:10:21: instance[0].apps[1]: this is the id of a SignalR service, not of an app; write /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Web/sites/{name}[/slots/{slot}]
       rekey.toml:10:110: instance[0].apps[2]: this looks like a connection string, which is a secret and belongs in no file: take it out; write /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Web/sites/{name}[/slots/{slot}]
       rekey.toml:10:218: instance[0].apps[3]: this is an integer; write the app's id: "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Web/sites/{name}[/slots/{slot}]"
       rekey.toml:10:305: instance[0].apps[4].setings: this key is not known; did you mean `settings`?
-      rekey.toml:10:333: instance[0].apps[4].settings: the list is empty; name a setting, or leave the key out to have all looked at
+      rekey.toml:10:333: instance[0].apps[4].settings: the list is empty; name a setting, or leave the key out to have all of them checked
       rekey.toml:10:359: instance[0].apps[4].connection_strings[0]: the name is empty; write the name of a setting
-      rekey.toml:10:368: instance[0].apps[4].connection_strings[2]: this name stands twice in this list; take one out
+      rekey.toml:10:368: instance[0].apps[4].connection_strings[2]: this name is twice in this list; take one out
       rekey.toml:10:373: instance[0].apps[4].connection_strings[3]: this looks like a connection string, which is a secret and belongs in no file: take it out
       rekey.toml:10:481: instance[0].apps[4].connection_strings[4]: this is an integer; write the name of a setting, in quotes
       rekey.toml:11:18: instance[0].first_rotation: this is not known here; write now or when-due
@@ -218,12 +218,12 @@ apps = []
       rekey.toml:16:86: instance[1].apps[1]: this app is already listed; put all its names in one entry (the first is in line 16; ids compare without case)
       rekey.toml:16:163: instance[1].apps[2]: its id is missing; write the app's id: "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Web/sites/{name}[/slots/{slot}]"
       rekey.toml:16:293: instance[1].apps[3].may_hold_none: this is a string; write true or false, without quotes
-      rekey.toml:17:16: instance[1].rotate_every: this is no duration; write 30d
+      rekey.toml:17:16: instance[1].rotate_every: this is not a duration; write 30d
       rekey.toml:20:6: instance[2].id: this instance is already named, and two policies cannot hold; put all its apps in one entry (the first is in line 15; ids compare without case)
-      rekey.toml:21:8: instance[2].apps: no app is listed; list every app that holds a connection string of this instance, for an app that is not listed keeps a key that will stop working
+      rekey.toml:21:8: instance[2].apps: no app is listed; list every app that holds a connection string of this service, because one that is not listed keeps a key that will stop working
       rekey.toml:23:1: instance[3]: its id is missing; write id = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.SignalRService/signalR/{name}"
-      rekey.toml:23:1: instance[3]: no app is listed; list every app that holds a connection string of this instance, for an app that is not listed keeps a key that will stop working
-      AZURE_CLIENT_ID: this is no client id; write the GUID that the managed identity or application shows as its client id (not its resource id, not its name)
+      rekey.toml:23:1: instance[3]: no app is listed; list every app that holds a connection string of this service, because one that is not listed keeps a key that will stop working
+      AZURE_CLIENT_ID: this is not a client id; write the GUID that the managed identity or application shows as its client id (not its resource id, not its name)
       REKEY_GRACE: zero is too short; write 2h
       REKEY_STATE: there is no storage connection of this name; write the name of a setting that holds a connection string, the NAME of a NAME__blobServiceUri or NAME__accountName, or memory
       REKEY_VERFY: there is no such setting; did you mean REKEY_VERIFY?
@@ -286,7 +286,7 @@ fn durations_have_a_unit_and_an_end() {
     the configuration has a fault:
       rekey.toml:1:16: rotate_every: a number alone has no unit; write "30d"
     the configuration has a fault:
-      rekey.toml:1:16: rotate_every: this is no duration; write 30d
+      rekey.toml:1:16: rotate_every: this is not a duration; write 30d
     the configuration has a fault:
       rekey.toml:1:16: rotate_every: more than ten years is too long; write 30d, or 3650d to pause rotations by age
     the configuration has a fault:
@@ -294,7 +294,7 @@ fn durations_have_a_unit_and_an_end() {
     the configuration has a fault:
       rekey.toml:1:9: grace: a number alone has no unit; write "2h"
     the configuration has a fault:
-      rekey.toml:1:21: longest_operation: this is no duration; write 10m
+      rekey.toml:1:21: longest_operation: this is not a duration; write 10m
     the configuration has a fault:
       rekey.toml:1:21: longest_operation: this is a boolean; write "10m"
     the configuration has 3 faults:
@@ -403,13 +403,13 @@ fn the_part_of_an_id_that_is_at_fault_is_named() {
     ];
     insta::assert_snapshot!(all.join("\n"), @r"
     the configuration has 2 faults:
-      rekey.toml:2:6: instance[0].id: this is no id of a SignalR instance: its service name is not valid (letters, digits and -, at most 63, a letter first, no - at the end); write /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.SignalRService/signalR/{name}
-      rekey.toml:3:9: instance[0].apps[0]: this is no id of a web app, function app or slot: its site is not a valid name (letters, digits and -, at most 60, no - at either end); write /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Web/sites/{name}[/slots/{slot}]
+      rekey.toml:2:6: instance[0].id: this is not the id of a SignalR service: its service name is not valid (letters, digits and -, at most 63, a letter first, no - at the end); write /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.SignalRService/signalR/{name}
+      rekey.toml:3:9: instance[0].apps[0]: this is not the id of a web app, function app or slot: its site is not a valid name (letters, digits and -, at most 60, no - at either end); write /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Web/sites/{name}[/slots/{slot}]
     the configuration has 2 faults:
-      rekey.toml:2:6: instance[0].id: this is no id of a SignalR instance: its subscription is not an id such as 00000000-0000-0000-0000-000000000000; write /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.SignalRService/signalR/{name}
-      rekey.toml:3:9: instance[0].apps[0]: this is no id of a web app, function app or slot: its resource group is not a valid name (letters, digits, - _ . ( ), at most 90, no full stop at the end); write /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Web/sites/{name}[/slots/{slot}]
+      rekey.toml:2:6: instance[0].id: this is not the id of a SignalR service: its subscription is not an id such as 00000000-0000-0000-0000-000000000000; write /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.SignalRService/signalR/{name}
+      rekey.toml:3:9: instance[0].apps[0]: this is not the id of a web app, function app or slot: its resource group is not a valid name (letters, digits, - _ . ( ), at most 90, no full stop at the end); write /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Web/sites/{name}[/slots/{slot}]
     the configuration has a fault:
-      rekey.toml:3:9: instance[0].apps[0]: this is no id of a web app, function app or slot: its slot is not a valid name (letters, digits and -, at most 59, no - at either end); write /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Web/sites/{name}[/slots/{slot}]
+      rekey.toml:3:9: instance[0].apps[0]: this is not the id of a web app, function app or slot: its slot is not a valid name (letters, digits and -, at most 59, no - at either end); write /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Web/sites/{name}[/slots/{slot}]
     ");
 }
 
@@ -425,19 +425,19 @@ fn the_file_has_to_name_something_to_do() {
     ];
     insta::assert_snapshot!(all.join("\n"), @r#"
     the configuration has a fault:
-      rekey.toml:1:1: no instance is named, so there is nothing to do; add [[instance]] with its id and its apps
+      rekey.toml:1:1: no [[instance]] is named, so there is nothing to do; add one with its id and its apps
     the configuration has a fault:
-      rekey.toml:1:12: instance: no instance is named, so there is nothing to do; add [[instance]] with its id and its apps
+      rekey.toml:1:12: instance: no [[instance]] is named, so there is nothing to do; add one with its id and its apps
     the configuration has a fault:
       rekey.toml:1:1: instance: this is a table; write [[instance]], with two brackets: there may be several
     the configuration has 2 faults:
-      rekey.toml:1:1: no instance is named, so there is nothing to do; add [[instance]] with its id and its apps
+      rekey.toml:1:1: no [[instance]] is named, so there is nothing to do; add one with its id and its apps
       rekey.toml:1:3: instances: this key is not known; did you mean `instance`?
     the configuration has 2 faults:
       rekey.toml:2:6: instance[0].id: this is the id of an app, which belongs in apps; write /subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.SignalRService/signalR/{name}
       rekey.toml:3:8: instance[0].apps: this is a string; write a list: apps = [ "…" ]
     the configuration has 3 faults:
-      rekey.toml:1:1: no instance is named, so there is nothing to do; add [[instance]] with its id and its apps
+      rekey.toml:1:1: no [[instance]] is named, so there is nothing to do; add one with its id and its apps
       rekey.toml:1:1: id: this key belongs in an [[instance]]
       rekey.toml:2:2: this key is not known; known here are rotate_every, grace, verify, first_rotation, longest_operation, exposed_grace, min_rotation_interval, notice_budget, timer_budget, watch, notify, instance
     "#);
@@ -448,9 +448,9 @@ fn what_is_no_toml_is_reported_beside_the_settings() {
     let text = "grace = 2h\nverify = \"data-plane\nrotate_every = \"30d\"\nrotate_every = \"$SECRET\"\n";
     insta::assert_snapshot!(faults(text, &[("REKEY_STATE", "blob")]), @r#"
     the configuration has 4 faults:
-      rekey.toml:1:9: this is no TOML: string values must be quoted, expected literal string
-      rekey.toml:2:21: this is no TOML: invalid basic string, expected `"`
-      rekey.toml:4:1: this is no TOML: duplicate key
+      rekey.toml:1:9: this is not TOML: string values must be quoted, expected literal string
+      rekey.toml:2:21: this is not TOML: invalid basic string, expected `"`
+      rekey.toml:4:1: this is not TOML: duplicate key
       REKEY_STATE: there is no storage connection of this name; write the name of a setting that holds a connection string, the NAME of a NAME__blobServiceUri or NAME__accountName, or memory
     "#);
 }
@@ -474,24 +474,24 @@ fn tokens_go_over_https_or_to_loopback() {
     ];
     let all: Vec<String> = bad.map(|url| faults(GOOD, &[("REKEY_RESOURCE_MANAGER", url)])).into();
     assert!(!all.join("").contains("SECRET"));
-    insta::assert_snapshot!(all.join("\n"), @r#"
+    insta::assert_snapshot!(all.join("\n"), @r"
     the configuration has a fault:
-      REKEY_RESOURCE_MANAGER: tokens go over https only; write https:// (http is for 127.0.0.1 alone)
+      REKEY_RESOURCE_MANAGER: tokens go over https only; write https:// (http is only for 127.0.0.1)
     the configuration has a fault:
-      REKEY_RESOURCE_MANAGER: tokens go over https only; write https:// (http is for 127.0.0.1 alone)
+      REKEY_RESOURCE_MANAGER: tokens go over https only; write https:// (http is only for 127.0.0.1)
     the configuration has a fault:
-      REKEY_RESOURCE_MANAGER: tokens go over https only; write https:// (http is for 127.0.0.1 alone)
+      REKEY_RESOURCE_MANAGER: tokens go over https only; write https:// (http is only for 127.0.0.1)
     the configuration has a fault:
-      REKEY_RESOURCE_MANAGER: this is no https URL; write a base URL such as https://management.azure.com
+      REKEY_RESOURCE_MANAGER: this is not an https URL; write a base URL such as https://management.azure.com
     the configuration has a fault:
-      REKEY_RESOURCE_MANAGER: this is no URL; write a base URL such as https://management.azure.com
+      REKEY_RESOURCE_MANAGER: this is not a URL; write a base URL such as https://management.azure.com
     the configuration has a fault:
       REKEY_RESOURCE_MANAGER: a base URL has no user, path, query or fragment; write a base URL such as https://management.azure.com
     the configuration has a fault:
       REKEY_RESOURCE_MANAGER: a base URL has no user, path, query or fragment; write a base URL such as https://management.azure.com
     the configuration has a fault:
       REKEY_RESOURCE_MANAGER: it is set, but empty; write https://management.azure.com, or remove the setting
-    "#);
+    ");
 }
 
 #[test]
@@ -590,10 +590,10 @@ fn who_is_told_and_how_it_is_signed_is_a_secret() {
       rekey.toml:6:1: notify.webhok: this key is not known; did you mean `webhook`?
     the configuration has 2 faults:
       rekey.toml:1:9: watch: 5s is too short; write at least 10s, such as 60s
-      rekey.toml:7:11: notify.webhook: what is told goes over https only; write the https:// URL of the webhook
+      rekey.toml:7:11: notify.webhook: messages go over https only; write the https:// URL of the webhook
     the configuration has 2 faults:
       REKEY_NOTIFY_SECRET: this is not the base64 of at least 24 bytes; make one by `openssl rand -base64 32`
-      REKEY_NOTIFY_WEBHOOK: this is no URL; write the https:// URL of the webhook (it is not shown: it is a secret)
+      REKEY_NOTIFY_WEBHOOK: this is not a URL; write the https:// URL of the webhook (it is not shown: it is a secret)
     the configuration has a fault:
       REKEY_NOTIFY_SECRET: there is no webhook whose messages it could sign; set REKEY_NOTIFY_WEBHOOK too, or neither
     "#);
@@ -604,5 +604,5 @@ fn a_file_that_is_something_else_is_refused_soon() {
     let text: String = (0..20_000).map(|line| format!("a_key_that_is_not_known_{line} = {line}\n")).collect();
     let faults = load_from(&text, "rekey.toml", &Environment::default()).unwrap_err();
     assert_eq!(faults.iter().count(), 100);
-    assert!(faults.to_string().ends_with("\n  and perhaps more: repair these first"), "{faults}");
+    assert!(faults.to_string().ends_with("\n  and perhaps more: fix these first"), "{faults}");
 }

@@ -142,7 +142,7 @@ async fn what_is_wrong_with_a_configuration_names_the_file_that_was_given() {
         (&["plan", "--config", given][..], 1, "correct its id in CHAT; did you mean chat-func?"),
         (&["status", "--config", "chat.toml"], 1, "correct its id in chat.toml; did you mean"),
         (&["rotate", "--for", "1s", "--config", given], 1, "correct its id in CHAT; did you mean"),
-        (&["doctor", "--config", given], 1, "fix:  in CHAT, write /subscriptions/"),
+        (&["doctor", "--config", given], 1, "fix: in CHAT, write /subscriptions/"),
         (
             &["doctor", "--all", "--config", given],
             1,
@@ -365,7 +365,8 @@ fn a_storage_that_is_down_is_named_with_its_host_and_there_is_a_way_without_it()
         let failed = storage_is_down(&azure, arguments);
         let told = text(&failed.stderr);
         assert_eq!(failed.status.code(), Some(1), "{arguments:?}: {told}");
-        for says in ["the storage acc at 127.0.0.1:9: ", "`signalr-rekey rotate --without-journal`"] {
+        for says in ["no usable answer from acc at 127.0.0.1:9; ", "`signalr-rekey rotate --without-journal`"]
+        {
             assert!(told.contains(says), "{arguments:?}: {says:?} is missing in: {told}");
         }
         assert!(!told.contains("a2V5"), "{told}");
@@ -375,7 +376,8 @@ fn a_storage_that_is_down_is_named_with_its_host_and_there_is_a_way_without_it()
     let told = in_the_cloud(&["history"], &config, &[("AzureWebJobsStorage__accountName", "acc")]);
     let told = text(&told.stderr);
     assert!(
-        told.contains("no token for the storage acc: check the identity: ") && told.contains("`az login`"),
+        told.contains("could not get an access token for acc: check the identity: ")
+            && told.contains("`az login`"),
         "{told}"
     );
 }

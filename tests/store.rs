@@ -390,16 +390,16 @@ async fn a_storage_that_refuses_a_write_is_no_other_worker_and_is_not_asked_agai
     for (status, code, advice) in [
         (412, "LeaseIdMissing", "break it"),
         (409, "BlobImmutableDueToPolicy", "an immutability policy"),
-        (409, "BlobArchived", "give it the tier Hot"),
+        (409, "BlobArchived", "set its tier to Hot"),
         (409, "ContainerBeingDeleted", "is being deleted"),
         (409, "AccountIsDisabled", "enable it"),
         (403, "AuthorizationPermissionMismatch", "Storage Blob Data Contributor"),
         (403, "AuthorizationFailure", "firewall"),
         (403, "AuthenticationFailed", "renew the connection string"),
-        (403, "KeyBasedAuthenticationNotPermitted", "takes no account keys"),
-        (412, "SomethingNew", "read what it said"),
-        (409, "SomethingNew", "read what it said"),
-        (404, "SomethingNew", "read what it said"),
+        (403, "KeyBasedAuthenticationNotPermitted", "accepts no account keys"),
+        (412, "SomethingNew", "until what it says is resolved"),
+        (409, "SomethingNew", "until what it says is resolved"),
+        (404, "SomethingNew", "until what it says is resolved"),
     ] {
         let id = instance();
         let mut lease = acquire(&store, &clock, &id, "one").await.unwrap();
@@ -557,7 +557,7 @@ async fn one_process_at_a_time_locks_an_app() {
         let locker = |number: usize, run: &'static str| Locker {
             locks: &processes[number],
             store: &*store,
-            clock: &*clock,
+            clock: &clock,
             run,
             service: &service,
         };
@@ -594,7 +594,7 @@ async fn an_app_of_one_service_is_locked_in_its_process_alone() {
     on_each(async |store: Arc<dyn Store>, clock: Arc<dyn Clock>| {
         let (app, name) = app();
         let (locks, service) = (AppLocks::default(), instance());
-        let locker = Locker { locks: &locks, store: &*store, clock: &*clock, run: "one", service: &service };
+        let locker = Locker { locks: &locks, store: &*store, clock: &clock, run: "one", service: &service };
         let lock = locker.lock(&app, false, clock.now()).await.unwrap();
         assert!(lock.proves_until().is_none());
         assert!(locker.lock(&app, false, clock.now()).now_or_never().is_none(), "one at a time");

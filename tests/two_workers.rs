@@ -83,25 +83,23 @@ async fn timers_and_notices_at_both_at_once() {
 }
 
 /// Two services whose connection strings stand in the settings of one app.
-const OF_ONE_APP: [&str; 2] = ["sr-shared-a", "sr-shared-b"];
-
-fn of_one_app() -> Azure {
-    let signalr = OF_ONE_APP.map(|name| json!({"group": "rg-demo", "name": name, "apps": ["shared"]}));
-    let world = json!({"signalr": signalr, "sites": [{"group": "rg-demo", "name": "shared"}]});
+fn of_one_app(services: &[&str; 2], app: &str) -> Azure {
+    let signalr = services.map(|name| json!({"group": "rg-demo", "name": name, "apps": [app]}));
+    let world = json!({"signalr": signalr, "sites": [{"group": "rg-demo", "name": app}]});
     Azure::of_world(&world, &["--latency", "100ms"])
 }
 
 /// Each repairs its own service of the app at the same time, and both say that they are done; how often the app was written.
-async fn both_repair(azure: &Azure, [one, two]: [&Handler; 2]) -> u64 {
+async fn both_repair(azure: &Azure, services: [&str; 2], [one, two]: [&Handler; 2]) -> u64 {
     let writes = async || {
         let report = azure.report().await;
         report["arm_requests"]["WebApps_UpdateApplicationSettings"].as_u64().unwrap_or_default()
     };
     let before = writes().await;
-    for instance in OF_ONE_APP {
+    for instance in services {
         azure.force(instance, "Both").await;
     }
-    let (a, b) = tokio::join!(one.notice(OF_ONE_APP[0]), two.notice(OF_ONE_APP[1]));
+    let (a, b) = tokio::join!(one.notice(services[0]), two.notice(services[1]));
     assert!(a.0 == 200 && b.0 == 200, "{a:?} {b:?}");
     let planned = azure.run(&["plan"]);
     let said = String::from_utf8_lossy(&planned.stdout);
@@ -113,11 +111,12 @@ async fn both_repair(azure: &Azure, [one, two]: [&Handler; 2]) -> u64 {
 /// is written again because it was undone.
 #[tokio::test]
 async fn two_that_repair_services_of_one_app_do_not_undo_each_other() {
-    let azure = of_one_app();
+    let services = ["sr-shared-a", "sr-shared-b"];
+    let azure = of_one_app(&services, "shared");
     let [one, two] = two_handlers(&azure).await;
-    settle(&one, &OF_ONE_APP).await;
+    settle(&one, &services).await;
     for round in 0..3 {
-        assert_eq!(both_repair(&azure, [&one, &two]).await, 2, "in round {round}");
+        assert_eq!(both_repair(&azure, services, [&one, &two]).await, 2, "in round {round}");
     }
 }
 
@@ -126,14 +125,15 @@ async fn two_that_repair_services_of_one_app_do_not_undo_each_other() {
 /// finds it when he reads back what he wrote, before he says that he is done.
 #[tokio::test]
 async fn two_without_a_common_store_undo_each_other_and_find_it_when_they_read_back() {
-    let azure = of_one_app();
+    let services = ["sr-apart-a", "sr-apart-b"];
+    let azure = of_one_app(&services, "apart");
     let one = Handler::start(&azure, &[]).await;
-    settle(&one, &OF_ONE_APP).await;
+    settle(&one, &services).await;
     let mut elsewhere = azure.command(&["handler"]);
     elsewhere.env("REKEY_STATE", "memory");
     let two = Handler::spawn(elsewhere, free_port(), &azure).await;
     for _ in 0..10 {
-        if both_repair(&azure, [&one, &two]).await > 2 {
+        if both_repair(&azure, services, [&one, &two]).await > 2 {
             return;
         }
     }

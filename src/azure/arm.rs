@@ -10,8 +10,10 @@ mod contract;
 mod error;
 mod list;
 mod operation;
+mod refusal;
 mod request;
 mod retry;
+mod said;
 
 use std::fmt;
 use std::sync::Arc;

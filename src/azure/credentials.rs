@@ -1,7 +1,7 @@
 //! As whom Azure is asked.
 //!
 //! Start at [`credential`]. It reads the environment in the order in which Microsoft's own tools do and refuses what is
-//! half configured, for azure_identity would go on to the next way and fail there with a riddle. Whether it is, [`half_set`]
+//! half configured, for azure_identity would go on to the next way and fail there with a riddle. Whether it is, `half_set`
 //! tells, and whoever reads the configuration asks the same.
 
 mod keeping;
@@ -14,7 +14,7 @@ use self::keeping::{Kept, Renewable};
 use crate::azure::http::Http;
 use crate::clock::Clock;
 use crate::config::AzureConfig;
-use crate::report::text::azure::identity;
+use crate::report::text::azure as words;
 use azure_core::credentials::{Secret, TokenCredential};
 use azure_core::http::{ClientOptions, ExponentialRetryOptions, RetryOptions};
 use azure_core::time::Duration;
@@ -95,7 +95,7 @@ fn made(
         Way::ClientSecret { tenant, client } => {
             let options = ClientSecretCredentialOptions { client_options: client_options() };
             ClientSecretCredential::new(tenant, client.clone(), secret.clone(), Some(options))
-                .map_err(|error| CredentialError::Unusable(identity::CLIENT_SECRET, error))?
+                .map_err(|error| CredentialError::Unusable(words::CLIENT_SECRET, error))?
         }
         Way::WorkloadIdentity { tenant, client, token_file } => {
             let options = WorkloadIdentityCredentialOptions {
@@ -105,7 +105,7 @@ fn made(
                 token_file_path: Some(PathBuf::from(token_file)),
             };
             WorkloadIdentityCredential::new(Some(options))
-                .map_err(|error| CredentialError::Unusable(identity::WORKLOAD, error))?
+                .map_err(|error| CredentialError::Unusable(words::WORKLOAD, error))?
         }
         Way::ManagedIdentity => {
             let options = ManagedIdentityCredentialOptions {
@@ -113,7 +113,7 @@ fn made(
                 client_options: client_options(),
             };
             ManagedIdentityCredential::new(Some(options))
-                .map_err(|error| CredentialError::Unusable(identity::MANAGED, error))?
+                .map_err(|error| CredentialError::Unusable(words::MANAGED, error))?
         }
         Way::DeveloperTools => {
             let tools = DeveloperToolsCredential::new(None)
@@ -150,7 +150,7 @@ fn way(
         // azure_identity would ask the metadata service of virtual machines, which App Service does not have.
         None if is_in_azure(&environment) => Err(CredentialError::NoIdentity),
         None if applications => {
-            let purpose = identity::CLIENT_SECRET_OR_WORKLOAD;
+            let purpose = words::CLIENT_SECRET_OR_WORKLOAD;
             Err(HalfSet { missing: SECRET, given: TENANT, purpose }.into())
         }
         None => Ok(Way::DeveloperTools),
@@ -166,13 +166,11 @@ struct Group {
 
 /// Credentials that need each other (docs: Azure Identity, EnvironmentCredential and WorkloadIdentityCredential; App Service,
 /// REST endpoint reference).
-const CLIENT_SECRET: Group =
-    Group { given: SECRET, needs: &[TENANT, CLIENT], purpose: identity::CLIENT_SECRET };
+const CLIENT_SECRET: Group = Group { given: SECRET, needs: &[TENANT, CLIENT], purpose: words::CLIENT_SECRET };
 const WORKLOAD_IDENTITY: Group =
-    Group { given: TOKEN_FILE, needs: &[TENANT, CLIENT], purpose: identity::WORKLOAD };
-const MANAGED_IDENTITY: Group = Group { given: HEADER, needs: &[ENDPOINT], purpose: identity::MANAGED };
-const MANAGED_IDENTITY_HEADER: Group =
-    Group { given: ENDPOINT, needs: &[HEADER], purpose: identity::MANAGED };
+    Group { given: TOKEN_FILE, needs: &[TENANT, CLIENT], purpose: words::WORKLOAD };
+const MANAGED_IDENTITY: Group = Group { given: HEADER, needs: &[ENDPOINT], purpose: words::MANAGED };
+const MANAGED_IDENTITY_HEADER: Group = Group { given: ENDPOINT, needs: &[HEADER], purpose: words::MANAGED };
 
 /// Azure Arc gives an endpoint without a header, and marks itself with this.
 const ARC: &str = "IMDS_ENDPOINT";

@@ -55,7 +55,7 @@ fn print(report: &Report, all: bool) {
     terminal::say(&report.looked.to_string());
     let shown = report.findings.iter().filter(|finding| all || finding.severity > Severity::Ok);
     shown.flat_map(lines).for_each(|line| terminal::say(&line));
-    let hint = if all || report.passed == 0 { "" } else { "; --all shows what passed" };
+    let hint = if all || report.passed == 0 { "" } else { crate::report::text::command::DOCTOR_ALL };
     terminal::say(&format!("{report}{hint}"));
 }
 

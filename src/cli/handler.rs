@@ -13,7 +13,7 @@ use crate::engine::Dispatcher;
 use crate::engine::Engine;
 use crate::handler::{self, Budgets, Hosting, Patience};
 use crate::report::cause;
-use crate::report::text::command::handler as words;
+use crate::report::text::command as words;
 use crate::schedule;
 use crate::terminal::{self, Exit, INTERRUPTED, stopped};
 
@@ -63,9 +63,9 @@ pub(super) async fn handler(environment: &Environment) -> Exit {
         handler::serve_until(listener, router, Patience::default(), leave(&rekey, parent, &*clock)).await
     };
     match served.await {
-        Ok(()) => tracing::warn!("{}", words::ENDS),
+        Ok(()) => tracing::warn!("{}", words::HANDLER_ENDS),
         Err(error) => {
-            let what = words::cannot_serve(port);
+            let what = words::handler_cannot_serve(port);
             terminal::complain(&cause::because(&what, Some(&error)));
         }
     }
@@ -83,10 +83,10 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// is on record, and the leases are given back.
 async fn leave(rekey: &Engine, parent: Parent, clock: &dyn Clock) {
     let why = tokio::select! {
-        () = stopped() => words::ASKED_TO_STOP,
-        () = parent.gone(clock) => words::NO_PARENT,
+        () = stopped() => words::HANDLER_ASKED_TO_STOP,
+        () = parent.gone(clock) => words::HANDLER_NO_PARENT,
     };
-    tracing::warn!("{}", words::ending(why));
+    tracing::warn!("{}", words::handler_ending(why));
     rekey.stop.ask();
     let rested = tokio::select! {
         rested = rested(rekey.at_rest(), clock) => rested,
@@ -95,7 +95,7 @@ async fn leave(rekey: &Engine, parent: Parent, clock: &dyn Clock) {
     };
     if !rested {
         let longest = humantime::format_duration(LONGEST_LEAVE);
-        tracing::error!("{}", words::ends_all_the_same(longest));
+        tracing::error!("{}", words::handler_ends_all_the_same(longest));
         return;
     }
     if let Some(notifier) = &rekey.notifier {
@@ -145,9 +145,9 @@ impl Parent {
 
 fn port(environment: &Environment) -> Result<u16, String> {
     let Some(text) = environment.get(HANDLER_PORT) else {
-        return Err(words::no_port(HANDLER_PORT));
+        return Err(words::handler_no_port(HANDLER_PORT));
     };
-    text.parse().map_err(|_| words::strange_port(HANDLER_PORT))
+    text.parse().map_err(|_| words::handler_strange_port(HANDLER_PORT))
 }
 
 #[cfg(test)]

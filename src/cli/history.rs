@@ -8,7 +8,7 @@ use super::machine::{EventFields, events};
 use crate::compose::silent;
 use crate::config::{Environment, ServiceConfig};
 use crate::report::cause;
-use crate::report::text::command::history as words;
+use crate::report::text::command as words;
 use crate::report::text::journal;
 use crate::report::text::readable;
 use crate::store::peek;
@@ -62,12 +62,12 @@ pub(super) async fn history(args: HistoryArgs, environment: &Environment) -> Exi
 async fn read(named: &[String], environment: &Environment) -> Result<(Vec<Read>, &'static str), Exit> {
     let rekey = rekey(environment, silent())?;
     if has_no_journal(&rekey.config) {
-        terminal::complain(&words::no_journal());
+        terminal::complain(&words::history_no_journal());
         return Err(Exit::Wrong);
     }
     let empty = match warn_of_own_memory(&rekey.config) {
-        true => words::UNKNOWN,
-        false => words::EMPTY,
+        true => words::HISTORY_UNKNOWN,
+        false => words::HISTORY_EMPTY,
     };
     let mut all = Vec::new();
     for instance in chosen(&rekey.config, named)? {

@@ -13,7 +13,7 @@ use crate::compose::{compose, silent};
 use crate::config::{Config, Environment, config_path, load_from};
 use crate::init::{self, Found, Scope, is_misnamed};
 use crate::report::cause;
-use crate::report::text::command::init as words;
+use crate::report::text::command as words;
 use crate::terminal::{self, Exit};
 
 /// The arguments of `init`.
@@ -37,9 +37,7 @@ pub(super) struct InitArgs {
 }
 
 /// How long Azure may take to show everything.
-fn patience() -> TimeDelta {
-    TimeDelta::minutes(10)
-}
+const PATIENCE: TimeDelta = TimeDelta::minutes(10);
 
 /// A configuration that names nothing real, behind which the environment is read as always.
 const NOTHING: &str = "[[instance]]\n\
@@ -63,14 +61,14 @@ async fn try_init(args: &InitArgs, environment: &Environment) -> Result<(), (Exi
     let wrong = |error: &(dyn Error + 'static)| (Exit::Wrong, cause::told(error));
     let config: Config = load_from(NOTHING, "rekey.toml", environment).map_err(|faults| wrong(&faults))?;
     let composed = compose(config, environment, Arc::new(SystemClock), silent());
-    let arm = composed.map_err(|error| wrong(&error))?.arm.until(SystemClock.now() + patience());
+    let arm = composed.map_err(|error| wrong(&error))?.arm.until(SystemClock.now() + PATIENCE);
     let failed = |error: &(dyn Error + 'static)| (Exit::Failed, cause::told(error));
     let scope = Scope::find(&arm, args.resource_group.as_deref(), args.subscription.as_deref()).await;
     let found = Found::look(&arm, scope.map_err(|error| wrong(&error))?).await;
     let found = found.map_err(|error| if is_misnamed(&error) { wrong(&error) } else { failed(&error) })?;
     found.summary().iter().for_each(|line| terminal::complain(line));
     let Some(text) = init::write(&found) else {
-        return Err((Exit::Failed, words::NOTHING_FOUND.to_owned()));
+        return Err((Exit::Failed, words::INIT_NOTHING_FOUND.to_owned()));
     };
     save(&args.output, &text, args.force).map_err(|error| failed(&error))?;
     if !is_stdout(&args.output) {
@@ -79,7 +77,7 @@ async fn try_init(args: &InitArgs, environment: &Environment) -> Result<(), (Exi
     if found.unlisted.is_empty() {
         return Ok(());
     }
-    Err((Exit::Failed, words::SLOTS_MISSING.to_owned()))
+    Err((Exit::Failed, words::INIT_SLOTS_MISSING.to_owned()))
 }
 
 /// Where the file is; and that other commands read another one, if so.
@@ -90,12 +88,12 @@ fn written(path: &Path, read: &Path) -> String {
     let (path, read) = (full(path), full(read));
     let path_shown = path.display();
     if path == read {
-        return words::written(path_shown);
+        return words::init_written(path_shown);
     }
     // REKEY_CONFIG might hold anything, a secret too.
     let read = Some(read.display().to_string()).filter(|name| !name.contains(['=', ';']));
-    let read = read.unwrap_or_else(|| "the file of REKEY_CONFIG".into());
-    words::written_and_another_read(path_shown, &read)
+    let read = read.unwrap_or_else(|| words::THE_FILE.into());
+    words::init_written_and_another_read(path_shown, &read)
 }
 
 fn is_stdout(path: &Path) -> bool {
@@ -103,7 +101,7 @@ fn is_stdout(path: &Path) -> bool {
 }
 
 fn there_already(path: &Path) -> String {
-    words::there_already(path.display())
+    words::init_there_already(path.display())
 }
 
 fn save(path: &Path, text: &str, force: bool) -> io::Result<()> {
@@ -116,6 +114,6 @@ fn save(path: &Path, text: &str, force: bool) -> io::Result<()> {
     let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => io::Error::new(error.kind(), there_already(path)),
-        kind => io::Error::new(kind, cause::because(&words::not_written(path.display()), Some(&error))),
+        kind => io::Error::new(kind, cause::because(&words::init_not_written(path.display()), Some(&error))),
     })
 }

@@ -17,9 +17,7 @@ use crate::report::text::snapshot::cut_off_by_keys;
 use crate::terminal::{self, Exit};
 
 /// How long Azure may take to show one instance: a read and all its retries.
-fn patience() -> TimeDelta {
-    TimeDelta::minutes(2)
-}
+const PATIENCE: TimeDelta = TimeDelta::minutes(2);
 
 /// The parts, put together for a command.
 pub(super) fn rekey(environment: &Environment, narrator: Narrator) -> Result<Engine, Exit> {
@@ -95,7 +93,7 @@ pub(super) async fn look_at(named: &[String], environment: &Environment) -> Resu
 pub(super) async fn look_with(rekey: &Engine, instances: &[&ServiceConfig]) -> Vec<Seen> {
     let mut seen = Vec::new();
     for instance in instances {
-        let found = rekey.preview(instance, SystemClock.now() + patience()).await;
+        let found = rekey.preview(instance, SystemClock.now() + PATIENCE).await;
         let found = match found {
             Ok(preview) => Ok(preview),
             Err(error) => Err(told(rekey, instance, &error).await),

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::config::ServiceConfig;
 use crate::report::text::InWords;
-use crate::report::text::command::holds;
+use crate::report::text::command as words;
 use crate::report::text::snapshot::{notes, warnings};
 use crate::report::{json, text};
 use rekey_core::journal::{Entry, Held, Journal, KeyRecord, Origin, Watch};
@@ -206,7 +206,7 @@ fn of_consumer(consumer: &Consumer, snapshot: &Snapshot) -> ConsumerFields {
             (holds, None, Some(snapshot.keys[*key_type].clone()))
         }
         Holding::Stale(fingerprint) => {
-            (Holds::Stale, Some(holds::STALE.to_owned()), Some(fingerprint.clone()))
+            (Holds::Stale, Some(words::HOLDS_STALE.to_owned()), Some(fingerprint.clone()))
         }
         Holding::Identity => (Holds::Identity, None, None),
     };
@@ -225,11 +225,11 @@ fn of_consumer(consumer: &Consumer, snapshot: &Snapshot) -> ConsumerFields {
 pub(super) fn unseen(snapshot: &Snapshot) -> Vec<String> {
     let line = |place: ConsumerFields| {
         let holds = match place.holds {
-            Holds::Stale => holds::STALE_TEXT,
-            Holds::Reference => holds::REFERENCE,
+            Holds::Stale => words::HOLDS_STALE_TEXT,
+            Holds::Reference => words::HOLDS_REFERENCE,
             Holds::Placeholder => "a placeholder",
-            Holds::Invalid => holds::INVALID,
-            Holds::Primary | Holds::Secondary | Holds::Identity | Holds::Unknown => holds::UNSEEN,
+            Holds::Invalid => words::HOLDS_INVALID,
+            Holds::Primary | Holds::Secondary | Holds::Identity | Holds::Unknown => words::HOLDS_UNSEEN,
         };
         let app = place.id.parse().map_or(place.id, |app: AppId| app.name());
         let setting = place.name.map_or(String::new(), |name| format!(" (setting {name})"));

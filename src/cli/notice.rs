@@ -15,7 +15,7 @@ use crate::config::{Config, Environment};
 use crate::report::cause;
 use crate::report::text;
 use crate::report::text::InWords;
-use crate::report::text::command::notice as words;
+use crate::report::text::command as words;
 use crate::terminal::{self, Exit};
 use rekey_core::intent::{Fault, foresee};
 use rekey_core::notice::{self, Event};
@@ -99,7 +99,7 @@ fn tell(events: &[Event], config: &Config, json: bool) -> Exit {
                 Fault::Unreadable { fault, .. } => fault.in_words(),
                 fault @ Fault::NotConfigured { .. } => text::intent::fault(&fault),
             };
-            meaning(event, Some(vec![words::refused(&why)]), vec![])
+            meaning(event, Some(vec![words::notice_refused(&why)]), vec![])
         }
     };
     let meanings: Vec<Meaning> = events.iter().map(&mut of_one).collect();
@@ -111,7 +111,7 @@ fn tell(events: &[Event], config: &Config, json: bool) -> Exit {
         terminal::tell_as_of(&format!("{kind}: {means}"), now);
         let does = does.unwrap_or_default();
         if does.is_empty() {
-            terminal::say(words::NOTHING);
+            terminal::say(words::NOTICE_NOTHING);
         }
         does.iter().for_each(|line| terminal::tell_as_of(&format!("  {line}"), now));
         warnings.iter().for_each(|line| terminal::tell_as_of(&format!("  warning: {line}"), now));
@@ -134,12 +134,12 @@ fn tell_fired(fired: &Fired, events: &[Event], json: bool) -> Exit {
         lines.iter().for_each(|line| terminal::say(line));
     }
     if !(200..300).contains(status) {
-        let why = error.as_deref().unwrap_or(words::NO_MORE);
+        let why = error.as_deref().unwrap_or(words::NOTICE_NO_MORE);
         terminal::complain(&format!("{function} answered {status}: {why}"));
         return Exit::Failed;
     }
     if !json && lines.is_empty() {
-        terminal::say(&words::nothing_told(function, *status));
+        terminal::say(&words::notice_nothing_told(function, *status));
     }
     Exit::Done
 }
@@ -158,7 +158,7 @@ async fn fire(handler: &Url, value: &Value, events: &[Event]) -> Result<Fired, E
     let envelope = json!({ "Data": data, "Metadata": {} });
     let request = client.post(url).json(&envelope).timeout(PATIENCE);
     let answer = request.send().await.map_err(|error| {
-        let what = words::no_answer(handler);
+        let what = words::notice_no_answer(handler);
         wrong(&cause::because(&what, Some(&error.without_url())))
     })?;
     let status = answer.status();
@@ -179,12 +179,13 @@ fn read(file: &str) -> Result<Value, Exit> {
     } else {
         std::fs::File::open(file).and_then(|opened| opened.take(LONGEST + 1).read_to_end(&mut text))
     };
-    read.map_err(|error| wrong(&cause::because(&words::not_read(file), Some(&error))))?;
+    read.map_err(|error| wrong(&cause::because(&words::notice_not_read(file), Some(&error))))?;
     if text.len() as u64 > LONGEST {
-        return Err(wrong(&words::too_long(file)));
+        return Err(wrong(&words::notice_too_long(file)));
     }
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
-    serde_json::from_slice(text).map_err(|error| wrong(&words::no_json(file, error.line(), error.column())))
+    serde_json::from_slice(text)
+        .map_err(|error| wrong(&words::notice_no_json(file, error.line(), error.column())))
 }
 
 fn wrong(why: &str) -> Exit {

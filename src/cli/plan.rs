@@ -10,7 +10,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Environment, ServiceConfig};
 use crate::engine::Preview;
 use crate::report::text::InWords;
-use crate::report::text::command::rotate as text;
+use crate::report::text::command as text;
 use crate::report::text::readable;
 use crate::report::text::snapshot::{notes, warnings};
 use crate::terminal::{self, Exit, spoken};
@@ -87,7 +87,7 @@ fn print(instance: &ServiceConfig, preview: &Preview) {
     let now = SystemClock.now();
     let forecast = foresee(instance, preview, false, now);
     if !forecast.is_idle() {
-        terminal::say(text::FORECAST);
+        terminal::say(text::ROTATE_FORECAST);
         lines(&forecast, now).iter().for_each(|line| terminal::tell_as_of(&format!("    {line}"), now));
     }
 }
@@ -110,8 +110,10 @@ pub(super) fn lines(forecast: &Forecast, now: DateTime<Utc>) -> Vec<String> {
 fn summary(forecast: &Forecast, now: DateTime<Utc>) -> String {
     let length = spoken(forecast.over - now);
     let end = match &forecast.end {
-        Decision::Blocked(_) => text::no_further_than(length),
-        Decision::Do(_) | Decision::Waiting { .. } | Decision::Settled { .. } => text::takes_about(length),
+        Decision::Blocked(_) => text::rotate_no_further_than(length),
+        Decision::Do(_) | Decision::Waiting { .. } | Decision::Settled { .. } => {
+            text::rotate_takes_about(length)
+        }
     };
     let restarts = forecast.restarts();
     let often = |(app, times): (&&ConsumerId, &usize)| match times {
@@ -119,5 +121,5 @@ fn summary(forecast: &Forecast, now: DateTime<Utc>) -> String {
         times => format!("{} ({times} times)", app.name()),
     };
     let restarted: Vec<String> = restarts.iter().map(often).collect();
-    text::restarts(&end, &restarted)
+    text::rotate_restarts(&end, &restarted)
 }

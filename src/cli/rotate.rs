@@ -16,7 +16,8 @@ use crate::compose::silent;
 use crate::config::{Config, Environment, ServiceConfig, StateConfig, duration};
 use crate::engine::{Engine, Narrator, Order};
 use crate::report::text::InWords;
-use crate::report::text::command::{NOT_A_TERMINAL, NOTHING_DONE, rotate as text};
+use crate::report::text::command as text;
+use crate::report::text::command::{NOT_A_TERMINAL, NOTHING_DONE};
 use crate::report::text::snapshot::cut_off_by_keys;
 use crate::report::{Ending, RunEvent, RunReport, cause};
 use crate::store::peek;
@@ -98,7 +99,7 @@ async fn try_rotate(args: &RotateArgs, environment: &Environment) -> Result<Exit
 fn admit(config: Config, args: &RotateArgs, watched: bool) -> Result<Config, String> {
     let config = if args.without_journal { without_journal(config) } else { config };
     if instances::has_no_journal(&config) && !args.without_journal {
-        return Err(text::no_journal());
+        return Err(text::rotate_no_journal());
     }
     if must_ask(&config, args) && !watched {
         return Err(NOT_A_TERMINAL.to_owned());
@@ -136,10 +137,10 @@ fn intent(seen: &[Seen], asked: bool, now: DateTime<Utc>) -> Vec<String> {
         let forecast = foresee(instance, preview, asked, now);
         let name = instance.id.name();
         if forecast.is_idle() {
-            return vec![text::nothing_to_do(name, &forecast.end.in_words())];
+            return vec![text::rotate_nothing_to_do(name, &forecast.end.in_words())];
         }
         let steps = lines(&forecast, now).into_iter().map(|step| format!("  {step}"));
-        [text::to_do(name)].into_iter().chain(steps).collect()
+        [text::rotate_to_do(name)].into_iter().chain(steps).collect()
     };
     shown.flat_map(of_one).collect()
 }
@@ -198,7 +199,7 @@ async fn tell(rekey: &Engine, reports: &[RunReport], args: &RotateArgs) {
             // That nothing can be read is not the same as that nothing is on record.
             Err(error) => {
                 let name = report.service.name();
-                terminal::complain(&text::no_standing(name, &cause::told(&error)));
+                terminal::complain(&text::rotate_no_standing(name, &cause::told(&error)));
                 None
             }
         };
@@ -218,7 +219,7 @@ async fn tell(rekey: &Engine, reports: &[RunReport], args: &RotateArgs) {
     } else {
         reports.iter().filter(|report| is_done(report)).for_each(|report| terminal::tell(&report.summary()));
         if args.without_journal && reports.iter().all(is_done) {
-            terminal::complain(text::WITHOUT_JOURNAL);
+            terminal::complain(text::ROTATE_WITHOUT_JOURNAL);
         }
     }
 }
@@ -229,9 +230,9 @@ fn next_command(config: &Config, report: &RunReport) -> Option<&'static str> {
     let asked = report.recorded.iter().any(|event| matches!(event, Event::RotationRequested { .. }));
     let is_on_record = asked && matches!(config.state, StateConfig::Blob(_));
     match &report.ending {
-        Ending::Busy { .. } if is_on_record => Some(text::OTHER_RUN_AND_REQUEST),
-        Ending::Busy { .. } => Some(text::OTHER_RUN),
-        ending if is_on_record && ending.is_failure() => Some(text::REQUEST_RECORDED),
+        Ending::Busy { .. } if is_on_record => Some(text::ROTATE_OTHER_RUN_AND_REQUEST),
+        Ending::Busy { .. } => Some(text::ROTATE_OTHER_RUN),
+        ending if is_on_record && ending.is_failure() => Some(text::ROTATE_REQUEST_RECORDED),
         _ => None,
     }
 }

@@ -6,7 +6,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ServiceConfig, StateConfig};
 use crate::report::RunReport;
 use crate::report::text::InWords;
-use crate::report::text::command::standing as words;
+use crate::report::text::command as words;
 use crate::report::text::snapshot as text;
 use rekey_core::journal::{Held, Journal, KeyRecord, Origin};
 use rekey_core::model::{KeyType, PerKey};
@@ -25,16 +25,16 @@ pub(super) fn lines(
     };
     let mut lines: Vec<String> = journal.keys().into_iter().flat_map(PerKey::iter).map(of_key).collect();
     if lines.is_empty() {
-        lines.push(words::NOTHING.to_owned());
+        lines.push(words::STANDING_NOTHING.to_owned());
     }
     if let Some(flight) = journal.in_flight() {
-        lines.push(words::in_flight(flight.key_type, flight.intended));
+        lines.push(words::standing_in_flight(flight.key_type, flight.intended));
     }
     if !report.cut_off.is_empty() {
         lines.push(text::stale(&report.cut_off));
     }
     if let Some(snapshot) = seen {
-        lines.push(words::next(&next_at(instance, snapshot, journal, now).in_words()));
+        lines.push(words::standing_next(&next_at(instance, snapshot, journal, now).in_words()));
     }
     lines
 }
@@ -42,22 +42,22 @@ pub(super) fn lines(
 fn made(record: &KeyRecord) -> String {
     let at = record.created;
     let made = match record.origin {
-        Origin::Ours => words::ours(at),
-        Origin::Outside => words::outside(at),
-        Origin::FirstSeen => words::first_seen(at),
+        Origin::Ours => words::standing_ours(at),
+        Origin::Outside => words::standing_outside(at),
+        Origin::FirstSeen => words::standing_first_seen(at),
     };
-    if record.verified { words::accepted(&made) } else { made }
+    if record.verified { words::standing_accepted(&made) } else { made }
 }
 
 fn holders(key_type: KeyType, record: &KeyRecord, seen: Option<&Snapshot>) -> String {
     let holders = seen.map(|seen| seen.holders(|holding| *holding == Holding::Valid(key_type)));
     let holders: Vec<String> = holders.iter().flatten().map(InWords::in_words).collect();
     match record.held {
-        _ if !holders.is_empty() => words::held_by(&holders.join(", ")),
-        Held::Now => words::HELD.to_owned(),
-        Held::Never => words::NOT_HELD.to_owned(),
-        Held::Left(at) => words::left(at),
-        Held::Unknown(at) => words::unseen(at),
+        _ if !holders.is_empty() => words::standing_held_by(&holders.join(", ")),
+        Held::Now => words::STANDING_HELD.to_owned(),
+        Held::Never => words::STANDING_NOT_HELD.to_owned(),
+        Held::Left(at) => words::standing_left(at),
+        Held::Unknown(at) => words::standing_unseen(at),
     }
 }
 
@@ -74,7 +74,7 @@ fn next_at(instance: &ServiceConfig, snapshot: &Snapshot, journal: &Journal, now
 /// Who goes on with it.
 pub(super) const fn carries_on(config: &Config) -> &'static str {
     match config.state {
-        StateConfig::Memory => words::NOBODY_CARRIES_ON,
-        StateConfig::Blob(_) => words::THE_TIMER_CARRIES_ON,
+        StateConfig::Memory => words::STANDING_NOBODY_CARRIES_ON,
+        StateConfig::Blob(_) => words::STANDING_THE_TIMER_CARRIES_ON,
     }
 }

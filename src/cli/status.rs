@@ -9,7 +9,7 @@ use super::machine::{EventFields, Service, events, unseen, watches};
 use crate::config::{Environment, ServiceConfig};
 use crate::engine::Preview;
 use crate::report::text::InWords;
-use crate::report::text::command::rotate as text;
+use crate::report::text::command as text;
 use crate::report::text::journal::history;
 use crate::report::text::readable;
 use crate::report::text::snapshot::{notes, warnings};
@@ -105,7 +105,7 @@ fn print(instance: &ServiceConfig, preview: &Preview) {
         terminal::tell(&format!("  note: {note}"));
     }
     let next = preview.decision.in_words();
-    let next = if told(&next) { text::SEE_ABOVE } else { &next };
+    let next = if told(&next) { text::ROTATE_SEE_ABOVE } else { &next };
     terminal::tell(&format!("  next: {next}"));
     for watch in watches(&preview.journal, preview.snapshot.at) {
         terminal::tell(&format!("  {}", watch.text));

@@ -11,7 +11,8 @@ use crate::config::{Environment, ServiceConfig};
 use crate::engine::{Engine, Preview, RunError};
 use crate::report::cause;
 use crate::report::text::InWords;
-use crate::report::text::command::{NOT_A_TERMINAL, NOTHING_DONE, unblock as text};
+use crate::report::text::command as text;
+use crate::report::text::command::{NOT_A_TERMINAL, NOTHING_DONE};
 use crate::report::text::journal::history;
 use crate::report::text::readable;
 use crate::report::text::snapshot::warnings;
@@ -41,7 +42,7 @@ async fn try_unblock(args: &UnblockArgs, environment: &Environment) -> Result<Ex
         return Err(Exit::Wrong);
     };
     if has_no_journal(&rekey.config) {
-        terminal::complain(&text::no_journal());
+        terminal::complain(&text::unblock_no_journal());
         return Ok(Exit::Wrong);
     }
     warn_of_own_memory(&rekey.config);
@@ -56,7 +57,7 @@ async fn try_unblock(args: &UnblockArgs, environment: &Environment) -> Result<Ex
         return Ok(nothing_to_clear(instance, &preview));
     }
     if !args.yes {
-        match terminal::ask(text::QUESTION) {
+        match terminal::ask(text::UNBLOCK_QUESTION) {
             Answer::Yes => {}
             Answer::No => {
                 terminal::complain(NOTHING_DONE);
@@ -69,7 +70,7 @@ async fn try_unblock(args: &UnblockArgs, environment: &Environment) -> Result<Ex
         }
     }
     clear(&rekey, instance).await.map_err(told)?;
-    terminal::say(&text::cleared(found.len(), preview.snapshot.unknown.is_empty()));
+    terminal::say(&text::unblock_cleared(found.len(), preview.snapshot.unknown.is_empty()));
     Ok(Exit::Done)
 }
 
@@ -82,7 +83,9 @@ fn failed(instance: &ServiceConfig, error: &RunError) -> Exit {
 async fn strange_lease(rekey: &Engine, instance: &ServiceConfig) -> Result<Option<String>, StoreError> {
     let (store, clock) = (Arc::clone(&rekey.store), Arc::clone(&rekey.clock));
     match Draft::read(store, clock, &instance.id, "unblock").await {
-        Err(StoreError::StrangeLease { holder, claims, .. }) => Ok(Some(text::lease(&holder, claims))),
+        Err(StoreError::StrangeLease { holder, claims, .. }) => {
+            Ok(Some(text::unblock_lease(&holder, claims)))
+        }
         Ok(_) | Err(StoreError::Held { .. }) => Ok(None),
         Err(error) => Err(error),
     }
@@ -92,10 +95,10 @@ async fn strange_lease(rekey: &Engine, instance: &ServiceConfig) -> Result<Optio
 fn show(instance: &ServiceConfig, preview: &Preview, found: &[String]) {
     terminal::tell(&format!("{}: {}", instance.id.name(), preview.decision.in_words()));
     for obstacle in found {
-        terminal::tell(&text::to_be_cleared(obstacle));
+        terminal::tell(&text::unblock_to_be_cleared(obstacle));
     }
     for warning in warnings(&preview.snapshot) {
-        terminal::tell(&text::to_be_resolved(&warning));
+        terminal::tell(&text::unblock_to_be_resolved(&warning));
     }
     let history = history(&preview.journal);
     for (entry, told) in &history[history.len().saturating_sub(5)..] {
@@ -106,7 +109,7 @@ fn show(instance: &ServiceConfig, preview: &Preview, found: &[String]) {
 /// That a command had nothing to do is not what whoever typed it expects.
 fn nothing_to_clear(instance: &ServiceConfig, preview: &Preview) -> Exit {
     let in_sight = preview.snapshot.unknown.is_empty();
-    terminal::complain(&text::nothing_to_clear(instance.id.name(), in_sight));
+    terminal::complain(&text::unblock_nothing_to_clear(instance.id.name(), in_sight));
     Exit::Failed
 }
 

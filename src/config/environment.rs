@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::fault::{Origin, Report, Sourced};
+use super::values::Form;
+
 /// Names and values, as the process or a test has them. In Azure every app setting is among them, secrets too: so
 /// `Debug` shows the names alone.
 #[derive(Clone, Default)]
@@ -39,7 +42,7 @@ impl Environment {
 
     /// The same with the configuration that the command line names (`--config`), which goes before `REKEY_CONFIG`.
     #[must_use]
-    pub fn configured_by(&self, file: PathBuf) -> Self {
+    pub(crate) fn configured_by(&self, file: PathBuf) -> Self {
         Self { config: Some(file), ..self.clone() }
     }
 
@@ -66,5 +69,40 @@ impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Environment")?;
         f.debug_set().entries(self.names()).finish()
+    }
+}
+
+/// Reads settings, and reports what is wrong with them.
+pub(super) struct Reader<'r, 'text> {
+    pub(super) environment: &'r Environment,
+    pub(super) report: &'r mut Report<'text>,
+}
+
+impl Reader<'_, '_> {
+    /// The value of a setting; none if it is not set, or set to what `parse` refuses.
+    pub(super) fn get<T>(
+        &mut self,
+        name: &'static str,
+        example: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<Sourced<T>> {
+        let text = self.environment.get(name)?;
+        let parsed = if text.trim().is_empty() {
+            Err(format!("it is set, but empty; write {example}, or remove the setting"))
+        } else {
+            parse(text)
+        };
+        match parsed {
+            Ok(value) => Some(Sourced { value, origin: Origin::Setting(name) }),
+            Err(sentence) => {
+                self.report.setting(name, sentence);
+                None
+            }
+        }
+    }
+
+    /// The same of a setting in one of the usual forms.
+    pub(super) fn read<F: Form>(&mut self, name: &'static str, form: &F) -> Option<Sourced<F::Value>> {
+        self.get(name, form.example(), |text| form.parse(text))
     }
 }

@@ -35,11 +35,7 @@ impl fmt::Display for Faults {
             count => write!(f, "the configuration has {count} faults:")?,
         }
         self.0.iter().try_for_each(|fault| write!(f, "\n  {fault}"))?;
-        if self.0.len() < MOST_FAULTS {
-            Ok(())
-        } else {
-            f.write_str("\n  and perhaps more: repair these first")
-        }
+        if self.0.len() < MOST_FAULTS { Ok(()) } else { f.write_str("\n  and perhaps more: fix these first") }
     }
 }
 

@@ -5,24 +5,12 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use super::AppConfig;
-use super::fault::{At, Origin, Report, Sourced};
+use super::fault::{At, Report, Sourced};
 use super::notify::{Webhook, webhook_url};
-use super::values::{AGE, FIRST_ROTATION, Fields, Node, VERIFY, choice, duration, with_unit};
+use super::policy::PolicyLayer;
+use super::values::{Fields, Form, Lasting, Node, sourced};
 use crate::report::text::InWords;
 use rekey_core::model::{AppId, ConnectionString, IdFault, ServiceId};
-use rekey_core::policy::{FirstRotation, Verify};
-
-/// The policy keys that one place sets: the file's head, an instance, or the app settings.
-#[derive(Clone, Debug, Default)]
-pub(super) struct PolicyLayer {
-    pub(super) rotate_every: Option<Sourced<Duration>>,
-    pub(super) grace: Option<Sourced<Duration>>,
-    pub(super) verify: Option<Sourced<Verify>>,
-    pub(super) first_rotation: Option<Sourced<FirstRotation>>,
-    pub(super) longest_operation: Option<Sourced<Duration>>,
-    pub(super) exposed_grace: Option<Sourced<Duration>>,
-    pub(super) min_rotation_interval: Option<Sourced<Duration>>,
-}
 
 /// The whole file.
 #[derive(Default)]
@@ -42,15 +30,6 @@ pub(super) struct FileInstance {
     pub(super) policy: PolicyLayer,
 }
 
-const POLICY_KEYS: [&str; 7] = [
-    "rotate_every",
-    "grace",
-    "verify",
-    "first_rotation",
-    "longest_operation",
-    "exposed_grace",
-    "min_rotation_interval",
-];
 const TOP_ONLY: [&str; 5] = ["notice_budget", "timer_budget", "watch", "notify", "instance"];
 const INSTANCE_ONLY: [&str; 2] = ["id", "apps"];
 const APP_ONLY: [&str; 3] = ["settings", "connection_strings", "may_hold_none"];
@@ -68,71 +47,22 @@ pub(super) fn read(text: &str, report: &mut Report<'_>) -> Option<File> {
     let (document, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let offset = error.span().map_or(0, |span| span.start);
-        report.at(&At { offset, path: String::new() }, format!("this is no TOML: {}", error.message()));
+        report.at(&At { offset, path: String::new() }, format!("this is not TOML: {}", error.message()));
     }
     if !errors.is_empty() {
         return None;
     }
     let top = Fields::root(&document);
-    let known = [&POLICY_KEYS[..], &TOP_ONLY].concat();
+    let known = [&PolicyLayer::KEYS[..], &TOP_ONLY].concat();
     top.refuse_unknown(&known, &[(&INSTANCE_ONLY, IN_INSTANCE), (&APP_ONLY, IN_APP)], report);
     Some(File {
-        policy: policy(&top, report),
-        notice_budget: duration_of(&top, "notice_budget", "25s", report),
-        timer_budget: duration_of(&top, "timer_budget", "9m", report),
-        watch: duration_of(&top, "watch", "60s", report),
+        policy: PolicyLayer::of_file(&top, report),
+        notice_budget: Lasting("25s").of_file(&top, "notice_budget", report),
+        timer_budget: Lasting("9m").of_file(&top, "timer_budget", report),
+        watch: Lasting("60s").of_file(&top, "watch", report),
         webhook: webhook(&top, report),
         instances: instances(&top, report),
     })
-}
-
-fn policy(fields: &Fields<'_>, report: &mut Report<'_>) -> PolicyLayer {
-    PolicyLayer {
-        rotate_every: duration_of(fields, "rotate_every", AGE, report),
-        grace: duration_of(fields, "grace", "2h", report),
-        verify: choice_of(fields, "verify", &VERIFY, report),
-        first_rotation: choice_of(fields, "first_rotation", &FIRST_ROTATION, report),
-        longest_operation: duration_of(fields, "longest_operation", "10m", report),
-        exposed_grace: duration_of(fields, "exposed_grace", "15m", report),
-        min_rotation_interval: duration_of(fields, "min_rotation_interval", "1h", report),
-    }
-}
-
-fn duration_of(
-    fields: &Fields<'_>,
-    name: &str,
-    example: &str,
-    report: &mut Report<'_>,
-) -> Option<Sourced<Duration>> {
-    let node = fields.get(name)?;
-    if let Some(number) = node.number() {
-        report.at(&node.at, format!("a number alone has no unit; write \"{}\"", with_unit(number, example)));
-        return None;
-    }
-    let text = node.text(&format!("\"{example}\""), report)?;
-    sourced(node, duration(text, example), report)
-}
-
-fn choice_of<T: Copy>(
-    fields: &Fields<'_>,
-    name: &str,
-    choices: &[(&str, T)],
-    report: &mut Report<'_>,
-) -> Option<Sourced<T>> {
-    let node = fields.get(name)?;
-    let words: Vec<String> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
-    let text = node.text(&words.join(" or "), report)?;
-    sourced(node, choice(text, choices), report)
-}
-
-fn sourced<T>(node: Node<'_>, value: Result<T, String>, report: &mut Report<'_>) -> Option<Sourced<T>> {
-    match value {
-        Ok(value) => Some(Sourced { value, origin: Origin::File(node.at) }),
-        Err(sentence) => {
-            report.at(&node.at, sentence);
-            None
-        }
-    }
 }
 
 /// `[notify]`, which has but its webhook.
@@ -142,7 +72,7 @@ fn webhook(top: &Fields<'_>, report: &mut Report<'_>) -> Option<Sourced<Webhook>
         node.refuse("[notify] with its webhook = \"https://…\"", report);
         return None;
     };
-    fields.refuse_unknown(&["webhook"], &[(&POLICY_KEYS, IN_INSTANCE), (&TOP_ONLY, AT_TOP)], report);
+    fields.refuse_unknown(&["webhook"], &[(&PolicyLayer::KEYS, IN_INSTANCE), (&TOP_ONLY, AT_TOP)], report);
     let Some(node) = fields.get("webhook") else {
         report.at(&fields.at, "its webhook is missing; write webhook = \"https://…\"");
         return None;
@@ -152,7 +82,7 @@ fn webhook(top: &Fields<'_>, report: &mut Report<'_>) -> Option<Sourced<Webhook>
 }
 
 fn instances(top: &Fields<'_>, report: &mut Report<'_>) -> Vec<FileInstance> {
-    let none = "no instance is named, so there is nothing to do; add [[instance]] with its id and its apps";
+    let none = "no [[instance]] is named, so there is nothing to do; add one with its id and its apps";
     let Some(node) = top.get("instance") else {
         report.at(&At::default(), none);
         return Vec::new();
@@ -174,7 +104,7 @@ fn instance(
         node.refuse("[[instance]] with its id and its apps", report);
         return None;
     };
-    let known = [&POLICY_KEYS[..], &INSTANCE_ONLY].concat();
+    let known = [&PolicyLayer::KEYS[..], &INSTANCE_ONLY].concat();
     fields.refuse_unknown(&known, &[(&TOP_ONLY, AT_TOP), (&APP_ONLY, IN_APP)], report);
     let id = instance_id(&fields, report);
     if let Some((id, at)) = &id {
@@ -184,7 +114,7 @@ fn instance(
     Some(FileInstance {
         id: id.map(|(id, _)| id),
         apps: apps(&fields, report),
-        policy: policy(&fields, report),
+        policy: PolicyLayer::of_file(&fields, report),
     })
 }
 
@@ -200,15 +130,14 @@ fn instance_id(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<(ServiceI
     let what = if text.parse::<AppId>().is_ok() {
         "this is the id of an app, which belongs in apps"
     } else {
-        what_it_is_not(text, "this is no id of a SignalR instance")
+        what_it_is_not(text, "this is not the id of a SignalR service")
     };
     report.at(&node.at, format!("{what}{}; write {INSTANCE_ID}", because(ServiceId::fault(text))));
     None
 }
 
 fn apps(instance: &Fields<'_>, report: &mut Report<'_>) -> Vec<AppConfig> {
-    let none = "no app is listed; list every app that holds a connection string of this instance, \
-        for an app that is not listed keeps a key that will stop working";
+    let none = "no app is listed; list every app that holds a connection string of this service, because one that is not listed keeps a key that will stop working";
     let Some(node) = instance.get("apps") else {
         report.at(&instance.at, none);
         return Vec::new();
@@ -228,7 +157,7 @@ fn app(node: &Node<'_>, seen: &mut Vec<(AppId, At)>, report: &mut Report<'_>) ->
         return Some(AppConfig { id, settings: vec![], connection_strings: vec![], may_hold_none: false });
     };
     let known = [&["id"], &APP_ONLY[..]].concat();
-    fields.refuse_unknown(&known, &[(&POLICY_KEYS, IN_INSTANCE), (&TOP_ONLY, AT_TOP)], report);
+    fields.refuse_unknown(&known, &[(&PolicyLayer::KEYS, IN_INSTANCE), (&TOP_ONLY, AT_TOP)], report);
     let settings = names(&fields, "settings", report);
     let connection_strings = names(&fields, "connection_strings", report);
     let may_hold_none = fields.get("may_hold_none").and_then(|node| node.flag(report)).unwrap_or(false);
@@ -252,9 +181,9 @@ fn app_id(
         return Some(id);
     }
     let what = if text.parse::<ServiceId>().is_ok() {
-        "this is the id of a SignalR instance, not of an app"
+        "this is the id of a SignalR service, not of an app"
     } else {
-        what_it_is_not(text, "this is no id of a web app, function app or slot")
+        what_it_is_not(text, "this is not the id of a web app, function app or slot")
     };
     report.at(&node.at, format!("{what}{}; write {APP_ID}", because(AppId::fault(text))));
     None
@@ -272,7 +201,10 @@ fn names(fields: &Fields<'_>, key: &str, report: &mut Report<'_>) -> Vec<String>
         return Vec::new();
     };
     if items.is_empty() {
-        report.at(&node.at, "the list is empty; name a setting, or leave the key out to have all looked at");
+        report.at(
+            &node.at,
+            "the list is empty; name a setting, or leave the key out to have all of them checked",
+        );
     }
     let mut names: Vec<String> = Vec::new();
     for item in items {
@@ -282,10 +214,10 @@ fn names(fields: &Fields<'_>, key: &str, report: &mut Report<'_>) -> Vec<String>
         } else if name.contains(['=', ';']) {
             report.at(
                 &item.at,
-                what_it_is_not(name, "this is no name of a setting; write its name, never its value"),
+                what_it_is_not(name, "this is not the name of a setting; write its name, never its value"),
             );
         } else if names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
-            report.at(&item.at, "this name stands twice in this list; take one out");
+            report.at(&item.at, "this name is twice in this list; take one out");
         } else {
             names.push(name.into());
         }

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use super::fault::{At, Origin, Report, Sourced};
-use super::file::{self, File, FileInstance, PolicyLayer};
+use super::fault::{At, Report, Sourced};
+use super::file::{self, File, FileInstance};
 use super::notify;
+use super::policy::PolicyLayer;
 use super::settings::{self, Settings};
 use super::values::spoken;
-use super::{Config, Environment, Faults, Policy, ServiceConfig};
+use super::{Config, Environment, Faults, ServiceConfig};
 use crate::azure::http::is_loopback;
 
 use crate::report::text::configuration as words;
@@ -45,7 +46,7 @@ static GIVEN: OnceLock<String> = OnceLock::new();
 
 /// The file that the command line names, for a command that is to find the same.
 #[must_use]
-pub fn given_file() -> Option<&'static str> {
+pub(crate) fn given_file() -> Option<&'static str> {
     GIVEN.get().map(String::as_str)
 }
 
@@ -90,7 +91,7 @@ fn set(environment: &Environment) -> Option<&str> {
 
 /// The file that [`load`] reads.
 #[must_use]
-pub fn config_path(environment: &Environment) -> PathBuf {
+pub(crate) fn config_path(environment: &Environment) -> PathBuf {
     if let Some(path) = environment.config().or_else(|| set(environment).map(Path::new)) {
         return path.into();
     }
@@ -211,79 +212,6 @@ fn join_instance(
     report: &mut Report<'_>,
 ) -> Option<ServiceConfig> {
     let FileInstance { id, apps, policy } = instance;
-    let policy = resolve([settings, &policy, head], least_grace, report);
+    let policy = PolicyLayer::resolve([settings, &policy, head], least_grace, report);
     Some(ServiceConfig { id: id?, apps, policy })
-}
-
-fn resolve(layers: [&PolicyLayer; 3], least_grace: Duration, report: &mut Report<'_>) -> Policy {
-    let default = Policy::default();
-    let rotate_every = pick(layers, |layer| layer.rotate_every.as_ref(), default.rotate_every);
-    let grace = pick(layers, |layer| layer.grace.as_ref(), default.grace);
-    check_grace(&rotate_every, &grace, report);
-    let exposed_grace = pick(layers, |layer| layer.exposed_grace.as_ref(), default.exposed_grace);
-    for grace in [&grace, &exposed_grace] {
-        check_least(grace, least_grace, report);
-    }
-    Policy {
-        rotate_every: rotate_every.value,
-        grace: grace.value,
-        verify: pick(layers, |layer| layer.verify.as_ref(), default.verify).value,
-        first_rotation: pick(layers, |layer| layer.first_rotation.as_ref(), default.first_rotation).value,
-        longest_operation: pick(layers, |layer| layer.longest_operation.as_ref(), default.longest_operation)
-            .value,
-        exposed_grace: exposed_grace.value,
-        min_rotation_interval: pick(
-            layers,
-            |layer| layer.min_rotation_interval.as_ref(),
-            default.min_rotation_interval,
-        )
-        .value,
-    }
-}
-
-fn pick<T: Copy>(
-    layers: [&PolicyLayer; 3],
-    value: impl for<'l> Fn(&'l PolicyLayer) -> Option<&'l Sourced<T>>,
-    default: T,
-) -> Sourced<T> {
-    let set = layers.into_iter().find_map(value);
-    set.map_or(Sourced { value: default, origin: Origin::Default }, |set| Sourced {
-        value: set.value,
-        origin: set.origin.clone(),
-    })
-}
-
-/// A key that dies before its last holder has restarted cuts that one off.
-fn check_least(grace: &Sourced<Duration>, least: Duration, report: &mut Report<'_>) {
-    if grace.value < least {
-        let [short, least] = [grace.value, least].map(spoken);
-        report.origin(
-            &grace.origin,
-            format!(
-                "{short} is too short: an app needs about a minute to restart with the new key, and its clients are \
-                 refused if the old one stops working before that; write at least {least}"
-            ),
-        );
-    }
-}
-
-/// A rotation ends with its grace; were the next one due before that, none would ever end.
-fn check_grace(rotate_every: &Sourced<Duration>, grace: &Sourced<Duration>, report: &mut Report<'_>) {
-    if grace.value < rotate_every.value {
-        return;
-    }
-    let [every, wait] = [rotate_every.value, grace.value].map(spoken);
-    if grace.origin == Origin::Default {
-        let sentence = format!(
-            "{every} is not longer than the grace of {wait} (the default), so no rotation would ever end; \
-            write a longer time, or a grace below {every}"
-        );
-        report.origin(&rotate_every.origin, sentence);
-    } else {
-        let sentence = format!(
-            "{wait} is not shorter than rotate_every ({every}), so no rotation would ever end; \
-            write less than {every}"
-        );
-        report.origin(&grace.origin, sentence);
-    }
 }

@@ -69,10 +69,10 @@ const SHORTEST_KEY: usize = 24;
 /// An https URL, or one on loopback.
 pub(super) fn webhook_url(text: &str) -> Result<Webhook, String> {
     let url = Url::parse(text.trim()).ok().filter(Url::has_host);
-    let url =
-        url.ok_or("this is no URL; write the https:// URL of the webhook (it is not shown: it is a secret)")?;
-    check_secure(&url)
-        .map_err(|_| "what is told goes over https only; write the https:// URL of the webhook")?;
+    let url = url.ok_or(
+        "this is not a URL; write the https:// URL of the webhook (it is not shown: it is a secret)",
+    )?;
+    check_secure(&url).map_err(|_| "messages go over https only; write the https:// URL of the webhook")?;
     Ok(Webhook(SecretString::from(String::from(url))))
 }
 

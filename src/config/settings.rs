@@ -5,10 +5,11 @@ use std::time::Duration;
 use url::Url;
 use uuid::Uuid;
 
-use super::fault::{Origin, Report, Sourced};
-use super::file::PolicyLayer;
+use super::environment::Reader;
+use super::fault::{Report, Sourced};
 use super::notify::{SigningKey, Webhook, signing_key, webhook_url};
-use super::values::{AGE, FIRST_ROTATION, VERIFY, choice, duration, nearest, resource_manager};
+use super::policy::PolicyLayer;
+use super::values::{Lasting, choice, nearest, resource_manager};
 use super::{AzureConfig, Cloud, Environment, StateConfig, storage};
 use crate::azure::credentials::{HalfSet, half_set};
 use crate::schedule;
@@ -27,15 +28,11 @@ pub(super) struct Settings {
     pub(super) own_site: Option<String>,
 }
 
-/// All settings that begin with our prefix. Another one with that prefix is a slip of the pen.
-const OURS: [&str; 11] = [
+/// The settings that begin with our prefix, but for those of the policy.
+const OURS: [&str; 7] = [
     "REKEY_CONFIG",
-    "REKEY_STATE",
+    STATE,
     "REKEY_RESOURCE_MANAGER",
-    "REKEY_ROTATE_EVERY",
-    "REKEY_GRACE",
-    "REKEY_VERIFY",
-    "REKEY_FIRST_ROTATION",
     "REKEY_NOTICE_BUDGET",
     "REKEY_WATCH",
     "REKEY_NOTIFY_WEBHOOK",
@@ -51,17 +48,9 @@ pub(super) fn read(environment: &Environment, report: &mut Report<'_>) -> Settin
     let mut reader = Reader { environment, report };
     let azure = azure(&mut reader);
     Settings {
-        policy: PolicyLayer {
-            rotate_every: reader.get("REKEY_ROTATE_EVERY", AGE, |text| duration(text, AGE)),
-            grace: reader.get("REKEY_GRACE", "2h", |text| duration(text, "2h")),
-            verify: reader.get("REKEY_VERIFY", "data-plane", |text| choice(text, &VERIFY)),
-            first_rotation: reader.get("REKEY_FIRST_ROTATION", "now", |text| choice(text, &FIRST_ROTATION)),
-            longest_operation: None,
-            exposed_grace: None,
-            min_rotation_interval: None,
-        },
-        notice_budget: reader.get("REKEY_NOTICE_BUDGET", "25s", |text| duration(text, "25s")),
-        watch: reader.get("REKEY_WATCH", "60s", |text| duration(text, "60s")),
+        policy: PolicyLayer::of_settings(&mut reader),
+        notice_budget: reader.read("REKEY_NOTICE_BUDGET", &Lasting("25s")),
+        watch: reader.read("REKEY_WATCH", &Lasting("60s")),
         webhook: reader.get("REKEY_NOTIFY_WEBHOOK", "https://…", webhook_url),
         signing_key: reader.get("REKEY_NOTIFY_SECRET", "the base64 of 32 random bytes", signing_key),
         state: state(&mut reader, azure.as_ref().map_or(Cloud::Public, |azure| azure.cloud)),
@@ -70,35 +59,6 @@ pub(super) fn read(environment: &Environment, report: &mut Report<'_>) -> Settin
         timer_disabled: schedule::disabled_by(environment).is_some(),
         // The platform's own; a blank one tells nothing.
         own_site: environment.get("WEBSITE_SITE_NAME").filter(|name| !name.trim().is_empty()).map(Into::into),
-    }
-}
-
-struct Reader<'r, 'text> {
-    environment: &'r Environment,
-    report: &'r mut Report<'text>,
-}
-
-impl Reader<'_, '_> {
-    /// The value of a setting; none if it is not set, or set to what `parse` refuses.
-    fn get<T>(
-        &mut self,
-        name: &'static str,
-        example: &str,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<Sourced<T>> {
-        let text = self.environment.get(name)?;
-        let parsed = if text.trim().is_empty() {
-            Err(format!("it is set, but empty; write {example}, or remove the setting"))
-        } else {
-            parse(text)
-        };
-        match parsed {
-            Ok(value) => Some(Sourced { value, origin: Origin::Setting(name) }),
-            Err(sentence) => {
-                self.report.setting(name, sentence);
-                None
-            }
-        }
     }
 }
 
@@ -147,18 +107,20 @@ fn state(reader: &mut Reader<'_, '_>, cloud: Cloud) -> Option<StateConfig> {
 
 fn client_id(text: &str) -> Result<String, String> {
     Uuid::try_parse(text.trim()).map(|id| id.hyphenated().to_string()).map_err(|_| {
-        "this is no client id; write the GUID that the managed identity or application shows as its client id \
+        "this is not a client id; write the GUID that the managed identity or application shows as its client id \
             (not its resource id, not its name)"
             .into()
     })
 }
 
+/// Another one with our prefix is a slip of the pen.
 fn refuse_unknown(environment: &Environment, report: &mut Report<'_>) {
+    let known: Vec<&str> = OURS.into_iter().chain(PolicyLayer::app_settings()).collect();
     let ours = |name: &&str| name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX));
-    for name in environment.names().filter(ours).filter(|name| !OURS.contains(name)) {
-        let hint = match nearest(name, &OURS) {
+    for name in environment.names().filter(ours).filter(|name| !known.contains(name)) {
+        let hint = match nearest(name, &known) {
             Some(meant) => format!("did you mean {meant}?"),
-            None => format!("known are {}", OURS.join(", ")),
+            None => format!("known are {}", known.join(", ")),
         };
         report.setting(name, format!("there is no such setting; {hint}"));
     }

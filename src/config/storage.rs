@@ -111,7 +111,7 @@ fn connection_string(text: &str, cloud: Cloud) -> Result<BlobConfig, String> {
         }
         (None, None) => {
             return Err(
-                "it is no storage connection string: it has neither AccountName nor BlobEndpoint".into()
+                "it is not a storage connection string: it has neither AccountName nor BlobEndpoint".into()
             );
         }
     };
@@ -127,7 +127,7 @@ fn connection_string(text: &str, cloud: Cloud) -> Result<BlobConfig, String> {
 }
 
 fn endpoint(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|_| "its Blob endpoint is no URL".to_owned())?;
+    let url = Url::parse(text).map_err(|_| "its Blob endpoint is not a URL".to_owned())?;
     check_secure(&url)
         .map_err(|_| "its Blob endpoint is neither https nor on loopback; write https".to_owned())?;
     Ok(url)

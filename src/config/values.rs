@@ -9,9 +9,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use url::Url;
 
-use super::fault::{At, Report};
+use super::fault::{At, Origin, Report, Sourced};
 use crate::azure::http::is_loopback;
-use rekey_core::policy::{FirstRotation, Verify};
 
 /// A value of the document and its place.
 pub(super) struct Node<'d> {
@@ -122,13 +121,101 @@ impl<'d> Fields<'d> {
     }
 }
 
-/// What `verify` may be.
-pub(super) const VERIFY: [(&str, Verify); 2] =
-    [("data-plane", Verify::DataPlane), ("control-plane", Verify::ControlPlane)];
+/// How a value is written, alike in the file and among the app settings.
+pub(super) trait Form {
+    /// What is read.
+    type Value;
 
-/// What `first_rotation` may be.
-pub(super) const FIRST_ROTATION: [(&str, FirstRotation); 2] =
-    [("now", FirstRotation::Now), ("when-due", FirstRotation::WhenDue)];
+    /// One that is sensible.
+    fn example(&self) -> &'static str;
+
+    /// Reads it; what is wrong with it, in a sentence.
+    fn parse(&self, text: &str) -> Result<Self::Value, String>;
+
+    /// A value as it is written.
+    fn written(&self, value: Self::Value) -> String;
+
+    /// Takes it out of the file.
+    fn of_file(
+        &self,
+        fields: &Fields<'_>,
+        name: &str,
+        report: &mut Report<'_>,
+    ) -> Option<Sourced<Self::Value>>;
+}
+
+/// A duration, with an example of a sensible one.
+#[derive(Clone, Copy)]
+pub(super) struct Lasting(pub(super) &'static str);
+
+/// One of a few words, the first of which is the usual one.
+#[derive(Clone, Copy)]
+pub(super) struct OneOf<T: 'static>(pub(super) &'static [(&'static str, T)]);
+
+impl Form for Lasting {
+    type Value = Duration;
+
+    fn example(&self) -> &'static str {
+        self.0
+    }
+
+    fn parse(&self, text: &str) -> Result<Duration, String> {
+        duration(text, self.0)
+    }
+
+    fn written(&self, value: Duration) -> String {
+        humantime::format_duration(value).to_string()
+    }
+
+    fn of_file(&self, fields: &Fields<'_>, name: &str, report: &mut Report<'_>) -> Option<Sourced<Duration>> {
+        let node = fields.get(name)?;
+        if let Some(number) = node.number() {
+            let meant = with_unit(number, self.0);
+            report.at(&node.at, format!("a number alone has no unit; write \"{meant}\""));
+            return None;
+        }
+        let text = node.text(&format!("\"{}\"", self.0), report)?;
+        sourced(node, self.parse(text), report)
+    }
+}
+
+impl<T: Copy + PartialEq> Form for OneOf<T> {
+    type Value = T;
+
+    fn example(&self) -> &'static str {
+        self.0.first().map_or("", |(word, _)| word)
+    }
+
+    fn parse(&self, text: &str) -> Result<T, String> {
+        choice(text, self.0)
+    }
+
+    fn written(&self, value: T) -> String {
+        self.0.iter().find(|(_, known)| *known == value).map_or("", |(word, _)| word).to_owned()
+    }
+
+    fn of_file(&self, fields: &Fields<'_>, name: &str, report: &mut Report<'_>) -> Option<Sourced<T>> {
+        let node = fields.get(name)?;
+        let words: Vec<String> = self.0.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        let text = node.text(&words.join(" or "), report)?;
+        sourced(node, self.parse(text), report)
+    }
+}
+
+/// A value of the file; what is wrong with it is reported there.
+pub(super) fn sourced<T>(
+    node: Node<'_>,
+    value: Result<T, String>,
+    report: &mut Report<'_>,
+) -> Option<Sourced<T>> {
+    match value {
+        Ok(value) => Some(Sourced { value, origin: Origin::File(node.at) }),
+        Err(sentence) => {
+            report.at(&node.at, sentence);
+            None
+        }
+    }
+}
 
 /// Ten years. Times that far away no longer fit a date.
 const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
@@ -143,7 +230,7 @@ pub(crate) fn duration(text: &str, example: &str) -> Result<Duration, String> {
         return Err(format!("a number alone has no unit; write {}", with_unit(text, example)));
     }
     let parsed = humantime::parse_duration(text);
-    let parsed = parsed.map_err(|_| format!("this is no duration; write {example}"))?;
+    let parsed = parsed.map_err(|_| format!("this is not a duration; write {example}"))?;
     if parsed.is_zero() {
         return Err(format!("zero is too short; write {example}"));
     }
@@ -155,7 +242,7 @@ pub(crate) fn duration(text: &str, example: &str) -> Result<Duration, String> {
 }
 
 /// A number with the unit that was most likely meant: that of the example.
-pub(super) fn with_unit(number: &str, example: &str) -> String {
+fn with_unit(number: &str, example: &str) -> String {
     let unit = example.trim_start_matches(|character: char| character.is_ascii_digit());
     // Whoever means a duration writes few digits; more of them may be anything, and are not repeated.
     const MOST_DIGITS: usize = 4;
@@ -192,14 +279,14 @@ pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, St
 /// The base URL of Azure Resource Manager. Tokens are sent to it, so plain http goes to loopback alone.
 pub(super) fn resource_manager(text: &str) -> Result<Url, String> {
     const EXAMPLE: &str = "write a base URL such as https://management.azure.com";
-    let url = Url::parse(text.trim()).map_err(|_| format!("this is no URL; {EXAMPLE}"))?;
+    let url = Url::parse(text.trim()).map_err(|_| format!("this is not a URL; {EXAMPLE}"))?;
     match url.scheme() {
         "https" => {}
         "http" if is_loopback(&url) => {}
         "http" => {
-            return Err("tokens go over https only; write https:// (http is for 127.0.0.1 alone)".into());
+            return Err("tokens go over https only; write https:// (http is only for 127.0.0.1)".into());
         }
-        _ => return Err(format!("this is no https URL; {EXAMPLE}")),
+        _ => return Err(format!("this is not an https URL; {EXAMPLE}")),
     }
     let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
     if !plain || url.fragment().is_some() || url.path() != "/" {

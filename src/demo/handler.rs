@@ -5,9 +5,10 @@ use std::ffi::OsStr;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
@@ -94,7 +95,7 @@ impl Handler {
         const ON_THEIR_WAY: Duration = Duration::from_millis(200);
         let all_read = async { while self.readers.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(ON_THEIR_WAY, all_read).await;
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.last.lock().iter().cloned().collect()
     }
 }
 
@@ -124,7 +125,7 @@ async fn read(stream: impl AsyncRead + Unpin, last: Arc<Mutex<VecDeque<String>>>
     let mut lines = BufReader::new(stream).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         hear(&line);
-        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = last.lock();
         if last.len() == LAST_LINES {
             last.pop_front();
         }

@@ -1,13 +1,13 @@
 //! What happens, shown as it happens: when, who, what.
 
 use std::io::{self, IsTerminal};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use console::Style;
 use embedded_azure::{Activity, ActivityKind, Report};
 use indicatif::{ProgressBar, ProgressStyle};
+use parking_lot::Mutex;
 use serde::Deserialize;
 
 use crate::clock::{Clock, SystemClock};
@@ -21,7 +21,7 @@ pub(super) enum Who {
     /// The stand-in for the Functions host.
     Host,
     /// The handler.
-    Engine,
+    Rekey,
     /// The clients of the apps.
     Clients,
 }
@@ -96,7 +96,7 @@ impl Timeline {
     pub(super) fn logged(&self, line: &str) {
         let Ok(line) = serde_json::from_str::<LogLine>(line) else { return };
         if line.target.starts_with(env!("CARGO_CRATE_NAME")) {
-            self.add(line.time, Who::Engine, &line.text(), &line.style());
+            self.add(line.time, Who::Rekey, &line.text(), &line.style());
         }
     }
 
@@ -130,11 +130,11 @@ impl Timeline {
         let elapsed = (at - self.started).as_seconds_f64().max(0.0);
         let who = who.style().apply_to(format!("{:<7}", who.name()));
         let line = format!("{elapsed:>5.1} s  {who}  {}", style.apply_to(what));
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push((at, line));
+        self.waiting.lock().push((at, line));
     }
 
     fn show_until(&self, until: DateTime<Utc>) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock();
         waiting.sort_by_key(|(at, _)| *at);
         let due = waiting.partition_point(|(at, _)| *at <= until);
         for (_, line) in waiting.drain(..due) {
@@ -151,7 +151,7 @@ impl Who {
         match self {
             Self::Azure => "azure",
             Self::Host => "host",
-            Self::Engine => "rekey",
+            Self::Rekey => "rekey",
             Self::Clients => "clients",
         }
     }
@@ -161,7 +161,7 @@ impl Who {
         match self {
             Self::Azure => Style::new().blue(),
             Self::Host => Style::new().magenta(),
-            Self::Engine => Style::new().cyan(),
+            Self::Rekey => Style::new().cyan(),
             Self::Clients => Style::new().bold(),
         }
     }

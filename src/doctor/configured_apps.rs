@@ -37,7 +37,7 @@ fn all(instance: &InstanceFacts<'_>, app: &AppConfig, facts: &Facts<'_>) -> Vec<
     let by_host = instance.keys_are_off() && instance.host().is_some();
     if instance.listed.is_err() && !by_host {
         let why = "what an app holds is judged by comparing with the keys that Azure lists";
-        let what = format!("what it holds of {} was not looked at", id.name());
+        let what = format!("what it holds of {} was not checked", id.name());
         return vec![Finding::warning(Check::Consumer, &app.id, what, why)];
     }
     found(instance, app, read)
@@ -64,15 +64,13 @@ fn found(instance: &InstanceFacts<'_>, app: &AppConfig, read: &AppFacts) -> Vec<
 fn lost(instance: &InstanceFacts<'_>, app: &AppConfig, facts: &Facts<'_>, unseen: &str) -> Option<Finding> {
     let name = instance.config.id.name();
     let what = if instance.has_lost(&app.id) {
-        format!(
-            "very probably cut off: it {unseen}, and was last seen with a stale key, which {name} no longer has"
-        )
+        format!("very likely cut off: it {unseen}, and was last seen with a key that {name} no longer has")
     } else if facts.has_stale(instance) {
-        format!("it may be cut off: it {unseen}, and other apps hold a stale key, which {name} no longer has")
+        format!("it may be cut off: it {unseen}, and other apps hold a key that {name} no longer has")
     } else {
         return None;
     };
-    let why = "what is out of sight is given no valid key: see what is said of it here, and then run rotate";
+    let why = "an app that cannot be read is not repaired: resolve what is said of it here, then run rotate";
     Some(Finding::error(Check::Consumer, &app.id, what, why))
 }
 
@@ -91,8 +89,7 @@ pub(super) fn meant<'f>(app: &AppId, facts: &'f Facts<'_>) -> Option<&'f AppId> 
 
 fn gone(instance: &InstanceFacts<'_>, app: &AppConfig, facts: &Facts<'_>) -> Finding {
     let id = &instance.config.id;
-    let why = "if its id is mistyped, or it was moved or renamed, it keeps a key that will die, or has, and runs are blocked: \
-         name it as it is";
+    let why = "if its id is mistyped, or it was moved or renamed, it keeps a key that is invalid, or will be, and runs are blocked: correct its id";
     let finding = Finding::error(Check::Consumer, &app.id, "it does not exist".to_owned(), why);
     match meant(&app.id, facts) {
         Some(other) => finding
@@ -103,7 +100,7 @@ fn gone(instance: &InstanceFacts<'_>, app: &AppConfig, facts: &Facts<'_>) -> Fin
 
 /// That it may not be read is the matter of `permission`.
 fn unreadable(app: &AppConfig, error: &ArmError) -> Option<Finding> {
-    let why = "as long as anything cannot be seen, no key is regenerated";
+    let why = "no key is regenerated until every app can be read";
     let finding = || Finding::error(Check::Consumer, &app.id, cause::told(error), why);
     (error.kind() != ArmErrorKind::Forbidden).then(finding)
 }
@@ -117,18 +114,17 @@ fn holds(instance: &InstanceFacts<'_>, consumer: &Consumer) -> Finding {
             Finding::ok(Check::Consumer, app, format!("{at} holds the {key_type} key of {}", id.name()))
         }
         Holding::Identity => {
-            let why = "it holds no key, and is left alone";
+            let why = "it holds no key and is left alone";
             Finding::note(Check::Consumer, app, format!("{at} connects to {} by identity", id.name()), why)
         }
         Holding::Stale(_) if instance.keys_are_off() => {
             let what = format!("stale: {at} holds a key of {}, which has none", id.name());
-            let why = "the app is cut off, and no other key can be given to it: access keys are switched off. See what is \
-                       said of the instance";
+            let why = "the app is cut off, and cannot be repaired while access keys are disabled: see what is said of the service";
             Finding::error(Check::Consumer, app, what, why)
         }
         Holding::Stale(fingerprint) => {
             let what = format!("stale: {at} holds a key ({fingerprint}) that {} no longer has", id.name());
-            let why = "the app is cut off: its calls are refused until a run gives it a valid key";
+            let why = "the app is cut off: it is refused until a run gives it a valid key";
             Finding::error(Check::Consumer, app, what, why).fixed_by(fixes::rotate(id))
         }
     }
@@ -139,7 +135,7 @@ fn holds(instance: &InstanceFacts<'_>, consumer: &Consumer) -> Finding {
 /// There is no command for any of it: whether the app can read what a command would write into a setting, or whether
 /// anything reads that setting at all, cannot be seen from here.
 fn not_seen(app: &AppConfig, read: &AppFacts, unknown: &Unknown) -> Option<Finding> {
-    let nothing_is_regenerated = "as long as that is so, no key of the service is regenerated";
+    let nothing_is_regenerated = "no key of the service is regenerated until this is resolved";
     let (check, why) = match unknown {
         Unknown::KeyVaultReference { .. }
         | Unknown::AppConfigurationReference { .. }
@@ -207,7 +203,7 @@ fn keys_beside_identity<'a>(
 
 fn none(id: &ServiceId, app: &AppConfig, read: &AppFacts) -> Finding {
     let what = format!("no setting of it holds a connection string of {}", id.name());
-    let why = "it may hold one in a place that is not looked at, so no key of the instance is regenerated";
+    let why = "it may hold one in a place that is not checked, so no key of the service is regenerated";
     let finding = Finding::error(Check::Consumer, &app.id, what, why);
     // An app that speaks of SignalR in the name of a setting most likely gets its key in a way that is not understood.
     let speaks_of_it = |section| read.settings.names(section).any(names_signalr);
@@ -222,7 +218,8 @@ fn unnamed(id: &ServiceId, consumer: &Consumer) -> Finding {
     let ConsumerRef { app, section, name } = &consumer.at;
     let what = format!("{} {name} holds a key of {} and is not named", section.entry(), id.name());
     let file = file_name();
-    let why = format!("{file} names other settings of this app, so this one keeps a key that will die");
+    let why =
+        format!("{file} names other settings of this app, so this one keeps a key that will become invalid");
     let change = format!("add {name} to the names of {app} in the apps of");
     Finding::error(Check::Unconfigured, app, what, why).fixed_by(fixes::in_file(id, &change))
 }

@@ -263,7 +263,7 @@ impl Display for Looked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { subscriptions, resource_groups, apps, unread, unlisted } = self;
         if subscriptions.is_empty() {
-            return f.write_str("nothing in Azure was looked at");
+            return f.write_str("nothing in Azure was checked");
         }
         let name = |id: &String| id.rsplit('/').next().unwrap_or_default().to_owned();
         let names = |ids: &BTreeSet<String>| listed(ids.iter().map(name));
@@ -274,7 +274,7 @@ impl Display for Looked {
             write!(f, "; {unread} could not be read")?;
         }
         if *unlisted > 0 {
-            write!(f, "; {} could not be had", count(*unlisted, "list"))?;
+            write!(f, "; {} could not be listed", count(*unlisted, "list"))?;
         }
         Ok(())
     }

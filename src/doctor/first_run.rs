@@ -28,9 +28,7 @@ use crate::report::cause;
 use crate::store;
 
 /// How long it may take. Whatever a slow Azure leaves unanswered by then is told as that.
-fn patience() -> TimeDelta {
-    TimeDelta::minutes(1)
-}
+const PATIENCE: TimeDelta = TimeDelta::minutes(1);
 
 /// Does what another runner does, and beside the first timer's run logs what stands in the way of the next rotation.
 ///
@@ -90,7 +88,7 @@ async fn was_examined(rekey: &Engine) -> bool {
     let what = format!("{} {:?}", env!("CARGO_PKG_VERSION"), rekey.config.instances);
     let what = STANDARD.encode(Sha256::digest(what));
     store::was_examined(&*rekey.store, &what).await.unwrap_or_else(|error| {
-        tracing::warn!("when the doctor last looked cannot be read: {}", cause::told(&error));
+        tracing::warn!("cannot read when the doctor last checked: {}", cause::told(&error));
         false
     })
 }
@@ -100,7 +98,7 @@ async fn was_examined(rekey: &Engine) -> bool {
 pub async fn examine_briefly(rekey: &Engine, circumstances: &Circumstances) -> Report {
     let config = &rekey.config;
     let mut findings = offline(config, circumstances, &*rekey.clock);
-    let arm = rekey.arm.until(rekey.clock.now() + patience());
+    let arm = rekey.arm.until(rekey.clock.now() + PATIENCE);
     match arm.caller().await {
         Ok(caller) => {
             findings.push(identity(&caller, circumstances.as_deployed));
@@ -148,7 +146,7 @@ fn log(report: &Report) {
         }
     }
     if report.errors + report.warnings == 0 {
-        tracing::info!("doctor: nothing stands in the way of a rotation ({report})");
+        tracing::info!("doctor: OK, nothing keeps a rotation from going well ({report})");
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn check(facts: &InstanceFacts<'_>, holders: &[String]) -> Vec<Findin
                 .and_then(|error| failed(id, error, &facts.others))
                 .filter(|_| !told_already),
         );
-        let on = || Finding::ok(Check::LocalAuth, id, "it takes access keys");
+        let on = || Finding::ok(Check::LocalAuth, id, "it accepts access keys");
         findings.extend(facts.resource.is_ok().then(on));
     }
     findings.extend(replicas(id, facts));
@@ -50,8 +50,7 @@ fn failed(id: &ServiceId, error: &ArmError, others: &[ServiceId]) -> Option<Find
         ArmErrorKind::Forbidden => return None,
         ArmErrorKind::Gone => {
             let why = format!(
-                "each run fails on it. Its id may be mistyped, or it was moved: then name the right one. Taken out of {}, \
-                 nobody looks after the service that is meant",
+                "each run fails because of it. If its id is mistyped, or it was moved, correct it. Taken out of {}, the service that is meant is not looked after",
                 file_name()
             );
             let finding = Finding::error(Check::Instance, id, "it does not exist", why);
@@ -73,11 +72,11 @@ fn failed(id: &ServiceId, error: &ArmError, others: &[ServiceId]) -> Option<Find
 fn state(id: &ServiceId, instance: &ServiceResource) -> Finding {
     let state = &instance.provisioning_state;
     if instance.stopped {
-        let why = "its data plane is switched off: no client can connect, and no new key can be verified";
+        let why = "its data plane is stopped: no client can connect, and no new key can be verified";
         let finding = Finding::error(Check::Instance, id, "it is stopped", why);
         finding.fixed_by(fixes::property(id, "resourceStopped", "false"))
     } else if state.eq_ignore_ascii_case("Succeeded") {
-        Finding::ok(Check::Instance, id, format!("it is at work in {}", instance.location))
+        Finding::ok(Check::Instance, id, format!("it is running in {}", instance.location))
     } else {
         let why = "while another operation is at work on it, Azure refuses to regenerate its keys; a rotation waits";
         Finding::warning(Check::Instance, id, format!("its provisioning state is {state}"), why)
@@ -87,20 +86,17 @@ fn state(id: &ServiceId, instance: &ServiceResource) -> Finding {
 /// Access keys are switched off. What a person does next must not make it worse: to switch them off is never advised, and
 /// what comes of switching them on is said.
 fn keys_off(id: &ServiceId, holders: &[String]) -> Finding {
-    let what = "access keys are switched off (disableLocalAuth), so it has none: both were deleted, and every token that \
-                they signed has ended";
+    let what = "access keys are disabled (disableLocalAuth), so it has none: both were deleted, and every token that they signed has ended";
     if holders.is_empty() {
         let why = format!(
-            "no app that was read holds one, so there is nothing to rotate, and each run fails until the instance is taken \
-             out of {}",
+            "no app that was read holds one, so there is nothing to rotate, and each run fails until the service is taken out of {}",
             file_name()
         );
         let finding = Finding::warning(Check::LocalAuth, id, what, why);
         return finding.fixed_by(fixes::in_file(id, "take out"));
     }
-    let what = format!("{what}. Cut off now, for they hold one: {}", holders.join(", "));
-    let why = "to bring them back, switch keys on: the service then has two new ones, and the run behind it gives them to \
-               the apps, which restart. Until that run every app stays cut off. If an Azure Policy switched them off (the \
+    let what = format!("{what}. Cut off now, because they hold one: {}", holders.join(", "));
+    let why = "to bring them back, enable keys: the service then has two new ones, and the run after that gives them to the apps, which restart. Until that run every app stays cut off. If an Azure Policy disabled them (the \
                activity log of the service tells who), exempt the service from it first, or it does so again. The other \
                way is to let the apps connect by identity";
     Finding::error(Check::LocalAuth, id, what, why).fixed_by(fixes::keys_on(id))
@@ -112,20 +108,18 @@ fn replicas(id: &ServiceId, facts: &InstanceFacts<'_>) -> Option<Finding> {
         Ok(regions) if regions.is_empty() => None,
         Ok(regions) => {
             let what = format!("it has replicas in {}", regions.join(", "));
-            let why = "all have the same keys, and a call is led to the nearest of them: a new key is proved from here in one \
-                       region alone, and when the others take it is not documented. There is nothing to set; if clients of \
-                       one region alone are refused after a rotation, this is where to look";
+            let why = "all have the same keys, and a call goes to the nearest of them: a new key is verified from here in one region only, and when the others accept it is not documented. There is nothing to set; if clients of only one region are refused after a rotation, this is the place to check";
             Some(Finding::note(Check::DataPlane, id, what, why))
         }
         // Whether it is there at all is told already.
         Err(_) if facts.resource.is_err() => None,
         Err(error) => {
-            let what = format!("whether it has replicas is not known: {}", cause::told(error));
+            let what = format!("it is not known whether it has replicas: {}", cause::told(error));
             Some(Finding::note(
                 Check::DataPlane,
                 id,
                 what,
-                "a new key is proved from here, in one region alone",
+                "a new key is verified from here, in one region only",
             ))
         }
     }
@@ -166,8 +160,7 @@ pub(super) fn reach(instance: &ServiceConfig, probe: Probe) -> Option<Finding> {
 }
 
 fn out_of_reach(id: &ServiceId, detail: String) -> Finding {
-    let why = "no new key can be verified from here, so no consumer is given one. Let this network reach the service, or \
-               set verify = \"control-plane\"";
+    let why = "no new key can be verified from here, so no consumer is given one. Let this network reach the service, or set verify = \"control-plane\"";
     Finding::error(Check::DataPlane, id, detail, why).fixed_by(fixes::network(id))
 }
 
@@ -175,20 +168,21 @@ fn probed(instance: &InstanceFacts<'_>, key_type: KeyType, probe: Probe) -> Find
     let id = &instance.config.id;
     let by_probe = instance.config.policy.verify == Verify::DataPlane;
     match probe {
-        Probe::Accepted => Finding::ok(Check::DataPlane, id, format!("the service takes the {key_type} key")),
+        Probe::Accepted => {
+            Finding::ok(Check::DataPlane, id, format!("the service accepts the {key_type} key"))
+        }
         Probe::Refused { detail } => {
             let what = format!("the service refuses the {key_type} key: {detail}");
             if instance.keys_are_off() {
-                let why = "access keys are switched off (disableLocalAuth): see what is said of the instance";
+                let why = "access keys are disabled (disableLocalAuth): see what is said of the service";
                 return Finding::error(Check::DataPlane, id, what, why);
             }
-            let why = "a key that is only just regenerated is refused for a minute or two: look again then. If it stays, \
-                       consumers hold a dead key: run rotate";
+            let why = "a key that was just regenerated may be refused for a minute or two: check again then. If it persists, consumers hold an invalid key: run rotate";
             Finding::error(Check::DataPlane, id, what, why).fixed_by(fixes::rotate(id))
         }
         Probe::Unreachable { detail } if by_probe => out_of_reach(id, detail),
         Probe::Unreachable { detail } => {
-            let why = "with verify = \"control-plane\" that is in order: Azure's word counts";
+            let why = "with verify = \"control-plane\" that is in order: the listed key counts";
             Finding::note(Check::DataPlane, id, detail, why)
         }
     }

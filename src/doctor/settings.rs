@@ -43,8 +43,7 @@ fn is_set(environment: &Environment, name: &str) -> bool {
 fn identity(environment: &Environment, own: Option<&AppId>) -> Finding {
     let (name, why) = (
         "IDENTITY_ENDPOINT",
-        "the platform sets it, and IDENTITY_HEADER, in an app that has a managed identity; without one Azure is asked \
-         as nobody",
+        "the platform sets it, and IDENTITY_HEADER, in an app that has a managed identity; without one there is no identity to ask Azure with",
     );
     if is_set(environment, name) {
         return Finding::ok(Check::Environment, name, "the app has a managed identity");
@@ -60,7 +59,7 @@ fn client(config: &Config) -> Finding {
             Finding::ok(Check::Environment, CLIENT, format!("the user-assigned identity {id} is used"))
         }
         None => {
-            let why = "an app that has a user-assigned identity alone needs its client id here";
+            let why = "an app that has only a user-assigned identity needs its client id here";
             Finding::note(
                 Check::Environment,
                 CLIENT,
@@ -145,7 +144,7 @@ pub(super) fn schedule(
             Finding::note(
                 Check::Schedule,
                 SETTING,
-                "it is not set here, so the schedule was not looked at",
+                "it is not set here, so the schedule was not checked",
                 why,
             )
         };
@@ -219,7 +218,7 @@ pub(super) fn durations_of_apps(
             Err(_) if instance.policy.grace >= when_drained() => return None,
             Err(error) => {
                 let what = format!(
-                    "whether its instances are drained for up to an hour is not known: {}",
+                    "it is not known whether its instances are drained for up to an hour: {}",
                     cause::told(error)
                 );
                 Finding::note(
@@ -288,11 +287,10 @@ fn age(instance: &ServiceConfig, better: &Better<'_>) -> Finding {
         return Finding::ok(Check::Durations, &instance.id, what);
     }
     if instance.policy.rotate_every >= PAUSE {
-        let why = "so rotations by age are paused; apps are repaired all the same, and a rotation that is asked for is done. \
-                   When the pause is over, take the age out again";
+        let why = "so rotations by age are paused; apps are still repaired, and a requested rotation is still done. When the pause is over, take this out again";
         return Finding::note(Check::Durations, &instance.id, what, why);
     }
-    let why = "90 days is the usual limit for the age of a key; the longer one is in use, the more places it has been to";
+    let why = "90 days is the usual limit for the age of a key; the longer one is in use, the more places it has been in";
     let finding = Finding::warning(Check::Durations, &instance.id, what, why);
     finding.fixed_by(better.fix(instance, "REKEY_ROTATE_EVERY", "rotate_every", "30d"))
 }

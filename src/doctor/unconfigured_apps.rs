@@ -70,16 +70,15 @@ fn holds(id: &ServiceId, app: &AppId, seen: &Snapshot) -> Option<Finding> {
     if is_cut_off {
         let what =
             format!("it holds an invalid key of {} ({}) and is not configured", id.name(), all.join(", "));
-        let why = "it is cut off now, and stays so: configured apps alone are given new keys";
+        let why = "it is cut off now, and stays so: only configured apps are given new keys";
         return Some(Finding::error(Check::Unconfigured, app, what, why).fixed_by(add()));
     }
     if !all.is_empty() {
         let what = format!("it holds a key of {} ({}) and is not configured", id.name(), all.join(", "));
-        let why = "a rotation gives new keys to configured apps alone: this one would be cut off when its key is \
-                   regenerated";
+        let why = "a rotation gives new keys only to configured apps: this one would be cut off when its key is regenerated";
         return Some(Finding::error(Check::Unconfigured, app, what, why).fixed_by(add()));
     }
-    let why = "if it does, the app keeps a key that will die, for it is not configured";
+    let why = "if it does, the app keeps a key that will become invalid, because it is not configured";
     let unknown = seen.unknown.first()?;
     let what = format!("{}, which may lead to a connection string of {}", pointer(unknown)?, id.name());
     // Most apps have references, and most lead elsewhere: only one that is named like ours is a warning.
@@ -154,8 +153,7 @@ fn group_of(app: &AppId) -> String {
 fn partial<'a>(facts: &'a Facts<'_>, caller: &'a Caller) -> impl Iterator<Item = Finding> + 'a {
     facts.partial.iter().map(|(subscription, left_out)| {
         let what = format!(
-            "its list of apps leaves out some that are there ({}), so an app that it does not show may hold a key of a \
-             configured instance",
+            "its list of apps leaves out some that are there ({}), so an app that it does not show may hold a key of a configured service",
             listed(left_out.iter().map(AppId::name))
         );
         let finding = Finding::warning(Check::Unconfigured, subscription, what, LOOK_AS_ANOTHER);
@@ -164,9 +162,9 @@ fn partial<'a>(facts: &'a Facts<'_>, caller: &'a Caller) -> impl Iterator<Item =
 }
 
 const LOOK_AS_ANOTHER: &str =
-    "if it does, it is cut off when that key is regenerated. Look as somebody who may read it";
+    "if it does, it is cut off when that key is regenerated. Check as somebody who may read it";
 
 fn may_hold_one(id: &str, who: &str, error: &ArmError) -> Finding {
-    let what = format!("{who} may hold a key of a configured instance: {}", cause::told(error));
+    let what = format!("{who} may hold a key of a configured service: {}", cause::told(error));
     Finding::warning(Check::Unconfigured, id, what, LOOK_AS_ANOTHER)
 }

@@ -15,7 +15,7 @@ use crate::azure::services::KeyService;
 use crate::clock::Clock;
 use crate::config::{AppConfig, ServiceConfig};
 use crate::report::cause;
-use crate::report::text::azure::unread as texts;
+use crate::report::text::azure as words;
 use rekey_core::journal::Journal;
 use rekey_core::model::{ConsumerId, Fingerprint, KeyPair, KeyType, PerKey};
 use rekey_core::plan::{Holding, Snapshot, Unknown};
@@ -239,7 +239,7 @@ impl Check {
                     }
                 }
                 None => {
-                    unread.get_or_insert_with(|| unreadable(app, texts::NOT_READ.to_owned(), true));
+                    unread.get_or_insert_with(|| unreadable(app, words::NOT_READ.to_owned(), true));
                 }
             }
         }
@@ -284,7 +284,7 @@ impl Check {
                 let whereabouts = whereabouts.clone();
                 snapshot.unknown.push(Unknown::Vanished { app: id, whereabouts, held });
             }
-            None => snapshot.unknown.push(unreadable(app, texts::NOT_LOOKED_FOR.to_owned(), true)),
+            None => snapshot.unknown.push(unreadable(app, words::NOT_LOOKED_FOR.to_owned(), true)),
         }
     }
 

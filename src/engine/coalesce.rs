@@ -5,13 +5,12 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::{Instrument, Span};
-
-use super::process::lock;
 
 /// What is asked for, several of which can be one.
 pub(super) trait Merge {
@@ -58,7 +57,7 @@ where
     /// Its lines in the log are those of who asked for it first. `behind` is called if the work is the first that is queued
     /// behind what runs.
     pub(super) fn ask(&self, key: K, wanted: W, behind: impl FnOnce()) -> Asked<T> {
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         if let Some(queued) = queue.get_mut(&key) {
             return match queued {
                 Some(queued) => {
@@ -90,7 +89,7 @@ where
 
 /// What is queued; if nothing is, the key is free again.
 fn take_next<K: Eq + Hash, W, T>(queue: &Mutex<Queue<K, W, T>>, key: &K) -> Option<Queued<W, T>> {
-    let mut queue = lock(queue);
+    let mut queue = queue.lock();
     let next = queue.get_mut(key).and_then(Option::take);
     if next.is_none() {
         queue.remove(key);
@@ -172,7 +171,7 @@ mod tests {
             (bench.coalescer.ask("one", vec![1], || {}), bench.coalescer.ask("other", vec![2], || {}));
         bench.gate.add_permits(2);
         assert_eq!((outcome(one.done).await, outcome(other.done).await), (Some(vec![1]), Some(vec![2])));
-        while !bench.coalescer.queue.lock().unwrap().is_empty() {
+        while !bench.coalescer.queue.lock().is_empty() {
             tokio::task::yield_now().await;
         }
         let again = bench.coalescer.ask("one", vec![3], || {});

@@ -4,16 +4,16 @@
 //! that service share.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
 use futures::future::join_all;
+use parking_lot::Mutex;
 
 use super::coalesce::{Asked, Coalescer, Merge, outcome};
-use super::process::lock;
 use super::recent::Recent;
 use super::silence::Silence;
 use super::{Engine, Order};
@@ -155,12 +155,12 @@ impl Dispatcher {
     }
 
     fn was_answered(&self, event: &Event) -> bool {
-        lock(&self.recent).knows(event, self.engine.clock.now())
+        self.recent.lock().knows(event, self.engine.clock.now())
     }
 
     fn remember(&self, events: &[&Event]) {
         let now = self.engine.clock.now();
-        let mut recent = lock(&self.recent);
+        let mut recent = self.recent.lock();
         events.iter().for_each(|event| recent.answered(event, now));
     }
 
@@ -223,14 +223,14 @@ struct Notices {
 
 impl Notices {
     async fn run(&self, service: ServiceId, intent: Intent) -> Option<Arc<RunReport>> {
-        let last = lock(&self.in_vain).remove(&service);
+        let last = self.in_vain.lock().remove(&service);
         if let Some(last) = last {
             self.engine.clock.sleep_until(last + APART).await;
         }
         let start = self.engine.clock.now();
         let report = self.run_now(service.clone(), intent).await?;
         if report.known.is_some() {
-            lock(&self.in_vain).insert(service, start);
+            self.in_vain.lock().insert(service, start);
         }
         Some(Arc::new(report))
     }

@@ -2,8 +2,9 @@
 //! asked to stop.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, watch};
 
 use rekey_core::model::{Key, ServiceId};
@@ -43,7 +44,7 @@ impl Calls {
     }
 
     fn bell(&self, service: &ServiceId) -> Arc<Notify> {
-        let mut bells = lock(&self.0);
+        let mut bells = self.0.lock();
         Arc::clone(bells.entry(service.clone()).or_default())
     }
 }
@@ -65,12 +66,12 @@ impl InUse {
     /// The keys of a service, if it was checked.
     #[must_use]
     pub fn get(&self, service: &ServiceId) -> Option<KeysInUse> {
-        lock(&self.0).get(service).cloned()
+        self.0.lock().get(service).cloned()
     }
 
     pub(super) fn set(&self, service: &ServiceId, host: &str, keys: Vec<Key>) {
         let found = KeysInUse { host: host.to_owned(), keys };
-        lock(&self.0).insert(service.clone(), found);
+        self.0.lock().insert(service.clone(), found);
     }
 }
 
@@ -136,9 +137,4 @@ impl Drop for AtWorkGuard {
     fn drop(&mut self) {
         self.0.0.send_modify(|runs| *runs -= 1);
     }
-}
-
-/// What a panic left behind is as good as what it found: each change is one insertion or one removal.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

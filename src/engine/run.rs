@@ -129,7 +129,7 @@ impl<'a> Run<'a> {
             locks: Locker {
                 locks: &self.engine.app_locks,
                 store: &*self.engine.store,
-                clock: &*self.engine.clock,
+                clock: &self.engine.clock,
                 run: &self.order.holder,
                 service: &self.service.id,
             },

@@ -2,11 +2,10 @@
 //! until the keys are too old, or a forced regeneration is announced by nothing (azure-functions-host#11828, #10527).
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 
-use super::process::lock;
 use crate::clock::Clock;
 use crate::config::{Config, StateConfig};
 use crate::report::text::run as words;
@@ -55,7 +54,7 @@ impl Silence {
     /// That the timer is silent, if it is. Of one that somebody has disabled nothing is expected.
     pub(super) async fn of_timer(&self, store: &dyn Store, clock: &dyn Clock) -> Option<RunEvent> {
         let now = clock.now();
-        if self.disabled || now < *lock(&self.not_before) {
+        if self.disabled || now < *self.not_before.lock() {
             return None;
         }
         let (last, at) = match timer_last_ran(store).await {
@@ -66,7 +65,7 @@ impl Silence {
             }
         };
         if at < last + self.limit {
-            *lock(&self.not_before) = now + (last + self.limit - at);
+            *self.not_before.lock() = now + (last + self.limit - at);
             return None;
         }
         Some(RunEvent::TimerSilent { since: last, every: self.gap.to_std().unwrap_or_default() })
@@ -74,7 +73,7 @@ impl Silence {
 
     /// Whether a notice is to do the timer's work now; not more often than the timer would.
     pub(super) fn stands_in(&self, service: &ServiceId, now: DateTime<Utc>) -> bool {
-        let mut stood_in = lock(&self.stood_in);
+        let mut stood_in = self.stood_in.lock();
         let is_time = stood_in.get(service).is_none_or(|last| *last + self.gap <= now);
         if is_time {
             stood_in.insert(service.clone(), now);

@@ -22,7 +22,7 @@ pub enum ScopeError {
     #[error("there are several subscriptions; name one with --subscription: {0}")]
     Several(String),
     /// The identity sees no subscription that is at work.
-    #[error("no subscription can be seen; name one with --subscription")]
+    #[error("no subscription found; name one with --subscription")]
     None,
     /// What is given is neither a name nor an id, or two things that exclude each other.
     #[error("{0}")]
@@ -58,7 +58,7 @@ impl Scope {
         let strange = |part: &&String| part.is_empty() || !clean(part);
         if let Some(part) = [Some(&subscription), group.as_ref()].into_iter().flatten().find(strange) {
             return Err(ScopeError::Unclear(format!(
-                "{part:?} is no name or id of that kind: correct --resource-group or --subscription"
+                "{part:?} is not a name or id of that kind: correct --resource-group or --subscription"
             )));
         }
         Ok(Self { subscription, group })
@@ -114,7 +114,7 @@ impl fmt::Display for Scope {
 
 /// Whether what was asked for, and named by a flag, does not exist.
 #[must_use]
-pub fn is_misnamed(error: &ArmError) -> bool {
+pub(crate) fn is_misnamed(error: &ArmError) -> bool {
     matches!(error.kind(), ArmErrorKind::Gone | ArmErrorKind::Barred(Barrier::UnknownSubscription))
 }
 
@@ -122,11 +122,11 @@ pub fn is_misnamed(error: &ArmError) -> bool {
 fn by_flag(error: ArmError) -> ArmError {
     match error.kind() {
         ArmErrorKind::Gone => error.advising(
-            "there is no such resource group in that subscription: correct --resource-group or --subscription (`az group list` \
+            "that subscription has no such resource group: correct --resource-group or --subscription (`az group list` \
              shows the groups)",
         ),
         ArmErrorKind::Barred(Barrier::UnknownSubscription) => error.advising(
-            "the tenant of the identity knows no such subscription: correct --subscription, or the id in --resource-group, or \
+            "the identity's tenant has no such subscription: correct --subscription, or the id in --resource-group, or \
              sign in to its tenant (`az account list` shows what you see)",
         ),
         _ => error,
@@ -142,7 +142,7 @@ fn read_group(id: &str) -> Result<(String, String), ScopeError> {
             Ok((subscription.to_owned(), group.to_owned()))
         }
         _ => Err(ScopeError::Unclear(format!(
-            "{id:?} is no id of a resource group; write /subscriptions/{{subscription}}/resourceGroups/{{group}}, or its \
+            "{id:?} is not the id of a resource group; write /subscriptions/{{subscription}}/resourceGroups/{{group}}, or its \
              name"
         ))),
     }

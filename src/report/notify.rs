@@ -12,13 +12,15 @@ mod announce;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
+use backon::Retryable;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use parking_lot::Mutex;
 use reqwest::StatusCode;
 use tokio::sync::Semaphore;
 use tracing::Instrument;
@@ -27,7 +29,7 @@ use url::Url;
 pub use announce::{Announcement, Kind, announce};
 
 use crate::azure::http::Http;
-use crate::clock::Clock;
+use crate::clock::{Clock, sleeper};
 use crate::config::NotifyConfig;
 use crate::report::RunReport;
 use crate::report::cause;
@@ -93,18 +95,18 @@ impl Notifier {
     }
 
     /// Takes in what an earlier process has told of and goes on.
-    pub fn recall(&self, told: BTreeMap<ServiceId, Told>) {
+    pub(crate) fn recall(&self, told: BTreeMap<ServiceId, Told>) {
         let known = told.into_iter().filter_map(|(instance, Told { what, at })| {
             let kind = Kind::of_type(&what)?;
             Some((instance, (kind, at)))
         });
-        self.lasting.lock().unwrap_or_else(PoisonError::into_inner).extend(known);
+        self.lasting.lock().extend(known);
     }
 
     /// What was told of and goes on, for a later process.
     #[must_use]
     pub fn told(&self) -> BTreeMap<ServiceId, Told> {
-        let lasting = self.lasting.lock().unwrap_or_else(PoisonError::into_inner);
+        let lasting = self.lasting.lock();
         let told = |(kind, at): &(Kind, DateTime<Utc>)| Told { what: kind.event_type().to_owned(), at: *at };
         lasting.iter().map(|(instance, lasts)| (instance.clone(), told(lasts))).collect()
     }
@@ -112,7 +114,7 @@ impl Notifier {
     /// What lasts is told when it begins, and then once in a while.
     fn is_news(&self, instance: &ServiceId, announcement: Option<&Announcement>) -> bool {
         let now = self.clock.now();
-        let mut lasting = self.lasting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lasting = self.lasting.lock();
         match announcement.map(|announcement| announcement.kind) {
             Some(kind) if kind.lasts() => {
                 let told = lasting.get(instance).is_some_and(|(was, at)| *was == kind && now < *at + LASTS);
@@ -131,19 +133,13 @@ impl Notifier {
     async fn deliver(&self, announcement: &Announcement) {
         let id = uuid::Uuid::new_v4().to_string();
         let at = self.clock.now();
-        let mut waits = AGAIN.iter();
-        loop {
-            let Err(refusal) = self.send(announcement, &id, at).await else { return };
-            match waits.next().filter(|_| refusal.passes) {
-                Some(wait) => self.clock.sleep(*wait).await,
-                None => {
-                    let (host, why) = (self.config.host(), refusal.why);
-                    tracing::error!(
-                        "the webhook at {host} could not be told ({why}); dropped: {announcement}"
-                    );
-                    return;
-                }
-            }
+        let sent = (|| self.send(announcement, &id, at))
+            .retry(AGAIN.into_iter())
+            .sleep(sleeper(&self.clock))
+            .when(|refusal| refusal.passes);
+        if let Err(Refusal { why, .. }) = sent.await {
+            let host = self.config.host();
+            tracing::error!("cannot reach the webhook at {host} ({why}); dropped: {announcement}");
         }
     }
 
@@ -167,7 +163,7 @@ impl Notifier {
             request = request.header("webhook-signature", sign(key, id, &timestamp, &body));
         }
         let passes = |error: reqwest::Error| Refusal {
-            why: cause::because("it gave no answer", Some(&error.without_url())),
+            why: cause::because("no answer", Some(&error.without_url())),
             passes: true,
         };
         let answer = request.body(body).send().await.map_err(passes)?;

@@ -65,7 +65,7 @@ pub enum LogError {
     #[error("the logs are set up already")]
     Again(#[source] TryInitError),
     /// The system gives no thread.
-    #[error("the logs cannot be written: no thread can be had for them")]
+    #[error("cannot write the logs: no thread is available for them")]
     Thread(#[from] io::Error),
 }
 

@@ -12,10 +12,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedMutexGuard;
 
@@ -24,6 +25,7 @@ use super::lease::{LEASE, put_surely};
 use super::{ETag, Found, Store, StoreError};
 use crate::clock::Clock;
 use crate::report::cause;
+use crate::report::text::azure as words;
 use rekey_core::model::{ConsumerId, ServiceId};
 use rekey_core::time::delta;
 
@@ -86,7 +88,7 @@ pub struct Locker<'a> {
     /// Where the documents are kept.
     pub store: &'a dyn Store,
     /// The time.
-    pub clock: &'a dyn Clock,
+    pub clock: &'a Arc<dyn Clock>,
     /// The run.
     pub run: &'a str,
     /// The service. The run may be over others too, which are not to take its lock for theirs.
@@ -112,7 +114,7 @@ pub struct AppLock<'a> {
 /// A lock in the store.
 struct StoredLock<'a> {
     store: &'a dyn Store,
-    clock: &'a dyn Clock,
+    clock: &'a Arc<dyn Clock>,
     name: String,
     app: ConsumerId,
     etag: ETag,
@@ -137,7 +139,7 @@ impl AppLocks {
 
     async fn turn(&self, app: &ConsumerId) -> OwnedMutexGuard<Turn> {
         let turn = {
-            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut turns = self.turns.lock();
             Arc::clone(turns.entry(app.clone()).or_default())
         };
         turn.lock_owned().await
@@ -166,7 +168,7 @@ impl<'a> Locker<'a> {
                         return Ok(AppLock { turn, stored: Some(stored) });
                     }
                     Err(held) => {
-                        tracing::info!("{}: {} has its lock", app.name(), held.holder);
+                        tracing::info!("{}", words::app_is_locked(&app.name(), &held.holder));
                         turn.held = Some(held);
                     }
                 }
@@ -213,7 +215,7 @@ impl<'a> Locker<'a> {
             })),
             // Somebody was faster; who, the next look tells.
             Err(StoreError::Changed) => {
-                let holder = "one that was faster".to_owned();
+                let holder = words::FASTER_RUN.to_owned();
                 Ok(Err(Held { holder, until: found.at + delta(LEASE), looks, again: again() }))
             }
             Err(error) => Err(error),
@@ -231,12 +233,12 @@ impl AppLock<'_> {
 
     /// When this process last wrote the app.
     #[must_use]
-    pub fn last_written(&self) -> Option<DateTime<Utc>> {
+    pub(crate) fn last_written(&self) -> Option<DateTime<Utc>> {
         self.turn.written
     }
 
     /// Takes down that it was written now. What was read of it before is out of date, however the write ended.
-    pub fn wrote(&mut self, now: DateTime<Utc>) {
+    pub(crate) fn wrote(&mut self, now: DateTime<Utc>) {
         self.turn.written = Some(now);
     }
 
@@ -250,7 +252,7 @@ impl AppLock<'_> {
         };
         if let Err(error) = &released {
             let why = cause::told(error);
-            tracing::warn!("the lock of {} could not be given back, and ends by itself: {why}", app.name());
+            tracing::warn!("{}", words::lock_not_given_back(&app.name(), &why));
         }
         !matches!(released, Err(StoreError::Changed))
     }
@@ -273,7 +275,7 @@ fn held_by_another(found: &Found, us: &str) -> Option<(String, DateTime<Utc>)> {
     let (holder, until) = match serde_json::from_slice(body) {
         Ok(Document { lease: None, .. }) => return None,
         Ok(Document { lease: Some(LeaseRecord { holder, expires }), .. }) => (holder, expires.min(longest)),
-        Err(_) => ("a lock that cannot be read".to_owned(), longest),
+        Err(_) => (words::UNREADABLE_LOCK.to_owned(), longest),
     };
     (found.at < until && holder != us).then_some((holder, until))
 }

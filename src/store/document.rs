@@ -3,7 +3,7 @@
 //! Start at [`load`]. A document of format 1 is read here; it is carried over by [`Draft::take`](super::Draft::take), under its
 //! own lease.
 
-use crate::report::text::azure::document as words;
+use crate::report::text::azure as words;
 use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -67,8 +67,7 @@ pub(super) struct Fence {
 
 impl Fence {
     pub(super) fn new(journal: &str, holder: &str, at: DateTime<Utc>) -> Self {
-        let note = "Releases that do not know this version leave the service alone. Do not delete this document while one \
-                    may be running; docs/operate.md says how to go back to such a release.";
+        let note = words::FENCE;
         Self { version: VERSION, moved_to: journal.into(), by: holder.into(), at, note: note.into() }
     }
 }
@@ -221,7 +220,7 @@ fn version(name: &str, body: &[u8]) -> Result<u32, StoreError> {
 }
 
 fn unknown(name: &str, version: u32) -> StoreError {
-    let detail = words::of_another_release(version);
+    let detail = words::document_of_another_release(version);
     StoreError::Unreadable { name: name.into(), detail }
 }
 
@@ -232,7 +231,7 @@ fn parse<'body, T: Deserialize<'body>>(name: &str, body: &'body [u8]) -> Result<
 
 /// Where a document is at fault. serde's own words may quote a value, and the URL of an operation is a secret of sorts.
 pub(super) fn place(error: &serde_json::Error) -> String {
-    words::malformed(error.line(), error.column())
+    words::document_malformed(error.line(), error.column())
 }
 
 /// The years that times are taken from: none of ours is of before the first, and beyond the last one of them plus a
@@ -245,7 +244,7 @@ fn are_within_years(name: &str, journal: &Journal, lease: Option<&LeaseRecord>) 
     if times.all(|time| (FIRST_YEAR..=LAST_YEAR).contains(&time.year())) {
         return Ok(());
     }
-    let detail = words::strange_time(FIRST_YEAR, LAST_YEAR);
+    let detail = words::document_strange_time(FIRST_YEAR, LAST_YEAR);
     Err(StoreError::Unreadable { name: name.into(), detail })
 }
 

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::Retryable;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::document::{
@@ -12,7 +13,7 @@ use super::document::{
     name_of, older,
 };
 use super::{ETag, Found, Store, StoreError, Stored};
-use crate::clock::Clock;
+use crate::clock::{Clock, sleeper};
 use crate::report::InWords;
 use rekey_core::journal::{Event, Journal};
 use rekey_core::model::ServiceId;
@@ -217,7 +218,7 @@ impl Lease {
 
     /// When [`Lease::keep`] would write.
     #[must_use]
-    pub fn renew_at(&self) -> DateTime<Utc> {
+    pub(crate) fn renew_at(&self) -> DateTime<Utc> {
         self.renew_at
     }
 
@@ -306,7 +307,7 @@ struct Writer {
 impl Writer {
     /// Writes. No two workers write the same: each names itself.
     async fn write(&self, name: &str, body: &[u8], expected: Option<&ETag>) -> Result<Stored, StoreError> {
-        put_surely(&*self.store, &*self.clock, name, body, expected).await
+        put_surely(&*self.store, &self.clock, name, body, expected).await
     }
 }
 
@@ -316,25 +317,23 @@ impl Writer {
 /// that is gone by then.
 pub(super) async fn put_surely(
     store: &dyn Store,
-    clock: &dyn Clock,
+    clock: &Arc<dyn Clock>,
     name: &str,
     body: &[u8],
     expected: Option<&ETag>,
 ) -> Result<Stored, StoreError> {
-    let mut waits = AGAIN.iter();
-    loop {
+    let put = || async {
         let error = match store.put(name, body.to_vec(), expected).await {
             Ok(stored) => return Ok(stored),
-            Err(error @ StoreError::Refused(_)) => return Err(error),
+            Err(error @ StoreError::Refused(_)) => return Err((error, false)),
             Err(error) => error,
         };
-        let Ok(Found { document, at, .. }) = store.get(name).await else { return Err(error) };
-        match (document, waits.next()) {
-            (Some((there, etag)), _) if there == body => return Ok(Stored { etag, at }),
-            (found, Some(wait)) if found.as_ref().map(|(_, etag)| etag) == expected => {
-                clock.sleep(*wait).await;
-            }
-            _ => return Err(error),
+        let Ok(Found { document, at, .. }) = store.get(name).await else { return Err((error, false)) };
+        match document {
+            Some((there, etag)) if there == body => Ok(Stored { etag, at }),
+            found => Err((error, found.map(|(_, etag)| etag).as_ref() == expected)),
         }
-    }
+    };
+    let put = put.retry(AGAIN.into_iter()).sleep(sleeper(clock)).when(|(_, is_as_it_was)| *is_as_it_was);
+    put.await.map_err(|(error, _)| error)
 }

@@ -1,10 +1,11 @@
 //! A store in memory: for the demo, for tests, and for trying things out. It forgets everything with the process.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 
 use super::{ETag, Found, Store, StoreError, Stored};
 use crate::clock::Clock;
@@ -34,14 +35,14 @@ impl MemoryStore {
 #[async_trait]
 impl Store for MemoryStore {
     async fn get(&self, name: &str) -> Result<Found, StoreError> {
-        let documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
+        let documents = self.documents.lock();
         let (at, kept) = (self.clock.now(), documents.get(name));
         let document = kept.map(|kept| (kept.body.clone(), etag(kept.version)));
         Ok(Found { document, modified: kept.map_or(at, |kept| kept.modified), at })
     }
 
     async fn put(&self, name: &str, body: Vec<u8>, expected: Option<&ETag>) -> Result<Stored, StoreError> {
-        let mut documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut documents = self.documents.lock();
         let version = documents.get(name).map(|kept| kept.version);
         if version.map(etag).as_ref() != expected {
             return Err(StoreError::Changed);

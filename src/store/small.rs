@@ -13,7 +13,7 @@
 //! `doctor.json`: when the function app last looked at itself. On Flex Consumption nearly each of the timer's runs is the first of
 //! its process, and a look a day is enough.
 
-use crate::report::text::azure::document as words;
+use crate::report::text::azure as words;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -69,7 +69,7 @@ fn read_calls(name: &str, body: &[u8], at: DateTime<Utc>) -> Result<u64, StoreEr
     let unreadable = |detail| StoreError::Unreadable { name: name.to_owned(), detail };
     let Calls { calls } = serde_json::from_slice(body).map_err(|error| unreadable(place(&error)))?;
     if calls > millis(at + TimeDelta::hours(1)) {
-        return Err(unreadable(words::FROM_THE_FUTURE.to_owned()));
+        return Err(unreadable(words::DOCUMENT_FROM_THE_FUTURE.to_owned()));
     }
     Ok(calls)
 }
@@ -99,14 +99,14 @@ struct Timer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Told {
-    /// What.
+    /// The type of the event that told of it.
     pub what: String,
-    /// When.
+    /// When they were told.
     pub at: DateTime<Utc>,
 }
 
 /// What was told of by earlier runs of the timer, each in a process of its own, and went on.
-pub async fn timer_told(store: &dyn Store) -> Result<BTreeMap<ServiceId, Told>, StoreError> {
+pub(crate) async fn timer_told(store: &dyn Store) -> Result<BTreeMap<ServiceId, Told>, StoreError> {
     let Found { document, .. } = store.get(TIMER).await?;
     Ok(document.map_or(Ok(Timer::default()), |(body, _)| read_timer(&body))?.told)
 }
@@ -147,7 +147,7 @@ async fn count_run(
 
 /// When the timer last ran, and the time of now, both by the storage's clock. Where it never ran, that begins to count
 /// from now.
-pub async fn timer_last_ran(store: &dyn Store) -> Result<(DateTime<Utc>, DateTime<Utc>), StoreError> {
+pub(crate) async fn timer_last_ran(store: &dyn Store) -> Result<(DateTime<Utc>, DateTime<Utc>), StoreError> {
     let Found { document, modified, at } = store.get(TIMER).await?;
     if document.is_some() {
         return Ok((modified, at));
@@ -183,7 +183,7 @@ struct Examined {
 }
 
 /// Whether this was looked at within a day; if not, it is put on record that it is looked at now.
-pub async fn was_examined(store: &dyn Store, what: &str) -> Result<bool, StoreError> {
+pub(crate) async fn was_examined(store: &dyn Store, what: &str) -> Result<bool, StoreError> {
     let Found { document, modified, at } = store.get(EXAMINED).await?;
     // What cannot be read any more is written anew.
     let same = |body: &[u8]| serde_json::from_slice(body).is_ok_and(|Examined { what: known }| known == what);

@@ -181,7 +181,7 @@ fn modules(source: &Path) -> BTreeMap<Name, Module> {
 }
 
 fn is_test(file: &Path) -> bool {
-    file.ends_with("tests.rs")
+    file.ends_with("tests.rs") || file.components().any(|part| part.as_os_str() == "tests")
 }
 
 impl Module {

@@ -207,12 +207,20 @@ async fn an_app_out_of_sight_after_a_forced_regeneration_is_said_to_be_cut_off()
     story.force("sr-demo", &[in_use]).unwrap();
     let report = examine(&story).await;
     let said = cut_off(&report).join("\n");
-    assert!(said.contains("very probably cut off") && said.contains("stale"), "{report:#?}");
+    assert!(
+        said.contains("very likely cut off")
+            && said.contains("was last seen with a key that sr-demo no longer has"),
+        "{report:#?}"
+    );
     // Without the journal, the others tell.
     let forgetful = Story { store: Arc::new(MemoryStore::new(story.clock.clone())), ..story };
     let report = examine(&forgetful).await;
     let said = cut_off(&report).join("\n");
-    assert!(said.contains("it may be cut off") && said.contains("stale"), "{report:#?}");
+    assert!(
+        said.contains("it may be cut off")
+            && said.contains("other apps hold a key that sr-demo no longer has"),
+        "{report:#?}"
+    );
 }
 
 #[tokio::test]
@@ -354,7 +362,7 @@ async fn what_cannot_be_read_in_another_group_is_said_once_for_the_group() {
     story.sim.with(|state| state.deny(&group, "Microsoft.Web/sites/config/list/Action"));
     let report = examine(&story).await;
     let finding = only(&report, Check::Unconfigured, Severity::Warning, &group);
-    assert!(finding.what.starts_with("one, two may hold a key of a configured instance"), "{finding:?}");
+    assert!(finding.what.starts_with("one, two may hold a key of a configured service"), "{finding:?}");
     assert!(finding.fix.as_ref().unwrap().ends_with(&format!("--scope {group}")), "{finding:?}");
     assert_eq!((report.errors, report.looked.unread), (0, 2));
 }

@@ -78,7 +78,7 @@ async fn an_app_that_may_not_be_read_is_named_so_that_it_blocks() {
     let story = Story::new().await;
     story.sim.with(|state| state.deny(&site("chat-func"), "Microsoft.Web/sites/config/list/Action"));
     let found = found(&story).await;
-    let mention = format!("{} may hold one: could not be read because", site("chat-func"));
+    let mention = format!("{} may hold one: it could not be read: ", site("chat-func"));
     let text = write(&found).unwrap();
     assert!(text.contains(&format!("# {mention}")), "{text}");
     assert!(found.summary().iter().any(|line| line.starts_with(&mention)), "{:?}", found.summary());
@@ -121,7 +121,7 @@ async fn what_the_operator_should_know_of_an_instance_stands_in_comments() {
     let story = Story::new().await;
     story.sim.with(|state| state.disable_local_auth("sr-demo", true)).unwrap();
     let text = write(&found(&story).await).unwrap();
-    assert!(text.contains("# access keys are switched off"), "{text}");
+    assert!(text.contains("# access keys are disabled"), "{text}");
 }
 
 #[tokio::test]

@@ -92,7 +92,7 @@ async fn replicas_are_named_for_a_key_is_proved_in_one_region() {
     let is_note =
         |finding: &&Finding| finding.severity == Severity::Note && finding.check == Check::DataPlane;
     let note = report.findings.iter().find(is_note).unwrap();
-    assert!(note.what.starts_with("whether it has replicas is not known"), "{note:?}");
+    assert!(note.what.starts_with("it is not known whether it has replicas"), "{note:?}");
 }
 
 #[tokio::test]

@@ -66,5 +66,5 @@ async fn what_a_role_grants_and_azure_refuses_all_the_same_is_told() {
     story.sim.fault(Fault::new("SignalR_ListKeys", FaultKind::Forbidden));
     let report = examine(&story).await;
     let finding = only(&report, Check::Permission, Severity::Error, &instance());
-    assert!(finding.what.contains("refused all the same"), "{finding:?}");
+    assert!(finding.what.contains("is granted by a role but was refused"), "{finding:?}");
 }

@@ -107,6 +107,7 @@ async fn the_answer_for_machines_has_a_shape() {
       "findings": [
         {
           "check": "consumer",
+          "fix": "once you know that it needs none, in rekey.toml, write { id = \"/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo/providers/Microsoft.Web/sites/chat-func\", may_hold_none = true } in the apps of the [[instance]] /subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo/providers/Microsoft.SignalRService/signalR/sr-demo",
           "instances": [
             "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo/providers/Microsoft.SignalRService/signalR/sr-demo"
           ],
@@ -115,10 +116,11 @@ async fn the_answer_for_machines_has_a_shape() {
           "subject": "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo/providers/Microsoft.Web/sites/chat-func",
           "subjectKind": "app",
           "what": "no setting of it holds a connection string of sr-demo",
-          "why": "it may hold one in a place that is not looked at, so no key of the instance is regenerated"
+          "why": "it may hold one in a place that is not checked, so no key of the service is regenerated"
         },
         {
           "check": "durations",
+          "fix": "take REKEY_GRACE out of the environment, and in rekey.toml, set grace = \"2h30m\" in the [[instance]] /subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo/providers/Microsoft.SignalRService/signalR/sr-demo",
           "instances": [],
           "mend": "take REKEY_GRACE out of the environment, and in rekey.toml, set grace = \"2h30m\" in the [[instance]] /subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo/providers/Microsoft.SignalRService/signalR/sr-demo",
           "severity": "warning",
@@ -129,16 +131,18 @@ async fn the_answer_for_machines_has_a_shape() {
         },
         {
           "check": "storage",
+          "fix": null,
           "instances": [],
           "mend": null,
           "severity": "note",
           "subject": "REKEY_STATE",
           "subjectKind": "setting",
-          "what": "the journal of the deployed app is not looked at",
-          "why": "what the deployed app did, and whom it saw with which key, is not known here. To look with its journal, export AzureWebJobsStorage__accountName=STORAGE, the name of its storage account"
+          "what": "the journal of the deployed app is not read",
+          "why": "what the deployed app did, and which app it saw with which key, is not known here. To check with its journal, export AzureWebJobsStorage__accountName=STORAGE, the name of its storage account"
         },
         {
           "check": "settings",
+          "fix": null,
           "instances": [],
           "mend": null,
           "severity": "ok",
@@ -235,7 +239,7 @@ async fn init_writes_to_stdout_and_says_what_it_could_not_read() {
     let told = searched(&output);
     assert_eq!(output.status.code(), Some(0), "{told}");
     for stream in [&output.stdout, &output.stderr] {
-        assert!(text(stream).contains("chat-func may hold one: could not be read because"), "{told}");
+        assert!(text(stream).contains("chat-func may hold one: it could not be read: "), "{told}");
     }
     let nothing = azure.run(&["init", "--resource-group", "rg-none", "--output", "-"]);
     assert_eq!(nothing.status.code(), Some(2), "{}", searched(&nothing));
@@ -248,7 +252,7 @@ fn of_what_a_flag_names_init_blames_the_flag_and_no_file() {
     for (flags, says) in [
         (
             &["--resource-group", "nope"][..],
-            "there is no such resource group in that subscription: correct --resource-group",
+            "that subscription has no such resource group: correct --resource-group",
         ),
         (&["--subscription", "garbage"], "no such subscription: correct --subscription"),
         (&["--subscription", "gar bage"], "correct --resource-group or --subscription"),

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rekey_core::policy::Policy;
-use signalr_rekey::config::{Config, Environment, load_from};
+use signalr_rekey::config::{Config, Environment, PolicySetting, load_from, policy_settings};
 
 use super::common::program::{program, text};
 use super::markdown::{Document, codes};
@@ -86,20 +85,18 @@ fn the_table_of_settings_has_every_app_setting_and_no_other() {
 
 #[test]
 fn the_table_of_settings_has_the_defaults_and_the_limits() {
-    let (policy, config) = (Policy::default(), load("", "", &[]).unwrap());
+    let config = load("", "", &[]).unwrap();
     let rows = rows();
     let row = |key: &str| rows.iter().find(|row| codes(&row[0]).iter().any(|code| code == key)).unwrap();
     let told = |key: &str| humantime::parse_duration(&codes(&row(key)[2])[0]).unwrap();
-    let durations = [
-        ("rotate_every", policy.rotate_every),
-        ("grace", policy.grace),
-        ("exposed_grace", policy.exposed_grace),
-        ("min_rotation_interval", policy.min_rotation_interval),
-        ("longest_operation", policy.longest_operation),
-        ("notice_budget", config.notice_budget),
-        ("timer_budget", config.timer_budget),
-    ];
-    for (key, default) in durations {
+    for PolicySetting { key, app_setting, default } in policy_settings() {
+        match humantime::parse_duration(&default) {
+            Ok(default) => assert_eq!(told(key), default, "{key}"),
+            Err(_) => assert_eq!(codes(&row(key)[2])[0].trim_matches('"'), default, "{key}"),
+        }
+        assert_eq!(codes(&row(key)[1]).first().map(String::as_str), app_setting, "{key}");
+    }
+    for (key, default) in [("notice_budget", config.notice_budget), ("timer_budget", config.timer_budget)] {
         assert_eq!(told(key), default, "{key}");
     }
     assert!(config.watch.is_none() && config.notify.is_none(), "never, and nobody");

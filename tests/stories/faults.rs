@@ -168,7 +168,7 @@ async fn is_held(story: &Story) -> bool {
 async fn a_run_that_is_asked_to_stop_gives_its_lease_back_and_the_next_carries_on() {
     let story = Story::new().await;
     // While it follows a regeneration, with the lease; and while it waits for a grace, without it.
-    for (told, now) in [("Azure accepted the regeneration", true), ("clients may still hold", false)] {
+    for (told, now) in [("Azure accepted the regeneration", true), ("before regenerating it", false)] {
         let mut rekey = story.rekey();
         let (stop, heard) = (rekey.stop.clone(), Arc::new(AtomicBool::new(false)));
         let hears = Arc::clone(&heard);

@@ -99,7 +99,7 @@ async fn a_regeneration_that_is_refused_for_good_fails_every_run_until_it_is_cur
             "give the identity Microsoft.SignalRService/SignalR/regeneratekey/action",
         ),
         (404, "SubscriptionNotFound", "has no such subscription"),
-        (401, "InvalidAuthenticationTokenTenant", "is of another tenant"),
+        (401, "InvalidAuthenticationTokenTenant", "belongs to another tenant"),
         (400, "BadRequest", "trying again will not help"),
     ] {
         let bent = Bent::ripe().await;
@@ -168,7 +168,7 @@ async fn a_lock_that_refuses_reads_fails_the_run_and_is_not_asked_again_and_agai
         let report = bent.tick().await;
         let said = report.summary();
         assert!(report.ending.is_failure() && said.contains("ScopeLocked"), "{text}: {said}");
-        assert!(said.contains("remove the read-only lock"), "{text}: {said}");
+        assert!(said.contains("a read-only lock forbids this: remove it"), "{text}: {said}");
         let apps = if text == "/listKeys" { 1 } else { 3 };
         assert!(bent.proxy.count(text) - before <= apps, "{text}: asked more than once");
         assert_eq!(bent.proxy.count("/regenerateKey"), 0);
@@ -183,7 +183,7 @@ async fn settings_that_may_not_be_written_are_sent_once_a_run_and_each_run_fails
         "Creation of storage file share failed with: 'The remote server returned an error: (403) Forbidden.'";
     for (status, code, message, advice) in [
         (409, "ReadOnlyDisabledSubscription", "The subscription is disabled.", "enable it again"),
-        (409, "ScopeLocked", "locked: rg-demo", "remove the read-only lock"),
+        (409, "ScopeLocked", "locked: rg-demo", "a read-only lock forbids this: remove it"),
         (403, "RequestDisallowedByPolicy", "No", "az policy exemption create"),
         (400, "BadRequest", share, "the app's own content share is not usable"),
     ] {
@@ -234,7 +234,7 @@ impl Store for Unwritable {
 
 #[tokio::test]
 async fn a_journal_that_cannot_be_written_fails_the_run_soon_and_says_why() {
-    for (changed, why) in [(true, "another worker wrote the journal"), (false, "the account is read-only")] {
+    for (changed, why) in [(true, "another run wrote the journal"), (false, "the account is read-only")] {
         let story = Story::new().await;
         story.tick().await;
         story.force("sr-demo", &[super::PRIMARY]).unwrap();

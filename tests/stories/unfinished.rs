@@ -33,7 +33,7 @@ async fn a_lease_that_is_met_again_and_again_is_a_failure_from_the_second_run_on
     let hold = || Lease::acquire(store.clone(), story.clock.clone(), &id, "another");
     let lease = hold().await.unwrap();
     assert_eq!(timer(&story, MINUTE).await.failure, None, "met once");
-    assert!(failure(&timer(&story, MINUTE).await).contains("it is run 2 in a row"));
+    assert!(failure(&timer(&story, MINUTE).await).contains("this is run 2 in a row"));
     let third = timer(&story, MINUTE).await;
     assert!(
         failure(&third).contains(": failed: ") && failure(&third).contains("run 3 in a row"),

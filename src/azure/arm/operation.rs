@@ -11,10 +11,10 @@ use url::Url;
 
 use super::Arm;
 use super::contract::Operation;
-use super::error::{
-    ArmError, ArmErrorKind, ErrorDetail, LONGEST_CODE, LONGEST_MESSAGE, is_lasting_code, tidy,
-};
+use super::error::{ArmError, ArmErrorKind};
+use super::refusal::is_lasting_code;
 use super::request::{Answer, Call, text};
+use super::said::{ErrorDetail, LONGEST_CODE, LONGEST_MESSAGE, tidy};
 use crate::report::text::azure as words;
 use rekey_core::model::{OperationKind, OperationUrl};
 

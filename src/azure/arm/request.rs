@@ -1,7 +1,6 @@
 //! One request: its token, its time, its attempts, and the reading of its answer.
 
 use std::error::Error;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -23,11 +22,14 @@ use url::Url;
 use uuid::Uuid;
 
 use super::contract::{About, Effect, Operation};
-use super::error::{ArmError, ArmErrorKind, Refusal, is_page, read_error_body};
+use super::error::{ArmError, ArmErrorKind};
+use super::refusal::Refusal;
+use super::said::{is_page, read_error_body};
 use super::{Arm, retry};
 use crate::azure::credentials::InsteadOf;
 use crate::azure::http;
 use crate::bounded::Unread;
+use crate::clock::sleeper;
 use crate::report::cause;
 use crate::report::text::azure as words;
 
@@ -131,20 +133,13 @@ impl Arm {
     /// issue 102211).
     pub(crate) fn send<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Answer, ArmError>> {
         let mut attempt = 0;
-        let sleeper = {
-            let clock = Arc::clone(&self.shared.clock);
-            move |wait| {
-                let clock = Arc::clone(&clock);
-                async move { clock.sleep(wait).await }
-            }
-        };
         let attempts = move || {
             attempt += 1;
             self.attempt(call, attempt).boxed()
         };
         let sent = attempts
             .retry(retry::delays(self.shared.jitter_seed.fetch_add(1, Ordering::Relaxed)))
-            .sleep(sleeper)
+            .sleep(sleeper(&self.shared.clock))
             .when(ArmError::may_resend)
             .adjust(|error, delay| retry::wait(delay, error.retry_after(), self.left()));
         sent.into_future().boxed()

@@ -1,6 +1,6 @@
 //! How often a request is sent again, and how long is waited in between.
 //!
-//! *Whether* it may be sent again is decided with the error, in `error.rs`; this file knows only time.
+//! *Whether* it may be sent again is decided with the error, in `refusal.rs`; this file knows only time.
 
 use std::time::Duration;
 

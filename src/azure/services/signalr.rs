@@ -267,9 +267,7 @@ impl Resource {
         let Properties { host_name, provisioning_state, disable_local_auth, resource_stopped } = properties;
         let id = id
             .parse()
-            .inspect_err(
-                |error| tracing::warn!(error = %cause::told(error), "{}", words::strange_id::SERVICE),
-            )
+            .inspect_err(|error| tracing::warn!(error = %cause::told(error), "{}", words::STRANGE_SERVICE))
             .ok()?;
         Some(ServiceResource {
             id,

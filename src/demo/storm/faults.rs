@@ -1,12 +1,13 @@
 //! What goes wrong, and what others do, round by round. Everything is drawn from one stream.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use embedded_azure::{Fault, FaultKind, KeyType};
 use fastrand::Rng;
+use parking_lot::Mutex;
 
 use super::flaky_store::{At, Kill};
 use super::lasting::Lasting;
@@ -136,7 +137,7 @@ impl Faults {
 
     /// What editors wrote last.
     pub(super) fn kept(&self) -> BTreeMap<(String, String), String> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.kept.lock().clone()
     }
 
     /// Whether something happens, with a chance in a hundred.
@@ -185,7 +186,7 @@ impl Faults {
             let app = format!("func-{service}");
             // It is there: it is not among those that are gone.
             let _ = storm.azure.delete_site(&app);
-            self.kept.lock().unwrap_or_else(PoisonError::into_inner).retain(|(of, _), _| *of != app);
+            self.kept.lock().retain(|(of, _), _| *of != app);
             self.gone.insert(service, storm.rounds + self.rng.u64(1..12));
         }
     }
@@ -194,7 +195,7 @@ impl Faults {
     fn edit(&mut self, storm: &Storm) {
         let Consumer { app, .. } = self.consumer(storm);
         let (name, value) = (format!("EDITED_{}", self.rng.u8(0..4)), self.value());
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock();
         if self.rng.u8(0..4) == 0 {
             if storm.azure.edit_setting(&app, &name, None).is_ok() {
                 kept.remove(&(app, name));
@@ -211,7 +212,7 @@ impl Faults {
         let kept = Arc::clone(&self.kept);
         storm.azure.after("SignalR_RegenerateKey", 1, move |state| {
             if state.edit_setting(&app, &name, Some(&value)).is_ok() {
-                kept.lock().unwrap_or_else(PoisonError::into_inner).insert((app, name), value);
+                kept.lock().insert((app, name), value);
             }
         });
     }

@@ -1,10 +1,11 @@
 //! The journal's storage, which fails, loses answers and counts; and the death of a worker at a request to it or to Azure.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use embedded_azure::{EmbeddedAzure, FaultKind};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::store::{ETag, Found, MemoryStore, Store, StoreError, Stored, peek};
@@ -78,8 +79,8 @@ impl FlakyStore {
         *self.plan() = Plan::default();
     }
 
-    fn plan(&self) -> std::sync::MutexGuard<'_, Plan> {
-        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    fn plan(&self) -> parking_lot::MutexGuard<'_, Plan> {
+        self.plan.lock()
     }
 
     fn fate(&self) -> Fate {

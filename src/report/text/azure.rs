@@ -43,14 +43,13 @@ pub(crate) const SAME_TOKEN_AGAIN: &str =
     "the identity was asked for another access token and returned the same one";
 pub(crate) const NEW_TOKEN_TOO: &str = "a fresh access token was refused as well";
 
-/// What a group of environment variables is for.
-pub(crate) mod identity {
-    pub(crate) const CLIENT_SECRET: &str = "an application's client secret";
-    pub(crate) const WORKLOAD: &str = "a workload identity";
-    pub(crate) const MANAGED: &str = "a managed identity";
-    pub(crate) const CLIENT_SECRET_OR_WORKLOAD: &str =
-        "an application's client secret (or AZURE_FEDERATED_TOKEN_FILE for a workload identity)";
-}
+// What a group of environment variables is for.
+
+pub(crate) const CLIENT_SECRET: &str = "an application's client secret";
+pub(crate) const WORKLOAD: &str = "a workload identity";
+pub(crate) const MANAGED: &str = "a managed identity";
+pub(crate) const CLIENT_SECRET_OR_WORKLOAD: &str =
+    "an application's client secret (or AZURE_FEDERATED_TOKEN_FILE for a workload identity)";
 
 pub(crate) const NO_ID: &str = "the answer has no resource id of a service";
 pub(crate) const KEYS_CONTRADICT: &str =
@@ -155,53 +154,66 @@ pub(crate) fn no_container(container: &str, why: &str) -> String {
     cause::with(&format!("could not create the container {container}"), why)
 }
 
-/// What is wrong with a document of the store.
-pub(crate) mod document {
-    pub(crate) fn too_large(mebibytes: usize) -> String {
-        format!("it is larger than {mebibytes} MiB")
-    }
+// What is wrong with a document of the store.
 
-    pub(crate) fn of_another_release(version: u32) -> String {
-        format!("version {version} is unknown to this release")
-    }
-
-    pub(crate) fn strange_time(first: i32, last: i32) -> String {
-        format!("a time in it is not within the years {first} to {last}")
-    }
-
-    pub(crate) fn malformed(line: usize, column: usize) -> String {
-        format!("it is not a journal of this release, see line {line}, column {column}")
-    }
-
-    pub(crate) const FROM_THE_FUTURE: &str = "its number is from the future; delete it";
-    pub(crate) const NO_CODE: &str = "without a code";
+pub(crate) fn document_too_large(mebibytes: usize) -> String {
+    format!("it is larger than {mebibytes} MiB")
 }
 
-/// Apps that a check did not come to.
-pub(crate) mod unread {
-    pub(crate) const NOT_READ: &str = "it was not read";
-    pub(crate) const NOT_LOOKED_FOR: &str = "it was not looked for";
+pub(crate) fn document_of_another_release(version: u32) -> String {
+    format!("version {version} is unknown to this release")
 }
 
-/// A resource in a list whose id is not one.
-pub(crate) mod strange_id {
-    pub(crate) const SITE: &str = "an app with an unusual id was left out";
-    pub(crate) const SERVICE: &str = "a service with an unusual id was left out";
+pub(crate) fn document_strange_time(first: i32, last: i32) -> String {
+    format!("a time in it is not within the years {first} to {last}")
 }
 
-/// What cannot be told of an app that Azure does not find.
-pub(crate) mod whereabouts {
-    pub(crate) const NOTHING_TO_COMPARE: &str =
-        "the list of sites in its subscription shows no other configured app, so it proves nothing";
-    pub(crate) const LISTED: &str = "Azure lists the site but does not find it";
-
-    /// The sites of its subscription cannot be listed.
-    pub(crate) fn unlisted(why: &str) -> String {
-        format!("cannot list the sites of its subscription: {why}")
-    }
-
-    /// Other subscriptions cannot be searched.
-    pub(crate) fn unsearched(why: &str) -> String {
-        format!("cannot search the other subscriptions, to which it may have been moved: {why}")
-    }
+pub(crate) fn document_malformed(line: usize, column: usize) -> String {
+    format!("it is not a journal of this release, see line {line}, column {column}")
 }
+
+pub(crate) const DOCUMENT_FROM_THE_FUTURE: &str = "its number is from the future; delete it";
+pub(crate) const DOCUMENT_NO_CODE: &str = "without a code";
+
+// Apps that a check did not come to.
+
+pub(crate) const NOT_READ: &str = "it was not read";
+pub(crate) const NOT_LOOKED_FOR: &str = "it was not looked for";
+
+// A resource in a list whose id is not one.
+
+pub(crate) const STRANGE_SITE: &str = "an app with an unusual id was left out";
+pub(crate) const STRANGE_SERVICE: &str = "a service with an unusual id was left out";
+
+// What cannot be told of an app that Azure does not find.
+
+pub(crate) const NOTHING_TO_COMPARE: &str =
+    "the list of sites in its subscription shows no other configured app, so it proves nothing";
+pub(crate) const LISTED: &str = "Azure lists the site but does not find it";
+
+/// The sites of its subscription cannot be listed.
+pub(crate) fn unlisted(why: &str) -> String {
+    format!("cannot list the sites of its subscription: {why}")
+}
+
+/// Other subscriptions cannot be searched.
+pub(crate) fn unsearched(why: &str) -> String {
+    format!("cannot search the other subscriptions, to which it may have been moved: {why}")
+}
+
+/// Who has the lock of an app, where that is not known.
+pub(crate) const FASTER_RUN: &str = "one that was faster";
+pub(crate) const UNREADABLE_LOCK: &str = "a lock that cannot be read";
+
+/// An app is waited for.
+pub(crate) fn app_is_locked(app: &str, holder: &str) -> String {
+    format!("{app}: waiting for the lock of its settings, which {holder} has")
+}
+
+/// The lock of an app is left to end.
+pub(crate) fn lock_not_given_back(app: &str, why: &str) -> String {
+    cause::with(&format!("could not give back the lock of {app}, which ends by itself"), why)
+}
+
+/// What the document that keeps older releases away says to whoever reads it.
+pub(crate) const FENCE: &str = "Releases that do not know this version leave the service alone. Do not delete this document while one may be running; docs/operate.md says how to go back to such a release.";

@@ -1,7 +1,7 @@
 //! What Blob Storage says when it refuses, and what that means. The one file that knows its error codes (docs: Blob Storage
 //! error codes; Common REST API error codes).
 
-use crate::report::text::azure::{IT_GAVE_NO_REASON, document};
+use crate::report::text::azure::{DOCUMENT_NO_CODE, IT_GAVE_NO_REASON};
 
 /// An answer other than success, read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,7 +61,7 @@ impl Said {
     pub(super) fn read(status: u16, headers: &::http::HeaderMap, body: &[u8]) -> Self {
         let body = String::from_utf8_lossy(body);
         let header = headers.get("x-ms-error-code").and_then(|code| code.to_str().ok());
-        let code = header.or_else(|| element(&body, "Code")).unwrap_or(document::NO_CODE);
+        let code = header.or_else(|| element(&body, "Code")).unwrap_or(DOCUMENT_NO_CODE);
         let message = element(&body, "Message").and_then(|message| message.lines().next());
         let message = message.map_or("", |message| message.trim().trim_end_matches('.'));
         let message = if message.is_empty() { IT_GAVE_NO_REASON } else { message };

@@ -1,6 +1,6 @@
 //! The process's own HTTP client under `object_store`, which also reads the storage's clock off every answer.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,6 +10,7 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody,
     HttpService,
 };
+use parking_lot::Mutex;
 
 use super::refusal::Said;
 use crate::azure::http::Http;
@@ -41,14 +42,14 @@ impl Storage {
 
     /// The time by the storage's clock, to the second.
     pub(super) fn storage_now(&self) -> DateTime<Utc> {
-        self.clock.now() + *self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+        self.clock.now() + *self.ahead.lock()
     }
 
     fn read_clock(&self, response: &HttpResponse) {
         let date = response.headers().get("date").and_then(|date| date.to_str().ok());
         if let Some(date) = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok()) {
             let ahead = date.to_utc() - self.clock.now();
-            *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) = ahead;
+            *self.ahead.lock() = ahead;
         }
     }
 }

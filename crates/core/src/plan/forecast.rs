@@ -203,6 +203,6 @@ impl World<'_> {
     /// The fingerprint of a key that Azure has yet to make.
     fn make_up(&mut self) -> Fingerprint {
         self.made += 1;
-        Key::new(format!("a key that is yet to be made, number {}", self.made)).fingerprint()
+        Key::new(format!("foreseen key {}", self.made)).fingerprint()
     }
 }

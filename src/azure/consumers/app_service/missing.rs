@@ -14,7 +14,7 @@ use super::Site;
 use crate::azure::arm::{Arm, ArmError};
 use crate::azure::consumers::{Absence, Missing};
 use crate::report::cause;
-use crate::report::text::azure::whereabouts as words;
+use crate::report::text::azure as words;
 use rekey_core::model::{AppId, ConsumerId, likest};
 use rekey_core::plan::Whereabouts;
 

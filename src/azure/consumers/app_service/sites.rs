@@ -126,7 +126,7 @@ impl Resource {
         let Self { id, kind, properties: Properties { state, .. } } = self;
         let id = id
             .parse()
-            .inspect_err(|error| tracing::warn!(error = %cause::told(error), "{}", words::strange_id::SITE))
+            .inspect_err(|error| tracing::warn!(error = %cause::told(error), "{}", words::STRANGE_SITE))
             .ok()?;
         Some(Site { id, kind: kind.unwrap_or_default(), state: state.unwrap_or_default() })
     }

@@ -1,4 +1,4 @@
-//! Every road by which a forced regeneration is found, from the regeneration to the last app that works again, with the
+//! Every route by which a forced regeneration is found, from the regeneration to the last app that works again, with the
 //! real program: the simulated Azure and the handler as processes, Event Grid's deliveries through the host's webhook, the
 //! journal in Azurite, and apps that make client calls the whole time. Time is real.
 #![cfg(feature = "simulator")]
@@ -16,14 +16,14 @@ use embedded_azure::functions_host::{Host, WEBHOOK, webhook};
 use serde_json::{Value, json};
 
 /// An Azure whose Event Grid reaches a handler.
-struct Road {
+struct Route {
     name: &'static str,
     instance: String,
     azure: Azure,
     handler: Arc<Handler>,
 }
 
-impl Road {
+impl Route {
     /// `flags` are those of `simulate`, `settings` the handler's own. The keys are rotated once, so that nothing is left to do.
     async fn new(name: &'static str, flags: &[&str], settings: &[(&str, &str)]) -> Self {
         let port = free_port();
@@ -40,10 +40,10 @@ impl Road {
             "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo/providers\
              /Microsoft.SignalRService/signalR/{name}"
         );
-        let road = Self { name, instance, azure, handler };
-        road.settle().await;
-        assert_eq!(road.azure.report().await["refused"], 0, "a rotation cuts nobody off");
-        road
+        let route = Self { name, instance, azure, handler };
+        route.settle().await;
+        assert_eq!(route.azure.report().await["refused"], 0, "a rotation cuts nobody off");
+        route
     }
 
     async fn settle(&self) {
@@ -102,15 +102,15 @@ const SOON: Duration = Duration::from_secs(10);
 #[tokio::test]
 async fn an_event_of_azure_resource_manager_repairs_and_no_loop_forms() {
     // Everything that ARM announces is delivered, our own reads and writes too.
-    let road = Road::new("grid", &[], &[]).await;
-    road.regenerate("Both", true).await;
-    road.until_recovered(SOON).await;
+    let route = Route::new("grid", &[], &[]).await;
+    route.regenerate("Both", true).await;
+    route.until_recovered(SOON).await;
     // The events of our own requests are answered, and cause no further ones.
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let before = road.arm_requests().await;
+    let before = route.arm_requests().await;
     tokio::time::sleep(Duration::from_secs(3)).await;
-    assert_eq!(road.arm_requests().await, before, "a loop");
-    let grid = &road.azure.report().await["event_grid"];
+    assert_eq!(route.arm_requests().await, before, "a loop");
+    let grid = &route.azure.report().await["event_grid"];
     assert_eq!(
         (grid["pending"].as_u64(), grid["dead_letters"].as_array().map(Vec::len)),
         (Some(0), Some(0)),
@@ -130,16 +130,16 @@ async fn cloud_events_repair_through_duplicates_disorder_and_batches() {
         "--event-batch",
         "5",
     ];
-    let road = Road::new("cloud", &flags, &[]).await;
-    road.regenerate("Both", true).await;
-    road.until_recovered(SOON).await;
+    let route = Route::new("cloud", &flags, &[]).await;
+    route.regenerate("Both", true).await;
+    route.until_recovered(SOON).await;
 }
 
 #[tokio::test]
 async fn an_alert_repairs() {
     let filter = ["--event-filter", "Microsoft.None/none/action"];
-    let road = Road::new("alert", &filter, &[]).await;
-    road.regenerate("Both", false).await;
+    let route = Route::new("alert", &filter, &[]).await;
+    route.regenerate("Both", false).await;
     let alert = json!({
         "schemaId": "azureMonitorCommonAlertSchema",
         "data": {
@@ -148,10 +148,10 @@ async fn an_alert_repairs() {
         },
     });
     let request = json!({ "Url": "https://x/api/OnAlert?code=FUNCTIONKEY", "Method": "POST", "Body": alert.to_string() });
-    let (status, reply) = road.handler.call("OnAlert", json!({ "req": request })).await;
+    let (status, reply) = route.handler.call("OnAlert", json!({ "req": request })).await;
     assert_eq!((status, &reply["Outputs"]["res"]["statusCode"]), (200, &json!(200)), "{reply}");
-    road.until_recovered(SOON).await;
-    let Ok(handler) = Arc::try_unwrap(road.handler) else { panic!("the handler is shared") };
+    route.until_recovered(SOON).await;
+    let Ok(handler) = Arc::try_unwrap(route.handler) else { panic!("the handler is shared") };
     let printed = handler.kill();
     assert!(printed.contains("repaired in") && !printed.contains("FUNCTIONKEY"), "{printed}");
 }
@@ -161,14 +161,14 @@ async fn an_alert_repairs() {
 #[tokio::test]
 async fn what_does_not_fit_the_budget_is_carried_on_by_the_next_delivery() {
     let filter = ["--event-filter", "Microsoft.SignalRService/SignalR/regenerateKey/action"];
-    let road = Road::new("slow", &filter, &[("REKEY_NOTICE_BUDGET", "9s")]).await;
+    let route = Route::new("slow", &filter, &[("REKEY_NOTICE_BUDGET", "9s")]).await;
     let slow = json!({ "operation": "WebApps_ListApplicationSettings", "resource": "web-slow", "kind": "slow", "delay_ms": 12000 });
-    road.azure.ask("faults", slow).await;
+    route.azure.ask("faults", slow).await;
     // One event; of each key there would be another.
-    road.regenerate(road.in_use().await, true).await;
-    let took = road.until_recovered(Duration::from_secs(60)).await;
+    route.regenerate(route.in_use().await, true).await;
+    let took = route.until_recovered(Duration::from_secs(60)).await;
     assert!(took > Duration::from_secs(8), "{took:?}");
-    let Ok(handler) = Arc::try_unwrap(road.handler) else { panic!("the handler is shared") };
+    let Ok(handler) = Arc::try_unwrap(route.handler) else { panic!("the handler is shared") };
     let printed = handler.kill();
     assert!(printed.contains("OnKeyNotice is not finished") && printed.contains("repaired in"), "{printed}");
 }
@@ -176,36 +176,36 @@ async fn what_does_not_fit_the_budget_is_carried_on_by_the_next_delivery() {
 #[tokio::test]
 async fn the_watch_repairs_what_nobody_told() {
     let filter = ["--event-filter", "Microsoft.None/none/action"];
-    let road = Road::new("watched", &filter, &[("REKEY_WATCH", "10s")]).await;
-    road.regenerate("Both", false).await;
-    road.until_recovered(Duration::from_secs(25)).await;
+    let route = Route::new("watched", &filter, &[("REKEY_WATCH", "10s")]).await;
+    route.regenerate("Both", false).await;
+    route.until_recovered(Duration::from_secs(25)).await;
 }
 
 #[tokio::test]
 async fn the_timer_repairs_what_nobody_told() {
     let filter = ["--event-filter", "Microsoft.None/none/action"];
-    let road = Road::new("timed", &filter, &[]).await;
-    road.regenerate("Both", false).await;
-    let (status, reply) = road.handler.tick().await;
+    let route = Route::new("timed", &filter, &[]).await;
+    route.regenerate("Both", false).await;
+    let (status, reply) = route.handler.tick().await;
     assert_eq!(status, 200, "{reply}");
-    road.until_recovered(SOON).await;
+    route.until_recovered(SOON).await;
 }
 
 #[tokio::test]
 async fn an_announcement_lets_the_regeneration_hit_a_key_that_nobody_holds() {
-    let road = Road::new("announced", &["--event-filter", "Microsoft.None/none/action"], &[]).await;
-    let in_use = road.in_use().await;
+    let route = Route::new("announced", &["--event-filter", "Microsoft.None/none/action"], &[]).await;
+    let in_use = route.in_use().await;
     let event = json!({
         "id": "mail-1", "type": "SignalRRekey.RegenerationAnnounced", "source": "mail", "specversion": "1.0",
-        "time": chrono::Utc::now().to_rfc3339(), "data": { "instance": road.instance, "keyTypes": [in_use] },
+        "time": chrono::Utc::now().to_rfc3339(), "data": { "instance": route.instance, "keyTypes": [in_use] },
     });
-    let answer = road.handler.call("OnKeyNotice", json!({ "event": event })).await;
+    let answer = route.handler.call("OnKeyNotice", json!({ "event": event })).await;
     assert!(answer.1.to_string().contains("repointed to"), "{answer:?}");
     // The apps restart, and their clients' tokens end.
     tokio::time::sleep(Duration::from_secs(4)).await;
-    road.regenerate(in_use, false).await;
+    route.regenerate(in_use, false).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let report = road.azure.report().await;
+    let report = route.azure.report().await;
     assert_eq!(report["refused"], 0, "{report}");
 }
 
@@ -214,18 +214,18 @@ async fn an_announcement_lets_the_regeneration_hit_a_key_that_nobody_holds() {
 #[tokio::test]
 async fn what_happens_in_the_middle_of_a_rotation_is_repaired_in_the_middle_of_it() {
     let settings = [("REKEY_FIRST_ROTATION", "when-due")];
-    let road = Road::new("middle", &["--regenerate-takes", "8s"], &settings).await;
-    let (journals, in_use) = (Journals::open(), road.in_use().await);
+    let route = Route::new("middle", &["--regenerate-takes", "8s"], &settings).await;
+    let (journals, in_use) = (Journals::open(), route.in_use().await);
     let event = json!({
         "id": "leak-1", "type": "SignalRRekey.KeysExposed", "time": chrono::Utc::now().to_rfc3339(),
-        "data": { "instance": road.instance },
+        "data": { "instance": route.instance },
     });
-    let handler = Arc::clone(&road.handler);
+    let handler = Arc::clone(&route.handler);
     let rotation = tokio::spawn(async move { handler.call("OnKeyNotice", json!({ "event": event })).await });
-    journals.wait(road.name, |document| document["journal"]["inFlight"]["operation"].is_object()).await;
-    road.regenerate(in_use, true).await;
-    let took = road.until_recovered(Duration::from_secs(20)).await;
-    let document = journals.read(road.name).await.unwrap();
+    journals.wait(route.name, |document| document["journal"]["inFlight"]["operation"].is_object()).await;
+    route.regenerate(in_use, true).await;
+    let took = route.until_recovered(Duration::from_secs(20)).await;
+    let document = journals.read(route.name).await.unwrap();
     assert!(
         document["journal"]["inFlight"].is_object(),
         "the regeneration is still under way: {took:?} {document}"

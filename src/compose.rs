@@ -27,7 +27,7 @@ pub enum ComposeError {
     Credential(#[from] CredentialError),
 }
 
-/// Makes everything that a pass needs. Nothing is sent yet.
+/// Makes everything that a run needs. Nothing is sent yet.
 pub fn compose(
     config: Config,
     environment: &Environment,
@@ -70,7 +70,7 @@ fn storage_identity(
     credential(variable, &azure, http, clock)
 }
 
-/// Hears what passes tell and keeps it to itself; the log has it all.
+/// Hears what runs tell and keeps it to itself; the log has it all.
 #[must_use]
 pub fn silent() -> Narrator {
     Arc::new(|_, _| {})

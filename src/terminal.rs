@@ -147,7 +147,7 @@ fn print(written: serde_json::Result<String>) {
     }
 }
 
-/// Shows what passes tell while people wait: a moving line under the told ones on a terminal, plain lines elsewhere,
+/// Shows what runs tell while people wait: a moving line under the told ones on a terminal, plain lines elsewhere,
 /// nothing where a machine reads.
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
@@ -172,7 +172,7 @@ impl Progress {
         Shown(self.bar.clone())
     }
 
-    /// Hears the lines of passes.
+    /// Hears the lines of runs.
     pub(crate) fn narrator(&self) -> Narrator {
         let bar = self.bar.clone();
         Arc::new(move |instance: &ServiceId, line: &RunEvent| {

@@ -1,4 +1,4 @@
-//! What the journal costs: storage requests for each pass and each rotation, and the size of the document.
+//! What the journal costs: storage requests for each run and each rotation, and the size of the document.
 #![cfg(feature = "simulator")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 #![allow(clippy::print_stdout, reason = "the figures are for people")]
@@ -21,7 +21,7 @@ use signalr_rekey::engine::{Engine, Order};
 use signalr_rekey::report::Ending;
 use signalr_rekey::store::Store;
 
-/// One pass of the timer, and how many storage requests it made.
+/// One run of the timer, and how many storage requests it made.
 async fn pass(story: &Story, store: &Arc<Counting>) -> (Ending, u64) {
     let before = store.requests();
     let rekey = Engine { store: Arc::clone(store) as Arc<dyn Store>, ..story.rekey() };
@@ -49,7 +49,7 @@ async fn an_idle_pass_makes_one_storage_request_and_a_rotation_at_most_twelve_an
     let polled = story.requests("SignalR_OperationStatuses");
     for _ in 0..60 {
         let (ending, requests) = pass(&story, &store).await;
-        // One request is what a pass with nothing to do costs.
+        // One request is what a run with nothing to do costs.
         if requests > idle {
             rotation += requests;
         } else {

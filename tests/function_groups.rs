@@ -207,7 +207,7 @@ async fn an_announced_time_is_watched_by_the_timers_runs() {
     };
     let (outcomes, took) = tokio::join!(on_schedule(&story, at + TimeDelta::minutes(30)), forced);
     outcomes.iter().for_each(assert_well);
-    // Each look is ten seconds after the last.
+    // Each check is ten seconds after the last.
     assert!(took <= TimeDelta::seconds(20), "{took}");
     all_hold(&story);
 }

@@ -530,7 +530,7 @@ async fn a_handler_that_is_asked_to_stop_twice_ends_at_once() {
     azure
         .ask(
             "faults",
-            // One for the run, and one for the look that the function app takes at itself.
+            // One for the run, and one for the check that the function app takes at itself.
             json!({"operation": "SignalR_ListKeys", "count": 2, "kind": "slow", "delay_ms": 25_000}),
         )
         .await;

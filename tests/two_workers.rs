@@ -214,7 +214,7 @@ async fn frozen_while_apps_are_written() {
 
 /// Azure is busy when the first sends its regeneration, so that it has to send again; frozen, it thaws to do so when
 /// the second has made that very key anew and given it to every app. It was frozen for longer than a proof of the
-/// lease lasts, so it lets it be. (Without that look at the clock this test fails: every client is refused.)
+/// lease lasts, so it lets it be. (Without that check of the clock this test fails: every client is refused.)
 #[tokio::test]
 async fn frozen_before_a_regeneration_is_sent() {
     let azure = Azure::with_journals(&["sr-send"], &[]);

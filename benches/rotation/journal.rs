@@ -19,7 +19,7 @@ pub(super) struct Cost {
     pub(super) memory: Duration,
 }
 
-/// An idle pass and a whole rotation of one instance with one app, at the median.
+/// An idle run and a whole rotation of one instance with one app, at the median.
 pub(super) async fn costs(rounds: usize) -> [Cost; 2] {
     let (in_blob, in_memory) = (Worker::start(true).await, Worker::start(false).await);
     let (mut idle, mut rotation) = ([vec![], vec![]], [vec![], vec![]]);

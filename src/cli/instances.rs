@@ -70,7 +70,7 @@ pub(super) fn warn_of_no_journal(config: &Config) -> bool {
     alone
 }
 
-/// What a look at an instance showed, or why it could not be looked at.
+/// What a check of an instance showed, or why it could not be looked at.
 pub(super) struct Seen {
     pub(super) instance: ServiceConfig,
     pub(super) found: Result<Preview, String>,

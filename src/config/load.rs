@@ -1,4 +1,4 @@
-//! From `rekey.toml` and the environment to a [`Config`]: the settings lie over the instance's own keys, these over
+//! From `rekey.toml` and the environment to a [`Config`]: the settings lie over the service's own keys, these over
 //! the file's head, that over the defaults.
 
 use std::io;
@@ -35,7 +35,7 @@ const NOTICE_BUDGET: Duration = Duration::from_secs(25);
 const SHORTEST_WATCH: Duration = Duration::from_secs(10);
 
 /// The least grace period. App Service restarts an app when its settings change, which takes tens of seconds; until the new
-/// process serves, the old one signs with the key that it read at its start. Below a minute no look can tell, either, whether
+/// process serves, the old one signs with the key that it read at its start. Below a minute no check can tell, either, whether
 /// what was written is still there. Where Azure is the simulator on loopback, apps restart in a second or two.
 const LEAST_GRACE: Duration = Duration::from_secs(60);
 

@@ -83,7 +83,7 @@ impl<R: Runner> Runner for FirstRun<R> {
     }
 }
 
-/// Whether another process looked at the same within a day. Where that cannot be read, this one looks.
+/// Whether another process looked at the same within a day. Where that cannot be read, this one checks.
 async fn was_examined(rekey: &Engine) -> bool {
     let what = format!("{} {:?}", env!("CARGO_PKG_VERSION"), rekey.config.instances);
     let what = STANDARD.encode(Sha256::digest(what));

@@ -1,4 +1,4 @@
-//! Whether the caller may do what a pass does, action by action.
+//! Whether the caller may do what a run does, action by action.
 //!
 //! ARM itself tells what is granted. Where it does not, or tells something else than a harmless read just did, the read
 //! counts: it was really allowed, or refused.

@@ -13,7 +13,7 @@ use crate::report::cause;
 use rekey_core::model::{AppId, ServiceId};
 use rekey_core::plan::{Holding, Snapshot, Unknown};
 
-/// The apps that the instance's entry does not name.
+/// The apps that the service's entry does not name.
 pub(super) fn check(instance: &InstanceFacts<'_>, facts: &Facts<'_>) -> Vec<Finding> {
     let id = &instance.config.id;
     if instance.host().is_none() {

@@ -38,7 +38,7 @@ pub struct Dispatcher {
     recent: Mutex<Recent>,
 }
 
-/// How a pass that several wait for has ended.
+/// How a run that several wait for has ended.
 pub(super) type Shared = Result<Option<Arc<RunReport>>, Panicked>;
 
 impl Dispatcher {
@@ -176,7 +176,7 @@ impl Dispatcher {
         tracing::debug!("{}", text::notice::ignored(&why, so_far));
     }
 
-    /// Asks for a pass and waits for it. It ends in its own time; who waits for one that was queued behind another may run
+    /// Asks for a run and waits for it. It ends in its own time; who waits for one that was queued behind another may run
     /// out of his before, and the host answers for him.
     async fn answer(self: &Arc<Self>, service: ServiceId, intent: Intent) -> Outcome {
         let name = service.name().to_owned();
@@ -209,7 +209,7 @@ impl Runner for Arc<Dispatcher> {
     }
 }
 
-/// How soon after a pass that found nothing new the next one begins. Thousands of events in a row, forged or not, then
+/// How soon after a run that found nothing new the next one begins. Thousands of events in a row, forged or not, then
 /// cost one `listKeys` a second, a tenth of what ARM gives back (docs: Understand how ARM throttles requests).
 const APART: TimeDelta = TimeDelta::seconds(1);
 

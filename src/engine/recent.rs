@@ -1,7 +1,7 @@
 //! The events that were answered well of late: a copy of one tells nothing new, and costs nothing.
 //!
 //! Event Grid delivers at least once, and copies come in the hundreds when something is wrong (docs: Event Grid message
-//! delivery and retry). The pass that answered an event began after it was received, so it saw all that the event can tell.
+//! delivery and retry). The run that answered an event began after it was received, so it saw all that the event can tell.
 
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, VecDeque};

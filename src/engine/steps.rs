@@ -1,4 +1,4 @@
-//! Doing one step of a pass: intent on record, the act, the outcome on record.
+//! Doing one step of a run: intent on record, the act, the outcome on record.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -191,7 +191,7 @@ impl Run<'_> {
     }
 
     /// Where the request surely came to nothing, the journal says so. Where nobody knows, the intent stays on record
-    /// and the next looks tell (invariant 4).
+    /// and the next checks tell (invariant 4).
     async fn not_accepted(&mut self, lease: &mut Lease, error: ArmError) -> Result<(), RunError> {
         if error.kind() != ArmErrorKind::OutcomeUnknown {
             let Failure { detail, lasting } = Failure::from(&error);

@@ -35,7 +35,7 @@ impl Dispatcher {
     /// Repairs if the service refuses a key that consumers hold.
     async fn check(&self, service: &ServiceId) {
         let Some(in_use) = self.engine().in_use.get(service) else {
-            // Nobody has looked yet since the process was started; that look tells which keys there are.
+            // Nobody has looked yet since the process was started; that check tells which keys there are.
             return self.run(service, Intent::check()).await;
         };
         for key in &in_use.keys {

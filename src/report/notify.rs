@@ -1,4 +1,4 @@
-//! Telling a webhook how passes ended: one CloudEvent for each that a person would want to know of.
+//! Telling a webhook how runs ended: one CloudEvent for each that a person would want to know of.
 //!
 //! Start at [`Notifier::tell`]. It never keeps the work waiting, and never fails it: what cannot be delivered is said in
 //! the log. [`announce()`] says, purely, what there is to tell.
@@ -67,7 +67,7 @@ impl Notifier {
         Arc::new(Self { config, http, clock, on_their_way, lasting: Mutex::default() })
     }
 
-    /// Tells of a pass, if there is anything to tell, without waiting.
+    /// Tells of a run, if there is anything to tell, without waiting.
     pub fn tell(self: &Arc<Self>, report: &RunReport) {
         let announcement = announce(report);
         if !self.is_news(&report.service, announcement.as_ref()) {

@@ -224,7 +224,7 @@ impl<'a> Locker<'a> {
                 etag: stored.etag,
                 proves_until: local + delta(LEASE / 2),
             })),
-            // Somebody was faster; who, the next look tells.
+            // Somebody was faster; who, the next check tells.
             Err(StoreError::Changed) => {
                 let until = found.at + delta(LEASE);
                 Ok(Err(Held { holder: LockHolder::Faster, until, looks, again: again() }))

@@ -151,7 +151,7 @@ impl fmt::Debug for BlobStore {
     }
 }
 
-/// Three tries in ten seconds: a pass that finds no storage changes nothing, and the next one comes soon.
+/// Three tries in ten seconds: a run that finds no storage changes nothing, and the next one comes soon.
 fn retries() -> RetryConfig {
     RetryConfig { max_retries: 3, retry_timeout: Duration::from_secs(10), ..RetryConfig::default() }
 }

@@ -11,7 +11,7 @@
 //! write it, one at a time, once for all services; when they did is the storage's to say.
 //!
 //! `doctor.json`: when the function app last looked at itself. On Flex Consumption nearly each of the timer's runs is the first of
-//! its process, and a look a day is enough.
+//! its process, and a check a day is enough.
 
 use crate::report::text::azure as words;
 use std::collections::BTreeMap;
@@ -172,7 +172,7 @@ fn read_timer(body: &[u8]) -> Result<Timer, StoreError> {
 /// Its name. Journals are in folders, so none has it.
 const EXAMINED: &str = "doctor.json";
 
-/// How long a look is good for.
+/// How long a check is good for.
 const GOOD_FOR: TimeDelta = TimeDelta::days(1);
 
 #[derive(Serialize, Deserialize)]

@@ -15,7 +15,7 @@ use signalr_rekey::store::{Store, peek};
 use crate::common::program::{Azure, Handler};
 use crate::common::{azurite, count, expire_lease};
 
-/// After which request to Azure Resource Manager the program is killed: in the first look; before and at the first
+/// After which request to Azure Resource Manager the program is killed: in the first check; before and at the first
 /// regeneration, while it is followed and when it has ended; at the writes to the apps; at the second regeneration.
 const KILLED_AFTER: [(&str, u64); 9] = [
     ("SignalR_ListKeys", 1),

@@ -18,7 +18,7 @@ pub struct Watch {
 
 #[derive(Default)]
 struct Seen {
-    /// The apps whose key was valid at the last look.
+    /// The apps whose key was valid at the last check.
     valid: BTreeSet<&'static str>,
     /// Since when all of them are.
     all_since: Option<DateTime<Utc>>,

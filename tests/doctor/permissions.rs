@@ -1,4 +1,4 @@
-//! Each action that a pass needs, taken away.
+//! Each action that a run needs, taken away.
 
 use signalr_rekey::doctor::{Check, Severity};
 

@@ -133,7 +133,7 @@ fn blocks() -> Vec<BlockedBy> {
     all
 }
 
-/// Of decisions, those with which a pass ends: what is to be done is done.
+/// Of decisions, those with which a run ends: what is to be done is done.
 pub(super) fn endings() -> Vec<Ending> {
     let waiting = Decision::Waiting { reason: waits()[0].clone(), until: now() };
     let all = vec![

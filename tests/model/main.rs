@@ -6,7 +6,7 @@
 //! (`worker.rs`). A frozen worker is one whose next request is a long time in coming, which is an ordinary
 //! interleaving, whatever it was about to do; one that is frozen between its journal write and its act included.
 //!
-//! **Bounds.** One instance from its first look to the end of its first rotation and ever after, two apps, two workers
+//! **Bounds.** One instance from its first check to the end of its first rotation and ever after, two apps, two workers
 //! that begin as many passes as they like. Faults: at most one crash, one regeneration from outside and one lost
 //! request or answer; any two of them where the apps share a key, one where they are split over both. A regeneration
 //! comes to nothing at most once in a row (each way to get there included): after that the same happens again, later.

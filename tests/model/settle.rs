@@ -20,7 +20,7 @@ pub(crate) struct Settled(Mutex<HashSet<u64>>);
 
 /// So many passes, a minute apart, are more than enough for two rotations.
 const PASSES: usize = 60;
-/// More requests than one pass ever makes.
+/// More requests than one run ever makes.
 const REQUESTS: usize = 100;
 
 impl Rules {

@@ -12,7 +12,7 @@ use super::world::{
     ARRIVES, Broken, Id, LEASE, MAY_SEND, State, Tick, fingerprint, id_of, index_of, snapshot,
 };
 
-/// A pass under way.
+/// A run under way.
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
     /// As it was read, with what was recorded since.
@@ -25,7 +25,7 @@ pub(crate) struct Session {
     pub(crate) next: Next,
 }
 
-/// The next request of a pass.
+/// The next request of a run.
 #[derive(Clone, Debug)]
 pub(crate) enum Next {
     ListKeys {
@@ -188,7 +188,7 @@ impl Pass<'_> {
         }
     }
 
-    /// `decide` does not ask when a look was taken; that it is young enough is the caller's part.
+    /// `decide` does not ask when a check was taken; that it is young enough is the caller's part.
     fn seen(&self) -> plan::Snapshot {
         snapshot(self.session.keys.unwrap().0, &self.session.apps.as_ref().unwrap().0, self.state.time())
     }
@@ -383,7 +383,7 @@ impl Session {
     }
 }
 
-/// The client gives up waiting for the answer; nobody knows the outcome, and the pass goes on.
+/// The client gives up waiting for the answer; nobody knows the outcome, and the run goes on.
 pub(crate) fn give_up(state: &mut State, worker: usize, rules: &Rules) {
     let Some(session) = state.workers[worker].take() else { return };
     disown(state, worker);

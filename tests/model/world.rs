@@ -108,7 +108,7 @@ pub(crate) enum Broken {
 }
 
 impl State {
-    /// A first look away, with apps that hold these keys.
+    /// A first check away, with apps that hold these keys.
     pub(crate) fn new(holds: &[KeyType], faults: u8) -> Self {
         let keys = PerKey { primary: 1, secondary: 2 };
         Self {
@@ -118,7 +118,7 @@ impl State {
             pending: None,
             transit: vec![],
             apps: holds.iter().map(|held| App { key: keys[*held], excused: false }).collect(),
-            // Somebody may have left either key just before the first look.
+            // Somebody may have left either key just before the first check.
             left: BTreeMap::from([(1, 0), (2, 0)]),
             killed: BTreeSet::new(),
             made: 2,

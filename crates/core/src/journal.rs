@@ -1,4 +1,4 @@
-//! What is remembered of an instance between passes: events, and the fold of them into state.
+//! What is remembered of an instance between runs: events, and the fold of them into state.
 //!
 //! Start at [`Journal::apply`]. An event that does not fit the state is an [`Illegal`] error, not a shrug: it means
 //! that something was done out of order, and nothing further may be done until a person has looked. What fits is one
@@ -93,7 +93,7 @@ pub struct Illegal {
 }
 
 impl Journal {
-    /// What is known of the keys; nothing before the first look.
+    /// What is known of the keys; nothing before the first check.
     #[must_use]
     pub fn keys(&self) -> Option<&PerKey<KeyRecord>> {
         self.keys.as_ref()
@@ -123,13 +123,13 @@ impl Journal {
         self.noticed
     }
 
-    /// Whether something could not be seen at the last look.
+    /// Whether something could not be seen at the last check.
     #[must_use]
     pub fn is_blind(&self) -> bool {
         self.blind
     }
 
-    /// Whether an app that was there was not found at the last look.
+    /// Whether an app that was there was not found at the last check.
     #[must_use]
     pub fn is_missing(&self) -> bool {
         self.missing

@@ -1,7 +1,7 @@
 //! What events mean: one pure function from an event to a [`Notice`].
 //!
 //! Start at [`classify`]. [`read`](read()) makes [`Event`]s of what was delivered: events of Event Grid in both of its
-//! schemas, and alerts of Azure Monitor. A notice is a hint, whatever it says: it may cause a look or a rotation of an
+//! schemas, and alerts of Azure Monitor. A notice is a hint, whatever it says: it may cause a check or a rotation of an
 //! instance that is configured, and nothing of it is written anywhere.
 
 mod read;
@@ -73,7 +73,7 @@ pub enum Notice {
         /// Of which instance.
         instance: Option<ServiceId>,
     },
-    /// A regeneration failed or was cancelled. Whether the key is the old one, only a look tells.
+    /// A regeneration failed or was cancelled. Whether the key is the old one, only a check tells.
     RegenerationFailed {
         /// Of which instance.
         instance: Option<ServiceId>,
@@ -144,7 +144,7 @@ pub enum BridgeFault {
 /// Why an event calls for nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ignored {
-    /// Somebody read keys, as we do all the time: a look because of it would cause the next.
+    /// Somebody read keys, as we do all the time: a check because of it would cause the next.
     Reading,
     /// Another action.
     OtherAction,

@@ -168,7 +168,7 @@ impl View<'_> {
 
     /// The end of rules 6 and 7: regenerate a key that is released from a time on.
     fn regenerate(&self, key_type: KeyType, released: Option<DateTime<Utc>>) -> Decision {
-        // A key that the journal holds to be held and no look shows: its holder is among what could not be seen.
+        // A key that the journal holds to be held and no check shows: its holder is among what could not be seen.
         let Some(released) = released else {
             return Decision::Blocked(self.unknown().unwrap_or(BlockedBy::JournalDisagrees));
         };
@@ -218,7 +218,7 @@ impl View<'_> {
     }
 }
 
-/// Whether a first look at an instance asks for a rotation at once.
+/// Whether a first check of an instance asks for a rotation at once.
 #[must_use]
 pub fn rotates_at_first_sight(policy: &Policy) -> bool {
     policy.first_rotation == FirstRotation::Now

@@ -1,4 +1,4 @@
-//! What there is to tell of a pass.
+//! What there is to tell of a run.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use rekey_core::journal::Event;
 use rekey_core::model::{ConsumerId, ServiceId};
 use rekey_core::plan::Decision;
 
-/// What is told of a pass. It holds no key material: what passes tell holds none.
+/// What is told of a run. It holds no key material: what runs tell holds none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announcement {
     /// What kind of thing happened.
@@ -26,11 +26,11 @@ pub struct Announcement {
 /// The kinds of things that are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Apps held a dead key, and have a good one now.
+    /// Apps held an invalid key, and have a good one now.
     Repaired,
     /// A rotation is over: the key that was left is dead.
     Rotated,
-    /// A pass failed; the next one carries on.
+    /// A run failed; the next one carries on.
     Failed,
     /// Nothing goes on until a person does something.
     Blocked,
@@ -57,13 +57,13 @@ impl Kind {
         all.into_iter().find(|kind| kind.event_type() == event_type)
     }
 
-    /// Whether the next pass will find the same.
+    /// Whether the next run will find the same.
     pub(super) const fn lasts(self) -> bool {
         matches!(self, Self::Failed | Self::Blocked)
     }
 }
 
-/// What there is to tell of a pass; mostly nothing.
+/// What there is to tell of a run; mostly nothing.
 #[must_use]
 pub fn announce(report: &RunReport) -> Option<Announcement> {
     let apps = report.recorded.iter().filter_map(|event| match event {

@@ -141,7 +141,7 @@ pub enum Event {
         /// The apps that were written.
         #[serde(rename = "consumers", alias = "apps")]
         apps: Vec<ConsumerId>,
-        /// Whether they held a dead key before.
+        /// Whether they held an invalid key before.
         #[serde(alias = "mended")]
         repaired: bool,
     },

@@ -44,10 +44,10 @@ pub enum Origin {
 pub enum Held {
     /// We made it, and no consumer was ever seen with it.
     Never,
-    /// A consumer held it at the last look.
+    /// A consumer held it at the last check.
     Now,
     /// The first look at which no consumer held it any more. The last consumer left some time before: counting the
-    /// grace from the look errs on the safe side, counting it from the last look that saw the consumer would not.
+    /// grace from the check errs on the safe side, counting it from the last check that saw the consumer would not.
     Left(DateTime<Utc>),
     /// Nobody was seen with it since this time, but somebody may have left it just before: it was not made by us, or
     /// not everything could be seen until then.

@@ -1,4 +1,4 @@
-//! Bringing the journal up to what a look has shown.
+//! Bringing the journal up to what a check has shown.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::journal::{Event, Held, InFlight, Journal, KeyRecord, UNCHANGED};
 use crate::model::{ConsumerId, Fingerprint, KeyType, PerKey};
 use crate::policy::Policy;
 
-/// The events that a look adds to the journal, in the order in which they are applied.
+/// The events that a check adds to the journal, in the order in which they are applied.
 ///
 /// Guarantee: applied to the journal that they were made from, none of them is illegal, and afterwards [`decide`]
 /// finds journal and snapshot agreeing.
@@ -160,7 +160,7 @@ fn held_or_left(
     }
 }
 
-/// Whether everybody could be seen, and nobody holds a dead key.
+/// Whether everybody could be seen, and nobody holds an invalid key.
 fn is_repaired(snapshot: &Snapshot) -> bool {
     snapshot.stale().is_empty() && snapshot.unknown.is_empty() && !snapshot.echoed
 }

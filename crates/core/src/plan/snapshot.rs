@@ -1,4 +1,4 @@
-//! What one look at an instance and its apps has shown.
+//! What one check of an instance and its apps has shown.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{ConsumerId, Fingerprint, KeyType, Malformed, PerKey, Section};
 
-/// One look at an instance: its keys, who holds which, and what could not be seen. It holds no key material.
+/// One check of an instance: its keys, who holds which, and what could not be seen. It holds no key material.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// When the look began.
+    /// When the check began.
     pub at: DateTime<Utc>,
     /// The keys that Azure listed.
     pub keys: PerKey<Fingerprint>,
@@ -167,7 +167,7 @@ pub enum Unknown {
         app: ConsumerId,
         /// What Azure said.
         detail: String,
-        /// Whether that passes by itself: Azure was busy. Then it is as if this look had not been taken.
+        /// Whether that passes by itself: Azure was busy. Then it is as if this check had not been taken.
         passing: bool,
     },
     /// An app that Azure does not find, and that was never found: its id may be mistyped, and the app that is meant may hold

@@ -35,7 +35,7 @@ pub enum Step {
         to: KeyType,
         /// Who gets it.
         consumers: Vec<ConsumerRef>,
-        /// Whether they hold a dead key now.
+        /// Whether they hold an invalid key now.
         repair: bool,
     },
     /// Ask how the regeneration in flight goes until it ends.

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::journal::InFlight;
 
-/// What happens to a world between two of our steps, or to a pass of ours.
+/// What happens to a world between two of our steps, or to a run of ours.
 #[derive(Clone, Debug)]
 pub(super) enum Move {
-    /// A pass of up to so many steps; then the process is killed.
+    /// A run of up to so many steps; then the process is killed.
     Pass {
         steps: usize,
         kill: Kill,
@@ -207,7 +207,7 @@ impl World {
         self.journal.apply(event, self.now).unwrap();
     }
 
-    /// Up to `steps` steps of a pass; the last decision.
+    /// Up to `steps` steps of a run; the last decision.
     pub(super) fn pass(&mut self, steps: usize, kill: Kill) -> Decision {
         for _ in 0..steps {
             self.pass_time(1);
@@ -356,7 +356,7 @@ impl World {
     }
 
     /// A colleague gives an app a key. Giving it one that is being replaced is his own doing. The one assumption that
-    /// the proof makes: what he does lasts until the next look, for what comes and goes in between is never seen.
+    /// the proof makes: what he does lasts until the next check, for what comes and goes in between is never seen.
     fn edit(&mut self, app: usize, to: KeyType) {
         let key = self.listed(to);
         let safe = self.pending.is_none_or(|(pending, ..)| pending != to)

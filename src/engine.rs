@@ -1,6 +1,6 @@
 //! Runs over services: the only place that joins the parts.
 //!
-//! Start at [`Engine::run`]: one [run](attempt) over each service, several at a time. A run may be killed at any point: the next
+//! Start at [`Engine::run`]: one run (`attempt`) over each service, several at a time. A run may be killed at any point: the next
 //! carries on from what it checks and what was recorded. [`Dispatcher`] makes runs of what triggers tell.
 
 pub mod act;

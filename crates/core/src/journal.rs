@@ -2,7 +2,7 @@
 //!
 //! Start at [`Journal::apply`]. An event that does not fit the state is an [`Illegal`] error, not a shrug: it means
 //! that something was done out of order, and nothing further may be done until a person has looked. What fits is one
-//! table, in [`legal`]. The journal knows nothing of where it is kept (`store`) nor of how Azure is asked (`arm`).
+//! table, in `legal`. The journal knows nothing of where it is kept (`store`) nor of how Azure is asked (`arm`).
 
 mod event;
 mod legal;

@@ -38,7 +38,7 @@ pub fn compose(
     let variable = |name: &str| environment.get(name).map(ToOwned::to_owned);
     let credential = credential(&variable, &config.azure, &http, &clock)?;
     let base = config.azure.resource_manager.clone();
-    // A resource manager on loopback is the simulator, which serves the data plane of its instances as well.
+    // A resource manager on loopback is the simulator, which serves the data plane of its services as well.
     let gateway = is_loopback(&base).then(|| base.clone());
     let data_plane = DataPlane::new(http.clone(), gateway, Arc::clone(&clock))?;
     let jitter_seed = u64::from(std::process::id());

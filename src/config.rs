@@ -1,4 +1,4 @@
-//! What the operator decides: which instances, which apps, and how carefully.
+//! What the operator decides: which services, which apps, and how carefully.
 //!
 //! Start at [`load()`]: it finds `rekey.toml`, lays the app settings over it and answers a [`Config`], or every
 //! [`Fault`] that it found. A fault names the setting and its place, and never repeats what might be a secret.
@@ -35,7 +35,7 @@ pub(crate) use values::duration;
 /// Everything that was configured, checked and complete.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The instances to look after, in the order of the file.
+    /// The services to look after, in the order of the file.
     pub instances: Vec<ServiceConfig>,
     /// Where and as whom Azure is asked.
     pub azure: AzureConfig,
@@ -80,10 +80,10 @@ impl Config {
     }
 }
 
-/// One instance and the apps that connect to it.
+/// One service and the apps that connect to it.
 #[derive(Clone, Debug)]
 pub struct ServiceConfig {
-    /// The instance.
+    /// The service.
     pub id: ServiceId,
     /// Every app that holds a connection string of it.
     pub apps: Vec<AppConfig>,
@@ -100,7 +100,7 @@ pub struct AppConfig {
     pub settings: Vec<String>,
     /// Names of entries of the connection-string section to look at.
     pub connection_strings: Vec<String>,
-    /// Whether it is in order that the app holds no connection string of the instance (`may_hold_none`). If not,
+    /// Whether it is in order that the app holds no connection string of the service (`may_hold_none`). If not,
     /// finding none blocks regeneration: not knowing is not safe.
     pub may_hold_none: bool,
 }

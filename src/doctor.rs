@@ -180,7 +180,7 @@ fn storage(config: &Config, as_deployed: bool) -> Option<Finding> {
     })
 }
 
-/// Whether the journal of an instance can be read.
+/// Whether the journal of a service can be read.
 fn journal(config: &Config, instance: &InstanceFacts<'_>) -> Option<Finding> {
     let StateConfig::Blob(blob) = &config.state else { return None };
     let id = &instance.config.id;

@@ -65,7 +65,7 @@ pub use timer::{Retry, Timer};
 /// Why we are called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trigger {
-    /// `RotateKeys`: it is time to look at every instance.
+    /// `RotateKeys`: it is time to look at every service.
     Timer(Timer),
     /// `OnKeyNotice`, `OnAlert`: something happened, or may have.
     Events(Vec<Event>),

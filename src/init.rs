@@ -30,7 +30,7 @@ pub use scope::{Scope, ScopeError};
 pub struct Found {
     /// Where it was looked.
     pub scope: Scope,
-    /// The instances, in Azure's order.
+    /// The services, in Azure's order.
     pub services: Vec<Service>,
     /// How many sites and slots were looked at.
     pub looked_at: usize,
@@ -44,10 +44,10 @@ pub struct Found {
     pub groups: BTreeSet<String>,
 }
 
-/// One instance, and the apps that hold a connection string of it.
+/// One service, and the apps that hold a connection string of it.
 #[derive(Debug)]
 pub struct Service {
-    /// The instance.
+    /// The service.
     pub id: ServiceId,
     /// What the operator should know of it.
     pub remarks: Vec<String>,
@@ -66,7 +66,7 @@ pub struct App {
     pub seen: Vec<String>,
 }
 
-/// An instance with its keys, as far as they could be read.
+/// A service with its keys, as far as they could be read.
 struct Known {
     instance: ServiceResource,
     listed: Result<ListedKeys, ArmError>,
@@ -277,7 +277,7 @@ fn entry(text: &mut String, service: &Service) {
     text.push_str("]\n");
 }
 
-/// The remarks on an instance, and the apps that may hold a connection string of it.
+/// The remarks on a service, and the apps that may hold a connection string of it.
 fn about(text: &mut String, indent: &str, service: &Service) {
     service.remarks.iter().for_each(|remark| comment(text, indent, remark));
     for App { id, seen } in &service.doubtful {

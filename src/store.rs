@@ -1,4 +1,4 @@
-//! Where the journal is kept, and the lease that lets one worker at a time change an instance.
+//! Where the journal is kept, and the lease that lets one worker at a time change a service.
 //!
 //! Start at [`Draft::read`] and [`Draft::take`]. A [`Store`] keeps small documents with conditional writes and knows nothing
 //! of what is in them. The lease is a part of the journal's document, every write is conditional on the version of the last,
@@ -98,7 +98,7 @@ pub enum StoreError {
         /// What is wrong.
         detail: String,
     },
-    /// The document is that of another instance: a file that was restored or copied under the wrong name.
+    /// The document is that of another service: a file that was restored or copied under the wrong name.
     OfAnother {
         /// The document's name.
         name: String,

@@ -70,7 +70,7 @@ impl Dictionaries {
         self.0.iter().filter_map(|(_, settings)| settings.as_ref().err())
     }
 
-    /// What was read shows of an instance. That something could not be read, or that the app is gone, is not in it.
+    /// What was read shows of a service. That something could not be read, or that the app is gone, is not in it.
     #[must_use]
     pub fn shown(&self, app: &AppConfig, marks: Marks<'_>) -> Snapshot {
         // An empty key is nobody's.

@@ -1,4 +1,4 @@
-//! `history`: what was done to an instance, as the journal remembers it. Azure is not asked.
+//! `history`: what was done to a service, as the journal remembers it. Azure is not asked.
 
 use clap::Args;
 use serde::Serialize;
@@ -38,7 +38,7 @@ struct History {
     events: Vec<EventFields>,
 }
 
-/// An instance with its journal, or why that cannot be read.
+/// A service with its journal, or why that cannot be read.
 type Read = (ServiceConfig, Result<Journal, String>);
 
 pub(super) async fn history(args: HistoryArgs, environment: &Environment) -> Exit {

@@ -1,4 +1,4 @@
-//! Which of the configured instances a command is for, and a look at each.
+//! Which of the configured services a command is for, and a look at each.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::report::text::file_name;
 use crate::report::text::snapshot::cut_off_by_keys;
 use crate::terminal::{self, Exit};
 
-/// How long Azure may take to show one instance: a read and all its retries.
+/// How long Azure may take to show one service: a read and all its retries.
 const PATIENCE: TimeDelta = TimeDelta::minutes(2);
 
 /// The parts, put together for a command.
@@ -70,7 +70,7 @@ pub(super) fn warn_of_no_journal(config: &Config) -> bool {
     alone
 }
 
-/// What a check of an instance showed, or why it could not be looked at.
+/// What a check of a service showed, or why it could not be looked at.
 pub(super) struct Seen {
     pub(super) instance: ServiceConfig,
     pub(super) found: Result<Preview, String>,
@@ -104,7 +104,7 @@ pub(super) async fn look_with(rekey: &Engine, instances: &[&ServiceConfig]) -> V
     seen
 }
 
-/// Why an instance could not be looked at. Who is known to be cut off by that is said first.
+/// Why a service could not be looked at. Who is known to be cut off by that is said first.
 async fn told(rekey: &Engine, instance: &ServiceConfig, error: &RunError) -> String {
     let (why, cut_off) = (cause::told(error), rekey.cut_off_by(error, instance).await);
     if cut_off.is_empty() {
@@ -126,7 +126,7 @@ pub(super) fn complain_once(failed: Vec<String>) -> Exit {
     exit
 }
 
-/// The configured instances that were named, by name or by resource id; all if none is.
+/// The configured services that were named, by name or by resource id; all if none is.
 pub(super) fn chosen<'a>(config: &'a Config, named: &[String]) -> Result<Vec<&'a ServiceConfig>, Exit> {
     if named.is_empty() {
         return Ok(config.instances.iter().collect());

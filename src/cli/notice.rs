@@ -37,7 +37,7 @@ pub(super) struct NoticeArgs {
 /// The longest file: what Event Grid delivers at most.
 const LONGEST: u64 = 1 << 20;
 
-/// How much of the handler's answer is read: lines of a log, for each instance a few.
+/// How much of the handler's answer is read: lines of a log, for each service a few.
 const LARGEST_ANSWER: usize = 4 << 20;
 
 /// The host of Event Grid's functions waits half a minute; what takes longer is not answered in time there either.

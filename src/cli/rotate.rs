@@ -118,7 +118,7 @@ fn must_ask(config: &Config, args: &RotateArgs) -> bool {
     !args.yes && !instances::is_simulated(config)
 }
 
-/// Shows what would be done, and asks. With nothing to be seen of any instance there is nothing to say yes to.
+/// Shows what would be done, and asks. With nothing to be seen of any service there is nothing to say yes to.
 async fn confirmed(rekey: &Engine, chosen: &[&ServiceConfig], args: &RotateArgs) -> Result<bool, Exit> {
     let seen = instances::look_with(rekey, chosen).await;
     let exit = instances::complain_once(instances::failed(&seen));

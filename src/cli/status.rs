@@ -1,4 +1,4 @@
-//! `status`: each instance as it stands.
+//! `status`: each service as it stands.
 
 use chrono::{DateTime, Utc};
 use clap::Args;

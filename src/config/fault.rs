@@ -147,7 +147,7 @@ impl<'text> Report<'text> {
         Faults(self.faults)
     }
 
-    /// The same fault of a default that many instances share is said once.
+    /// The same fault of a default that many services share is said once.
     fn push(&mut self, fault: Fault) {
         if self.faults.len() < MOST_FAULTS && !self.faults.contains(&fault) {
             self.faults.push(fault);

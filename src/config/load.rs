@@ -173,7 +173,7 @@ fn join(file: File, settings: Settings, report: &mut Report<'_>) -> Option<Confi
     })
 }
 
-/// What the watch asks is cheap, but it is asked for every instance and for ever.
+/// What the watch asks is cheap, but it is asked for every service and for ever.
 fn watch(every: Option<Sourced<Duration>>, report: &mut Report<'_>) -> Option<Duration> {
     let Sourced { value, origin } = every?;
     if value < SHORTEST_WATCH {
@@ -204,7 +204,7 @@ fn at_most(
     value
 }
 
-/// The instance with its policy. One whose id is at fault is checked like the others, and then left out.
+/// The service with its policy. One whose id is at fault is checked like the others, and then left out.
 fn join_instance(
     instance: FileInstance,
     [settings, head]: [&PolicyLayer; 2],

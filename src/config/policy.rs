@@ -22,7 +22,7 @@ pub struct PolicySetting {
 
 macro_rules! policy_settings {
     ($($key:ident: $value:ty = $form:expr, $app_setting:expr;)+) => {
-        /// The settings that one place sets: the file's head, an instance, or the app settings.
+        /// The settings that one place sets: the file's head, a service, or the app settings.
         #[derive(Clone, Debug, Default)]
         pub(super) struct PolicyLayer {
             $($key: Option<Sourced<$value>>,)+
@@ -97,7 +97,7 @@ const FIRST_ROTATION: [(&str, FirstRotation); 2] =
     [("now", FirstRotation::Now), ("when-due", FirstRotation::WhenDue)];
 
 impl PolicyLayer {
-    /// The policy of an instance, by the layers from the one that wins to the one that yields; what does not fit together is
+    /// The policy of a service, by the layers from the one that wins to the one that yields; what does not fit together is
     /// reported. No grace may be shorter than `least_grace`.
     pub(super) fn resolve(layers: [&Self; 3], least_grace: Duration, report: &mut Report<'_>) -> Policy {
         let resolved = Resolved::of(layers);

@@ -32,7 +32,7 @@ pub(super) struct Facts<'c> {
     groups: BTreeSet<(String, String)>,
 }
 
-/// What was read of an instance.
+/// What was read of a service.
 #[derive(Debug)]
 pub(super) struct InstanceFacts<'c> {
     pub(super) config: &'c ServiceConfig,
@@ -105,12 +105,12 @@ impl<'c> Facts<'c> {
         is_in(&self.groups, app)
     }
 
-    /// Whether an app is configured, for whichever instance.
+    /// Whether an app is configured, for whichever service.
     pub(super) fn is_configured(&self, app: &AppId) -> bool {
         self.apps.get(app).is_some_and(|facts| facts.permissions.is_some())
     }
 
-    /// The configured apps that hold a key of an instance, or may, with how.
+    /// The configured apps that hold a key of a service, or may, with how.
     pub(super) fn holders(&self, instance: &InstanceFacts<'_>) -> Vec<String> {
         let of = |app: &AppConfig| {
             let read = self.apps.get(&app.id)?;
@@ -130,12 +130,12 @@ impl<'c> Facts<'c> {
         instance.config.apps.iter().filter_map(of).collect()
     }
 
-    /// Whether a configured app holds a key of an instance that is invalid.
+    /// Whether a configured app holds a key of a service that is invalid.
     pub(super) fn has_stale(&self, instance: &InstanceFacts<'_>) -> bool {
         self.holdings(instance).iter().any(|holding| matches!(holding, Holding::Stale(_)))
     }
 
-    /// What the configured apps of an instance hold of it.
+    /// What the configured apps of a service hold of it.
     pub(super) fn holdings(&self, instance: &InstanceFacts<'_>) -> Vec<Holding> {
         let read = |app: &AppConfig| Some(instance.seen(app, self.apps.get(&app.id)?));
         let seen = instance.config.apps.iter().filter_map(read);
@@ -156,7 +156,7 @@ impl<'c> Facts<'c> {
 impl<'c> InstanceFacts<'c> {
     async fn collect(rekey: &Engine, arm: &Arm, config: &'c ServiceConfig) -> Self {
         let (id, kind) = (&config.id, config.id.service_type());
-        // One after the other: several instances are asked at the same time.
+        // One after the other: several services are asked at the same time.
         let resource = kind.describe(arm, id).await;
         let listed = kind.list_keys(arm, id).await;
         let permissions = arm.permissions(&id.to_string()).await;
@@ -187,7 +187,7 @@ impl<'c> InstanceFacts<'c> {
         listed.or_else(|| self.resource.as_ref().ok().and_then(|instance| instance.host_name.as_deref()))
     }
 
-    /// What an app shows of the instance.
+    /// What an app shows of the service.
     pub(super) fn seen(&self, app: &AppConfig, facts: &AppFacts) -> Snapshot {
         let forgotten = Journal::default();
         let marks = Marks {
@@ -210,7 +210,7 @@ impl AppFacts {
     }
 }
 
-/// The resource groups that hold a configured instance or app, each once.
+/// The resource groups that hold a configured service or app, each once.
 fn groups(config: &Config) -> BTreeSet<(String, String)> {
     let of_instances = config.instances.iter().map(|one| (one.id.subscription(), one.id.group()));
     let apps = config.instances.iter().flat_map(|instance| &instance.apps);

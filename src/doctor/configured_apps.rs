@@ -1,4 +1,4 @@
-//! What a configured app holds of an instance.
+//! What a configured app holds of a service.
 
 use super::collect::{AppFacts, Facts, InstanceFacts};
 use super::finding::{Check, Finding};
@@ -12,7 +12,7 @@ use crate::report::text::file_name;
 use rekey_core::model::{AppId, Section, ServiceId, names_signalr};
 use rekey_core::plan::{Consumer, ConsumerRef, Holding, Unknown};
 
-/// All of it, of one app and one instance.
+/// All of it, of one app and one service.
 pub(super) fn check(instance: &InstanceFacts<'_>, app: &AppConfig, facts: &Facts<'_>) -> Vec<Finding> {
     let found = all(instance, app, facts).into_iter();
     found.map(|finding| finding.of(&instance.config.id)).collect()
@@ -33,7 +33,7 @@ fn all(instance: &InstanceFacts<'_>, app: &AppConfig, facts: &Facts<'_>) -> Vec<
             .chain(unreadable(app, error))
             .collect();
     }
-    // That the instance is gone, has no keys or may not be asked, is a finding of its own.
+    // That the service is gone, has no keys or may not be asked, is a finding of its own.
     let by_host = instance.keys_are_off() && instance.host().is_some();
     if instance.listed.is_err() && !by_host {
         let why = "what an app holds is judged by comparing with the keys that Azure lists";

@@ -33,9 +33,9 @@ pub enum Check {
     Identity,
     /// One action at one scope.
     Permission,
-    /// Whether the instance is there, and at work.
+    /// Whether the service is there, and at work.
     Instance,
-    /// Whether the instance takes access keys at all.
+    /// Whether the service takes access keys at all.
     LocalAuth,
     /// The journal.
     Storage,
@@ -57,7 +57,7 @@ pub enum Check {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum SubjectKind {
-    /// An instance, by its id.
+    /// A service, by its id.
     Instance,
     /// A site or slot, by its id.
     App,
@@ -98,7 +98,7 @@ pub struct Finding {
     pub subject: String,
     /// What kind of thing that is.
     pub subject_kind: SubjectKind,
-    /// The instances that it concerns, where it is about what is held of them.
+    /// The services that it concerns, where it is about what is held of them.
     pub instances: Vec<ServiceId>,
     /// What was found.
     pub what: String,
@@ -128,14 +128,14 @@ impl Finding {
         Self { severity, check, subject, subject_kind, instances, what, why: None, fix: None }
     }
 
-    /// The instance that it concerns.
+    /// The service that it concerns.
     #[must_use]
     pub(super) fn of(self, instance: &ServiceId) -> Self {
         Self { instances: vec![instance.clone()], ..self }
     }
 
-    /// Takes in another finding that says the same of the same thing for another instance, or something of the same kind
-    /// for the same instance; if it is neither, it comes back.
+    /// Takes in another finding that says the same of the same thing for another service, or something of the same kind
+    /// for the same service; if it is neither, it comes back.
     fn merge(&mut self, other: Self) -> Option<Self> {
         let alike = (self.severity, self.check, &self.why) == (other.severity, other.check, &other.why);
         if !alike || self.subject != other.subject {

@@ -1,7 +1,7 @@
 //! What is found beside the first timer's run, and once a day after it: on Flex Consumption there is no console to run
 //! `doctor` in, so the function app looks at itself and writes what it finds into its log.
 //!
-//! It asks little: Azure Resource Manager two requests for each instance and one for each app, and the service one signed
+//! It asks little: Azure Resource Manager two requests for each service and one for each app, and the service one signed
 //! call. What the run itself looks at it leaves to the run. A new release, or another configuration, is looked at anew.
 
 use std::fmt;

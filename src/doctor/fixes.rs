@@ -69,7 +69,7 @@ pub(super) fn no_own_setting(app: &AppId, name: &str) -> String {
     format!("az functionapp config appsettings delete {} --setting-names {}", ids(app), quoted(name))
 }
 
-/// Sets a property of an instance.
+/// Sets a property of a service.
 pub(super) fn property(instance: &ServiceId, name: &str, value: &str) -> String {
     let version = instance.service_type().api_version();
     format!("az resource update --ids {instance} --api-version {version} --set properties.{name}={value}")
@@ -88,13 +88,13 @@ pub(super) fn keys_on(instance: &ServiceId) -> String {
     format!("{} && {}", property(instance, "disableLocalAuth", "false"), rotate(instance))
 }
 
-/// Gives consumers of an instance a key that works.
+/// Gives consumers of a service a key that works.
 pub(super) fn rotate(instance: &ServiceId) -> String {
     let config = given_file().map_or_else(String::new, |file| format!(" --config {}", quoted(file)));
     format!("signalr-rekey rotate {instance}{config}")
 }
 
-/// A change of an instance's entry in the configuration.
+/// A change of a service's entry in the configuration.
 pub(super) fn in_file(instance: &ServiceId, change: &str) -> String {
     format!("in {}, {change} the [[instance]] {instance}", file_name())
 }

@@ -63,7 +63,7 @@ struct Scope<'a> {
     caller: &'a Caller,
 }
 
-/// The actions on an instance.
+/// The actions on a service.
 pub(super) fn of_instance(facts: &InstanceFacts<'_>, caller: &Caller) -> Vec<Finding> {
     if is_gone(facts.listed.as_ref().err()) {
         return Vec::new();
@@ -117,7 +117,7 @@ fn of_places(id: &AppId, operation: fn(&Place) -> Operation, why: &'static str) 
     needs
 }
 
-/// The actions on an instance that no run tries before it has to.
+/// The actions on a service that no run tries before it has to.
 pub(super) fn untried_of_instance(
     id: &ServiceId,
     granted: &Result<Vec<Permission>, ArmError>,
@@ -144,7 +144,7 @@ fn untried(
     caller: &Caller,
     needs: &[Need],
 ) -> Vec<Finding> {
-    // An instance or app that is gone is told by the run.
+    // A service or app that is gone is told by the run.
     if is_gone(granted.as_ref().err()) {
         return Vec::new();
     }

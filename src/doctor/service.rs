@@ -1,4 +1,4 @@
-//! Whether an instance is there, at work, and takes keys: those that consumers hold too, and whether it can be reached to
+//! Whether a service is there, at work, and takes keys: those that consumers hold too, and whether it can be reached to
 //! say so.
 
 use futures::FutureExt;

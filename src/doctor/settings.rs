@@ -189,19 +189,19 @@ const LONGEST_AGE: Duration = Duration::from_secs(90 * 86_400);
 /// Who writes such an age does not want keys to be rotated by their age at all, as in a freeze.
 const PAUSE: Duration = Duration::from_secs(365 * 86_400);
 
-/// A setting of an instance's policy that is to be another.
+/// A setting of a service's policy that is to be another.
 struct Better<'a> {
     environment: &'a Environment,
     own: Option<&'a AppId>,
 }
 
-/// The grace and the age of keys, of each instance.
+/// The grace and the age of keys, of each service.
 pub(super) fn durations(config: &Config, environment: &Environment, own: Option<&AppId>) -> Vec<Finding> {
     let better = Better { environment, own };
     config.instances.iter().flat_map(|instance| [grace(instance, &better), age(instance, &better)]).collect()
 }
 
-/// The apps whose instances are drained, and whether the grace of their instances is long enough for that.
+/// The apps whose services are drained, and whether the grace of their services is long enough for that.
 pub(super) fn durations_of_apps(
     facts: &Facts<'_>,
     environment: &Environment,
@@ -234,7 +234,7 @@ pub(super) fn durations_of_apps(
     found.collect()
 }
 
-/// The shortest grace for an app whose instances are drained.
+/// The shortest grace for an app whose services are drained.
 fn when_drained() -> Duration {
     TOKEN_LIFE + UpdateStrategy::RollingUpdate.settles_within()
 }

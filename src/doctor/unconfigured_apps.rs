@@ -1,4 +1,4 @@
-//! Apps that are not configured and hold a key of a configured instance: a rotation would cut them off.
+//! Apps that are not configured and hold a key of a configured service: a rotation would cut them off.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub(super) fn check(instance: &InstanceFacts<'_>, facts: &Facts<'_>) -> Vec<Find
     let found = |(app, read): (&AppId, &AppFacts)| {
         let finding = holds(id, app, &instance.seen(&by_value(app), read))?;
         let finding = meant_by_another(finding, instance, app, facts);
-        // Where its references lead is asked for the instance that names it.
+        // Where its references lead is asked for the service that names it.
         let elsewhere = finding.check == Check::KeyVault && facts.is_configured(app);
         (!elsewhere).then(|| finding.of(id))
     };
@@ -101,7 +101,7 @@ fn pointer(unknown: &Unknown) -> Option<String> {
     }
 }
 
-/// What could not be looked at, once for all instances: one by one in the resource groups of what is configured, and
+/// What could not be looked at, once for all services: one by one in the resource groups of what is configured, and
 /// together for each other group, which may be full of apps that are none of our business.
 pub(super) fn unreadable(facts: &Facts<'_>, caller: &Caller) -> Vec<Finding> {
     let apps = facts.unconfigured().filter_map(|(app, read)| Some((app.clone(), "", read.settings.error()?)));

@@ -55,7 +55,7 @@ pub struct Notifier {
     http: Http,
     clock: Arc<dyn Clock>,
     on_their_way: Arc<Semaphore>,
-    /// What goes on at each instance, and when it was told.
+    /// What goes on at each service, and when it was told.
     lasting: Mutex<BTreeMap<ServiceId, (Kind, DateTime<Utc>)>>,
 }
 

@@ -1,4 +1,4 @@
-//! The journal in Azure Blob Storage, one block blob for each instance, written under ETag conditions (docs: Manage
+//! The journal in Azure Blob Storage, one block blob for each service, written under ETag conditions (docs: Manage
 //! concurrency in Blob Storage).
 //!
 //! `object_store` does the requests, the signing and the retries. It does not make containers, so the one request for

@@ -50,7 +50,7 @@ impl LeaseProof<'_> {
     }
 }
 
-/// The journal of an instance as it was read, before anybody takes the lease. Enough for looking and deciding; whoever
+/// The journal of a service as it was read, before anybody takes the lease. Enough for looking and deciding; whoever
 /// finds something to do takes the lease on exactly this version.
 #[derive(Debug)]
 pub struct Draft {
@@ -63,7 +63,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Reads the journal of an instance, or tells who is at work on it.
+    /// Reads the journal of a service, or tells who is at work on it.
     ///
     /// Whether a lease is over is judged by the storage's clock alone, by which it was also written: a worker whose
     /// own clock is wrong can neither steal a lease nor keep one.
@@ -140,7 +140,7 @@ impl Draft {
     }
 }
 
-/// The right to change one instance, and its journal.
+/// The right to change one service, and its journal.
 ///
 /// Events are folded in memory by [`Lease::record`] and written by [`Lease::commit`]. Nothing may be done in Azure on
 /// the strength of an event that is not committed; [`Lease::proof`] commits, so it cannot be forgotten.
@@ -161,7 +161,7 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Reads the journal of an instance and takes the lease at once.
+    /// Reads the journal of a service and takes the lease at once.
     pub async fn acquire(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,

@@ -1,8 +1,8 @@
-//! What is remembered of an instance between runs: events, and the fold of them into state.
+//! What is remembered of a service between runs: events, and the fold of them into state.
 //!
 //! Start at [`Journal::apply`]. An event that does not fit the state is an [`Illegal`] error, not a shrug: it means
 //! that something was done out of order, and nothing further may be done until a person has looked. What fits is one
-//! table, in `journal/legal.rs`. The journal knows nothing of where it is kept (`store`) nor of how Azure is asked (`arm`).
+//! table, in `legal`. The journal knows nothing of where it is kept (`store`) nor of how Azure is asked (`arm`).
 
 mod event;
 mod legal;
@@ -21,7 +21,7 @@ pub use record::{Entry, Failures, Held, InFlight, KeyRecord, Obstacle, Origin, R
 
 use crate::model::{ConsumerId, Fingerprint, KeyType, PerKey};
 
-/// How many events are kept. A rotation makes about ten, so this is the last ten rotations of an instance; at 200
+/// How many events are kept. A rotation makes about ten, so this is the last ten rotations of a service; at 200
 /// bytes an event the document stays near 20 kB.
 const HISTORY: usize = 100;
 
@@ -36,7 +36,7 @@ const FORMER: usize = 500;
 /// How many times to watch are kept. Each is an announcement of another time, of which nobody has more than a few.
 pub const WATCHES: usize = 64;
 
-/// The state of one instance, as far as it was ever seen.
+/// The state of one service, as far as it was ever seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Journal {
@@ -189,7 +189,7 @@ impl Journal {
         self.history.iter()
     }
 
-    /// Whether a key of this fingerprint ever belonged to the instance, as far as is remembered.
+    /// Whether a key of this fingerprint ever belonged to the service, as far as is remembered.
     #[must_use]
     pub fn remembers(&self, fingerprint: &Fingerprint) -> bool {
         let current =

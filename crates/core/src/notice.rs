@@ -2,7 +2,7 @@
 //!
 //! Start at [`classify`]. [`read`](read()) makes [`Event`]s of what was delivered: events of Event Grid in both of its
 //! schemas, and alerts of Azure Monitor. A notice is a hint, whatever it says: it may cause a check or a rotation of an
-//! instance that is configured, and nothing of it is written anywhere.
+//! service that is configured, and nothing of it is written anywhere.
 
 mod read;
 
@@ -68,17 +68,17 @@ pub struct Alert {
 /// What an event means to us.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// A key was regenerated through Azure Resource Manager; of an instance that is not named, if there is none.
+    /// A key was regenerated through Azure Resource Manager; of a service that is not named, if there is none.
     Regenerated {
-        /// Of which instance.
+        /// Of which service.
         instance: Option<ServiceId>,
     },
     /// A regeneration failed or was cancelled. Whether the key is the old one, only a check tells.
     RegenerationFailed {
-        /// Of which instance.
+        /// Of which service.
         instance: Option<ServiceId>,
     },
-    /// An instance was written or deleted, or is said to be unwell: local authentication may be switched off.
+    /// A service was written or deleted, or is said to be unwell: local authentication may be switched off.
     InstanceChanged {
         /// Which.
         instance: ServiceId,
@@ -90,23 +90,23 @@ pub enum Notice {
     },
     /// Azure says that something is wrong with SignalR, or in a subscription.
     ServiceHealth {
-        /// Whether it names SignalR: then it may mean every instance.
+        /// Whether it names SignalR: then it may mean every service.
         signalr: bool,
         /// The subscriptions that it is for.
         subscriptions: Vec<String>,
     },
     /// Keys are going to be regenerated.
     Announced {
-        /// Of which instance.
+        /// Of which service.
         instance: ServiceId,
         /// Which keys.
         keys: PerKey<bool>,
         /// When, if that is known.
         deadline: Option<DateTime<Utc>>,
     },
-    /// The keys of an instance are in strange hands.
+    /// The keys of a service are in strange hands.
     Compromised {
-        /// Of which instance.
+        /// Of which service.
         instance: ServiceId,
     },
     /// It calls for nothing.
@@ -125,9 +125,9 @@ pub enum BridgeFault {
     AlmostOurs,
     /// Its type begins like ours, and is none.
     UnknownType,
-    /// It names no instance.
+    /// It names no service.
     NoInstance,
-    /// What it names is no resource id of an instance.
+    /// What it names is no resource id of a service.
     NotAnInstance,
     /// It has a member that is not known, and may be meant for this one.
     Misspelt(&'static str),
@@ -175,7 +175,7 @@ const BRIDGE: &str = "signalrrekey.";
 /// | any other alert, with an instance among its targets | [`InstanceChanged`](Notice::InstanceChanged) |
 /// | `SignalRRekey.RegenerationAnnounced`, data `{instance, keyTypes?, deadline?}` | [`Announced`](Notice::Announced) |
 /// | `SignalRRekey.KeysExposed`, data `{instance}` | [`Compromised`](Notice::Compromised) |
-/// | one of these two that names no instance, or keys or a deadline that are none; an announcement with another member in its data, which may be meant for one of these; another `SignalRRekey.…`, or a type that ends like one of ours | [`Unreadable`](Notice::Unreadable) |
+/// | one of these two that names no service, or keys or a deadline that are none; an announcement with another member in its data, which may be meant for one of these; another `SignalRRekey.…`, or a type that ends like one of ours | [`Unreadable`](Notice::Unreadable) |
 /// | everything else | [`Ignored::Unrelated`] |
 #[must_use]
 pub fn classify(event: &Event) -> Notice {

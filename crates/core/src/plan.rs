@@ -1,4 +1,4 @@
-//! The decision: what to do next to an instance, and why, from what was seen and what is remembered.
+//! The decision: what to do next to a service, and why, from what was seen and what is remembered.
 //!
 //! Start at [`decide`]; the table in `ARCHITECTURE.md` lists its rules in the same order. Everything here is pure:
 //! no I/O, no clock, no randomness, no async. [`reconcile()`] turns a look into journal events first, so that the
@@ -27,7 +27,7 @@ use crate::model::{KeyType, PerKey};
 use crate::policy::{FirstRotation, Policy, Verify};
 use crate::time::delta;
 
-/// Decides the next step of an instance. The first rule that matches wins:
+/// Decides the next step of a service. The first rule that matches wins:
 ///
 /// 1. a consumer is stale: repoint it, never waiting for anything first;
 /// 2. a regeneration is in flight: follow it to its end;
@@ -218,7 +218,7 @@ impl View<'_> {
     }
 }
 
-/// Whether a first check of an instance asks for a rotation at once.
+/// Whether a first check of a service asks for a rotation at once.
 #[must_use]
 pub fn rotates_at_first_sight(policy: &Policy) -> bool {
     policy.first_rotation == FirstRotation::Now

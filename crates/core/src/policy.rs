@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How carefully the keys of an instance are rotated.
+/// How carefully the keys of a service are rotated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// The age at which a key in use is due to be replaced.
@@ -11,7 +11,7 @@ pub struct Policy {
     pub grace: Duration,
     /// How a new key is proved before consumers get it.
     pub verify: Verify,
-    /// When an instance that was never seen before is first rotated.
+    /// When a service that was never seen before is first rotated.
     pub first_rotation: FirstRotation,
     /// How long a key that is compromised stays valid after its last consumer left it, where that is less than `grace`.
     pub exposed_grace: Duration,
@@ -54,7 +54,7 @@ pub enum Verify {
     ControlPlane,
 }
 
-/// When an instance that was never seen before is first rotated.
+/// When a service that was never seen before is first rotated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirstRotation {
     /// As soon as it is safe.

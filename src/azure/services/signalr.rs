@@ -209,7 +209,7 @@ impl KeysBody {
     }
 }
 
-/// Takes a key out of the open at once. An empty one, as an instance without local authentication might answer, is none.
+/// Takes a key out of the open at once. An empty one, as a service without local authentication might answer, is none.
 fn key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Key>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     Ok(text.filter(|text| !text.is_empty()).map(Key::new))

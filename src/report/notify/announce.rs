@@ -14,7 +14,7 @@ use rekey_core::plan::Decision;
 pub struct Announcement {
     /// What kind of thing happened.
     pub kind: Kind,
-    /// To which instance.
+    /// To which service.
     pub instance: ServiceId,
     /// One line for people.
     pub text: String,

@@ -11,11 +11,11 @@ use crate::model::{ConsumerId, Fingerprint, KeyType, OperationUrl, PerKey};
 /// old one after the longest time that it can take.
 pub const UNCHANGED: &str = "unchanged";
 
-/// Something that happened to an instance.
+/// Something that happened to a service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "type", deny_unknown_fields)]
 pub enum Event {
-    /// The instance was seen for the first time.
+    /// The service was seen for the first time.
     Adopted {
         /// The keys it had.
         keys: PerKey<Fingerprint>,

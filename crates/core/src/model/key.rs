@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// Which of the two access keys of an instance. (`Salt` exists in Azure's API and is never touched.)
+/// Which of the two access keys of a service. (`Salt` exists in Azure's API and is never touched.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum KeyType {
     /// The first key.
@@ -21,7 +21,7 @@ impl KeyType {
     /// Both, in Azure's order.
     pub const ALL: [Self; 2] = [Self::Primary, Self::Secondary];
 
-    /// The other key of the instance.
+    /// The other key of the service.
     #[must_use]
     pub const fn other(self) -> Self {
         match self {
@@ -148,10 +148,10 @@ impl PartialEq for Key {
 
 impl Eq for Key {}
 
-/// Both keys of an instance, as `SignalR_ListKeys` answers them.
+/// Both keys of a service, as `SignalR_ListKeys` answers them.
 pub type KeyPair = PerKey<Key>;
 
-/// The first eight bytes of a key's SHA-256, in hexadecimal: enough to tell an instance's keys of years apart
+/// The first eight bytes of a key's SHA-256, in hexadecimal: enough to tell a service's keys of years apart
 /// (a chance of 1 in 10^13 among a thousand), useless for guessing a key.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -23,7 +23,7 @@ const VERIFICATION: TimeDelta = TimeDelta::seconds(4);
 const WRITES: TimeDelta = TimeDelta::seconds(5);
 const AT_ONCE: usize = 8;
 
-/// The most steps that are foreseen. The longest way to a settled instance has about a dozen; what goes on for longer does
+/// The most steps that are foreseen. The longest way to a settled service has about a dozen; what goes on for longer does
 /// not end.
 const LONGEST: usize = 100;
 
@@ -76,7 +76,7 @@ impl Forecast {
     }
 }
 
-/// Plays the decision forward until the instance is settled or blocked. `asked` is whether a rotation is asked for now,
+/// Plays the decision forward until the service is settled or blocked. `asked` is whether a rotation is asked for now,
 /// whatever the age of the keys.
 #[must_use]
 pub fn forecast(

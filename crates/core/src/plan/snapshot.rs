@@ -1,4 +1,4 @@
-//! What one check of an instance and its apps has shown.
+//! What one check of a service and its apps has shown.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{ConsumerId, Fingerprint, KeyType, Malformed, PerKey, Section};
 
-/// One check of an instance: its keys, who holds which, and what could not be seen. It holds no key material.
+/// One check of a service: its keys, who holds which, and what could not be seen. It holds no key material.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// When the check began.
     pub at: DateTime<Utc>,
     /// The keys that Azure listed.
     pub keys: PerKey<Fingerprint>,
-    /// Every setting that holds a connection string of the instance.
+    /// Every setting that holds a connection string of the service.
     pub consumers: Vec<Consumer>,
     /// What could not be seen. With anything here no run ends well.
     pub unknown: Vec<Unknown>,
@@ -127,7 +127,7 @@ impl CutOff {
     }
 }
 
-/// One setting of one app that connects to the instance.
+/// One setting of one app that connects to the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Consumer {
     /// Where it is.
@@ -187,26 +187,26 @@ pub enum Unknown {
         /// The keys that it last held, or may have held.
         held: Vec<Fingerprint>,
     },
-    /// A configured app holds no connection string of the instance.
+    /// A configured app holds no connection string of the service.
     NoConsumer {
         /// The app.
         app: ConsumerId,
     },
-    /// A setting that should hold a connection string of the instance is a Key Vault reference.
+    /// A setting that should hold a connection string of the service is a Key Vault reference.
     KeyVaultReference {
         /// The app.
         app: ConsumerId,
         /// The setting.
         name: String,
     },
-    /// A setting that should hold a connection string of the instance is an App Configuration reference.
+    /// A setting that should hold a connection string of the service is an App Configuration reference.
     AppConfigurationReference {
         /// The app.
         app: ConsumerId,
         /// The setting.
         name: String,
     },
-    /// An app shows nothing of the instance but references, of which nobody can tell where they lead.
+    /// An app shows nothing of the service but references, of which nobody can tell where they lead.
     OnlyReferences {
         /// The app.
         app: ConsumerId,
@@ -227,14 +227,14 @@ pub enum Unknown {
         /// The setting.
         name: String,
     },
-    /// A setting that the configuration does not name, of an app of which it names others, holds a key of the instance.
+    /// A setting that the configuration does not name, of an app of which it names others, holds a key of the service.
     Unnamed {
         /// The app.
         app: ConsumerId,
         /// The setting.
         name: String,
     },
-    /// A setting holds a key of the instance, but not in a connection string, so that it can't be rewritten.
+    /// A setting holds a key of the service, but not in a connection string, so that it can't be rewritten.
     KeyInOtherText {
         /// The app.
         app: ConsumerId,

@@ -276,15 +276,16 @@ impl Journal {
     fn regenerated(&mut self, fingerprint: &Fingerprint, confirmed: bool, at: DateTime<Utc>) {
         let Some(flight) = self.in_flight.take() else { return };
         self.failures = None;
+        let is_ours = confirmed && flight.promised.as_ref() == Some(fingerprint);
         let held = match self.keys.as_ref().map_or(Held::Never, |keys| keys[flight.key_type].held) {
             // Somebody took the key while it was in flight, and took the old value or the new.
             Held::Now => Held::Now,
+            // It may have been somebody else who regenerated, and handed the key on, whoever left ours before.
+            _ if !is_ours => Held::Unknown(at),
             // Somebody took the new key while it was in flight, and left it again.
             Held::Left(left) if flight.intended <= left => Held::Left(left),
             Held::Unknown(since) if flight.intended <= since => Held::Unknown(at),
-            _ if confirmed && flight.promised.as_ref() == Some(fingerprint) => Held::Never,
-            // It may have been somebody else who regenerated, and handed the key on.
-            Held::Never | Held::Left(_) | Held::Unknown(_) => Held::Unknown(at),
+            Held::Never | Held::Left(_) | Held::Unknown(_) => Held::Never,
         };
         let made = KeyRecord::new(fingerprint, at, Origin::Ours, held);
         self.replace(flight.key_type, KeyRecord { confirmed, ..made });

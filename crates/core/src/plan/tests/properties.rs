@@ -31,6 +31,39 @@ fn who_vanished_out_of_sight_may_have_held_either_key_until_it_is_deleted() {
     assert!(matches!(decision, Decision::Waiting { reason: WaitFor::Grace { .. }, .. }), "{decision:?}");
 }
 
+/// An app took our new key and left it, and then somebody else regenerated it: his key may be held until it is found.
+#[test]
+fn a_key_that_replaced_ours_unseen_gets_its_own_grace() {
+    use KeyType::{Primary, Secondary};
+    let mut world = World::new(&[Secondary], false, FirstRotation::WhenDue);
+    let a_step = || Move::Pass { steps: 1, kill: Kill::No };
+    for change in [
+        a_step(),
+        Move::Askable(false),
+        Move::Time(2_591_999),
+        a_step(),
+        Move::Edit { app: 0, to: Primary },
+        a_step(),
+        a_step(),
+        a_step(),
+        Move::Time(212),
+        Move::Outside(Secondary),
+        Move::Time(113),
+        Move::Outside(Primary),
+    ] {
+        world.make(&change);
+    }
+    world.pass_time(100);
+    // The world itself refuses what comes within a key's grace.
+    for _ in 0..200 {
+        if matches!(world.pass(20, Kill::No), Decision::Settled { .. }) {
+            return;
+        }
+        world.pass_time(600);
+    }
+    panic!("does not settle: {world:#?}");
+}
+
 fn key_type() -> impl Strategy<Value = KeyType> {
     prop_oneof![Just(KeyType::Primary), Just(KeyType::Secondary)]
 }

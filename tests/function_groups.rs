@@ -212,6 +212,35 @@ async fn an_announced_time_is_watched_by_the_timers_runs() {
     all_hold(&story);
 }
 
+/// Another process found it first, put the keys on record, and was killed before it had repaired anybody.
+#[tokio::test]
+async fn a_key_that_another_process_put_on_record_is_repaired_by_the_run_that_watches() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    let at = story.clock.now() + TimeDelta::hours(5);
+    assert_well(&Process::start(&story).notice(&announced(&story, at)).await);
+    let forced = async {
+        while story.clock.now() < at + TimeDelta::minutes(3) {
+            tokio::task::yield_now().await;
+        }
+        let start = story.clock.now();
+        story.force("sr-demo", &KeyType::ALL).unwrap();
+        let id = &story.config.instances[0].id;
+        let mut killed =
+            Lease::acquire(story.store.clone(), story.clock.clone(), id, "killed").await.unwrap();
+        for key_type in KeyType::ALL {
+            let fingerprint = story.key("sr-demo", key_type).fingerprint();
+            killed.record(Event::KeyChanged { key_type, fingerprint }).unwrap();
+        }
+        killed.release().await.unwrap();
+        until_repaired(&story).await - start
+    };
+    let (outcomes, took) = tokio::join!(on_schedule(&story, at + TimeDelta::minutes(30)), forced);
+    outcomes.iter().for_each(assert_well);
+    assert!(took <= TimeDelta::seconds(20), "{took}");
+    all_hold(&story);
+}
+
 /// It is looked at closely around its time alone, an hour long.
 #[tokio::test]
 async fn a_watch_ends() {

@@ -304,20 +304,17 @@ impl Actor<'_> {
     async fn rewrite(&self, basis: Basis<'_>, target: Target<'_>) -> Result<Rewrite, RewriteError> {
         let Target { place, names } = target;
         let change = Change { names: &names, marks: basis.marks, key: basis.key };
-        let (mut last, mut unknown) = (None, false);
+        let mut last = None;
         for merge in 0..MERGES {
             if merge > 0 {
                 self.clock.sleep(AGAIN).await;
             }
             let mut lock = self.lock(&place, basis).await?;
             let written = self.merge(&mut lock, (merge == 0).then_some(basis.check), &place, &change).await;
-            // A write that nobody knows the end of may still arrive. The lock lasts until it cannot any more, unless a later
-            // reading or writing shows that it did; meanwhile it is ours to take again.
-            unknown = match &written {
-                Ok(_) => false,
-                Err(error) => unknown || error.kind() == ArmErrorKind::OutcomeUnknown,
-            };
-            let was_ours = unknown || lock.release().await;
+            if written.as_ref().is_err_and(|error| error.kind() == ArmErrorKind::OutcomeUnknown) {
+                lock.may_arrive(self.clock.now());
+            }
+            let was_ours = lock.release().await;
             match written {
                 // Who had the lock besides may have read before this was written.
                 Ok(_) if !was_ours => last = None,

@@ -128,8 +128,10 @@ impl Run<'_> {
             return Ok(Next::End(Ending::Known));
         };
         let assessment = self.assess(&check, draft.journal())?;
+        // Whether or not the lease can be taken: who is cut off is known now.
+        self.see(&check, &assessment.snapshot);
         if assessment.news.is_empty() && !self.is_to_act(&assessment) {
-            self.take_in(&check, &assessment);
+            self.judge(&assessment);
             return Ok(self.next(&assessment, assessment.decision.clone()));
         }
         let mut lease = match draft.take(&self.order.holder).await {
@@ -176,27 +178,30 @@ impl Run<'_> {
         matches!(&assessment.decision, Decision::Do(step) if self.may(step, &assessment.journal))
     }
 
-    /// Takes down what a check has shown and what it means, for the operator, the watch, and the end of the run.
-    fn take_in(&mut self, check: &Check, assessment: &Assessment) {
-        let snapshot = &assessment.snapshot;
+    /// Takes down what a check has shown, for the operator, the watch, and the end of the run.
+    fn see(&mut self, check: &Check, snapshot: &Snapshot) {
         for app in &snapshot.gone {
             self.emit_once(RunEvent::Gone(app.clone()));
         }
         for unknown in &snapshot.unknown {
             self.emit_once(RunEvent::Unseen(unknown.clone()));
         }
-        match &assessment.verdict {
-            Some(Verdict::Covered(covered)) => self.emit(RunEvent::Covered(*covered)),
-            Some(Verdict::TooSoon { until }) => self.emit(RunEvent::Postponed { until: *until }),
-            Some(Verdict::Record(_)) | None => {}
-        }
-        self.emit(RunEvent::Assessed { unwatched: assessment.unwatched });
         if self.engine.config.watch.is_some() {
             let held = KeyType::ALL.into_iter().filter(|key_type| snapshot.is_held(*key_type));
             let keys = held.map(|key_type| check.keys()[key_type].clone()).collect();
             self.engine.in_use.set(&self.service.id, check.host(), keys);
         }
         self.emit(RunEvent::Checked(Box::new(snapshot.clone())));
+    }
+
+    /// Takes down what becomes of what is wanted, once it is on record or need not be.
+    fn judge(&mut self, assessment: &Assessment) {
+        match &assessment.verdict {
+            Some(Verdict::Covered(covered)) => self.emit(RunEvent::Covered(*covered)),
+            Some(Verdict::TooSoon { until }) => self.emit(RunEvent::Postponed { until: *until }),
+            Some(Verdict::Record(_)) | None => {}
+        }
+        self.emit(RunEvent::Assessed { unwatched: assessment.unwatched });
     }
 
     /// Records, decides and acts until there is nothing to do now.
@@ -206,7 +211,8 @@ impl Run<'_> {
             for event in assessment.news.clone() {
                 self.record(lease, event)?;
             }
-            self.take_in(&check, &assessment);
+            self.see(&check, &assessment.snapshot);
+            self.judge(&assessment);
             self.answer_call(lease, &assessment.snapshot).await?;
             if let Some(next) = self.act(lease, &mut check, assessment).await? {
                 return Ok(next);

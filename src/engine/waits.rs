@@ -194,7 +194,8 @@ impl Run<'_> {
             }
             let check = Check::of_keys(self.reader(), self.service).await?;
             let journal = store::peek(&*self.engine.store, &self.service.id).await?;
-            if !are_on_record(&check.fingerprints(), &journal) {
+            // A key that another run has put on record, and whose holders it has not all repaired, is this run's to see to.
+            if !are_on_record(&check.fingerprints(), &journal) || journal.is_unrepaired() {
                 return Ok(true);
             }
         }

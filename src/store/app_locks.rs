@@ -56,6 +56,8 @@ struct Turn {
     written: Option<DateTime<Utc>>,
     /// That another process has it, and when to look again. One task looks for all that wait.
     held: Option<Held>,
+    /// Until when a write of ours may still arrive of which nobody knows what became. Till then the lock is not given back.
+    arrives_until: Option<DateTime<Utc>>,
 }
 
 #[derive(Clone, Debug)]
@@ -128,6 +130,7 @@ struct StoredLock<'a> {
     clock: &'a Arc<dyn Clock>,
     name: String,
     app: ConsumerId,
+    holder: String,
     etag: ETag,
     proves_until: DateTime<Utc>,
 }
@@ -139,6 +142,9 @@ struct Document {
     /// Whose it is, for whoever finds it.
     app: ConsumerId,
     lease: Option<LeaseRecord>,
+    /// Who gave it back last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    released_by: Option<String>,
 }
 
 impl AppLocks {
@@ -211,8 +217,8 @@ impl<'a> Locker<'a> {
             return Ok(Err(Held { holder, until, looks, again: again() }));
         }
         let expires = found.at + (self.clock.now() - local) + delta(LEASE);
-        let lease = Some(LeaseRecord { holder, expires });
-        let body = encode(&Document { app: app.clone(), lease })?;
+        let lease = Some(LeaseRecord { holder: holder.clone(), expires });
+        let body = encode(&Document { app: app.clone(), lease, released_by: None })?;
         let local = self.clock.now();
         let etag = found.document.as_ref().map(|(_, etag)| etag);
         match put_surely(self.store, self.clock, &name, &body, etag).await {
@@ -221,6 +227,7 @@ impl<'a> Locker<'a> {
                 clock: self.clock,
                 name,
                 app: app.clone(),
+                holder,
                 etag: stored.etag,
                 proves_until: local + delta(LEASE / 2),
             })),
@@ -253,11 +260,21 @@ impl AppLock<'_> {
         self.turn.written = Some(now);
     }
 
-    /// Gives the lock back; whether it was ours to the end. Not where nobody knows what became of a write: that may still
-    /// arrive, and the lock has to last until it cannot any more.
+    /// Takes down that nobody knows what became of a write: it may still arrive, and until it cannot any more the lock lasts,
+    /// whatever is read or written in between.
+    pub(crate) fn may_arrive(&mut self, now: DateTime<Utc>) {
+        self.turn.arrives_until = Some(now + delta(LEASE));
+    }
+
+    /// Gives the lock back; whether it was ours to the end. Where a write of ours may still arrive it is left to end by itself.
     pub async fn release(self) -> bool {
-        let Some(StoredLock { store, clock, name, app, etag, .. }) = self.stored else { return true };
-        let released = match encode(&Document { app: app.clone(), lease: None }) {
+        let Self { turn, stored } = self;
+        let Some(StoredLock { store, clock, name, app, etag, holder, .. }) = stored else { return true };
+        if turn.arrives_until.is_some_and(|until| clock.now() < until) {
+            return true;
+        }
+        // It names who gave it back, so that nobody takes the same document of another for his own.
+        let released = match encode(&Document { app: app.clone(), lease: None, released_by: Some(holder) }) {
             Ok(body) => put_surely(store, clock, &name, &body, Some(&etag)).await,
             Err(error) => Err(error),
         };

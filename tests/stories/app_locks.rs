@@ -9,7 +9,7 @@ use super::common::hooked::Hooked;
 use super::common::proxy::{Proxy, Straight, Way};
 use super::common::{HOUR, Story, two_services_of_one_app};
 use super::{PRIMARY, SECONDARY, settled};
-use embedded_azure::Options;
+use embedded_azure::{Fault, FaultKind, Options};
 use rekey_core::intent::Intent;
 use rekey_core::time::delta;
 use serde_json::{Value, json};
@@ -136,6 +136,27 @@ async fn while_one_reads_and_writes_the_other_waits() {
     assert_eq!(story.requests(WRITE), before + 2, "each wrote once");
 }
 
+/// The answer to a write is lost. Whatever is read or written after it, the write may still arrive: the lock is kept till it
+/// cannot any more, and nobody else writes what it would undo.
+#[tokio::test]
+async fn the_lock_outlasts_a_write_of_which_nobody_knows_what_became() {
+    let story = both_forced().await;
+    story.sim.fault(Fault::new(WRITE, FaultKind::TimeoutAfter).times(1));
+    let one = deployed_for(&story, 0, story.rekey());
+    let reports = repair(&story, &one, "one", Duration::from_secs(60)).await;
+    assert!(!reports[0].ending.is_failure(), "{reports:#?}");
+    assert_eq!(lock(&story).await["lease"]["holder"], "one for sr-one");
+    let two = deployed_for(&story, 1, story.rekey());
+    let reports = repair(&story, &two, "two", Duration::from_secs(25)).await;
+    assert!(reports[0].summary().contains("(one for sr-one)"), "{}", reports[0].summary());
+    story.clock.advance(LEASE);
+    let reports = repair(&story, &two, "two", Duration::from_secs(25)).await;
+    assert!(!reports[0].ending.is_failure(), "{reports:#?}");
+    assert!(holds_valid_keys(&story));
+    let given_back = lock(&story).await;
+    assert_eq!((&given_back["lease"], &given_back["releasedBy"]), (&Value::Null, &json!("two for sr-two")));
+}
+
 /// The lock is taken from its holder before its time, as by somebody who has deleted the document. He cannot know when he
 /// writes; he finds it when he gives it back, leaves the other's lock alone, and reads what he wrote once more when that is
 /// over: the other may have written what he had read before.
@@ -250,5 +271,14 @@ async fn a_lock_outlasts_a_write_of_which_nobody_knows_what_became() {
     proxy.let_go();
     let reports = repair(&story, &one, "one", Duration::from_secs(25)).await;
     assert!(!reports[0].ending.is_failure(), "{reports:#?}");
-    assert_eq!(lock(&story).await["lease"], Value::Null, "taken again by whose it was, and given back");
+    assert_eq!(
+        lock(&story).await["lease"]["holder"],
+        "one for sr-one",
+        "taken again by whose it was, and kept"
+    );
+    story.clock.advance(LEASE);
+    story.force("sr-one", &[PRIMARY, SECONDARY]).unwrap();
+    let reports = repair(&story, &one, "one", Duration::from_secs(25)).await;
+    assert!(!reports[0].ending.is_failure(), "{reports:#?}");
+    assert_eq!(lock(&story).await["lease"], Value::Null, "the write cannot arrive any more");
 }

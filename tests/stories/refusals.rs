@@ -245,6 +245,10 @@ async fn a_journal_that_cannot_be_written_fails_the_run_soon_and_says_why() {
         let report = worker.run(&story.order(Intent::operator(false), 9 * MINUTE)).await.remove(0);
         let text = report.summary();
         assert!(report.ending.is_failure() && text.contains(why), "{text}");
+        assert!(
+            text.contains(": failed: cut off, "),
+            "who is cut off was seen before the lease was asked for: {text}"
+        );
         let asked = story.sim.requests().len() - before;
         assert!(asked <= 1 + 5 * 7, "{asked} requests: more than a token and five looks");
         assert!(story.clock.now() - start < TimeDelta::minutes(1), "it went on until its time was over");

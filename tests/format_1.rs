@@ -11,13 +11,13 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
+use common::hooked::Forgetful;
 use common::older::{OlderRun, Refused};
 use common::program::{Azure, Handler, text};
 use common::{azurite, document_name, format_1_name};
@@ -478,36 +478,13 @@ async fn wherever_the_one_who_carries_over_is_killed_the_next_run_finishes_it() 
     assert!(kills >= 2 * 8, "{kills}");
 }
 
-/// A store whose n-th write is done, but its answer lost.
-#[derive(Debug)]
-struct Forgetful {
-    store: Arc<dyn Store>,
-    writes: AtomicUsize,
-    lost: usize,
-}
-
-#[async_trait]
-impl Store for Forgetful {
-    async fn get(&self, name: &str) -> Result<Found, StoreError> {
-        self.store.get(name).await
-    }
-
-    async fn put(&self, name: &str, body: Vec<u8>, expected: Option<&ETag>) -> Result<Stored, StoreError> {
-        let stored = self.store.put(name, body, expected).await?;
-        if self.writes.fetch_add(1, Ordering::Relaxed) == self.lost {
-            return Err(StoreError::Unavailable("the connection was closed".into()));
-        }
-        Ok(stored)
-    }
-}
-
 #[tokio::test]
 async fn a_lost_answer_to_any_of_the_writes_is_recognised() {
     for lost in 0..5 {
         let table = Table::new(STEPS[0]).await;
         let clock: Arc<dyn Clock> = table.clock.clone();
-        let writes = AtomicUsize::new(0);
-        let store: Arc<dyn Store> = Arc::new(Forgetful { store: Arc::clone(&table.store), writes, lost });
+        let unanswered = StoreError::Unavailable("the connection was closed".into());
+        let store: Arc<dyn Store> = Forgetful::new(Arc::clone(&table.store), lost, unanswered);
         let mut lease = acquire(&store, &clock, &table.id, "one").await.unwrap();
         lease.record(Event::Unblocked {}).unwrap();
         let at = lease.journal().history().next_back().unwrap().at;

@@ -190,9 +190,9 @@ async fn what_was_heard_before_answers_no_later_call() {
     }
 }
 
-/// The process that was told of the time is gone when it comes; the timer's runs keep looking.
-#[tokio::test]
-async fn an_announced_time_is_watched_by_the_timers_runs() {
+/// A regeneration of both keys is announced; its time comes while the timer's runs keep looking, and both are regenerated. What
+/// happens besides, and then everybody is repaired soon: each check is ten seconds after the last.
+async fn repaired_soon_in_an_announced_time(besides: impl AsyncFnOnce(&Story)) {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
     let at = story.clock.now() + TimeDelta::hours(5);
@@ -203,28 +203,25 @@ async fn an_announced_time_is_watched_by_the_timers_runs() {
         }
         let start = story.clock.now();
         story.force("sr-demo", &KeyType::ALL).unwrap();
+        besides(&story).await;
         until_repaired(&story).await - start
     };
     let (outcomes, took) = tokio::join!(on_schedule(&story, at + TimeDelta::minutes(30)), forced);
     outcomes.iter().for_each(assert_well);
-    // Each check is ten seconds after the last.
     assert!(took <= TimeDelta::seconds(20), "{took}");
     all_hold(&story);
+}
+
+/// The process that was told of the time is gone when it comes; the timer's runs keep looking.
+#[tokio::test]
+async fn an_announced_time_is_watched_by_the_timers_runs() {
+    repaired_soon_in_an_announced_time(async |_| {}).await;
 }
 
 /// Another process found it first, put the keys on record, and was killed before it had repaired anybody.
 #[tokio::test]
 async fn a_key_that_another_process_put_on_record_is_repaired_by_the_run_that_watches() {
-    let story = Story::new().await;
-    story.watch(6 * HOUR).await;
-    let at = story.clock.now() + TimeDelta::hours(5);
-    assert_well(&Process::start(&story).notice(&announced(&story, at)).await);
-    let forced = async {
-        while story.clock.now() < at + TimeDelta::minutes(3) {
-            tokio::task::yield_now().await;
-        }
-        let start = story.clock.now();
-        story.force("sr-demo", &KeyType::ALL).unwrap();
+    repaired_soon_in_an_announced_time(async |story| {
         let id = &story.config.instances[0].id;
         let mut killed =
             Lease::acquire(story.store.clone(), story.clock.clone(), id, "killed").await.unwrap();
@@ -233,12 +230,8 @@ async fn a_key_that_another_process_put_on_record_is_repaired_by_the_run_that_wa
             killed.record(Event::KeyChanged { key_type, fingerprint }).unwrap();
         }
         killed.release().await.unwrap();
-        until_repaired(&story).await - start
-    };
-    let (outcomes, took) = tokio::join!(on_schedule(&story, at + TimeDelta::minutes(30)), forced);
-    outcomes.iter().for_each(assert_well);
-    assert!(took <= TimeDelta::seconds(20), "{took}");
-    all_hold(&story);
+    })
+    .await;
 }
 
 /// It is looked at closely around its time alone, an hour long.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{TimeDelta, Utc};
+use common::hooked::Forgetful;
 use common::proxy::{Answer, Proxy, Straight};
 use common::{HOUR, azurite, document_name, expire_lease, format_1_name};
 use embedded_azure::VirtualClock;
@@ -266,36 +267,12 @@ async fn what_is_said_of_a_journal_repeats_nothing_of_it() {
     .await;
 }
 
-/// A store whose n-th write is done, but its answer lost.
-#[derive(Debug)]
-struct Forgetful {
-    store: Arc<dyn Store>,
-    writes: AtomicUsize,
-    lost: usize,
-}
-
-#[async_trait]
-impl Store for Forgetful {
-    async fn get(&self, name: &str) -> Result<Found, StoreError> {
-        self.store.get(name).await
-    }
-
-    async fn put(&self, name: &str, body: Vec<u8>, expected: Option<&ETag>) -> Result<Stored, StoreError> {
-        let stored = self.store.put(name, body, expected).await?;
-        if self.writes.fetch_add(1, Ordering::Relaxed) == self.lost {
-            return Err(StoreError::Changed);
-        }
-        Ok(stored)
-    }
-}
-
 #[tokio::test]
 async fn a_write_whose_answer_was_lost_is_recognised_as_our_own() {
     on_each(async |store, clock| {
         for lost in 0..3 {
             let id = instance();
-            let store: Arc<dyn Store> =
-                Arc::new(Forgetful { store: Arc::clone(&store), writes: AtomicUsize::new(0), lost });
+            let store: Arc<dyn Store> = Forgetful::new(Arc::clone(&store), lost, StoreError::Changed);
             let mut lease = acquire(&store, &clock, &id, "one").await.unwrap();
             lease.record(adopted()).unwrap();
             lease.commit().await.unwrap();

@@ -89,7 +89,8 @@ impl Run<'_> {
     }
 
     async fn attempts(&mut self) -> Result<Ending, RunError> {
-        let mut begin = Begin { asks_first: self.intent().may_be_known(), ..Begin::default() };
+        // Most of what Azure tells us was our own doing.
+        let mut begin = Begin { asks_first: self.intent().only_repairs(), ..Begin::default() };
         while !self.engine.stop.is_asked() {
             let next = match self.attempt(begin).await? {
                 Next::End(ending) if ending.is_answered() => self.await_claim(ending).await?,

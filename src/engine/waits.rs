@@ -39,11 +39,9 @@ impl Run<'_> {
                 return Ok(Next::End(Ending::Known));
             }
         }
-        let checked =
-            matches!(&error, StoreError::Held { heard, .. } if begin.call.is_some_and(|call| call <= *heard));
         let has_more = self.log.rotation().is_some() || self.log.claim().is_some();
-        if let StoreError::Held { holder, .. } = &error
-            && checked
+        if let StoreError::Held { holder, heard, .. } = &error
+            && begin.call.is_some_and(|call| call <= *heard)
             && !has_more
         {
             return Ok(Next::End(Ending::HandedOver { holder: holder.clone() }));
@@ -180,7 +178,7 @@ impl Run<'_> {
     }
 
     /// Looks at the keys every few seconds, without the lease and without a place among those at work, until they are no
-    /// longer those on record, the time to watch or that of this run is over, or it is asked to stop. Whether there is
+    /// longer those on record, or those that this run has seen, the time to watch or that of this run is over, or it is asked to stop. Whether there is
     /// something to do.
     pub(super) async fn watch_closely(&mut self, watch: Watch) -> Result<bool, RunError> {
         let told = Watch { from: watch.from.max(self.now()), until: watch.until };
@@ -194,8 +192,10 @@ impl Run<'_> {
             }
             let check = Check::of_keys(self.reader(), self.service).await?;
             let journal = store::peek(&*self.engine.store, &self.service.id).await?;
-            // A key that another run has put on record, and whose holders it has not all repaired, is this run's to see to.
-            if !are_on_record(&check.fingerprints(), &journal) || journal.is_unrepaired() {
+            // Another run may have put a key on record and not repaired its holders: it is news to this one all the same.
+            let listed = check.fingerprints();
+            let is_news = self.log.seen().is_some_and(|seen| seen.keys != listed);
+            if is_news || !are_on_record(&listed, &journal) {
                 return Ok(true);
             }
         }

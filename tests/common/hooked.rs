@@ -1,6 +1,8 @@
-//! A store that tells what is asked of it before it does it, and fails where it is told to.
+//! Stores between a worker and his own: one that tells what is asked of it before it does it, and fails where it is told to,
+//! and one that does a write and loses its answer.
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -41,5 +43,35 @@ impl Store for Hooked {
     async fn put(&self, name: &str, body: Vec<u8>, expected: Option<&ETag>) -> Result<Stored, StoreError> {
         (self.hook.lock().unwrap())(name, Some(&body))?;
         self.inner.put(name, body, expected).await
+    }
+}
+
+/// A store whose n-th write is done, but answered with an error.
+#[derive(Debug)]
+pub struct Forgetful {
+    inner: Arc<dyn Store>,
+    writes: AtomicUsize,
+    lost: usize,
+    answer: StoreError,
+}
+
+impl Forgetful {
+    pub fn new(inner: Arc<dyn Store>, lost: usize, answer: StoreError) -> Arc<Self> {
+        Arc::new(Self { inner, writes: AtomicUsize::new(0), lost, answer })
+    }
+}
+
+#[async_trait]
+impl Store for Forgetful {
+    async fn get(&self, name: &str) -> Result<Found, StoreError> {
+        self.inner.get(name).await
+    }
+
+    async fn put(&self, name: &str, body: Vec<u8>, expected: Option<&ETag>) -> Result<Stored, StoreError> {
+        let stored = self.inner.put(name, body, expected).await?;
+        if self.writes.fetch_add(1, Ordering::Relaxed) == self.lost {
+            return Err(self.answer.clone());
+        }
+        Ok(stored)
     }
 }

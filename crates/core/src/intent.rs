@@ -188,12 +188,6 @@ impl Intent {
         matches!(self.source, Source::Timer | Source::StandIn)
     }
 
-    /// Whether its run first asks whether what it tells is news: most of what Azure tells us was our own doing.
-    #[must_use]
-    pub fn may_be_known(&self) -> bool {
-        self.only_repairs()
-    }
-
     /// Whether the keys and the consumers that it names show nothing that the journal does not explain. While something is
     /// out of sight nothing is explained: who answers well that nothing happened has checked everything.
     #[must_use]

@@ -17,7 +17,7 @@ use std::fmt;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-pub use app_locks::{AppLock, AppLocks, LockError, LockHolder, Locker};
+pub use app_locks::{AppLock, AppLocks, Held, LockError, LockHolder, Locker};
 pub(crate) use blob::Meaning;
 pub use blob::{BlobStore, Refusal};
 pub use document::peek;

@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::{FutureExt, StreamExt, stream};
+use futures::FutureExt;
+use futures::future::join_all;
+use tokio::sync::Semaphore;
 
 use super::check::{self, Check};
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, OperationStatus};
@@ -99,10 +101,10 @@ pub enum RewriteError {
         #[source]
         error: ArmError,
     },
-    /// The consumer could not be locked, so it was not written.
+    /// The consumer could not be locked, so the place was not written.
     Locked {
-        /// Whose.
-        consumer: ConsumerId,
+        /// The place.
+        place: Place,
         /// Why.
         #[source]
         error: LockError,
@@ -121,7 +123,7 @@ impl RewriteError {
         match self {
             Self::Arm { error, .. } => error.is_passing() || error.kind() == ArmErrorKind::OutcomeUnknown,
             Self::Locked { error: LockError::Store(error), .. } => error.is_passing(),
-            Self::Locked { error: LockError::Held { .. }, .. } | Self::Overwritten { .. } => true,
+            Self::Locked { error: LockError::Held(_), .. } | Self::Overwritten { .. } => true,
         }
     }
 
@@ -130,7 +132,7 @@ impl RewriteError {
     pub fn is_late(&self) -> bool {
         match self {
             Self::Arm { error, .. } => error.kind() == ArmErrorKind::OutOfTime,
-            Self::Locked { error, .. } => matches!(error, LockError::Held { .. }),
+            Self::Locked { error, .. } => matches!(error, LockError::Held(_)),
             Self::Overwritten { .. } => false,
         }
     }
@@ -261,17 +263,25 @@ impl Actor<'_> {
 }
 
 impl Actor<'_> {
-    /// The consumers in batches for [`Actor::repoint`], with all that are of one app in the same batch, and the site
-    /// that we run in last.
+    /// The consumers of other sites, and those of the site that we run in, which come last: writing its settings restarts us.
+    pub fn own_last(&self, consumers: Vec<ConsumerRef>) -> [Vec<ConsumerRef>; 2] {
+        let restarts_us = |consumer: &ConsumerRef| {
+            let place = Place::from(consumer);
+            self.own_site.is_some_and(|site| place.restarts(site))
+        };
+        let (own, others) = consumers.into_iter().partition(restarts_us);
+        [others, own]
+    }
+
+    /// The consumers in batches for [`Actor::repoint`], with all that are of one app in the same batch.
     pub fn batches(&self, consumers: &[ConsumerRef]) -> Vec<Vec<ConsumerRef>> {
         let mut sorted = consumers.to_vec();
-        sorted.sort_by_cached_key(|consumer| (self.restarts_us(&consumer.into()), consumer.app.clone()));
+        sorted.sort_by(|a, b| a.app.cmp(&b.app));
         let apps: Vec<_> = sorted.chunk_by(|a, b| a.app == b.app).collect();
         apps.chunks(ROUNDS * self.at_once).map(<[_]>::concat).collect()
     }
 
-    /// Writes `key` into consumers, all places at once and each by itself; the site that we run in comes last, because
-    /// writing its settings restarts us. One write for each place: each restarts its app.
+    /// Writes `key` into consumers, all places at once and each by itself. One write for each place: each restarts its app.
     ///
     /// Nothing is sent once the proof has ended: by then another worker may be at work, and the key no longer valid.
     pub async fn repoint(
@@ -285,23 +295,18 @@ impl Actor<'_> {
         let deadline = self.deadline.min(proof.until());
         let arm = self.arm.until(deadline);
         let actor = Actor { arm: &arm, deadline, ..*self };
-        let basis = Basis { check, marks, key };
-        let (own, others): (Vec<_>, Vec<_>) =
-            targets(consumers).into_iter().partition(|target| self.restarts_us(&target.place));
-        let mut done = Vec::new();
-        for group in [others, own] {
-            let rewrites = group.into_iter().map(|target| actor.rewrite(basis, target).boxed());
-            let rewrites: Vec<_> = rewrites.collect();
-            done.extend(stream::iter(rewrites).buffer_unordered(self.at_once).collect::<Vec<_>>().await);
-        }
-        done
+        let (basis, room) = (Basis { check, marks, key }, Semaphore::new(self.at_once));
+        join_all(targets(consumers).into_iter().map(|target| actor.rewrite(basis, &room, target).boxed()))
+            .await
     }
 
-    fn restarts_us(&self, place: &Place) -> bool {
-        self.own_site.is_some_and(|site| place.restarts(site))
-    }
-
-    async fn rewrite(&self, basis: Basis<'_>, target: Target<'_>) -> Result<Rewrite, RewriteError> {
+    /// Writes a place, where there is room: who waits for another task of this process takes none.
+    async fn rewrite(
+        &self,
+        basis: Basis<'_>,
+        room: &Semaphore,
+        target: Target<'_>,
+    ) -> Result<Rewrite, RewriteError> {
         let Target { place, names } = target;
         let change = Change { names: &names, marks: basis.marks, key: basis.key };
         let mut last = None;
@@ -309,7 +314,7 @@ impl Actor<'_> {
             if merge > 0 {
                 self.clock.sleep(AGAIN).await;
             }
-            let mut lock = self.lock(&place, basis).await?;
+            let mut lock = self.lock(&place, basis, room).await?;
             let written = self.merge(&mut lock, (merge == 0).then_some(basis.check), &place, &change).await;
             if written.as_ref().is_err_and(|error| error.kind() == ArmErrorKind::OutcomeUnknown) {
                 lock.may_arrive(self.clock.now());
@@ -334,14 +339,21 @@ impl Actor<'_> {
         })
     }
 
-    /// Waits until nobody else writes the consumer. Between processes it is locked where others may be at the place: those of
-    /// another configured service, or, where another's connection string is in it, of a configuration that we do not see.
-    async fn lock(&self, place: &Place, basis: Basis<'_>) -> Result<AppLock<'_>, RewriteError> {
-        let consumer = place.consumer();
+    /// Locks the consumer. Between processes that is needed where others may be at the place: those of another configured
+    /// service, or, where another's connection string is in it, of a configuration that we do not see.
+    async fn lock<'room>(
+        &self,
+        place: &Place,
+        basis: Basis<'_>,
+        room: &'room Semaphore,
+    ) -> Result<AppLock<'room>, RewriteError>
+    where
+        Self: 'room,
+    {
         let contents = basis.check.contents(place);
         let seen_shared = contents.is_some_and(|(contents, _)| place.holds_anothers(contents, basis.marks));
-        let lock = self.locks.lock(&consumer, seen_shared, self.deadline).await;
-        lock.map_err(|error| RewriteError::Locked { consumer, error })
+        let lock = self.locks.lock(&place.consumer(), seen_shared, room).await;
+        lock.map_err(|error| RewriteError::Locked { place: place.clone(), error })
     }
 
     /// Writes once, while nobody else of ours writes the app. Where another process may, it is read under the lock.

@@ -252,9 +252,7 @@ impl Run<'_> {
                 }
                 match self.step(lease, check, step).await? {
                     Then::Assess => Ok(None),
-                    Then::Rest { until } => {
-                        self.rest_and_hear(lease, check, until, None).await.map(|()| None)
-                    }
+                    Then::Rest { until } => self.rest_and_hear(lease, check, until, None).await.map(|_| None),
                     // Who was repaired beside it is seen first.
                     Then::Leave(_) if check.is_echoed() => self.read_back(lease, check).await.map(|()| None),
                     Then::Leave(waiting) => Ok(Some(self.next(&assessment, waiting))),
@@ -264,7 +262,7 @@ impl Run<'_> {
             decision @ Decision::Waiting { until, .. } if self.waits(until) && until <= now + SHORT_WAIT => {
                 self.emit_once(RunEvent::Waiting(decision));
                 lease.commit().await?;
-                self.rest_and_hear(lease, check, until, Some(FRESH)).await.map(|()| None)
+                self.rest_and_hear(lease, check, until, Some(FRESH)).await.map(|_| None)
             }
             decision => Ok(Some(self.next(&assessment, decision))),
         }

@@ -190,7 +190,7 @@ impl fmt::Display for RewriteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Arm { error, .. } => error.fmt(f),
-            Self::Locked { consumer, .. } => write!(f, "{}: not written", consumer.name()),
+            Self::Locked { place, .. } => write!(f, "{}: not written", place.consumer().name()),
             Self::Overwritten { place } => write!(
                 f,
                 "{}: the {} were written but do not hold the new key: something else writes them at the same time. The next run \

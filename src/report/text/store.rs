@@ -6,7 +6,7 @@ use rekey_core::journal::{Condition, Illegal};
 
 use super::{InWords, readable};
 use crate::report::cause;
-use crate::store::{LockError, LockHolder, Meaning, Refusal, StoreError};
+use crate::store::{Held, LockError, LockHolder, Meaning, Refusal, StoreError};
 
 /// What can be done all the same while the storage is out of reach.
 const WITHOUT_STORAGE: &str = "the service was not touched. If apps are cut off, `signalr-rekey rotate --without-journal` repairs them without the storage";
@@ -132,7 +132,7 @@ impl InWords for Condition {
 impl fmt::Display for LockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Held { holder, until } => {
+            Self::Held(Held { holder, until, .. }) => {
                 write!(f, "{holder} has the lock of its settings until {} at the latest", readable(*until))
             }
             Self::Store(_) => f.write_str("the lock of its settings cannot be taken"),

@@ -17,7 +17,6 @@ use crate::azure::services::{KeyService, Regeneration};
 use crate::clock::Clock;
 use crate::config::ServiceConfig;
 use crate::report::cause;
-use crate::report::text::azure as words;
 use crate::store::{AppLock, LeaseProof, LockError, Locker};
 use rekey_core::model::{ConsumerId, Key, KeyPair, KeyType, OperationUrl, PerKey, ServiceType};
 use rekey_core::plan::ConsumerRef;
@@ -79,6 +78,8 @@ pub enum Acceptance {
     Accepted,
     /// It does not, or cannot be asked; what it said.
     Refused(String),
+    /// The time of the run was over before enough calls were made, and none of the last was refused.
+    OutOfTime,
 }
 
 /// One place that was rewritten, or was found to be as wanted.
@@ -238,23 +239,27 @@ impl Actor<'_> {
 
     /// Signs calls with a key until the service accepted several in a row, or has refused for a while.
     pub async fn prove(&self, host: &str, key: &Key) -> Acceptance {
-        let mut in_a_row = 0;
-        let mut said = words::NOT_PROVED_IN_TIME.to_owned();
+        let (mut in_a_row, mut said) = (0, None);
         for _ in 0..PROBES {
             match self.service().probe(self.data_plane, host, key).await {
                 Probe::Accepted => in_a_row += 1,
-                Probe::Refused { detail } | Probe::Unreachable { detail } => (in_a_row, said) = (0, detail),
+                Probe::Refused { detail } | Probe::Unreachable { detail } => {
+                    (in_a_row, said) = (0, Some(detail));
+                }
             }
             if in_a_row == IN_A_ROW {
                 return Acceptance::Accepted;
             }
             let next = self.clock.now() + delta(APART);
+            if next >= self.deadline && in_a_row > 0 {
+                return Acceptance::OutOfTime;
+            }
             if next >= self.deadline {
                 break;
             }
             self.clock.sleep_until(next).await;
         }
-        Acceptance::Refused(said)
+        said.map_or(Acceptance::OutOfTime, Acceptance::Refused)
     }
 
     fn service(&self) -> ServiceType {

@@ -215,8 +215,18 @@ impl Run<'_> {
             self.see(&check, &assessment.snapshot);
             self.judge(&assessment);
             self.answer_call(lease, &assessment.snapshot).await?;
-            if let Some(next) = self.act(lease, &mut check, assessment).await? {
-                return Ok(next);
+            match self.act(lease, &mut check, assessment).await {
+                Ok(None) => {}
+                Ok(Some(next)) => return Ok(next),
+                // Who was written beside those that could not be is not told to be cut off, if there is time to see him.
+                Err(error @ RunError::Rewrites(_)) if check.is_echoed() => {
+                    if self.read_back(lease, &mut check).await.is_ok() {
+                        let snapshot = check.snapshot(self.service, lease.journal());
+                        self.see(&check, &snapshot);
+                    }
+                    return Err(error);
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(Next::End(Ending::Stopped))

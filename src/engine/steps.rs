@@ -334,6 +334,8 @@ impl Run<'_> {
         let event = match proof {
             Acceptance::Accepted => Event::Verified { key_type },
             Acceptance::Refused(detail) => Event::VerificationRefused { key_type, detail },
+            // The service has refused nothing.
+            Acceptance::OutOfTime => return Err(RunError::OutOfTime),
         };
         self.record(lease, event)?;
         Ok(lease.keep().await?)

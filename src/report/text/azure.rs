@@ -124,9 +124,6 @@ pub(crate) fn no_answer_within(time: Duration) -> String {
     format!("no answer within {}", humantime::format_duration(time))
 }
 
-/// A key was not proved in the time of the run.
-pub(crate) const NOT_PROVED_IN_TIME: &str = "out of time before the service had accepted the key";
-
 /// The storage has no token.
 pub(crate) fn no_token_for_the_storage(account: &str) -> String {
     format!("could not get an access token for {account}: {CHECK_THE_IDENTITY}")

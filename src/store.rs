@@ -20,7 +20,7 @@ use chrono::{DateTime, Utc};
 pub use app_locks::{AppLock, AppLocks, Held, LockError, LockHolder, Locker};
 pub(crate) use blob::Meaning;
 pub use blob::{BlobStore, Refusal};
-pub use document::peek;
+pub use document::{peek, peek_at_both};
 pub use lease::{Draft, Lease, LeaseProof};
 pub use memory::MemoryStore;
 pub use small::{Told, call, calls, timer_ran};

@@ -125,6 +125,12 @@ impl Run<'_> {
             }
             Err(error) => return Err(error.into()),
         };
+        // Once in a process, for it costs a request.
+        let service = &self.service.id;
+        if self.intent().source == Source::Timer && !self.engine.fenced.lock().contains(service) {
+            draft.keep_fenced(&self.order.holder).await?;
+            self.engine.fenced.lock().insert(service.clone());
+        }
         let Some(check) = self.check(begin, draft.journal()).await? else {
             return Ok(Next::End(Ending::Known));
         };

@@ -89,6 +89,12 @@ pub(crate) fn caution(caution: &Caution) -> String {
              time of the message"
                 .to_owned()
         }
+        Oddity::LongAgo(at) => format!(
+            "the event's time {} is more than an hour ago: keys that were rotated since, because they were reported as \
+             compromised, are taken for those that it means, and nothing is done. If keys were leaked later, give the time of \
+             that leak and publish it again",
+            readable(at)
+        ),
         Oddity::OtherMembers => "its data has a member besides instance, which is ignored".to_owned(),
     };
     format!("{}: {what}", caution.service.name())

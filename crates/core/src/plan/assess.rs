@@ -110,6 +110,8 @@ pub enum Covered {
     Asked {
         /// When.
         at: DateTime<Utc>,
+        /// Whether because keys were reported as compromised: the keys that the event means are those of before.
+        compromised: bool,
     },
     /// Everything could be seen, and nobody holds a key that will be regenerated.
     NobodyHolds,
@@ -135,7 +137,7 @@ pub fn judge(
     // Compromised keys are answered only by the answer to compromised keys: any other lets the old keys live longer.
     let last = if compromised { journal.compromised() } else { journal.requested() };
     if let Some(at) = last.filter(|at| request.since.is_some_and(|since| since <= *at)) {
-        return Verdict::Covered(Covered::Asked { at });
+        return Verdict::Covered(Covered::Asked { at, compromised });
     }
     if nobody_holds(&request.cause, snapshot) {
         return Verdict::Covered(Covered::NobodyHolds);

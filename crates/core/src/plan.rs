@@ -43,7 +43,6 @@ use crate::time::delta;
 /// Guarantees, kept by property tests: it never panics; a key is regenerated only when the snapshot shows no
 /// consumer with it, nothing that was not seen may hold it and the grace is over; a consumer with a valid key is moved
 /// only to a key that the service accepted; it is settled only if everything was seen and nobody is stale.
-#[must_use]
 pub fn decide(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: DateTime<Utc>) -> Decision {
     let Some(keys) = journal.keys().filter(|_| agreement(&snapshot.keys, journal) != Agreement::Differs)
     else {
@@ -219,7 +218,6 @@ impl View<'_> {
 }
 
 /// Whether a first check of a service asks for a rotation at once.
-#[must_use]
 pub fn rotates_at_first_sight(policy: &Policy) -> bool {
     policy.first_rotation == FirstRotation::Now
 }

@@ -76,8 +76,7 @@ impl Arm {
     }
 
     fn operation_target(&self, asked: Operation, url: &OperationUrl) -> Result<Url, ArmError> {
-        let elsewhere =
-            |resource, message| ArmError::new(ArmErrorKind::Elsewhere, &asked.on(resource), message);
+        let elsewhere = |resource, message| ArmError::new(ArmErrorKind::Elsewhere, asked, resource, message);
         let target = Url::parse(url.expose()).map_err(|_| elsewhere("an operation", words::NO_URL))?;
         if self.is_ours(&target) { Ok(target) } else { Err(elsewhere(target.path(), words::OTHER_HOST)) }
     }

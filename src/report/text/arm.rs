@@ -196,7 +196,7 @@ impl fmt::Display for RewriteError {
                 "{}: the {} were written but do not hold the new key: something else writes them at the same time. The next run \
                  tries again",
                 place.consumer().name(),
-                place.name()
+                place.section
             ),
         }
     }

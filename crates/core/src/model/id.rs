@@ -63,7 +63,6 @@ impl ServiceType {
     pub const ALL: [Self; 1] = [Self::SignalR];
 
     /// As it stands in ids.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::SignalR => "Microsoft.SignalRService/signalR",
@@ -71,7 +70,6 @@ impl ServiceType {
     }
 
     /// What tells it from the other types of its provider.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::SignalR => "signalR",
@@ -85,7 +83,6 @@ impl ServiceId {
         /Microsoft.SignalRService/signalR/{name}";
 
     /// Makes the id of an Azure SignalR Service from its parts.
-    #[must_use]
     pub fn new(subscription: &str, group: &str, name: &str) -> Self {
         let at = ResourcePath {
             subscription: subscription.into(),
@@ -104,31 +101,26 @@ impl ServiceId {
     }
 
     /// Which of its names makes a text no id, where all else of it is in order.
-    #[must_use]
     pub fn fault(text: &str) -> Option<IdFault> {
         text.parse::<Self>().err()?.fault
     }
 
     /// Its resource type.
-    #[must_use]
     pub const fn service_type(&self) -> ServiceType {
         self.service_type
     }
 
     /// The service's own name.
-    #[must_use]
     pub fn name(&self) -> &str {
         &self.at.name
     }
 
     /// Its resource group.
-    #[must_use]
     pub fn group(&self) -> &str {
         &self.at.group
     }
 
     /// Its subscription.
-    #[must_use]
     pub fn subscription(&self) -> &str {
         &self.at.subscription
     }

@@ -24,31 +24,26 @@ pub enum OperationKind {
 
 impl OperationUrl {
     /// Takes a URL to the letter.
-    #[must_use]
     pub fn new(kind: OperationKind, url: impl Into<String>) -> Self {
         Self { kind, url: url.into().into() }
     }
 
     /// From an `Azure-AsyncOperation` header.
-    #[must_use]
     pub fn async_operation(url: &str) -> Self {
         Self::new(OperationKind::AsyncOperation, url)
     }
 
     /// From a `Location` header.
-    #[must_use]
     pub fn location(url: &str) -> Self {
         Self::new(OperationKind::Location, url)
     }
 
     /// How its answers are read.
-    #[must_use]
     pub fn kind(&self) -> OperationKind {
         self.kind
     }
 
     /// The URL to the letter. For the request to Azure; for nothing else.
-    #[must_use]
     pub fn expose(&self) -> &str {
         self.url.expose_secret()
     }

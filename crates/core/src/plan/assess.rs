@@ -32,7 +32,6 @@ pub struct Open<'a> {
 
 impl Open<'static> {
     /// Nothing is wanted.
-    #[must_use]
     pub fn nothing() -> Self {
         static NONE: BTreeSet<DateTime<Utc>> = BTreeSet::new();
         Self { rotation: None, deadlines: &NONE }
@@ -119,7 +118,6 @@ pub enum Covered {
 /// says.
 ///
 /// Assumption: the journal is reconciled with the snapshot.
-#[must_use]
 pub fn judge(
     request: &RotationRequest,
     snapshot: &Snapshot,
@@ -169,7 +167,6 @@ pub enum Announced {
 
 impl Announced {
     /// What becomes of it if it is told now.
-    #[must_use]
     pub fn of(at: DateTime<Utc>, now: DateTime<Utc>) -> Self {
         if at > now + FAR {
             return Self::Far;
@@ -181,7 +178,6 @@ impl Announced {
     }
 
     /// Whether keys are watched because of an announcement, and not for a claim.
-    #[must_use]
     pub fn is_behind(watch: &Watch) -> bool {
         watch.until - watch.from == BEFORE + AFTER
     }
@@ -212,7 +208,6 @@ fn watches_to_record(
 
 /// The time to watch that is on record and begins before `end`: of those that have begun the one that lasts longest, else
 /// the next.
-#[must_use]
 pub fn to_watch(journal: &Journal, now: DateTime<Utc>, end: DateTime<Utc>) -> Option<Watch> {
     let comes = |watch: &&Watch| now < watch.until && watch.from < end;
     let (open, ahead): (Vec<Watch>, Vec<Watch>) =

@@ -37,7 +37,6 @@ pub(super) fn known_at(flight: &InFlight, found: &Fingerprint, policy: &Policy) 
 /// Whether an operation should long have told how it ended. From then on the keys tell, as where its URL was never learned,
 /// whatever the URL says or whoever refuses to ask it. Until then it is asked again at each run, for what stands in the
 /// way may be cured. It is the wait after which an unchanged key proves that the operation is over, and no shorter.
-#[must_use]
 pub fn is_overdue(flight: &InFlight, policy: &Policy, now: DateTime<Utc>) -> bool {
     flight.intended + delta(policy.longest_operation.max(ARRIVES)) <= now
 }
@@ -146,7 +145,6 @@ fn surely_in_effect(record: &KeyRecord, policy: &Policy, now: DateTime<Utc>) -> 
 }
 
 /// Whether it is worth asking the service before stale consumers get a key: it may not be in effect yet.
-#[must_use]
 pub fn is_doubtful(key_type: KeyType, journal: &Journal, policy: &Policy, now: DateTime<Utc>) -> bool {
     let in_flight = journal.in_flight().is_some_and(|flight| flight.key_type == key_type);
     let sure = |keys: &PerKey<KeyRecord>| surely_in_effect(&keys[key_type], policy, now);

@@ -39,7 +39,6 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// A check that has shown the keys, and nothing else yet.
-    #[must_use]
     pub fn of_keys(at: DateTime<Utc>, keys: PerKey<Fingerprint>) -> Self {
         Self {
             at,
@@ -62,19 +61,16 @@ impl Snapshot {
     }
 
     /// Whether a consumer holds that key.
-    #[must_use]
     pub fn is_held(&self, key_type: KeyType) -> bool {
         self.consumers.iter().any(|consumer| consumer.holds == Holding::Valid(key_type))
     }
 
     /// Whether something that could not be seen may hold that key.
-    #[must_use]
     pub fn may_be_held_unseen(&self, key_type: KeyType) -> bool {
         self.unknown.iter().any(|unknown| unknown.may_hold(&self.keys[key_type]))
     }
 
     /// Who is cut off, or very probably so; those first that can be repaired.
-    #[must_use]
     pub fn cut_off(&self) -> Vec<CutOff> {
         let texts = self.unknown.iter().filter_map(|unknown| match unknown {
             Unknown::StaleKeyInOtherText { app, name } => {
@@ -87,7 +83,6 @@ impl Snapshot {
     }
 
     /// The consumers that hold a key that is neither of the two.
-    #[must_use]
     pub fn stale(&self) -> Vec<ConsumerRef> {
         self.holders(|holding| matches!(holding, Holding::Stale(_)))
     }
@@ -115,7 +110,6 @@ pub enum CutOff {
 
 impl CutOff {
     /// Which app, if that is known.
-    #[must_use]
     pub const fn app(&self) -> Option<&ConsumerId> {
         match self {
             Self::Stale(ConsumerRef { app, .. })
@@ -284,20 +278,17 @@ pub enum Whereabouts {
 
 impl Unknown {
     /// Whether it stays until somebody does something about it.
-    #[must_use]
     pub fn lasts(&self) -> bool {
         !matches!(self, Self::Unreadable { passing: true, .. })
     }
 
     /// Whether it is of an app that was there and is not found any more.
-    #[must_use]
     pub fn is_of_missing(&self) -> bool {
         matches!(self, Self::Vanished { .. })
     }
 
     /// Whether that key of the service may be held by what could not be seen. An app that has vanished may hold what it
     /// last held, and nothing else; all others may hold any.
-    #[must_use]
     pub fn may_hold(&self, key: &Fingerprint) -> bool {
         match self {
             Self::Vanished { held, .. } => held.contains(key),

@@ -44,7 +44,6 @@ pub enum Standing {
 
 /// What the step that is decided was already tried for in vain; nothing if it is tried for the first time, or what stood in
 /// the way passes by itself. Between two tries the decision alone would say that all is well.
-#[must_use]
 pub fn standing(
     journal: &Journal,
     decision: &Decision,

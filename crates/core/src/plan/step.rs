@@ -57,13 +57,11 @@ pub enum Step {
 
 impl Decision {
     /// Whether stale consumers are given a valid key.
-    #[must_use]
     pub const fn repairs(&self) -> bool {
         matches!(self, Self::Do(Step::Repoint { repair: true, .. }))
     }
 
     /// A word for machines.
-    #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Do(step) => step.name(),
@@ -76,7 +74,6 @@ impl Decision {
 
 impl Step {
     /// A word for logs.
-    #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Repoint { repair: true, .. } => "mend",

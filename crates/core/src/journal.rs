@@ -4,7 +4,6 @@
 //! that something was done out of order, and nothing further may be done until a person has looked. What fits is one
 //! table, in `legal`. The journal knows nothing of where it is kept (`store`) nor of how Azure is asked (`arm`).
 
-mod event;
 mod legal;
 mod record;
 
@@ -13,11 +12,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use event::without_operation;
-pub use event::{Event, UNCHANGED};
 pub use legal::Condition;
 use legal::conditions;
-pub use record::{Entry, Failures, Held, InFlight, KeyRecord, Obstacle, Origin, Refusal, Watch};
+use record::without_operation;
+pub use record::{
+    Entry, Event, Failures, Held, InFlight, KeyRecord, Obstacle, Origin, Refusal, UNCHANGED, Watch,
+};
 
 use crate::model::{ConsumerId, Fingerprint, KeyType, PerKey};
 

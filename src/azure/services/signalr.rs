@@ -10,9 +10,7 @@ use crate::azure::arm::{
 use crate::azure::data_plane::{DataPlane, Probe};
 use crate::report::cause;
 use crate::report::text::azure as words;
-use rekey_core::model::{
-    ConnectionString, Key, KeyPair, KeyType, OperationKind, OperationUrl, ServiceId, ServiceType,
-};
+use rekey_core::model::{ConnectionString, Key, KeyPair, KeyType, OperationUrl, ServiceId, ServiceType};
 
 /// The newest stable version there is.
 const API_VERSION: &str = "2024-03-01";
@@ -117,9 +115,9 @@ impl KeyService for ServiceType {
     }
 
     async fn follow(self, arm: &Arm, operation: &OperationUrl) -> Result<OperationStatus, ArmError> {
-        let asked = match operation.kind() {
-            OperationKind::AsyncOperation => STATUS,
-            OperationKind::Location => RESULT,
+        let asked = match operation {
+            OperationUrl::AsyncOperation(_) => STATUS,
+            OperationUrl::Location(_) => RESULT,
         };
         arm.follow(asked, operation).await
     }

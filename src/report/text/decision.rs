@@ -9,7 +9,7 @@ impl InWords for Decision {
         match self {
             Self::Do(step) => step.in_words(),
             Self::Waiting { reason, until } => {
-                let colon = if matches!(reason, WaitFor::Grace { .. }) { "" } else { ":" };
+                let colon = if matches!(reason, WaitFor::Grace(_)) { "" } else { ":" };
                 format!("waiting until {}{colon} {}", readable(*until), reason.in_words())
             }
             Self::Blocked(by) => format!("blocked: {}", by.in_words()),
@@ -28,9 +28,9 @@ impl InWords for Step {
                 let does = if *repair { "repair with" } else { "repoint to" };
                 format!("{does} the {to} key: {}", listed(consumers, ", "))
             }
-            Self::Follow { key_type } => format!("follow the regeneration of the {key_type} key"),
-            Self::Verify { key_type } => format!("verify that the service accepts the {key_type} key"),
-            Self::Regenerate { key_type } => {
+            Self::Follow(key_type) => format!("follow the regeneration of the {key_type} key"),
+            Self::Verify(key_type) => format!("verify that the service accepts the {key_type} key"),
+            Self::Regenerate(key_type) => {
                 format!("regenerate the {key_type} key, which no consumer holds")
             }
         }
@@ -41,17 +41,17 @@ impl InWords for Step {
 impl InWords for WaitFor {
     fn in_words(&self) -> String {
         match self {
-            Self::Grace { key_type } => {
+            Self::Grace(key_type) => {
                 format!("(grace period of the {key_type} key) before regenerating it")
             }
-            Self::Operation { key_type } => {
+            Self::Operation(key_type) => {
                 format!("Azure is still regenerating the {key_type} key; the next run checks again")
             }
-            Self::LostOperation { key_type } => format!(
+            Self::LostOperation(key_type) => format!(
                 "Azure cannot be asked about the regeneration of the {key_type} key that was sent; by then the listed keys show \
                  how it ended"
             ),
-            Self::Acceptance { key_type } => {
+            Self::Acceptance(key_type) => {
                 format!("the service does not accept the {key_type} key yet; it is tried again")
             }
             Self::RegenerateAgain { key_type, detail } => {
@@ -91,7 +91,7 @@ impl InWords for BlockedBy {
 impl InWords for Covered {
     fn in_words(&self) -> String {
         match self {
-            Self::Asked { at } => {
+            Self::Asked(at) => {
                 format!("nothing to do: a rotation for this was already requested at {}", readable(*at))
             }
             Self::NobodyHolds => {
@@ -144,7 +144,7 @@ mod tests {
     fn decisions_read_as_sentences() {
         let key_type = KeyType::Secondary;
         let until = DateTime::from_timestamp(7200, 0).unwrap();
-        let waiting = Decision::Waiting { reason: WaitFor::Grace { key_type }, until };
+        let waiting = Decision::Waiting { reason: WaitFor::Grace(key_type), until };
         insta::assert_snapshot!(waiting.in_words(), @"waiting until 1970-01-01T02:00:00Z (grace period of the Secondary key) before regenerating it");
         let app = AppId::new("s", "g", "app-0", None).into();
         let consumers = vec![ConsumerRef { app, section: Section::AppSettings, name: "SignalR".into() }];

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::id::{IdError, IdFault, ResourcePath, as_text, compares_folded, is_long};
+use super::id::{IdError, IdFault, ResourcePath, as_text, is_long};
 
 /// What holds keys and is read and written by itself, of whatever kind.
 ///
@@ -22,7 +22,7 @@ pub enum ConsumerId {
 }
 
 /// The resource id of one web app, function app or deployment slot.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct AppId(ResourcePath);
 
@@ -172,10 +172,6 @@ impl AppId {
     pub fn subscription(&self) -> &str {
         &self.0.subscription
     }
-
-    fn folded(&self) -> [String; 4] {
-        self.0.folded()
-    }
 }
 
 impl FromStr for AppId {
@@ -209,7 +205,6 @@ impl fmt::Display for AppId {
 }
 
 as_text!(AppId);
-compares_folded!(AppId);
 
 /// A settings dictionary of an app; each is read and replaced as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -96,20 +96,14 @@ pub enum Verdict {
     /// There is nothing to record, and why.
     Covered(Covered),
     /// It comes too soon after the last; it may be asked again from then on.
-    TooSoon {
-        /// When.
-        until: DateTime<Utc>,
-    },
+    TooSoon(DateTime<Utc>),
 }
 
 /// Why a request needs no rotation of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Covered {
-    /// A rotation was asked for since.
-    Asked {
-        /// When.
-        at: DateTime<Utc>,
-    },
+    /// A rotation was asked for since, at this time.
+    Asked(DateTime<Utc>),
     /// Everything could be seen, and nobody holds a key that will be regenerated.
     NobodyHolds,
 }
@@ -133,14 +127,14 @@ pub fn judge(
     // Compromised keys are answered only by the answer to compromised keys: any other lets the old keys live longer.
     let last = if compromised { journal.compromised() } else { journal.requested() };
     if let Some(at) = last.filter(|at| request.since.is_some_and(|since| since <= *at)) {
-        return Verdict::Covered(Covered::Asked { at });
+        return Verdict::Covered(Covered::Asked(at));
     }
     if nobody_holds(&request.cause, snapshot) {
         return Verdict::Covered(Covered::NobodyHolds);
     }
     let until = journal.noticed().map(|at| at + delta(policy.min_rotation_interval));
     match until.filter(|until| *until > now) {
-        Some(until) => Verdict::TooSoon { until },
+        Some(until) => Verdict::TooSoon(until),
         None => record,
     }
 }

@@ -137,17 +137,17 @@ impl World<'_> {
     fn play(&mut self, step: &Step) -> Result<(), Illegal> {
         match step {
             Step::Repoint { to, consumers, repair } => self.repoint(*to, consumers, *repair),
-            Step::Verify { key_type } => {
+            Step::Verify(key_type) => {
                 self.now += VERIFICATION;
                 self.record(Event::Verified { key_type: *key_type })
             }
-            Step::Regenerate { key_type } => {
+            Step::Regenerate(key_type) => {
                 self.record(Event::RegenerationIntended { key_type: *key_type })?;
                 let promised = Some(self.make_up());
                 self.record(Event::RegenerationAccepted { operation: None, promised })?;
                 self.end_regeneration(*key_type)
             }
-            Step::Follow { key_type } => self.end_regeneration(*key_type),
+            Step::Follow(key_type) => self.end_regeneration(*key_type),
         }
     }
 

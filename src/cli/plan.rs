@@ -81,6 +81,9 @@ fn print(instance: &ServiceConfig, preview: &Preview) {
     for note in notes(&preview.snapshot) {
         terminal::tell(&format!("  note: {note}"));
     }
+    if let Some(why) = why(instance, preview) {
+        terminal::tell(&why);
+    }
     for watch in watches(&preview.journal, preview.snapshot.at) {
         terminal::tell(&format!("  {}", watch.text));
     }
@@ -90,6 +93,11 @@ fn print(instance: &ServiceConfig, preview: &Preview) {
         terminal::say(text::ROTATE_FORECAST);
         lines(&forecast, now).iter().for_each(|line| terminal::tell_as_of(&format!("    {line}"), now));
     }
+}
+
+/// Why anything would be done to a service of which nothing is on record.
+pub(super) fn why(instance: &ServiceConfig, preview: &Preview) -> Option<String> {
+    preview.journal.keys().is_none().then(|| text::first_sight(&instance.policy))
 }
 
 /// The steps and waits with their times, how it would end, and what it would restart.

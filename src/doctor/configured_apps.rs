@@ -36,8 +36,8 @@ fn all(instance: &InstanceFacts<'_>, app: &AppConfig, facts: &Facts<'_>) -> Vec<
     // That the service is gone, has no keys or may not be asked, is a finding of its own.
     let by_host = instance.keys_are_off() && instance.host().is_some();
     if instance.listed.is_err() && !by_host {
-        let why = "what an app holds is judged by comparing with the keys that Azure lists";
-        let what = format!("what it holds of {} was not checked", id.name());
+        let why = "the keys of the service cannot be listed, and what an app holds is compared with them";
+        let what = format!("whether it holds a valid key of {}, or is cut off, cannot be told", id.name());
         return vec![Finding::warning(Check::Consumer, &app.id, what, why)];
     }
     found(instance, app, read)

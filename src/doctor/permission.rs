@@ -26,8 +26,7 @@ struct Need {
 
 const READ_WHY: &str =
     "whether the service is stopped or accepts no keys is not known; a rotation does not need it";
-const LIST_KEYS_WHY: &str =
-    "no run can begin: which key an app holds is found by comparing with the keys that Azure lists";
+const LIST_KEYS_WHY: &str = "no run can begin, and whether apps are cut off now cannot be told: the keys that they hold are compared with those that Azure lists";
 const REGENERATE_WHY: &str = "no key can be regenerated";
 const FOLLOW_WHY: &str = "a regeneration cannot be followed to its end";
 const LIST_WHY: &str = "what the app holds cannot be read, and no key is regenerated until it can";

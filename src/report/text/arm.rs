@@ -13,7 +13,7 @@ use crate::report::cause;
 
 impl fmt::Display for ArmError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {}: ", doing(self.operation(), self.resource()))?;
+        write!(f, "cannot {}{}: ", doing(self.operation(), self.resource()), leaves_open(self))?;
         match (self.status(), self.code()) {
             (Some(status), Some(code)) => write!(f, "{status} {code}, ")?,
             (Some(status), None) => write!(f, "{status}, ")?,
@@ -24,6 +24,16 @@ impl fmt::Display for ArmError {
             write!(f, " (x-ms-correlation-request-id {id})")?;
         }
         write!(f, "; {}", advice(self))
+    }
+}
+
+/// What nobody knows for want of an answer. Where access keys are switched off, everybody who holds one is cut off.
+fn leaves_open(error: &ArmError) -> &'static str {
+    let has_no_keys = error.kind() == ArmErrorKind::Barred(Barrier::NoKeys);
+    if error.operation() == "SignalR_ListKeys" && !has_no_keys {
+        ", so whether consumers hold a valid key cannot be told"
+    } else {
+        ""
     }
 }
 

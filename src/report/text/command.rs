@@ -4,8 +4,9 @@ use std::fmt::Display;
 
 use chrono::{DateTime, Utc};
 use rekey_core::model::KeyType;
+use rekey_core::policy::{FirstRotation, Policy};
 
-use super::readable;
+use super::{readable, rounded};
 
 /// How the storage of the deployed app is named.
 pub(crate) const NAME_THE_STORAGE: &str = "`az login`, and set AzureWebJobsStorage__accountName=ACCOUNT (or \
@@ -102,6 +103,22 @@ pub(crate) fn rotate_nothing_to_do(name: &str, end: &str) -> String {
 
 pub(crate) fn rotate_to_do(name: &str) -> String {
     format!("{name}: this will be done:")
+}
+
+/// Why what is foreseen is foreseen, of a service whose journal was never written.
+pub(crate) fn first_sight(policy: &Policy) -> String {
+    let what = match policy.first_rotation {
+        FirstRotation::Now => "first_rotation = \"now\" asks for a rotation of both keys".to_owned(),
+        FirstRotation::WhenDue => format!(
+            "first_rotation = \"when-due\" counts both keys as made now, and rotates them in {}",
+            rounded(policy.rotate_every)
+        ),
+    };
+    format!(
+        "  why: its journal was never written, so how old its keys are, and who held them until now, is not known: {what}. No \
+         key is regenerated before a whole grace period ({}) has passed",
+        rounded(policy.grace)
+    )
 }
 
 pub(crate) fn rotate_no_standing(name: &str, why: &str) -> String {

@@ -11,6 +11,10 @@ use crate::store::{LockError, LockHolder, Meaning, Refusal, StoreError};
 /// What can be done all the same while the storage is out of reach.
 const WITHOUT_STORAGE: &str = "the service was not touched. If apps are cut off, `signalr-rekey rotate --without-journal` repairs them without the storage";
 
+/// The same while no journal can be gone by.
+const WITHOUT_JOURNAL: &str =
+    "If apps are cut off, `signalr-rekey rotate --without-journal` repairs them meanwhile";
+
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -31,17 +35,18 @@ impl fmt::Display for StoreError {
             ),
             Self::Unreadable { name, detail } => write!(
                 f,
-                "cannot read the journal {name} ({detail}); it was left as it is, and the service was not touched"
+                "cannot read the journal {name} ({detail}); it was left as it is, and the service was not touched. \
+                 {WITHOUT_JOURNAL}"
             ),
             Self::OfAnother { name, found, wanted } => write!(
                 f,
                 "the journal {name} belongs to {found}, not to {wanted}; it was left as it is, and the service was not touched. \
-                 Put back the file that belongs there, or rename this one"
+                 Put back the file that belongs there, or rename this one. {WITHOUT_JOURNAL}"
             ),
             Self::TwoJournals { old, new } => write!(
                 f,
                 "an older release writes the journal {old}, and this one {new}: nothing is done to the service by this one. \
-                 Stop the older one, and delete the journal that is out of date"
+                 Stop the older one, and delete the journal that is out of date. {WITHOUT_JOURNAL}"
             ),
             Self::Unavailable(why) => f.write_str(&cause::advised(
                 &format!("cannot use the journal's storage: {why}"),
@@ -51,7 +56,7 @@ impl fmt::Display for StoreError {
             Self::Illegal(Illegal { event, unmet }) => write!(
                 f,
                 "the journal does not allow the event {event:?} ({}); nothing more is done to this service. Run \
-                 `signalr-rekey status`, and compare it with the keys in Azure",
+                 `signalr-rekey status`, and compare it with the keys in Azure. {WITHOUT_JOURNAL}",
                 unmet.in_words()
             ),
         }

@@ -67,15 +67,16 @@ fn holds(id: &ServiceId, app: &AppId, seen: &Snapshot) -> Option<Finding> {
     let add = || fixes::in_file(id, &format!("add \"{app}\" to the apps of"));
     let is_cut_off = !seen.stale().is_empty()
         || seen.unknown.iter().any(|unknown| matches!(unknown, Unknown::StaleKeyInOtherText { .. }));
-    if is_cut_off {
-        let what =
-            format!("it holds an invalid key of {} ({}) and is not configured", id.name(), all.join(", "));
-        let why = "it is cut off now, and stays so: only configured apps are given new keys";
-        return Some(Finding::error(Check::Unconfigured, app, what, why).fixed_by(add()));
-    }
-    if !all.is_empty() {
-        let what = format!("it holds a key of {} ({}) and is not configured", id.name(), all.join(", "));
-        let why = "a rotation gives new keys only to configured apps: this one would be cut off when its key is regenerated";
+    if is_cut_off || !all.is_empty() {
+        let (kind, why) = if is_cut_off {
+            ("an invalid key", "it is cut off now, and stays so: only configured apps are given new keys")
+        } else {
+            (
+                "a key",
+                "a rotation gives new keys only to configured apps: this one would be cut off when its key is regenerated",
+            )
+        };
+        let what = format!("it holds {kind} of {} ({}) and is not configured", id.name(), all.join(", "));
         return Some(Finding::error(Check::Unconfigured, app, what, why).fixed_by(add()));
     }
     let why = "if it does, the app keeps a key that will become invalid, because it is not configured";

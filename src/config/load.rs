@@ -15,7 +15,8 @@ use super::values::spoken;
 use super::{Config, Environment, Faults, ServiceConfig};
 use crate::azure::http::is_loopback;
 
-use crate::report::text::configuration as words;
+use crate::report::cause;
+use crate::report::text::command as words;
 
 /// `functionTimeout` of our host.json: the longest that the Consumption plan allows. When it passes, the host kills
 /// the process with everything in it (docs: host.json reference).
@@ -114,6 +115,10 @@ fn display_name(environment: &Environment, path: &Path) -> String {
 fn unreadable(environment: &Environment, path: &Path, name: &str, error: Option<&io::Error>) -> Faults {
     let mut report = Report::new(name, "");
     let is_absent = error.is_some_and(|error| error.kind() == io::ErrorKind::NotFound);
+    let not_read = match error {
+        Some(error) => cause::because(&words::not_read(name), Some(error)),
+        None => words::no_text(name),
+    };
     let given = if environment.config().is_some() {
         Some("--config")
     } else {
@@ -121,9 +126,9 @@ fn unreadable(environment: &Environment, path: &Path, name: &str, error: Option<
     };
     match given {
         Some(setting) if is_absent => report.setting(setting, words::not_found(name)),
-        Some(setting) => report.setting(setting, words::not_read(name, error)),
-        None if is_absent => report.whole(words::no_file(FILE_NAME, &folder(path))),
-        None => report.at(&At::default(), words::not_read(name, error)),
+        Some(setting) => report.setting(setting, not_read),
+        None if is_absent => report.whole(words::no_file(FILE_NAME, folder(path))),
+        None => report.at(&At::default(), not_read),
     }
     settings::read(environment, &mut report);
     report.into_faults()
@@ -154,11 +159,14 @@ fn join(file: File, settings: Settings, report: &mut Report<'_>) -> Option<Confi
     );
     let watch = watch(settings.watch.or(file.watch), report);
     let notify = notify::join(settings.webhook.or(file.webhook), settings.signing_key, report);
-    let layers = [&settings.policy, &file.policy];
     let simulated = settings.azure.as_ref().is_some_and(|azure| is_loopback(&azure.resource_manager));
     let least_grace = if simulated { Duration::ZERO } else { LEAST_GRACE };
-    let join_one = |instance| join_instance(instance, layers, least_grace, report);
-    let instances: Vec<ServiceConfig> = file.instances.into_iter().filter_map(join_one).collect();
+    // A service whose id is at fault is checked like the others, and then left out.
+    let instances = file.instances.into_iter().filter_map(|FileInstance { id, apps, policy }| {
+        let policy = PolicyLayer::resolve([&settings.policy, &policy, &file.policy], least_grace, report);
+        Some(ServiceConfig { id: id?, apps, policy })
+    });
+    let instances: Vec<ServiceConfig> = instances.collect();
     Some(Config {
         instances,
         azure: settings.azure?,
@@ -177,11 +185,8 @@ fn join(file: File, settings: Settings, report: &mut Report<'_>) -> Option<Confi
 fn watch(every: Option<Sourced<Duration>>, report: &mut Report<'_>) -> Option<Duration> {
     let Sourced { value, origin } = every?;
     if value < SHORTEST_WATCH {
-        let shortest = spoken(SHORTEST_WATCH);
-        report.origin(
-            &origin,
-            format!("{} is too short; write at least {shortest}, such as 60s", spoken(value)),
-        );
+        let [value, shortest] = [value, SHORTEST_WATCH].map(spoken);
+        report.origin(&origin, format!("{value} is too short; write at least {shortest}, such as 60s"));
     }
     Some(value)
 }
@@ -202,16 +207,4 @@ fn at_most(
         );
     }
     value
-}
-
-/// The service with its policy. One whose id is at fault is checked like the others, and then left out.
-fn join_instance(
-    instance: FileInstance,
-    [settings, head]: [&PolicyLayer; 2],
-    least_grace: Duration,
-    report: &mut Report<'_>,
-) -> Option<ServiceConfig> {
-    let FileInstance { id, apps, policy } = instance;
-    let policy = PolicyLayer::resolve([settings, &policy, head], least_grace, report);
-    Some(ServiceConfig { id: id?, apps, policy })
 }

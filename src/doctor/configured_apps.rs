@@ -10,7 +10,7 @@ use crate::report::cause;
 use crate::report::text::InWords;
 use crate::report::text::file_name;
 use rekey_core::model::{AppId, Section, ServiceId, names_signalr};
-use rekey_core::plan::{Consumer, ConsumerRef, Holding, Unknown};
+use rekey_core::plan::{Consumer, ConsumerRef, Holding, SettingFault, Unknown};
 
 /// All of it, of one app and one service.
 pub(super) fn check(instance: &InstanceFacts<'_>, app: &AppConfig, facts: &Facts<'_>) -> Vec<Finding> {
@@ -21,23 +21,18 @@ pub(super) fn check(instance: &InstanceFacts<'_>, app: &AppConfig, facts: &Facts
 fn all(instance: &InstanceFacts<'_>, app: &AppConfig, facts: &Facts<'_>) -> Vec<Finding> {
     let Some(read) = facts.apps.get(&app.id) else { return Vec::new() };
     let id = &instance.config.id;
+    let lost = |unseen| lost(instance, app, facts, unseen).into_iter();
     if read.settings.is_gone() {
-        return lost(instance, app, facts, "is not found")
-            .into_iter()
-            .chain([gone(instance, app, facts)])
-            .collect();
+        return lost("is not found").chain([gone(instance, app, facts)]).collect();
     }
     if let Some(error) = read.settings.error() {
-        return lost(instance, app, facts, "cannot be read")
-            .into_iter()
-            .chain(unreadable(app, error))
-            .collect();
+        return lost("cannot be read").chain(unreadable(app, error)).collect();
     }
     // That the service is gone, has no keys or may not be asked, is a finding of its own.
     let by_host = instance.keys_are_off() && instance.host().is_some();
     if instance.listed.is_err() && !by_host {
-        let why = "what an app holds is judged by comparing with the keys that Azure lists";
-        let what = format!("what it holds of {} was not checked", id.name());
+        let why = "the keys of the service cannot be listed, and what an app holds is compared with them";
+        let what = format!("whether it holds a valid key of {}, or is cut off, cannot be told", id.name());
         return vec![Finding::warning(Check::Consumer, &app.id, what, why)];
     }
     found(instance, app, read)
@@ -137,25 +132,25 @@ fn holds(instance: &InstanceFacts<'_>, consumer: &Consumer) -> Finding {
 fn not_seen(app: &AppConfig, read: &AppFacts, unknown: &Unknown) -> Option<Finding> {
     let nothing_is_regenerated = "no key of the service is regenerated until this is resolved";
     let (check, why) = match unknown {
-        Unknown::KeyVaultReference { .. }
-        | Unknown::AppConfigurationReference { .. }
-        | Unknown::OnlyReferences { .. } => (Check::KeyVault, nothing_is_regenerated.to_owned()),
-        Unknown::KeyInOtherText { .. }
-        | Unknown::StaleKeyInOtherText { .. }
-        | Unknown::Placeholder { .. }
-        | Unknown::InvalidString { .. }
-        | Unknown::OtherServicesHost { .. } => (Check::Consumer, nothing_is_regenerated.to_owned()),
-        Unknown::NotOurs { name, .. } | Unknown::Missing { name, .. } => {
-            (Check::Consumer, format!("{}{nothing_is_regenerated}", did_you_mean(app, read, name)))
-        }
+        Unknown::OnlyReferences { .. } => (Check::KeyVault, nothing_is_regenerated.to_owned()),
+        Unknown::Setting { name, fault, .. } => match fault {
+            SettingFault::KeyVaultReference | SettingFault::AppConfigurationReference => {
+                (Check::KeyVault, nothing_is_regenerated.to_owned())
+            }
+            SettingFault::NotOurs | SettingFault::Missing => {
+                (Check::Consumer, format!("{}{nothing_is_regenerated}", did_you_mean(app, read, name)))
+            }
+            // Told for all settings of the app, read by value.
+            SettingFault::Unnamed => return None,
+            _ => (Check::Consumer, nothing_is_regenerated.to_owned()),
+        },
         Unknown::Unreadable { .. }
         | Unknown::NoConsumer { .. }
-        // Told for all settings of the app, read by value.
-        | Unknown::Unnamed { .. }
         | Unknown::NeverSeen { .. }
         | Unknown::Vanished { .. } => return None,
     };
-    let stale = if matches!(unknown, Unknown::StaleKeyInOtherText { .. }) { "stale, cut off: " } else { "" };
+    let is_stale = matches!(unknown, Unknown::Setting { fault: SettingFault::StaleKeyInOtherText, .. });
+    let stale = if is_stale { "stale, cut off: " } else { "" };
     Some(Finding::error(check, &app.id, format!("{stale}{}", unknown.in_words()), why))
 }
 

@@ -188,7 +188,7 @@ impl<'a> Locker<'a> {
             before => match self.try_lock(app, before.map_or(0, |held| held.looks + 1)).await {
                 Ok(stored) => return Ok(AppLock { turn, stored: Some(stored), _room: room }),
                 Err(LockError::Held(held)) => {
-                    tracing::info!("{}", words::app_is_locked(&app.name(), &held.holder.to_string()));
+                    tracing::info!("{}", words::app_is_locked(app.name(), &held.holder));
                     held
                 }
                 Err(error) => return Err(error),
@@ -272,7 +272,7 @@ impl AppLock<'_> {
             Err(error) => Err(error),
         };
         if let Err(error) = &released {
-            tracing::warn!("{}", words::lock_not_given_back(&app.name(), &cause::told(error)));
+            tracing::warn!("{}", words::lock_not_given_back(app.name(), cause::told(error)));
         }
         !matches!(released, Err(StoreError::Changed))
     }

@@ -121,5 +121,8 @@ fn summary(forecast: &Forecast, now: DateTime<Utc>) -> String {
         times => format!("{} ({times} times)", app.name()),
     };
     let restarted: Vec<String> = restarts.iter().map(often).collect();
-    text::rotate_restarts(&end, &restarted)
+    if restarted.is_empty() {
+        return text::rotate_restarts_none(end);
+    }
+    text::rotate_restarts(end, restarted.join(", "))
 }

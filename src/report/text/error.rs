@@ -173,7 +173,7 @@ words! {
         Self::Locked { consumer, .. } => "{}: not written", consumer.name();
         Self::Overwritten { place } =>
             "{}: the {} were written but do not hold the new key: something else writes them at the same time. The next \
-            run tries again", place.consumer().name(), place.name();
+            run tries again", place.consumer().name(), place.section;
     }
 }
 

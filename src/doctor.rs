@@ -23,7 +23,7 @@ use chrono::TimeDelta;
 pub use finding::{Check, Finding, Looked, Report, Severity, SubjectKind};
 pub use first_run::{FirstRun, examine_briefly};
 
-use crate::azure::arm::Caller;
+use crate::azure::arm::{Arm, Caller};
 use crate::clock::Clock;
 use crate::compose::ComposeError;
 use crate::config::{BlobAccess, Config, Environment, StateConfig};
@@ -47,22 +47,30 @@ pub struct Circumstances {
 
 /// Examines everything.
 pub async fn examine(rekey: &Engine, circumstances: &Circumstances) -> Report {
-    let config = &rekey.config;
-    let mut findings = offline(config, circumstances, &*rekey.clock);
-    let arm = rekey.arm.until(rekey.clock.now() + PATIENCE);
-    match arm.caller().await {
-        Ok(caller) => {
-            findings.push(identity(&caller, circumstances.as_deployed));
-            let facts = Facts::collect(rekey, &arm).await;
-            findings.extend(judge(config, &facts, &caller));
-            let own = own_app(config, &circumstances.environment);
-            findings.extend(settings::durations_of_apps(&facts, &circumstances.environment, own.as_ref()));
-            findings.extend(service::probes(rekey, &facts).await);
-            return Report { looked: facts.looked(), ..Report::new(findings) };
-        }
-        Err(error) => findings.push(nobody(cause::told(&error), config, circumstances)),
-    }
-    Report::new(findings)
+    let (mut findings, asker) = begin(rekey, circumstances, PATIENCE).await;
+    let Some((arm, caller)) = asker else { return Report::new(findings) };
+    let (config, environment) = (&rekey.config, &circumstances.environment);
+    let facts = Facts::collect(rekey, &arm).await;
+    findings.extend(judge(config, &facts, &caller));
+    findings.extend(settings::durations_of_apps(&facts, environment, own_app(config, environment).as_ref()));
+    findings.extend(service::probes(rekey, &facts).await);
+    Report { looked: facts.looked(), ..Report::new(findings) }
+}
+
+/// What every examination begins with: what needs no request, and as whom Azure can be asked for as long as this may take.
+async fn begin(
+    rekey: &Engine,
+    circumstances: &Circumstances,
+    patience: TimeDelta,
+) -> (Vec<Finding>, Option<(Arm, Caller)>) {
+    let mut findings = offline(&rekey.config, circumstances, &*rekey.clock);
+    let arm = rekey.arm.until(rekey.clock.now() + patience);
+    let caller = arm.caller().await;
+    findings.push(match &caller {
+        Ok(caller) => identity(caller, circumstances.as_deployed),
+        Err(error) => nobody(cause::told(error), &rekey.config, circumstances),
+    });
+    (findings, caller.ok().map(|caller| (arm, caller)))
 }
 
 /// What can be said when the parts do not fit together, so that Azure cannot be asked.

@@ -99,7 +99,8 @@ impl Found {
             .boxed()
         }))
         .await;
-        let unread = reads.iter().filter_map(unreadable).collect();
+        let unread = |(app, read): &Read| Some((app.to_string(), cause::told(read.error()?)));
+        let unread = reads.iter().filter_map(unread).collect();
         let of_site = |(site, error): (String, ArmError)| (format!("{site}/slots"), cause::told(&error));
         let unlisted = unlisted.into_iter().map(of_site).collect();
         let services = known.iter().map(|known| service(known, &reads, &scope)).collect();
@@ -159,10 +160,6 @@ fn in_order(sites: Vec<AppId>, slots: Vec<AppId>) -> Vec<AppId> {
             std::iter::once(site).chain(slots)
         })
         .collect()
-}
-
-fn unreadable((app, settings): &Read) -> Option<(String, String)> {
-    Some((app.to_string(), cause::told(settings.error()?)))
 }
 
 fn service(known: &Known, reads: &[Read], scope: &Scope) -> Service {
@@ -271,7 +268,7 @@ fn entry(text: &mut String, service: &Service) {
     about(text, "", service);
     text.push_str("apps = [\n");
     for app in &service.apps {
-        seen(text, app);
+        app.seen.iter().for_each(|line| comment(text, "  ", line));
         let _ = writeln!(text, "  \"{}\",", app.id);
     }
     text.push_str("]\n");
@@ -283,10 +280,6 @@ fn about(text: &mut String, indent: &str, service: &Service) {
     for App { id, seen } in &service.doubtful {
         comment(text, indent, &format!("{id} may hold one: {}", seen.join("; ")));
     }
-}
-
-fn seen(text: &mut String, app: &App) {
-    app.seen.iter().for_each(|line| comment(text, "  ", line));
 }
 
 /// One line, whatever is in it: TOML allows no control characters in a comment, and names come from Azure.

@@ -64,7 +64,7 @@ async fn of_an_endless_answer_of_azure_no_more_is_read_than_azure_sends_at_most(
         let error = error(ServiceType::SignalR.list_keys(&arm(&server.base), &chat()).await);
         assert_eq!(error.kind(), ArmErrorKind::Malformed);
         insta::allow_duplicates! {
-            insta::assert_snapshot!(error, @"cannot list the keys: 200, the answer is larger than 12 MiB, which Azure Resource Manager never sends, and was not read to its end; check what REKEY_RESOURCE_MANAGER leads to; report this, with the correlation id if there is one");
+            insta::assert_snapshot!(error, @"cannot list the keys, so whether consumers hold a valid key cannot be told: 200, the answer is larger than 12 MiB, which Azure Resource Manager never sends, and was not read to its end; check what REKEY_RESOURCE_MANAGER leads to; report this, with the correlation id if there is one");
         }
         assert!(server.flooded() <= 12 * MIB + BUFFERS, "{}", server.flooded());
         assert_eq!(server.asked().len(), 1, "it is not asked again");
@@ -239,7 +239,7 @@ async fn a_journal_that_does_not_end_is_not_read_to_its_end() {
     let server = Server::play([flood(&format!("{OK}{length}"))]).await;
     let store = journal(&server.base);
     let error = peek(&store, &chat()).await.unwrap_err();
-    insta::assert_snapshot!(error, @"cannot read the journal s/g/signalr/chat.json (it is larger than 4 MiB); it was left as it is, and the service was not touched");
+    insta::assert_snapshot!(error, @"cannot read the journal s/g/signalr/chat.json (it is larger than 4 MiB); it was left as it is, and the service was not touched. If apps are cut off, `signalr-rekey rotate --without-journal` repairs them meanwhile");
     assert!(server.flooded() <= 4 * MIB + BUFFERS, "{}", server.flooded());
     // And what storage says when it refuses.
     let server = Server::play([flood("HTTP/1.1 403 Forbidden\r\nconnection: close\r\n")]).await;

@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use common::program::{Azure, PROGRAM, program, text};
+use common::program::{Azure, Handler, PROGRAM, program, text};
 use serde_json::{Value, json};
 
 const FILE: &str = "[[instance]]\n\
@@ -187,6 +187,44 @@ async fn what_is_wrong_with_a_configuration_names_the_file_that_was_given() {
     );
 }
 
+/// With a role that may not list the keys: a run, a look and the doctor say what nobody can tell by that.
+#[tokio::test]
+async fn where_keys_cannot_be_listed_nobody_is_taken_for_well() {
+    let azure = Azure::start(&[]);
+    let scope = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo";
+    let action = "Microsoft.SignalRService/SignalR/listkeys/action";
+    azure.ask("denials", json!({"scope": scope, "action": action})).await;
+    let unknown = "sr-demo: cannot list the keys, so whether consumers hold a valid key cannot be told: 403";
+    let failed = unknown.replace("sr-demo: ", "sr-demo: failed: ");
+    for (arguments, code, says) in [
+        (&["status"][..], 1, unknown),
+        (&["plan"], 1, unknown),
+        (&["rotate", "--yes"], 1, &failed),
+        (&["doctor"], 1, "or is cut off, cannot be told"),
+    ] {
+        let output = azure.run(arguments);
+        let told = format!("{}{}", text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {told}");
+        assert!(told.contains(says), "{arguments:?}: {told}");
+    }
+    let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operate.md")).unwrap();
+    let first = document.split("## First of all").nth(1).unwrap().split("\n## ").next().unwrap();
+    assert!(first.contains("cannot list the keys, so whether consumers hold a valid key cannot be told"));
+}
+
+/// A doctor or handler that is started with what `simulate` prints finds no fault in what it was given.
+#[tokio::test]
+async fn what_simulate_prints_names_the_schedule_too() {
+    let azure = Azure::start(&[]);
+    let told = text(&azure.run(&["doctor", "--all"]).stdout);
+    assert!(!told.contains("ROTATION_SCHEDULE: it is not set"), "{told}");
+    assert!(told.contains("ROTATION_SCHEDULE: the longest time between two runs is 5m"), "{told}");
+    let handler = Handler::start(&azure, &[]).await;
+    let printed = handler.kill();
+    assert!(printed.contains("serving the Functions host"), "{printed}");
+    assert!(!printed.contains("does not run RotateKeys"), "{printed}");
+}
+
 #[tokio::test]
 async fn a_plan_has_the_whole_sequence_with_its_times_and_restarts() {
     let azure = Azure::start(&[]);
@@ -194,6 +232,7 @@ async fn a_plan_has_the_whole_sequence_with_its_times_and_restarts() {
     let told = text(&plan.stdout);
     let order = [
         "sr-demo: waiting until ",
+        "  why: its journal was never written, so how old its keys are, and who held them until now, is not known: ",
         "  what would be done, if nobody changes anything meanwhile:",
         "(now): waiting until ",
         "regenerate the Secondary key, which no consumer holds",

@@ -135,7 +135,7 @@ async fn an_azure_that_is_not_there_is_named_and_the_run_fails() {
     let output = command.env("REKEY_RESOURCE_MANAGER", format!("http://{nowhere}")).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let told = text(&output.stderr);
-    assert!(told.contains("sr-demo: cannot list the keys: could not connect"), "{told}");
+    assert!(told.contains("sr-demo: cannot list the keys, so whether consumers hold a valid key cannot be told: could not connect"), "{told}");
 }
 
 #[test]

@@ -45,8 +45,8 @@ pub(super) async fn answer<More: Default + Serialize>(
     exit
 }
 
-/// The warnings, notes and watches of a look, and, where it is not said above, what is next.
-pub(super) fn tell_rest(preview: &Preview, next: &str) {
+/// The warnings and notes of a look, but for what was told as trouble already, a line of the command, and the watches.
+pub(super) fn tell_rest(preview: &Preview, between: Option<String>) {
     let trouble = preview.trouble();
     let told = |warning: &String| trouble.iter().any(|trouble| trouble.contains(warning.as_str()));
     for warning in warnings(&preview.snapshot).into_iter().filter(|warning| !told(warning)) {
@@ -55,8 +55,8 @@ pub(super) fn tell_rest(preview: &Preview, next: &str) {
     for note in notes(&preview.snapshot) {
         terminal::tell(&format!("  note: {note}"));
     }
-    if !next.is_empty() {
-        terminal::tell(&format!("  next: {next}"));
+    if let Some(line) = between {
+        terminal::tell(&line);
     }
     for watch in watches(&preview.journal, preview.snapshot.at) {
         terminal::tell(&format!("  {}", watch.text));

@@ -9,10 +9,11 @@ use crate::config::{Environment, ServiceConfig};
 use crate::engine::Preview;
 use crate::report::text::InWords;
 use crate::report::text::command as text;
-use crate::report::text::readable;
+use crate::report::text::{readable, rounded};
 use crate::terminal::{self, Exit, spoken};
 use rekey_core::model::ConsumerId;
 use rekey_core::plan::{Decision, Forecast, Foreseen, forecast};
+use rekey_core::policy::{FirstRotation, Policy};
 
 /// The arguments of `plan`.
 #[derive(Debug, Args)]
@@ -47,13 +48,18 @@ fn print(instance: &ServiceConfig, preview: &Preview) {
         terminal::tell(&format!("{name}: {trouble}"));
     }
     terminal::tell(&format!("{name}: {decision}"));
-    tell_rest(preview, "");
+    tell_rest(preview, why(instance, preview));
     let now = SystemClock.now();
     let forecast = foresee(instance, preview, false, now);
     if !forecast.is_idle() {
         terminal::say(text::ROTATE_FORECAST);
         lines(&forecast, now).iter().for_each(|line| terminal::tell_as_of(&format!("    {line}"), now));
     }
+}
+
+/// Why anything would be done to a service of which nothing is on record.
+pub(super) fn why(instance: &ServiceConfig, preview: &Preview) -> Option<String> {
+    preview.journal.keys().is_none().then(|| first_sight(&instance.policy))
 }
 
 /// The steps and waits with their times, how it would end, and what it would restart.
@@ -89,4 +95,13 @@ fn summary(forecast: &Forecast, now: DateTime<Utc>) -> String {
         return text::rotate_restarts_none(end);
     }
     text::rotate_restarts(end, restarted.join(", "))
+}
+
+/// Why what is foreseen is foreseen, of a service whose journal was never written.
+fn first_sight(policy: &Policy) -> String {
+    let what = match policy.first_rotation {
+        FirstRotation::Now => text::FIRST_NOW.to_owned(),
+        FirstRotation::WhenDue => text::first_when_due(rounded(policy.rotate_every)),
+    };
+    text::first_sight(what, rounded(policy.grace))
 }

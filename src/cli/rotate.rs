@@ -9,12 +9,12 @@ use serde::Serialize;
 
 use super::instances::{self, Seen};
 use super::machine::Service;
-use super::plan::{foresee, lines};
+use super::plan::{foresee, lines, why};
 use super::{load, standing};
 use crate::clock::{Clock, SystemClock};
 use crate::compose::silent;
 use crate::config::{Config, Environment, ServiceConfig, StateConfig, duration};
-use crate::engine::{Engine, Narrator, Order};
+use crate::engine::{Engine, Narrator, Order, Preview};
 use crate::report::text::InWords;
 use crate::report::text::command as text;
 use crate::report::text::command::{NOT_A_TERMINAL, NOTHING_DONE};
@@ -133,14 +133,14 @@ async fn confirmed(rekey: &Engine, chosen: &[&ServiceConfig], args: &RotateArgs)
 /// What would be done to which service, which apps that restarts, and how long it takes.
 fn intent(seen: &[Seen], asked: bool, now: DateTime<Utc>) -> Vec<String> {
     let shown = seen.iter().filter_map(|seen| Some((&seen.instance, seen.found.as_ref().ok()?)));
-    let of_one = |(instance, preview): (&ServiceConfig, _)| {
+    let of_one = |(instance, preview): (&ServiceConfig, &Preview)| {
         let forecast = foresee(instance, preview, asked, now);
         let name = instance.id.name();
         if forecast.is_idle() {
             return vec![text::rotate_nothing_to_do(name, forecast.end.in_words())];
         }
         let steps = lines(&forecast, now).into_iter().map(|step| format!("  {step}"));
-        [text::rotate_to_do(name)].into_iter().chain(steps).collect()
+        [text::rotate_to_do(name)].into_iter().chain(why(instance, preview)).chain(steps).collect()
     };
     shown.flat_map(of_one).collect()
 }

@@ -72,7 +72,8 @@ fn print(instance: &ServiceConfig, preview: &Preview) {
     }
     let next = preview.decision.in_words();
     let is_told = trouble.iter().any(|trouble| trouble.contains(&next));
-    tell_rest(preview, if is_told { text::ROTATE_SEE_ABOVE } else { &next });
+    let next = if is_told { text::ROTATE_SEE_ABOVE } else { &next };
+    tell_rest(preview, Some(format!("  next: {next}")));
     for (entry, told) in history(&preview.journal) {
         terminal::tell(&format!("  {} {told}", readable(entry.at)));
     }

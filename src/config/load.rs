@@ -159,11 +159,14 @@ fn join(file: File, settings: Settings, report: &mut Report<'_>) -> Option<Confi
     );
     let watch = watch(settings.watch.or(file.watch), report);
     let notify = notify::join(settings.webhook.or(file.webhook), settings.signing_key, report);
-    let layers = [&settings.policy, &file.policy];
     let simulated = settings.azure.as_ref().is_some_and(|azure| is_loopback(&azure.resource_manager));
     let least_grace = if simulated { Duration::ZERO } else { LEAST_GRACE };
-    let join_one = |instance| join_instance(instance, layers, least_grace, report);
-    let instances: Vec<ServiceConfig> = file.instances.into_iter().filter_map(join_one).collect();
+    // A service whose id is at fault is checked like the others, and then left out.
+    let instances = file.instances.into_iter().filter_map(|FileInstance { id, apps, policy }| {
+        let policy = PolicyLayer::resolve([&settings.policy, &policy, &file.policy], least_grace, report);
+        Some(ServiceConfig { id: id?, apps, policy })
+    });
+    let instances: Vec<ServiceConfig> = instances.collect();
     Some(Config {
         instances,
         azure: settings.azure?,
@@ -182,11 +185,8 @@ fn join(file: File, settings: Settings, report: &mut Report<'_>) -> Option<Confi
 fn watch(every: Option<Sourced<Duration>>, report: &mut Report<'_>) -> Option<Duration> {
     let Sourced { value, origin } = every?;
     if value < SHORTEST_WATCH {
-        let shortest = spoken(SHORTEST_WATCH);
-        report.origin(
-            &origin,
-            format!("{} is too short; write at least {shortest}, such as 60s", spoken(value)),
-        );
+        let [value, shortest] = [value, SHORTEST_WATCH].map(spoken);
+        report.origin(&origin, format!("{value} is too short; write at least {shortest}, such as 60s"));
     }
     Some(value)
 }
@@ -207,16 +207,4 @@ fn at_most(
         );
     }
     value
-}
-
-/// The service with its policy. One whose id is at fault is checked like the others, and then left out.
-fn join_instance(
-    instance: FileInstance,
-    [settings, head]: [&PolicyLayer; 2],
-    least_grace: Duration,
-    report: &mut Report<'_>,
-) -> Option<ServiceConfig> {
-    let FileInstance { id, apps, policy } = instance;
-    let policy = PolicyLayer::resolve([settings, &policy, head], least_grace, report);
-    Some(ServiceConfig { id: id?, apps, policy })
 }

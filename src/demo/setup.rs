@@ -24,6 +24,7 @@ use crate::azure::http::{Http, Insecure};
 use crate::clock::Clock;
 use crate::config::{AppConfig, AzureConfig, Cloud, Config, ServiceConfig, StateConfig};
 use crate::engine::{Engine, Narrator};
+use crate::schedule;
 use crate::store::Store;
 use rekey_core::model::{AppId, IdError, ServiceId};
 use rekey_core::policy::Policy;
@@ -61,6 +62,7 @@ pub fn environment(azure: &EmbeddedAzure) -> BTreeMap<&'static str, String> {
         ("IDENTITY_ENDPOINT", format!("{}/msi/token", azure.base())),
         ("IDENTITY_HEADER", azure.identity_header().to_owned()),
         ("REKEY_RESOURCE_MANAGER", azure.base().to_owned()),
+        (schedule::SETTING, schedule::GOOD.to_owned()),
     ])
 }
 

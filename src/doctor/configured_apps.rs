@@ -21,23 +21,18 @@ pub(super) fn check(instance: &InstanceFacts<'_>, app: &AppConfig, facts: &Facts
 fn all(instance: &InstanceFacts<'_>, app: &AppConfig, facts: &Facts<'_>) -> Vec<Finding> {
     let Some(read) = facts.apps.get(&app.id) else { return Vec::new() };
     let id = &instance.config.id;
+    let lost = |unseen| lost(instance, app, facts, unseen).into_iter();
     if read.settings.is_gone() {
-        return lost(instance, app, facts, "is not found")
-            .into_iter()
-            .chain([gone(instance, app, facts)])
-            .collect();
+        return lost("is not found").chain([gone(instance, app, facts)]).collect();
     }
     if let Some(error) = read.settings.error() {
-        return lost(instance, app, facts, "cannot be read")
-            .into_iter()
-            .chain(unreadable(app, error))
-            .collect();
+        return lost("cannot be read").chain(unreadable(app, error)).collect();
     }
     // That the service is gone, has no keys or may not be asked, is a finding of its own.
     let by_host = instance.keys_are_off() && instance.host().is_some();
     if instance.listed.is_err() && !by_host {
-        let why = "what an app holds is judged by comparing with the keys that Azure lists";
-        let what = format!("what it holds of {} was not checked", id.name());
+        let why = "the keys of the service cannot be listed, and what an app holds is compared with them";
+        let what = format!("whether it holds a valid key of {}, or is cut off, cannot be told", id.name());
         return vec![Finding::warning(Check::Consumer, &app.id, what, why)];
     }
     found(instance, app, read)

@@ -290,34 +290,17 @@ impl Display for Report {
     }
 }
 
+// Text has the words of the JSON.
+
 impl Display for Severity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Ok => "ok",
-            Self::Note => "note",
-            Self::Warning => "warning",
-            Self::Error => "error",
-        })
+        self.serialize(f)
     }
 }
 
 impl Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Settings => "settings",
-            Self::Environment => "environment",
-            Self::Identity => "identity",
-            Self::Permission => "permission",
-            Self::Instance => "instance",
-            Self::LocalAuth => "local-auth",
-            Self::Storage => "storage",
-            Self::Consumer => "consumer",
-            Self::KeyVault => "key-vault",
-            Self::Unconfigured => "unconfigured",
-            Self::DataPlane => "data-plane",
-            Self::Schedule => "schedule",
-            Self::Durations => "durations",
-        })
+        self.serialize(f)
     }
 }
 

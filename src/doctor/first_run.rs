@@ -4,6 +4,7 @@
 //! It asks little: Azure Resource Manager two requests for each service and one for each app, and the service one signed
 //! call. What the run itself looks at it leaves to the run. A new release, or another configuration, is looked at anew.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +17,7 @@ use futures::FutureExt;
 use sha2::{Digest, Sha256};
 
 use super::finding::{Finding, Report, Severity};
-use super::{Circumstances, identity, nobody, offline, permission, service};
+use super::{Circumstances, begin, permission, service};
 use crate::azure::arm::{Arm, Caller};
 use crate::azure::discovery::at_once;
 use crate::azure::services::KeyService;
@@ -26,6 +27,7 @@ use crate::handler::{Invocation, Outcome, Runner, Trigger};
 use crate::panics;
 use crate::report::cause;
 use crate::store;
+use rekey_core::model::AppId;
 
 /// How long it may take. Whatever a slow Azure leaves unanswered by then is told as that.
 const PATIENCE: TimeDelta = TimeDelta::minutes(1);
@@ -96,30 +98,20 @@ async fn was_examined(rekey: &Engine) -> bool {
 /// Looks at what would keep a rotation from going well and what a run finds only when it comes to it: the settings, the
 /// permissions to regenerate and to write, and the way to the service.
 pub async fn examine_briefly(rekey: &Engine, circumstances: &Circumstances) -> Report {
-    let config = &rekey.config;
-    let mut findings = offline(config, circumstances, &*rekey.clock);
-    let arm = rekey.arm.until(rekey.clock.now() + PATIENCE);
-    match arm.caller().await {
-        Ok(caller) => {
-            findings.push(identity(&caller, circumstances.as_deployed));
-            let (arm, caller) = (&arm, &caller);
-            let instances = config.instances.iter().map(|one| of_instance(rekey, arm, one, caller).boxed());
-            findings.extend(at_once(instances).await.into_iter().flatten());
-            let mut apps: Vec<_> =
-                config.instances.iter().flat_map(|one| &one.apps).map(|app| &app.id).collect();
-            apps.sort();
-            apps.dedup();
-            let apps = apps.into_iter().map(|app| {
-                async move {
-                    let granted = arm.permissions(&app.to_string()).await;
-                    permission::untried_of_app(app, &granted, caller)
-                }
-                .boxed()
-            });
-            findings.extend(at_once(apps).await.into_iter().flatten());
+    let (mut findings, asker) = begin(rekey, circumstances, PATIENCE).await;
+    let Some((arm, caller)) = &asker else { return Report::new(findings) };
+    let configured = &rekey.config.instances;
+    let instances = configured.iter().map(|one| of_instance(rekey, arm, one, caller).boxed());
+    findings.extend(at_once(instances).await.into_iter().flatten());
+    let apps: BTreeSet<&AppId> = configured.iter().flat_map(|one| &one.apps).map(|app| &app.id).collect();
+    let apps = apps.into_iter().map(|app| {
+        async move {
+            let granted = arm.permissions(&app.to_string()).await;
+            permission::untried_of_app(app, &granted, caller)
         }
-        Err(error) => findings.push(nobody(cause::told(&error), config, circumstances)),
-    }
+        .boxed()
+    });
+    findings.extend(at_once(apps).await.into_iter().flatten());
     Report::new(findings)
 }
 

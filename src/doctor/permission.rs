@@ -26,8 +26,7 @@ struct Need {
 
 const READ_WHY: &str =
     "whether the service is stopped or accepts no keys is not known; a rotation does not need it";
-const LIST_KEYS_WHY: &str =
-    "no run can begin: which key an app holds is found by comparing with the keys that Azure lists";
+const LIST_KEYS_WHY: &str = "no run can begin, and whether apps are cut off now cannot be told: the keys that they hold are compared with those that Azure lists";
 const REGENERATE_WHY: &str = "no key can be regenerated";
 const FOLLOW_WHY: &str = "a regeneration cannot be followed to its end";
 const LIST_WHY: &str = "what the app holds cannot be read, and no key is regenerated until it can";
@@ -54,6 +53,9 @@ impl Role {
         self.actions.iter().copied().chain([lacks]).collect()
     }
 }
+
+/// What Azure says is granted at a scope.
+type Granted = Result<Vec<Permission>, ArmError>;
 
 /// What was learned of a scope: what ARM says is granted, and as whom.
 struct Scope<'a> {
@@ -117,34 +119,18 @@ fn of_places(id: &AppId, operation: fn(&Place) -> Operation, why: &'static str) 
     needs
 }
 
-/// The actions on a service that no run tries before it has to.
-pub(super) fn untried_of_instance(
-    id: &ServiceId,
-    granted: &Result<Vec<Permission>, ArmError>,
-    caller: &Caller,
-) -> Vec<Finding> {
+/// The actions on a service that no run tries before it has to. Of one that is gone the run tells.
+pub(super) fn untried_of_instance(id: &ServiceId, granted: &Granted, caller: &Caller) -> Vec<Finding> {
     let kind = id.service_type();
     untried(id.to_string(), Role::of_service(kind), granted, caller, &changing(kind))
 }
 
 /// The action on an app that no run tries before it has to.
-pub(super) fn untried_of_app(
-    id: &AppId,
-    granted: &Result<Vec<Permission>, ArmError>,
-    caller: &Caller,
-) -> Vec<Finding> {
-    let needs = of_places(id, Place::writing, WRITE_WHY);
-    untried(id.to_string(), Role::of_app(), granted, caller, &needs)
+pub(super) fn untried_of_app(id: &AppId, granted: &Granted, caller: &Caller) -> Vec<Finding> {
+    untried(id.to_string(), Role::of_app(), granted, caller, &of_places(id, Place::writing, WRITE_WHY))
 }
 
-fn untried(
-    id: String,
-    role: Role,
-    granted: &Result<Vec<Permission>, ArmError>,
-    caller: &Caller,
-    needs: &[Need],
-) -> Vec<Finding> {
-    // A service or app that is gone is told by the run.
+fn untried(id: String, role: Role, granted: &Granted, caller: &Caller, needs: &[Need]) -> Vec<Finding> {
     if is_gone(granted.as_ref().err()) {
         return Vec::new();
     }

@@ -30,14 +30,8 @@ pub(super) fn check(facts: &InstanceFacts<'_>, holders: &[String]) -> Vec<Findin
     if facts.keys_are_off() {
         findings.push(keys_off(id, holders));
     } else {
-        findings.extend(
-            facts
-                .listed
-                .as_ref()
-                .err()
-                .and_then(|error| failed(id, error, &facts.others))
-                .filter(|_| !told_already),
-        );
+        let error = facts.listed.as_ref().err().filter(|_| !told_already);
+        findings.extend(error.and_then(|error| failed(id, error, &facts.others)));
         let on = || Finding::ok(Check::LocalAuth, id, "it accepts access keys");
         findings.extend(facts.resource.is_ok().then(on));
     }
@@ -46,27 +40,26 @@ pub(super) fn check(facts: &InstanceFacts<'_>, holders: &[String]) -> Vec<Findin
 }
 
 fn failed(id: &ServiceId, error: &ArmError, others: &[ServiceId]) -> Option<Finding> {
-    let finding = match error.kind() {
-        ArmErrorKind::Forbidden => return None,
+    match error.kind() {
+        ArmErrorKind::Forbidden => None,
         ArmErrorKind::Gone => {
             let why = format!(
                 "each run fails because of it. If its id is mistyped, or it was moved, correct it. Taken out of {}, the service that is meant is not looked after",
                 file_name()
             );
-            let finding = Finding::error(Check::Instance, id, "it does not exist", why);
             let names = others.iter().map(|other| (other.name().to_owned(), other));
             let change = likest(id.name(), names).map_or_else(
                 || "correct the id of".to_owned(),
                 |meant| format!("write {meant}, if that is meant, as the id of"),
             );
-            finding.fixed_by(fixes::in_file(id, &change))
+            let finding = Finding::error(Check::Instance, id, "it does not exist", why);
+            Some(finding.fixed_by(fixes::in_file(id, &change)))
         }
         _ => {
             let why = "what cannot be read is not rotated";
-            Finding::error(Check::Instance, id, cause::told(error), why)
+            Some(Finding::error(Check::Instance, id, cause::told(error), why))
         }
-    };
-    Some(finding)
+    }
 }
 
 fn state(id: &ServiceId, instance: &ServiceResource) -> Finding {

@@ -13,6 +13,7 @@ use crate::azure::consumers::{ConsumerKind, Place};
 use crate::azure::http::is_loopback;
 use crate::config::{Config, Environment, ServiceConfig};
 use crate::report::cause;
+use crate::report::text::rounded;
 use crate::schedule::{GOOD, SETTING, longest_gap};
 use rekey_core::model::AppId;
 use rekey_core::policy::Policy;
@@ -54,20 +55,12 @@ fn identity(environment: &Environment, own: Option<&AppId>) -> Finding {
 }
 
 fn client(config: &Config) -> Finding {
-    match &config.azure.client_id {
-        Some(id) => {
-            Finding::ok(Check::Environment, CLIENT, format!("the user-assigned identity {id} is used"))
-        }
-        None => {
-            let why = "an app that has only a user-assigned identity needs its client id here";
-            Finding::note(
-                Check::Environment,
-                CLIENT,
-                "it is not set: the system-assigned identity is used",
-                why,
-            )
-        }
-    }
+    let found = config.azure.client_id.as_ref().map(|id| format!("the user-assigned identity {id} is used"));
+    let why = "an app that has only a user-assigned identity needs its client id here";
+    let unset = || {
+        Finding::note(Check::Environment, CLIENT, "it is not set: the system-assigned identity is used", why)
+    };
+    found.map_or_else(unset, |found| Finding::ok(Check::Environment, CLIENT, found))
 }
 
 fn site(config: &Config) -> Finding {
@@ -159,12 +152,12 @@ pub(super) fn schedule(
             return Some(Finding::error(Check::Schedule, SETTING, what, why).fixed_by(better()));
         }
     };
-    let text = crate::report::text::rounded(gap.to_std().unwrap_or_default());
+    let text = rounded(gap.to_std().unwrap_or_default());
     let what = format!("the longest time between two runs is {text}");
     let shortest = config.instances.iter().min_by_key(|instance| instance.policy.rotate_every)?;
     let every = shortest.policy.rotate_every;
     if gap > rekey_core::time::delta(every) {
-        let every = crate::report::text::rounded(every);
+        let every = rounded(every);
         let why = format!(
             "{} is to be rotated every {every}, and a rotation takes several runs",
             shortest.id.name()
@@ -241,7 +234,7 @@ fn when_drained() -> Duration {
 
 fn drained(instance: &ServiceConfig, app: &AppId, better: &Better<'_>) -> Finding {
     let needed = when_drained();
-    let [grace, least] = [instance.policy.grace, needed].map(crate::report::text::rounded);
+    let [grace, least] = [instance.policy.grace, needed].map(rounded);
     let name = instance.id.name();
     let what = format!(
         "its instances are drained (siteUpdateStrategy RollingUpdate), and the grace of {name} is {grace}"
@@ -263,11 +256,11 @@ fn drained(instance: &ServiceConfig, app: &AppId, better: &Better<'_>) -> Findin
 
 /// What is advised: the default.
 fn good_grace() -> String {
-    crate::report::text::rounded(Policy::default().grace).to_string().replace(' ', "")
+    rounded(Policy::default().grace).to_string().replace(' ', "")
 }
 
 fn grace(instance: &ServiceConfig, better: &Better<'_>) -> Finding {
-    let what = format!("the grace is {}", crate::report::text::rounded(instance.policy.grace));
+    let what = format!("the grace is {}", rounded(instance.policy.grace));
     let places = instance.apps.iter().flat_map(Place::of);
     let settled = places.map(|place| place.settling().at_most()).max();
     if instance.policy.grace >= TOKEN_LIFE + settled.unwrap_or_default() {
@@ -281,8 +274,7 @@ fn grace(instance: &ServiceConfig, better: &Better<'_>) -> Finding {
 }
 
 fn age(instance: &ServiceConfig, better: &Better<'_>) -> Finding {
-    let what =
-        format!("keys are rotated every {}", crate::report::text::rounded(instance.policy.rotate_every));
+    let what = format!("keys are rotated every {}", rounded(instance.policy.rotate_every));
     if instance.policy.rotate_every <= LONGEST_AGE {
         return Finding::ok(Check::Durations, &instance.id, what);
     }

@@ -67,4 +67,11 @@ async fn what_a_role_grants_and_azure_refuses_all_the_same_is_told() {
     let report = examine(&story).await;
     let finding = only(&report, Check::Permission, Severity::Error, &instance());
     assert!(finding.what.contains("is granted by a role but was refused"), "{finding:?}");
+    // What nobody can tell is said of each app, and not passed over.
+    let untold = bad(&report, Check::Consumer);
+    assert_eq!(untold.len(), 3, "{report:#?}");
+    assert!(
+        untold.iter().all(|finding| finding.what.contains("or is cut off, cannot be told")),
+        "{untold:?}"
+    );
 }

@@ -10,6 +10,7 @@ mod json;
 mod links;
 mod markdown;
 mod notices;
+mod operate;
 mod reasons;
 mod settings;
 mod simulate;

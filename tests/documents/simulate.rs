@@ -187,9 +187,7 @@ impl Simulate {
         for line in BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap) {
             pasted.push_str(&line);
             pasted.push('\n');
-            if line.starts_with("export REKEY_STATE=")
-                || line.starts_with("export REKEY_RESOURCE_MANAGER=") && storage(&ready)
-            {
+            if line.starts_with("export ROTATION_SCHEDULE=") {
                 break;
             }
         }
@@ -212,10 +210,6 @@ impl Simulate {
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
         assert!(self.child.wait().unwrap().success(), "being stopped is no failure");
     }
-}
-
-fn storage(ready: &Value) -> bool {
-    ready["environment"]["AzureWebJobsStorage"].is_string()
 }
 
 impl Drop for Simulate {

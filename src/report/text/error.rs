@@ -21,11 +21,12 @@ sentences! {
     WITHOUT_STORAGE = "the service was not touched. If apps are cut off, `signalr-rekey rotate --without-journal` repairs \
         them without the storage; `REKEY_STATE=memory signalr-rekey status` shows them, and `signalr-rekey doctor` tells \
         what is wrong with the storage";
+    WITHOUT_JOURNAL = "If apps are cut off, `signalr-rekey rotate --without-journal` repairs them meanwhile";
 }
 
 impl fmt::Display for ArmError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {}: ", doing(self.operation(), self.resource()))?;
+        write!(f, "cannot {}{}: ", doing(self.operation(), self.resource()), leaves_open(self))?;
         match (self.status(), self.code()) {
             (Some(status), Some(code)) => write!(f, "{status} {code}, ")?,
             (Some(status), None) => write!(f, "{status}, ")?,
@@ -36,6 +37,16 @@ impl fmt::Display for ArmError {
             write!(f, " (x-ms-correlation-request-id {id})")?;
         }
         write!(f, "; {}", advice(self))
+    }
+}
+
+/// What nobody knows for want of an answer. Where access keys are switched off, everybody who holds one is cut off.
+fn leaves_open(error: &ArmError) -> &'static str {
+    let has_no_keys = error.kind() == ArmErrorKind::Barred(Barrier::NoKeys);
+    if error.operation() == "SignalR_ListKeys" && !has_no_keys {
+        ", so whether consumers hold a valid key cannot be told"
+    } else {
+        ""
     }
 }
 
@@ -211,19 +222,20 @@ words! {
             "the journal has a lease of {holder} until {}, longer than any run takes one; it is ignored after {}, and \
             `unblock` ends it at once", readable(*claims), readable(*until);
         Self::Unreadable { name, detail } =>
-            "cannot read the journal {name} ({detail}); it was left as it is, and the service was not touched";
+            "cannot read the journal {name} ({detail}); it was left as it is, and the service was not touched. \
+            {WITHOUT_JOURNAL}";
         Self::OfAnother { name, found, wanted } =>
             "the journal {name} belongs to {found}, not to {wanted}; it was left as it is, and the service was not touched. \
-            Put back the file that belongs there, or rename this one";
+            Put back the file that belongs there, or rename this one. {WITHOUT_JOURNAL}";
         Self::TwoJournals { old, new } =>
             "an older release writes the journal {old}, and this one {new}: nothing is done to the service by this one. \
-            Stop the older one, and delete the journal that is out of date";
+            Stop the older one, and delete the journal that is out of date. {WITHOUT_JOURNAL}";
         Self::Unavailable(why) => "{}",
             cause::advised(&format!("cannot use the journal's storage: {why}"), WITHOUT_STORAGE);
         Self::Refused(refusal) => "{refusal}; {WITHOUT_STORAGE}";
         Self::Illegal(Illegal { event, unmet }) =>
             "the journal does not allow the event {event:?} ({}); nothing more is done to this service. Run `signalr-rekey \
-            status`, and compare it with the keys in Azure", unmet.in_words();
+            status`, and compare it with the keys in Azure. {WITHOUT_JOURNAL}", unmet.in_words();
     }
 }
 

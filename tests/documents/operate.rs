@@ -49,10 +49,15 @@ fn parts(literal: &str) -> Vec<String> {
 
 /// Why a run, the storage or Azure is at fault. The other rooms of `report::text` have lists of their own in `reasons`, or
 /// answer whoever typed a command with what to type next.
-const FILES: [&str; 4] = ["arm", "azure", "run", "store"];
+const FILES: [&str; 3] = ["azure", "error", "run"];
 
 /// Sentences that need no row, by their beginning.
-const WITHOUT_A_ROW: [&str; 33] = [
+const WITHOUT_A_ROW: [&str; 37] = [
+    // What is to be done, and nothing that went wrong.
+    "repair with the",
+    "repoint to the",
+    "follow the regeneration",
+    "verify that the service",
     // What was tried, behind "cannot": the row is that of what came of it.
     "list the ",
     "read the ",

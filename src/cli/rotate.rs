@@ -354,8 +354,9 @@ mod tests {
                 |line: &str| line.split_inclusive(' ').filter(|word| !word.starts_with("20")).collect();
             lines.iter().map(|line| times(line)).collect::<Vec<String>>().join("\n")
         };
-        insta::assert_snapshot!(timeless(intent(&seen, true, now)), @r"
+        insta::assert_snapshot!(timeless(intent(&seen, true, now)), @r#"
         chat: this will be done:
+          why: its journal was never written, so how old its keys are, and who held them until now, is not known: first_rotation = "when-due" counts both keys as made now, and rotates them in 30days. No key is regenerated before a whole grace period (2h) has passed
           waiting until (grace period of the Secondary key) before regenerating it
           regenerate the Secondary key, which no consumer holds
           verify that the service accepts the Secondary key
@@ -364,7 +365,7 @@ mod tests {
           regenerate the Primary key, which no consumer holds
           settled; the next rotation is due at 
           it would take about 4 h 3 min, and restart web
-        ");
+        "#);
         insta::assert_snapshot!(timeless(intent(&seen, false, now)), @"chat: nothing to do: settled; the next rotation is due at ");
     }
 

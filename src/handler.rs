@@ -53,7 +53,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::panics::{self, Panicked};
 use crate::report::cause;
-use crate::report::text::process::VALUE;
+use crate::report::text::command::VALUE;
 use rekey_core::notice::{self, Event};
 use rekey_core::time::delta;
 

@@ -24,7 +24,7 @@ pub fn install_hook() {
         let shown = location.clone().unwrap_or_else(|| "unknown".into());
         // When a thread is torn down its locals are gone; the line below still tells the place.
         let _ = LOCATION.try_with(|last| last.replace(location));
-        tracing::error!(panicked_at = %shown, "{}", crate::report::text::process::A_PANIC);
+        tracing::error!(panicked_at = %shown, "{}", crate::report::text::command::A_PANIC);
     }));
 }
 

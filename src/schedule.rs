@@ -6,7 +6,7 @@ use croner::parser::{CronParser, Seconds, Year};
 
 use crate::config::Environment;
 use crate::report::cause;
-use crate::report::text::process as words;
+use crate::report::text::command as words;
 
 /// The app setting that `RotateKeys/function.json` takes the schedule from.
 pub const SETTING: &str = "ROTATION_SCHEDULE";

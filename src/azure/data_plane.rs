@@ -145,13 +145,13 @@ fn read(host: &str, status: u16, headers: &HeaderMap) -> Probe {
 fn refusal(host: &str, headers: &HeaderMap) -> String {
     let said = headers.get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
     let said = said.map(|said| said.chars().take(200).collect::<String>());
-    words::refused(host, said.as_deref())
+    words::refused(host, said.as_deref().unwrap_or(words::NO_REASON_GIVEN))
 }
 
 fn unreachable(host: &str, error: reqwest::Error) -> String {
     let what = words::out_of_reach(host);
     if error.is_timeout() {
-        return cause::with(&what, &words::no_answer_within(TIMEOUT));
+        return cause::with(&what, &words::no_answer_within(humantime::format_duration(TIMEOUT)));
     }
     cause::because(&what, Some(&error.without_url()))
 }

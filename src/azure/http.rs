@@ -164,7 +164,7 @@ async fn execute(client: &Client, request: &Request) -> azure_core::Result<Async
         Ok(body) => body,
         Err(Unread::Broken(error)) => return Err(error),
         Err(Unread::TooLarge) => {
-            let message = words::too_large_for_a_token(LARGEST_TOKEN_ANSWER);
+            let message = words::too_large_for_a_token(LARGEST_TOKEN_ANSWER >> 10);
             return Err(azure_core::Error::with_message(ErrorKind::Other, message));
         }
     };
@@ -180,8 +180,9 @@ fn no_json(status: u16, body: &[u8]) -> azure_core::Error {
     let text = String::from_utf8_lossy(body);
     let page = text.trim_start().starts_with('<');
     let may_be_told = status >= 400 && !page && !text.trim().is_empty();
-    let said = may_be_told.then(|| cause::tidy(&text));
-    let message = words::no_token_endpoint(status, page, said.as_deref());
+    let said = if may_be_told { format!(": {}", cause::tidy(&text)) } else { String::new() };
+    let what = if page { words::A_PAGE } else { words::NO_JSON };
+    let message = words::no_token_endpoint(status, what, said);
     // The kinds that azure_core asks again for, and the one for which it does not.
     let kind = if matches!(status, 408 | 429 | 500..) { ErrorKind::Io } else { ErrorKind::Other };
     azure_core::Error::with_message(kind, message)

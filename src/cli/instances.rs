@@ -149,5 +149,5 @@ pub(super) fn chosen<'a>(config: &'a Config, named: &[String]) -> Result<Vec<&'a
 
 fn unknown(config: &Config, name: &str) -> String {
     let known: Vec<&str> = config.instances.iter().map(|instance| instance.id.name()).collect();
-    not_configured(name, file_name(), &known.join(", "))
+    not_configured(name, file_name(), known.join(", "))
 }

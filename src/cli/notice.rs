@@ -15,6 +15,7 @@ use crate::config::{Config, Environment};
 use crate::report::cause;
 use crate::report::text;
 use crate::report::text::InWords;
+use crate::report::text::azure::NO_REASON_GIVEN;
 use crate::report::text::command as words;
 use crate::terminal::{self, Exit};
 use rekey_core::intent::{Fault, foresee};
@@ -90,14 +91,14 @@ fn tell(events: &[Event], config: &Config, json: bool) -> Exit {
     let mut exit = Exit::Done;
     let mut of_one = |event: &Event| match foresee(event, &config.configured(), now) {
         Ok(foreseen) => {
-            let cautions = foreseen.cautions.iter().map(text::intent::caution).collect();
-            meaning(event, Some(text::intent::foreseen(&foreseen)), cautions)
+            let cautions = foreseen.cautions.iter().map(text::notice::caution).collect();
+            meaning(event, Some(text::notice::foreseen(&foreseen)), cautions)
         }
         Err(fault) => {
             exit = Exit::Failed;
             let why = match fault {
                 Fault::Unreadable { fault, .. } => fault.in_words(),
-                fault @ Fault::NotConfigured { .. } => text::intent::fault(&fault),
+                fault @ Fault::NotConfigured { .. } => text::notice::fault(&fault),
             };
             meaning(event, Some(vec![words::notice_refused(&why)]), vec![])
         }
@@ -134,7 +135,7 @@ fn tell_fired(fired: &Fired, events: &[Event], json: bool) -> Exit {
         lines.iter().for_each(|line| terminal::say(line));
     }
     if !(200..300).contains(status) {
-        let why = error.as_deref().unwrap_or(words::NOTICE_NO_MORE);
+        let why = error.as_deref().unwrap_or(NO_REASON_GIVEN);
         terminal::complain(&format!("{function} answered {status}: {why}"));
         return Exit::Failed;
     }

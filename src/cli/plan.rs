@@ -11,11 +11,12 @@ use crate::config::{Environment, ServiceConfig};
 use crate::engine::Preview;
 use crate::report::text::InWords;
 use crate::report::text::command as text;
-use crate::report::text::readable;
 use crate::report::text::snapshot::{notes, warnings};
+use crate::report::text::{readable, rounded};
 use crate::terminal::{self, Exit, spoken};
 use rekey_core::model::ConsumerId;
 use rekey_core::plan::{Decision, Forecast, Foreseen, forecast};
+use rekey_core::policy::FirstRotation;
 
 /// The arguments of `plan`.
 #[derive(Debug, Args)]
@@ -97,7 +98,12 @@ fn print(instance: &ServiceConfig, preview: &Preview) {
 
 /// Why anything would be done to a service of which nothing is on record.
 pub(super) fn why(instance: &ServiceConfig, preview: &Preview) -> Option<String> {
-    preview.journal.keys().is_none().then(|| text::first_sight(&instance.policy))
+    let policy = &instance.policy;
+    let what = match policy.first_rotation {
+        FirstRotation::Now => text::FIRST_SIGHT_NOW.to_owned(),
+        FirstRotation::WhenDue => text::first_sight_when_due(rounded(policy.rotate_every)),
+    };
+    preview.journal.keys().is_none().then(|| text::first_sight(what, rounded(policy.grace)))
 }
 
 /// The steps and waits with their times, how it would end, and what it would restart.
@@ -129,5 +135,8 @@ fn summary(forecast: &Forecast, now: DateTime<Utc>) -> String {
         times => format!("{} ({times} times)", app.name()),
     };
     let restarted: Vec<String> = restarts.iter().map(often).collect();
-    text::rotate_restarts(&end, &restarted)
+    if restarted.is_empty() {
+        return text::rotate_restarts_none(end);
+    }
+    text::rotate_restarts(end, restarted.join(", "))
 }

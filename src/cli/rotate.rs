@@ -137,7 +137,7 @@ fn intent(seen: &[Seen], asked: bool, now: DateTime<Utc>) -> Vec<String> {
         let forecast = foresee(instance, preview, asked, now);
         let name = instance.id.name();
         if forecast.is_idle() {
-            return vec![text::rotate_nothing_to_do(name, &forecast.end.in_words())];
+            return vec![text::rotate_nothing_to_do(name, forecast.end.in_words())];
         }
         let steps = lines(&forecast, now).into_iter().map(|step| format!("  {step}"));
         [text::rotate_to_do(name)].into_iter().chain(why(instance, preview)).chain(steps).collect()
@@ -199,7 +199,7 @@ async fn tell(rekey: &Engine, reports: &[RunReport], args: &RotateArgs) {
             // That nothing can be read is not the same as that nothing is on record.
             Err(error) => {
                 let name = report.service.name();
-                terminal::complain(&text::rotate_no_standing(name, &cause::told(&error)));
+                terminal::complain(&text::rotate_no_standing(name, cause::told(&error)));
                 None
             }
         };

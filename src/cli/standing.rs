@@ -7,6 +7,7 @@ use crate::config::{Config, ServiceConfig, StateConfig};
 use crate::report::RunReport;
 use crate::report::text::InWords;
 use crate::report::text::command as words;
+use crate::report::text::readable;
 use crate::report::text::snapshot as text;
 use rekey_core::journal::{Held, Journal, KeyRecord, Origin};
 use rekey_core::model::{KeyType, PerKey};
@@ -28,19 +29,19 @@ pub(super) fn lines(
         lines.push(words::STANDING_NOTHING.to_owned());
     }
     if let Some(flight) = journal.in_flight() {
-        lines.push(words::standing_in_flight(flight.key_type, flight.intended));
+        lines.push(words::standing_in_flight(flight.key_type, readable(flight.intended)));
     }
     if !report.cut_off.is_empty() {
         lines.push(text::stale(&report.cut_off));
     }
     if let Some(snapshot) = seen {
-        lines.push(words::standing_next(&next_at(instance, snapshot, journal, now).in_words()));
+        lines.push(words::standing_next(next_at(instance, snapshot, journal, now).in_words()));
     }
     lines
 }
 
 fn made(record: &KeyRecord) -> String {
-    let at = record.created;
+    let at = readable(record.created);
     let made = match record.origin {
         Origin::Ours => words::standing_ours(at),
         Origin::Outside => words::standing_outside(at),
@@ -53,11 +54,11 @@ fn holders(key_type: KeyType, record: &KeyRecord, seen: Option<&Snapshot>) -> St
     let holders = seen.map(|seen| seen.holders(|holding| *holding == Holding::Valid(key_type)));
     let holders: Vec<String> = holders.iter().flatten().map(InWords::in_words).collect();
     match record.held {
-        _ if !holders.is_empty() => words::standing_held_by(&holders.join(", ")),
+        _ if !holders.is_empty() => words::standing_held_by(holders.join(", ")),
         Held::Now => words::STANDING_HELD.to_owned(),
         Held::Never => words::STANDING_NOT_HELD.to_owned(),
-        Held::Left(at) => words::standing_left(at),
-        Held::Unknown(at) => words::standing_unseen(at),
+        Held::Left(at) => words::standing_left(readable(at)),
+        Held::Unknown(at) => words::standing_unseen(readable(at)),
     }
 }
 

@@ -70,7 +70,7 @@ async fn try_unblock(args: &UnblockArgs, environment: &Environment) -> Result<Ex
         }
     }
     clear(&rekey, instance).await.map_err(told)?;
-    terminal::say(&text::unblock_cleared(found.len(), preview.snapshot.unknown.is_empty()));
+    terminal::say(&cleared(found.len(), preview.snapshot.unknown.is_empty()));
     Ok(Exit::Done)
 }
 
@@ -84,7 +84,7 @@ async fn strange_lease(rekey: &Engine, instance: &ServiceConfig) -> Result<Optio
     let (store, clock) = (Arc::clone(&rekey.store), Arc::clone(&rekey.clock));
     match Draft::read(store, clock, &instance.id, "unblock").await {
         Err(StoreError::StrangeLease { holder, claims, .. }) => {
-            Ok(Some(text::unblock_lease(&holder, claims)))
+            Ok(Some(text::unblock_lease(&holder, readable(claims))))
         }
         Ok(_) | Err(StoreError::Held { .. }) => Ok(None),
         Err(error) => Err(error),
@@ -109,8 +109,17 @@ fn show(instance: &ServiceConfig, preview: &Preview, found: &[String]) {
 /// That a command had nothing to do is not what whoever typed it expects.
 fn nothing_to_clear(instance: &ServiceConfig, preview: &Preview) -> Exit {
     let in_sight = preview.snapshot.unknown.is_empty();
-    terminal::complain(&text::unblock_nothing_to_clear(instance.id.name(), in_sight));
+    let next = if in_sight { text::UNBLOCK_AS_ABOVE } else { text::UNBLOCK_RESOLVE };
+    terminal::complain(&text::unblock_nothing_to_clear(instance.id.name(), next));
     Exit::Failed
+}
+
+fn cleared(count: usize, in_sight: bool) -> String {
+    let next = if in_sight { text::UNBLOCK_RETRIES } else { text::UNBLOCK_STILL_BLOCKED };
+    match count {
+        1 => text::unblock_cleared(text::UNBLOCK_ONE, next),
+        _ => text::unblock_cleared(text::unblock_many(count), next),
+    }
 }
 
 async fn clear(rekey: &Engine, instance: &ServiceConfig) -> Result<(), RunError> {

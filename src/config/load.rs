@@ -15,7 +15,8 @@ use super::values::spoken;
 use super::{Config, Environment, Faults, ServiceConfig};
 use crate::azure::http::is_loopback;
 
-use crate::report::text::configuration as words;
+use crate::report::cause;
+use crate::report::text::command as words;
 
 /// `functionTimeout` of our host.json: the longest that the Consumption plan allows. When it passes, the host kills
 /// the process with everything in it (docs: host.json reference).
@@ -114,6 +115,10 @@ fn display_name(environment: &Environment, path: &Path) -> String {
 fn unreadable(environment: &Environment, path: &Path, name: &str, error: Option<&io::Error>) -> Faults {
     let mut report = Report::new(name, "");
     let is_absent = error.is_some_and(|error| error.kind() == io::ErrorKind::NotFound);
+    let not_read = match error {
+        Some(error) => cause::because(&words::not_read(name), Some(error)),
+        None => words::no_text(name),
+    };
     let given = if environment.config().is_some() {
         Some("--config")
     } else {
@@ -121,9 +126,9 @@ fn unreadable(environment: &Environment, path: &Path, name: &str, error: Option<
     };
     match given {
         Some(setting) if is_absent => report.setting(setting, words::not_found(name)),
-        Some(setting) => report.setting(setting, words::not_read(name, error)),
-        None if is_absent => report.whole(words::no_file(FILE_NAME, &folder(path))),
-        None => report.at(&At::default(), words::not_read(name, error)),
+        Some(setting) => report.setting(setting, not_read),
+        None if is_absent => report.whole(words::no_file(FILE_NAME, folder(path))),
+        None => report.at(&At::default(), not_read),
     }
     settings::read(environment, &mut report);
     report.into_faults()

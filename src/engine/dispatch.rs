@@ -129,11 +129,11 @@ impl Dispatcher {
         let now = self.engine.clock.now();
         let Delivery { intents, ignored, faults, cautions } = delivery(&fresh, &self.configured(), now);
         self.count(events.len() - fresh.len(), ignored);
-        let cautions: Vec<String> = cautions.iter().map(text::intent::caution).collect();
+        let cautions: Vec<String> = cautions.iter().map(text::notice::caution).collect();
         for caution in &cautions {
             tracing::warn!("{caution}");
         }
-        let faults: Vec<String> = faults.iter().map(text::intent::fault).collect();
+        let faults: Vec<String> = faults.iter().map(text::notice::fault).collect();
         for fault in &faults {
             tracing::error!("{fault}");
         }

@@ -60,7 +60,7 @@ impl Silence {
         let (last, at) = match timer_last_ran(store).await {
             Ok(read) => read,
             Err(error) => {
-                tracing::warn!("{}", words::silence_unknown(&cause::told(&error)));
+                tracing::warn!("{}", words::silence_unknown(cause::told(&error)));
                 return None;
             }
         };

@@ -69,7 +69,7 @@ impl Dispatcher {
     async fn run(&self, service: &ServiceId, intent: Intent) {
         match outcome(self.ask(service, intent).done).await {
             Some(Ok(Some(report))) if !report.ending.is_answered() => {
-                tracing::error!("{}", words::not_repaired_by_watch(&report.summary()));
+                tracing::error!("{}", words::not_repaired_by_watch(report.summary()));
             }
             Some(Err(panicked)) => tracing::error!("{}: {panicked}", service.name()),
             _ => {}

@@ -7,7 +7,7 @@
 use serde_json::Value;
 
 use super::envelope::{Envelope, Fault, Malformed, json};
-use crate::report::text::process::{BODY, VALUE};
+use crate::report::text::command::{BODY, VALUE};
 use rekey_core::notice::{self, Event};
 
 pub(super) fn read(envelope: Envelope) -> Result<Vec<Event>, Malformed> {

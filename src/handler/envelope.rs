@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use crate::report::text::process::VALUE;
+use crate::report::text::command::VALUE;
 use rekey_core::notice::{self, Misread};
 
 /// An envelope, opened.

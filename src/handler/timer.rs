@@ -6,7 +6,7 @@
 use serde_json::{Map, Value};
 
 use super::envelope::{Envelope, Fault, Malformed, decoded};
-use crate::report::text::process::VALUE;
+use crate::report::text::command::VALUE;
 
 /// A timer that fired.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

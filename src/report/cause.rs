@@ -14,7 +14,7 @@ use azure_core::error::ErrorKind;
 use serde::Deserialize;
 
 /// What stands before the cause.
-const CAUSED_BY: &str = "; caused by: ";
+pub(crate) const CAUSED_BY: &str = "; caused by: ";
 
 /// How much of one cause is told. Entra's sentences (AADSTS700082, with its dates and ids) have about 300 characters.
 const LONGEST: usize = 400;

@@ -1,37 +1,65 @@
 //! Every sentence for people: what was decided, what happened, what failed and what to do next.
 //!
 //! Values carry no words. Start at [`InWords`], which the values of `rekey_core` have; errors of this crate have their
-//! `Display` here as well. One file for each topic:
+//! `Display` here as well. One file for each topic, each a list of messages in the form of [`sentences`] and [`words`]:
 //!
 //! | file | who speaks |
 //! |---|---|
-//! | `command` | what the commands say of themselves, and what to type next |
-//! | `configuration` | a file that is not there |
-//! | [`decision`] | what is decided, waited for, and stands in the way |
-//! | `snapshot` | what a check has shown, and what it could not see |
-//! | `handler` | requests that are not taken |
-//! | [`journal`] | what happened |
-//! | `notice` | what an event means, and what is wrong with one |
-//! | `arm` | Azure's refusals, and what to do about them |
-//! | `azure` | what went wrong on the way to Azure and back |
-//! | `process` | its schedule, its panics |
-//! | `intent` | what events want, and what is wrong with them |
-//! | `run` | how a run ended, and what it says on the way |
-//! | `store` | the journal's storage |
+//! | `azure` | what goes wrong on the way to Azure and back |
+//! | `command` | the program's commands, and what to type next; its file and its schedule |
+//! | `error` | errors: Azure's refusals, the storage, requests that are not taken; each with what to do about it |
+//! | [`journal`] | what happened and is on record |
+//! | `notice` | what an event means and wants, and what is wrong with one |
+//! | `run` | what is decided, waited for and in the way; what a run says, and how it ended |
+//! | [`snapshot`] | what a check has shown, and what it could not see |
 
-mod arm;
+/// A list of messages: `name(values) = "…";` is one with values in it, `NAME = "…";` one without.
+macro_rules! sentences {
+    (@one $name:ident($($value:ident),*) $text:literal) => {
+        pub(crate) fn $name($($value: impl std::fmt::Display + std::fmt::Debug),*) -> String {
+            format!($text)
+        }
+    };
+    (@one $name:ident $text:literal) => {
+        pub(crate) const $name: &str = $text;
+    };
+    ($($name:ident $(($($value:ident),*))? = $text:literal;)+) => {
+        $(sentences!(@one $name $(($($value),*))? $text);)+
+    };
+}
+
+/// What each of several values says: `pattern => "…", values;`. Either of a type, or of a value within a function.
+macro_rules! words {
+    (impl InWords for $type:ty { $($rows:tt)+ }) => {
+        impl crate::report::text::InWords for $type {
+            fn in_words(&self) -> String {
+                words!(match self { $($rows)+ })
+            }
+        }
+    };
+    (impl Display for $type:ty { $($pattern:pat $(if $guard:expr)? => $text:literal $(, $value:expr)*;)+ }) => {
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                match self {
+                    $($pattern $(if $guard)? => write!(f, $text $(, $value)*),)+
+                }
+            }
+        }
+    };
+    (match $of:tt { $($pattern:pat $(if $guard:expr)? => $text:literal $(, $value:expr)*;)+ }) => {
+        match $of {
+            $($pattern $(if $guard)? => format!($text $(, $value)*),)+
+        }
+    };
+}
+
 pub(crate) mod azure;
 pub(crate) mod command;
-pub(crate) mod configuration;
-pub mod decision;
-mod handler;
-pub(crate) mod intent;
+mod error;
 pub mod journal;
 pub(crate) mod notice;
-pub(crate) mod process;
 pub(crate) mod run;
 pub mod snapshot;
-mod store;
 
 use std::sync::OnceLock;
 use std::time::Duration;

@@ -185,7 +185,7 @@ impl<'a> Locker<'a> {
                         return Ok(AppLock { turn, stored: Some(stored) });
                     }
                     Err(held) => {
-                        tracing::info!("{}", words::app_is_locked(&app.name(), &held.holder.to_string()));
+                        tracing::info!("{}", words::app_is_locked(app.name(), &held.holder));
                         turn.held = Some(held);
                     }
                 }
@@ -279,7 +279,7 @@ impl AppLock<'_> {
             Err(error) => Err(error),
         };
         if let Err(error) = &released {
-            tracing::warn!("{}", words::lock_not_given_back(&app.name(), &cause::told(error)));
+            tracing::warn!("{}", words::lock_not_given_back(app.name(), cause::told(error)));
         }
         !matches!(released, Err(StoreError::Changed))
     }

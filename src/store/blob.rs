@@ -184,7 +184,7 @@ fn failed(account: &str, place: &str, error: &(dyn Error + 'static)) -> StoreErr
         Some(object_store::Error::Unauthenticated { .. }) => {
             cause::because(&words::no_token_for_the_storage(account), error.source())
         }
-        _ => words::no_good_answer(place, &innermost(error)),
+        _ => words::no_good_answer(place, innermost(error)),
     })
 }
 
@@ -200,7 +200,7 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 /// The cause of all causes. Those around it tell requests and URLs, and a URL may carry a signature.
 fn innermost(error: &(dyn Error + 'static)) -> String {
     let texts = causes(error).map(ToString::to_string).filter(|text| !text.contains("://"));
-    let text = texts.last().unwrap_or_else(|| words::IT_GAVE_NO_REASON.into());
+    let text = texts.last().unwrap_or_else(|| words::NO_REASON_GIVEN.into());
     text.trim_start_matches("Server returned non-2xx status code: ").to_owned()
 }
 

@@ -428,8 +428,7 @@ fn every_error_of_azure_is_explained() {
         ArmErrorKind::Page,
     ];
     let patterns = told_under("Errors of Azure Resource Manager");
-    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
-    let source = [read("src/report/text/arm.rs"), read("src/report/text/azure.rs")].concat();
+    let source = sources("src/report/text");
     let all: Vec<_> = kinds.iter().flat_map(|kind| advice(*kind)).collect();
     for words in &all {
         assert!(source.contains(*words), "the program does not say {words:?}");

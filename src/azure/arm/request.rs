@@ -215,7 +215,7 @@ impl Arm {
             (Err(_), Effect::Change) => None,
             (Err(Unread::Broken(error)), Effect::Read) => return Err(self.broken(call, error)),
             (Err(Unread::TooLarge), Effect::Read) => {
-                let error = call.error(ArmErrorKind::Malformed, &words::too_large(limit));
+                let error = call.error(ArmErrorKind::Malformed, &words::too_large(limit >> 20));
                 return Err(error.answered(status, correlation_id(&headers)));
             }
         };

@@ -1,9 +1,8 @@
-//! What happened, and what is on record.
+//! The journal: what happened, and what is on record.
 
-use rekey_core::journal::{Entry, Event, Failures, Journal, Obstacle};
+use rekey_core::journal::{Entry, Event, Failures, Journal, Obstacle, UNCHANGED};
 use rekey_core::model::{ConsumerId, KeyType};
 
-use super::decision::cause;
 use super::{InWords, readable};
 
 /// What happened, with the key that is being replaced where that is known: the end of a regeneration does not name it.
@@ -35,81 +34,63 @@ pub fn history<'journal>(journal: &'journal Journal) -> Vec<(&'journal Entry, St
     journal.history().map(entry).collect()
 }
 
-impl InWords for Event {
-    fn in_words(&self) -> String {
-        match self {
-            Self::Adopted { keys } => {
-                format!("first check: primary key {}, secondary key {}", keys.primary, keys.secondary)
-            }
-            Self::KeyChanged { key_type, fingerprint } => {
-                format!("{key_type} key regenerated from outside (new fingerprint {fingerprint})")
-            }
-            Self::AppsSeen { apps } => {
-                let apps = counted(apps.len(), "1 app", "apps");
-                format!("{apps} read for the first time, or with other keys than before")
-            }
-            Self::AppsBlurred { apps } => {
-                let apps = counted(apps.len(), "1 app", "apps");
-                format!("{apps} can no longer be read")
-            }
-            Self::AppsMissing { missing: true } => "an app no longer exists under its id".into(),
-            Self::AppsMissing { missing: false } => "every app is found again".into(),
-            Self::Taken { key_type } => format!("a consumer holds the {key_type} key"),
-            Self::Left { key_type } => format!("no consumer holds the {key_type} key any more"),
-            Self::Blinded {} => "not every consumer can be checked".into(),
-            Self::Recovered {} => "OK: every consumer holds a valid key again".into(),
-            Self::Sighted {} => "every consumer can be checked again".into(),
-            Self::RotationRequested { compromised: false, .. } => "rotation requested".into(),
-            Self::RotationRequested { compromised: true, .. } => {
-                "keys reported as compromised; rotation requested".into()
-            }
-            Self::WatchAsked { from, until } => {
-                format!(
-                    "keys are checked every few seconds from {} until {}",
-                    readable(*from),
-                    readable(*until)
-                )
-            }
-            Self::Heard { .. } => "another run asked for a check: every consumer holds a valid key".into(),
-            Self::Unblocked {} => "recorded failures cleared by hand".into(),
-            Self::RegenerationIntended { key_type } => format!("about to regenerate the {key_type} key"),
-            Self::RegenerationAccepted { .. } => "Azure accepted the regeneration".into(),
-            Self::OperationLost {} => {
-                "Azure cannot be asked how the regeneration goes; the listed keys will show how it ended"
-                    .into()
-            }
-            Self::Regenerated { .. } | Self::RegenerationFailed { .. } => told(self, None),
-            Self::Verified { key_type } => format!("the service accepts the {key_type} key"),
-            Self::VerificationRefused { key_type, detail } => {
-                format!("the service does not accept the {key_type} key: {detail}")
-            }
-            Self::RepointIntended { key_type } => format!("about to give the {key_type} key to consumers"),
-            Self::Repointed { key_type, apps, repaired } => {
-                let names = apps.iter().map(ConsumerId::name).collect::<Vec<_>>().join(", ");
-                let did = if *repaired { "repaired with" } else { "repointed to" };
-                format!("{did} the {key_type} key: {names}")
-            }
-        }
+words! {
+    impl InWords for Event {
+        Self::Adopted { keys } => "first check: primary key {}, secondary key {}", keys.primary, keys.secondary;
+        Self::KeyChanged { key_type, fingerprint } =>
+            "{key_type} key regenerated from outside (new fingerprint {fingerprint})";
+        Self::AppsSeen { apps } => "{} read for the first time, or with other keys than before", counted(apps.len(), "app");
+        Self::AppsBlurred { apps } => "{} can no longer be read", counted(apps.len(), "app");
+        Self::AppsMissing { missing: true } => "an app no longer exists under its id";
+        Self::AppsMissing { missing: false } => "every app is found again";
+        Self::Taken { key_type } => "a consumer holds the {key_type} key";
+        Self::Left { key_type } => "no consumer holds the {key_type} key any more";
+        Self::Blinded {} => "not every consumer can be checked";
+        Self::Recovered {} => "OK: every consumer holds a valid key again";
+        Self::Sighted {} => "every consumer can be checked again";
+        Self::RotationRequested { compromised: false, .. } => "rotation requested";
+        Self::RotationRequested { compromised: true, .. } => "keys reported as compromised; rotation requested";
+        Self::WatchAsked { from, until } => "keys are checked every few seconds from {} until {}",
+            readable(*from), readable(*until);
+        Self::Heard { .. } => "another run asked for a check: every consumer holds a valid key";
+        Self::Unblocked {} => "recorded failures cleared by hand";
+        Self::RegenerationIntended { key_type } => "about to regenerate the {key_type} key";
+        Self::RegenerationAccepted { .. } => "Azure accepted the regeneration";
+        Self::OperationLost {} =>
+            "Azure cannot be asked how the regeneration goes; the listed keys will show how it ended";
+        event @ (Self::Regenerated { .. } | Self::RegenerationFailed { .. }) => "{}", told(event, None);
+        Self::Verified { key_type } => "the service accepts the {key_type} key";
+        Self::VerificationRefused { key_type, detail } => "the service does not accept the {key_type} key: {detail}";
+        Self::RepointIntended { key_type } => "about to give the {key_type} key to consumers";
+        Self::Repointed { key_type, apps, repaired: true } => "repaired with the {key_type} key: {}", named(apps);
+        Self::Repointed { key_type, apps, repaired: false } => "repointed to the {key_type} key: {}", named(apps);
     }
 }
 
-fn counted(count: usize, one: &str, many: &str) -> String {
-    if count == 1 { one.to_owned() } else { format!("{count} {many}") }
+words! {
+    impl InWords for Obstacle<'_> {
+        Self::Failures(Failures { count: 1, detail, .. }) => "regenerating a key failed once: {}", cause(detail);
+        Self::Failures(Failures { count, detail, .. }) => "regenerating a key failed {count} times in a row: {}",
+            cause(detail);
+        Self::Refused { key_type, detail } => "the service did not accept the {key_type} key: {detail}";
+        Self::Operation { key_type } =>
+            "Azure is being asked about the operation that regenerates the {key_type} key";
+    }
 }
 
-impl InWords for Obstacle<'_> {
-    fn in_words(&self) -> String {
-        match self {
-            Self::Failures(Failures { count, detail, .. }) => {
-                let times = if *count == 1 { "once".into() } else { format!("{count} times in a row") };
-                format!("regenerating a key failed {times}: {}", cause(detail))
-            }
-            Self::Refused { key_type, detail } => {
-                format!("the service did not accept the {key_type} key: {detail}")
-            }
-            Self::Operation { key_type } => {
-                format!("Azure is being asked about the operation that regenerates the {key_type} key")
-            }
-        }
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+fn named<'a>(apps: impl IntoIterator<Item = &'a ConsumerId>) -> String {
+    apps.into_iter().map(ConsumerId::name).collect::<Vec<_>>().join(", ")
+}
+
+/// Why a regeneration failed: what Azure said, or what is known without its word.
+pub(super) fn cause(detail: &str) -> &str {
+    if detail == UNCHANGED {
+        "Azure could not be asked how it went, and the key is unchanged after the longest time that a regeneration takes"
+    } else {
+        detail
     }
 }

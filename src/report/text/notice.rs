@@ -1,101 +1,141 @@
-//! What an event means, and what is wrong with one that cannot be read.
+//! Events: what one means and wants, what its sender probably did not mean, and what is wrong with one.
 
-use rekey_core::model::ServiceId;
-use rekey_core::notice::{BridgeFault, Ignored, Misread, Notice};
+use rekey_core::intent::{Cause, Caution, Fault, Foreseen, Intent, Oddity};
+use rekey_core::model::{ConsumerId, ServiceId};
+use rekey_core::notice::{BridgeFault, Ignored, Malformed, Misread, Notice};
 
-use super::{InWords, readable};
+use super::{InWords, file_name, readable};
+
+sentences! {
+    ignored(why, so_far) = "ignored: {why} ({so_far} ignored so far)";
+    A_COPY = "a copy of an event that was already handled";
+}
 
 impl InWords for Notice {
     fn in_words(&self) -> String {
         let named = |instance: &Option<ServiceId>| {
             instance.as_ref().map_or("an unnamed service".to_owned(), |id| id.name().to_owned())
         };
-        match self {
-            Self::Regenerated { instance } => format!("a key of {} was regenerated", named(instance)),
-            Self::RegenerationFailed { instance } => {
-                format!("a regeneration of a key of {} failed", named(instance))
-            }
-            Self::InstanceChanged { instance } => format!("{} changed", instance.name()),
-            Self::AppChanged { app } => format!("the app {} changed", app.name()),
-            Self::ServiceHealth { signalr: true, .. } => "Azure Service Health names SignalR".into(),
-            Self::ServiceHealth { signalr: false, subscriptions } => {
-                format!("Azure Service Health names {}", subscriptions.join(", "))
-            }
-            Self::Announced { instance, keys, deadline } => {
-                let keys: Vec<&str> =
-                    keys.iter().filter(|(_, announced)| **announced).map(|(key, _)| key.as_str()).collect();
-                let at = deadline.map_or_else(String::new, |at| format!(" at {}", readable(at)));
-                format!("the {} key of {} will be regenerated{at}", keys.join(" and the "), instance.name())
-            }
-            Self::Compromised { instance } => {
-                format!("the keys of {} are reported as compromised", instance.name())
-            }
-            Self::Ignored(ignored) => ignored.in_words(),
-            Self::Unreadable { fault } => format!("not understood: {}", fault.in_words()),
-        }
+        words!(match self {
+            Self::Regenerated { instance } => "a key of {} was regenerated", named(instance);
+            Self::RegenerationFailed { instance } => "a regeneration of a key of {} failed", named(instance);
+            Self::InstanceChanged { instance } => "{} changed", instance.name();
+            Self::AppChanged { app } => "the app {} changed", app.name();
+            Self::ServiceHealth { signalr: true, .. } => "Azure Service Health names SignalR";
+            Self::ServiceHealth { signalr: false, subscriptions } => "Azure Service Health names {}",
+                subscriptions.join(", ");
+            Self::Announced { instance, keys, deadline } => "the {} key of {} will be regenerated{}",
+                keys.iter().filter(|(_, announced)| **announced).map(|(key, _)| key.as_str())
+                    .collect::<Vec<_>>().join(" and the "),
+                instance.name(),
+                deadline.map_or_else(String::new, |at| format!(" at {}", readable(at)));
+            Self::Compromised { instance } => "the keys of {} are reported as compromised", instance.name();
+            Self::Ignored(ignored) => "{}", ignored.in_words();
+            Self::Unreadable { fault } => "not understood: {}", fault.in_words();
+        })
     }
 }
 
-/// An event that called for nothing, and how many did so far.
-pub(crate) fn ignored(why: &str, so_far: u64) -> String {
-    format!("ignored: {why} ({so_far} ignored so far)")
-}
-
-/// A copy of an event that was answered.
-pub(crate) const A_COPY: &str = "a copy of an event that was already handled";
-
-impl InWords for Ignored {
-    fn in_words(&self) -> String {
-        match self {
-            Self::Reading => "keys or settings were read",
-            Self::OtherAction => "an action that changes no key",
-            Self::Unrelated => "unrelated event",
-        }
-        .into()
+words! {
+    impl InWords for Ignored {
+        Self::Reading => "keys or settings were read";
+        Self::OtherAction => "an action that changes no key";
+        Self::Unrelated => "unrelated event";
     }
 }
 
-impl InWords for BridgeFault {
-    fn in_words(&self) -> String {
-        match self {
-            Self::AlmostOurs => "its type ends like one of the bridge's but does not begin with SignalRRekey.",
-            Self::UnknownType => {
-                "its type is neither SignalRRekey.RegenerationAnnounced nor SignalRRekey.KeysExposed"
-            }
-            Self::NoInstance => "its data has no instance",
-            Self::NotAnInstance => "its data.instance is not the resource id of a SignalR service",
-            Self::Misspelt(meant) => {
-                return format!("its data has an unknown member; did you mean {meant}?");
-            }
-            Self::UnknownMember => {
-                "its data has an unknown member, which may be meant for instance, keyTypes or deadline: take it out"
-            }
-            Self::NotAKeyType => "its data.keyTypes has something other than Primary and Secondary",
-            Self::NoKeyTypes => "its data.keyTypes is empty",
-            Self::NotATime => "its data.deadline is not a time such as 2026-09-24T13:00:00Z",
-        }
-        .into()
+words! {
+    impl InWords for BridgeFault {
+        Self::AlmostOurs => "its type ends like one of the bridge's but does not begin with SignalRRekey.";
+        Self::UnknownType => "its type is neither SignalRRekey.RegenerationAnnounced nor SignalRRekey.KeysExposed";
+        Self::NoInstance => "its data has no instance";
+        Self::NotAnInstance => "its data.instance is not the resource id of a SignalR service";
+        Self::Misspelt(meant) => "its data has an unknown member; did you mean {meant}?";
+        Self::UnknownMember =>
+            "its data has an unknown member, which may be meant for instance, keyTypes or deadline: take it out";
+        Self::NotAKeyType => "its data.keyTypes has something other than Primary and Secondary";
+        Self::NoKeyTypes => "its data.keyTypes is empty";
+        Self::NotATime => "its data.deadline is not a time such as 2026-09-24T13:00:00Z";
     }
 }
 
-impl InWords for Misread {
-    fn in_words(&self) -> String {
-        match self {
-            Self::TooMany(most) => return format!("it has more than {most} events"),
-            Self::NoEvents => "it is neither an event nor a list of events",
-            Self::NoObject => "it is not an object",
-            Self::NoType => "it has neither eventType nor type",
-            Self::OldAlert => {
-                "it is an alert without the common alert schema: enable that in the action group (the webhook action's \
-                 \"Enable the common alert schema\")"
-            }
-        }
-        .into()
+words! {
+    impl InWords for Misread {
+        Self::TooMany(most) => "it has more than {most} events";
+        Self::NoEvents => "it is neither an event nor a list of events";
+        Self::NoObject => "it is not an object";
+        Self::NoType => "it has neither eventType nor type";
+        Self::OldAlert =>
+            "it is an alert without the common alert schema: enable that in the action group (the webhook action's \
+            \"Enable the common alert schema\")";
     }
 }
 
-impl InWords for rekey_core::notice::Malformed {
-    fn in_words(&self) -> String {
-        format!("{}: {}", self.member, self.fault.in_words())
-    }
+words! { impl InWords for Malformed { Self { member, fault } => "{member}: {}", fault.in_words(); } }
+
+/// Why an event is refused.
+pub(crate) fn fault(fault: &Fault) -> String {
+    let file = file_name();
+    words!(match fault {
+        Fault::Unreadable { event, fault } => "cannot understand the event {}: {}",
+            event.as_deref().unwrap_or("without id"), fault.in_words();
+        Fault::NotConfigured { notice, service, meant: None } =>
+            "{}, but {service} is not in {file}: nothing was rotated", notice.in_words();
+        Fault::NotConfigured { notice, service, meant: Some(meant) } =>
+            "{}, but {service} is not in {file}: nothing was rotated; did you mean {meant}?", notice.in_words();
+    })
+}
+
+/// What would be done about an event, in a line or two for each service.
+pub(crate) fn foreseen(foreseen: &Foreseen) -> Vec<String> {
+    let wanted =
+        foreseen.intents.iter().map(|(service, intent)| format!("{}: {}", service.name(), wants(intent)));
+    let watched = foreseen.watched.iter().map(|(service, watch)| {
+        let (name, from, until) = (service.name(), readable(watch.from), readable(watch.until));
+        format!(
+            "{name}: watch its keys closely from {from} until {until}, and repair the apps at once when one is regenerated"
+        )
+    });
+    wanted.chain(watched).collect()
+}
+
+fn wants(intent: &Intent) -> String {
+    let cause = intent.rotation.map(|request| request.cause);
+    words!(match cause {
+        Some(Cause::Compromised) =>
+            "rotate now, and regenerate the compromised keys after exposed_grace; not more often than min_rotation_interval";
+        Some(Cause::Announced { .. } | Cause::Operator) =>
+            "rotate now if consumers hold a key that will be regenerated; not more often than min_rotation_interval";
+        None if intent.everything => "check its keys and all its apps, and repair consumers that hold an invalid key";
+        None if intent.claim.is_some() =>
+            "check its keys; unless the regeneration was our own, check all its apps and repair consumers that hold an \
+            invalid key";
+        None => "check its keys and {}; if anything is new there, check all its apps",
+            intent.consumers.iter().map(ConsumerId::name).collect::<Vec<_>>().join(", ");
+    })
+}
+
+/// What the sender of an event did most probably not mean.
+pub(crate) fn caution(caution: &Caution) -> String {
+    let what = caution.what;
+    let what = words!(match what {
+        Oddity::NoDeadline => "no deadline is given, so the keys are not watched when they are regenerated";
+        Oddity::DeadlinePast(at) =>
+            "the deadline {} is past: the keys are watched for the rest of the hour after it. If that is not meant, correct \
+            the time and publish it again", readable(at);
+        Oddity::DeadlineOver(at) =>
+            "the deadline {} is past, so the keys are not watched: if the regeneration is still to come, correct the time \
+            and publish it again", readable(at);
+        Oddity::DeadlineFar(at) =>
+            "the deadline {} is more than a year away, so the keys are not watched around it: correct the time, or publish \
+            it again later", readable(at);
+        Oddity::BothKeys =>
+            "both keys will be regenerated, and every app holds one of them whatever is rotated before: apps are cut off \
+            from then until they are repaired. If it is only one key, name it in keyTypes";
+        Oddity::NoTime =>
+            "the event has no time with Z or an offset, so a copy that comes later asks for another rotation: give it the \
+            time of the message";
+        Oddity::OtherMembers => "its data has a member besides instance, which is ignored";
+    });
+    format!("{}: {what}", caution.service.name())
 }

@@ -1,117 +1,162 @@
-//! A run's events, its report and its ending, for people.
+//! A run: what is decided, waited for and in the way, what it tells on the way, and how it ended.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
-use super::journal::told;
-use super::snapshot::{cut_off_by_keys, gone};
-use super::{InWords, listed, readable, rounded};
-use crate::report::{Ending, LostOperation, RunEvent, RunReport};
 use rekey_core::intent::Known;
 use rekey_core::journal::{Event, WATCHES, Watch};
 use rekey_core::model::{ConsumerId, KeyType};
-use rekey_core::plan::Announced;
+use rekey_core::plan::{Announced, BlockedBy, Covered, Decision, Standing, Step, WaitFor};
 
-impl fmt::Display for RunEvent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Recorded { event, in_flight } => f.write_str(&told(event, *in_flight)),
-            Self::Gone(app) => f.write_str(&gone(app)),
-            Self::Unseen(unknown) => f.write_str(&unknown.in_words()),
-            Self::Waiting(decision) => f.write_str(&decision.in_words()),
-            Self::Covered(covered) => f.write_str(&covered.in_words()),
-            Self::Known(Known::Explained) => f.write_str("nothing to do: this is known already"),
-            Self::Watching { watch, every } => write!(
-                f,
-                "keys are checked every {} seconds from {} until {}",
-                every.as_secs(),
-                readable(watch.from),
-                readable(watch.until)
-            ),
-            Self::NotCalled { why } => write!(f, "cannot ask the run at work to check again: {why}"),
-            Self::NotAccepted { why } | Self::Late { why } => f.write_str(why),
-            Self::OperationLost(LostOperation::RunsForEver) => f.write_str(
-                "Azure says that the regeneration is still running, after the longest time that one takes. The listed keys will \
-                 show how it ended",
-            ),
-            Self::OperationLost(LostOperation::Failed { why }) => {
-                write!(f, "{why}. The listed keys will show how it ended")
-            }
-            Self::StoodIn(ending) => write!(f, "in place of the timer: {ending}"),
-            Self::TimerSilent { since, every } => write!(
-                f,
-                "the timer is silent: RotateKeys last ran at {}, but should run every {}. Until it does, keys are rotated only \
-                 when a notice comes. Check that the function RotateKeys is enabled, and restart the function app",
-                readable(*since),
-                rounded(*every)
-            ),
-            Self::Known(Known::Puzzling)
-            | Self::Postponed { .. }
-            | Self::Checked(_)
-            | Self::Alarmed(_)
-            | Self::CutOff(_)
-            | Self::ClaimSettled
-            | Self::Called { .. }
-            | Self::Assessed { .. }
-            | Self::Polled
-            | Self::Written(_) => Ok(()),
-        }
+use super::journal::{cause, told};
+use super::snapshot::{cut_off_by_keys, gone};
+use super::{InWords, listed, readable, rounded};
+use crate::report::{Ending, LostOperation, RunEvent, RunReport};
+
+sentences! {
+    UNCHANGED_SUCCESS = "Azure reports success, but the key is unchanged";
+    ENDING_PROCESS = "this process is ending; the next delivery carries on";
+
+    // What the processes of a deployment tell each other, and could not be read or written.
+    not_heard(why) = "cannot read whether another run asks for a check: {why}";
+    unrecorded(why) = "cannot record that RotateKeys has run: {why}";
+    untold(why) = "cannot read what the webhook was told before: {why}";
+    silence_unknown(why) = "cannot read whether RotateKeys still runs: {why}";
+
+    // The watch.
+    watching_the_data_plane(every) = "checking the keys against the service every {every}; Functions unloads this process \
+        while nothing calls it, and then only RotateKeys checks, unless alwaysReady keeps an instance of the group http";
+    refused_in_use(name, detail) = "{name}: the service refuses a key that consumers hold ({detail}); checking them";
+    watch_learned_nothing(detail) = "the watch could not check the key: {detail}";
+    not_repaired_by_watch(summary) = "the watch could not repair it; RotateKeys carries on: {summary}";
+}
+
+words! {
+    impl InWords for Decision {
+        Self::Do(step) => "{}", step.in_words();
+        Self::Waiting { reason: reason @ WaitFor::Grace { .. }, until } => "waiting until {} {}",
+            readable(*until), reason.in_words();
+        Self::Waiting { reason, until } => "waiting until {}: {}", readable(*until), reason.in_words();
+        Self::Blocked(by) => "blocked: {}", by.in_words();
+        Self::Settled { next: Some(next) } => "settled; the next rotation is due at {}", readable(*next);
+        Self::Settled { next: None } => "settled; no consumer holds a key of this service";
     }
 }
 
-impl fmt::Display for Ending {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Decided(decision) => f.write_str(&decision.in_words()),
-            Self::Repaired => f.write_str("OK: every consumer holds a valid key"),
-            Self::Known => f.write_str("nothing to do: the keys are the ones on record"),
-            Self::OutOfTime { cut_off } if cut_off.is_empty() => {
-                f.write_str("out of time; the next run carries on")
-            }
-            Self::OutOfTime { .. } => f.write_str(
-                "failed: out of time before every stale consumer was repaired; the next run carries on",
-            ),
-            Self::Recorded => f.write_str("rotation request recorded; the next run carries on"),
-            Self::HandedOver { holder } => {
-                write!(f, "another run ({holder}) has checked since; every consumer holds a valid key")
-            }
-            Self::Awaited { until } => write!(
-                f,
-                "a notice says that a key was regenerated, but Azure still lists the previous keys; a new key may take until \
-                 {} to appear",
-                readable(*until)
-            ),
-            Self::Unseen(unknown) => write!(
-                f,
-                "failed: Azure was too busy to show everything; the next run checks again: {}",
-                listed(unknown, "; ")
-            ),
-            Self::Stopped => f.write_str("stopped; the next run carries on"),
-            Self::Busy { holder, until } => write!(
-                f,
-                "another run ({holder}) is working on this service until {} at the latest",
-                readable(*until)
-            ),
-            Self::Postponed { until } => write!(
-                f,
-                "rotation request deferred by min_rotation_interval; accepted again after {}",
-                readable(*until)
-            ),
-            Self::Unwatched { at } => write!(
-                f,
-                "failed: the keys will not be watched around {}: {WATCHES} announced times are on record already",
-                readable(*at)
-            ),
-            Self::NeverFinished { ending, runs } => {
-                write!(f, "failed: {ending}; this is run {runs} in a row that did not finish")
-            }
-            Self::Unavailable(error) | Self::Failed(error) => write!(f, "failed: {error}"),
-        }
+words! {
+    impl InWords for Step {
+        Self::Repoint { to, consumers, repair: true } => "repair with the {to} key: {}", listed(consumers, ", ");
+        Self::Repoint { to, consumers, repair: false } => "repoint to the {to} key: {}", listed(consumers, ", ");
+        Self::Follow { key_type } => "follow the regeneration of the {key_type} key";
+        Self::Verify { key_type } => "verify that the service accepts the {key_type} key";
+        Self::Regenerate { key_type } => "regenerate the {key_type} key, which no consumer holds";
     }
 }
 
-/// What Azure calls a success, and is none.
-pub(crate) const UNCHANGED_SUCCESS: &str = "Azure reports success, but the key is unchanged";
+// What stands behind `waiting until …`.
+words! {
+    impl InWords for WaitFor {
+        Self::Grace { key_type } => "(grace period of the {key_type} key) before regenerating it";
+        Self::Operation { key_type } => "Azure is still regenerating the {key_type} key; the next run checks again";
+        Self::LostOperation { key_type } =>
+            "Azure cannot be asked about the regeneration of the {key_type} key that was sent; by then the listed keys show \
+            how it ended";
+        Self::Acceptance { key_type } => "the service does not accept the {key_type} key yet; it is tried again";
+        Self::RegenerateAgain { key_type, detail } =>
+            "regenerating the {key_type} key failed and is retried then: {}", cause(detail);
+    }
+}
+
+words! {
+    impl InWords for BlockedBy {
+        Self::Unknown(unknown) => "no key is regenerated until this is resolved: {}", listed(unknown, "; ");
+        Self::KeyRefused { key_type, since, detail } =>
+            "the service still refuses the {key_type} key made at {}: {detail}. No consumer was moved to it. Check whether \
+            access keys are disabled (disableLocalAuth); if network rules keep this host out, allow it or set verify = \
+            \"control-plane\"", readable(*since);
+        Self::RegenerationFails { key_type, again, detail } =>
+            "cannot regenerate the {key_type} key: {}. Both keys stay valid. The next attempt is at {}; `unblock` retries \
+            at once", cause(detail), readable(*again);
+        Self::JournalDisagrees =>
+            "the journal and Azure disagree about the current keys; nothing was changed. Run rotate again; if it persists, \
+            report it with status --json";
+    }
+}
+
+words! {
+    impl InWords for Covered {
+        Self::Asked { at } => "nothing to do: a rotation for this was already requested at {}", readable(*at);
+        Self::NobodyHolds =>
+            "nothing to do: no consumer holds a key that will be regenerated, so no app will be cut off";
+    }
+}
+
+words! {
+    impl InWords for Standing {
+        Self::NotRegenerated { key_type, at, detail } =>
+            "regenerating the {key_type} key failed at {}; the next run retries: {}", readable(*at), cause(detail);
+        Self::NotAccepted { key_type, at, detail } =>
+            "the service refused the {key_type} key at {}; the next run tries it again: {detail}", readable(*at);
+        Self::NotGivenOut { key_type, at } =>
+            "the run of {} did not manage to give the {key_type} key to these apps: its log says why, and the next run \
+            retries", readable(*at);
+    }
+}
+
+words! {
+    impl Display for RunEvent {
+        Self::Recorded { event, in_flight } => "{}", told(event, *in_flight);
+        Self::Gone(app) => "{}", gone(app);
+        Self::Unseen(unknown) => "{}", unknown.in_words();
+        Self::Waiting(decision) => "{}", decision.in_words();
+        Self::Covered(covered) => "{}", covered.in_words();
+        Self::Known(Known::Explained) => "nothing to do: this is known already";
+        Self::Watching { watch, every } => "keys are checked every {} seconds from {} until {}",
+            every.as_secs(), readable(watch.from), readable(watch.until);
+        Self::NotCalled { why } => "cannot ask the run at work to check again: {why}";
+        Self::NotAccepted { why } | Self::Late { why } => "{why}";
+        Self::OperationLost(LostOperation::RunsForEver) =>
+            "Azure says that the regeneration is still running, after the longest time that one takes. The listed keys will \
+            show how it ended";
+        Self::OperationLost(LostOperation::Failed { why }) => "{why}. The listed keys will show how it ended";
+        Self::StoodIn(ending) => "in place of the timer: {ending}";
+        Self::TimerSilent { since, every } =>
+            "the timer is silent: RotateKeys last ran at {}, but should run every {}. Until it does, keys are rotated only \
+            when a notice comes. Check that the function RotateKeys is enabled, and restart the function app",
+            readable(*since), rounded(*every);
+        Self::Known(Known::Puzzling) | Self::Postponed { .. } | Self::Checked(_) | Self::Alarmed(_) | Self::CutOff(_)
+            | Self::ClaimSettled | Self::Called { .. } | Self::Assessed { .. } | Self::Polled | Self::Written(_) => "";
+    }
+}
+
+words! {
+    impl Display for Ending {
+        Self::Decided(decision) => "{}", decision.in_words();
+        Self::Repaired => "OK: every consumer holds a valid key";
+        Self::Known => "nothing to do: the keys are the ones on record";
+        Self::OutOfTime { cut_off } if cut_off.is_empty() => "out of time; the next run carries on";
+        Self::OutOfTime { .. } =>
+            "failed: out of time before every stale consumer was repaired; the next run carries on";
+        Self::Recorded => "rotation request recorded; the next run carries on";
+        Self::HandedOver { holder } =>
+            "another run ({holder}) has checked since; every consumer holds a valid key";
+        Self::Awaited { until } =>
+            "a notice says that a key was regenerated, but Azure still lists the previous keys; a new key may take until {} \
+            to appear", readable(*until);
+        Self::Unseen(unknown) =>
+            "failed: Azure was too busy to show everything; the next run checks again: {}", listed(unknown, "; ");
+        Self::Stopped => "stopped; the next run carries on";
+        Self::Busy { holder, until } =>
+            "another run ({holder}) is working on this service until {} at the latest", readable(*until);
+        Self::Postponed { until } =>
+            "rotation request deferred by min_rotation_interval; accepted again after {}", readable(*until);
+        Self::Unwatched { at } =>
+            "failed: the keys will not be watched around {}: {WATCHES} announced times are on record already",
+            readable(*at);
+        Self::NeverFinished { ending, runs } =>
+            "failed: {ending}; this is run {runs} in a row that did not finish";
+        Self::Unavailable(why) | Self::Failed(why) => "failed: {why}";
+    }
+}
 
 /// When and why keys are watched.
 pub(crate) fn watch(watch: &Watch) -> String {
@@ -160,13 +205,8 @@ impl RunReport {
         let told = KeyType::ALL.into_iter().filter_map(|key_type| {
             let apps = holds.iter().filter(|(app, held)| **held == key_type && !is_cut_off(app));
             let apps: Vec<String> = apps.map(|(app, _)| app.name()).collect();
-            (!apps.is_empty()).then(|| {
-                format!(
-                    "{} now {} the {key_type} key",
-                    apps.join(", "),
-                    if apps.len() == 1 { "holds" } else { "hold" }
-                )
-            })
+            let hold = if apps.len() == 1 { "holds" } else { "hold" };
+            (!apps.is_empty()).then(|| format!("{} now {hold} the {key_type} key", apps.join(", ")))
         });
         let told: Vec<String> = told.collect();
         let took = rounded(self.repaired_in.unwrap_or(self.took));
@@ -183,48 +223,36 @@ impl RunReport {
     }
 }
 
-/// Whether another run asks for a check could not be read.
-pub(crate) fn not_heard(why: &str) -> String {
-    format!("cannot read whether another run asks for a check: {why}")
-}
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use rekey_core::model::{AppId, KeyType, Section};
+    use rekey_core::plan::ConsumerRef;
 
-/// That the timer has run could not be put on record.
-pub(crate) fn unrecorded(why: &str) -> String {
-    format!("cannot record that RotateKeys has run: {why}")
-}
+    use super::*;
 
-/// What the webhook was told before could not be read.
-pub(crate) fn untold(why: &str) -> String {
-    format!("cannot read what the webhook was told before: {why}")
-}
+    #[test]
+    fn decisions_read_as_sentences() {
+        let key_type = KeyType::Secondary;
+        let until = DateTime::from_timestamp(7200, 0).unwrap();
+        let waiting = Decision::Waiting { reason: WaitFor::Grace { key_type }, until };
+        insta::assert_snapshot!(waiting.in_words(), @"waiting until 1970-01-01T02:00:00Z (grace period of the Secondary key) before regenerating it");
+        let app = AppId::new("s", "g", "app-0", None).into();
+        let consumers = vec![ConsumerRef { app, section: Section::AppSettings, name: "SignalR".into() }];
+        let repair = Decision::Do(Step::Repoint { to: key_type, consumers, repair: true });
+        insta::assert_snapshot!(repair.in_words(), @"repair with the Secondary key: app-0 (app setting SignalR)");
+    }
 
-/// Whether the timer still runs could not be read.
-pub(crate) fn silence_unknown(why: &str) -> String {
-    format!("cannot read whether RotateKeys still runs: {why}")
+    #[test]
+    fn a_cause_that_only_the_keys_tell_is_told_in_words() {
+        let reason = WaitFor::RegenerateAgain {
+            key_type: KeyType::Primary,
+            detail: rekey_core::journal::UNCHANGED.into(),
+        };
+        assert!(
+            reason.in_words().contains("the key is unchanged after the longest time"),
+            "{}",
+            reason.in_words()
+        );
+    }
 }
-
-/// The watch begins.
-pub(crate) fn watching_the_data_plane(every: impl fmt::Display) -> String {
-    format!(
-        "checking the keys against the service every {every}; Functions unloads this process while nothing calls it, and then \
-         only RotateKeys checks, unless alwaysReady keeps an instance of the group http"
-    )
-}
-
-/// The watch has found a key that the service refuses.
-pub(crate) fn refused_in_use(name: &str, detail: &str) -> String {
-    format!("{name}: the service refuses a key that consumers hold ({detail}); checking them")
-}
-
-/// The watch could not reach the service.
-pub(crate) fn watch_learned_nothing(detail: &str) -> String {
-    format!("the watch could not check the key: {detail}")
-}
-
-/// What the watch found could not be repaired.
-pub(crate) fn not_repaired_by_watch(summary: &str) -> String {
-    format!("the watch could not repair it; RotateKeys carries on: {summary}")
-}
-
-/// This process takes on nothing more.
-pub(crate) const ENDING_PROCESS: &str = "this process is ending; the next delivery carries on";

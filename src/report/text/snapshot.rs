@@ -34,191 +34,122 @@ pub fn notes(snapshot: &Snapshot) -> Vec<String> {
     snapshot.references.iter().map(note).collect()
 }
 
-impl InWords for CutOff {
-    fn in_words(&self) -> String {
-        match self {
-            Self::Stale(consumer) => consumer.in_words(),
-            Self::InOtherText { app, name } => format!("{} ({name}, which cannot be rewritten)", app.name()),
-            Self::OutOfSight(app) => {
-                format!("{} (very likely: it was last seen with a key that is invalid now)", app.name())
-            }
-            Self::OfNoKeys(app) => format!("{} (it was last seen with a key)", app.name()),
-            Self::Unchecked => {
-                "apps that could not be checked in time, after a key was regenerated from outside".into()
-            }
-        }
-    }
-}
-
-/// Who is cut off, in one line.
-#[must_use]
-pub fn cut_off(who: &[CutOff]) -> String {
-    listed(who, ", ")
-}
-
 /// Who is refused now.
 #[must_use]
 pub fn stale(who: &[CutOff]) -> String {
-    format!("stale: these hold an invalid key and are being refused: {}", cut_off(who))
+    format!("stale: these hold an invalid key and are being refused: {}", listed(who, ", "))
 }
 
 /// Whom a run leaves refused.
 #[must_use]
 pub fn cut_off_by_keys(who: &[CutOff]) -> String {
-    format!("cut off, because their key is invalid: {}", cut_off(who))
+    format!("cut off, because their key is invalid: {}", listed(who, ", "))
 }
 
-impl InWords for ConsumerRef {
-    fn in_words(&self) -> String {
-        format!("{} ({} {})", self.app.name(), self.section.entry(), self.name)
+words! {
+    impl InWords for CutOff {
+        Self::Stale(consumer) => "{}", consumer.in_words();
+        Self::InOtherText { app, name } => "{} ({name}, which cannot be rewritten)", app.name();
+        Self::OutOfSight(app) => "{} (very likely: it was last seen with a key that is invalid now)", app.name();
+        Self::OfNoKeys(app) => "{} (it was last seen with a key)", app.name();
+        Self::Unchecked => "apps that could not be checked in time, after a key was regenerated from outside";
     }
 }
 
-impl InWords for Holding {
-    fn in_words(&self) -> String {
-        match self {
-            Self::Valid(key_type) => format!("the {key_type} key"),
-            Self::Stale(fingerprint) => format!("an invalid key ({fingerprint})"),
-            Self::Identity => "no key (it connects by identity)".into(),
-        }
+words! {
+    impl InWords for ConsumerRef {
+        Self { app, section, name } => "{} ({} {name})", app.name(), section.entry();
     }
 }
 
-impl InWords for Malformed {
-    fn in_words(&self) -> String {
-        match self {
-            Self::TooFewParts => "it has fewer than two name=value parts",
-            Self::Duplicate => "it has the same part twice",
-            Self::Endpoint => "its Endpoint is missing or not an http(s) URL",
-            Self::Version => "its Version is not 1.x",
-            Self::Port => "its Port is not between 1 and 65535",
-        }
-        .into()
+words! {
+    impl InWords for Holding {
+        Self::Valid(key_type) => "the {key_type} key";
+        Self::Stale(fingerprint) => "an invalid key ({fingerprint})";
+        Self::Identity => "no key (it connects by identity)";
     }
 }
 
-impl InWords for IdFault {
-    fn in_words(&self) -> String {
-        match self {
-            Self::Subscription => {
-                "its subscription is not an id such as 00000000-0000-0000-0000-000000000000"
-            }
-            Self::ResourceGroup => {
-                "its resource group is not a valid name (letters, digits, - _ . ( ), at most 90, no full stop at the end)"
-            }
-            Self::Site => {
-                "its site is not a valid name (letters, digits and -, at most 60, no - at either end)"
-            }
-            Self::Service => {
-                "its service name is not valid (letters, digits and -, at most 63, a letter first, no - at the end)"
-            }
-            Self::Slot => {
-                "its slot is not a valid name (letters, digits and -, at most 59, no - at either end)"
-            }
-        }
-        .into()
+words! {
+    impl InWords for Malformed {
+        Self::TooFewParts => "it has fewer than two name=value parts";
+        Self::Duplicate => "it has the same part twice";
+        Self::Endpoint => "its Endpoint is missing or not an http(s) URL";
+        Self::Version => "its Version is not 1.x";
+        Self::Port => "its Port is not between 1 and 65535";
+    }
+}
+
+words! {
+    impl InWords for IdFault {
+        Self::Subscription => "its subscription is not an id such as 00000000-0000-0000-0000-000000000000";
+        Self::ResourceGroup =>
+            "its resource group is not a valid name (letters, digits, - _ . ( ), at most 90, no full stop at the end)";
+        Self::Site => "its site is not a valid name (letters, digits and -, at most 60, no - at either end)";
+        Self::Service =>
+            "its service name is not valid (letters, digits and -, at most 63, a letter first, no - at the end)";
+        Self::Slot => "its slot is not a valid name (letters, digits and -, at most 59, no - at either end)";
     }
 }
 
 impl InWords for Unknown {
     fn in_words(&self) -> String {
         let file = file_name();
-        match self {
-            Self::Unreadable { app, detail, .. } => {
-                format!("cannot read the settings of {}: {detail}", app.name())
-            }
-            Self::NeverSeen { app, meant } => never_seen(app, meant.as_ref()),
-            Self::Vanished { app, whereabouts, .. } => vanished(app, whereabouts),
-            Self::NoConsumer { app } => format!(
-                "no setting of {} holds a connection string of the service; if the app needs none, give it \
-                 `may_hold_none = true` in {file}",
-                app.name()
-            ),
-            Self::KeyVaultReference { app, name } => format!(
-                "{name} of {} is a Key Vault reference, which is not followed yet: the app may hold a key that is invalid, or \
-                 will be. Leave the reference as it is, and compare the secret with the service's keys yourself",
-                app.name()
-            ),
-            Self::AppConfigurationReference { app, name } => format!(
+        words!(match self {
+            Self::Unreadable { app, detail, .. } => "cannot read the settings of {}: {detail}", app.name();
+            Self::NeverSeen { app, meant } =>
+                "{} in resource group {} does not exist and was never seen: correct its id in {file}{}",
+                app.name(), app.group(), did_you_mean(meant.as_ref(), app);
+            Self::Vanished { app, whereabouts: Whereabouts::Moved(to), .. } =>
+                "{} is no longer in resource group {}, and may still hold the key that it last held; there is a site of its \
+                name elsewhere: name that in {file} instead: {to}", app.name(), app.group();
+            Self::Vanished { app, whereabouts: Whereabouts::Unclear(why), .. } =>
+                "{} is no longer in resource group {}, and may still hold the key that it last held: it cannot be told \
+                whether it was deleted or moved ({why}). If it was deleted, take it out of {file}; if it was moved, name its \
+                new id", app.name(), app.group();
+            Self::NoConsumer { app } =>
+                "no setting of {} holds a connection string of the service; if the app needs none, give it `may_hold_none = \
+                true` in {file}", app.name();
+            Self::KeyVaultReference { app, name } =>
+                "{name} of {} is a Key Vault reference, which is not followed yet: the app may hold a key that is invalid, \
+                or will be. Leave the reference as it is, and compare the secret with the service's keys yourself",
+                app.name();
+            Self::AppConfigurationReference { app, name } =>
                 "{name} of {} is an App Configuration reference, which is not followed yet: the app may hold a key that is \
-                 invalid, or will be. Leave the reference as it is, and compare the value with the service's keys yourself",
-                app.name()
-            ),
-            Self::OnlyReferences { app, names } => format!(
-                "{} shows no connection string of the service, but references that may lead to one: {}; name the settings that \
-                 hold one in {file}",
-                app.name(),
-                names.join(", ")
-            ),
-            Self::Unnamed { app, name } => format!(
+                invalid, or will be. Leave the reference as it is, and compare the value with the service's keys yourself",
+                app.name();
+            Self::OnlyReferences { app, names } =>
+                "{} shows no connection string of the service, but references that may lead to one: {}; name the settings \
+                that hold one in {file}", app.name(), names.join(", ");
+            Self::Unnamed { app, name } =>
                 "{name} of {} holds a key of the service, but {file} names only other settings of this app: add this one",
-                app.name()
-            ),
-            Self::Missing { app, name } => {
-                format!("{} has no setting {name}, which {file} names", app.name())
-            }
-            Self::NotOurs { app, name } => format!(
-                "{name} of {}, which {file} names, holds no connection string of the service",
-                app.name()
-            ),
-            Self::KeyInOtherText { app, name } => format!(
-                "{name} of {} holds a key of the service outside a connection string, where it cannot be replaced; let the app \
-                 read a whole connection string",
-                app.name()
-            ),
-            Self::StaleKeyInOtherText { app, name } => format!(
+                app.name();
+            Self::Missing { app, name } => "{} has no setting {name}, which {file} names", app.name();
+            Self::NotOurs { app, name } =>
+                "{name} of {}, which {file} names, holds no connection string of the service", app.name();
+            Self::KeyInOtherText { app, name } =>
+                "{name} of {} holds a key of the service outside a connection string, where it cannot be replaced; let the \
+                app read a whole connection string", app.name();
+            Self::StaleKeyInOtherText { app, name } =>
                 "{name} of {} holds an invalid key outside a connection string, where it cannot be replaced: the app is being \
-                 refused. Give it a valid key yourself",
-                app.name()
-            ),
-            Self::Placeholder { app, name } => format!(
+                refused. Give it a valid key yourself", app.name();
+            Self::Placeholder { app, name } =>
                 "{name} of {} has a placeholder where its key belongs, which is never overwritten; check what fills it in",
-                app.name()
-            ),
-            Self::InvalidString { app, name, fault } => format!(
+                app.name();
+            Self::InvalidString { app, name, fault } =>
                 "{name} of {} is meant for the service, but is not a valid connection string: {}; correct it",
-                app.name(),
-                fault.in_words()
-            ),
-            Self::OtherServicesHost { app, name } => format!(
-                "{name} of {} names another service, together with the host or a former key of this one; correct the string, or \
-                 check whether the journal belongs to this service",
-                app.name()
-            ),
-        }
+                app.name(), fault.in_words();
+            Self::OtherServicesHost { app, name } =>
+                "{name} of {} names another service, together with the host or a former key of this one; correct the string, \
+                or check whether the journal belongs to this service", app.name();
+        })
     }
 }
 
-fn never_seen(app: &ConsumerId, meant: Option<&ConsumerId>) -> String {
-    let meant = match meant {
-        Some(meant) if in_the_same_group(meant, app) => format!("; did you mean {}?", meant.name()),
-        Some(meant) => format!("; did you mean {meant}?"),
-        None => String::new(),
-    };
-    format!(
-        "{} in resource group {} does not exist and was never seen: correct its id in {}{meant}",
-        app.name(),
-        app.group(),
-        file_name()
-    )
-}
-
-fn vanished(app: &ConsumerId, whereabouts: &Whereabouts) -> String {
-    let (name, group, file) = (app.name(), app.group(), file_name());
-    match whereabouts {
-        Whereabouts::Moved(to) => format!(
-            "{name} is no longer in resource group {group}, and may still hold the key that it last held; there is a site of \
-             its name elsewhere: name that in {file} instead: {to}"
-        ),
-        Whereabouts::Unclear(why) => format!(
-            "{name} is no longer in resource group {group}, and may still hold the key that it last held: it cannot be told \
-             whether it was deleted or moved ({why}). If it was deleted, take it out of {file}; if it was moved, name its new \
-             id"
-        ),
-    }
-}
-
-fn in_the_same_group(one: &ConsumerId, other: &ConsumerId) -> bool {
-    one.subscription().eq_ignore_ascii_case(other.subscription())
-        && one.group().eq_ignore_ascii_case(other.group())
+/// The site that may be meant, with its whole id if it is not where the other would be.
+fn did_you_mean(meant: Option<&ConsumerId>, app: &ConsumerId) -> String {
+    let Some(meant) = meant else { return String::new() };
+    let place = |id: &ConsumerId| (id.subscription().to_lowercase(), id.group().to_lowercase());
+    let named = if place(meant) == place(app) { meant.name() } else { meant.to_string() };
+    format!("; did you mean {named}?")
 }

@@ -1,7 +1,7 @@
 //! What Blob Storage says when it refuses, and what that means. The one file that knows its error codes (docs: Blob Storage
 //! error codes; Common REST API error codes).
 
-use crate::report::text::azure::{DOCUMENT_NO_CODE, IT_GAVE_NO_REASON};
+use crate::report::text::azure::{DOCUMENT_NO_CODE, NO_REASON_GIVEN};
 
 /// An answer other than success, read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,7 +64,7 @@ impl Said {
         let code = header.or_else(|| element(&body, "Code")).unwrap_or(DOCUMENT_NO_CODE);
         let message = element(&body, "Message").and_then(|message| message.lines().next());
         let message = message.map_or("", |message| message.trim().trim_end_matches('.'));
-        let message = if message.is_empty() { IT_GAVE_NO_REASON } else { message };
+        let message = if message.is_empty() { NO_REASON_GIVEN } else { message };
         let short = |text: &str| text.chars().filter(|sign| !sign.is_control()).take(LONGEST).collect();
         Self { status, code: short(code), message: short(message) }
     }

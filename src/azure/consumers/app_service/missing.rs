@@ -58,7 +58,7 @@ fn vouched_for(sites: &[Site], app: &AppId, there: &BTreeSet<ConsumerId>) -> boo
 /// The other subscriptions that the identity can see: it may have been moved there.
 async fn elsewhere(arm: &Arm, app: &AppId) -> Absence {
     let unclear =
-        |error: &ArmError| Absence::Elsewhere(Whereabouts::Unclear(words::unsearched(&cause::told(error))));
+        |error: &ArmError| Absence::Elsewhere(Whereabouts::Unclear(words::unsearched(cause::told(error))));
     let subscriptions = match arm.list_subscriptions().await {
         Ok(subscriptions) => subscriptions,
         Err(error) => return unclear(&error),
@@ -93,7 +93,7 @@ async fn at_its_site(arm: &Arm, app: &AppId) -> Missing {
 }
 
 fn unlisted(error: &ArmError) -> Whereabouts {
-    Whereabouts::Unclear(words::unlisted(&cause::told(error)))
+    Whereabouts::Unclear(words::unlisted(cause::told(error)))
 }
 
 /// The app as it is called now, if there is a site of its name.

@@ -1,0 +1,343 @@
+//! Errors, each with what to do about it: of Azure Resource Manager, of runs, of credentials, of the journal's storage, and of
+//! requests that the process does not take.
+
+use std::fmt;
+
+use rekey_core::journal::{Condition, Illegal};
+
+use super::azure::{BETWEEN, CHECK_THE_IDENTITY};
+use super::{InWords, file_name, readable};
+use crate::azure::arm::{ArmError, ArmErrorKind, Barrier};
+use crate::azure::credentials::{CredentialError, HalfSet};
+use crate::azure::http::{HttpError, Insecure};
+use crate::engine::RunError;
+use crate::engine::act::RewriteError;
+use crate::handler::{Fault, Malformed, Unread};
+use crate::panics::Panicked;
+use crate::report::cause;
+use crate::store::{LockError, LockHolder, Meaning, Refusal, StoreError};
+
+sentences! {
+    WITHOUT_STORAGE = "the service was not touched. If apps are cut off, `signalr-rekey rotate --without-journal` repairs \
+        them without the storage";
+    WITHOUT_JOURNAL = "If apps are cut off, `signalr-rekey rotate --without-journal` repairs them meanwhile";
+    LEAVES_OPEN = ", so whether consumers hold a valid key cannot be told";
+}
+
+impl fmt::Display for ArmError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Where access keys are switched off, nothing is open: everybody who holds one is cut off.
+        let is_open =
+            self.operation() == "SignalR_ListKeys" && self.kind() != ArmErrorKind::Barred(Barrier::NoKeys);
+        let open = if is_open { LEAVES_OPEN } else { "" };
+        write!(f, "cannot {}{open}: ", doing(self.operation(), self.resource()))?;
+        match (self.status(), self.code()) {
+            (Some(status), Some(code)) => write!(f, "{status} {code}, ")?,
+            (Some(status), None) => write!(f, "{status}, ")?,
+            (None, _) => {}
+        }
+        f.write_str(self.message())?;
+        if let Some(id) = self.correlation_id() {
+            write!(f, " (x-ms-correlation-request-id {id})")?;
+        }
+        write!(f, "; {}", advice(self))
+    }
+}
+
+/// What an operation of Azure Resource Manager does, and to whom where whoever reads it may not know: lines about a service
+/// begin with its name. An operation that is not known has its own name and its resource.
+fn doing(operation: &str, resource: &str) -> String {
+    let (app, scope) = (name_in(resource, "sites"), scope(resource));
+    let of_app_or_slot = operation.strip_suffix("Slot").unwrap_or(operation);
+    words!(match of_app_or_slot {
+        "SignalR_Get" => "read the service";
+        "SignalR_ListKeys" => "list the keys";
+        "SignalR_RegenerateKey" => "regenerate a key";
+        "SignalR_OperationStatus" | "SignalR_OperationResult" => "ask about the regeneration";
+        "SignalRReplicas_List" => "list the replicas of the service";
+        "SignalR_ListBySubscription" | "SignalR_ListByResourceGroup" => "list the services in {scope}";
+        "WebApps_List" | "WebApps_ListByResourceGroup" => "list the apps in {scope}";
+        "WebApps_ListSlots" => "list the deployment slots of {app}";
+        "WebApps_Get" => "read the app {app}";
+        "WebApps_ListApplicationSettings" => "read the app settings of {app}";
+        "WebApps_ListConnectionStrings" => "read the connection strings of {app}";
+        "WebApps_UpdateApplicationSettings" => "write the app settings of {app}";
+        "WebApps_UpdateConnectionStrings" => "write the connection strings of {app}";
+        "Subscriptions_List" => "list the subscriptions";
+        "GetToken" => "sign in to Azure";
+        "Permissions_ListForResource" | "Permissions_ListForResourceGroup" => "list the permissions on {resource}";
+        _ => "do {operation} on {resource}";
+    })
+}
+
+/// The name of a resource, with its deployment slot, as its path has it.
+fn name_in(path: &str, kind: &str) -> String {
+    let after = |word: &str| {
+        let mut parts = path.split('/').skip_while(|part| !part.eq_ignore_ascii_case(word));
+        parts.nth(1).filter(|name| !name.is_empty())
+    };
+    match (after(kind), after("slots")) {
+        (Some(name), Some(slot)) => format!("{name}/{slot}"),
+        (Some(name), None) => name.to_owned(),
+        (None, _) => path.to_owned(),
+    }
+}
+
+/// The subscription or resource group of a list.
+fn scope(path: &str) -> String {
+    let group = name_in(path, "resourceGroups");
+    if group != path {
+        return format!("resource group {group}");
+    }
+    format!("subscription {}", name_in(path, "subscriptions"))
+}
+
+/// What to do next, in the imperative.
+fn advice(error: &ArmError) -> String {
+    if let Some(advice) = error.own_advice() {
+        return advice.to_owned();
+    }
+    let (kind, file) = (error.kind(), file_name());
+    words!(match kind {
+        ArmErrorKind::Throttled { retry_after: Some(wait) } => "wait {} before trying again",
+            humantime::format_duration(wait);
+        ArmErrorKind::Throttled { retry_after: None } => "wait a minute before trying again";
+        ArmErrorKind::Conflict => "another operation is at work on it: try again when that has ended, as the next run does";
+        ArmErrorKind::Forbidden =>
+            "give the identity {} there; a new role assignment can take hours to take effect",
+            error.action().unwrap_or("this action");
+        ArmErrorKind::Gone if error.is_of_an_operation() =>
+            "Azure no longer knows the operation; the listed keys show how it ended";
+        ArmErrorKind::Gone =>
+            "it does not exist: correct its id, or take it out of {file} if it was deleted on purpose";
+        ArmErrorKind::OutcomeUnknown =>
+            "it may or may not have taken effect; the next run checks before anything is sent again";
+        ArmErrorKind::Unauthenticated => "{CHECK_THE_IDENTITY}";
+        ArmErrorKind::OutOfTime => "nothing was changed; try again with more time, as the next run does";
+        ArmErrorKind::Unavailable => "nothing was changed; try again, as the next run does";
+        ArmErrorKind::Barred(barrier) => "{}", of_barrier(barrier, error.action());
+        ArmErrorKind::Elsewhere => "no access token is sent there; the listed keys show how an operation ended";
+        ArmErrorKind::Refused => "trying again will not help: the configuration or the resource must change";
+        ArmErrorKind::Malformed => "report this, with the correlation id if there is one";
+        ArmErrorKind::Page => "{BETWEEN}: let this process reach Azure Resource Manager directly";
+    })
+}
+
+/// What to do about what forbids a request for good.
+fn of_barrier(barrier: Barrier, action: Option<&str>) -> String {
+    let namespace = action.and_then(|action| action.split('/').next()).unwrap_or("its namespace");
+    words!(match barrier {
+        Barrier::Lock =>
+            "a read-only lock forbids this: remove it from the resource, its group or its subscription (`az lock list` \
+            shows it); a CanNotDelete lock may stay";
+        Barrier::DisabledSubscription =>
+            "the subscription is disabled and read-only: enable it again; until then no key can be regenerated and no app \
+            repointed";
+        Barrier::UnregisteredProvider =>
+            "register the resource provider: az provider register --namespace {namespace}";
+        Barrier::Policy =>
+            "an Azure Policy forbids this, whatever the role: exempt the resource from the assignment that Azure names \
+            (`az policy exemption create`)";
+        Barrier::DenyAssignment =>
+            "a deny assignment forbids this, whatever the role: exclude the identity from it in the deployment stack or \
+            managed application that made it";
+        Barrier::UnknownSubscription =>
+            "the identity's tenant has no such subscription: check the id in {}, and the tenant that you are signed in to \
+            (`az account list`)", file_name();
+        Barrier::OtherTenant =>
+            "the identity belongs to another tenant than the subscription: use an identity of that tenant (`az login \
+            --tenant …` on a developer's machine)";
+        Barrier::NoKeys =>
+            "access keys are disabled (disableLocalAuth), which deleted both keys and ended every token: apps that hold one \
+            are refused. Let them connect by identity, or enable keys again: the next run gives them the new ones. \
+            `signalr-rekey doctor` names the apps and the commands";
+        Barrier::ContentShare =>
+            "the app's own content share is not usable, and nothing was written: correct \
+            WEBSITE_CONTENTAZUREFILECONNECTIONSTRING and WEBSITE_CONTENTSHARE of the app; where they are references, set \
+            WEBSITE_SKIP_CONTENTSHARE_VALIDATION to 1";
+    })
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Arm(error) => error.fmt(f),
+            Self::Store(error) => error.fmt(f),
+            Self::OutOfTime => f.write_str("out of time"),
+            Self::Rewrites(errors) => {
+                let told: Vec<String> = errors.iter().map(|error| cause::told(error)).collect();
+                f.write_str(&told.join("; "))
+            }
+        }
+    }
+}
+
+words! {
+    impl Display for RewriteError {
+        Self::Arm { error: refusal, .. } => "{refusal}";
+        Self::Locked { consumer, .. } => "{}: not written", consumer.name();
+        Self::Overwritten { place } =>
+            "{}: the {} were written but do not hold the new key: something else writes them at the same time. The next \
+            run tries again", place.consumer().name(), place.name();
+    }
+}
+
+words! {
+    impl Display for CredentialError {
+        Self::HalfConfigured(half) => "{half}";
+        Self::NoIdentity =>
+            "this app has no managed identity (IDENTITY_ENDPOINT is not set): assign one, and give it the role that the \
+            README names";
+        Self::Unusable(what, _) => "could not make a credential of {what}";
+    }
+}
+
+words! {
+    impl Display for HalfSet {
+        Self { missing, given, purpose } => "{missing} is not set, but {given} is: set both for {purpose}, or neither";
+    }
+}
+
+words! { impl Display for HttpError { Self { .. } => "could not set up the HTTP client"; } }
+
+words! {
+    impl Display for Insecure {
+        Self(url) =>
+            "{url} is neither https nor on loopback, and credentials go nowhere else: write its https:// URL instead";
+    }
+}
+
+words! {
+    impl Display for StoreError {
+        Self::Changed => "another run wrote the journal of the service in the meantime; that run carries on";
+        Self::Held { holder, until, .. } =>
+            "another run ({holder}) is working on this service until {} at the latest", readable(*until);
+        Self::StrangeLease { holder, claims, until } =>
+            "the journal has a lease of {holder} until {}, longer than any run takes one; it is ignored after {}, and \
+            `unblock` ends it at once", readable(*claims), readable(*until);
+        Self::Unreadable { name, detail } =>
+            "cannot read the journal {name} ({detail}); it was left as it is, and the service was not touched. \
+            {WITHOUT_JOURNAL}";
+        Self::OfAnother { name, found, wanted } =>
+            "the journal {name} belongs to {found}, not to {wanted}; it was left as it is, and the service was not touched. \
+            Put back the file that belongs there, or rename this one. {WITHOUT_JOURNAL}";
+        Self::TwoJournals { old, new } =>
+            "an older release writes the journal {old}, and this one {new}: nothing is done to the service by this one. \
+            Stop the older one, and delete the journal that is out of date. {WITHOUT_JOURNAL}";
+        Self::Unavailable(why) => "{}",
+            cause::advised(&format!("cannot use the journal's storage: {why}"), WITHOUT_STORAGE);
+        Self::Refused(refusal) => "{refusal}; {WITHOUT_STORAGE}";
+        Self::Illegal(Illegal { event, unmet }) =>
+            "the journal does not allow the event {event:?} ({}); nothing more is done to this service. Run `signalr-rekey \
+            status`, and compare it with the keys in Azure. {WITHOUT_JOURNAL}", unmet.in_words();
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (account, advice, said) = (self.account(), self.meaning().in_words(), self.said());
+        write!(f, "the storage {account} refuses the journal: {advice} ({said})")
+    }
+}
+
+// What to do about a refusal.
+words! {
+    impl InWords for Meaning {
+        Self::NoRole => "no access: give yourself, or the app's identity, the role Storage Blob Data Contributor on it";
+        Self::NotLetIn =>
+            "it does not let this host in: check its firewall, its networks, and whether it allows keys of this kind";
+        Self::NoAccountKeys =>
+            "it accepts no account keys: configure it by its account name, and give the identity the role Storage Blob Data \
+            Contributor";
+        Self::NotAuthenticated =>
+            "it does not accept the key, signature or token: renew the connection string, or check the identity's tenant";
+        Self::BlobLease =>
+            "something else holds a blob lease on the journal (signalr-rekey never takes one): break it (`az storage blob \
+            lease break`)";
+        Self::Immutable =>
+            "an immutability policy or a legal hold forbids changing the journal: remove it from the container signalr-rekey";
+        Self::Archived =>
+            "the journal is archived: set its tier to Hot (`az storage blob set-tier`), and take the container \
+            signalr-rekey out of the lifecycle rule";
+        Self::ContainerGoes =>
+            "the container signalr-rekey is being deleted: once it is gone, the next run creates it again";
+        Self::AccountDisabled => "the account is disabled: enable it, or its subscription";
+        Self::Other => "the same request will be refused again until what it says is resolved";
+    }
+}
+
+// What is wrong where a condition is not met.
+words! {
+    impl InWords for Condition {
+        Self::NeverSeen => "the service is already known";
+        Self::Seen => "the service was never seen";
+        Self::NoneInFlight => "a regeneration is in flight";
+        Self::InFlight => "no regeneration is in flight";
+        Self::NotAccepted => "Azure has taken it on already";
+        Self::HasOperation => "there is no operation to ask about";
+        Self::AnotherKey => "the key did not change";
+        Self::NotBeingReplaced => "a regeneration of that key is in flight, so the change is ours";
+        Self::Stays => "that key is about to be replaced";
+        Self::Held => "no consumer held that key";
+        Self::NotHeld => "a consumer holds that key";
+        Self::NotVerified => "that key is verified already";
+        Self::BeingGivenOut => "it is not on record that the key would be given to consumers";
+        Self::Unrepaired => "no key changed from outside since everybody held a valid one";
+        Self::Blind => "nothing was out of sight";
+        Self::InSight => "something is out of sight already";
+        Self::News => "that is on record already";
+        Self::AppsInSight => "one of them was never seen, or is out of sight already";
+        Self::InOrder => "it ends before it begins";
+        Self::Room => "too many times are watched already";
+    }
+}
+
+words! {
+    impl Display for LockError {
+        Self::Held { holder, until } => "{holder} has the lock of its settings until {} at the latest", readable(*until);
+        Self::Store(_) => "the lock of its settings cannot be taken";
+    }
+}
+
+words! {
+    impl Display for LockHolder {
+        Self::Run(run) => "another run ({run})";
+        Self::Faster => "another run (one that was faster)";
+        Self::Unreadable => "another run (its lock cannot be read)";
+    }
+}
+
+words! {
+    impl Display for Unread {
+        Self::TooLarge => "the body is larger than 4 MiB";
+        Self::Broken => "the body broke off before its end";
+        Self::Late(time) => "the body was not complete within {}", humantime::format_duration(*time);
+        Self::NoRoom => "too many large bodies at once; the next delivery carries on";
+    }
+}
+
+words! {
+    impl Display for Panicked {
+        Self { location: Some(location) } => "internal error at {location}";
+        Self { location: None } => "internal error";
+    }
+}
+
+words! { impl Display for Malformed { Self { member, fault } => "{member}: {}", fault.in_words(); } }
+
+words! {
+    impl InWords for Fault {
+        Self::NoEnvelope => "it is empty; an envelope is {{\"Data\":{{…}},\"Metadata\":{{…}}}}";
+        Self::NoJson { ends_early: true, line, column } => "its JSON ends too early (line {line}, column {column})";
+        Self::NoJson { ends_early: false, line, column } => "it is not JSON (line {line}, column {column})";
+        Self::NoJsonObject => "it is not a JSON object";
+        Self::NoObject => "it is not an object";
+        Self::Missing => "it is missing";
+        Self::NoValue => "it is empty; the trigger's value belongs there";
+        Self::SeveralValues => "it has more than one member; only the trigger's belongs there";
+        Self::NoTimer => "it is not an object, as a timer's is";
+        Self::NoRequest => "it is not an HTTP request";
+        Self::NoAlert => "it is missing; an alert belongs there";
+        Self::Event(misread) => "{}", misread.in_words();
+    }
+}

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
 use azure_core::time::OffsetDateTime;
 use chrono::TimeDelta;
-use rekey_core::model::{AppId, Key, KeyType, OperationKind, OperationUrl, Section, ServiceId, ServiceType};
+use rekey_core::model::{AppId, Key, KeyType, OperationUrl, Section, ServiceId, ServiceType};
 use scripted::{LeapingClock, Reply, Server, Token};
 use signalr_rekey::azure::arm::{Arm, ArmError, ArmErrorKind, ArmOptions, Barrier, OperationStatus};
 use signalr_rekey::azure::consumers::app_service::Dictionary;
@@ -240,7 +240,7 @@ async fn a_token_that_azure_takes_no_longer_is_renewed_once_and_the_request_sent
     let server = Server::play(script).await;
     let arm = made(&server.base, false);
     ServiceType::SignalR.list_keys(&arm, &chat()).await.unwrap();
-    let url = OperationUrl::new(OperationKind::AsyncOperation, format!("{}op/1?s=x", server.base));
+    let url = OperationUrl::async_operation(format!("{}op/1?s=x", server.base));
     ServiceType::SignalR.follow(&arm, &url).await.unwrap();
     ServiceType::SignalR.follow(&arm, &url).await.unwrap();
     ServiceType::SignalR.regenerate(&arm, &chat(), KeyType::Primary).await.unwrap();
@@ -322,10 +322,7 @@ async fn an_order_that_was_taken_is_taken_whatever_becomes_of_its_answer() {
     let status = server.base.join("/statuses/1").unwrap();
     for _ in 0..2 {
         let regeneration = ServiceType::SignalR.regenerate(&arm, &chat(), KeyType::Primary).await.unwrap();
-        assert_eq!(
-            regeneration.operation,
-            Some(OperationUrl::new(OperationKind::AsyncOperation, status.clone()))
-        );
+        assert_eq!(regeneration.operation, Some(OperationUrl::async_operation(status.clone())));
         assert_eq!((regeneration.keys, regeneration.finished), (None, false));
         assert_eq!(regeneration.retry_after, Some(seconds(3)));
     }
@@ -333,6 +330,10 @@ async fn an_order_that_was_taken_is_taken_whatever_becomes_of_its_answer() {
     assert!(done.finished && done.keys.is_some() && done.operation.is_none());
     assert!(!ServiceType::SignalR.regenerate(&arm, &chat(), KeyType::Primary).await.unwrap().finished);
 }
+
+/// The URL of an operation by the one header or the other.
+const ASYNC: fn(String) -> OperationUrl = |url| OperationUrl::async_operation(url);
+const LOCATION: fn(String) -> OperationUrl = |url| OperationUrl::location(url);
 
 #[tokio::test]
 async fn operations_tell_how_they_stand() {
@@ -343,28 +344,28 @@ async fn operations_tell_how_they_stand() {
     };
     let none = "Azure gave no reason";
     for (via, status, body, wanted) in [
-        (OperationKind::AsyncOperation, 200, r#"{"status":"Running"}"#, Running { retry_after: None }),
-        (OperationKind::AsyncOperation, 202, r#"{"status":"InProgress"}"#, Running { retry_after: None }),
-        (OperationKind::AsyncOperation, 200, r#"{"status":"Succeeded","properties":{}}"#, Succeeded),
-        (OperationKind::AsyncOperation, 200, r#"{"status":"Canceled"}"#, failed("Canceled", none)),
+        (ASYNC, 200, r#"{"status":"Running"}"#, Running { retry_after: None }),
+        (ASYNC, 202, r#"{"status":"InProgress"}"#, Running { retry_after: None }),
+        (ASYNC, 200, r#"{"status":"Succeeded","properties":{}}"#, Succeeded),
+        (ASYNC, 200, r#"{"status":"Canceled"}"#, failed("Canceled", none)),
         (
-            OperationKind::AsyncOperation,
+            ASYNC,
             200,
             r#"{"status":"Failed","error":{"code":"E","message":"It broke."}}"#,
             failed("E", "It broke"),
         ),
         (
-            OperationKind::AsyncOperation,
+            ASYNC,
             200,
             r#"{"status":"Failed","error":{"code":"RequestDisallowedByPolicy","message":"No."}}"#,
             failed("RequestDisallowedByPolicy", "No"),
         ),
-        (OperationKind::Location, 202, "", Running { retry_after: None }),
-        (OperationKind::Location, 200, KEYS, Succeeded),
-        (OperationKind::Location, 204, "", Succeeded),
+        (LOCATION, 202, "", Running { retry_after: None }),
+        (LOCATION, 200, KEYS, Succeeded),
+        (LOCATION, 204, "", Succeeded),
     ] {
         let server = Server::play([Reply::json(status, body)]).await;
-        let url = OperationUrl::new(via, format!("{}op/1?s=x", server.base));
+        let url = via(format!("{}op/1?s=x", server.base));
         assert_eq!(
             ServiceType::SignalR.follow(&arm(&server.base, LeapingClock::new()), &url).await.unwrap(),
             wanted
@@ -378,7 +379,7 @@ async fn an_operation_without_words_or_with_none_left_is_an_error() {
     let not_found = r#"{"error":{"code":"OperationNotFound","message":"m"}}"#;
     let server = Server::play([Reply::json(200, "{}"), Reply::json(404, not_found)]).await;
     let arm = arm(&server.base, LeapingClock::new());
-    let url = OperationUrl::new(OperationKind::AsyncOperation, format!("{}op/1?s=signature", server.base));
+    let url = OperationUrl::async_operation(format!("{}op/1?s=signature", server.base));
     assert_eq!(kind(ServiceType::SignalR.follow(&arm, &url).await), ArmErrorKind::Malformed);
     let error = ServiceType::SignalR.follow(&arm, &url).await.unwrap_err();
     assert_eq!(error.kind(), ArmErrorKind::Gone);
@@ -415,7 +416,7 @@ async fn nothing_leads_off_the_host() {
     let arm = arm(&server.base, LeapingClock::new());
     let with_user = server.base.as_str().replace("http://", "http://user:password@");
     for url in [other.base.as_str(), "https://127.0.0.1/op", &with_user, "/op", "http://[", "data:,x"] {
-        let url = OperationUrl::new(OperationKind::AsyncOperation, url);
+        let url = OperationUrl::async_operation(url);
         assert_eq!(kind(ServiceType::SignalR.follow(&arm, &url).await), ArmErrorKind::Elsewhere);
     }
     assert_eq!(server.asked().len(), 0);
@@ -576,8 +577,8 @@ async fn every_operation_names_the_right_that_it_needs() {
         arm.list_subscriptions().await.unwrap_err(),
         arm.permissions(&chat().to_string()).await.unwrap_err(),
     ];
-    for via in [OperationKind::AsyncOperation, OperationKind::Location] {
-        let url = OperationUrl::new(via, server.base.as_str());
+    for via in [ASYNC, LOCATION] {
+        let url = via(server.base.to_string());
         errors.push(ServiceType::SignalR.follow(&arm, &url).await.unwrap_err());
     }
     for (app, section) in app.iter().flat_map(|app| Section::ALL.map(|section| (app, section))) {

@@ -14,7 +14,7 @@ use chrono::DateTime;
 use fastrand::Rng;
 use rekey_core::journal::{Event, Journal};
 use rekey_core::model::{AppId, ConnectionString, Key, KeyPair, KeyType, PerKey, Section, host_of};
-use rekey_core::plan::{Holding, Snapshot, Unknown};
+use rekey_core::plan::{Holding, SettingFault, Snapshot, Unknown};
 use serde_json::Value;
 use signalr_rekey::azure::consumers::Marks;
 use signalr_rekey::azure::consumers::app_service::Dictionary;
@@ -197,7 +197,13 @@ fn what_microsofts_parser_reads_we_see() {
                 tally.keys += 1;
                 // A string of ours that is not to be overwritten, or that contradicts itself, is told.
                 let told = seen.unknown.iter().any(|unknown| {
-                    matches!(unknown, Unknown::Placeholder { .. } | Unknown::OtherServicesHost { .. })
+                    matches!(
+                        unknown,
+                        Unknown::Setting {
+                            fault: SettingFault::Placeholder | SettingFault::OtherServicesHost,
+                            ..
+                        }
+                    )
                 });
                 if !claims && !told {
                     faults.push(format!("not seen: {string:?} as {read}"));

@@ -117,8 +117,8 @@ async fn ask(arm: &Arm, base: &str, asked: &str) -> Option<ArmError> {
             let sent: Dictionary = PLANTED.into_iter().collect();
             arm.update_settings(&app, section, &sent).await.err()
         }
-        "status" => status(arm, &OperationUrl::async_operation(&format!("{base}/op?s=1"))).await.err(),
-        "result" => status(arm, &OperationUrl::location(&format!("{base}/op?s=1"))).await.err(),
+        "status" => status(arm, &OperationUrl::async_operation(format!("{base}/op?s=1"))).await.err(),
+        "result" => status(arm, &OperationUrl::location(format!("{base}/op?s=1"))).await.err(),
         _ => None,
     }
 }

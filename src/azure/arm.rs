@@ -1,14 +1,13 @@
 //! Azure Resource Manager: the control plane, over HTTP.
 //!
 //! Start at [`Arm`]. Here is what all of Azure's operations have in common: they go through `request.rs`, which knows when a
-//! request may be sent again, `list.rs` reads lists, `operation.rs` follows what goes on in the background. The operations
+//! request may be sent again; `operation.rs` follows what goes on in the background. The operations
 //! of a kind of service or consumer are with that kind, in `services` and `consumers`. What can go wrong is an
 //! [`ArmError`], whose [`ArmErrorKind`] says what is to be decided.
 
 mod authorization;
 mod contract;
 mod error;
-mod list;
 mod operation;
 mod refusal;
 mod request;
@@ -21,12 +20,13 @@ use std::sync::atomic::AtomicU64;
 
 use azure_core::credentials::TokenCredential;
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use url::Url;
 
 pub use authorization::{Caller, Permission};
 pub use contract::{AskedBy, Operation, Subject};
 pub use error::{ArmError, ArmErrorKind, Barrier};
-pub use list::Subscription;
 pub use operation::OperationStatus;
 pub(crate) use operation::operation_url;
 pub(crate) use request::Call;
@@ -34,9 +34,24 @@ pub(crate) use request::Call;
 use crate::azure::cloud::scope;
 use crate::azure::http::{Http, Insecure, check_secure};
 use crate::clock::Clock;
+use crate::report::text::azure as words;
 
 /// The operations that are of no kind of service or consumer.
-pub const OPERATIONS: [Operation; 2] = [authorization::PERMISSIONS, list::SUBSCRIPTIONS];
+pub const OPERATIONS: [Operation; 2] = [authorization::PERMISSIONS, SUBSCRIPTIONS];
+
+const SUBSCRIPTIONS: Operation =
+    Operation::read("Subscriptions_List", &["Microsoft.Resources/subscriptions/read"]);
+
+/// Microsoft.Resources, subscriptions.
+const API_VERSION: &str = "2022-12-01";
+
+/// More pages than any subscription has (a page of sites holds 100 and more, a subscription a few thousand): who sends
+/// more sends us in circles.
+const MOST_PAGES: usize = 1000;
+
+/// The most bytes of a list that are read over all its pages. A site is some 20 kB of it, so this is more than any
+/// subscription has too, and far below a thousand pages of the largest answer.
+const LARGEST_LIST: usize = 128 << 20;
 
 /// A client of Azure Resource Manager; cheap to clone.
 ///
@@ -107,11 +122,62 @@ impl Arm {
         url
     }
 
+    /// `Subscriptions_List`, all pages: those that the identity can see.
+    pub async fn list_subscriptions(&self) -> Result<Vec<Subscription>, ArmError> {
+        self.pages(SUBSCRIPTIONS, self.url("/subscriptions", API_VERSION)).await
+    }
+
+    /// All items of a list, along its `nextLink`s, which never lead off the host that was asked.
+    pub(crate) async fn pages<T: DeserializeOwned>(
+        &self,
+        operation: Operation,
+        first: Url,
+    ) -> Result<Vec<T>, ArmError> {
+        let (mut items, mut length) = (Vec::new(), 0);
+        let mut call = Call::get(operation, first);
+        for _ in 0..MOST_PAGES {
+            let answer = self.send(&call).await?;
+            length += answer.length();
+            if length > LARGEST_LIST {
+                break;
+            }
+            let page: Page<T> = answer.json(&call)?;
+            items.extend(page.value);
+            let Some(link) = page.next_link.filter(|link| !link.is_empty()) else { return Ok(items) };
+            let next = call.url.join(&link).ok().filter(|next| self.is_ours(next));
+            let strange = || answer.fault(&call, ArmErrorKind::Malformed, words::STRANGE_LINK);
+            call = Call::get(operation, next.ok_or_else(strange)?);
+        }
+        Err(call.error(ArmErrorKind::Malformed, words::ENDLESS_LIST))
+    }
+
     /// Whether a URL that Azure gave us stays on the host that we were given: scheme, host and port. One with a user in
     /// it does not, for that would stand in the place of the token.
     fn is_ours(&self, url: &Url) -> bool {
         url.origin() == self.shared.base.origin() && url.username().is_empty() && url.password().is_none()
     }
+}
+
+/// A subscription that the identity can see.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Subscription {
+    /// Its id.
+    #[serde(rename = "subscriptionId")]
+    pub id: String,
+    /// Its name.
+    #[serde(default)]
+    pub display_name: String,
+    /// `Enabled`, `Disabled`, `Warned` and so on.
+    #[serde(default)]
+    pub state: String,
+}
+
+#[derive(Deserialize)]
+struct Page<T> {
+    value: Vec<T>,
+    #[serde(rename = "nextLink")]
+    next_link: Option<String>,
 }
 
 impl fmt::Debug for Arm {

@@ -22,7 +22,6 @@ impl Cloud {
     pub const ALL: [Self; 3] = [Self::Public, Self::UsGovernment, Self::China];
 
     /// What `az cloud list` calls it.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Public => "AzureCloud",
@@ -32,7 +31,6 @@ impl Cloud {
     }
 
     /// Where Azure Resource Manager answers (docs: Azure cloud environments, `az cloud list`).
-    #[must_use]
     pub const fn resource_manager(self) -> &'static str {
         match self {
             Self::Public => "https://management.azure.com",
@@ -42,7 +40,6 @@ impl Cloud {
     }
 
     /// How the hosts of its storage accounts end, behind `{account}.blob.`.
-    #[must_use]
     pub const fn storage_suffix(self) -> &'static str {
         match self {
             Self::Public => "core.windows.net",

@@ -1,7 +1,7 @@
 //! The kinds of places that hold keys.
 //!
-//! Start at [`ConsumerKind`], which is all that the rest of the program knows of them; [`Place`] chooses the
-//! implementation. What a value says of a service, wherever it is kept, is read by [`Marks`].
+//! Start at [`ConsumerKind`], which is all that the rest of the program knows of them. A [`Place`] implements it; all that there
+//! are yet are those of App Service. What a value says of a service, wherever it is kept, is read by [`Marks`].
 
 pub mod app_service;
 mod text;
@@ -12,13 +12,18 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
+pub use self::app_service::{Dictionary as Contents, Place};
 use super::arm::{Arm, ArmError, Operation};
 use crate::config::AppConfig;
 use rekey_core::journal::Journal;
 use rekey_core::model::{ConsumerId, Key, KeyPair};
-use rekey_core::plan::{ConsumerRef, Snapshot, Whereabouts};
+use rekey_core::plan::{Snapshot, Whereabouts};
 
 /// A place of one kind: what is read in one request, and written in one.
+#[allow(
+    async_fn_in_trait,
+    reason = "called on `Place` alone, of whose futures it is known that they are `Send`"
+)]
 pub trait ConsumerKind: Sized {
     /// What was read of it, with its version where the store keeps one. It may hold key material; its `Debug` does not.
     type Contents;
@@ -37,7 +42,7 @@ pub trait ConsumerKind: Sized {
     fn of(app: &AppConfig) -> Vec<Self>;
 
     /// Reads what it holds; or why not.
-    fn read(&self, arm: &Arm) -> impl Future<Output = Result<Self::Contents, ArmError>> + Send;
+    async fn read(&self, arm: &Arm) -> Result<Self::Contents, ArmError>;
 
     /// Adds what that shows of a service. The names of those values are answered that refer to something of which nobody can
     /// tell whether it is a key of ours.
@@ -50,17 +55,17 @@ pub trait ConsumerKind: Sized {
     ) -> Vec<String>;
 
     /// Looks for what Azure does not find under its id: whether it was deleted, moved, or never there. `there` are consumers
-    /// that were read just now.
-    fn look_for(&self, arm: &Arm, there: &BTreeSet<ConsumerId>) -> impl Future<Output = Missing> + Send;
+    /// that were read just now, and vouch for a list.
+    async fn look_for(&self, arm: &Arm, there: &BTreeSet<ConsumerId>) -> Missing;
 
     /// Writes another key into its consumers and changes nothing else: conditionally where the store can, else merged into
     /// what is read just before (or was read so lately that it can stand for that), and compared with the answer.
-    fn write(
+    async fn write(
         &self,
         arm: &Arm,
         just_read: Option<&Self::Contents>,
         change: &Change<'_>,
-    ) -> impl Future<Output = Result<Written<Self::Contents>, ArmError>> + Send;
+    ) -> Result<Written<Self::Contents>, ArmError>;
 
     /// Whether a place that is written whole, on no condition, shows that another service's keys are in it: whoever rotates
     /// those writes it too, and may be configured elsewhere. `marks` tell which are ours.
@@ -124,16 +129,6 @@ pub enum Written<C> {
     Overwritten,
 }
 
-impl<C> Written<C> {
-    fn map<D>(self, into: impl FnOnce(C) -> D) -> Written<D> {
-        match self {
-            Self::Already(contents) => Written::Already(into(contents)),
-            Self::Accepted(contents) => Written::Accepted(into(contents)),
-            Self::Overwritten => Written::Overwritten,
-        }
-    }
-}
-
 /// What must follow a write until readers really use the new value, and how that shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settling {
@@ -149,7 +144,6 @@ pub enum Settling {
 
 impl Settling {
     /// How long after a write the place is read again.
-    #[must_use]
     pub const fn read_back_after(self) -> TimeDelta {
         match self {
             Self::ByItself { read_back_after, .. } => read_back_after,
@@ -157,139 +151,9 @@ impl Settling {
     }
 
     /// How long a reader may work on with the old value.
-    #[must_use]
     pub const fn at_most(self) -> Duration {
         match self {
             Self::ByItself { at_most, .. } => at_most,
-        }
-    }
-}
-
-/// A place of whatever kind.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
-    /// A dictionary of settings in App Service.
-    AppService(app_service::Place),
-}
-
-/// What was read of a place.
-#[derive(Clone, Debug)]
-pub enum Contents {
-    /// Of a dictionary of settings in App Service.
-    AppService(app_service::Dictionary),
-}
-
-/// The operations of all kinds.
-pub(super) fn operations() -> Vec<Operation> {
-    Place::operations()
-}
-
-impl From<&ConsumerRef> for Place {
-    /// The place in which a consumer is.
-    fn from(consumer: &ConsumerRef) -> Self {
-        let ConsumerRef { app: ConsumerId::AppService(app), section, .. } = consumer;
-        Self::AppService(app_service::Place { app: app.clone(), section: *section })
-    }
-}
-
-impl Place {
-    /// The consumer that it belongs to.
-    #[must_use]
-    pub fn consumer(&self) -> ConsumerId {
-        match self {
-            Self::AppService(place) => (&place.app).into(),
-        }
-    }
-
-    /// What it is called, behind the name of its consumer.
-    #[must_use]
-    pub fn name(&self) -> String {
-        match self {
-            Self::AppService(place) => place.section.to_string(),
-        }
-    }
-}
-
-impl ConsumerKind for Place {
-    type Contents = Contents;
-
-    fn operations() -> Vec<Operation> {
-        app_service::Place::operations()
-    }
-
-    fn reading(&self) -> Operation {
-        match self {
-            Self::AppService(place) => place.reading(),
-        }
-    }
-
-    fn writing(&self) -> Operation {
-        match self {
-            Self::AppService(place) => place.writing(),
-        }
-    }
-
-    fn of(app: &AppConfig) -> Vec<Self> {
-        app_service::Place::of(app).into_iter().map(Self::AppService).collect()
-    }
-
-    async fn read(&self, arm: &Arm) -> Result<Contents, ArmError> {
-        match self {
-            Self::AppService(place) => place.read(arm).await.map(Contents::AppService),
-        }
-    }
-
-    fn shows(
-        &self,
-        contents: &Contents,
-        app: &AppConfig,
-        marks: Marks<'_>,
-        out: &mut Snapshot,
-    ) -> Vec<String> {
-        match (self, contents) {
-            (Self::AppService(place), Contents::AppService(contents)) => {
-                place.shows(contents, app, marks, out)
-            }
-        }
-    }
-
-    async fn look_for(&self, arm: &Arm, there: &BTreeSet<ConsumerId>) -> Missing {
-        match self {
-            Self::AppService(place) => place.look_for(arm, there).await,
-        }
-    }
-
-    async fn write(
-        &self,
-        arm: &Arm,
-        just_read: Option<&Contents>,
-        change: &Change<'_>,
-    ) -> Result<Written<Contents>, ArmError> {
-        match self {
-            Self::AppService(place) => {
-                let just_read = just_read.map(|Contents::AppService(contents)| contents);
-                Ok(place.write(arm, just_read, change).await?.map(Contents::AppService))
-            }
-        }
-    }
-
-    fn holds_anothers(&self, contents: &Contents, marks: Marks<'_>) -> bool {
-        match (self, contents) {
-            (Self::AppService(place), Contents::AppService(contents)) => {
-                place.holds_anothers(contents, marks)
-            }
-        }
-    }
-
-    fn settling(&self) -> Settling {
-        match self {
-            Self::AppService(place) => place.settling(),
-        }
-    }
-
-    fn restarts(&self, site: &str) -> bool {
-        match self {
-            Self::AppService(place) => place.restarts(site),
         }
     }
 }

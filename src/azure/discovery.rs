@@ -36,13 +36,11 @@ impl Dictionaries {
     }
 
     /// The first error that is not that the app is gone.
-    #[must_use]
     pub fn error(&self) -> Option<&ArmError> {
         self.errors().find(|error| error.kind() != ArmErrorKind::Gone)
     }
 
     /// Whether Azure says that there is no such app.
-    #[must_use]
     pub fn is_gone(&self) -> bool {
         self.errors().any(|error| error.kind() == ArmErrorKind::Gone)
     }
@@ -71,7 +69,6 @@ impl Dictionaries {
     }
 
     /// What was read shows of a service. That something could not be read, or that the app is gone, is not in it.
-    #[must_use]
     pub fn shown(&self, app: &AppConfig, marks: Marks<'_>) -> Snapshot {
         // An empty key is nobody's.
         let fingerprints = PerKey::from_fn(|key_type| match marks.keys {
@@ -94,7 +91,6 @@ impl Dictionaries {
 }
 
 /// An app that is looked at by value, and need hold nothing.
-#[must_use]
 pub fn by_value(id: &AppId) -> AppConfig {
     AppConfig { id: id.clone(), settings: vec![], connection_strings: vec![], may_hold_none: true }
 }
@@ -112,7 +108,6 @@ pub async fn slots(arm: &Arm, sites: &[AppId]) -> (Vec<AppId>, Vec<(String, ArmE
 }
 
 /// What is in lists, and the lists that could not be had. A list of something that is gone is empty.
-#[must_use]
 pub fn parted(lists: Vec<(String, Result<Vec<Site>, ArmError>)>) -> (Vec<AppId>, Vec<(String, ArmError)>) {
     let (mut found, mut unlisted) = (Vec::new(), Vec::new());
     for (id, list) in lists {

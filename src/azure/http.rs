@@ -69,13 +69,11 @@ pub struct Insecure(pub(crate) String);
 
 impl Http {
     /// A pair that is built when it is first needed.
-    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// The same clients as azure_identity takes them.
-    #[must_use]
     pub fn transport(&self) -> Transport {
         Transport::new(Arc::new(self.clone()))
     }

@@ -12,7 +12,9 @@ use crate::report::text::snapshot::{notes, warnings};
 use crate::report::{json, text};
 use rekey_core::journal::{Entry, Held, Journal, KeyRecord, Origin, Watch};
 use rekey_core::model::{AppId, ConsumerId, Fingerprint, KeyType, PerKey, Section};
-use rekey_core::plan::{self, Consumer, Decision, Forecast, Foreseen, Holding, Snapshot, Step, Unknown};
+use rekey_core::plan::{
+    self, Consumer, Decision, Forecast, Foreseen, Holding, SettingFault, Snapshot, Step, Unknown,
+};
 
 /// One configured service, with what a command adds.
 #[derive(Serialize)]
@@ -256,18 +258,20 @@ fn of_unknown(unknown: &Unknown) -> Vec<ConsumerFields> {
         Unknown::OnlyReferences { app, names } => {
             names.iter().map(|name| one(app, Some(name), Holds::Reference)).collect()
         }
-        Unknown::KeyVaultReference { app, name } | Unknown::AppConfigurationReference { app, name } => {
-            vec![one(app, Some(name), Holds::Reference)]
-        }
-        Unknown::Missing { app, name }
-        | Unknown::NotOurs { app, name }
-        | Unknown::Unnamed { app, name }
-        | Unknown::KeyInOtherText { app, name } => vec![one(app, Some(name), Holds::Unknown)],
-        Unknown::StaleKeyInOtherText { app, name } => vec![one(app, Some(name), Holds::Stale)],
-        Unknown::Placeholder { app, name } => vec![one(app, Some(name), Holds::Placeholder)],
-        Unknown::InvalidString { app, name, .. } | Unknown::OtherServicesHost { app, name } => {
-            vec![one(app, Some(name), Holds::Invalid)]
-        }
+        Unknown::Setting { app, name, fault } => vec![one(app, Some(name), of_fault(*fault))],
+    }
+}
+
+fn of_fault(fault: SettingFault) -> Holds {
+    match fault {
+        SettingFault::KeyVaultReference | SettingFault::AppConfigurationReference => Holds::Reference,
+        SettingFault::Missing
+        | SettingFault::NotOurs
+        | SettingFault::Unnamed
+        | SettingFault::KeyInOtherText => Holds::Unknown,
+        SettingFault::StaleKeyInOtherText => Holds::Stale,
+        SettingFault::Placeholder => Holds::Placeholder,
+        SettingFault::InvalidString(_) | SettingFault::OtherServicesHost => Holds::Invalid,
     }
 }
 
@@ -336,9 +340,9 @@ impl Planned {
 fn step(foreseen: &Foreseen) -> StepFields {
     let (key_type, consumers) = match &foreseen.decision {
         Decision::Do(Step::Repoint { to, consumers, .. }) => (Some(*to), consumers.as_slice()),
-        Decision::Do(
-            Step::Follow { key_type } | Step::Verify { key_type } | Step::Regenerate { key_type },
-        ) => (Some(*key_type), &[][..]),
+        Decision::Do(Step::Follow(key_type) | Step::Verify(key_type) | Step::Regenerate(key_type)) => {
+            (Some(*key_type), &[][..])
+        }
         Decision::Waiting { .. } | Decision::Blocked(_) | Decision::Settled { .. } => (None, &[][..]),
     };
     let place = |at: &plan::ConsumerRef| Place {

@@ -16,7 +16,7 @@ use crate::report::text::{readable, rounded};
 use crate::terminal::{self, Exit, spoken};
 use rekey_core::model::ConsumerId;
 use rekey_core::plan::{Decision, Forecast, Foreseen, forecast};
-use rekey_core::policy::FirstRotation;
+use rekey_core::policy::{FirstRotation, Policy};
 
 /// The arguments of `plan`.
 #[derive(Debug, Args)]
@@ -98,12 +98,7 @@ fn print(instance: &ServiceConfig, preview: &Preview) {
 
 /// Why anything would be done to a service of which nothing is on record.
 pub(super) fn why(instance: &ServiceConfig, preview: &Preview) -> Option<String> {
-    let policy = &instance.policy;
-    let what = match policy.first_rotation {
-        FirstRotation::Now => text::FIRST_SIGHT_NOW.to_owned(),
-        FirstRotation::WhenDue => text::first_sight_when_due(rounded(policy.rotate_every)),
-    };
-    preview.journal.keys().is_none().then(|| text::first_sight(what, rounded(policy.grace)))
+    preview.journal.keys().is_none().then(|| first_sight(&instance.policy))
 }
 
 /// The steps and waits with their times, how it would end, and what it would restart.
@@ -139,4 +134,13 @@ fn summary(forecast: &Forecast, now: DateTime<Utc>) -> String {
         return text::rotate_restarts_none(end);
     }
     text::rotate_restarts(end, restarted.join(", "))
+}
+
+/// Why what is foreseen is foreseen, of a service whose journal was never written.
+fn first_sight(policy: &Policy) -> String {
+    let what = match policy.first_rotation {
+        FirstRotation::Now => text::FIRST_NOW.to_owned(),
+        FirstRotation::WhenDue => text::first_when_due(rounded(policy.rotate_every)),
+    };
+    text::first_sight(what, rounded(policy.grace))
 }

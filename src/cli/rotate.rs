@@ -139,8 +139,10 @@ fn intent(seen: &[Seen], asked: bool, now: DateTime<Utc>) -> Vec<String> {
         if forecast.is_idle() {
             return vec![text::rotate_nothing_to_do(name, forecast.end.in_words())];
         }
+        // Who says --now knows why.
+        let why = why(instance, preview);
         let steps = lines(&forecast, now).into_iter().map(|step| format!("  {step}"));
-        [text::rotate_to_do(name)].into_iter().chain(why(instance, preview)).chain(steps).collect()
+        [text::rotate_to_do(name)].into_iter().chain(why.filter(|_| !asked)).chain(steps).collect()
     };
     shown.flat_map(of_one).collect()
 }

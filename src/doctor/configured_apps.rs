@@ -10,7 +10,7 @@ use crate::report::cause;
 use crate::report::text::InWords;
 use crate::report::text::file_name;
 use rekey_core::model::{AppId, Section, ServiceId, names_signalr};
-use rekey_core::plan::{Consumer, ConsumerRef, Holding, Unknown};
+use rekey_core::plan::{Consumer, ConsumerRef, Holding, SettingFault, Unknown};
 
 /// All of it, of one app and one service.
 pub(super) fn check(instance: &InstanceFacts<'_>, app: &AppConfig, facts: &Facts<'_>) -> Vec<Finding> {
@@ -132,25 +132,25 @@ fn holds(instance: &InstanceFacts<'_>, consumer: &Consumer) -> Finding {
 fn not_seen(app: &AppConfig, read: &AppFacts, unknown: &Unknown) -> Option<Finding> {
     let nothing_is_regenerated = "no key of the service is regenerated until this is resolved";
     let (check, why) = match unknown {
-        Unknown::KeyVaultReference { .. }
-        | Unknown::AppConfigurationReference { .. }
-        | Unknown::OnlyReferences { .. } => (Check::KeyVault, nothing_is_regenerated.to_owned()),
-        Unknown::KeyInOtherText { .. }
-        | Unknown::StaleKeyInOtherText { .. }
-        | Unknown::Placeholder { .. }
-        | Unknown::InvalidString { .. }
-        | Unknown::OtherServicesHost { .. } => (Check::Consumer, nothing_is_regenerated.to_owned()),
-        Unknown::NotOurs { name, .. } | Unknown::Missing { name, .. } => {
-            (Check::Consumer, format!("{}{nothing_is_regenerated}", did_you_mean(app, read, name)))
-        }
+        Unknown::OnlyReferences { .. } => (Check::KeyVault, nothing_is_regenerated.to_owned()),
+        Unknown::Setting { name, fault, .. } => match fault {
+            SettingFault::KeyVaultReference | SettingFault::AppConfigurationReference => {
+                (Check::KeyVault, nothing_is_regenerated.to_owned())
+            }
+            SettingFault::NotOurs | SettingFault::Missing => {
+                (Check::Consumer, format!("{}{nothing_is_regenerated}", did_you_mean(app, read, name)))
+            }
+            // Told for all settings of the app, read by value.
+            SettingFault::Unnamed => return None,
+            _ => (Check::Consumer, nothing_is_regenerated.to_owned()),
+        },
         Unknown::Unreadable { .. }
         | Unknown::NoConsumer { .. }
-        // Told for all settings of the app, read by value.
-        | Unknown::Unnamed { .. }
         | Unknown::NeverSeen { .. }
         | Unknown::Vanished { .. } => return None,
     };
-    let stale = if matches!(unknown, Unknown::StaleKeyInOtherText { .. }) { "stale, cut off: " } else { "" };
+    let is_stale = matches!(unknown, Unknown::Setting { fault: SettingFault::StaleKeyInOtherText, .. });
+    let stale = if is_stale { "stale, cut off: " } else { "" };
     Some(Finding::error(check, &app.id, format!("{stale}{}", unknown.in_words()), why))
 }
 

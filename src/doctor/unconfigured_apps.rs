@@ -11,7 +11,7 @@ use crate::azure::consumers::app_service::READING;
 use crate::azure::discovery::by_value;
 use crate::report::cause;
 use rekey_core::model::{AppId, ServiceId};
-use rekey_core::plan::{Holding, Snapshot, Unknown};
+use rekey_core::plan::{Holding, SettingFault, Snapshot, Unknown};
 
 /// The apps that the service's entry does not name.
 pub(super) fn check(instance: &InstanceFacts<'_>, facts: &Facts<'_>) -> Vec<Finding> {
@@ -57,26 +57,27 @@ fn holds(id: &ServiceId, app: &AppId, seen: &Snapshot) -> Option<Finding> {
     let holders = seen.consumers.iter().filter(|consumer| consumer.holds != Holding::Identity);
     let at = holders.map(|consumer| format!("{} {}", consumer.at.section.entry(), consumer.at.name));
     let in_text = |unknown: &Unknown| match unknown {
-        Unknown::KeyInOtherText { name, .. }
-        | Unknown::StaleKeyInOtherText { name, .. }
-        | Unknown::InvalidString { name, .. }
-        | Unknown::OtherServicesHost { name, .. } => Some(format!("setting {name}")),
+        Unknown::Setting { name, fault, .. } => matches!(
+            fault,
+            SettingFault::KeyInOtherText
+                | SettingFault::StaleKeyInOtherText
+                | SettingFault::InvalidString(_)
+                | SettingFault::OtherServicesHost
+        )
+        .then(|| format!("setting {name}")),
         _ => None,
     };
     let all: Vec<String> = at.chain(seen.unknown.iter().filter_map(in_text)).collect();
     let add = || fixes::in_file(id, &format!("add \"{app}\" to the apps of"));
-    let is_cut_off = !seen.stale().is_empty()
-        || seen.unknown.iter().any(|unknown| matches!(unknown, Unknown::StaleKeyInOtherText { .. }));
-    if is_cut_off || !all.is_empty() {
-        let (kind, why) = if is_cut_off {
-            ("an invalid key", "it is cut off now, and stays so: only configured apps are given new keys")
-        } else {
-            (
-                "a key",
-                "a rotation gives new keys only to configured apps: this one would be cut off when its key is regenerated",
-            )
-        };
-        let what = format!("it holds {kind} of {} ({}) and is not configured", id.name(), all.join(", "));
+    if !seen.cut_off().is_empty() {
+        let what =
+            format!("it holds an invalid key of {} ({}) and is not configured", id.name(), all.join(", "));
+        let why = "it is cut off now, and stays so: only configured apps are given new keys";
+        return Some(Finding::error(Check::Unconfigured, app, what, why).fixed_by(add()));
+    }
+    if !all.is_empty() {
+        let what = format!("it holds a key of {} ({}) and is not configured", id.name(), all.join(", "));
+        let why = "a rotation gives new keys only to configured apps: this one would be cut off when its key is regenerated";
         return Some(Finding::error(Check::Unconfigured, app, what, why).fixed_by(add()));
     }
     let why = "if it does, the app keeps a key that will become invalid, because it is not configured";
@@ -92,11 +93,14 @@ fn holds(id: &ServiceId, app: &AppId, seen: &Snapshot) -> Option<Finding> {
 /// What something that is not followed is.
 fn pointer(unknown: &Unknown) -> Option<String> {
     match unknown {
-        Unknown::KeyVaultReference { name, .. } => Some(format!("{name} is a Key Vault reference")),
-        Unknown::AppConfigurationReference { name, .. } => {
-            Some(format!("{name} is an App Configuration reference"))
-        }
-        Unknown::Placeholder { name, .. } => Some(format!("{name} has a placeholder for its key")),
+        Unknown::Setting { name, fault, .. } => match fault {
+            SettingFault::KeyVaultReference => Some(format!("{name} is a Key Vault reference")),
+            SettingFault::AppConfigurationReference => {
+                Some(format!("{name} is an App Configuration reference"))
+            }
+            SettingFault::Placeholder => Some(format!("{name} has a placeholder for its key")),
+            _ => None,
+        },
         Unknown::OnlyReferences { names, .. } => Some(format!("it has references ({})", names.join(", "))),
         _ => None,
     }

@@ -199,7 +199,7 @@ impl Run<'_> {
     fn judge(&mut self, assessment: &Assessment) {
         match &assessment.verdict {
             Some(Verdict::Covered(covered)) => self.emit(RunEvent::Covered(*covered)),
-            Some(Verdict::TooSoon { until }) => self.emit(RunEvent::Postponed { until: *until }),
+            Some(Verdict::TooSoon(until)) => self.emit(RunEvent::Postponed { until: *until }),
             Some(Verdict::Record(_)) | None => {}
         }
         self.emit(RunEvent::Assessed { unwatched: assessment.unwatched });
@@ -302,7 +302,7 @@ impl Run<'_> {
     fn may(&self, step: &Step, journal: &Journal) -> bool {
         match self.intent().source {
             // Anybody may have forged the notices that bring it about.
-            Source::StandIn => !matches!(step, Step::Regenerate { .. }) || !self.made_lately(journal),
+            Source::StandIn => !matches!(step, Step::Regenerate(_)) || !self.made_lately(journal),
             Source::Notice if self.intent().only_repairs() => {
                 matches!(step, Step::Repoint { repair: true, .. })
             }

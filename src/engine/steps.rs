@@ -36,13 +36,13 @@ impl Run<'_> {
     ) -> Result<bool, RunError> {
         let keys = check.keys().clone();
         match step {
-            Step::Regenerate { .. } => {
+            Step::Regenerate(_) => {
                 return Ok(!check.refresh(self.reader(), self.service, FRESH).await?);
             }
             Step::Repoint { .. } => {
                 check.refresh_keys(self.reader(), self.service, FRESH).await?;
             }
-            Step::Follow { .. } | Step::Verify { .. } => {}
+            Step::Follow(_) | Step::Verify(_) => {}
         }
         if *check.keys() != keys {
             return Ok(false);
@@ -79,9 +79,9 @@ impl Run<'_> {
                 Step::Repoint { to, consumers, repair } => {
                     self.repoint(lease, check, to, &consumers, repair).await?;
                 }
-                Step::Follow { .. } => return self.follow(lease, check).await,
-                Step::Verify { key_type } => self.verify(lease, check, key_type).await?,
-                Step::Regenerate { key_type } => self.regenerate(lease, check, key_type).await?,
+                Step::Follow(_) => return self.follow(lease, check).await,
+                Step::Verify(key_type) => self.verify(lease, check, key_type).await?,
+                Step::Regenerate(key_type) => self.regenerate(lease, check, key_type).await?,
             }
             Ok(Then::Assess)
         }
@@ -246,7 +246,7 @@ impl Run<'_> {
             return Ok(Then::Rest { until: next });
         }
         let until = flight.intended + delta(self.service.policy.longest_operation);
-        let reason = WaitFor::Operation { key_type: flight.key_type };
+        let reason = WaitFor::Operation(flight.key_type);
         Ok(Then::Leave(Decision::Waiting { reason, until }))
     }
 

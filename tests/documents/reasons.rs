@@ -6,7 +6,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use rekey_core::journal::{Event, Journal};
 use rekey_core::model::{AppId, ConsumerId, Key, KeyType, Malformed, PerKey, ServiceId};
-use rekey_core::plan::{BlockedBy, CutOff, Decision, Step, Unknown, WaitFor, Whereabouts, standing};
+use rekey_core::plan::{
+    BlockedBy, CutOff, Decision, SettingFault, Step, Unknown, WaitFor, Whereabouts, standing,
+};
 use rekey_core::policy::Policy;
 use signalr_rekey::azure::arm::{ArmErrorKind, Barrier};
 use signalr_rekey::doctor::Check;
@@ -49,18 +51,18 @@ fn assert_both_ways(heading: &str, texts: &[String]) {
 
 fn waits() -> Vec<WaitFor> {
     let all = vec![
-        WaitFor::Grace { key_type: PRIMARY },
-        WaitFor::Operation { key_type: PRIMARY },
-        WaitFor::LostOperation { key_type: PRIMARY },
-        WaitFor::Acceptance { key_type: PRIMARY },
+        WaitFor::Grace(PRIMARY),
+        WaitFor::Operation(PRIMARY),
+        WaitFor::LostOperation(PRIMARY),
+        WaitFor::Acceptance(PRIMARY),
         WaitFor::RegenerateAgain { key_type: PRIMARY, detail: "it said so".into() },
     ];
     for wait in &all {
         match wait {
-            WaitFor::Grace { .. }
-            | WaitFor::Operation { .. }
-            | WaitFor::LostOperation { .. }
-            | WaitFor::Acceptance { .. }
+            WaitFor::Grace(_)
+            | WaitFor::Operation(_)
+            | WaitFor::LostOperation(_)
+            | WaitFor::Acceptance(_)
             | WaitFor::RegenerateAgain { .. } => {}
         }
     }
@@ -69,6 +71,7 @@ fn waits() -> Vec<WaitFor> {
 
 fn unknowns() -> Vec<Unknown> {
     let name = || "ASetting".to_owned();
+    let setting = |fault| Unknown::Setting { app: app(), name: name(), fault };
     let all = vec![
         Unknown::Unreadable { app: app(), detail: "it said so".into(), passing: false },
         Unknown::NeverSeen { app: app(), meant: None },
@@ -81,17 +84,17 @@ fn unknowns() -> Vec<Unknown> {
             held: vec![],
         },
         Unknown::NoConsumer { app: app() },
-        Unknown::KeyVaultReference { app: app(), name: name() },
-        Unknown::Missing { app: app(), name: name() },
-        Unknown::NotOurs { app: app(), name: name() },
-        Unknown::KeyInOtherText { app: app(), name: name() },
-        Unknown::Unnamed { app: app(), name: name() },
-        Unknown::AppConfigurationReference { app: app(), name: name() },
+        setting(SettingFault::KeyVaultReference),
+        setting(SettingFault::Missing),
+        setting(SettingFault::NotOurs),
+        setting(SettingFault::KeyInOtherText),
+        setting(SettingFault::Unnamed),
+        setting(SettingFault::AppConfigurationReference),
         Unknown::OnlyReferences { app: app(), names: vec![name()] },
-        Unknown::StaleKeyInOtherText { app: app(), name: name() },
-        Unknown::Placeholder { app: app(), name: name() },
-        Unknown::InvalidString { app: app(), name: name(), fault: Malformed::Port },
-        Unknown::OtherServicesHost { app: app(), name: name() },
+        setting(SettingFault::StaleKeyInOtherText),
+        setting(SettingFault::Placeholder),
+        setting(SettingFault::InvalidString(Malformed::Port)),
+        setting(SettingFault::OtherServicesHost),
     ];
     for unknown in &all {
         match unknown {
@@ -99,17 +102,19 @@ fn unknowns() -> Vec<Unknown> {
             | Unknown::NeverSeen { .. }
             | Unknown::Vanished { whereabouts: Whereabouts::Moved(_) | Whereabouts::Unclear(_), .. }
             | Unknown::NoConsumer { .. }
-            | Unknown::KeyVaultReference { .. }
-            | Unknown::Missing { .. }
-            | Unknown::NotOurs { .. }
-            | Unknown::KeyInOtherText { .. }
-            | Unknown::Unnamed { .. }
-            | Unknown::AppConfigurationReference { .. }
-            | Unknown::OnlyReferences { .. }
-            | Unknown::StaleKeyInOtherText { .. }
-            | Unknown::Placeholder { .. }
-            | Unknown::InvalidString { .. }
-            | Unknown::OtherServicesHost { .. } => {}
+            | Unknown::OnlyReferences { .. } => {}
+            Unknown::Setting { fault, .. } => match fault {
+                SettingFault::KeyVaultReference
+                | SettingFault::AppConfigurationReference
+                | SettingFault::Missing
+                | SettingFault::NotOurs
+                | SettingFault::Unnamed
+                | SettingFault::KeyInOtherText
+                | SettingFault::StaleKeyInOtherText
+                | SettingFault::Placeholder
+                | SettingFault::InvalidString(_)
+                | SettingFault::OtherServicesHost => {}
+            },
         }
     }
     all
@@ -248,8 +253,8 @@ fn everything_that_was_tried_in_vain_is_explained() {
     let (key_type, detail) = (PRIMARY, || "it said so".to_owned());
     let failed = Event::RegenerationFailed { detail: detail(), lasting: true };
     let texts = [
-        tried(vec![Event::RegenerationIntended { key_type }, failed], Step::Regenerate { key_type }),
-        tried(vec![Event::VerificationRefused { key_type, detail: detail() }], Step::Verify { key_type }),
+        tried(vec![Event::RegenerationIntended { key_type }, failed], Step::Regenerate(key_type)),
+        tried(vec![Event::VerificationRefused { key_type, detail: detail() }], Step::Verify(key_type)),
         tried(
             vec![Event::RepointIntended { key_type }],
             Step::Repoint { to: key_type, consumers: vec![], repair: false },

@@ -213,10 +213,10 @@ impl Pass<'_> {
             self.record(event);
         }
         let next = match plan::decide(&seen, &self.session.journal, &self.rules.policy, time) {
-            Decision::Do(Step::Regenerate { .. }) if self.session.oldest() < now => {
+            Decision::Do(Step::Regenerate(_)) if self.session.oldest() < now => {
                 Next::ListKeys { and_apps: true }
             }
-            Decision::Do(Step::Regenerate { key_type }) => {
+            Decision::Do(Step::Regenerate(key_type)) => {
                 self.record(Event::RegenerationIntended { key_type });
                 Next::Commit(After::Send(key_type))
             }
@@ -229,8 +229,8 @@ impl Pass<'_> {
                 let key = self.session.keys.unwrap().0[to];
                 Next::Commit(After::Put(Handout { to, key, apps, repaired: repair }))
             }
-            Decision::Do(Step::Follow { .. }) => Next::Poll,
-            Decision::Do(Step::Verify { key_type }) => Next::Probe(key_type),
+            Decision::Do(Step::Follow(_)) => Next::Poll,
+            Decision::Do(Step::Verify(key_type)) => Next::Probe(key_type),
             Decision::Waiting { .. } | Decision::Blocked(_) | Decision::Settled { .. } => Next::Release,
         };
         self.go(next)

@@ -38,10 +38,10 @@ async fn foresee(story: &Story, asked: bool) -> Forecast {
 fn foreseen(forecast: &Forecast) -> Vec<Done> {
     let ends = forecast.steps.iter().skip(1).map(|step| step.at).chain([forecast.over]);
     let steps = forecast.steps.iter().zip(ends).filter_map(|(foreseen, over)| match &foreseen.decision {
-        Decision::Do(step @ (Step::Regenerate { key_type } | Step::Verify { key_type })) => {
+        Decision::Do(step @ (Step::Regenerate(key_type) | Step::Verify(key_type))) => {
             Some((step.name(), *key_type, over))
         }
-        Decision::Do(Step::Follow { key_type }) => Some(("regenerate", *key_type, over)),
+        Decision::Do(Step::Follow(key_type)) => Some(("regenerate", *key_type, over)),
         Decision::Do(step @ Step::Repoint { to, .. }) => Some((step.name(), *to, over)),
         _ => None,
     });

@@ -350,7 +350,7 @@ async fn an_operation_that_never_took_place_is_sent_again_only_when_it_can_no_lo
             let ending = bent.run(Intent::operator(false), MINUTE / 2).await.ending;
             let waits = matches!(
                 ending,
-                Ending::Decided(Decision::Waiting { reason: WaitFor::LostOperation { .. }, .. })
+                Ending::Decided(Decision::Waiting { reason: WaitFor::LostOperation(_), .. })
             );
             assert!(waits, "{url:?}: no longer blocked: {ending}");
         }

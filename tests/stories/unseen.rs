@@ -8,7 +8,7 @@ use super::{PRIMARY, SECONDARY, all_hold, settled};
 use embedded_azure::{Fault, FaultKind, Site};
 use rekey_core::intent::{Cause, Intent};
 use rekey_core::model::{AppId, KeyType, PerKey};
-use rekey_core::plan::{BlockedBy, Decision, Unknown, Whereabouts};
+use rekey_core::plan::{BlockedBy, Decision, SettingFault, Unknown, Whereabouts};
 use rekey_core::time::delta;
 use signalr_rekey::clock::Clock;
 use signalr_rekey::config::AppConfig;
@@ -277,7 +277,11 @@ async fn a_key_in_a_setting_that_is_not_named_blocks() {
     let func = apps.iter_mut().find(|app| app.id.name() == "chat-func").unwrap();
     func.settings = vec![CONSUMERS[2].1.to_owned()];
     let reports = story.watch(6 * HOUR).await;
-    let wanted = Unknown::Unnamed { app: id("rg-demo", "chat-func").into(), name: "Another".into() };
+    let wanted = Unknown::Setting {
+        app: id("rg-demo", "chat-func").into(),
+        name: "Another".into(),
+        fault: SettingFault::Unnamed,
+    };
     assert_eq!((unknown(&reports[0]), story.requests("SignalR_RegenerateKey")), (&[wanted][..], 0));
     let apps = &mut story.config.instances[0].apps;
     apps.iter_mut().find(|app| app.id.name() == "chat-func").unwrap().settings.push("Another".into());

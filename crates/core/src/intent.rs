@@ -113,44 +113,37 @@ impl Intent {
     }
 
     /// Everything that is due, when the timer says so.
-    #[must_use]
     pub fn timer() -> Self {
         Self::of(Source::Timer)
     }
 
     /// Everything that is due, for an operator who waits; with `now` a rotation whatever the age of the keys.
-    #[must_use]
     pub fn operator(now: bool) -> Self {
         let rotation = now.then_some(RotationRequest { cause: Cause::Operator, since: None });
         Self { rotation, ..Self::of(Source::Operator) }
     }
 
     /// Everything that is due, in place of the timer.
-    #[must_use]
     pub fn stand_in() -> Self {
         Self::of(Source::StandIn)
     }
 
     /// A check of everything, and repair.
-    #[must_use]
     pub fn check() -> Self {
         Self { everything: true, ..Self::of(Source::Notice) }
     }
 
     /// A check because a key is said to have been regenerated.
-    #[must_use]
     pub fn regenerated(happened: Option<DateTime<Utc>>) -> Self {
         Self { claim: Some(Claim { happened }), ..Self::of(Source::Notice) }
     }
 
     /// A check because something happened to these consumers.
-    #[must_use]
     pub fn changed(consumers: BTreeSet<ConsumerId>) -> Self {
         Self { consumers, ..Self::of(Source::Notice) }
     }
 
     /// A rotation that a notice asks for.
-    #[must_use]
     pub fn rotation(cause: Cause, since: Option<DateTime<Utc>>) -> Self {
         Self { rotation: Some(RotationRequest { cause, since }), ..Self::of(Source::Notice) }
     }
@@ -171,26 +164,22 @@ impl Intent {
     }
 
     /// Whether stale consumers are repaired, and nothing else is done.
-    #[must_use]
     pub fn only_repairs(&self) -> bool {
         self.source == Source::Notice && self.rotation.is_none()
     }
 
     /// Whether a notice is behind it, whose sender waits for the answer and knows no better time.
-    #[must_use]
     pub const fn is_notice(&self) -> bool {
         matches!(self.source, Source::Notice | Source::StandIn)
     }
 
     /// Whether its run stays for the times in which keys are to be watched.
-    #[must_use]
     pub const fn stays_to_watch(&self) -> bool {
         matches!(self.source, Source::Timer | Source::StandIn)
     }
 
     /// Whether the keys and the consumers that it names show nothing that the journal does not explain. While something is
     /// out of sight nothing is explained: who answers well that nothing happened has checked everything.
-    #[must_use]
     pub fn is_known(&self, snapshot: &Snapshot, journal: &Journal) -> bool {
         let all_in_sight = !journal.is_blind() && !journal.is_missing();
         let Some(keys) = journal.keys().filter(|_| !self.everything && all_in_sight) else { return false };
@@ -215,14 +204,12 @@ fn merged(one: Option<RotationRequest>, other: Option<RotationRequest>) -> Optio
 
 impl Claim {
     /// Until when it may show. What does not say when it happened, or says a time to come, may have happened now.
-    #[must_use]
     pub fn shows_until(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         let happened = self.happened.filter(|at| *at <= now + SKEW).unwrap_or(now);
         happened.checked_add_signed(IN_EFFECT).unwrap_or(happened)
     }
 
     /// Whether it is still open: the time in which it may show is not over, and the journal does not explain it.
-    #[must_use]
     pub fn is_open(&self, journal: &Journal, now: DateTime<Utc>) -> bool {
         now < self.shows_until(now) && !changed_lately(journal, self.happened, now)
     }
@@ -230,13 +217,11 @@ impl Claim {
 
 /// Whether a check of the keys shows a change that the journal does not know, or knows and has not seen repaired: somebody
 /// may be cut off.
-#[must_use]
 pub fn is_alarming(listed: &PerKey<Fingerprint>, journal: &Journal) -> bool {
     journal.is_unrepaired() || (journal.keys().is_some() && !are_on_record(listed, journal))
 }
 
 /// Whether the keys that Azure lists are those on record; nothing on record explains none.
-#[must_use]
 pub fn are_on_record(listed: &PerKey<Fingerprint>, journal: &Journal) -> bool {
     agreement(listed, journal) == Agreement::Explained
 }

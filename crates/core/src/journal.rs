@@ -4,7 +4,6 @@
 //! that something was done out of order, and nothing further may be done until a person has looked. What fits is one
 //! table, in `legal`. The journal knows nothing of where it is kept (`store`) nor of how Azure is asked (`arm`).
 
-mod event;
 mod legal;
 mod record;
 
@@ -13,11 +12,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use event::without_operation;
-pub use event::{Event, UNCHANGED};
 pub use legal::Condition;
 use legal::conditions;
-pub use record::{Entry, Failures, Held, InFlight, KeyRecord, Obstacle, Origin, Refusal, Watch};
+use record::without_operation;
+pub use record::{
+    Entry, Event, Failures, Held, InFlight, KeyRecord, Obstacle, Origin, Refusal, UNCHANGED, Watch,
+};
 
 use crate::model::{ConsumerId, Fingerprint, KeyType, PerKey};
 
@@ -94,85 +94,71 @@ pub struct Illegal {
 
 impl Journal {
     /// What is known of the keys; nothing before the first check.
-    #[must_use]
     pub fn keys(&self) -> Option<&PerKey<KeyRecord>> {
         self.keys.as_ref()
     }
 
     /// The regeneration under way.
-    #[must_use]
     pub fn in_flight(&self) -> Option<&InFlight> {
         self.in_flight.as_ref()
     }
 
     /// When a rotation was last asked for.
-    #[must_use]
     pub fn requested(&self) -> Option<DateTime<Utc>> {
         self.requested
     }
 
     /// When the keys were last reported as compromised: those that were there then die after a short grace.
-    #[must_use]
     pub fn compromised(&self) -> Option<DateTime<Utc>> {
         self.compromised
     }
 
     /// When a notice last asked for a rotation.
-    #[must_use]
     pub fn noticed(&self) -> Option<DateTime<Utc>> {
         self.noticed
     }
 
     /// Whether something could not be seen at the last check.
-    #[must_use]
     pub fn is_blind(&self) -> bool {
         self.blind
     }
 
     /// Whether an app that was there was not found at the last check.
-    #[must_use]
     pub fn is_missing(&self) -> bool {
         self.missing
     }
 
     /// Whether a key changed from outside, and not everybody was seen with a valid one since.
-    #[must_use]
     pub fn is_unrepaired(&self) -> bool {
         self.unrepaired
     }
 
     /// The keys that an app was last seen with, if it was ever seen.
-    #[must_use]
     pub fn seen(&self, app: &ConsumerId) -> Option<&[Fingerprint]> {
         self.seen.get(app).map(Vec::as_slice)
     }
 
     /// Whether an app that was seen went out of sight since, and may have taken any key there.
-    #[must_use]
     pub fn is_blurred(&self, app: &ConsumerId) -> bool {
         self.blurred.contains(app)
     }
 
     /// The times in which the keys are looked at every few seconds; those that are over go with the next.
-    #[must_use]
     pub fn watches(&self) -> &[Watch] {
         &self.watches
     }
 
     /// The last call of another run after which the one at work has checked, with everybody on a valid key.
-    #[must_use]
     pub fn heard(&self) -> u64 {
         self.heard
     }
 
     /// Regenerations in a row that came to nothing.
-    #[must_use]
     pub fn failures(&self) -> Option<&Failures> {
         self.failures.as_ref()
     }
 
     /// What `unblock` would let be tried again at once.
-    #[must_use]
     pub fn obstacles(&self) -> Vec<Obstacle<'_>> {
         let failures = self.failures.iter().map(Obstacle::Failures);
         let refused = self.keys.iter().flat_map(PerKey::iter).filter_map(|(key_type, record)| {
@@ -190,7 +176,6 @@ impl Journal {
     }
 
     /// Whether a key of this fingerprint ever belonged to the service, as far as is remembered.
-    #[must_use]
     pub fn remembers(&self, fingerprint: &Fingerprint) -> bool {
         let current =
             self.keys.iter().flat_map(PerKey::iter).any(|(_, record)| record.fingerprint == *fingerprint);

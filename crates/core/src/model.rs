@@ -13,4 +13,4 @@ pub use connection_string::{ConnectionString, Malformed, host_of, is_placeholder
 pub use consumer::{AppId, ConsumerId, Reference, ReferenceStore, Section, names_signalr};
 pub use id::{IdError, IdFault, ServiceId, ServiceType, likest};
 pub use key::{Fingerprint, Key, KeyPair, KeyType, NotAKeyType, PerKey};
-pub use operation_url::{OperationKind, OperationUrl};
+pub use operation_url::OperationUrl;

@@ -37,7 +37,6 @@ pub struct Event {
 
 impl Event {
     /// Whether it is an alert of Azure Monitor.
-    #[must_use]
     pub fn is_alert(&self) -> bool {
         self.alert.is_some()
     }
@@ -177,7 +176,6 @@ const BRIDGE: &str = "signalrrekey.";
 /// | `SignalRRekey.KeysExposed`, data `{instance}` | [`Compromised`](Notice::Compromised) |
 /// | one of these two that names no service, or keys or a deadline that are none; an announcement with another member in its data, which may be meant for one of these; another `SignalRRekey.…`, or a type that ends like one of ours | [`Unreadable`](Notice::Unreadable) |
 /// | everything else | [`Ignored::Unrelated`] |
-#[must_use]
 pub fn classify(event: &Event) -> Notice {
     if let Some(said) = &event.alert {
         return alert(event, said);

@@ -9,15 +9,13 @@ mod forecast;
 mod reconcile;
 mod safety;
 mod snapshot;
-mod standing;
 mod step;
 
 pub use assess::{Announced, Assessment, Covered, Open, Verdict, assess, judge, to_watch};
 pub use forecast::{Forecast, Foreseen, forecast};
 pub use reconcile::{Agreement, agreement, handed_out, reconcile};
-pub use safety::{is_doubtful, is_overdue};
-pub use snapshot::{Consumer, ConsumerRef, CutOff, Holding, Snapshot, Unknown, Whereabouts};
-pub use standing::{Standing, standing};
+pub use safety::{Standing, is_doubtful, is_overdue, standing};
+pub use snapshot::{Consumer, ConsumerRef, CutOff, Holding, SettingFault, Snapshot, Unknown, Whereabouts};
 pub use step::{BlockedBy, Decision, Step, WaitFor};
 
 use chrono::{DateTime, Utc};
@@ -43,7 +41,6 @@ use crate::time::delta;
 /// Guarantees, kept by property tests: it never panics; a key is regenerated only when the snapshot shows no
 /// consumer with it, nothing that was not seen may hold it and the grace is over; a consumer with a valid key is moved
 /// only to a key that the service accepted; it is settled only if everything was seen and nobody is stale.
-#[must_use]
 pub fn decide(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: DateTime<Utc>) -> Decision {
     let Some(keys) = journal.keys().filter(|_| agreement(&snapshot.keys, journal) != Agreement::Differs)
     else {
@@ -74,10 +71,10 @@ impl View<'_> {
     fn follow(&self) -> Option<Decision> {
         let flight = self.journal.in_flight()?;
         if flight.operation.is_some() {
-            return Some(Decision::Do(Step::Follow { key_type: flight.key_type }));
+            return Some(Decision::Do(Step::Follow(flight.key_type)));
         }
         let until = self.known_at(flight);
-        Some(Decision::Waiting { reason: WaitFor::LostOperation { key_type: flight.key_type }, until })
+        Some(Decision::Waiting { reason: WaitFor::LostOperation(flight.key_type), until })
     }
 
     /// Rules 3 to 8.
@@ -131,16 +128,16 @@ impl View<'_> {
         if self.policy.verify == Verify::ControlPlane {
             return self.wait_for_control_plane(key_type);
         }
-        let Some(refusal) = &record.refusal else { return Some(Decision::Do(Step::Verify { key_type })) };
+        let Some(refusal) = &record.refusal else { return Some(Decision::Do(Step::Verify(key_type))) };
         let again = refusal.at + delta(safety::VERIFY_AGAIN);
         let patience = record.created + delta(self.policy.longest_operation);
         Some(if again <= self.now {
-            Decision::Do(Step::Verify { key_type })
+            Decision::Do(Step::Verify(key_type))
         } else if patience < refusal.at {
             let detail = refusal.detail.clone();
             Decision::Blocked(BlockedBy::KeyRefused { key_type, since: record.created, detail })
         } else {
-            Decision::Waiting { reason: WaitFor::Acceptance { key_type }, until: again }
+            Decision::Waiting { reason: WaitFor::Acceptance(key_type), until: again }
         })
     }
 
@@ -148,7 +145,7 @@ impl View<'_> {
     fn wait_for_control_plane(&self, key_type: KeyType) -> Option<Decision> {
         let record = &self.keys[key_type];
         let until = record.created + delta(self.policy.longest_operation);
-        let waiting = Decision::Waiting { reason: WaitFor::Acceptance { key_type }, until };
+        let waiting = Decision::Waiting { reason: WaitFor::Acceptance(key_type), until };
         (!record.confirmed && until > self.now).then_some(waiting)
     }
 
@@ -173,7 +170,7 @@ impl View<'_> {
             return Decision::Blocked(self.unknown().unwrap_or(BlockedBy::JournalDisagrees));
         };
         if released > self.now {
-            return Decision::Waiting { reason: WaitFor::Grace { key_type }, until: released };
+            return Decision::Waiting { reason: WaitFor::Grace(key_type), until: released };
         }
         if let Some(failures) = self.journal.failures() {
             let until = failures.at + safety::back_off(failures.count);
@@ -186,7 +183,7 @@ impl View<'_> {
             }
         }
         let key = &self.snapshot.keys[key_type];
-        self.unless_unknown(|unknown| unknown.may_hold(key), Step::Regenerate { key_type })
+        self.unless_unknown(|unknown| unknown.may_hold(key), Step::Regenerate(key_type))
     }
 
     /// Not knowing is not safe: a step is not taken while something is out of sight that hinders it.
@@ -219,7 +216,6 @@ impl View<'_> {
 }
 
 /// Whether a first check of a service asks for a rotation at once.
-#[must_use]
 pub fn rotates_at_first_sight(policy: &Policy) -> bool {
     policy.first_rotation == FirstRotation::Now
 }

@@ -31,7 +31,6 @@ pub struct Permission {
 impl Permission {
     /// Whether these entries together grant an action (docs: Understand Azure role definitions): one has a pattern in
     /// `actions` that fits, and none in its own `notActions`.
-    #[must_use]
     pub fn grant(entries: &[Self], action: &str) -> bool {
         let fits = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, action));
         entries.iter().any(|entry| fits(&entry.actions) && !fits(&entry.not_actions))
@@ -79,7 +78,6 @@ pub struct Caller {
 
 impl Caller {
     /// Whether it is a person, and not an application or managed identity.
-    #[must_use]
     pub fn is_user(&self) -> bool {
         self.user.is_some() || self.delegated.is_some()
     }
@@ -94,8 +92,8 @@ impl Arm {
     /// Gets a token and tells whose it is.
     pub async fn caller(&self) -> Result<Caller, ArmError> {
         let call = Call::get(CALLER, self.shared.base.clone());
-        let header = self.token(&call).await?;
-        let unreadable = || ArmError::new(ArmErrorKind::Malformed, &call.about(), words::UNREADABLE_TOKEN);
+        let header = self.token(&call, None).await?;
+        let unreadable = || call.error(ArmErrorKind::Malformed, words::UNREADABLE_TOKEN);
         header.to_str().ok().and_then(Caller::read).ok_or_else(unreadable)
     }
 

@@ -13,7 +13,7 @@ pub struct Operation {
     /// Whose role must allow it.
     pub asked_by: AskedBy,
     pub(super) effect: Effect,
-    subject: Subject,
+    pub(super) subject: Subject,
     /// Whether its body or answer holds secrets: then nothing of an answer that is no error body is ever repeated.
     pub(super) secrets: bool,
 }
@@ -73,12 +73,6 @@ impl Operation {
     pub(crate) const fn by_handler(self) -> Self {
         Self { asked_by: AskedBy::Handler, ..self }
     }
-
-    /// What an error of it is about.
-    pub(super) fn on(self, resource: &str) -> About<'_> {
-        let action = self.actions.first().copied();
-        About { operation: self.name, subject: self.subject, action, resource }
-    }
 }
 
 /// What a request does, and with that what may be done when its answer is lost.
@@ -88,14 +82,4 @@ pub(super) enum Effect {
     Read,
     /// It changes something: once it has left us it is sent again only if Azure said that nothing was done.
     Change,
-}
-
-/// What an error is about.
-#[derive(Clone, Copy)]
-pub(super) struct About<'a> {
-    pub(super) operation: &'static str,
-    pub(super) subject: Subject,
-    /// The RBAC action that it needs first.
-    pub(super) action: Option<&'static str>,
-    pub(super) resource: &'a str,
 }

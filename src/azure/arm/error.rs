@@ -6,7 +6,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use super::contract::{About, Effect, Subject};
+use super::contract::{Effect, Operation, Subject};
 use super::said::redact;
 use crate::report::text::azure as words;
 
@@ -14,20 +14,20 @@ use crate::report::text::azure as words;
 ///
 /// `Display` is a sentence for the operator: what failed, on which resource, what Azure said, and what to do next. It
 /// never repeats [`Error::source`], and holds no key, no setting's value and no query of a URL (queries carry signatures).
-pub struct ArmError(Box<Inner>);
+pub struct ArmError(pub(super) Box<Inner>);
 
-struct Inner {
-    kind: ArmErrorKind,
-    operation: &'static str,
-    subject: Subject,
-    action: Option<&'static str>,
+pub(super) struct Inner {
+    pub(super) kind: ArmErrorKind,
+    operation: Operation,
     resource: String,
     status: Option<u16>,
-    code: Option<String>,
+    pub(super) code: Option<String>,
     message: String,
     correlation_id: Option<String>,
-    resend: bool,
-    retry_after: Option<Duration>,
+    /// Whether the same request may be sent again at once.
+    pub(super) resend: bool,
+    /// Azure's `Retry-After`, which comes with 429 and, at times, with 503.
+    pub(super) retry_after: Option<Duration>,
     source: Option<Box<dyn Error + Send + Sync>>,
     /// What to do next, where whoever asked knows it better than the kind tells.
     advice: Option<String>,
@@ -101,14 +101,12 @@ impl ArmError {
     }
 
     /// What is to be decided.
-    #[must_use]
     pub fn kind(&self) -> ArmErrorKind {
         self.0.kind
     }
 
     /// Whether it passes by itself: Azure is busy, with us, with another operation or with itself. Everything else stays
     /// until a person does something about it, or is an [`ArmErrorKind::OutcomeUnknown`].
-    #[must_use]
     pub fn is_passing(&self) -> bool {
         matches!(
             self.0.kind,
@@ -120,61 +118,53 @@ impl ArmError {
     }
 
     /// The operation by its name in Azure's contract, like `SignalR_RegenerateKey`.
-    #[must_use]
     pub fn operation(&self) -> &'static str {
-        self.0.operation
+        self.0.operation.name
     }
 
     /// The action that a role has to allow for it.
     pub(crate) fn action(&self) -> Option<&'static str> {
-        self.0.action
+        self.0.operation.actions.first().copied()
     }
 
     /// Whether it is about a regeneration that Azure was asked to follow.
     pub(crate) fn is_of_an_operation(&self) -> bool {
-        self.0.subject == Subject::Regeneration
+        self.0.operation.subject == Subject::Regeneration
     }
 
     /// The path that was asked, without its query.
-    #[must_use]
     pub fn resource(&self) -> &str {
         &self.0.resource
     }
 
     /// The HTTP status, where there was an answer.
-    #[must_use]
     pub fn status(&self) -> Option<u16> {
         self.0.status
     }
 
     /// Azure's error code.
-    #[must_use]
     pub fn code(&self) -> Option<&str> {
         self.0.code.as_deref()
     }
 
     /// Azure's message, or ours where Azure said nothing.
-    #[must_use]
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
     /// `x-ms-correlation-request-id`: what Azure's support asks for.
-    #[must_use]
     pub fn correlation_id(&self) -> Option<&str> {
         self.0.correlation_id.as_deref()
     }
 
-    pub(super) fn new(kind: ArmErrorKind, about: &About<'_>, message: impl Into<String>) -> Self {
+    pub(super) fn new(kind: ArmErrorKind, operation: Operation, resource: &str, message: &str) -> Self {
         Self(Box::new(Inner {
             kind,
-            operation: about.operation,
-            subject: about.subject,
-            action: about.action,
-            resource: about.resource.to_owned(),
+            operation,
+            resource: resource.to_owned(),
             status: None,
             code: None,
-            message: message.into(),
+            message: message.to_owned(),
             correlation_id: None,
             resend: false,
             retry_after: None,
@@ -184,15 +174,14 @@ impl ArmError {
     }
 
     /// The same error with another advice: of what a flag named, `rekey.toml` is not to blame.
-    #[must_use]
     pub(crate) fn advising(mut self, advice: impl Into<String>) -> Self {
         self.0.advice = Some(advice.into());
         self
     }
 
     /// The connection failed before an answer came. `late` says that the deadline has passed.
-    pub(super) fn transport(about: &About<'_>, effect: Effect, error: reqwest::Error, late: bool) -> Self {
-        let (kind, resend, message) = match effect {
+    pub(super) fn transport(operation: Operation, resource: &str, error: reqwest::Error, late: bool) -> Self {
+        let (kind, resend, message) = match operation.effect {
             _ if error.is_builder() => (ArmErrorKind::Refused, false, words::NOT_MADE),
             _ if error.is_connect() => (ArmErrorKind::Unavailable, true, words::NO_CONNECTION),
             Effect::Change => (ArmErrorKind::OutcomeUnknown, false, words::NO_ANSWER_TO_A_CHANGE),
@@ -200,39 +189,14 @@ impl ArmError {
             Effect::Read => (ArmErrorKind::Unavailable, true, words::NO_WHOLE_ANSWER),
         };
         // The URL would show the signature of an operation.
-        Self::new(kind, about, message).resend(resend).caused_by(error.without_url())
+        let mut failed = Self::new(kind, operation, resource, message).caused_by(error.without_url());
+        failed.0.resend = resend;
+        failed
     }
 
-    /// The same error, of an answer that has a code and may say when to ask again.
-    #[must_use]
-    pub(super) fn refused(mut self, code: Option<String>, retry_after: Option<Duration>) -> Self {
-        self.0.code = code;
-        self.0.retry_after = retry_after;
-        self
-    }
-
-    #[must_use]
     pub(super) fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
-    }
-
-    #[must_use]
-    pub(super) fn answered(mut self, status: u16, correlation_id: Option<String>) -> Self {
-        self.0.status = Some(status);
-        self.0.correlation_id = correlation_id;
-        self
-    }
-
-    #[must_use]
-    pub(super) fn resend(mut self, resend: bool) -> Self {
-        self.0.resend = resend;
-        self
-    }
-
-    /// Whether the same request may be sent again at once.
-    pub(super) fn may_resend(&self) -> bool {
-        self.0.resend
     }
 
     /// Whether Azure does not take the token, which another may cure.
@@ -240,20 +204,18 @@ impl ArmError {
         self.0.kind == ArmErrorKind::Unauthenticated && self.0.status == Some(401)
     }
 
+    pub(super) fn answered(mut self, status: u16, correlation_id: Option<String>) -> Self {
+        (self.0.status, self.0.correlation_id) = (Some(status), correlation_id);
+        self
+    }
+
     /// What else is to be said.
-    #[must_use]
     pub(super) fn adding(mut self, what: &str) -> Self {
         self.0.message = format!("{}; {what}", self.0.message);
         self
     }
 
-    /// Azure's `Retry-After`, which comes with 429 and, at times, with 503.
-    pub(super) fn retry_after(&self) -> Option<Duration> {
-        self.0.retry_after
-    }
-
     /// An operation's URL that is answered 404 has expired, whatever code the provider gives it.
-    #[must_use]
     pub(super) fn of_operation(mut self) -> Self {
         if matches!(self.0.status, Some(404 | 410)) {
             self.0.kind = ArmErrorKind::Gone;
@@ -262,7 +224,6 @@ impl ArmError {
     }
 
     /// Takes secrets that were sent out of what Azure said about them.
-    #[must_use]
     pub(crate) fn without<'a>(mut self, secrets: impl Iterator<Item = &'a str>) -> Self {
         for secret in secrets {
             redact(&mut self.0.message, secret);
@@ -276,8 +237,7 @@ impl fmt::Debug for ArmError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A source is shown by its Display: the Debug of azure_core's errors holds whole answers.
         let source = self.source().map(ToString::to_string);
-        let shown = (self.kind(), self.to_string(), source);
-        f.debug_tuple("ArmError").field(&shown.0).field(&shown.1).field(&shown.2).finish()
+        f.debug_tuple("ArmError").field(&self.kind()).field(&self.to_string()).field(&source).finish()
     }
 }
 

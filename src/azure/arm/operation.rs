@@ -16,7 +16,7 @@ use super::refusal::is_lasting_code;
 use super::request::{Answer, Call, text};
 use super::said::{ErrorDetail, LONGEST_CODE, LONGEST_MESSAGE, tidy};
 use crate::report::text::azure as words;
-use rekey_core::model::{OperationKind, OperationUrl};
+use rekey_core::model::OperationUrl;
 
 /// The longest URL of an operation that is taken: some five times what Azure sends since 2024. It goes into the journal,
 /// and a regeneration whose URL is not known is followed by the keys instead.
@@ -50,8 +50,8 @@ pub(crate) fn operation_url(headers: &HeaderMap, asked: &Url) -> Option<Operatio
         let url = text(headers, name).filter(|url| url.len() <= LONGEST_URL)?;
         if Url::parse(&url).is_err() { asked.join(&url).ok().map(String::from) } else { Some(url) }
     };
-    let preferred = url("azure-asyncoperation").map(|url| OperationUrl::async_operation(&url));
-    preferred.or_else(|| url("location").map(|url| OperationUrl::location(&url)))
+    let preferred = url("azure-asyncoperation").map(OperationUrl::async_operation);
+    preferred.or_else(|| url("location").map(OperationUrl::location))
 }
 
 impl Arm {
@@ -66,18 +66,17 @@ impl Arm {
     ) -> Result<OperationStatus, ArmError> {
         let call = Call::get(asked, self.operation_target(asked, url)?);
         let answer = self.send(&call).await.map_err(ArmError::of_operation)?;
-        match url.kind() {
-            OperationKind::AsyncOperation => self.status_in_words(&call, &answer),
-            OperationKind::Location if answer.status == 202 => {
+        match url {
+            OperationUrl::AsyncOperation(_) => self.status_in_words(&call, &answer),
+            OperationUrl::Location(_) if answer.status == 202 => {
                 Ok(OperationStatus::Running { retry_after: answer.retry_after(self) })
             }
-            OperationKind::Location => Ok(OperationStatus::Succeeded),
+            OperationUrl::Location(_) => Ok(OperationStatus::Succeeded),
         }
     }
 
     fn operation_target(&self, asked: Operation, url: &OperationUrl) -> Result<Url, ArmError> {
-        let elsewhere =
-            |resource, message| ArmError::new(ArmErrorKind::Elsewhere, &asked.on(resource), message);
+        let elsewhere = |resource, message| ArmError::new(ArmErrorKind::Elsewhere, asked, resource, message);
         let target = Url::parse(url.expose()).map_err(|_| elsewhere("an operation", words::NO_URL))?;
         if self.is_ours(&target) { Ok(target) } else { Err(elsewhere(target.path(), words::OTHER_HOST)) }
     }

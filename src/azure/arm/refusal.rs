@@ -2,26 +2,25 @@
 
 use std::time::Duration;
 
-use super::contract::{About, Effect, Subject};
+use super::contract::{Effect, Operation, Subject};
 use super::error::{ArmError, ArmErrorKind, Barrier};
 use super::said::Said;
 
-/// An answer other than success, read.
-pub(super) struct Refusal {
-    pub(super) status: u16,
-    pub(super) retry_after: Option<Duration>,
-    pub(super) said: Said,
-    pub(super) correlation_id: Option<String>,
-}
-
 impl ArmError {
     /// Azure answered with something other than success.
-    pub(super) fn refusal(about: &About<'_>, effect: Effect, refusal: Refusal) -> Self {
-        let kind = classify(about, effect, &refusal);
-        let Refusal { status, retry_after, said: Said { code, message, .. }, correlation_id } = refusal;
-        let resend = matches!(kind, ArmErrorKind::Throttled { .. } | ArmErrorKind::Unavailable);
-        let error = Self::new(kind, about, message).resend(resend);
-        error.answered(status, correlation_id).refused(code, retry_after)
+    pub(super) fn refusal(
+        operation: Operation,
+        resource: &str,
+        status: u16,
+        said: Said,
+        retry_after: Option<Duration>,
+    ) -> Self {
+        let kind = classify(operation, status, &said, retry_after);
+        let mut error = Self::new(kind, operation, resource, &said.message);
+        error.0.code = said.code;
+        error.0.retry_after = retry_after;
+        error.0.resend = matches!(kind, ArmErrorKind::Throttled { .. } | ArmErrorKind::Unavailable);
+        error
     }
 }
 
@@ -49,25 +48,27 @@ const CONFLICT: [&str; 2] = ["Conflict", "AnotherOperationInProgress"];
 const GONE: [&str; 4] = ["ResourceNotFound", "ResourceGroupNotFound", "ParentResourceNotFound", "NotFound"];
 
 /// Goes by Azure's code where that tells more than the status, and by the status else.
-fn classify(about: &About<'_>, effect: Effect, refusal: &Refusal) -> ArmErrorKind {
-    let Refusal { status, retry_after, said, .. } = refusal;
-    let is_refusal = (400..500).contains(status);
+fn classify(operation: Operation, status: u16, said: &Said, retry_after: Option<Duration>) -> ArmErrorKind {
+    if (400..500).contains(&status) {
+        let keys_off = || is_about_keys_that_are_off(operation, said).then_some(Barrier::NoKeys);
+        if let Some(barrier) = barrier(said).or_else(keys_off) {
+            return ArmErrorKind::Barred(barrier);
+        }
+        if said.says_one_of(&FORBIDDEN) {
+            return ArmErrorKind::Forbidden;
+        }
+        if status != 401 && is_about_the_share(operation, said) {
+            return ArmErrorKind::Barred(Barrier::ContentShare);
+        }
+    }
     match status {
-        _ if is_refusal && barrier(said).is_some() => {
-            barrier(said).map_or(ArmErrorKind::Refused, ArmErrorKind::Barred)
-        }
-        _ if is_refusal && is_about_keys_that_are_off(about, said) => ArmErrorKind::Barred(Barrier::NoKeys),
-        _ if is_refusal && said.says_one_of(&FORBIDDEN) => ArmErrorKind::Forbidden,
         401 => ArmErrorKind::Unauthenticated,
-        _ if is_refusal && is_about_the_share(about, effect, said) => {
-            ArmErrorKind::Barred(Barrier::ContentShare)
-        }
         403 => ArmErrorKind::Forbidden,
         404 | 410 if said.says_one_of(&GONE) => ArmErrorKind::Gone,
         409 => ArmErrorKind::Conflict,
         429 if said.says_one_of(&CONFLICT) => ArmErrorKind::Conflict,
-        429 => ArmErrorKind::Throttled { retry_after: *retry_after },
-        408 | 500.. if effect == Effect::Change => ArmErrorKind::OutcomeUnknown,
+        429 => ArmErrorKind::Throttled { retry_after },
+        408 | 500.. if operation.effect == Effect::Change => ArmErrorKind::OutcomeUnknown,
         408 | 500.. => ArmErrorKind::Unavailable,
         _ => ArmErrorKind::Refused,
     }
@@ -86,24 +87,23 @@ pub(super) fn is_lasting_code(code: &str) -> bool {
 /// Whether the service says that it has no access keys. Neither code nor words are documented for the services here; the
 /// switch has the same name in all of Azure (`disableLocalAuth`), and refusals of other services name it in their code
 /// or their words.
-fn is_about_keys_that_are_off(about: &About<'_>, said: &Said) -> bool {
+fn is_about_keys_that_are_off(operation: Operation, said: &Said) -> bool {
     let names_it = |text: &str| {
         let letters: String = text.chars().filter(char::is_ascii_alphabetic).collect();
-        let letters = letters.to_ascii_lowercase();
-        letters.contains("localauth")
+        letters.to_ascii_lowercase().contains("localauth")
     };
-    let of_service = matches!(about.subject, Subject::Service | Subject::Regeneration);
+    let of_service = matches!(operation.subject, Subject::Service | Subject::Regeneration);
     of_service && (said.codes().any(names_it) || names_it(&said.message))
 }
 
 /// Whether a write of settings was refused because of the share that holds the app's content, which Azure validates, and
 /// may make, when the settings that name it are written (docs: Use Key Vault references, "Considerations for Azure Files
 /// mounting"). No code is documented for that, so its words are looked at.
-fn is_about_the_share(about: &About<'_>, effect: Effect, said: &Said) -> bool {
+fn is_about_the_share(operation: Operation, said: &Said) -> bool {
     let message = said.message.to_ascii_lowercase();
     let named = ["website_content", "file share", "fileshare", "content share", "contentshare"];
-    effect == Effect::Change
-        && about.subject == Subject::Consumer
+    operation.effect == Effect::Change
+        && operation.subject == Subject::Consumer
         && named.iter().any(|words| message.contains(words))
 }
 
@@ -112,27 +112,23 @@ mod tests {
     use super::super::said::read_error_body;
     use super::*;
 
-    const ABOUT: About<'static> = About {
-        operation: "SignalR_RegenerateKey",
-        subject: Subject::Service,
-        action: Some("Microsoft.SignalRService/SignalR/regeneratekey/action"),
-        resource: "/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat/regenerateKey",
-    };
+    const CHAT: &str =
+        "/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat/regenerateKey";
+
+    const REGENERATE: Operation = Operation::change(
+        "SignalR_RegenerateKey",
+        &["Microsoft.SignalRService/SignalR/regeneratekey/action"],
+    )
+    .about(Subject::Service);
 
     fn answered(status: u16, body: &str, effect: Effect, retry_after: Option<Duration>) -> ArmError {
-        about(&ABOUT, status, body, effect, retry_after)
+        of(Operation { effect, ..REGENERATE }, status, body, retry_after)
     }
 
-    fn about(
-        about: &About<'_>,
-        status: u16,
-        body: &str,
-        effect: Effect,
-        retry_after: Option<Duration>,
-    ) -> ArmError {
+    fn of(operation: Operation, status: u16, body: &str, retry_after: Option<Duration>) -> ArmError {
         let said = read_error_body(body.as_bytes(), true);
-        let correlation_id = Some("1c0f".to_owned());
-        ArmError::refusal(about, effect, Refusal { status, retry_after, said, correlation_id })
+        let error = ArmError::refusal(operation, CHAT, status, said, retry_after);
+        error.answered(status, Some("1c0f".to_owned()))
     }
 
     #[test]
@@ -165,7 +161,7 @@ mod tests {
         ] {
             for (effect, wanted) in [(Effect::Read, read), (Effect::Change, change)] {
                 let error = answered(status, &body, effect, None);
-                assert_eq!((error.kind(), error.may_resend()), wanted, "{status} {body} {effect:?}");
+                assert_eq!((error.kind(), error.0.resend), wanted, "{status} {body} {effect:?}");
             }
         }
     }
@@ -198,7 +194,7 @@ mod tests {
             for effect in [Effect::Read, Effect::Change] {
                 let error = answered(status, &body_of(code, detail), effect, None);
                 assert_eq!(error.kind(), wanted, "{status} {code} {effect:?}");
-                assert!(!error.may_resend() && !error.is_passing(), "{status} {code} {effect:?}");
+                assert!(!error.0.resend && !error.is_passing(), "{status} {code} {effect:?}");
             }
         }
     }
@@ -223,15 +219,14 @@ mod tests {
 
     #[test]
     fn a_content_share_is_named_where_settings_are_written_and_nowhere_else() {
-        let app =
-            About { operation: "WebApps_UpdateApplicationSettings", subject: Subject::Consumer, ..ABOUT };
-        let (update, list) = ((&app, Effect::Change), (&app, Effect::Read));
+        let update = Operation::change("WebApps_UpdateApplicationSettings", &[]).about(Subject::Consumer);
+        let list = Operation { effect: Effect::Read, ..update };
         let share = r#"{"Code":"BadRequest","Message":"Creation of storage file share failed with: 'The remote server returned an error: (403) Forbidden.'"}"#;
         let setting = r#"{"error":{"code":"BadRequest","message":"WEBSITE_CONTENTAZUREFILECONNECTIONSTRING cannot be resolved"}}"#;
         let other = r#"{"error":{"code":"BadRequest","message":"The parameter name is not valid"}}"#;
         let role =
             r#"{"error":{"code":"AuthorizationFailed","message":"no action over scope /sites/file share"}}"#;
-        for ((of, effect), status, body, wanted) in [
+        for (operation, status, body, wanted) in [
             (update, 400, share, ArmErrorKind::Barred(Barrier::ContentShare)),
             (update, 409, share, ArmErrorKind::Barred(Barrier::ContentShare)),
             (update, 403, setting, ArmErrorKind::Barred(Barrier::ContentShare)),
@@ -240,8 +235,8 @@ mod tests {
             (update, 500, share, ArmErrorKind::OutcomeUnknown),
             (list, 400, share, ArmErrorKind::Refused),
         ] {
-            let error = about(of, status, body, effect, None);
-            assert_eq!(error.kind(), wanted, "{effect:?} {status} {body}");
+            let error = of(operation, status, body, None);
+            assert_eq!(error.kind(), wanted, "{operation:?} {status} {body}");
         }
     }
 
@@ -251,8 +246,12 @@ mod tests {
         insta::assert_snapshot!(answered(403, denied, Effect::Change, None), @"cannot regenerate a key: 403 AuthorizationFailed, The client 'c' with object id 'o' does not have authorization to perform action 'Microsoft.SignalRService/SignalR/regenerateKey/action' (x-ms-correlation-request-id 1c0f); give the identity Microsoft.SignalRService/SignalR/regeneratekey/action there; a new role assignment can take hours to take effect");
         let wait = Some(Duration::from_secs(90));
         insta::assert_snapshot!(answered(429, "{}", Effect::Read, wait), @"cannot regenerate a key: 429, Azure gave no reason (x-ms-correlation-request-id 1c0f); wait 1m 30s before trying again");
-        let late =
-            ArmError::new(ArmErrorKind::OutOfTime, &ABOUT, "the deadline had passed before it was sent");
+        let late = ArmError::new(
+            ArmErrorKind::OutOfTime,
+            REGENERATE,
+            CHAT,
+            "the deadline had passed before it was sent",
+        );
         insta::assert_snapshot!(late, @"cannot regenerate a key: the deadline had passed before it was sent; nothing was changed; try again with more time, as the next run does");
     }
 

@@ -8,7 +8,6 @@ use azure_core::credentials::{Secret, TokenRequestOptions};
 use azure_core::error::ErrorKind;
 use azure_core::http::{ClientMethodOptions, Context};
 use backon::Retryable;
-use chrono::TimeDelta;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use reqwest::header::{
@@ -21,9 +20,8 @@ use serde::de::DeserializeOwned;
 use url::Url;
 use uuid::Uuid;
 
-use super::contract::{About, Effect, Operation};
+use super::contract::{Effect, Operation};
 use super::error::{ArmError, ArmErrorKind};
-use super::refusal::Refusal;
 use super::said::{is_page, read_error_body};
 use super::{Arm, retry};
 use crate::azure::credentials::InsteadOf;
@@ -72,26 +70,21 @@ impl Call {
 
     /// A POST without a body, as listing keys and settings takes it.
     pub(crate) fn post(operation: Operation, url: Url) -> Self {
-        Self { operation, method: Method::POST, url, body: None }
+        Self { method: Method::POST, ..Self::get(operation, url) }
     }
 
     pub(crate) fn put(operation: Operation, url: Url) -> Self {
-        Self { operation, method: Method::PUT, url, body: None }
+        Self { method: Method::PUT, ..Self::get(operation, url) }
     }
 
     pub(crate) fn with_body(mut self, body: &impl Serialize) -> Result<Self, ArmError> {
         let written = serde_json::to_vec(body).map(Zeroizing::new);
-        let fault = |_| ArmError::new(ArmErrorKind::Refused, &self.about(), words::NO_BODY);
-        self.body = Some(written.map_err(fault)?);
+        self.body = Some(written.map_err(|_| self.error(ArmErrorKind::Refused, words::NO_BODY))?);
         Ok(self)
     }
 
-    pub(super) fn about(&self) -> About<'_> {
-        self.operation.on(self.url.path())
-    }
-
-    fn error(&self, kind: ArmErrorKind, message: &str) -> ArmError {
-        ArmError::new(kind, &self.about(), message)
+    pub(super) fn error(&self, kind: ArmErrorKind, message: &str) -> ArmError {
+        ArmError::new(kind, self.operation, self.url.path(), message)
     }
 }
 
@@ -140,8 +133,8 @@ impl Arm {
         let sent = attempts
             .retry(retry::delays(self.shared.jitter_seed.fetch_add(1, Ordering::Relaxed)))
             .sleep(sleeper(&self.shared.clock))
-            .when(ArmError::may_resend)
-            .adjust(|error, delay| retry::wait(delay, error.retry_after(), self.left()));
+            .when(|error: &ArmError| error.0.resend)
+            .adjust(|error, delay| retry::wait(delay, error.0.retry_after, self.left()));
         sent.into_future().boxed()
     }
 
@@ -154,7 +147,7 @@ impl Arm {
             Ok(answer) => (Some(answer.status), correlation_id(&answer.headers)),
             Err(error) => (error.status(), error.correlation_id().map(Into::into)),
         };
-        let About { operation, resource, .. } = call.about();
+        let (operation, resource) = (call.operation.name, call.url.path());
         // Not the message, which may quote a secret that was sent: whoever sent it takes it out further up.
         let caused_by = answer.as_ref().err().and_then(|error| error.source()).map(cause::told);
         tracing::debug!(operation, resource, status, attempt, ms, correlation_id, caused_by, "ARM request");
@@ -164,12 +157,12 @@ impl Arm {
     /// A token that Azure takes no longer (it may be revoked, or expire between two polls of an operation) is renewed once,
     /// and the request sent once more: nothing came of it.
     async fn exchange(&self, call: &Call) -> Result<Answer, ArmError> {
-        let token = self.token(call).await?;
+        let token = self.token(call, None).await?;
         let refused = match self.exchange_as(call, token.clone()).await {
             Err(error) if error.is_about_the_token() => error,
             answer => return answer,
         };
-        let another = self.token_instead_of(call, Some(&token)).await?;
+        let another = self.token(call, Some(&token)).await?;
         if another == token {
             return Err(refused.adding(words::SAME_TOKEN_AGAIN));
         }
@@ -182,13 +175,11 @@ impl Arm {
 
     async fn exchange_as(&self, call: &Call, token: HeaderValue) -> Result<Answer, ArmError> {
         let timeout = self.time_for(call)?;
-        let client = self
-            .shared
-            .http
-            .client(&call.url)
-            .map_err(|error| call.error(ArmErrorKind::Refused, words::NO_CLIENT).caused_by(error))?;
-        let mut request = client.request(call.method.clone(), call.url.clone()).timeout(timeout);
-        request = request
+        let no_client = |error| call.error(ArmErrorKind::Refused, words::NO_CLIENT).caused_by(error);
+        let client = self.shared.http.client(&call.url).map_err(no_client)?;
+        let mut request = client
+            .request(call.method.clone(), call.url.clone())
+            .timeout(timeout)
             .header(AUTHORIZATION, token)
             .header(ACCEPT, "application/json")
             .header(CLIENT_REQUEST_ID, format!("{CLIENT_REQUEST_PREFIX}{}", Uuid::new_v4()));
@@ -227,26 +218,19 @@ impl Arm {
         if status.is_redirection() {
             said.message = words::REDIRECTED.into();
         }
-        let refusal = Refusal {
-            status: status.as_u16(),
-            retry_after: retry_after(headers, self),
-            said,
-            correlation_id: correlation_id(headers),
-        };
-        ArmError::refusal(&call.about(), call.operation.effect, refusal)
+        let (status, after) = (status.as_u16(), retry_after(headers, self));
+        let error = ArmError::refusal(call.operation, call.url.path(), status, said, after);
+        error.answered(status, correlation_id(headers))
     }
 
     fn broken(&self, call: &Call, error: reqwest::Error) -> ArmError {
         let late = self.left().is_some_and(|left| left.is_zero());
-        ArmError::transport(&call.about(), call.operation.effect, error, late)
+        ArmError::transport(call.operation, call.url.path(), error, late)
     }
 
-    /// The `Authorization` header. azure_identity keeps tokens and renews them early; this asks it every time.
-    pub(super) async fn token(&self, call: &Call) -> Result<HeaderValue, ArmError> {
-        self.token_instead_of(call, None).await
-    }
-
-    async fn token_instead_of(
+    /// The `Authorization` header. azure_identity keeps tokens and renews them early, so it is asked every time; for another
+    /// token than one that was `refused` as well.
+    pub(super) async fn token(
         &self,
         call: &Call,
         refused: Option<&HeaderValue>,
@@ -258,21 +242,22 @@ impl Arm {
             let context = Context::new().with_value(InsteadOf(Secret::new(bare.to_owned())));
             TokenRequestOptions { method_options: ClientMethodOptions { context } }
         });
-        let token = tokio::time::timeout(timeout, self.shared.credential.get_token(&scopes, options)).await;
-        let unauthenticated = |message| call.error(ArmErrorKind::Unauthenticated, message);
-        let token = match token {
-            Ok(token) => token.map_err(|error| {
-                let kind =
-                    if passes(&error) { ArmErrorKind::Unavailable } else { ArmErrorKind::Unauthenticated };
-                call.error(kind, words::NO_TOKEN).caused_by(error)
-            })?,
-            Err(_) if timeout < retry::REQUEST_TIMEOUT => {
-                return Err(call.error(ArmErrorKind::OutOfTime, words::NO_TOKEN_IN_TIME));
+        let asked = self.shared.credential.get_token(&scopes, options);
+        let token = tokio::time::timeout(timeout, asked).await.map_err(|_| {
+            if timeout < retry::REQUEST_TIMEOUT {
+                call.error(ArmErrorKind::OutOfTime, words::NO_TOKEN_IN_TIME)
+            } else {
+                call.error(ArmErrorKind::Unavailable, words::NO_TOKEN_SOON)
             }
-            Err(_) => return Err(call.error(ArmErrorKind::Unavailable, words::NO_TOKEN_SOON)),
-        };
+        })?;
+        let token = token.map_err(|error| {
+            let passes = passes(&error);
+            let kind = if passes { ArmErrorKind::Unavailable } else { ArmErrorKind::Unauthenticated };
+            call.error(kind, words::NO_TOKEN).caused_by(error)
+        })?;
         let text = Zeroizing::new(format!("Bearer {}", token.token.secret()));
-        let mut header = HeaderValue::from_str(&text).map_err(|_| unauthenticated(words::STRANGE_TOKEN))?;
+        let strange = |_| call.error(ArmErrorKind::Unauthenticated, words::STRANGE_TOKEN);
+        let mut header = HeaderValue::from_str(&text).map_err(strange)?;
         header.set_sensitive(true);
         Ok(header)
     }
@@ -288,8 +273,9 @@ impl Arm {
 
     /// The time until the deadline, where there is one.
     fn left(&self) -> Option<Duration> {
-        let deadline = self.deadline?;
-        Some((deadline - self.shared.clock.now()).max(TimeDelta::zero()).to_std().unwrap_or_default())
+        let left = self.deadline? - self.shared.clock.now();
+        // What is past leaves none.
+        Some(left.to_std().unwrap_or_default())
     }
 }
 

@@ -8,7 +8,6 @@
 //! next check, before any key is regenerated.
 
 mod dictionary;
-mod missing;
 mod shown;
 mod sites;
 
@@ -23,7 +22,7 @@ use super::{Change, ConsumerKind, Marks, Missing, Settling, Written};
 use crate::azure::arm::{Arm, ArmError, Operation};
 use crate::config::AppConfig;
 use rekey_core::model::{AppId, ConnectionString, ConsumerId, Section};
-use rekey_core::plan::Snapshot;
+use rekey_core::plan::{ConsumerRef, Snapshot};
 
 /// Microsoft.Web: the newest stable version whose contract this client was written against.
 const API_VERSION: &str = "2023-12-01";
@@ -40,11 +39,26 @@ pub struct Place {
     pub section: Section,
 }
 
+impl Place {
+    /// The consumer that it belongs to.
+    pub fn consumer(&self) -> ConsumerId {
+        (&self.app).into()
+    }
+}
+
+impl From<&ConsumerRef> for Place {
+    /// The place in which a consumer is.
+    fn from(consumer: &ConsumerRef) -> Self {
+        let ConsumerRef { app: ConsumerId::AppService(app), section, .. } = consumer;
+        Self { app: app.clone(), section: *section }
+    }
+}
+
 impl ConsumerKind for Place {
     type Contents = Dictionary;
 
     fn operations() -> Vec<Operation> {
-        [&dictionary::OPERATIONS[..], &sites::OPERATIONS].concat()
+        dictionary::operations().chain(sites::OPERATIONS).collect()
     }
 
     fn reading(&self) -> Operation {
@@ -81,7 +95,7 @@ impl ConsumerKind for Place {
     }
 
     async fn look_for(&self, arm: &Arm, there: &BTreeSet<ConsumerId>) -> Missing {
-        missing::look_for(arm, &self.app, there).await
+        sites::look_for(arm, &self.app, there).await
     }
 
     async fn write(

@@ -5,8 +5,8 @@
 use super::Marks;
 use super::text::Text;
 use crate::azure::services::names_a_service;
-use rekey_core::model::{ConnectionString, Key, KeyPair, KeyType, Malformed, Reference, is_placeholder};
-use rekey_core::plan::Holding;
+use rekey_core::model::{ConnectionString, Key, KeyPair, KeyType, Reference, is_placeholder};
+use rekey_core::plan::{Holding, SettingFault};
 
 /// What a value turned out to be.
 pub(super) enum Value {
@@ -16,10 +16,7 @@ pub(super) enum Value {
     Placeholder {
         ours: bool,
     },
-    Invalid(Malformed),
-    KeyInOtherText,
-    StaleKeyInOtherText,
-    OtherServicesHost,
+    Fault(SettingFault),
     Other,
 }
 
@@ -49,12 +46,14 @@ impl Marks<'_> {
                         (holding != Holding::Identity || rest.is_none()).then_some(Value::Holds(holding));
                     return holds.into_iter().chain(rest).collect();
                 }
-                Claim::OtherServicesHost => Value::OtherServicesHost,
+                Claim::OtherServicesHost => Value::Fault(SettingFault::OtherServicesHost),
                 Claim::Placeholder { ours } => Value::Placeholder { ours },
                 Claim::None => self.key_in(&Text::read(value)).unwrap_or(Value::Other),
             },
             Err(why) => match self.text(value) {
-                Some(_) if ConnectionString::attempted_key(value).is_some() => Value::Invalid(why),
+                Some(_) if ConnectionString::attempted_key(value).is_some() => {
+                    Value::Fault(SettingFault::InvalidString(why))
+                }
                 Some(found) => found,
                 None => Reference::read(value).map_or_else(|| of_name(value), Value::Reference),
             },
@@ -66,17 +65,17 @@ impl Marks<'_> {
     fn text(&self, value: &str) -> Option<Value> {
         let text = Text::read(value);
         let is_told = text.names_a_key_of(&self.host.to_lowercase());
-        self.key_in(&text).or_else(|| is_told.then_some(Value::StaleKeyInOtherText))
+        self.key_in(&text).or_else(|| is_told.then_some(Value::Fault(SettingFault::StaleKeyInOtherText)))
     }
 
     /// A key of ours, current or former, anywhere in a text.
     fn key_in(&self, text: &Text) -> Option<Value> {
         let holds = |keys: &KeyPair| keys.iter().any(|(_, key)| text.contains(key.expose()));
         if self.keys.is_some_and(holds) {
-            return Some(Value::KeyInOtherText);
+            return Some(Value::Fault(SettingFault::KeyInOtherText));
         }
         let is_former = |word: &str| self.journal.remembers(&Key::new(word).fingerprint());
-        text.has_word(is_former).then_some(Value::StaleKeyInOtherText)
+        text.has_word(is_former).then_some(Value::Fault(SettingFault::StaleKeyInOtherText))
     }
 
     /// Whether a connection string is the service's.

@@ -10,9 +10,7 @@ use crate::azure::arm::{
 use crate::azure::data_plane::{DataPlane, Probe};
 use crate::report::cause;
 use crate::report::text::azure as words;
-use rekey_core::model::{
-    ConnectionString, Key, KeyPair, KeyType, OperationKind, OperationUrl, ServiceId, ServiceType,
-};
+use rekey_core::model::{ConnectionString, Key, KeyPair, KeyType, OperationUrl, ServiceId, ServiceType};
 
 /// The newest stable version there is.
 const API_VERSION: &str = "2024-03-01";
@@ -62,11 +60,7 @@ const RESULT: Operation = Operation::read(
 /// a wrong one (azure-signalr#1662). Hub and user are made up, and creating neither; a hub's name takes no hyphen.
 const PROBE: &str = "/api/hubs/signalr_rekey/users/signalr-rekey?api-version=2022-06-01";
 
-/// Azure SignalR Service.
-#[derive(Clone, Copy)]
-pub(super) struct SignalR;
-
-impl KeyService for SignalR {
+impl KeyService for ServiceType {
     fn operations(self) -> ServiceOperations {
         ServiceOperations {
             list_keys: LIST_KEYS,
@@ -121,9 +115,9 @@ impl KeyService for SignalR {
     }
 
     async fn follow(self, arm: &Arm, operation: &OperationUrl) -> Result<OperationStatus, ArmError> {
-        let asked = match operation.kind() {
-            OperationKind::AsyncOperation => STATUS,
-            OperationKind::Location => RESULT,
+        let asked = match operation {
+            OperationUrl::AsyncOperation(_) => STATUS,
+            OperationUrl::Location(_) => RESULT,
         };
         arm.follow(asked, operation).await
     }
@@ -140,7 +134,6 @@ impl KeyService for SignalR {
         resource.read().ok_or_else(misnamed)
     }
 
-    /// All pages. What bears no id of a service is left out, with a warning.
     async fn list(
         self,
         arm: &Arm,
@@ -151,8 +144,7 @@ impl KeyService for SignalR {
             None => (LIST, String::new()),
             Some(group) => (LIST_BY_GROUP, format!("/resourceGroups/{group}")),
         };
-        let path =
-            format!("/subscriptions/{subscription}{within}/providers/{}", ServiceType::SignalR.as_str());
+        let path = format!("/subscriptions/{subscription}{within}/providers/{}", self.as_str());
         let resources: Vec<Resource> = arm.pages(operation, arm.url(&path, API_VERSION)).await?;
         Ok(resources.into_iter().filter_map(Resource::read).collect())
     }
@@ -178,30 +170,34 @@ struct KeysBody {
 }
 
 impl KeysBody {
+    /// Both keys, each with the connection string beside it.
+    fn both(&self) -> [(Option<&Key>, Option<&ConnectionString>); 2] {
+        [
+            (self.primary_key.as_ref(), self.primary_connection_string.as_ref()),
+            (self.secondary_key.as_ref(), self.secondary_connection_string.as_ref()),
+        ]
+    }
+
     fn host(&self) -> Option<String> {
-        let strings = [&self.primary_connection_string, &self.secondary_connection_string];
-        strings.into_iter().flatten().next().map(|string| string.host().to_owned())
+        self.both().into_iter().find_map(|(_, string)| Some(string?.host().to_owned()))
     }
 
     /// Whether it is no answer to go by: a key that is masked, cut off or another's would be written over ones that work.
     fn contradicts_itself(&self) -> bool {
-        let differs = |key: &Option<Key>, string: &Option<ConnectionString>| {
-            let in_string = string.as_ref().and_then(ConnectionString::key);
-            key.as_ref().zip(in_string).is_some_and(|(key, in_string)| *key != in_string)
+        let differs = |(key, string): (Option<&Key>, Option<&ConnectionString>)| {
+            let in_string = string.and_then(ConnectionString::key);
+            key.zip(in_string).is_some_and(|(key, in_string)| *key != in_string)
         };
-        differs(&self.primary_key, &self.primary_connection_string)
-            || differs(&self.secondary_key, &self.secondary_connection_string)
-            || (self.primary_key.is_some() && self.primary_key == self.secondary_key)
+        let are_same = self.primary_key.is_some() && self.primary_key == self.secondary_key;
+        are_same || self.both().into_iter().any(differs)
     }
 
     /// Whether it holds no key at all.
     fn is_empty(&self) -> bool {
-        let Self { primary_key, secondary_key, primary_connection_string, secondary_connection_string } =
-            self;
-        let strings = [primary_connection_string, secondary_connection_string];
-        let in_string =
-            |string: &Option<ConnectionString>| string.as_ref().and_then(ConnectionString::key).is_some();
-        primary_key.is_none() && secondary_key.is_none() && !strings.into_iter().any(in_string)
+        let holds_one = |(key, string): (Option<&Key>, Option<&ConnectionString>)| {
+            key.is_some() || string.and_then(ConnectionString::key).is_some()
+        };
+        !self.both().into_iter().any(holds_one)
     }
 
     fn pair(self) -> Option<KeyPair> {

@@ -39,10 +39,6 @@ sentences! {
         Nothing was done. {NAME_THE_STORAGE}. Where no app is deployed, or its storage is down: --without-journal";
     rotate_nothing_to_do(name, end) = "{name}: nothing to do: {end}";
     rotate_to_do(name) = "{name}: this will be done:";
-    first_sight(what, grace) = "  why: its journal was never written, so how old its keys are, and who held them until now, \
-        is not known: {what}. No key is regenerated before a whole grace period ({grace}) has passed";
-    FIRST_SIGHT_NOW = "first_rotation = \"now\" asks for a rotation of both keys";
-    first_sight_when_due(every) = "first_rotation = \"when-due\" counts both keys as made now, and rotates them in {every}";
     rotate_no_standing(name, why) = "{name}: cannot read how things stand: {why}";
     ROTATE_WITHOUT_JOURNAL = "this was without the journal: every consumer holds a valid key, but when the next rotation is \
         due, and what else is under way, is not known here";
@@ -50,6 +46,10 @@ sentences! {
         minutes, without --now";
     ROTATE_OTHER_RUN = "the other run goes on, and nothing was requested of it: repeat this command in two minutes";
     ROTATE_REQUEST_RECORDED = "your rotation request is recorded: once this is resolved, run `rotate` without --now";
+    first_sight(what, grace) = "  why: nothing is on record about it here, so how old its keys are, and who held them until \
+        now, is not known: {what}. No key is regenerated before a whole grace period ({grace}) has passed";
+    FIRST_NOW = "first_rotation = \"now\" asks for a rotation of both keys";
+    first_when_due(age) = "first_rotation = \"when-due\" counts both keys as made now, and rotates them in {age}";
     ROTATE_FORECAST = "  what would be done, if nobody changes anything meanwhile:";
     ROTATE_SEE_ABOVE = "nothing, until what is said above is resolved";
     rotate_no_further_than(length) = "it would get no further than in {length}";

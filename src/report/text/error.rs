@@ -21,16 +21,11 @@ sentences! {
     WITHOUT_STORAGE = "the service was not touched. If apps are cut off, `signalr-rekey rotate --without-journal` repairs \
         them without the storage";
     WITHOUT_JOURNAL = "If apps are cut off, `signalr-rekey rotate --without-journal` repairs them meanwhile";
-    LEAVES_OPEN = ", so whether consumers hold a valid key cannot be told";
 }
 
 impl fmt::Display for ArmError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Where access keys are switched off, nothing is open: everybody who holds one is cut off.
-        let is_open =
-            self.operation() == "SignalR_ListKeys" && self.kind() != ArmErrorKind::Barred(Barrier::NoKeys);
-        let open = if is_open { LEAVES_OPEN } else { "" };
-        write!(f, "cannot {}{open}: ", doing(self.operation(), self.resource()))?;
+        write!(f, "cannot {}{}: ", doing(self.operation(), self.resource()), leaves_open(self))?;
         match (self.status(), self.code()) {
             (Some(status), Some(code)) => write!(f, "{status} {code}, ")?,
             (Some(status), None) => write!(f, "{status}, ")?,
@@ -41,6 +36,16 @@ impl fmt::Display for ArmError {
             write!(f, " (x-ms-correlation-request-id {id})")?;
         }
         write!(f, "; {}", advice(self))
+    }
+}
+
+/// What nobody knows for want of an answer. Where access keys are switched off, everybody who holds one is cut off.
+fn leaves_open(error: &ArmError) -> &'static str {
+    let has_no_keys = error.kind() == ArmErrorKind::Barred(Barrier::NoKeys);
+    if error.operation() == "SignalR_ListKeys" && !has_no_keys {
+        ", so whether consumers hold a valid key cannot be told"
+    } else {
+        ""
     }
 }
 
@@ -178,7 +183,7 @@ words! {
         Self::Locked { consumer, .. } => "{}: not written", consumer.name();
         Self::Overwritten { place } =>
             "{}: the {} were written but do not hold the new key: something else writes them at the same time. The next \
-            run tries again", place.consumer().name(), place.name();
+            run tries again", place.consumer().name(), place.section;
     }
 }
 

@@ -33,7 +33,7 @@ sentences! {
 words! {
     impl InWords for Decision {
         Self::Do(step) => "{}", step.in_words();
-        Self::Waiting { reason: reason @ WaitFor::Grace { .. }, until } => "waiting until {} {}",
+        Self::Waiting { reason: reason @ WaitFor::Grace(_), until } => "waiting until {} {}",
             readable(*until), reason.in_words();
         Self::Waiting { reason, until } => "waiting until {}: {}", readable(*until), reason.in_words();
         Self::Blocked(by) => "blocked: {}", by.in_words();
@@ -46,21 +46,21 @@ words! {
     impl InWords for Step {
         Self::Repoint { to, consumers, repair: true } => "repair with the {to} key: {}", listed(consumers, ", ");
         Self::Repoint { to, consumers, repair: false } => "repoint to the {to} key: {}", listed(consumers, ", ");
-        Self::Follow { key_type } => "follow the regeneration of the {key_type} key";
-        Self::Verify { key_type } => "verify that the service accepts the {key_type} key";
-        Self::Regenerate { key_type } => "regenerate the {key_type} key, which no consumer holds";
+        Self::Follow(key_type) => "follow the regeneration of the {key_type} key";
+        Self::Verify(key_type) => "verify that the service accepts the {key_type} key";
+        Self::Regenerate(key_type) => "regenerate the {key_type} key, which no consumer holds";
     }
 }
 
 // What stands behind `waiting until …`.
 words! {
     impl InWords for WaitFor {
-        Self::Grace { key_type } => "(grace period of the {key_type} key) before regenerating it";
-        Self::Operation { key_type } => "Azure is still regenerating the {key_type} key; the next run checks again";
-        Self::LostOperation { key_type } =>
+        Self::Grace(key_type) => "(grace period of the {key_type} key) before regenerating it";
+        Self::Operation(key_type) => "Azure is still regenerating the {key_type} key; the next run checks again";
+        Self::LostOperation(key_type) =>
             "Azure cannot be asked about the regeneration of the {key_type} key that was sent; by then the listed keys show \
             how it ended";
-        Self::Acceptance { key_type } => "the service does not accept the {key_type} key yet; it is tried again";
+        Self::Acceptance(key_type) => "the service does not accept the {key_type} key yet; it is tried again";
         Self::RegenerateAgain { key_type, detail } =>
             "regenerating the {key_type} key failed and is retried then: {}", cause(detail);
     }
@@ -84,7 +84,7 @@ words! {
 
 words! {
     impl InWords for Covered {
-        Self::Asked { at } => "nothing to do: a rotation for this was already requested at {}", readable(*at);
+        Self::Asked(at) => "nothing to do: a rotation for this was already requested at {}", readable(*at);
         Self::NobodyHolds =>
             "nothing to do: no consumer holds a key that will be regenerated, so no app will be cut off";
     }
@@ -235,7 +235,7 @@ mod tests {
     fn decisions_read_as_sentences() {
         let key_type = KeyType::Secondary;
         let until = DateTime::from_timestamp(7200, 0).unwrap();
-        let waiting = Decision::Waiting { reason: WaitFor::Grace { key_type }, until };
+        let waiting = Decision::Waiting { reason: WaitFor::Grace(key_type), until };
         insta::assert_snapshot!(waiting.in_words(), @"waiting until 1970-01-01T02:00:00Z (grace period of the Secondary key) before regenerating it");
         let app = AppId::new("s", "g", "app-0", None).into();
         let consumers = vec![ConsumerRef { app, section: Section::AppSettings, name: "SignalR".into() }];

@@ -1,7 +1,7 @@
 //! What a check has shown: who holds what, who is cut off, and what could not be seen.
 
 use rekey_core::model::{ConsumerId, IdFault, Malformed};
-use rekey_core::plan::{ConsumerRef, CutOff, Holding, Snapshot, Unknown, Whereabouts};
+use rekey_core::plan::{ConsumerRef, CutOff, Holding, SettingFault, Snapshot, Unknown, Whereabouts};
 
 use super::{InWords, file_name, listed};
 
@@ -110,40 +110,44 @@ impl InWords for Unknown {
             Self::NoConsumer { app } =>
                 "no setting of {} holds a connection string of the service; if the app needs none, give it `may_hold_none = \
                 true` in {file}", app.name();
-            Self::KeyVaultReference { app, name } =>
-                "{name} of {} is a Key Vault reference, which is not followed yet: the app may hold a key that is invalid, \
-                or will be. Leave the reference as it is, and compare the secret with the service's keys yourself",
-                app.name();
-            Self::AppConfigurationReference { app, name } =>
-                "{name} of {} is an App Configuration reference, which is not followed yet: the app may hold a key that is \
-                invalid, or will be. Leave the reference as it is, and compare the value with the service's keys yourself",
-                app.name();
             Self::OnlyReferences { app, names } =>
                 "{} shows no connection string of the service, but references that may lead to one: {}; name the settings \
                 that hold one in {file}", app.name(), names.join(", ");
-            Self::Unnamed { app, name } =>
-                "{name} of {} holds a key of the service, but {file} names only other settings of this app: add this one",
-                app.name();
-            Self::Missing { app, name } => "{} has no setting {name}, which {file} names", app.name();
-            Self::NotOurs { app, name } =>
-                "{name} of {}, which {file} names, holds no connection string of the service", app.name();
-            Self::KeyInOtherText { app, name } =>
-                "{name} of {} holds a key of the service outside a connection string, where it cannot be replaced; let the \
-                app read a whole connection string", app.name();
-            Self::StaleKeyInOtherText { app, name } =>
-                "{name} of {} holds an invalid key outside a connection string, where it cannot be replaced: the app is being \
-                refused. Give it a valid key yourself", app.name();
-            Self::Placeholder { app, name } =>
-                "{name} of {} has a placeholder where its key belongs, which is never overwritten; check what fills it in",
-                app.name();
-            Self::InvalidString { app, name, fault } =>
-                "{name} of {} is meant for the service, but is not a valid connection string: {}; correct it",
-                app.name(), fault.in_words();
-            Self::OtherServicesHost { app, name } =>
-                "{name} of {} names another service, together with the host or a former key of this one; correct the string, \
-                or check whether the journal belongs to this service", app.name();
+            Self::Setting { app, name, fault } => "{}", of_setting(&app.name(), name, *fault);
         })
     }
+}
+
+/// A setting that is not what it must be.
+fn of_setting(app: &str, name: &str, fault: SettingFault) -> String {
+    let file = file_name();
+    words!(match fault {
+        SettingFault::KeyVaultReference =>
+            "{name} of {app} is a Key Vault reference, which is not followed yet: the app may hold a key that is invalid, \
+            or will be. Leave the reference as it is, and compare the secret with the service's keys yourself";
+        SettingFault::AppConfigurationReference =>
+            "{name} of {app} is an App Configuration reference, which is not followed yet: the app may hold a key that is \
+            invalid, or will be. Leave the reference as it is, and compare the value with the service's keys yourself";
+        SettingFault::Unnamed =>
+            "{name} of {app} holds a key of the service, but {file} names only other settings of this app: add this one";
+        SettingFault::Missing => "{app} has no setting {name}, which {file} names";
+        SettingFault::NotOurs =>
+            "{name} of {app}, which {file} names, holds no connection string of the service";
+        SettingFault::KeyInOtherText =>
+            "{name} of {app} holds a key of the service outside a connection string, where it cannot be replaced; let the \
+            app read a whole connection string";
+        SettingFault::StaleKeyInOtherText =>
+            "{name} of {app} holds an invalid key outside a connection string, where it cannot be replaced: the app is being \
+            refused. Give it a valid key yourself";
+        SettingFault::Placeholder =>
+            "{name} of {app} has a placeholder where its key belongs, which is never overwritten; check what fills it in";
+        SettingFault::InvalidString(fault) =>
+            "{name} of {app} is meant for the service, but is not a valid connection string: {}; correct it",
+            fault.in_words();
+        SettingFault::OtherServicesHost =>
+            "{name} of {app} names another service, together with the host or a former key of this one; correct the string, \
+            or check whether the journal belongs to this service";
+    })
 }
 
 /// The site that may be meant, with its whole id if it is not where the other would be.

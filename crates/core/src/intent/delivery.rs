@@ -94,7 +94,6 @@ pub struct Foreseen {
 }
 
 /// What events want of the services that are configured.
-#[must_use]
 pub fn delivery(events: &[&Event], services: &[Configured<'_>], now: DateTime<Utc>) -> Delivery {
     let mut delivery = Delivery::default();
     for event in events {

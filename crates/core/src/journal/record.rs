@@ -1,10 +1,200 @@
-//! What is known of keys, and of a regeneration under way.
+//! What can happen to a service, and what is known of its keys, as both are stored.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::Event;
-use crate::model::{Fingerprint, KeyType, OperationUrl};
+use crate::model::{ConsumerId, Fingerprint, KeyType, OperationUrl, PerKey};
+
+/// The cause of a failed regeneration of which only this is known: Azure could not be asked how it went, and the key is the
+/// old one after the longest time that it can take.
+pub const UNCHANGED: &str = "unchanged";
+
+/// Something that happened to a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "type", deny_unknown_fields)]
+pub enum Event {
+    /// The service was seen for the first time.
+    Adopted {
+        /// The keys it had.
+        keys: PerKey<Fingerprint>,
+    },
+    /// A key changed, and it was not our doing.
+    KeyChanged {
+        /// Which.
+        key_type: KeyType,
+        /// The new key.
+        fingerprint: Fingerprint,
+    },
+    /// After a key changed from outside, everybody was seen with a valid key.
+    Recovered {},
+    /// Apps were seen that were never seen before, or with other keys than before.
+    #[serde(rename = "consumersSeen", alias = "appsSeen")]
+    AppsSeen {
+        /// Which, with the keys that they hold or may hold.
+        #[serde(rename = "consumers", alias = "apps")]
+        apps: BTreeMap<ConsumerId, Vec<Fingerprint>>,
+    },
+    /// Apps that were seen before cannot be read any more, and may take any key from now on.
+    #[serde(rename = "consumersBlurred", alias = "appsBlurred")]
+    AppsBlurred {
+        /// Which.
+        #[serde(rename = "consumers", alias = "apps")]
+        apps: BTreeSet<ConsumerId>,
+    },
+    /// An app that was there before is not found any more; or all are found again, or are named no longer.
+    #[serde(rename = "consumersMissing", alias = "appsMissing")]
+    AppsMissing {
+        /// Which of the two.
+        missing: bool,
+    },
+    /// A consumer was seen with a key that none held before.
+    Taken {
+        /// Which.
+        key_type: KeyType,
+    },
+    /// No consumer holds a key any more.
+    Left {
+        /// Which.
+        key_type: KeyType,
+    },
+    /// Something could not be seen that may hold any key.
+    Blinded {},
+    /// Everything could be seen again.
+    Sighted {},
+    /// A rotation was asked for, whatever the age of the keys.
+    RotationRequested {
+        /// Whether because the keys are compromised: then those of now die after a short grace.
+        #[serde(default, alias = "exposed")]
+        compromised: bool,
+        /// Whether by a notice, which may not ask as often as it likes.
+        #[serde(default)]
+        noticed: bool,
+    },
+    /// The keys are to be looked at every few seconds for a while: their regeneration is announced, or said to have happened
+    /// and not to be seen yet.
+    WatchAsked {
+        /// From when.
+        from: DateTime<Utc>,
+        /// Until when.
+        until: DateTime<Utc>,
+    },
+    /// The run at work has checked after this call of another, and after all before it; everybody holds a valid key.
+    Heard {
+        /// The last of them.
+        call: u64,
+    },
+    /// A person has looked at what was refused or came to nothing, and wants it tried again.
+    Unblocked {},
+    /// A regeneration is about to be sent.
+    RegenerationIntended {
+        /// Which key.
+        key_type: KeyType,
+    },
+    /// Azure took the regeneration on.
+    RegenerationAccepted {
+        /// Where to ask how it goes. It carries a signature, so the history keeps the event without it.
+        #[serde(skip)]
+        operation: Option<OperationUrl>,
+        /// The new key, as the answer gave it.
+        promised: Option<Fingerprint>,
+    },
+    /// Azure cannot be asked any more how the regeneration goes: the keys tell, as where its operation was never learned.
+    OperationLost {},
+    /// The regeneration is over and the key is a new one.
+    Regenerated {
+        /// The new key.
+        fingerprint: Fingerprint,
+        /// Whether Azure said so; if not, the changed key does.
+        confirmed: bool,
+    },
+    /// The regeneration is over and the key is the old one.
+    RegenerationFailed {
+        /// What is known of the cause: what Azure said, or [`UNCHANGED`].
+        detail: String,
+        /// Whether the next will fail alike, until a person does something about it.
+        #[serde(default)]
+        lasting: bool,
+    },
+    /// The service accepted a key.
+    Verified {
+        /// Which.
+        key_type: KeyType,
+    },
+    /// The service did not accept a key.
+    VerificationRefused {
+        /// Which.
+        key_type: KeyType,
+        /// What it said.
+        detail: String,
+    },
+    /// Consumers are about to be given a key: from now on it counts as held.
+    RepointIntended {
+        /// Which.
+        key_type: KeyType,
+    },
+    /// Consumers were given a key.
+    Repointed {
+        /// Which.
+        key_type: KeyType,
+        /// The apps that were written.
+        #[serde(rename = "consumers", alias = "apps")]
+        apps: Vec<ConsumerId>,
+        /// Whether they held an invalid key before.
+        #[serde(alias = "mended")]
+        repaired: bool,
+    },
+}
+
+impl Event {
+    /// The key that it is of; nothing if it is of both, or of the one in flight.
+    pub(super) const fn key_type(&self) -> Option<KeyType> {
+        match self {
+            Self::KeyChanged { key_type, .. }
+            | Self::Taken { key_type }
+            | Self::Left { key_type }
+            | Self::RegenerationIntended { key_type }
+            | Self::Verified { key_type }
+            | Self::VerificationRefused { key_type, .. }
+            | Self::RepointIntended { key_type }
+            | Self::Repointed { key_type, .. } => Some(*key_type),
+            Self::Adopted { .. }
+            | Self::Recovered {}
+            | Self::AppsSeen { .. }
+            | Self::AppsBlurred { .. }
+            | Self::AppsMissing { .. }
+            | Self::Blinded {}
+            | Self::Sighted {}
+            | Self::RotationRequested { .. }
+            | Self::WatchAsked { .. }
+            | Self::Heard { .. }
+            | Self::Unblocked {}
+            | Self::RegenerationAccepted { .. }
+            | Self::OperationLost {}
+            | Self::Regenerated { .. }
+            | Self::RegenerationFailed { .. } => None,
+        }
+    }
+
+    /// The apps that it names.
+    pub(super) fn apps(&self) -> &[ConsumerId] {
+        match self {
+            Self::Repointed { apps, .. } => apps,
+            _ => &[],
+        }
+    }
+}
+
+/// As the history keeps it: an operation's URL carries a signature.
+pub(super) fn without_operation(event: Event) -> Event {
+    match event {
+        Event::RegenerationAccepted { promised, .. } => {
+            Event::RegenerationAccepted { operation: None, promised }
+        }
+        other => other,
+    }
+}
 
 /// What is known of one key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

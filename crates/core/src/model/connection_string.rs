@@ -61,7 +61,6 @@ impl ConnectionString {
     }
 
     /// What stands in the place of the key in a text that was meant for a connection string, valid or not.
-    #[must_use]
     pub fn attempted_key(text: &str) -> Option<&str> {
         let parts = split(text);
         let value = |name: &str| {
@@ -72,7 +71,6 @@ impl ConnectionString {
     }
 
     /// The host of `Endpoint`, in lower case.
-    #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
@@ -84,19 +82,16 @@ impl ConnectionString {
     }
 
     /// The key it holds; none when it is identity-based.
-    #[must_use]
     pub fn key(&self) -> Option<Key> {
         self.key.clone().map(|range| Key::new(&self.text.expose_secret()[range]))
     }
 
     /// Whether it says how to connect by identity. Beside a key that means nothing.
-    #[must_use]
     pub const fn has_auth_type(&self) -> bool {
         self.has_auth_type
     }
 
     /// Whether something else is meant to put the key in the place of what stands there now.
-    #[must_use]
     pub fn has_placeholder(&self) -> bool {
         self.key.clone().is_some_and(|range| is_placeholder(&self.text.expose_secret()[range]))
     }
@@ -112,7 +107,6 @@ impl ConnectionString {
     }
 
     /// The whole text, key included. For writing it into a setting; for nothing else.
-    #[must_use]
     pub fn expose(&self) -> &str {
         self.text.expose_secret()
     }
@@ -133,7 +127,6 @@ const SHORTEST_KEY: usize = 40;
 
 /// Whether a text is there to be replaced by something else before an app reads it: a reference of App Service, or a
 /// name between the signs of a template. A key between such signs is no name.
-#[must_use]
 pub fn is_placeholder(text: &str) -> bool {
     let text = text.trim();
     let inner = |(open, close): &(&str, &str)| text.strip_prefix(open)?.strip_suffix(close);
@@ -150,7 +143,6 @@ pub fn is_placeholder(text: &str) -> bool {
 /// A parser of URLs for browsers will not do: it reads `https:/host` and `https://a%2Eb`, which `Uri` refuses, and it refuses labels that
 /// begin with `xn--` and are no Punycode, which `Uri` takes. Signs beyond ASCII, and what a
 /// label begins with, are not judged, but taken.
-#[must_use]
 pub fn host_of(url: &str) -> Option<String> {
     let (scheme, rest) = url.trim_end_matches('/').trim().split_once(':')?;
     let is_known = ["http", "https"].iter().any(|known| known.eq_ignore_ascii_case(scheme));

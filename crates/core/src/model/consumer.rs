@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::id::{IdError, IdFault, ResourcePath, as_text, compares_folded, is_long};
+use super::id::{IdError, IdFault, ResourcePath, as_text, is_long};
 
 /// What holds keys and is read and written by itself, of whatever kind.
 ///
@@ -22,7 +22,7 @@ pub enum ConsumerId {
 }
 
 /// The resource id of one web app, function app or deployment slot.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct AppId(ResourcePath);
 
@@ -31,7 +31,6 @@ impl ConsumerId {
     const APP_SERVICE: &'static str = "appService";
 
     /// What people call it: its name among those of its kind.
-    #[must_use]
     pub fn name(&self) -> String {
         match self {
             Self::AppService(app) => app.name(),
@@ -39,7 +38,6 @@ impl ConsumerId {
     }
 
     /// A word for its kind.
-    #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::AppService(_) => Self::APP_SERVICE,
@@ -47,7 +45,6 @@ impl ConsumerId {
     }
 
     /// Its resource group.
-    #[must_use]
     pub fn group(&self) -> &str {
         match self {
             Self::AppService(app) => app.group(),
@@ -55,7 +52,6 @@ impl ConsumerId {
     }
 
     /// Its subscription.
-    #[must_use]
     pub fn subscription(&self) -> &str {
         match self {
             Self::AppService(app) => app.subscription(),
@@ -125,7 +121,6 @@ impl AppId {
     pub const RESOURCE_TYPE: &'static str = "Microsoft.Web/sites";
 
     /// Makes an id from its parts.
-    #[must_use]
     pub fn new(subscription: &str, group: &str, site: &str, slot: Option<&str>) -> Self {
         Self(ResourcePath {
             subscription: subscription.into(),
@@ -146,13 +141,11 @@ impl AppId {
     }
 
     /// Which of its names makes a text no id, where all else of it is in order.
-    #[must_use]
     pub fn fault(text: &str) -> Option<IdFault> {
         text.parse::<Self>().err()?.fault
     }
 
     /// `site` or `site/slot`, as App Service itself names them.
-    #[must_use]
     pub fn name(&self) -> String {
         match &self.0.slot {
             Some(slot) => format!("{}/{slot}", self.0.name),
@@ -161,31 +154,23 @@ impl AppId {
     }
 
     /// The site without its slot.
-    #[must_use]
     pub fn site(&self) -> &str {
         &self.0.name
     }
 
     /// The deployment slot, where it is one.
-    #[must_use]
     pub fn slot(&self) -> Option<&str> {
         self.0.slot.as_deref()
     }
 
     /// Its resource group.
-    #[must_use]
     pub fn group(&self) -> &str {
         &self.0.group
     }
 
     /// Its subscription.
-    #[must_use]
     pub fn subscription(&self) -> &str {
         &self.0.subscription
-    }
-
-    fn folded(&self) -> [String; 4] {
-        self.0.folded()
     }
 }
 
@@ -220,7 +205,6 @@ impl fmt::Display for AppId {
 }
 
 as_text!(AppId);
-compares_folded!(AppId);
 
 /// A settings dictionary of an app; each is read and replaced as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -236,7 +220,6 @@ impl Section {
     pub const ALL: [Self; 2] = [Self::AppSettings, Self::ConnectionStrings];
 
     /// What an entry of it is called.
-    #[must_use]
     pub const fn entry(self) -> &'static str {
         match self {
             Self::AppSettings => "app setting",
@@ -276,7 +259,6 @@ impl Reference {
     /// Reads a setting's value: `@Microsoft.KeyVault(SecretUri=…)` or `(VaultName=…;SecretName=…)` (docs: Use Key Vault
     /// references), `@Microsoft.AppConfiguration(Endpoint=…; Key=…)` (docs: Use App Configuration references), or the URL
     /// of a secret in any text, as a value of App Configuration or of an app's own has it. Case and blanks mean nothing.
-    #[must_use]
     pub fn read(value: &str) -> Option<Self> {
         let text: String =
             value.chars().filter(|sign| !sign.is_whitespace()).flat_map(char::to_lowercase).collect();
@@ -294,7 +276,6 @@ impl Reference {
     }
 
     /// Whether a name within it tells that it leads to something of SignalR.
-    #[must_use]
     pub fn names_signalr(&self) -> bool {
         self.names.iter().any(|name| names_signalr(name))
     }
@@ -311,7 +292,6 @@ fn secrets(text: &str) -> Vec<String> {
 }
 
 /// Whether a name speaks of SignalR, however it is written: `AzureSignalR__Connection`, `chat-signal-r`.
-#[must_use]
 pub fn names_signalr(name: &str) -> bool {
     let letters: String = name.chars().filter(char::is_ascii_alphabetic).collect();
     letters.to_lowercase().contains("signalr")

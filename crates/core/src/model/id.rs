@@ -3,13 +3,15 @@
 //! Start at [`ServiceId`]; those of consumers are in [`consumer`](super::consumer). How ids are written, and what Azure lets
 //! resources be named, stands here alone.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 /// The resource id of one service that has access keys. Its type is a part of it: two of different types may share a name.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ServiceId {
     service_type: ServiceType,
@@ -48,7 +50,7 @@ pub enum IdFault {
     Slot,
 }
 
-/// Where a resource is: what an id says besides its type.
+/// Where a resource is: what an id says besides its type. It compares without regard to case.
 #[derive(Clone)]
 pub(super) struct ResourcePath {
     pub(super) subscription: String,
@@ -63,7 +65,6 @@ impl ServiceType {
     pub const ALL: [Self; 1] = [Self::SignalR];
 
     /// As it stands in ids.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::SignalR => "Microsoft.SignalRService/signalR",
@@ -71,7 +72,6 @@ impl ServiceType {
     }
 
     /// What tells it from the other types of its provider.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::SignalR => "signalR",
@@ -85,7 +85,6 @@ impl ServiceId {
         /Microsoft.SignalRService/signalR/{name}";
 
     /// Makes the id of an Azure SignalR Service from its parts.
-    #[must_use]
     pub fn new(subscription: &str, group: &str, name: &str) -> Self {
         let at = ResourcePath {
             subscription: subscription.into(),
@@ -104,37 +103,28 @@ impl ServiceId {
     }
 
     /// Which of its names makes a text no id, where all else of it is in order.
-    #[must_use]
     pub fn fault(text: &str) -> Option<IdFault> {
         text.parse::<Self>().err()?.fault
     }
 
     /// Its resource type.
-    #[must_use]
     pub const fn service_type(&self) -> ServiceType {
         self.service_type
     }
 
     /// The service's own name.
-    #[must_use]
     pub fn name(&self) -> &str {
         &self.at.name
     }
 
     /// Its resource group.
-    #[must_use]
     pub fn group(&self) -> &str {
         &self.at.group
     }
 
     /// Its subscription.
-    #[must_use]
     pub fn subscription(&self) -> &str {
         &self.at.subscription
-    }
-
-    fn folded(&self) -> (ServiceType, [String; 4]) {
-        (self.service_type, self.at.folded())
     }
 }
 
@@ -203,9 +193,35 @@ impl ResourcePath {
     }
 
     /// What it compares by.
-    pub(super) fn folded(&self) -> [String; 4] {
+    fn folded(&self) -> [String; 4] {
         let slot = self.slot.as_deref().unwrap_or_default();
         [&self.subscription, &self.group, &self.name, slot].map(str::to_lowercase)
+    }
+}
+
+impl PartialEq for ResourcePath {
+    fn eq(&self, other: &Self) -> bool {
+        self.folded() == other.folded()
+    }
+}
+
+impl Eq for ResourcePath {}
+
+impl Hash for ResourcePath {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.folded().hash(state);
+    }
+}
+
+impl PartialOrd for ResourcePath {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ResourcePath {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.folded().cmp(&other.folded())
     }
 }
 
@@ -257,41 +273,9 @@ macro_rules! as_text {
     };
 }
 
-/// A resource id compares without regard to case.
-macro_rules! compares_folded {
-    ($type:ty) => {
-        impl PartialEq for $type {
-            fn eq(&self, other: &Self) -> bool {
-                self.folded() == other.folded()
-            }
-        }
-
-        impl Eq for $type {}
-
-        impl std::hash::Hash for $type {
-            fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-                self.folded().hash(state);
-            }
-        }
-
-        impl PartialOrd for $type {
-            fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-                Some(self.cmp(other))
-            }
-        }
-
-        impl Ord for $type {
-            fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-                self.folded().cmp(&other.folded())
-            }
-        }
-    };
-}
-
-pub(super) use {as_text, compares_folded};
+pub(super) use as_text;
 
 as_text!(ServiceId);
-compares_folded!(ServiceId);
 
 #[cfg(test)]
 mod tests {

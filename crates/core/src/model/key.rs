@@ -31,7 +31,6 @@ impl KeyType {
     }
 
     /// Azure's spelling, as `SignalR_RegenerateKey` takes it.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Primary => "Primary",
@@ -115,19 +114,16 @@ pub struct Key(SecretString);
 
 impl Key {
     /// Takes a key out of the open.
-    #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(SecretString::from(text.into()))
     }
 
     /// The key itself. For signing, and for writing it into a setting; for nothing else.
-    #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
     /// What may be said of the key in public.
-    #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         let hash = Sha256::digest(self.expose().as_bytes());
         Fingerprint(hash.iter().take(Fingerprint::BYTES).map(|byte| format!("{byte:02x}")).collect())

@@ -6,91 +6,57 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Where Azure tells how an operation goes (docs: Track asynchronous Azure operations). About 3.3 kB long since 2024,
-/// with signature parameters: used to the letter, stored in the journal, never logged.
-#[derive(Clone)]
-pub struct OperationUrl {
-    kind: OperationKind,
-    url: SecretString,
-}
-
-/// Which header it came from, and so how its answers are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OperationKind {
+/// with signature parameters: used to the letter, stored in the journal, never logged. The header that it came from says how
+/// its answers are read.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OperationUrl {
     /// `Azure-AsyncOperation`: 200 with a `status` throughout.
-    AsyncOperation,
+    AsyncOperation(#[serde(serialize_with = "exposed", deserialize_with = "secret")] SecretString),
     /// `Location`: 202 while it runs, 200 or 204 when it is done.
-    Location,
+    Location(#[serde(serialize_with = "exposed", deserialize_with = "secret")] SecretString),
 }
 
 impl OperationUrl {
-    /// Takes a URL to the letter.
-    #[must_use]
-    pub fn new(kind: OperationKind, url: impl Into<String>) -> Self {
-        Self { kind, url: url.into().into() }
-    }
-
     /// From an `Azure-AsyncOperation` header.
-    #[must_use]
-    pub fn async_operation(url: &str) -> Self {
-        Self::new(OperationKind::AsyncOperation, url)
+    pub fn async_operation(url: impl Into<String>) -> Self {
+        Self::AsyncOperation(SecretString::from(url.into()))
     }
 
     /// From a `Location` header.
-    #[must_use]
-    pub fn location(url: &str) -> Self {
-        Self::new(OperationKind::Location, url)
-    }
-
-    /// How its answers are read.
-    #[must_use]
-    pub fn kind(&self) -> OperationKind {
-        self.kind
+    pub fn location(url: impl Into<String>) -> Self {
+        Self::Location(SecretString::from(url.into()))
     }
 
     /// The URL to the letter. For the request to Azure; for nothing else.
-    #[must_use]
     pub fn expose(&self) -> &str {
-        self.url.expose_secret()
+        match self {
+            Self::AsyncOperation(url) | Self::Location(url) => url.expose_secret(),
+        }
     }
 }
 
 impl fmt::Debug for OperationUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "OperationUrl({:?}, [redacted])", self.kind)
+        f.write_str(match self {
+            Self::AsyncOperation(_) => "OperationUrl(AsyncOperation, [redacted])",
+            Self::Location(_) => "OperationUrl(Location, [redacted])",
+        })
     }
 }
 
 impl PartialEq for OperationUrl {
     fn eq(&self, other: &Self) -> bool {
-        (self.kind, self.expose()) == (other.kind, other.expose())
+        std::mem::discriminant(self) == std::mem::discriminant(other) && self.expose() == other.expose()
     }
 }
 
 impl Eq for OperationUrl {}
 
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-enum Stored {
-    AsyncOperation(String),
-    Location(String),
+fn exposed<S: Serializer>(url: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(url.expose_secret())
 }
 
-impl Serialize for OperationUrl {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let url = self.expose().to_owned();
-        let stored = match self.kind {
-            OperationKind::AsyncOperation => Stored::AsyncOperation(url),
-            OperationKind::Location => Stored::Location(url),
-        };
-        stored.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for OperationUrl {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match Stored::deserialize(deserializer)? {
-            Stored::AsyncOperation(url) => Self::async_operation(&url),
-            Stored::Location(url) => Self::location(&url),
-        })
-    }
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
+    String::deserialize(deserializer).map(SecretString::from)
 }

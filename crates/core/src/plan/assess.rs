@@ -32,7 +32,6 @@ pub struct Open<'a> {
 
 impl Open<'static> {
     /// Nothing is wanted.
-    #[must_use]
     pub fn nothing() -> Self {
         static NONE: BTreeSet<DateTime<Utc>> = BTreeSet::new();
         Self { rotation: None, deadlines: &NONE }
@@ -97,20 +96,14 @@ pub enum Verdict {
     /// There is nothing to record, and why.
     Covered(Covered),
     /// It comes too soon after the last; it may be asked again from then on.
-    TooSoon {
-        /// When.
-        until: DateTime<Utc>,
-    },
+    TooSoon(DateTime<Utc>),
 }
 
 /// Why a request needs no rotation of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Covered {
-    /// A rotation was asked for since.
-    Asked {
-        /// When.
-        at: DateTime<Utc>,
-    },
+    /// A rotation was asked for since, at this time.
+    Asked(DateTime<Utc>),
     /// Everything could be seen, and nobody holds a key that will be regenerated.
     NobodyHolds,
 }
@@ -119,7 +112,6 @@ pub enum Covered {
 /// says.
 ///
 /// Assumption: the journal is reconciled with the snapshot.
-#[must_use]
 pub fn judge(
     request: &RotationRequest,
     snapshot: &Snapshot,
@@ -135,14 +127,14 @@ pub fn judge(
     // Compromised keys are answered only by the answer to compromised keys: any other lets the old keys live longer.
     let last = if compromised { journal.compromised() } else { journal.requested() };
     if let Some(at) = last.filter(|at| request.since.is_some_and(|since| since <= *at)) {
-        return Verdict::Covered(Covered::Asked { at });
+        return Verdict::Covered(Covered::Asked(at));
     }
     if nobody_holds(&request.cause, snapshot) {
         return Verdict::Covered(Covered::NobodyHolds);
     }
     let until = journal.noticed().map(|at| at + delta(policy.min_rotation_interval));
     match until.filter(|until| *until > now) {
-        Some(until) => Verdict::TooSoon { until },
+        Some(until) => Verdict::TooSoon(until),
         None => record,
     }
 }
@@ -169,7 +161,6 @@ pub enum Announced {
 
 impl Announced {
     /// What becomes of it if it is told now.
-    #[must_use]
     pub fn of(at: DateTime<Utc>, now: DateTime<Utc>) -> Self {
         if at > now + FAR {
             return Self::Far;
@@ -181,7 +172,6 @@ impl Announced {
     }
 
     /// Whether keys are watched because of an announcement, and not for a claim.
-    #[must_use]
     pub fn is_behind(watch: &Watch) -> bool {
         watch.until - watch.from == BEFORE + AFTER
     }
@@ -212,7 +202,6 @@ fn watches_to_record(
 
 /// The time to watch that is on record and begins before `end`: of those that have begun the one that lasts longest, else
 /// the next.
-#[must_use]
 pub fn to_watch(journal: &Journal, now: DateTime<Utc>, end: DateTime<Utc>) -> Option<Watch> {
     let comes = |watch: &&Watch| now < watch.until && watch.from < end;
     let (open, ahead): (Vec<Watch>, Vec<Watch>) =

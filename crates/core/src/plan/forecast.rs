@@ -49,7 +49,6 @@ pub struct Foreseen {
 
 impl Foreseen {
     /// The apps that it restarts: App Service restarts an app whose settings are written.
-    #[must_use]
     pub fn restarts(&self) -> BTreeSet<&ConsumerId> {
         match &self.decision {
             Decision::Do(Step::Repoint { consumers, .. }) => consumers.iter().map(|one| &one.app).collect(),
@@ -60,7 +59,6 @@ impl Foreseen {
 
 impl Forecast {
     /// How often each app would restart.
-    #[must_use]
     pub fn restarts(&self) -> BTreeMap<&ConsumerId, usize> {
         let mut restarts = BTreeMap::new();
         for app in self.steps.iter().flat_map(Foreseen::restarts) {
@@ -70,7 +68,6 @@ impl Forecast {
     }
 
     /// Whether nothing would be done: no step, now or later.
-    #[must_use]
     pub fn is_idle(&self) -> bool {
         !self.steps.iter().any(|foreseen| matches!(foreseen.decision, Decision::Do(_)))
     }
@@ -78,7 +75,6 @@ impl Forecast {
 
 /// Plays the decision forward until the service is settled or blocked. `asked` is whether a rotation is asked for now,
 /// whatever the age of the keys.
-#[must_use]
 pub fn forecast(
     snapshot: &Snapshot,
     journal: &Journal,
@@ -141,17 +137,17 @@ impl World<'_> {
     fn play(&mut self, step: &Step) -> Result<(), Illegal> {
         match step {
             Step::Repoint { to, consumers, repair } => self.repoint(*to, consumers, *repair),
-            Step::Verify { key_type } => {
+            Step::Verify(key_type) => {
                 self.now += VERIFICATION;
                 self.record(Event::Verified { key_type: *key_type })
             }
-            Step::Regenerate { key_type } => {
+            Step::Regenerate(key_type) => {
                 self.record(Event::RegenerationIntended { key_type: *key_type })?;
                 let promised = Some(self.make_up());
                 self.record(Event::RegenerationAccepted { operation: None, promised })?;
                 self.end_regeneration(*key_type)
             }
-            Step::Follow { key_type } => self.end_regeneration(*key_type),
+            Step::Follow(key_type) => self.end_regeneration(*key_type),
         }
     }
 

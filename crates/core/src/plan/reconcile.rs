@@ -16,7 +16,6 @@ use crate::policy::Policy;
 /// finds journal and snapshot agreeing.
 ///
 /// [`decide`]: super::decide
-#[must_use]
 pub fn reconcile(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: DateTime<Utc>) -> Vec<Event> {
     let mut events = Vec::new();
     let Some(keys) = journal.keys() else {
@@ -73,7 +72,6 @@ pub enum Agreement {
 }
 
 /// Compares the keys that Azure lists with those on record.
-#[must_use]
 pub fn agreement(listed: &PerKey<Fingerprint>, journal: &Journal) -> Agreement {
     let Some(keys) = journal.keys() else { return Agreement::Differs };
     let of_key = |(key_type, record): (KeyType, &KeyRecord)| {
@@ -108,7 +106,6 @@ fn newly_blurred(snapshot: &Snapshot, journal: &Journal) -> Option<Event> {
 
 /// From before the write on, each of these apps may hold the key that it is about to be given, beside what it was seen
 /// with; the next check of it says what it does hold.
-#[must_use]
 pub fn handed_out(journal: &Journal, key: &Fingerprint, consumers: &[ConsumerRef]) -> Event {
     let apps = consumers.iter().map(|consumer| {
         let mut held = journal.seen(&consumer.app).unwrap_or_default().to_vec();

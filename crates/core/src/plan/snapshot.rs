@@ -2,10 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
-
 use crate::model::{ConsumerId, Fingerprint, KeyType, Malformed, PerKey, Section};
+use chrono::{DateTime, Utc};
 
 /// One check of a service: its keys, who holds which, and what could not be seen. It holds no key material.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +37,6 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// A check that has shown the keys, and nothing else yet.
-    #[must_use]
     pub fn of_keys(at: DateTime<Utc>, keys: PerKey<Fingerprint>) -> Self {
         Self {
             at,
@@ -62,22 +59,19 @@ impl Snapshot {
     }
 
     /// Whether a consumer holds that key.
-    #[must_use]
     pub fn is_held(&self, key_type: KeyType) -> bool {
         self.consumers.iter().any(|consumer| consumer.holds == Holding::Valid(key_type))
     }
 
     /// Whether something that could not be seen may hold that key.
-    #[must_use]
     pub fn may_be_held_unseen(&self, key_type: KeyType) -> bool {
         self.unknown.iter().any(|unknown| unknown.may_hold(&self.keys[key_type]))
     }
 
     /// Who is cut off, or very probably so; those first that can be repaired.
-    #[must_use]
     pub fn cut_off(&self) -> Vec<CutOff> {
         let texts = self.unknown.iter().filter_map(|unknown| match unknown {
-            Unknown::StaleKeyInOtherText { app, name } => {
+            Unknown::Setting { app, name, fault: SettingFault::StaleKeyInOtherText } => {
                 Some(CutOff::InOtherText { app: app.clone(), name: name.clone() })
             }
             _ => None,
@@ -87,7 +81,6 @@ impl Snapshot {
     }
 
     /// The consumers that hold a key that is neither of the two.
-    #[must_use]
     pub fn stale(&self) -> Vec<ConsumerRef> {
         self.holders(|holding| matches!(holding, Holding::Stale(_)))
     }
@@ -115,7 +108,6 @@ pub enum CutOff {
 
 impl CutOff {
     /// Which app, if that is known.
-    #[must_use]
     pub const fn app(&self) -> Option<&ConsumerId> {
         match self {
             Self::Stale(ConsumerRef { app, .. })
@@ -159,7 +151,7 @@ pub enum Holding {
 }
 
 /// Something that must be known before a key may be regenerated, and is not.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unknown {
     /// An app's settings could not be read.
     Unreadable {
@@ -192,20 +184,6 @@ pub enum Unknown {
         /// The app.
         app: ConsumerId,
     },
-    /// A setting that should hold a connection string of the service is a Key Vault reference.
-    KeyVaultReference {
-        /// The app.
-        app: ConsumerId,
-        /// The setting.
-        name: String,
-    },
-    /// A setting that should hold a connection string of the service is an App Configuration reference.
-    AppConfigurationReference {
-        /// The app.
-        app: ConsumerId,
-        /// The setting.
-        name: String,
-    },
     /// An app shows nothing of the service but references, of which nobody can tell where they lead.
     OnlyReferences {
         /// The app.
@@ -213,68 +191,44 @@ pub enum Unknown {
         /// The settings.
         names: Vec<String>,
     },
-    /// A setting that was named in the configuration is not there.
-    Missing {
-        /// The app.
-        app: ConsumerId,
-        /// The setting.
-        name: String,
-    },
-    /// A setting that was named in the configuration holds something else.
-    NotOurs {
-        /// The app.
-        app: ConsumerId,
-        /// The setting.
-        name: String,
-    },
-    /// A setting that the configuration does not name, of an app of which it names others, holds a key of the service.
-    Unnamed {
-        /// The app.
-        app: ConsumerId,
-        /// The setting.
-        name: String,
-    },
-    /// A setting holds a key of the service, but not in a connection string, so that it can't be rewritten.
-    KeyInOtherText {
-        /// The app.
-        app: ConsumerId,
-        /// The setting.
-        name: String,
-    },
-    /// The same with a key that is neither of the two: the app is failing, and cannot be given another key.
-    StaleKeyInOtherText {
-        /// The app.
-        app: ConsumerId,
-        /// The setting.
-        name: String,
-    },
-    /// In the place of a key, or of a whole connection string, stands a text that something else replaces.
-    Placeholder {
-        /// The app.
-        app: ConsumerId,
-        /// The setting.
-        name: String,
-    },
-    /// A connection string with a key of the service, or with its host, that no version of Microsoft's SDK takes.
-    InvalidString {
+    /// A setting is not what the service's must be, or another must not be.
+    Setting {
         /// The app.
         app: ConsumerId,
         /// The setting.
         name: String,
         /// What is wrong with it.
-        fault: Malformed,
-    },
-    /// A connection string that names another service's host names this one's too, or holds a former key of it.
-    OtherServicesHost {
-        /// The app.
-        app: ConsumerId,
-        /// The setting.
-        name: String,
+        fault: SettingFault,
     },
 }
 
+/// What is wrong with a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SettingFault {
+    /// It should hold a connection string of the service and is a Key Vault reference.
+    KeyVaultReference,
+    /// The same with an App Configuration reference.
+    AppConfigurationReference,
+    /// It was named in the configuration and is not there.
+    Missing,
+    /// It was named in the configuration and holds something else.
+    NotOurs,
+    /// The configuration names others of its app, and not this one, which holds a key of the service.
+    Unnamed,
+    /// It holds a key of the service, but not in a connection string, so that it can't be rewritten.
+    KeyInOtherText,
+    /// The same with a key that is neither of the two: the app is failing, and cannot be given another key.
+    StaleKeyInOtherText,
+    /// In the place of a key, or of a whole connection string, stands a text that something else replaces.
+    Placeholder,
+    /// A connection string with a key of the service, or with its host, that no version of Microsoft's SDK takes.
+    InvalidString(Malformed),
+    /// A connection string that names another service's host names this one's too, or holds a former key of it.
+    OtherServicesHost,
+}
+
 /// Where an app is that is not found under its id any more.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Whereabouts {
     /// A site of its name has this id.
     Moved(ConsumerId),
@@ -284,20 +238,17 @@ pub enum Whereabouts {
 
 impl Unknown {
     /// Whether it stays until somebody does something about it.
-    #[must_use]
     pub fn lasts(&self) -> bool {
         !matches!(self, Self::Unreadable { passing: true, .. })
     }
 
     /// Whether it is of an app that was there and is not found any more.
-    #[must_use]
     pub fn is_of_missing(&self) -> bool {
         matches!(self, Self::Vanished { .. })
     }
 
     /// Whether that key of the service may be held by what could not be seen. An app that has vanished may hold what it
     /// last held, and nothing else; all others may hold any.
-    #[must_use]
     pub fn may_hold(&self, key: &Fingerprint) -> bool {
         match self {
             Self::Vanished { held, .. } => held.contains(key),

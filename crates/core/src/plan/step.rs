@@ -38,32 +38,21 @@ pub enum Step {
         /// Whether they hold an invalid key now.
         repair: bool,
     },
-    /// Ask how the regeneration in flight goes until it ends.
-    Follow {
-        /// The key that is being replaced.
-        key_type: KeyType,
-    },
-    /// Prove that the service accepts a key.
-    Verify {
-        /// The key.
-        key_type: KeyType,
-    },
-    /// Replace a key that nobody holds.
-    Regenerate {
-        /// The key.
-        key_type: KeyType,
-    },
+    /// Ask how the regeneration of this key goes until it ends.
+    Follow(KeyType),
+    /// Prove that the service accepts this key.
+    Verify(KeyType),
+    /// Replace this key, which nobody holds.
+    Regenerate(KeyType),
 }
 
 impl Decision {
     /// Whether stale consumers are given a valid key.
-    #[must_use]
     pub const fn repairs(&self) -> bool {
         matches!(self, Self::Do(Step::Repoint { repair: true, .. }))
     }
 
     /// A word for machines.
-    #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Do(step) => step.name(),
@@ -76,14 +65,13 @@ impl Decision {
 
 impl Step {
     /// A word for logs.
-    #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Repoint { repair: true, .. } => "mend",
             Self::Repoint { repair: false, .. } => "repoint",
-            Self::Follow { .. } => "follow",
-            Self::Verify { .. } => "verify",
-            Self::Regenerate { .. } => "regenerate",
+            Self::Follow(_) => "follow",
+            Self::Verify(_) => "verify",
+            Self::Regenerate(_) => "regenerate",
         }
     }
 }
@@ -91,26 +79,14 @@ impl Step {
 /// What is waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WaitFor {
-    /// The grace of a key that was, or may have been, left.
-    Grace {
-        /// The key.
-        key_type: KeyType,
-    },
-    /// The end of a regeneration that takes longer than a run of the timer waits for.
-    Operation {
-        /// The key.
-        key_type: KeyType,
-    },
-    /// The longest that a regeneration can take whose operation URL was lost, or cannot be asked.
-    LostOperation {
-        /// The key.
-        key_type: KeyType,
-    },
-    /// The next try of a key that the service did not accept yet.
-    Acceptance {
-        /// The key.
-        key_type: KeyType,
-    },
+    /// The grace of this key, which was, or may have been, left.
+    Grace(KeyType),
+    /// The end of the regeneration of this key, which takes longer than a run of the timer waits for.
+    Operation(KeyType),
+    /// The longest that the regeneration of this key can take, whose operation URL was lost, or cannot be asked.
+    LostOperation(KeyType),
+    /// The next try of this key, which the service did not accept yet.
+    Acceptance(KeyType),
     /// The next try of a regeneration that came to nothing.
     RegenerateAgain {
         /// The key.

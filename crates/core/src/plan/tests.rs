@@ -83,15 +83,15 @@ fn a_rotation_from_first_sight_to_the_death_of_the_old_key() {
     let (grace, primary, secondary) = (7200, KeyType::Primary, KeyType::Secondary);
 
     let first = story.look(&snapshot(at(0), "p", "s", &[P, P]));
-    let wait = |key_type, until| Decision::Waiting { reason: WaitFor::Grace { key_type }, until };
+    let wait = |key_type, until| Decision::Waiting { reason: WaitFor::Grace(key_type), until };
     assert_eq!(first, wait(secondary, at(grace)), "somebody may have left the standby key a minute ago");
 
     let seen = snapshot(at(grace), "p", "s", &[P, P]);
-    assert_eq!(story.look(&seen), Decision::Do(Step::Regenerate { key_type: secondary }));
+    assert_eq!(story.look(&seen), Decision::Do(Step::Regenerate(secondary)));
     story.regenerate(at(grace), secondary, "s2");
 
     let seen = snapshot(at(grace + 80), "p", "s2", &[P, P]);
-    assert_eq!(story.look(&seen), Decision::Do(Step::Verify { key_type: secondary }));
+    assert_eq!(story.look(&seen), Decision::Do(Step::Verify(secondary)));
     story.event(at(grace + 85), Event::Verified { key_type: secondary });
 
     let seen = snapshot(at(grace + 86), "p", "s2", &[P, P]);
@@ -101,7 +101,7 @@ fn a_rotation_from_first_sight_to_the_death_of_the_old_key() {
     let left = grace + 90;
     assert_eq!(story.look(&snapshot(at(left), "p", "s2", &[S, S])), wait(primary, at(left + grace)));
     let seen = snapshot(at(left + grace), "p", "s2", &[S, S]);
-    assert_eq!(story.look(&seen), Decision::Do(Step::Regenerate { key_type: primary }));
+    assert_eq!(story.look(&seen), Decision::Do(Step::Regenerate(primary)));
     story.regenerate(at(left + grace), primary, "p2");
 
     let end = story.look(&snapshot(at(left + grace + 80), "p2", "s2", &[S, S]));
@@ -116,7 +116,7 @@ fn a_standby_key_from_the_last_rotation_is_not_fresh() {
     story.regenerate(at(10), KeyType::Secondary, "s2");
     let due = 30 * 86_400;
     let decision = story.look(&snapshot(at(due), "p", "s2", &[P]));
-    assert_eq!(decision, Decision::Do(Step::Regenerate { key_type: KeyType::Secondary }));
+    assert_eq!(decision, Decision::Do(Step::Regenerate(KeyType::Secondary)));
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn not_knowing_blocks_regeneration_and_does_not_start_the_grace() {
         assert_eq!(decision, Decision::Blocked(BlockedBy::Unknown(vec![unreadable()])));
     }
     let cured = story.look(&snapshot(at(20_001), "p", "s", &[P]));
-    let reason = WaitFor::Grace { key_type: KeyType::Secondary };
+    let reason = WaitFor::Grace(KeyType::Secondary);
     assert_eq!(cured, Decision::Waiting { reason, until: at(20_001 + 7200) });
 }
 
@@ -180,22 +180,22 @@ fn a_lost_answer_is_waited_out_and_a_changed_key_is_a_done_regeneration() {
     let mut story = Story::new();
     story.look(&snapshot(at(0), "p", "s", &[P]));
     story.event(at(7200), Event::RegenerationIntended { key_type: KeyType::Secondary });
-    let reason = WaitFor::LostOperation { key_type: KeyType::Secondary };
+    let reason = WaitFor::LostOperation(KeyType::Secondary);
     let unchanged = story.look(&snapshot(at(7205), "p", "s", &[P]));
     assert_eq!(unchanged, Decision::Waiting { reason, until: at(7200 + 600) });
 
     let mut done = Story { journal: story.journal.clone(), policy: story.policy };
-    let reason = WaitFor::LostOperation { key_type: KeyType::Secondary };
+    let reason = WaitFor::LostOperation(KeyType::Secondary);
     let early = done.look(&snapshot(at(7205), "p", "s2", &[P]));
     let until = at(7200 + 120);
     assert_eq!(early, Decision::Waiting { reason, until }, "ours may be on its way, and this another's");
     let decision = done.look(&snapshot(at(7320), "p", "s2", &[P]));
-    assert_eq!(decision, Decision::Do(Step::Verify { key_type: KeyType::Secondary }));
+    assert_eq!(decision, Decision::Do(Step::Verify(KeyType::Secondary)));
 
     let rest = story.look(&snapshot(at(7800), "p", "s", &[P]));
     assert!(matches!(rest, Decision::Waiting { reason: WaitFor::RegenerateAgain { .. }, .. }), "{rest:?}");
     let again = story.look(&snapshot(at(7860), "p", "s", &[P]));
-    assert_eq!(again, Decision::Do(Step::Regenerate { key_type: KeyType::Secondary }));
+    assert_eq!(again, Decision::Do(Step::Regenerate(KeyType::Secondary)));
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn consumers_split_over_both_keys_are_united_only_when_due() {
     let calm = story.look(&snapshot(at(0), "p", "s", &[P, S, S]));
     assert_eq!(calm, Decision::Settled { next: Some(at(30 * 86_400)) });
     let seen = snapshot(at(30 * 86_400), "p", "s", &[P, S, S]);
-    assert_eq!(story.look(&seen), Decision::Do(Step::Verify { key_type: KeyType::Secondary }));
+    assert_eq!(story.look(&seen), Decision::Do(Step::Verify(KeyType::Secondary)));
     story.event(at(30 * 86_400), Event::Verified { key_type: KeyType::Secondary });
     let consumers = seen.holders(|holding| *holding == P);
     let to = KeyType::Secondary;
@@ -226,10 +226,10 @@ fn a_refused_key_moves_nobody_and_blocks_in_the_end() {
         story.event(at(time), Event::VerificationRefused { key_type: KeyType::Secondary, detail });
         story.look(&snapshot(at(time + 1), "p", "s2", &[P]))
     };
-    assert!(matches!(refuse(&mut story, 7280), Decision::Waiting { reason: WaitFor::Acceptance { .. }, .. }));
+    assert!(matches!(refuse(&mut story, 7280), Decision::Waiting { reason: WaitFor::Acceptance(_), .. }));
     assert!(matches!(refuse(&mut story, 9000), Decision::Blocked(BlockedBy::KeyRefused { .. })));
     let again = story.look(&snapshot(at(9100), "p", "s2", &[P]));
-    assert_eq!(again, Decision::Do(Step::Verify { key_type: KeyType::Secondary }));
+    assert_eq!(again, Decision::Do(Step::Verify(KeyType::Secondary)));
 }
 
 /// After a report of a leak somebody gives the apps a key that he has made himself. The other one of the report is still in
@@ -241,10 +241,10 @@ fn every_compromised_key_dies_whoever_replaces_the_other() {
     story.event(at(10), Event::RotationRequested { compromised: true, noticed: true });
     let grace = i64::try_from(story.policy.exposed_grace.as_secs()).unwrap();
     let by_hand = story.look(&snapshot(at(60), "p2", "s", &[P]));
-    let reason = WaitFor::Grace { key_type: KeyType::Secondary };
+    let reason = WaitFor::Grace(KeyType::Secondary);
     assert_eq!(by_hand, Decision::Waiting { reason, until: at(grace) }, "{by_hand:?}");
     let due = story.look(&snapshot(at(grace), "p2", "s", &[P]));
-    assert_eq!(due, Decision::Do(Step::Regenerate { key_type: KeyType::Secondary }));
+    assert_eq!(due, Decision::Do(Step::Regenerate(KeyType::Secondary)));
     story.regenerate(at(grace), KeyType::Secondary, "s2");
     let end = story.look(&snapshot(at(grace + 80), "p2", "s2", &[P]));
     assert!(matches!(end, Decision::Settled { .. }), "{end:?}");
@@ -263,7 +263,7 @@ fn compromised_keys_that_nobody_holds_die_too() {
     let grace = i64::try_from(story.policy.exposed_grace.as_secs()).unwrap();
     for (key_type, keys) in [(KeyType::Primary, ["p", "s"]), (KeyType::Secondary, ["p2", "s"])] {
         let due = story.look(&snapshot(at(grace + 100), keys[0], keys[1], &[Holding::Identity]));
-        assert_eq!(due, Decision::Do(Step::Regenerate { key_type }));
+        assert_eq!(due, Decision::Do(Step::Regenerate(key_type)));
         story.regenerate(at(grace + 100), key_type, if key_type == KeyType::Primary { "p2" } else { "s2" });
     }
     let end = story.look(&snapshot(at(grace + 300), "p2", "s2", &[Holding::Identity]));
@@ -278,7 +278,7 @@ fn an_operation_that_cannot_be_asked_is_asked_until_the_keys_tell_and_never_sent
     let operation = Some(OperationUrl::location("https://x"));
     story.event(at(7201), Event::RegenerationAccepted { operation, promised: Some(fingerprint("s2")) });
     let longest = i64::try_from(story.policy.longest_operation.as_secs()).unwrap();
-    let follow = Decision::Do(Step::Follow { key_type: KeyType::Secondary });
+    let follow = Decision::Do(Step::Follow(KeyType::Secondary));
     for key in ["s", "s2"] {
         let look = |time| snapshot(at(time), "p", key, &[P]);
         assert_eq!(story.clone().look(&look(7200 + 10 * longest)), follow, "as long as there is a URL");
@@ -286,10 +286,8 @@ fn an_operation_that_cannot_be_asked_is_asked_until_the_keys_tell_and_never_sent
         unblocked.event(at(7210), Event::Unblocked {});
         // A changed key tells as soon as no request can be on its way, an unchanged one when none can be running.
         let known = 7200 + if key == "s" { longest } else { 120 };
-        let waits = Decision::Waiting {
-            reason: WaitFor::LostOperation { key_type: KeyType::Secondary },
-            until: at(known),
-        };
+        let waits =
+            Decision::Waiting { reason: WaitFor::LostOperation(KeyType::Secondary), until: at(known) };
         assert_eq!(unblocked.clone().look(&look(7211)), waits, "{key}");
         assert_eq!(unblocked.clone().look(&look(known - 1)), waits, "{key}");
         unblocked.look(&look(known));
@@ -323,7 +321,7 @@ fn a_regeneration_that_is_refused_for_good_blocks_until_it_is_tried_again() {
         let waits = matches!(decision, Decision::Waiting { reason: WaitFor::RegenerateAgain { .. }, .. });
         assert_eq!((blocked, waits), (blocks, !blocks), "{lasting} {times}: {decision:?}");
         assert!(format!("{decision:?}").contains("409 ScopeLocked"), "{decision:?}");
-        let again = Decision::Do(Step::Regenerate { key_type: KeyType::Secondary });
+        let again = Decision::Do(Step::Regenerate(KeyType::Secondary));
         assert_eq!(story.clone().look(&look(time + 3601)), again, "{lasting} {times}");
         story.event(at(time + 60), Event::Unblocked {});
         assert_eq!(story.look(&look(time + 61)), again, "{lasting} {times}");
@@ -334,7 +332,7 @@ fn a_regeneration_that_is_refused_for_good_blocks_until_it_is_tried_again() {
 fn a_stale_consumer_is_repaired_before_a_grace_is_waited_for() {
     let mut story = Story::new();
     let until = at(2 * 3600);
-    let reason = WaitFor::Grace { key_type: KeyType::Secondary };
+    let reason = WaitFor::Grace(KeyType::Secondary);
     assert_eq!(story.look(&snapshot(at(0), "p", "s", &[P])), Decision::Waiting { reason, until });
     let seen = snapshot(at(9), "p2", "s", &[Holding::Stale(fingerprint("p"))]);
     let consumers = seen.stale();

@@ -3,12 +3,11 @@
 //! Start at [`Dictionary`]. ARM's PUT replaces the whole dictionary and knows no ETag, so whatever was listed must go back:
 //! the caller lists, changes values with [`Dictionary::set_value`], writes, and compares what Azure answers.
 
-use std::fmt;
+use std::{fmt, iter};
 
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::{MapAccess, Visitor};
-use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
@@ -24,24 +23,19 @@ const WRITE_OF_SLOT: &[&str] = &["Microsoft.Web/sites/slots/config/Write"];
 
 pub(super) const READING: [&str; 2] = [LIST[0], LIST_OF_SLOT[0]];
 
-const LIST_SETTINGS: Operation = list("WebApps_ListApplicationSettings", LIST);
-const LIST_SETTINGS_OF_SLOT: Operation = list("WebApps_ListApplicationSettingsSlot", LIST_OF_SLOT);
-const LIST_STRINGS: Operation = list("WebApps_ListConnectionStrings", LIST);
-const LIST_STRINGS_OF_SLOT: Operation = list("WebApps_ListConnectionStringsSlot", LIST_OF_SLOT);
-const UPDATE_SETTINGS: Operation = update("WebApps_UpdateApplicationSettings", WRITE);
-const UPDATE_SETTINGS_OF_SLOT: Operation = update("WebApps_UpdateApplicationSettingsSlot", WRITE_OF_SLOT);
-const UPDATE_STRINGS: Operation = update("WebApps_UpdateConnectionStrings", WRITE);
-const UPDATE_STRINGS_OF_SLOT: Operation = update("WebApps_UpdateConnectionStringsSlot", WRITE_OF_SLOT);
-
-pub(super) const OPERATIONS: [Operation; 8] = [
-    LIST_SETTINGS,
-    LIST_SETTINGS_OF_SLOT,
-    LIST_STRINGS,
-    LIST_STRINGS_OF_SLOT,
-    UPDATE_SETTINGS,
-    UPDATE_SETTINGS_OF_SLOT,
-    UPDATE_STRINGS,
-    UPDATE_STRINGS_OF_SLOT,
+/// The operations that read a dictionary, and those that write it: of app settings and of connection strings, of a site and
+/// of a slot.
+const LISTS: [Operation; 4] = [
+    list("WebApps_ListApplicationSettings", LIST),
+    list("WebApps_ListApplicationSettingsSlot", LIST_OF_SLOT),
+    list("WebApps_ListConnectionStrings", LIST),
+    list("WebApps_ListConnectionStringsSlot", LIST_OF_SLOT),
+];
+const UPDATES: [Operation; 4] = [
+    update("WebApps_UpdateApplicationSettings", WRITE),
+    update("WebApps_UpdateApplicationSettingsSlot", WRITE_OF_SLOT),
+    update("WebApps_UpdateConnectionStrings", WRITE),
+    update("WebApps_UpdateConnectionStringsSlot", WRITE_OF_SLOT),
 ];
 
 const fn list(name: &'static str, actions: &'static [&'static str]) -> Operation {
@@ -50,6 +44,25 @@ const fn list(name: &'static str, actions: &'static [&'static str]) -> Operation
 
 const fn update(name: &'static str, actions: &'static [&'static str]) -> Operation {
     Operation::change(name, actions).about(Subject::Consumer).with_secrets().by_handler()
+}
+
+pub(super) fn operations() -> impl Iterator<Item = Operation> {
+    LISTS.into_iter().chain(UPDATES)
+}
+
+pub(super) fn list_operation(app: &AppId, section: Section) -> Operation {
+    LISTS[index(app, section)]
+}
+
+pub(super) fn update_operation(app: &AppId, section: Section) -> Operation {
+    UPDATES[index(app, section)]
+}
+
+fn index(app: &AppId, section: Section) -> usize {
+    match section {
+        Section::AppSettings => usize::from(app.slot().is_some()),
+        Section::ConnectionStrings => 2 + usize::from(app.slot().is_some()),
+    }
 }
 
 /// One dictionary of settings, whole and in Azure's order.
@@ -65,25 +78,29 @@ pub struct Dictionary {
     kind: Option<Value>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Serialize)]
+#[serde(untagged)]
 enum Entry {
     /// An app setting.
-    Text(SecretString),
-    /// A connection string: its `value`, and its other members.
-    Object(SecretString, Map<String, Value>),
+    Text(#[serde(serialize_with = "exposed")] SecretString),
+    /// A connection string with its other members.
+    Object {
+        #[serde(rename = "value", serialize_with = "exposed")]
+        text: SecretString,
+        #[serde(flatten)]
+        members: Map<String, Value>,
+    },
     /// Anything else.
     Verbatim(Value),
 }
 
 impl Dictionary {
     /// How many there are.
-    #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
     /// Whether there are none.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -99,7 +116,6 @@ impl Dictionary {
     }
 
     /// One value **in the clear**, by its exact name.
-    #[must_use]
     pub fn expose(&self, name: &str) -> Option<&str> {
         self.exposed().find(|(known, _)| *known == name).and_then(|(_, value)| value)
     }
@@ -109,7 +125,7 @@ impl Dictionary {
     pub fn set_value(&mut self, name: &str, value: &str) -> bool {
         let entry = self.entries.iter_mut().find(|(known, _)| known == name);
         match entry.map(|(_, entry)| entry) {
-            Some(Entry::Text(text) | Entry::Object(text, _)) => {
+            Some(Entry::Text(text) | Entry::Object { text, .. }) => {
                 *text = SecretString::from(value);
                 true
             }
@@ -129,7 +145,7 @@ impl Dictionary {
 
     fn sorted(&self) -> Vec<&(String, Entry)> {
         let mut entries: Vec<_> = self.entries.iter().collect();
-        entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+        entries.sort_by_key(|(name, _)| name);
         entries
     }
 }
@@ -140,7 +156,7 @@ impl Entry {
             Value::String(text) => Self::Text(SecretString::from(text)),
             Value::Object(mut members) if members.get("value").is_some_and(Value::is_string) => {
                 match members.remove("value") {
-                    Some(Value::String(text)) => Self::Object(SecretString::from(text), members),
+                    Some(Value::String(text)) => Self::Object { text: text.into(), members },
                     _ => Self::Verbatim(Value::Object(members)),
                 }
             }
@@ -150,16 +166,8 @@ impl Entry {
 
     fn exposed(&self) -> Option<&str> {
         match self {
-            Self::Text(text) | Self::Object(text, _) => Some(text.expose_secret()),
+            Self::Text(text) | Self::Object { text, .. } => Some(text.expose_secret()),
             Self::Verbatim(_) => None,
-        }
-    }
-
-    /// All but the text.
-    fn rest(&self) -> Option<&Map<String, Value>> {
-        match self {
-            Self::Object(_, members) => Some(members),
-            Self::Text(_) | Self::Verbatim(_) => None,
         }
     }
 }
@@ -167,9 +175,12 @@ impl Entry {
 impl PartialEq for Entry {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
+            (Self::Text(_), Self::Text(_)) => self.exposed() == other.exposed(),
+            (Self::Object { members, .. }, Self::Object { members: others, .. }) => {
+                self.exposed() == other.exposed() && members == others
+            }
             (Self::Verbatim(one), Self::Verbatim(two)) => one == two,
-            (Self::Verbatim(_), _) | (_, Self::Verbatim(_)) => false,
-            _ => self.exposed() == other.exposed() && self.rest() == other.rest(),
+            _ => false,
         }
     }
 }
@@ -216,7 +227,7 @@ impl Arm {
         settings: &Dictionary,
     ) -> Result<Dictionary, ArmError> {
         let url = self.url(&format!("{app}/config/{}", path_of(section)), API_VERSION);
-        let call = Call::put(update_operation(app, section), url).with_body(&Written(settings))?;
+        let call = Call::put(update_operation(app, section), url).with_body(&Written::from(settings))?;
         let answer = self.send(&call).await.map_err(|error| {
             let secrets = settings.secrets();
             error.without(secrets.iter().map(|secret| secret.as_str()))
@@ -234,102 +245,62 @@ const fn path_of(section: Section) -> &'static str {
     }
 }
 
-pub(super) fn list_operation(app: &AppId, section: Section) -> Operation {
-    match (section, app.slot()) {
-        (Section::AppSettings, None) => LIST_SETTINGS,
-        (Section::AppSettings, Some(_)) => LIST_SETTINGS_OF_SLOT,
-        (Section::ConnectionStrings, None) => LIST_STRINGS,
-        (Section::ConnectionStrings, Some(_)) => LIST_STRINGS_OF_SLOT,
-    }
-}
-
-pub(super) fn update_operation(app: &AppId, section: Section) -> Operation {
-    match (section, app.slot()) {
-        (Section::AppSettings, None) => UPDATE_SETTINGS,
-        (Section::AppSettings, Some(_)) => UPDATE_SETTINGS_OF_SLOT,
-        (Section::ConnectionStrings, None) => UPDATE_STRINGS,
-        (Section::ConnectionStrings, Some(_)) => UPDATE_STRINGS_OF_SLOT,
-    }
-}
-
 /// The resource around a dictionary. A body without `properties` is an error: taking it for an empty dictionary would
 /// make the next write delete everything.
 #[derive(Deserialize)]
 struct Body {
     kind: Option<Value>,
-    properties: Entries,
+    #[serde(deserialize_with = "in_order")]
+    properties: Vec<(String, Entry)>,
 }
 
 impl From<Body> for Dictionary {
     fn from(body: Body) -> Self {
-        Self { entries: body.properties.0, kind: body.kind }
+        Self { entries: body.properties, kind: body.kind }
     }
 }
 
-struct Entries(Vec<(String, Entry)>);
-
-impl<'de> Deserialize<'de> for Entries {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(InOrder)
-    }
+fn in_order<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, Entry)>, D::Error> {
+    deserializer.deserialize_map(InOrder)
 }
 
 /// Reads a dictionary in the order of the text; serde_json's own map would sort it.
 struct InOrder;
 
 impl<'de> Visitor<'de> for InOrder {
-    type Value = Entries;
+    type Value = Vec<(String, Entry)>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a dictionary of settings")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
-        let mut entries = Vec::new();
-        while let Some((name, value)) = map.next_entry()? {
-            entries.push((name, Entry::new(value)));
-        }
-        Ok(Entries(entries))
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let next = || map.next_entry().transpose();
+        iter::from_fn(next).map(|entry| entry.map(|(name, value)| (name, Entry::new(value)))).collect()
     }
 }
 
 /// The body of a PUT: the only place where settings leave their type.
-struct Written<'a>(&'a Dictionary);
+#[derive(Serialize)]
+struct Written<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'a Value>,
+    #[serde(serialize_with = "as_map")]
+    properties: &'a [(String, Entry)],
+}
 
-impl Serialize for Written<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut body = serializer.serialize_map(None)?;
-        if let Some(kind) = &self.0.kind {
-            body.serialize_entry("kind", kind)?;
-        }
-        body.serialize_entry("properties", &WrittenEntries(&self.0.entries))?;
-        body.end()
+impl<'a> From<&'a Dictionary> for Written<'a> {
+    fn from(settings: &'a Dictionary) -> Self {
+        Self { kind: settings.kind.as_ref(), properties: &settings.entries }
     }
 }
 
-struct WrittenEntries<'a>(&'a [(String, Entry)]);
-
-impl Serialize for WrittenEntries<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, entry)| (name, WrittenEntry(entry))))
-    }
+fn as_map<S: Serializer>(entries: &[(String, Entry)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(entries.iter().map(|(name, entry)| (name, entry)))
 }
 
-struct WrittenEntry<'a>(&'a Entry);
-
-impl Serialize for WrittenEntry<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            Entry::Text(text) => serializer.serialize_str(text.expose_secret()),
-            Entry::Verbatim(value) => value.serialize(serializer),
-            Entry::Object(text, members) => {
-                let mut object = serializer.serialize_map(None)?;
-                object.serialize_entry("value", text.expose_secret())?;
-                members.iter().try_for_each(|(name, value)| object.serialize_entry(name, value))?;
-                object.end()
-            }
-        }
-    }
+fn exposed<S: Serializer>(text: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text.expose_secret())
 }
 
 #[cfg(test)]
@@ -341,7 +312,7 @@ mod tests {
     }
 
     fn written(settings: &Dictionary) -> String {
-        serde_json::to_string(&Written(settings)).unwrap()
+        serde_json::to_string(&Written::from(settings)).unwrap()
     }
 
     #[test]

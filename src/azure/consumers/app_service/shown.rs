@@ -7,7 +7,7 @@ use super::super::value::Value;
 use super::{Dictionary, Marks, Place};
 use crate::config::AppConfig;
 use rekey_core::model::{ConsumerId, ReferenceStore, Section, host_of, names_signalr};
-use rekey_core::plan::{Consumer, ConsumerRef, Holding, Snapshot, Unknown};
+use rekey_core::plan::{Consumer, ConsumerRef, Holding, SettingFault, Snapshot, Unknown};
 
 /// Behind the name of a setting the identity-based form says where the service is (docs: Azure Functions SignalR
 /// Service bindings, identity-based connections).
@@ -39,12 +39,13 @@ pub(super) fn shown(
             let at = ConsumerRef { app, section: place.section, name: name.to_owned() };
             unclear.extend(add(marks, &at, value, is_named, out));
         } else if holds_a_key(marks, name, value) {
-            out.unknown.push(Unknown::Unnamed { app, name: name.to_owned() });
+            out.unknown.push(Unknown::Setting { app, name: name.to_owned(), fault: SettingFault::Unnamed });
         }
     }
     let there = |wanted: &String| settings.exposed().any(|(name, _)| is_of(wanted, name));
     for name in named.iter().filter(|wanted| !app.may_hold_none && !there(wanted)) {
-        out.unknown.push(Unknown::Missing { app: (&app.id).into(), name: name.clone() });
+        let (app, fault) = ((&app.id).into(), SettingFault::Missing);
+        out.unknown.push(Unknown::Setting { app, name: name.clone(), fault });
     }
     unclear
 }
@@ -59,28 +60,24 @@ fn add(marks: Marks<'_>, at: &ConsumerRef, value: &str, named: bool, out: &mut S
     let is_connection = || at.name.to_lowercase().contains("connection");
     let meant = named || names_signalr(&at.name);
     for value in values(marks, &at.name, value) {
-        let (app, name) = (at.app.clone(), at.name.clone());
-        let unknown = match value {
+        let fault = match value {
             Value::Holds(holds) => {
                 out.consumers.push(Consumer { at: at.clone(), holds });
                 continue;
             }
             Value::Reference(reference) if meant || reference.names_signalr() => match reference.store {
-                ReferenceStore::KeyVault => Unknown::KeyVaultReference { app, name },
-                ReferenceStore::AppConfiguration => Unknown::AppConfigurationReference { app, name },
+                ReferenceStore::KeyVault => SettingFault::KeyVaultReference,
+                ReferenceStore::AppConfiguration => SettingFault::AppConfigurationReference,
             },
-            Value::Reference(_) => return Some(name),
+            Value::Reference(_) => return Some(at.name.clone()),
             Value::Placeholder { ours } if ours || named || (meant && is_connection()) => {
-                Unknown::Placeholder { app, name }
+                SettingFault::Placeholder
             }
-            Value::Invalid(fault) => Unknown::InvalidString { app, name, fault },
-            Value::KeyInOtherText => Unknown::KeyInOtherText { app, name },
-            Value::StaleKeyInOtherText => Unknown::StaleKeyInOtherText { app, name },
-            Value::OtherServicesHost => Unknown::OtherServicesHost { app, name },
-            Value::Other if named => Unknown::NotOurs { app, name },
+            Value::Fault(fault) => fault,
+            Value::Other if named => SettingFault::NotOurs,
             Value::Placeholder { .. } | Value::Other => continue,
         };
-        out.unknown.push(unknown);
+        out.unknown.push(Unknown::Setting { app: at.app.clone(), name: at.name.clone(), fault });
     }
     None
 }
@@ -88,7 +85,8 @@ fn add(marks: Marks<'_>, at: &ConsumerRef, value: &str, named: bool, out: &mut S
 fn holds_a_key(marks: Marks<'_>, name: &str, value: &str) -> bool {
     values(marks, name, value).iter().any(|value| {
         let holds = matches!(value, Value::Holds(holding) if *holding != Holding::Identity);
-        holds || matches!(value, Value::KeyInOtherText | Value::StaleKeyInOtherText)
+        holds
+            || matches!(value, Value::Fault(SettingFault::KeyInOtherText | SettingFault::StaleKeyInOtherText))
     })
 }
 
@@ -162,7 +160,10 @@ mod tests {
             Holding::Identity => "identity".to_owned(),
         });
         let unknown = out.unknown.iter().map(|unknown| {
-            let said = format!("{unknown:?}");
+            let said = match unknown {
+                Unknown::Setting { fault, .. } => format!("{fault:?}").replace('(', " "),
+                other => format!("{other:?}"),
+            };
             said.split([' ', '{']).next().unwrap_or_default().to_owned()
         });
         let unclear = unclear.iter().map(|_| "unclear".to_owned());

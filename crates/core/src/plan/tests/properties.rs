@@ -28,7 +28,7 @@ fn who_vanished_out_of_sight_may_have_held_either_key_until_it_is_deleted() {
     }
     let seen = world.look();
     let decision = decide(&seen, &world.journal, &world.policy, world.now);
-    assert!(matches!(decision, Decision::Waiting { reason: WaitFor::Grace { .. }, .. }), "{decision:?}");
+    assert!(matches!(decision, Decision::Waiting { reason: WaitFor::Grace(_), .. }), "{decision:?}");
 }
 
 /// An app took our new key and left it, and then somebody else regenerated it: his key may be held until it is found.

@@ -246,15 +246,15 @@ impl World {
     fn act(&mut self, step: Step, kill: Kill) -> bool {
         match step {
             Step::Repoint { to, consumers, repair } => self.repoint(to, &consumers, repair, kill),
-            Step::Regenerate { key_type } => self.regenerate(key_type, kill),
-            Step::Verify { key_type } => {
+            Step::Regenerate(key_type) => self.regenerate(key_type, kill),
+            Step::Verify(key_type) => {
                 let detail = "401".to_owned();
                 let accepted = self.works(self.listed(key_type));
                 let refused = Event::VerificationRefused { key_type, detail };
                 self.record(if accepted { Event::Verified { key_type } } else { refused });
                 false
             }
-            Step::Follow { .. } => {
+            Step::Follow(_) => {
                 self.pass_time(80);
                 let flight = self.journal.in_flight().unwrap().clone();
                 if !self.askable {

@@ -232,7 +232,7 @@ async fn a_plan_has_the_whole_sequence_with_its_times_and_restarts() {
     let told = text(&plan.stdout);
     let order = [
         "sr-demo: waiting until ",
-        "  why: its journal was never written, so how old its keys are, and who held them until now, is not known: ",
+        "  why: nothing is on record about it here, so how old its keys are, and who held them until now, is not known: ",
         "  what would be done, if nobody changes anything meanwhile:",
         "(now): waiting until ",
         "regenerate the Secondary key, which no consumer holds",

@@ -140,7 +140,7 @@ fn intent(seen: &[Seen], asked: bool, now: DateTime<Utc>) -> Vec<String> {
             return vec![text::rotate_nothing_to_do(name, forecast.end.in_words())];
         }
         let steps = lines(&forecast, now).into_iter().map(|step| format!("  {step}"));
-        [text::rotate_to_do(name)].into_iter().chain(why(instance, preview)).chain(steps).collect()
+        [text::rotate_to_do(name)].into_iter().chain(why(instance, preview, asked)).chain(steps).collect()
     };
     shown.flat_map(of_one).collect()
 }
@@ -354,9 +354,9 @@ mod tests {
                 |line: &str| line.split_inclusive(' ').filter(|word| !word.starts_with("20")).collect();
             lines.iter().map(|line| times(line)).collect::<Vec<String>>().join("\n")
         };
-        insta::assert_snapshot!(timeless(intent(&seen, true, now)), @r#"
+        insta::assert_snapshot!(timeless(intent(&seen, true, now)), @r"
         chat: this will be done:
-          why: its journal was never written, so how old its keys are, and who held them until now, is not known: first_rotation = "when-due" counts both keys as made now, and rotates them in 30days. No key is regenerated before a whole grace period (2h) has passed
+          why: its journal was never written, so how old its keys are, and who held them until now, is not known: a rotation of both keys is asked for. No key is regenerated before a whole grace period (2h) has passed
           waiting until (grace period of the Secondary key) before regenerating it
           regenerate the Secondary key, which no consumer holds
           verify that the service accepts the Secondary key
@@ -365,7 +365,7 @@ mod tests {
           regenerate the Primary key, which no consumer holds
           settled; the next rotation is due at 
           it would take about 4 h 3 min, and restart web
-        "#);
+        ");
         insta::assert_snapshot!(timeless(intent(&seen, false, now)), @"chat: nothing to do: settled; the next rotation is due at ");
     }
 

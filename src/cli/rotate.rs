@@ -356,7 +356,7 @@ mod tests {
                 |line: &str| line.split_inclusive(' ').filter(|word| !word.starts_with("20")).collect();
             lines.iter().map(|line| times(line)).collect::<Vec<String>>().join("\n")
         };
-        insta::assert_snapshot!(timeless(intent(&seen, true, now)), @r#"
+        insta::assert_snapshot!(timeless(intent(&seen, true, now)), @r"
         chat: this will be done:
           waiting until (grace period of the Secondary key) before regenerating it
           regenerate the Secondary key, which no consumer holds
@@ -366,7 +366,7 @@ mod tests {
           regenerate the Primary key, which no consumer holds
           settled; the next rotation is due at 
           it would take about 4 h 3 min, and restart web
-        "#);
+        ");
         insta::assert_snapshot!(timeless(intent(&seen, false, now)), @"chat: nothing to do: settled; the next rotation is due at ");
     }
 

@@ -139,8 +139,10 @@ fn intent(seen: &[Seen], asked: bool, now: DateTime<Utc>) -> Vec<String> {
         if forecast.is_idle() {
             return vec![text::rotate_nothing_to_do(name, forecast.end.in_words())];
         }
+        // Who says --now knows why.
+        let why = why(instance, preview);
         let steps = lines(&forecast, now).into_iter().map(|step| format!("  {step}"));
-        [text::rotate_to_do(name)].into_iter().chain(why(instance, preview)).chain(steps).collect()
+        [text::rotate_to_do(name)].into_iter().chain(why.filter(|_| !asked)).chain(steps).collect()
     };
     shown.flat_map(of_one).collect()
 }
@@ -232,6 +234,10 @@ fn next_command(config: &Config, report: &RunReport) -> Option<&'static str> {
     match &report.ending {
         Ending::Busy { .. } if is_on_record => Some(text::ROTATE_OTHER_RUN_AND_REQUEST),
         Ending::Busy { .. } => Some(text::ROTATE_OTHER_RUN),
+        // A run that was stopped says so itself, beside how things stand.
+        Ending::OutOfTime { .. } | Ending::Decided(Decision::Waiting { .. }) => {
+            Some(standing::carries_on(config))
+        }
         ending if is_on_record && ending.is_failure() => Some(text::ROTATE_REQUEST_RECORDED),
         _ => None,
     }
@@ -396,6 +402,8 @@ mod tests {
             said(&with, failed(), &[]),
             said(&with, settled, &[&request]),
             said(&without, failed(), &[&request]),
+            said(&with, Ending::OutOfTime { cut_off: vec![] }, &[&request]),
+            said(&without, Ending::OutOfTime { cut_off: vec![] }, &[]),
         ];
         insta::assert_snapshot!(all.join("\n"), @r"
         the other run goes on, and nothing was requested of it: repeat this command in two minutes
@@ -404,6 +412,8 @@ mod tests {
         nothing
         nothing
         nothing
+        RotateKeys of the deployed app carries on at its next schedule; to go on yourself, run `rotate` again, without --now
+        nothing carries on, because the journal was in this process alone: run `rotate` again, which sees everything as if for the first time
         ");
     }
 

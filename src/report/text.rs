@@ -1,7 +1,7 @@
 //! Every sentence for people: what was decided, what happened, what failed and what to do next.
 //!
 //! Values carry no words. Start at [`InWords`], which the values of `rekey_core` have; errors of this crate have their
-//! `Display` here as well. One file for each topic, each a list of messages in the form of [`sentences`] and [`words`]:
+//! `Display` here as well. One file for each topic, each a list of messages in the form of `sentences!` and `words!`:
 //!
 //! | file | who speaks |
 //! |---|---|

@@ -18,6 +18,7 @@ sentences! {
     DOCTOR_ALL = "; --all shows what passed";
 
     // `unblock`.
+    UNBLOCK_OTHER_RUN = "another run is at work, and nothing was cleared: repeat this command in two minutes";
     UNBLOCK_QUESTION = "Clear these, so that the next run retries at once?";
     unblock_no_journal() = "this is without the journal of the deployed app, which is what `unblock` clears; nothing was \
         done. To share it: {NAME_THE_STORAGE}";
@@ -46,8 +47,8 @@ sentences! {
         minutes, without --now";
     ROTATE_OTHER_RUN = "the other run goes on, and nothing was requested of it: repeat this command in two minutes";
     ROTATE_REQUEST_RECORDED = "your rotation request is recorded: once this is resolved, run `rotate` without --now";
-    first_sight(what, grace) = "  why: its journal was never written, so how old its keys are, and who held them until now, \
-        is not known: {what}. No key is regenerated before a whole grace period ({grace}) has passed";
+    first_sight(what, grace) = "  why: nothing is on record about it here, so how old its keys are, and who held them until \
+        now, is not known: {what}. No key is regenerated before a whole grace period ({grace}) has passed";
     FIRST_NOW = "first_rotation = \"now\" asks for a rotation of both keys";
     first_when_due(age) = "first_rotation = \"when-due\" counts both keys as made now, and rotates them in {age}";
     ROTATE_FORECAST = "  what would be done, if nobody changes anything meanwhile:";

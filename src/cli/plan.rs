@@ -82,7 +82,7 @@ fn print(instance: &ServiceConfig, preview: &Preview) {
     for note in notes(&preview.snapshot) {
         terminal::tell(&format!("  note: {note}"));
     }
-    if let Some(why) = why(instance, preview) {
+    if let Some(why) = why(instance, preview, false) {
         terminal::tell(&why);
     }
     for watch in watches(&preview.journal, preview.snapshot.at) {
@@ -97,8 +97,8 @@ fn print(instance: &ServiceConfig, preview: &Preview) {
 }
 
 /// Why anything would be done to a service of which nothing is on record.
-pub(super) fn why(instance: &ServiceConfig, preview: &Preview) -> Option<String> {
-    preview.journal.keys().is_none().then(|| first_sight(&instance.policy))
+pub(super) fn why(instance: &ServiceConfig, preview: &Preview, asked: bool) -> Option<String> {
+    preview.journal.keys().is_none().then(|| first_sight(&instance.policy, asked))
 }
 
 /// The steps and waits with their times, how it would end, and what it would restart.
@@ -137,8 +137,9 @@ fn summary(forecast: &Forecast, now: DateTime<Utc>) -> String {
 }
 
 /// Why what is foreseen is foreseen, of a service whose journal was never written.
-fn first_sight(policy: &Policy) -> String {
+fn first_sight(policy: &Policy, asked: bool) -> String {
     let what = match policy.first_rotation {
+        _ if asked => text::FIRST_ASKED.to_owned(),
         FirstRotation::Now => text::FIRST_NOW.to_owned(),
         FirstRotation::WhenDue => text::first_when_due(rounded(policy.rotate_every)),
     };

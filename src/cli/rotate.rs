@@ -139,10 +139,8 @@ fn intent(seen: &[Seen], asked: bool, now: DateTime<Utc>) -> Vec<String> {
         if forecast.is_idle() {
             return vec![text::rotate_nothing_to_do(name, forecast.end.in_words())];
         }
-        // Who says --now knows why.
-        let why = why(instance, preview);
         let steps = lines(&forecast, now).into_iter().map(|step| format!("  {step}"));
-        [text::rotate_to_do(name)].into_iter().chain(why.filter(|_| !asked)).chain(steps).collect()
+        [text::rotate_to_do(name)].into_iter().chain(why(instance, preview, asked)).chain(steps).collect()
     };
     shown.flat_map(of_one).collect()
 }
@@ -354,6 +352,7 @@ mod tests {
         };
         insta::assert_snapshot!(timeless(intent(&seen, true, now)), @r"
         chat: this will be done:
+          why: nothing is on record about it here, so how old its keys are, and who held them until now, is not known: a rotation of both keys is asked for. No key is regenerated before a whole grace period (2h) has passed
           waiting until (grace period of the Secondary key) before regenerating it
           regenerate the Secondary key, which no consumer holds
           verify that the service accepts the Secondary key

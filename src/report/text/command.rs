@@ -48,6 +48,7 @@ sentences! {
     ROTATE_REQUEST_RECORDED = "your rotation request is recorded: once this is resolved, run `rotate` without --now";
     first_sight(what, grace) = "  why: nothing is on record about it here, so how old its keys are, and who held them until \
         now, is not known: {what}. No key is regenerated before a whole grace period ({grace}) has passed";
+    FIRST_ASKED = "a rotation of both keys is asked for";
     FIRST_NOW = "first_rotation = \"now\" asks for a rotation of both keys";
     first_when_due(age) = "first_rotation = \"when-due\" counts both keys as made now, and rotates them in {age}";
     ROTATE_FORECAST = "  what would be done, if nobody changes anything meanwhile:";

@@ -404,12 +404,20 @@ fn a_storage_that_is_down_is_named_with_its_host_and_there_is_a_way_without_it()
         let failed = storage_is_down(&azure, arguments);
         let told = text(&failed.stderr);
         assert_eq!(failed.status.code(), Some(1), "{arguments:?}: {told}");
-        for says in ["no usable answer from acc at 127.0.0.1:9; ", "`signalr-rekey rotate --without-journal`"]
-        {
+        let ways = [
+            "`signalr-rekey rotate --without-journal`",
+            "`REKEY_STATE=memory signalr-rekey status`",
+            "`signalr-rekey doctor`",
+        ];
+        for says in ways.into_iter().chain(["no usable answer from acc at 127.0.0.1:9; "]) {
             assert!(told.contains(says), "{arguments:?}: {says:?} is missing in: {told}");
         }
         assert!(!told.contains("a2V5"), "{told}");
     }
+    // The way that is named is one.
+    let shown = azure.command(&["status"]).env("REKEY_STATE", "memory").output().unwrap();
+    let told = text(&shown.stdout);
+    assert!(shown.status.success() && told.contains(" holds the Primary key\n"), "{told}");
     // Without `az` and without an identity the line says which identity is asked.
     let (_folder, config) = file("chat.toml", FILE);
     let told = in_the_cloud(&["history"], &config, &[("AzureWebJobsStorage__accountName", "acc")]);

@@ -4,7 +4,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::instances::{chosen, complain_once, has_no_journal, rekey, warn_of_own_memory};
-use super::machine::{EventFields, events};
+use super::machine::{Answer, EventFields, events};
 use crate::compose::silent;
 use crate::config::{Environment, ServiceConfig};
 use crate::report::cause;
@@ -26,11 +26,6 @@ pub(super) struct HistoryArgs {
 }
 
 #[derive(Serialize)]
-struct Histories {
-    instances: Vec<History>,
-}
-
-#[derive(Serialize)]
 struct History {
     instance: String,
     name: String,
@@ -49,7 +44,7 @@ pub(super) async fn history(args: HistoryArgs, environment: &Environment) -> Exi
     let failed = |(instance, read): &Read| Some(format!("{}: {}", instance.id.name(), read.as_ref().err()?));
     let exit = complain_once(all.iter().filter_map(failed).collect());
     if args.json {
-        terminal::json(&Histories { instances: all.iter().map(fields).collect() });
+        terminal::json(&Answer { instances: all.iter().map(fields).collect() });
     } else {
         all.iter()
             .filter_map(|(one, read)| Some((one, read.as_ref().ok()?)))

@@ -5,16 +5,63 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::config::ServiceConfig;
+use super::instances::{Seen, look_at};
+use crate::config::{Environment, ServiceConfig};
+use crate::engine::Preview;
 use crate::report::text::InWords;
 use crate::report::text::command as words;
 use crate::report::text::snapshot::{notes, warnings};
 use crate::report::{json, text};
+use crate::terminal::{self, Exit};
 use rekey_core::journal::{Entry, Held, Journal, KeyRecord, Origin, Watch};
 use rekey_core::model::{AppId, ConsumerId, Fingerprint, KeyType, PerKey, Section};
 use rekey_core::plan::{
     self, Consumer, Decision, Forecast, Foreseen, Holding, SettingFault, Snapshot, Step, Unknown,
 };
+
+/// An answer: what there is to say of each service.
+#[derive(Serialize)]
+pub(super) struct Answer<One> {
+    pub(super) instances: Vec<One>,
+}
+
+/// Answers with a look at each service that was named: as JSON with what the command adds, or as `print` has it.
+pub(super) async fn answer<More: Default + Serialize>(
+    (named, json): (&[String], bool),
+    environment: &Environment,
+    more: impl Fn(&ServiceConfig, &Preview) -> More,
+    print: impl Fn(&ServiceConfig, &Preview),
+) -> Exit {
+    let (seen, exit) = match look_at(named, environment).await {
+        Ok(seen) => seen,
+        Err(exit) => return exit,
+    };
+    if json {
+        terminal::json(&Answer { instances: seen.iter().map(|seen| Service::of(seen, &more)).collect() });
+    } else {
+        let shown = seen.iter().filter_map(|seen| Some((&seen.instance, seen.found.as_ref().ok()?)));
+        shown.for_each(|(instance, preview)| print(instance, preview));
+    }
+    exit
+}
+
+/// The warnings and notes of a look, but for what was told as trouble already, a line of the command, and the watches.
+pub(super) fn tell_rest(preview: &Preview, between: Option<String>) {
+    let trouble = preview.trouble();
+    let told = |warning: &String| trouble.iter().any(|trouble| trouble.contains(warning.as_str()));
+    for warning in warnings(&preview.snapshot).into_iter().filter(|warning| !told(warning)) {
+        terminal::tell(&format!("  warning: {warning}"));
+    }
+    for note in notes(&preview.snapshot) {
+        terminal::tell(&format!("  note: {note}"));
+    }
+    if let Some(line) = between {
+        terminal::tell(&line);
+    }
+    for watch in watches(&preview.journal, preview.snapshot.at) {
+        terminal::tell(&format!("  {}", watch.text));
+    }
+}
 
 /// One configured service, with what a command adds.
 #[derive(Serialize)]
@@ -34,6 +81,19 @@ pub(super) struct Service<More> {
     pub(super) next: Next,
     #[serde(flatten)]
     pub(super) more: More,
+}
+
+impl<More: Default> Service<More> {
+    /// What a look at it showed, with what a command adds; why it could not be looked at, if so.
+    fn of(Seen { instance, found }: &Seen, more: impl FnOnce(&ServiceConfig, &Preview) -> More) -> Self {
+        match found {
+            Ok(preview) => {
+                let Preview { snapshot, decision, journal, .. } = preview;
+                Self::seen(instance, snapshot, journal, preview.trouble(), decision, more(instance, preview))
+            }
+            Err(error) => Self::unseen(instance, Some(error.clone()), More::default()),
+        }
+    }
 }
 
 impl<More> Service<More> {
@@ -87,7 +147,7 @@ pub(super) struct WatchFields {
 }
 
 /// Those that are not over, the next one first.
-pub(super) fn watches(journal: &Journal, now: DateTime<Utc>) -> Vec<WatchFields> {
+fn watches(journal: &Journal, now: DateTime<Utc>) -> Vec<WatchFields> {
     let fields =
         |watch: &Watch| WatchFields { from: watch.from, until: watch.until, text: text::run::watch(watch) };
     let ahead = journal.watches().iter().filter(|watch| now < watch.until);

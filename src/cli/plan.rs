@@ -2,16 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use clap::Args;
-use serde::Serialize;
 
-use super::instances::{Seen, look_at};
-use super::machine::{Planned, Service, watches};
+use super::machine::{Planned, answer, tell_rest};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Environment, ServiceConfig};
 use crate::engine::Preview;
 use crate::report::text::InWords;
 use crate::report::text::command as text;
-use crate::report::text::snapshot::{notes, warnings};
 use crate::report::text::{readable, rounded};
 use crate::terminal::{self, Exit, spoken};
 use rekey_core::model::ConsumerId;
@@ -28,34 +25,11 @@ pub(super) struct PlanArgs {
     json: bool,
 }
 
-#[derive(Serialize)]
-struct Plan {
-    instances: Vec<Service<Planned>>,
-}
-
 pub(super) async fn plan(args: PlanArgs, environment: &Environment) -> Exit {
-    let (seen, exit) = match look_at(&args.instances, environment).await {
-        Ok(seen) => seen,
-        Err(exit) => return exit,
+    let planned = |instance: &ServiceConfig, preview: &Preview| {
+        Planned::of(&foresee(instance, preview, false, SystemClock.now()))
     };
-    if args.json {
-        terminal::json(&Plan { instances: seen.iter().map(planned).collect() });
-    } else {
-        let shown = seen.iter().filter_map(|seen| Some((&seen.instance, seen.found.as_ref().ok()?)));
-        shown.for_each(|(instance, preview)| print(instance, preview));
-    }
-    exit
-}
-
-fn planned(Seen { instance, found }: &Seen) -> Service<Planned> {
-    match found {
-        Ok(preview) => {
-            let Preview { snapshot, decision, journal, .. } = preview;
-            let more = Planned::of(&foresee(instance, preview, false, SystemClock.now()));
-            Service::seen(instance, snapshot, journal, preview.trouble(), decision, more)
-        }
-        Err(error) => Service::unseen(instance, Some(error.clone()), Planned::default()),
-    }
+    answer((&args.instances, args.json), environment, planned, print).await
 }
 
 /// What would be done from here on; `asked` is whether a rotation is asked for now.
@@ -74,20 +48,7 @@ fn print(instance: &ServiceConfig, preview: &Preview) {
         terminal::tell(&format!("{name}: {trouble}"));
     }
     terminal::tell(&format!("{name}: {decision}"));
-    let trouble = preview.trouble();
-    let told = |warning: &String| trouble.iter().any(|trouble| trouble.contains(warning.as_str()));
-    for warning in warnings(&preview.snapshot).into_iter().filter(|warning| !told(warning)) {
-        terminal::tell(&format!("  warning: {warning}"));
-    }
-    for note in notes(&preview.snapshot) {
-        terminal::tell(&format!("  note: {note}"));
-    }
-    if let Some(why) = why(instance, preview, false) {
-        terminal::tell(&why);
-    }
-    for watch in watches(&preview.journal, preview.snapshot.at) {
-        terminal::tell(&format!("  {}", watch.text));
-    }
+    tell_rest(preview, why(instance, preview, false));
     let now = SystemClock.now();
     let forecast = foresee(instance, preview, false, now);
     if !forecast.is_idle() {

@@ -232,6 +232,10 @@ fn next_command(config: &Config, report: &RunReport) -> Option<&'static str> {
     match &report.ending {
         Ending::Busy { .. } if is_on_record => Some(text::ROTATE_OTHER_RUN_AND_REQUEST),
         Ending::Busy { .. } => Some(text::ROTATE_OTHER_RUN),
+        // A run that was stopped says so itself, beside how things stand.
+        Ending::OutOfTime { .. } | Ending::Decided(Decision::Waiting { .. }) => {
+            Some(standing::carries_on(config))
+        }
         ending if is_on_record && ending.is_failure() => Some(text::ROTATE_REQUEST_RECORDED),
         _ => None,
     }
@@ -350,7 +354,7 @@ mod tests {
                 |line: &str| line.split_inclusive(' ').filter(|word| !word.starts_with("20")).collect();
             lines.iter().map(|line| times(line)).collect::<Vec<String>>().join("\n")
         };
-        insta::assert_snapshot!(timeless(intent(&seen, true, now)), @r"
+        insta::assert_snapshot!(timeless(intent(&seen, true, now)), @r#"
         chat: this will be done:
           why: nothing is on record about it here, so how old its keys are, and who held them until now, is not known: a rotation of both keys is asked for. No key is regenerated before a whole grace period (2h) has passed
           waiting until (grace period of the Secondary key) before regenerating it
@@ -361,7 +365,7 @@ mod tests {
           regenerate the Primary key, which no consumer holds
           settled; the next rotation is due at 
           it would take about 4 h 3 min, and restart web
-        ");
+        "#);
         insta::assert_snapshot!(timeless(intent(&seen, false, now)), @"chat: nothing to do: settled; the next rotation is due at ");
     }
 
@@ -397,6 +401,8 @@ mod tests {
             said(&with, failed(), &[]),
             said(&with, settled, &[&request]),
             said(&without, failed(), &[&request]),
+            said(&with, Ending::OutOfTime { cut_off: vec![] }, &[&request]),
+            said(&without, Ending::OutOfTime { cut_off: vec![] }, &[]),
         ];
         insta::assert_snapshot!(all.join("\n"), @r"
         the other run goes on, and nothing was requested of it: repeat this command in two minutes
@@ -405,6 +411,8 @@ mod tests {
         nothing
         nothing
         nothing
+        RotateKeys of the deployed app carries on at its next schedule; to go on yourself, run `rotate` again, without --now
+        nothing carries on, because the journal was in this process alone: run `rotate` again, which sees everything as if for the first time
         ");
     }
 

@@ -4,15 +4,13 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use serde::Serialize;
 
-use super::instances::{Seen, look_at};
-use super::machine::{EventFields, Service, events, unseen, watches};
+use super::machine::{EventFields, answer, events, tell_rest, unseen};
 use crate::config::{Environment, ServiceConfig};
 use crate::engine::Preview;
 use crate::report::text::InWords;
 use crate::report::text::command as text;
 use crate::report::text::journal::history;
 use crate::report::text::readable;
-use crate::report::text::snapshot::{notes, warnings};
 use crate::terminal::{self, Exit};
 use rekey_core::journal::Journal;
 use rekey_core::model::KeyType;
@@ -25,11 +23,6 @@ pub(super) struct StatusArgs {
     /// Answer in JSON
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Serialize)]
-struct Status {
-    instances: Vec<Service<Remembered>>,
 }
 
 /// What `status` adds: what is remembered.
@@ -58,28 +51,8 @@ impl Remembered {
 }
 
 pub(super) async fn status(args: StatusArgs, environment: &Environment) -> Exit {
-    let (seen, exit) = match look_at(&args.instances, environment).await {
-        Ok(seen) => seen,
-        Err(exit) => return exit,
-    };
-    if args.json {
-        terminal::json(&Status { instances: seen.iter().map(describe).collect() });
-    } else {
-        let shown = seen.iter().filter_map(|seen| Some((&seen.instance, seen.found.as_ref().ok()?)));
-        shown.for_each(|(instance, preview)| print(instance, preview));
-    }
-    exit
-}
-
-fn describe(Seen { instance, found }: &Seen) -> Service<Remembered> {
-    match found {
-        Ok(preview) => {
-            let Preview { snapshot, decision, journal, .. } = preview;
-            let more = Remembered::of(journal);
-            Service::seen(instance, snapshot, journal, preview.trouble(), decision, more)
-        }
-        Err(error) => Service::unseen(instance, Some(error.clone()), Remembered::default()),
-    }
+    let remembered = |_: &ServiceConfig, preview: &Preview| Remembered::of(&preview.journal);
+    answer((&args.instances, args.json), environment, remembered, print).await
 }
 
 fn print(instance: &ServiceConfig, preview: &Preview) {
@@ -97,19 +70,10 @@ fn print(instance: &ServiceConfig, preview: &Preview) {
     for unseen in unseen(&preview.snapshot) {
         terminal::say(&format!("  {unseen}"));
     }
-    let told = |text: &str| trouble.iter().any(|trouble| trouble.contains(text));
-    for warning in warnings(&preview.snapshot).into_iter().filter(|warning| !told(warning)) {
-        terminal::tell(&format!("  warning: {warning}"));
-    }
-    for note in notes(&preview.snapshot) {
-        terminal::tell(&format!("  note: {note}"));
-    }
     let next = preview.decision.in_words();
-    let next = if told(&next) { text::ROTATE_SEE_ABOVE } else { &next };
-    terminal::tell(&format!("  next: {next}"));
-    for watch in watches(&preview.journal, preview.snapshot.at) {
-        terminal::tell(&format!("  {}", watch.text));
-    }
+    let is_told = trouble.iter().any(|trouble| trouble.contains(&next));
+    let next = if is_told { text::ROTATE_SEE_ABOVE } else { &next };
+    tell_rest(preview, Some(format!("  next: {next}")));
     for (entry, told) in history(&preview.journal) {
         terminal::tell(&format!("  {} {told}", readable(entry.at)));
     }

@@ -76,7 +76,16 @@ async fn try_unblock(args: &UnblockArgs, environment: &Environment) -> Result<Ex
 
 fn failed(instance: &ServiceConfig, error: &RunError) -> Exit {
     terminal::complain_of(&format!("{}: {}", instance.id.name(), cause::told(error)));
+    if is_of_another_run(error) {
+        terminal::complain(&format!("  {}", text::UNBLOCK_OTHER_RUN));
+        return Exit::Unfinished;
+    }
     Exit::Failed
+}
+
+/// Whether the journal is another's at the moment, as where `rotate` ends unfinished.
+const fn is_of_another_run(error: &RunError) -> bool {
+    matches!(error, RunError::Store(StoreError::Held { .. } | StoreError::Changed))
 }
 
 /// A lease that no run of ours can have, if the journal has one.
@@ -128,4 +137,26 @@ async fn clear(rekey: &Engine, instance: &ServiceConfig) -> Result<(), RunError>
     let mut lease = Lease::acquire_by_hand(store, Arc::clone(&rekey.clock), &instance.id, &holder).await?;
     lease.record(Event::Unblocked {})?;
     Ok(lease.release().await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beside_a_run_at_work_nothing_is_finished_and_it_is_said_when_to_come_again() {
+        let file = "[[instance]]\nid = \"/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat\"\n\
+            apps = [\"/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/web\"]\n";
+        let config = crate::config::load_from(
+            file,
+            "rekey.toml",
+            &Environment::from_iter([("REKEY_STATE", "memory")]),
+        );
+        let instance = config.unwrap().instances[0].clone();
+        let held = StoreError::Held { holder: "timer/1".to_owned(), until: SystemClock.now(), heard: 0 };
+        assert_eq!(failed(&instance, &held.into()), Exit::Unfinished);
+        assert_eq!(failed(&instance, &StoreError::Changed.into()), Exit::Unfinished);
+        assert_eq!(failed(&instance, &StoreError::Unavailable("no answer".to_owned()).into()), Exit::Failed);
+        assert_eq!(failed(&instance, &RunError::OutOfTime), Exit::Failed);
+    }
 }

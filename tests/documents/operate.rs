@@ -53,10 +53,10 @@ const FILES: [&str; 3] = ["azure", "error", "run"];
 
 /// Sentences that need no row, by their beginning.
 const WITHOUT_A_ROW: [&str; 37] = [
-    // A step of a run, as `plan` and a decision show it.
-    "follow the regeneration",
+    // What is to be done, and nothing that went wrong.
     "repair with the",
     "repoint to the",
+    "follow the regeneration",
     "verify that the service",
     // What was tried, behind "cannot": the row is that of what came of it.
     "list the ",

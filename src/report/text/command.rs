@@ -18,6 +18,7 @@ sentences! {
     DOCTOR_ALL = "; --all shows what passed";
 
     // `unblock`.
+    UNBLOCK_OTHER_RUN = "another run is at work, and nothing was cleared: repeat this command in two minutes";
     UNBLOCK_QUESTION = "Clear these, so that the next run retries at once?";
     unblock_no_journal() = "this is without the journal of the deployed app, which is what `unblock` clears; nothing was \
         done. To share it: {NAME_THE_STORAGE}";

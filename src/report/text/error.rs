@@ -19,7 +19,8 @@ use crate::store::{LockError, LockHolder, Meaning, Refusal, StoreError};
 
 sentences! {
     WITHOUT_STORAGE = "the service was not touched. If apps are cut off, `signalr-rekey rotate --without-journal` repairs \
-        them without the storage";
+        them without the storage; `REKEY_STATE=memory signalr-rekey status` shows them, and `signalr-rekey doctor` tells \
+        what is wrong with the storage";
     WITHOUT_JOURNAL = "If apps are cut off, `signalr-rekey rotate --without-journal` repairs them meanwhile";
 }
 
@@ -317,7 +318,7 @@ words! {
         Self::TooLarge => "the body is larger than 4 MiB";
         Self::Broken => "the body broke off before its end";
         Self::Late(time) => "the body was not complete within {}", humantime::format_duration(*time);
-        Self::NoRoom => "too many large bodies at once; the next delivery carries on";
+        Self::NoRoom => "too many large bodies at once: send it again in a minute, as Event Grid and action groups do";
     }
 }
 

@@ -131,7 +131,10 @@ impl RunEvent {
     /// Whether it warns.
     #[must_use]
     pub const fn is_warning(&self) -> bool {
-        matches!(self, Self::Gone(_) | Self::Unseen(_))
+        matches!(
+            self,
+            Self::Gone(_) | Self::Unseen(_) | Self::Covered(Covered::Asked { compromised: true, .. })
+        )
     }
 
     /// Whether something got done.

@@ -101,8 +101,13 @@ pub enum Verdict {
 /// Why a request needs no rotation of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Covered {
-    /// A rotation was asked for since, at this time.
-    Asked(DateTime<Utc>),
+    /// A rotation was asked for since.
+    Asked {
+        /// When.
+        at: DateTime<Utc>,
+        /// Whether because keys were reported as compromised: the keys that the event means are those of before.
+        compromised: bool,
+    },
     /// Everything could be seen, and nobody holds a key that will be regenerated.
     NobodyHolds,
 }
@@ -126,7 +131,7 @@ pub fn judge(
     // Compromised keys are answered only by the answer to compromised keys: any other lets the old keys live longer.
     let last = if compromised { journal.compromised() } else { journal.requested() };
     if let Some(at) = last.filter(|at| request.since.is_some_and(|since| since <= *at)) {
-        return Verdict::Covered(Covered::Asked(at));
+        return Verdict::Covered(Covered::Asked { at, compromised });
     }
     if nobody_holds(&request.cause, snapshot) {
         return Verdict::Covered(Covered::NobodyHolds);

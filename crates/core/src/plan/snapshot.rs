@@ -90,6 +90,8 @@ impl Snapshot {
 pub enum CutOff {
     /// A consumer that can be repaired.
     Stale(ConsumerRef),
+    /// A consumer that was stale and has been written since, and was not read after that: most probably it is well.
+    Unconfirmed(ConsumerRef),
     /// An app with the key in a text that cannot be rewritten.
     InOtherText {
         app: ConsumerId,
@@ -109,6 +111,7 @@ impl CutOff {
     pub const fn app(&self) -> Option<&ConsumerId> {
         match self {
             Self::Stale(ConsumerRef { app, .. })
+            | Self::Unconfirmed(ConsumerRef { app, .. })
             | Self::InOtherText { app, .. }
             | Self::OutOfSight(app)
             | Self::OfNoKeys(app) => Some(app),

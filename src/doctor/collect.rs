@@ -56,7 +56,6 @@ pub(super) struct AppFacts {
 }
 
 impl<'c> Facts<'c> {
-    /// Reads everything.
     pub(super) async fn collect(rekey: &'c Engine, arm: &Arm) -> Self {
         let config = &rekey.config;
         let asked =
@@ -82,7 +81,6 @@ impl<'c> Facts<'c> {
         Self { instances, apps, unlisted, partial, groups }
     }
 
-    /// Where it was looked.
     pub(super) fn looked(&self) -> Looked {
         let unread = self.apps.values().filter(|app| app.settings.error().is_some()).count();
         let gone = self.apps.values().filter(|app| app.settings.is_gone()).count();
@@ -142,7 +140,6 @@ impl<'c> Facts<'c> {
         seen.flat_map(|seen| seen.consumers).map(|consumer| consumer.holds).collect()
     }
 
-    /// The configured apps.
     pub(super) fn configured(&self) -> impl Iterator<Item = (&AppId, &AppFacts)> {
         self.apps.iter().filter(|(_, app)| app.permissions.is_some())
     }

@@ -13,9 +13,7 @@ use crate::plan::Announced;
 /// A service that is configured, and the consumers of it that are.
 #[derive(Clone, Debug)]
 pub struct Configured<'a> {
-    /// The service.
     pub id: &'a ServiceId,
-    /// Its consumers.
     pub consumers: Vec<&'a AppId>,
 }
 

@@ -91,7 +91,6 @@ fn apply(journal: &mut Journal, events: &[Event], now: DateTime<Utc>) -> Result<
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is recorded.
     Record(Event),
     /// There is nothing to record, and why.
     Covered(Covered),
@@ -158,7 +157,6 @@ fn nobody_holds(cause: &Cause, snapshot: &Snapshot) -> bool {
 pub enum Announced {
     /// The keys are watched around it.
     Watched(Watch),
-    /// It is over.
     Over,
     /// It is too far ahead.
     Far,

@@ -13,7 +13,6 @@ use rekey_core::time::delta;
 /// Tells the time and waits. Everything that needs either is handed one of these.
 #[async_trait]
 pub trait Clock: Debug + Send + Sync {
-    /// The time now.
     fn now(&self) -> DateTime<Utc>;
 
     /// Waits until `time`; at once if it has passed.

@@ -83,7 +83,6 @@ impl Config {
 /// One service and the apps that connect to it.
 #[derive(Clone, Debug)]
 pub struct ServiceConfig {
-    /// The service.
     pub id: ServiceId,
     /// Every app that holds a connection string of it.
     pub apps: Vec<AppConfig>,
@@ -108,7 +107,6 @@ pub struct AppConfig {
 /// Where and as whom Azure is asked.
 #[derive(Clone, Debug)]
 pub struct AzureConfig {
-    /// Which cloud.
     pub cloud: Cloud,
     /// The base URL of Azure Resource Manager.
     pub resource_manager: Url,

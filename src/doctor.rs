@@ -45,7 +45,6 @@ pub struct Circumstances {
     pub as_deployed: bool,
 }
 
-/// Examines everything.
 pub async fn examine(rekey: &Engine, circumstances: &Circumstances) -> Report {
     let (mut findings, asker) = begin(rekey, circumstances, PATIENCE).await;
     let Some((arm, caller)) = asker else { return Report::new(findings) };

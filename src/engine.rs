@@ -17,10 +17,12 @@ mod steps;
 mod waits;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
+use parking_lot::Mutex;
 use tracing::Instrument;
 
 pub use dispatch::Dispatcher;
@@ -61,6 +63,8 @@ pub struct Engine {
     pub places: Places,
     /// Calls from runs that wait to those at work.
     pub calls: Arc<Calls>,
+    /// The services of which the timer has seen in this process that older releases are kept out.
+    pub fenced: Arc<Mutex<BTreeSet<ServiceId>>>,
     /// The keys that consumers hold, for the watch.
     pub in_use: Arc<InUse>,
     /// Asks those at work to stop.
@@ -112,6 +116,7 @@ impl Engine {
             app_locks,
             places: Places::default(),
             calls: Arc::default(),
+            fenced: Arc::default(),
             in_use: Arc::default(),
             stop: Stop::default(),
             at_work: AtWork::default(),
@@ -172,7 +177,7 @@ impl Engine {
         service: &ServiceConfig,
         deadline: DateTime<Utc>,
     ) -> Result<Preview, RunError> {
-        let journal = crate::store::peek(&*self.store, &service.id).await?;
+        let journal = crate::store::peek_at_both(&*self.store, &service.id).await?;
         let arm = self.arm.until(deadline);
         let reader = Reader { arm: &arm, clock: &*self.clock, at_once: APPS_AT_ONCE, in_need: false };
         let snapshot = Check::take(reader, service).await?.snapshot(service, &journal);

@@ -47,11 +47,9 @@ pub struct Found {
 /// One service, and the apps that hold a connection string of it.
 #[derive(Debug)]
 pub struct Service {
-    /// The service.
     pub id: ServiceId,
     /// What the operator should know of it.
     pub remarks: Vec<String>,
-    /// The apps.
     pub apps: Vec<App>,
     /// Apps that may hold one all the same, with why it is not known.
     pub doubtful: Vec<App>,
@@ -60,9 +58,7 @@ pub struct Service {
 /// One app, and what was seen of it.
 #[derive(Debug)]
 pub struct App {
-    /// The app.
     pub id: AppId,
-    /// What was seen.
     pub seen: Vec<String>,
 }
 
@@ -72,7 +68,6 @@ struct Known {
     listed: Result<ListedKeys, ArmError>,
 }
 
-/// An app with its dictionaries.
 type Read = (AppId, Dictionaries);
 
 impl Found {

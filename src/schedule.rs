@@ -11,7 +11,6 @@ use crate::report::text::command as words;
 /// The app setting that `RotateKeys/function.json` takes the schedule from.
 pub const SETTING: &str = "ROTATION_SCHEDULE";
 
-/// A good one.
 pub(crate) const GOOD: &str = "0 */5 * * * *";
 
 /// How far ahead runs are looked at: five weeks hold every week and every month there is, but for a schedule that

@@ -17,10 +17,10 @@ use std::fmt;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-pub use app_locks::{AppLock, AppLocks, LockError, LockHolder, Locker};
+pub use app_locks::{AppLock, AppLocks, Held, LockError, LockHolder, Locker};
 pub(crate) use blob::Meaning;
 pub use blob::{BlobStore, Refusal};
-pub use document::peek;
+pub use document::{peek, peek_at_both};
 pub use lease::{Draft, Lease, LeaseProof};
 pub use memory::MemoryStore;
 pub use small::{Told, call, calls, timer_ran};

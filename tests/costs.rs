@@ -22,9 +22,10 @@ use signalr_rekey::report::Ending;
 use signalr_rekey::store::Store;
 
 /// One run of the timer, and how many storage requests it made.
-async fn pass(story: &Story, store: &Arc<Counting>) -> (Ending, u64) {
+async fn pass(story: &Story, store: &Arc<Counting>, process: &Engine) -> (Ending, u64) {
     let before = store.requests();
-    let rekey = Engine { store: Arc::clone(store) as Arc<dyn Store>, ..story.rekey() };
+    let (store_of, fenced) = (Arc::clone(store) as Arc<dyn Store>, Arc::clone(&process.fenced));
+    let rekey = Engine { store: store_of, fenced, ..story.rekey() };
     let run = Order {
         services: vec![],
         intent: Intent::timer(),
@@ -40,7 +41,10 @@ async fn an_idle_pass_makes_one_storage_request_and_a_rotation_at_most_twelve_an
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
     let store = Counting::new(story.store.clone());
-    let (ending, idle) = pass(&story, &store).await;
+    let process = story.rekey();
+    let (_, first) = pass(&story, &store, &process).await;
+    assert_eq!(first, 2, "the first of a process looks at what keeps older releases out");
+    let (ending, idle) = pass(&story, &store, &process).await;
     assert!(matches!(ending, Ending::Decided(Decision::Settled { .. })), "{ending:?}");
     assert_eq!(idle, 1, "the journal is read, and nothing is written");
 
@@ -48,7 +52,7 @@ async fn an_idle_pass_makes_one_storage_request_and_a_rotation_at_most_twelve_an
     let (mut rotation, mut waiting, regenerated) = (0, 0, story.requests("SignalR_RegenerateKey"));
     let polled = story.requests("SignalR_OperationStatuses");
     for _ in 0..60 {
-        let (ending, requests) = pass(&story, &store).await;
+        let (ending, requests) = pass(&story, &store, &process).await;
         // One request is what a run with nothing to do costs.
         if requests > idle {
             rotation += requests;
@@ -84,9 +88,9 @@ async fn rotations_of_one_app(shared: bool) -> (u64, usize) {
         }
     }
     let story = Story::of(world, Options::default()).await;
-    let store = Counting::new(story.store.clone());
+    let (store, process) = (Counting::new(story.store.clone()), story.rekey());
     for _ in 0..80 {
-        pass(&story, &store).await;
+        pass(&story, &store, &process).await;
         story.clock.advance(5 * MINUTE);
     }
     assert_eq!(story.requests("SignalR_RegenerateKey"), 4, "two rotations");

@@ -21,9 +21,10 @@ use rekey_core::model::{AppId, ConsumerId, Key, PerKey, ServiceId};
 use serde_json::Value;
 use signalr_rekey::clock::{Clock, SystemClock};
 use signalr_rekey::store::{
-    AppLocks, Draft, ETag, Found, Lease, LockError, LockHolder, Locker, MemoryStore, Store, StoreError,
+    AppLocks, Draft, ETag, Found, Held, Lease, LockError, LockHolder, Locker, MemoryStore, Store, StoreError,
     Stored, peek,
 };
+use tokio::sync::Semaphore;
 
 /// A store and the clock that it goes by, which can be moved in memory alone.
 async fn on_each<F: Future<Output = ()>>(story: impl Fn(Arc<dyn Store>, Arc<dyn Clock>) -> F) {
@@ -540,29 +541,33 @@ async fn one_process_at_a_time_locks_an_app() {
             service: &service,
         };
         let (one, two) = (locker(0, "one"), locker(1, "two"));
-        let begun = clock.now();
-        let lock = one.lock(&app, true, begun).await.unwrap();
+        let (begun, room) = (clock.now(), Semaphore::new(9));
+        let lock = one.lock(&app, true, &room).await.unwrap();
         let proves_until = lock.proves_until().unwrap();
         let half = TimeDelta::seconds(60);
         assert!(begun + half <= proves_until && proves_until <= clock.now() + half, "half of the lease");
-        let held = two.lock(&app, true, begun).await.unwrap_err();
+        let held = two.lock(&app, true, &room).await.unwrap_err();
         let by_one = |holder: &str| holder == format!("one for {}", service.name());
         assert!(
-            matches!(&held, LockError::Held { holder: LockHolder::Run(run), .. } if by_one(run)),
+            matches!(&held, LockError::Held(Held { holder: LockHolder::Run(run), .. }) if by_one(run)),
             "{held:?}"
         );
         assert!(lock.release().await, "it was ours to the end");
 
-        let lock = two.lock(&app, true, clock.now() + TimeDelta::seconds(2)).await.unwrap();
-        assert!(one.lock(&app, true, clock.now()).await.is_err());
+        let LockError::Held(Held { again, .. }) = held else { panic!("{held:?}") };
+        clock.sleep_until(again).await;
+        let lock = two.lock(&app, true, &room).await.unwrap();
+        let held = one.lock(&app, true, &room).await.unwrap_err();
         // As time would.
         let (body, etag) = store.get(&name).await.unwrap().document.unwrap();
         let mut document: Value = serde_json::from_slice(&body).unwrap();
         document["lease"]["expires"] = serde_json::json!("2020-01-01T00:00:00Z");
         store.put(&name, serde_json::to_vec(&document).unwrap(), Some(&etag)).await.unwrap();
-        let taken = one.lock(&app, true, clock.now() + TimeDelta::seconds(4)).await.unwrap();
+        let LockError::Held(Held { again, .. }) = held else { panic!("{held:?}") };
+        clock.sleep_until(again).await;
+        let taken = one.lock(&app, true, &room).await.unwrap();
         assert!(!lock.release().await, "it was another's by then");
-        let held = two.lock(&app, true, clock.now()).await;
+        let held = two.lock(&app, true, &room).await;
         assert!(held.is_err(), "and that one's was left alone: {held:?}");
         assert!(taken.release().await);
     })
@@ -576,12 +581,32 @@ async fn an_app_of_one_service_is_locked_in_its_process_alone() {
         let (app, name) = app();
         let (locks, service) = (AppLocks::default(), instance());
         let locker = Locker { locks: &locks, store: &*store, clock: &clock, run: "one", service: &service };
-        let lock = locker.lock(&app, false, clock.now()).await.unwrap();
+        let room = Semaphore::new(9);
+        let lock = locker.lock(&app, false, &room).await.unwrap();
         assert!(lock.proves_until().is_none());
-        assert!(locker.lock(&app, false, clock.now()).now_or_never().is_none(), "one at a time");
+        assert!(locker.lock(&app, false, &room).now_or_never().is_none(), "one at a time");
         assert!(lock.release().await);
-        assert!(locker.lock(&app, false, clock.now()).now_or_never().is_some());
+        assert!(locker.lock(&app, false, &room).now_or_never().is_some());
         assert!(store.get(&name).await.unwrap().document.is_none());
+    })
+    .await;
+}
+
+/// What is too large to be a lock is somebody's that cannot be read, and ends as any other: by when it was written.
+#[tokio::test]
+async fn a_lock_that_is_too_large_ends_by_itself() {
+    on_each(async |store: Arc<dyn Store>, clock: Arc<dyn Clock>| {
+        let (app, name) = app();
+        let stored = store.put(&name, vec![b' '; 5 << 20], None).await.unwrap();
+        let (locks, service, room) = (AppLocks::default(), instance(), Semaphore::new(1));
+        let locker = Locker { locks: &locks, store: &*store, clock: &clock, run: "one", service: &service };
+        let error = locker.lock(&app, true, &room).await.unwrap_err();
+        let LockError::Held(Held { holder: LockHolder::Unreadable, until, .. }) = &error else {
+            panic!("{error:?}")
+        };
+        let left = (*until - stored.at).num_seconds();
+        assert!((115..=125).contains(&left), "{left} s after it was written");
+        assert!(!error.to_string().contains("journal"), "{error}");
     })
     .await;
 }

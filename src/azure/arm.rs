@@ -81,7 +81,6 @@ pub struct ArmOptions {
     pub base: Url,
     /// As whom it is asked.
     pub credential: Arc<dyn TokenCredential>,
-    /// The time.
     pub clock: Arc<dyn Clock>,
     /// The process's HTTP client.
     pub http: Http,
@@ -162,10 +161,8 @@ impl Arm {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Subscription {
-    /// Its id.
     #[serde(rename = "subscriptionId")]
     pub id: String,
-    /// Its name.
     #[serde(default)]
     pub display_name: String,
     /// `Enabled`, `Disabled`, `Warned` and so on.

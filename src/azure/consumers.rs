@@ -114,7 +114,6 @@ pub struct Change<'a> {
     pub names: &'a [&'a str],
     /// By what a value is known to be the service's: by the time of the write it may be another's, and is left alone then.
     pub marks: Marks<'a>,
-    /// The key.
     pub key: &'a Key,
 }
 

@@ -26,7 +26,6 @@ impl FromIterator<(Section, Dictionary)> for Dictionaries {
 }
 
 impl Dictionaries {
-    /// Reads both.
     pub async fn read(arm: &Arm, app: &AppId) -> Self {
         let mut all = Vec::new();
         for section in Section::ALL {

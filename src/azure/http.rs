@@ -78,7 +78,6 @@ impl Http {
         Transport::new(Arc::new(self.clone()))
     }
 
-    /// The client for a URL.
     pub(crate) fn client(&self, url: &Url) -> Result<&Client, HttpError> {
         let client = if is_near(url) {
             self.clients.direct.get_or_init(|| build(Client::builder().no_proxy()))

@@ -60,9 +60,7 @@ pub trait KeyService: Copy {
 /// By which operations a kind of service is asked for what.
 #[derive(Clone, Copy, Debug)]
 pub struct ServiceOperations {
-    /// For its keys.
     pub list_keys: Operation,
-    /// To regenerate one.
     pub regenerate: Operation,
     /// How a regeneration stands, by the one or the other URL that Azure gives.
     pub follow: [Operation; 2],
@@ -70,7 +68,6 @@ pub struct ServiceOperations {
     pub describe: Operation,
     /// What there is in a subscription, and in a resource group.
     pub list: [Operation; 2],
-    /// Its replicas.
     pub replicas: Operation,
 }
 
@@ -88,7 +85,6 @@ impl ServiceOperations {
 pub struct ServiceResource {
     /// Its id, as Azure writes it.
     pub id: ServiceId,
-    /// Its region.
     pub location: String,
     /// The host of its data plane, in lower case; none while it is being created.
     pub host_name: Option<String>,
@@ -103,7 +99,6 @@ pub struct ServiceResource {
 /// The keys of a service.
 #[derive(Clone, Debug)]
 pub struct ListedKeys {
-    /// Both keys.
     pub keys: KeyPair,
     /// The host in the connection strings that Azure lists beside them, in lower case.
     pub host: Option<String>,

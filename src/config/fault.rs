@@ -20,7 +20,6 @@ const MOST_FAULTS: usize = 100;
 pub struct Faults(Vec<Fault>);
 
 impl Faults {
-    /// Each fault.
     pub fn iter(&self) -> impl Iterator<Item = &Fault> {
         self.0.iter()
     }

@@ -59,7 +59,6 @@ impl fmt::Debug for NotifyConfig {
 #[derive(Clone)]
 pub(super) struct Webhook(SecretString);
 
-/// The key of the signatures.
 #[derive(Clone)]
 pub(super) struct SigningKey(SecretSlice<u8>);
 

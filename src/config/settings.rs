@@ -41,7 +41,6 @@ const OURS: [&str; 7] = [
 const PREFIX: &str = "REKEY_";
 const STATE: &str = "REKEY_STATE";
 
-/// Reads all of it.
 pub(super) fn read(environment: &Environment, report: &mut Report<'_>) -> Settings {
     refuse_unknown(environment, report);
     refuse_half_groups(environment, report);

@@ -13,7 +13,7 @@ use crate::azure::services::{KeyService, ListedKeys, ServiceResource};
 use crate::config::{AppConfig, Config, ServiceConfig};
 use crate::engine::Engine;
 use crate::engine::check::is_lost;
-use crate::store::{StoreError, peek};
+use crate::store::{StoreError, peek_at_both};
 use rekey_core::journal::Journal;
 use rekey_core::model::{AppId, PerKey, ServiceId};
 use rekey_core::plan::{Holding, Snapshot};
@@ -56,7 +56,6 @@ pub(super) struct AppFacts {
 }
 
 impl<'c> Facts<'c> {
-    /// Reads everything.
     pub(super) async fn collect(rekey: &'c Engine, arm: &Arm) -> Self {
         let config = &rekey.config;
         let asked =
@@ -82,7 +81,6 @@ impl<'c> Facts<'c> {
         Self { instances, apps, unlisted, partial, groups }
     }
 
-    /// Where it was looked.
     pub(super) fn looked(&self) -> Looked {
         let unread = self.apps.values().filter(|app| app.settings.error().is_some()).count();
         let gone = self.apps.values().filter(|app| app.settings.is_gone()).count();
@@ -142,7 +140,6 @@ impl<'c> Facts<'c> {
         seen.flat_map(|seen| seen.consumers).map(|consumer| consumer.holds).collect()
     }
 
-    /// The configured apps.
     pub(super) fn configured(&self) -> impl Iterator<Item = (&AppId, &AppFacts)> {
         self.apps.iter().filter(|(_, app)| app.permissions.is_some())
     }
@@ -161,7 +158,7 @@ impl<'c> InstanceFacts<'c> {
         let listed = kind.list_keys(arm, id).await;
         let permissions = arm.permissions(&id.to_string()).await;
         let replicas = kind.replicas(arm, id).await;
-        let journal = peek(&*rekey.store, id).await;
+        let journal = peek_at_both(&*rekey.store, id).await;
         let is_gone = resource.as_ref().is_err_and(|error| error.kind() == ArmErrorKind::Gone);
         let others = if is_gone { kind.list(arm, id.subscription(), None).await } else { Ok(Vec::new()) };
         let others = others.unwrap_or_default().into_iter().map(|instance| instance.id).collect();

@@ -11,7 +11,6 @@ use rekey_core::model::{AppId, ServiceId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// In order.
     Ok,
     /// In order, and worth knowing.
     Note,
@@ -37,7 +36,6 @@ pub enum Check {
     Instance,
     /// Whether the service takes access keys at all.
     LocalAuth,
-    /// The journal.
     Storage,
     /// What a configured app holds.
     Consumer,
@@ -221,7 +219,6 @@ pub struct Looked {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// Where it looked.
     pub looked: Looked,
     /// How many errors there are.
     pub errors: usize,

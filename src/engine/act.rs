@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::{FutureExt, StreamExt, stream};
+use futures::FutureExt;
+use futures::future::join_all;
+use tokio::sync::Semaphore;
 
 use super::check::{self, Check};
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, OperationStatus};
@@ -15,7 +17,6 @@ use crate::azure::services::{KeyService, Regeneration};
 use crate::clock::Clock;
 use crate::config::ServiceConfig;
 use crate::report::cause;
-use crate::report::text::azure as words;
 use crate::store::{AppLock, LeaseProof, LockError, Locker};
 use rekey_core::model::{ConsumerId, Key, KeyPair, KeyType, OperationUrl, PerKey, ServiceType};
 use rekey_core::plan::ConsumerRef;
@@ -77,6 +78,8 @@ pub enum Acceptance {
     Accepted,
     /// It does not, or cannot be asked; what it said.
     Refused(String),
+    /// The time of the run was over before enough calls were made, and none of the last was refused.
+    OutOfTime,
 }
 
 /// One place that was rewritten, or was found to be as wanted.
@@ -99,10 +102,10 @@ pub enum RewriteError {
         #[source]
         error: ArmError,
     },
-    /// The consumer could not be locked, so it was not written.
+    /// The consumer could not be locked, so the place was not written.
     Locked {
-        /// Whose.
-        consumer: ConsumerId,
+        /// The place.
+        place: Place,
         /// Why.
         #[source]
         error: LockError,
@@ -121,7 +124,7 @@ impl RewriteError {
         match self {
             Self::Arm { error, .. } => error.is_passing() || error.kind() == ArmErrorKind::OutcomeUnknown,
             Self::Locked { error: LockError::Store(error), .. } => error.is_passing(),
-            Self::Locked { error: LockError::Held { .. }, .. } | Self::Overwritten { .. } => true,
+            Self::Locked { error: LockError::Held(_), .. } | Self::Overwritten { .. } => true,
         }
     }
 
@@ -130,7 +133,7 @@ impl RewriteError {
     pub fn is_late(&self) -> bool {
         match self {
             Self::Arm { error, .. } => error.kind() == ArmErrorKind::OutOfTime,
-            Self::Locked { error, .. } => matches!(error, LockError::Held { .. }),
+            Self::Locked { error, .. } => matches!(error, LockError::Held(_)),
             Self::Overwritten { .. } => false,
         }
     }
@@ -236,23 +239,27 @@ impl Actor<'_> {
 
     /// Signs calls with a key until the service accepted several in a row, or has refused for a while.
     pub async fn prove(&self, host: &str, key: &Key) -> Acceptance {
-        let mut in_a_row = 0;
-        let mut said = words::NOT_PROVED_IN_TIME.to_owned();
+        let (mut in_a_row, mut said) = (0, None);
         for _ in 0..PROBES {
             match self.service().probe(self.data_plane, host, key).await {
                 Probe::Accepted => in_a_row += 1,
-                Probe::Refused { detail } | Probe::Unreachable { detail } => (in_a_row, said) = (0, detail),
+                Probe::Refused { detail } | Probe::Unreachable { detail } => {
+                    (in_a_row, said) = (0, Some(detail));
+                }
             }
             if in_a_row == IN_A_ROW {
                 return Acceptance::Accepted;
             }
             let next = self.clock.now() + delta(APART);
+            if next >= self.deadline && in_a_row > 0 {
+                return Acceptance::OutOfTime;
+            }
             if next >= self.deadline {
                 break;
             }
             self.clock.sleep_until(next).await;
         }
-        Acceptance::Refused(said)
+        said.map_or(Acceptance::OutOfTime, Acceptance::Refused)
     }
 
     fn service(&self) -> ServiceType {
@@ -261,17 +268,25 @@ impl Actor<'_> {
 }
 
 impl Actor<'_> {
-    /// The consumers in batches for [`Actor::repoint`], with all that are of one app in the same batch, and the site
-    /// that we run in last.
+    /// The consumers of other sites, and those of the site that we run in, which come last: writing its settings restarts us.
+    pub fn own_last(&self, consumers: Vec<ConsumerRef>) -> [Vec<ConsumerRef>; 2] {
+        let restarts_us = |consumer: &ConsumerRef| {
+            let place = Place::from(consumer);
+            self.own_site.is_some_and(|site| place.restarts(site))
+        };
+        let (own, others) = consumers.into_iter().partition(restarts_us);
+        [others, own]
+    }
+
+    /// The consumers in batches for [`Actor::repoint`], with all that are of one app in the same batch.
     pub fn batches(&self, consumers: &[ConsumerRef]) -> Vec<Vec<ConsumerRef>> {
         let mut sorted = consumers.to_vec();
-        sorted.sort_by_cached_key(|consumer| (self.restarts_us(&consumer.into()), consumer.app.clone()));
+        sorted.sort_by(|a, b| a.app.cmp(&b.app));
         let apps: Vec<_> = sorted.chunk_by(|a, b| a.app == b.app).collect();
         apps.chunks(ROUNDS * self.at_once).map(<[_]>::concat).collect()
     }
 
-    /// Writes `key` into consumers, all places at once and each by itself; the site that we run in comes last, because
-    /// writing its settings restarts us. One write for each place: each restarts its app.
+    /// Writes `key` into consumers, all places at once and each by itself. One write for each place: each restarts its app.
     ///
     /// Nothing is sent once the proof has ended: by then another worker may be at work, and the key no longer valid.
     pub async fn repoint(
@@ -285,23 +300,18 @@ impl Actor<'_> {
         let deadline = self.deadline.min(proof.until());
         let arm = self.arm.until(deadline);
         let actor = Actor { arm: &arm, deadline, ..*self };
-        let basis = Basis { check, marks, key };
-        let (own, others): (Vec<_>, Vec<_>) =
-            targets(consumers).into_iter().partition(|target| self.restarts_us(&target.place));
-        let mut done = Vec::new();
-        for group in [others, own] {
-            let rewrites = group.into_iter().map(|target| actor.rewrite(basis, target).boxed());
-            let rewrites: Vec<_> = rewrites.collect();
-            done.extend(stream::iter(rewrites).buffer_unordered(self.at_once).collect::<Vec<_>>().await);
-        }
-        done
+        let (basis, room) = (Basis { check, marks, key }, Semaphore::new(self.at_once));
+        join_all(targets(consumers).into_iter().map(|target| actor.rewrite(basis, &room, target).boxed()))
+            .await
     }
 
-    fn restarts_us(&self, place: &Place) -> bool {
-        self.own_site.is_some_and(|site| place.restarts(site))
-    }
-
-    async fn rewrite(&self, basis: Basis<'_>, target: Target<'_>) -> Result<Rewrite, RewriteError> {
+    /// Writes a place, where there is room: who waits for another task of this process takes none.
+    async fn rewrite(
+        &self,
+        basis: Basis<'_>,
+        room: &Semaphore,
+        target: Target<'_>,
+    ) -> Result<Rewrite, RewriteError> {
         let Target { place, names } = target;
         let change = Change { names: &names, marks: basis.marks, key: basis.key };
         let mut last = None;
@@ -309,7 +319,7 @@ impl Actor<'_> {
             if merge > 0 {
                 self.clock.sleep(AGAIN).await;
             }
-            let mut lock = self.lock(&place, basis).await?;
+            let mut lock = self.lock(&place, basis, room).await?;
             let written = self.merge(&mut lock, (merge == 0).then_some(basis.check), &place, &change).await;
             if written.as_ref().is_err_and(|error| error.kind() == ArmErrorKind::OutcomeUnknown) {
                 lock.may_arrive(self.clock.now());
@@ -334,14 +344,21 @@ impl Actor<'_> {
         })
     }
 
-    /// Waits until nobody else writes the consumer. Between processes it is locked where others may be at the place: those of
-    /// another configured service, or, where another's connection string is in it, of a configuration that we do not see.
-    async fn lock(&self, place: &Place, basis: Basis<'_>) -> Result<AppLock<'_>, RewriteError> {
-        let consumer = place.consumer();
+    /// Locks the consumer. Between processes that is needed where others may be at the place: those of another configured
+    /// service, or, where another's connection string is in it, of a configuration that we do not see.
+    async fn lock<'room>(
+        &self,
+        place: &Place,
+        basis: Basis<'_>,
+        room: &'room Semaphore,
+    ) -> Result<AppLock<'room>, RewriteError>
+    where
+        Self: 'room,
+    {
         let contents = basis.check.contents(place);
         let seen_shared = contents.is_some_and(|(contents, _)| place.holds_anothers(contents, basis.marks));
-        let lock = self.locks.lock(&consumer, seen_shared, self.deadline).await;
-        lock.map_err(|error| RewriteError::Locked { consumer, error })
+        let lock = self.locks.lock(&place.consumer(), seen_shared, room).await;
+        lock.map_err(|error| RewriteError::Locked { place: place.clone(), error })
     }
 
     /// Writes once, while nobody else of ours writes the app. Where another process may, it is read under the lock.

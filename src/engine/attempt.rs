@@ -125,6 +125,12 @@ impl Run<'_> {
             }
             Err(error) => return Err(error.into()),
         };
+        // Once in a process, for it costs a request.
+        let service = &self.service.id;
+        if self.intent().source == Source::Timer && !self.engine.fenced.lock().contains(service) {
+            draft.keep_fenced(&self.order.holder).await?;
+            self.engine.fenced.lock().insert(service.clone());
+        }
         let Some(check) = self.check(begin, draft.journal()).await? else {
             return Ok(Next::End(Ending::Known));
         };
@@ -215,8 +221,18 @@ impl Run<'_> {
             self.see(&check, &assessment.snapshot);
             self.judge(&assessment);
             self.answer_call(lease, &assessment.snapshot).await?;
-            if let Some(next) = self.act(lease, &mut check, assessment).await? {
-                return Ok(next);
+            match self.act(lease, &mut check, assessment).await {
+                Ok(None) => {}
+                Ok(Some(next)) => return Ok(next),
+                // Who was written beside those that could not be is not told to be cut off, if there is time to see him.
+                Err(error @ RunError::Rewrites(_)) if check.is_echoed() => {
+                    if self.read_back(lease, &mut check).await.is_ok() {
+                        let snapshot = check.snapshot(self.service, lease.journal());
+                        self.see(&check, &snapshot);
+                    }
+                    return Err(error);
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(Next::End(Ending::Stopped))
@@ -252,9 +268,7 @@ impl Run<'_> {
                 }
                 match self.step(lease, check, step).await? {
                     Then::Assess => Ok(None),
-                    Then::Rest { until } => {
-                        self.rest_and_hear(lease, check, until, None).await.map(|()| None)
-                    }
+                    Then::Rest { until } => self.rest_and_hear(lease, check, until, None).await.map(|_| None),
                     // Who was repaired beside it is seen first.
                     Then::Leave(_) if check.is_echoed() => self.read_back(lease, check).await.map(|()| None),
                     Then::Leave(waiting) => Ok(Some(self.next(&assessment, waiting))),
@@ -264,7 +278,7 @@ impl Run<'_> {
             decision @ Decision::Waiting { until, .. } if self.waits(until) && until <= now + SHORT_WAIT => {
                 self.emit_once(RunEvent::Waiting(decision));
                 lease.commit().await?;
-                self.rest_and_hear(lease, check, until, Some(FRESH)).await.map(|()| None)
+                self.rest_and_hear(lease, check, until, Some(FRESH)).await.map(|_| None)
             }
             decision => Ok(Some(self.next(&assessment, decision))),
         }

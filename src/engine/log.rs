@@ -111,7 +111,7 @@ impl RunLog {
             RunEvent::Called { call } => self.called = Some(call),
             RunEvent::Assessed { unwatched } => (self.assessed, self.unwatched) = (true, unwatched),
             RunEvent::Polled => self.polls += 1,
-            RunEvent::Written(place) => *self.writes.entry(place).or_default() += 1,
+            RunEvent::Written(place) => self.write(place),
             RunEvent::Gone(_)
             | RunEvent::Unseen(_)
             | RunEvent::Waiting(_)
@@ -123,6 +123,18 @@ impl RunLog {
             | RunEvent::StoodIn(_)
             | RunEvent::TimerSilent { .. } => {}
         }
+    }
+
+    /// Azure's answer to a write is no sight of who was written, and no more than that is told of him.
+    fn write(&mut self, place: Place) {
+        for who in &mut self.cut_off {
+            if let CutOff::Stale(consumer) = who
+                && Place::from(&*consumer) == place
+            {
+                *who = CutOff::Unconfirmed(consumer.clone());
+            }
+        }
+        *self.writes.entry(place).or_default() += 1;
     }
 
     fn record(&mut self, event: Event, now: DateTime<Utc>) {

@@ -1,8 +1,9 @@
 //! Doing one step of a run: intent on record, the act, the outcome on record.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use tracing::Instrument;
 
 use super::RunError;
@@ -15,7 +16,7 @@ use crate::engine::check::Check;
 use crate::engine::check::FRESH;
 use crate::report::text::run::UNCHANGED_SUCCESS;
 use crate::report::{LostOperation, RunEvent, cause};
-use crate::store::Lease;
+use crate::store::{Lease, LockError};
 use rekey_core::journal::{Event, InFlight, Journal};
 use rekey_core::model::{ConsumerId, KeyType};
 use rekey_core::plan::{self, ConsumerRef, Decision, Step, WaitFor};
@@ -24,6 +25,10 @@ use rekey_core::time::delta;
 
 /// How often one run writes the same dictionary: as often as it merges one write anew.
 const WRITES: u32 = 4;
+
+/// How long one step waits for apps that another process has locked before it is decided anew: half of what a lock lasts
+/// that is not given back.
+const LOCKED: TimeDelta = TimeDelta::seconds(60);
 
 impl Run<'_> {
     /// Checks just before a step that what it rests on is not too old. If it was, it is read again, and the step does not
@@ -99,15 +104,53 @@ impl Run<'_> {
     ) -> Result<(), RunError> {
         self.record(lease, Event::RepointIntended { key_type: to })?;
         self.record(lease, plan::handed_out(lease.journal(), &check.keys()[to].fingerprint(), consumers))?;
-        let (consumers, overwritten) = self.not_in_vain(consumers);
-        let mut failed = overwritten;
-        for consumers in self.actor().batches(&consumers) {
-            failed.extend(self.repoint_batch(lease, check, to, &consumers, repair).await?);
+        let (consumers, mut failed) = self.not_in_vain(consumers);
+        for consumers in self.actor().own_last(consumers) {
+            failed.extend(self.repoint_all(lease, check, to, consumers, repair).await?);
         }
-        if failed.is_empty() {
-            return Ok(());
+        if failed.is_empty() { Ok(()) } else { Err(RunError::Rewrites(failed)) }
+    }
+
+    /// Repoints everybody whose app is not locked by another process, and then those who are, as they are let go: one that
+    /// died with its locks keeps nobody waiting but the apps that it had. What failed.
+    async fn repoint_all(
+        &mut self,
+        lease: &mut Lease,
+        check: &mut Check,
+        to: KeyType,
+        mut consumers: Vec<ConsumerRef>,
+        repair: bool,
+    ) -> Result<Vec<RewriteError>, RunError> {
+        let (mut failed, patience) = (Vec::new(), (self.now() + LOCKED).min(self.order.deadline));
+        loop {
+            let mut locked = BTreeMap::new();
+            for batch in self.actor().batches(&consumers) {
+                for error in self.repoint_batch(lease, check, to, &batch, repair).await? {
+                    match error {
+                        RewriteError::Locked { place, error: LockError::Held(held) }
+                            if self.now() < patience =>
+                        {
+                            locked.insert(place, held.again.min(patience));
+                        }
+                        error => failed.push(error),
+                    }
+                }
+            }
+            let Some(again) = locked.values().min() else { break };
+            // Whoever calls knows of something that may have to be decided before this.
+            if self.rest_and_hear(lease, check, *again, None).await? || self.engine.stop.is_asked() {
+                break;
+            }
+            consumers.retain(|consumer| locked.contains_key(&Place::from(consumer)));
         }
-        Err(RunError::Rewrites(failed))
+        // What there was no time for is not given up while the run has time: it is decided anew.
+        let in_time = self.now() < self.order.deadline;
+        let (late, failed): (Vec<RewriteError>, Vec<_>) =
+            failed.into_iter().partition(|error| in_time && error.is_late());
+        for error in &late {
+            self.emit_once(RunEvent::Late { why: cause::told(error) });
+        }
+        Ok(failed)
     }
 
     /// The consumers whose dictionaries are still worth writing. What was written several times in this run and does not
@@ -147,15 +190,7 @@ impl Run<'_> {
         if !apps.is_empty() {
             self.record(lease, Event::Repointed { key_type: to, apps, repaired: repair })?;
         }
-        let failed = failed.into_iter().filter_map(Result::err);
-        // What the proof left no time for is not given up while the run has time: it is decided anew.
-        let in_time = now < self.order.deadline;
-        let (late, failed): (Vec<RewriteError>, Vec<_>) =
-            failed.partition(|error| in_time && error.is_late());
-        for error in &late {
-            self.emit_once(RunEvent::Late { why: cause::told(error) });
-        }
-        Ok(failed)
+        Ok(failed.into_iter().filter_map(Result::err).collect())
     }
 
     async fn regenerate(
@@ -299,6 +334,8 @@ impl Run<'_> {
         let event = match proof {
             Acceptance::Accepted => Event::Verified { key_type },
             Acceptance::Refused(detail) => Event::VerificationRefused { key_type, detail },
+            // The service has refused nothing.
+            Acceptance::OutOfTime => return Err(RunError::OutOfTime),
         };
         self.record(lease, event)?;
         Ok(lease.keep().await?)

@@ -74,23 +74,23 @@ impl Run<'_> {
     }
 
     /// Waits with the lease, and then reads again what is older than `age`; all of it if another run called meanwhile, for
-    /// whatever is found is decided on anew: repairing comes before all else.
+    /// whatever is found is decided on anew: repairing comes before all else. Whether one called.
     pub(super) async fn rest_and_hear(
         &mut self,
         lease: &mut Lease,
         check: &mut Check,
         until: DateTime<Utc>,
         age: Option<TimeDelta>,
-    ) -> Result<(), RunError> {
+    ) -> Result<bool, RunError> {
         let woken = self.rest(lease, until).await?;
         if self.engine.stop.is_asked() {
-            return Ok(());
+            return Ok(woken);
         }
         let called = self.hear(lease).await || woken;
         if let Some(age) = if called { Some(TimeDelta::zero()) } else { age } {
             check.refresh(self.reader(), self.service, age).await?;
         }
-        Ok(())
+        Ok(called)
     }
 
     /// Reads what was written a moment ago: Azure's answer to a write is only what was asked for, and another writer may have

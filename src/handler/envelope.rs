@@ -32,14 +32,12 @@ pub struct Malformed {
 pub(crate) enum Fault {
     /// An empty body.
     NoEnvelope,
-    /// No JSON.
     NoJson {
         /// Whether what there is would go on.
         ends_early: bool,
         line: usize,
         column: usize,
     },
-    /// JSON, and no object.
     NoJsonObject,
     /// Another kind of value.
     NoObject,

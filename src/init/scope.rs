@@ -64,7 +64,6 @@ impl Scope {
         Ok(Self { subscription, group })
     }
 
-    /// The services in it.
     pub(super) async fn instances(&self, arm: &Arm) -> Result<Vec<ServiceResource>, ArmError> {
         let mut all = Vec::new();
         for kind in ServiceType::ALL {

@@ -200,7 +200,6 @@ impl fmt::Debug for Notifier {
 pub struct Announcement {
     /// What kind of thing happened.
     pub kind: Kind,
-    /// To which service.
     pub instance: ServiceId,
     /// One line for people.
     pub text: String,

@@ -16,7 +16,6 @@ use rekey_core::plan::{BlockedBy, Covered, CutOff, Decision, Snapshot, Unknown};
 pub enum RunEvent {
     /// It went on record.
     Recorded {
-        /// What.
         event: Event,
         /// The key whose regeneration is in flight.
         in_flight: Option<KeyType>,
@@ -40,19 +39,12 @@ pub enum RunEvent {
     Watching {
         /// In which time.
         watch: Watch,
-        /// How often.
         every: Duration,
     },
     /// The run at work could not be asked to check again.
-    NotCalled {
-        /// Why not.
-        why: String,
-    },
+    NotCalled { why: String },
     /// Azure did not take a request, and waiting is all there is to do.
-    NotAccepted {
-        /// Why not.
-        why: String,
-    },
+    NotAccepted { why: String },
     /// There was no time left to write an app on this proof of the lease; it is decided anew.
     Late {
         /// Which, and what was said.
@@ -62,7 +54,6 @@ pub enum RunEvent {
     OperationLost(LostOperation),
     /// The timer is silent, and this notice does its work.
     StoodIn(Box<Ending>),
-    /// The timer is silent.
     TimerSilent {
         /// When it last ran.
         since: DateTime<Utc>,
@@ -78,15 +69,9 @@ pub enum RunEvent {
     /// Nothing speaks any more for the claim that a key was regenerated.
     ClaimSettled,
     /// Another run asks for a check.
-    Called {
-        /// Its number.
-        call: u64,
-    },
+    Called { call: u64 },
     /// What is wanted is on record, or need not be; but for a time that cannot be watched.
-    Assessed {
-        /// That time.
-        unwatched: Option<DateTime<Utc>>,
-    },
+    Assessed { unwatched: Option<DateTime<Utc>> },
     /// Azure was asked how the regeneration goes.
     Polled,
     /// A place that holds keys was written.
@@ -146,7 +131,10 @@ impl RunEvent {
     /// Whether it warns.
     #[must_use]
     pub const fn is_warning(&self) -> bool {
-        matches!(self, Self::Gone(_) | Self::Unseen(_))
+        matches!(
+            self,
+            Self::Gone(_) | Self::Unseen(_) | Self::Covered(Covered::Asked { compromised: true, .. })
+        )
     }
 
     /// Whether something got done.
@@ -169,7 +157,6 @@ impl RunEvent {
 /// What one run over one service did, and how it ended.
 #[derive(Clone, Debug)]
 pub struct RunReport {
-    /// The service.
     pub service: ServiceId,
     /// The name of the run, which all its lines in the log bear.
     pub run: String,
@@ -187,7 +174,6 @@ pub struct RunReport {
     pub known: Option<Known>,
     /// Who is cut off, as far as its last check shows.
     pub cut_off: Vec<CutOff>,
-    /// How it ended.
     pub ending: Ending,
 }
 
@@ -223,7 +209,6 @@ pub enum Ending {
     Stopped,
     /// Another worker is at it.
     Busy {
-        /// Who.
         holder: String,
         /// Until when at the latest.
         until: DateTime<Utc>,
@@ -235,19 +220,16 @@ pub enum Ending {
     },
     /// A time that is announced is not watched, for too many are.
     Unwatched {
-        /// Which time.
         at: DateTime<Utc>,
     },
     /// The timer's runs do not get done what they are for.
     NeverFinished {
-        /// How this one ended.
         ending: Box<Self>,
         /// How many in a row that are.
         runs: u32,
     },
     /// Azure or the storage did not answer, was too busy, or nobody knows what it did: to ask again soon helps.
     Unavailable(String),
-    /// Something failed.
     Failed(String),
 }
 

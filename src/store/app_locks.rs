@@ -18,9 +18,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{OwnedMutexGuard, Semaphore, SemaphorePermit};
 
-use super::document::LeaseRecord;
+use super::document::{LeaseRecord, encode};
 use super::lease::{LEASE, put_surely};
 use super::{ETag, Found, Store, StoreError};
 use crate::clock::Clock;
@@ -60,26 +60,25 @@ struct Turn {
     arrives_until: Option<DateTime<Utc>>,
 }
 
-#[derive(Clone, Debug)]
-struct Held {
-    holder: LockHolder,
-    until: DateTime<Utc>,
-    looks: usize,
-    again: DateTime<Utc>,
-}
-
 /// Why an app is not locked, and so not written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LockError {
     /// Another process has it.
-    Held {
-        /// Who.
-        holder: LockHolder,
-        /// Until when, if it does not give it back before.
-        until: DateTime<Utc>,
-    },
+    Held(Held),
     /// Whether anybody has it cannot be told.
     Store(#[source] StoreError),
+}
+
+/// That another process has a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Who.
+    pub holder: LockHolder,
+    /// Until when, if it does not give it back before.
+    pub until: DateTime<Utc>,
+    /// When it is worth asking again.
+    pub again: DateTime<Utc>,
+    looks: usize,
 }
 
 /// Who has a lock.
@@ -122,6 +121,7 @@ impl fmt::Debug for Locker<'_> {
 pub struct AppLock<'a> {
     turn: OwnedMutexGuard<Turn>,
     stored: Option<StoredLock<'a>>,
+    _room: Option<SemaphorePermit<'a>>,
 }
 
 /// A lock in the store.
@@ -164,79 +164,72 @@ impl AppLocks {
 }
 
 impl<'a> Locker<'a> {
-    /// Waits until nobody else writes the app, at most until the time is over. `seen_shared` says that another service's
-    /// connection string was seen in it, which another deployment may rotate.
-    pub async fn lock(
+    /// The lock of an app, or who has it. Another task of this process, which is about to write the app or to give it up, is
+    /// waited for, and only then is there `room` to be had, for as long as the lock is; another process, which may have died,
+    /// is not waited for. `seen_shared` says that another service's connection string was seen in it, which another deployment
+    /// may rotate.
+    pub async fn lock<'room>(
         &self,
         app: &ConsumerId,
         seen_shared: bool,
-        until: DateTime<Utc>,
-    ) -> Result<AppLock<'a>, LockError> {
-        loop {
-            let mut turn = self.locks.turn(app).await;
-            if !seen_shared && !self.locks.shared.contains(app) {
-                return Ok(AppLock { turn, stored: None });
-            }
-            let now = self.clock.now();
-            if turn.held.as_ref().is_none_or(|held| held.again <= now) {
-                match self.try_lock(app, turn.held.as_ref()).await.map_err(LockError::Store)? {
-                    Ok(stored) => {
-                        turn.held = None;
-                        return Ok(AppLock { turn, stored: Some(stored) });
-                    }
-                    Err(held) => {
-                        tracing::info!("{}", words::app_is_locked(app.name(), &held.holder));
-                        turn.held = Some(held);
-                    }
-                }
-            }
-            // Who waits leaves the turn, so that no other waits for longer than its own time.
-            let held = turn.held.clone();
-            drop(turn);
-            let Some(Held { holder, until: ends, again, .. }) = held else { continue };
-            if until <= self.clock.now() {
-                return Err(LockError::Held { holder, until: ends });
-            }
-            self.clock.sleep_until(again.min(until)).await;
+        room: &'room Semaphore,
+    ) -> Result<AppLock<'room>, LockError>
+    where
+        'a: 'room,
+    {
+        let mut turn = self.locks.turn(app).await;
+        // Nobody closes the semaphore.
+        let room = room.acquire().await.ok();
+        if !seen_shared && !self.locks.shared.contains(app) {
+            return Ok(AppLock { turn, stored: None, _room: room });
         }
+        let held = match turn.held.take() {
+            Some(held) if self.clock.now() < held.again => held,
+            before => match self.try_lock(app, before.map_or(0, |held| held.looks + 1)).await {
+                Ok(stored) => return Ok(AppLock { turn, stored: Some(stored), _room: room }),
+                Err(LockError::Held(held)) => {
+                    tracing::info!("{}", words::app_is_locked(app.name(), &held.holder));
+                    held
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        turn.held = Some(held.clone());
+        Err(LockError::Held(held))
     }
 
-    /// The lock, or who has it.
-    async fn try_lock(
-        &self,
-        app: &ConsumerId,
-        before: Option<&Held>,
-    ) -> Result<Result<StoredLock<'a>, Held>, StoreError> {
-        let holder = format!("{} for {}", self.run, self.service.name());
+    /// The lock, or who has it, for who has looked so often before.
+    async fn try_lock(&self, app: &ConsumerId, looks: usize) -> Result<StoredLock<'a>, LockError> {
+        let us = format!("{} for {}", self.run, self.service.name());
         let name = document_name(app);
         let local = self.clock.now();
-        let found = self.store.get(&name).await?;
-        let looks = before.map_or(0, |held| held.looks + 1);
-        let again = || self.clock.now() + delta(AGAIN[looks.min(AGAIN.len() - 1)]);
-        if let Some((holder, until)) = held_by_another(&found, &holder) {
-            return Ok(Err(Held { holder, until, looks, again: again() }));
+        let found = self.store.get(&name).await.map_err(LockError::Store)?;
+        let held = |holder, until| {
+            let again = self.clock.now() + delta(AGAIN[looks.min(AGAIN.len() - 1)]);
+            LockError::Held(Held { holder, until, again, looks })
+        };
+        if let Some((holder, until)) = held_by_another(&found, &us) {
+            return Err(held(holder, until));
         }
         let expires = found.at + (self.clock.now() - local) + delta(LEASE);
-        let lease = Some(LeaseRecord { holder: holder.clone(), expires });
-        let body = encode(&Document { app: app.clone(), lease, released_by: None })?;
+        let lease = Some(LeaseRecord { holder: us.clone(), expires });
+        let body =
+            encode(&Document { app: app.clone(), lease, released_by: None }).map_err(LockError::Store)?;
         let local = self.clock.now();
         let etag = found.document.as_ref().map(|(_, etag)| etag);
         match put_surely(self.store, self.clock, &name, &body, etag).await {
-            Ok(stored) => Ok(Ok(StoredLock {
+            Ok(stored) => Ok(StoredLock {
                 store: self.store,
                 clock: self.clock,
                 name,
                 app: app.clone(),
-                holder,
+                holder: us,
                 etag: stored.etag,
                 proves_until: local + delta(LEASE / 2),
-            })),
+            }),
             // Somebody was faster; who, the next check tells.
-            Err(StoreError::Changed) => {
-                let until = found.at + delta(LEASE);
-                Ok(Err(Held { holder: LockHolder::Faster, until, looks, again: again() }))
-            }
-            Err(error) => Err(error),
+            Err(StoreError::Changed) => Err(held(LockHolder::Faster, found.at + delta(LEASE))),
+            Err(error) => Err(LockError::Store(error)),
         }
     }
 }
@@ -268,7 +261,7 @@ impl AppLock<'_> {
 
     /// Gives the lock back; whether it was ours to the end. Where a write of ours may still arrive it is left to end by itself.
     pub async fn release(self) -> bool {
-        let Self { turn, stored } = self;
+        let Self { turn, stored, _room } = self;
         let Some(StoredLock { store, clock, name, app, etag, holder, .. }) = stored else { return true };
         if turn.arrives_until.is_some_and(|until| clock.now() < until) {
             return true;
@@ -308,10 +301,6 @@ fn held_by_another(found: &Found, us: &str) -> Option<(LockHolder, DateTime<Utc>
         Err(_) => (LockHolder::Unreadable, longest),
     };
     (found.at < until).then_some((holder, until))
-}
-
-fn encode(document: &Document) -> Result<Vec<u8>, StoreError> {
-    serde_json::to_vec_pretty(document).map_err(|error| StoreError::Unavailable(cause::told(&error)))
 }
 
 /// A readable name that no other place has: its whole id, and ids compare without regard to case.

@@ -34,7 +34,7 @@ use crate::report::text::azure as words;
 pub(crate) use refusal::Meaning;
 pub use refusal::Refusal;
 use refusal::Said;
-use transport::{Storage, TooLarge};
+use transport::Storage;
 
 /// The container of all journals; made when it is first missed.
 const CONTAINER: &str = "signalr-rekey";
@@ -122,7 +122,6 @@ impl Store for BlobStore {
                 let at = self.transport.storage_now();
                 return Ok(Found { document: None, modified: at, at });
             }
-            Err(error) if find::<TooLarge>(&error).is_some() => return Err(StoreError::too_large(name)),
             Err(error) => return Err(self.failed(&error)),
         };
         let (at, modified) = (self.transport.storage_now(), got.meta.last_modified);

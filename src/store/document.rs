@@ -111,6 +111,15 @@ pub async fn peek(store: &dyn Store, instance: &ServiceId) -> Result<Journal, St
     Ok(load(store, instance).await?.document.journal)
 }
 
+/// The same, where a person asks: whether an older release has begun a journal of its own is looked at too.
+pub async fn peek_at_both(store: &dyn Store, service: &ServiceId) -> Result<Journal, StoreError> {
+    let document = load(store, service).await?.document;
+    if document.fenced {
+        document.is_kept(older(store, service).await)?;
+    }
+    Ok(document.journal)
+}
+
 /// Reads the document of a service, or makes the first one.
 pub(super) async fn load(store: &dyn Store, service: &ServiceId) -> Result<Loaded, StoreError> {
     let name = name_of(service);
@@ -166,6 +175,26 @@ pub(super) async fn holds_the_lease(store: &dyn Store, service: &ServiceId) -> R
 impl Document {
     fn new(service: &ServiceId, lease: Option<LeaseRecord>, journal: Journal) -> Self {
         Self { version: VERSION, service: service.clone(), fenced: false, lease, journal }
+    }
+
+    /// Whether older releases are kept out by what stands under the name of format 1. Once they are, what cannot be read there
+    /// keeps them out as well as a fence: they refuse what they cannot read. A journal that they can read is one of theirs.
+    pub(super) fn is_kept(&self, older: Result<Older, StoreError>) -> Result<bool, StoreError> {
+        let kept = older.and_then(|older| match older {
+            Older::None => Ok(false),
+            Older::Fenced => Ok(true),
+            Older::Journal { body, .. } => match Self::carried_over(&self.service, &body) {
+                Err(unreadable @ StoreError::Unreadable { .. }) => Err(unreadable),
+                _ => Err(StoreError::TwoJournals {
+                    old: format_1_name(&self.service).unwrap_or_default(),
+                    new: name_of(&self.service),
+                }),
+            },
+        });
+        match kept {
+            Err(StoreError::Unreadable { .. }) if self.fenced => Ok(true),
+            kept => kept,
+        }
     }
 
     fn read(name: &str, body: &[u8], service: &ServiceId) -> Result<Self, StoreError> {

@@ -9,8 +9,8 @@ use backon::Retryable;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::document::{
-    Document, Fence, LeaseRecord, Loaded, Older, Place, encode, format_1_name, format_1_with_lease, load,
-    name_of, older,
+    Document, Fence, LeaseRecord, Loaded, Place, encode, format_1_name, format_1_with_lease, load, name_of,
+    older,
 };
 use super::{ETag, Found, Store, StoreError, Stored};
 use crate::clock::{Clock, sleeper};
@@ -108,6 +108,16 @@ impl Draft {
         &self.document.journal
     }
 
+    /// Looks at what keeps older releases out of a journal that was taken over from them, and puts it up again where it is gone:
+    /// who finds two journals in an emergency only cannot repair anything.
+    pub(crate) async fn keep_fenced(&self, holder: &str) -> Result<(), StoreError> {
+        if !self.document.fenced {
+            return Ok(());
+        }
+        let writer = Writer { store: Arc::clone(&self.store), clock: Arc::clone(&self.clock) };
+        writer.fence(&self.document, holder).await
+    }
+
     /// Takes the lease, if nobody has written since this was read. Older releases are kept out before that: what they do goes
     /// by the journal of format 1, and by the lease in it.
     pub async fn take(self, holder: &str) -> Result<Lease, StoreError> {
@@ -126,14 +136,10 @@ impl Draft {
         };
         match place {
             Place::Format1 { body, etag, copy } => lease.carry_over(&body, &etag, copy).await?,
-            Place::Nowhere { fenced } => {
-                lease.fence(fenced.then_some(Older::Fenced)).await?;
-                lease.renew().await?;
-            }
+            Place::Nowhere { fenced } => lease.begin(fenced).await?,
             Place::Here { etag } => {
                 lease.etag = Some(etag);
-                lease.fence(None).await?;
-                lease.renew().await?;
+                lease.begin(false).await?;
             }
         }
         Ok(lease)
@@ -212,6 +218,14 @@ impl Lease {
         if self.renew_at <= self.writer.clock.now() { self.renew().await } else { Ok(()) }
     }
 
+    async fn begin(&mut self, fenced: bool) -> Result<(), StoreError> {
+        if !fenced {
+            self.writer.fence(&self.document, &self.holder).await?;
+        }
+        self.document.fenced = true;
+        self.renew().await
+    }
+
     async fn renew(&mut self) -> Result<(), StoreError> {
         self.write(Some(delta(LEASE))).await
     }
@@ -276,25 +290,6 @@ impl Lease {
         self.document.fenced = true;
         Ok(())
     }
-
-    /// Sees to it that no older release begins a journal of its own, of which this one would know nothing.
-    async fn fence(&mut self, known: Option<Older>) -> Result<(), StoreError> {
-        let older = match known {
-            Some(older) => older,
-            None => older(&*self.writer.store, &self.document.service).await?,
-        };
-        let Some(old) = format_1_name(&self.document.service) else { return Ok(()) };
-        match older {
-            Older::Fenced => {}
-            Older::None => {
-                let fence = Fence::new(&self.name, &self.holder, self.writer.clock.now());
-                self.writer.write(&old, &encode(&fence)?, None).await?;
-            }
-            Older::Journal { .. } => return Err(StoreError::TwoJournals { old, new: self.name.clone() }),
-        }
-        self.document.fenced = true;
-        Ok(())
-    }
 }
 
 /// Writes documents.
@@ -308,6 +303,17 @@ impl Writer {
     /// Writes. No two workers write the same: each names itself.
     async fn write(&self, name: &str, body: &[u8], expected: Option<&ETag>) -> Result<Stored, StoreError> {
         put_surely(&*self.store, &self.clock, name, body, expected).await
+    }
+
+    /// Sees to it that no older release begins a journal of its own, of which this one would know nothing.
+    async fn fence(&self, document: &Document, holder: &str) -> Result<(), StoreError> {
+        let service = &document.service;
+        let kept = document.is_kept(older(&*self.store, service).await)?;
+        if let Some(old) = format_1_name(service).filter(|_| !kept) {
+            let fence = Fence::new(&name_of(service), holder, self.clock.now());
+            self.write(&old, &encode(&fence)?, None).await?;
+        }
+        Ok(())
     }
 }
 

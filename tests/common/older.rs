@@ -98,7 +98,8 @@ fn read(name: &str, body: &[u8]) -> Result<Value, Refused> {
     let document: Value = serde_json::from_slice(body).map_err(|_| unreadable("it is no journal".into()))?;
     let version = document["version"].as_u64().and_then(|version| u32::try_from(version).ok());
     match version {
-        Some(1) => Ok(document),
+        Some(1) if document["journal"].is_object() => Ok(document),
+        Some(1) => Err(unreadable("it is no journal".into())),
         Some(version) => Err(unreadable(format!("version {version} is unknown to this release"))),
         None => Err(unreadable("it is no journal".into())),
     }

@@ -9,7 +9,7 @@ use super::common::hooked::Hooked;
 use super::common::proxy::{Proxy, Straight, Way};
 use super::common::{HOUR, Story, two_services_of_one_app};
 use super::{PRIMARY, SECONDARY, settled};
-use embedded_azure::{Fault, FaultKind, Options};
+use embedded_azure::{Fault, FaultKind, Options, Site};
 use rekey_core::intent::Intent;
 use rekey_core::time::delta;
 use serde_json::{Value, json};
@@ -231,6 +231,55 @@ async fn who_died_with_the_lock_is_waited_out_and_named() {
     let reports = story.repair().await;
     assert!(reports.iter().all(|report| !report.ending.is_failure()), "{reports:#?}");
     assert!(holds_valid_keys(&story));
+}
+
+/// A process died with the locks of more apps than are written at the same time. Whoever is not locked is repaired at once,
+/// the others when the locks are over, and nobody waits in the place of another.
+#[tokio::test]
+async fn the_locks_of_a_dead_process_keep_nobody_else_waiting() {
+    let mut world = two_services_of_one_app();
+    let both = world.sites.remove(0);
+    let locked: Vec<String> = (0..40).map(|number| format!("a{number:02}")).collect();
+    let free = ["z1".to_owned(), "z2".to_owned()];
+    for name in &locked {
+        world.sites.push(Site { name: name.clone(), ..both.clone() });
+    }
+    for name in &free {
+        let settings = [("sr-one".to_owned(), "{primary:sr-one}".to_owned())];
+        world.sites.push(Site { name: name.clone(), settings: settings.into(), ..both.clone() });
+    }
+    world.signalr[0].apps = locked.iter().chain(&free).cloned().collect();
+    world.signalr[1].apps = locked.clone();
+    let story = Story::of(world, Options::default()).await;
+    assert!(settled(&story.watch(6 * HOUR).await));
+    for app in &story.config.instances[1].apps {
+        let name = format!("locks{}.json", app.id).to_lowercase();
+        let expires = story.clock.now() + delta(LEASE);
+        let body = json!({"app": app.id, "lease": {"holder": "dead", "expires": expires}}).to_string();
+        let etag = story.store.get(&name).await.unwrap().document.map(|(_, etag)| etag);
+        story.store.put(&name, body.into_bytes(), etag.as_ref()).await.unwrap();
+    }
+    story.force("sr-one", &[PRIMARY, SECONDARY]).unwrap();
+    let valid = |app: &str| {
+        let held = story.held(app, "sr-one");
+        [PRIMARY, SECONDARY].iter().any(|key_type| story.key("sr-one", *key_type) == held)
+    };
+    let run = |time| {
+        let deadline = story.clock.now() + delta(time);
+        let one = story.config.instances[0].id.clone();
+        Order { services: vec![one], intent: Intent::timer(), holder: "timer".into(), deadline }
+    };
+    let reports = story.rekey().run(&run(Duration::from_secs(20))).await;
+    assert!(reports[0].ending.is_failure(), "{reports:#?}");
+    for app in &free {
+        assert!(valid(app), "{app} waits for the locks of others");
+    }
+    assert!(!valid("a00"), "locked");
+    let reports = story.rekey().run(&run(9 * Duration::from_secs(60))).await;
+    assert!(!reports[0].ending.is_failure(), "{reports:#?}");
+    for app in &locked {
+        assert!(valid(app), "{app} is left cut off");
+    }
 }
 
 /// What lies where a lock should be and is none counts as somebody's, no longer than one of ours lasts.

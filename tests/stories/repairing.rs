@@ -6,7 +6,8 @@ use super::common::{CONSUMERS, DAY, HOUR, MINUTE, Story};
 use super::{PRIMARY, SECONDARY, all_hold, settled};
 use embedded_azure::{Fault, FaultKind};
 use rekey_core::intent::Intent;
-use rekey_core::model::KeyType;
+use rekey_core::model::{ConsumerId, KeyType};
+use rekey_core::plan::CutOff;
 use rekey_core::time::delta;
 use signalr_rekey::clock::Clock;
 
@@ -136,4 +137,30 @@ async fn a_notice_waits_for_the_run_that_is_at_work_and_then_looks() {
         tokio::join!(story.run(Intent::operator(true), 9 * MINUTE), story.run(Intent::check(), 30 * MINUTE));
     assert!(!long[0].ending.is_failure(), "{long:#?}");
     assert!(short[0].ending.is_repaired(), "{short:#?}");
+}
+
+/// One app cannot be written, and the others are: the run that fails names as cut off whom it leaves so, and nobody else.
+#[tokio::test]
+async fn a_run_that_fails_names_only_those_as_cut_off_whom_it_leaves_so() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    story.force("sr-demo", &KeyType::ALL).unwrap();
+    let failing = "chat-func";
+    let refused = Fault::new("WebApps_UpdateApplicationSettings", FaultKind::Forbidden);
+    story.sim.fault(refused.on(failing).times(1000));
+    let reports = story.repair().await;
+    assert!(reports[0].ending.is_failure(), "{reports:#?}");
+    let named: Vec<String> =
+        reports[0].cut_off.iter().filter_map(|who| who.app()).map(ConsumerId::name).collect();
+    assert_eq!(named, [failing], "{}", reports[0].summary());
+    // Where there is no time to read what was written, it is told as written and not as cut off; nobody is lost.
+    story.force("sr-demo", &KeyType::ALL).unwrap();
+    let clock = story.clock.clone();
+    story.sim.after("WebApps_UpdateApplicationSettings", 2, move |_| clock.advance(MINUTE / 2));
+    let reports = story.repair().await;
+    let (written, refused): (Vec<_>, Vec<_>) =
+        reports[0].cut_off.iter().partition(|who| matches!(who, CutOff::Unconfirmed(_)));
+    assert!(!written.is_empty() && !refused.is_empty(), "{reports:#?}");
+    let told = reports[0].summary();
+    assert!(told.contains("written, but not yet read back"), "{told}");
 }

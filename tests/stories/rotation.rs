@@ -6,13 +6,14 @@ use std::time::Duration;
 use super::common::{CONSUMERS, DAY, HOUR, MINUTE, Story};
 use super::{PRIMARY, SECONDARY, all_hold, settled};
 use embedded_azure::{Fault, FaultKind, Options, SignalR, Site, UpdateStrategy, World};
-use rekey_core::intent::Intent;
+use rekey_core::intent::{Cause, Caution, Intent, Oddity, foresee};
 use rekey_core::journal::Event;
 use rekey_core::model::KeyType;
+use rekey_core::notice;
 use rekey_core::plan::{BlockedBy, Decision};
 use rekey_core::policy::{FirstRotation, Policy, Verify};
 use signalr_rekey::clock::Clock;
-use signalr_rekey::report::Ending;
+use signalr_rekey::report::{Ending, RunEvent};
 use signalr_rekey::store::Lease;
 
 #[tokio::test]
@@ -171,4 +172,37 @@ async fn drained_with(grace: Duration) -> u64 {
 async fn the_default_grace_is_long_enough_for_an_app_that_is_drained() {
     assert_eq!(drained_with(Policy::default().grace).await, 0);
     assert!(drained_with(HOUR + 5 * MINUTE).await > 0, "what is enough elsewhere is too short there");
+}
+
+/// Keys are leaked a second time, and the event of it has the time of the first leak: it means keys that are answered for, and
+/// whoever sent it is told, by the run and before it is published. With the time of the second leak it is answered.
+#[tokio::test]
+async fn a_second_leak_by_the_time_of_the_first_is_not_dropped_without_a_word() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    let first = story.clock.now();
+    let leak = |at| Intent::rotation(Cause::Compromised, Some(at));
+    story.run(leak(first), Duration::from_secs(25)).await;
+    story.watch(12 * HOUR).await;
+    story.clock.advance(2 * DAY);
+    let regenerated = story.requests("SignalR_RegenerateKey");
+    let reports = story.run(leak(first), Duration::from_secs(25)).await;
+    let told = reports[0].lines().join("\n");
+    assert!(told.contains("send the event again with the time of that leak"), "{told}");
+    assert!(reports[0].events.iter().any(RunEvent::is_warning), "{told}");
+
+    let id = story.config.instances[0].id.to_string();
+    let told = |at: chrono::DateTime<chrono::Utc>| {
+        let event = serde_json::json!({
+            "id": "1", "eventType": "SignalRRekey.KeysExposed", "eventTime": at, "data": { "instance": id }
+        });
+        let events = notice::read(&event, "file").unwrap();
+        foresee(&events[0], &story.config.configured(), story.clock.now()).unwrap().cautions
+    };
+    assert!(matches!(told(first)[..], [Caution { what: Oddity::LongAgo(at), .. }] if at == first));
+    assert!(told(story.clock.now()).is_empty());
+
+    story.run(leak(story.clock.now()), Duration::from_secs(25)).await;
+    story.watch(12 * HOUR).await;
+    assert!(story.requests("SignalR_RegenerateKey") > regenerated, "the second leak is answered");
 }

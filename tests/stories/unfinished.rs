@@ -1,19 +1,23 @@
 //! Runs of the timer that get nothing done: the first is no failure, the second in a row is.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Story;
-use super::common::{HOUR, MINUTE, all_hold};
+use super::common::{HOUR, MINUTE, all_hold, count};
 use embedded_azure::{Fault, FaultKind};
+use rekey_core::intent::Intent;
+use rekey_core::journal::Event;
 use rekey_core::model::KeyType;
 use rekey_core::time::delta;
 use signalr_rekey::clock::Clock;
 use signalr_rekey::engine::Dispatcher;
 use signalr_rekey::handler::{Invocation, Outcome, Runner, Timer, Trigger};
+use signalr_rekey::report::Ending;
 use signalr_rekey::store::{ETag, Found, Lease, Store, StoreError, Stored};
 
 /// The timer's run of a new process.
-async fn timer(story: &Story, time: std::time::Duration) -> Outcome {
+async fn timer(story: &Story, time: Duration) -> Outcome {
     let service = Dispatcher::new(story.rekey());
     let deadline = story.clock.now() + delta(time);
     let invocation = Invocation { id: "an-id".into(), function: "RotateKeys", deadline };
@@ -50,7 +54,7 @@ async fn a_lease_that_is_met_again_and_again_is_a_failure_from_the_second_run_on
 async fn time_that_is_over_again_and_again_is_a_failure_from_the_second_run_on() {
     let story = Story::new().await;
     // A regeneration takes longer than these runs.
-    let short = std::time::Duration::from_secs(3);
+    let short = Duration::from_secs(3);
     story.watch(HOUR).await;
     story.clock.advance(2 * HOUR);
     assert_eq!(timer(&story, short).await.failure, None, "its first");
@@ -117,4 +121,27 @@ async fn a_run_that_cannot_be_put_on_record_is_a_failure() {
     let outcome = Dispatcher::new(rekey).run(Trigger::Timer(Timer::default()), invocation).await;
     assert!(failure(&outcome).contains("cannot record that RotateKeys has run"), "{outcome:#?}");
     assert!(outcome.logs.join("\n").contains("settled"), "what was due is done all the same");
+}
+
+/// Runs whose time is over while they prove a key say so: the service has refused nothing.
+#[tokio::test]
+async fn a_key_that_was_not_proved_in_time_is_not_told_as_refused() {
+    let story = Story::new().await;
+    story.tick().await;
+    story.clock.advance(story.config.instances[0].policy.grace);
+    let mut unproved = 0;
+    for _ in 0..40 {
+        let probes = story.requests("DataPlane_Exists");
+        let reports = story.run(Intent::operator(false), Duration::from_secs(3)).await;
+        let proved = story.requests("DataPlane_Exists") - probes;
+        if (1..4).contains(&proved) {
+            unproved += 1;
+            assert!(matches!(reports[0].ending, Ending::OutOfTime { .. }), "{reports:#?}");
+            assert!(!reports[0].summary().contains("accept"), "{}", reports[0].summary());
+        }
+        story.clock.advance(Duration::from_secs(10));
+    }
+    assert!(unproved > 0, "no run's time was over while it proved a key");
+    let refused = |event: &Event| matches!(event, Event::VerificationRefused { .. });
+    assert_eq!(count(&story.journal().await, refused), 0);
 }

@@ -69,7 +69,6 @@ pub struct Claim {
 /// A rotation that is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RotationRequest {
-    /// Why.
     pub cause: Cause,
     /// When that came about which it is asked for, if that is known: a rotation that was asked for since then is the one
     /// that is meant.

@@ -86,7 +86,6 @@ enum NotYet {}
 /// An event that the state does not allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Illegal {
-    /// The event.
     pub event: Box<Event>,
     /// What it asks of the state and the state is not.
     pub unmet: Condition,

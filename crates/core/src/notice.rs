@@ -58,7 +58,6 @@ pub struct Bridge {
 /// What an alert of Azure Monitor says besides its targets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Alert {
-    /// It is of Service Health.
     pub service_health: bool,
     /// Its service, its impacted services or its title name SignalR.
     pub names_signalr: bool,
@@ -68,46 +67,28 @@ pub struct Alert {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// A key was regenerated through Azure Resource Manager; of a service that is not named, if there is none.
-    Regenerated {
-        /// Of which service.
-        instance: Option<ServiceId>,
-    },
+    Regenerated { instance: Option<ServiceId> },
     /// A regeneration failed or was cancelled. Whether the key is the old one, only a check tells.
-    RegenerationFailed {
-        /// Of which service.
-        instance: Option<ServiceId>,
-    },
+    RegenerationFailed { instance: Option<ServiceId> },
     /// A service was written or deleted, or is said to be unwell: local authentication may be switched off.
-    InstanceChanged {
-        /// Which.
-        instance: ServiceId,
-    },
+    InstanceChanged { instance: ServiceId },
     /// An app was written, swapped or deleted, or its settings were edited.
-    AppChanged {
-        /// Which.
-        app: AppId,
-    },
+    AppChanged { app: AppId },
     /// Azure says that something is wrong with SignalR, or in a subscription.
     ServiceHealth {
         /// Whether it names SignalR: then it may mean every service.
         signalr: bool,
-        /// The subscriptions that it is for.
         subscriptions: Vec<String>,
     },
     /// Keys are going to be regenerated.
     Announced {
-        /// Of which service.
         instance: ServiceId,
-        /// Which keys.
         keys: PerKey<bool>,
         /// When, if that is known.
         deadline: Option<DateTime<Utc>>,
     },
     /// The keys of a service are in strange hands.
-    Compromised {
-        /// Of which service.
-        instance: ServiceId,
-    },
+    Compromised { instance: ServiceId },
     /// It calls for nothing.
     Ignored(Ignored),
     /// It is one of our own bridge's and cannot be understood.
@@ -145,7 +126,6 @@ pub enum BridgeFault {
 pub enum Ignored {
     /// Somebody read keys, as we do all the time: a check because of it would cause the next.
     Reading,
-    /// Another action.
     OtherAction,
     /// It has nothing to do with us.
     Unrelated,

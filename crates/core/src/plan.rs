@@ -60,14 +60,12 @@ struct View<'a> {
 }
 
 impl View<'_> {
-    /// Rule 1.
     fn repair(&self) -> Option<Decision> {
         let consumers = self.snapshot.stale();
         let to = self.repairing_key();
         (!consumers.is_empty()).then_some(Decision::Do(Step::Repoint { to, consumers, repair: true }))
     }
 
-    /// Rule 2.
     fn follow(&self) -> Option<Decision> {
         let flight = self.journal.in_flight()?;
         if flight.operation.is_some() {
@@ -77,7 +75,6 @@ impl View<'_> {
         Some(Decision::Waiting { reason: WaitFor::LostOperation(flight.key_type), until })
     }
 
-    /// Rules 3 to 8.
     fn rotate(&self) -> Decision {
         let held = KeyType::ALL.into_iter().filter(|key_type| self.snapshot.is_held(*key_type));
         match held.collect::<Vec<_>>()[..] {
@@ -91,7 +88,6 @@ impl View<'_> {
         }
     }
 
-    /// Rule 3.
     fn unite(&self) -> Decision {
         let count = |key_type| self.snapshot.holders(|holding| *holding == Holding::Valid(key_type)).len();
         let rank = |key_type: KeyType| (self.keys[key_type].created, count(key_type));
@@ -100,7 +96,6 @@ impl View<'_> {
         self.verify(newer).unwrap_or_else(|| self.move_to(newer))
     }
 
-    /// Rules 4, 5 and 6.
     fn replace(&self, active: KeyType, due_since: DateTime<Utc>) -> Decision {
         let standby = active.other();
         if self.is_fresh(standby, due_since) {
@@ -198,7 +193,6 @@ impl View<'_> {
         (!unknown.is_empty()).then(|| BlockedBy::Unknown(unknown.clone()))
     }
 
-    /// Rule 8.
     fn settled(&self) -> Decision {
         let held = KeyType::ALL.into_iter().filter(|key_type| self.snapshot.is_held(*key_type));
         Decision::Settled { next: held.map(|key_type| self.due_at(key_type)).min() }

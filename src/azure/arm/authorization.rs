@@ -62,7 +62,6 @@ pub struct Caller {
     /// The object id of the user or service principal: what roles are assigned to.
     #[serde(rename = "oid")]
     pub object: Option<String>,
-    /// The tenant.
     #[serde(rename = "tid")]
     pub tenant: Option<String>,
     /// The client id of the application, of an access token of version 1.

@@ -25,9 +25,7 @@ pub enum Subject {
     Service,
     /// What goes on in the background with one: it is followed for a while, and then forgotten by Azure.
     Regeneration,
-    /// A consumer.
     Consumer,
-    /// Anything else.
     Azure,
 }
 

@@ -33,7 +33,6 @@ pub(crate) const READING: [&str; 2] = dictionary::READING;
 /// A dictionary of an app.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// The app.
     pub app: AppId,
     /// Which of the two.
     pub section: Section,

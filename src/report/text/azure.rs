@@ -68,7 +68,6 @@ sentences! {
 
     // The data plane: whether the service accepts a key.
     NOT_SIGNED = "could not sign the call";
-    NOT_PROVED_IN_TIME = "out of time before the service had accepted the key";
     no_host(host) = "{host:?} is not a host name";
     refused(host, said) = "{host} answered 401: {said}";
     out_of_reach(host) = "could not reach {host}; if it is out of reach from here, set verify = \"control-plane\"";

@@ -15,7 +15,7 @@ use crate::engine::act::RewriteError;
 use crate::handler::{Fault, Malformed, Unread};
 use crate::panics::Panicked;
 use crate::report::cause;
-use crate::store::{LockError, LockHolder, Meaning, Refusal, StoreError};
+use crate::store::{Held, LockError, LockHolder, Meaning, Refusal, StoreError};
 
 sentences! {
     WITHOUT_STORAGE = "the service was not touched. If apps are cut off, `signalr-rekey rotate --without-journal` repairs \
@@ -181,7 +181,7 @@ impl fmt::Display for RunError {
 words! {
     impl Display for RewriteError {
         Self::Arm { error: refusal, .. } => "{refusal}";
-        Self::Locked { consumer, .. } => "{}: not written", consumer.name();
+        Self::Locked { place, .. } => "{}: not written", place.consumer().name();
         Self::Overwritten { place } =>
             "{}: the {} were written but do not hold the new key: something else writes them at the same time. The next \
             run tries again", place.consumer().name(), place.section;
@@ -300,7 +300,8 @@ words! {
 
 words! {
     impl Display for LockError {
-        Self::Held { holder, until } => "{holder} has the lock of its settings until {} at the latest", readable(*until);
+        Self::Held(Held { holder, until, .. }) =>
+            "{holder} has the lock of its settings until {} at the latest", readable(*until);
         Self::Store(_) => "the lock of its settings cannot be taken";
     }
 }

@@ -135,6 +135,10 @@ pub(crate) fn caution(caution: &Caution) -> String {
         Oddity::NoTime =>
             "the event has no time with Z or an offset, so a copy that comes later asks for another rotation: give it the \
             time of the message";
+        Oddity::LongAgo(at) =>
+            "the event's time {} is more than an hour ago: keys that were rotated since, because they were reported as \
+            compromised, are taken for those that it means, and nothing is done. If keys were leaked later, give the time of \
+            that leak and publish it again", readable(at);
         Oddity::OtherMembers => "its data has a member besides instance, which is ignored";
     });
     format!("{}: {what}", caution.service.name())

@@ -84,7 +84,11 @@ words! {
 
 words! {
     impl InWords for Covered {
-        Self::Asked(at) => "nothing to do: a rotation for this was already requested at {}", readable(*at);
+        Self::Asked { at, compromised: false } =>
+            "nothing to do: a rotation for this was already requested at {}", readable(*at);
+        Self::Asked { at, compromised: true } =>
+            "nothing to do: by its time the event means keys of before {}, when a rotation for compromised keys was \
+            requested. If keys were leaked since, send the event again with the time of that leak", readable(*at);
         Self::NobodyHolds =>
             "nothing to do: no consumer holds a key that will be regenerated, so no app will be cut off";
     }

@@ -43,12 +43,19 @@ pub fn stale(who: &[CutOff]) -> String {
 /// Whom a run leaves refused.
 #[must_use]
 pub fn cut_off_by_keys(who: &[CutOff]) -> String {
-    format!("cut off, because their key is invalid: {}", listed(who, ", "))
+    let (written, refused): (Vec<_>, Vec<_>) =
+        who.iter().partition(|who| matches!(who, CutOff::Unconfirmed(_)));
+    let refused = (!refused.is_empty())
+        .then(|| format!("cut off, because their key is invalid: {}", listed(refused, ", ")));
+    let written = (!written.is_empty()).then(|| {
+        format!("written, but not yet read back, which the next run does: {}", listed(written, ", "))
+    });
+    refused.into_iter().chain(written).collect::<Vec<_>>().join("; ")
 }
 
 words! {
     impl InWords for CutOff {
-        Self::Stale(consumer) => "{}", consumer.in_words();
+        Self::Stale(consumer) | Self::Unconfirmed(consumer) => "{}", consumer.in_words();
         Self::InOtherText { app, name } => "{} ({name}, which cannot be rewritten)", app.name();
         Self::OutOfSight(app) => "{} (very likely: it was last seen with a key that is invalid now)", app.name();
         Self::OfNoKeys(app) => "{} (it was last seen with a key)", app.name();

@@ -95,9 +95,11 @@ impl Refusal {
         self.said.to_string()
     }
 
-    /// What it means, by its code.
+    /// What it means, by its code. The emulator has another for a wrong key than Azure, which says the same of it (docs:
+    /// Authorize with Shared Key; Azurite, `StorageErrorFactory`).
     pub(crate) fn meaning(&self) -> Meaning {
         match self.code() {
+            "AuthorizationFailure" if self.said.message.contains("authenticate") => Meaning::NotAuthenticated,
             "AuthorizationPermissionMismatch" | "InsufficientAccountPermissions" => Meaning::NoRole,
             "AuthorizationFailure" | "AuthorizationSourceIPMismatch" | "AuthorizationProtocolMismatch" => {
                 Meaning::NotLetIn
@@ -168,6 +170,23 @@ mod tests {
             !Said::read(404, &::http::HeaderMap::new(), b"<html>nginx</html>").is_expected(),
             "not storage's own"
         );
+    }
+
+    /// As Azure and Azurite say them: a firewall and a wrong key.
+    #[test]
+    fn a_wrong_key_is_told_from_a_firewall() {
+        let meaning = |code: &str, message: &str| {
+            let body = format!("<Error><Code>{code}</Code><Message>{message}\nRequestId:1</Message></Error>");
+            let said = Said::read(403, &::http::HeaderMap::new(), body.as_bytes());
+            Refusal::new("stdemo", &said).meaning()
+        };
+        let unsigned = "Server failed to authenticate the request. Make sure the value of the Authorization header is \
+                        formed correctly including the signature.";
+        for code in ["AuthenticationFailed", "AuthorizationFailure"] {
+            assert_eq!(meaning(code, unsigned), Meaning::NotAuthenticated, "{code}");
+        }
+        let kept_out = "This request is not authorized to perform this operation.";
+        assert_eq!(meaning("AuthorizationFailure", kept_out), Meaning::NotLetIn);
     }
 
     #[test]

@@ -21,10 +21,10 @@ use crate::store::LARGEST_DOCUMENT;
 /// How long one request to storage may take, to the last byte of its answer. Documents are a few kilobytes.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// An answer that is larger than any document may be.
+/// A refusal that is larger than any document may be.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("larger than {} MiB", LARGEST_DOCUMENT >> 20)]
-pub(super) struct TooLarge;
+struct TooLarge;
 
 /// Sends requests to storage, and knows what time it is there.
 #[derive(Clone, Debug)]
@@ -100,13 +100,15 @@ async fn told_apart(response: HttpResponse) -> Result<HttpResponse, HttpError> {
 }
 
 /// The answer with its body in memory. `object_store` reads bodies, those of errors too, as long as they go on and as
-/// long as they take, so it is handed none that is not bounded.
+/// long as they take, so it is handed none that is not bounded. For a document that is too large stands one of a byte more
+/// than is read, which nobody takes for one of ours: when it was written is in the head, and ends a lock that lies there.
 async fn whole(response: HttpResponse) -> Result<HttpResponse, HttpError> {
     let (head, body) = response.into_parts();
-    let body = bounded::read(body.bytes_stream(), LARGEST_DOCUMENT, 0).await;
-    let mut body = body.map_err(|unread| match unread {
-        Unread::Broken(error) => error,
-        Unread::TooLarge => HttpError::new(HttpErrorKind::Unknown, TooLarge),
-    })?;
-    Ok(HttpResponse::from_parts(head, HttpResponseBody::from(std::mem::take(&mut *body))))
+    let body = match bounded::read(body.bytes_stream(), LARGEST_DOCUMENT, 0).await {
+        Ok(mut body) => std::mem::take(&mut *body),
+        Err(Unread::TooLarge) if head.status.is_success() => vec![b' '; LARGEST_DOCUMENT + 1],
+        Err(Unread::TooLarge) => return Err(HttpError::new(HttpErrorKind::Unknown, TooLarge)),
+        Err(Unread::Broken(error)) => return Err(error),
+    };
+    Ok(HttpResponse::from_parts(head, HttpResponseBody::from(body)))
 }

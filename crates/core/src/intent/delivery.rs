@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Cause, Intent};
 use crate::journal::Watch;
@@ -13,9 +13,7 @@ use crate::plan::Announced;
 /// A service that is configured, and the consumers of it that are.
 #[derive(Clone, Debug)]
 pub struct Configured<'a> {
-    /// The service.
     pub id: &'a ServiceId,
-    /// Its consumers.
     pub consumers: Vec<&'a AppId>,
 }
 
@@ -63,6 +61,10 @@ pub struct Caution {
     pub what: Oddity,
 }
 
+/// How old the report of compromised keys is where its time is most probably not meant. What was published just now comes
+/// within seconds, and what could not be delivered within minutes again (docs: Event Grid message delivery and retry).
+const LONG_AGO: TimeDelta = TimeDelta::hours(1);
+
 /// What is odd about an announcement or a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Oddity {
@@ -78,6 +80,8 @@ pub enum Oddity {
     BothKeys,
     /// The event has no time.
     NoTime,
+    /// The event is of long ago, and keys that were reported as compromised since are taken for those that it means.
+    LongAgo(DateTime<Utc>),
     /// Its data has a member that is not read.
     OtherMembers,
 }
@@ -163,9 +167,13 @@ fn cautions(notice: &Notice, event: &Event, now: DateTime<Utc>) -> Vec<Caution> 
     };
     let of_time = keys.and_then(|_| of_deadline(deadline, now));
     let of_keys = keys.filter(|keys| keys.primary && keys.secondary).map(|_| Oddity::BothKeys);
-    let no_time = event.time.is_none().then_some(Oddity::NoTime);
+    let of_event = match event.time {
+        None => Some(Oddity::NoTime),
+        Some(at) if keys.is_none() && at < now - LONG_AGO => Some(Oddity::LongAgo(at)),
+        Some(_) => None,
+    };
     let others = (!event.bridge.others.is_empty()).then_some(Oddity::OtherMembers);
-    let all = [of_time, of_keys, no_time, others].into_iter().flatten();
+    let all = [of_time, of_keys, of_event, others].into_iter().flatten();
     all.map(|what| Caution { service: service.clone(), what }).collect()
 }
 

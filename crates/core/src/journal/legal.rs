@@ -33,11 +33,9 @@ use crate::model::KeyType;
 pub enum Condition {
     /// The service was never seen.
     NeverSeen,
-    /// It was.
     Seen,
     /// No regeneration is in flight.
     NoneInFlight,
-    /// One is.
     InFlight,
     /// Azure is not known to have taken it on.
     NotAccepted,
@@ -51,7 +49,6 @@ pub enum Condition {
     Stays,
     /// A consumer holds the key.
     Held,
-    /// None does.
     NotHeld,
     /// The service was not yet seen to accept the key.
     NotVerified,
@@ -61,7 +58,6 @@ pub enum Condition {
     Unrepaired,
     /// Something is out of sight.
     Blind,
-    /// Nothing is.
     InSight,
     /// Whether an app is missing is another than is on record.
     News,

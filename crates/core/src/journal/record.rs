@@ -22,7 +22,6 @@ pub enum Event {
     },
     /// A key changed, and it was not our doing.
     KeyChanged {
-        /// Which.
         key_type: KeyType,
         /// The new key.
         fingerprint: Fingerprint,
@@ -39,7 +38,6 @@ pub enum Event {
     /// Apps that were seen before cannot be read any more, and may take any key from now on.
     #[serde(rename = "consumersBlurred", alias = "appsBlurred")]
     AppsBlurred {
-        /// Which.
         #[serde(rename = "consumers", alias = "apps")]
         apps: BTreeSet<ConsumerId>,
     },
@@ -50,15 +48,9 @@ pub enum Event {
         missing: bool,
     },
     /// A consumer was seen with a key that none held before.
-    Taken {
-        /// Which.
-        key_type: KeyType,
-    },
+    Taken { key_type: KeyType },
     /// No consumer holds a key any more.
-    Left {
-        /// Which.
-        key_type: KeyType,
-    },
+    Left { key_type: KeyType },
     /// Something could not be seen that may hold any key.
     Blinded {},
     /// Everything could be seen again.
@@ -74,12 +66,7 @@ pub enum Event {
     },
     /// The keys are to be looked at every few seconds for a while: their regeneration is announced, or said to have happened
     /// and not to be seen yet.
-    WatchAsked {
-        /// From when.
-        from: DateTime<Utc>,
-        /// Until when.
-        until: DateTime<Utc>,
-    },
+    WatchAsked { from: DateTime<Utc>, until: DateTime<Utc> },
     /// The run at work has checked after this call of another, and after all before it; everybody holds a valid key.
     Heard {
         /// The last of them.
@@ -88,10 +75,7 @@ pub enum Event {
     /// A person has looked at what was refused or came to nothing, and wants it tried again.
     Unblocked {},
     /// A regeneration is about to be sent.
-    RegenerationIntended {
-        /// Which key.
-        key_type: KeyType,
-    },
+    RegenerationIntended { key_type: KeyType },
     /// Azure took the regeneration on.
     RegenerationAccepted {
         /// Where to ask how it goes. It carries a signature, so the history keeps the event without it.
@@ -118,25 +102,17 @@ pub enum Event {
         lasting: bool,
     },
     /// The service accepted a key.
-    Verified {
-        /// Which.
-        key_type: KeyType,
-    },
+    Verified { key_type: KeyType },
     /// The service did not accept a key.
     VerificationRefused {
-        /// Which.
         key_type: KeyType,
         /// What it said.
         detail: String,
     },
     /// Consumers are about to be given a key: from now on it counts as held.
-    RepointIntended {
-        /// Which.
-        key_type: KeyType,
-    },
+    RepointIntended { key_type: KeyType },
     /// Consumers were given a key.
     Repointed {
-        /// Which.
         key_type: KeyType,
         /// The apps that were written.
         #[serde(rename = "consumers", alias = "apps")]
@@ -248,7 +224,6 @@ pub enum Held {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Refusal {
-    /// When.
     pub at: DateTime<Utc>,
     /// What the service said.
     pub detail: String,
@@ -284,9 +259,7 @@ impl InFlight {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Watch {
-    /// Its beginning.
     pub from: DateTime<Utc>,
-    /// Its end.
     pub until: DateTime<Utc>,
 }
 
@@ -294,7 +267,6 @@ pub struct Watch {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Failures {
-    /// How many.
     pub count: u32,
     /// The last one.
     pub at: DateTime<Utc>,
@@ -313,7 +285,6 @@ pub enum Obstacle<'journal> {
     Failures(&'journal Failures),
     /// The service did not accept a key.
     Refused {
-        /// The key.
         key_type: KeyType,
         /// What it said.
         detail: &'journal str,
@@ -329,9 +300,7 @@ pub enum Obstacle<'journal> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Entry {
-    /// When.
     pub at: DateTime<Utc>,
-    /// What.
     pub event: Event,
 }
 

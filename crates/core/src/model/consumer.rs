@@ -51,7 +51,6 @@ impl ConsumerId {
         }
     }
 
-    /// Its subscription.
     pub fn subscription(&self) -> &str {
         match self {
             Self::AppService(app) => app.subscription(),
@@ -168,7 +167,6 @@ impl AppId {
         &self.0.group
     }
 
-    /// Its subscription.
     pub fn subscription(&self) -> &str {
         &self.0.subscription
     }
@@ -216,7 +214,6 @@ pub enum Section {
 }
 
 impl Section {
-    /// Both.
     pub const ALL: [Self; 2] = [Self::AppSettings, Self::ConnectionStrings];
 
     /// What an entry of it is called.
@@ -251,7 +248,6 @@ pub struct Reference {
 pub enum ReferenceStore {
     /// A Key Vault, or something else behind a reference of App Service that we do not know.
     KeyVault,
-    /// App Configuration.
     AppConfiguration,
 }
 

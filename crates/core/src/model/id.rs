@@ -122,7 +122,6 @@ impl ServiceId {
         &self.at.group
     }
 
-    /// Its subscription.
     pub fn subscription(&self) -> &str {
         &self.at.subscription
     }

@@ -91,7 +91,6 @@ fn apply(journal: &mut Journal, events: &[Event], now: DateTime<Utc>) -> Result<
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is recorded.
     Record(Event),
     /// There is nothing to record, and why.
     Covered(Covered),
@@ -102,8 +101,13 @@ pub enum Verdict {
 /// Why a request needs no rotation of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Covered {
-    /// A rotation was asked for since, at this time.
-    Asked(DateTime<Utc>),
+    /// A rotation was asked for since.
+    Asked {
+        /// When.
+        at: DateTime<Utc>,
+        /// Whether because keys were reported as compromised: the keys that the event means are those of before.
+        compromised: bool,
+    },
     /// Everything could be seen, and nobody holds a key that will be regenerated.
     NobodyHolds,
 }
@@ -127,7 +131,7 @@ pub fn judge(
     // Compromised keys are answered only by the answer to compromised keys: any other lets the old keys live longer.
     let last = if compromised { journal.compromised() } else { journal.requested() };
     if let Some(at) = last.filter(|at| request.since.is_some_and(|since| since <= *at)) {
-        return Verdict::Covered(Covered::Asked(at));
+        return Verdict::Covered(Covered::Asked { at, compromised });
     }
     if nobody_holds(&request.cause, snapshot) {
         return Verdict::Covered(Covered::NobodyHolds);
@@ -153,7 +157,6 @@ fn nobody_holds(cause: &Cause, snapshot: &Snapshot) -> bool {
 pub enum Announced {
     /// The keys are watched around it.
     Watched(Watch),
-    /// It is over.
     Over,
     /// It is too far ahead.
     Far,

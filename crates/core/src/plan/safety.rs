@@ -160,7 +160,6 @@ const AT_WORK: TimeDelta = TimeDelta::minutes(2);
 pub enum Standing {
     /// Regenerating a key failed for a reason that does not pass, or too often.
     NotRegenerated {
-        /// The key.
         key_type: KeyType,
         /// When it failed last.
         at: DateTime<Utc>,
@@ -169,7 +168,6 @@ pub enum Standing {
     },
     /// The service has refused a key for longer than a regeneration takes.
     NotAccepted {
-        /// The key.
         key_type: KeyType,
         /// When it refused it last.
         at: DateTime<Utc>,
@@ -178,7 +176,6 @@ pub enum Standing {
     },
     /// A run was to give a key to consumers, and not all of them have it.
     NotGivenOut {
-        /// The key.
         key_type: KeyType,
         /// When that run put it on record.
         at: DateTime<Utc>,

@@ -53,7 +53,6 @@ impl Snapshot {
         }
     }
 
-    /// The consumers whose holding fits.
     pub fn holders(&self, fits: impl Fn(&Holding) -> bool) -> Vec<ConsumerRef> {
         self.consumers.iter().filter(|consumer| fits(&consumer.holds)).map(|c| c.at.clone()).collect()
     }
@@ -91,9 +90,10 @@ impl Snapshot {
 pub enum CutOff {
     /// A consumer that can be repaired.
     Stale(ConsumerRef),
+    /// A consumer that was stale and has been written since, and was not read after that: most probably it is well.
+    Unconfirmed(ConsumerRef),
     /// An app with the key in a text that cannot be rewritten.
     InOtherText {
-        /// The app.
         app: ConsumerId,
         /// The name of the setting.
         name: String,
@@ -111,6 +111,7 @@ impl CutOff {
     pub const fn app(&self) -> Option<&ConsumerId> {
         match self {
             Self::Stale(ConsumerRef { app, .. })
+            | Self::Unconfirmed(ConsumerRef { app, .. })
             | Self::InOtherText { app, .. }
             | Self::OutOfSight(app)
             | Self::OfNoKeys(app) => Some(app),
@@ -124,16 +125,12 @@ impl CutOff {
 pub struct Consumer {
     /// Where it is.
     pub at: ConsumerRef,
-    /// What it holds.
     pub holds: Holding,
 }
 
-/// Where a consumer is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConsumerRef {
-    /// The app.
     pub app: ConsumerId,
-    /// The dictionary.
     pub section: Section,
     /// The setting's name.
     pub name: String,
@@ -142,7 +139,6 @@ pub struct ConsumerRef {
 /// What a consumer holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Holding {
-    /// The key of this type.
     Valid(KeyType),
     /// A key that is neither of the two: the app is failing.
     Stale(Fingerprint),
@@ -155,7 +151,6 @@ pub enum Holding {
 pub enum Unknown {
     /// An app's settings could not be read.
     Unreadable {
-        /// The app.
         app: ConsumerId,
         /// What Azure said.
         detail: String,
@@ -180,22 +175,12 @@ pub enum Unknown {
         held: Vec<Fingerprint>,
     },
     /// A configured app holds no connection string of the service.
-    NoConsumer {
-        /// The app.
-        app: ConsumerId,
-    },
+    NoConsumer { app: ConsumerId },
     /// An app shows nothing of the service but references, of which nobody can tell where they lead.
-    OnlyReferences {
-        /// The app.
-        app: ConsumerId,
-        /// The settings.
-        names: Vec<String>,
-    },
+    OnlyReferences { app: ConsumerId, names: Vec<String> },
     /// A setting is not what the service's must be, or another must not be.
     Setting {
-        /// The app.
         app: ConsumerId,
-        /// The setting.
         name: String,
         /// What is wrong with it.
         fault: SettingFault,

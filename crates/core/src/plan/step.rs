@@ -8,13 +8,10 @@ use crate::model::KeyType;
 /// What to do next, or why nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Do this one step.
     Do(Step),
     /// Nothing before a time.
     Waiting {
-        /// What for.
         reason: WaitFor,
-        /// Until when.
         until: DateTime<Utc>,
     },
     /// Nothing until something outside changes.
@@ -76,7 +73,6 @@ impl Step {
     }
 }
 
-/// What is waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WaitFor {
     /// The grace of this key, which was, or may have been, left.
@@ -89,7 +85,6 @@ pub enum WaitFor {
     Acceptance(KeyType),
     /// The next try of a regeneration that came to nothing.
     RegenerateAgain {
-        /// The key.
         key_type: KeyType,
         /// What was said of it.
         detail: String,
@@ -103,7 +98,6 @@ pub enum BlockedBy {
     Unknown(Vec<Unknown>),
     /// The service goes on refusing a new key. Nobody has been moved to it.
     KeyRefused {
-        /// The key.
         key_type: KeyType,
         /// Since when it exists.
         since: DateTime<Utc>,
@@ -112,7 +106,6 @@ pub enum BlockedBy {
     },
     /// Regenerating a key goes on coming to nothing, or was refused for a reason that does not pass.
     RegenerationFails {
-        /// The key.
         key_type: KeyType,
         /// When it is tried again.
         again: DateTime<Utc>,

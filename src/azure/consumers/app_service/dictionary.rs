@@ -90,7 +90,6 @@ enum Entry {
         #[serde(flatten)]
         members: Map<String, Value>,
     },
-    /// Anything else.
     Verbatim(Value),
 }
 

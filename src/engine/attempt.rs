@@ -235,6 +235,9 @@ impl Run<'_> {
                 Err(error) => return Err(error),
             }
         }
+        // Who stopped it is told how things stand after the last step.
+        let snapshot = check.snapshot(self.service, lease.journal());
+        self.see(&check, &snapshot);
         Ok(Next::End(Ending::Stopped))
     }
 

@@ -10,7 +10,7 @@ use rekey_core::intent::{Cause, Caution, Intent, Oddity, foresee};
 use rekey_core::journal::Event;
 use rekey_core::model::KeyType;
 use rekey_core::notice;
-use rekey_core::plan::{BlockedBy, Decision};
+use rekey_core::plan::{BlockedBy, Decision, WaitFor, forecast};
 use rekey_core::policy::{FirstRotation, Policy, Verify};
 use signalr_rekey::clock::Clock;
 use signalr_rekey::report::{Ending, RunEvent};
@@ -52,6 +52,25 @@ async fn keys_are_rotated_again_when_they_are_due_and_not_before() {
     story.watch(6 * HOUR).await;
     assert_eq!((all_hold(&story), story.requests("SignalR_RegenerateKey")), (PRIMARY, 4));
     assert_eq!(story.refused(), 0);
+}
+
+/// What comes next is told by what the last step made of it, not by the check before it.
+#[tokio::test]
+async fn a_run_that_is_stopped_after_a_step_has_seen_what_came_of_it() {
+    let story = Story::new().await;
+    let rekey = story.rekey();
+    let stop = rekey.stop.clone();
+    story.sim.after("WebApps_UpdateApplicationSettingsSlot", 1, move |_| stop.ask());
+    let mut reports = rekey.run(&story.order(Intent::operator(true), DAY)).await;
+    let report = reports.remove(0);
+    assert!(matches!(report.ending, Ending::Stopped), "{report:#?}");
+    let seen = report.seen.unwrap();
+    let journal = story.journal().await;
+    let policy = &story.config.instances[0].policy;
+    let foreseen = forecast(&seen, &journal, policy, story.clock.now(), false);
+    let first = &foreseen.steps[0].decision;
+    let reason = WaitFor::Grace(KeyType::Primary);
+    assert!(matches!(first, Decision::Waiting { reason: told, .. } if *told == reason), "{foreseen:#?}");
 }
 
 #[tokio::test]

@@ -82,7 +82,8 @@ pub fn forecast(
     now: DateTime<Utc>,
     asked: bool,
 ) -> Forecast {
-    let (snapshot, journal) = (snapshot.clone(), journal.clone());
+    // What was written is read back at once in this world, as everything in it comes about.
+    let (snapshot, journal) = (Snapshot { echoed: false, ..snapshot.clone() }, journal.clone());
     let mut world = World { snapshot, journal, policy, now, made: 0 };
     let mut steps = Vec::new();
     let mut asked = asked;

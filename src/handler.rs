@@ -54,6 +54,8 @@ use crate::config::Config;
 use crate::panics::{self, Panicked};
 use crate::report::cause;
 use crate::report::text::command::VALUE;
+use crate::report::text::notice as words;
+use crate::report::text::run::ENDING_PROCESS;
 use rekey_core::notice::{self, Event};
 use rekey_core::time::delta;
 
@@ -188,12 +190,8 @@ pub fn router_with(
         .route("/RotateKeys", post(rotate_keys))
         .route("/OnKeyNotice", post(on_key_notice))
         .route("/OnAlert", post(on_alert))
-        .method_not_allowed_fallback(async || {
-            refuse(StatusCode::METHOD_NOT_ALLOWED, "a function is called by POST")
-        })
-        .fallback(async || {
-            refuse(StatusCode::NOT_FOUND, "no such function; there are RotateKeys, OnKeyNotice and OnAlert")
-        })
+        .method_not_allowed_fallback(async || refuse(StatusCode::METHOD_NOT_ALLOWED, words::NO_POST))
+        .fallback(async || refuse(StatusCode::NOT_FOUND, words::NO_FUNCTION))
         .layer(CatchPanicLayer::custom(|payload: Box<dyn std::any::Any + Send>| {
             refuse(StatusCode::INTERNAL_SERVER_ERROR, &Panicked::of(payload.as_ref()).to_string())
         }))
@@ -249,7 +247,7 @@ async fn accept(
 ) -> io::Result<Infallible> {
     let address = listener.local_addr()?;
     if !address.ip().is_loopback() {
-        let why = format!("{address} is open to others; the host calls on 127.0.0.1");
+        let why = words::open_to_others(address);
         return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
     }
     loop {
@@ -259,7 +257,7 @@ async fn accept(
             }
             // Of the connection alone: the next may be better. Out of descriptors: those in use have to end first.
             Err(error) => {
-                tracing::error!("{}", cause::because("a connection could not be taken", Some(&error)));
+                tracing::error!("{}", cause::because(words::NO_CONNECTION_TAKEN, Some(&error)));
                 tokio::time::sleep(AGAIN).await;
             }
         }
@@ -383,16 +381,18 @@ impl Host {
         };
         // Only now: who sends half a body and no more takes no place from anybody.
         let Ok(_place) = self.places.try_acquire() else {
-            return function.answered(function.come_again("too many at once; the next delivery carries on"));
+            return function.answered(function.come_again(words::TOO_MANY_AT_ONCE));
         };
         let trigger = function.trigger(&body.bytes);
         drop(body);
         match trigger {
-            Ok(_) if self.runner.is_leaving() => function
-                .answered(function.come_again("this process is about to end; the next delivery carries on")),
+            Ok(_) if self.runner.is_leaving() => function.answered(function.come_again(words::ABOUT_TO_END)),
             Ok(trigger) => self.run(function, id, trigger).await,
             Err(malformed) => {
-                let error = format!("not the envelope of this function: {malformed}");
+                let error = match malformed.is_of_the_sender() {
+                    true => words::not_understood(malformed),
+                    false => words::not_the_envelope(malformed),
+                };
                 function.answered(function.refused(StatusCode::BAD_REQUEST, &error))
             }
         }
@@ -491,10 +491,7 @@ fn finished(ended: Result<Result<Outcome, Panicked>, JoinError>) -> Answer {
         }
         Ok(Err(panicked)) => Answer::failed(StatusCode::INTERNAL_SERVER_ERROR, panicked.to_string()),
         // Nobody aborts the task, and its panics are caught: the runtime itself is going down.
-        Err(_) => Answer::failed(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "this process is ending; the next delivery carries on".into(),
-        ),
+        Err(_) => Answer::failed(StatusCode::SERVICE_UNAVAILABLE, ENDING_PROCESS.into()),
     }
 }
 
@@ -503,19 +500,19 @@ fn overrun(function: Function, work: JoinHandle<Result<Outcome, Panicked>>) -> A
     let late = async move {
         match work.await {
             Ok(Ok(Outcome { failure: None, .. })) => {
-                tracing::info!("{name}: what was answered as still working has ended well");
+                tracing::info!("{}", words::ended_well_late(name));
             }
             Ok(Ok(Outcome { failure: Some(failure), .. })) => {
-                tracing::error!("{name}: what was answered as still working has failed: {}", line(&failure));
+                tracing::error!("{}", words::failed_late(name, line(&failure)));
             }
             Ok(Err(panicked)) => {
-                tracing::error!("{name}: what was answered as still working has failed: {panicked}");
+                tracing::error!("{}", words::failed_late(name, panicked));
             }
             Err(_) => {}
         }
     };
     tokio::spawn(late.in_current_span());
-    Answer::failed(StatusCode::SERVICE_UNAVAILABLE, "still working; the next delivery carries on".into())
+    Answer::failed(StatusCode::SERVICE_UNAVAILABLE, words::STILL_WORKING.into())
 }
 
 impl Answer {
@@ -540,24 +537,25 @@ impl Function {
             Some((status, error)) => {
                 // What was done is in nothing that the host keeps.
                 logs.iter().for_each(|line| tracing::info!("{line}"));
-                let how =
-                    if *status == StatusCode::SERVICE_UNAVAILABLE { "is not finished" } else { "failed" };
-                let (status, error) = (status.as_u16(), line(error));
-                tracing::error!(took_ms = took, status, "{name} {how}: {error}{runs}");
+                let told = match *status {
+                    StatusCode::SERVICE_UNAVAILABLE => words::not_finished(name, line(error)),
+                    _ => words::failed(name, line(error)),
+                };
+                tracing::error!(took_ms = took, status = status.as_u16(), "{told}{runs}");
             }
         }
     }
 
     fn refused(self, status: StatusCode, error: &str) -> Answer {
         let name = self.name();
-        tracing::error!(status = status.as_u16(), "{name} refused what it was sent: {error}");
+        tracing::error!(status = status.as_u16(), "{}", words::refused(name, error));
         Answer::failed(status, error.to_owned())
     }
 
     /// What comes again is no error yet.
     fn come_again(self, why: &str) -> Answer {
         let name = self.name();
-        tracing::warn!("{name} took nothing on: {why}");
+        tracing::warn!("{}", words::took_nothing_on(name, why));
         Answer::failed(StatusCode::SERVICE_UNAVAILABLE, why.to_owned())
     }
 
@@ -565,7 +563,7 @@ impl Function {
     /// so it is taken, and told of as an error.
     fn not_ours(self) -> Response {
         let (name, error) = (self.name(), Unread::TooLarge);
-        let line = format!("{name} passed over what it was sent: {error}; no event of Azure is that large");
+        let line = words::passed_over(name, error);
         tracing::error!("{line}");
         reply::success(&[line])
     }
@@ -585,8 +583,8 @@ fn runs(served: &[Served]) -> String {
     let mut runs: Vec<(&str, bool)> = served.iter().map(|one| (one.run.as_str(), one.shared)).collect();
     runs.dedup();
     let told = runs.into_iter().take(TOLD_OF).map(|(run, shared)| match shared {
-        true => format!("shared with the run {run}, which another invocation asked for"),
-        false => format!("done by the run {run}"),
+        true => words::shared_run(run),
+        false => words::own_run(run),
     });
     let told: Vec<String> = told.collect();
     if told.is_empty() { String::new() } else { format!(" ({})", told.join("; ")) }

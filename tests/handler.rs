@@ -596,7 +596,7 @@ async fn an_invocation_has_the_hosts_id_or_one_of_its_own() {
 #[tokio::test]
 async fn an_envelope_of_another_function_is_refused_by_its_member() {
     let reply = World::new(Behaviour::Succeed).await.post("/OnKeyNotice", &timer()).await;
-    let error = "not the envelope of this function: the value in Data: it has neither eventType nor type";
+    let error = "cannot understand the value in Data: it has neither eventType nor type. What is expected is an event of Event Grid, a CloudEvent, a list of them, or an alert of Azure Monitor";
     assert_eq!((reply.status, reply.error()), (400, error));
 }
 
@@ -605,7 +605,7 @@ async fn who_is_about_to_end_takes_nothing_on() {
     let world = World::new(Behaviour::Leave).await;
     for (path, body) in [("/RotateKeys", timer()), ("/OnKeyNotice", notice())] {
         let reply = world.post(path, &body).await;
-        let why = "this process is about to end; the next delivery carries on";
+        let why = "this process is about to end; the next delivery carries on, and what was sent by hand has to be sent again";
         assert_eq!((reply.status, reply.error()), (503, why), "{path}");
     }
     assert_eq!(for_the_caller(&world.post("/OnAlert", &alert()).await), 503);

@@ -68,6 +68,7 @@ fn it_says_what_events_mean_and_would_do_and_asks_nobody() {
       sr-demo: check its keys and all its apps, and repair consumers that hold an invalid key
     SignalRRekey.KeysExposed: the keys of sr-demo are reported as compromised
       sr-demo: rotate now, and regenerate the compromised keys after exposed_grace; not more often than min_rotation_interval
+      warning: sr-demo: the event's time TIME is more than an hour ago: keys that were rotated since, because they were reported as compromised, are taken for those that it means, and nothing is done. If keys were leaked later, give the time of that leak and publish it again
     SignalRRekey.RegenerationAnnounced: the Primary key of sr-demo will be regenerated at TIME
       sr-demo: rotate now if consumers hold a key that will be regenerated; not more often than min_rotation_interval
       sr-demo: watch its keys closely from TIME until TIME, and repair the apps at once when one is regenerated
@@ -162,11 +163,17 @@ fn what_is_no_event_is_refused_by_its_place() {
     let azure = Azure::start(&[]);
     for (event, fault) in [
         ("{", "- is not JSON (line 1, column 1)"),
-        ("5", "the event: it is neither an event nor a list of events"),
-        ("[{\"type\":\"a\"},{}]", "the event, event 1: it has neither eventType nor type"),
+        ("5", "cannot understand standard input: it is neither an event nor a list of events"),
+        (
+            "[{\"type\":\"a\"},{}]",
+            "cannot understand standard input, event 1: it has neither eventType nor type",
+        ),
     ] {
         let refused = notice(&azure, event, &[]);
-        assert_eq!((refused.status.code(), text(&refused.stderr).trim_end()), (Some(2), fault));
+        let told = text(&refused.stderr);
+        assert_eq!((refused.status.code(), told.starts_with(fault)), (Some(2), true), "{told}");
+        // What belongs there is said of what is JSON, and no event.
+        assert_eq!(told.contains("What is expected is an event of Event Grid"), event != "{", "{told}");
     }
     let missing = azure.run(&["notice", "no-such-file.json"]);
     assert_eq!(missing.status.code(), Some(2));

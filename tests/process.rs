@@ -625,6 +625,7 @@ async fn a_timer_that_the_host_does_not_run_is_told_at_the_start_and_to_the_firs
     let told = "ROTATION_SCHEDULE: it is not set, so the Functions host does not run RotateKeys";
     for (schedule, times) in [(None, 1), (Some("0 */5 * * * *"), 0)] {
         let mut command = azure.command(&["handler"]);
+        command.env_remove("ROTATION_SCHEDULE");
         command.envs(schedule.map(|schedule| ("ROTATION_SCHEDULE", schedule)));
         let handler = Handler::spawn(command, free_port(), &azure).await;
         let mut answers = Vec::new();

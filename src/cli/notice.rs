@@ -17,6 +17,7 @@ use crate::report::text;
 use crate::report::text::InWords;
 use crate::report::text::azure::NO_REASON_GIVEN;
 use crate::report::text::command as words;
+use crate::report::text::notice as notices;
 use crate::terminal::{self, Exit};
 use rekey_core::intent::{Fault, foresee};
 use rekey_core::notice::{self, Event};
@@ -34,6 +35,9 @@ pub(super) struct NoticeArgs {
     #[arg(long)]
     json: bool,
 }
+
+/// How the event is called that came by no file.
+const STDIN: &str = "standard input";
 
 /// The longest file: what Event Grid delivers at most.
 const LONGEST: u64 = 1 << 20;
@@ -78,7 +82,8 @@ pub(super) async fn notice(args: NoticeArgs, environment: &Environment) -> Exit 
 
 async fn try_notice(args: &NoticeArgs, environment: &Environment) -> Result<Exit, Exit> {
     let value = read(&args.file)?;
-    let events = notice::read(&value, "the event").map_err(|malformed| wrong(&malformed.in_words()))?;
+    let refused = |malformed: notice::Malformed| wrong(&notices::not_understood(malformed.in_words()));
+    let events = notice::read(&value, if args.file == "-" { STDIN } else { &args.file }).map_err(refused)?;
     match &args.fire {
         Some(handler) => Ok(tell_fired(&fire(handler, &value, &events).await?, &events, args.json)),
         None => Ok(tell(&events, &load(environment)?, args.json)),

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use crate::report::text::command::VALUE;
+use crate::report::text::command::{BODY, VALUE};
 use rekey_core::notice::{self, Misread};
 
 /// An envelope, opened.
@@ -59,6 +59,11 @@ pub(crate) enum Fault {
 impl Malformed {
     pub(super) fn new(member: &'static str, fault: Fault) -> Self {
         Self { member: member.into(), fault }
+    }
+
+    /// Whoever sent the event or the request is at fault, and not who delivers it.
+    pub(super) fn is_of_the_sender(&self) -> bool {
+        self.member == BODY || matches!(self.fault, Fault::Event(_))
     }
 }
 

@@ -8,6 +8,28 @@ use super::{InWords, file_name, readable};
 
 sentences! {
     ignored(why, so_far) = "ignored: {why} ({so_far} ignored so far)";
+    // A body that holds no event, as a handler and `notice` refuse it.
+    not_understood(malformed) = "cannot understand {malformed}. What is expected is an event of Event Grid, a CloudEvent, a \
+        list of them, or an alert of Azure Monitor";
+    not_the_envelope(malformed) = "not the envelope of this function: {malformed}";
+    // What a handler says of a call, beside what came of it. Event Grid and action groups send again what is answered 503.
+    NO_POST = "a function is called by POST";
+    NO_FUNCTION = "no such function; there are RotateKeys, OnKeyNotice and OnAlert";
+    open_to_others(address) = "{address} is open to others; the host calls on 127.0.0.1";
+    NO_CONNECTION_TAKEN = "a connection could not be taken";
+    TOO_MANY_AT_ONCE = "too many at once; the next delivery carries on, and what was sent by hand has to be sent again";
+    ABOUT_TO_END = "this process is about to end; the next delivery carries on, and what was sent by hand has to be sent \
+        again";
+    STILL_WORKING = "still working; the next delivery carries on";
+    ended_well_late(name) = "{name}: what was answered as still working has ended well";
+    failed_late(name, why) = "{name}: what was answered as still working has failed: {why}";
+    not_finished(name, why) = "{name} is not finished: {why}";
+    failed(name, why) = "{name} failed: {why}";
+    refused(name, why) = "{name} refused what it was sent: {why}";
+    took_nothing_on(name, why) = "{name} took nothing on: {why}";
+    passed_over(name, why) = "{name} passed over what it was sent: {why}; no event of Azure is that large";
+    shared_run(run) = "shared with the run {run}, which another invocation asked for";
+    own_run(run) = "done by the run {run}";
     A_COPY = "a copy of an event that was already handled";
 }
 

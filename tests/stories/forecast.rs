@@ -206,6 +206,24 @@ async fn a_run_that_repairs_and_goes_on_tells_which_key_apps_hold_by_then() {
     );
 }
 
+/// A repair that Azure refuses is no secret between two runs: who is cut off is named, and that it was tried.
+#[tokio::test]
+async fn a_repair_that_was_refused_is_told_until_it_succeeds() {
+    let story = Story::new().await;
+    story.tick().await;
+    for operation in ["WebApps_UpdateApplicationSettings", "WebApps_UpdateApplicationSettingsSlot"] {
+        story.sim.fault(Fault::new(operation, FaultKind::Forbidden).times(1000));
+    }
+    story.force("sr-demo", &KeyType::ALL).unwrap();
+    assert!(story.tick().await[0].ending.is_failure());
+    story.clock.advance(5 * MINUTE);
+    let trouble = preview(&story).await.trouble().join("\n");
+    assert!(trouble.contains("cut off") && trouble.contains("did not manage to give the "), "{trouble}");
+    story.sim.clear_faults();
+    story.tick().await;
+    assert_eq!(preview(&story).await.trouble(), Vec::<String>::new());
+}
+
 /// A write that Azure refuses leaves nobody stale, and is no good state all the same.
 #[tokio::test]
 async fn what_was_refused_and_is_still_to_be_done_is_trouble() {

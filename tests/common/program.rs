@@ -94,8 +94,18 @@ impl Azure {
     }
 
     pub async fn report(&self) -> Value {
-        let response = self.http.get(format!("{}/sim/report", self.base)).send().await.unwrap();
+        self.get("report").await
+    }
+
+    /// What the embedded Azure tells of itself.
+    pub async fn get(&self, what: &str) -> Value {
+        let response = self.http.get(format!("{}/sim/{what}", self.base)).send().await.unwrap();
         response.json().await.unwrap()
+    }
+
+    /// Where it listens.
+    pub fn base(&self) -> &str {
+        &self.base
     }
 
     pub async fn force(&self, instance: &str, keys: &str) {

@@ -4,17 +4,17 @@ pub(crate) mod directory;
 pub(crate) mod signalr;
 pub(crate) mod web;
 
-use axum::http::{Method, StatusCode};
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use crate::call::{Answer, Answered, Call};
 use crate::state::State;
-use crate::{barriers, roles};
+use crate::{barriers, buckets, roles};
 
 /// Lets a call pass to its resource provider: token, api-version, subscription, group, permission and what stands at the
 /// scope come first, as ARM itself has it.
-pub(crate) fn admit(state: &State, operation: &str, call: &Call) -> Result<(), Answer> {
+pub(crate) fn admit(state: &mut State, operation: &str, call: &Call) -> Result<(), Answer> {
     gate(state, call)?;
     may(state, operation, call)
 }
@@ -28,10 +28,9 @@ pub(crate) fn may(state: &State, operation: &str, call: &Call) -> Result<(), Ans
 /// The headers that every ARM answer carries (docs: Understand how ARM throttles requests; Azure CLI recordings:
 /// POSTs count as writes, and a client's own id comes back).
 pub(crate) fn decorate(state: &mut State, call: &Call, answer: Answer) -> Answer {
-    let remaining = if call.method == Method::GET {
-        ("x-ms-ratelimit-remaining-subscription-reads", "1099")
-    } else {
-        ("x-ms-ratelimit-remaining-subscription-writes", "799")
+    let remaining = match state.options.buckets {
+        true => state.buckets.remaining(state.now, call),
+        false => buckets::recorded(call),
     };
     let correlation = call.header("x-ms-correlation-request-id").map(str::to_owned);
     let answer = answer
@@ -93,8 +92,11 @@ fn page(state: &State, call: &Call, mut items: Vec<Value>) -> Answered {
     Ok(Answer::ok(body))
 }
 
-fn gate(state: &State, call: &Call) -> Result<(), Answer> {
+fn gate(state: &mut State, call: &Call) -> Result<(), Answer> {
     state.identity.check(call)?;
+    if state.options.buckets {
+        state.buckets.take(state.now, call)?;
+    }
     let Some(version) = call.query("api-version").filter(|version| !version.is_empty()) else {
         let message = "The api-version query parameter (?api-version=) is required for all requests.";
         return Err(bad_request("MissingApiVersionParameter", message));

@@ -22,6 +22,7 @@ mod app;
 mod arm;
 mod azurite;
 mod barriers;
+mod buckets;
 mod call;
 mod changes;
 mod clock;

@@ -28,6 +28,9 @@ pub struct Options {
     pub seed: u64,
     /// What the token endpoint wants in `X-IDENTITY-HEADER`; drawn at random if not given.
     pub identity_header: Option<String>,
+    /// Whether ARM throttles as documented: each principal has 250 reads in a subscription, refilled at 25 a second, and 200
+    /// writes at 10, POSTs among them.
+    pub buckets: bool,
     /// What every key starts with, so that tests can search outputs for it; at most 40 characters.
     pub key_prefix: String,
     /// Whether `listKeys` shows a new key only when it is in effect. The 202 of a regeneration already holds it
@@ -67,6 +70,7 @@ impl Default for Options {
             page_size: 50,
             seed: 1,
             identity_header: None,
+            buckets: false,
             key_prefix: String::new(),
             list_keys_lags: false,
             keys_off: KeysOff::default(),

@@ -14,6 +14,7 @@ use tokio::sync::broadcast;
 use crate::activity::{Activity, ActivityKind};
 use crate::app::{App, Section};
 use crate::barriers::Barrier;
+use crate::buckets::Buckets;
 use crate::clock::delta;
 use crate::event_grid::Queue;
 use crate::faults::{FaultKind, Faults, Hooks};
@@ -57,6 +58,7 @@ pub struct State {
     pub(crate) log: Log,
     pub(crate) started: DateTime<Utc>,
     activity: broadcast::Sender<Activity>,
+    pub(crate) buckets: Buckets,
     next_tick: DateTime<Utc>,
     /// Settings that were answered for and are not written yet.
     late: Vec<Late>,
@@ -125,6 +127,7 @@ impl State {
             log: Log::default(),
             started: now,
             activity: broadcast::Sender::new(ACTIVITIES_KEPT),
+            buckets: Buckets::default(),
             next_tick: now,
             late: Vec::new(),
             options,

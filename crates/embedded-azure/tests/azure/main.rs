@@ -4,6 +4,7 @@
 mod access;
 mod arm;
 mod barriers;
+mod buckets;
 mod control;
 mod data_plane;
 mod deliveries;

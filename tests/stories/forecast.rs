@@ -218,7 +218,10 @@ async fn a_repair_that_was_refused_is_told_until_it_succeeds() {
     assert!(story.tick().await[0].ending.is_failure());
     story.clock.advance(5 * MINUTE);
     let trouble = preview(&story).await.trouble().join("\n");
-    assert!(trouble.contains("cut off") && trouble.contains("did not manage to give the "), "{trouble}");
+    assert!(
+        trouble.contains("are being refused") && trouble.contains("did not manage to give the "),
+        "{trouble}"
+    );
     story.sim.clear_faults();
     story.tick().await;
     assert_eq!(preview(&story).await.trouble(), Vec::<String>::new());

@@ -88,7 +88,11 @@ async fn row(services: usize, apps: usize, operations: Operations, goal: f64) {
         ours.requests,
         formula,
         memory,
-        if ratio.is_some_and(|ratio| ratio >= goal) { "reached" } else { "MISSED" },
+        match ratio {
+            Some(ratio) if ratio >= goal => "reached",
+            Some(_) => "MISSED",
+            None => "not compared",
+        },
     );
     for (operation, count) in ours.by_operation.iter().filter(|(_, count)| **count > 0) {
         println!("    {operation}: {count}");
@@ -167,10 +171,12 @@ struct Script {
 }
 
 fn sdk(world: &Value, operations: Operations, threads: usize) -> Option<Script> {
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients-venv/bin/python");
-    if !python.exists() {
+    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients-venv");
+    // Written last: without it the installation broke off.
+    if !installed.join("installed.txt").exists() {
         return None;
     }
+    let python = installed.join("bin/python");
     let azure = azure(world, operations);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/fleet/sdk.py");
     let mut command = Command::new(python);

@@ -60,7 +60,6 @@ pub struct Config {
 
 impl Config {
     /// The consumers that more than one service names: runs over these may write the same place.
-    #[must_use]
     pub(crate) fn shared_consumers(&self) -> BTreeSet<ConsumerId> {
         let mut seen = BTreeSet::new();
         let named = self.instances.iter().flat_map(|service| &service.apps).map(|app| &app.id);
@@ -68,7 +67,6 @@ impl Config {
     }
 
     /// Which services are looked after, and which of their consumers.
-    #[must_use]
     pub fn configured(&self) -> Vec<Configured<'_>> {
         let services = self.instances.iter();
         services

@@ -73,7 +73,6 @@ async fn begin(
 }
 
 /// What can be said when the parts do not fit together, so that Azure cannot be asked.
-#[must_use]
 pub(crate) fn without_azure(
     config: &Config,
     circumstances: &Circumstances,

@@ -73,7 +73,6 @@ pub struct Engine {
     pub at_work: AtWork,
     /// Where the journal is kept.
     pub store: Arc<dyn Store>,
-    /// The time.
     pub clock: Arc<dyn Clock>,
     /// Tells the operator's webhook how runs ended.
     pub notifier: Option<Arc<Notifier>>,
@@ -96,7 +95,6 @@ pub struct Order {
 
 impl Engine {
     /// Puts the parts together. What is kept for the life of the process begins empty.
-    #[must_use]
     pub fn new(
         config: Arc<Config>,
         arm: Arm,
@@ -204,7 +202,6 @@ pub struct Preview {
 
 impl Preview {
     /// What a person has to know first: who is cut off, and what stands in the way; nothing if all is well.
-    #[must_use]
     pub fn trouble(&self) -> Vec<String> {
         let cut_off = self.snapshot.cut_off();
         let stale = (!cut_off.is_empty()).then(|| stale(&cut_off));

@@ -108,7 +108,6 @@ impl Found {
     }
 
     /// Where it was looked, in words.
-    #[must_use]
     pub fn place(&self) -> String {
         let groups: Vec<&str> = self.groups.iter().map(String::as_str).collect();
         let groups = if groups.is_empty() { "none".to_owned() } else { groups.join(", ") };
@@ -120,7 +119,6 @@ impl Found {
     }
 
     /// What was found, in lines for the operator.
-    #[must_use]
     pub fn summary(&self) -> Vec<String> {
         let head = format!("searched {}: {} apps and slots", self.place(), self.looked_at);
         let service = |service: &Service| {
@@ -215,7 +213,6 @@ fn remarks(known: &Known) -> Vec<String> {
 }
 
 /// The text of `rekey.toml`; none where no instance has an app, for such a file would name nothing to do.
-#[must_use]
 pub fn write(found: &Found) -> Option<String> {
     let (with_apps, without): (Vec<_>, Vec<_>) =
         found.services.iter().partition(|service| !service.apps.is_empty());

@@ -30,7 +30,6 @@ const DISABLED: [&str; 3] = [
 
 /// Why the Functions host runs no timer, by the app settings that it hands on. It starts the handler all the same, and
 /// says so in its own log alone.
-#[must_use]
 pub(crate) fn no_timer(environment: &Environment, now: DateTime<Utc>) -> Option<String> {
     let (setting, why, next) = match (disabled_by(environment), environment.get(SETTING).map(str::trim)) {
         (Some(name), _) => (name, words::ON.to_owned(), words::REMOVE.to_owned()),
@@ -43,7 +42,6 @@ pub(crate) fn no_timer(environment: &Environment, now: DateTime<Utc>) -> Option<
 }
 
 /// The app setting by which the timer is disabled.
-#[must_use]
 pub(crate) fn disabled_by(environment: &Environment) -> Option<&'static str> {
     let is_on = |value: &str| value.eq_ignore_ascii_case("true") || value == "1";
     DISABLED.into_iter().find(|name| environment.get(name).is_some_and(is_on))

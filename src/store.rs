@@ -130,7 +130,6 @@ impl From<Illegal> for StoreError {
 
 impl StoreError {
     /// Whether it passes by itself, within minutes.
-    #[must_use]
     pub const fn is_passing(&self) -> bool {
         match self {
             Self::Changed | Self::Held { .. } | Self::StrangeLease { .. } | Self::Unavailable(_) => true,

@@ -11,8 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::clock::{Clock, SystemClock};
-use crate::engine::Narrator;
-use crate::engine::Stop;
+use crate::engine::{Narrator, Stop};
 use crate::report::text::command as words;
 use crate::report::{RunEvent, cause};
 use rekey_core::model::ServiceId;

@@ -18,7 +18,6 @@ pub struct Environment {
 
 impl Environment {
     /// The environment of this process. A variable that is not Unicode is none of ours and left out.
-    #[must_use]
     pub fn of_process() -> Self {
         let unicode = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
@@ -27,7 +26,6 @@ impl Environment {
     }
 
     /// The value of a variable.
-    #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)
     }
@@ -47,7 +45,6 @@ impl Environment {
     }
 
     /// The configuration that the command line names.
-    #[must_use]
     pub fn config(&self) -> Option<&Path> {
         self.config.as_deref()
     }

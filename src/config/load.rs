@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use super::fault::{At, Report, Sourced};
 use super::file::{self, File, FileInstance};
-use super::notify;
 use super::policy::PolicyLayer;
 use super::settings::{self, Settings};
 use super::values::spoken;
-use super::{Config, Environment, Faults, ServiceConfig};
+use super::{Config, Environment, Faults, ServiceConfig, notify};
 use crate::azure::http::is_loopback;
 
 use crate::report::cause;
@@ -46,7 +45,6 @@ const FILE_NAME: &str = "rekey.toml";
 static GIVEN: OnceLock<String> = OnceLock::new();
 
 /// The file that the command line names, for a command that is to find the same.
-#[must_use]
 pub(crate) fn given_file() -> Option<&'static str> {
     GIVEN.get().map(String::as_str)
 }
@@ -91,7 +89,6 @@ fn set(environment: &Environment) -> Option<&str> {
 }
 
 /// The file that [`load`] reads.
-#[must_use]
 pub(crate) fn config_path(environment: &Environment) -> PathBuf {
     if let Some(path) = environment.config().or_else(|| set(environment).map(Path::new)) {
         return path.into();

@@ -39,7 +39,6 @@ impl NotifyConfig {
     }
 
     /// What may be said of the webhook.
-    #[must_use]
     pub fn host(&self) -> String {
         let url = Url::parse(self.expose_url()).ok();
         url.and_then(|url| url.host_str().map(ToOwned::to_owned)).unwrap_or_default()

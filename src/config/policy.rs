@@ -65,7 +65,6 @@ macro_rules! policy_settings {
             }
         }
 
-        #[must_use]
         pub fn policy_settings() -> Vec<PolicySetting> {
             let default = Policy::default();
             vec![$(PolicySetting {

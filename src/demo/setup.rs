@@ -41,7 +41,6 @@ pub enum WorkerError {
 }
 
 /// The rekey.toml that looks after every service of a world.
-#[must_use]
 pub fn rekey_toml(world: &World) -> String {
     let mut text = String::from("# Written by signalr-rekey simulate.\n");
     for (service, id) in world.signalr.iter().zip(world.services()) {
@@ -56,7 +55,6 @@ pub fn rekey_toml(world: &World) -> String {
 }
 
 /// The environment with which the program works against this Azure.
-#[must_use]
 pub fn environment(azure: &EmbeddedAzure) -> BTreeMap<&'static str, String> {
     BTreeMap::from([
         ("IDENTITY_ENDPOINT", format!("{}/msi/token", azure.base())),

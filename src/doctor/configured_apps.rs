@@ -7,8 +7,7 @@ use crate::azure::arm::{ArmError, ArmErrorKind};
 use crate::azure::discovery::by_value;
 use crate::config::AppConfig;
 use crate::report::cause;
-use crate::report::text::InWords;
-use crate::report::text::file_name;
+use crate::report::text::{InWords, file_name};
 use rekey_core::model::{AppId, Section, ServiceId, names_signalr};
 use rekey_core::plan::{Consumer, ConsumerRef, Holding, SettingFault, Unknown};
 

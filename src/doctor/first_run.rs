@@ -24,9 +24,8 @@ use crate::azure::services::KeyService;
 use crate::config::ServiceConfig;
 use crate::engine::Engine;
 use crate::handler::{Invocation, Outcome, Runner, Trigger};
-use crate::panics;
 use crate::report::cause;
-use crate::store;
+use crate::{panics, store};
 use rekey_core::model::AppId;
 
 /// How long it may take. Whatever a slow Azure leaves unanswered by then is told as that.

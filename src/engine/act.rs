@@ -29,9 +29,7 @@ pub struct Actor<'a> {
     pub arm: &'a Arm,
     /// The service's own API.
     pub data_plane: &'a DataPlane,
-    /// The time.
     pub clock: &'a dyn Clock,
-    /// The service.
     pub instance: &'a ServiceConfig,
     /// Keeps runs over other services from writing the same app.
     pub locks: Locker<'a>,
@@ -85,7 +83,6 @@ pub enum Acceptance {
 /// One place that was rewritten, or was found to be as wanted.
 #[derive(Debug)]
 pub struct Rewrite {
-    /// The place.
     pub place: Place,
     /// What it holds now.
     pub contents: Contents,
@@ -96,7 +93,6 @@ pub struct Rewrite {
 pub enum RewriteError {
     /// Azure refused or did not answer.
     Arm {
-        /// Whose.
         consumer: ConsumerId,
         /// What Azure said.
         #[source]
@@ -104,22 +100,16 @@ pub enum RewriteError {
     },
     /// The consumer could not be locked, so the place was not written.
     Locked {
-        /// The place.
         place: Place,
-        /// Why.
         #[source]
         error: LockError,
     },
     /// What was written is not what is there.
-    Overwritten {
-        /// The place.
-        place: Place,
-    },
+    Overwritten { place: Place },
 }
 
 impl RewriteError {
     /// Whether to try again soon helps: Azure is busy, nobody knows what it did, or somebody else was at it.
-    #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Arm { error, .. } => error.is_passing() || error.kind() == ArmErrorKind::OutcomeUnknown,
@@ -129,7 +119,6 @@ impl RewriteError {
     }
 
     /// Whether there was no time left to send the write, or to wait for whoever else writes the place.
-    #[must_use]
     pub fn is_late(&self) -> bool {
         match self {
             Self::Arm { error, .. } => error.kind() == ArmErrorKind::OutOfTime,

@@ -32,7 +32,6 @@ pub const APPS_AT_ONCE_IN_NEED: usize = 100;
 pub struct Reader<'a> {
     /// Azure Resource Manager, bounded by the time of the run.
     pub arm: &'a Arm,
-    /// The time.
     pub clock: &'a dyn Clock,
     /// How many places are asked at the same time.
     pub at_once: usize,
@@ -80,7 +79,6 @@ struct Read {
 }
 
 impl Check {
-    /// Reads everything.
     pub async fn take(reader: Reader<'_>, service: &ServiceConfig) -> Result<Self, ArmError> {
         let mut check = Self::of_keys(reader, service).await?;
         check.complete(reader, service).await?;
@@ -118,7 +116,6 @@ impl Check {
     }
 
     /// Whether something was written and not read since.
-    #[must_use]
     pub fn is_echoed(&self) -> bool {
         self.places.values().any(|read| read.echo)
     }
@@ -145,25 +142,21 @@ impl Check {
     }
 
     /// The keys. For writing them into settings and for proving them.
-    #[must_use]
     pub fn keys(&self) -> &KeyPair {
         &self.keys
     }
 
     /// The keys, in so far as they may be told.
-    #[must_use]
     pub fn fingerprints(&self) -> PerKey<Fingerprint> {
         PerKey::from_fn(|key_type| self.keys[key_type].fingerprint())
     }
 
     /// The host of the service, as its own connection strings name it.
-    #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
     /// The keys that the service refuses, if it was asked.
-    #[must_use]
     pub const fn refused(&self) -> Option<PerKey<bool>> {
         self.refused
     }
@@ -174,13 +167,11 @@ impl Check {
     }
 
     /// The oldest part of it.
-    #[must_use]
     pub fn oldest(&self) -> DateTime<Utc> {
         self.places.values().map(|read| read.at).chain([self.keys_at]).min().unwrap_or(self.keys_at)
     }
 
     /// What a place holds that was read, and when.
-    #[must_use]
     pub fn contents(&self, place: &Place) -> Option<(&Contents, DateTime<Utc>)> {
         let read = self.places.get(place).filter(|read| !read.echo)?;
         read.found.as_ref().ok().map(|contents| (contents, read.at))
@@ -192,14 +183,12 @@ impl Check {
     }
 
     /// How long to wait before what was written is read back.
-    #[must_use]
     pub fn settles_in(&self) -> TimeDelta {
         let echoed = self.places.iter().filter(|(_, read)| read.echo);
         echoed.map(|(place, _)| place.settling().read_back_after()).max().unwrap_or_default()
     }
 
     /// What the check shows, without key material.
-    #[must_use]
     pub fn snapshot(&self, service: &ServiceConfig, journal: &Journal) -> Snapshot {
         let mut snapshot = Snapshot {
             echoed: self.is_echoed(),
@@ -213,7 +202,6 @@ impl Check {
     }
 
     /// By what a value is known to be the service's.
-    #[must_use]
     pub const fn marks<'a>(&'a self, journal: &'a Journal) -> Marks<'a> {
         Marks { keys: Some(&self.keys), host: self.host.as_str(), journal }
     }

@@ -19,8 +19,7 @@ use super::silence::Silence;
 use super::{Engine, Order};
 use crate::handler::{Invocation, Outcome, Runner, Served, Trigger};
 use crate::panics::{self, Panicked};
-use crate::report::text::InWords;
-use crate::report::text::run as words;
+use crate::report::text::{InWords, run as words};
 use crate::report::{Ending, RunEvent, RunReport, cause, text};
 use crate::store::{timer_ran, timer_told};
 use rekey_core::intent::{Configured, Delivery, Intent, delivery};
@@ -43,7 +42,6 @@ pub(super) type Shared = Result<Option<Arc<RunReport>>, Panicked>;
 
 impl Dispatcher {
     /// Nothing runs yet.
-    #[must_use]
     pub fn new(engine: Engine) -> Arc<Self> {
         let engine = Arc::new(engine);
         let silence = Silence::new(&engine.config, engine.clock.now());

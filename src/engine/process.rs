@@ -64,7 +64,6 @@ pub struct KeysInUse {
 
 impl InUse {
     /// The keys of a service, if it was checked.
-    #[must_use]
     pub fn get(&self, service: &ServiceId) -> Option<KeysInUse> {
         self.0.lock().get(service).cloned()
     }
@@ -93,7 +92,6 @@ impl Stop {
     }
 
     /// Whether it was asked.
-    #[must_use]
     pub fn is_asked(&self) -> bool {
         *self.0.borrow()
     }

@@ -58,10 +58,7 @@ pub(super) enum Then {
     /// It is assessed anew what there is to do.
     Assess,
     /// The same, after a wait with the lease.
-    Rest {
-        /// Until when.
-        until: DateTime<Utc>,
-    },
+    Rest { until: DateTime<Utc> },
     /// It goes on without this run: that is what is waited for.
     Leave(Decision),
 }
@@ -163,7 +160,6 @@ impl<'a> Run<'a> {
         self.log.emit_once(event, now);
     }
 
-    /// Records an event.
     pub(super) fn record(&mut self, lease: &mut Lease, event: Event) -> Result<(), RunError> {
         let in_flight = lease.journal().in_flight().map(|flight| flight.key_type);
         lease.record(event.clone())?;

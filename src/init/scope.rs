@@ -112,7 +112,6 @@ impl fmt::Display for Scope {
 }
 
 /// Whether what was asked for, and named by a flag, does not exist.
-#[must_use]
 pub(crate) fn is_misnamed(error: &ArmError) -> bool {
     matches!(error.kind(), ArmErrorKind::Gone | ArmErrorKind::Barred(Barrier::UnknownSubscription))
 }

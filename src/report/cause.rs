@@ -23,19 +23,16 @@ const LONGEST: usize = 400;
 const LONGEST_CHAIN: usize = 1000;
 
 /// The error, and what caused it.
-#[must_use]
 pub fn told(error: &(dyn Error + 'static)) -> String {
     because(&error.to_string(), error.source())
 }
 
 /// A sentence of ours, and its cause in words of ours.
-#[must_use]
 pub fn with(what: &str, cause: &str) -> String {
     format!("{what}{CAUSED_BY}{cause}")
 }
 
 /// A sentence that may have its cause behind it already, with what to do about it before the cause.
-#[must_use]
 pub fn advised(told: &str, advice: &str) -> String {
     match told.split_once(CAUSED_BY) {
         Some((what, cause)) => with(&format!("{what}; {advice}"), cause),
@@ -44,7 +41,6 @@ pub fn advised(told: &str, advice: &str) -> String {
 }
 
 /// A sentence of ours, and the error behind it.
-#[must_use]
 pub fn because(what: &str, cause: Option<&(dyn Error + 'static)>) -> String {
     let mut causes: Vec<String> = Vec::new();
     for error in successors(cause, |&error| error.source()) {
@@ -81,7 +77,6 @@ fn chain(causes: &[String]) -> String {
 
 /// Many lines `name: what; caused by: …`, each cause once: a hundred services to which the same login is closed are one
 /// trouble and not a hundred. The order stays, and every name is kept.
-#[must_use]
 pub fn once(lines: Vec<String>) -> Vec<String> {
     let mut of_cause: BTreeMap<String, usize> = BTreeMap::new();
     let mut kept: Vec<(String, Vec<String>)> = Vec::new();

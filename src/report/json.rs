@@ -6,7 +6,6 @@ use rekey_core::journal::Event;
 use serde_json::{Value, json};
 
 /// An event with its fields. Consumers are told by their resource ids.
-#[must_use]
 pub fn event(event: &Event) -> Value {
     match event {
         Event::RotationRequested { compromised, noticed } => {

@@ -59,7 +59,6 @@ pub struct Notifier {
 
 impl Notifier {
     /// Nothing is sent yet.
-    #[must_use]
     pub fn new(config: NotifyConfig, http: Http, clock: Arc<dyn Clock>) -> Arc<Self> {
         let on_their_way = Arc::new(Semaphore::new(MOST_AT_ONCE as usize));
         Arc::new(Self { config, http, clock, on_their_way, lasting: Mutex::default() })
@@ -102,7 +101,6 @@ impl Notifier {
     }
 
     /// What was told of and goes on, for a later process.
-    #[must_use]
     pub fn told(&self) -> BTreeMap<ServiceId, Told> {
         let lasting = self.lasting.lock();
         let told = |(kind, at): &(Kind, DateTime<Utc>)| Told { what: kind.event_type().to_owned(), at: *at };
@@ -225,7 +223,6 @@ pub enum Kind {
 
 impl Kind {
     /// The type of the CloudEvent.
-    #[must_use]
     pub const fn event_type(self) -> &'static str {
         match self {
             Self::Repaired => "SignalRRekey.Repaired",
@@ -249,7 +246,6 @@ impl Kind {
 }
 
 /// What there is to tell of a run; mostly nothing.
-#[must_use]
 pub fn announce(report: &RunReport) -> Option<Announcement> {
     let apps = report.recorded.iter().filter_map(|event| match event {
         Event::Repointed { apps, .. } => Some(apps),
@@ -283,7 +279,6 @@ fn kind(report: &RunReport) -> Option<Kind> {
 
 impl Announcement {
     /// The data of the CloudEvent.
-    #[must_use]
     pub fn body(&self) -> Value {
         json!({
             "text": self.text,

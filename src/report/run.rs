@@ -92,7 +92,6 @@ pub enum LostOperation {
 
 impl RunEvent {
     /// Whether people are told of it.
-    #[must_use]
     pub const fn is_told(&self) -> bool {
         match self {
             Self::Recorded { event, .. } => !matches!(
@@ -129,7 +128,6 @@ impl RunEvent {
     }
 
     /// Whether it warns.
-    #[must_use]
     pub const fn is_warning(&self) -> bool {
         matches!(
             self,
@@ -138,7 +136,6 @@ impl RunEvent {
     }
 
     /// Whether something got done.
-    #[must_use]
     pub const fn is_progress(&self) -> bool {
         matches!(
             self,
@@ -235,7 +232,6 @@ pub enum Ending {
 
 impl Ending {
     /// How a run ends that did not see everything: what lasts blocks, and what passes by itself is seen by the next.
-    #[must_use]
     pub fn unseen(unknown: Vec<Unknown>) -> Self {
         if unknown.iter().any(Unknown::lasts) {
             Self::Decided(Decision::Blocked(BlockedBy::Unknown(unknown)))
@@ -245,7 +241,6 @@ impl Ending {
     }
 
     /// A word for machines.
-    #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Decided(decision) => decision.name(),
@@ -266,7 +261,6 @@ impl Ending {
     }
 
     /// Whether a person, or a retry, has to look after it.
-    #[must_use]
     pub fn is_failure(&self) -> bool {
         match self {
             Self::Failed(_)
@@ -289,7 +283,6 @@ impl Ending {
     }
 
     /// Whether more time helps, with any of it: whoever called may call again soon.
-    #[must_use]
     pub fn needs_time(&self) -> bool {
         match self {
             Self::OutOfTime { .. }
@@ -314,14 +307,12 @@ impl Ending {
     }
 
     /// Whether what a repairing run was asked for is done.
-    #[must_use]
     pub const fn is_repaired(&self) -> bool {
         matches!(self, Self::Repaired | Self::Known)
     }
 
     /// Whether what a notice called for is done, or on record: a rotation, or that the run at work checks again after it. If
     /// not, the notice is to be delivered again. That the timer comes in any case is no reason.
-    #[must_use]
     pub const fn is_answered(&self) -> bool {
         match self {
             Self::Recorded | Self::HandedOver { .. } => true,

@@ -42,7 +42,6 @@ pub enum Output {
 
 impl Output {
     /// What the handler uses: text for somebody who sits before it, JSON for the host.
-    #[must_use]
     pub fn of_handler() -> Self {
         if io::stdout().is_terminal() { Self::Text } else { Self::Json }
     }

@@ -78,13 +78,11 @@ pub(crate) fn listed<'a, T: InWords + 'a>(all: impl IntoIterator<Item = &'a T>, 
 }
 
 /// A time as people read it.
-#[must_use]
 pub fn readable(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// A duration as people read it: in its two largest units, rounded; below a second in milliseconds.
-#[must_use]
 pub fn rounded(duration: Duration) -> humantime::FormattedDuration {
     /// A year, a month, a day, an hour, a minute, a second, a millisecond, as `humantime` counts them.
     const UNITS: [u128; 7] = [31_557_600_000, 2_630_016_000, 86_400_000, 3_600_000, 60_000, 1000, 1];
@@ -100,7 +98,6 @@ pub fn rounded(duration: Duration) -> humantime::FormattedDuration {
 static CONFIGURATION_FILE: OnceLock<String> = OnceLock::new();
 
 /// The name of the file that configures this process, as it was given; `rekey.toml` if it was not.
-#[must_use]
 pub fn file_name() -> &'static str {
     CONFIGURATION_FILE.get().map_or("rekey.toml", String::as_str)
 }

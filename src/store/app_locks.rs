@@ -72,7 +72,6 @@ pub enum LockError {
 /// That another process has a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// Who.
     pub holder: LockHolder,
     /// Until when, if it does not give it back before.
     pub until: DateTime<Utc>,
@@ -81,7 +80,6 @@ pub struct Held {
     looks: usize,
 }
 
-/// Who has a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LockHolder {
     /// A run, and the service that it is over.
@@ -99,9 +97,7 @@ pub struct Locker<'a> {
     pub locks: &'a AppLocks,
     /// Where the documents are kept.
     pub store: &'a dyn Store,
-    /// The time.
     pub clock: &'a Arc<dyn Clock>,
-    /// The run.
     pub run: &'a str,
     /// The service. The run may be over others too, which are not to take its lock for theirs.
     pub service: &'a ServiceId,
@@ -124,7 +120,6 @@ pub struct AppLock<'a> {
     _room: Option<SemaphorePermit<'a>>,
 }
 
-/// A lock in the store.
 struct StoredLock<'a> {
     store: &'a dyn Store,
     clock: &'a Arc<dyn Clock>,
@@ -149,7 +144,6 @@ struct Document {
 
 impl AppLocks {
     /// Locks for apps of which these are shared.
-    #[must_use]
     pub fn new(shared: BTreeSet<ConsumerId>) -> Self {
         Self { shared, turns: Mutex::default() }
     }
@@ -237,13 +231,11 @@ impl<'a> Locker<'a> {
 impl AppLock<'_> {
     /// Until when a write may be sent, by our clock: half of the lease, for the other half is for what was sent in time to
     /// arrive. Nothing where no other process can be at the app.
-    #[must_use]
     pub fn proves_until(&self) -> Option<DateTime<Utc>> {
         self.stored.as_ref().map(|stored| stored.proves_until)
     }
 
     /// When this process last wrote the app.
-    #[must_use]
     pub(crate) fn last_written(&self) -> Option<DateTime<Utc>> {
         self.turn.written
     }

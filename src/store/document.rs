@@ -87,7 +87,6 @@ pub(super) struct Loaded {
 pub(super) enum Place {
     /// In no document yet; whether older releases are kept out.
     Nowhere { fenced: bool },
-    /// In the one of format 1.
     Format1 {
         body: Vec<u8>,
         etag: ETag,

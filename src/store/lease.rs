@@ -44,7 +44,6 @@ pub struct LeaseProof<'lease> {
 impl LeaseProof<'_> {
     /// Until when a request may be sent, by our clock: half of the lease. The other half is for what was sent in time
     /// to arrive, so that nothing of ours is under way any more when another worker may take over.
-    #[must_use]
     pub fn until(&self) -> DateTime<Utc> {
         self.until
     }
@@ -103,7 +102,6 @@ impl Draft {
     }
 
     /// What is remembered.
-    #[must_use]
     pub fn journal(&self) -> &Journal {
         &self.document.journal
     }
@@ -195,7 +193,6 @@ impl Lease {
     }
 
     /// The journal, with the events that were recorded.
-    #[must_use]
     pub fn journal(&self) -> &Journal {
         &self.document.journal
     }
@@ -231,7 +228,6 @@ impl Lease {
     }
 
     /// When [`Lease::keep`] would write.
-    #[must_use]
     pub(crate) fn renew_at(&self) -> DateTime<Utc> {
         self.renew_at
     }
@@ -292,7 +288,6 @@ impl Lease {
     }
 }
 
-/// Writes documents.
 #[derive(Debug)]
 struct Writer {
     store: Arc<dyn Store>,

@@ -26,7 +26,6 @@ struct Kept {
 
 impl MemoryStore {
     /// An empty store, whose clock this is.
-    #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self { documents: Mutex::default(), clock }
     }

@@ -17,8 +17,7 @@ use crate::azure::http::Http;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{AppConfig, Config};
 use crate::demo::{Trouble, setup};
-use crate::engine::Narrator;
-use crate::engine::Order;
+use crate::engine::{Narrator, Order};
 use crate::report::{Ending, RunReport};
 use crate::store::{MemoryStore, Store};
 use rekey_core::intent::Intent;
@@ -45,7 +44,6 @@ pub struct StormOptions {
 
 impl StormOptions {
     /// A storm of this seed and length, under the usual policy.
-    #[must_use]
     pub fn new(seed: u64, rotations: u64) -> Self {
         Self { seed, rotations, policy: Policy::default(), tick: Duration::from_secs(600), blind: false }
     }

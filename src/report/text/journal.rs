@@ -6,7 +6,6 @@ use rekey_core::model::{ConsumerId, KeyType};
 use super::{InWords, readable};
 
 /// What happened, with the key that is being replaced where that is known: the end of a regeneration does not name it.
-#[must_use]
 pub fn told(event: &Event, in_flight: Option<KeyType>) -> String {
     let the_key = in_flight.map_or("a key".to_owned(), |key_type| format!("{key_type} key"));
     match event {
@@ -21,7 +20,6 @@ pub fn told(event: &Event, in_flight: Option<KeyType>) -> String {
 }
 
 /// The events of a journal, oldest first, as [`told`].
-#[must_use]
 pub fn history<'journal>(journal: &'journal Journal) -> Vec<(&'journal Entry, String)> {
     let mut in_flight = None;
     let entry = |entry: &'journal Entry| {

@@ -175,13 +175,11 @@ pub(crate) fn watch(watch: &Watch) -> String {
 
 impl RunReport {
     /// What happened, line by line.
-    #[must_use]
     pub fn lines(&self) -> Vec<String> {
         self.events.iter().map(ToString::to_string).collect()
     }
 
     /// One line for people: the service, who is cut off if anybody is, and how the run ended.
-    #[must_use]
     pub fn summary(&self) -> String {
         let (name, ending) = (self.service.name(), self.ending.to_string());
         let repaired = self.repaired().unwrap_or_default();

@@ -35,13 +35,11 @@ pub fn notes(snapshot: &Snapshot) -> Vec<String> {
 }
 
 /// Who is refused now.
-#[must_use]
 pub fn stale(who: &[CutOff]) -> String {
     format!("stale: these hold an invalid key and are being refused: {}", listed(who, ", "))
 }
 
 /// Whom a run leaves refused.
-#[must_use]
 pub fn cut_off_by_keys(who: &[CutOff]) -> String {
     let (written, refused): (Vec<_>, Vec<_>) =
         who.iter().partition(|who| matches!(who, CutOff::Unconfirmed(_)));

@@ -47,9 +47,7 @@ pub(crate) enum Meaning {
     Archived,
     /// The container is being deleted.
     ContainerGoes,
-    /// The account is disabled.
     AccountDisabled,
-    /// Something else.
     Other,
 }
 
@@ -121,7 +119,6 @@ impl Refusal {
     }
 
     /// The storage's error code.
-    #[must_use]
     pub fn code(&self) -> &str {
         &self.said.code
     }

@@ -103,7 +103,6 @@ pub enum Verdict {
 pub enum Covered {
     /// A rotation was asked for since.
     Asked {
-        /// When.
         at: DateTime<Utc>,
         /// Whether because keys were reported as compromised: the keys that the event means are those of before.
         compromised: bool,

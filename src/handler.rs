@@ -15,11 +15,9 @@
 //! Assumption: deliveries repeat and overlap (Event Grid sends again after 30 seconds while the first run goes on). The
 //! runner holds a lease; nothing here tells a first delivery from a second.
 
-mod alert;
 mod body;
 mod envelope;
 mod reply;
-mod timer;
 
 #[cfg(test)]
 mod tests;
@@ -53,22 +51,20 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::panics::{self, Panicked};
 use crate::report::cause;
-use crate::report::text::command::VALUE;
 use crate::report::text::notice as words;
 use crate::report::text::run::ENDING_PROCESS;
-use rekey_core::notice::{self, Event};
+use rekey_core::notice::Event;
 use rekey_core::time::delta;
 
 pub(crate) use body::Unread;
 pub(crate) use envelope::Fault;
 pub use envelope::Malformed;
-pub use timer::{Retry, Timer};
 
 /// Why we are called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trigger {
     /// `RotateKeys`: it is time to look at every service.
-    Timer(Timer),
+    Timer,
     /// `OnKeyNotice`, `OnAlert`: something happened, or may have.
     Events(Vec<Event>),
 }
@@ -345,11 +341,9 @@ impl Function {
     pub fn trigger(self, body: &[u8]) -> Result<Trigger, Malformed> {
         let envelope = envelope::open(body)?;
         match self {
-            Self::RotateKeys => timer::read(envelope).map(Trigger::Timer),
-            Self::OnKeyNotice => {
-                Ok(Trigger::Events(notice::read(&envelope::decoded(envelope.value)?, VALUE)?))
-            }
-            Self::OnAlert => alert::read(envelope).map(Trigger::Events),
+            Self::RotateKeys => envelope.timer().map(|()| Trigger::Timer),
+            Self::OnKeyNotice => envelope.events().map(Trigger::Events),
+            Self::OnAlert => envelope.alert().map(Trigger::Events),
         }
     }
 }

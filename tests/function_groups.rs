@@ -25,7 +25,7 @@ use signalr_rekey::azure::services::KeyService;
 use signalr_rekey::clock::Clock;
 use signalr_rekey::config::{BlobAccess, BlobConfig, Config, StateConfig};
 use signalr_rekey::engine::Dispatcher;
-use signalr_rekey::handler::{Invocation, Outcome, Runner, Timer, Trigger};
+use signalr_rekey::handler::{Invocation, Outcome, Runner, Trigger};
 use signalr_rekey::store::{self, Lease, Store, timer_ran};
 
 /// How often the timer runs by the schedule that `infra/` deploys.
@@ -58,7 +58,7 @@ impl<'a> Process<'a> {
     }
 
     async fn timer(&self) -> Outcome {
-        self.run(Trigger::Timer(Timer::default()), "RotateKeys", 9 * MINUTE).await
+        self.run(Trigger::Timer, "RotateKeys", 9 * MINUTE).await
     }
 
     async fn notice(&self, event: &Value) -> Outcome {

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use signalr_rekey::clock::Clock;
 use signalr_rekey::engine::Dispatcher;
 use signalr_rekey::engine::Engine;
-use signalr_rekey::handler::{Invocation, Outcome, Runner, Timer, Trigger};
+use signalr_rekey::handler::{Invocation, Outcome, Runner, Trigger};
 use signalr_rekey::store::{ETag, Found, Store, StoreError, Stored};
 
 const REGENERATE: &str = "Microsoft.SignalRService/SignalR/regenerateKey/action";
@@ -555,7 +555,7 @@ async fn with_keys_switched_off_nothing_that_calls_is_answered_well_and_afterwar
             assert!(told.contains("cut off") && told.contains("disableLocalAuth"), "{told}");
             assert!(!outcome.unfinished, "time does not cure it: {told}");
         }
-        let timer = Trigger::Timer(Timer::default());
+        let timer = Trigger::Timer;
         let outcome = handler.service.run(timer, handler.invocation(9 * MINUTE)).await;
         assert!(outcome.failure.is_some_and(|told| told.contains("disableLocalAuth")));
 

@@ -25,7 +25,7 @@ use signalr_rekey::clock::Clock;
 use signalr_rekey::config::NotifyConfig;
 use signalr_rekey::engine::Dispatcher;
 use signalr_rekey::engine::{Engine, Order};
-use signalr_rekey::handler::{Invocation, Runner, Timer, Trigger};
+use signalr_rekey::handler::{Invocation, Runner, Trigger};
 use tokio::sync::Notify;
 
 const SIGNING_KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
@@ -186,7 +186,7 @@ async fn what_lasts_is_told_no_more_often_when_each_run_has_its_own_process() {
         let rekey = story.rekey();
         let deadline = story.clock.now() + delta(9 * MINUTE);
         let invocation = Invocation { id: "an-id".into(), function: "RotateKeys", deadline };
-        Dispatcher::new(rekey.clone()).run(Trigger::Timer(Timer::default()), invocation).await;
+        Dispatcher::new(rekey.clone()).run(Trigger::Timer, invocation).await;
         rekey.notifier.unwrap().drain().await;
         story.clock.advance(5 * MINUTE);
     };

@@ -17,7 +17,7 @@ use rekey_core::time::delta;
 use signalr_rekey::clock::{Clock, SystemClock};
 use signalr_rekey::engine::Dispatcher;
 use signalr_rekey::engine::check::{Check, Reader};
-use signalr_rekey::handler::{Invocation, Runner, Timer, Trigger};
+use signalr_rekey::handler::{Invocation, Runner, Trigger};
 use signalr_rekey::store::Store;
 use tracing_subscriber::filter::FilterFn;
 use tracing_subscriber::fmt::MakeWriter;
@@ -64,7 +64,7 @@ fn invocation(story: &Story, function: &'static str, time: Duration) -> Invocati
 }
 
 fn timer() -> Trigger {
-    Trigger::Timer(Timer { past_due: false, retry: None })
+    Trigger::Timer
 }
 
 fn notice() -> Trigger {

@@ -154,7 +154,7 @@ pub fn envelope(data: &[u8]) {
     let data = planted.as_deref().unwrap_or(data);
     for function in [Function::RotateKeys, Function::OnKeyNotice, Function::OnAlert] {
         match function.trigger(data) {
-            Ok(Trigger::Timer(_)) => {}
+            Ok(Trigger::Timer) => {}
             Ok(Trigger::Events(events)) => judge(&events, data.len()),
             Err(malformed) => {
                 let said = malformed.to_string();

@@ -73,7 +73,7 @@ impl<R: Runner> FirstRun<R> {
 #[async_trait]
 impl<R: Runner> Runner for FirstRun<R> {
     async fn run(&self, trigger: Trigger, invocation: Invocation) -> Outcome {
-        if matches!(trigger, Trigger::Timer(_)) {
+        if matches!(trigger, Trigger::Timer) {
             self.begin();
         }
         self.runner.run(trigger, invocation).await

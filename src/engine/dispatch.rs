@@ -197,7 +197,7 @@ impl Dispatcher {
 impl Runner for Arc<Dispatcher> {
     async fn run(&self, trigger: Trigger, invocation: Invocation) -> Outcome {
         match trigger {
-            Trigger::Timer(_) => self.rotate(&invocation).await,
+            Trigger::Timer => self.rotate(&invocation).await,
             Trigger::Events(events) => self.notices(&events).await,
         }
     }

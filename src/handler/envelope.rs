@@ -8,16 +8,11 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use crate::report::text::command::{BODY, VALUE};
-use rekey_core::notice::{self, Misread};
+use rekey_core::notice::{self, Event, Misread};
 
-/// An envelope, opened.
+/// An envelope, opened: the value of its one binding, whatever that is called. Nothing that we need is in the metadata.
 #[derive(Debug)]
-pub(super) struct Envelope {
-    /// The value of the one binding, whatever its name.
-    pub(super) value: Value,
-    /// What goes with it; empty if there is none.
-    pub(super) metadata: Map<String, Value>,
-}
+pub(super) struct Envelope(Value);
 
 /// Why a body is not what it should be. It names the member at fault and holds nothing of the content, which can carry
 /// function keys and claims.
@@ -90,17 +85,41 @@ pub(super) fn open(body: &[u8]) -> Result<Envelope, Malformed> {
         Some(_) => return Err(Malformed::new("Data", Fault::NoObject)),
         None => return Err(Malformed::new("Data", Fault::Missing)),
     };
-    let metadata = match envelope.remove("Metadata") {
-        Some(Value::Object(metadata)) => metadata,
-        // Nothing that we need is there, so what is wrong with it is no reason to refuse.
-        _ => Map::new(),
-    };
-    Ok(Envelope { value, metadata })
+    Ok(Envelope(value))
+}
+
+impl Envelope {
+    /// What a timer trigger carries is an object (docs: Timer trigger for Azure Functions, usage), of which nothing is used.
+    pub(super) fn timer(self) -> Result<(), Malformed> {
+        decoded(self.0)?.is_object().then_some(()).ok_or(Malformed::new(VALUE, Fault::NoTimer))
+    }
+
+    /// The events of an Event Grid trigger.
+    pub(super) fn events(self) -> Result<Vec<Event>, Malformed> {
+        Ok(notice::read(&decoded(self.0)?, VALUE)?)
+    }
+
+    /// What `OnAlert`'s httpTrigger carries: the request of an Azure Monitor action group, whose body is an alert, in the
+    /// common alert schema or in that of its kind (docs: Azure Monitor common alert schema; Non-common alert schema
+    /// definitions; Azure Functions custom handlers, HTTP request payload). The request holds function keys in several
+    /// places, and nothing of it is kept but the alert.
+    pub(super) fn alert(self) -> Result<Vec<Event>, Malformed> {
+        let Value::Object(mut request) = self.0 else {
+            return Err(Malformed::new(VALUE, Fault::NoRequest));
+        };
+        match request.remove("Body") {
+            // The host leaves it out where there is none, and where the request came without its length.
+            None | Some(Value::Null) => Err(Malformed::new(BODY, Fault::NoAlert)),
+            // The host writes it as text, whatever it is.
+            Some(Value::String(text)) => Ok(notice::read(&json(text.as_bytes(), BODY)?, BODY)?),
+            Some(other) => Ok(notice::read(&other, BODY)?),
+        }
+    }
 }
 
 /// A value that is JSON, or a string that holds JSON (strings are JSON inside JSON: the host encodes every scalar and
 /// array once more).
-pub(super) fn decoded(value: Value) -> Result<Value, Malformed> {
+fn decoded(value: Value) -> Result<Value, Malformed> {
     match value {
         Value::String(text) => json(text.as_bytes(), VALUE),
         other => Ok(other),
@@ -117,7 +136,7 @@ fn only_value(data: Map<String, Value>) -> Result<Value, Malformed> {
 }
 
 /// Parses JSON. Of the parser's message only the place is kept.
-pub(super) fn json(text: &[u8], member: &'static str) -> Result<Value, Malformed> {
+fn json(text: &[u8], member: &'static str) -> Result<Value, Malformed> {
     serde_json::from_slice(text).map_err(|error| {
         let (ends_early, line, column) = (error.is_eof(), error.line(), error.column());
         Malformed::new(member, Fault::NoJson { ends_early, line, column })

@@ -8,7 +8,7 @@ use embedded_azure::{Fault, FaultKind};
 use serde_json::json;
 use signalr_rekey::config::Environment;
 use signalr_rekey::doctor::{self, Check, Circumstances, FirstRun, Report, Severity};
-use signalr_rekey::handler::{Invocation, Outcome, Runner, Timer, Trigger};
+use signalr_rekey::handler::{Invocation, Outcome, Runner, Trigger};
 
 use super::common::program::{Azure, Handler, free_port};
 use super::common::{HOUR, Story};
@@ -101,12 +101,12 @@ async fn it_is_looked_once_in_the_life_of_a_process_and_no_run_waits_for_it() {
     first.run(Trigger::Events(vec![]), invocation()).await;
     tokio::task::yield_now().await;
     assert_eq!(asked(), 0, "a notice has no time for it");
-    first.run(Trigger::Timer(Timer::default()), invocation()).await;
+    first.run(Trigger::Timer, invocation()).await;
     assert_eq!((runs.load(Ordering::Relaxed), asked()), (2, 0), "the run is over before the first request");
     while asked() < 2 + 3 {
         tokio::task::yield_now().await;
     }
-    first.run(Trigger::Timer(Timer::default()), invocation()).await;
+    first.run(Trigger::Timer, invocation()).await;
     for _ in 0..1000 {
         tokio::task::yield_now().await;
     }
@@ -116,7 +116,7 @@ async fn it_is_looked_once_in_the_life_of_a_process_and_no_run_waits_for_it() {
     for (later, looks) in [(23 * HOUR, 1), (2 * HOUR, 2)] {
         story.clock.advance(later);
         let next = FirstRun::new(AtOnce::default(), story.rekey(), circumstances());
-        next.run(Trigger::Timer(Timer::default()), invocation()).await;
+        next.run(Trigger::Timer, invocation()).await;
         for _ in 0..10_000 {
             tokio::task::yield_now().await;
         }

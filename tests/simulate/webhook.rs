@@ -13,7 +13,7 @@ use rekey_core::notice::{Notice, classify};
 use reqwest::Client;
 use serde_json::json;
 use signalr_rekey::clock::{Clock, SystemClock};
-use signalr_rekey::handler::{self, Budgets, Invocation, Outcome, Retry, Runner, Timer, Trigger};
+use signalr_rekey::handler::{self, Budgets, Invocation, Outcome, Runner, Trigger};
 use tokio::net::TcpListener;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -138,8 +138,7 @@ async fn the_handler_understands_what_the_host_sends() {
     assert!(unknown.contains("404"), "{unknown}");
 
     let seen = runner.0.lock().unwrap();
-    let retry = Some(Retry { count: 0, max: 3 });
-    assert_eq!(seen[0].0, Trigger::Timer(Timer { past_due: false, retry }));
+    assert_eq!(seen[0].0, Trigger::Timer);
     assert!(uuid::Uuid::try_parse(&seen[0].1.id).is_ok());
     let Trigger::Events(events) = &seen[1].0 else { panic!("no events") };
     assert_eq!(classify(&events[0]), Notice::Regenerated { instance: Some(instance) });

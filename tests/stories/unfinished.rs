@@ -12,7 +12,7 @@ use rekey_core::model::KeyType;
 use rekey_core::time::delta;
 use signalr_rekey::clock::Clock;
 use signalr_rekey::engine::Dispatcher;
-use signalr_rekey::handler::{Invocation, Outcome, Runner, Timer, Trigger};
+use signalr_rekey::handler::{Invocation, Outcome, Runner, Trigger};
 use signalr_rekey::report::Ending;
 use signalr_rekey::store::{ETag, Found, Lease, Store, StoreError, Stored};
 
@@ -21,7 +21,7 @@ async fn timer(story: &Story, time: Duration) -> Outcome {
     let service = Dispatcher::new(story.rekey());
     let deadline = story.clock.now() + delta(time);
     let invocation = Invocation { id: "an-id".into(), function: "RotateKeys", deadline };
-    service.run(Trigger::Timer(Timer::default()), invocation).await
+    service.run(Trigger::Timer, invocation).await
 }
 
 fn failure(outcome: &Outcome) -> &str {
@@ -118,7 +118,7 @@ async fn a_run_that_cannot_be_put_on_record_is_a_failure() {
     rekey.store = Arc::new(NoTimer(story.store.clone()));
     let deadline = story.clock.now() + delta(MINUTE);
     let invocation = Invocation { id: "an-id".into(), function: "RotateKeys", deadline };
-    let outcome = Dispatcher::new(rekey).run(Trigger::Timer(Timer::default()), invocation).await;
+    let outcome = Dispatcher::new(rekey).run(Trigger::Timer, invocation).await;
     assert!(failure(&outcome).contains("cannot record that RotateKeys has run"), "{outcome:#?}");
     assert!(outcome.logs.join("\n").contains("settled"), "what was due is done all the same");
 }

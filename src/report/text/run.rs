@@ -157,7 +157,7 @@ words! {
             "failed: the keys will not be watched around {}: {WATCHES} announced times are on record already",
             readable(*at);
         Self::NeverFinished { ending, runs } =>
-            "failed: {ending}; this is run {runs} in a row that did not finish";
+            "failed: {}; this is run {runs} in a row that did not finish", how(ending);
         Self::Unavailable(why) | Self::Failed(why) => "failed: {why}";
     }
 }
@@ -225,11 +225,17 @@ impl RunReport {
     }
 }
 
+/// How a run ended, without the word that alerts look for.
+fn how(ending: &Ending) -> String {
+    let told = ending.to_string();
+    told.strip_prefix("failed: ").unwrap_or(&told).to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
     use rekey_core::model::{AppId, KeyType, Section};
-    use rekey_core::plan::ConsumerRef;
+    use rekey_core::plan::{ConsumerRef, CutOff};
 
     use super::*;
 
@@ -243,6 +249,16 @@ mod tests {
         let consumers = vec![ConsumerRef { app, section: Section::AppSettings, name: "SignalR".into() }];
         let repair = Decision::Do(Step::Repoint { to: key_type, consumers, repair: true });
         insta::assert_snapshot!(repair.in_words(), @"repair with the Secondary key: app-0 (app setting SignalR)");
+    }
+
+    /// A run that never finishes has the ending of its last in it, which may have failed by itself.
+    #[test]
+    fn what_failed_is_said_once() {
+        let cut_off = vec![CutOff::Unchecked];
+        for ending in [Ending::OutOfTime { cut_off }, Ending::Stopped, Ending::unseen(vec![])] {
+            let told = Ending::NeverFinished { ending: Box::new(ending), runs: 3 }.to_string();
+            assert!(told.starts_with("failed: ") && told.matches("failed: ").count() == 1, "{told}");
+        }
     }
 
     #[test]

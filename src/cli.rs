@@ -72,7 +72,7 @@ Exit codes: 0 done, 1 failed or blocked, 2 wrong command line or configuration, 
 enum Command {
     /// Serve the Functions host: RotateKeys (timer), OnKeyNotice (Event Grid) and OnAlert (HTTP)
     Handler,
-    /// Say what would be done to each instance now, and why; change nothing
+    /// Say what would be done to each service now, and why; change nothing
     Plan(plan::PlanArgs),
     /// Look for everything that would keep a rotation from going well, and say what repairs it; change nothing
     Doctor(doctor::DoctorArgs),

@@ -16,7 +16,7 @@ use rekey_core::journal::{Entry, Journal};
 /// The arguments of `history`.
 #[derive(Debug, Args)]
 pub(super) struct HistoryArgs {
-    /// Names or resource ids of configured instances; all if none is given
+    /// Names or resource ids of configured services; all if none is given
     instances: Vec<String>,
     /// Answer in JSON
     #[arg(long)]

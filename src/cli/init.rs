@@ -22,7 +22,7 @@ use crate::terminal::{self, Exit};
     after_help = "It reads and changes nothing in Azure. Review the file before anything is rotated by it."
 )]
 pub(super) struct InitArgs {
-    /// Look for instances in this resource group alone: its id, or its name. Their apps are found in all groups
+    /// Look for services in this resource group alone: its id, or its name. Their apps are found in all groups
     #[arg(long, value_name = "NAME|ID")]
     resource_group: Option<String>,
     /// Look in this subscription; needed where there are several

@@ -31,7 +31,7 @@ use rekey_core::time::delta;
 /// The arguments of `rotate`.
 #[derive(Debug, Args)]
 pub(super) struct RotateArgs {
-    /// Names or resource ids of configured instances; all if none is given
+    /// Names or resource ids of configured services; all if none is given
     instances: Vec<String>,
     /// Rotate whatever the age of the keys
     #[arg(long)]

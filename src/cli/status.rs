@@ -16,7 +16,7 @@ use rekey_core::model::KeyType;
 /// The arguments of `status`.
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
-    /// Names or resource ids of configured instances; all if none is given
+    /// Names or resource ids of configured services; all if none is given
     instances: Vec<String>,
     /// Answer in JSON
     #[arg(long)]

@@ -21,7 +21,7 @@ use rekey_core::journal::Event;
 /// The arguments of `unblock`.
 #[derive(Debug, Args)]
 pub(super) struct UnblockArgs {
-    /// The name or resource id of a configured instance
+    /// The name or resource id of a configured service
     instance: String,
     /// Do not ask
     #[arg(long)]

@@ -240,10 +240,9 @@ impl Actor<'_> {
                 return Acceptance::Accepted;
             }
             let next = self.clock.now() + delta(APART);
-            if next >= self.deadline && in_a_row > 0 {
-                return Acceptance::OutOfTime;
-            }
             if next >= self.deadline {
+                // A refusal before calls that were accepted is over.
+                said = said.filter(|_| in_a_row == 0);
                 break;
             }
             self.clock.sleep_until(next).await;

@@ -235,7 +235,7 @@ impl Run<'_> {
                 Err(error) => return Err(error),
             }
         }
-        // Who stopped it is told how things stand after the last step.
+        // The report of a run that was stopped shows how things stand after its last step.
         let snapshot = check.snapshot(self.service, lease.journal());
         self.see(&check, &snapshot);
         Ok(Next::End(Ending::Stopped))

@@ -125,7 +125,7 @@ impl RunLog {
         }
     }
 
-    /// Azure's answer to a write is no sight of who was written, and no more than that is told of him.
+    /// Azure accepted the write, but the app has not been read since: that is all that is known of it.
     fn write(&mut self, place: Place) {
         for who in &mut self.cut_off {
             if let CutOff::Stale(consumer) = who

@@ -136,7 +136,7 @@ impl Run<'_> {
                 }
             }
             let Some(again) = locked.values().min() else { break };
-            // Whoever calls knows of something that may have to be decided before this.
+            // A call from another run may be about something that has to be decided before this.
             if self.rest_and_hear(lease, check, *again, None).await? || self.engine.stop.is_asked() {
                 break;
             }

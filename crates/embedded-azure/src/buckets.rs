@@ -1,8 +1,7 @@
 //! Azure Resource Manager's token buckets (docs: Understand how Azure Resource Manager throttles requests).
 //!
 //! Each principal has a bucket for reads, writes and deletes, in each subscription and in the tenant. A request takes a
-//! token; one that finds none is answered 429 with `Retry-After`, and whoever comes back sooner than told is not served and
-//! told a new time. POSTs are writes, lists of secrets too (Azure CLI recordings of `listKeys`). The embedded Azure has one
+//! token; one that finds none is answered 429 with `Retry-After`, and so is a client that retries before that time. POSTs are writes, lists of secrets too (Azure CLI recordings of `listKeys`). The embedded Azure has one
 //! principal, one subscription and one region.
 
 use std::time::Duration;

@@ -72,7 +72,7 @@ pub enum Event {
         /// The last of them.
         call: u64,
     },
-    /// A person has looked at what was refused or came to nothing, and wants it tried again.
+    /// An operator ran `unblock`: what was refused or failed is to be tried again.
     Unblocked {},
     /// A regeneration is about to be sent.
     RegenerationIntended { key_type: KeyType },

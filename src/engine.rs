@@ -26,7 +26,7 @@ use parking_lot::Mutex;
 use tracing::Instrument;
 
 pub use dispatch::Dispatcher;
-pub use process::{AtWork, Calls, InUse, KeysInUse, Places, Stop};
+pub use process::{AtWork, Calls, InUse, KeysInUse, Stop};
 
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier};
 use crate::azure::data_plane::DataPlane;
@@ -34,7 +34,7 @@ use crate::azure::http::Http;
 use crate::clock::Clock;
 use crate::config::{Config, ServiceConfig};
 use crate::engine::act::RewriteError;
-use crate::engine::check::{APPS_AT_ONCE, Check, Reader};
+use crate::engine::check::{Check, Reader};
 use crate::report::notify::Notifier;
 use crate::report::text::InWords;
 use crate::report::text::snapshot::stale;
@@ -59,8 +59,6 @@ pub struct Engine {
     pub data_plane: DataPlane,
     /// Keeps runs over different services from writing the same app at once.
     pub app_locks: Arc<AppLocks>,
-    /// The places of those at work, of all runs together.
-    pub places: Places,
     /// Calls from runs that wait to those at work.
     pub calls: Arc<Calls>,
     /// The services of which the timer has seen in this process that older releases are kept out.
@@ -112,7 +110,6 @@ impl Engine {
             arm,
             data_plane,
             app_locks,
-            places: Places::default(),
             calls: Arc::default(),
             fenced: Arc::default(),
             in_use: Arc::default(),
@@ -125,7 +122,8 @@ impl Engine {
         }
     }
 
-    /// Runs over each service, several at a time. One service's failure is reported and stops no other.
+    /// Runs over each service, all at the same time: which of their requests comes first is seen to where they are sent
+    /// (`azure::arm`). One service's failure is reported and stops no other.
     pub async fn run(&self, order: &Order) -> Vec<RunReport> {
         let wanted =
             |service: &&ServiceConfig| order.services.is_empty() || order.services.contains(&service.id);
@@ -177,7 +175,7 @@ impl Engine {
     ) -> Result<Preview, RunError> {
         let journal = crate::store::peek_at_both(&*self.store, &service.id).await?;
         let arm = self.arm.until(deadline);
-        let reader = Reader { arm: &arm, clock: &*self.clock, at_once: APPS_AT_ONCE, in_need: false };
+        let reader = Reader { arm: &arm, clock: &*self.clock, in_need: false };
         let snapshot = Check::take(reader, service).await?.snapshot(service, &journal);
         let now = self.clock.now();
         let assessed = plan::assess(snapshot, &journal, Open::nothing(), &service.policy, now);

@@ -152,7 +152,7 @@ async fn no_secret_leaves_the_process() {
 
     let rekey = story.rekey();
     let look = Check::take(
-        Reader { arm: &rekey.arm, clock: &SystemClock, at_once: 1, in_need: false },
+        Reader { arm: &rekey.arm, clock: &SystemClock, in_need: false },
         &story.config.instances[0],
     )
     .await

@@ -19,7 +19,7 @@ use signalr_rekey::azure::services::KeyService;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
-use super::{PLANTED, StillClock, assert_harmless};
+use super::{LeapingClock, PLANTED, assert_harmless};
 
 /// Where seeds have it that Azure is; in an answer it stands for where the server is.
 const AZURE: &str = "https://management.azure.com";
@@ -169,7 +169,7 @@ fn client() -> &'static (Runtime, Arm, String) {
         let options = ArmOptions {
             base: base.parse().ok()?,
             credential: Arc::new(Token),
-            clock: Arc::new(StillClock),
+            clock: Arc::new(LeapingClock::default()),
             http: Http::new(),
             jitter_seed: 1,
         };

@@ -5,6 +5,7 @@
 
 mod answer;
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
@@ -235,7 +236,7 @@ pub fn journal(data: &[u8]) {
 const NAMES: [&str; 2] = ["s/g/chat.json", "s/g/signalr/chat.json"];
 
 async fn keep(name: &str, document: &[u8], events: Vec<Event>) {
-    let clock: Arc<dyn Clock> = Arc::new(StillClock);
+    let clock: Arc<dyn Clock> = Arc::new(LeapingClock::default());
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::clone(&clock)));
     let id = ServiceId::new("s", "g", "chat");
     let stored = store.put(name, document.to_vec(), None).await;
@@ -271,7 +272,7 @@ async fn keep(name: &str, document: &[u8], events: Vec<Event>) {
 
 /// What would be done next, for each way in which an app may hold a key.
 fn decide(journal: &Journal) {
-    let (now, policy) = (StillClock.now(), Policy::default());
+    let (now, policy) = (LeapingClock::default().now(), Policy::default());
     let Some(keys) = journal.keys() else { return };
     let fingerprints = PerKey::from_fn(|key_type| keys[key_type].fingerprint.clone());
     let stale = Holding::Stale(Key::new("stale").fingerprint());
@@ -290,18 +291,21 @@ fn decide(journal: &Journal) {
     }
 }
 
-/// It always shows the same time, and every wait is over at once.
-#[derive(Debug)]
-struct StillClock;
+/// Its time stands still but for waits, which are over at once; in milliseconds since its beginning.
+#[derive(Debug, Default)]
+struct LeapingClock(AtomicI64);
 
-/// The time that it shows: 2026-09-24T13:20:00Z.
+/// Its beginning: 2026-09-24T13:20:00Z.
 const SECONDS: TimeDelta = TimeDelta::seconds(1_790_256_000);
 
 #[async_trait]
-impl Clock for StillClock {
+impl Clock for LeapingClock {
     fn now(&self) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + SECONDS
+        DateTime::UNIX_EPOCH + SECONDS + TimeDelta::milliseconds(self.0.load(Ordering::Relaxed))
     }
 
-    async fn sleep_until(&self, _: DateTime<Utc>) {}
+    async fn sleep_until(&self, time: DateTime<Utc>) {
+        let passed = time - DateTime::UNIX_EPOCH - SECONDS;
+        self.0.fetch_max(passed.num_milliseconds() + 1, Ordering::Relaxed);
+    }
 }

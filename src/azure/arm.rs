@@ -8,6 +8,7 @@
 mod authorization;
 mod contract;
 mod error;
+mod gate;
 mod operation;
 mod refusal;
 mod request;
@@ -19,7 +20,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use azure_core::credentials::TokenCredential;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::Url;
@@ -27,9 +29,12 @@ use url::Url;
 pub use authorization::{Caller, Permission};
 pub use contract::{AskedBy, Operation, Subject};
 pub use error::{ArmError, ArmErrorKind, Barrier};
+pub use gate::Urgency;
 pub use operation::OperationStatus;
 pub(crate) use operation::operation_url;
 pub(crate) use request::Call;
+
+use gate::{Gate, Turn};
 
 use crate::azure::cloud::scope;
 use crate::azure::http::{Http, Insecure, check_secure};
@@ -62,6 +67,17 @@ const LARGEST_LIST: usize = 128 << 20;
 pub struct Arm {
     shared: Arc<Shared>,
     deadline: Option<DateTime<Utc>>,
+    /// What is kept of one read, where that matters.
+    timing: Option<Arc<Timing>>,
+    /// When it is its turn, where many ask.
+    turn: Arc<Turn>,
+}
+
+/// When a read was sent, and how long it may take from then on: that others came before it is not its fault.
+#[derive(Debug)]
+struct Timing {
+    longest: Option<TimeDelta>,
+    sent: Mutex<Option<DateTime<Utc>>>,
 }
 
 struct Shared {
@@ -70,6 +86,7 @@ struct Shared {
     credential: Arc<dyn TokenCredential>,
     clock: Arc<dyn Clock>,
     http: Http,
+    gate: Arc<Gate>,
     /// The seed of the next request's delays.
     jitter_seed: AtomicU64,
 }
@@ -95,15 +112,38 @@ impl Arm {
         check_secure(&base)?;
         let scope = scope(&base);
         let jitter_seed = AtomicU64::new(jitter_seed);
-        let shared = Arc::new(Shared { base, scope, credential, clock, http, jitter_seed });
-        Ok(Self { shared, deadline: None })
+        let gate = Arc::new(Gate::new(Arc::clone(&clock)));
+        let turn = Arc::new(gate.turn(Urgency::Check));
+        let shared = Arc::new(Shared { base, scope, credential, clock, http, gate, jitter_seed });
+        Ok(Self { shared, deadline: None, timing: None, turn })
+    }
+
+    /// The same client for a run, whose requests come before those of later runs that are no more urgent.
+    pub(crate) fn in_turn(&self, urgency: Urgency) -> Self {
+        Self { turn: Arc::new(self.shared.gate.turn(urgency)), ..self.clone() }
+    }
+
+    /// How urgent the requests of this client are from now on, and of all that were made of it.
+    pub(crate) fn set_urgency(&self, urgency: Urgency) {
+        self.turn.set(urgency);
+    }
+
+    /// The same client for one read, which may take so long, where that is said, with all its attempts.
+    pub(crate) fn timed(&self, longest: Option<TimeDelta>) -> Self {
+        let timing = Timing { longest, sent: Mutex::default() };
+        Self { timing: Some(Arc::new(timing)), ..self.clone() }
+    }
+
+    /// When that read was first sent.
+    pub(crate) fn sent(&self) -> Option<DateTime<Utc>> {
+        *self.timing.as_ref()?.sent.lock()
     }
 
     /// The same client, whose requests and waits end by a deadline. A request that it leaves no time for is not sent
     /// (`OutOfTime`); a wait that would reach beyond it is not begun, and the error that asked for it is returned.
     #[must_use]
     pub fn until(&self, deadline: DateTime<Utc>) -> Self {
-        Self { shared: Arc::clone(&self.shared), deadline: Some(deadline) }
+        Self { deadline: Some(deadline), ..self.clone() }
     }
 
     /// The same client, whose requests end by this time or by its own deadline, whichever is sooner.

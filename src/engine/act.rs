@@ -35,8 +35,6 @@ pub struct Actor<'a> {
     pub locks: Locker<'a>,
     /// The site we run in, whose settings are written last.
     pub own_site: Option<&'a str>,
-    /// How many places are written at the same time.
-    pub at_once: usize,
     /// When the run must have answered.
     pub deadline: DateTime<Utc>,
 }
@@ -131,9 +129,12 @@ impl RewriteError {
 /// How often a write is merged anew when Azure is busy with the app, lost the answer, or another writer came between.
 const MERGES: u32 = 4;
 
-/// How many rounds of apps are written on one proof of the lease: four, each a second or two, fit many times into the
-/// minute that it is good for.
-const ROUNDS: usize = 4;
+/// How many places of a service are written at the same time, as far as Azure's limit of requests goes.
+const PLACES_AT_ONCE: usize = 64;
+
+/// How many apps are written on one proof of the lease, which is good for a minute: where nothing is left of Azure's limit,
+/// which gives ten requests a second back, reading and writing a hundred takes twenty seconds.
+const BATCH: usize = 100;
 
 /// The wait before merging anew. App Service answers 409 while it applies the last change.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -158,7 +159,7 @@ struct Basis<'a> {
 
 /// The waits between two polls where Azure names none (it does not for regenerations: Azure CLI recordings 2021 and
 /// 2024). Regenerations took 13 to 75 s, so the first polls are close and the later ones far apart.
-const POLLS: [u64; 5] = [1, 2, 4, 8, 15];
+const POLLS: [u64; 6] = [1, 1, 2, 4, 7, 15];
 
 /// How many probes in a row must be accepted, and how far apart. A new key was seen to be refused now and then by
 /// single nodes while it spreads (azure-signalr#2197); four in three seconds meet several of them.
@@ -271,7 +272,7 @@ impl Actor<'_> {
         let mut sorted = consumers.to_vec();
         sorted.sort_by(|a, b| a.app.cmp(&b.app));
         let apps: Vec<_> = sorted.chunk_by(|a, b| a.app == b.app).collect();
-        apps.chunks(ROUNDS * self.at_once).map(<[_]>::concat).collect()
+        apps.chunks(BATCH).map(<[_]>::concat).collect()
     }
 
     /// Writes `key` into consumers, all places at once and each by itself. One write for each place: each restarts its app.
@@ -288,7 +289,7 @@ impl Actor<'_> {
         let deadline = self.deadline.min(proof.until());
         let arm = self.arm.until(deadline);
         let actor = Actor { arm: &arm, deadline, ..*self };
-        let (basis, room) = (Basis { check, marks, key }, Semaphore::new(self.at_once));
+        let (basis, room) = (Basis { check, marks, key }, Semaphore::new(PLACES_AT_ONCE));
         join_all(targets(consumers).into_iter().map(|target| actor.rewrite(basis, &room, target).boxed()))
             .await
     }

@@ -8,14 +8,18 @@
 //! to do takes the lease and [works](Run::work) until nothing can be done now. What happened flows through the
 //! [`RunLog`](super::log::RunLog), which is all that a run goes by besides the journal and the check.
 
+use std::pin::pin;
+
 use chrono::TimeDelta;
+use futures::future::{Either, select};
+use futures::join;
 
 use super::RunError;
 use super::check::{Check, FRESH};
 use super::run::{Begin, Next, RESERVE, Run, Then};
-use crate::azure::arm::ArmErrorKind;
+use crate::azure::arm::{ArmError, ArmErrorKind};
 use crate::report::{Ending, RunEvent, RunReport, cause};
-use crate::store::{Lease, StoreError};
+use crate::store::{Draft, Lease, StoreError};
 use rekey_core::intent::{Source, is_alarming};
 use rekey_core::journal::{Event, Journal, KeyRecord, Origin};
 use rekey_core::model::KeyType;
@@ -35,7 +39,6 @@ const OVERTAKEN: u32 = 4;
 
 impl Run<'_> {
     pub(super) async fn complete(mut self) -> RunReport {
-        self.take_place().await;
         let ending = match self.attempts().await {
             Ok(ending) => ending,
             Err(error) => self.failed(error).await,
@@ -118,10 +121,11 @@ impl Run<'_> {
     /// Checks, and where there is something to do takes the lease and does it. A check of a service in order costs one
     /// read of the journal and no write.
     async fn attempt(&mut self, begin: Begin) -> Result<Next, RunError> {
-        let draft = match self.read().await {
+        let (draft, keys) = self.look(begin).await;
+        let draft = match draft {
             Ok(draft) => draft,
             Err(error @ (StoreError::Held { .. } | StoreError::StrangeLease { .. })) => {
-                return self.wait_in_turn(begin, error).await;
+                return self.wait_in_turn(begin, error, keys).await;
             }
             Err(error) => return Err(error.into()),
         };
@@ -131,7 +135,7 @@ impl Run<'_> {
             draft.keep_fenced(&self.order.holder).await?;
             self.engine.fenced.lock().insert(service.clone());
         }
-        let Some(check) = self.check(begin, draft.journal()).await? else {
+        let Some(mut check) = self.check(begin, draft.journal(), keys).await? else {
             return Ok(Next::End(Ending::Known));
         };
         let assessment = self.assess(&check, draft.journal())?;
@@ -141,7 +145,17 @@ impl Run<'_> {
             self.judge(&assessment);
             return Ok(self.next(&assessment, assessment.decision.clone()));
         }
-        let mut lease = match draft.take(&self.order.holder).await {
+        let sounded = async {
+            match &assessment.decision {
+                Decision::Do(Step::Repoint { to, repair: true, .. }) => {
+                    self.sound_out(*to, &check, &assessment.journal).await
+                }
+                _ => None,
+            }
+        };
+        let (taken, refused) = join!(draft.take(&self.order.holder), sounded);
+        refused.into_iter().for_each(|refused| check.heard(refused));
+        let mut lease = match taken {
             // Somebody was faster, and what was seen may be older than what he did.
             Err(StoreError::Changed) if begin.overtaken < OVERTAKEN => {
                 let begin = Begin { overtaken: begin.overtaken + 1, ..Begin::default() };
@@ -149,10 +163,12 @@ impl Run<'_> {
             }
             taken => taken?,
         };
+        self.acts = true;
         let next = match self.work(&mut lease, check).await {
             Ok(next) => next,
             Err(error) => Next::End(self.failed(error).await),
         };
+        self.acts = false;
         match (lease.release().await, next) {
             // Who lost the lease has nothing to give back; the first failure is the one to tell.
             (Err(error), Next::End(ending)) if !ending.is_failure() => Err(error.into()),
@@ -161,9 +177,37 @@ impl Run<'_> {
         }
     }
 
+    /// Reads the journal and, where a notice waits for the answer, the keys side by side with it; and the apps as well, if the
+    /// journal comes first and does not explain what the notice claims: most likely they are to be written.
+    async fn look(&self, begin: Begin) -> (Result<Draft, StoreError>, Option<Result<Check, ArmError>>) {
+        if !begin.asks_first {
+            return (self.read().await, None);
+        }
+        let keys = Check::of_keys(self.reader(), self.service);
+        match select(pin!(self.read()), pin!(keys)).await {
+            Either::Left((Ok(draft), keys)) if self.is_claimed(draft.journal()) => {
+                let check = Check::of_all(keys, self.reader(), self.service).await;
+                (Ok(draft), Some(check))
+            }
+            Either::Left((draft, keys)) => (draft, Some(keys.await)),
+            Either::Right((keys, draft)) => (draft.await, Some(keys)),
+        }
+    }
+
     /// A check of the keys and of all consumers; nothing if what is told is no news.
-    async fn check(&mut self, begin: Begin, journal: &Journal) -> Result<Option<Check>, RunError> {
-        let mut check = Check::of_keys(self.reader(), self.service).await?;
+    async fn check(
+        &mut self,
+        begin: Begin,
+        journal: &Journal,
+        keys: Option<Result<Check, ArmError>>,
+    ) -> Result<Option<Check>, RunError> {
+        let mut check = match keys {
+            Some(check) => check?,
+            None => {
+                Check::of_all(Check::of_keys(self.reader(), self.service), self.reader(), self.service)
+                    .await?
+            }
+        };
         if begin.asks_first && self.is_known(&mut check, journal).await? {
             return Ok(None);
         }

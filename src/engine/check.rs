@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::future::join_all;
-use futures::{FutureExt, StreamExt, stream};
+use futures::FutureExt;
+use futures::future::{join_all, try_join};
 
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind};
 use crate::azure::consumers::{Absence, ConsumerKind, Contents, Marks, Missing, Place};
@@ -20,21 +20,12 @@ use rekey_core::journal::Journal;
 use rekey_core::model::{ConsumerId, Fingerprint, KeyPair, KeyType, PerKey};
 use rekey_core::plan::{Holding, Snapshot, Unknown};
 
-/// How many places of one service are asked at the same time. ARM lets 10 writes a second pass in the long run, and
-/// listing settings counts as one; with eight services at once the bucket of 200 holds for the peaks.
-pub const APPS_AT_ONCE: usize = 8;
-
-/// The same while clients may be failing: the list and the write of a hundred apps are what the bucket of 200 holds.
-pub const APPS_AT_ONCE_IN_NEED: usize = 100;
-
 /// What a check is made with.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
     /// Azure Resource Manager, bounded by the time of the run.
     pub arm: &'a Arm,
     pub clock: &'a dyn Clock,
-    /// How many places are asked at the same time.
-    pub at_once: usize,
     /// Whether somebody may be cut off: then one app that does not answer keeps nobody waiting for long.
     pub in_need: bool,
 }
@@ -46,13 +37,17 @@ const PATIENCE: TimeDelta = TimeDelta::seconds(5);
 impl Reader<'_> {
     /// The client for apps.
     fn arm_for_apps(&self) -> Arm {
-        if self.in_need { self.arm.no_later_than(self.clock.now() + PATIENCE) } else { self.arm.clone() }
+        self.arm.timed(self.in_need.then_some(PATIENCE))
     }
 }
 
 /// How old what was read may be when a key is regenerated on the strength of it. Reading a hundred apps takes about
 /// as long, so asking for less would promise what cannot be kept.
 pub const FRESH: TimeDelta = TimeDelta::seconds(5);
+
+/// How old it may be where it was read again just now, and that took its time: what is left of [`USABLE`] is for the journal
+/// and the request.
+const SLOWLY: TimeDelta = TimeDelta::seconds(20);
 
 /// How old it may be when the regeneration is sent: time for the journal write in between, and for the one request.
 pub const USABLE: TimeDelta = TimeDelta::seconds(35);
@@ -68,6 +63,8 @@ pub struct Check {
     missing: BTreeMap<ConsumerId, Missing>,
     /// The keys that the service refuses; nothing if it was not asked about these keys.
     refused: Option<PerKey<bool>>,
+    /// When what had grown too old was last read again.
+    refreshed: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug)]
@@ -78,9 +75,17 @@ struct Read {
     echo: bool,
 }
 
+impl Read {
+    /// Whether there was no time to read it.
+    fn is_late(&self) -> bool {
+        self.found.as_ref().is_err_and(|error| error.kind() == ArmErrorKind::OutOfTime)
+    }
+}
+
 impl Check {
+    /// Reads everything.
     pub async fn take(reader: Reader<'_>, service: &ServiceConfig) -> Result<Self, ArmError> {
-        let mut check = Self::of_keys(reader, service).await?;
+        let mut check = Self::of_all(Self::of_keys(reader, service), reader, service).await?;
         check.complete(reader, service).await?;
         Ok(check)
     }
@@ -88,12 +93,27 @@ impl Check {
     /// Reads the keys alone; [`Check::complete`] reads the rest.
     pub async fn of_keys(reader: Reader<'_>, service: &ServiceConfig) -> Result<Self, ArmError> {
         let (keys, host, keys_at) = list_keys(reader, service).await?;
-        Ok(Self { keys, host, keys_at, places: BTreeMap::new(), missing: BTreeMap::new(), refused: None })
+        let (places, missing) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self { keys, host, keys_at, places, missing, refused: None, refreshed: None })
     }
 
-    /// Reads the apps that were not read yet.
+    /// Reads the apps side by side with the keys, which tell only then whether somebody is in need: an app that does not
+    /// answer soon is not waited for. [`Check::complete`] reads it again, if nobody is.
+    pub async fn of_all(
+        of_keys: impl Future<Output = Result<Self, ArmError>>,
+        reader: Reader<'_>,
+        service: &ServiceConfig,
+    ) -> Result<Self, ArmError> {
+        let hasty = Reader { in_need: true, ..reader };
+        let reads = read_all(hasty, service.apps.iter().flat_map(Place::of)).map(Ok);
+        let (mut check, reads) = try_join(of_keys, reads).await?;
+        check.places.extend(reads);
+        Ok(check)
+    }
+
+    /// Reads the apps that were not read yet, or only in haste.
     pub async fn complete(&mut self, reader: Reader<'_>, service: &ServiceConfig) -> Result<(), ArmError> {
-        self.read_apps(reader, service, |_| false).await.map(drop)
+        self.read_apps(reader, service, |read| read.is_late() && !reader.in_need).await.map(drop)
     }
 
     /// Reads again what is older than `age`, and what is Azure's answer to a write; whether there was any of it.
@@ -103,10 +123,16 @@ impl Check {
         service: &ServiceConfig,
         age: TimeDelta,
     ) -> Result<bool, ArmError> {
-        let keys_at = self.keys_at;
+        let (keys_at, now) = (self.keys_at, reader.clock.now());
+        // Where Azure's limit makes reading slow, the first of it is old when the last is there.
+        let just_now = self.refreshed.is_some_and(|at| now - age <= at) && now - SLOWLY <= self.oldest();
+        if just_now && !self.is_echoed() {
+            return Ok(false);
+        }
         self.refresh_keys(reader, service, age).await?;
         let since = reader.clock.now() - age;
         let apps = self.read_apps(reader, service, |read| read.echo || read.at < since).await?;
+        self.refreshed = Some(reader.clock.now());
         Ok(apps || self.keys_at != keys_at)
     }
 
@@ -286,22 +312,19 @@ impl Check {
         let all = service.apps.iter().flat_map(Place::of);
         let old = all.filter(|place| self.places.get(place).is_none_or(&again)).collect::<Vec<_>>();
         let any = !old.is_empty();
-        let reads: Vec<_> = old.into_iter().map(|place| read(reader, place).boxed()).collect();
-        let reads: Vec<_> = stream::iter(reads).buffer_unordered(reader.at_once).collect().await;
-        let mut gone = BTreeMap::new();
-        for (place, read) in reads {
-            match &read.found {
-                // Running out of the run's time says nothing of the app; it ends the check.
-                Err(error) if error.kind() == ArmErrorKind::OutOfTime && !reader.in_need => {
-                    return read.found.map(|_| any);
-                }
-                Err(error) if error.kind() == ArmErrorKind::Gone => {
-                    gone.insert(place.consumer(), place.clone());
-                }
-                _ => {}
+        for (place, read) in read_all(reader, old.into_iter()).await {
+            // Running out of the run's time says nothing of the app; it ends the check.
+            if read.is_late() && !reader.in_need {
+                return read.found.map(|_| any);
             }
+            self.missing.remove(&place.consumer());
             self.places.insert(place, read);
         }
+        let is_gone =
+            |read: &Read| read.found.as_ref().is_err_and(|error| error.kind() == ArmErrorKind::Gone);
+        let gone = self.places.iter().filter(|(_, read)| is_gone(read)).map(|(place, _)| place);
+        let gone = gone.filter(|place| !self.missing.contains_key(&place.consumer()));
+        let gone: BTreeMap<_, _> = gone.map(|place| (place.consumer(), place.clone())).collect();
         self.look_for(reader, gone.into_values()).await;
         Ok(any)
     }
@@ -325,9 +348,9 @@ async fn list_keys(
     reader: Reader<'_>,
     service: &ServiceConfig,
 ) -> Result<(KeyPair, String, DateTime<Utc>), ArmError> {
-    let at = reader.clock.now();
-    let listed = service.id.service_type().list_keys(reader.arm, &service.id).await?;
-    Ok((listed.keys, listed.host.unwrap_or_default(), at))
+    let (arm, now) = (reader.arm.timed(None), reader.clock.now());
+    let listed = service.id.service_type().list_keys(&arm, &service.id).await?;
+    Ok((listed.keys, listed.host.unwrap_or_default(), arm.sent().unwrap_or(now)))
 }
 
 fn unreadable(app: &AppConfig, detail: String, passing: bool) -> Unknown {
@@ -365,8 +388,13 @@ fn held(snapshot: &Snapshot, first: usize, out_of_sight: bool) -> Vec<Fingerprin
     held
 }
 
+/// Reads places, side by side.
+async fn read_all(reader: Reader<'_>, places: impl Iterator<Item = Place>) -> Vec<(Place, Read)> {
+    join_all(places.map(|place| read(reader, place).boxed())).await
+}
+
 async fn read(reader: Reader<'_>, place: Place) -> (Place, Read) {
-    let at = reader.clock.now();
-    let found = place.read(&reader.arm_for_apps()).await;
-    (place, Read { at, found, echo: false })
+    let (arm, now) = (reader.arm_for_apps(), reader.clock.now());
+    let found = place.read(&arm).await;
+    (place, Read { at: arm.sent().unwrap_or(now), found, echo: false })
 }

@@ -1,27 +1,12 @@
-//! What all runs of a process share: the places of those at work, calls between them, the keys in use, and how they are
-//! asked to stop.
+//! What all runs of a process share: calls between them, the keys in use, and how they are asked to stop.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 
 use rekey_core::model::{Key, ServiceId};
-
-/// How many services are worked on at the same time. One that waits, for Azure, for a grace period or for another worker, does
-/// not count: any number of them may wait at once.
-const SERVICES_AT_ONCE: usize = 8;
-
-/// The places of those at work.
-#[derive(Clone, Debug)]
-pub struct Places(pub(super) Arc<Semaphore>);
-
-impl Default for Places {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(SERVICES_AT_ONCE)))
-    }
-}
 
 /// Calls from a run that waits to the run that holds the lease, within one process: check again, somebody is being cut off.
 /// One bell for each service, for the life of the process.

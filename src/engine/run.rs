@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::act::Actor;
-use super::check::{APPS_AT_ONCE, APPS_AT_ONCE_IN_NEED, Check, Reader};
+use super::check::{Check, Reader};
 use super::log::RunLog;
 use super::{Engine, Order, RunError};
-use crate::azure::arm::Arm;
+use crate::azure::arm::{Arm, Urgency};
 use crate::config::ServiceConfig;
 use crate::report::{Ending, RunEvent};
 use crate::store::{Draft, Lease, Locker, StoreError};
@@ -28,8 +27,8 @@ pub(super) struct Run<'a> {
     pub(super) service: &'a ServiceConfig,
     pub(super) arm: Arm,
     pub(super) log: RunLog,
-    /// The place among those at work; none while waiting.
-    pub(super) place: Option<OwnedSemaphorePermit>,
+    /// Whether it has begun to change something.
+    pub(super) acts: bool,
 }
 
 /// How an attempt begins.
@@ -66,14 +65,16 @@ pub(super) enum Then {
 impl<'a> Run<'a> {
     pub(super) fn new(engine: &'a Engine, order: &'a Order, service: &'a ServiceConfig) -> Self {
         let (narrator, now) = (Arc::clone(&engine.narrator), engine.clock.now());
-        Self {
+        let run = Self {
             engine,
             order,
             service,
-            arm: engine.arm.until(order.deadline),
+            arm: engine.arm.in_turn(Urgency::Check).until(order.deadline),
             log: RunLog::new(service.id.clone(), &order.intent, narrator, now),
-            place: None,
-        }
+            acts: false,
+        };
+        run.arm.set_urgency(run.urgency());
+        run
     }
 
     /// Reads the journal.
@@ -104,10 +105,14 @@ impl<'a> Run<'a> {
         Ok(known)
     }
 
+    /// Whether it is claimed that a key was regenerated, and the journal does not explain it.
+    pub(super) fn is_claimed(&self, journal: &Journal) -> bool {
+        self.log.claim().is_some_and(|claim| claim.is_open(journal, self.now()))
+    }
+
     /// Lets go of the claim that a key was regenerated, if the journal explains it, or the time in which it may show is over.
     pub(super) fn settle_claim(&mut self, journal: &Journal) {
-        let now = self.now();
-        if self.log.claim().is_some_and(|claim| !claim.is_open(journal, now)) {
+        if self.log.claim().is_some() && !self.is_claimed(journal) {
             self.emit(RunEvent::ClaimSettled);
         }
     }
@@ -115,7 +120,18 @@ impl<'a> Run<'a> {
     pub(super) fn reader(&self) -> Reader<'_> {
         // From a key that changed until the end of the run: who is found stale is to be repaired first.
         let in_need = self.intent().is_notice() || self.log.is_in_need();
-        Reader { arm: &self.arm, clock: &*self.engine.clock, at_once: self.apps_at_once(), in_need }
+        Reader { arm: &self.arm, clock: &*self.engine.clock, in_need }
+    }
+
+    /// What its requests are for, among those of all runs.
+    fn urgency(&self) -> Urgency {
+        if self.intent().is_notice() || self.log.is_in_need() {
+            Urgency::Repair
+        } else if self.acts {
+            Urgency::Rotation
+        } else {
+            Urgency::Check
+        }
     }
 
     pub(super) fn actor(&self) -> Actor<'_> {
@@ -132,14 +148,8 @@ impl<'a> Run<'a> {
             },
             instance: self.service,
             own_site: self.engine.config.own_site.as_deref(),
-            at_once: self.apps_at_once(),
             deadline: self.order.deadline,
         }
-    }
-
-    /// How many apps may be asked at the same time.
-    fn apps_at_once(&self) -> usize {
-        if self.intent().is_notice() { APPS_AT_ONCE_IN_NEED } else { APPS_AT_ONCE }
     }
 
     pub(super) fn intent(&self) -> &'a Intent {
@@ -153,6 +163,7 @@ impl<'a> Run<'a> {
     pub(super) fn emit(&mut self, event: RunEvent) {
         let now = self.now();
         self.log.emit(event, now);
+        self.arm.set_urgency(self.urgency());
     }
 
     pub(super) fn emit_once(&mut self, event: RunEvent) {

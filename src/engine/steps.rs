@@ -17,7 +17,7 @@ use crate::report::text::run::UNCHANGED_SUCCESS;
 use crate::report::{LostOperation, RunEvent, cause};
 use crate::store::{Lease, LockError};
 use rekey_core::journal::{Event, InFlight, Journal};
-use rekey_core::model::{ConsumerId, KeyType};
+use rekey_core::model::{ConsumerId, KeyType, PerKey};
 use rekey_core::plan::{self, ConsumerRef, Decision, Step, WaitFor};
 use rekey_core::policy::Verify;
 use rekey_core::time::delta;
@@ -60,14 +60,24 @@ impl Run<'_> {
     /// Whether stale consumers are to get this key: not if it is not surely in effect yet, and the service refuses it and
     /// takes the other.
     async fn is_good_enough(&self, to: KeyType, check: &mut Check, journal: &Journal) -> bool {
+        let Some(refused) = self.sound_out(to, check, journal).await else { return true };
+        check.heard(refused);
+        !refused[to] || refused[to.other()]
+    }
+
+    /// Asks the service which keys it refuses, if that was not asked yet and it is not sure that this one is in effect.
+    pub(super) async fn sound_out(
+        &self,
+        to: KeyType,
+        check: &Check,
+        journal: &Journal,
+    ) -> Option<PerKey<bool>> {
         let policy = &self.service.policy;
         let asked = check.refused().is_some() || policy.verify == Verify::ControlPlane;
         if asked || !plan::is_doubtful(to, journal, policy, self.now()) {
-            return true;
+            return None;
         }
-        let refused = self.actor().sound_out(check.host(), check.keys()).await;
-        check.heard(refused);
-        !refused[to] || refused[to.other()]
+        Some(self.actor().sound_out(check.host(), check.keys()).await)
     }
 
     /// Does a step.

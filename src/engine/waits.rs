@@ -1,13 +1,12 @@
 //! How a run waits: for its turn, for Azure, for a time, and for what is claimed or announced.
 //!
-//! Whoever waits holds no place among those at work, and is called by whoever finds something to repair meanwhile.
-
-use std::sync::Arc;
+//! Whoever waits is called by whoever finds something to repair meanwhile.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::RunError;
 use super::run::{Begin, Next, RESERVE, Run};
+use crate::azure::arm::ArmError;
 use crate::engine::check::Check;
 use crate::report::text::run::not_heard;
 use crate::report::{Ending, RunEvent, cause};
@@ -31,11 +30,15 @@ impl Run<'_> {
     /// Another run is at work. Most likely what is told was its doing, and there is nothing to wait for. Else a notice's run
     /// waits for its turn as long as it has time: it calls that run, and is done when that run has put on record that it
     /// checked after the call, unless it has something of its own to see to.
-    pub(super) async fn wait_in_turn(&mut self, begin: Begin, error: StoreError) -> Result<Next, RunError> {
-        if begin.asks_first {
+    pub(super) async fn wait_in_turn(
+        &mut self,
+        begin: Begin,
+        error: StoreError,
+        keys: Option<Result<Check, ArmError>>,
+    ) -> Result<Next, RunError> {
+        if let Some(check) = keys {
             let journal = store::peek(&*self.engine.store, &self.service.id).await?;
-            let mut check = Check::of_keys(self.reader(), self.service).await?;
-            if self.is_known(&mut check, &journal).await? {
+            if self.is_known(&mut check?, &journal).await? {
                 return Ok(Next::End(Ending::Known));
             }
         }
@@ -104,10 +107,9 @@ impl Run<'_> {
         Ok(check.read_back(self.reader(), self.service).await?)
     }
 
-    /// Waits, with the lease and without the place among those at work. Whether somebody called before the time was over:
+    /// Waits, with the lease. Whether somebody called before the time was over:
     /// then there is something to check, or it was asked to stop.
     async fn rest(&mut self, lease: &mut Lease, until: DateTime<Utc>) -> Result<bool, StoreError> {
-        self.place = None;
         let clock = &self.engine.clock;
         let mut called = false;
         while !called && clock.now() < until {
@@ -119,7 +121,6 @@ impl Run<'_> {
             }
             lease.keep().await?;
         }
-        self.take_place().await;
         Ok(called)
     }
 
@@ -177,8 +178,7 @@ impl Run<'_> {
         }
     }
 
-    /// Looks at the keys every few seconds, without the lease and without a place among those at work, until they are no
-    /// longer those on record, or those that this run has seen, the time to watch or that of this run is over, or it is asked to stop. Whether there is
+    /// Looks at the keys every few seconds, without the lease, until they are no longer those on record, or those that this run has seen, the time to watch or that of this run is over, or it is asked to stop. Whether there is
     /// something to do.
     pub(super) async fn watch_closely(&mut self, watch: Watch) -> Result<bool, RunError> {
         let told = Watch { from: watch.from.max(self.now()), until: watch.until };
@@ -204,7 +204,6 @@ impl Run<'_> {
 
     /// Waits, and is called away by who asks the process to stop, or by another notice that waits behind this one's run.
     async fn is_called_away(&mut self, until: DateTime<Utc>) -> bool {
-        self.place = None;
         let (engine, is_notice) = (self.engine, self.intent().is_notice());
         let called = async {
             if is_notice { engine.calls.called(&self.service.id).await } else { std::future::pending().await }
@@ -215,23 +214,15 @@ impl Run<'_> {
             () = called => true,
             () = engine.clock.sleep_until(until) => false,
         };
-        self.take_place().await;
         away
     }
 
-    /// Waits without the lease and without the place among those at work, or until it is asked to stop.
+    /// Waits without the lease, or until it is asked to stop.
     pub(super) async fn pause(&mut self, until: DateTime<Utc>) {
-        self.place = None;
         tokio::select! {
             biased;
             () = self.engine.stop.asked() => {}
             () = self.engine.clock.sleep_until(until) => {}
         }
-        self.take_place().await;
-    }
-
-    pub(super) async fn take_place(&mut self) {
-        // Nobody closes the semaphore.
-        self.place = Arc::clone(&self.engine.places.0).acquire_owned().await.ok();
     }
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use backon::Retryable;
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::join;
 
 use super::document::{
-    Document, Fence, LeaseRecord, Loaded, Place, encode, format_1_name, format_1_with_lease, load, name_of,
-    older,
+    Document, Fence, LeaseRecord, Loaded, Older, Place, encode, format_1_name, format_1_with_lease, load,
+    name_of, older,
 };
 use super::{ETag, Found, Store, StoreError, Stored};
 use crate::clock::{Clock, sleeper};
@@ -113,7 +114,8 @@ impl Draft {
             return Ok(());
         }
         let writer = Writer { store: Arc::clone(&self.store), clock: Arc::clone(&self.clock) };
-        writer.fence(&self.document, holder).await
+        let found = older(&*self.store, &self.document.service).await;
+        writer.fence(&self.document, holder, found).await
     }
 
     /// Takes the lease, if nobody has written since this was read. Older releases are kept out before that: what they do goes
@@ -135,6 +137,17 @@ impl Draft {
         match place {
             Place::Format1 { body, etag, copy } => lease.carry_over(&body, &etag, copy).await?,
             Place::Nowhere { fenced } => lease.begin(fenced).await?,
+            Place::Here { etag } if lease.document.fenced => {
+                lease.etag = Some(etag);
+                // The journal is this one, whatever is found; so the two are asked side by side.
+                let (store, service) = (Arc::clone(&lease.writer.store), lease.document.service.clone());
+                let (found, renewed) = join!(older(&*store, &service), lease.renew());
+                renewed?;
+                if let Err(error) = lease.writer.fence(&lease.document, holder, found).await {
+                    lease.release().await?;
+                    return Err(error);
+                }
+            }
             Place::Here { etag } => {
                 lease.etag = Some(etag);
                 lease.begin(false).await?;
@@ -217,7 +230,8 @@ impl Lease {
 
     async fn begin(&mut self, fenced: bool) -> Result<(), StoreError> {
         if !fenced {
-            self.writer.fence(&self.document, &self.holder).await?;
+            let found = older(&*self.writer.store, &self.document.service).await;
+            self.writer.fence(&self.document, &self.holder, found).await?;
         }
         self.document.fenced = true;
         self.renew().await
@@ -301,9 +315,14 @@ impl Writer {
     }
 
     /// Sees to it that no older release begins a journal of its own, of which this one would know nothing.
-    async fn fence(&self, document: &Document, holder: &str) -> Result<(), StoreError> {
+    async fn fence(
+        &self,
+        document: &Document,
+        holder: &str,
+        found: Result<Older, StoreError>,
+    ) -> Result<(), StoreError> {
         let service = &document.service;
-        let kept = document.is_kept(older(&*self.store, service).await)?;
+        let kept = document.is_kept(found)?;
         if let Some(old) = format_1_name(service).filter(|_| !kept) {
             let fence = Fence::new(&name_of(service), holder, self.clock.now());
             self.write(&old, &encode(&fence)?, None).await?;

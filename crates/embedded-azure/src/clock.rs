@@ -67,10 +67,14 @@ impl VirtualClock {
     }
 }
 
+/// The first second of 2026: any fixed time does, and this one reads well.
+fn beginning() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_767_225_600, 0).unwrap_or_default()
+}
+
 impl Default for VirtualClock {
-    /// The first second of 2026: any fixed time does, and this one reads well.
     fn default() -> Self {
-        Self::new(DateTime::from_timestamp(1_767_225_600, 0).unwrap_or_default())
+        Self::new(beginning())
     }
 }
 
@@ -86,6 +90,32 @@ impl Clock for VirtualClock {
         }
         let mut now = self.lock();
         *now = time.max(*now);
+    }
+}
+
+/// tokio's time from the first second of 2026 on. In a runtime of one thread whose time is stopped (`tokio::time::pause`) it
+/// goes on when everybody waits, and then to whoever is the next to wake: so many may wait at once, and a limit by the
+/// second means what it says.
+#[derive(Debug)]
+pub struct TokioClock {
+    start: tokio::time::Instant,
+}
+
+impl Default for TokioClock {
+    fn default() -> Self {
+        Self { start: tokio::time::Instant::now() }
+    }
+}
+
+#[async_trait]
+impl Clock for TokioClock {
+    fn now(&self) -> DateTime<Utc> {
+        beginning() + delta(self.start.elapsed())
+    }
+
+    async fn sleep_until(&self, time: DateTime<Utc>) {
+        let wait = (time - self.now()).to_std().unwrap_or_default();
+        tokio::time::sleep(wait).await;
     }
 }
 

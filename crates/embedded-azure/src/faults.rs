@@ -36,7 +36,7 @@ pub struct Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "serde_json::Value", into = "String")]
 pub enum FaultKind {
-    /// 429, nothing happened (docs: Understand how ARM throttles requests).
+    /// 429 by the resource provider, nothing happened (docs: Understand how ARM throttles requests; the code is not confirmed).
     Throttled,
     /// 500, nothing happened.
     ServerError,

@@ -181,11 +181,9 @@ fn refuse(state: &State, fault: &Fault, target: &Target, call: &Call) -> Option<
     let answer = match fault.kind {
         FaultKind::Throttled => {
             let seconds = fault.retry_after.unwrap_or(1).to_string();
-            let message = format!(
-                "Number of '{}' requests for this subscription exceeded. Please try again after '{seconds}' seconds.",
-                if call.method == axum::http::Method::GET { "read" } else { "write" },
-            );
-            Answer::error(StatusCode::TOO_MANY_REQUESTS, "SubscriptionRequestsThrottled", message)
+            // Of one resource, by its provider; `buckets` play the limits of a subscription.
+            let message = format!("Too many requests for this resource. Try again after {seconds} seconds.");
+            Answer::error(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message)
                 .with("retry-after", seconds)
         }
         FaultKind::ServerError => internal_error(),

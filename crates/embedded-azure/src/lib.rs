@@ -63,7 +63,7 @@ pub use self::activity::{Activity, ActivityKind};
 pub use self::azurite::{Azurite, StorageError};
 pub use self::barriers::{Barrier, BarrierKind};
 pub use self::changes::{EditError, Unknown};
-pub use self::clock::{Clock, SystemClock, VirtualClock};
+pub use self::clock::{Clock, SystemClock, TokioClock, VirtualClock};
 pub use self::event_grid::EventGrid;
 pub use self::faults::{Fault, FaultKind};
 pub use self::ids::{AppId, Key, KeyType, Pair, ServiceId};

@@ -22,6 +22,13 @@ impl ArmError {
         error.0.resend = matches!(kind, ArmErrorKind::Throttled { .. } | ArmErrorKind::Unavailable);
         error
     }
+
+    /// Whether the limit of requests of a whole subscription or tenant is used up, and not just that of one resource (docs:
+    /// Understand how Azure Resource Manager throttles requests).
+    pub(super) fn is_about_all_requests(&self) -> bool {
+        let limits = ["SubscriptionRequestsThrottled", "TenantRequestsThrottled"];
+        self.status() == Some(429) && self.code().is_some_and(|code| limits.contains(&code))
+    }
 }
 
 /// The codes that say what forbids a request for good. They come with different statuses: a 409 is not always "busy", nor

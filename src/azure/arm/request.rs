@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use super::contract::{Effect, Operation};
 use super::error::{ArmError, ArmErrorKind};
+use super::gate::{self, Admission};
 use super::said::{is_page, read_error_body};
 use super::{Arm, retry};
 use crate::azure::credentials::InsteadOf;
@@ -174,6 +175,7 @@ impl Arm {
     }
 
     async fn exchange_as(&self, call: &Call, token: HeaderValue) -> Result<Answer, ArmError> {
+        let admission = self.admitted(call).await?;
         let timeout = self.time_for(call)?;
         let no_client = |error| call.error(ArmErrorKind::Refused, words::NO_CLIENT).caused_by(error);
         let client = self.shared.http.client(&call.url).map_err(no_client)?;
@@ -190,7 +192,28 @@ impl Arm {
             None => request,
         };
         let response = request.send().await.map_err(|error| self.broken(call, error))?;
-        self.read(call, response).await
+        let has_room = admission.answered(response.headers());
+        let answer = self.read(call, response).await;
+        if let Err(error) = &answer
+            && error.is_about_all_requests()
+            && !has_room
+        {
+            admission.throttled(error.0.retry_after.unwrap_or(retry::FIRST_DELAY).min(retry::LONGEST_WAIT));
+            // That all have to wait is no delay of this one.
+            self.timing.iter().for_each(|timing| *timing.sent.lock() = None);
+        }
+        answer
+    }
+
+    /// Waits until Azure has room for a request and nobody is before it.
+    async fn admitted(&self, call: &Call) -> Result<Admission, ArmError> {
+        let bucket = gate::Name::of(&call.method, call.url.path());
+        let admitted = self.shared.gate.admit(bucket, &self.turn, self.deadline).await;
+        let admitted = admitted.ok_or_else(|| call.error(ArmErrorKind::OutOfTime, words::NO_TURN_IN_TIME))?;
+        if let Some(timing) = &self.timing {
+            timing.sent.lock().get_or_insert(self.shared.clock.now());
+        }
+        Ok(admitted)
     }
 
     async fn read(&self, call: &Call, mut response: Response) -> Result<Answer, ArmError> {
@@ -273,7 +296,9 @@ impl Arm {
 
     /// The time until the deadline, where there is one.
     fn left(&self) -> Option<Duration> {
-        let left = self.deadline? - self.shared.clock.now();
+        let longest = self.timing.as_ref().and_then(|timing| timing.longest);
+        let patience = self.sent().zip(longest).map(|(sent, longest)| sent + longest);
+        let left = self.deadline.into_iter().chain(patience).min()? - self.shared.clock.now();
         // What is past leaves none.
         Some(left.to_std().unwrap_or_default())
     }

@@ -14,7 +14,7 @@ pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest `Retry-After` that is waited out here. An ARM bucket refills within 25 s (250 requests at 10 a second,
 /// docs: Understand how ARM throttles requests), so a minute covers throttling; who is told to wait longer gets the
 /// figure and decides for itself.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// The longest `Retry-After` that is told to anybody. Azure's are minutes; whatever is longer comes from a server that is
 /// no more to be believed, and a time that far away fits no date.
@@ -23,7 +23,7 @@ const LONGEST_TOLD: Duration = Duration::from_secs(24 * 3600);
 /// Five attempts, with 0.5, 1, 2 and 4 s in between, each up to doubled by jitter: 7.5 to 15 s, which rides out a
 /// restart of a front end and still fits into the 30 s that Event Grid waits.
 const RETRIES: usize = 4;
-const FIRST_DELAY: Duration = Duration::from_millis(500);
+pub(super) const FIRST_DELAY: Duration = Duration::from_millis(500);
 
 /// The delays of one request. Requests that run side by side need different seeds, or they would all come back at once.
 pub(super) fn delays(seed: u64) -> ExponentialBuilder {

@@ -15,6 +15,7 @@ sentences! {
     NO_CLIENT = "could not set up an HTTP client";
     NO_CONNECTION = "could not connect";
     NO_TIME_TO_SEND = "out of time before the request was sent";
+    NO_TURN_IN_TIME = "out of time before it was its turn within Azure Resource Manager's limit of requests";
     NO_ANSWER_TO_A_CHANGE = "the request was sent, but no answer came";
     NO_ANSWER_IN_TIME = "no answer before the deadline";
     NO_WHOLE_ANSWER = "the answer broke off";

@@ -9,7 +9,7 @@ async fn faults_hit_what_they_are_meant_for_and_are_used_up() {
     assert_eq!(azure.get(&instance(""), SIGNALR).await.status(), 200);
     let throttled = azure.post(&instance("/listKeys"), SIGNALR, json!({})).await;
     assert_eq!(header(&throttled, "retry-after"), "7");
-    assert_eq!(fault_of(throttled).await, (429, "SubscriptionRequestsThrottled".into()));
+    assert_eq!(fault_of(throttled).await, (429, "TooManyRequests".into()));
     assert_eq!(azure.post(&instance("/listKeys"), SIGNALR, json!({})).await.status(), 200);
 
     azure

@@ -1,0 +1,170 @@
+use async_trait::async_trait;
+use futures::FutureExt;
+use reqwest::header::HeaderValue;
+
+use super::*;
+
+/// tokio's time, which is stopped, and goes on to whoever is the next to wake.
+#[derive(Debug)]
+struct Stopped(tokio::time::Instant);
+
+#[async_trait]
+impl Clock for Stopped {
+    fn now(&self) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + delta(self.0.elapsed())
+    }
+
+    async fn sleep_until(&self, time: DateTime<Utc>) {
+        tokio::time::sleep((time - self.now()).to_std().unwrap_or_default()).await;
+    }
+}
+
+const SUBSCRIPTION: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/g";
+
+fn gate() -> Arc<Gate> {
+    Arc::new(Gate::new(Arc::new(Stopped(tokio::time::Instant::now()))))
+}
+
+fn writes() -> Name {
+    Name::of(&Method::POST, SUBSCRIPTION)
+}
+
+fn told(left: u32) -> HeaderMap {
+    let name = "x-ms-ratelimit-remaining-subscription-writes";
+    [(name.parse().unwrap(), HeaderValue::from(left))].into_iter().collect()
+}
+
+/// One that may be sent now, if it may.
+fn now(gate: &Arc<Gate>, urgency: Urgency) -> Option<Admission> {
+    gate.admit(writes(), &gate.turn(urgency), None).now_or_never().flatten()
+}
+
+/// Makes a bucket that holds so many.
+fn with_left(left: u32) -> Arc<Gate> {
+    let gate = gate();
+    now(&gate, Urgency::Repair).unwrap().answered(&told(left));
+    gate
+}
+
+#[test]
+fn a_bucket_is_of_a_subscription_and_a_kind() {
+    let name = |method, path: &str| Name::of(&method, path);
+    let (list, get) = (name(Method::POST, SUBSCRIPTION), name(Method::GET, SUBSCRIPTION));
+    assert_eq!(list, name(Method::PUT, &SUBSCRIPTION.to_uppercase()));
+    assert_ne!(list, get);
+    assert_eq!(get.header(), "x-ms-ratelimit-remaining-subscription-reads");
+    assert_eq!(name(Method::GET, "/subscriptions").header(), "x-ms-ratelimit-remaining-tenant-reads");
+    assert_ne!(list, name(Method::POST, "/subscriptions/00000000-0000-0000-0000-000000000002/x"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_many_are_under_way_and_no_more() {
+    let gate = with_left(10_000);
+    let mut under_way: Vec<_> = (0..UNDER_WAY).map(|_| now(&gate, Urgency::Check).unwrap()).collect();
+    assert!(now(&gate, Urgency::Repair).is_none());
+    let waits = gate.clone();
+    let waits = tokio::spawn(async move { waits.admit(writes(), &waits.turn(Urgency::Check), None).await });
+    tokio::task::yield_now().await;
+    under_way.pop();
+    assert!(waits.await.unwrap().is_some(), "who waits is let in by who is done");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_bucket_that_is_nearly_empty_checks_leave_a_quarter_and_rotations_an_eighth() {
+    let gate = gate();
+    let count = |urgency| {
+        std::iter::from_fn(|| now(&gate, urgency).map(|one| one.answered(&HeaderMap::new()))).count()
+    };
+    assert_eq!([Urgency::Check, Urgency::Rotation, Urgency::Repair].map(count), [150, 25, 25]);
+    // A small bucket is not left alone for ever.
+    let small = with_left(8);
+    assert!(now(&small, Urgency::Check).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_told_counts_and_what_it_cannot_count_is_taken_off() {
+    let gate = with_left(200);
+    let (first, second) = (now(&gate, Urgency::Repair).unwrap(), now(&gate, Urgency::Repair).unwrap());
+    // The answer to the first was given before the second came; that to the second counts both.
+    first.answered(&told(3));
+    drop(first);
+    second.answered(&told(2));
+    drop(second);
+    let taken: Vec<_> = std::iter::from_fn(|| now(&gate, Urgency::Repair)).collect();
+    assert_eq!(taken.len(), 2);
+    let start = gate.clock.now();
+    gate.admit(writes(), &gate.turn(Urgency::Repair), None).await.unwrap();
+    let waited = (gate.clock.now() - start).num_milliseconds();
+    assert!((100..110).contains(&waited), "a tenth of a second for one: {waited}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn repairs_come_before_rotations_and_those_before_checks_and_who_began_first_among_them() {
+    let gate = with_left(0);
+    let turns = [Urgency::Check, Urgency::Check, Urgency::Rotation, Urgency::Repair];
+    let turns: Vec<_> = turns.into_iter().map(|urgency| Arc::new(gate.turn(urgency))).collect();
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let wait = |which: usize| {
+        let (gate, turn, order) = (Arc::clone(&gate), Arc::clone(&turns[which]), Arc::clone(&order));
+        tokio::spawn(async move {
+            gate.admit(writes(), &turn, None).await.unwrap();
+            order.lock().push(which);
+        })
+    };
+    // The run that began last asks first.
+    for asked in [1, 0, 1, 2, 3].map(wait) {
+        asked.await.unwrap();
+    }
+    assert_eq!(*order.lock(), [3, 2, 0, 1, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_bucket_is_left_alone_as_long_as_azure_says_and_then_one_looks() {
+    let gate = with_left(100);
+    let [first, second] = [(); 2].map(|()| now(&gate, Urgency::Check).unwrap());
+    first.throttled(Duration::from_secs(7));
+    second.throttled(Duration::from_secs(3));
+    drop((first, second));
+    let start = gate.clock.now();
+    let one = gate.admit(writes(), &gate.turn(Urgency::Check), None).await.unwrap();
+    assert_eq!((gate.clock.now() - start).num_seconds(), 7);
+    assert!(now(&gate, Urgency::Repair).is_none(), "one alone finds out");
+    one.answered(&told(60));
+    drop(one);
+    assert!(now(&gate, Urgency::Check).is_some());
+    // Other subscriptions and kinds have buckets of their own.
+    let other = Name::of(&Method::GET, SUBSCRIPTION);
+    assert!(gate.admit(other, &gate.turn(Urgency::Check), None).now_or_never().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_beyond_his_time_and_who_goes_leaves_no_trace() {
+    let gate = with_left(100);
+    now(&gate, Urgency::Repair).unwrap().throttled(Duration::from_secs(60));
+    let start = gate.clock.now();
+    let soon = Some(start + delta(Duration::from_secs(10)));
+    let (patient, hasty) = (gate.turn(Urgency::Repair), gate.turn(Urgency::Check));
+    let waits = gate.admit(writes(), &patient, None);
+    let gives_up = gate.admit(writes(), &hasty, soon);
+    let (admitted, late) = futures::join!(waits, gives_up.map(|late| (late.is_none(), gate.clock.now())));
+    assert_eq!(late, (true, start + delta(Duration::from_secs(10))));
+    assert!(admitted.is_some());
+    drop(admitted);
+    let cancelled = gate.admit(writes(), &hasty, None);
+    assert!(tokio::time::timeout(Duration::ZERO, cancelled).await.is_err());
+    let empty =
+        gate.change(&writes(), None, |bucket, _| bucket.waiting.is_empty() && bucket.under_way.is_empty());
+    assert!(empty);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_azure_counts_as_the_other_kind_is_not_taken_off_this_one() {
+    let gate = gate();
+    let reads: HeaderMap = told(7)
+        .into_iter()
+        .map(|(_, left)| ("x-ms-ratelimit-remaining-subscription-reads".parse().unwrap(), left))
+        .collect();
+    for _ in 0..500 {
+        now(&gate, Urgency::Check).unwrap().answered(&reads);
+    }
+}

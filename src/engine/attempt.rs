@@ -8,6 +8,8 @@
 //! to do takes the lease and [works](Run::work) until nothing can be done now. What happened flows through the
 //! [`RunLog`](super::log::RunLog), which is all that a run goes by besides the journal and the check.
 
+use std::ops::ControlFlow;
+
 use chrono::TimeDelta;
 
 use super::RunError;
@@ -17,8 +19,8 @@ use crate::azure::arm::ArmErrorKind;
 use crate::report::{Ending, RunEvent, RunReport, cause};
 use crate::store::{Lease, StoreError};
 use rekey_core::intent::{Source, is_alarming};
-use rekey_core::journal::{Event, Journal, KeyRecord, Origin};
-use rekey_core::model::KeyType;
+use rekey_core::journal::{Event, Held, Journal, KeyRecord, Origin};
+use rekey_core::model::{ConsumerId, KeyType};
 use rekey_core::plan::{self, Assessment, CutOff, Decision, Open, Snapshot, Step, Verdict};
 use rekey_core::time::delta;
 
@@ -131,8 +133,9 @@ impl Run<'_> {
             draft.keep_fenced(&self.order.holder).await?;
             self.engine.fenced.lock().insert(service.clone());
         }
-        let Some(check) = self.check(begin, draft.journal()).await? else {
-            return Ok(Next::End(Ending::Known));
+        let check = match self.check(begin, draft.journal()).await? {
+            ControlFlow::Continue(check) => check,
+            ControlFlow::Break(ending) => return Ok(Next::End(ending)),
         };
         let assessment = self.assess(&check, draft.journal())?;
         // Whether or not the lease can be taken: who is cut off is known now.
@@ -161,16 +164,39 @@ impl Run<'_> {
         }
     }
 
-    /// A check of the keys and of all consumers; nothing if what is told is no news.
-    async fn check(&mut self, begin: Begin, journal: &Journal) -> Result<Option<Check>, RunError> {
+    /// A check of the keys and of all consumers; or how the run ends, if what is told is no news, or the keys are enough.
+    async fn check(
+        &mut self,
+        begin: Begin,
+        journal: &Journal,
+    ) -> Result<ControlFlow<Ending, Check>, RunError> {
         let mut check = Check::of_keys(self.reader(), self.service).await?;
         if begin.asks_first && self.is_known(&mut check, journal).await? {
-            return Ok(None);
+            return Ok(ControlFlow::Break(Ending::Known));
         }
         self.settle_claim(journal);
         self.emit(RunEvent::Alarmed(is_alarming(&check.fingerprints(), journal)));
+        if let Some(decision) = self.by_keys_alone(&check, journal) {
+            return Ok(ControlFlow::Break(Ending::Decided(decision)));
+        }
         check.complete(self.reader(), self.service).await?;
-        Ok(Some(check))
+        Ok(ControlFlow::Continue(check))
+    }
+
+    /// That there is nothing to do, where the keys tell it and the apps need not be read in this run of the timer. One that
+    /// has read them once goes by what it read.
+    fn by_keys_alone(&mut self, check: &Check, journal: &Journal) -> Option<Decision> {
+        let (engine, service) = (self.engine, self.service);
+        let may = self.intent().source == Source::Timer && self.log.seen().is_none();
+        let read = engine.full_checks.rests(&service.id).filter(|_| may)?;
+        let apps = service.apps.iter().map(|app| ConsumerId::from(&app.id));
+        let (now, end) = (self.now(), self.order.deadline - RESERVE);
+        let decision = plan::quiet(&check.fingerprints(), apps, journal, &service.policy, now, end)?;
+        let held = |key_type| journal.keys().is_some_and(|keys| keys[key_type].held == Held::Now);
+        self.keep_in_use(check, held);
+        let ago = (now - read).to_std().unwrap_or_default();
+        self.emit(RunEvent::AppsNotRead { ago, every: service.policy.full_check_every });
+        Some(decision)
     }
 
     fn assess(&self, check: &Check, journal: &Journal) -> Result<Assessment, RunError> {
@@ -193,12 +219,17 @@ impl Run<'_> {
         for unknown in &snapshot.unknown {
             self.emit_once(RunEvent::Unseen(unknown.clone()));
         }
+        self.keep_in_use(check, |key_type| snapshot.is_held(key_type));
+        self.emit(RunEvent::Checked(Box::new(snapshot.clone())));
+    }
+
+    /// Takes down for the watch which keys are held.
+    fn keep_in_use(&self, check: &Check, is_held: impl Fn(KeyType) -> bool) {
         if self.engine.config.watch.is_some() {
-            let held = KeyType::ALL.into_iter().filter(|key_type| snapshot.is_held(*key_type));
+            let held = KeyType::ALL.into_iter().filter(|key_type| is_held(*key_type));
             let keys = held.map(|key_type| check.keys()[key_type].clone()).collect();
             self.engine.in_use.set(&self.service.id, check.host(), keys);
         }
-        self.emit(RunEvent::Checked(Box::new(snapshot.clone())));
     }
 
     /// Takes down what becomes of what is wanted, once it is on record or need not be.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::counting::Counting;
-use common::{MINUTE, Story};
+use common::{DAY, MINUTE, Story};
 use embedded_azure::{Fault, FaultKind, Options, RequestRecord, SignalR, Site, World};
 use rekey_core::model::{Key, KeyType};
 use rekey_core::notice;
@@ -333,9 +333,13 @@ async fn another_configuration_is_read_in_full_at_once() {
 async fn where_it_cannot_be_told_when_all_was_read_it_is_read() {
     let idle = stretched().await;
     let record = || async { idle.story.store.get("timer.json").await.unwrap().document.unwrap() };
-    let (good, _) = record().await;
-    let of_another_release = String::from_utf8(good).unwrap().replace(r#""with":""#, r#""with":"another"#);
-    for damaged in ["no", r#"{"unfinished":{},"later":1}"#, r#"{"unfinished":{}}"#, &of_another_release] {
+    let good = String::from_utf8(record().await.0).unwrap();
+    let of_another_release = good.replace(r#""with":""#, r#""with":"another"#);
+    let [today, tomorrow] = [0, 1].map(|days| (idle.story.clock.now() + delta(days * DAY)).date_naive());
+    let of_a_wrong_clock = good.replace(&today.to_string(), &tomorrow.to_string());
+    assert!(of_another_release != good && of_a_wrong_clock != good);
+    let others = ["no", r#"{"unfinished":{},"later":1}"#, r#"{"unfinished":{}}"#];
+    for damaged in others.into_iter().chain([&*of_another_release, &*of_a_wrong_clock]) {
         let (_, etag) = record().await;
         idle.story.store.put("timer.json", damaged.into(), Some(&etag)).await.unwrap();
         assert_eq!(idle.tick_well().await.read_in_full(30).len(), 2, "{damaged}");

@@ -48,6 +48,8 @@ impl FullChecks {
     ) {
         let mut checks = self.0.lock();
         checks.read = read;
+        // By another clock, which went wrong.
+        checks.read.retain(|_, at| *at <= now);
         let last = checks.in_order();
         let interval = schedule::usual_gap(config.schedule.as_deref(), now);
         checks.turns = turns(&config.instances, &last, interval, now);

@@ -54,7 +54,17 @@ fn what_fits_a_quarter_of_the_bucket_is_read_at_every_run() {
 #[test]
 fn what_does_not_fit_is_read_once_in_full_check_every_and_as_much_of_it_in_each_run() {
     let twenty = TimeDelta::minutes(20);
-    for (number, apps, interval) in [(100, 3, TICK), (1000, 3, TICK), (7, 30, TICK), (100, 3, twenty)] {
+    // The last three are the row of a hundred apps in `docs/deploy.md`.
+    let (minute, quarter) = (TimeDelta::minutes(1), TimeDelta::minutes(15));
+    for (number, apps, interval) in [
+        (100, 3, TICK),
+        (1000, 3, TICK),
+        (7, 30, TICK),
+        (100, 3, twenty),
+        (1, 100, minute),
+        (1, 100, TICK),
+        (1, 100, quarter),
+    ] {
         let services = services(number, apps);
         let (named, runs) = (format!("{number} × {apps} at {interval}"), hours(&services, interval, 180));
         let hour = 60 / usize::try_from(interval.num_minutes()).unwrap();

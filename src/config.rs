@@ -16,6 +16,9 @@ mod values;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
 use url::Url;
 
 use rekey_core::intent::Configured;
@@ -64,6 +67,11 @@ impl Config {
         let mut seen = BTreeSet::new();
         let named = self.instances.iter().flat_map(|service| &service.apps).map(|app| &app.id);
         named.filter(|app| !seen.insert(*app)).map(ConsumerId::from).collect()
+    }
+
+    /// Names this release and what it looks after, and how.
+    pub(crate) fn digest(&self) -> String {
+        STANDARD.encode(Sha256::digest(format!("{} {:?}", env!("CARGO_PKG_VERSION"), self.instances)))
     }
 
     /// Which services are looked after, and which of their consumers.

@@ -8,6 +8,7 @@ mod attempt;
 pub mod check;
 mod coalesce;
 mod dispatch;
+mod full_checks;
 mod log;
 mod process;
 mod recent;
@@ -26,6 +27,7 @@ use parking_lot::Mutex;
 use tracing::Instrument;
 
 pub use dispatch::Dispatcher;
+pub use full_checks::FullChecks;
 pub use process::{AtWork, Calls, InUse, KeysInUse, Stop};
 
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier};
@@ -65,6 +67,8 @@ pub struct Engine {
     pub fenced: Arc<Mutex<BTreeSet<ServiceId>>>,
     /// The keys that consumers hold, for the watch.
     pub in_use: Arc<InUse>,
+    /// When services were last read in full.
+    pub full_checks: Arc<FullChecks>,
     /// Asks those at work to stop.
     pub stop: Stop,
     /// How many are at work.
@@ -113,6 +117,7 @@ impl Engine {
             calls: Arc::default(),
             fenced: Arc::default(),
             in_use: Arc::default(),
+            full_checks: Arc::default(),
             stop: Stop::default(),
             at_work: AtWork::default(),
             store,
@@ -141,6 +146,7 @@ impl Engine {
         async {
             let report = run.complete().await;
             report.log();
+            self.full_checks.note(order.intent.source, &report, self.clock.now());
             if let Some(notifier) = &self.notifier {
                 notifier.tell(&report);
             }

@@ -17,6 +17,12 @@ pub(crate) const GOOD: &str = "0 */5 * * * *";
 /// leaves out whole months.
 const AHEAD: TimeDelta = TimeDelta::weeks(5);
 
+/// The time between two runs that is assumed where no schedule can be read: that of the one that `infra/` deploys.
+pub(crate) const USUAL: TimeDelta = TimeDelta::minutes(5);
+
+/// How many runs tell how often the timer runs while it runs often: at five minutes they are a working day.
+const NEXT_RUNS: usize = 100;
+
 /// A run a second for a day is more than anybody wants; the gaps after that are the same again.
 const MOST_RUNS: usize = 100_000;
 
@@ -66,6 +72,13 @@ pub(crate) fn longest_gap(expression: &str, now: DateTime<Utc>) -> Result<TimeDe
     if last == now { Err(words::NEVER.into()) } else { Ok(longest) }
 }
 
+/// The shortest time between two of the next runs: some schedules rest at night.
+pub(crate) fn usual_gap(expression: Option<&str>, now: DateTime<Utc>) -> TimeDelta {
+    let Some(Ok(cron)) = expression.map(ncrontab) else { return USUAL };
+    let runs: Vec<DateTime<Utc>> = cron.iter_after(now).take(NEXT_RUNS).collect();
+    runs.iter().zip(runs.iter().skip(1)).map(|(one, next)| *next - *one).min().unwrap_or(USUAL)
+}
+
 /// An NCRONTAB expression (docs: Timer trigger for Azure Functions): five fields, or six with the seconds first; a day
 /// must fit both the day of the month and the day of the week; `n/step` goes on from n.
 fn ncrontab(expression: &str) -> Result<Cron, String> {
@@ -111,6 +124,21 @@ mod tests {
             ("0 0 0 13 NOV 5", days(49) + hours(10) + minutes(58)),
         ] {
             assert_eq!(gap(expression), Ok(wanted), "{expression}");
+        }
+    }
+
+    #[test]
+    fn how_often_it_runs_is_told_by_the_hours_in_which_it_does() {
+        let now = "2026-09-24T19:02:00Z".parse().unwrap();
+        let minutes = TimeDelta::minutes;
+        for (expression, wanted) in [
+            (Some("0 */5 * * * *"), minutes(5)),
+            (Some("0 */10 9-17 * * MON-FRI"), minutes(10)),
+            (Some("0 0 3 * * *"), TimeDelta::days(1)),
+            (Some("every hour"), USUAL),
+            (None, USUAL),
+        ] {
+            assert_eq!(usual_gap(expression, now), wanted, "{expression:?}");
         }
     }
 

@@ -23,8 +23,8 @@ pub use blob::{BlobStore, Refusal};
 pub use document::{peek, peek_at_both};
 pub use lease::{Draft, Lease, LeaseProof};
 pub use memory::MemoryStore;
-pub use small::{Told, call, calls, timer_ran};
-pub(crate) use small::{timer_last_ran, timer_told, was_examined};
+pub use small::{Timer, TimerFound, Told, call, calls, timer_ran};
+pub(crate) use small::{timer, timer_last_ran, was_examined};
 
 use crate::report::text::azure as words;
 use rekey_core::journal::Illegal;

@@ -102,6 +102,7 @@ first_rotation = "when-due"
 longest_operation = "5m"
 exposed_grace = "5m"
 min_rotation_interval = "6h"
+full_check_every = "2h"
 watch = "2m"
 timer_budget = "2m"
 notice_budget = "10s"
@@ -124,6 +125,7 @@ verify = "data-plane"
         longest_operation: Duration::from_secs(300),
         exposed_grace: Duration::from_secs(300),
         min_rotation_interval: hours(6),
+        full_check_every: hours(2),
     };
     let config = read(text, &[]).unwrap();
     assert_eq!(config.watch, Some(Duration::from_secs(120)));
@@ -141,6 +143,7 @@ verify = "data-plane"
         ("REKEY_GRACE", "5m"),
         ("REKEY_VERIFY", "Control-Plane"),
         ("REKEY_FIRST_ROTATION", "now"),
+        ("REKEY_FULL_CHECK_EVERY", "0s"),
         ("REKEY_NOTICE_BUDGET", "20s"),
         ("REKEY_STATE", "memory"),
         ("WEBSITE_SITE_NAME", "rekey-func"),
@@ -152,6 +155,7 @@ verify = "data-plane"
         rotate_every: hours(90 * 24),
         grace: Duration::from_secs(300),
         first_rotation: FirstRotation::Now,
+        full_check_every: Duration::ZERO,
         ..head
     };
     assert!(config.instances.iter().all(|instance| instance.policy == policy));
@@ -343,6 +347,7 @@ fn a_secret_in_the_wrong_place_is_not_repeated() {
         "longest_operation",
         "exposed_grace",
         "min_rotation_interval",
+        "full_check_every",
         "notice_budget",
         "timer_budget",
         "watch",
@@ -439,7 +444,7 @@ fn the_file_has_to_name_something_to_do() {
     the configuration has 3 faults:
       rekey.toml:1:1: no [[instance]] is named, so there is nothing to do; add one with its id and its apps
       rekey.toml:1:1: id: this key belongs in an [[instance]]
-      rekey.toml:2:2: this key is not known; known here are rotate_every, grace, verify, first_rotation, longest_operation, exposed_grace, min_rotation_interval, notice_budget, timer_budget, watch, notify, instance
+      rekey.toml:2:2: this key is not known; known here are rotate_every, grace, verify, first_rotation, longest_operation, exposed_grace, min_rotation_interval, full_check_every, notice_budget, timer_budget, watch, notify, instance
     "#);
 }
 

@@ -8,7 +8,6 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +25,7 @@ use signalr_rekey::clock::Clock;
 use signalr_rekey::config::{BlobAccess, BlobConfig, Config, StateConfig};
 use signalr_rekey::engine::Dispatcher;
 use signalr_rekey::handler::{Invocation, Outcome, Runner, Trigger};
-use signalr_rekey::store::{self, Lease, Store, timer_ran};
+use signalr_rekey::store::{self, Lease, Store, Timer, timer_ran};
 
 /// How often the timer runs by the schedule that `infra/` deploys.
 const EVERY: Duration = Duration::from_secs(300);
@@ -285,7 +284,7 @@ async fn settled() -> Story {
     let story = Story::new().await;
     story.watch(6 * HOUR).await;
     story.clock.advance(HOUR);
-    timer_ran(&*story.store, &[], &BTreeMap::new()).await.unwrap();
+    timer_ran(&*story.store, None, &[], &Timer::default()).await.unwrap();
     story
 }
 

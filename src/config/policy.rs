@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::environment::Reader;
 use super::fault::{Origin, Report, Sourced};
-use super::values::{AGE, Fields, Form, Lasting, OneOf, spoken};
+use super::values::{AGE, Fields, Form, Lasting, OneOf, OrZero, spoken};
 use rekey_core::policy::{FirstRotation, Policy, Verify};
 
 /// One setting of the policy, as documents tell of it.
@@ -84,6 +84,7 @@ policy_settings! {
     longest_operation: Duration = Lasting("10m"), None;
     exposed_grace: Duration = Lasting("15m"), None;
     min_rotation_interval: Duration = Lasting("1h"), None;
+    full_check_every: Duration = OrZero(Lasting("1h")), Some("REKEY_FULL_CHECK_EVERY");
 }
 
 /// What `verify` may be.

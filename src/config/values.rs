@@ -148,6 +148,10 @@ pub(super) trait Form {
 #[derive(Clone, Copy)]
 pub(super) struct Lasting(pub(super) &'static str);
 
+/// A duration that may be none: `0s`.
+#[derive(Clone, Copy)]
+pub(super) struct OrZero(pub(super) Lasting);
+
 /// One of a few words, the first of which is the usual one.
 #[derive(Clone, Copy)]
 pub(super) struct OneOf<T: 'static>(pub(super) &'static [(&'static str, T)]);
@@ -168,15 +172,47 @@ impl Form for Lasting {
     }
 
     fn of_file(&self, fields: &Fields<'_>, name: &str, report: &mut Report<'_>) -> Option<Sourced<Duration>> {
-        let node = fields.get(name)?;
-        if let Some(number) = node.number() {
-            let meant = with_unit(number, self.0);
-            report.at(&node.at, format!("a number alone has no unit; write \"{meant}\""));
-            return None;
-        }
-        let text = node.text(&format!("\"{}\"", self.0), report)?;
-        sourced(node, self.parse(text), report)
+        lasting(self, fields, name, report)
     }
+}
+
+impl Form for OrZero {
+    type Value = Duration;
+
+    fn example(&self) -> &'static str {
+        self.0.example()
+    }
+
+    fn parse(&self, text: &str) -> Result<Duration, String> {
+        let is_zero = !is_number(text.trim())
+            && humantime::parse_duration(text.trim()).is_ok_and(|duration| duration.is_zero());
+        if is_zero { Ok(Duration::ZERO) } else { self.0.parse(text) }
+    }
+
+    fn written(&self, value: Duration) -> String {
+        self.0.written(value)
+    }
+
+    fn of_file(&self, fields: &Fields<'_>, name: &str, report: &mut Report<'_>) -> Option<Sourced<Duration>> {
+        lasting(self, fields, name, report)
+    }
+}
+
+/// Takes a duration out of the file.
+fn lasting(
+    form: &impl Form<Value = Duration>,
+    fields: &Fields<'_>,
+    name: &str,
+    report: &mut Report<'_>,
+) -> Option<Sourced<Duration>> {
+    let node = fields.get(name)?;
+    if let Some(number) = node.number() {
+        let meant = with_unit(number, form.example());
+        report.at(&node.at, format!("a number alone has no unit; write \"{meant}\""));
+        return None;
+    }
+    let text = node.text(&format!("\"{}\"", form.example()), report)?;
+    sourced(node, form.parse(text), report)
 }
 
 impl<T: Copy + PartialEq> Form for OneOf<T> {

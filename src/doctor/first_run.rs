@@ -10,11 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use chrono::TimeDelta;
 use futures::FutureExt;
-use sha2::{Digest, Sha256};
 
 use super::finding::{Finding, Report, Severity};
 use super::{Circumstances, begin, permission, service};
@@ -86,9 +83,7 @@ impl<R: Runner> Runner for FirstRun<R> {
 
 /// Whether another process looked at the same within a day. Where that cannot be read, this one checks.
 async fn was_examined(rekey: &Engine) -> bool {
-    let what = format!("{} {:?}", env!("CARGO_PKG_VERSION"), rekey.config.instances);
-    let what = STANDARD.encode(Sha256::digest(what));
-    store::was_examined(&*rekey.store, &what).await.unwrap_or_else(|error| {
+    store::was_examined(&*rekey.store, &rekey.config.digest()).await.unwrap_or_else(|error| {
         tracing::warn!("cannot read when the doctor last checked: {}", cause::told(&error));
         false
     })

@@ -8,9 +8,10 @@
 //! to do takes the lease and [works](Run::work) until nothing can be done now. What happened flows through the
 //! [`RunLog`](super::log::RunLog), which is all that a run goes by besides the journal and the check.
 
+use std::ops::ControlFlow;
 use std::pin::pin;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::{Either, select};
 use futures::join;
 
@@ -21,8 +22,8 @@ use crate::azure::arm::{ArmError, ArmErrorKind};
 use crate::report::{Ending, RunEvent, RunReport, cause};
 use crate::store::{Draft, Lease, StoreError};
 use rekey_core::intent::{Source, is_alarming};
-use rekey_core::journal::{Event, Journal, KeyRecord, Origin};
-use rekey_core::model::KeyType;
+use rekey_core::journal::{Event, Held, Journal, KeyRecord, Origin};
+use rekey_core::model::{ConsumerId, KeyType};
 use rekey_core::plan::{self, Assessment, CutOff, Decision, Open, Snapshot, Step, Verdict};
 use rekey_core::time::delta;
 
@@ -135,8 +136,9 @@ impl Run<'_> {
             draft.keep_fenced(&self.order.holder).await?;
             self.engine.fenced.lock().insert(service.clone());
         }
-        let Some(mut check) = self.check(begin, draft.journal(), keys).await? else {
-            return Ok(Next::End(Ending::Known));
+        let mut check = match self.check(begin, draft.journal(), keys).await? {
+            ControlFlow::Continue(check) => check,
+            ControlFlow::Break(ending) => return Ok(Next::End(ending)),
         };
         let assessment = self.assess(&check, draft.journal())?;
         // Whether or not the lease can be taken: who is cut off is known now.
@@ -194,27 +196,51 @@ impl Run<'_> {
         }
     }
 
-    /// A check of the keys and of all consumers; nothing if what is told is no news.
+    /// A check of the keys and of all consumers; or how the run ends, if what is told is no news, or the keys are enough.
     async fn check(
         &mut self,
         begin: Begin,
         journal: &Journal,
         keys: Option<Result<Check, ArmError>>,
-    ) -> Result<Option<Check>, RunError> {
+    ) -> Result<ControlFlow<Ending, Check>, RunError> {
         let mut check = match keys {
             Some(check) => check?,
+            None if self.may_rest().is_some() => Check::of_keys(self.reader(), self.service).await?,
             None => {
-                Check::of_all(Check::of_keys(self.reader(), self.service), self.reader(), self.service)
-                    .await?
+                let keys = Check::of_keys(self.reader(), self.service);
+                Check::of_all(keys, self.reader(), self.service).await?
             }
         };
         if begin.asks_first && self.is_known(&mut check, journal).await? {
-            return Ok(None);
+            return Ok(ControlFlow::Break(Ending::Known));
         }
         self.settle_claim(journal);
         self.emit(RunEvent::Alarmed(is_alarming(&check.fingerprints(), journal)));
+        if let Some(decision) = self.by_keys_alone(&check, journal) {
+            return Ok(ControlFlow::Break(Ending::Decided(decision)));
+        }
         check.complete(self.reader(), self.service).await?;
-        Ok(Some(check))
+        Ok(ControlFlow::Continue(check))
+    }
+
+    /// That there is nothing to do, where the keys tell it and the apps need not be read in this run of the timer. One that
+    /// has read them once goes by what it read.
+    fn by_keys_alone(&mut self, check: &Check, journal: &Journal) -> Option<Decision> {
+        let (read, service) = (self.may_rest()?, self.service);
+        let apps = service.apps.iter().map(|app| ConsumerId::from(&app.id));
+        let (now, end) = (self.now(), self.order.deadline - RESERVE);
+        let decision = plan::quiet(&check.fingerprints(), apps, journal, &service.policy, now, end)?;
+        let held = |key_type| journal.keys().is_some_and(|keys| keys[key_type].held == Held::Now);
+        self.keep_in_use(check, held);
+        let ago = (now - read).to_std().unwrap_or_default();
+        self.emit(RunEvent::AppsNotRead { ago, every: service.policy.full_check_every });
+        Some(decision)
+    }
+
+    /// When the apps were last read, if this run of the timer need not read them.
+    fn may_rest(&self) -> Option<DateTime<Utc>> {
+        let may = self.intent().source == Source::Timer && self.log.seen().is_none();
+        self.engine.full_checks.rests(&self.service.id).filter(|_| may)
     }
 
     fn assess(&self, check: &Check, journal: &Journal) -> Result<Assessment, RunError> {
@@ -237,12 +263,17 @@ impl Run<'_> {
         for unknown in &snapshot.unknown {
             self.emit_once(RunEvent::Unseen(unknown.clone()));
         }
+        self.keep_in_use(check, |key_type| snapshot.is_held(key_type));
+        self.emit(RunEvent::Checked(Box::new(snapshot.clone())));
+    }
+
+    /// Takes down for the watch which keys are held.
+    fn keep_in_use(&self, check: &Check, is_held: impl Fn(KeyType) -> bool) {
         if self.engine.config.watch.is_some() {
-            let held = KeyType::ALL.into_iter().filter(|key_type| snapshot.is_held(*key_type));
+            let held = KeyType::ALL.into_iter().filter(|key_type| is_held(*key_type));
             let keys = held.map(|key_type| check.keys()[key_type].clone()).collect();
             self.engine.in_use.set(&self.service.id, check.host(), keys);
         }
-        self.emit(RunEvent::Checked(Box::new(snapshot.clone())));
     }
 
     /// Takes down what becomes of what is wanted, once it is on record or need not be.

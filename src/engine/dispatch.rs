@@ -21,7 +21,7 @@ use crate::handler::{Invocation, Outcome, Runner, Served, Trigger};
 use crate::panics::{self, Panicked};
 use crate::report::text::{InWords, run as words};
 use crate::report::{Ending, RunEvent, RunReport, cause, text};
-use crate::store::{timer_ran, timer_told};
+use crate::store::{Timer, TimerFound, timer, timer_ran};
 use rekey_core::intent::{Configured, Delivery, Intent, delivery};
 use rekey_core::model::ServiceId;
 use rekey_core::notice::{Event, Notice};
@@ -57,12 +57,12 @@ impl Dispatcher {
     async fn rotate(&self, invocation: &Invocation) -> Outcome {
         // The id stays the same over the retries of a timer, so the holder needs more than that.
         let holder = format!("{}/{}/{}", invocation.function, invocation.id, uuid::Uuid::new_v4());
-        self.recall().await;
+        let found = self.recall().await;
         let reports = self
             .engine
             .run(&Order { services: vec![], intent: Intent::timer(), holder, deadline: invocation.deadline })
             .await;
-        let (reports, unrecorded) = self.counted(reports).await;
+        let (reports, unrecorded) = self.counted(reports, found).await;
         let failed = reports.iter().filter(|report| report.ending.is_failure());
         let failures: Vec<String> = failed.map(RunReport::summary).chain(unrecorded).collect();
         Outcome {
@@ -75,14 +75,23 @@ impl Dispatcher {
 
     /// The reports of a timer's run, which is put on record; and why it could not be, if so. One that only ran out of time, or
     /// met another run, is no failure; the second in a row is, for then nothing gets done.
-    async fn counted(&self, reports: Vec<RunReport>) -> (Vec<RunReport>, Option<String>) {
+    async fn counted(
+        &self,
+        reports: Vec<RunReport>,
+        found: Option<TimerFound>,
+    ) -> (Vec<RunReport>, Option<String>) {
         let finished = |report: &RunReport| {
             !matches!(report.ending, Ending::OutOfTime { .. } | Ending::Busy { .. } | Ending::Stopped)
         };
         let services: Vec<(ServiceId, bool)> =
             reports.iter().map(|report| (report.service.clone(), finished(report))).collect();
-        let told = self.engine.notifier.as_ref().map(|notifier| notifier.told()).unwrap_or_default();
-        let (counted, unrecorded) = match timer_ran(&*self.engine.store, &services, &told).await {
+        let leaves = Timer {
+            told: self.engine.notifier.as_ref().map(|notifier| notifier.told()).unwrap_or_default(),
+            with: self.engine.config.digest(),
+            read: self.engine.full_checks.end(),
+            ..Timer::default()
+        };
+        let (counted, unrecorded) = match timer_ran(&*self.engine.store, found, &services, &leaves).await {
             Ok(counted) => (counted, None),
             Err(error) => {
                 let why = cause::told(&error);
@@ -99,16 +108,24 @@ impl Dispatcher {
     }
 
     /// Each of the timer's runs may be a process of its own: what the webhook was told of by the last, and goes on, is no
-    /// news for six hours. What cannot be read is told again.
-    async fn recall(&self) {
-        let Some(notifier) = &self.engine.notifier else { return };
-        match timer_told(&*self.engine.store).await {
-            Ok(told) => notifier.recall(told),
-            Err(error) => {
-                let why = cause::told(&error);
-                tracing::warn!("{}", words::untold(&why));
-            }
+    /// news for six hours, and services that were read in full a while ago may be gone by their keys. What cannot be read
+    /// is told again, and read again.
+    async fn recall(&self) -> Option<TimerFound> {
+        let engine = &self.engine;
+        let found = timer(&*engine.store).await.inspect_err(|error| {
+            let why = cause::told(error);
+            tracing::warn!("{}", words::not_recalled(&why));
+        });
+        let found = found.ok();
+        let before = found.as_ref().map(|found| found.timer.clone()).unwrap_or_default();
+        if let Some(notifier) = &engine.notifier {
+            notifier.recall(before.told);
         }
+        // What another release or another configuration has read may be less than what is to be read.
+        let is_same = before.with == engine.config.digest();
+        let read = if is_same { before.read } else { BTreeMap::new() };
+        engine.full_checks.begin(read, &engine.config, engine.clock.now());
+        found
     }
 
     /// The same report as a failure, told as one.

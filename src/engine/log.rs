@@ -115,6 +115,7 @@ impl RunLog {
             RunEvent::Gone(_)
             | RunEvent::Unseen(_)
             | RunEvent::Waiting(_)
+            | RunEvent::AppsNotRead { .. }
             | RunEvent::Watching { .. }
             | RunEvent::NotCalled { .. }
             | RunEvent::NotAccepted { .. }

@@ -10,13 +10,10 @@ use crate::clock::Clock;
 use crate::config::{Config, StateConfig};
 use crate::report::text::run as words;
 use crate::report::{RunEvent, cause};
-use crate::schedule::longest_gap;
+use crate::schedule::{USUAL, longest_gap};
 use crate::store::{Store, timer_last_ran};
 use rekey_core::model::ServiceId;
 use rekey_core::time::delta;
-
-/// The schedule that is assumed where none can be read: the one that `infra/` deploys.
-const USUAL: TimeDelta = TimeDelta::minutes(5);
 
 /// How many runs are missed before the timer counts as silent: one may be lost to a deployment, another to what it did.
 const MISSED: i32 = 3;

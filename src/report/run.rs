@@ -35,6 +35,13 @@ pub enum RunEvent {
     },
     /// What called for the run is no news.
     Known(Known),
+    /// The keys alone told that there is nothing to do.
+    AppsNotRead {
+        /// How long ago all apps were last read.
+        ago: Duration,
+        /// How long ago that may be at most.
+        every: Duration,
+    },
     /// The keys are looked at every few seconds.
     Watching {
         /// In which time.
@@ -108,6 +115,7 @@ impl RunEvent {
             | Self::Unseen(_)
             | Self::Waiting(_)
             | Self::Covered(_)
+            | Self::AppsNotRead { .. }
             | Self::Watching { .. }
             | Self::NotCalled { .. }
             | Self::NotAccepted { .. }
@@ -165,7 +173,7 @@ pub struct RunReport {
     pub took: Duration,
     /// How long it took until the last stale app was written; nothing if none was.
     pub repaired_in: Option<Duration>,
-    /// What its last check showed; nothing if it made none.
+    /// What its last check showed; nothing if it made none, or read the keys alone.
     pub seen: Option<Snapshot>,
     /// How it is that what called for it was no news; nothing if it was.
     pub known: Option<Known>,

@@ -6,9 +6,10 @@
 //! ([`Journal::heard`](rekey_core::journal::Journal::heard)). So who called knows that it was checked after his call, and his
 //! call came after what he knows of.
 //!
-//! `timer.json`: that the timer ran, and how many of its runs in a row did not finish a service, because their time was over or
-//! another run had the lease. One such run is nothing; a second one in a row means that nothing gets done. The timer's runs alone
-//! write it, one at a time, once for all services; when they did is the storage's to say.
+//! `timer.json`: that the timer ran, how many of its runs in a row did not finish a service, because their time was over or
+//! another run had the lease, and when each service was last read in full. One run that does not finish is nothing; a second one
+//! in a row means that nothing gets done. The timer's runs alone write it, one at a time, once for all services; when they did is
+//! the storage's to say.
 //!
 //! `doctor.json`: when the function app last looked at itself. On Flex Consumption nearly each of the timer's runs is the first of
 //! its process, and a check a day is enough.
@@ -85,14 +86,21 @@ const TIMER: &str = "timer.json";
 /// unless the lock by which it does so is lost.
 const CROWDED: u32 = 4;
 
-#[derive(Debug, Default, Serialize, Deserialize)]
+/// What a run of the timer leaves to the next.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Timer {
+pub struct Timer {
     /// How many runs in a row have not finished a service; of those that were finished nothing is said.
-    unfinished: BTreeMap<ServiceId, u32>,
+    pub unfinished: BTreeMap<ServiceId, u32>,
     /// What the webhook was told of and goes on.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    told: BTreeMap<ServiceId, Told>,
+    pub told: BTreeMap<ServiceId, Told>,
+    /// The release and the configuration with which services were read in full.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub with: String,
+    /// When each service was last read in full, of those that were in order then and since.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub read: BTreeMap<ServiceId, DateTime<Utc>>,
 }
 
 /// What somebody was told of, and when.
@@ -105,43 +113,61 @@ pub struct Told {
     pub at: DateTime<Utc>,
 }
 
-/// What was told of by earlier runs of the timer, each in a process of its own, and went on.
-pub(crate) async fn timer_told(store: &dyn Store) -> Result<BTreeMap<ServiceId, Told>, StoreError> {
-    let Found { document, .. } = store.get(TIMER).await?;
-    Ok(document.map_or(Ok(Timer::default()), |(body, _)| read_timer(&body))?.told)
+/// What was found on record of earlier runs of the timer, each in a process of its own.
+#[derive(Debug)]
+pub struct TimerFound {
+    pub timer: Timer,
+    etag: Option<ETag>,
 }
 
-/// Takes down a run of the timer, and for each service whether it was finished; how many in a row have not finished each that
-/// was not, with this one.
+/// What is on record of the timer's runs.
+pub(crate) async fn timer(store: &dyn Store) -> Result<TimerFound, StoreError> {
+    let Found { document, .. } = store.get(TIMER).await?;
+    let Some((body, etag)) = document else { return Ok(TimerFound { timer: Timer::default(), etag: None }) };
+    let unreadable = |error| StoreError::Unreadable { name: TIMER.to_owned(), detail: place(&error) };
+    Ok(TimerFound { timer: serde_json::from_slice(&body).map_err(unreadable)?, etag: Some(etag) })
+}
+
+/// Takes down a run of the timer with what it leaves, and for each service whether it was finished; how many in a row have not
+/// finished each that was not, with this one. What was `found` when it began need not be read again.
 pub async fn timer_ran(
     store: &dyn Store,
+    mut found: Option<TimerFound>,
     services: &[(ServiceId, bool)],
-    told: &BTreeMap<ServiceId, Told>,
+    leaves: &Timer,
 ) -> Result<BTreeMap<ServiceId, u32>, StoreError> {
     let mut crowded = 0;
     loop {
-        match count_run(store, services, told).await {
+        let before = match found.take() {
+            Some(found) => found,
+            None => timer_to_overwrite(store).await?,
+        };
+        match count_run(store, before, services, leaves).await {
             Err(StoreError::Changed) if crowded < CROWDED => crowded += 1,
             counted => return counted,
         }
     }
 }
 
+/// What cannot be read is written anew: a count that is lost begins anew, and the timer is seen to run.
+async fn timer_to_overwrite(store: &dyn Store) -> Result<TimerFound, StoreError> {
+    let Found { document, .. } = store.get(TIMER).await?;
+    let timer = document.as_ref().and_then(|(body, _)| serde_json::from_slice(body).ok());
+    Ok(TimerFound { timer: timer.unwrap_or_default(), etag: document.map(|(_, etag)| etag) })
+}
+
 async fn count_run(
     store: &dyn Store,
+    TimerFound { timer: before, etag }: TimerFound,
     services: &[(ServiceId, bool)],
-    told: &BTreeMap<ServiceId, Told>,
+    leaves: &Timer,
 ) -> Result<BTreeMap<ServiceId, u32>, StoreError> {
-    let Found { document, .. } = store.get(TIMER).await?;
-    // What cannot be read is written anew: a count that is lost begins anew, and the timer is seen to run.
-    let Timer { unfinished: before, .. } =
-        document.as_ref().and_then(|(body, _)| read_timer(body).ok()).unwrap_or_default();
     let unfinished = services.iter().filter(|(_, finished)| !finished).map(|(service, _)| {
-        let runs = before.get(service).copied().unwrap_or_default().saturating_add(1);
+        let runs = before.unfinished.get(service).copied().unwrap_or_default().saturating_add(1);
         (service.clone(), runs)
     });
-    let timer = Timer { unfinished: unfinished.collect(), told: told.clone() };
-    write_timer(store, &timer, document.as_ref().map(|(_, etag)| etag)).await?;
+    let timer = Timer { unfinished: unfinished.collect(), ..leaves.clone() };
+    write_timer(store, &timer, etag.as_ref()).await?;
     Ok(timer.unfinished)
 }
 
@@ -162,11 +188,6 @@ async fn write_timer(store: &dyn Store, timer: &Timer, expected: Option<&ETag>) 
     let body = serde_json::to_vec(timer).map_err(|error| StoreError::Unavailable(cause::told(&error)))?;
     store.put(TIMER, body, expected).await?;
     Ok(())
-}
-
-fn read_timer(body: &[u8]) -> Result<Timer, StoreError> {
-    serde_json::from_slice(body)
-        .map_err(|error| StoreError::Unreadable { name: TIMER.to_owned(), detail: place(&error) })
 }
 
 /// Its name. Journals are in folders, so none has it.

@@ -11,7 +11,6 @@ pub mod older;
 pub mod program;
 pub mod proxy;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -30,7 +29,7 @@ use signalr_rekey::config::{AppConfig, Config};
 use signalr_rekey::demo::setup;
 use signalr_rekey::engine::{Engine, Narrator, Order};
 use signalr_rekey::report::{Ending, RunReport};
-use signalr_rekey::store::{MemoryStore, Store, StoreError, peek, timer_ran};
+use signalr_rekey::store::{MemoryStore, Store, StoreError, Timer, peek, timer_ran};
 use url::Url;
 
 /// What every key of the embedded Azure starts with, so that any output can be searched for it.
@@ -108,7 +107,7 @@ impl Story {
     /// A run of the timer: what is due, within its usual nine minutes.
     pub async fn tick(&self) -> Vec<RunReport> {
         let reports = self.run(Intent::timer(), 9 * MINUTE).await;
-        timer_ran(&*self.store, &[], &BTreeMap::new()).await.unwrap();
+        timer_ran(&*self.store, None, &[], &Timer::default()).await.unwrap();
         reports
     }
 

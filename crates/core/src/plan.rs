@@ -6,6 +6,7 @@
 
 mod assess;
 mod forecast;
+mod quiet;
 mod reconcile;
 mod safety;
 mod snapshot;
@@ -13,6 +14,7 @@ mod step;
 
 pub use assess::{Announced, Assessment, Covered, Open, Verdict, assess, judge, to_watch};
 pub use forecast::{Forecast, Foreseen, forecast};
+pub use quiet::quiet;
 pub use reconcile::{Agreement, agreement, handed_out, reconcile};
 pub use safety::{Standing, is_doubtful, is_overdue, standing};
 pub use snapshot::{Consumer, ConsumerRef, CutOff, Holding, SettingFault, Snapshot, Unknown, Whereabouts};

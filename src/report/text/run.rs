@@ -19,7 +19,7 @@ sentences! {
     // What the processes of a deployment tell each other, and could not be read or written.
     not_heard(why) = "cannot read whether another run asks for a check: {why}";
     unrecorded(why) = "cannot record that RotateKeys has run: {why}";
-    untold(why) = "cannot read what the webhook was told before: {why}";
+    not_recalled(why) = "cannot read what earlier runs of RotateKeys have left, so all apps are read: {why}";
     silence_unknown(why) = "cannot read whether RotateKeys still runs: {why}";
 
     // The watch.
@@ -114,6 +114,9 @@ words! {
         Self::Waiting(decision) => "{}", decision.in_words();
         Self::Covered(covered) => "{}", covered.in_words();
         Self::Known(Known::Explained) => "nothing to do: this is known already";
+        Self::AppsNotRead { ago, every } =>
+            "both keys are the ones on record and nothing is due; the apps were last read {} ago, and are read every {} at \
+            least (full_check_every)", rounded(*ago), rounded(*every);
         Self::Watching { watch, every } => "keys are checked every {} seconds from {} until {}",
             every.as_secs(), readable(watch.from), readable(watch.until);
         Self::NotCalled { why } => "cannot ask the run at work to check again: {why}";

@@ -68,7 +68,7 @@ fn key_type() -> impl Strategy<Value = KeyType> {
     prop_oneof![Just(KeyType::Primary), Just(KeyType::Secondary)]
 }
 
-fn a_move() -> impl Strategy<Value = Move> {
+pub(super) fn a_move() -> impl Strategy<Value = Move> {
     let kill = prop_oneof![
         4 => Just(Kill::No),
         1 => Just(Kill::BeforeSend),

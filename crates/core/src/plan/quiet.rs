@@ -1,0 +1,48 @@
+//! Whether the keys alone tell that there is nothing to do.
+//!
+//! Start at [`quiet`]. A check that reads every consumer costs two requests for each app, the keys cost one; and mostly
+//! nothing has happened.
+
+use chrono::{DateTime, Utc};
+
+use super::{Consumer, ConsumerRef, Decision, Holding, Open, Snapshot, assess, to_watch};
+use crate::journal::Journal;
+use crate::model::{ConsumerId, Fingerprint, PerKey, Section};
+use crate::policy::Policy;
+
+/// The decision to do nothing now, where a check that shows what the journal says would bring no news and come to it; nothing if
+/// it is not on record what each of `apps` holds, or the keys are watched before `end`. So it is nothing as well where a key
+/// changed, something is out of sight, due, waited for, under way or to be repaired: then everything is to be read.
+///
+/// Guarantee, kept by property tests: a check of everything that agrees with the journal comes to the same decision. So
+/// nothing that is to be done waits for one.
+pub fn quiet(
+    listed: &PerKey<Fingerprint>,
+    apps: impl IntoIterator<Item = ConsumerId>,
+    journal: &Journal,
+    policy: &Policy,
+    now: DateTime<Utc>,
+    end: DateTime<Utc>,
+) -> Option<Decision> {
+    if to_watch(journal, now, end).is_some() {
+        return None;
+    }
+    let mut remembered = Snapshot::of_keys(now, listed.clone());
+    for app in apps {
+        let held = journal.seen(&app)?;
+        remembered.consumers.extend(held.iter().map(|key| holder(&app, key, listed)));
+        remembered.seen.insert(app, held.to_vec());
+    }
+    let assessment = assess(remembered, journal, Open::nothing(), policy, now).ok()?;
+    let settled = matches!(assessment.decision, Decision::Settled { .. });
+    (settled && assessment.news.is_empty()).then_some(assessment.decision)
+}
+
+/// A consumer that stands for those of an app that hold a key. In which setting that is the journal does not keep.
+fn holder(app: &ConsumerId, key: &Fingerprint, listed: &PerKey<Fingerprint>) -> Consumer {
+    let of_key = listed.iter().find(|(_, current)| *current == key);
+    Consumer {
+        at: ConsumerRef { app: app.clone(), section: Section::AppSettings, name: String::new() },
+        holds: of_key.map_or_else(|| Holding::Stale(key.clone()), |(key_type, _)| Holding::Valid(key_type)),
+    }
+}

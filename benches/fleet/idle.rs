@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
+use serde_json::{Map, Value};
+
 use super::common::program::Handler;
-use super::row;
-use super::world;
+use super::{row, world};
 
 const APPS: usize = 3;
 
@@ -20,17 +21,23 @@ pub(crate) async fn measure(services: usize) {
     azure.environment.insert("REKEY_STATE".into(), "memory".into());
     let handler = Handler::start(&azure, &["handler"]).await;
     println!("{}", name(services));
-    let mut before = 0;
+    let mut before = Map::new();
     for run in ["first sight", "idle", "idle"] {
         let start = Instant::now();
         let (status, answer) = handler.tick().await;
         let took = start.elapsed();
         assert_eq!(status, 200, "{answer}");
-        let report = azure.report().await;
-        let asked = report["arm_requests_total"].as_u64().unwrap();
-        let requests = asked - before;
-        before = asked;
+        let all = azure.report().await["arm_requests"].as_object().unwrap().clone();
+        let asked = all.iter().map(|(name, count)| {
+            let before: u64 = before.get(name).and_then(Value::as_u64).unwrap_or(0);
+            (name, count.as_u64().unwrap() - before)
+        });
+        let asked: Vec<_> = asked.filter(|(_, count)| *count > 0).collect();
+        let total: u64 = asked.iter().map(|(_, count)| count).sum();
         let peak = handler.memory("VmHWM");
-        println!("    {run}: {requests} requests in {took:.2?}, {peak:.1} MiB at the most");
+        println!("    {run}: {total} requests in {took:.2?}, {peak:.1} MiB at the most");
+        let asked = asked.iter().map(|(name, count)| format!("{name} {count}"));
+        println!("        {}", asked.collect::<Vec<_>>().join(", "));
+        before = all;
     }
 }

@@ -44,6 +44,13 @@ async fn a_new_process_needs_one_more_for_its_token() {
     assert!(all.iter().any(|what| what.starts_with("Entra_Token")), "{all:#?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_process_of_the_program_needs_no_more() {
+    let scene = Scene::new().await;
+    let all = chained(COLD, async || scene.process().await.all).await;
+    assert_eq!(all.len(), COLD, "{all:#?}");
+}
+
 #[test]
 fn a_chain_is_of_what_began_after_the_answer_before() {
     let asked = |what: &str, begun, answered| Asked { what: what.into(), begun, answered };

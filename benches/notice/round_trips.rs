@@ -1,6 +1,7 @@
 //! Round trips from the notice to the first write, counted by the embedded Azure, in a process that has done something
-//! before and in a new one of the program, with Blob Storage. The least is what is left when all is asked side by side that does not need another's answer:
-//! the keys, then what the apps hold, the intent on record, and the write; and in a new process its token before those.
+//! before and in a new one of the program, with Blob Storage. The least is what is left when all is asked side by side that
+//! does not need another's answer: the keys, then what the apps hold, the intent on record, and the write; and in a new
+//! process its token before those.
 
 use super::common::round_trips::{Counted, Scene};
 use super::table::Figure;

@@ -30,8 +30,6 @@ struct Row {
     /// How long an operation takes.
     take: &'static str,
     retry_after: Option<&'static str>,
-    /// Whether Azure Resource Manager throttles.
-    buckets: bool,
     /// How many times as fast as the script it is to be.
     goal: Option<Goal>,
 }
@@ -50,7 +48,7 @@ const fn row(services: usize, apps: usize, take: &'static str, goal: Option<f64>
         Some(times) => Some(Goal { times, threads: THREADS[1] }),
         None => None,
     };
-    Row { services, apps, take, retry_after: None, buckets: false, goal }
+    Row { services, apps, take, retry_after: None, goal }
 }
 
 const fn told(row: Row) -> Row {
@@ -58,7 +56,7 @@ const fn told(row: Row) -> Row {
 }
 
 /// The rows, in the order of the document.
-const ROWS: [Row; 10] = [
+const ROWS: [Row; 9] = [
     row(1, 2, "0s", Some(3.4)),
     row(10, 3, "0s", None),
     row(100, 3, "0s", Some(2.0)),
@@ -68,7 +66,6 @@ const ROWS: [Row; 10] = [
     row(1, 2, "2s", None),
     row(10, 3, "2s", None),
     row(100, 3, "2s", Some(5.0)),
-    Row { buckets: true, ..row(100, 3, "0s", None) },
 ];
 
 fn main() {
@@ -108,8 +105,7 @@ impl Row {
     fn name(&self) -> String {
         let Self { services, apps, take, .. } = self;
         let told = self.retry_after.map_or(String::new(), |seconds| format!(", told {seconds} s"));
-        let buckets = if self.buckets { ", throttled" } else { "" };
-        format!("{services} x {apps}, operations {take}{told}{buckets}")
+        format!("{services} x {apps}, operations {take}{told}")
     }
 
     async fn measure(&self) {
@@ -164,7 +160,6 @@ impl Row {
     fn azure(&self, world: &Value) -> Azure {
         let mut flags = vec!["--latency", "50ms", "--regenerate-takes", self.take];
         flags.extend(self.retry_after.iter().flat_map(|seconds| ["--retry-after", *seconds]));
-        flags.extend(self.buckets.then_some("--arm-buckets"));
         Azure::of_world(world, &flags)
     }
 }

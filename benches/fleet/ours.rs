@@ -11,10 +11,7 @@ use super::common::program::Handler;
 use super::common::round_trips::{Asked, chain};
 
 /// How old a key may be: a rotation is due as soon as a fleet is known and its standby keys are out of their grace period.
-const DUE: Duration = Duration::from_secs(60);
-
-/// After what time a bucket is full again.
-const FULL: Duration = Duration::from_secs(21);
+const DUE: Duration = Duration::from_secs(40);
 
 /// How often the timer may have to call until both keys are new.
 const MOST_RUNS: usize = 4;
@@ -32,8 +29,6 @@ pub(crate) struct Ours {
     by_operation: BTreeMap<String, u64>,
     /// What was asked, in the order of its beginning.
     order: Vec<Asked>,
-    throttled: usize,
-    writes: u64,
 }
 
 impl Ours {
@@ -49,9 +44,6 @@ impl Ours {
         let known = Instant::now();
         assert_eq!(handler.tick().await.0, 200);
         tokio::time::sleep((DUE + Duration::from_secs(1)).saturating_sub(known.elapsed())).await;
-        if row.buckets {
-            tokio::time::sleep(FULL).await;
-        }
         let before = azure.get("requests").await.as_array().unwrap().len();
         let start = Utc::now();
         let wanted = 2 * row.services as u64;
@@ -92,8 +84,6 @@ impl Ours {
             requests: requests.len() as u64,
             trips: chain(&order, |one| one.what.starts_with("WebApps_Update")).len(),
             peak,
-            throttled: requests.iter().filter(|one| one["status"] == 429).count(),
-            writes: requests.iter().filter(|one| one["method"] != "GET").count() as u64,
             by_operation,
             order,
         }
@@ -114,18 +104,6 @@ impl Ours {
             for Asked { what, begun, answered } in &self.order {
                 println!("    {begun:>6} to {answered:>6}  {what}");
             }
-        }
-        if row.buckets {
-            // Reads have a bucket that is larger and fills faster; writes are what there is to wait for.
-            let bound = (self.writes as f64 - 200.0) / 10.0;
-            let (whole, throttled) = (self.whole, self.throttled);
-            let ratio = whole / bound;
-            let verdict = if ratio <= 1.15 && throttled == 0 { "reached" } else { "MISSED" };
-            println!(
-                "    {} writes, which the bucket gives in {bound:.1} s: {ratio:.2}x (<= 1.15x), {throttled} refused \
-                 (0)  {verdict}",
-                self.writes
-            );
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How fast a forced regeneration is repaired, beside the least that it can take: `listKeys`, then for every app at once one
 //! list and one write, three round trips to Azure Resource Manager at 50 ms each, by a bare client in the same run. Then
-//! what ten thousand notices of one regeneration cost.
+//! how many round trips lie before the first write, counted; and what ten thousand notices of one regeneration cost.
 //!
 //! Start at [`main`].
 
@@ -16,6 +16,7 @@
 mod common;
 mod floor;
 mod repairing;
+mod round_trips;
 mod storm;
 #[path = "../table/mod.rs"]
 mod table;
@@ -28,6 +29,10 @@ fn main() {
     for apps in sizes {
         println!("{}", runtime.block_on(repairing::figure(*apps, runs)));
     }
+    println!("\nround trips one after another, from the notice to the first write\n{}", table::head());
+    let (figures, chains) = runtime.block_on(round_trips::counted(runs));
+    figures.iter().for_each(|figure| println!("{figure}"));
+    println!("{chains}");
     println!("\na storm of notices of one regeneration, against the real program\n{}", table::head());
     let notices = if measuring { 10_000 } else { 100 };
     let storm = runtime.block_on(storm::Storm::of(notices));

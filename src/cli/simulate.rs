@@ -67,6 +67,10 @@ pub struct SimulateArgs {
     /// How long a regeneration takes to come into effect (Azure: 13 s to 75 s)
     #[arg(long, value_parser = humantime::parse_duration, default_value = "2s", value_name = "DURATION")]
     pub regenerate_takes: Duration,
+    /// Throttle as Azure Resource Manager does: a subscription has 250 reads, refilled at 25 a second, and 200 writes at
+    /// 10, all POSTs among them; beyond that 429 and a Retry-After
+    #[arg(long)]
+    pub arm_buckets: bool,
     /// The Retry-After of a running regeneration; Azure sends none
     #[arg(long, value_name = "SECONDS")]
     pub retry_after: Option<u64>,
@@ -256,6 +260,7 @@ impl SimulateArgs {
     fn options(&self) -> Options {
         Options {
             latency: self.latency,
+            buckets: self.arm_buckets,
             regenerate_takes: self.regenerate_takes,
             retry_after: self.retry_after,
             restart_takes: self.restart_takes,

@@ -10,6 +10,7 @@ pub mod journals;
 pub mod older;
 pub mod program;
 pub mod proxy;
+pub mod round_trips;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -45,8 +45,12 @@ impl Azure {
     pub fn start(flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("rekey.toml");
-        let mut command = program(&["simulate", "--listen", "127.0.0.1:0", "--tick", "20ms", "--config-out"]);
-        let mut child = command.arg(&config).args(flags).stdout(Stdio::piped()).spawn().unwrap();
+        let mut command = program(&["simulate", "--listen", "127.0.0.1:0"]);
+        if !flags.contains(&"--tick") {
+            command.args(["--tick", "20ms"]);
+        }
+        let mut child =
+            command.arg("--config-out").arg(&config).args(flags).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let ready: Value = serde_json::from_str(&line).unwrap();
@@ -146,12 +150,16 @@ impl Handler {
     }
 
     /// Starts a command of one's own, as the host does: the first request when it answers.
-    pub async fn spawn(mut command: Command, port: u16, azure: &Azure) -> Self {
+    pub async fn spawn(command: Command, port: u16, azure: &Azure) -> Self {
+        Self::spawn_beside(command, port, azure.http.clone()).await
+    }
+
+    /// The same where Azure is in this process.
+    pub async fn spawn_beside(mut command: Command, port: u16, http: Client) -> Self {
         command.env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let printed = vec![drain(child.stdout.take().unwrap()), drain(child.stderr.take().unwrap())];
-        let handler =
-            Self { child, url: format!("http://127.0.0.1:{port}"), printed, http: azure.http.clone() };
+        let handler = Self { child, url: format!("http://127.0.0.1:{port}"), printed, http };
         for _ in 0..400 {
             if handler.http.get(&handler.url).send().await.is_ok() {
                 return handler;

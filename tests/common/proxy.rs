@@ -1,6 +1,7 @@
 //! A proxy before the simulated Azure, for answers that it does not give itself.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
@@ -74,6 +75,7 @@ pub struct Proxy {
 struct Shared {
     upstream: String,
     client: Client,
+    latency: Duration,
     bend: Mutex<Box<dyn Bend>>,
     seen: Mutex<Vec<String>>,
     /// What is kept back: requests whose `METHOD path` contains this, or the answers to them.
@@ -84,6 +86,11 @@ struct Shared {
 
 impl Proxy {
     pub async fn start(upstream: &str, bend: impl Bend) -> Self {
+        Self::start_far(upstream, bend, Duration::ZERO).await
+    }
+
+    /// One before something that is as far away.
+    pub async fn start_far(upstream: &str, bend: impl Bend, latency: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         // Azurite closes idle connections whenever it likes, and nothing here is to fail for that.
@@ -92,6 +99,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             upstream: upstream.trim_end_matches('/').to_owned(),
             client: client.build().unwrap(),
+            latency,
             bend: Mutex::new(Box::new(bend)),
             seen: Mutex::default(),
             held: watch::Sender::new(None),
@@ -148,6 +156,9 @@ impl Shared {
         self.seen.lock().unwrap().push(name.clone());
         self.keep_back(Way::There, &name).await;
         let instead = self.bend.lock().unwrap().before(&name);
+        if !self.latency.is_zero() {
+            tokio::time::sleep(self.latency).await;
+        }
         let mut answer = match instead {
             Some(answer) => answer,
             None => self.ask(parts, body).await,

@@ -4,6 +4,7 @@
 //! it is handed.
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use signalr_rekey::demo::setup;
 
 const SCOPE: &str = "CHILD_SCOPE";
 const CONFIG: &str = "CHILD_CONFIG";
+const FLAGS: &str = "CHILD_FLAGS";
 
 #[derive(Parser)]
 struct CommandLine {
@@ -47,11 +49,7 @@ fn child(test: &str) -> Command {
 fn simulate_prints_one_line_when_it_is_ready() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("rekey.toml");
-    let mut child = Guard(child("child_simulates").env(CONFIG, &config).spawn().unwrap());
-    let lines = BufReader::new(child.0.stdout.take().unwrap()).lines();
-    // The test harness of the child prints lines of its own, and may begin the one we wait for.
-    let line = lines.map(Result::unwrap).find(|line| line.contains("{\"base\"")).unwrap();
-    let ready: Value = serde_json::from_str(&line[line.find('{').unwrap()..]).unwrap();
+    let (_child, ready) = simulating(&config, "");
     let base = ready["base"].as_str().unwrap();
     assert_eq!(ready["environment"]["REKEY_RESOURCE_MANAGER"], base);
     assert_eq!(ready["environment"]["IDENTITY_ENDPOINT"], format!("{base}/msi/token"));
@@ -64,9 +62,50 @@ fn simulate_prints_one_line_when_it_is_ready() {
 #[test]
 fn child_simulates() {
     let Ok(config) = std::env::var(CONFIG) else { return };
+    let more = std::env::var(FLAGS).unwrap();
     let flags = ["simulate", "--listen", "127.0.0.1:0", "--latency", "5ms", "--config-out", &config];
+    let flags = flags.into_iter().chain(more.split_whitespace());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(simulate::simulate(CommandLine::parse_from(flags).simulate)).unwrap();
+}
+
+/// A running child, and what it told when it was ready.
+fn simulating(config: &Path, flags: &str) -> (Guard, Value) {
+    let mut child = Guard(child("child_simulates").env(CONFIG, config).env(FLAGS, flags).spawn().unwrap());
+    let lines = BufReader::new(child.0.stdout.take().unwrap()).lines();
+    // The test harness of the child prints lines of its own, and may begin the one we wait for.
+    let line = lines.map(Result::unwrap).find(|line| line.contains("{\"base\"")).unwrap();
+    (child, serde_json::from_str(&line[line.find('{').unwrap()..]).unwrap())
+}
+
+#[tokio::test]
+async fn it_throttles_as_arm_does_where_it_is_told_to() {
+    const LEFT: &str = "x-ms-ratelimit-remaining-subscription-writes";
+    for (flags, left) in [("", "799"), ("--arm-buckets", "199")] {
+        let folder = tempfile::tempdir().unwrap();
+        let (_child, ready) = simulating(&folder.path().join("rekey.toml"), flags);
+        let base = ready["base"].as_str().unwrap();
+        let http = Client::builder().no_proxy().build().unwrap();
+        let token = format!("{base}/msi/token?api-version=2019-08-01&resource=https://management.azure.com");
+        let token = http.get(token).header("X-IDENTITY-HEADER", "local-development").send().await.unwrap();
+        let token = token.json::<Value>().await.unwrap()["access_token"].as_str().unwrap().to_owned();
+        let service = World::default().services().remove(0);
+        let list = || {
+            let url = format!("{base}{service}/listKeys?api-version=2024-03-01");
+            http.post(url).bearer_auth(&token).json(&serde_json::json!({})).send()
+        };
+        let first = list().await.unwrap();
+        assert_eq!((first.status().as_u16(), &first.headers()[LEFT]), (200, &left.parse().unwrap()));
+        // More than the bucket has and what flows in meanwhile.
+        let answers = futures::future::join_all((0..400).map(|_| list())).await;
+        let (served, refused): (Vec<_>, Vec<_>) =
+            answers.into_iter().map(Result::unwrap).partition(|answer| answer.status() == 200);
+        assert!(served.len() >= 199, "{}", served.len());
+        assert_eq!(refused.is_empty(), flags.is_empty());
+        let told =
+            |answer: &reqwest::Response| answer.status() == 429 && answer.headers()["retry-after"] == "1";
+        assert!(refused.iter().all(told));
+    }
 }
 
 #[test]

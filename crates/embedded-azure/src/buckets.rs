@@ -1,8 +1,10 @@
 //! Azure Resource Manager's token buckets (docs: Understand how Azure Resource Manager throttles requests).
 //!
 //! Each principal has a bucket for reads, writes and deletes, in each subscription and in the tenant. A request takes a
-//! token; one that finds none is answered 429 with `Retry-After`, and so is a client that retries before that time. POSTs are writes, lists of secrets too (Azure CLI recordings of `listKeys`). The embedded Azure has one
-//! principal, one subscription and one region.
+//! token; one that finds none is answered 429 with `Retry-After`, and so is a client that retries before that time. POSTs
+//! are writes, lists of secrets too (Azure CLI recordings of `listKeys`). The embedded Azure has one principal, one
+//! subscription and one region, so these are all. Not played: the limit for all principals of a subscription together
+//! (15 times as much), and the limits of the resource providers.
 
 use std::time::Duration;
 

@@ -101,6 +101,7 @@ async fn answer(shared: &Shared, request: Request) -> Response<Body> {
     if let Target::Control = target {
         return control::serve(&mut shared.state(), &call).into_response();
     }
+    let begun = shared.state().log.moment();
     let (operation, resource) = (target.operation(&call), target.resource(&shared.state(), &call));
     let latency = {
         let state = shared.state();
@@ -117,9 +118,11 @@ async fn answer(shared: &Shared, request: Request) -> Response<Body> {
     let answer = {
         let mut state = shared.state();
         let answer = perform(&mut state, &target, &mut call, fault.as_ref());
-        let now = state.now;
+        let (now, answered) = (state.now, state.log.moment());
         state.log.add(RequestRecord {
             at: now,
+            begun,
+            answered,
             method: call.method.to_string(),
             operation,
             resource,

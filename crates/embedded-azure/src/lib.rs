@@ -167,6 +167,13 @@ impl EmbeddedAzure {
         self.with(|state| state.log.requests())
     }
 
+    /// The next moment of the count by which requests begin and are answered: for what is to be counted with them. Of
+    /// two requests the second was sent after the answer to the first only if it began at a later moment.
+    #[must_use]
+    pub fn moment(&self) -> u64 {
+        self.with(|state| state.log.moment())
+    }
+
     /// What happens from now on. A listener that lags more than 4096 behind loses the oldest.
     #[must_use]
     pub fn activity(&self) -> broadcast::Receiver<Activity> {

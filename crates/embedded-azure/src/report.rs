@@ -13,6 +13,10 @@ use crate::traffic::{Outage, Tally};
 pub struct RequestRecord {
     /// When it was answered, by the embedded Azure's clock.
     pub at: DateTime<Utc>,
+    /// When it began, by the [count](super::EmbeddedAzure::moment) of all that begins and ends.
+    pub begun: u64,
+    /// When its answer left, by the same count.
+    pub answered: u64,
     /// The HTTP method.
     pub method: String,
     /// The operation id: that of the swagger where it has one.
@@ -82,6 +86,7 @@ pub struct ServiceReport {
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     requests: VecDeque<RequestRecord>,
+    moments: u64,
     pub(crate) counts: BTreeMap<&'static str, u64>,
 }
 
@@ -89,6 +94,12 @@ pub(crate) struct Log {
 const MOST_REQUESTS: usize = 50_000;
 
 impl Log {
+    /// The next moment.
+    pub(crate) fn moment(&mut self) -> u64 {
+        self.moments += 1;
+        self.moments
+    }
+
     pub(crate) fn add(&mut self, record: RequestRecord) {
         if record.arm {
             *self.counts.entry(record.operation).or_default() += 1;

@@ -43,3 +43,15 @@ async fn the_control_endpoints_do_what_they_say_and_refuse_nonsense_by_name() {
     assert_eq!(report["arm_requests"], json!({"SignalR_Get": 1}));
     assert_eq!(report["arm_requests_total"], 1);
 }
+
+#[tokio::test]
+async fn every_request_tells_when_it_began_and_was_answered() {
+    let azure = Azure::start().await;
+    azure.list_keys().await;
+    let between = azure.inner.moment();
+    azure.list_keys().await;
+    let requests = azure.inner.requests();
+    let [.., first, second] = &requests[..] else { panic!("two requests") };
+    let moments = [first.begun, first.answered, between, second.begun, second.answered];
+    assert!(moments.is_sorted() && first.begun < first.answered, "{moments:?}");
+}

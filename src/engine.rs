@@ -156,6 +156,11 @@ impl Engine {
         .await
     }
 
+    /// Opens the ways to Azure and to storage, so that the first notice need not.
+    pub async fn warm_up(&self) {
+        let (_, _) = futures::join!(self.arm.warm_up(), crate::store::timer(&*self.store));
+    }
+
     /// Ends when no run of this process is at work: for who leaves, after he has asked them to stop.
     pub async fn at_rest(&self) {
         self.at_work.rest().await;

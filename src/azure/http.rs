@@ -1,7 +1,7 @@
 //! The one HTTP client of the process, for Azure Resource Manager, the data plane and azure_identity alike.
 //!
-//! Start at [`Http`]. Building a client reads the system's certificates, so it happens at the first request and not
-//! when the Functions host starts us: a cold start that only answers a ping pays nothing for it.
+//! Start at [`Http`]. Building a client reads the system's certificates, so it happens at the first request, beside what the
+//! Functions host waits for when it starts us.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};

@@ -57,6 +57,8 @@ pub(super) async fn handler(environment: &Environment) -> Exit {
             tokio::spawn(Arc::clone(&service).watch(every));
         }
         tracing::info!(%address, instances, version = env!("CARGO_PKG_VERSION"), "serving the Functions host");
+        let warm = rekey.clone();
+        tokio::spawn(async move { warm.warm_up().await });
         let hosting = Hosting { fault, ..Hosting::default() };
         let router = handler::router_with(Arc::new(runner), Arc::clone(&clock), budgets, hosting);
         handler::serve_until(listener, router, Patience::default(), leave(&rekey, parent, &*clock)).await

@@ -10,6 +10,7 @@ use azure_core::http::{ClientMethodOptions, Context};
 use backon::Retryable;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::join;
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
 };
@@ -283,6 +284,20 @@ impl Arm {
         let mut header = HeaderValue::from_str(&text).map_err(strange)?;
         header.set_sensitive(true);
         Ok(header)
+    }
+
+    /// Has a token and a connection ready for the first request. What fails here is told by whoever needs it.
+    pub async fn warm_up(&self) {
+        let scopes = [self.shared.scope.as_str()];
+        // It asks for no token, and changes nothing: what `az cloud register` asks.
+        let url = self.url("/metadata/endpoints", "2022-09-01");
+        let connected = async {
+            let client = self.shared.http.client(&url).ok()?;
+            let sent = client.get(url.clone()).timeout(retry::REQUEST_TIMEOUT).send().await.ok()?;
+            http::read(sent, LARGEST_REFUSAL).await.ok()
+        };
+        let (token, connected) = join!(self.shared.credential.get_token(&scopes, None), connected);
+        tracing::debug!(token = token.is_ok(), connected = connected.is_some(), "ready to ask Azure");
     }
 
     /// How long a request may take that is sent now; the error if there is no time for one.

@@ -7,10 +7,10 @@ mod common;
 use common::round_trips::{Asked, Scene, chain};
 
 /// In a process that has its token: to Azure Resource Manager; with storage, and the question whether the key works.
-const WARM: (usize, usize) = (3, 8);
+const WARM: (usize, usize) = (3, 5);
 
 /// In a new process, with its token, storage and that question.
-const COLD: usize = 9;
+const COLD: usize = 5;
 
 /// How often it is counted: on a machine that stalls, requests that were sent side by side can be answered one after
 /// another. Fewer than there are can never be counted.
@@ -31,16 +31,16 @@ async fn chained(expected: usize, count: impl AsyncFn() -> Vec<String>) -> Vec<S
 async fn a_warm_process_writes_after_three_round_trips_to_arm() {
     let scene = Scene::new().await;
     let arm = chained(WARM.0, async || scene.warm().await.arm).await;
-    assert_eq!(arm.len(), WARM.0, "{arm:#?}");
+    assert!(arm.len() <= WARM.0, "{arm:#?}");
     let all = chained(WARM.1, async || scene.warm().await.all).await;
-    assert_eq!(all.len(), WARM.1, "{all:#?}");
+    assert!(all.len() <= WARM.1, "{all:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_process_needs_one_more_for_its_token() {
+async fn a_new_process_writes_after_five_with_its_token() {
     let scene = Scene::new().await;
     let all = chained(COLD, async || scene.cold().await.all).await;
-    assert_eq!(all.len(), COLD, "{all:#?}");
+    assert!(all.len() <= COLD, "{all:#?}");
     assert!(all.iter().any(|what| what.starts_with("Entra_Token")), "{all:#?}");
 }
 
@@ -48,7 +48,7 @@ async fn a_new_process_needs_one_more_for_its_token() {
 async fn a_new_process_of_the_program_needs_no_more() {
     let scene = Scene::new().await;
     let all = chained(COLD, async || scene.process().await.all).await;
-    assert_eq!(all.len(), COLD, "{all:#?}");
+    assert!(all.len() <= COLD, "{all:#?}");
 }
 
 #[test]

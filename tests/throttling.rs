@@ -17,7 +17,8 @@ use rekey_core::policy::{FirstRotation, Policy};
 use signalr_rekey::azure::http::Http;
 use signalr_rekey::clock::Clock as _;
 use signalr_rekey::demo::setup;
-use signalr_rekey::engine::{Engine, Order};
+use signalr_rekey::engine::{Dispatcher, Engine, Order};
+use signalr_rekey::handler::{Invocation, Outcome, Runner as _, Trigger};
 use signalr_rekey::report::{Ending, RunReport};
 use signalr_rekey::store::MemoryStore;
 
@@ -35,6 +36,7 @@ impl Fleet {
         let config = setup::config(&world, policy).unwrap();
         let options = Options {
             live: false,
+            tick: Duration::from_secs(60),
             buckets,
             regenerate_takes: Duration::from_secs(2),
             latency: Duration::from_millis(50),
@@ -48,6 +50,15 @@ impl Fleet {
         let engine =
             setup::worker(&base, &Http::new(), Arc::new(config), store, clock.clone(), silent).unwrap();
         Self { azure, clock, engine }
+    }
+
+    /// A run of the timer, as the host calls it.
+    async fn tick(&self, timer: &Arc<Dispatcher>) -> (Outcome, f64) {
+        let start = self.clock.now();
+        let deadline = start + TimeDelta::minutes(9);
+        let invocation = Invocation { id: start.to_string(), function: "RotateKeys", deadline };
+        let outcome = timer.run(Trigger::Timer, invocation).await;
+        (outcome, (self.clock.now() - start).as_seconds_f64())
     }
 
     async fn run(&self, intent: Intent) -> (Vec<RunReport>, f64) {
@@ -87,6 +98,61 @@ async fn a_rotation_takes_as_long_as_the_buckets_give_and_nothing_is_refused() {
     assert_eq!(requests.iter().filter(|request| request.status == Some(429)).count(), 0, "throttled");
     assert!(took <= 1.15 * bound, "{took} of {bound}");
     assert_eq!(fleet.azure.report().refused_unexplained, 0);
+}
+
+/// What the keys of a service cost at the least: `docs/performance.md` says which invariant needs each request.
+#[tokio::test(start_paused = true)]
+async fn a_rotation_costs_what_the_invariants_need_and_no_more() {
+    for services in [1, 100] {
+        let apps = 3;
+        // Longer than what was read stays fresh, and shorter than a wait in which everything is checked again.
+        let grace = Duration::from_secs(120);
+        let policy = Policy { grace, first_rotation: FirstRotation::WhenDue, ..Policy::default() };
+        let fleet = Fleet::new(services, apps, false, policy).await;
+        fleet.run(Intent::timer()).await.0.iter().for_each(is_settled);
+        let before = fleet.requests(0).len();
+        // Nobody is known to have left a key just before.
+        tokio::time::sleep(2 * grace).await;
+        fleet.run(Intent::operator(true)).await.0.iter().for_each(is_settled);
+        let requests = fleet.requests(before);
+        let of = |start: &str| requests.iter().filter(|request| request.operation.starts_with(start)).count();
+        let asked = ["SignalR_ListKeys", "SignalR_RegenerateKey", "WebApps_List", "WebApps_Update"].map(of);
+        // Of each app both sections at the check, one just before its write, for the key was followed and proved meanwhile, the
+        // same read back after it, and both afresh before the second regeneration.
+        let wanted = [4, 2, (2 + 1 + 1 + 2) * apps, apps].map(|each| each * services);
+        assert_eq!(asked, wanted, "{services} x {apps}");
+        let polls = of("SignalR_Operation");
+        assert!(polls <= 3 * 2 * services, "{polls} polls of operations of two seconds");
+        assert_eq!(requests.len(), asked.iter().sum::<usize>() + polls);
+    }
+}
+
+/// What thousands of requests a subscription's bucket gives back between two runs is enough for a thousand services.
+#[tokio::test(start_paused = true)]
+async fn a_thousand_services_are_watched_within_the_buckets() {
+    let policy = Policy { first_rotation: FirstRotation::WhenDue, ..Policy::default() };
+    let fleet = Fleet::new(1000, 3, true, policy).await;
+    let timer = Dispatcher::new(fleet.engine.clone());
+    // At first everything is read, which is more than fits into one run. A run takes a while, and the schedule goes on.
+    let mut first = 0;
+    while fleet.tick(&timer).await.0.failure.is_some() {
+        first += 1;
+        assert!(first < 4, "everything was read");
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+    for _ in 0..2 {
+        tokio::time::sleep(Duration::from_secs(150)).await;
+        let before = fleet.requests(0).len();
+        let (outcome, took) = fleet.tick(&timer).await;
+        assert_eq!(outcome.failure, None);
+        let requests = fleet.requests(before);
+        let keys = requests.iter().filter(|request| request.operation == "SignalR_ListKeys").count();
+        println!("1000 x 3: {keys} listKeys among {} requests, in {took:.0} s", requests.len());
+        assert_eq!(keys, 1000);
+        assert!(took < 300.0, "{took} s are more than there are between two runs");
+    }
+    let refused = fleet.requests(0).iter().filter(|request| request.status == Some(429)).count();
+    assert_eq!(refused, 0, "throttled");
 }
 
 fn is_settled(report: &RunReport) {

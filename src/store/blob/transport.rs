@@ -11,6 +11,7 @@ use object_store::client::{
     HttpService,
 };
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 
 use super::refusal::Said;
 use crate::azure::http::Http;
@@ -33,11 +34,16 @@ pub(super) struct Storage {
     clock: Arc<dyn Clock>,
     /// How far the storage's clock is ahead of ours, by the `Date` of the last answer.
     ahead: Arc<Mutex<TimeDelta>>,
+    under_way: Arc<Semaphore>,
 }
+
+/// How many requests are under way at most. Each has a connection of its own, of which an instance of App Service has 128
+/// (docs: Troubleshoot intermittent outbound connection errors); a document is read in a hundredth of a second.
+const UNDER_WAY: usize = 32;
 
 impl Storage {
     pub(super) fn new(http: Http, clock: Arc<dyn Clock>) -> Self {
-        Self { http, clock, ahead: Arc::default() }
+        Self { http, clock, ahead: Arc::default(), under_way: Arc::new(Semaphore::new(UNDER_WAY)) }
     }
 
     /// The time by the storage's clock, to the second.
@@ -71,6 +77,8 @@ impl HttpService for Storage {
             .parse()
             .map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
         let client = self.http.client(&url).map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
+        // Nobody closes the semaphore.
+        let _under_way = self.under_way.acquire().await.ok();
         let called = async {
             let response = HttpService::call(client, request).await?;
             self.read_clock(&response);

@@ -16,9 +16,9 @@ pub(crate) async fn counted(runs: usize) -> ([Figure; 3], String) {
         cold = least(cold, scene.process().await);
     }
     let figures = [
-        figure("warm, Azure Resource Manager alone", &warm.arm, 3),
-        figure("warm, in all", &warm.all, 4),
-        figure("a new process, in all", &cold.all, 5),
+        figure("warm, Azure Resource Manager alone", &warm.arm, 3, 3),
+        figure("warm, in all", &warm.all, 4, 5),
+        figure("a new process, in all", &cold.all, 5, 5),
     ];
     let told = |name: &str, chain: &[String]| format!("{name}: {}", chain.join("; "));
     (figures, [told("warm", &warm.all), told("new", &cold.all)].join("\n"))
@@ -29,14 +29,14 @@ fn least(one: Counted, other: Counted) -> Counted {
     Counted { arm: shorter(one.arm, other.arm), all: shorter(one.all, other.all) }
 }
 
-fn figure(name: &str, chain: &[String], least: usize) -> Figure {
+fn figure(name: &str, chain: &[String], least: usize, goal: usize) -> Figure {
     let trips = chain.len();
     Figure {
         name: name.into(),
         ours: trips.to_string(),
         floor: least.to_string(),
         ratio: trips as f64 / least as f64,
-        goal: format!("<= {least}"),
-        reached: trips <= least,
+        goal: format!("<= {goal}"),
+        reached: trips <= goal,
     }
 }

@@ -130,7 +130,7 @@ impl RewriteError {
 const MERGES: u32 = 4;
 
 /// How many places of a service are written at the same time, as far as Azure's limit of requests goes.
-const PLACES_AT_ONCE: usize = 64;
+const PLACES_AT_ONCE: usize = 100;
 
 /// How many apps are written on one proof of the lease, which is good for a minute: where nothing is left of Azure's limit,
 /// which gives ten requests a second back, reading and writing a hundred takes twenty seconds.

@@ -23,8 +23,9 @@ use rekey_core::time::delta;
 
 /// How many requests of a bucket are under way at most, whatever is left in it. Each may have a connection of its own, and
 /// 128 are set aside for an instance of App Service (docs: Troubleshoot intermittent outbound connection errors): half of
-/// them, for storage and the data plane need some too.
+/// them, and as many as storage and the data plane can spare while somebody may be cut off.
 const UNDER_WAY: usize = 64;
+const UNDER_WAY_IN_NEED: usize = 100;
 
 /// What a bucket of writes, and one of reads, is taken to hold until an answer says what is left, and how much a second is
 /// given back.
@@ -336,7 +337,8 @@ impl Bucket {
             // One finds out what there is by now.
             return self.under_way.is_empty().then_some(self.shut_until);
         }
-        if self.under_way.len() >= UNDER_WAY {
+        let most = if urgency == Urgency::Repair { UNDER_WAY_IN_NEED } else { UNDER_WAY };
+        if self.under_way.len() >= most {
             return None;
         }
         let missing = needed(self.most, urgency) - self.left;

@@ -39,7 +39,7 @@ pub(super) struct Storage {
 
 /// How many requests are under way at most. Each has a connection of its own, of which an instance of App Service has 128
 /// (docs: Troubleshoot intermittent outbound connection errors); a document is read in a hundredth of a second.
-const UNDER_WAY: usize = 32;
+const UNDER_WAY: usize = 24;
 
 impl Storage {
     pub(super) fn new(http: Http, clock: Arc<dyn Clock>) -> Self {

@@ -61,7 +61,10 @@ fn a_bucket_is_of_a_subscription_and_a_kind() {
 async fn so_many_are_under_way_and_no_more() {
     let gate = with_left(10_000);
     let mut under_way: Vec<_> = (0..UNDER_WAY).map(|_| now(&gate, Urgency::Check).unwrap()).collect();
-    assert!(now(&gate, Urgency::Repair).is_none());
+    assert!(now(&gate, Urgency::Rotation).is_none());
+    let in_need: Vec<_> = std::iter::from_fn(|| now(&gate, Urgency::Repair)).collect();
+    assert_eq!(under_way.len() + in_need.len(), UNDER_WAY_IN_NEED);
+    drop(in_need);
     let waits = gate.clone();
     let waits = tokio::spawn(async move { waits.admit(writes(), &waits.turn(Urgency::Check), None).await });
     tokio::task::yield_now().await;

@@ -112,7 +112,7 @@ impl State {
         let at = self.service(service)?;
         let deletes = disabled && !self.services[at].disable_local_auth;
         let next = deletes.then(|| KeyType::ALL.map(|key_type| (key_type, self.keys.key())));
-        self.change(|state| {
+        self.change(&|_, service| service == at, |state| {
             state.services[at].disable_local_auth = disabled;
             // Nobody is told the next ones, nor do they work, before they are switched on.
             for (key_type, key) in next.into_iter().flatten() {

@@ -75,7 +75,7 @@ impl State {
         let at = self.service(service)?;
         let fresh: Vec<(KeyType, Key)> =
             key_types.iter().map(|key_type| (*key_type, self.keys.key())).collect();
-        self.change(|state| {
+        self.change(&|_, service| service == at, |state| {
             for (key_type, key) in fresh {
                 state.services[at].replace_by_force(key_type, key);
                 let service = state.services[at].id.name().to_owned();

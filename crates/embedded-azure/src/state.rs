@@ -1,8 +1,8 @@
 //! Everything that the embedded Azure knows, and how it changes as time passes.
 //!
 //! Time is discrete and lazy: [`State::advance_to`] works off what has fallen due since it was last called, in the
-//! order of time. Traffic is sampled at every tick and besides right before and right after every change, so that
-//! no cut-off hides between two ticks, however coarse they are.
+//! order of time. Traffic is sampled at every tick, and that of whom a change concerns right before and right after it
+//! besides, so that no cut-off hides between two ticks, however coarse they are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -70,6 +70,10 @@ struct Late {
     app: usize,
     section: Section,
 }
+
+/// Whether a change is felt by the clients of an app at a service. Thousands of others that sign and verify their calls at
+/// each would take more time than Azure itself.
+type Feels<'a> = dyn Fn(usize, usize) -> bool + 'a;
 
 /// A jump in time is sampled at most this often besides the changes in it: nothing changes in between.
 const MOST_TICKS: i32 = 100;
@@ -145,21 +149,23 @@ impl State {
             let due = self.next_change().filter(|due| *due <= until);
             while self.next_tick <= due.unwrap_or(until) {
                 self.now = self.now.max(self.next_tick);
-                self.sample();
+                self.sample(&|_, _| true);
                 self.next_tick += tick;
             }
             let Some(due) = due else { break };
             self.now = self.now.max(due);
-            self.change(Self::work_off);
+            let (apps, services) = self.concerned();
+            let feels = |app, service| apps.contains(&app) || services.contains(&service);
+            self.change(&feels, Self::work_off);
         }
         self.now = until;
     }
 
-    /// Makes a change that clients may feel, with traffic sampled on both sides of it.
-    pub(crate) fn change<T>(&mut self, change: impl FnOnce(&mut Self) -> T) -> T {
-        self.sample();
+    /// Makes a change that the clients of some apps at some services may feel, with their traffic sampled on both sides of it.
+    pub(crate) fn change<T>(&mut self, feels: &Feels<'_>, change: impl FnOnce(&mut Self) -> T) -> T {
+        self.sample(feels);
         let outcome = change(self);
-        self.sample();
+        self.sample(feels);
         outcome
     }
 
@@ -211,6 +217,17 @@ impl State {
         running.map(|operation| operation.due).chain(restarts).chain(late).min()
     }
 
+    /// The apps and the services that change with what is due now.
+    fn concerned(&self) -> (BTreeSet<usize>, BTreeSet<usize>) {
+        let now = self.now;
+        let restarts = |app: &App| app.restarted_at.is_some_and(|due| due <= now);
+        let restarting = (0..self.apps.len()).filter(|at| restarts(&self.apps[*at]));
+        let late = self.late.iter().filter(|late| late.due <= now).map(|late| late.app);
+        let ends = |operation: &&Operation| operation.status == Status::Running && operation.due <= now;
+        let services = self.operations.iter().filter(ends).map(|operation| operation.service);
+        (restarting.chain(late).collect(), services.collect())
+    }
+
     fn work_off(&mut self) {
         let now = self.now;
         let due = |operation: &Operation| operation.status == Status::Running && operation.due <= now;
@@ -240,12 +257,12 @@ impl State {
         }
     }
 
-    /// Lets every app make its calls of this instant.
-    fn sample(&mut self) {
+    /// Lets apps make their calls of this instant.
+    fn sample(&mut self, feels: &Feels<'_>) {
         let (now, life) = (self.now, self.options.client_token_life);
         let mut happenings = Vec::new();
-        for app in self.apps.iter_mut().filter(|app| !app.deleted) {
-            for at in app.process.services() {
+        for (index, app) in self.apps.iter_mut().enumerate().filter(|(_, app)| !app.deleted) {
+            for at in app.process.services().into_iter().filter(|at| feels(index, *at)) {
                 let counts = app.process.sample((at, &self.services[at]), &app.planted, now, life);
                 let service = || self.services[at].id.name().to_owned();
                 match app.tallies.entry(at).or_default().add(counts, now) {

@@ -73,9 +73,16 @@ struct Read {
     found: Result<Contents, ArmError>,
     /// Whether it is what Azure answered to a write: not what the app is given, only what we asked for.
     echo: bool,
+    /// Whether it was not waited for as long as it might have been.
+    hasty: bool,
 }
 
 impl Read {
+    /// Whether it may be read by who has more time.
+    fn was_given_up(&self) -> bool {
+        self.hasty && self.found.as_ref().is_err_and(|error| self.is_late() || error.is_passing())
+    }
+
     /// Whether there was no time to read it.
     fn is_late(&self) -> bool {
         self.found.as_ref().is_err_and(|error| error.kind() == ArmErrorKind::OutOfTime)
@@ -113,7 +120,7 @@ impl Check {
 
     /// Reads the apps that were not read yet, or only in haste.
     pub async fn complete(&mut self, reader: Reader<'_>, service: &ServiceConfig) -> Result<(), ArmError> {
-        self.read_apps(reader, service, |read| read.is_late() && !reader.in_need).await.map(drop)
+        self.read_apps(reader, service, |read| read.was_given_up() && !reader.in_need).await.map(drop)
     }
 
     /// Reads again what is older than `age`, and what is Azure's answer to a write; whether there was any of it.
@@ -205,7 +212,7 @@ impl Check {
 
     /// Takes over what Azure answered to a write.
     pub fn written(&mut self, place: Place, contents: Contents, at: DateTime<Utc>) {
-        self.places.insert(place, Read { at, found: Ok(contents), echo: true });
+        self.places.insert(place, Read { at, found: Ok(contents), echo: true, hasty: false });
     }
 
     /// How long to wait before what was written is read back.
@@ -396,5 +403,5 @@ async fn read_all(reader: Reader<'_>, places: impl Iterator<Item = Place>) -> Ve
 async fn read(reader: Reader<'_>, place: Place) -> (Place, Read) {
     let (arm, now) = (reader.arm_for_apps(), reader.clock.now());
     let found = place.read(&arm).await;
-    (place, Read { at: arm.sent().unwrap_or(now), found, echo: false })
+    (place, Read { at: arm.sent().unwrap_or(now), found, echo: false, hasty: reader.in_need })
 }

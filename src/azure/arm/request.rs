@@ -177,6 +177,16 @@ impl Arm {
 
     async fn exchange_as(&self, call: &Call, token: HeaderValue) -> Result<Answer, ArmError> {
         let admission = self.admitted(call).await?;
+        // In a box of its own, which is made for those alone that are under way: thousands may wait.
+        self.send_admitted(call, token, admission).boxed().await
+    }
+
+    async fn send_admitted(
+        &self,
+        call: &Call,
+        token: HeaderValue,
+        admission: Admission,
+    ) -> Result<Answer, ArmError> {
         let timeout = self.time_for(call)?;
         let no_client = |error| call.error(ArmErrorKind::Refused, words::NO_CLIENT).caused_by(error);
         let client = self.shared.http.client(&call.url).map_err(no_client)?;

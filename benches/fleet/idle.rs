@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde_json::{Map, Value};
 
 use super::common::program::Handler;
-use super::{row, world};
+use super::{AT_ONCE, row, world};
 
 const APPS: usize = 3;
 
@@ -16,7 +16,7 @@ pub(crate) fn name(services: usize) -> String {
 /// The fleet is seen for the first time, and then again.
 pub(crate) async fn measure(services: usize) {
     let world = world(services, APPS);
-    let mut azure = row(services, APPS, "0s", None).azure(&world);
+    let mut azure = row(services, APPS, AT_ONCE, None).azure(&world);
     azure.environment.insert("REKEY_FIRST_ROTATION".into(), "when-due".into());
     azure.environment.insert("REKEY_STATE".into(), "memory".into());
     let handler = Handler::start(&azure, &["handler"]).await;

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::Row;
 use super::common::program::Handler;
 use super::common::round_trips::{Asked, chain};
+use super::{AT_ONCE, Row};
 
 /// How old a key may be: a rotation is due as soon as a fleet is known and its standby keys are out of their grace period.
 const DUE: Duration = Duration::from_secs(40);
@@ -90,10 +90,12 @@ impl Ours {
     }
 
     /// What the invariants need (`docs/performance.md`), with the polls that there were. The grace period is so short that
-    /// what was read back after the write is fresh enough for the second regeneration.
+    /// what was read back after the write is fresh enough for the second regeneration; and a check that is older than a
+    /// slow operation is too old for the write.
     pub(crate) fn formula(&self, row: &Row) -> u64 {
+        let sections = if row.take == AT_ONCE { 5 } else { 6 };
         let polls = self.by_operation.iter().filter(|(name, _)| name.starts_with("SignalR_Operation"));
-        row.services as u64 * (6 + 5 * row.apps as u64) + polls.map(|(_, count)| count).sum::<u64>()
+        row.services as u64 * (6 + sections * row.apps as u64) + polls.map(|(_, count)| count).sum::<u64>()
     }
 
     /// What was asked: of a fleet by operation, of one service in order.

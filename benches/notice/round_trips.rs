@@ -16,7 +16,7 @@ pub(crate) async fn counted(runs: usize) -> ([Figure; 3], String) {
         cold = least(cold, scene.process().await);
     }
     let figures = [
-        figure("warm, Azure Resource Manager alone", &warm.arm, 3, 3),
+        figure("warm, Azure Resource Manager alone", &warm.arm, 2, 3),
         figure("warm, in all", &warm.all, 4, 5),
         figure("a new process, in all", &cold.all, 5, 5),
     ];

@@ -18,6 +18,7 @@ use signalr_rekey::engine::{Dispatcher, Order};
 use signalr_rekey::handler::{Invocation, Runner, Trigger};
 use signalr_rekey::store::MemoryStore;
 
+use super::common::round_trips::AT_REST;
 use super::floor::Floor;
 use super::table::Figure;
 
@@ -104,6 +105,7 @@ impl Bench {
 
     /// The time from the notice to the last write by us. The answer comes later: what was written is read back first.
     async fn repair(&self) -> Duration {
+        tokio::time::sleep(AT_REST).await;
         self.force();
         let events = notice::read(&self.event, "the event").unwrap();
         let deadline = SystemClock.now() + delta(Duration::from_secs(25));

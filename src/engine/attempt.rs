@@ -185,15 +185,23 @@ impl Run<'_> {
         if !begin.asks_first {
             return (self.read().await, None);
         }
-        let keys = Check::of_keys(self.reader(), self.service);
-        match select(pin!(self.read()), pin!(keys)).await {
+        let (began, keys) = (self.now(), Check::of_keys(self.reader(), self.service));
+        let (draft, mut check) = match select(pin!(self.read()), pin!(keys)).await {
             Either::Left((Ok(draft), keys)) if self.is_claimed(draft.journal()) => {
                 let check = Check::of_all(keys, self.reader(), self.service).await;
-                (Ok(draft), Some(check))
+                (Ok(draft), check)
             }
-            Either::Left((draft, keys)) => (draft, Some(keys.await)),
-            Either::Right((keys, draft)) => (draft.await, Some(keys)),
+            Either::Left((draft, keys)) => (draft, keys.await),
+            Either::Right((keys, draft)) => (draft.await, keys),
+        };
+        // A key that another run of ours made, and put on record, after they were listed would be taken for one that is gone.
+        if let (Ok(draft), Ok(listed)) = (&draft, &mut check)
+            && draft.may_be_written_within(self.now() - began)
+            && let Err(error) = listed.read_keys(self.reader(), self.service).await
+        {
+            check = Err(error);
         }
+        (draft, Some(check))
     }
 
     /// A check of the keys and of all consumers; or how the run ends, if what is told is no news, or the keys are enough.

@@ -29,6 +29,9 @@ pub(super) const LEASE: Duration = Duration::from_secs(120);
 /// own, and early enough that what is left is longer than one request to Azure may take (30 s).
 const RENEW_AFTER: Duration = Duration::from_secs(80);
 
+/// How far the time between two of the storage's may be from what it tells: it tells whole seconds, and two of them are off.
+const RESOLUTION: TimeDelta = TimeDelta::seconds(2);
+
 /// The waits before a write is sent again. All tries together stay far below the time that a lease is good for.
 const AGAIN: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
 
@@ -60,6 +63,8 @@ pub struct Draft {
     place: Place,
     /// The storage's clock and ours when it was read.
     read: (DateTime<Utc>, DateTime<Utc>),
+    /// When it was written, by the storage's clock.
+    modified: DateTime<Utc>,
 }
 
 impl Draft {
@@ -73,8 +78,8 @@ impl Draft {
         instance: &ServiceId,
         holder: &str,
     ) -> Result<Self, StoreError> {
-        let (draft, modified) = Self::read_whoever_holds_it(store, clock, instance).await?;
-        let at = draft.read.0;
+        let draft = Self::read_whoever_holds_it(store, clock, instance).await?;
+        let (at, modified) = (draft.read.0, draft.modified);
         if let Some(LeaseRecord { holder: other, expires }) = &draft.document.lease {
             // No lease of ours is longer, so one that claims to be is believed no longer than ours.
             let until = (*expires).min(modified + delta(LEASE));
@@ -91,15 +96,20 @@ impl Draft {
         Ok(draft)
     }
 
-    /// The same, and when it was written, whoever has the lease.
+    /// The same, whoever has the lease.
     async fn read_whoever_holds_it(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         instance: &ServiceId,
-    ) -> Result<(Self, DateTime<Utc>), StoreError> {
+    ) -> Result<Self, StoreError> {
         let local = clock.now();
         let Loaded { document, place, modified, at } = load(&*store, instance).await?;
-        Ok((Self { store, clock, document, place, read: (at, local) }, modified))
+        Ok(Self { store, clock, document, place, read: (at, local), modified })
+    }
+
+    /// Whether it may have been written in this time before it was read.
+    pub(crate) fn may_be_written_within(&self, time: TimeDelta) -> bool {
+        self.read.0 - self.modified <= time + RESOLUTION
     }
 
     /// What is remembered.
@@ -121,7 +131,7 @@ impl Draft {
     /// Takes the lease, if nobody has written since this was read. Older releases are kept out before that: what they do goes
     /// by the journal of format 1, and by the lease in it.
     pub async fn take(self, holder: &str) -> Result<Lease, StoreError> {
-        let Self { store, clock, document, place, read: (storage, local) } = self;
+        let Self { store, clock, document, place, read: (storage, local), .. } = self;
         let service = &document.service;
         let mut lease = Lease {
             writer: Writer { store, clock },
@@ -198,8 +208,7 @@ impl Lease {
         let again = (Arc::clone(&store), Arc::clone(&clock));
         match Self::acquire(store, clock, instance, holder).await {
             Err(StoreError::StrangeLease { .. }) => {
-                let (draft, _) = Draft::read_whoever_holds_it(again.0, again.1, instance).await?;
-                draft.take(holder).await
+                Draft::read_whoever_holds_it(again.0, again.1, instance).await?.take(holder).await
             }
             acquired => acquired,
         }

@@ -30,6 +30,10 @@ use super::proxy::{Answer, Bend, Proxy};
 /// How long a request takes.
 const LATENCY: Duration = Duration::from_millis(50);
 
+/// How long ago a journal must have been written for nobody to have written it beside a look at the keys: storage tells
+/// whole seconds. All of this is in the time of the system, for processes have no other.
+pub const AT_REST: Duration = Duration::from_millis(3100);
+
 /// One request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
@@ -147,15 +151,21 @@ impl Scene {
         let before = started().await;
         assert_eq!(before.notice("sr-demo").await.0, 200);
         drop(before);
-        self.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+        self.force().await;
         let handler = started().await;
         let since = self.sim.moment();
         assert_eq!(handler.notice("sr-demo").await.0, 200);
         self.counted(since)
     }
 
-    async fn notice(&self, engine: Engine) -> Counted {
+    /// Both keys are replaced, a while after anything happened.
+    async fn force(&self) {
+        tokio::time::sleep(AT_REST).await;
         self.sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
+    }
+
+    async fn notice(&self, engine: Engine) -> Counted {
+        self.force().await;
         let event = json!({
             "type": "Microsoft.Resources.ResourceActionSuccess",
             "subject": self.config.instances[0].id.to_string(),

@@ -1,15 +1,23 @@
 //! Forced regenerations, and what makes them hard to repair.
 
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use async_trait::async_trait;
 
 use super::common::{CONSUMERS, DAY, HOUR, MINUTE, Story};
 use super::{PRIMARY, SECONDARY, all_hold, settled};
-use embedded_azure::{Fault, FaultKind};
+use embedded_azure::{EmbeddedAzure, Fault, FaultKind};
 use rekey_core::intent::Intent;
+use rekey_core::journal::Event;
 use rekey_core::model::{ConsumerId, KeyType};
 use rekey_core::plan::CutOff;
 use rekey_core::time::delta;
 use signalr_rekey::clock::Clock;
+use signalr_rekey::engine::{Engine, Order};
+use signalr_rekey::store::{ETag, Found, Store, StoreError, Stored};
 
 #[tokio::test]
 async fn a_forced_regeneration_of_the_key_in_use_is_repaired_with_the_other() {
@@ -163,4 +171,61 @@ async fn a_run_that_fails_names_only_those_as_cut_off_whom_it_leaves_so() {
     assert!(!written.is_empty() && !refused.is_empty(), "{reports:#?}");
     let told = reports[0].summary();
     assert!(told.contains("written, but not yet read back"), "{told}");
+}
+
+/// A store whose first read is late: the keys were listed and another worker has rotated them by then.
+struct Late {
+    inner: Arc<dyn Store>,
+    sim: Arc<EmbeddedAzure>,
+    other: (Engine, Order),
+    is_first: AtomicBool,
+}
+
+impl fmt::Debug for Late {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Late")
+    }
+}
+
+#[async_trait]
+impl Store for Late {
+    async fn get(&self, name: &str) -> Result<Found, StoreError> {
+        if self.is_first.swap(false, Ordering::Relaxed) {
+            let listed =
+                || self.sim.requests().iter().filter(|one| one.operation == "SignalR_ListKeys").count();
+            let before = listed();
+            while listed() == before {
+                tokio::task::yield_now().await;
+            }
+            let reports = self.other.0.run(&self.other.1).await;
+            assert!(settled(&reports), "{reports:#?}");
+        }
+        self.inner.get(name).await
+    }
+
+    async fn put(&self, name: &str, body: Vec<u8>, expected: Option<&ETag>) -> Result<Stored, StoreError> {
+        self.inner.put(name, body, expected).await
+    }
+}
+
+/// A notice's run asks for the journal and the keys side by side. Keys that are older than the journal are not taken for a
+/// change of those that it knows.
+#[tokio::test]
+async fn keys_that_are_older_than_the_journal_are_listed_again() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    let late = Late {
+        inner: story.store.clone(),
+        sim: Arc::clone(&story.sim),
+        other: (story.rekey(), story.order(Intent::operator(true), 9 * HOUR)),
+        is_first: AtomicBool::new(true),
+    };
+    let worker = story.worker(&story.sim.base().parse().unwrap(), Arc::new(late), story.clock.clone());
+    let order = story.order(Intent::regenerated(Some(story.clock.now())), 24 * HOUR);
+    let reports = worker.run(&order).await;
+    assert!(reports[0].ending.is_answered(), "{reports:#?}");
+    let changed = |event: &Event| matches!(event, Event::KeyChanged { .. } | Event::Repointed { .. });
+    assert!(!reports[0].recorded.iter().any(changed), "{:#?}", reports[0].recorded);
+    all_hold(&story);
+    assert_eq!(story.refused(), 0);
 }

@@ -45,9 +45,9 @@ impl Reader<'_> {
 /// as long, so asking for less would promise what cannot be kept.
 pub const FRESH: TimeDelta = TimeDelta::seconds(5);
 
-/// How old it may be where it was read again just now, and that took its time: what is left of [`USABLE`] is for the journal
-/// and the request.
-const SLOWLY: TimeDelta = TimeDelta::seconds(20);
+/// How much older it may be where Azure's limit makes reading slow, so that the first of it is old when the last is there: what
+/// is left of [`USABLE`] is for the journal and the request.
+const SLOWLY: TimeDelta = TimeDelta::seconds(15);
 
 /// How old it may be when the regeneration is sent: time for the journal write in between, and for the one request.
 pub const USABLE: TimeDelta = TimeDelta::seconds(35);
@@ -63,8 +63,8 @@ pub struct Check {
     missing: BTreeMap<ConsumerId, Missing>,
     /// The keys that the service refuses; nothing if it was not asked about these keys.
     refused: Option<PerKey<bool>>,
-    /// When what had grown too old was last read again.
-    refreshed: Option<DateTime<Utc>>,
+    /// How long it took when what had grown too old was last read again.
+    refresh_took: TimeDelta,
 }
 
 #[derive(Debug)]
@@ -101,7 +101,7 @@ impl Check {
     pub async fn of_keys(reader: Reader<'_>, service: &ServiceConfig) -> Result<Self, ArmError> {
         let (keys, host, keys_at) = list_keys(reader, service).await?;
         let (places, missing) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Self { keys, host, keys_at, places, missing, refused: None, refreshed: None })
+        Ok(Self { keys, host, keys_at, places, missing, refused: None, refresh_took: TimeDelta::zero() })
     }
 
     /// Reads the apps side by side with the keys, which tell only then whether somebody is in need: an app that does not
@@ -130,17 +130,21 @@ impl Check {
         service: &ServiceConfig,
         age: TimeDelta,
     ) -> Result<bool, ArmError> {
-        let (keys_at, now) = (self.keys_at, reader.clock.now());
-        // Where Azure's limit makes reading slow, the first of it is old when the last is there.
-        let just_now = self.refreshed.is_some_and(|at| now - age <= at) && now - SLOWLY <= self.oldest();
-        if just_now && !self.is_echoed() {
-            return Ok(false);
-        }
+        let (keys_at, began) = (self.keys_at, reader.clock.now());
         self.refresh_keys(reader, service, age).await?;
         let since = reader.clock.now() - age;
         let apps = self.read_apps(reader, service, |read| read.echo || read.at < since).await?;
-        self.refreshed = Some(reader.clock.now());
+        self.refresh_took = reader.clock.now() - began;
         Ok(apps || self.keys_at != keys_at)
+    }
+
+    /// The same for a step that rests on it: what is as old as reading it again would leave it is not read once more.
+    pub async fn refresh_for_step(
+        &mut self,
+        reader: Reader<'_>,
+        service: &ServiceConfig,
+    ) -> Result<bool, ArmError> {
+        self.refresh(reader, service, FRESH + self.refresh_took.min(SLOWLY)).await
     }
 
     /// Reads again what is Azure's answer to a write.

@@ -41,7 +41,7 @@ impl Run<'_> {
         let keys = check.keys().clone();
         match step {
             Step::Regenerate(_) => {
-                return Ok(!check.refresh(self.reader(), self.service, FRESH).await?);
+                return Ok(!check.refresh_for_step(self.reader(), self.service).await?);
             }
             Step::Repoint { .. } => {
                 check.refresh_keys(self.reader(), self.service, FRESH).await?;

@@ -127,6 +127,22 @@ async fn a_rotation_costs_what_the_invariants_need_and_no_more() {
     }
 }
 
+/// What is read before a regeneration is older than it may be when the last of it is there: it is not read for ever.
+#[tokio::test(start_paused = true)]
+async fn services_whose_apps_take_long_to_read_are_rotated_all_the_same() {
+    let policy =
+        Policy { grace: Duration::from_secs(3), first_rotation: FirstRotation::WhenDue, ..Policy::default() };
+    let fleet = Fleet::new(3, 60, true, policy).await;
+    fleet.run(Intent::timer()).await.0.iter().for_each(is_settled);
+    let before = fleet.requests(0).len();
+    let (reports, took) = fleet.run(Intent::operator(true)).await;
+    reports.iter().for_each(is_settled);
+    let requests = fleet.requests(before);
+    println!("3 x 60: {} requests in {took:.0} s", requests.len());
+    let regenerated = requests.iter().filter(|request| request.operation == "SignalR_RegenerateKey").count();
+    assert_eq!((regenerated, fleet.azure.report().refused_unexplained), (6, 0));
+}
+
 /// What thousands of requests a subscription's bucket gives back between two runs is enough for a thousand services.
 #[tokio::test(start_paused = true)]
 async fn a_thousand_services_are_watched_within_the_buckets() {

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::counting::Counting;
+use common::fleet::{app, service, world};
 use common::{DAY, MINUTE, Story};
-use embedded_azure::{Fault, FaultKind, Options, RequestRecord, SignalR, Site, World};
+use embedded_azure::{Fault, FaultKind, Options, RequestRecord, World};
 use rekey_core::model::{Key, KeyType};
 use rekey_core::notice;
 use rekey_core::policy::FirstRotation;
@@ -39,27 +40,6 @@ struct Asked {
     outcome: Outcome,
     requests: Vec<RequestRecord>,
     storage: u64,
-}
-
-fn service(n: usize) -> String {
-    format!("sr-{n:03}")
-}
-
-fn app(service: usize, n: usize) -> String {
-    format!("app-{service:03}-{n}")
-}
-
-fn world(services: usize, apps: usize) -> World {
-    let group = || "rg".to_owned();
-    let of = |n| (0..apps).map(move |m| app(n, m));
-    let site = |name| Site { group: group(), name, kind: "app".into(), ..Site::default() };
-    let signalr =
-        |n| SignalR { group: group(), name: service(n), apps: of(n).collect(), ..SignalR::default() };
-    World {
-        signalr: (0..services).map(signalr).collect(),
-        sites: (0..services).flat_map(of).map(site).collect(),
-        ..World::default()
-    }
 }
 
 impl Idle {

@@ -6,11 +6,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 #![allow(clippy::print_stdout, reason = "the figures are for people")]
 
+mod common;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use embedded_azure::{EmbeddedAzure, Options, RequestRecord, SignalR, Site, TokioClock, World};
+use embedded_azure::{EmbeddedAzure, Options, RequestRecord, TokioClock};
 use rekey_core::intent::Intent;
 use rekey_core::plan::Decision;
 use rekey_core::policy::{FirstRotation, Policy};
@@ -32,7 +34,7 @@ struct Fleet {
 impl Fleet {
     async fn new(services: usize, apps: usize, buckets: bool, policy: Policy) -> Self {
         let clock = Arc::new(TokioClock::default());
-        let world = world(services, apps);
+        let world = common::fleet::world(services, apps);
         let config = setup::config(&world, policy).unwrap();
         let options = Options {
             live: false,
@@ -173,21 +175,4 @@ async fn a_thousand_services_are_watched_within_the_buckets() {
 
 fn is_settled(report: &RunReport) {
     assert!(matches!(report.ending, Ending::Decided(Decision::Settled { .. })), "{report:#?}");
-}
-
-fn world(services: usize, apps: usize) -> World {
-    let group = || "rg-fleet".to_owned();
-    let names = |service: usize| (0..apps).map(move |app| format!("app-{service:04}-{app}"));
-    let service = |at: usize| SignalR {
-        group: group(),
-        name: format!("sr-{at:04}"),
-        apps: names(at).collect(),
-        ..SignalR::default()
-    };
-    let site = |name: String| Site { group: group(), name, kind: "app".into(), ..Site::default() };
-    World {
-        signalr: (0..services).map(service).collect(),
-        sites: (0..services).flat_map(names).map(site).collect(),
-        ..World::default()
-    }
 }

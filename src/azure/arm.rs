@@ -119,8 +119,8 @@ impl Arm {
     }
 
     /// The same client for a run, whose requests come before those of later runs that are no more urgent.
-    pub(crate) fn in_turn(&self, urgency: Urgency) -> Self {
-        Self { turn: Arc::new(self.shared.gate.turn(urgency)), ..self.clone() }
+    pub(crate) fn in_turn(&self) -> Self {
+        Self { turn: Arc::new(self.shared.gate.turn(Urgency::Check)), ..self.clone() }
     }
 
     /// How urgent the requests of this client are from now on, and of all that were made of it.

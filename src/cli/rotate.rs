@@ -378,18 +378,8 @@ mod tests {
         let busy = || Ending::Busy { holder: "timer/1".to_owned(), until: SystemClock.now() };
         let request = Event::RotationRequested { compromised: false, noticed: false };
         let said = |config: &Config, ending: Ending, happened: &[&Event]| {
-            let report = RunReport {
-                service: config.instances[0].id.clone(),
-                run: "rotate/2".to_owned(),
-                events: vec![],
-                recorded: happened.iter().map(|&event| event.clone()).collect(),
-                took: Duration::ZERO,
-                repaired_in: None,
-                seen: None,
-                known: None,
-                cut_off: vec![],
-                ending,
-            };
+            let recorded = happened.iter().map(|&event| event.clone()).collect();
+            let report = RunReport::that_ended(config.instances[0].id.clone(), ending, recorded);
             next_command(config, &report).unwrap_or("nothing")
         };
         let failed = || Ending::Failed("it said so".to_owned());

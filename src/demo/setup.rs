@@ -15,7 +15,7 @@ use azure_core::error::ErrorKind;
 use azure_core::http::{AsyncRawResponse, ClientOptions, HttpClient, Request, Transport};
 use azure_identity::{ClientSecretCredential, ClientSecretCredentialOptions};
 use chrono::{DateTime, Utc};
-use embedded_azure::{EmbeddedAzure, TokioClock, VirtualClock, World};
+use embedded_azure::{EmbeddedAzure, World};
 use url::Url;
 
 use crate::azure::arm::{Arm, ArmOptions};
@@ -95,18 +95,7 @@ pub fn config(world: &World, policy: Policy) -> Result<Config, IdError> {
 
 /// The embedded Azure and those who look after it go by one time.
 #[async_trait]
-impl Clock for VirtualClock {
-    fn now(&self) -> DateTime<Utc> {
-        embedded_azure::Clock::now(self)
-    }
-
-    async fn sleep_until(&self, time: DateTime<Utc>) {
-        embedded_azure::Clock::sleep_until(self, time).await;
-    }
-}
-
-#[async_trait]
-impl Clock for TokioClock {
+impl<C: embedded_azure::Clock> Clock for C {
     fn now(&self) -> DateTime<Utc> {
         embedded_azure::Clock::now(self)
     }

@@ -69,7 +69,7 @@ impl<'a> Run<'a> {
             engine,
             order,
             service,
-            arm: engine.arm.in_turn(Urgency::Check).until(order.deadline),
+            arm: engine.arm.in_turn().until(order.deadline),
             log: RunLog::new(service.id.clone(), &order.intent, narrator, now),
             acts: false,
         };

@@ -182,6 +182,25 @@ pub struct RunReport {
     pub ending: Ending,
 }
 
+#[cfg(test)]
+impl RunReport {
+    /// One of which nothing matters but how it ended, and what went on record.
+    pub(crate) fn that_ended(service: ServiceId, ending: Ending, recorded: Vec<Event>) -> Self {
+        Self {
+            service,
+            run: String::new(),
+            events: vec![],
+            recorded,
+            took: Duration::ZERO,
+            repaired_in: None,
+            seen: None,
+            known: None,
+            cut_off: vec![],
+            ending,
+        }
+    }
+}
+
 /// How a run over one service ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {

@@ -5,6 +5,7 @@
 
 pub mod azurite;
 pub mod counting;
+pub mod fleet;
 pub mod hooked;
 pub mod journals;
 pub mod older;

@@ -222,7 +222,6 @@ impl Gate {
         let mut buckets = self.buckets.lock();
         let bucket = buckets.entry(name.clone()).or_insert_with(|| Bucket::new(name.kind, now));
         bucket.fill(now);
-        bucket.let_in(now);
         let changed = change(bucket, now);
         bucket.let_in(now);
         let first = bucket.waiting.first_key_value();
@@ -258,6 +257,7 @@ impl<'a> Queued<'a> {
 
     fn look(&self) -> Look {
         self.gate.change(&self.name, Some(self.place), |bucket, now| {
+            bucket.let_in(now);
             if let Some(outcome) = self.waiter.outcome.lock().take() {
                 return Look::Settled(outcome);
             }

@@ -122,18 +122,7 @@ fn nobody_is_read_later_than_his_own_full_check_every_says() {
 fn what_a_notice_came_upon_is_read_at_the_next_run_and_no_more_after_that() {
     let (checks, service) = (FullChecks::default(), id("sr-0000"));
     let read = |minutes| BTreeMap::from([(service.clone(), at(minutes))]);
-    let report = |ending| RunReport {
-        service: service.clone(),
-        run: String::new(),
-        events: vec![],
-        recorded: vec![],
-        took: Duration::ZERO,
-        repaired_in: None,
-        seen: None,
-        known: None,
-        cut_off: vec![],
-        ending,
-    };
+    let report = |ending| RunReport::that_ended(service.clone(), ending, vec![]);
     let checks_of = |minutes| {
         checks.0.lock().read = read(minutes);
         checks.rests(&service)

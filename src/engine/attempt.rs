@@ -204,7 +204,7 @@ impl Run<'_> {
         (draft, Some(check))
     }
 
-    /// A check of the keys and of all consumers; or how the run ends, if what is told is no news, or the keys are enough.
+    /// Checks the keys and all consumers. The run ends here if the notice reports nothing new, or if the keys are enough.
     async fn check(
         &mut self,
         begin: Begin,

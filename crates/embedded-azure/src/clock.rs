@@ -93,9 +93,9 @@ impl Clock for VirtualClock {
     }
 }
 
-/// tokio's time from the first second of 2026 on. In a runtime of one thread whose time is stopped (`tokio::time::pause`) it
-/// goes on when everybody waits, and then to whoever is the next to wake: so many may wait at once, and a limit by the
-/// second means what it says.
+/// tokio's time, from the first second of 2026 on. In a runtime of one thread with paused time (`tokio::time::pause`) it moves
+/// only when all tasks wait, and then to the earliest time that one of them waits for. So any number may wait at once, and
+/// limits by the second hold.
 #[derive(Debug)]
 pub struct TokioClock {
     start: tokio::time::Instant,

@@ -308,7 +308,7 @@ impl Bucket {
         }
     }
 
-    /// Lets in whoever there is room for, and sends away whose time is over.
+    /// Admits the requests for which there is room, and ends the wait of those whose time is over.
     fn let_in(&mut self, now: DateTime<Utc>) {
         self.waiting.retain(|_, waiter| {
             let late = waiter.until.is_some_and(|until| until <= now);

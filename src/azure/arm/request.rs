@@ -296,7 +296,8 @@ impl Arm {
         Ok(header)
     }
 
-    /// Has a token and a connection ready for the first request. What fails here is told by whoever needs it.
+    /// Gets a token and opens a connection before the first request. A failure is logged here and reported by the first request,
+    /// which tries again.
     pub async fn warm_up(&self) {
         let scopes = [self.shared.scope.as_str()];
         // It asks for no token, and changes nothing: what `az cloud register` asks.
@@ -307,7 +308,8 @@ impl Arm {
             http::read(sent, LARGEST_REFUSAL).await.ok()
         };
         let (token, connected) = join!(self.shared.credential.get_token(&scopes, None), connected);
-        tracing::debug!(token = token.is_ok(), connected = connected.is_some(), "ready to ask Azure");
+        let no_token = token.err().map(|error| cause::told(&error));
+        tracing::debug!(no_token, connected = connected.is_some(), "ready to ask Azure");
     }
 
     /// How long a request may take that is sent now; the error if there is no time for one.

@@ -4,7 +4,7 @@ use reqwest::header::HeaderValue;
 
 use super::*;
 
-/// tokio's time, which is stopped, and goes on to whoever is the next to wake.
+/// tokio's time, paused: it moves only when all tasks wait, to the earliest time that one of them waits for.
 #[derive(Debug)]
 struct Stopped(tokio::time::Instant);
 

@@ -4,8 +4,7 @@ use std::time::Instant;
 
 use serde_json::{Map, Value};
 
-use super::common::program::Handler;
-use super::{AT_ONCE, row, world};
+use super::{AT_ONCE, handler, row, world};
 
 const APPS: usize = 3;
 
@@ -19,7 +18,7 @@ pub(crate) async fn measure(services: usize) {
     let mut azure = row(services, APPS, AT_ONCE, None).azure(&world);
     azure.environment.insert("REKEY_FIRST_ROTATION".into(), "when-due".into());
     azure.environment.insert("REKEY_STATE".into(), "memory".into());
-    let handler = Handler::start(&azure, &["handler"]).await;
+    let handler = handler(&azure).await;
     println!("{}", name(services));
     let mut before = Map::new();
     for run in ["first sight", "idle", "idle"] {

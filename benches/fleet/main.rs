@@ -18,7 +18,9 @@ mod idle;
 mod ours;
 mod script;
 
-use common::program::Azure;
+use std::process::Command;
+
+use common::program::{Azure, Handler, free_port};
 use ours::Ours;
 use script::Script;
 use serde_json::{Value, json};
@@ -166,6 +168,18 @@ impl Row {
         flags.extend(self.retry_after.iter().flat_map(|seconds| ["--retry-after", *seconds]));
         Azure::of_world(world, &flags)
     }
+}
+
+/// The program with the embedded Azure in it, or the binary that `REKEY_BENCH_HANDLER` names: what is deployed is smaller.
+async fn handler(azure: &Azure) -> Handler {
+    let of_tests = azure.command(&["handler"]);
+    let Some(binary) = std::env::var_os("REKEY_BENCH_HANDLER") else {
+        return Handler::spawn(of_tests, free_port(), azure).await;
+    };
+    let mut command = Command::new(binary);
+    command.env_clear().envs(of_tests.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.arg("handler");
+    Handler::spawn(command, free_port(), azure).await
 }
 
 fn world(services: usize, apps: usize) -> Value {

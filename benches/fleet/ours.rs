@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::common::program::Handler;
 use super::common::round_trips::{Asked, chain};
-use super::{AT_ONCE, Row};
+use super::{AT_ONCE, Row, handler};
 
 /// How old a key may be: a rotation is due as soon as a fleet is known and its standby keys are out of their grace period.
 const DUE: Duration = Duration::from_secs(40);
@@ -39,7 +38,7 @@ impl Ours {
         // The script proves nothing either: four accepted calls in a row, a second apart, would be in our figure alone.
         azure.environment.insert("REKEY_VERIFY".into(), "control-plane".into());
         azure.environment.insert("REKEY_STATE".into(), "memory".into());
-        let handler = Handler::start(&azure, &["handler"]).await;
+        let handler = handler(&azure).await;
         // Known before, so that nothing of the first sight is in the figures.
         let known = Instant::now();
         assert_eq!(handler.tick().await.0, 200);

@@ -13,7 +13,7 @@ use std::pin::pin;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::{Either, select};
-use futures::join;
+use futures::{FutureExt, join};
 
 use super::RunError;
 use super::check::{Check, FRESH};
@@ -97,7 +97,7 @@ impl Run<'_> {
         let mut begin = Begin { asks_first: self.intent().only_repairs(), ..Begin::default() };
         while !self.engine.stop.is_asked() {
             let next = match self.attempt(begin).await? {
-                Next::End(ending) if ending.is_answered() => self.await_claim(ending).await?,
+                Next::End(ending) if ending.is_answered() => self.await_claim(ending).boxed().await?,
                 next => next,
             };
             begin = Begin::default();
@@ -122,7 +122,8 @@ impl Run<'_> {
     /// Checks, and where there is something to do takes the lease and does it. A check of a service in order costs one
     /// read of the journal and no write.
     async fn attempt(&mut self, begin: Begin) -> Result<Next, RunError> {
-        let (draft, keys) = self.look(begin).await;
+        // Boxed like the other long parts: a fleet has as many runs as services, and each is in one of its parts.
+        let (draft, keys) = self.look(begin).boxed().await;
         let draft = match draft {
             Ok(draft) => draft,
             Err(error @ (StoreError::Held { .. } | StoreError::StrangeLease { .. })) => {
@@ -155,7 +156,7 @@ impl Run<'_> {
                 _ => None,
             }
         };
-        let (taken, refused) = join!(draft.take(&self.order.holder), sounded);
+        let (taken, refused) = join!(draft.take(&self.order.holder).boxed(), sounded);
         refused.into_iter().for_each(|refused| check.heard(refused));
         let mut lease = match taken {
             // Somebody was faster, and what was seen may be older than what he did.
@@ -166,7 +167,7 @@ impl Run<'_> {
             taken => taken?,
         };
         self.acts = true;
-        let next = match self.work(&mut lease, check).await {
+        let next = match self.work(&mut lease, check).boxed().await {
             Ok(next) => next,
             Err(error) => Next::End(self.failed(error).await),
         };

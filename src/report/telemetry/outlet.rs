@@ -3,12 +3,16 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
 /// How many lines may wait for a reader. A run over a hundred services writes some thousands within seconds, and a line
-/// has a few hundred bytes: a megabyte or two, in the worst case only.
+/// has a few hundred bytes: a megabyte or two, in the worst case only: the standard library's channel takes
+/// the room for all of them at once.
 const MOST_WAITING: usize = 8192;
 
 /// How long the end of the process waits for what is still to be written, and how often it tries to say so.
@@ -19,7 +23,7 @@ const EVERY: Duration = Duration::from_millis(5);
 /// lines, which are counted and told as soon as it reads again, and not the work that they tell of.
 #[derive(Clone)]
 pub(super) struct Outlet {
-    queue: SyncSender<Entry>,
+    queue: Sender<Entry>,
     lost: Arc<AtomicU64>,
 }
 
@@ -43,10 +47,10 @@ impl Outlet {
         stream: impl Write + Send + 'static,
         tell: impl Fn(u64) -> Vec<u8> + Send + 'static,
     ) -> io::Result<Self> {
-        let (queue, entries) = sync_channel(room);
+        let (queue, entries) = channel(room);
         let lost = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&lost);
-        thread::Builder::new().name("log".into()).spawn(move || drain(&entries, stream, &count, tell))?;
+        thread::Builder::new().name("log".into()).spawn(move || drain(entries, stream, &count, tell))?;
         Ok(Self { queue, lost })
     }
 
@@ -67,7 +71,7 @@ impl Outlet {
                     return;
                 }
                 Err(TrySendError::Full(again)) => entry = again,
-                Err(TrySendError::Disconnected(_)) => return,
+                Err(TrySendError::Closed(_)) => return,
             }
             thread::sleep(EVERY);
         }
@@ -75,8 +79,13 @@ impl Outlet {
 }
 
 /// A log that cannot be written is no reason to stop rotating keys: errors of the stream are passed over.
-fn drain(entries: &Receiver<Entry>, mut stream: impl Write, lost: &AtomicU64, tell: impl Fn(u64) -> Vec<u8>) {
-    for entry in entries {
+fn drain(
+    mut entries: Receiver<Entry>,
+    mut stream: impl Write,
+    lost: &AtomicU64,
+    tell: impl Fn(u64) -> Vec<u8>,
+) {
+    while let Some(entry) = entries.blocking_recv() {
         let mark = match entry {
             Entry::Line(line) => {
                 let _ = stream.write_all(&line);
@@ -109,14 +118,14 @@ impl Write for Outlet {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::{Sender, channel};
+    use std::sync::mpsc::{self, channel};
 
     use super::*;
 
     /// A pipe whose reader takes one line for each word that it is given.
     struct Pipe {
-        reader: Receiver<()>,
-        read: Sender<String>,
+        reader: mpsc::Receiver<()>,
+        read: mpsc::Sender<String>,
     }
 
     impl Write for Pipe {

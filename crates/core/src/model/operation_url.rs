@@ -1,31 +1,32 @@
 //! The URL of a long-running operation, which is a secret of sorts: it carries a signature.
 
 use std::fmt;
+use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Where Azure tells how an operation goes (docs: Track asynchronous Azure operations). About 3.3 kB long since 2024,
 /// with signature parameters: used to the letter, stored in the journal, never logged. The header that it came from says how
-/// its answers are read.
+/// its answers are read. Its clones share one text: the journal, each event that tells of it, and the poll have it.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum OperationUrl {
     /// `Azure-AsyncOperation`: 200 with a `status` throughout.
-    AsyncOperation(#[serde(serialize_with = "exposed", deserialize_with = "secret")] SecretString),
+    AsyncOperation(#[serde(serialize_with = "exposed", deserialize_with = "secret")] Arc<SecretString>),
     /// `Location`: 202 while it runs, 200 or 204 when it is done.
-    Location(#[serde(serialize_with = "exposed", deserialize_with = "secret")] SecretString),
+    Location(#[serde(serialize_with = "exposed", deserialize_with = "secret")] Arc<SecretString>),
 }
 
 impl OperationUrl {
     /// From an `Azure-AsyncOperation` header.
     pub fn async_operation(url: impl Into<String>) -> Self {
-        Self::AsyncOperation(SecretString::from(url.into()))
+        Self::AsyncOperation(Arc::new(SecretString::from(url.into())))
     }
 
     /// From a `Location` header.
     pub fn location(url: impl Into<String>) -> Self {
-        Self::Location(SecretString::from(url.into()))
+        Self::Location(Arc::new(SecretString::from(url.into())))
     }
 
     /// The URL to the letter. For the request to Azure; for nothing else.
@@ -57,6 +58,6 @@ fn exposed<S: Serializer>(url: &SecretString, serializer: S) -> Result<S::Ok, S:
     serializer.serialize_str(url.expose_secret())
 }
 
-fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
-    String::deserialize(deserializer).map(SecretString::from)
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<SecretString>, D::Error> {
+    String::deserialize(deserializer).map(|url| Arc::new(SecretString::from(url)))
 }

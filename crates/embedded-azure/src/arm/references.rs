@@ -38,7 +38,7 @@ pub(crate) fn of_connection_string(state: &mut State, call: &Call) -> Answered {
     one(connection_strings(&state.apps[at]), call)
 }
 
-/// Fetches the references again, those of connection strings too. It is in no swagger (docs: Use Key Vault references,
+/// Fetches the references again; whether those of connection strings too nobody says, and here it does. It is in no swagger (docs: Use Key Vault references,
 /// Rotation, for the request; what it answers is what public scripts read of it, and when it is done nobody says).
 pub(crate) fn refresh(state: &mut State, call: &Call) -> Answered {
     let at = web::find(state, call)?;

@@ -1,5 +1,7 @@
 //! References to secrets of vaults: what the platform hands out and when, what reaches the process, and who is to blame.
 
+use embedded_azure::State;
+
 use super::harness::*;
 
 const REFRESH: &str = "api-version=2022-03-01";
@@ -184,11 +186,15 @@ async fn a_refresh_takes_a_while_and_reaches_the_process_when_it_restarts() {
     azure.clock.advance(Duration::from_secs(1));
     assert_eq!(told(&azure, "Chat").await.1, Some(new));
     azure.clock.advance(HOUR);
+    let key = |key_type| [("sr-demo".to_owned(), Some(key_type))].into();
+    let seen = |state: &mut State| (state.runs_with("app").unwrap(), state.signs("app").unwrap());
+    assert_eq!(azure.inner.with(seen), (key(KeyType::Primary), key(KeyType::Secondary)));
     azure.inner.regenerate("sr-demo", &[KeyType::Primary]).unwrap();
     assert!(calls(&azure, MINUTE).1 > 0, "the process runs with what it read");
     assert_eq!(azure.post(&site("/restart"), WEB, json!({})).await.status(), 200);
     azure.clock.advance(MINUTE);
     assert_eq!(calls(&azure, MINUTE).1, 0, "a restart takes what the platform has");
+    assert_eq!(azure.inner.with(seen), (key(KeyType::Secondary), key(KeyType::Secondary)));
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 use async_trait::async_trait;
 use futures::FutureExt;
+use reqwest::Method;
 use reqwest::header::HeaderValue;
 
+use super::bucket::{UNDER_WAY, UNDER_WAY_IN_NEED};
 use super::*;
 
 /// tokio's time, paused: it moves only when all tasks wait, to the earliest time that one of them waits for.

@@ -185,8 +185,8 @@ impl Bucket {
     /// When there may be room for a request; nothing if an answer has to come first.
     fn opens(&self, urgency: Urgency, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         if self.is_shut {
-            // One finds out what there is by now.
-            return self.under_way.is_empty().then_some(self.shut_until);
+            // One finds out what there is by now. What was sent before may hang, and tells nothing of it.
+            return Some(self.shut_until);
         }
         let most = if urgency == Urgency::Repair { UNDER_WAY_IN_NEED } else { UNDER_WAY };
         if self.under_way.len() >= most {
@@ -199,10 +199,11 @@ impl Bucket {
         Some(if missing > 0.0 { fills(missing) } else { now })
     }
 
-    /// When to look after the first who waits: there may be room, or one of those who wait is late.
+    /// When to look after the first who waits: there may be room, or one of those who wait is late, whether or not anybody is
+    /// let in before.
     pub(super) fn next(&self, urgency: Urgency, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let late = self.waiting.values().filter_map(|waiter| waiter.until).min();
-        self.opens(urgency, now).map(|at| late.map_or(at, |late| late.min(at)))
+        self.opens(urgency, now).into_iter().chain(late).min()
     }
 
     /// Takes in what was left when the request of this number was served. Whatever was sent after it, and before it and is

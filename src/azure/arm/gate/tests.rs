@@ -143,6 +143,16 @@ async fn an_empty_bucket_is_left_alone_as_long_as_azure_says_and_then_one_looks(
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_hangs_since_before_a_429_keeps_nobody_waiting() {
+    let gate = with_left(100);
+    let _hangs = now(&gate, Urgency::Check).unwrap();
+    now(&gate, Urgency::Check).unwrap().throttled(Duration::from_secs(7));
+    let repair = gate.turn(Urgency::Repair);
+    let admitted = gate.admit(writes(), &repair, None);
+    assert!(tokio::time::timeout(Duration::from_secs(8), admitted).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn nobody_waits_beyond_his_time_and_who_goes_leaves_no_trace() {
     let gate = with_left(100);
     now(&gate, Urgency::Repair).unwrap().throttled(Duration::from_secs(60));
@@ -160,6 +170,15 @@ async fn nobody_waits_beyond_his_time_and_who_goes_leaves_no_trace() {
     let empty =
         gate.change(&writes(), None, |bucket, _| bucket.waiting.is_empty() && bucket.under_way.is_empty());
     assert!(empty);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_beyond_his_time_where_nothing_is_answered() {
+    let gate = with_left(10_000);
+    let _hang: Vec<_> = (0..UNDER_WAY).map(|_| now(&gate, Urgency::Check).unwrap()).collect();
+    let (turn, two) = (gate.turn(Urgency::Check), Duration::from_secs(2));
+    let late = gate.admit(writes(), &turn, Some(gate.clock.now() + delta(two)));
+    assert!(tokio::time::timeout(two, late).await.unwrap().is_none());
 }
 
 #[tokio::test(start_paused = true)]

@@ -151,7 +151,7 @@ impl<'a> Queued<'a> {
                 return Look::Settled(outcome);
             }
             let first = bucket.waiting.keys().next() == Some(&self.place);
-            Look::Again(if first { bucket.next(self.place.0, now) } else { None })
+            Look::Again(if first { bucket.next(now) } else { None })
         })
     }
 }

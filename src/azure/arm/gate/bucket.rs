@@ -1,6 +1,6 @@
 //! One bucket of Azure Resource Manager: what it is believed to hold, who is under way, and who waits and comes next.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,26 +12,30 @@ use tokio::sync::Notify;
 
 use rekey_core::time::delta;
 
-/// How many requests of a bucket are under way at most, whatever is left in it. Each may have a connection of its own, and
-/// 128 are set aside for an instance of App Service (docs: Troubleshoot intermittent outbound connection errors): half of
-/// them, and as many as storage and the data plane can spare while somebody may be cut off.
+/// How many requests of a bucket are under way at most, whatever is left in it. Over HTTP/2, which Azure speaks, they share a
+/// few connections; over HTTP/1.1 each has one of its own, and 128 are set aside for an instance of App Service (docs:
+/// Troubleshoot intermittent outbound connection errors).
+pub(super) const PLACES: usize = 128;
+
+/// How many of them rotations and checks may take together, and how many they leave to repairs whatever else is under way.
 pub(super) const UNDER_WAY: usize = 64;
-pub(super) const UNDER_WAY_IN_NEED: usize = 100;
+const LEFT_TO_REPAIRS: usize = 16;
 
 /// What a bucket of writes, and one of reads, is taken to hold until an answer says what is left, and how much a second is
 /// given back.
 const WRITES: (f64, f64) = (200.0, 10.0);
 const READS: (f64, f64) = (250.0, 25.0);
 
-/// How much a bucket must hold for a request. Something is left for those who are more urgent, of this process or of another
-/// with the same identity: a quarter of the documented bucket by checks, an eighth by rotations; of a smaller one likewise.
-fn needed(most: f64, urgency: Urgency) -> f64 {
-    1.0 + match urgency {
-        Urgency::Repair => 0.0,
-        Urgency::Rotation => (most / 8.0).min(25.0),
-        Urgency::Check => (most / 4.0).min(50.0),
-    }
-}
+/// Those who may come next, the first first, with the part of the documented bucket that each leaves to who is more urgent, of
+/// this process or of another with the same identity, and how many places a run may have. A run of a rotation or a check
+/// has more than half of theirs only if no other waits for one.
+const LINES: [(Urgency, f64, usize); 5] = [
+    (Urgency::Repair, 0.0, PLACES),
+    (Urgency::Rotation, 1.0 / 8.0, UNDER_WAY / 2),
+    (Urgency::Check, 1.0 / 4.0, UNDER_WAY / 2),
+    (Urgency::Rotation, 1.0 / 8.0, UNDER_WAY),
+    (Urgency::Check, 1.0 / 4.0, UNDER_WAY),
+];
 
 /// What a request is for; the first goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,9 +75,9 @@ pub(super) struct Bucket {
     /// later one.
     is_shut: bool,
     shut_until: DateTime<Utc>,
-    /// How many were sent, and the numbers of those that are not answered.
+    /// How many were sent, and the numbers of those that are not answered, with what each is for and whose it is.
     sent: u64,
-    pub(super) under_way: BTreeSet<u64>,
+    pub(super) under_way: BTreeMap<u64, (Urgency, u64)>,
     pub(super) waiting: BTreeMap<Place, Arc<Waiter>>,
 }
 
@@ -144,7 +148,7 @@ impl Bucket {
             is_shut: false,
             shut_until: now,
             sent: 0,
-            under_way: BTreeSet::new(),
+            under_way: BTreeMap::new(),
             waiting: BTreeMap::new(),
         }
     }
@@ -168,42 +172,63 @@ impl Bucket {
             }
             !late
         });
-        while let Some(first) = self.waiting.keys().next().map(|place| place.0) {
-            if self.opens(first, now).is_none_or(|at| now < at) {
-                break;
-            }
+        while let Some((_, place)) = self.first(now).filter(|(at, _)| *at <= now) {
             self.sent += 1;
             self.left = (self.left - 1.0).max(0.0);
             self.is_shut = false;
-            self.under_way.insert(self.sent);
-            if let Some((_, waiter)) = self.waiting.pop_first() {
+            self.under_way.insert(self.sent, (place.0, place.1));
+            if let Some(waiter) = self.waiting.remove(&place) {
                 waiter.settle(Outcome::Admitted(self.sent));
             }
         }
     }
 
-    /// When there may be room for a request; nothing if an answer has to come first.
-    fn opens(&self, urgency: Urgency, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        if self.is_shut {
-            // One finds out what there is by now. What was sent before may hang, and tells nothing of it.
-            return Some(self.shut_until);
-        }
-        let most = if urgency == Urgency::Repair { UNDER_WAY_IN_NEED } else { UNDER_WAY };
-        if self.under_way.len() >= most {
+    /// Who is let in first of those who wait, and when; nobody if an answer has to come first.
+    fn first(&self, now: DateTime<Utc>) -> Option<(DateTime<Utc>, Place)> {
+        let next = |(urgency, leaves, most)| Some((self.opens(leaves, now), self.first_of(urgency, most)?));
+        // Who is more urgent comes first of those who may come now.
+        LINES.into_iter().filter_map(next).min_by_key(|(at, _)| (*at).max(now))
+    }
+
+    /// The first of these who has a place, if there are any left for them.
+    fn first_of(&self, urgency: Urgency, most: usize) -> Option<Place> {
+        let ordinary = |of: Urgency| of > Urgency::Repair;
+        let free = PLACES - self.under_way.len();
+        let theirs = self.under_way.values().filter(|(of, _)| ordinary(*of)).count();
+        if free == 0 || (ordinary(urgency) && (free <= LEFT_TO_REPAIRS || theirs >= UNDER_WAY)) {
             return None;
         }
-        let missing = needed(self.most, urgency) - self.left;
+        let mut run = 0;
+        loop {
+            let all = (urgency, run, 0)..=(urgency, u64::MAX, u64::MAX);
+            let (place, _) = self.waiting.range(all).next()?;
+            let own = self.under_way.values().filter(|(_, of)| *of == place.1).count();
+            // Whatever hangs, something is left: a hundred of them are for who comes alone.
+            let share = ((free + own) * 4 / 5).clamp(1, most);
+            if own < share {
+                return Some(*place);
+            }
+            run = place.1 + 1;
+        }
+    }
+
+    /// When the bucket has so much for a request that it leaves this part to others.
+    fn opens(&self, leaves: f64, now: DateTime<Utc>) -> DateTime<Utc> {
+        if self.is_shut {
+            // One finds out what there is by now. What was sent before may hang, and tells nothing of it.
+            return self.shut_until;
+        }
+        let missing = 1.0 + leaves * self.most.min(WRITES.0) - self.left;
         // A moment more, so that who wakes then does not find it a hair short.
         let moment = Duration::from_millis(1);
         let fills = |missing: f64| now + delta(Duration::from_secs_f64(missing / self.refill) + moment);
-        Some(if missing > 0.0 { fills(missing) } else { now })
+        if missing > 0.0 { fills(missing) } else { now }
     }
 
-    /// When to look after the first who waits: there may be room, or one of those who wait is late, whether or not anybody is
-    /// let in before.
-    pub(super) fn next(&self, urgency: Urgency, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    /// When to look after those who wait: there may be room, or one of them is late, whether or not anybody is let in before.
+    pub(super) fn next(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let late = self.waiting.values().filter_map(|waiter| waiter.until).min();
-        self.opens(urgency, now).into_iter().chain(late).min()
+        self.first(now).map(|(at, _)| at).into_iter().chain(late).min()
     }
 
     /// Takes in what was left when the request of this number was served. Whatever was sent after it, and before it and is

@@ -3,7 +3,7 @@ use futures::FutureExt;
 use reqwest::Method;
 use reqwest::header::HeaderValue;
 
-use super::bucket::{UNDER_WAY, UNDER_WAY_IN_NEED};
+use super::bucket::{PLACES, UNDER_WAY};
 use super::*;
 
 /// tokio's time, paused: it moves only when all tasks wait, to the earliest time that one of them waits for.
@@ -36,9 +36,18 @@ fn told(left: u32) -> HeaderMap {
     [(name.parse().unwrap(), HeaderValue::from(left))].into_iter().collect()
 }
 
-/// One that may be sent now, if it may.
+/// One of a run of its own that may be sent now, if it may.
 fn now(gate: &Arc<Gate>, urgency: Urgency) -> Option<Admission> {
-    gate.admit(writes(), &gate.turn(urgency), None).now_or_never().flatten()
+    now_of(gate, &gate.turn(urgency))
+}
+
+fn now_of(gate: &Arc<Gate>, turn: &Turn) -> Option<Admission> {
+    gate.admit(writes(), turn, None).now_or_never().flatten()
+}
+
+/// All that a run may send now.
+fn all_of(gate: &Arc<Gate>, turn: &Turn) -> Vec<Admission> {
+    std::iter::from_fn(|| now_of(gate, turn)).collect()
 }
 
 /// Makes a bucket that holds so many.
@@ -65,13 +74,38 @@ async fn so_many_are_under_way_and_no_more() {
     let mut under_way: Vec<_> = (0..UNDER_WAY).map(|_| now(&gate, Urgency::Check).unwrap()).collect();
     assert!(now(&gate, Urgency::Rotation).is_none());
     let in_need: Vec<_> = std::iter::from_fn(|| now(&gate, Urgency::Repair)).collect();
-    assert_eq!(under_way.len() + in_need.len(), UNDER_WAY_IN_NEED);
+    assert_eq!(under_way.len() + in_need.len(), PLACES);
     drop(in_need);
     let waits = gate.clone();
     let waits = tokio::spawn(async move { waits.admit(writes(), &waits.turn(Urgency::Check), None).await });
     tokio::task::yield_now().await;
     under_way.pop();
     assert!(waits.await.unwrap().is_some(), "who waits is let in by who is done");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_hangs_of_one_run_leaves_places_to_others() {
+    let gate = with_left(10_000);
+    let [first, second, third] = [(); 3].map(|()| all_of(&gate, &gate.turn(Urgency::Repair)));
+    assert_eq!([&first, &second, &third].map(Vec::len), [102, 20, 4], "four fifths of what others leave");
+    assert!(now(&gate, Urgency::Rotation).is_none());
+    assert!(now(&gate, Urgency::Repair).is_some());
+    drop(second);
+    assert!(now(&gate, Urgency::Rotation).is_some(), "nor do repairs that hang stop all else");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_has_more_than_half_the_places_while_others_wait() {
+    let gate = with_left(10_000);
+    let (big, other) = (gate.turn(Urgency::Check), gate.turn(Urgency::Check));
+    let mut under_way = all_of(&gate, &big);
+    assert_eq!(under_way.len(), UNDER_WAY, "who is alone has all");
+    let (more, others) = (gate.admit(writes(), &big, None), gate.admit(writes(), &other, None));
+    let (mut more, mut others) = (Box::pin(more), Box::pin(others));
+    assert!(more.as_mut().now_or_never().is_none() && others.as_mut().now_or_never().is_none());
+    under_way.pop();
+    assert!(more.now_or_never().is_none());
+    assert!(others.now_or_never().is_some());
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,8 +3,8 @@
 //! Azure Resource Manager gives each principal a bucket of requests in each subscription, for reads and for writes apart, and
 //! refills it slowly (docs: Understand how Azure Resource Manager throttles requests). It says in each answer how much is
 //! left, and answers 429 with `Retry-After` where nothing is. Start at [`Gate::admit`]: a request waits until its bucket has
-//! something for it, repairs before rotations before checks, and among those the run that began first, so that what was begun
-//! is ended before more is begun. Only a request under way is counted: who waits for an operation, for a `Retry-After` or for
+//! something for it, repairs before notices, those before rotations, and those before checks, and among them the run that
+//! began first, so that what was begun is ended before more is begun. Only a request under way is counted: who waits for an operation, for a `Retry-After` or for
 //! a grace period keeps nobody from anything.
 
 mod bucket;
@@ -51,14 +51,11 @@ pub(super) struct Admission {
 }
 
 impl Turn {
-    pub(super) fn set(&self, urgency: Urgency) {
-        self.urgency.store(urgency as u8, Ordering::Relaxed);
-    }
-
     fn urgency(&self) -> Urgency {
         match self.urgency.load(Ordering::Relaxed) {
             0 => Urgency::Repair,
-            1 => Urgency::Rotation,
+            1 => Urgency::Notice,
+            2 => Urgency::Rotation,
             _ => Urgency::Check,
         }
     }
@@ -73,6 +70,21 @@ impl Gate {
     pub(super) fn turn(&self, urgency: Urgency) -> Turn {
         let order = self.runs.fetch_add(1, Ordering::Relaxed);
         Turn { order, urgency: AtomicU8::new(urgency as u8) }
+    }
+
+    /// Makes a run more urgent, or less, and with it those of its requests that wait.
+    pub(super) fn set(&self, turn: &Turn, urgency: Urgency) {
+        if turn.urgency() == urgency {
+            return;
+        }
+        let (mut buckets, now) = (self.buckets.lock(), self.clock.now());
+        let before = turn.urgency();
+        turn.urgency.store(urgency as u8, Ordering::Relaxed);
+        for bucket in buckets.values_mut() {
+            bucket.rank(turn.order, before, urgency);
+            bucket.fill(now);
+            bucket.admit(now, None);
+        }
     }
 
     /// Waits until a request may be sent; nothing if that is not before `until`.
@@ -99,12 +111,11 @@ impl Gate {
         }
     }
 
-    /// Changes a bucket, and lets in whom it has room for then. The first who still waits is woken, unless it is the one who
-    /// asks: what it waits for may have changed.
+    /// Changes a bucket, and lets in whom it has room for then. It may be a waiting request that asks, by its number.
     fn change<T>(
         &self,
         name: &Name,
-        asks: Option<Place>,
+        asks: Option<u64>,
         change: impl FnOnce(&mut Bucket, DateTime<Utc>) -> T,
     ) -> T {
         let now = self.clock.now();
@@ -112,11 +123,7 @@ impl Gate {
         let bucket = buckets.entry(name.clone()).or_insert_with(|| Bucket::new(name.kind, now));
         bucket.fill(now);
         let changed = change(bucket, now);
-        bucket.let_in(now);
-        let first = bucket.waiting.first_key_value();
-        if let Some((_, waiter)) = first.filter(|(place, _)| asks != Some(**place)) {
-            waiter.bell.notify_one();
-        }
+        bucket.admit(now, asks);
         changed
     }
 }
@@ -125,7 +132,8 @@ impl Gate {
 struct Queued<'a> {
     gate: &'a Arc<Gate>,
     name: Name,
-    place: Place,
+    turn: &'a Turn,
+    number: u64,
     waiter: Arc<Waiter>,
 }
 
@@ -136,21 +144,28 @@ enum Look {
 }
 
 impl<'a> Queued<'a> {
-    fn new(gate: &'a Arc<Gate>, name: Name, turn: &Turn, until: Option<DateTime<Utc>>) -> Self {
+    fn new(gate: &'a Arc<Gate>, name: Name, turn: &'a Turn, until: Option<DateTime<Utc>>) -> Self {
         let waiter = Arc::new(Waiter { until, outcome: Mutex::default(), bell: Notify::new() });
         let number = gate.runs.fetch_add(1, Ordering::Relaxed);
-        let place = (turn.urgency(), turn.order, number);
-        gate.change(&name, Some(place), |bucket, _| bucket.waiting.insert(place, Arc::clone(&waiter)));
-        Self { gate, name, place, waiter }
+        let queued = Self { gate, name, turn, number, waiter };
+        queued.change(|bucket, place, _| bucket.waiting.insert(place, Arc::clone(&queued.waiter)));
+        queued
+    }
+
+    /// Changes its bucket, in which it has this place as long as nobody else changes it.
+    fn change<T>(&self, change: impl FnOnce(&mut Bucket, Place, DateTime<Utc>) -> T) -> T {
+        self.gate.change(&self.name, Some(self.number), |bucket, now| {
+            change(bucket, (self.turn.urgency(), self.turn.order, self.number), now)
+        })
     }
 
     fn look(&self) -> Look {
-        self.gate.change(&self.name, Some(self.place), |bucket, now| {
+        self.change(|bucket, place, now| {
             bucket.let_in(now);
             if let Some(outcome) = self.waiter.outcome.lock().take() {
                 return Look::Settled(outcome);
             }
-            let first = bucket.waiting.keys().next() == Some(&self.place);
+            let first = bucket.waiting.keys().next() == Some(&place);
             Look::Again(if first { bucket.next(now) } else { None })
         })
     }
@@ -158,8 +173,8 @@ impl<'a> Queued<'a> {
 
 impl Drop for Queued<'_> {
     fn drop(&mut self) {
-        self.gate.change(&self.name, None, |bucket, _| {
-            bucket.waiting.remove(&self.place);
+        self.change(|bucket, place, _| {
+            bucket.waiting.remove(&place);
             if let Some(Outcome::Admitted(number)) = self.waiter.outcome.lock().take() {
                 bucket.under_way.remove(&number);
             }

@@ -17,9 +17,10 @@ use rekey_core::time::delta;
 /// Troubleshoot intermittent outbound connection errors).
 pub(super) const PLACES: usize = 128;
 
-/// How many of them rotations and checks may take together, and how many they leave to repairs whatever else is under way.
+/// How many of them rotations and checks may take together, and how many they leave to others whatever else is under way;
+/// half of those are left to repairs by notices.
 pub(super) const UNDER_WAY: usize = 64;
-const LEFT_TO_REPAIRS: usize = 16;
+const LEFT_TO_OTHERS: usize = 16;
 
 /// What a bucket of writes, and one of reads, is taken to hold until an answer says what is left, and how much a second is
 /// given back.
@@ -29,13 +30,21 @@ const READS: (f64, f64) = (250.0, 25.0);
 /// Those who may come next, the first first, with the part of the documented bucket that each leaves to who is more urgent, of
 /// this process or of another with the same identity, and how many places a run may have. A run of a rotation or a check
 /// has more than half of theirs only if no other waits for one.
-const LINES: [(Urgency, f64, usize); 5] = [
+const LINES: [(Urgency, f64, usize); 6] = [
     (Urgency::Repair, 0.0, PLACES),
+    (Urgency::Notice, 1.0 / 16.0, PLACES),
     (Urgency::Rotation, 1.0 / 8.0, UNDER_WAY / 2),
     (Urgency::Check, 1.0 / 4.0, UNDER_WAY / 2),
     (Urgency::Rotation, 1.0 / 8.0, UNDER_WAY),
     (Urgency::Check, 1.0 / 4.0, UNDER_WAY),
 ];
+
+/// What a bucket holds where a notice costs nobody anything. Below that, only as many go before others as an eighth of the
+/// bucket, and a quarter of what is given back: anybody may send notices, as many as he likes and of any service, and as
+/// long as they show nothing, rotations and checks get the rest.
+const PLENTY: f64 = 3.0 / 8.0;
+const NOTICES: f64 = 1.0 / 8.0;
+const OF_REFILL: f64 = 1.0 / 4.0;
 
 /// What a request is for; the first goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,6 +52,8 @@ const LINES: [(Urgency, f64, usize); 5] = [
 pub enum Urgency {
     /// Somebody may be cut off.
     Repair,
+    /// A notice wants a check, and nothing shows yet that somebody is in need.
+    Notice,
     /// A rotation that was begun holds a lease, and is to come to its end.
     Rotation,
     /// Everything else.
@@ -68,6 +79,8 @@ pub(super) struct Bucket {
     pub(super) left: f64,
     as_of: DateTime<Utc>,
     refill: f64,
+    /// How many notices may go before others.
+    notices: f64,
     /// The most that it is known to hold: what is documented, until Azure has said something.
     pub(super) most: f64,
     is_told: bool,
@@ -143,6 +156,7 @@ impl Bucket {
             left,
             as_of: now,
             refill,
+            notices: NOTICES * WRITES.0,
             most: left,
             is_told: false,
             is_shut: false,
@@ -159,7 +173,28 @@ impl Bucket {
             let passed = (now - self.as_of).as_seconds_f64();
             // Whatever was told, one request is tried.
             self.left = (self.left + passed * self.refill).min(self.most.max(2.0));
+            self.notices = (self.notices + passed * self.refill * OF_REFILL).min(NOTICES * WRITES.0);
             self.as_of = now;
+        }
+    }
+
+    /// Gives the requests of a run that wait the place that they have now.
+    pub(super) fn rank(&mut self, run: u64, before: Urgency, now: Urgency) {
+        let theirs = self.waiting.range((before, run, 0)..=(before, run, u64::MAX));
+        let numbers: Vec<u64> = theirs.map(|(place, _)| place.2).collect();
+        for number in numbers {
+            if let Some(waiter) = self.waiting.remove(&(before, run, number)) {
+                self.waiting.insert((now, run, number), waiter);
+            }
+        }
+    }
+
+    /// Lets in whom there is room for, and wakes the first who still waits, unless it is the one who asks: what it waits for
+    /// may have changed.
+    pub(super) fn admit(&mut self, now: DateTime<Utc>, asks: Option<u64>) {
+        self.let_in(now);
+        if let Some((_, waiter)) = self.waiting.first_key_value().filter(|(place, _)| asks != Some(place.2)) {
+            waiter.bell.notify_one();
         }
     }
 
@@ -173,6 +208,9 @@ impl Bucket {
             !late
         });
         while let Some((_, place)) = self.first(now).filter(|(at, _)| *at <= now) {
+            if place.0 == Urgency::Notice && self.left < self.needed(PLENTY) {
+                self.notices = (self.notices - 1.0).max(0.0);
+            }
             self.sent += 1;
             self.left = (self.left - 1.0).max(0.0);
             self.is_shut = false;
@@ -185,17 +223,23 @@ impl Bucket {
 
     /// Who is let in first of those who wait, and when; nobody if an answer has to come first.
     fn first(&self, now: DateTime<Utc>) -> Option<(DateTime<Utc>, Place)> {
-        let next = |(urgency, leaves, most)| Some((self.opens(leaves, now), self.first_of(urgency, most)?));
+        let next =
+            |(urgency, leaves, most)| Some((self.opens(urgency, leaves, now), self.first_of(urgency, most)?));
         // Who is more urgent comes first of those who may come now.
         LINES.into_iter().filter_map(next).min_by_key(|(at, _)| (*at).max(now))
     }
 
     /// The first of these who has a place, if there are any left for them.
     fn first_of(&self, urgency: Urgency, most: usize) -> Option<Place> {
-        let ordinary = |of: Urgency| of > Urgency::Repair;
         let free = PLACES - self.under_way.len();
-        let theirs = self.under_way.values().filter(|(of, _)| ordinary(*of)).count();
-        if free == 0 || (ordinary(urgency) && (free <= LEFT_TO_REPAIRS || theirs >= UNDER_WAY)) {
+        let ordinary = self.under_way.values().filter(|(of, _)| *of > Urgency::Notice).count();
+        let left = match urgency {
+            Urgency::Repair => 0,
+            Urgency::Notice => LEFT_TO_OTHERS / 2,
+            Urgency::Rotation | Urgency::Check if ordinary < UNDER_WAY => LEFT_TO_OTHERS,
+            Urgency::Rotation | Urgency::Check => return None,
+        };
+        if free <= left {
             return None;
         }
         let mut run = 0;
@@ -212,17 +256,29 @@ impl Bucket {
         }
     }
 
+    /// How much the bucket must hold for a request that leaves this part to others.
+    fn needed(&self, leaves: f64) -> f64 {
+        1.0 + leaves * self.most.min(WRITES.0)
+    }
+
     /// When the bucket has so much for a request that it leaves this part to others.
-    fn opens(&self, leaves: f64, now: DateTime<Utc>) -> DateTime<Utc> {
+    fn opens(&self, urgency: Urgency, leaves: f64, now: DateTime<Utc>) -> DateTime<Utc> {
         if self.is_shut {
             // One finds out what there is by now. What was sent before may hang, and tells nothing of it.
             return self.shut_until;
         }
-        let missing = 1.0 + leaves * self.most.min(WRITES.0) - self.left;
-        // A moment more, so that who wakes then does not find it a hair short.
-        let moment = Duration::from_millis(1);
-        let fills = |missing: f64| now + delta(Duration::from_secs_f64(missing / self.refill) + moment);
-        if missing > 0.0 { fills(missing) } else { now }
+        let fills = |missing: f64, refill: f64| {
+            // A moment more, so that who wakes then does not find it a hair short.
+            let moment = Duration::from_millis(1);
+            let takes = || delta(Duration::from_secs_f64(missing / refill) + moment);
+            if missing > 0.0 { now + takes() } else { now }
+        };
+        let at = fills(self.needed(leaves) - self.left, self.refill);
+        if urgency != Urgency::Notice {
+            return at;
+        }
+        let one_may_go = fills(1.0 - self.notices, self.refill * OF_REFILL);
+        at.max(one_may_go).min(fills(self.needed(PLENTY) - self.left, self.refill))
     }
 
     /// When to look after those who wait: there may be room, or one of them is late, whether or not anybody is let in before.

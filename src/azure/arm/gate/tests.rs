@@ -158,6 +158,43 @@ async fn repairs_come_before_rotations_and_those_before_checks_and_who_began_fir
 }
 
 #[tokio::test(start_paused = true)]
+async fn notices_without_end_leave_others_most_of_what_is_given_back_and_are_not_stopped_by_them() {
+    let gate = with_left(200);
+    let asks_for_ever = |urgency| {
+        let (gate, count) = (Arc::clone(&gate), Arc::new(AtomicU64::default()));
+        let counts = Arc::clone(&count);
+        tokio::spawn(async move {
+            loop {
+                gate.admit(writes(), &gate.turn(urgency), None).await.unwrap();
+                counts.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        count
+    };
+    // As many as it takes: of each of 40 services one.
+    let notices: Vec<_> = (0..40).map(|_| asks_for_ever(Urgency::Notice)).collect();
+    let checks = asks_for_ever(Urgency::Check);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let notices: u64 = notices.iter().map(|count| count.load(Ordering::Relaxed)).sum();
+    let checks = checks.load(Ordering::Relaxed);
+    assert!(checks > 60 * 10 * 3 / 4 - 51, "{checks} checks beside {notices} notices");
+    assert!(notices > 60 * 10 / 4, "{notices} notices beside {checks} checks");
+    assert!(now(&gate, Urgency::Repair).is_some(), "who is in need need not wait");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_found_to_be_in_need_passes_others_with_all_that_he_waits_for() {
+    let gate = with_left(0);
+    let (start, turn) = (gate.clock.now(), gate.turn(Urgency::Notice));
+    let all = futures::future::join_all((0..3).map(|_| gate.admit(writes(), &turn, None)));
+    // They wait when this is found.
+    let in_need = async { gate.set(&turn, Urgency::Repair) };
+    futures::join!(all, in_need);
+    let waited = (gate.clock.now() - start).num_milliseconds();
+    assert!((300..310).contains(&waited), "a tenth of a second for each: {waited}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_empty_bucket_is_left_alone_as_long_as_azure_says_and_then_one_looks() {
     let gate = with_left(100);
     let [first, second] = [(); 2].map(|()| now(&gate, Urgency::Check).unwrap());

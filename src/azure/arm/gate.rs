@@ -189,9 +189,8 @@ impl Admission {
         let left = self.name.told_by(headers);
         if let Some(left) = left {
             self.gate.change(&self.name, None, |bucket, _| bucket.told(left, self.number));
-        } else if self.name.other().told_by(headers).is_some() {
-            self.gate
-                .change(&self.name, None, |bucket, _| bucket.left = (bucket.left + 1.0).min(bucket.most));
+        } else if let Some(left) = self.name.other().told_by(headers) {
+            self.gate.change(&self.name, None, |bucket, _| bucket.told_of_the_other(left, self.number));
         }
         left.is_some_and(|left| left >= 1.0)
     }

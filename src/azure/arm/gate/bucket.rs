@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use reqwest::Method;
 use reqwest::header::HeaderMap;
@@ -76,14 +76,14 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct Bucket {
     /// How many requests it is believed to hold, as of a time, and how many a second are given back.
-    pub(super) left: f64,
+    left: f64,
     as_of: DateTime<Utc>,
     refill: f64,
     /// How many notices may go before others.
     notices: f64,
-    /// The most that it is known to hold: what is documented, until Azure has said something.
-    pub(super) most: f64,
-    is_told: bool,
+    /// The most that it is known to hold: what is documented, until Azure told of more. That it told of less says nothing:
+    /// others may have taken the rest.
+    most: f64,
     /// Whether Azure had no more to give. Nothing is sent before the time that it named: it would not serve it, and name a
     /// later one.
     is_shut: bool,
@@ -158,7 +158,6 @@ impl Bucket {
             refill,
             notices: NOTICES * WRITES.0,
             most: left,
-            is_told: false,
             is_shut: false,
             shut_until: now,
             sent: 0,
@@ -167,15 +166,15 @@ impl Bucket {
         }
     }
 
-    /// Takes in what was given back since.
+    /// Takes in what was given back since; nothing is as long as it is shut. A clock that was set back
+    /// makes nobody wait once more for longer than Azure said.
     pub(super) fn fill(&mut self, now: DateTime<Utc>) {
-        if self.as_of < now {
-            let passed = (now - self.as_of).as_seconds_f64();
-            // Whatever was told, one request is tried.
-            self.left = (self.left + passed * self.refill).min(self.most.max(2.0));
-            self.notices = (self.notices + passed * self.refill * OF_REFILL).min(NOTICES * WRITES.0);
-            self.as_of = now;
-        }
+        self.shut_until -= (self.as_of - now).max(TimeDelta::zero());
+        let from = self.as_of.max(self.shut_until).min(now);
+        let given = (now - from).as_seconds_f64() * self.refill;
+        self.left = (self.left + given).min(self.most);
+        self.notices = (self.notices + given * OF_REFILL).min(NOTICES * WRITES.0);
+        self.as_of = now;
     }
 
     /// Gives the requests of a run that wait the place that they have now.
@@ -290,17 +289,26 @@ impl Bucket {
     /// Takes in what was left when the request of this number was served. Whatever was sent after it, and before it and is
     /// not answered, may not be counted in that.
     pub(super) fn told(&mut self, left: f64, number: u64) {
+        self.left = self.counted(left, number);
+        self.most = self.most.max(left);
+    }
+
+    /// The same, where it was the other kind's that was told: the request took nothing from this one, but those like it wait
+    /// here, and are to find something there.
+    pub(super) fn told_of_the_other(&mut self, left: f64, number: u64) {
+        self.left = (self.left + 1.0).min(self.most).min(self.counted(left, number));
+    }
+
+    fn counted(&self, left: f64, number: u64) -> f64 {
         let uncounted = self.sent - number + self.under_way.range(..number).count() as u64;
-        self.left = (left - uncounted as f64).max(0.0);
-        self.most = if self.is_told { self.most.max(left) } else { left };
-        self.is_told = true;
+        (left - uncounted as f64).max(0.0)
     }
 
     /// Sends nothing for so long: Azure has no more to give, and would not serve who comes before.
     pub(super) fn shut(&mut self, until: DateTime<Utc>) {
         self.is_shut = true;
         self.shut_until = self.shut_until.max(until);
-        (self.left, self.as_of) = (0.0, self.shut_until);
+        self.left = 0.0;
     }
 }
 

@@ -6,14 +6,16 @@ use reqwest::header::HeaderValue;
 use super::bucket::{PLACES, UNDER_WAY};
 use super::*;
 
-/// tokio's time, paused: it moves only when all tasks wait, to the earliest time that one of them waits for.
+/// tokio's time, paused: it moves only when all tasks wait, to the earliest time that one of them waits for. It is set back
+/// by so many seconds.
 #[derive(Debug)]
-struct Stopped(tokio::time::Instant);
+struct Stopped(tokio::time::Instant, Arc<AtomicU64>);
 
 #[async_trait]
 impl Clock for Stopped {
     fn now(&self) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + delta(self.0.elapsed())
+        let back = Duration::from_secs(self.1.load(Ordering::Relaxed));
+        DateTime::UNIX_EPOCH + delta(self.0.elapsed()) - delta(back)
     }
 
     async fn sleep_until(&self, time: DateTime<Utc>) {
@@ -24,7 +26,11 @@ impl Clock for Stopped {
 const SUBSCRIPTION: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/g";
 
 fn gate() -> Arc<Gate> {
-    Arc::new(Gate::new(Arc::new(Stopped(tokio::time::Instant::now()))))
+    gate_set_back_by(Arc::default())
+}
+
+fn gate_set_back_by(seconds: Arc<AtomicU64>) -> Arc<Gate> {
+    Arc::new(Gate::new(Arc::new(Stopped(tokio::time::Instant::now(), seconds))))
 }
 
 fn writes() -> Name {
@@ -115,9 +121,14 @@ async fn of_a_bucket_that_is_nearly_empty_checks_leave_a_quarter_and_rotations_a
         std::iter::from_fn(|| now(&gate, urgency).map(|one| one.answered(&HeaderMap::new()))).count()
     };
     assert_eq!([Urgency::Check, Urgency::Rotation, Urgency::Repair].map(count), [150, 25, 25]);
-    // A small bucket is not left alone for ever.
-    let small = with_left(8);
-    assert!(now(&small, Urgency::Check).is_some());
+    // What others have left is no smaller bucket; but one that is small is not left alone for ever.
+    let few = with_left(40);
+    assert!(now(&few, Urgency::Check).is_none());
+    for _ in 0..3 {
+        let turn = few.turn(Urgency::Check);
+        let check = few.admit(writes(), &turn, None).map(Option::unwrap);
+        tokio::time::timeout(Duration::from_secs(6), check).await.unwrap().answered(&told(8));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -224,6 +235,22 @@ async fn what_hangs_since_before_a_429_keeps_nobody_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_back_keeps_nothing_shut() {
+    let back = Arc::<AtomicU64>::default();
+    let gate = gate_set_back_by(Arc::clone(&back));
+    now(&gate, Urgency::Repair).unwrap().throttled(Duration::from_secs(5));
+    back.store(600, Ordering::Relaxed);
+    assert!(now(&gate, Urgency::Repair).is_none());
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    now(&gate, Urgency::Repair).unwrap().answered(&told(0));
+    // Nor is what is given back lost.
+    back.store(1200, Ordering::Relaxed);
+    assert!(now(&gate, Urgency::Repair).is_none());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(std::iter::from_fn(|| now(&gate, Urgency::Repair)).count(), 10);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nobody_waits_beyond_his_time_and_who_goes_leaves_no_trace() {
     let gate = with_left(100);
     now(&gate, Urgency::Repair).unwrap().throttled(Duration::from_secs(60));
@@ -253,13 +280,16 @@ async fn nobody_waits_beyond_his_time_where_nothing_is_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_azure_counts_as_the_other_kind_is_not_taken_off_this_one() {
+async fn what_azure_counts_as_the_other_kind_is_not_taken_off_this_one_and_must_be_there() {
     let gate = gate();
-    let reads: HeaderMap = told(7)
-        .into_iter()
-        .map(|(_, left)| ("x-ms-ratelimit-remaining-subscription-reads".parse().unwrap(), left))
-        .collect();
+    let reads = |left: u32| -> HeaderMap {
+        let name = "x-ms-ratelimit-remaining-subscription-reads".parse().unwrap();
+        [(name, HeaderValue::from(left))].into_iter().collect()
+    };
     for _ in 0..500 {
-        now(&gate, Urgency::Check).unwrap().answered(&reads);
+        now(&gate, Urgency::Check).unwrap().answered(&reads(150));
     }
+    now(&gate, Urgency::Check).unwrap().answered(&reads(7));
+    assert!(now(&gate, Urgency::Check).is_none());
+    assert_eq!(all_of(&gate, &gate.turn(Urgency::Repair)).len(), 7);
 }

@@ -46,6 +46,11 @@ const PLENTY: f64 = 3.0 / 8.0;
 const NOTICES: f64 = 1.0 / 8.0;
 const OF_REFILL: f64 = 1.0 / 4.0;
 
+/// How much a bucket must hold for a request that leaves this part to others.
+fn needed(leaves: f64) -> f64 {
+    1.0 + leaves * WRITES.0
+}
+
 /// What a request is for; the first goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -166,8 +171,8 @@ impl Bucket {
         }
     }
 
-    /// Takes in what was given back since; nothing is as long as it is shut. A clock that was set back
-    /// makes nobody wait once more for longer than Azure said.
+    /// Takes in what was given back since; nothing is as long as it is shut. Where the clock was set back, that lasts no longer
+    /// from then on than Azure said.
     pub(super) fn fill(&mut self, now: DateTime<Utc>) {
         self.shut_until -= (self.as_of - now).max(TimeDelta::zero());
         let from = self.as_of.max(self.shut_until).min(now);
@@ -207,7 +212,7 @@ impl Bucket {
             !late
         });
         while let Some((_, place)) = self.first(now).filter(|(at, _)| *at <= now) {
-            if place.0 == Urgency::Notice && self.left < self.needed(PLENTY) {
+            if place.0 == Urgency::Notice && self.left < needed(PLENTY) {
                 self.notices = (self.notices - 1.0).max(0.0);
             }
             self.sent += 1;
@@ -255,11 +260,6 @@ impl Bucket {
         }
     }
 
-    /// How much the bucket must hold for a request that leaves this part to others.
-    fn needed(&self, leaves: f64) -> f64 {
-        1.0 + leaves * self.most.min(WRITES.0)
-    }
-
     /// When the bucket has so much for a request that it leaves this part to others.
     fn opens(&self, urgency: Urgency, leaves: f64, now: DateTime<Utc>) -> DateTime<Utc> {
         if self.is_shut {
@@ -272,12 +272,12 @@ impl Bucket {
             let takes = || delta(Duration::from_secs_f64(missing / refill) + moment);
             if missing > 0.0 { now + takes() } else { now }
         };
-        let at = fills(self.needed(leaves) - self.left, self.refill);
+        let at = fills(needed(leaves) - self.left, self.refill);
         if urgency != Urgency::Notice {
             return at;
         }
         let one_may_go = fills(1.0 - self.notices, self.refill * OF_REFILL);
-        at.max(one_may_go).min(fills(self.needed(PLENTY) - self.left, self.refill))
+        at.max(one_may_go).min(fills(needed(PLENTY) - self.left, self.refill))
     }
 
     /// When to look after those who wait: there may be room, or one of them is late, whether or not anybody is let in before.

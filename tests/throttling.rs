@@ -11,11 +11,13 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
-use embedded_azure::{EmbeddedAzure, Options, RequestRecord, TokioClock};
+use chrono::{DateTime, TimeDelta, Utc};
+use embedded_azure::{EmbeddedAzure, KeyType, Options, RequestRecord, TokioClock, World};
 use rekey_core::intent::Intent;
+use rekey_core::notice;
 use rekey_core::plan::Decision;
 use rekey_core::policy::{FirstRotation, Policy};
+use serde_json::json;
 use signalr_rekey::azure::http::Http;
 use signalr_rekey::clock::Clock as _;
 use signalr_rekey::demo::setup;
@@ -128,6 +130,63 @@ async fn a_rotation_costs_what_the_invariants_need_and_no_more() {
         assert!(polls <= 3 * 2 * services, "{polls} polls of operations of two seconds");
         assert_eq!(requests.len(), asked.iter().sum::<usize>() + polls);
     }
+}
+
+/// Anybody may send events, as many as he likes: neither the timer nor a rotation waits for them for long, and somebody who is
+/// cut off meanwhile is repaired at once.
+#[tokio::test(start_paused = true)]
+async fn events_without_end_of_all_services_stop_nothing() {
+    let services = 40;
+    let policy =
+        Policy { grace: Duration::from_secs(3), first_rotation: FirstRotation::WhenDue, ..Policy::default() };
+    let fleet = Fleet::new(services, 1, true, policy).await;
+    fleet.run(Intent::timer()).await.0.iter().for_each(is_settled);
+    let timer = Dispatcher::new(fleet.engine.clone());
+    for n in 0..services {
+        let (notices, clock) = (Arc::clone(&timer), fleet.clock.clone());
+        tokio::spawn(async move {
+            loop {
+                told(&notices, n, DateTime::UNIX_EPOCH, clock.now()).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+    }
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let (outcome, took) = fleet.tick(&timer).await;
+    assert_eq!(outcome.failure, None);
+    println!("a run of the timer took {took:.0} s");
+    assert!(took < 30.0, "three requests of each service at three quarters of what is given back: {took} s");
+    let start = fleet.clock.now();
+    fleet.azure.regenerate(&common::fleet::service(1), &[KeyType::Primary]).unwrap();
+    let outcome = told(&timer, 1, start, start).await;
+    let took = (fleet.clock.now() - start).as_seconds_f64();
+    println!("a repair took {took:.1} s");
+    assert_eq!((outcome.failure, took < 20.0), (None, true), "{took}");
+    let (reports, took) = fleet.run(Intent::operator(true)).await;
+    reports.iter().for_each(is_settled);
+    println!("a rotation took {took:.0} s");
+    assert!(took < 120.0, "{took}");
+    assert_eq!(fleet.requests(0).iter().filter(|request| request.status == Some(429)).count(), 0);
+}
+
+/// Tells of a regeneration that happened then.
+async fn told(notices: &Arc<Dispatcher>, service: usize, time: DateTime<Utc>, now: DateTime<Utc>) -> Outcome {
+    let (subscription, service) = (World::default().subscription, common::fleet::service(service));
+    let id = format!(
+        "/subscriptions/{subscription}/resourceGroups/rg/providers/Microsoft.SignalRService/SignalR/{service}"
+    );
+    let event = json!({
+        "id": uuid::Uuid::new_v4().to_string(),
+        "type": "Microsoft.Resources.ResourceActionSuccess",
+        "specversion": "1.0",
+        "subject": id,
+        "time": time,
+        "data": { "operationName": "Microsoft.SignalRService/SignalR/regenerateKey/action", "resourceUri": id },
+    });
+    let events = notice::read(&event, "the event").unwrap();
+    let deadline = now + TimeDelta::seconds(60);
+    let invocation = Invocation { id: "an event".into(), function: "OnKeyNotice", deadline };
+    notices.run(Trigger::Events(events), invocation).await
 }
 
 /// What is read before a regeneration is older than it may be when the last of it is there: it is not read for ever.

@@ -127,7 +127,7 @@ impl Arm {
 
     /// How urgent the requests of this client are from now on, and of all that were made of it.
     pub(crate) fn set_urgency(&self, urgency: Urgency) {
-        self.turn.set(urgency);
+        self.shared.gate.set(&self.turn, urgency);
     }
 
     /// The same client for one read, which may take so long, where that is said, with all its attempts.

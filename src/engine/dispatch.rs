@@ -234,8 +234,8 @@ impl Runner for Arc<Dispatcher> {
     }
 }
 
-/// How soon after a run that found nothing new the next one begins. Thousands of events in a row, forged or not, then
-/// cost one `listKeys` a second, a tenth of what ARM gives back (docs: Understand how ARM throttles requests).
+/// How soon after a run that found nothing new the next one of that service begins. Thousands of events in a row, forged or
+/// not, then cost one `listKeys` a second of each service that they name; what all together may take is the gate's to say.
 const APART: TimeDelta = TimeDelta::seconds(1);
 
 /// Runs for notices, one after another for each service.
@@ -250,7 +250,8 @@ impl Notices {
     async fn run(&self, service: ServiceId, intent: Intent) -> Option<Arc<RunReport>> {
         let last = self.in_vain.lock().remove(&service);
         if let Some(last) = last {
-            self.engine.clock.sleep_until(last + APART).await;
+            // No longer than that, where the clock was set back.
+            self.engine.clock.sleep_until(last.min(self.engine.clock.now()) + APART).await;
         }
         let start = self.engine.clock.now();
         let report = self.run_now(service.clone(), intent).await?;

@@ -211,16 +211,19 @@ mod tests {
 
     #[test]
     fn the_work_grows_with_the_text_and_not_faster() {
-        for unit in ["/", "%25", "\\", "&amp;", "QUFB", "a/", "-", "=", "accesskey "] {
+        for unit in ["/", "%25", "\\", "&amp;", "QUFB", "a/", "-", "=", "accesskey ", "a.b ", "\"AccessKey=\"", "\\u0025"] {
             let count = |times: usize| {
                 let asked = std::cell::Cell::new(0);
                 let text = Text::read(&unit.repeat(times));
                 let held: usize = text.0.iter().map(|text| text.len()).sum();
-                text.has_word(|word| {
+                let is_key = |word: &str| {
                     asked.set(asked.get() + word.len());
                     false
-                });
-                asked.get() + held
+                };
+                let value = unit.repeat(times);
+                let decoded = Decoded::read(&value);
+                assert!(!text.has_word(is_key) && decoded.keys(is_key).is_empty());
+                asked.get() + held + decoded.plain.len() + decoded.strings().count() + decoded.hosts().count()
             };
             assert!(count(20_000) <= 12 * (count(2_000) + 10_000), "{unit}");
         }

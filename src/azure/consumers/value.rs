@@ -4,6 +4,7 @@
 //! it, or a text in which keys stand, each in a connection string or by itself. Both are found by [`Marks::read`], and
 //! [`Marks::with_key`] changes what it found and nothing else.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::Marks;
@@ -69,13 +70,15 @@ impl Marks<'_> {
     /// What a value is. It may be many things: each key that it holds, and what stands in the way besides.
     pub(super) fn values(&self, value: &str) -> Vec<Value> {
         let Found { keys, others } = self.read(value);
-        let mut held: Vec<Holding> = Vec::new();
-        for (_, holds) in keys {
-            if !held.contains(&holds) {
-                held.push(holds);
-            }
-        }
-        let all: Vec<Value> = held.into_iter().map(Value::Holds).chain(others).collect();
+        let mut known = BTreeSet::new();
+        let held = keys.into_iter().map(|(_, holds)| holds).filter(|holds| {
+            known.insert(match holds {
+                Holding::Valid(key_type) => (Some(*key_type), None),
+                Holding::Stale(fingerprint) => (None, Some(fingerprint.clone())),
+                Holding::Identity => (None, None),
+            })
+        });
+        let all: Vec<Value> = held.map(Value::Holds).chain(others).collect();
         if all.is_empty() { vec![Value::Other] } else { all }
     }
 
@@ -175,14 +178,15 @@ impl Marks<'_> {
         found
     }
 
-    /// All keys of ours in a text, but for where a key is `taken`, in the text as it is written. Besides, what is left of the
-    /// text without them: what is found in that cannot be replaced.
+    /// All keys of ours in a text, those of its strings too, which stand in order, but for where a key is `taken`, in the text
+    /// as it is written. Besides, what is left of the text without them: what is found in that cannot be replaced.
     fn collect(&self, text: &Decoded<'_>, taken: &[Range<usize>], strings: Vec<Candidate>) -> (Found, Text) {
         let mut taken = taken.to_vec();
         taken.extend(strings.iter().map(|(at, _)| text.written_at(at)));
         let is_free = |at: &Range<usize>| {
             let at = text.written_at(at);
-            taken.iter().all(|other| at.end <= other.start || other.end <= at.start)
+            let next = taken.partition_point(|other| other.end <= at.start);
+            taken.get(next).is_none_or(|other| at.end <= other.start)
         };
         let bare = text.keys(|word| self.is_known(word)).into_iter().filter(is_free);
         let bare: Vec<Candidate> = self.bare(text, bare.collect());
@@ -191,7 +195,7 @@ impl Marks<'_> {
         for (at, holds) in strings.into_iter().chain(bare) {
             match holds {
                 Err(fault) => found.add(fault),
-                Ok(holds) => match text.span(&at).filter(|span| self.can_be_written(span)) {
+                Ok(holds) => match text.span(&at).filter(|span| self.can_be_written(text, &at, span)) {
                     Some(span) => found.keys.push((span, holds)),
                     None => found.add(irreplaceable(&holds)),
                 },
@@ -263,9 +267,9 @@ impl Marks<'_> {
         self.journal.remembers(fingerprint)
     }
 
-    /// Whether each of the keys can be written in a place.
-    fn can_be_written(&self, span: &Span) -> bool {
-        let takes = |keys: &KeyPair| keys.iter().all(|(_, key)| span.written(key.expose()).is_some());
+    /// Whether each of the keys can be written in the place of one.
+    fn can_be_written(&self, text: &Decoded<'_>, at: &Range<usize>, span: &Span) -> bool {
+        let takes = |keys: &KeyPair| text.takes(at, span, &[keys.primary.expose(), keys.secondary.expose()]);
         self.keys.map_or_else(|| span.takes_any(), takes)
     }
 

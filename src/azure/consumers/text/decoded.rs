@@ -51,9 +51,11 @@ impl<'t> Decoded<'t> {
         at(plain.start)..at(plain.end)
     }
 
-    /// Where the words stand that are keys; of words that overlap, the first and longest.
+    /// Where the words stand that are keys, and whole words; of those that overlap, the first and longest.
     pub(in super::super) fn keys(&self, is_key: impl Fn(&str) -> bool) -> Vec<Range<usize>> {
-        let is_key = |word: &Range<usize>| is_key(&self.plain[word.clone()]);
+        let goes_on = |sign: char| words::is_of_url_base64(sign) || sign == '=';
+        let is_key =
+            |word: &Range<usize>| is_key(self.part(word)) && !self.plain[word.end..].starts_with(goes_on);
         let mut keys: Vec<Range<usize>> = words::words(&self.plain).filter(is_key).collect();
         keys.sort_by_key(|word| (word.start, std::cmp::Reverse(word.end)));
         keys.dedup_by(|later, earlier| later.start < earlier.end);

@@ -83,6 +83,23 @@ impl Decoded<'_> {
         Some(Span { at: self.written_at(key), way })
     }
 
+    /// Whether each of some keys can be written in the place of one, and then each in the place of that: what the one shows of how
+    /// signs are written another may not, and nobody is to be given a key that cannot be replaced any more.
+    pub(in super::super) fn takes(&self, at: &Range<usize>, span: &Span, keys: &[&str]) -> bool {
+        let takes_all = |span: &Span| keys.iter().all(|key| span.written(key).is_some());
+        let around = self.around(at);
+        let [before, behind] =
+            [around.start..at.start, at.end..around.end].map(|part| self.written_at(&part));
+        let is_kept = |key: &&str| {
+            let Some(written) = span.written(key) else { return false };
+            let text = [&self.written[before.clone()], &written, &self.written[behind.clone()]].concat();
+            let text = Zeroizing::new(text);
+            let start = at.start - around.start;
+            Decoded::read(&text).span(&(start..start + key.len())).is_some_and(|span| takes_all(&span))
+        };
+        keys.iter().all(is_kept)
+    }
+
     /// How a sign is to be written in the place of a key that is written like this.
     fn way_of(&self, sign: char, key: &[Written<'_>], around: &Range<usize>) -> Option<Zeroizing<String>> {
         let mut own = key.iter().filter(|(known, _)| *known == sign).map(|(_, written)| *written);
@@ -94,17 +111,16 @@ impl Decoded<'_> {
             return changed_to(one, sign);
         }
         // In a URL that escapes other signs, a key that shows none of these is escaped as they are.
-        let of_url = self.signs(around.clone()).find(|one| is_of_url(one));
-        let shows_none = !key.iter().any(|(known, _)| SIGNS.contains(known));
-        match of_url {
-            Some(one) if shows_none => changed_to(&one, sign),
-            Some(_) => None,
-            None if looks_like_url(&self.plain[around.clone()]) => None,
-            None => {
-                let as_they_are = || Some(Zeroizing::new(sign.to_string()));
-                escaped.find_map(|one| changed_to(one, sign)).or_else(as_they_are)
-            }
+        let mut of_url = self.signs(around.clone()).filter(|one| is_of_url(one)).peekable();
+        if of_url.peek().is_some() {
+            let shows_none = !key.iter().any(|(known, _)| SIGNS.contains(known));
+            return of_url.find_map(|one| changed_to(&one, sign)).filter(|_| shows_none);
         }
+        if looks_like_url(&self.plain[around.clone()]) {
+            return None;
+        }
+        let as_it_is = || Some(Zeroizing::new(sign.to_string()));
+        escaped.find_map(|one| changed_to(one, sign)).or_else(as_it_is)
     }
 
     /// The signs of a part of the plain text, each with what it was read from.
@@ -158,6 +174,10 @@ fn looks_like_url(text: &str) -> bool {
 
 /// What stands for another sign in the same way: the number in an escape is replaced.
 fn changed_to((sign, written): &Written<'_>, other: char) -> Option<Zeroizing<String>> {
+    // A backslash before a sign stands for that sign, and before another perhaps for nothing.
+    if is_behind_a_backslash(written) {
+        return None;
+    }
     let (from, to) = (u32::from(*sign), u32::from(other));
     let is_other = |text: &Zeroizing<String>| {
         let plain = without_escapes(text);
@@ -172,6 +192,18 @@ fn changed_to((sign, written): &Written<'_>, other: char) -> Option<Zeroizing<St
         .or_else(|| with(&from.to_string(), &to.to_string()))
 }
 
+/// Whether a sign is written as itself behind a backslash, whatever else is around that.
+fn is_behind_a_backslash(written: &str) -> bool {
+    let mut text = Zeroizing::new(written.to_owned());
+    while let Some(next) = unescaped(&text, |_, _| {}) {
+        if next.chars().count() == 1 {
+            return text.starts_with('\\') && text.chars().count() == 2;
+        }
+        text = next;
+    }
+    false
+}
+
 /// Whether the next letters would belong to an escape that has begun.
 fn ends_within_an_escape(text: &str) -> bool {
     let digits = text.len() - text.trim_end_matches(|sign: char| sign.is_ascii_hexdigit()).len();
@@ -181,4 +213,31 @@ fn ends_within_an_escape(text: &str) -> bool {
             || (digits <= 1 && (before.ends_with('%') || before.ends_with("\\x")))
             || before.ends_with("\\u")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However long the word is that a key stands in, no more of it is looked at.
+    #[test]
+    fn the_surroundings_of_a_key_end_somewhere() {
+        let key = "Aq7Ah3XvP0nZ2sLdT5yWbM8cRfJ4gUeHiQoV6tNxSzDl";
+        let text = format!("{key}:").repeat(1000);
+        let text = Decoded::read(&text);
+        let keys = text.keys(|word| word == key);
+        assert_eq!(keys.len(), 1000);
+        assert!(keys.iter().all(|at| text.around(at).len() <= 2 * FAR + key.len()));
+        assert!(keys.iter().all(|at| text.span(at).is_some_and(|span| span.takes_any())));
+    }
+
+    #[test]
+    fn what_would_belong_to_an_escape_is_known() {
+        for (text, is) in [
+            ("", false), ("a", false), ("%", true), ("%4", true), ("%41", false), ("%4g", false), ("\\", true), ("\\a", false),
+            ("\\x", true), ("\\x4", true), ("\\x41", false), ("\\u", true), ("\\u004", true), ("\\u0041", false), ("u004", false),
+        ] {
+            assert_eq!(ends_within_an_escape(text), is, "{text}");
+        }
+    }
 }

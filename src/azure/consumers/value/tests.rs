@@ -124,15 +124,21 @@ impl Layer {
         match self {
             Self::Json | Self::DotNet | Self::Php => serde_json::from_str(&format!("\"{text}\"")).unwrap(),
             Self::Html | Self::HtmlInDecimals => {
-                let names = [("lt", '<'), ("gt", '>'), ("quot", '"'), ("equals", '=')];
-                let named = names.iter().fold(text.to_owned(), |text, (name, sign)| {
-                    text.replace(&format!("&{name};"), &sign.to_string())
-                });
-                let numbers = "&<>\"'+=".chars().filter(|sign| *sign != '&').fold(named, |text, sign| {
-                    let text = text.replace(&format!("&#{};", sign as u32), &sign.to_string());
-                    text.replace(&format!("&#x{:X};", sign as u32), &sign.to_string())
-                });
-                numbers.replace("&#38;", "&").replace("&amp;", "&")
+                let mut plain = String::new();
+                let mut parts = text.split('&');
+                plain.push_str(parts.next().unwrap());
+                for part in parts {
+                    let (name, rest) = part.split_once(';').unwrap();
+                    let number = name.strip_prefix('#').map(|number| match number.strip_prefix('x') {
+                        Some(digits) => u32::from_str_radix(digits, 16).unwrap(),
+                        None => number.parse().unwrap(),
+                    });
+                    let names = [("lt", '<'), ("gt", '>'), ("quot", '"'), ("equals", '='), ("amp", '&')];
+                    let named = || names.iter().find(|(known, _)| *known == name).unwrap().1;
+                    plain.push(number.map_or_else(named, |number| char::from_u32(number).unwrap()));
+                    plain.push_str(rest);
+                }
+                plain
             }
             Self::Url => {
                 let pair = format!("x={text}");
@@ -182,7 +188,7 @@ fn is_between<'t>(text: &'t str, before: &str, behind: &str) -> Option<&'t str> 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig { cases: 400, max_global_rejects: 40_000, ..ProptestConfig::default() })]
 
     /// Between quotes, lines or blanks a key is replaced however the text is written, and nothing else is.
     #[test]
@@ -198,7 +204,10 @@ proptest! {
         let value = [&before, &*write(old), &behind].concat();
         let written = world.written(&value);
         let Some(written) = written else {
-            return Err(TestCaseError::fail(format!("it is not written: {value}: {}", world.is(&value))));
+            // In a URL whose other escapes tell nothing it is not sure, and that is told.
+            let is_url = layers.iter().any(|layer| matches!(layer, Layer::Url));
+            prop_assert!(is_url && !world.faults(&value).is_empty(), "it is not written: {}", value);
+            return Ok(());
         };
         prop_assert!(world.faults(&value).is_empty(), "{}: {}", value, world.is(&value));
         let key = is_between(&written, &before, &behind);
@@ -223,7 +232,8 @@ proptest! {
         prop_assert!(world.is(&value) != "-", "{}", value);
         let plain = |value: &str| Decoded::read(value).plain.to_string();
         if let Some(written) = world.written(&value) {
-            prop_assert_eq!(world.written(&written), Some(written.clone()), "it is written again: {}", value);
+            let again = world.written(&written);
+            prop_assert!(again.as_ref() == Some(&written) || !world.faults(&value).is_empty(), "it is written again: {}", value);
             // Where our key is not in a connection string, whose key is whatever stands there, the plain text tells.
             if ConnectionString::parse(&value).is_err() && !before.contains("AccessKey") {
                 prop_assert_eq!(plain(&value).replace(old, second), plain(&written), "{}", value);
@@ -300,15 +310,6 @@ fn strings_in_texts_are_ours_by_their_host() {
             ),
             "Primary StaleKeyInOtherText",
         ),
-        (format!("{}://x?key={FORMER}", "https"), "StaleKeyInOtherText"),
-        (format!("{}://x?a=%2B&key={FORMER}", "https"), "StaleKeyInOtherText"),
-        (
-            format!(
-                "https://x?a=b%20c&key={}",
-                FORMER.replace('=', "%3D").replace('+', "%2B").replace('/', "%2F")
-            ),
-            "stale",
-        ),
         (format!("\\{}", KEYS[0]), "KeyInOtherText"),
         (format!("100%{}", KEYS[0]), "KeyInOtherText"),
         (format!("@Microsoft.KeyVault(VaultName=v;SecretName={})", KEYS[0]), "KeyInOtherText"),
@@ -318,6 +319,34 @@ fn strings_in_texts_are_ours_by_their_host() {
         ),
     ] {
         assert_eq!(world.is(&value), is, "{value}");
+    }
+}
+
+/// In a URL a sign that the old key has not may need an escape, or may not: it depends on who reads it.
+#[test]
+fn in_a_url_it_is_sure_only_sometimes_how_a_sign_is_written() {
+    let [plain, signs] = [World::new(KEYS[0], KEYS[3]), World::new(KEYS[0], KEYS[2])];
+    let escaped = |key: &str| key.replace('=', "%3D").replace('+', "%2B").replace('/', "%2F");
+    let new = || Some(escaped(KEYS[2]));
+    for (value, is, written) in [
+        (format!("https://gw.example/x?key={FORMER}"), "StaleKeyInOtherText", None),
+        (format!("https://gw.example/x?a=b%20c&key={FORMER}"), "StaleKeyInOtherText", None),
+        (format!("https://gw.example/x?key={}", KEYS[0]), "KeyInOtherText", None),
+        // These show it, and would not with the other key in their place.
+        (format!("https://gw.example/x?key={}", KEYS[2]), "KeyInOtherText", None),
+        (format!("https://gw.example/x?key={}", escaped(FORMER)), "StaleKeyInOtherText", None),
+        (format!("https://gw.example/x?a=b%20c&key={}", escaped(FORMER)), "stale", new()),
+        (format!("a=b%20c&key={}", KEYS[0]), "Primary", new()),
+        (format!("a=b%20c&key={}", escaped(KEYS[2])), "Secondary", new()),
+        (format!("a=b%5Cc&key={}", KEYS[0]), "KeyInOtherText", None),
+        (format!("a=%5C%22&key={}", KEYS[0]), "KeyInOtherText", None),
+    ] {
+        assert_eq!(signs.is(&value), is, "{value}");
+        let key = signs.written(&value).map(|text| text.rsplit_once("key=").unwrap().1.to_owned());
+        assert_eq!(key, written, "{value}");
+        // Neither key of this service has a sign of which that is not sure; the other service's is none of its keys.
+        let is_anothers = value.contains("44%2Bsigns") || value.contains("44+signs");
+        assert_eq!(plain.written(&value).is_none(), is_anothers, "{value}");
     }
 }
 

@@ -211,7 +211,20 @@ mod tests {
 
     #[test]
     fn the_work_grows_with_the_text_and_not_faster() {
-        for unit in ["/", "%25", "\\", "&amp;", "QUFB", "a/", "-", "=", "accesskey ", "a.b ", "\"AccessKey=\"", "\\u0025"] {
+        for unit in [
+            "/",
+            "%25",
+            "\\",
+            "&amp;",
+            "QUFB",
+            "a/",
+            "-",
+            "=",
+            "accesskey ",
+            "a.b ",
+            "\"AccessKey=\"",
+            "\\u0025",
+        ] {
             let count = |times: usize| {
                 let asked = std::cell::Cell::new(0);
                 let text = Text::read(&unit.repeat(times));

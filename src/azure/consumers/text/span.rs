@@ -234,8 +234,21 @@ mod tests {
     #[test]
     fn what_would_belong_to_an_escape_is_known() {
         for (text, is) in [
-            ("", false), ("a", false), ("%", true), ("%4", true), ("%41", false), ("%4g", false), ("\\", true), ("\\a", false),
-            ("\\x", true), ("\\x4", true), ("\\x41", false), ("\\u", true), ("\\u004", true), ("\\u0041", false), ("u004", false),
+            ("", false),
+            ("a", false),
+            ("%", true),
+            ("%4", true),
+            ("%41", false),
+            ("%4g", false),
+            ("\\", true),
+            ("\\a", false),
+            ("\\x", true),
+            ("\\x4", true),
+            ("\\x41", false),
+            ("\\u", true),
+            ("\\u004", true),
+            ("\\u0041", false),
+            ("u004", false),
         ] {
             assert_eq!(ends_within_an_escape(text), is, "{text}");
         }

@@ -111,7 +111,7 @@ impl Decoded<'_> {
             return changed_to(one, sign);
         }
         // In a URL that escapes other signs, a key that shows none of these is escaped as they are.
-        let mut of_url = self.signs(around.clone()).filter(|one| is_of_url(one)).peekable();
+        let mut of_url = self.signs(around.clone()).filter(is_of_url).peekable();
         if of_url.peek().is_some() {
             let shows_none = !key.iter().any(|(known, _)| SIGNS.contains(known));
             return of_url.find_map(|one| changed_to(&one, sign)).filter(|_| shows_none);

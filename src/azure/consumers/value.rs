@@ -84,7 +84,7 @@ impl Marks<'_> {
 
     /// The value with another key in the place of those of ours that can be replaced, or of the invalid ones `only`; none
     /// where there are none.
-    pub(super) fn with_key(&self, value: &str, key: &Key, only_stale: bool) -> Option<Zeroizing<String>> {
+    pub fn with_key(&self, value: &str, key: &Key, only_stale: bool) -> Option<Zeroizing<String>> {
         let is_meant = |holds: &Holding| !only_stale || matches!(holds, Holding::Stale(_));
         let keys = self.read(value).keys.into_iter();
         let mut spans: Vec<Span> = keys.filter(|(_, holds)| is_meant(holds)).map(|(span, _)| span).collect();

@@ -212,6 +212,60 @@ async fn where_keys_cannot_be_listed_nobody_is_taken_for_well() {
     assert!(first.contains("cannot list the keys, so whether consumers hold a valid key cannot be told"));
 }
 
+/// Azure is too busy to show an app, or the keys: that blocks nothing, passes by itself, and is called so by every command.
+#[tokio::test]
+async fn a_busy_azure_is_called_busy_by_every_command() {
+    let azure = Azure::start(&[]);
+    let fault = |operation: &str, resource: &str| {
+        // Longer than anybody waits.
+        json!({"operation": operation, "resource": resource, "kind": "429", "retry_after": 600, "count": 1000})
+    };
+    azure.ask("faults", fault("WebApps_ListApplicationSettings", "chat-web")).await;
+    let busy = "sr-demo: Azure was too busy to show everything; the next run checks again: cannot read the settings of chat-web";
+    let told = |arguments: &[&str]| {
+        let output = azure.command(arguments).env("REKEY_FIRST_ROTATION", "when-due").output().unwrap();
+        let told = format!("{}{}", text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {told}");
+        for wrong in ["blocked", "until this is resolved", "nothing, until", "before trying again"] {
+            assert!(!told.contains(wrong), "{arguments:?}: {wrong:?} is in: {told}");
+        }
+        told
+    };
+    let failed = busy.replace("Azure was", "failed: Azure was");
+    for (arguments, says) in [
+        (&["status"][..], busy),
+        (&["status"], "  next: the next run checks again, and repairs whoever it finds cut off"),
+        (&["plan"], busy),
+        (&["unblock", "sr-demo", "--yes"], "Azure was too busy"),
+        (&["rotate"], &failed),
+        (&["doctor"], "Azure was too busy, which passes by itself"),
+        (&["doctor"], "fix: signalr-rekey doctor\n"),
+    ] {
+        let told = told(arguments);
+        assert!(told.contains(says), "{arguments:?}: {says:?} is missing in: {told}");
+    }
+    let mut status = azure.command(&["status", "--json"]);
+    let status = status.env("REKEY_FIRST_ROTATION", "when-due").output().unwrap();
+    let json: Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(json["instances"][0]["decision"], "unseen", "{json:#}");
+    azure.ask("faults", fault("SignalR_ListKeys", "sr-demo")).await;
+    let unlisted = "cannot list the keys, so whether consumers hold a valid key cannot be told: 429 ";
+    for arguments in [&["status"][..], &["rotate"], &["doctor"]] {
+        let told = told(arguments);
+        assert!(told.contains(unlisted), "{arguments:?}: {told}");
+        assert!(
+            told.contains("try again in 10m at the earliest, as the next run does"),
+            "{arguments:?}: {told}"
+        );
+    }
+    // Whoever reads that is sent to no role.
+    let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operate.md")).unwrap();
+    let first = document.split("## First of all").nth(1).unwrap().split("\n## ").next().unwrap();
+    let first = first.split_whitespace().collect::<Vec<_>>().join(" ");
+    let sentence = first.split("cannot be told`").nth(1).unwrap();
+    assert!(sentence.contains("429") && sentence.contains("the next run checks again"), "{sentence}");
+}
+
 /// A doctor or handler that is started with what `simulate` prints finds no fault in what it was given.
 #[tokio::test]
 async fn what_simulate_prints_names_the_schedule_too() {

@@ -10,10 +10,10 @@ use crate::clock::{Clock, SystemClock};
 use crate::compose::compose;
 use crate::config::{Config, Environment, ServiceConfig, StateConfig};
 use crate::engine::{Engine, Narrator, Preview, RunError};
-use crate::report::cause;
 use crate::report::text::command::{OWN_MEMORY, not_configured, without_the_journal};
 use crate::report::text::file_name;
 use crate::report::text::snapshot::cut_off_by_keys;
+use crate::report::{cause, once};
 use crate::terminal::{self, Exit};
 
 /// How long Azure may take to show one service: a read and all its retries.
@@ -122,7 +122,7 @@ pub(super) fn failed(seen: &[Seen]) -> Vec<String> {
 /// Tells what failed, each cause once, and how the command ends with that.
 pub(super) fn complain_once(failed: Vec<String>) -> Exit {
     let exit = if failed.is_empty() { Exit::Done } else { Exit::Failed };
-    cause::once(failed).iter().for_each(|line| terminal::complain_of(line));
+    once::all(failed).iter().for_each(|line| terminal::complain_of(line));
     exit
 }
 

@@ -6,7 +6,6 @@ use super::fixes;
 use crate::azure::arm::{ArmError, ArmErrorKind};
 use crate::azure::discovery::by_value;
 use crate::config::AppConfig;
-use crate::report::cause;
 use crate::report::text::{InWords, file_name};
 use rekey_core::model::{AppId, Section, ServiceId, names_signalr};
 use rekey_core::plan::{Consumer, ConsumerRef, Holding, SettingFault, Unknown};
@@ -95,7 +94,7 @@ fn gone(instance: &InstanceFacts<'_>, app: &AppConfig, facts: &Facts<'_>) -> Fin
 /// That it may not be read is the matter of `permission`.
 fn unreadable(app: &AppConfig, error: &ArmError) -> Option<Finding> {
     let why = "no key is regenerated until every app can be read";
-    let finding = || Finding::error(Check::Consumer, &app.id, cause::told(error), why);
+    let finding = || Finding::unread(Check::Consumer, &app.id, error, why);
     (error.kind() != ArmErrorKind::Forbidden).then(finding)
 }
 

@@ -143,6 +143,15 @@ impl RunEvent {
         )
     }
 
+    /// Whether another says the same once more. Each time that Azure is too busy to show an app it says so in other words.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let busy = |event: &Self| match event {
+            Self::Unseen(unknown @ Unknown::Unreadable { app, .. }) if !unknown.lasts() => Some(app.clone()),
+            _ => None,
+        };
+        self == other || busy(self).is_some_and(|app| busy(other) == Some(app))
+    }
+
     /// Whether something got done.
     pub const fn is_progress(&self) -> bool {
         matches!(
@@ -268,7 +277,7 @@ impl Ending {
     }
 
     /// A word for machines.
-    pub const fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Decided(decision) => decision.name(),
             Self::Repaired => "mended",

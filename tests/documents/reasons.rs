@@ -381,7 +381,7 @@ fn every_error_of_the_storage_is_explained() {
 /// What the advice of an error of Azure Resource Manager begins with; an error itself is made by a request alone.
 fn advice(kind: ArmErrorKind) -> &'static [&'static str] {
     match kind {
-        ArmErrorKind::Throttled { .. } => &["before trying again"],
+        ArmErrorKind::Throttled { .. } => &["at the earliest"],
         ArmErrorKind::Conflict => &["another operation is at work on it"],
         ArmErrorKind::Forbidden => &["there; a new role assignment can take hours to take effect"],
         ArmErrorKind::Gone => &["it does not exist: correct its id", "Azure no longer knows the operation"],

@@ -25,6 +25,7 @@ sentences! {
     unblock_lease(holder, until) = "a lease of {holder} until {until}, longer than any run takes one";
     unblock_to_be_cleared(obstacle) = "  recorded: {obstacle}";
     unblock_to_be_resolved(warning) = "  to be resolved, which this command cannot do: {warning}";
+    unblock_passes(warning) = "  Azure was too busy, and the next run checks again: {warning}";
     unblock_nothing_to_clear(name, next) = "nothing to clear: no failure of {name} is on record; {next}";
     UNBLOCK_AS_ABOVE = "the next run does what is said above";
     UNBLOCK_RESOLVE = "resolve what is said above";
@@ -52,7 +53,9 @@ sentences! {
     FIRST_NOW = "first_rotation = \"now\" asks for a rotation of both keys";
     first_when_due(age) = "first_rotation = \"when-due\" counts both keys as made now, and rotates them in {age}";
     ROTATE_FORECAST = "  what would be done, if nobody changes anything meanwhile:";
-    ROTATE_SEE_ABOVE = "nothing, until what is said above is resolved";
+    STATUS_RESOLVE = "no key is regenerated until what is said above is resolved; an app that is cut off is repaired by the \
+        first run that can read and write it";
+    STATUS_CHECKS_AGAIN = "the next run checks again, and repairs whoever it finds cut off";
     rotate_no_further_than(length) = "it would get no further than in {length}";
     rotate_takes_about(length) = "it would take about {length}";
     rotate_restarts_none(takes) = "{takes}, and restart no app";

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rekey_core::intent::Known;
 use rekey_core::journal::{Event, WATCHES, Watch};
 use rekey_core::model::{ConsumerId, KeyType};
-use rekey_core::plan::{Announced, BlockedBy, Covered, Decision, Standing, Step, WaitFor};
+use rekey_core::plan::{Announced, BlockedBy, Covered, Decision, Standing, Step, Unknown, WaitFor};
 
 use super::journal::{cause, told};
 use super::snapshot::{cut_off_by_keys, gone};
@@ -14,6 +14,7 @@ use crate::report::{Ending, LostOperation, RunEvent, RunReport};
 
 sentences! {
     UNCHANGED_SUCCESS = "Azure reports success, but the key is unchanged";
+    more_failed(count, names) = "{count} more failed, each with an error of its own in the log: {names}";
     ENDING_PROCESS = "this process is ending; the next delivery carries on";
 
     // What the processes of a deployment tell each other, and could not be read or written.
@@ -36,6 +37,7 @@ words! {
         Self::Waiting { reason: reason @ WaitFor::Grace(_), until } => "waiting until {} {}",
             readable(*until), reason.in_words();
         Self::Waiting { reason, until } => "waiting until {}: {}", readable(*until), reason.in_words();
+        Self::Blocked(by) if by.passes() => "{}", by.in_words();
         Self::Blocked(by) => "blocked: {}", by.in_words();
         Self::Settled { next: Some(next) } => "settled; the next rotation is due at {}", readable(*next);
         Self::Settled { next: None } => "settled; no consumer holds a key of this service";
@@ -68,6 +70,8 @@ words! {
 
 words! {
     impl InWords for BlockedBy {
+        Self::Unknown(unknown) if !unknown.iter().any(Unknown::lasts) =>
+            "Azure was too busy to show everything; the next run checks again: {}", listed(unknown, "; ");
         Self::Unknown(unknown) => "no key is regenerated until this is resolved: {}", listed(unknown, "; ");
         Self::KeyRefused { key_type, since, detail } =>
             "the service still refuses the {key_type} key made at {}: {detail}. No consumer was moved to it. Check whether \
@@ -149,8 +153,7 @@ words! {
         Self::Awaited { until } =>
             "a notice says that a key was regenerated, but Azure still lists the previous keys; a new key may take until {} \
             to appear", readable(*until);
-        Self::Unseen(unknown) =>
-            "failed: Azure was too busy to show everything; the next run checks again: {}", listed(unknown, "; ");
+        Self::Unseen(unknown) => "failed: {}", BlockedBy::Unknown(unknown.clone()).in_words();
         Self::Stopped => "stopped; the next run carries on";
         Self::Busy { holder, until } =>
             "another run ({holder}) is working on this service until {} at the latest", readable(*until);

@@ -239,7 +239,7 @@ async fn a_busy_azure_is_called_busy_by_every_command() {
         (&["unblock", "sr-demo", "--yes"], "Azure was too busy"),
         (&["rotate"], &failed),
         (&["doctor"], "Azure was too busy, which passes by itself"),
-        (&["doctor"], "fix: signalr-rekey doctor\n"),
+        (&["doctor"], "fix: signalr-rekey status /subscriptions/"),
     ] {
         let told = told(arguments);
         assert!(told.contains(says), "{arguments:?}: {says:?} is missing in: {told}");
@@ -264,6 +264,26 @@ async fn a_busy_azure_is_called_busy_by_every_command() {
     let first = first.split_whitespace().collect::<Vec<_>>().join(" ");
     let sentence = first.split("cannot be told`").nth(1).unwrap();
     assert!(sentence.contains("429") && sentence.contains("the next run checks again"), "{sentence}");
+}
+
+/// Whoever waits for Azure is told what for, and a 429 that was waited for leaves a trace, once for all that meet it.
+#[tokio::test]
+async fn a_command_that_waits_says_so() {
+    let azure = Azure::start(&[]);
+    azure.ask("faults", json!({"operation": "WebApps_ListApplicationSettings", "kind": "429", "retry_after": 2, "count": 2})).await;
+    azure.ask("faults", json!({"operation": "SignalR_ListKeys", "kind": "slow", "delay_ms": 4000})).await;
+    let status = azure.run(&["status"]);
+    let told = text(&status.stderr);
+    assert_eq!(status.status.code(), Some(0), "{told}");
+    assert_eq!(
+        told.matches("answered 429, too many requests, to this: read the app settings of chat-").count(),
+        1,
+        "{told}"
+    );
+    assert!(told.contains("This process waits, and asks again at 20"), "{told}");
+    assert_eq!(told.matches("still checking sr-demo; left to check, with it: 1. ").count(), 1, "{told}");
+    let silent = azure.run(&["status"]);
+    assert_eq!(text(&silent.stderr).lines().count(), 1, "{}", text(&silent.stderr));
 }
 
 /// A doctor or handler that is started with what `simulate` prints finds no fault in what it was given.

@@ -197,7 +197,13 @@ impl Finding {
     }
 
     /// Something that could not be read. Where Azure was busy nobody has to do anything but ask again.
-    pub(super) fn unread(check: Check, subject: impl Display, error: &ArmError, why: &str) -> Self {
+    pub(super) fn unread(
+        check: Check,
+        subject: impl Display,
+        error: &ArmError,
+        why: &str,
+        of: &ServiceId,
+    ) -> Self {
         let (passes, what) = (error.is_passing(), cause::told(error));
         let busy = if passes {
             "Azure was too busy, which passes by itself, and the next run checks again; "
@@ -205,7 +211,7 @@ impl Finding {
             ""
         };
         let finding = Self::error(check, subject, what, format!("{busy}{why}"));
-        finding.fixed_by(passes.then(fixes::ask_again))
+        finding.fixed_by(passes.then(|| fixes::ask_again(of)))
     }
 
     /// With what fixes it, if that is known.

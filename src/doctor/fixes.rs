@@ -93,9 +93,9 @@ pub(super) fn rotate(instance: &ServiceId) -> String {
     format!("signalr-rekey rotate {instance}{}", config())
 }
 
-/// Looks once more.
-pub(super) fn ask_again() -> String {
-    format!("signalr-rekey doctor{}", config())
+/// Looks once more at a service and its apps.
+pub(super) fn ask_again(instance: &ServiceId) -> String {
+    format!("signalr-rekey status {instance}{}", config())
 }
 
 fn config() -> String {

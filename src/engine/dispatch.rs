@@ -295,7 +295,8 @@ fn told(report: &RunReport, shared: bool) -> Outcome {
 }
 
 fn served(report: &RunReport, shared: bool) -> Served {
-    Served { ended: report.summary(), run: report.run.clone(), shared }
+    let keys_alone = report.events.iter().any(|event| matches!(event, RunEvent::AppsNotRead { .. }));
+    Served { ended: report.summary(), run: report.run.clone(), shared, keys_alone }
 }
 
 fn lines(report: &RunReport) -> impl Iterator<Item = String> + use<> {

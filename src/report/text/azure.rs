@@ -12,6 +12,9 @@ sentences! {
     PAGE = "an HTML page came instead of Azure Resource Manager's answer";
     page() = "{PAGE} ({BETWEEN})";
 
+    asked_again(what, until) = "Azure Resource Manager answered 429, too many requests, to this: {what}. This process waits, \
+        and asks again at {until}; of other requests that have to wait until then it is not told";
+
     // A request and its answer.
     NOT_MADE = "could not make the request";
     NO_BODY = "could not write the body of the request";

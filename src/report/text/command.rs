@@ -12,6 +12,8 @@ sentences! {
     without_the_journal() = "warning: this is without the journal of the deployed app, as if every key were seen for the \
         first time. To share it: {NAME_THE_STORAGE}";
     not_configured(name, file, known) = "{name:?} is not configured; {file} has: {known}";
+    still_checking(name, left, patience) = "still checking {name}; left to check, with it: {left}. Azure Resource Manager \
+        answers slowly, or lets no more requests through; each service is waited for {patience} at most";
     BROKE_OFF = "could not write the whole answer";
     NO_JSON = "could not write the answer as JSON";
     STOPPING = "stopping after the current step, to give the lease back; press again to stop at once";

@@ -41,6 +41,15 @@ impl fmt::Display for ArmError {
     }
 }
 
+impl ArmError {
+    /// What was to be done, and to whom.
+    pub(crate) fn in_short(&self) -> String {
+        let (doing, service) =
+            (doing(self.operation(), self.resource()), name_in(self.resource(), "signalR"));
+        if service == self.resource() { doing } else { format!("{doing} of {service}") }
+    }
+}
+
 /// What nobody knows for want of an answer. Where access keys are switched off, everybody who holds one is cut off.
 fn leaves_open(error: &ArmError) -> &'static str {
     let has_no_keys = error.kind() == ArmErrorKind::Barred(Barrier::NoKeys);

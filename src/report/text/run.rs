@@ -119,8 +119,9 @@ words! {
         Self::Covered(covered) => "{}", covered.in_words();
         Self::Known(Known::Explained) => "nothing to do: this is known already";
         Self::AppsNotRead { ago, every } =>
-            "both keys are the ones on record and nothing is due; the apps were last read {} ago, and are read every {} at \
-            least (full_check_every)", rounded(*ago), rounded(*every);
+            "this run checked the keys alone, which are the ones on record, and nothing is due. It did not read what the apps \
+            hold: an earlier run did, {} ago, and a later one does, {} after that at the latest (full_check_every)",
+            rounded(*ago), rounded(*every);
         Self::Watching { watch, every } => "keys are checked every {} seconds from {} until {}",
             every.as_secs(), readable(watch.from), readable(watch.until);
         Self::NotCalled { why } => "cannot ask the run at work to check again: {why}";

@@ -5,7 +5,7 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -173,6 +173,23 @@ async fn where_nothing_happens_a_run_asks_for_the_keys_and_for_everything_once_i
         assert_eq!(read, all, "everything of each, once");
         assert_eq!(numbers, [8, 8, 8, 8, 8, 9, 8, 9, 8, 9, 8, 9]);
     }
+}
+
+/// What does not fit at each run goes round, whatever its age: the numbers of docs/deploy.md.
+#[tokio::test]
+async fn what_fits_is_read_at_every_run_in_turn() {
+    let idle = Idle::of(60, 3).await;
+    let (mut requests, mut read) = (0, Vec::new());
+    for _ in 0..12 {
+        let asked = idle.tick_well().await;
+        requests += asked.requests.len();
+        read.push(asked.read_in_full(3));
+        idle.story.clock.advance(5 * MINUTE);
+    }
+    assert!(read.iter().all(|run| run.len() == 7), "{read:?}");
+    assert_eq!(read[..9].concat().into_iter().collect::<BTreeSet<_>>().len(), 60, "all within nine runs");
+    let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/deploy.md")).unwrap();
+    assert!(document.contains(&format!("| 60 | 7 | 45 min | {requests} |")), "{requests}");
 }
 
 #[tokio::test]

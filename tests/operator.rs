@@ -324,6 +324,10 @@ async fn a_plan_has_the_whole_sequence_with_its_times_and_restarts() {
         rest = &rest[at + part.len()..];
     }
     assert!(told.contains("Z (in 2 h)"), "{told}");
+    let until =
+        |line: &str| line.split("waiting until ").nth(1).unwrap().split('Z').next().unwrap().to_owned();
+    let waits: Vec<String> = told.lines().filter(|line| line.contains("waiting until ")).map(until).collect();
+    assert_eq!(waits[0], waits[1], "the first step is what is said at the head: {told}");
     // What is settled has no sequence.
     let rotated = azure.run(&["rotate"]);
     assert!(text(&rotated.stdout).contains("sr-demo: settled; the next rotation is due at "), "{rotated:?}");
@@ -383,7 +387,7 @@ async fn who_stops_a_rotation_is_told_how_things_stand_and_who_carries_on() {
         "no consumer holds it since ",
         "  what is next: waiting until ",
         "Z (in ",
-        "  RotateKeys of the deployed app carries on at its next schedule",
+        "  a handler against the simulator carries on when its timer is fired, if you run one; to go on yourself, run `rotate` again",
     ] {
         assert!(told.contains(says), "{says:?} is missing in: {told}");
     }
@@ -526,7 +530,7 @@ async fn a_rotation_that_was_asked_for_and_blocked_is_said_to_be_on_record() {
 fn how_long_a_rotation_may_take_is_more_than_nothing_and_has_a_unit() {
     let (_folder, config) = file("chat.toml", FILE);
     for (length, says) in
-        [("0", "write 24h"), ("0s", "zero is too short"), ("10", "write 10h"), ("soon", "write 24h")]
+        [("0", "as in 24h"), ("0s", "zero is too short"), ("10", "put s, m, h or d"), ("soon", "write 24h")]
     {
         let refused = in_the_cloud(&["rotate", "--for", length], &config, &[]);
         let told = text(&refused.stderr);

@@ -51,7 +51,7 @@ pub enum RunEvent {
     /// The run at work could not be asked to check again.
     NotCalled { why: String },
     /// Azure did not take a request, and waiting is all there is to do.
-    NotAccepted { why: String },
+    NotAccepted { key_type: KeyType, why: String },
     /// There was no time left to write an app on this proof of the lease; it is decided anew.
     Late {
         /// Which, and what was said.

@@ -449,7 +449,7 @@ fn other_lines_are_said_by_the_program() {
     let mut parts = 0;
     let events = words(&events());
     let is_event = |pattern: &String| events.iter().any(|event| fits(pattern, event));
-    for heading in ["What a log line tells", "Errors of the configuration"] {
+    for heading in ["What commands say", "What a log line tells", "Errors of the configuration"] {
         for pattern in told_under(heading).iter().filter(|pattern| !is_event(pattern)) {
             for part in pattern.split('…').map(|part| part.trim_matches([' ', ';', ':', ',', '.', '(', ')']))
             {
@@ -463,7 +463,8 @@ fn other_lines_are_said_by_the_program() {
 }
 
 /// Parts that the program puts together from several.
-const VARIABLE: [&str; 5] = [
+const VARIABLE: [&str; 6] = [
+    "holds what could not be read",
     "cannot find rekey.toml in",
     "keys are checked every 10s from",
     "the work that overran has ended well",

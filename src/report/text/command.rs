@@ -79,6 +79,8 @@ sentences! {
     standing_next(next) = "what is next: {next}";
     STANDING_NOBODY_CARRIES_ON = "nothing carries on, because the journal was in this process alone: run `rotate` again, \
         which sees everything as if for the first time";
+    STANDING_A_HANDLER_CARRIES_ON = "a handler against the simulator carries on when its timer is fired, if you run one; to \
+        go on yourself, run `rotate` again, without --now";
     STANDING_THE_TIMER_CARRIES_ON = "RotateKeys of the deployed app carries on at its next schedule; to go on yourself, run \
         `rotate` again, without --now";
 

@@ -125,7 +125,8 @@ words! {
         Self::Watching { watch, every } => "keys are checked every {} seconds from {} until {}",
             every.as_secs(), readable(watch.from), readable(watch.until);
         Self::NotCalled { why } => "cannot ask the run at work to check again: {why}";
-        Self::NotAccepted { why } | Self::Late { why } => "{why}";
+        Self::NotAccepted { key_type, why } => "{key_type} key: {why}";
+        Self::Late { why } => "{why}";
         Self::OperationLost(LostOperation::RunsForEver) =>
             "Azure says that the regeneration is still running, after the longest time that one takes. The listed keys will \
             show how it ended";

@@ -463,7 +463,8 @@ fn other_lines_are_said_by_the_program() {
 }
 
 /// Parts that the program puts together from several.
-const VARIABLE: [&str; 6] = [
+const VARIABLE: [&str; 7] = [
+    "key: cannot regenerate a key",
     "holds what could not be read",
     "cannot find rekey.toml in",
     "keys are checked every 10s from",

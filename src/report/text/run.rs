@@ -269,6 +269,20 @@ mod tests {
         }
     }
 
+    /// Each time Azure gives it another id and another time.
+    #[test]
+    fn that_azure_was_too_busy_for_an_app_is_told_once_in_a_run() {
+        let unseen = |app: &str, detail: &str, passing| {
+            let app = AppId::new("s", "g", app, None).into();
+            RunEvent::Unseen(Unknown::Unreadable { app, detail: detail.into(), passing })
+        };
+        let first = unseen("web", "429 (x-ms-correlation-request-id a)", true);
+        assert!(first.says_the_same(&unseen("web", "429 (x-ms-correlation-request-id b)", true)));
+        for other in [unseen("other", "429", true), unseen("web", "403", false)] {
+            assert!(!first.says_the_same(&other) && !other.says_the_same(&first), "{other}");
+        }
+    }
+
     #[test]
     fn a_cause_that_only_the_keys_tell_is_told_in_words() {
         let reason = WaitFor::RegenerateAgain {

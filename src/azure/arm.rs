@@ -32,7 +32,7 @@ pub use error::{ArmError, ArmErrorKind, Barrier};
 pub use gate::Urgency;
 pub use operation::OperationStatus;
 pub(crate) use operation::operation_url;
-pub(crate) use request::Call;
+pub(crate) use request::{Call, WAITS};
 
 use gate::{Gate, Turn};
 
@@ -91,6 +91,8 @@ struct Shared {
     gate: Arc<Gate>,
     /// The seed of the next request's delays.
     jitter_seed: AtomicU64,
+    /// Until when it was said that a 429 is waited for.
+    told_of_wait: Mutex<Option<DateTime<Utc>>>,
 }
 
 /// What a client is made of.
@@ -116,7 +118,9 @@ impl Arm {
         let jitter_seed = AtomicU64::new(jitter_seed);
         let gate = Arc::new(Gate::new(Arc::clone(&clock)));
         let turn = Arc::new(gate.turn(Urgency::Check));
-        let shared = Arc::new(Shared { base, scope, credential, clock, http, gate, jitter_seed });
+        let told_of_wait = Mutex::default();
+        let shared =
+            Arc::new(Shared { base, scope, credential, clock, http, gate, jitter_seed, told_of_wait });
         Ok(Self { shared, deadline: None, resends_until: None, timing: None, turn })
     }
 

@@ -21,7 +21,7 @@ use super::{Engine, Order};
 use crate::handler::{Invocation, Outcome, Runner, Served, Trigger};
 use crate::panics::{self, Panicked};
 use crate::report::text::{InWords, run as words};
-use crate::report::{Ending, RunEvent, RunReport, cause, text};
+use crate::report::{Ending, RunEvent, RunReport, cause, once, text};
 use crate::store::{Timer, TimerFound, timer, timer_ran};
 use rekey_core::intent::{Configured, Delivery, Intent, delivery};
 use rekey_core::model::ServiceId;
@@ -306,7 +306,8 @@ fn told(report: &RunReport, shared: bool) -> Outcome {
 }
 
 fn served(report: &RunReport, shared: bool) -> Served {
-    Served { ended: report.summary(), run: report.run.clone(), shared }
+    let keys_alone = report.events.iter().any(|event| matches!(event, RunEvent::AppsNotRead { .. }));
+    Served { ended: report.summary(), run: report.run.clone(), shared, keys_alone }
 }
 
 fn lines(report: &RunReport) -> impl Iterator<Item = String> + use<> {
@@ -315,8 +316,11 @@ fn lines(report: &RunReport) -> impl Iterator<Item = String> + use<> {
     told.into_iter().chain([report.summary()])
 }
 
+/// Of how many causes the answer to an invocation tells in full.
+const TOLD_OF: usize = 10;
+
 fn said(failures: Vec<String>) -> Option<String> {
-    (!failures.is_empty()).then(|| cause::once(failures).join("\n"))
+    (!failures.is_empty()).then(|| once::briefly(failures, TOLD_OF).join("\n"))
 }
 
 impl Dispatcher {

@@ -115,6 +115,8 @@ pub struct Change<'a> {
     /// By what a value is known to be the service's: by the time of the write it may be another's, and is left alone then.
     pub marks: Marks<'a>,
     pub key: &'a Key,
+    /// Whether invalid keys alone are replaced: a valid one beside them is given another only once the service accepted that.
+    pub only_stale: bool,
 }
 
 /// What came of a write that Azure took.

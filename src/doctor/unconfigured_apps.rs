@@ -54,8 +54,8 @@ fn meant_by_another(
 }
 
 fn holds(id: &ServiceId, app: &AppId, seen: &Snapshot) -> Option<Finding> {
-    let holders = seen.consumers.iter().filter(|consumer| consumer.holds != Holding::Identity);
-    let at = holders.map(|consumer| format!("{} {}", consumer.at.section.entry(), consumer.at.name));
+    let holders = seen.holders(|holding| *holding != Holding::Identity);
+    let at = holders.iter().map(|at| format!("{} {}", at.section.entry(), at.name));
     let in_text = |unknown: &Unknown| match unknown {
         Unknown::Setting { name, fault, .. } => matches!(
             fault,

@@ -235,6 +235,8 @@ impl Bucket {
 
     /// The first of these who has a place, if there are any left for them.
     fn first_of(&self, urgency: Urgency, most: usize) -> Option<Place> {
+        // Where nobody waits, nobody is counted.
+        self.waiting.range((urgency, 0, 0)..=(urgency, u64::MAX, u64::MAX)).next()?;
         let free = PLACES - self.under_way.len();
         let ordinary = self.under_way.values().filter(|(of, _)| *of > Urgency::Notice).count();
         let left = match urgency {

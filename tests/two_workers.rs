@@ -218,7 +218,7 @@ async fn frozen_while_apps_are_written() {
 #[tokio::test]
 async fn frozen_before_a_regeneration_is_sent() {
     let azure = Azure::with_journals(&["sr-send"], &[]);
-    let busy = json!({"operation": "SignalR_RegenerateKey", "kind": "429", "retry_after": 20});
+    let busy = json!({"operation": "SignalR_RegenerateKey", "kind": "429", "retry_after": 10});
     azure.ask("faults", busy).await;
     let intended = |document: &Value| document["journal"]["inFlight"].is_object();
     let report = frozen("sr-send", &azure, intended, Duration::from_secs(65)).await;

@@ -169,8 +169,8 @@ fn service(known: &Known, reads: &[Read], scope: &Scope) -> Service {
         let consumers = snapshot.consumers.iter().map(|consumer| {
             let at = &consumer.at;
             match listed {
-                Ok(_) => format!("{} {} holds {}", at.section.entry(), at.name, consumer.holds.in_words()),
-                Err(_) => format!("{} {}", at.section.entry(), at.name),
+                Ok(_) => format!("{} holds {}", at.entry(), consumer.holds.in_words()),
+                Err(_) => at.entry(),
             }
         });
         let seen: Vec<String> = consumers.collect();

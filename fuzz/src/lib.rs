@@ -278,7 +278,7 @@ fn decide(journal: &Journal) {
     let stale = Holding::Stale(Key::new("stale").fingerprint());
     for holds in [Holding::Valid(KeyType::Primary), Holding::Valid(KeyType::Secondary), stale] {
         let app = AppId::new("s", "g", "shop", None);
-        let at = ConsumerRef { app: app.into(), section: Section::AppSettings, name: "A".into() };
+        let at = ConsumerRef { app: app.into(), section: Some(Section::AppSettings), name: "A".into() };
         let consumers = vec![Consumer { at, holds }];
         let snapshot = Snapshot { consumers, ..Snapshot::of_keys(now, fingerprints.clone()) };
         let events = plan::reconcile(&snapshot, journal, &policy, now);

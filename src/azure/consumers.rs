@@ -1,81 +1,217 @@
 //! The kinds of places that hold keys.
 //!
-//! Start at [`ConsumerKind`], which is all that the rest of the program knows of them. A [`Place`] implements it; all that there
-//! are yet are those of App Service. What a value says of a service, wherever it is kept, is read by [`Marks`].
+//! Start at [`Place`], which is all that the rest of the program knows of them: a dictionary of an app's settings, a secret of
+//! a Key Vault, or what the platform has made of an app's references to secrets. What a value says of a service, wherever it
+//! is kept, is read by [`Marks`].
 
 pub mod app_service;
+pub(crate) mod key_vault;
 mod text;
 mod value;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::TimeDelta;
 
-pub use self::app_service::{Dictionary as Contents, Place};
+use self::app_service::Dictionary;
+use self::key_vault::{References, Resolved, Secret};
 use super::arm::{Arm, ArmError, Operation};
 use crate::config::AppConfig;
 use rekey_core::journal::Journal;
-use rekey_core::model::{ConsumerId, Key, KeyPair};
-use rekey_core::plan::{Snapshot, Whereabouts};
+use rekey_core::model::{AppId, ConsumerId, Key, KeyPair, SecretId, SecretReference, Section};
+use rekey_core::plan::{ConsumerRef, Snapshot, Whereabouts};
 
-/// A place of one kind: what is read in one request, and written in one.
-#[allow(
-    async_fn_in_trait,
-    reason = "called on `Place` alone, of whose futures it is known that they are `Send`"
-)]
-pub trait ConsumerKind: Sized {
-    /// What was read of it, with its version where the store keeps one. It may hold key material; its `Debug` does not.
-    type Contents;
+/// What is read in one request, and written in one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// A dictionary of an app's settings.
+    Settings(app_service::Place),
+    /// What the platform has made of the references to secrets in an app's settings. It is only read.
+    References(AppId),
+    /// A secret: its newest version, which is what is written, or another, which is only read.
+    Secret { id: SecretId, version: Option<String> },
+}
 
-    /// The operations of Azure's contract that places of this kind are read and written by. Roles, the doctor and the
-    /// documents go by what they need.
-    fn operations() -> Vec<Operation>;
+/// What was read of a place. It may hold key material; its `Debug` does not.
+#[derive(Clone, Debug)]
+pub enum Contents {
+    Settings(Dictionary),
+    References(References),
+    Secret(Secret),
+}
 
-    /// By which of them it is read.
-    fn reading(&self) -> Operation;
+/// A setting of an app that refers to a secret of ours, as far as its name tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Followed {
+    /// The setting.
+    pub at: ConsumerRef,
+    pub reference: SecretReference,
+    /// Whether the configuration names the setting.
+    pub named: bool,
+    /// The version of the secret with which the app was last made to fetch it anew, by a write of its settings that restarted
+    /// it, if that is on record there.
+    pub refreshed: Option<String>,
+}
 
-    /// By which of them it is written.
-    fn writing(&self) -> Operation;
+impl Place {
+    /// Every operation that places are read and written by. Roles, the doctor and the documents go by what they need.
+    pub fn operations() -> Vec<Operation> {
+        let of_apps = app_service::Place::operations().into_iter().chain(key_vault::OF_APPS);
+        of_apps.chain(key_vault::OF_VAULTS).collect()
+    }
 
-    /// The places of an app that can hold consumers, by what was configured of it.
-    fn of(app: &AppConfig) -> Vec<Self>;
+    /// The places of an app that can hold consumers, by what was configured of it. What they refer to is found when they are
+    /// read ([`Place::leads_to`]).
+    pub fn of(app: &AppConfig) -> Vec<Self> {
+        app_service::Place::of(app).into_iter().map(Self::Settings).collect()
+    }
+
+    /// The newest version of a secret.
+    pub const fn of_secret(id: SecretId) -> Self {
+        Self::Secret { id, version: None }
+    }
+
+    /// The consumer that it belongs to.
+    pub fn consumer(&self) -> ConsumerId {
+        match self {
+            Self::Settings(place) => place.consumer(),
+            Self::References(app) => app.into(),
+            Self::Secret { id, .. } => ConsumerId::KeyVaultSecret(id.clone()),
+        }
+    }
 
     /// Reads what it holds; or why not.
-    async fn read(&self, arm: &Arm) -> Result<Self::Contents, ArmError>;
+    pub async fn read(&self, arm: &Arm) -> Result<Contents, ArmError> {
+        match self {
+            Self::Settings(place) => place.read(arm).await.map(Contents::Settings),
+            Self::References(app) => key_vault::read_references(arm, app).await.map(Contents::References),
+            Self::Secret { id, version } => {
+                key_vault::read(arm, id, version.as_deref()).await.map(Contents::Secret)
+            }
+        }
+    }
 
-    /// Adds what that shows of a service. The names of those values are answered that refer to something of which nobody can
-    /// tell whether it is a key of ours.
-    fn shows(
+    /// Adds what a dictionary shows of a service. The names of those values are answered that refer to something of which
+    /// nobody can tell whether it is a key of ours.
+    pub fn shows(
         &self,
-        contents: &Self::Contents,
+        contents: &Contents,
         app: &AppConfig,
         marks: Marks<'_>,
+        vault_suffix: &str,
         out: &mut Snapshot,
-    ) -> Vec<String>;
+    ) -> Vec<String> {
+        match (self, contents) {
+            (Self::Settings(place), Contents::Settings(settings)) => {
+                app_service::shown(place, settings, app, marks, vault_suffix, out)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The settings of an app that refer to secrets of ours.
+    pub fn follows(&self, contents: &Contents, app: &AppConfig, vault_suffix: &str) -> Vec<Followed> {
+        match (self, contents) {
+            (Self::Settings(place), Contents::Settings(settings)) => {
+                app_service::followed(place, settings, app, vault_suffix)
+            }
+            _ => Vec::new(),
+        }
+    }
 
     /// Looks for what Azure does not find under its id: whether it was deleted, moved, or never there. `there` are consumers
-    /// that were read just now, and vouch for a list.
-    async fn look_for(&self, arm: &Arm, there: &BTreeSet<ConsumerId>) -> Missing;
+    /// that were read just now, and vouch for a list. Nobody can tell that of a secret.
+    pub async fn look_for(&self, arm: &Arm, there: &BTreeSet<ConsumerId>) -> Option<Missing> {
+        match self {
+            Self::Settings(place) => Some(place.look_for(arm, there).await),
+            Self::References(_) | Self::Secret { .. } => None,
+        }
+    }
 
     /// Writes another key into its consumers and changes nothing else: conditionally where the store can, else merged into
     /// what is read just before (or was read so lately that it can stand for that), and compared with the answer.
-    async fn write(
+    pub async fn write(
         &self,
         arm: &Arm,
-        just_read: Option<&Self::Contents>,
+        just_read: Option<&Contents>,
         change: &Change<'_>,
-    ) -> Result<Written<Self::Contents>, ArmError>;
+    ) -> Result<Written<Contents>, ArmError> {
+        match (self, just_read) {
+            (Self::Secret { id, .. }, just_read) => {
+                let just_read = just_read.and_then(Contents::secret);
+                key_vault::write(arm, id, just_read, change).await.map(|done| done.map(Contents::Secret))
+            }
+            (Self::Settings(place), just_read) => {
+                let just_read = match just_read {
+                    Some(Contents::Settings(settings)) => Some(settings),
+                    _ => None,
+                };
+                place.write(arm, just_read, change).await.map(|done| done.map(Contents::Settings))
+            }
+            // Nothing is ever to be written there.
+            (Self::References(_), _) => Ok(Written::Overwritten),
+        }
+    }
 
     /// Whether a place that is written whole, on no condition, shows that another service's keys are in it: whoever rotates
     /// those writes it too, and may be configured elsewhere. `marks` tell which are ours.
-    fn holds_anothers(&self, contents: &Self::Contents, marks: Marks<'_>) -> bool;
+    pub fn holds_anothers(&self, contents: &Contents, marks: Marks<'_>) -> bool {
+        match (self, contents) {
+            (Self::Settings(place), Contents::Settings(settings)) => place.holds_anothers(settings, marks),
+            _ => false,
+        }
+    }
 
     /// What must follow a write until readers really use the new value.
-    fn settling(&self) -> Settling;
+    pub fn settling(&self) -> Settling {
+        match self {
+            Self::Settings(place) => place.settling(),
+            // The platform fetches a secret when it restarts the app.
+            Self::References(app) => app_service::Place::settings_of(app).settling(),
+            Self::Secret { .. } => {
+                Settling::ByItself { read_back_after: TimeDelta::zero(), at_most: Duration::ZERO }
+            }
+        }
+    }
 
     /// Whether writing it restarts the site of this name, which may be the one that we run in.
-    fn restarts(&self, site: &str) -> bool;
+    pub fn restarts(&self, site: &str) -> bool {
+        matches!(self, Self::Settings(place) if place.restarts(site))
+    }
+}
+
+impl From<&ConsumerRef> for Place {
+    /// The place in which a consumer is.
+    fn from(consumer: &ConsumerRef) -> Self {
+        match &consumer.app {
+            ConsumerId::AppService(app) => {
+                let section = consumer.section.unwrap_or(Section::AppSettings);
+                Self::Settings(app_service::Place { app: app.clone(), section })
+            }
+            ConsumerId::KeyVaultSecret(id) => Self::of_secret(id.clone()),
+        }
+    }
+}
+
+impl Contents {
+    pub(crate) const fn secret(&self) -> Option<&Secret> {
+        match self {
+            Self::Secret(secret) => Some(secret),
+            Self::Settings(_) | Self::References(_) => None,
+        }
+    }
+
+    /// What the platform has made of a reference.
+    pub(crate) fn resolved(&self, setting: &str) -> Option<&Resolved> {
+        match self {
+            Self::References(references) => {
+                let of_name = |(name, _): &(&String, &Resolved)| name.eq_ignore_ascii_case(setting);
+                references.iter().find(of_name).map(|(_, resolved)| resolved)
+            }
+            Self::Settings(_) | Self::Secret(_) => None,
+        }
+    }
 }
 
 /// What is known of a service, to recognise its keys and connection strings by.
@@ -115,6 +251,8 @@ pub struct Change<'a> {
     /// By what a value is known to be the service's: by the time of the write it may be another's, and is left alone then.
     pub marks: Marks<'a>,
     pub key: &'a Key,
+    /// Of names that refer to secrets, the version that holds the key: their apps are made to fetch it.
+    pub versions: &'a BTreeMap<String, String>,
 }
 
 /// What came of a write that Azure took.
@@ -126,6 +264,16 @@ pub enum Written<C> {
     Accepted(C),
     /// Azure's answer does not hold the new key: somebody else writes the place at the same time.
     Overwritten,
+}
+
+impl<C> Written<C> {
+    fn map<D>(self, to: impl FnOnce(C) -> D) -> Written<D> {
+        match self {
+            Self::Already(contents) => Written::Already(to(contents)),
+            Self::Accepted(contents) => Written::Accepted(to(contents)),
+            Self::Overwritten => Written::Overwritten,
+        }
+    }
 }
 
 /// What must follow a write until readers really use the new value, and how that shows.

@@ -6,7 +6,7 @@ use futures::{FutureExt, StreamExt, stream};
 
 use super::arm::{Arm, ArmError, ArmErrorKind};
 use super::consumers::app_service::{Dictionary, Place, Site};
-use super::consumers::{ConsumerKind, Marks};
+use super::consumers::{Marks, app_service};
 use crate::config::AppConfig;
 use rekey_core::model::{AppId, ConnectionString, Key, PerKey, Section};
 use rekey_core::plan::{Snapshot, Unknown};
@@ -79,7 +79,7 @@ impl Dictionaries {
         for (section, settings) in &self.0 {
             if let Ok(settings) = settings {
                 let place = Place { app: app.id.clone(), section: *section };
-                unclear.extend(place.shows(settings, app, marks, &mut shown));
+                unclear.extend(app_service::shown(&place, settings, app, marks, "", &mut shown));
             }
         }
         if shown.consumers.is_empty() && shown.unknown.is_empty() && !unclear.is_empty() {

@@ -55,7 +55,7 @@ fn meant_by_another(
 
 fn holds(id: &ServiceId, app: &AppId, seen: &Snapshot) -> Option<Finding> {
     let holders = seen.consumers.iter().filter(|consumer| consumer.holds != Holding::Identity);
-    let at = holders.map(|consumer| format!("{} {}", consumer.at.section.entry(), consumer.at.name));
+    let at = holders.map(|consumer| consumer.at.entry());
     let in_text = |unknown: &Unknown| match unknown {
         Unknown::Setting { name, fault, .. } => matches!(
             fault,

@@ -18,7 +18,7 @@ mod steps;
 mod waits;
 mod watch;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -85,7 +85,7 @@ pub struct Engine {
 /// What is to be run.
 #[derive(Clone, Debug)]
 pub struct Order {
-    /// Over which services; over all if none is named.
+    /// Over which services, those first whose requests are to come first; over all if none is named.
     pub services: Vec<ServiceId>,
     /// What is wanted of each.
     pub intent: Intent,
@@ -130,10 +130,13 @@ impl Engine {
     /// Runs over each service, all at the same time: which of their requests comes first is seen to where they are sent
     /// (`azure::arm`). One service's failure is reported and stops no other.
     pub async fn run(&self, order: &Order) -> Vec<RunReport> {
-        let wanted =
-            |service: &&ServiceConfig| order.services.is_empty() || order.services.contains(&service.id);
-        let runs =
-            self.config.instances.iter().filter(wanted).map(|service| self.serve(order, service).boxed());
+        let all = || self.config.instances.iter().map(|service| (&service.id, service));
+        let by_id: BTreeMap<_, _> = all().collect();
+        let wanted: Vec<&ServiceConfig> = match &order.services[..] {
+            [] => all().map(|(_, service)| service).collect(),
+            named => named.iter().filter_map(|id| by_id.get(id).copied()).collect(),
+        };
+        let runs = wanted.into_iter().map(|service| self.serve(order, service).boxed());
         let mut reports = futures::future::join_all(runs).await;
         reports.sort_by(|a, b| a.service.cmp(&b.service));
         reports

@@ -119,9 +119,10 @@ async fn a_rotation_costs_what_the_invariants_need_and_no_more() {
         let requests = fleet.requests(before);
         let of = |start: &str| requests.iter().filter(|request| request.operation.starts_with(start)).count();
         let asked = ["SignalR_ListKeys", "SignalR_RegenerateKey", "WebApps_List", "WebApps_Update"].map(of);
-        // Of each app both sections at the check, one just before its write, for the key was followed and proved meanwhile, the
-        // same read back after it, and both afresh before the second regeneration.
-        let wanted = [4, 2, (2 + 1 + 1 + 2) * apps, apps].map(|each| each * services);
+        // The keys at the check, after each regeneration, after the writes, and before the second regeneration. Of each app both
+        // sections at the check, one just before its write, for the key was followed and proved meanwhile, the same read back
+        // after it, and both afresh before the second regeneration.
+        let wanted = [5, 2, (2 + 1 + 1 + 2) * apps, apps].map(|each| each * services);
         assert_eq!(asked, wanted, "{services} x {apps}");
         let polls = of("SignalR_Operation");
         assert!(polls <= 3 * 2 * services, "{polls} polls of operations of two seconds");

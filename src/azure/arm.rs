@@ -67,6 +67,8 @@ const LARGEST_LIST: usize = 128 << 20;
 pub struct Arm {
     shared: Arc<Shared>,
     deadline: Option<DateTime<Utc>>,
+    /// From when on what Azure did not take is not sent again.
+    resends_until: Option<DateTime<Utc>>,
     /// What is kept of one read, where that matters.
     timing: Option<Arc<Timing>>,
     /// When it is its turn, where many ask.
@@ -118,7 +120,7 @@ impl Arm {
         let turn = Arc::new(gate.turn(Urgency::Check));
         let shared =
             Arc::new(Shared { base, scope, vault_suffix, credential, clock, http, gate, jitter_seed });
-        Ok(Self { shared, deadline: None, timing: None, turn })
+        Ok(Self { shared, deadline: None, resends_until: None, timing: None, turn })
     }
 
     /// The same client for a run, whose requests come before those of later runs that are no more urgent.
@@ -147,6 +149,12 @@ impl Arm {
     #[must_use]
     pub fn until(&self, deadline: DateTime<Utc>) -> Self {
         Self { deadline: Some(deadline), ..self.clone() }
+    }
+
+    /// The same client, which sends nothing again from then on that Azure did not take.
+    #[must_use]
+    pub(crate) fn resending_until(&self, until: DateTime<Utc>) -> Self {
+        Self { resends_until: Some(until), ..self.clone() }
     }
 
     /// The same client, whose requests end by this time or by its own deadline, whichever is sooner.

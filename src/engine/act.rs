@@ -186,7 +186,8 @@ impl Actor<'_> {
         key_type: KeyType,
     ) -> Result<Regeneration, ArmError> {
         let until = proof.until().min(seen + check::USABLE).min(self.deadline);
-        self.service().regenerate(&self.arm.until(until), &self.instance.id, key_type).await
+        let arm = self.arm.until(until).resending_until(seen + check::USABLE_AGAIN);
+        self.service().regenerate(&arm, &self.instance.id, key_type).await
     }
 
     /// Asks once how an operation goes; `asked` says how often that was done before.

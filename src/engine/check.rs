@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::FutureExt;
 use futures::future::{join_all, try_join};
+use futures::{FutureExt, join};
 
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind};
 use crate::azure::consumers::app_service;
@@ -57,6 +57,9 @@ const ARRIVES: TimeDelta = TimeDelta::minutes(3);
 
 /// How old it may be when the regeneration is sent: time for the journal write in between, and for the one request.
 pub const USABLE: TimeDelta = TimeDelta::seconds(35);
+
+/// How old it may be when Azure was too busy for the regeneration and it is sent again: what was told as fresh must be it.
+pub const USABLE_AGAIN: TimeDelta = TimeDelta::seconds(15);
 
 /// What was read of a service, and when. It holds key material; its `Debug` does not.
 #[derive(Debug)]
@@ -166,9 +169,13 @@ impl Check {
         self.refresh(reader, service, FRESH + self.refresh_took.min(SLOWLY)).await
     }
 
-    /// Reads again what is Azure's answer to a write.
+    /// Reads again what is Azure's answer to a write, and the keys: what was written may have been replaced meanwhile.
     pub async fn read_back(&mut self, reader: Reader<'_>, service: &ServiceConfig) -> Result<(), ArmError> {
-        self.read_apps(reader, service, |read| read.echo).await.map(drop)
+        let (listed, read) =
+            join!(list_keys(reader, service), self.read_apps(reader, service, |read| read.echo));
+        read?;
+        self.listed(listed?);
+        Ok(())
     }
 
     /// Whether something was written and not read since.
@@ -189,12 +196,23 @@ impl Check {
 
     /// Reads the keys again.
     pub async fn read_keys(&mut self, reader: Reader<'_>, service: &ServiceConfig) -> Result<(), ArmError> {
-        let before = self.keys.clone();
-        (self.keys, self.host, self.keys_at) = list_keys(reader, service).await?;
-        if self.keys != before {
+        self.listed(list_keys(reader, service).await?);
+        Ok(())
+    }
+
+    fn listed(&mut self, (keys, host, at): (KeyPair, String, DateTime<Utc>)) {
+        if self.keys != keys {
             self.refused = None;
         }
-        Ok(())
+        (self.keys, self.host, self.keys_at) = (keys, host, at);
+    }
+
+    /// Whether an app holds a key that is not listed and never was on record.
+    pub fn shows_strange_keys(&self, service: &ServiceConfig, journal: &Journal) -> bool {
+        let consumers = self.snapshot(service, journal).consumers;
+        consumers.iter().any(|consumer| {
+            matches!(&consumer.holds, Holding::Stale(fingerprint) if !journal.remembers(fingerprint))
+        })
     }
 
     /// The keys. For writing them into settings and for proving them.

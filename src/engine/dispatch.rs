@@ -3,6 +3,7 @@
 //! Start at [`Dispatcher`]. Notices go event → [`delivery`] → an intent of each service → a run that all who want something of
 //! that service share.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -58,10 +59,9 @@ impl Dispatcher {
         // The id stays the same over the retries of a timer, so the holder needs more than that.
         let holder = format!("{}/{}/{}", invocation.function, invocation.id, uuid::Uuid::new_v4());
         let found = self.recall().await;
-        let reports = self
-            .engine
-            .run(&Order { services: vec![], intent: Intent::timer(), holder, deadline: invocation.deadline })
-            .await;
+        let services = self.those_left_first(found.as_ref());
+        let order = Order { services, intent: Intent::timer(), holder, deadline: invocation.deadline };
+        let reports = self.engine.run(&order).await;
         let (reports, unrecorded) = self.counted(reports, found).await;
         let failed = reports.iter().filter(|report| report.ending.is_failure());
         let failures: Vec<String> = failed.map(RunReport::summary).chain(unrecorded).collect();
@@ -126,6 +126,16 @@ impl Dispatcher {
         let read = if is_same { before.read } else { BTreeMap::new() };
         engine.full_checks.begin(read, &engine.config, engine.clock.now());
         found
+    }
+
+    /// All services, those first that earlier runs had no time to finish: where Azure's limit of requests is too small for
+    /// all in a run, it is not always the same who come last.
+    fn those_left_first(&self, found: Option<&TimerFound>) -> Vec<ServiceId> {
+        let mut all: Vec<ServiceId> =
+            self.engine.config.instances.iter().map(|service| service.id.clone()).collect();
+        let unfinished = |service: &ServiceId| found?.timer.unfinished.get(service).copied();
+        all.sort_by_cached_key(|service| Reverse(unfinished(service)));
+        all
     }
 
     /// The same report as a failure, told as one.

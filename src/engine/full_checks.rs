@@ -23,6 +23,10 @@ use rekey_core::time::delta;
 /// How many requests full checks may take in a run however many services there are: a quarter of ARM's bucket of writes.
 const SHARE: f64 = 50.0;
 
+/// By how much of the interval a run may begin late: a timer's event comes within seconds, and whoever is read the moment that
+/// his time is over is read in time.
+const LATE: f64 = 0.1;
+
 /// When services were last read in full, as far as the keys alone may be gone by since. The timer's runs take it from the
 /// store and leave it there; of the rest of a process its notices' runs add what they came upon.
 #[derive(Debug, Default)]
@@ -142,10 +146,10 @@ fn cost(service: &ServiceConfig) -> f64 {
     1.0 + service.apps.iter().map(|app| Place::of(app).len()).sum::<usize>() as f64
 }
 
-/// How many runs there are up to a time, with this one and at least one. Runs begin a little early or late.
+/// How many runs there are up to a time, with this one and at least one. One that is due then may begin a little late.
 fn runs_until(time: DateTime<Utc>, interval: TimeDelta, now: DateTime<Utc>) -> f64 {
     let intervals = (time - now).as_seconds_f64() / interval.as_seconds_f64();
-    intervals.round().max(0.0) + 1.0
+    (intervals + LATE).floor().max(0.0) + 1.0
 }
 
 #[cfg(test)]

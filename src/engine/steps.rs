@@ -43,6 +43,10 @@ impl Run<'_> {
             Step::Regenerate(_) => {
                 return Ok(!check.refresh_for_step(self.reader(), self.service).await?);
             }
+            // A key that was never on record is most likely newer than the list of those that are valid.
+            Step::Repoint { .. } if check.shows_strange_keys(self.service, journal) => {
+                check.read_keys(self.reader(), self.service).await?;
+            }
             Step::Repoint { .. } => {
                 check.refresh_keys(self.reader(), self.service, FRESH).await?;
             }

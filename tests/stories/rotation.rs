@@ -225,3 +225,24 @@ async fn a_second_leak_by_the_time_of_the_first_is_not_dropped_without_a_word() 
     story.watch(12 * HOUR).await;
     assert!(story.requests("SignalR_RegenerateKey") > regenerated, "the second leak is answered");
 }
+
+/// Azure is too busy for a regeneration, and while it is waited for somebody gives an app the key that is to be regenerated.
+#[tokio::test]
+async fn a_regeneration_is_not_sent_again_on_an_old_check() {
+    let story = Story::new().await;
+    story.watch(6 * HOUR).await;
+    let in_use = all_hold(&story);
+    let before = story.key("sr-demo", in_use);
+    story.clock.advance(31 * DAY);
+    let busy = Fault::new("SignalR_RegenerateKey", FaultKind::Throttled);
+    story.sim.fault(Fault { retry_after: Some(20), ..busy });
+    let string = format!("{{{}:sr-demo}}", in_use.other().as_str().to_lowercase());
+    let (app, setting) = CONSUMERS[0];
+    story.sim.before("SignalR_RegenerateKey", 1, move |state| {
+        state.edit_setting(app, setting, Some(&string)).unwrap();
+    });
+    story.watch(6 * HOUR).await;
+    assert_eq!(story.refused(), 0);
+    let now = story.key("sr-demo", all_hold(&story));
+    assert_ne!(now, before, "it goes on all the same");
+}

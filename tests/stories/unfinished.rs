@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Story;
 use super::common::{HOUR, MINUTE, all_hold, count};
-use embedded_azure::{Fault, FaultKind};
+use embedded_azure::{Fault, FaultKind, Options};
 use rekey_core::intent::Intent;
 use rekey_core::journal::Event;
 use rekey_core::model::KeyType;
@@ -146,4 +146,21 @@ async fn a_key_that_was_not_proved_in_time_is_not_told_as_refused() {
     assert!(unproved > 0, "no run's time was over while it proved a key");
     let refused = |event: &Event| matches!(event, Event::VerificationRefused { .. });
     assert_eq!(count(&story.journal().await, refused), 0);
+}
+
+/// Where the time is too short for all, it is not always the same who come last.
+#[tokio::test]
+async fn who_was_not_finished_comes_first_in_the_next_run() {
+    let story = Story::of(super::common::fleet::world(3, 1), Options::default()).await;
+    story.watch(6 * HOUR).await;
+    let last = super::common::fleet::service(2);
+    let id = story.config.instances.iter().map(|one| one.id.clone()).find(|id| id.name() == last).unwrap();
+    let etag = story.store.get("timer.json").await.unwrap().document.map(|(_, etag)| etag);
+    let body = json!({"unfinished": {id.to_string(): 1}}).to_string();
+    story.store.put("timer.json", body.into(), etag.as_ref()).await.unwrap();
+    let before = story.sim.requests().len();
+    assert_eq!(timer(&story, MINUTE).await.failure, None);
+    let requests = story.sim.requests();
+    let first = requests[before..].iter().find(|request| request.operation == "SignalR_ListKeys").unwrap();
+    assert!(first.resource.ends_with(&last), "{}", first.resource);
 }

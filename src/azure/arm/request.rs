@@ -157,7 +157,7 @@ impl Arm {
             .retry(retry::delays(self.shared.jitter_seed.fetch_add(1, Ordering::Relaxed)))
             .sleep(sleeper(&self.shared.clock))
             .when(|error: &ArmError| error.0.resend)
-            .adjust(|error, delay| retry::wait(delay, error.0.retry_after, self.left()));
+            .adjust(|error, delay| retry::wait(delay, error.0.retry_after, self.left_to_resend()));
         sent.into_future().boxed()
     }
 
@@ -345,6 +345,13 @@ impl Arm {
             Some(left) if left.is_zero() => Err(call.error(ArmErrorKind::OutOfTime, words::NO_TIME_TO_SEND)),
             Some(left) => Ok(left.min(retry::REQUEST_TIMEOUT)),
         }
+    }
+
+    /// The time until nothing is sent again, where there is one.
+    fn left_to_resend(&self) -> Option<Duration> {
+        let resends =
+            self.resends_until.map(|until| (until - self.shared.clock.now()).to_std().unwrap_or_default());
+        self.left().into_iter().chain(resends).min()
     }
 
     /// The time until the deadline, where there is one.

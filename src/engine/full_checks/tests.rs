@@ -108,13 +108,15 @@ fn whose_time_comes_first_is_first_and_who_was_not_read_is_in_any_case() {
 fn nobody_is_read_later_than_his_own_full_check_every_says() {
     let mut services = services(100, 3);
     services[50].policy.full_check_every = Duration::from_secs(600);
+    services[51].policy.full_check_every = Duration::from_secs(8 * 60);
+    services[52].policy.full_check_every = Duration::from_secs(13 * 60);
     services[60].policy.full_check_every = Duration::ZERO;
     services[70].apps = service("big", 400).apps;
     let runs = hours(&services, TICK, 180);
     for (n, service) in services.iter().enumerate() {
         let most = match n {
-            60 => 1,
-            50 => 2,
+            51 | 60 => 1,
+            50 | 52 => 2,
             _ => 12,
         };
         let ticks: Vec<_> = (0..runs.len()).filter(|tick| runs[*tick].contains(&service.id)).collect();

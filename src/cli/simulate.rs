@@ -30,19 +30,23 @@ While it runs (POST with a JSON body, no token):
   POST /sim/settings    {\"app\", \"name\", \"value\": text or null, \"section\": \"appsettings|connectionstrings\"}
   POST /sim/local-auth  {\"instance\", \"disabled\": true}: off, its keys are deleted; on again, it has new ones
   POST /sim/move        {\"app\", \"group\"}: the app is at another id from now on
-  POST /sim/references  {\"name\", \"value\": text or null}: where references to a secret or key of this name lead
+  GET  /sim/secrets
+  POST /sim/secrets     {\"vault\", \"name\", \"action\": \"set|enable|disable|delete|recover|purge\", \"value\", \"version\"}
+  POST /sim/references  {\"name\", \"value\": text or null}: where references to a secret or key of this name lead, where no
+                        vault of this world is named
   POST /sim/faults      {\"operation\": \"*\", \"resource\", \"kind\", \"skip\": 0, \"count\": 1, \"delay_ms\", \"retry_after\"};
                         DELETE takes all back. Kinds: 429, 500, 500-after, 503, timeout-before, timeout-after, 401, 400,
                         forbidden, conflict, expired-token, slow, html; of a regeneration no-effect, operation-failed,
                         foreign-host; of its operation null-status, still-running; of settings that are written swallowed,
                         applied-late, content-share
-  POST /sim/denials     {\"scope\", \"action\", \"by\": \"role|deny-assignment\"}; DELETE takes all back
-  POST /sim/barriers    {\"scope\", \"kind\": \"read-only-lock|can-not-delete-lock|disabled-subscription|policy|unregistered\"};
-                        DELETE takes all away
+  POST /sim/denials     {\"scope\", \"action\", \"by\": \"role|deny-assignment|access-policy\", \"app\"}; DELETE takes all back
+  POST /sim/barriers    {\"scope\", \"kind\": \"read-only-lock|can-not-delete-lock|disabled-subscription|policy|unregistered|
+                        vault-firewall\"}; DELETE takes all away
 
 A world file has subscription, signalr (group, name, apps, domains, disable_local_auth, replicas, tags), sites (group, name, kind,
-update_strategy, slots, settings, connection_strings, sticky_settings), references, denials and barriers. In values {primary:NAME}, {secondary:NAME},
-{primaryKey:NAME} and {secondaryKey:NAME} stand for connection strings and keys of a service.";
+update_strategy, slots, settings, connection_strings, sticky_settings), vaults (group, name, secrets), references, denials and
+barriers. In values {primary:NAME}, {secondary:NAME}, {primaryKey:NAME} and {secondaryKey:NAME} stand for connection strings and
+keys of a service.";
 
 /// The flags of `simulate`.
 #[derive(Args, Clone, Debug)]
@@ -61,7 +65,7 @@ pub struct SimulateArgs {
     /// has to be installed. Its blobs are at PORT, its queues and tables at the next two; 0 takes any free ports
     #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = DEFAULT_STORAGE)]
     pub storage: Option<u16>,
-    /// How long each ARM request takes
+    /// How long each request to Azure Resource Manager or to a vault takes
     #[arg(long, value_parser = humantime::parse_duration, default_value = "0s", value_name = "DURATION")]
     pub latency: Duration,
     /// How long a regeneration takes to come into effect (Azure: 13 s to 75 s)
@@ -77,6 +81,13 @@ pub struct SimulateArgs {
     /// How long an app's old process serves on after its settings were changed
     #[arg(long, value_parser = humantime::parse_duration, default_value = "1s", value_name = "DURATION")]
     pub restart_takes: Duration,
+    /// How long the platform takes to fetch an app's Key Vault references again when it is asked to
+    #[arg(long, value_parser = humantime::parse_duration, default_value = "1s", value_name = "DURATION")]
+    pub refresh_takes: Duration,
+    /// Restart an app when its Key Vault references were fetched again, as it was asked for or after a day; no document says
+    /// whether Azure does
+    #[arg(long)]
+    pub refresh_restarts: bool,
     /// The interval between two client calls of an app
     #[arg(long, value_parser = humantime::parse_duration, default_value = "50ms", value_name = "DURATION")]
     pub tick: Duration,
@@ -96,6 +107,10 @@ pub struct SimulateArgs {
     /// How many resources are on one page of a list
     #[arg(long, default_value_t = 50, value_name = "NUMBER")]
     pub page_size: usize,
+    /// Serve the same over https at the next port (any free one with port 0), as Microsoft's clients want it. The certificate of
+    /// the authority to trust is left in this folder, as ca.pem
+    #[arg(long, value_name = "DIR")]
+    pub tls: Option<PathBuf>,
     /// The URL by which clients reach the embedded Azure, behind a proxy that sends no X-Forwarded-Host; links in answers
     /// start with it
     #[arg(long, value_parser = parse_base, value_name = "URL")]
@@ -168,8 +183,8 @@ pub enum SimulateError {
     Terminal(#[source] std::io::Error),
 }
 
-/// Serves until it is told to stop. When ready it prints one line of JSON on stdout: the base URL, and the environment that
-/// signalr-rekey needs to work against it; and on stderr the same as lines for a shell.
+/// Serves until it is told to stop. When ready it prints one line of JSON on stdout: the base URL, that over TLS if there is one,
+/// and the environment that signalr-rekey needs to work against it; and on stderr the same as lines for a shell.
 pub async fn simulate(args: SimulateArgs) -> Result<(), SimulateError> {
     let world = args.world.as_deref().map_or_else(|| Ok(World::default()), read_world)?;
     let config = setup::rekey_toml(&world);
@@ -184,7 +199,10 @@ pub async fn simulate(args: SimulateArgs) -> Result<(), SimulateError> {
     }
     let mut environment = setup::environment(&azure);
     environment.extend(storage.as_ref().map(|storage| ("AzureWebJobsStorage", storage.connection())));
-    let ready = json!({"base": azure.base(), "environment": environment});
+    let mut ready = json!({"base": azure.base(), "environment": environment});
+    if let Some(base) = azure.tls_base() {
+        ready["tls"] = base.into();
+    }
     let mut stdout = std::io::stdout();
     writeln!(stdout, "{ready}").and_then(|()| stdout.flush()).map_err(SimulateError::Terminal)?;
     complain(&to_paste(environment, args.config_out.as_deref()));
@@ -264,6 +282,8 @@ impl SimulateArgs {
             regenerate_takes: self.regenerate_takes,
             retry_after: self.retry_after,
             restart_takes: self.restart_takes,
+            refresh_takes: self.refresh_takes,
+            refresh_restarts: self.refresh_restarts,
             tick: self.tick,
             client_token_life: self.client_token_life,
             identity_header: Some(self.identity_header.clone()),
@@ -271,6 +291,7 @@ impl SimulateArgs {
             keys_off: self.keys_off,
             page_size: self.page_size,
             public_base: self.public_base.clone(),
+            tls: self.tls.clone(),
             seed: self.seed,
             event_grid: self.events.subscription(),
             ..Options::default()

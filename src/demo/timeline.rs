@@ -87,6 +87,8 @@ impl Timeline {
             | ActivityKind::RegenerationWithoutEffect { .. }
             | ActivityKind::SettingsChanged { .. }
             | ActivityKind::Restarted { .. }
+            | ActivityKind::ReferencesFetched { .. }
+            | ActivityKind::SecretChanged { .. }
             | ActivityKind::Deleted { .. } => (Who::Azure, Style::new()),
         };
         self.add(activity.at, who, &activity.to_string(), &style);

@@ -80,7 +80,11 @@ fn members(value: &Value) -> BTreeSet<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_request_is_there_and_takes_the_body_that_stands_beside_it() {
-    let azure = Azure::start(&[]);
+    // Against the world file of the document, which has something of each kind.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("world.json");
+    std::fs::write(&file, world().to_string()).unwrap();
+    let azure = Azure::start(&["--world", file.to_str().unwrap()]);
     let nothing: Value = ask(&azure, Method::GET, "/sim", None).await.json().await.unwrap();
     let said = nothing["error"]["message"].as_str().unwrap();
     let there = said.strip_prefix("There is ").unwrap().trim_end_matches('.').split(", ");
@@ -100,15 +104,15 @@ async fn every_request_is_there_and_takes_the_body_that_stands_beside_it() {
         let answer = ask(&azure, method.clone(), path, body.as_ref()).await;
         assert_eq!(answer.status(), StatusCode::OK, "{method} {path}: {}", answer.text().await.unwrap());
     }
-    let world: Value = ask(&azure, Method::GET, "/sim/world", None).await.json().await.unwrap();
-    assert!(world["apps"].to_string().contains("/resourceGroups/rg-other/"), "it was moved: {world}");
+    let there: Value = ask(&azure, Method::GET, "/sim/world", None).await.json().await.unwrap();
+    assert!(there["apps"].to_string().contains("/resourceGroups/rg-other/"), "it was moved: {there}");
 
     assert!(azure.run(&["plan"]).stdout.len() > 1, "there are requests to list now");
     let prose = document().prose();
     let told = codes(&prose);
     let report: Value = ask(&azure, Method::GET, "/sim/report", None).await.json().await.unwrap();
     let requests: Value = ask(&azure, Method::GET, "/sim/requests", None).await.json().await.unwrap();
-    let member = members(&report).into_iter().chain(members(&requests[0])).chain(members(&world));
+    let member = members(&report).into_iter().chain(members(&requests[0])).chain(members(&there));
     for member in member.filter(|member| member != "apps") {
         assert!(told.contains(&member), "nothing is said of {member}");
     }
@@ -143,15 +147,17 @@ fn the_world_file_shows_every_member_and_can_be_served() {
         expected(&serde_json::from_value::<World>(strange).unwrap_err().to_string())
     };
     let entry = "/sites/0/connection_strings/Azure:SignalR:ConnectionString";
-    for pointer in ["", "/signalr/0", "/sites/0", entry, "/denials/0", "/barriers/0"] {
+    let secret = "/vaults/0/secrets/chat";
+    for pointer in ["", "/signalr/0", "/sites/0", entry, "/vaults/0", secret, "/denials/0", "/barriers/0"] {
         assert_eq!(members(shown.pointer(pointer).unwrap()), unknown(pointer), "{pointer}");
     }
     let rows = document().rows("The world file");
     let named: BTreeSet<String> = rows.iter().flat_map(|row| codes(&row[0])).collect();
     let mut all = members(&shown);
-    for list in ["signalr", "sites"] {
+    for list in ["signalr", "sites", "vaults"] {
         all.extend(members(&shown[list][0]).iter().map(|name| format!("{list}.{name}")));
     }
+    all.extend(members(shown.pointer(secret).unwrap()));
     assert_eq!(named, all);
 
     let folder = tempfile::tempdir().unwrap();

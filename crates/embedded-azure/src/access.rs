@@ -46,6 +46,7 @@ impl State {
             outages,
             arm_requests: self.log.counts.clone(),
             arm_requests_total: self.log.counts.values().sum(),
+            vault_requests: self.log.vault_counts.clone(),
             instances,
             event_grid: self.grid.as_ref().map(Queue::report),
         }

@@ -61,6 +61,18 @@ pub enum ActivityKind {
         /// The app.
         app: String,
     },
+    /// The platform has fetched an app's references again, and they lead to something else.
+    ReferencesFetched {
+        /// The app.
+        app: String,
+    },
+    /// A secret has a new version, or is otherwise what it was not.
+    SecretChanged {
+        /// The vault and the secret, `vault/secret`.
+        secret: String,
+        /// What was done to it, as a participle.
+        deed: &'static str,
+    },
     /// The first refused client call after a time without.
     Refused {
         /// The service.
@@ -113,6 +125,8 @@ impl fmt::Display for ActivityKind {
                 write!(f, "{app}: settings changed: {}", names.join(", "))
             }
             Self::Restarted { app } => write!(f, "{app}: restarted with the new settings"),
+            Self::ReferencesFetched { app } => write!(f, "{app}: references fetched again"),
+            Self::SecretChanged { secret, deed } => write!(f, "{secret}: {deed}"),
             Self::Refused { instance, app } => write!(f, "{app}: client calls to {instance} are refused"),
             Self::Recovered { instance, app, after_ms } => {
                 write!(f, "{app}: client calls to {instance} work again, after {after_ms} ms")

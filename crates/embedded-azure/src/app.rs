@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::ids::{AppId, Key};
-use crate::sdk;
+use crate::platform::{Platform, Resolution};
 use crate::traffic::{Process, Tally};
 use crate::world::{ConnectionStringEntry, InitialApp, UpdateStrategy};
 
@@ -27,10 +27,11 @@ pub(crate) struct App {
     pub(crate) planted: Vec<Key>,
     pub(crate) process: Process,
     pub(crate) restarted_at: Option<DateTime<Utc>>,
-    /// What its references led to when they were last fetched, by their text.
-    fetched: BTreeMap<String, String>,
-    /// Whether the restart that is under way fetches them again.
-    pub(crate) fetches: bool,
+    /// What the platform has made of its references when it last fetched them, by their text.
+    pub(crate) resolved: BTreeMap<String, Resolution>,
+    fetched_at: DateTime<Utc>,
+    /// When a refresh that was asked for is done.
+    pub(crate) refreshed_at: Option<DateTime<Utc>>,
 }
 
 /// One of the two dictionaries of an app, whole.
@@ -57,25 +58,46 @@ impl App {
             planted: Vec::new(),
             process: Process::default(),
             restarted_at: None,
-            fetched: BTreeMap::new(),
-            fetches: false,
+            resolved: BTreeMap::new(),
+            fetched_at: now,
+            refreshed_at: None,
         }
     }
 
-    /// What its process reads: every value, and in the place of a reference what it leads to. One that leads nowhere
-    /// reaches the app as its own text (docs: Use Key Vault references; Use App Configuration references).
+    /// What its process reads when it starts: every value, and in the place of a reference what the platform has resolved it
+    /// to. One that leads nowhere reaches the app as its own text (docs: Use Key Vault references; Use App Configuration
+    /// references).
     pub(crate) fn reads(&self) -> Vec<&str> {
-        let entries = self.connection_strings.values().map(|entry| entry.value.as_str());
-        let values = self.settings.values().map(String::as_str).chain(entries);
-        values.map(|value| self.fetched.get(value).map_or(value, String::as_str)).collect()
+        let led = |value| self.resolved.get(value).and_then(|resolution| resolution.value.as_deref());
+        self.values().map(|value| led(value).unwrap_or(value)).collect()
     }
 
-    /// Follows its references, as the platform does when the configuration changes.
-    pub(crate) fn fetch(&mut self, references: &BTreeMap<String, String>) {
-        let entries = self.connection_strings.values().map(|entry| &entry.value);
-        let values = self.settings.values().chain(entries);
-        let led = |value: &String| Some((value.clone(), references.get(&sdk::referred(value)?)?.clone()));
-        self.fetched = values.filter_map(led).collect();
+    /// Lets the platform fetch its references, and tells whether any leads to something else by that. What another person
+    /// planted in a secret is planted in the app that takes it.
+    pub(crate) fn fetch(&mut self, platform: &Platform<'_>, now: DateTime<Utc>) -> bool {
+        let resolve = |value: &str| Some((value.to_owned(), platform.resolve(&self.name, value)?));
+        let resolved: BTreeMap<String, Resolution> = self.values().filter_map(resolve).collect();
+        let changed = resolved != self.resolved;
+        if changed {
+            let planted = resolved.values().flat_map(|resolution| resolution.planted.iter().cloned());
+            self.planted.extend(planted);
+        }
+        self.resolved = resolved;
+        self.fetched_at = now;
+        changed
+    }
+
+    /// When the platform fetches its references by itself or as it was asked to: those without a version every day (docs: Use
+    /// Key Vault references, Rotation).
+    pub(crate) fn fetches_at(&self) -> Option<DateTime<Utc>> {
+        let moves = self.resolved.values().any(Resolution::moves);
+        let daily = moves.then(|| self.fetched_at + TimeDelta::hours(24));
+        self.refreshed_at.into_iter().chain(daily).min().filter(|_| !self.deleted)
+    }
+
+    fn values(&self) -> impl Iterator<Item = &str> {
+        let entries = self.connection_strings.values().map(|entry| entry.value.as_str());
+        self.settings.values().map(String::as_str).chain(entries)
     }
 
     /// Whether a restart is under way.

@@ -1,6 +1,7 @@
 //! Azure Resource Manager: what every request passes before it reaches a resource provider, and the providers.
 
 pub(crate) mod directory;
+pub(crate) mod references;
 pub(crate) mod signalr;
 pub(crate) mod web;
 

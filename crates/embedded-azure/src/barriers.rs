@@ -40,13 +40,21 @@ pub enum BarrierKind {
     /// A resource provider that the subscription is not registered for: 409 `MissingSubscriptionRegistration` for
     /// everything but GET (docs: Resolve errors for resource provider registration).
     Unregistered,
+    /// The firewall of a vault, which lets the platform in and not the caller: 403 `ForbiddenByFirewall` for everything that
+    /// is asked of the vault itself (docs: Azure Key Vault REST API error codes). Azure Resource Manager is outside of it.
+    VaultFirewall,
+}
+
+/// Whether the firewall of a vault keeps the caller out.
+pub(crate) fn has_firewall(barriers: &[Barrier], vault: &str) -> bool {
+    let is_firewall = |barrier: &Barrier| barrier.kind == BarrierKind::VaultFirewall;
+    barriers.iter().any(|barrier| is_firewall(barrier) && covers(&barrier.scope, vault))
 }
 
 /// Lets a call pass, or answers why it is refused.
 pub(crate) fn check(barriers: &[Barrier], subscription: &str, call: &Call) -> Result<(), Answer> {
     let mut at_scope = barriers.iter().filter(|barrier| covers(&barrier.scope, &call.path));
-    let refusing = at_scope.find(|barrier| barrier.kind.refuses(call));
-    refusing.map_or(Ok(()), |barrier| Err(barrier.refusal(subscription, call)))
+    at_scope.find_map(|barrier| barrier.refusal(subscription, call)).map_or(Ok(()), Err)
 }
 
 /// Whether a request only lists, though it is a POST.
@@ -57,12 +65,13 @@ fn lists(call: &Call) -> bool {
 
 impl BarrierKind {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::ReadOnlyLock,
         Self::CanNotDeleteLock,
         Self::DisabledSubscription,
         Self::Policy,
         Self::Unregistered,
+        Self::VaultFirewall,
     ];
 
     fn refuses(self, call: &Call) -> bool {
@@ -73,14 +82,19 @@ impl BarrierKind {
             Self::CanNotDeleteLock => *method == Method::DELETE,
             Self::DisabledSubscription => !reads && !lists(call),
             Self::Policy => matches!(*method, Method::PUT | Method::PATCH),
+            Self::VaultFirewall => false,
         }
     }
 }
 
 impl Barrier {
     /// The bodies are those of public logs; the words of the policy and the provider are made up.
-    fn refusal(&self, subscription: &str, call: &Call) -> Answer {
-        match self.kind {
+    fn refusal(&self, subscription: &str, call: &Call) -> Option<Answer> {
+        if !self.kind.refuses(call) {
+            return None;
+        }
+        Some(match self.kind {
+            BarrierKind::VaultFirewall => return None,
             BarrierKind::ReadOnlyLock | BarrierKind::CanNotDeleteLock => {
                 let deed = if call.method == Method::DELETE { "delete" } else { "write" };
                 let message = format!(
@@ -99,7 +113,7 @@ impl Barrier {
             }
             BarrierKind::Policy => disallowed(subscription, call),
             BarrierKind::Unregistered => unregistered(call),
-        }
+        })
     }
 }
 

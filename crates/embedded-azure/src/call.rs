@@ -79,8 +79,13 @@ impl Call {
         serde_json::from_slice(&self.body)
     }
 
-    /// The instance, `site` or `site/slot` it is about; empty if it is about none.
+    /// The instance, `site`, `site/slot`, vault or `vault/secret` it is about; empty if it is about none.
     pub(crate) fn resource(&self) -> String {
+        match (self.param("vault"), self.param("secret")) {
+            ("", _) => {}
+            (vault, "") => return vault.to_owned(),
+            (vault, secret) => return format!("{vault}/{secret}"),
+        }
         match (self.param("name"), self.param("slot")) {
             (name, "") => name.to_owned(),
             (name, slot) => format!("{name}/{slot}"),

@@ -1,5 +1,7 @@
 //! What is done to the embedded Azure: through ARM, by Azure itself, and by other people.
 
+mod secrets;
+
 use std::collections::BTreeMap;
 
 use axum::http::Method;
@@ -9,11 +11,12 @@ use crate::app::{App, Section};
 use crate::barriers::{Barrier, BarrierKind};
 use crate::faults::FaultKind;
 use crate::ids::{Key, KeyType, Pair};
+use crate::placeholders::{self, NoSuchService, Placeholders};
 use crate::roles::{Denial, DeniedBy};
 use crate::service::{Service, Status};
 use crate::state::State;
 use crate::traffic::{Connection, Tally, read_connections};
-use crate::world::{self, ConnectionStringEntry, Placeholders, Site, World, WorldError};
+use crate::world::{ConnectionStringEntry, Site, World, WorldError};
 
 /// A name that the embedded Azure does not know.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -163,9 +166,10 @@ impl State {
         Ok(())
     }
 
-    /// Lets references to a secret or key of this name lead to a value, or with `None` nowhere. Apps read it when they
-    /// next fetch their references, which they do when their configuration changes (docs: Use Key Vault references).
-    pub fn lead_references(&mut self, name: &str, value: Option<&str>) -> Result<(), WorldError> {
+    /// Lets references to a secret or key of this name, in no vault that there is, lead to a value, or with `None` nowhere.
+    /// Apps read it when they next fetch their references, which they do when their configuration changes (docs: Use Key
+    /// Vault references).
+    pub fn lead_references(&mut self, name: &str, value: Option<&str>) -> Result<(), NoSuchService> {
         let name = name.to_lowercase();
         match value {
             Some(value) => {
@@ -179,13 +183,18 @@ impl State {
 
     /// Takes from the caller an action, or a pattern of actions, at a scope and below it.
     pub fn deny(&mut self, scope: &str, action: &str) {
-        self.denials.push(Denial { scope: scope.to_owned(), action: action.to_owned(), by: DeniedBy::Role });
+        self.denials.push(Denial::of_the_caller(scope, action, DeniedBy::Role));
     }
 
     /// The same, by a deny assignment.
     pub fn assign_denial(&mut self, scope: &str, action: &str) {
-        let (scope, action) = (scope.to_owned(), action.to_owned());
-        self.denials.push(Denial { scope, action, by: DeniedBy::DenyAssignment });
+        self.denials.push(Denial::of_the_caller(scope, action, DeniedBy::DenyAssignment));
+    }
+
+    /// Takes from the identity of an app a data action at a scope and below it.
+    pub fn deny_app(&mut self, app: &str, scope: &str, action: &str) {
+        let app = Some(app.to_owned());
+        self.denials.push(Denial { app, ..Denial::of_the_caller(scope, action, DeniedBy::Role) });
     }
 
     /// Gives everything back.
@@ -228,8 +237,9 @@ impl State {
     /// The resource groups, deleted resources' included.
     pub(crate) fn groups(&self) -> Vec<String> {
         let services = self.services.iter().map(|one| one.id.group.as_str());
+        let vaults = self.vaults.iter().map(|vault| vault.id.group.as_str());
         let apps = self.apps.iter().map(|app| app.id.group.as_str());
-        let all = services.chain(apps).chain(self.empty_groups.iter().map(String::as_str));
+        let all = services.chain(vaults).chain(apps).chain(self.empty_groups.iter().map(String::as_str));
         let by_folded: BTreeMap<String, String> =
             all.map(|group| (group.to_lowercase(), group.to_owned())).collect();
         by_folded.into_values().collect()
@@ -241,18 +251,20 @@ impl State {
             return;
         }
         let now = self.now;
-        let app = &mut self.apps[at];
-        app.modified = now;
-        app.fetches = true;
-        let app = app.name.clone();
+        self.apps[at].modified = now;
+        // "An immediate refetch of all referenced secrets" (docs: Use Key Vault references, Rotation).
+        self.fetch(at);
+        let app = self.apps[at].name.clone();
         self.restart(at);
         self.tell(ActivityKind::SettingsChanged { app, names });
         self.announce_settings(at);
     }
 
-    /// Notes what another person does to an app that its clients will suffer from.
+    /// Notes what another person does to an app that its clients will suffer from: a reference is as good as what it
+    /// leads to.
     fn plant(&mut self, at: usize, value: &str) {
-        let planted = self.invalid_keys_in(&[value]);
+        let led = self.platform().resolve(&self.apps[at].name, value).and_then(|resolution| resolution.value);
+        let planted = self.invalid_keys_in(&[led.as_deref().unwrap_or(value)]);
         self.apps[at].planted.extend(planted);
     }
 
@@ -277,8 +289,8 @@ impl State {
             .collect()
     }
 
-    fn fill(&self, value: &str, app: &str) -> Result<String, WorldError> {
-        world::fill(value, &self.pairs(), app)
+    pub(crate) fn fill(&self, value: &str, place: &str) -> Result<String, NoSuchService> {
+        placeholders::fill(value, &self.pairs(), place)
     }
 
     /// What placeholders stand for.
@@ -308,12 +320,18 @@ impl State {
 /// Why an edit was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
-    /// There is no such app.
+    /// There is no such app, vault or secret.
     #[error(transparent)]
     Unknown(#[from] Unknown),
     /// A placeholder in the value names no service.
     #[error(transparent)]
-    Placeholder(#[from] WorldError),
+    Placeholder(#[from] NoSuchService),
+    /// The secret is deleted, and its name cannot be reused before it is recovered or purged.
+    #[error("the secret {0:?} is deleted: recover it or purge it first")]
+    Deleted(String),
+    /// Key Vault takes no such name.
+    #[error("{0:?} is no name of a secret; use letters, digits and hyphens")]
+    BadName(String),
 }
 
 fn matches_name(own: &str, id: &str, wanted: &str) -> bool {

@@ -10,6 +10,7 @@ use crate::faults::Fault;
 use crate::ids::KeyType;
 use crate::roles::Denial;
 use crate::state::State;
+use crate::vaults::{Content, Secret, Vault, Version};
 
 /// `POST /sim/regenerate`
 #[derive(Deserialize)]
@@ -76,11 +77,34 @@ struct Reference {
     value: Option<String>,
 }
 
+/// `POST /sim/secrets`: what a person does to a secret. A value belongs to `set` alone; a version can be named to enable or
+/// disable it, and is otherwise the newest.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Deed {
+    vault: String,
+    name: String,
+    action: SecretAction,
+    value: Option<String>,
+    version: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum SecretAction {
+    Set,
+    Enable,
+    Disable,
+    Delete,
+    Recover,
+    Purge,
+}
+
 /// One thing that can be done, and how.
 type Route = (Method, &'static str, fn(&mut State, &Call) -> Answered);
 
 /// What there is. `docs/simulate.md` has a row for each.
-static ROUTES: [Route; 14] = [
+static ROUTES: [Route; 16] = [
     (Method::GET, "/sim/report", |state, _| Ok(as_json(&state.report()))),
     (Method::GET, "/sim/requests", |state, _| Ok(as_json(&state.log.requests()))),
     (Method::GET, "/sim/world", |state, _| Ok(Answer::ok(world(state)))),
@@ -89,6 +113,8 @@ static ROUTES: [Route; 14] = [
     (Method::POST, "/sim/local-auth", local_auth),
     (Method::POST, "/sim/move", move_site),
     (Method::POST, "/sim/references", lead),
+    (Method::GET, "/sim/secrets", |state, _| Ok(Answer::ok(secrets(state)))),
+    (Method::POST, "/sim/secrets", change_secret),
     (Method::POST, "/sim/faults", add_faults),
     (Method::DELETE, "/sim/faults", forgive),
     (Method::POST, "/sim/denials", deny),
@@ -186,6 +212,41 @@ fn lead(state: &mut State, call: &Call) -> Answered {
     Ok(Answer::ok(json!({})))
 }
 
+fn change_secret(state: &mut State, call: &Call) -> Answered {
+    let Deed { vault, name, action, value, version } = call.json().map_err(bad)?;
+    let version = version.as_deref();
+    match action {
+        SecretAction::Set => {
+            let value = value.ok_or_else(|| bad("`set` needs a value"))?;
+            state.set_secret(&vault, &name, &value).map_err(bad)?;
+        }
+        SecretAction::Enable => state.enable_secret(&vault, &name, version, true).map_err(bad)?,
+        SecretAction::Disable => state.enable_secret(&vault, &name, version, false).map_err(bad)?,
+        SecretAction::Delete => state.delete_secret(&vault, &name).map_err(bad)?,
+        SecretAction::Recover => state.recover_secret(&vault, &name).map_err(bad)?,
+        SecretAction::Purge => state.purge_secret(&vault, &name).map_err(bad)?,
+    }
+    Ok(Answer::ok(json!({})))
+}
+
+/// All secrets with their versions, the oldest first, without their values.
+fn secrets(state: &State) -> Value {
+    let version = |version: &Version| {
+        let Content { content_type, tags, enabled, nbf, exp, .. } = &version.content;
+        json!({
+            "id": version.id, "enabled": enabled, "created": version.created, "contentType": content_type,
+            "tags": tags, "nbf": nbf, "exp": exp,
+        })
+    };
+    let secret = |vault: &Vault, secret: &Secret| {
+        json!({
+            "vault": vault.id.name(), "name": secret.name, "deleted": secret.deleted.is_some(),
+            "versions": secret.versions.iter().map(version).collect::<Vec<_>>(),
+        })
+    };
+    state.vaults.iter().flat_map(|vault| vault.secrets.values().map(|one| secret(vault, one))).collect()
+}
+
 fn edit(state: &mut State, call: &Call) -> Answered {
     let Edit { app, name, value, section } = call.json().map_err(bad)?;
     match section {
@@ -199,7 +260,11 @@ fn edit(state: &mut State, call: &Call) -> Answered {
 fn world(state: &State) -> Value {
     let instances = state.services.iter().filter(|one| !one.deleted).map(|one| one.id.to_string());
     let apps = state.apps.iter().filter(|app| !app.deleted).map(|app| app.id.to_string());
-    json!({"instances": instances.collect::<Vec<_>>(), "apps": apps.collect::<Vec<_>>()})
+    let vaults = state.vaults.iter().map(|vault| vault.id.to_string());
+    json!({
+        "instances": instances.collect::<Vec<_>>(), "apps": apps.collect::<Vec<_>>(),
+        "vaults": vaults.collect::<Vec<_>>(),
+    })
 }
 
 fn as_json(value: &impl serde::Serialize) -> Answer {

@@ -13,6 +13,7 @@
 //! | a PUT or PATCH | `Microsoft.Resources.ResourceWriteSuccess` or `…Failure` |
 //! | a DELETE | `Microsoft.Resources.ResourceDeleteSuccess` or `…Failure` |
 //! | other settings of an app, whoever wrote them | `Microsoft.Web.AppUpdated`, `ChangedAppSettings` |
+//! | a new version of a secret, whoever wrote it | `Microsoft.KeyVault.SecretNewVersionCreated` |
 //! | a GET; an answer of 401, 403 or 429 | nothing |
 //! | a forced regeneration | nothing: Azure announces it by mail and in the portal (docs: Rotate access keys) |
 //!
@@ -20,9 +21,10 @@
 //! what waits and what is given up is bounded, and what is dropped is counted.
 //!
 //! Caveats: there is one subscription, without the handshake of a new one, so an endpoint may come later than this Azure.
-//! In Azure `AppUpdated` needs a subscription of its own at the site; here it comes with the others. Unconfirmed, as no
-//! document says it: when the event of a regeneration is sent (see [`Announced`]), how Azure writes the operation's name (so compare in any case), and that the client's request id is
-//! the caller's own.
+//! In Azure `AppUpdated` and `SecretNewVersionCreated` need subscriptions of their own, at the site and at the vault; here
+//! they come with the others. Unconfirmed, as no document says it: when the event of a regeneration is sent (see
+//! [`Announced`]), how Azure writes the operation's name (so compare in any case), and that the client's request id is the
+//! caller's own.
 
 mod announce;
 mod event;

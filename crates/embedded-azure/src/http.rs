@@ -1,5 +1,6 @@
 //! The listener: reads a request, finds out for whom it is, lets its fault happen, and answers.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::report::RequestRecord;
 use crate::routes::{self, Found, Route};
 use crate::service::Refusal;
 use crate::state::State;
-use crate::{arm, control, data_plane};
+use crate::{arm, control, data_plane, key_vault};
 
 /// The state, the time, and who asks for either.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
 enum Target {
     Control,
     DataPlane,
+    /// A vault, and what is asked of it if it is anything that there is.
+    Vault(Option<&'static Route>),
     Route(&'static Route),
     OtherMethod,
     Nothing,
@@ -105,7 +108,7 @@ async fn answer(shared: &Shared, request: Request) -> Response<Body> {
     let (operation, resource) = (target.operation(&call), target.resource(&shared.state(), &call));
     let latency = {
         let state = shared.state();
-        if target.is_arm() { state.options.latency } else { Duration::ZERO }
+        if target.is_arm() || target.is_vault() { state.options.latency } else { Duration::ZERO }
     };
     if !latency.is_zero() {
         shared.sleep(latency).await;
@@ -119,6 +122,9 @@ async fn answer(shared: &Shared, request: Request) -> Response<Body> {
         let mut state = shared.state();
         let answer = perform(&mut state, &target, &mut call, fault.as_ref());
         let (now, answered) = (state.now, state.log.moment());
+        if target.is_vault() {
+            state.log.count_of_vault(operation);
+        }
         state.log.add(RequestRecord {
             at: now,
             begun,
@@ -170,6 +176,9 @@ fn serve(state: &mut State, target: &Target, call: &Call) -> Answer {
     match target {
         Target::Control => control::serve(state, call),
         Target::DataPlane => data_plane::serve(state, call),
+        Target::Vault(route) => {
+            key_vault::serve(state, route.map(|route| (route.operation, route.handle)), call)
+        }
         Target::Route(route) if route.arm => arm::admit(state, route.operation, call)
             .and_then(|()| (route.handle)(state, call))
             .unwrap_or_else(|error| error),
@@ -181,6 +190,10 @@ fn serve(state: &mut State, target: &Target, call: &Call) -> Answer {
 
 /// The answer that a fault gives instead of the real one.
 fn refuse(state: &State, fault: &Fault, target: &Target, call: &Call) -> Option<Answer> {
+    let of_vault = target.is_vault().then(|| key_vault::refusal(state, fault, call)).flatten();
+    if of_vault.is_some() {
+        return of_vault;
+    }
     let answer = match fault.kind {
         FaultKind::Throttled => {
             let seconds = fault.retry_after.unwrap_or(1).to_string();
@@ -261,6 +274,15 @@ fn aim(state: &State, call: &mut Call) -> Target {
     if data_plane::is_meant(state, call) {
         return Target::DataPlane;
     }
+    if let Some(vault) = key_vault::asked(state, call) {
+        let (route, params) = match routes::find_of_vault(&call.method, &call.path) {
+            Found::Route(route, params) => (Some(route), params),
+            Found::OtherMethod | Found::Nothing => (None, BTreeMap::new()),
+        };
+        call.params = params;
+        call.params.insert("vault", vault);
+        return Target::Vault(route);
+    }
     match routes::find(&call.method, &call.path) {
         Found::Route(route, params) => {
             call.params = params;
@@ -294,7 +316,7 @@ async fn read(request: Request, shared: &Shared) -> Option<Call> {
         method: parts.method,
         headers: parts.headers,
         body,
-        params: std::collections::BTreeMap::new(),
+        params: BTreeMap::new(),
         fault: None,
         delay: Duration::ZERO,
     })
@@ -305,16 +327,20 @@ impl Target {
         match self {
             Self::Route(route) => route.arm,
             Self::OtherMethod | Self::Nothing => true,
-            Self::Control | Self::DataPlane => false,
+            Self::Control | Self::DataPlane | Self::Vault(_) => false,
         }
+    }
+
+    fn is_vault(&self) -> bool {
+        matches!(self, Self::Vault(_))
     }
 
     fn operation(&self, call: &Call) -> &'static str {
         match self {
-            Self::Route(route) => route.operation,
+            Self::Route(route) | Self::Vault(Some(route)) => route.operation,
             Self::DataPlane => data_plane::operation(call),
             Self::Control => "Control",
-            Self::OtherMethod | Self::Nothing => "Unknown",
+            Self::OtherMethod | Self::Nothing | Self::Vault(None) => "Unknown",
         }
     }
 

@@ -48,7 +48,8 @@ const NAME_ID: &str = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nam
 /// Who acts for people.
 const COLLEAGUE: &str = "00000000-0000-0000-0000-0000000000cc";
 
-/// The audiences of Azure Resource Manager in Azure's clouds; our own address is one too.
+/// The audiences of Azure Resource Manager in Azure's clouds; our own address is one too. Its name, `localhost`, is what
+/// the hosts of vaults end with, and so their audience.
 const AUDIENCES: [&str; 5] = [
     "management.azure.com",
     "management.core.windows.net",
@@ -56,6 +57,9 @@ const AUDIENCES: [&str; 5] = [
     "management.core.usgovcloudapi.net",
     "management.chinacloudapi.cn",
 ];
+
+/// Those of Key Vault.
+const VAULT_AUDIENCES: [&str; 3] = ["vault.azure.net", "vault.usgovcloudapi.net", "vault.azure.cn"];
 
 impl Identity {
     pub(crate) fn new(ids: &mut IdMaker, header: Option<String>) -> Self {
@@ -67,6 +71,11 @@ impl Identity {
     /// Who ARM takes the caller for.
     pub(crate) fn describe(&self) -> String {
         format!("'{}' with object id '{}'", self.client, self.principal)
+    }
+
+    /// The same in the words of a vault.
+    pub(crate) fn describe_to_a_vault(&self) -> String {
+        format!("appid={};oid={};iss=https://sts.windows.net/{}/", self.client, self.principal, self.tenant)
     }
 
     /// Signs a token for `resource` and tells when it expires.
@@ -108,6 +117,20 @@ impl Identity {
         let message = "The access token has been obtained for wrong audience or resource.";
         fits.then_some(())
             .ok_or_else(|| self.unauthorized("InvalidAuthenticationTokenAudience", message, call))
+    }
+
+    /// Whether a vault takes the token of a call; if not, why. `domain` is what the vault's host ends with: on this machine
+    /// it is an audience, with its port, as are those of all vaults in Azure's clouds.
+    pub(crate) fn check_for_vault(&self, domain: &str, call: &Call) -> Result<(), &'static str> {
+        let token = call.bearer().ok_or("Request is missing a Bearer or PoP token.")?;
+        let claims = self.read(token).map_err(|error| match error.kind() {
+            jsonwebtoken::errors::ErrorKind::ExpiredSignature => "The token has expired.",
+            _ => "The token is not valid.",
+        })?;
+        let audience =
+            claims.aud.split_once("://").map_or("", |(_, audience)| audience).trim_end_matches('/');
+        let fits = VAULT_AUDIENCES.contains(&audience) || audience.eq_ignore_ascii_case(domain);
+        fits.then_some(()).ok_or("Invalid audience: the token is for another service.")
     }
 
     /// The 401 for a token that has expired (public logs), whatever its claims say.
@@ -158,7 +181,8 @@ impl Identity {
 }
 
 fn is_resource_manager(audience: &Url) -> bool {
-    audience.host_str().is_some_and(|host| AUDIENCES.contains(&host) || is_loopback(host))
+    let is_ours = |host: &str| is_loopback(host) && !host.eq_ignore_ascii_case("localhost");
+    audience.host_str().is_some_and(|host| AUDIENCES.contains(&host) || is_ours(host))
 }
 
 /// Whether a host is this machine itself.

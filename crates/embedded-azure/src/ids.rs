@@ -91,6 +91,44 @@ impl fmt::Display for AppId {
     }
 }
 
+/// The resource id of one key vault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VaultId {
+    pub(crate) subscription: String,
+    pub(crate) group: String,
+    pub(crate) name: String,
+}
+
+impl VaultId {
+    /// Its name, unique in all of Azure.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether Azure would give such names (docs: Naming rules and restrictions for Azure resources).
+    pub(crate) fn is_valid(&self) -> bool {
+        let name = self.name.as_bytes();
+        is_subscription(&self.subscription)
+            && is_group(&self.group)
+            && (3..=24).contains(&name.len())
+            && name.iter().all(|sign| sign.is_ascii_alphanumeric() || *sign == b'-')
+            && name[0].is_ascii_alphabetic()
+            && name[name.len() - 1] != b'-'
+            && !self.name.contains("--")
+    }
+}
+
+impl fmt::Display for VaultId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { subscription, group, name } = self;
+        write!(
+            f,
+            "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/vaults/{name}"
+        )
+    }
+}
+
 fn is_subscription(text: &str) -> bool {
     (1..=36).contains(&text.len()) && text.bytes().all(|sign| sign.is_ascii_alphanumeric() || sign == b'-')
 }
@@ -224,6 +262,18 @@ mod tests {
         for (site, slot) in [("a b", None), ("-a", None), ("a", Some("")), ("a", Some("b/c")), ("a.b", None)]
         {
             assert!(!app(site, slot), "{site} {slot:?}");
+        }
+    }
+
+    #[test]
+    fn the_names_of_vaults_are_shorter() {
+        let vault = |name: &str| {
+            let (subscription, group, name) = ("s".into(), "g".into(), name.to_owned());
+            VaultId { subscription, group, name }.is_valid()
+        };
+        assert!(vault("kv-1") && vault("abc"));
+        for name in ["kv", "1kv", "kv-", "k--v", "kv_1", "a123456789012345678901234"] {
+            assert!(!vault(name), "{name}");
         }
     }
 

@@ -3,18 +3,19 @@
 //!
 //! Start at [`EmbeddedAzure::start`]. What it does follows Azure's documented rules or recorded answers, and the place in
 //! the code says which. Inside, `state` knows everything and lets time pass, `changes` and `regeneration` hold what is done
-//! to it, `traffic` makes the client calls, `access` tells who has a valid key, `routes` is the one table from request to
-//! operation, and `http` joins them. [`event_grid`] tells others of it, and [`functions_host`] is the other end: what
-//! stands between Event Grid or a timer and a custom handler.
+//! to it, `platform` resolves the references of apps to secrets of `vaults`, `traffic` makes the client calls, `access` tells
+//! who has a valid key, `routes` is the one table from request to operation, and `http` joins them. [`event_grid`] tells
+//! others of it, and [`functions_host`] is the other end: what stands between Event Grid or a timer and a custom handler.
 //!
 //! Guarantees: the same seed makes the same keys; every instant at which a client could begin to be refused is
-//! sampled, however coarse the tick; nothing but `listKeys`, `regenerateKey` and the settings tells a key.
+//! sampled, however coarse the tick; nothing but `listKeys`, `regenerateKey`, the settings and the secrets tells a key.
 //!
 //! It shares no code with those that it is there to test, so that no mistake is made twice: which requests are allowed,
 //! what a process signs with (`sdk`), what is accepted, and its ids and keys are all its own.
 //!
-//! Caveats: roles are modelled by what is denied alone (any token of ours may do anything else); Key Vault and App
-//! Configuration by what references lead to, replicas by their list alone, swaps and network rules not at all.
+//! Caveats: roles are modelled by what is denied alone (any token of ours may do anything else); Key Vault by its secrets, and
+//! no vault can be made or seen through ARM; App Configuration by what references lead to, replicas by their list alone,
+//! swaps and network rules, but for a vault's firewall, not at all.
 
 mod access;
 mod activity;
@@ -34,8 +35,12 @@ pub mod functions_host;
 mod http;
 mod identity;
 mod ids;
+mod key_vault;
 mod options;
+mod placeholders;
+mod platform;
 mod random;
+mod references;
 mod regeneration;
 mod report;
 mod roles;
@@ -43,7 +48,9 @@ mod routes;
 mod sdk;
 mod service;
 mod state;
+mod tls;
 mod traffic;
+mod vaults;
 mod world;
 
 use std::collections::BTreeMap;
@@ -52,6 +59,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::serve::Listener;
 use chrono::{DateTime, Utc};
 use futures::future::join_all;
 use serde_json::Value;
@@ -66,25 +74,31 @@ pub use self::changes::{EditError, Unknown};
 pub use self::clock::{Clock, SystemClock, TokioClock, VirtualClock};
 pub use self::event_grid::EventGrid;
 pub use self::faults::{Fault, FaultKind};
-pub use self::ids::{AppId, Key, KeyType, Pair, ServiceId};
+pub use self::ids::{AppId, Key, KeyType, Pair, ServiceId, VaultId};
 pub use self::options::{KeysOff, Options};
+pub use self::placeholders::NoSuchService;
 pub use self::report::{AppOutage, Report, RequestRecord, ServiceReport};
 pub use self::roles::{Denial, DeniedBy};
 pub use self::state::State;
+pub use self::tls::TlsError;
 pub use self::traffic::{Outage, Tally};
+pub use self::world::vaults::{Secret, Vault};
 pub use self::world::{ConnectionStringEntry, SignalR, Site, UpdateStrategy, World, WorldError};
 
 use self::event_grid::{Delivery, Outcome};
 use self::faults::Moment;
 use self::http::Shared;
+use self::tls::TlsListener;
 
 /// A running embedded Azure. It stops when it is dropped.
 pub struct EmbeddedAzure {
     shared: Arc<Shared>,
     base: String,
+    tls_base: Option<String>,
     identity_header: String,
     time: Option<JoinHandle<()>>,
-    stop: Option<oneshot::Sender<()>>,
+    /// Whoever serves is told to end.
+    stop: Vec<oneshot::Sender<()>>,
 }
 
 /// Why the embedded Azure could not start.
@@ -96,6 +110,9 @@ pub enum StartError {
     /// The webhook cannot be called: this machine's TLS set-up is broken.
     #[error("no HTTP client can be made for the webhook")]
     Client(#[source] reqwest::Error),
+    /// There can be no https.
+    #[error("it cannot be served over TLS")]
+    Tls(#[from] TlsError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {
@@ -116,28 +133,36 @@ impl EmbeddedAzure {
     ) -> Result<Self, StartError> {
         let live = options.live;
         let tick = options.tick;
+        let vaults = world.vaults.iter().map(|vault| vault.name.clone());
+        let tls = options.tls.as_ref().map(|folder| tls::configure(folder, vaults)).transpose()?;
         let state = State::new(&world, options, clock.now())?;
         let identity_header = state.identity.header.clone();
-        let error = |source| StartError::Listen { address: listen, source };
-        let listener = TcpListener::bind(listen).await.map_err(error)?;
-        let address = listener.local_addr().map_err(error)?;
+        let (listener, address) = bind(listen).await?;
         let shared = Shared::new(state, clock, address.port()).map_err(StartError::Client)?;
         let shared = Arc::new(shared);
-        let (stop, stopped) = oneshot::channel::<()>();
-        let serve = axum::serve(listener, http::router(Arc::clone(&shared)));
-        tokio::spawn(async move {
-            let stopped = async { drop(stopped.await) };
-            // It ends when it is stopped; errors of single connections are not errors of the server.
-            drop(serve.with_graceful_shutdown(stopped).await);
-        });
+        let mut stop = vec![serve(listener, &shared)];
+        let mut tls_base = None;
+        if let Some(config) = tls {
+            let port = if listen.port() == 0 { 0 } else { address.port().saturating_add(1) };
+            let (listener, address) = bind(SocketAddr::new(address.ip(), port)).await?;
+            let error = |source| StartError::Listen { address, source };
+            stop.push(serve(TlsListener::new(listener, config).map_err(error)?, &shared));
+            tls_base = Some(format!("https://{address}"));
+        }
         let time = live.then(|| tokio::spawn(let_time_pass(Arc::clone(&shared), tick)));
-        Ok(Self { shared, base: format!("http://{address}"), identity_header, time, stop: Some(stop) })
+        Ok(Self { shared, base: format!("http://{address}"), tls_base, identity_header, time, stop })
     }
 
     /// The base URL: Azure Resource Manager, the token endpoints and the data plane are all behind it.
     #[must_use]
     pub fn base(&self) -> &str {
         &self.base
+    }
+
+    /// The base URL of the same over TLS, if there is one.
+    #[must_use]
+    pub fn tls_base(&self) -> Option<&str> {
+        self.tls_base.as_deref()
     }
 
     /// The secret header of the managed-identity endpoint.
@@ -284,9 +309,28 @@ impl Drop for EmbeddedAzure {
         if let Some(time) = self.time.take() {
             time.abort();
         }
-        // Dropping the sender is the signal.
-        drop(self.stop.take());
+        // Dropping a sender is the signal.
+        self.stop.clear();
     }
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let error = |source| StartError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(error)?;
+    let bound = listener.local_addr().map_err(error)?;
+    Ok((listener, bound))
+}
+
+/// Serves until what it returns is dropped.
+fn serve<L: Listener<Addr = SocketAddr>>(listener: L, shared: &Arc<Shared>) -> oneshot::Sender<()> {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serve = axum::serve(listener, http::router(Arc::clone(shared)));
+    tokio::spawn(async move {
+        let stopped = async { drop(stopped.await) };
+        // It ends when it is stopped; errors of single connections are not errors of the server.
+        drop(serve.with_graceful_shutdown(stopped).await);
+    });
+    stop
 }
 
 /// Makes the traffic of a clock that runs by itself, and delivers events.

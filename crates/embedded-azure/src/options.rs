@@ -1,5 +1,6 @@
 //! How the embedded Azure behaves.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use url::Url;
@@ -10,7 +11,7 @@ use crate::event_grid::EventGrid;
 /// regeneration (recordings of 2021 and 2022), tens of seconds for a restart, and its client tokens live an hour.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How long each ARM request takes.
+    /// How long each request to ARM or to a vault takes.
     pub latency: Duration,
     /// How long a regeneration takes to come into effect.
     pub regenerate_takes: Duration,
@@ -18,6 +19,11 @@ pub struct Options {
     pub retry_after: Option<u64>,
     /// How long an app's old process serves on after its settings were changed.
     pub restart_takes: Duration,
+    /// How long the platform takes to fetch an app's references again when it is asked to.
+    pub refresh_takes: Duration,
+    /// Whether an app restarts when the platform has fetched its references again, because it was asked to or a day was over:
+    /// no document says it. What a change of the configuration fetches comes with a restart in any case.
+    pub refresh_restarts: bool,
     /// The interval between two client calls of an app.
     pub tick: Duration,
     /// How long client tokens live. Azure's live an hour by default (docs: Troubleshooting guide).
@@ -41,6 +47,9 @@ pub struct Options {
     /// Under which URL clients see the embedded Azure, for the links in its answers. Without it `X-Forwarded-Proto` and
     /// `X-Forwarded-Host` tell, and else the `Host` that was asked for.
     pub public_base: Option<Url>,
+    /// Serves the same over https too, at the next port (or any free one, where any was taken for http): a folder, in which
+    /// the certificate of the authority is left as `ca.pem` for clients to trust.
+    pub tls: Option<PathBuf>,
     /// Who is told what happens in Azure; nobody if not given.
     pub event_grid: Option<EventGrid>,
     /// Whether time passes by itself: a background task makes the traffic of the running clock and delivers events. To
@@ -65,6 +74,8 @@ impl Default for Options {
             regenerate_takes: Duration::from_secs(2),
             retry_after: None,
             restart_takes: Duration::from_secs(1),
+            refresh_takes: Duration::from_secs(1),
+            refresh_restarts: false,
             tick: Duration::from_millis(50),
             client_token_life: Duration::from_secs(1),
             page_size: 50,
@@ -75,6 +86,7 @@ impl Default for Options {
             list_keys_lags: false,
             keys_off: KeysOff::default(),
             public_base: None,
+            tls: None,
             event_grid: None,
             live: true,
         }

@@ -43,6 +43,16 @@ impl IdMaker {
         Self { rng: stream(seed, 3) }
     }
 
+    /// For the versions of secrets, for the same reason.
+    pub(crate) fn of_secrets(seed: u64) -> Self {
+        Self { rng: stream(seed, 5) }
+    }
+
+    /// The id of a version of a secret: 32 hexadecimal digits.
+    pub(crate) fn version(&mut self) -> String {
+        self.uuid().simple().to_string()
+    }
+
     pub(crate) fn uuid(&mut self) -> Uuid {
         Builder::from_random_bytes(self.rng.u128(..).to_be_bytes()).into_uuid()
     }

@@ -21,7 +21,7 @@ pub struct RequestRecord {
     pub method: String,
     /// The operation id: that of the swagger where it has one.
     pub operation: &'static str,
-    /// The service, site or `site/slot` it is about; empty if it is about none.
+    /// The service, site, `site/slot`, vault or `vault/secret` it is about; empty if it is about none.
     pub resource: String,
     /// The status of the answer; none if the connection was closed without one.
     pub status: Option<u16>,
@@ -48,6 +48,8 @@ pub struct Report {
     pub arm_requests: BTreeMap<&'static str, u64>,
     /// ARM requests in all.
     pub arm_requests_total: u64,
+    /// Requests to vaults by operation.
+    pub vault_requests: BTreeMap<&'static str, u64>,
     /// The same by the name of the service.
     pub instances: BTreeMap<String, ServiceReport>,
     /// What became of the events, if there is a subscription.
@@ -88,6 +90,7 @@ pub(crate) struct Log {
     requests: VecDeque<RequestRecord>,
     moments: u64,
     pub(crate) counts: BTreeMap<&'static str, u64>,
+    pub(crate) vault_counts: BTreeMap<&'static str, u64>,
 }
 
 /// How many requests are remembered one by one; the counts go on.
@@ -108,6 +111,11 @@ impl Log {
             self.requests.pop_front();
         }
         self.requests.push_back(record);
+    }
+
+    /// Counts a request to a vault.
+    pub(crate) fn count_of_vault(&mut self, operation: &'static str) {
+        *self.vault_counts.entry(operation).or_default() += 1;
     }
 
     pub(crate) fn requests(&self) -> Vec<RequestRecord> {

@@ -1,5 +1,5 @@
-//! What the caller may not do: denied actions by scope, the answer of the permissions API, and the 403 of calls that
-//! need a denied action.
+//! What the caller, or the identity of an app, may not do: denied actions by scope, the answer of the permissions API, and
+//! the 403 of calls to ARM that need a denied action. Vaults have a 403 of their own.
 //!
 //! Everything is allowed that is not denied. A denial counts for its scope and everything below (docs: Understand scope
 //! for Azure RBAC; Understand Azure deny assignments).
@@ -10,20 +10,30 @@ use serde_json::json;
 
 use crate::call::{Answer, Call};
 
-/// An action, or a pattern of actions with `*`, that the caller may not do at a scope and below it.
+/// An action, or a pattern of actions with `*`, that the caller or an app may not do at a scope and below it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Denial {
     /// The id of a subscription, resource group or resource.
     pub scope: String,
-    /// The action, like `Microsoft.Web/sites/config/list/Action`.
+    /// The action, like `Microsoft.Web/sites/config/list/Action`, or a data action.
     pub action: String,
     /// Why not.
     #[serde(default)]
     pub by: DeniedBy,
+    /// Whose identity: that of this app (`site` or `site/slot`), by which its references are resolved. The caller's if none
+    /// is named.
+    #[serde(default)]
+    pub app: Option<String>,
 }
 
-/// Why the caller may not do something.
+impl Denial {
+    pub(crate) fn of_the_caller(scope: &str, action: &str, by: DeniedBy) -> Self {
+        Self { scope: scope.to_owned(), action: action.to_owned(), by, app: None }
+    }
+}
+
+/// Why somebody may not do something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeniedBy {
@@ -34,11 +44,14 @@ pub enum DeniedBy {
     /// `DenyAssignmentAuthorizationFailed` (docs: Understand Azure deny assignments; no log shows status and code
     /// together).
     DenyAssignment,
+    /// The vault goes by access policies, and none permits it: 403 `AccessDenied` instead of `ForbiddenByRbac` (docs: Azure
+    /// Key Vault REST API error codes). Of data actions alone.
+    AccessPolicy,
 }
 
 /// The action that an operation needs (docs: Azure permissions for Web and Mobile, for Management and governance;
 /// Microsoft.SignalRService's operation list). Operations that are not here need none.
-const ACTIONS: [(&str, &str); 34] = [
+const ACTIONS: [(&str, &str); 44] = [
     ("Subscriptions_Get", "Microsoft.Resources/subscriptions/read"),
     ("ResourceGroups_List", "Microsoft.Resources/subscriptions/resourceGroups/read"),
     ("ResourceGroups_Get", "Microsoft.Resources/subscriptions/resourceGroups/read"),
@@ -71,6 +84,17 @@ const ACTIONS: [(&str, &str); 34] = [
     ("WebApps_UpdateConnectionStrings", "Microsoft.Web/sites/config/Write"),
     ("WebApps_UpdateConnectionStringsSlot", "Microsoft.Web/sites/slots/config/Write"),
     ("WebApps_ListSlotConfigurationNames", "Microsoft.Web/sites/config/Read"),
+    ("WebApps_GetAppSettingsKeyVaultReferences", "Microsoft.Web/sites/config/Read"),
+    ("WebApps_GetAppSettingsKeyVaultReferencesSlot", "Microsoft.Web/sites/slots/config/Read"),
+    ("WebApps_GetAppSettingKeyVaultReference", "Microsoft.Web/sites/config/Read"),
+    ("WebApps_GetAppSettingKeyVaultReferenceSlot", "Microsoft.Web/sites/slots/config/Read"),
+    ("WebApps_GetSiteConnectionStringKeyVaultReferences", "Microsoft.Web/sites/config/Read"),
+    ("WebApps_GetSiteConnectionStringKeyVaultReferencesSlot", "Microsoft.Web/sites/slots/config/Read"),
+    ("WebApps_GetSiteConnectionStringKeyVaultReference", "Microsoft.Web/sites/config/Read"),
+    ("WebApps_GetSiteConnectionStringKeyVaultReferenceSlot", "Microsoft.Web/sites/slots/config/Read"),
+    // What the refresh needs is told in public definitions of roles alone.
+    ("WebApps_RefreshKeyVaultReferences", "Microsoft.Web/sites/config/Write"),
+    ("WebApps_RefreshKeyVaultReferencesSlot", "Microsoft.Web/sites/slots/config/Write"),
     ("WebApps_Restart", "Microsoft.Web/sites/restart/Action"),
     ("WebApps_RestartSlot", "Microsoft.Web/sites/slots/restart/Action"),
 ];
@@ -83,7 +107,7 @@ pub(crate) fn check(denials: &[Denial], client: &str, operation: &str, call: &Ca
     let Some(denial) = at(denials, &call.path).find(hits) else { return Ok(()) };
     let scope = &call.path;
     let (code, message) = match denial.by {
-        DeniedBy::Role => (
+        DeniedBy::Role | DeniedBy::AccessPolicy => (
             "AuthorizationFailed",
             format!(
                 "The client {client} does not have authorization to perform action '{action}' over scope '{scope}' or \
@@ -104,21 +128,47 @@ pub(crate) fn check(denials: &[Denial], client: &str, operation: &str, call: &Ca
 
 /// Whether the caller may do something at a path.
 pub(crate) fn may(denials: &[Denial], path: &str, action: &str) -> bool {
-    !at(denials, path).any(|denial| fits(&denial.action.to_lowercase(), &action.to_lowercase()))
+    denial(denials, path, action).is_none()
+}
+
+/// What keeps the caller from a data action, if anything does.
+pub(crate) fn denial<'a>(denials: &'a [Denial], scope: &str, action: &str) -> Option<&'a Denial> {
+    at(denials, scope).find(|denial| fits(&denial.action.to_lowercase(), &action.to_lowercase()))
+}
+
+/// Whether the identity of an app, `site` or `site/slot`, is denied a data action.
+pub(crate) fn denies_app(denials: &[Denial], app: &str, scope: &str, action: &str) -> bool {
+    let own = |denial: &&Denial| denial.app.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(app));
+    denials
+        .iter()
+        .filter(own)
+        .filter(|denial| covers(&denial.scope, scope))
+        .any(|denial| fits(&denial.action.to_lowercase(), &action.to_lowercase()))
 }
 
 /// `Permissions_ListForResource` and `Permissions_ListForResourceGroup` (swagger Microsoft.Authorization 2022-04-01):
 /// one role that grants everything but what is denied. Deny assignments are no part of a role.
 pub(crate) fn permissions(denials: &[Denial], call: &Call) -> Answer {
     let by_role = at(denials, &call.path).filter(|denial| denial.by == DeniedBy::Role);
-    let denied: Vec<&str> = by_role.map(|denial| denial.action.as_str()).collect();
-    let role = json!({"actions": ["*"], "notActions": denied, "dataActions": [], "notDataActions": []});
+    let (data, others): (Vec<&str>, Vec<&str>) =
+        by_role.map(|denial| denial.action.as_str()).partition(|action| is_data_action(action));
+    let role = json!({
+        "actions": ["*"], "notActions": others, "dataActions": [DATA_ACTIONS], "notDataActions": data,
+    });
     Answer::ok(json!({"value": [role]}))
 }
 
-/// What is denied at a path.
+/// All that can be done with the secrets of a vault.
+const DATA_ACTIONS: &str = "Microsoft.KeyVault/vaults/secrets/*";
+
+fn is_data_action(action: &str) -> bool {
+    let prefix = DATA_ACTIONS.trim_end_matches('*');
+    action.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+/// What the caller is denied at a path.
 fn at<'a>(denials: &'a [Denial], path: &str) -> impl Iterator<Item = &'a Denial> {
-    denials.iter().filter(move |denial| covers(&denial.scope, path))
+    denials.iter().filter(move |denial| denial.app.is_none() && covers(&denial.scope, path))
 }
 
 /// Whether a path is at a scope or below it.

@@ -1,14 +1,16 @@
 //! The one routing table: method and path to operation id and handler.
 //!
 //! Operation ids are those of the swagger (Microsoft.SignalRService 2024-03-01, Microsoft.Web 2023-12-01,
-//! Microsoft.Resources 2022-12-01, Microsoft.Authorization 2022-04-01) where there is one. Paths match without regard to case, as ARM's do.
+//! Microsoft.Resources 2022-12-01, Microsoft.Authorization 2022-04-01; Key Vault secrets 7.5, after `KeyVault_`) where there
+//! is one. Paths match without regard to case, as ARM's do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::http::Method;
 
-use crate::arm::{directory, signalr, web};
+use crate::arm::{directory, references, signalr, web};
 use crate::call::{Answered, Call};
+use crate::key_vault::secrets;
 use crate::state::State;
 use crate::{data_plane, identity, roles};
 
@@ -31,7 +33,9 @@ pub(crate) enum Found {
 }
 
 const GET: Method = Method::GET;
+const DELETE: Method = Method::DELETE;
 const HEAD: Method = Method::HEAD;
+const PATCH: Method = Method::PATCH;
 const POST: Method = Method::POST;
 const PUT: Method = Method::PUT;
 
@@ -195,6 +199,67 @@ static ROUTES: &[Route] = &[
         "WebApps_UpdateSlotConfigurationNames",
         web::update_slot_config_names,
     ),
+    arm(
+        GET,
+        site!("/config/configreferences/appsettings"),
+        "WebApps_GetAppSettingsKeyVaultReferences",
+        references::of_settings,
+    ),
+    arm(
+        GET,
+        site!("/slots/{slot}/config/configreferences/appsettings"),
+        "WebApps_GetAppSettingsKeyVaultReferencesSlot",
+        references::of_settings,
+    ),
+    arm(
+        GET,
+        site!("/config/configreferences/appsettings/{key}"),
+        "WebApps_GetAppSettingKeyVaultReference",
+        references::of_setting,
+    ),
+    arm(
+        GET,
+        site!("/slots/{slot}/config/configreferences/appsettings/{key}"),
+        "WebApps_GetAppSettingKeyVaultReferenceSlot",
+        references::of_setting,
+    ),
+    arm(
+        GET,
+        site!("/config/configreferences/connectionstrings"),
+        "WebApps_GetSiteConnectionStringKeyVaultReferences",
+        references::of_connection_strings,
+    ),
+    arm(
+        GET,
+        site!("/slots/{slot}/config/configreferences/connectionstrings"),
+        "WebApps_GetSiteConnectionStringKeyVaultReferencesSlot",
+        references::of_connection_strings,
+    ),
+    arm(
+        GET,
+        site!("/config/configreferences/connectionstrings/{key}"),
+        "WebApps_GetSiteConnectionStringKeyVaultReference",
+        references::of_connection_string,
+    ),
+    arm(
+        GET,
+        site!("/slots/{slot}/config/configreferences/connectionstrings/{key}"),
+        "WebApps_GetSiteConnectionStringKeyVaultReferenceSlot",
+        references::of_connection_string,
+    ),
+    // Not in the swagger.
+    arm(
+        POST,
+        site!("/config/configreferences/appsettings/refresh"),
+        "WebApps_RefreshKeyVaultReferences",
+        references::refresh,
+    ),
+    arm(
+        POST,
+        site!("/slots/{slot}/config/configreferences/appsettings/refresh"),
+        "WebApps_RefreshKeyVaultReferencesSlot",
+        references::refresh,
+    ),
     arm(POST, site!("/restart"), "WebApps_Restart", web::restart),
     arm(POST, site!("/slots/{slot}/restart"), "WebApps_RestartSlot", web::restart),
     arm(POST, site!("/publishxml"), "WebApps_ListPublishingProfileXmlWithSecrets", web::publishing_profiles),
@@ -208,10 +273,35 @@ static ROUTES: &[Route] = &[
     arm(GET, site!("/slots/{slot}/config/web"), "WebApps_GetConfigurationSlot", web::configuration),
 ];
 
+/// What a vault is asked. The host is the vault's.
+static VAULT_ROUTES: &[Route] = &[
+    open(GET, "/secrets", "KeyVault_GetSecrets", secrets::list),
+    open(GET, "/secrets/{secret}/versions", "KeyVault_GetSecretVersions", secrets::versions),
+    open(GET, "/secrets/{secret}", "KeyVault_GetSecret", secrets::get),
+    open(GET, "/secrets/{secret}/{version}", "KeyVault_GetSecret", secrets::get),
+    open(PUT, "/secrets/{secret}", "KeyVault_SetSecret", secrets::set),
+    open(PATCH, "/secrets/{secret}", "KeyVault_UpdateSecret", secrets::update),
+    open(PATCH, "/secrets/{secret}/{version}", "KeyVault_UpdateSecret", secrets::update),
+    open(DELETE, "/secrets/{secret}", "KeyVault_DeleteSecret", secrets::delete),
+    open(GET, "/deletedsecrets", "KeyVault_GetDeletedSecrets", secrets::list_deleted),
+    open(GET, "/deletedsecrets/{secret}", "KeyVault_GetDeletedSecret", secrets::get_deleted),
+    open(DELETE, "/deletedsecrets/{secret}", "KeyVault_PurgeDeletedSecret", secrets::purge),
+    open(POST, "/deletedsecrets/{secret}/recover", "KeyVault_RecoverDeletedSecret", secrets::recover),
+];
+
 /// Looks a request up.
 pub(crate) fn find(method: &Method, path: &str) -> Found {
+    find_in(ROUTES, method, path)
+}
+
+/// Looks a request to a vault up.
+pub(crate) fn find_of_vault(method: &Method, path: &str) -> Found {
+    find_in(VAULT_ROUTES, method, path)
+}
+
+fn find_in(routes: &'static [Route], method: &Method, path: &str) -> Found {
     let mut known = false;
-    for route in ROUTES {
+    for route in routes {
         if let Some(params) = matched(route.pattern, path) {
             if route.method == *method {
                 return Found::Route(route, params);
@@ -224,8 +314,14 @@ pub(crate) fn find(method: &Method, path: &str) -> Found {
 
 /// Whether faults may name it.
 pub(crate) fn is_operation(name: &str) -> bool {
-    let others = data_plane::OPERATIONS.iter();
-    ROUTES.iter().map(|route| &route.operation).chain(others).any(|known| known.eq_ignore_ascii_case(name))
+    let others = data_plane::OPERATIONS.into_iter().chain(operations_of_vaults());
+    ROUTES.iter().map(|route| route.operation).chain(others).any(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// What vaults are asked for.
+pub(crate) fn operations_of_vaults() -> impl Iterator<Item = &'static str> {
+    let names: BTreeSet<&str> = VAULT_ROUTES.iter().map(|route| route.operation).collect();
+    names.into_iter()
 }
 
 /// `Permissions_ListForResource` and `Permissions_ListForResourceGroup`

@@ -1,5 +1,5 @@
-//! What the process of a simulated app makes of its settings: which text is a connection string for Microsoft's SDK,
-//! where a reference leads, and which keys an app finds that reads endpoint and key by itself.
+//! What the process of a simulated app makes of its settings: which text is a connection string for Microsoft's SDK, and
+//! which keys an app finds that reads endpoint and key by itself.
 //!
 //! Nothing here is the product's: a mistake of its parser must not hide what it does to apps. Start at [`read`].
 //!
@@ -107,30 +107,6 @@ fn is_name(host: &str) -> bool {
     let fits = |sign: char| sign.is_alphanumeric() || matches!(sign, '-' | '_');
     let host = host.strip_suffix('.').unwrap_or(host);
     host.split('.').all(|label| !label.is_empty() && label.chars().all(fits))
-}
-
-/// The name of the secret or key, in lower case, that a Key Vault or App Configuration reference names (docs: Use Key Vault
-/// references; Use App Configuration references). Versions and labels are not told apart.
-pub(crate) fn referred(text: &str) -> Option<String> {
-    let text = text.trim();
-    let inside = text.strip_prefix('@')?.strip_suffix(')')?;
-    let (kind, inside) = inside.split_once('(')?;
-    let part = |wanted: &str| {
-        let mut parts = inside.split(';').filter_map(|part| part.split_once('='));
-        parts.find(|(name, _)| name.trim().eq_ignore_ascii_case(wanted)).map(|(_, value)| value.trim())
-    };
-    let name = match kind.trim().to_lowercase().as_str() {
-        "microsoft.keyvault" => {
-            let in_uri = |uri: &'_ str| uri.split_once("/secrets/").map(|(_, rest)| rest.to_owned());
-            let in_uri = part("SecretUri").and_then(in_uri);
-            in_uri
-                .and_then(|rest| rest.split('/').next().map(str::to_owned))
-                .or_else(|| part("SecretName").map(str::to_owned))
-        }
-        "microsoft.appconfiguration" => part("Key").map(str::to_owned),
-        _ => None,
-    };
-    name.map(|name| name.to_lowercase()).filter(|name| !name.is_empty())
 }
 
 /// Whether an app that takes the key out of a text by itself finds `key` in it: bare, in quotes, in JSON, escaped as JSON

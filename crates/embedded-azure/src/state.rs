@@ -21,11 +21,14 @@ use crate::faults::{FaultKind, Faults, Hooks};
 use crate::identity::Identity;
 use crate::ids::KeyType;
 use crate::options::Options;
+use crate::placeholders::{self, Placeholders};
+use crate::platform::Platform;
 use crate::random::{self, IdMaker, KeyMaker};
 use crate::report::Log;
 use crate::roles::Denial;
 use crate::service::{Operation, Service, Status};
 use crate::traffic::{Change, read_connections};
+use crate::vaults::{Content, Vault, Version};
 use crate::world::{InitialApp, UpdateStrategy, World, WorldError};
 
 /// The embedded Azure as it stands. Tests reach it through `EmbeddedAzure::with`, and hooks are handed it.
@@ -47,7 +50,10 @@ pub struct State {
     pub(crate) denials: Vec<Denial>,
     /// What stands at which scope.
     pub(crate) barriers: Vec<Barrier>,
-    /// What references to a secret or key of this name, in lower case, lead to.
+    pub(crate) vaults: Vec<Vault>,
+    /// The ids of the versions of secrets.
+    pub(crate) versions: IdMaker,
+    /// What references to a secret or key of this name, in lower case, lead to, if it is in no vault of ours.
     pub(crate) references: BTreeMap<String, String>,
     /// Resource groups that are there though nothing is in them.
     pub(crate) empty_groups: BTreeSet<String>,
@@ -97,14 +103,17 @@ impl State {
         let pairs =
             services.iter().map(|one| (one.id.name().to_lowercase(), (one.host(), one.listed()))).collect();
         let references = world.lead(&pairs)?;
+        let mut versions = IdMaker::of_secrets(options.seed);
+        let vaults = vaults(world, &pairs, &mut versions, now)?;
         let mut apps: Vec<App> = world.build(&pairs)?.into_iter().map(|app| App::new(app, now)).collect();
         // What apps hold of a service whose keys are switched off is of before that.
         let mut services = services;
         for service in services.iter_mut().filter(|service| service.disable_local_auth) {
             KeyType::ALL.into_iter().for_each(|key_type| service.replace_by_force(key_type, keys.key()));
         }
+        let platform = Platform { vaults: &vaults, elsewhere: &references, denials: &world.denials };
         for app in &mut apps {
-            app.fetch(&references);
+            app.fetch(&platform, now);
             app.process.restart(read_connections(&app.reads(), &services));
         }
         let mut ids = IdMaker::new(options.seed);
@@ -121,6 +130,8 @@ impl State {
             ids,
             denials: world.denials.clone(),
             barriers: world.barriers.clone(),
+            vaults,
+            versions,
             references,
             empty_groups: BTreeSet::new(),
             grid,
@@ -190,10 +201,28 @@ impl State {
     /// Adds an app and starts its process.
     pub(crate) fn add_app(&mut self, app: InitialApp) {
         let mut app = App::new(app, self.now);
-        app.fetch(&self.references);
+        app.fetch(&self.platform(), self.now);
         app.planted = self.invalid_keys_in(&app.reads());
         app.process.restart(read_connections(&app.reads(), &self.services));
         self.apps.push(app);
+    }
+
+    /// What the platform that resolves references can reach.
+    pub(crate) fn platform(&self) -> Platform<'_> {
+        let Self { vaults, references, denials, .. } = self;
+        Platform { vaults, elsewhere: references, denials }
+    }
+
+    /// Lets the platform fetch an app's references, and tells whether any leads to something else by that. The app's process
+    /// gets it when it restarts.
+    pub(crate) fn fetch(&mut self, at: usize) -> bool {
+        let Self { apps, vaults, references, denials, now, .. } = self;
+        let changed = apps[at].fetch(&Platform { vaults, elsewhere: references, denials }, *now);
+        if changed {
+            let app = apps[at].name.clone();
+            self.tell(ActivityKind::ReferencesFetched { app });
+        }
+        changed
     }
 
     /// Replaces a section of an app's settings when so much time has passed.
@@ -214,7 +243,8 @@ impl State {
         let running = self.operations.iter().filter(|operation| operation.status == Status::Running);
         let restarts = self.apps.iter().filter_map(|app| app.restarted_at);
         let late = self.late.iter().map(|late| late.due);
-        running.map(|operation| operation.due).chain(restarts).chain(late).min()
+        let fetches = self.apps.iter().filter_map(App::fetches_at);
+        running.map(|operation| operation.due).chain(restarts).chain(late).chain(fetches).min()
     }
 
     /// The apps and the services that change with what is due now.
@@ -238,17 +268,27 @@ impl State {
         self.late = later;
         due.into_iter().for_each(|Late { app, section, .. }| self.replace(app, section));
         for at in 0..self.apps.len() {
+            if self.apps[at].fetches_at().is_some_and(|time| time <= now) {
+                self.refetch(at);
+            }
             if self.apps[at].restarted_at.take_if(|time| *time <= now).is_some() {
                 self.take_over(at);
             }
         }
     }
 
+    /// The platform fetches an app's references, as it was asked to or because a day is over. Whether that reaches the process
+    /// that runs is not documented; people saw it restart by the refresh that they asked for.
+    fn refetch(&mut self, at: usize) {
+        let asked = self.apps[at].refreshed_at.take_if(|time| *time <= self.now).is_some();
+        let changed = self.fetch(at);
+        if self.options.refresh_restarts && (asked || changed) {
+            self.restart(at);
+        }
+    }
+
     fn take_over(&mut self, at: usize) {
         let app = &mut self.apps[at];
-        if std::mem::take(&mut app.fetches) {
-            app.fetch(&self.references);
-        }
         let connections = read_connections(&app.reads(), &self.services);
         app.process.restart(connections);
         if !app.deleted {
@@ -279,6 +319,32 @@ impl State {
         }
         happenings.into_iter().for_each(|what| self.tell(what));
     }
+}
+
+/// The vaults of a world as it begins.
+fn vaults(
+    world: &World,
+    pairs: &Placeholders,
+    versions: &mut IdMaker,
+    now: DateTime<Utc>,
+) -> Result<Vec<Vault>, WorldError> {
+    let mut vaults = Vec::new();
+    for (spec, id) in world.vaults.iter().zip(world.vault_ids()) {
+        let mut vault = Vault { id, secrets: BTreeMap::new() };
+        for (name, secret) in &spec.secrets {
+            let value = placeholders::fill(&secret.value, pairs, &format!("{}/{name}", spec.name))?;
+            let content = Content {
+                content_type: secret.content_type.clone(),
+                tags: secret.tags.clone(),
+                enabled: secret.enabled,
+                exp: secret.exp,
+                ..Content::of(value)
+            };
+            vault.add(name, Version::new(versions.version(), content, now));
+        }
+        vaults.push(vault);
+    }
+    Ok(vaults)
 }
 
 impl fmt::Debug for State {

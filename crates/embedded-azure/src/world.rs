@@ -1,14 +1,18 @@
 //! The world file: which services, sites and slots there are, and what their settings hold at first.
 
+pub(crate) mod vaults;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::barriers::Barrier;
-use crate::ids::{AppId, Key, KeyType, Pair, ServiceId, connection_string};
+use crate::ids::{AppId, ServiceId, VaultId};
+use crate::placeholders::{NoSuchService, Placeholders, fill, names};
+use crate::references::{self, Reference};
 use crate::roles::Denial;
-use crate::sdk;
+use crate::world::vaults::Vault;
 
 /// What the simulated subscription holds at the start.
 ///
@@ -26,8 +30,11 @@ pub struct World {
     /// The web apps and function apps.
     #[serde(default)]
     pub sites: Vec<Site>,
-    /// What Key Vault and App Configuration references in settings lead to, by the name of the secret or key. The values
-    /// may have placeholders too.
+    /// The key vaults.
+    #[serde(default)]
+    pub vaults: Vec<Vault>,
+    /// What references in settings lead to that name a key of App Configuration, or a vault that is not here: by the name
+    /// of the secret or key. The values may have placeholders too.
     #[serde(default)]
     pub references: BTreeMap<String, String>,
     /// What the caller may not do.
@@ -127,18 +134,21 @@ pub enum WorldError {
         app: String,
     },
     /// A placeholder names a service that there is not.
-    #[error(
-        "a setting of {app:?} names the service {service:?} in a placeholder, but \"signalr\" has none of it"
-    )]
-    NoSuchService {
-        /// The app.
-        app: String,
-        /// The service.
-        service: String,
-    },
+    #[error(transparent)]
+    NoSuchService(#[from] NoSuchService),
     /// Two resources of one kind have one name.
-    #[error("the name {0:?} stands twice; names of services and of sites are unique in all of Azure")]
+    #[error(
+        "the name {0:?} stands twice; names of services, sites and vaults are unique in all of Azure, those of secrets in their vault"
+    )]
     Twice(String),
+    /// A secret that Key Vault would not take.
+    #[error("the secret {secret:?} has {found}")]
+    BadSecret {
+        /// The vault and the secret.
+        secret: String,
+        /// What is wrong with it.
+        found: &'static str,
+    },
     /// A name that cannot stand in a resource id.
     #[error("{0:?} cannot be part of a resource id; use letters, digits and hyphens")]
     BadName(String),
@@ -193,6 +203,7 @@ impl Default for World {
             subscription: default_subscription(),
             signalr,
             sites: vec![web, function],
+            vaults: Vec::new(),
             references: BTreeMap::new(),
             denials: Vec::new(),
             barriers: Vec::new(),
@@ -211,6 +222,16 @@ impl World {
                 ServiceId { subscription: self.subscription.clone(), group, name }
             })
             .collect()
+    }
+
+    /// The ids of the vaults, in order.
+    #[must_use]
+    pub fn vault_ids(&self) -> Vec<VaultId> {
+        let id = |Vault { group, name, .. }: &Vault| {
+            let (group, name) = (group.clone(), name.clone());
+            VaultId { subscription: self.subscription.clone(), group, name }
+        };
+        self.vaults.iter().map(id).collect()
     }
 
     /// The ids of the apps that hold a connection string of `service`: those it lists, and those whose settings
@@ -267,14 +288,26 @@ impl World {
 
     /// Whether an app holds a key of a service: listed, named in a placeholder, or named where a reference leads.
     fn holds(&self, app: &InitialApp, service: &SignalR) -> bool {
-        let leads = |value: &str| {
-            let name = sdk::referred(value)?;
-            self.references.iter().find(|(known, _)| known.to_lowercase() == name).map(|(_, value)| value)
-        };
         let held = |value: &str| {
-            names(value, &service.name) || leads(value).is_some_and(|led| names(led, &service.name))
+            names(value, &service.name) || self.led(value).is_some_and(|led| names(led, &service.name))
         };
         lists(service, &app.id) || values(app).any(held)
+    }
+
+    /// What a value leads to, if it is a reference.
+    fn led(&self, value: &str) -> Option<&str> {
+        let elsewhere = |name: &str| {
+            let mut all = self.references.iter();
+            all.find(|(known, _)| known.to_lowercase() == *name).map(|(_, value)| value.as_str())
+        };
+        match references::read(value)? {
+            Reference::Secret(secret) => {
+                let vault = self.vaults.iter().find(|vault| vault.name.eq_ignore_ascii_case(&secret.vault));
+                vault.map_or_else(|| elsewhere(&secret.name), |vault| vault.value(&secret.name))
+            }
+            Reference::KeyValue(key) => elsewhere(&key),
+            Reference::Malformed => None,
+        }
     }
 
     fn check_names(&self) -> Result<(), WorldError> {
@@ -286,6 +319,15 @@ impl World {
             if !seen.insert(format!("signalr {}", id.name.to_lowercase())) {
                 return Err(WorldError::Twice(id.name));
             }
+        }
+        for (vault, id) in self.vaults.iter().zip(self.vault_ids()) {
+            if !id.is_valid() {
+                return Err(WorldError::BadName(id.name));
+            }
+            if !seen.insert(format!("vault {}", id.name.to_lowercase())) {
+                return Err(WorldError::Twice(id.name));
+            }
+            vault.check()?;
         }
         for app in self.sites.iter().flat_map(|site| self.apps(site)) {
             if !app.id.is_valid() {
@@ -317,34 +359,6 @@ impl World {
     }
 }
 
-/// What placeholders stand for: the host and the keys of each service, by its name in lower case.
-pub(crate) type Placeholders = BTreeMap<String, (String, Pair<Key>)>;
-
-/// The placeholders, and what each stands for.
-const PLACEHOLDERS: [(&str, KeyType, bool); 4] = [
-    ("{primary:", KeyType::Primary, false),
-    ("{secondary:", KeyType::Secondary, false),
-    ("{primaryKey:", KeyType::Primary, true),
-    ("{secondaryKey:", KeyType::Secondary, true),
-];
-
-/// Replaces the placeholders in a value.
-pub(crate) fn fill(value: &str, keys: &Placeholders, app: &str) -> Result<String, WorldError> {
-    let mut filled = value.to_owned();
-    for (opening, key_type, bare) in PLACEHOLDERS {
-        while let Some(start) = filled.find(opening) {
-            let Some(length) = filled[start..].find('}') else { break };
-            let name = filled[start + opening.len()..start + length].to_owned();
-            let error = || WorldError::NoSuchService { app: app.to_owned(), service: name.clone() };
-            let (host, pair) = keys.get(&name.to_lowercase()).ok_or_else(error)?;
-            let key = &pair[key_type];
-            let text = if bare { key.expose().to_owned() } else { connection_string(host, key) };
-            filled.replace_range(start..=start + length, &text);
-        }
-    }
-    Ok(filled)
-}
-
 /// Puts the primary connection string under the name that the app's SDK or binding looks for: the ASP.NET Core SDK
 /// and the Functions binding have each their own (docs: Connection string in Azure SignalR Service; Functions
 /// SignalR bindings). A further service becomes a named endpoint.
@@ -370,13 +384,6 @@ fn lists(service: &SignalR, app: &AppId) -> bool {
 fn values(app: &InitialApp) -> impl Iterator<Item = &str> {
     let entries = app.connection_strings.values().map(|entry| entry.value.as_str());
     app.settings.values().map(String::as_str).chain(entries)
-}
-
-fn names(value: &str, service: &str) -> bool {
-    PLACEHOLDERS.iter().any(|(opening, ..)| {
-        let placeholder = format!("{opening}{service}}}").to_lowercase();
-        value.to_lowercase().contains(&placeholder)
-    })
 }
 
 fn default_subscription() -> String {

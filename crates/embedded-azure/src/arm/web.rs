@@ -238,7 +238,8 @@ fn canonical(kind: &str) -> Option<&'static str> {
     ENTRY_TYPES.into_iter().find(|known| known.eq_ignore_ascii_case(kind))
 }
 
-fn find(state: &State, call: &Call) -> Result<usize, Answer> {
+/// The site or slot that a call is about.
+pub(crate) fn find(state: &State, call: &Call) -> Result<usize, Answer> {
     let (name, group) = (call.resource(), call.param("group"));
     let fits = |app: &App| {
         !app.deleted && app.name.eq_ignore_ascii_case(&name) && app.id.group.eq_ignore_ascii_case(group)

@@ -9,6 +9,7 @@ use super::event::{Event, Request};
 use super::queue::{Delivery, Outcome, Queue};
 use crate::call::{Answer, Call};
 use crate::state::State;
+use crate::vaults::Version;
 
 impl State {
     /// What is to be sent to the webhook now. A delivery that is not answered by [`State::delivery_answered`] within
@@ -72,6 +73,14 @@ impl State {
     pub(crate) fn announce_settings(&mut self, at: usize) {
         if self.grid.is_some() {
             let event = Event::settings_changed(&self.apps[at].id, &mut self.event_ids);
+            self.publish(&event);
+        }
+    }
+
+    /// Announces a new version of a secret, whoever wrote it.
+    pub(crate) fn announce_secret(&mut self, at: usize, name: &str, version: &Version) {
+        if self.grid.is_some() {
+            let event = Event::new_version(&self.vaults[at].id, name, version, &mut self.event_ids);
             self.publish(&event);
         }
     }

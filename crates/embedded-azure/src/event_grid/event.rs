@@ -1,5 +1,5 @@
 //! What is announced, and in which words (docs: Azure resource group as an Event Grid source; Azure App Service as an
-//! Event Grid source).
+//! Event Grid source; Azure Key Vault as an Event Grid source).
 
 use axum::http::Method;
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use super::Schema;
 use crate::call::{Answer, Call};
 use crate::identity::{OBJECT_ID, TENANT_ID};
-use crate::ids::AppId;
+use crate::ids::{AppId, VaultId};
 use crate::random::IdMaker;
+use crate::vaults::Version;
 
 /// Something that happened, before it is written in a schema.
 #[derive(Clone, Debug)]
@@ -166,6 +167,29 @@ impl Event {
             kind: "Microsoft.Web.AppUpdated".into(),
             subject: named.to_owned(),
             topic: id,
+            data,
+            version: "1",
+        }
+    }
+
+    /// What Key Vault announces of a new version of a secret (docs: Azure Key Vault as an Event Grid source; times are
+    /// numbers by its table of members, which they are here, and texts in its samples).
+    pub(crate) fn new_version(vault: &VaultId, name: &str, version: &Version, ids: &mut IdMaker) -> Self {
+        let host = format!("{}.vault.azure.net", vault.name().to_lowercase());
+        let data = json!({
+            "Id": format!("https://{host}/secrets/{name}/{}", version.id),
+            "VaultName": vault.name(),
+            "ObjectType": "Secret",
+            "ObjectName": name,
+            "Version": version.id,
+            "NBF": version.content.nbf,
+            "EXP": version.content.exp,
+        });
+        Self {
+            id: ids.uuid().to_string(),
+            kind: "Microsoft.KeyVault.SecretNewVersionCreated".into(),
+            topic: vault.to_string(),
+            subject: name.to_owned(),
             data,
             version: "1",
         }

@@ -106,30 +106,6 @@ fn strings_without_a_key_are_identity_or_refused() {
 }
 
 #[test]
-fn references_name_a_secret_or_a_key() {
-    for (text, name) in [
-        (
-            "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/Chat-String/)",
-            Some("chat-string"),
-        ),
-        (
-            "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/chat/0123456789abcdef)",
-            Some("chat"),
-        ),
-        (" @microsoft.keyvault( VaultName=v ; SecretName = chat ; SecretVersion=1) ", Some("chat")),
-        (
-            "@Microsoft.AppConfiguration(Endpoint=https://s.azconfig.io; Key=app:chat; Label=prod)",
-            Some("app:chat"),
-        ),
-        ("@Microsoft.KeyVault(VaultName=v)", None),
-        ("@Microsoft.Other(Key=x)", None),
-        ("see @Microsoft.KeyVault(SecretName=x)", None),
-    ] {
-        assert_eq!(referred(text).as_deref(), name, "{text}");
-    }
-}
-
-#[test]
 fn an_app_finds_its_key_in_what_people_make_of_it() {
     let key = Key::new(KEY);
     for text in [

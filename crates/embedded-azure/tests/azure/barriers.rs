@@ -71,7 +71,12 @@ async fn a_deny_assignment_has_a_code_of_its_own_and_is_no_part_of_a_role() {
 async fn barriers_and_denials_stand_in_the_world_file_and_over_http() {
     let world = World {
         barriers: vec![Barrier { scope: SUBSCRIPTION.into(), kind: BarrierKind::DisabledSubscription }],
-        denials: vec![Denial { scope: GROUP.into(), action: "*/listkeys/action".into(), by: DeniedBy::Role }],
+        denials: vec![Denial {
+            scope: GROUP.into(),
+            action: "*/listkeys/action".into(),
+            by: DeniedBy::Role,
+            app: None,
+        }],
         ..World::default()
     };
     let world = serde_json::from_value(serde_json::to_value(world).unwrap()).unwrap();

@@ -6,8 +6,8 @@ pub(crate) use std::time::Duration;
 
 pub(crate) use chrono::{DateTime, TimeDelta, Utc};
 pub(crate) use embedded_azure::{
-    ActivityKind, Clock, EmbeddedAzure, Fault, FaultKind, Key, KeyType, KeysOff, Options, SignalR, Site,
-    SystemClock, UpdateStrategy, VirtualClock, World,
+    ActivityKind, AppId, Clock, EmbeddedAzure, EventGrid, Fault, FaultKind, Key, KeyType, KeysOff, Options,
+    SignalR, Site, SystemClock, UpdateStrategy, VirtualClock, World,
 };
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 pub(crate) use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};

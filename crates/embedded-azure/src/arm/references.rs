@@ -1,0 +1,111 @@
+//! Key Vault references of an app, as Microsoft.Web tells of them (swagger: Microsoft.Web 2023-12-01,
+//! `ApiKVReferenceCollection`). References to App Configuration are not among them.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use super::{page, web};
+use crate::app::App;
+use crate::call::{Answer, Answered, Call};
+use crate::clock::delta;
+use crate::platform::{Resolution, ResolveStatus};
+use crate::references::Reference;
+use crate::state::State;
+
+/// `WebApps_GetAppSettingsKeyVaultReferences[Slot]`
+pub(crate) fn of_settings(state: &mut State, call: &Call) -> Answered {
+    let at = web::find(state, call)?;
+    let items = settings(&state.apps[at]);
+    page(state, call, items)
+}
+
+/// `WebApps_GetAppSettingKeyVaultReference[Slot]`
+pub(crate) fn of_setting(state: &mut State, call: &Call) -> Answered {
+    let at = web::find(state, call)?;
+    one(settings(&state.apps[at]), call)
+}
+
+/// `WebApps_GetSiteConnectionStringKeyVaultReferences[Slot]`
+pub(crate) fn of_connection_strings(state: &mut State, call: &Call) -> Answered {
+    let at = web::find(state, call)?;
+    let items = connection_strings(&state.apps[at]);
+    page(state, call, items)
+}
+
+/// `WebApps_GetSiteConnectionStringKeyVaultReference[Slot]`
+pub(crate) fn of_connection_string(state: &mut State, call: &Call) -> Answered {
+    let at = web::find(state, call)?;
+    one(connection_strings(&state.apps[at]), call)
+}
+
+/// Fetches the references again, those of connection strings too. It is in no swagger (docs: Use Key Vault references,
+/// Rotation, for the request; what it answers is what public scripts read of it, and when it is done nobody says).
+pub(crate) fn refresh(state: &mut State, call: &Call) -> Answered {
+    let at = web::find(state, call)?;
+    let done = state.now + delta(state.options.refresh_takes);
+    state.apps[at].refreshed_at = Some(done);
+    Ok(Answer::ok(json!({"value": settings(&state.apps[at])})))
+}
+
+fn settings(app: &App) -> Vec<Value> {
+    let values = app.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    describe(app, "appsettings", values)
+}
+
+fn connection_strings(app: &App) -> Vec<Value> {
+    let values = app.connection_strings.iter().map(|(name, entry)| (name.as_str(), entry.value.as_str()));
+    describe(app, "connectionstrings", values)
+}
+
+fn one(references: Vec<Value>, call: &Call) -> Answered {
+    let wanted = call.param("key");
+    let is_wanted =
+        |reference: &Value| reference["name"].as_str().is_some_and(|name| name.eq_ignore_ascii_case(wanted));
+    references.into_iter().find(is_wanted).map(Answer::ok).ok_or_else(|| {
+        let message = format!("There is no Key Vault reference named '{wanted}'.");
+        Answer::error(StatusCode::NOT_FOUND, "NotFound", message)
+    })
+}
+
+/// The references among the values of a section. The form of `identityType` and the texts of `details` are not confirmed.
+fn describe<'a>(app: &'a App, section: &str, values: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<Value> {
+    let kind = match app.id.slot {
+        Some(_) => "Microsoft.Web/sites/slots/config/configreferences",
+        None => "Microsoft.Web/sites/config/configreferences",
+    };
+    let described = |(name, value): (&str, &str)| {
+        let resolution = app.resolved.get(value)?;
+        let properties = properties(value, resolution)?;
+        let id = format!("{}/config/configreferences/{section}/{name}", app.id);
+        Some(json!({"id": id, "name": name, "type": kind, "properties": properties}))
+    };
+    values.filter_map(described).collect()
+}
+
+fn properties(value: &str, resolution: &Resolution) -> Option<Value> {
+    let (vault, name, version) = match &resolution.reference {
+        Reference::KeyValue(_) => return None,
+        Reference::Malformed => (None, None, None),
+        Reference::Secret(secret) => (Some(&secret.vault), Some(&secret.name), secret.version.as_ref()),
+    };
+    let details = match resolution.status {
+        ResolveStatus::Resolved => "Reference has been successfully resolved.",
+        ResolveStatus::InvalidSyntax => "The reference is not written as it has to be.",
+        ResolveStatus::VaultNotFound => "The key vault was not found.",
+        ResolveStatus::SecretNotFound => "The secret was not found in the key vault.",
+        ResolveStatus::SecretVersionNotFound => "The version of the secret was not found.",
+        ResolveStatus::AccessToKeyVaultDenied => "The identity of the app may not read the secret.",
+        ResolveStatus::OtherReasons => "The secret could not be read.",
+    };
+    Some(json!({
+        "reference": value,
+        "status": resolution.status.name(),
+        "vaultName": vault,
+        "secretName": name,
+        "secretVersion": version,
+        "activeVersion": resolution.version,
+        "identityType": {"type": "SystemAssigned"},
+        "details": details,
+        "source": "KeyVault",
+    }))
+}

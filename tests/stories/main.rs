@@ -15,6 +15,7 @@ mod settings;
 mod unfinished;
 mod unseen;
 mod values;
+mod vaults;
 
 use common::{Story, all_hold, settled};
 use rekey_core::model::KeyType;

@@ -175,7 +175,7 @@ fn service(known: &Known, reads: &[Read], scope: &Scope) -> Service {
         });
         let seen: Vec<String> = consumers.collect();
         let unclear: Vec<String> = snapshot.unknown.iter().map(InWords::in_words).collect();
-        // What could not be read, or is a key in a place or a form that cannot be rewritten, or leads to one by its name,
+        // What could not be read, or is a key in a place or a form where it cannot be replaced, or leads to one by its name,
         // is named: so the app stands in the way of a rotation until it is cured. Left out, it would be cut off.
         let is_unclear = |unknown: &Unknown| matches!(unknown, Unknown::OnlyReferences { .. });
         let holds_one = !seen.is_empty() || !snapshot.unknown.iter().all(is_unclear);

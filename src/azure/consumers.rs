@@ -253,6 +253,8 @@ pub struct Change<'a> {
     pub key: &'a Key,
     /// Of names that refer to secrets, the version that holds the key: their apps are made to fetch it.
     pub versions: &'a BTreeMap<String, String>,
+    /// Whether invalid keys alone are replaced: a valid one beside them is given another only once the service accepted that.
+    pub only_stale: bool,
 }
 
 /// What came of a write that Azure took.

@@ -155,6 +155,7 @@ struct Basis<'a> {
     check: &'a Check,
     marks: Marks<'a>,
     key: &'a Key,
+    only_stale: bool,
 }
 
 /// The waits between two polls where Azure names none (it does not for regenerations: Azure CLI recordings 2021 and
@@ -279,7 +280,8 @@ impl Actor<'_> {
         apps.chunks(BATCH).map(<[_]>::concat).collect()
     }
 
-    /// Writes `key` into consumers, all places at once and each by itself. One write for each place: each restarts its app.
+    /// Writes `key` into consumers, all places at once and each by itself. One write for each place: each restarts its app. A
+    /// consumer that holds several keys gets it in the place of all, or, to `repair` it, of the invalid ones.
     ///
     /// Nothing is sent once the proof has ended: by then another worker may be at work, and the key no longer valid.
     pub async fn repoint(
@@ -289,11 +291,12 @@ impl Actor<'_> {
         marks: Marks<'_>,
         key: &Key,
         consumers: &[ConsumerRef],
+        repair: bool,
     ) -> Vec<Result<Rewrite, RewriteError>> {
         let deadline = self.deadline.min(proof.until());
         let arm = self.arm.until(deadline);
         let actor = Actor { arm: &arm, deadline, ..*self };
-        let (basis, room) = (Basis { check, marks, key }, Semaphore::new(PLACES_AT_ONCE));
+        let (basis, room) = (Basis { check, marks, key, only_stale: repair }, Semaphore::new(PLACES_AT_ONCE));
         join_all(targets(consumers).into_iter().map(|target| actor.rewrite(basis, &room, target).boxed()))
             .await
     }
@@ -308,7 +311,8 @@ impl Actor<'_> {
         let Target { place, names } = target;
         let app = self.instance.apps.iter().find(|app| ConsumerId::from(&app.id) == place.consumer());
         let versions = app.map(|app| basis.check.versions(app, basis.key)).unwrap_or_default();
-        let change = Change { names: &names, marks: basis.marks, key: basis.key, versions: &versions };
+        let Basis { marks, key, only_stale, .. } = basis;
+        let change = Change { names: &names, marks, key, versions: &versions, only_stale };
         let mut last = None;
         for merge in 0..MERGES {
             if merge > 0 {

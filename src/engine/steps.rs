@@ -188,8 +188,8 @@ impl Run<'_> {
     ) -> Result<Vec<RewriteError>, RunError> {
         let journal = lease.journal().clone();
         let proof = lease.proof().await?;
-        let done =
-            self.actor().repoint(&proof, check, check.marks(&journal), &check.keys()[to], consumers).await;
+        let (marks, key) = (check.marks(&journal), &check.keys()[to]);
+        let done = self.actor().repoint(&proof, check, marks, key, consumers, repair).await;
         let (written, failed): (Vec<_>, Vec<_>) = done.into_iter().partition(Result::is_ok);
         let mut apps: Vec<ConsumerId> = Vec::new();
         let now = self.now();

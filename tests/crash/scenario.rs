@@ -48,7 +48,7 @@ pub enum Scenario {
     ForcedLocked,
     /// The same while one app's string is in a vault; somebody writes it into the setting when a run has said so.
     ForcedReference,
-    /// The same while one app's setting holds the bare key.
+    /// The same where one app's setting holds the bare key, which is repaired as all others are.
     ForcedBareKey,
     /// The same while one app has been moved to another group; it comes back when a run has said so.
     ForcedMoved,
@@ -143,7 +143,6 @@ impl Scenario {
                 | Self::ForcedUnwritable
                 | Self::ForcedLocked
                 | Self::ForcedReference
-                | Self::ForcedBareKey
                 | Self::ForcedMoved
                 | Self::AdoptionMistyped
         )
@@ -309,12 +308,12 @@ impl Stage {
                     self.pass_time(*until);
                 }
                 // Somebody reads what is in the way, and sees to it.
-                Ending::Decided(Decision::Blocked(_)) if scenario.is_hindered() => self.sees_to_it(),
+                Ending::Decided(Decision::Blocked(_)) if scenario.is_hindered() => self.sees_to_it(scenario),
                 Ending::Decided(Decision::Blocked(_) | Decision::Do(_)) => panic!("{reports:#?}"),
                 // The next trigger carries on.
                 ending => {
                     if ending.is_failure() {
-                        self.sees_to_it();
+                        self.sees_to_it(scenario);
                     }
                     self.story.clock.advance(MINUTE);
                 }
@@ -323,13 +322,14 @@ impl Stage {
         panic!("it goes round in circles: {:#?}", self.story.told.lock().unwrap());
     }
 
-    fn sees_to_it(&self) {
+    fn sees_to_it(&self, scenario: Scenario) {
         let sim = &self.story.sim;
         sim.with(State::allow_all);
         sim.with(State::lift_barriers);
         sim.with(|state| state.move_site("chat-func", "rg-demo")).unwrap();
         let (app, setting) = CONSUMERS[2];
-        if !sim.settings(app).unwrap()[setting].starts_with("Endpoint=") {
+        let holds_none = !sim.settings(app).unwrap()[setting].starts_with("Endpoint=");
+        if holds_none && scenario.is_hindered() {
             sim.edit_setting(app, setting, Some("{secondary:sr-demo}")).unwrap();
         }
     }

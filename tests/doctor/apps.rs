@@ -122,7 +122,7 @@ async fn what_cannot_be_followed_or_rewritten_is_an_error_and_nothing_rash_is_pr
             Check::KeyVault,
             "App Configuration reference",
         ),
-        (key.expose().to_owned(), Check::Consumer, "outside a connection string"),
+        (format!("%{}%", key.expose()), Check::Consumer, "cannot be put in its place for sure"),
         (string("AccessKey=%KEY%;Version=1.0"), Check::Consumer, "placeholder"),
         (string(&format!("AccessKey={};Port=0", key.expose())), Check::Consumer, "its Port is not between"),
     ] {

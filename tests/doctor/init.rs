@@ -125,13 +125,18 @@ async fn what_the_operator_should_know_of_an_instance_stands_in_comments() {
 }
 
 #[tokio::test]
-async fn an_app_with_a_key_in_other_text_is_named_so_that_it_blocks() {
+async fn an_app_with_a_key_in_any_text_is_named_and_one_where_it_cannot_be_replaced_so_that_it_blocks() {
     let story = Story::new().await;
-    let bare = format!("key={}", story.key("sr-demo", KeyType::Primary).expose());
-    story.sim.edit_setting("chat-func", "AzureSignalRConnectionString", Some(&bare)).unwrap();
-    let text = write(&found(&story).await).unwrap();
-    assert!(text.contains("  # AzureSignalRConnectionString of chat-func holds a key"), "{text}");
-    assert_eq!(read(&text).instances[0].apps.len(), 3);
+    let key = story.key("sr-demo", KeyType::Primary);
+    for (value, says) in [
+        (format!("key={}", key.expose()), "app setting AzureSignalRConnectionString holds the Primary key"),
+        (format!("%{}%", key.expose()), "AzureSignalRConnectionString of chat-func holds a key"),
+    ] {
+        story.sim.edit_setting("chat-func", "AzureSignalRConnectionString", Some(&value)).unwrap();
+        let text = write(&found(&story).await).unwrap();
+        assert!(text.contains(&format!("  # {says}")), "{text}");
+        assert_eq!(read(&text).instances[0].apps.len(), 3);
+    }
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ mod refusals;
 mod repairing;
 mod rotation;
 mod settings;
+mod texts;
 mod unfinished;
 mod unseen;
 mod values;

@@ -24,7 +24,7 @@ pub(in crate::azure) use self::shown::shown;
 use super::{Change, Marks, Missing, Settling, Written};
 use crate::azure::arm::{Arm, ArmError, Operation};
 use crate::config::AppConfig;
-use rekey_core::model::{AppId, ConnectionString, ConsumerId, SecretReference, Section};
+use rekey_core::model::{AppId, ConsumerId, SecretReference, Section};
 
 /// Microsoft.Web: the newest stable version whose contract this client was written against.
 const API_VERSION: &str = "2023-12-01";
@@ -113,8 +113,7 @@ impl Place {
     }
 
     pub(super) fn holds_anothers(&self, contents: &Dictionary, marks: Marks<'_>) -> bool {
-        let strings = contents.exposed().filter_map(|(_, value)| ConnectionString::parse(value?).ok());
-        strings.into_iter().any(|string| string.key().is_some() && !marks.is_ours(&string))
+        contents.exposed().filter_map(|(_, value)| value).any(|value| marks.is_anothers(value))
     }
 
     /// Two seconds are what a list and a write take together, so that whoever had read the old dictionary has written it by
@@ -209,11 +208,12 @@ impl Refreshed {
     }
 }
 
-/// Replaces the key in a consumer's connection string. What is there no longer, or is something else by now, is left
-/// alone: the next check says what became of it.
+/// Replaces the keys in a consumer's value. What is there no longer, or is something else by now, is left alone: the next
+/// check says what became of it.
 fn replace_key(settings: &mut Dictionary, name: &str, change: &Change<'_>) {
-    let string = settings.expose(name).and_then(|value| ConnectionString::parse(value).ok());
-    if let Some(string) = string.filter(|string| change.marks.is_ours(string)) {
-        settings.set_value(name, string.with_key(change.key).expose());
+    let Change { marks, key, only_stale, .. } = change;
+    let written = settings.expose(name).and_then(|value| marks.with_key(value, key, *only_stale));
+    if let Some(text) = written {
+        settings.set_value(name, &text);
     }
 }

@@ -15,7 +15,7 @@ use super::value::Value as Shown;
 use super::{Change, Marks, Written};
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Call, Operation, Subject};
 use crate::report::text::azure as words;
-use rekey_core::model::{AppId, ConnectionString, Key, SecretId};
+use rekey_core::model::{AppId, Key, SecretId};
 use rekey_core::plan::{Holding, SettingFault};
 
 /// Key Vault's data plane.
@@ -212,11 +212,11 @@ pub(super) async fn write(
     Ok(Written::Overwritten)
 }
 
-/// The value with the new key; nothing if it is none of ours, or has it.
+/// The value with the new key; nothing if it holds none of ours, or has it.
 fn rewritten(secret: &Secret, change: &Change<'_>) -> Option<SecretString> {
-    let string = ConnectionString::parse(secret.expose()).ok()?;
-    let ours = change.marks.is_ours(&string).then(|| string.with_key(change.key).expose().to_owned())?;
-    (ours != secret.expose()).then(|| ours.into())
+    let Change { marks, key, only_stale, .. } = change;
+    let written = marks.with_key(secret.expose(), key, *only_stale)?;
+    (*written != secret.expose()).then(|| SecretString::from(written.as_str()))
 }
 
 /// `SetSecret`: a version with what the one before had, but for the value. Its end moves on, for copied it could be born

@@ -1,24 +1,22 @@
 //! Keys in texts that are no connection strings: bare, in JSON, in a `.env`, several strings in one value, escaped.
 //!
-//! A current key is searched for as it is. Of a former key only the fingerprint is known, so a text is cut into words
-//! that may be keys, and their fingerprints are compared. All of it takes time in proportion to the text.
+//! Start at [`Decoded`], in which keys are found that can be replaced, and at [`Decoded::span`], which says how. [`Text`] finds
+//! all others. A current key is searched for as it is. Of a former key only the fingerprint is known, so a text is cut into
+//! words that may be keys, and their fingerprints are compared. All of it takes time in proportion to the text.
+
+mod decoded;
+mod span;
+mod words;
 
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use secrecy::zeroize::Zeroizing;
 
-/// Shorter words are not taken for keys. Azure's have 44 or 84 characters.
-const SHORTEST: usize = 20;
-
-/// Nor are longer ones: it bounds what is hashed.
-const LONGEST: usize = 256;
-
-/// In a path a key may stand behind so many slashes; slashes are also in keys.
-const SLASHES: usize = 8;
-
-/// How often a text is unescaped: JSON in JSON in a URL.
-const LAYERS: usize = 4;
+pub(super) use self::decoded::{Decoded, may_be_several};
+pub(super) use self::span::Span;
+pub(super) use self::words::is_word;
+use self::words::{SHORTEST, is_of_base64, is_of_url_base64, runs};
 
 /// How often what was base64 is looked into.
 const WRAPPINGS: usize = 2;
@@ -27,7 +25,6 @@ const WRAPPINGS: usize = 2;
 ///
 /// A key has none of the signs by which a text escapes others, so that it is either in the text as it is, or in the one
 /// without any escapes; what is in between need not be kept.
-#[derive(Debug)]
 pub(super) struct Text(Vec<Zeroizing<String>>);
 
 impl Text {
@@ -35,7 +32,7 @@ impl Text {
         let mut all = Vec::new();
         let mut layer = vec![Zeroizing::new(value.to_owned())];
         for _ in 0..=WRAPPINGS {
-            let plain: Vec<_> = layer.iter().filter_map(|text| without_escapes(text)).collect();
+            let plain: Vec<_> = layer.iter().filter_map(|text| decoded::without_escapes(text)).collect();
             let last = if plain.is_empty() { &layer } else { &plain };
             let next = last.iter().flat_map(|text| wrapped(text)).collect();
             all.append(&mut layer);
@@ -52,7 +49,7 @@ impl Text {
 
     /// Whether one of the words that may be keys is one.
     pub(super) fn has_word(&self, is_key: impl Fn(&str) -> bool) -> bool {
-        self.0.iter().any(|text| has_word(text, &is_key))
+        self.0.iter().any(|text| words::words(text).any(|word| is_key(&text[word])))
     }
 
     /// Whether it says of a word that it is an access key of a host, which it names as well.
@@ -61,36 +58,13 @@ impl Text {
     }
 }
 
-const fn is_of_base64(sign: char) -> bool {
-    sign.is_ascii_alphanumeric() || matches!(sign, '+' | '/')
-}
-
-const fn is_of_url_base64(sign: char) -> bool {
-    is_of_base64(sign) || matches!(sign, '-' | '_')
-}
-
-/// The longest runs of such signs, with where they end.
-fn runs(text: &str, fits: fn(char) -> bool) -> impl Iterator<Item = (usize, &str)> {
-    let mut at = 0;
-    text.split(move |sign| !fits(sign)).map(move |run| {
-        let start = text[at..].find(run).map_or(at, |found| at + found);
-        at = start + run.len();
-        (at, run)
-    })
-}
-
-fn has_word(text: &str, is_key: &impl Fn(&str) -> bool) -> bool {
-    let of_base64 = runs(text, is_of_base64);
-    let others = runs(text, is_of_url_base64).filter(|(_, run)| run.contains(['-', '_']));
-    of_base64.chain(others).any(|(end, run)| {
-        let padding = text[end..].bytes().take(2).take_while(|sign| *sign == b'=').count();
-        let starts = [end - run.len()].into_iter();
-        let slashes = run.match_indices('/').map(|(slash, _)| end - run.len() + slash + 1);
-        starts.chain(slashes.take(SLASHES)).any(|start| {
-            let ends = (0..=padding).map(|signs| end + signs);
-            ends.map(|end| &text[start..end])
-                .any(|word| (SHORTEST..=LONGEST).contains(&word.len()) && is_key(word))
-        })
+/// The words of a text that may be keys, escaped or not: what must not be repeated of it.
+pub(super) fn words_of(text: &str) -> impl Iterator<Item = Zeroizing<String>> {
+    let layers =
+        [Some(Zeroizing::new(text.to_owned())), decoded::without_escapes(text)].into_iter().flatten();
+    layers.flat_map(|text| {
+        let words = words::words(&text).map(|word| Zeroizing::new(text[word].to_owned()));
+        words.collect::<Vec<_>>()
     })
 }
 
@@ -114,83 +88,6 @@ fn names_host(text: &str, host: &str) -> bool {
         let mut after = text[at + host.len()..].trim_start_matches('.').chars();
         !before.is_some_and(|sign| is_of_name(sign) || sign == '.') && !after.next().is_some_and(is_of_name)
     })
-}
-
-/// The text without escapes; none where it has none.
-fn without_escapes(text: &str) -> Option<Zeroizing<String>> {
-    let mut plain = None;
-    for _ in 0..LAYERS {
-        match unescaped(plain.as_deref().map_or(text, String::as_str)) {
-            Some(next) => plain = Some(next),
-            None => break,
-        }
-    }
-    plain
-}
-
-/// One layer of escapes taken off: those of JSON and of shells, of URLs, and of HTML.
-fn unescaped(text: &str) -> Option<Zeroizing<String>> {
-    if !text.contains(['\\', '%', '&']) {
-        return None;
-    }
-    let mut plain = Zeroizing::new(String::with_capacity(text.len()));
-    let mut rest = text;
-    let mut changed = false;
-    while let Some(sign) = rest.chars().next() {
-        let read = match sign {
-            '\\' => of_backslash(rest),
-            '%' => hex(rest.get(1..3)).map(|sign| (sign, 3)),
-            '&' => of_html(rest),
-            _ => None,
-        };
-        let (sign, length) = read.unwrap_or((sign, sign.len_utf8()));
-        changed |= read.is_some();
-        plain.push(sign);
-        rest = &rest[length..];
-    }
-    changed.then_some(plain)
-}
-
-/// The sign that two or four hexadecimal digits mean, if it is one of ASCII: a key has no other.
-fn hex(digits: Option<&str>) -> Option<char> {
-    let digits = digits.filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))?;
-    u32::from_str_radix(digits, 16).ok().and_then(char::from_u32).filter(char::is_ascii)
-}
-
-fn of_backslash(rest: &str) -> Option<(char, usize)> {
-    let next = rest[1..].chars().next()?;
-    match next {
-        'u' => hex(rest.get(2..6)).map(|sign| (sign, 6)),
-        'x' => hex(rest.get(2..4)).map(|sign| (sign, 4)),
-        'n' | 'r' | 't' => Some((' ', 2)),
-        other => Some((other, 1 + other.len_utf8())),
-    }
-}
-
-/// The entities for the signs that keys have, and for those by which others are written.
-fn of_html(rest: &str) -> Option<(char, usize)> {
-    let end = rest.bytes().take(12).position(|sign| sign == b';')?;
-    let name = rest.get(1..end)?;
-    let sign = match name.strip_prefix('#') {
-        Some(number) => match number.strip_prefix(['x', 'X']) {
-            Some(digits) => u32::from_str_radix(digits, 16),
-            None => number.parse(),
-        }
-        .ok()
-        .and_then(char::from_u32)?,
-        None => match name {
-            "amp" => '&',
-            "plus" => '+',
-            "equals" => '=',
-            "sol" => '/',
-            "bsol" => '\\',
-            "percnt" => '%',
-            "quot" => '"',
-            "apos" => '\'',
-            _ => return None,
-        },
-    };
-    Some((sign, end + 1))
 }
 
 /// What stands in it as base64 of a text, in whole words or over several lines. UTF-16, as PowerShell likes to encode it,
@@ -314,16 +211,32 @@ mod tests {
 
     #[test]
     fn the_work_grows_with_the_text_and_not_faster() {
-        for unit in ["/", "%25", "\\", "&amp;", "QUFB", "a/", "-", "=", "accesskey "] {
+        for unit in [
+            "/",
+            "%25",
+            "\\",
+            "&amp;",
+            "QUFB",
+            "a/",
+            "-",
+            "=",
+            "accesskey ",
+            "a.b ",
+            "\"AccessKey=\"",
+            "\\u0025",
+        ] {
             let count = |times: usize| {
                 let asked = std::cell::Cell::new(0);
                 let text = Text::read(&unit.repeat(times));
                 let held: usize = text.0.iter().map(|text| text.len()).sum();
-                text.has_word(|word| {
+                let is_key = |word: &str| {
                     asked.set(asked.get() + word.len());
                     false
-                });
-                asked.get() + held
+                };
+                let value = unit.repeat(times);
+                let decoded = Decoded::read(&value);
+                assert!(!text.has_word(is_key) && decoded.keys(is_key).is_empty());
+                asked.get() + held + decoded.plain.len() + decoded.strings().count() + decoded.hosts().count()
             };
             assert!(count(20_000) <= 12 * (count(2_000) + 10_000), "{unit}");
         }

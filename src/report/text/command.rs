@@ -79,7 +79,7 @@ sentences! {
 
     // What consumers hold, in lists.
     HOLDS_STALE = "the service no longer has this key";
-    HOLDS_STALE_TEXT = "an invalid key, in a text that cannot be rewritten";
+    HOLDS_STALE_TEXT = "an invalid key, where it cannot be replaced";
     HOLDS_REFERENCE = "a reference, which is not followed";
     HOLDS_INVALID = "an invalid connection string";
     HOLDS_UNSEEN = "what could not be read";

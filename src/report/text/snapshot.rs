@@ -54,7 +54,7 @@ pub fn cut_off_by_keys(who: &[CutOff]) -> String {
 words! {
     impl InWords for CutOff {
         Self::Stale(consumer) | Self::Unconfirmed(consumer) => "{}", consumer.in_words();
-        Self::InOtherText { app, name } => "{} ({name}, which cannot be rewritten)", app.name();
+        Self::InOtherText { app, name } => "{} ({name}, where the key cannot be replaced)", app.name();
         Self::OutOfSight(app) => "{} (very likely: it was last seen with a key that is invalid now)", app.name();
         Self::OfNoKeys(app) => "{} (it was last seen with a key)", app.name();
         Self::Unchecked => "apps that could not be checked in time, after a key was regenerated from outside";
@@ -118,7 +118,7 @@ impl InWords for Unknown {
             Self::NoConsumer { app: ConsumerId::KeyVaultSecret(id) } =>
                 "the secret {id}, which {file} names, holds no key of the service";
             Self::NoConsumer { app } =>
-                "no setting of {} holds a connection string of the service; if the app needs none, give it `may_hold_none = \
+                "no setting of {} holds a key or a connection string of the service; if the app needs none, give it `may_hold_none = \
                 true` in {file}", app.name();
             Self::OnlyReferences { app, names } =>
                 "{} shows no connection string of the service, but references that may lead to one: {}; name the settings \
@@ -142,12 +142,14 @@ fn of_setting(app: &str, name: &str, fault: SettingFault) -> String {
             "{name} of {app} holds a key of the service, but {file} names only other settings of this app: add this one";
         SettingFault::Missing => "{app} has no setting {name}, which {file} names";
         SettingFault::NotOurs =>
-            "{name} of {app}, which {file} names, holds no connection string of the service";
+            "{name} of {app}, which {file} names, holds neither a key nor a connection string of the service";
         SettingFault::KeyInOtherText =>
-            "{name} of {app} holds a key of the service outside a connection string, where it cannot be replaced; let the \
-            app read a whole connection string";
+            "{name} of {app} holds a key of the service where another cannot be put in its place for sure: in base64, in a \
+            reference, within a longer word, or behind escapes that do not tell how its signs are written; let the app read \
+            the key, or a connection string, in plain text";
         SettingFault::StaleKeyInOtherText =>
-            "{name} of {app} holds an invalid key outside a connection string, where it cannot be replaced: the app is being \
+            "{name} of {app} holds an invalid key where another cannot be put in its place for sure (in base64, in a reference, \
+            within a longer word, behind unclear escapes, or an access key that was never seen before): the app is being \
             refused. Give it a valid key yourself";
         SettingFault::Placeholder =>
             "{name} of {app} has a placeholder where its key belongs, which is never overwritten; check what fills it in";

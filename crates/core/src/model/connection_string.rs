@@ -86,6 +86,11 @@ impl ConnectionString {
         self.key.clone().map(|range| Key::new(&self.text.expose_secret()[range]))
     }
 
+    /// Where its key stands in the text.
+    pub fn key_range(&self) -> Option<Range<usize>> {
+        self.key.clone()
+    }
+
     /// Whether it says how to connect by identity. Beside a key that means nothing.
     pub const fn has_auth_type(&self) -> bool {
         self.has_auth_type

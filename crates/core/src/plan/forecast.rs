@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{BlockedBy, ConsumerRef, Decision, Holding, Snapshot, Step, decide, handed_out, reconcile};
+use super::{
+    BlockedBy, Consumer, ConsumerRef, Decision, Holding, Snapshot, Step, decide, handed_out, reconcile,
+};
 use crate::journal::{Event, Illegal, Journal};
 use crate::model::{ConsumerId, Fingerprint, Key, KeyType};
 use crate::policy::Policy;
@@ -158,9 +160,13 @@ impl World<'_> {
         let apps: BTreeSet<ConsumerId> = consumers.iter().map(|consumer| consumer.app.clone()).collect();
         let batches = i32::try_from(apps.len().div_ceil(AT_ONCE)).unwrap_or(i32::MAX);
         self.now += WRITES * batches;
-        for consumer in self.snapshot.consumers.iter_mut().filter(|one| consumers.contains(&one.at)) {
-            consumer.holds = Holding::Valid(to);
-        }
+        let is_replaced = |holds: &Holding| match holds {
+            Holding::Stale(_) => true,
+            Holding::Valid(_) => !repair,
+            Holding::Identity => false,
+        };
+        let meant = |one: &&mut Consumer| consumers.contains(&one.at) && is_replaced(&one.holds);
+        self.snapshot.consumers.iter_mut().filter(meant).for_each(|one| one.holds = Holding::Valid(to));
         apps.iter().for_each(|app| self.see(app));
         self.record(Event::Repointed { key_type: to, apps: apps.into_iter().collect(), repaired: repair })
     }

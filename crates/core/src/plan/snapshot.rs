@@ -13,7 +13,7 @@ pub struct Snapshot {
     pub at: DateTime<Utc>,
     /// The keys that Azure listed.
     pub keys: PerKey<Fingerprint>,
-    /// Every setting that holds a connection string of the service.
+    /// Every setting that holds a key of the service, once for each key that it holds, or connects to it by identity.
     pub consumers: Vec<Consumer>,
     /// What could not be seen. With anything here no run ends well.
     pub unknown: Vec<Unknown>,
@@ -58,8 +58,11 @@ impl Snapshot {
         }
     }
 
+    /// The consumers one of whose keys fits, each once.
     pub fn holders(&self, fits: impl Fn(&Holding) -> bool) -> Vec<ConsumerRef> {
-        self.consumers.iter().filter(|consumer| fits(&consumer.holds)).map(|c| c.at.clone()).collect()
+        let fitting = self.consumers.iter().filter(|consumer| fits(&consumer.holds));
+        let mut known = BTreeSet::new();
+        fitting.map(|consumer| &consumer.at).filter(|at| known.insert(*at)).cloned().collect()
     }
 
     /// Whether a consumer holds that key.
@@ -97,7 +100,7 @@ pub enum CutOff {
     Stale(ConsumerRef),
     /// A consumer that was stale and has been written since, and was not read after that: most probably it is well.
     Unconfirmed(ConsumerRef),
-    /// An app with the key in a text that cannot be rewritten.
+    /// An app with the key where it cannot be replaced.
     InOtherText {
         app: ConsumerId,
         /// The name of the setting.
@@ -125,7 +128,8 @@ impl CutOff {
     }
 }
 
-/// One setting of one app that connects to the service, or one secret.
+/// One setting of one app that connects to the service, or one secret, and one of the keys that it holds. A text may hold several: then
+/// it stands here for each of them, and holds all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Consumer {
     /// Where it is.
@@ -225,7 +229,7 @@ pub enum SettingFault {
     NotOurs,
     /// The configuration names others of its app, and not this one, which holds a key of the service.
     Unnamed,
-    /// It holds a key of the service, but not in a connection string, so that it can't be rewritten.
+    /// It holds a key of the service in such a way that another cannot be put in its place for sure.
     KeyInOtherText,
     /// The same with a key that is neither of the two: the app is failing, and cannot be given another key.
     StaleKeyInOtherText,

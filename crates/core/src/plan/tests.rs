@@ -217,6 +217,36 @@ fn consumers_split_over_both_keys_are_united_only_when_due() {
     );
 }
 
+/// A text may hold both keys, and former ones: its consumer holds each of them, and is named once.
+#[test]
+fn a_consumer_of_several_keys_is_one_consumer_of_each() {
+    let of_all = |time, primary: &str, secondary: &str, holds: &[Holding]| {
+        let keys = PerKey { primary: fingerprint(primary), secondary: fingerprint(secondary) };
+        let consumers = holds.iter().map(|holding| consumer(0, holding.clone())).collect();
+        Snapshot { consumers, ..Snapshot::of_keys(time, keys) }
+    };
+    let mut story = Story::new();
+    story.policy.first_rotation = FirstRotation::WhenDue;
+    let due = 30 * 86_400;
+    let calm = story.look(&of_all(at(0), "p", "s", &[P, S]));
+    assert_eq!(calm, Decision::Settled { next: Some(at(due)) }, "neither key is regenerated for being left");
+    story.event(at(due), Event::Verified { key_type: KeyType::Primary });
+    let seen = of_all(at(due), "p", "s", &[P, S, P]);
+    let consumers = vec![consumer(0, S).at];
+    let united = Decision::Do(Step::Repoint { to: KeyType::Primary, consumers, repair: false });
+    assert_eq!(story.look(&seen), united);
+
+    // Somebody regenerates the primary key: what is held of it is invalid twice over, and the other key is in use.
+    let stale = || Holding::Stale(fingerprint("p"));
+    let seen = of_all(at(due + 60), "p2", "s", &[stale(), Holding::Stale(fingerprint("before")), S]);
+    let consumers = vec![consumer(0, S).at];
+    assert_eq!((seen.stale(), seen.cut_off().len()), (consumers.clone(), 1));
+    let repaired = Decision::Do(Step::Repoint { to: KeyType::Secondary, consumers, repair: true });
+    assert_eq!(story.look(&seen), repaired);
+    let foreseen = forecast(&seen, &story.journal, &story.policy, seen.at, false);
+    assert_eq!(foreseen.steps[0].decision, repaired);
+}
+
 #[test]
 fn a_refused_key_moves_nobody_and_blocks_in_the_end() {
     let mut story = Story::new();

@@ -13,7 +13,12 @@ use serde_json::{Map, Value};
 
 use super::API_VERSION;
 use crate::azure::arm::{Arm, ArmError, Call, Operation, Subject};
+use crate::azure::consumers::text::words_of;
 use rekey_core::model::{AppId, ConnectionString, Section};
+
+/// A word as long as this, which is nearly as long as the shortest key that Azure ever made, may be a key: what Azure says
+/// of a write does not repeat it.
+const SHORTEST_KEY: usize = 40;
 
 /// docs: Azure permissions for Web and Mobile. A slot has actions of its own.
 const LIST: &[&str] = &["Microsoft.Web/sites/config/list/Action"];
@@ -139,14 +144,16 @@ impl Dictionary {
         }
     }
 
-    /// Every text in it that must not be repeated: the values, and the keys within them.
+    /// Every text in it that must not be repeated: the values, the keys within them, and what may be one in any text.
     fn secrets(&self) -> Vec<Zeroizing<String>> {
         let values = self.exposed().filter_map(|(_, value)| value);
-        let both = values.flat_map(|value| {
+        let all = values.flat_map(|value| {
             let key = ConnectionString::parse(value).ok().and_then(|parsed| parsed.key());
-            [Some(value.to_owned()), key.map(|key| key.expose().to_owned())]
+            let key = key.map(|key| Zeroizing::new(key.expose().to_owned()));
+            let words = words_of(value).filter(|word| word.len() >= SHORTEST_KEY);
+            iter::once(Zeroizing::new(value.to_owned())).chain(key).chain(words)
         });
-        both.flatten().map(Zeroizing::new).collect()
+        all.collect()
     }
 
     fn sorted(&self) -> Vec<&(String, Entry)> {

@@ -15,7 +15,7 @@ fn who_vanished_out_of_sight_may_have_held_either_key_until_it_is_deleted() {
         Move::Time(7199),
         Move::Pass { steps: 5, kill: Kill::No },
         Move::Readable { app: 0, readable: false },
-        Move::Edit { app: 0, to: Secondary },
+        Move::Edit { app: 0, to: Secondary, beside: false },
         Move::Rename { app: 0, named: false },
         Move::Pass { steps: 1, kill: Kill::No },
         Move::Time(899),
@@ -42,7 +42,7 @@ fn a_key_that_replaced_ours_unseen_gets_its_own_grace() {
         Move::Askable(false),
         Move::Time(2_591_999),
         a_step(),
-        Move::Edit { app: 0, to: Primary },
+        Move::Edit { app: 0, to: Primary, beside: false },
         a_step(),
         a_step(),
         a_step(),
@@ -80,7 +80,7 @@ pub(super) fn a_move() -> impl Strategy<Value = Move> {
         6 => (1..12_usize, kill).prop_map(|(steps, kill)| Move::Pass { steps, kill }),
         4 => time.prop_map(Move::Time),
         1 => key_type().prop_map(Move::Outside),
-        1 => (0..4_usize, key_type()).prop_map(|(app, to)| Move::Edit { app, to }),
+        1 => (0..4_usize, key_type(), any::<bool>()).prop_map(|(app, to, beside)| Move::Edit { app, to, beside }),
         1 => (0..4_usize, any::<bool>()).prop_map(|(app, readable)| Move::Readable { app, readable }),
         1 => (0..4_usize).prop_map(|app| Move::Delete { app }),
         1 => (0..4_usize, any::<bool>()).prop_map(|(app, named)| Move::Rename { app, named }),
@@ -118,7 +118,7 @@ proptest! {
         }
         world.pass_time(100);
         for app in world.apps.iter().filter(|app| !app.deleted) {
-            prop_assert!(world.works(app.key), "left behind with a dead key: {world:#?}");
+            prop_assert!(world.all_work(app), "left behind with a dead key: {world:#?}");
         }
     }
 

@@ -18,6 +18,8 @@ pub(super) enum Move {
     Edit {
         app: usize,
         to: KeyType,
+        /// It keeps what it holds besides.
+        beside: bool,
     },
     Readable {
         app: usize,
@@ -71,7 +73,8 @@ pub(super) struct World {
 
 #[derive(Clone, Debug)]
 pub(super) struct WorldApp {
-    pub(super) key: u64,
+    /// Its one consumer may hold several.
+    pub(super) keys: BTreeSet<u64>,
     pub(super) readable: bool,
     pub(super) deleted: bool,
     /// It is not found under the id that is configured.
@@ -84,7 +87,7 @@ impl World {
     pub(super) fn new(holds: &[KeyType], listed_at_once: bool, first_rotation: FirstRotation) -> Self {
         let keys = PerKey { primary: 1, secondary: 2 };
         let app = |key_type: &KeyType| WorldApp {
-            key: keys[*key_type],
+            keys: BTreeSet::from([keys[*key_type]]),
             readable: true,
             deleted: false,
             renamed: false,
@@ -121,22 +124,26 @@ impl World {
         })
     }
 
+    pub(super) fn all_work(&self, app: &WorldApp) -> bool {
+        app.keys.iter().all(|key| self.works(*key))
+    }
+
     pub(super) fn pass_time(&mut self, seconds: i64) {
-        for app in self.apps.iter().filter(|app| !app.deleted) {
-            self.last_held.insert(app.key, self.now + TimeDelta::seconds(seconds));
+        for key in self.apps.iter().filter(|app| !app.deleted).flat_map(|app| &app.keys) {
+            self.last_held.insert(*key, self.now + TimeDelta::seconds(seconds));
         }
         self.now += TimeDelta::seconds(seconds);
         if let Some((_, old, _)) = self.pending.take_if(|(_, _, end)| *end <= self.now)
             && self.pending_outside
         {
-            self.apps.iter_mut().filter(|app| app.key == old).for_each(|app| app.excused = true);
+            self.apps.iter_mut().filter(|app| app.keys.contains(&old)).for_each(|app| app.excused = true);
         }
         self.nobody_is_cut_off();
     }
 
     fn nobody_is_cut_off(&self) {
         for app in self.apps.iter().filter(|app| !app.deleted && !app.excused) {
-            assert!(self.works(app.key), "an app was cut off: {self:#?}");
+            assert!(self.all_work(app), "an app was cut off: {self:#?}");
         }
     }
 
@@ -178,6 +185,10 @@ impl World {
             }
             None => Unknown::NeverSeen { app: app(n), meant: None },
         };
+        let fingerprints = |app: &WorldApp| {
+            let held: BTreeSet<_> = app.keys.iter().map(|key| fingerprint(&name(*key))).collect();
+            held.into_iter().collect()
+        };
         let seen = || there().filter(|(_, a)| a.readable && !a.renamed);
         let blurred = there()
             .filter(|(n, a)| !a.readable && !a.renamed && self.journal.seen(&app(*n)).is_some())
@@ -189,9 +200,12 @@ impl World {
             (false, true) => None,
         });
         Snapshot {
-            consumers: seen().map(|(n, a)| consumer(n, holding(a.key))).collect(),
+            consumers: seen()
+                .flat_map(|(n, a)| a.keys.iter().map(move |key| (n, *key)))
+                .map(|(n, key)| consumer(n, holding(key)))
+                .collect(),
             unknown: unknown.collect(),
-            seen: seen().map(|(n, a)| (app(n), vec![fingerprint(&name(a.key))])).collect(),
+            seen: seen().map(|(n, a)| (app(n), fingerprints(a))).collect(),
             blurred,
             ..Snapshot::of_keys(self.now, keys.clone())
         }
@@ -237,7 +251,7 @@ impl World {
                 "{end:?}, with an app out of sight: {self:#?}"
             );
             let listed = |key| KeyType::ALL.into_iter().any(|key_type| self.listed(key_type) == key);
-            let stale = |app: &&WorldApp| !app.deleted && !listed(app.key);
+            let stale = |app: &&WorldApp| !app.deleted && !app.keys.iter().all(|key| listed(*key));
             assert!(self.apps.iter().find(stale).is_none(), "{end:?}, with a stale app: {self:#?}");
         }
     }
@@ -293,11 +307,17 @@ impl World {
             let key = self.listed(to);
             let worked = self.works(key);
             let index = (0..self.apps.len()).find(|n| app(*n) == at.app).unwrap();
-            let app = &mut self.apps[index];
             assert!(repair || worked, "moved to a key that does not work");
-            self.last_held.insert(app.key, self.now);
-            app.key = key;
-            app.excused = !worked;
+            // To repair it, what is invalid is replaced and what is valid stays.
+            let listed = PerKey::from_fn(|key_type| self.listed(key_type));
+            let stays = |held: &u64| repair && listed.iter().any(|(_, key)| key == held);
+            let app = &mut self.apps[index];
+            let (kept, left): (BTreeSet<u64>, BTreeSet<u64>) = app.keys.iter().partition(|held| stays(held));
+            app.keys = kept.into_iter().chain([key]).collect();
+            self.last_held.extend(left.into_iter().map(|key| (key, self.now)));
+            let works = self.all_work(&self.apps[index]);
+            self.apps[index].excused &= !works;
+            self.apps[index].excused |= repair && !worked;
         }
         let apps = consumers.iter().map(|at| at.app.clone()).collect();
         self.record(Event::Repointed { key_type: to, apps, repaired: repair });
@@ -306,7 +326,7 @@ impl World {
 
     fn regenerate(&mut self, key_type: KeyType, kill: Kill) -> bool {
         let key = self.keys[key_type];
-        let held = self.apps.iter().any(|app| !app.deleted && app.key == key);
+        let held = self.apps.iter().any(|app| !app.deleted && app.keys.contains(&key));
         assert!(!held, "regenerated a key that an app holds: {self:#?}");
         let left = self.last_held.get(&key).copied();
         let compromised = self.compromised.contains(&key);
@@ -337,7 +357,7 @@ impl World {
             Move::Pass { steps, kill } => drop(self.pass(steps, kill)),
             Move::Time(seconds) => self.pass_time(seconds),
             Move::Outside(key_type) => self.outside(key_type),
-            Move::Edit { app, to } => self.edit(app, to),
+            Move::Edit { app, to, beside } => self.edit(app, to, beside),
             Move::Readable { app, readable } => self.with_app(app, |app| app.readable = readable),
             Move::Delete { app } => self.with_app(app, |app| app.deleted = true),
             Move::Rename { app, named } => self.with_app(app, |app| app.renamed = !named),
@@ -357,7 +377,7 @@ impl World {
 
     /// A colleague gives an app a key. Giving it one that is being replaced is his own doing. The one assumption that
     /// the proof makes: what he does lasts until the next check, for what comes and goes in between is never seen.
-    fn edit(&mut self, app: usize, to: KeyType) {
+    fn edit(&mut self, app: usize, to: KeyType, beside: bool) {
         let key = self.listed(to);
         let safe = self.pending.is_none_or(|(pending, ..)| pending != to)
             && self.journal.in_flight().is_none_or(|flight| flight.key_type != to);
@@ -366,8 +386,14 @@ impl World {
         if old.deleted || old.renamed {
             return;
         }
-        self.last_held.insert(old.key, now);
-        self.with_app(app, |app| (app.key, app.excused) = (key, !safe));
+        let left = if beside { BTreeSet::new() } else { old.keys.clone() };
+        let excused = !safe || (beside && old.excused);
+        self.last_held.extend(left.iter().map(|key| (*key, now)));
+        self.with_app(app, |app| {
+            app.keys.retain(|held| !left.contains(held));
+            app.keys.insert(key);
+            app.excused = excused;
+        });
         self.remember(&self.look());
     }
 

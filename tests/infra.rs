@@ -100,8 +100,13 @@ fn roles(name: &str) -> Vec<(String, BTreeSet<String>)> {
         let scopes = strings(&role["properties"]["assignableScopes"]);
         assert!(scopes.len() == 1 && text(role, "/id").starts_with(&format!("{}/", scopes[0])), "{role}");
         let permissions = role["properties"]["permissions"].as_array().unwrap();
-        assert!(permissions.iter().all(|of| of.as_object().unwrap().keys().eq(["actions"])), "{role}");
-        (scopes[0].clone(), permissions.iter().flat_map(|of| strings(&of["actions"])).collect())
+        let kinds = |of: &Value| of.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert!(
+            permissions.iter().all(|of| [["actions"], ["dataActions"]].iter().any(|one| kinds(of) == *one)),
+            "{role}"
+        );
+        let allowed = permissions.iter().flat_map(|of| of.as_object().unwrap().values()).flat_map(strings);
+        (scopes[0].clone(), allowed.collect())
     };
     of_type(name, "Microsoft.Authorization/roleDefinitions").iter().map(of).collect()
 }
@@ -157,8 +162,8 @@ fn the_roles_allow_exactly_what_the_handler_does() {
             let all: BTreeSet<String> = there.iter().flat_map(|(_, actions)| actions.clone()).collect();
             let whole = scope.contains("/resourceGroups/");
             assert_eq!(all, if whole { narrow.clone() } else { wide.clone() }, "{name}: {scope}");
-            // One for the keys and one for the apps, so that neither comes with the other.
-            assert_eq!(there.len(), if whole { 2 } else { 1 }, "{name}: {scope}");
+            // One for the keys, one for the apps and one for secrets, so that none comes with another.
+            assert_eq!(there.len(), if whole { 3 } else { 1 }, "{name}: {scope}");
         }
     }
     let subscriptions =
@@ -199,7 +204,9 @@ fn assignments(name: &str) -> BTreeSet<(String, String, String)> {
 #[test]
 fn each_identity_may_what_it_needs_on_what_was_named_and_on_nothing_else() {
     let keys = "List and regenerate the access keys of an instance, and follow the regeneration.";
-    let settings = "List and write the app settings and connection strings of an app and its slots.";
+    let settings = "List and write the app settings and connection strings of an app and its slots, and read what its \
+                    references lead to.";
+    let secrets = "Read a secret and make new versions of it.";
     let poll = "Ask how a regeneration goes.";
     let of = |wanted: &[(&str, &str, &str)]| -> BTreeSet<_> {
         wanted.iter().map(|(who, may, on)| ((*who).into(), (*may).into(), (*on).into())).collect()
@@ -227,6 +234,7 @@ fn each_identity_may_what_it_needs_on_what_was_named_and_on_nothing_else() {
         ("app", keys, "signalR/sr-two"),
         ("app", settings, "sites/chat-web"),
         ("app", settings, "slots/staging"),
+        ("app", secrets, "secrets/signalr"),
         ("app", poll, "subscriptions/00000000-0000-0000-0000-000000000001"),
         ("app", poll, "subscriptions/00000000-0000-0000-0000-000000000002"),
     ]);
@@ -241,7 +249,8 @@ fn every_operation_of_the_client_is_declared() {
     let is_operation = |text: &String| {
         let mut parts = text.split('_');
         let family = parts.next().is_some_and(|family| {
-            ["SignalR", "SignalRReplicas", "WebApps", "Subscriptions", "Permissions"].contains(&family)
+            ["SignalR", "SignalRReplicas", "WebApps", "KeyVault", "Subscriptions", "Permissions"]
+                .contains(&family)
         });
         // By its beginning alone an error tells the operations on operations.
         let name =

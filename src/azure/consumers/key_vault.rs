@@ -24,17 +24,18 @@ const API_VERSION: &str = "7.5";
 /// Microsoft.Web, for the references of apps.
 const WEB_API_VERSION: &str = "2023-12-01";
 
-const GET: Operation = Operation::read("GetSecret", &["Microsoft.KeyVault/vaults/secrets/getSecret/action"])
-    .about(Subject::Consumer)
-    .with_secrets()
-    .by_handler();
+const GET: Operation =
+    Operation::read("KeyVault_GetSecret", &["Microsoft.KeyVault/vaults/secrets/getSecret/action"])
+        .about(Subject::Consumer)
+        .with_secrets()
+        .by_handler();
 const SET: Operation =
-    Operation::change("SetSecret", &["Microsoft.KeyVault/vaults/secrets/setSecret/action"])
+    Operation::change("KeyVault_SetSecret", &["Microsoft.KeyVault/vaults/secrets/setSecret/action"])
         .about(Subject::Consumer)
         .with_secrets()
         .by_handler();
 const VERSIONS: Operation =
-    Operation::read("GetSecretVersions", &["Microsoft.KeyVault/vaults/secrets/readMetadata/action"])
+    Operation::read("KeyVault_GetSecretVersions", &["Microsoft.KeyVault/vaults/secrets/readMetadata/action"])
         .about(Subject::Consumer)
         .by_handler();
 

@@ -71,9 +71,9 @@ fn doing(operation: &str, resource: &str) -> String {
         "WebApps_UpdateApplicationSettings" => "write the app settings of {app}";
         "WebApps_UpdateConnectionStrings" => "write the connection strings of {app}";
         "WebApps_GetAppSettingsKeyVaultReferences" => "ask what the Key Vault references of {app} lead to";
-        "GetSecret" => "read the secret {resource}";
-        "SetSecret" => "write the secret {resource}";
-        "GetSecretVersions" => "list the versions of the secret {resource}";
+        "KeyVault_GetSecret" => "read the secret {resource}";
+        "KeyVault_SetSecret" => "write the secret {resource}";
+        "KeyVault_GetSecretVersions" => "list the versions of the secret {resource}";
         "Subscriptions_List" => "list the subscriptions";
         "GetToken" => "sign in to Azure";
         "Permissions_ListForResource" | "Permissions_ListForResourceGroup" => "list the permissions on {resource}";

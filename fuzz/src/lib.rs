@@ -95,7 +95,7 @@ fn shown(name: &str, value: &str, keys: &KeyPair, is_current: bool) -> Snapshot 
     let read: Dictionaries = [(Section::AppSettings, settings)].into_iter().collect();
     let host = "chat.service.signalr.net";
     let marks = Marks { keys: Some(keys).filter(|_| is_current), host, journal: &journal };
-    read.shown(&by_value(&AppId::new("s", "g", "web", None)), marks)
+    read.shown(&by_value(&AppId::new("s", "g", "web", None)), marks, false)
 }
 
 /// Whether a key stands in a text with none of the signs around it that keys have.

@@ -43,7 +43,7 @@ fn found(instance: &InstanceFacts<'_>, app: &AppConfig, read: &AppFacts) -> Vec<
     let mut findings: Vec<Finding> =
         seen.consumers.iter().map(|consumer| holds(instance, consumer)).collect();
     findings.extend(seen.unknown.iter().filter_map(|unknown| not_seen(app, read, unknown)));
-    if findings.is_empty() && !app.may_hold_none {
+    if findings.is_empty() && !app.may_hold_none && !read.follows(app) {
         findings.push(none(id, app, read));
     }
     findings.extend(keys_beside_identity(&seen.consumers, read));

@@ -18,8 +18,7 @@ use chrono::TimeDelta;
 pub use self::dictionary::Dictionary;
 pub use self::sites::{Site, UpdateStrategy};
 
-pub(super) use self::shown::followed;
-pub(in crate::azure) use self::shown::shown;
+pub(in crate::azure) use self::shown::{followed, shown};
 
 use super::{Change, Marks, Missing, Settling, Written};
 use crate::azure::arm::{Arm, ArmError, Operation};

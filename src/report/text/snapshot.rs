@@ -1,6 +1,6 @@
 //! What a check has shown: who holds what, who is cut off, and what could not be seen.
 
-use rekey_core::model::{AppId, ConsumerId, IdFault, Malformed};
+use rekey_core::model::{AppId, ConsumerId, IdFault, Malformed, SecretId};
 use rekey_core::plan::{ConsumerRef, CutOff, Holding, SettingFault, Snapshot, Unknown, Whereabouts};
 
 use super::{InWords, file_name, listed};
@@ -32,6 +32,11 @@ pub fn notes(snapshot: &Snapshot) -> Vec<String> {
         )
     };
     snapshot.references.iter().map(note).collect()
+}
+
+/// A setting that refers to a secret.
+pub fn follows(name: &str, secret: &SecretId) -> String {
+    format!("{name} refers to the Key Vault secret {secret}, which is followed")
 }
 
 /// Who is refused now.
@@ -133,7 +138,7 @@ fn of_setting(app: &str, name: &str, fault: SettingFault) -> String {
     let file = file_name();
     words!(match fault {
         SettingFault::KeyVaultReference =>
-            "{name} of {app} is a Key Vault reference, which is not followed yet: the app may hold a key that is invalid, \
+            "{name} of {app} is a Key Vault reference that is not followed: the app may hold a key that is invalid, \
             or will be. Leave the reference as it is, and compare the secret with the service's keys yourself";
         SettingFault::AppConfigurationReference =>
             "{name} of {app} is an App Configuration reference, which is not followed yet: the app may hold a key that is \

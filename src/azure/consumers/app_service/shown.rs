@@ -60,7 +60,7 @@ pub(in crate::azure) fn shown(
 }
 
 /// The app settings that refer to a secret of a vault that may be asked, and are meant for us, as far as names tell.
-pub(in super::super) fn followed(
+pub(in crate::azure) fn followed(
     place: &Place,
     settings: &Dictionary,
     app: &AppConfig,

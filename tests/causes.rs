@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use embedded_azure::{StartError, StorageError};
+use embedded_azure::{StartError, StorageError, TlsError};
 use rekey_core::model::{AppId, ServiceId, ServiceType};
 use signalr_rekey::azure::arm::{Arm, ArmError, ArmOptions};
 use signalr_rekey::azure::credentials::CredentialError;
@@ -79,6 +79,8 @@ async fn with_source() -> Vec<(&'static str, Box<dyn Error>)> {
         ("CredentialError", Box::new(CredentialError::Unusable("the client secret", azure()))),
         ("ComposeError", Box::new(ComposeError::Credential(CredentialError::Unusable("x", azure())))),
         ("StartError", Box::new(StartError::Listen { address: listen, source: root() })),
+        ("StartError", Box::new(StartError::Tls(TlsError::Write { path: "ca.pem".into(), source: root() }))),
+        ("TlsError", Box::new(TlsError::Write { path: "ca.pem".into(), source: root() })),
         ("StorageError", Box::new(StorageError::System(root()))),
         ("SimulateError", Box::new(SimulateError::Storage(StorageError::System(root())))),
         (
@@ -96,14 +98,15 @@ async fn with_source() -> Vec<(&'static str, Box<dyn Error>)> {
 }
 
 /// Errors that end a chain: each says all that is known. A new one belongs here or above.
-const WITHOUT_SOURCE: [&str; 16] = [
+const WITHOUT_SOURCE: [&str; 17] = [
     "EditError", // of the embedded Azure's control
     "Faults",    // every fault with its place
     "HalfSet",   // of credentials
     "IdError",
     "Insecure",
-    "LockError", // a source is the storage's error, which has none
-    "Malformed", // of a connection string, of a notice
+    "LockError",     // a source is the storage's error, which has none
+    "Malformed",     // of a connection string, of a notice
+    "NoSuchService", // of the embedded Azure's control and world file
     "Panicked",
     "Refusal",    // of the embedded Azure
     "Said",       // of the storage, in its own words

@@ -135,11 +135,11 @@ class ServicePrincipal(unittest.TestCase):
 def register(azure: Azure) -> None:
     """Makes the embedded Azure the cloud of this configuration, and logs in with the managed identity."""
     endpoints = {
-        "endpoint-resource-manager": azure.front,
-        "endpoint-management": azure.front,
-        "endpoint-active-directory": azure.front,
+        "endpoint-resource-manager": azure.secure,
+        "endpoint-management": azure.secure,
+        "endpoint-active-directory": azure.secure,
         "endpoint-active-directory-resource-id": "https://management.azure.com/",
-        "endpoint-active-directory-graph-resource-id": azure.front,
+        "endpoint-active-directory-graph-resource-id": azure.secure,
     }
     az("cloud register -n simulated", *(word for name, url in endpoints.items() for word in (f"--{name}", url)))
     az("cloud set -n simulated")

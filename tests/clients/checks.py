@@ -27,6 +27,7 @@ from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, 
 from azure.core.messaging import CloudEvent
 from azure.eventgrid import EventGridEvent, EventGridPublisherClient
 from azure.identity import ClientSecretCredential, ManagedIdentityCredential
+from azure.keyvault.secrets import SecretClient
 from azure.mgmt.core.polling.arm_polling import ARMPolling
 from azure.mgmt.resource.subscriptions import SubscriptionClient
 from azure.mgmt.signalr import SignalRManagementClient
@@ -44,6 +45,14 @@ from simulated import PROGRAM, Azure, simulated, stop, tested
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
 SITES = 120
 """More than two pages of 50."""
+SECRETS = 30
+"""More than a page of 25."""
+REFERENCES = {
+    "BY_NAME": "@Microsoft.KeyVault(VaultName=kv-read;SecretName=chat)",
+    "BY_URI": "@Microsoft.KeyVault(SecretUri=https://kv-read.vault.azure.net/secrets/other/)",
+    "LOST": "@Microsoft.KeyVault(VaultName=kv-read;SecretName=lost)",
+    "PLAIN": "x",
+}
 WORLD = {
     "subscription": SUBSCRIPTION,
     "signalr": [
@@ -53,7 +62,21 @@ WORLD = {
     "sites": [
         {"group": "rg-chat", "name": "shop", "slots": ["staging"], "settings": {"GREETING": "a=b;c"}},
         {"group": "rg-chat", "name": "worker", "kind": "functionapp,linux"},
+        {"group": "rg-vault", "name": "reader", "slots": ["staging"], "settings": REFERENCES},
         *({"group": "rg-many", "name": f"app-{number:03}"} for number in range(SITES)),
+    ],
+    "vaults": [
+        {"group": "rg-vault", "name": "kv-read", "secrets": {"chat": "first", "other": "x"}},
+        {
+            "group": "rg-vault",
+            "name": "kv-write",
+            "secrets": {
+                "tagged": {"value": "x", "contentType": "text/plain", "tags": {"team": "chat"}, "exp": 1893456000},
+                **{f"many-{number:02}": "x" for number in range(SECRETS)},
+            },
+        },
+        {"group": "rg-vault", "name": "kv-closed", "secrets": {"chat": "x"}},
+        {"group": "rg-vault", "name": "kv-fresh", "secrets": {"chat": "x"}},
     ],
 }
 
@@ -62,9 +85,9 @@ azure: Azure
 
 
 def clients(azure: Azure, credential: Any = None) -> tuple[SignalRManagementClient, WebSiteManagementClient]:
-    """Clients for ARM behind the front. Polls come fast, as the embedded Azure is."""
+    """Clients for ARM over https. Polls come fast, as the embedded Azure is."""
     how = {
-        "base_url": azure.front,
+        "base_url": azure.secure,
         "credential_scopes": ["https://management.azure.com/.default"],
         "polling_interval": 0.2,
         "connection_verify": str(azure.certificate),
@@ -83,7 +106,7 @@ def secret_credential(azure: Azure) -> ClientSecretCredential:
         tenant,
         "a-client",
         "a-secret",
-        authority=azure.front,
+        authority=azure.secure,
         disable_instance_discovery=True,
         connection_verify=str(azure.certificate),
     )
@@ -112,7 +135,7 @@ class Credentials(unittest.TestCase):
         signalr = SignalRManagementClient(
             ManagedIdentityCredential(),
             SUBSCRIPTION,
-            base_url=azure.front,
+            base_url=azure.secure,
             credential_scopes=["https://vault.azure.net/.default"],
             connection_verify=str(azure.certificate),
         )
@@ -123,7 +146,7 @@ class Credentials(unittest.TestCase):
     def test_subscriptions_tenants_and_locations(self) -> None:
         client = SubscriptionClient(
             secret_credential(azure),
-            base_url=azure.front,
+            base_url=azure.secure,
             credential_scopes=["https://management.azure.com/.default"],
             connection_verify=str(azure.certificate),
         )
@@ -205,7 +228,7 @@ class WebApps(unittest.TestCase):
         self.apps = client.web_apps
 
     def test_lists_go_on_over_pages(self) -> None:
-        self.assertEqual(len(list(self.apps.list())), SITES + 2)
+        self.assertEqual(len(list(self.apps.list())), SITES + 3)
         many = list(self.apps.list_by_resource_group("rg-many"))
         self.assertEqual([app.name for app in many], [f"app-{number:03}" for number in range(SITES)])
         self.assertEqual({app.name for app in self.apps.list_by_resource_group("rg-chat")}, {"shop", "worker"})
@@ -290,6 +313,153 @@ class DataPlane(unittest.TestCase):
             call(azure, key, "/api/hubs/chat/:send", "POST", life=-60),
         ]:
             self.assertEqual(refused, 401)
+
+
+def secrets(vault: str, credential: Any = None) -> SecretClient:
+    """A client of a vault, which lets its challenge tell it for whom to ask a token."""
+    return SecretClient(
+        azure.vault(vault), credential or ManagedIdentityCredential(), connection_verify=str(azure.certificate)
+    )
+
+
+class ForArm:
+    """Asks for a token of Azure Resource Manager whatever it is asked for."""
+
+    def get_token(self, *_: str, **__: Any) -> Any:
+        return ManagedIdentityCredential().get_token("https://management.azure.com/.default")
+
+
+class KeyVault(unittest.TestCase):
+    def setUp(self) -> None:
+        self.vault = secrets("kv-write")
+
+    def refused(self, status: int, code: str, inner: str, act: Callable[[], Any]) -> None:
+        with self.assertRaises(HttpResponseError) as refused:
+            act()
+        error = json.loads(refused.exception.response.text())["error"]
+        found = (refused.exception.status_code, error["code"], error.get("innererror", {}).get("code"))
+        self.assertEqual(found, (status, code, inner or None))
+
+    def test_the_challenge_is_asked_for_before_anything_is_sent(self) -> None:
+        client = secrets("kv-fresh")
+        self.assertEqual(client.set_secret("chat", "new").value, "new")
+        self.assertEqual(client.get_secret("chat").value, "new")
+        asked = [one for one in azure.sim("requests") if one["resource"].startswith("kv-fresh")]
+        found = [(one["operation"], one["status"]) for one in asked]
+        set_, get = "KeyVault_SetSecret", "KeyVault_GetSecret"
+        self.assertEqual(found, [(set_, 401), (set_, 200), (get, 200)])
+        self.assertGreaterEqual(azure.sim("report")["vault_requests"][set_], 2)
+
+    def test_a_secret_of_a_client_credential(self) -> None:
+        tenant = str(uuid.UUID(int=7))
+        credential = ClientSecretCredential(
+            tenant,
+            "a-client",
+            "a-secret",
+            authority=azure.secure,
+            disable_instance_discovery=True,
+            additionally_allowed_tenants=["*"],
+            connection_verify=str(azure.certificate),
+        )
+        self.assertEqual(secrets("kv-read", credential).get_secret("other").value, "x")
+
+    def test_a_token_for_something_else_is_refused(self) -> None:
+        with self.assertRaises(ClientAuthenticationError):
+            secrets("kv-read", ForArm()).get_secret("other")
+
+    def test_versions(self) -> None:
+        first = self.vault.set_secret("versions", "one", content_type="text/plain", tags={"a": "b"})
+        expires = datetime.datetime(2031, 1, 1, tzinfo=datetime.timezone.utc)
+        second = self.vault.set_secret("versions", "two", expires_on=expires, enabled=True)
+        newest = self.vault.get_secret("versions")
+        self.assertEqual((newest.value, newest.properties.version), ("two", second.properties.version))
+        self.assertEqual(newest.properties.expires_on, expires)
+        self.assertIsNone(newest.properties.content_type)
+        old = self.vault.get_secret("versions", first.properties.version)
+        self.assertEqual((old.value, old.properties.content_type, old.properties.tags), ("one", "text/plain", {"a": "b"}))
+        self.assertEqual(old.properties.vault_url, azure.vault("kv-write"))
+        pages = self.vault.list_properties_of_secret_versions("versions", max_page_size=1)
+        self.assertEqual({one.version for one in pages}, {first.properties.version, second.properties.version})
+        with self.assertRaises(ResourceNotFoundError) as missing:
+            self.vault.get_secret("versions", "0" * 32)
+        self.assertEqual(missing.exception.error.code, "SecretNotFound")
+
+    def test_lists_go_on_over_pages(self) -> None:
+        names = [one.name for one in self.vault.list_properties_of_secrets()]
+        self.assertEqual([name for name in names if name.startswith("many-")], [f"many-{at:02}" for at in range(SECRETS)])
+        tagged = next(one for one in self.vault.list_properties_of_secrets() if one.name == "tagged")
+        self.assertEqual((tagged.tags, tagged.content_type), ({"team": "chat"}, "text/plain"))
+        self.assertEqual(tagged.expires_on.timestamp(), 1893456000)
+        self.assertEqual(tagged.recoverable_days, 90)
+
+    def test_properties_are_updated_and_a_disabled_version_is_not_read(self) -> None:
+        first = self.vault.set_secret("updated", "one", tags={"a": "b"})
+        newest = self.vault.set_secret("updated", "two")
+        changed = self.vault.update_secret_properties("updated", first.properties.version, content_type="text/plain")
+        self.assertEqual((changed.version, changed.tags), (first.properties.version, {"a": "b"}))
+        off = self.vault.update_secret_properties("updated", enabled=False)
+        self.assertEqual((off.version, off.enabled), (newest.properties.version, False))
+        self.refused(403, "Forbidden", "SecretDisabled", lambda: self.vault.get_secret("updated"))
+        self.assertEqual(self.vault.get_secret("updated", first.properties.version).value, "one")
+
+    def test_deleted_recovered_and_purged(self) -> None:
+        self.vault.set_secret("deleted", "x")
+        gone = self.vault.begin_delete_secret("deleted").result()
+        self.assertEqual((gone.scheduled_purge_date - gone.deleted_date).days, 90)
+        self.assertIn("deleted", [one.name for one in self.vault.list_deleted_secrets()])
+        with self.assertRaises(ResourceNotFoundError):
+            self.vault.get_secret("deleted")
+        taken = "ObjectIsDeletedButRecoverable"
+        self.refused(409, "Conflict", taken, lambda: self.vault.set_secret("deleted", "y"))
+        self.vault.begin_recover_deleted_secret("deleted").wait()
+        self.assertEqual(self.vault.get_secret("deleted").value, "x")
+        self.vault.begin_delete_secret("deleted").wait()
+        self.vault.purge_deleted_secret("deleted")
+        with self.assertRaises(ResourceNotFoundError):
+            self.vault.get_deleted_secret("deleted")
+
+    def test_what_the_caller_may_not_do(self) -> None:
+        closed = secrets("kv-closed")
+        scope = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-vault/providers/Microsoft.KeyVault/vaults/kv-closed"
+        action = "Microsoft.KeyVault/vaults/secrets/setSecret/action"
+        azure.sim("denials", {"scope": scope, "action": action})
+        self.refused(403, "Forbidden", "ForbiddenByRbac", lambda: closed.set_secret("chat", "y"))
+        self.assertEqual(closed.get_secret("chat").value, "x")
+        azure.sim("denials", {"scope": f"{scope}/secrets/chat", "action": "*", "by": "access-policy"})
+        self.refused(403, "Forbidden", "AccessDenied", lambda: closed.get_secret("chat"))
+        azure.sim("barriers", {"scope": scope, "kind": "vault-firewall"})
+        self.refused(403, "Forbidden", "ForbiddenByFirewall", lambda: closed.get_secret("chat"))
+
+    def test_throttling_is_sat_out(self) -> None:
+        azure.sim("faults", {"operation": "KeyVault_GetSecret", "kind": 429, "count": 2})
+        self.assertEqual(self.vault.get_secret("tagged").value, "x")
+
+    def test_references_are_told_of_and_refreshed(self) -> None:
+        _, web = clients(azure)
+        vault, here = secrets("kv-read"), ("rg-vault", "reader")
+        told = {one.name: one for one in web.web_apps.get_app_settings_key_vault_references(*here)}
+        statuses = {name: one.status for name, one in told.items()}
+        self.assertEqual(statuses, {"BY_NAME": "Resolved", "BY_URI": "Resolved", "LOST": "SecretNotFound"})
+        first = vault.get_secret("chat").properties.version
+        one = told["BY_NAME"]
+        self.assertEqual((one.reference, one.vault_name, one.secret_name), (REFERENCES["BY_NAME"], "kv-read", "chat"))
+        self.assertEqual((one.source, one.identity_type.type), ("KeyVault", "SystemAssigned"))
+        active = lambda: web.web_apps.get_app_setting_key_vault_reference(*here, "BY_NAME").active_version
+        slot = web.web_apps.get_app_settings_key_vault_references_slot(*here, "staging")
+        self.assertEqual(len(list(slot)), 3)
+        self.assertFalse(list(web.web_apps.get_site_connection_string_key_vault_references(*here)))
+        newest = vault.set_secret("chat", "second").properties.version
+        self.assertEqual(active(), first)
+        token = ManagedIdentityCredential().get_token("https://management.azure.com/.default").token
+        path = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-vault/providers/Microsoft.Web/sites/reader"
+        url = f"{azure.base}{path}/config/configreferences/appsettings/refresh?api-version=2022-03-01"
+        request = urllib.request.Request(url, b"", headers={"Authorization": f"Bearer {token}"}, method="POST")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            self.assertEqual(answer.status, 200)
+        ends = time.monotonic() + 20
+        while active() != newest and time.monotonic() < ends:
+            time.sleep(0.2)
+        self.assertEqual(active(), newest)
 
 
 class Rotation(unittest.TestCase):

@@ -79,6 +79,23 @@ fn simulating(config: &Path, flags: &str) -> (Guard, Value) {
 }
 
 #[tokio::test]
+async fn it_is_served_over_tls_too_where_a_folder_is_named_for_its_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("rekey.toml");
+    let (_child, ready) = simulating(&config, "");
+    assert!(ready["tls"].is_null());
+    let flags = format!("--tls {} --refresh-takes 2s --refresh-restarts", folder.path().display());
+    let (_child, ready) = simulating(&config, &flags);
+    let authority = std::fs::read(folder.path().join("ca.pem")).unwrap();
+    let authority = reqwest::Certificate::from_pem(&authority).unwrap();
+    let http = Client::builder().no_proxy().tls_certs_only([authority]).build().unwrap();
+    let world = |base: &Value| http.get(format!("{}/sim/world", base.as_str().unwrap())).send();
+    let [plain, secure] = [world(&ready["base"]).await.unwrap(), world(&ready["tls"]).await.unwrap()];
+    assert!(secure.url().as_str().starts_with("https://127.0.0.1:"), "{}", secure.url());
+    assert_eq!(plain.json::<Value>().await.unwrap(), secure.json::<Value>().await.unwrap());
+}
+
+#[tokio::test]
 async fn it_throttles_as_arm_does_where_it_is_told_to() {
     const LEFT: &str = "x-ms-ratelimit-remaining-subscription-writes";
     for (flags, left) in [("", "799"), ("--arm-buckets", "199")] {

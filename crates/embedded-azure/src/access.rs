@@ -15,7 +15,7 @@ use crate::ids::KeyType;
 use crate::report::{AppOutage, Report, ServiceReport};
 use crate::routes::{self, Found};
 use crate::state::State;
-use crate::traffic::{Outage, read_connections};
+use crate::traffic::{Connection, Outage, read_connections};
 
 impl State {
     /// What the clients met, and what Azure was asked, up to now.
@@ -69,14 +69,22 @@ impl State {
     /// key that the service refuses.
     pub fn signs(&self, app: &str) -> Result<BTreeSet<(String, Option<KeyType>)>, Unknown> {
         let app = &self.apps[self.app(app)?];
-        let connections = read_connections(&app.reads(), &self.services);
-        let signs = connections.into_iter().map(|connection| {
+        Ok(self.keys_of(&read_connections(&app.reads(), &self.services)))
+    }
+
+    /// The same of the process that runs, which may have read something else: a secret in another version, say.
+    pub fn runs_with(&self, app: &str) -> Result<BTreeSet<(String, Option<KeyType>)>, Unknown> {
+        Ok(self.keys_of(&self.apps[self.app(app)?].process.connections))
+    }
+
+    fn keys_of(&self, connections: &[Connection]) -> BTreeSet<(String, Option<KeyType>)> {
+        let keys = connections.iter().map(|connection| {
             let service = &self.services[connection.service];
             let effective = service.effective();
             let valid = KeyType::ALL.into_iter().find(|key_type| effective[*key_type] == connection.key);
             (service.id.name().to_owned(), valid)
         });
-        Ok(signs.collect())
+        keys.collect()
     }
 
     /// What keeps it from being true that a service and all of these apps, by their resource ids, can be read and that each

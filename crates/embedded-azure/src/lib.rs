@@ -1,5 +1,5 @@
 //! Azure over HTTP, for development, the demo and tests: Azure Resource Manager with Microsoft.SignalRService and
-//! Microsoft.Web, the token endpoints, and the SignalR data plane, with apps that make traffic the whole time.
+//! Microsoft.Web, the token endpoints, and the data planes of SignalR and Key Vault, with apps that make traffic the whole time.
 //!
 //! Start at [`EmbeddedAzure::start`]. What it does follows Azure's documented rules or recorded answers, and the place in
 //! the code says which. Inside, `state` knows everything and lets time pass, `changes` and `regeneration` hold what is done

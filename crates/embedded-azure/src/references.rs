@@ -105,6 +105,7 @@ mod tests {
             ("SecretUri=https://kv-1.vault.azure.cn/secrets/Chat/", "kv-1", false),
             ("SecretUri=https://kv-1.localhost:7401/secrets/chat", "kv-1", false),
             ("SecretUri=https://kv-1.vault.example/secrets/chat", "kv-1.vault.example", false),
+            ("SecretUri=https://a.kv-1.vault.azure.net/secrets/chat", "a.kv-1.vault.azure.net", false),
             (" vaultname = KV-1 ; secretname = chat ", "kv-1", false),
         ] {
             let text = format!("@Microsoft.KeyVault({inside})");

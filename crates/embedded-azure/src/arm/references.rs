@@ -38,12 +38,13 @@ pub(crate) fn of_connection_string(state: &mut State, call: &Call) -> Answered {
     one(connection_strings(&state.apps[at]), call)
 }
 
-/// Fetches the references again, those of connection strings too. It is in no swagger (docs: Use Key Vault references,
-/// Rotation, for the request; what it answers is what public scripts read of it, and when it is done nobody says).
+/// Fetches the references again, which takes a while. It is in no swagger (docs: Use Key Vault references, Rotation, for the
+/// request; what it answers is what public scripts read of it). When it is done, and whether those of connection strings
+/// are among them, as here, nobody says.
 pub(crate) fn refresh(state: &mut State, call: &Call) -> Answered {
     let at = web::find(state, call)?;
     let done = state.now + delta(state.options.refresh_takes);
-    state.apps[at].refreshed_at = Some(done);
+    state.apps[at].refreshed_at.get_or_insert(done);
     Ok(Answer::ok(json!({"value": settings(&state.apps[at])})))
 }
 

@@ -150,7 +150,11 @@ async fn every_version_stays_and_the_newest_is_read() {
         third["tags"].is_null() && third["contentType"].is_null() && third["attributes"]["exp"].is_null()
     );
 
-    let page = json_of(vault.get("/secrets/chat/versions?maxresults=2").await).await;
+    for value in ["four", "five", "six"] {
+        vault.set("chat", json!({"value": value})).await;
+    }
+
+    let page = json_of(vault.get("/secrets/chat/versions?maxresults=4").await).await;
     let next = page["nextLink"].as_str().unwrap().strip_prefix(&format!("http://{}", vault.host)).unwrap();
     let rest = vault.bare(Method::GET, next).bearer_auth(&vault.token).send().await.unwrap();
     let rest = json_of(rest).await;
@@ -160,7 +164,7 @@ async fn every_version_stays_and_the_newest_is_read() {
     let mut listed: Vec<String> = items.iter().map(version_of).collect();
     assert!(listed.is_sorted(), "by nothing that tells their age");
     let mut made = vault.azure.inner.with(|state| state.secret_versions("kv-demo", "chat")).unwrap();
-    assert_eq!(made.last(), Some(&version_of(&third)));
+    assert_eq!(made[..3], [&first, &second, &third].map(version_of));
     made.sort();
     listed.sort();
     assert_eq!(listed, made);
@@ -173,6 +177,11 @@ async fn every_version_stays_and_the_newest_is_read() {
     assert_eq!(secrets["value"][2]["tags"]["team"], "chat");
     let last = json_of(vault.get("/secrets?maxresults=2&$skiptoken=2").await).await;
     assert_eq!(last["value"].as_array().unwrap().len(), 1);
+    let url = format!("{}/secrets?{VERSION}&maxresults=2", vault.azure.inner.base());
+    let in_azure = vault.azure.http.get(url).header("host", "kv-demo.vault.azure.net");
+    let page = json_of(in_azure.bearer_auth(&vault.token).send().await.unwrap()).await;
+    let next = page["nextLink"].as_str().unwrap();
+    assert!(next.starts_with("https://kv-demo.vault.azure.net:443/secrets?"), "{next}");
 }
 
 #[tokio::test]
@@ -194,7 +203,8 @@ async fn an_update_changes_what_is_sent_and_never_the_value() {
     assert_eq!(refused(unknown).await, told(404, "SecretNotFound", ""));
     // Without a version it is the newest.
     vault.send(Method::PATCH, "/secrets/other/", json!({"attributes": {"enabled": true}})).await;
-    assert_eq!(json_of(vault.get("/secrets/other").await).await["value"], "x");
+    let newest = json_of(vault.get("/secrets/other").await).await;
+    assert_eq!((&newest["value"], &newest["tags"]), (&json!("x"), &json!({"x": "y"})));
 }
 
 #[tokio::test]
@@ -233,6 +243,9 @@ async fn a_deleted_secret_keeps_its_name_until_it_is_recovered_or_purged() {
         assert_eq!(refused(vault.get(path).await).await, told(404, "SecretNotFound", ""), "{path}");
     }
     assert_eq!(json_of(vault.get("/deletedsecrets/chat").await).await, deleted);
+    let present = json_of(vault.get("/secrets").await).await.to_string();
+    let id = format!("{}/secrets/chat", vault.host);
+    assert!(present.contains("Other") && !present.contains(&id), "{present}");
     let all = json_of(vault.get("/deletedsecrets").await).await;
     assert_eq!(all["value"], json!([deleted]));
     let set = vault.send(Method::PUT, "/secrets/Chat", json!({"value": "new"})).await;
@@ -308,6 +321,11 @@ async fn a_firewall_keeps_the_caller_from_the_vault_and_not_from_resource_manage
     });
     assert_eq!(refused(vault.get("/secrets").await).await, walled);
     assert_eq!(vault.azure.settings("chat-web").await.len(), 3);
+    vault.azure.inner.with(|state| {
+        state.lift_barriers();
+        state.bar(GROUP, BarrierKind::ReadOnlyLock);
+    });
+    assert_eq!(vault.get("/secrets/chat").await.status(), 200, "what is at ARM is not at the vault");
     vault.azure.inner.with(State::lift_barriers);
     assert_eq!(vault.get("/secrets/chat").await.status(), 200);
 }

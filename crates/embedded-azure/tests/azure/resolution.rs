@@ -1,5 +1,7 @@
 //! References to secrets of vaults: what the platform hands out and when, what reaches the process, and who is to blame.
 
+use embedded_azure::State;
+
 use super::harness::*;
 
 const REFRESH: &str = "api-version=2022-03-01";
@@ -180,14 +182,19 @@ async fn a_refresh_takes_a_while_and_reaches_the_process_when_it_restarts() {
     assert_eq!(body["value"][0]["properties"]["activeVersion"], json!(old), "as it is yet");
     azure.clock.advance(Duration::from_secs(29));
     assert_eq!(told(&azure, "Chat").await.1, old);
+    refresh(&azure).await;
     azure.clock.advance(Duration::from_secs(1));
     assert_eq!(told(&azure, "Chat").await.1, Some(new));
     azure.clock.advance(HOUR);
+    let key = |key_type| [("sr-demo".to_owned(), Some(key_type))].into();
+    let seen = |state: &mut State| (state.runs_with("app").unwrap(), state.signs("app").unwrap());
+    assert_eq!(azure.inner.with(seen), (key(KeyType::Primary), key(KeyType::Secondary)));
     azure.inner.regenerate("sr-demo", &[KeyType::Primary]).unwrap();
     assert!(calls(&azure, MINUTE).1 > 0, "the process runs with what it read");
     assert_eq!(azure.post(&site("/restart"), WEB, json!({})).await.status(), 200);
     azure.clock.advance(MINUTE);
     assert_eq!(calls(&azure, MINUTE).1, 0, "a restart takes what the platform has");
+    assert_eq!(azure.inner.with(seen), (key(KeyType::Secondary), key(KeyType::Secondary)));
 }
 
 #[tokio::test]
@@ -253,6 +260,7 @@ async fn an_app_whose_identity_is_denied_gets_the_text_of_the_reference() {
     assert_eq!(told(&azure, "Chat").await, ("AccessToKeyVaultDenied".into(), None));
     azure.clock.advance(2 * HOUR);
     assert_eq!(calls(&azure, MINUTE).0, 0, "it has no key to sign with");
+    azure.inner.edit_setting("app/staging", "TOUCHED", Some("1")).unwrap();
     let slot = "/slots/staging/config/configreferences/appsettings/Chat";
     let slot = json_of(azure.get(&site(slot), WEB).await).await;
     assert_eq!(slot["properties"]["status"], "Resolved", "a slot has an identity of its own");
@@ -310,11 +318,15 @@ async fn who_is_to_blame_follows_the_version_that_the_process_runs_with() {
     let (_, refused, unexplained) = calls(&azure, MINUTE);
     assert!(refused > 0 && unexplained == 0, "{refused} {unexplained}");
 
-    // Nor is a pin to an old version that another person writes into a setting.
+    // Nor is a pin to an old version that another person writes into a setting, after the rotation has left its key.
     let azure = azure_with(&old).await;
-    azure.inner.regenerate("sr-demo", &[KeyType::Primary]).unwrap();
     let first = versions(&azure).pop().unwrap();
-    set(&azure, "{primary:sr-demo}");
+    set(&azure, "{secondary:sr-demo}");
+    azure.inner.edit_setting("app", "TOUCHED", Some("1")).unwrap();
+    azure.clock.advance(3 * HOUR);
+    azure.regenerate("Primary").await;
+    azure.clock.advance(HOUR);
+    assert_eq!(calls(&azure, MINUTE).1, 0, "nobody runs with it any more");
     let pinned = format!("{};SecretVersion={first})", NEWEST.trim_end_matches(')'));
     azure.inner.edit_setting("app", "Chat", Some(&pinned)).unwrap();
     azure.clock.advance(MINUTE);

@@ -1,7 +1,7 @@
 //! The kinds of places that hold keys.
 //!
 //! Start at [`Place`], which is all that the rest of the program knows of them: a dictionary of an app's settings, a secret of
-//! a Key Vault, or what the platform has made of an app's references to secrets. What a value says of a service, wherever it
+//! a Key Vault, or what the platform has made of an app's references to secrets. Each kind is a [`ConsumerKind`]. What a value says of a service, wherever it
 //! is kept, is read by [`Marks`].
 
 pub mod app_service;
@@ -14,15 +14,52 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use self::app_service::Dictionary;
-use self::key_vault::{References, Resolved, Secret};
+use self::app_service::{Dictionary, References, Resolved};
+use self::key_vault::Secret;
 use super::arm::{Arm, ArmError, Operation};
 use crate::config::AppConfig;
 use rekey_core::journal::Journal;
 use rekey_core::model::{AppId, ConsumerId, Key, KeyPair, SecretId, SecretReference, Section};
 use rekey_core::plan::{ConsumerRef, Snapshot, Whereabouts};
 
-/// What is read in one request, and written in one.
+/// A place of one kind: what is read in one request, and written in one.
+#[allow(
+    async_fn_in_trait,
+    reason = "called on the kinds alone, of whose futures it is known that they are `Send`"
+)]
+pub(crate) trait ConsumerKind: Sized {
+    /// What was read of it, with its version where the store keeps one. It may hold key material; its `Debug` does not.
+    type Contents;
+
+    /// The operations of Azure's contract that places of this kind are read and written by. Roles, the doctor and the
+    /// documents go by what they need.
+    fn operations() -> Vec<Operation>;
+
+    /// The consumer that it belongs to.
+    fn consumer(&self) -> ConsumerId;
+
+    /// Reads what it holds; or why not.
+    async fn read(&self, arm: &Arm) -> Result<Self::Contents, ArmError>;
+
+    /// Writes another key into its consumers and changes nothing else: conditionally where the store can, else merged into
+    /// what is read just before (or was read so lately that it can stand for that), and compared with the answer, or with
+    /// what others wrote meanwhile.
+    async fn write(
+        &self,
+        arm: &Arm,
+        just_read: Option<&Self::Contents>,
+        change: &Change<'_>,
+    ) -> Result<Written<Self::Contents>, ArmError>;
+
+    /// Whether a place that is written whole, on no condition, shows that another service's keys are in it: whoever rotates
+    /// those writes it too, and may be configured elsewhere. `marks` tell which are ours.
+    fn holds_anothers(&self, contents: &Self::Contents, marks: Marks<'_>) -> bool;
+
+    /// What must follow a write until readers really use the new value.
+    fn settling(&self) -> Settling;
+}
+
+/// A place, of whatever kind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// A dictionary of an app's settings.
@@ -30,7 +67,7 @@ pub enum Place {
     /// What the platform has made of the references to secrets in an app's settings. It is only read.
     References(AppId),
     /// A secret: its newest version, which is what is written, or another, which is only read.
-    Secret { id: SecretId, version: Option<String> },
+    Secret(key_vault::Place),
 }
 
 /// What was read of a place. It may hold key material; its `Debug` does not.
@@ -57,8 +94,7 @@ pub struct Followed {
 impl Place {
     /// Every operation that places are read and written by. Roles, the doctor and the documents go by what they need.
     pub fn operations() -> Vec<Operation> {
-        let of_apps = app_service::Place::operations().into_iter().chain(key_vault::OF_APPS);
-        of_apps.chain(key_vault::OF_VAULTS).collect()
+        [app_service::Place::operations(), key_vault::Place::operations()].concat()
     }
 
     /// The places of an app that can hold consumers, by what was configured of it. What they refer to is found when they are
@@ -69,7 +105,12 @@ impl Place {
 
     /// The newest version of a secret.
     pub const fn of_secret(id: SecretId) -> Self {
-        Self::Secret { id, version: None }
+        Self::Secret(key_vault::Place { id, version: None })
+    }
+
+    /// Another version of a secret.
+    pub const fn of_version(id: SecretId, version: String) -> Self {
+        Self::Secret(key_vault::Place { id, version: Some(version) })
     }
 
     /// The consumer that it belongs to.
@@ -77,7 +118,7 @@ impl Place {
         match self {
             Self::Settings(place) => place.consumer(),
             Self::References(app) => app.into(),
-            Self::Secret { id, .. } => ConsumerId::KeyVaultSecret(id.clone()),
+            Self::Secret(place) => place.consumer(),
         }
     }
 
@@ -85,10 +126,8 @@ impl Place {
     pub async fn read(&self, arm: &Arm) -> Result<Contents, ArmError> {
         match self {
             Self::Settings(place) => place.read(arm).await.map(Contents::Settings),
-            Self::References(app) => key_vault::read_references(arm, app).await.map(Contents::References),
-            Self::Secret { id, version } => {
-                key_vault::read(arm, id, version.as_deref()).await.map(Contents::Secret)
-            }
+            Self::References(app) => app_service::read_references(arm, app).await.map(Contents::References),
+            Self::Secret(place) => place.read(arm).await.map(Contents::Secret),
         }
     }
 
@@ -125,7 +164,7 @@ impl Place {
     pub async fn look_for(&self, arm: &Arm, there: &BTreeSet<ConsumerId>) -> Option<Missing> {
         match self {
             Self::Settings(place) => Some(place.look_for(arm, there).await),
-            Self::References(_) | Self::Secret { .. } => None,
+            Self::References(_) | Self::Secret(_) => None,
         }
     }
 
@@ -137,20 +176,17 @@ impl Place {
         just_read: Option<&Contents>,
         change: &Change<'_>,
     ) -> Result<Written<Contents>, ArmError> {
-        match (self, just_read) {
-            (Self::Secret { id, .. }, just_read) => {
-                let just_read = just_read.and_then(Contents::secret);
-                key_vault::write(arm, id, just_read, change).await.map(|done| done.map(Contents::Secret))
-            }
-            (Self::Settings(place), just_read) => {
-                let just_read = match just_read {
-                    Some(Contents::Settings(settings)) => Some(settings),
-                    _ => None,
-                };
+        match self {
+            Self::Settings(place) => {
+                let just_read = just_read.and_then(Contents::settings);
                 place.write(arm, just_read, change).await.map(|done| done.map(Contents::Settings))
             }
+            Self::Secret(place) => {
+                let just_read = just_read.and_then(Contents::secret);
+                place.write(arm, just_read, change).await.map(|done| done.map(Contents::Secret))
+            }
             // Nothing is ever to be written there.
-            (Self::References(_), _) => Ok(Written::Overwritten),
+            Self::References(_) => Ok(Written::Overwritten),
         }
     }
 
@@ -159,6 +195,7 @@ impl Place {
     pub fn holds_anothers(&self, contents: &Contents, marks: Marks<'_>) -> bool {
         match (self, contents) {
             (Self::Settings(place), Contents::Settings(settings)) => place.holds_anothers(settings, marks),
+            (Self::Secret(place), Contents::Secret(secret)) => place.holds_anothers(secret, marks),
             _ => false,
         }
     }
@@ -169,9 +206,7 @@ impl Place {
             Self::Settings(place) => place.settling(),
             // The platform fetches a secret when it restarts the app.
             Self::References(app) => app_service::Place::settings_of(app).settling(),
-            Self::Secret { .. } => {
-                Settling::ByItself { read_back_after: TimeDelta::zero(), at_most: Duration::ZERO }
-            }
+            Self::Secret(place) => place.settling(),
         }
     }
 
@@ -195,6 +230,13 @@ impl From<&ConsumerRef> for Place {
 }
 
 impl Contents {
+    const fn settings(&self) -> Option<&Dictionary> {
+        match self {
+            Self::Settings(settings) => Some(settings),
+            Self::References(_) | Self::Secret(_) => None,
+        }
+    }
+
     pub(crate) const fn secret(&self) -> Option<&Secret> {
         match self {
             Self::Secret(secret) => Some(secret),

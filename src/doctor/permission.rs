@@ -9,6 +9,7 @@ use super::collect::{AppFacts, InstanceFacts};
 use super::finding::{Check, Finding, Severity};
 use super::fixes;
 use crate::azure::arm::{ArmError, ArmErrorKind, Caller, Operation, Permission};
+use crate::azure::consumers::ConsumerKind;
 use crate::azure::consumers::app_service::Place;
 use crate::azure::discovery::by_value;
 use crate::azure::rbac::on_the_resource;

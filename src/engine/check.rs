@@ -458,7 +458,7 @@ impl Check {
         {
             return Some(Ok(secret));
         }
-        let place = Place::Secret { id: id.clone(), version: Some(version.to_owned()) };
+        let place = Place::of_version(id.clone(), version.to_owned());
         let read = self.places.get(&place).map(|read| read.found.as_ref())?;
         match read {
             Ok(contents) => contents.secret().map(Ok),
@@ -499,7 +499,7 @@ impl Check {
                 let secret = read(&newest).and_then(Contents::secret);
                 let version = active.filter(|active| secret.is_none_or(|secret| secret.version != *active));
                 let version = version.filter(|_| self.places.contains_key(&newest));
-                let version = version.map(|version| Place::Secret { id, version: Some(version) });
+                let version = version.map(|version| Place::of_version(id, version));
                 wanted.extend([references, newest].into_iter().chain(version));
             }
         }

@@ -8,6 +8,7 @@
 //! next check, before any key is regenerated.
 
 mod dictionary;
+mod references;
 mod shown;
 mod sites;
 
@@ -16,11 +17,12 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 
 pub use self::dictionary::Dictionary;
+pub(super) use self::references::{References, Resolved, read_references};
 pub use self::sites::{Site, UpdateStrategy};
 
 pub(in crate::azure) use self::shown::{followed, shown};
 
-use super::{Change, Marks, Missing, Settling, Written};
+use super::{Change, ConsumerKind, Marks, Missing, Settling, Written};
 use crate::azure::arm::{Arm, ArmError, Operation};
 use crate::config::AppConfig;
 use rekey_core::model::{AppId, ConsumerId, SecretReference, Section};
@@ -40,21 +42,9 @@ pub struct Place {
 }
 
 impl Place {
-    /// The consumer that it belongs to.
-    pub fn consumer(&self) -> ConsumerId {
-        (&self.app).into()
-    }
-}
-
-impl Place {
     /// The app settings of an app.
     pub(super) fn settings_of(app: &AppId) -> Self {
         Self { app: app.clone(), section: Section::AppSettings }
-    }
-
-    /// The operations that dictionaries are read and written by, and that find apps.
-    pub(crate) fn operations() -> Vec<Operation> {
-        dictionary::operations().chain(sites::OPERATIONS).collect()
     }
 
     /// By which of them it is read.
@@ -78,15 +68,31 @@ impl Place {
         wanted.map(|(section, _)| Self { app: app.id.clone(), section }).collect()
     }
 
-    pub(crate) async fn read(&self, arm: &Arm) -> Result<Dictionary, ArmError> {
-        arm.list_settings(&self.app, self.section).await
-    }
-
     pub(super) async fn look_for(&self, arm: &Arm, there: &BTreeSet<ConsumerId>) -> Missing {
         sites::look_for(arm, &self.app, there).await
     }
 
-    pub(super) async fn write(
+    pub(super) fn restarts(&self, site: &str) -> bool {
+        site.eq_ignore_ascii_case(self.app.site())
+    }
+}
+
+impl ConsumerKind for Place {
+    type Contents = Dictionary;
+
+    fn operations() -> Vec<Operation> {
+        dictionary::operations().chain(references::OPERATIONS).chain(sites::OPERATIONS).collect()
+    }
+
+    fn consumer(&self) -> ConsumerId {
+        (&self.app).into()
+    }
+
+    async fn read(&self, arm: &Arm) -> Result<Dictionary, ArmError> {
+        arm.list_settings(&self.app, self.section).await
+    }
+
+    async fn write(
         &self,
         arm: &Arm,
         just_read: Option<&Dictionary>,
@@ -111,21 +117,17 @@ impl Place {
         Ok(if took { Written::Accepted(after) } else { Written::Overwritten })
     }
 
-    pub(super) fn holds_anothers(&self, contents: &Dictionary, marks: Marks<'_>) -> bool {
+    fn holds_anothers(&self, contents: &Dictionary, marks: Marks<'_>) -> bool {
         contents.exposed().filter_map(|(_, value)| value).any(|value| marks.is_anothers(value))
     }
 
     /// Two seconds are what a list and a write take together, so that whoever had read the old dictionary has written it by
     /// then. The platform restarts the app at a write.
-    pub(crate) fn settling(&self) -> Settling {
+    fn settling(&self) -> Settling {
         Settling::ByItself {
             read_back_after: TimeDelta::seconds(2),
             at_most: UpdateStrategy::Recreate.settles_within(),
         }
-    }
-
-    pub(super) fn restarts(&self, site: &str) -> bool {
-        site.eq_ignore_ascii_case(self.app.site())
     }
 }
 

@@ -1,28 +1,26 @@
-//! Secrets of Key Vaults, and the references of apps that lead to them.
+//! Secrets of Key Vaults.
 //!
 //! Start at [`Secret`]. A write makes a new version and cannot be made on a condition (Key Vault REST 7.5, SetSecret), so that
 //! who wrote at the same time is looked for afterwards, among the versions, and what he wrote is merged. A version's times
 //! are in seconds: one of the same second counts as one that came between.
 
-use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
+use chrono::TimeDelta;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::value::Value as Shown;
-use super::{Change, Marks, Written};
+use super::{Change, ConsumerKind, Marks, Settling, Written};
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Call, Operation, Subject};
 use crate::report::text::azure as words;
-use rekey_core::model::{AppId, Key, SecretId};
+use rekey_core::model::{ConsumerId, Key, SecretId};
 use rekey_core::plan::{Holding, SettingFault};
 
 /// Key Vault's data plane.
 const API_VERSION: &str = "7.5";
-
-/// Microsoft.Web, for the references of apps.
-const WEB_API_VERSION: &str = "2023-12-01";
 
 const GET: Operation =
     Operation::read("KeyVault_GetSecret", &["Microsoft.KeyVault/vaults/secrets/getSecret/action"])
@@ -39,30 +37,15 @@ const VERSIONS: Operation =
         .about(Subject::Consumer)
         .by_handler();
 
-/// docs: Azure permissions for Web and Mobile.
-const REFERENCES: Operation =
-    Operation::read("WebApps_GetAppSettingsKeyVaultReferences", &["Microsoft.Web/sites/config/Read"])
-        .about(Subject::Consumer)
-        .by_handler();
-const REFERENCES_OF_SLOT: Operation = Operation::read(
-    "WebApps_GetAppSettingsKeyVaultReferencesSlot",
-    &["Microsoft.Web/sites/slots/config/Read"],
-)
-.about(Subject::Consumer)
-.by_handler();
-
-/// Those that are asked of vaults, and so allowed by roles on vaults or secrets.
-pub(crate) const OF_VAULTS: [Operation; 3] = [GET, SET, VERSIONS];
-
-/// Those that are asked of apps.
-pub(super) const OF_APPS: [Operation; 2] = [REFERENCES, REFERENCES_OF_SLOT];
-
-fn reading_references(app: &AppId) -> Operation {
-    if app.slot().is_some() { REFERENCES_OF_SLOT } else { REFERENCES }
-}
-
 /// The most times that what others wrote at the same time is merged.
 const MERGES: usize = 4;
+
+/// A secret: its newest version, which is what is written, or another, which is only read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    pub id: SecretId,
+    pub version: Option<String>,
+}
 
 /// One version of a secret. Its `Debug` shows no value.
 #[derive(Clone)]
@@ -74,31 +57,6 @@ pub struct Secret {
     tags: Option<Map<String, Value>>,
     attributes: Attributes,
 }
-
-/// What the platform has made of an app's reference (ARM swagger Microsoft.Web, ApiKVReference).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Resolved {
-    /// `Resolved`, or in Azure's word why not.
-    pub status: String,
-    pub details: Option<String>,
-    /// The version that the app is given.
-    pub active_version: Option<String>,
-}
-
-impl Resolved {
-    pub(crate) fn is_resolved(&self) -> bool {
-        self.status.eq_ignore_ascii_case("Resolved")
-    }
-
-    /// Whether the platform has only just begun with it.
-    pub(crate) fn is_under_way(&self) -> bool {
-        ["Initialized", "FetchTimedOut"].iter().any(|status| self.status.eq_ignore_ascii_case(status))
-    }
-}
-
-/// What the platform has made of all of an app's references, by the names of the settings.
-pub(crate) type References = BTreeMap<String, Resolved>;
 
 #[derive(Clone, Default, Deserialize)]
 struct Attributes {
@@ -120,17 +78,29 @@ struct Bundle {
     attributes: Attributes,
 }
 
+/// What `SetSecret` takes.
+#[derive(Serialize)]
+struct NewVersion<'a> {
+    value: &'a str,
+    #[serde(rename = "contentType", skip_serializing_if = "Option::is_none")]
+    content_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<&'a Map<String, Value>>,
+    attributes: NewAttributes,
+}
+
+#[derive(Serialize)]
+struct NewAttributes {
+    enabled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exp: Option<i64>,
+}
+
 #[derive(Deserialize)]
 struct Listed {
     id: String,
     #[serde(default)]
     attributes: Attributes,
-}
-
-#[derive(Deserialize)]
-struct Reference {
-    name: String,
-    properties: Resolved,
 }
 
 impl Secret {
@@ -173,44 +143,68 @@ fn version_of(id: &str) -> String {
     id.rsplit('/').next().unwrap_or_default().to_ascii_lowercase()
 }
 
-/// Reads a secret: a version of it, or the newest.
-pub(super) async fn read(arm: &Arm, id: &SecretId, version: Option<&str>) -> Result<Secret, ArmError> {
+impl ConsumerKind for Place {
+    type Contents = Secret;
+
+    fn operations() -> Vec<Operation> {
+        vec![GET, SET, VERSIONS]
+    }
+
+    fn consumer(&self) -> ConsumerId {
+        ConsumerId::KeyVaultSecret(self.id.clone())
+    }
+
+    async fn read(&self, arm: &Arm) -> Result<Secret, ArmError> {
+        read(arm, &self.id, self.version.as_deref()).await
+    }
+
+    async fn write(
+        &self,
+        arm: &Arm,
+        just_read: Option<&Secret>,
+        change: &Change<'_>,
+    ) -> Result<Written<Secret>, ArmError> {
+        let id = &self.id;
+        let mut before = match just_read {
+            Some(secret) => secret.clone(),
+            None => read(arm, id, None).await?,
+        };
+        let Some(mut wanted) = rewritten(&before, change) else { return Ok(Written::Already(before)) };
+        let since = before.attributes.created;
+        let mut known = vec![before.version.clone()];
+        for _ in 0..MERGES {
+            let after = set(arm, id, &before, &wanted, change.key).await?;
+            if after.expose() != wanted.expose_secret() {
+                return Ok(Written::Overwritten);
+            }
+            known.push(after.version.clone());
+            let Some(rival) = newest_besides(arm, id, &known, since).await? else {
+                return Ok(Written::Accepted(after));
+            };
+            let rival = read(arm, id, Some(&rival)).await?;
+            known.push(rival.version.clone());
+            wanted = rewritten(&rival, change).unwrap_or_else(|| rival.value.clone());
+            before = rival;
+        }
+        Ok(Written::Overwritten)
+    }
+
+    /// A new version takes nothing from anybody, and what came between is merged.
+    fn holds_anothers(&self, _: &Secret, _: Marks<'_>) -> bool {
+        false
+    }
+
+    /// What is written is there at once. Who reads it when is a matter of its readers.
+    fn settling(&self) -> Settling {
+        Settling::ByItself { read_back_after: TimeDelta::zero(), at_most: Duration::ZERO }
+    }
+}
+
+async fn read(arm: &Arm, id: &SecretId, version: Option<&str>) -> Result<Secret, ArmError> {
     let path = format!("/secrets/{}/{}", id.name(), version.unwrap_or_default());
     let call = call(arm, id, &path, Call::get, GET)?;
     let bundle: Bundle = arm.send(&call).await?.json(&call)?;
     Ok(bundle.into())
-}
-
-/// Reads what the platform has made of the references in an app's settings.
-pub(super) async fn read_references(arm: &Arm, app: &AppId) -> Result<References, ArmError> {
-    let url = arm.url(&format!("{app}/config/configreferences/appsettings"), WEB_API_VERSION);
-    let all: Vec<Reference> = arm.pages(Call::get(reading_references(app), url)).await?;
-    Ok(all.into_iter().map(|one| (one.name, one.properties)).collect())
-}
-
-/// Writes a key into a secret, and merges what others wrote meanwhile.
-pub(super) async fn write(
-    arm: &Arm,
-    id: &SecretId,
-    just_read: Option<&Secret>,
-    change: &Change<'_>,
-) -> Result<Written<Secret>, ArmError> {
-    let mut before = match just_read {
-        Some(secret) => secret.clone(),
-        None => read(arm, id, None).await?,
-    };
-    let Some(mut wanted) = rewritten(&before, change) else { return Ok(Written::Already(before)) };
-    for _ in 0..MERGES {
-        let after = set(arm, id, &before, &wanted).await?;
-        if after.expose() != wanted.expose_secret() {
-            return Ok(Written::Overwritten);
-        }
-        let Some(rival) = rival(arm, id, &before, &after).await? else { return Ok(Written::Accepted(after)) };
-        let rival = read(arm, id, Some(&rival)).await?;
-        wanted = rewritten(&rival, change).unwrap_or_else(|| rival.value.clone());
-        before = rival;
-    }
-    Ok(Written::Overwritten)
 }
 
 /// The value with the new key; nothing if it holds none of ours, or has it.
@@ -222,36 +216,36 @@ fn rewritten(secret: &Secret, change: &Change<'_>) -> Option<SecretString> {
 
 /// `SetSecret`: a version with what the one before had, but for the value. Its end moves on, for copied it could be born
 /// expired; a beginning is not copied, for it would keep readers from it.
-async fn set(arm: &Arm, id: &SecretId, before: &Secret, value: &SecretString) -> Result<Secret, ArmError> {
-    let lifetime = |exp: i64| exp - before.attributes.created;
-    let exp = before.attributes.exp.map(|exp| arm.now().timestamp() + lifetime(exp).max(0));
-    let mut attributes = Map::from_iter([("enabled".to_owned(), json!(before.attributes.enabled))]);
-    attributes.extend(exp.map(|exp| ("exp".to_owned(), json!(exp))));
-    let mut body = Map::from_iter([
-        ("value".to_owned(), json!(value.expose_secret())),
-        ("attributes".to_owned(), Value::Object(attributes)),
-    ]);
-    let content_type = before.content_type.clone().map(Value::String);
-    body.extend(content_type.map(|content_type| ("contentType".to_owned(), content_type)));
-    body.extend(before.tags.clone().map(|tags| ("tags".to_owned(), Value::Object(tags))));
+async fn set(
+    arm: &Arm,
+    id: &SecretId,
+    before: &Secret,
+    value: &SecretString,
+    key: &Key,
+) -> Result<Secret, ArmError> {
+    let Secret { content_type, tags, attributes, .. } = before;
+    let end = |exp: i64| arm.now().timestamp() + (exp - attributes.created).max(0);
+    let attributes = NewAttributes { enabled: attributes.enabled, exp: attributes.exp.map(end) };
+    let value = value.expose_secret();
+    let body = NewVersion { value, content_type: content_type.as_deref(), tags: tags.as_ref(), attributes };
     let call = call(arm, id, &format!("/secrets/{}", id.name()), Call::put, SET)?.with_body(&body)?;
-    let answer = arm.send(&call).await.map_err(|error| error.without([value.expose_secret()].into_iter()))?;
+    let answer = arm.send(&call).await.map_err(|error| error.without([value, key.expose()].into_iter()))?;
     let bundle: Bundle = answer.json(&call)?;
     Ok(bundle.into())
 }
 
-/// The version that somebody else made after the one that was read, if there is one.
-async fn rival(
+/// The newest version since a time that is none of these: somebody else made it.
+async fn newest_besides(
     arm: &Arm,
     id: &SecretId,
-    before: &Secret,
-    after: &Secret,
+    known: &[String],
+    since: i64,
 ) -> Result<Option<String>, ArmError> {
     let path = format!("/secrets/{}/versions", id.name());
     let versions: Vec<Listed> = arm.pages(call(arm, id, &path, Call::get, VERSIONS)?).await?;
     let versions = versions.into_iter().map(|one| (one.attributes.created, version_of(&one.id)));
-    let others = versions.filter(|(_, version)| *version != before.version && *version != after.version);
-    Ok(others.filter(|(created, _)| *created >= before.attributes.created).max().map(|(_, version)| version))
+    let others = versions.filter(|(created, version)| *created >= since && !known.contains(version));
+    Ok(others.max().map(|(_, version)| version))
 }
 
 /// A request to the vault of a secret, if that may be given a token.

@@ -205,7 +205,7 @@ fn of_place(place: &Place) -> String {
     match place {
         Place::Settings(settings) => settings.section.to_string(),
         Place::References(_) => "references".to_owned(),
-        Place::Secret { .. } => "versions of the secret".to_owned(),
+        Place::Secret(_) => "versions of the secret".to_owned(),
     }
 }
 

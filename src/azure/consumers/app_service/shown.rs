@@ -187,7 +187,7 @@ mod tests {
         let place = Place { app: app.id.clone(), section: Section::AppSettings };
         let fingerprints = PerKey::from_fn(|key_type| keys[key_type].fingerprint());
         let mut out = Snapshot::of_keys(DateTime::UNIX_EPOCH, fingerprints);
-        let unclear = super::shown(&place, &settings, app, marks, "vault.azure.net", &mut out);
+        let unclear = super::shown(&place, &settings, app, marks, "", &mut out);
         let consumers = out.consumers.iter().map(|consumer| match &consumer.holds {
             Holding::Valid(key_type) => key_type.to_string(),
             Holding::Stale(_) => "stale".to_owned(),

@@ -107,7 +107,7 @@ impl InWords for Unknown {
     fn in_words(&self) -> String {
         let file = file_name();
         words!(match self {
-            Self::Unreadable { app: ConsumerId::KeyVaultSecret(id), detail, .. } => "cannot read the secret {id}: {detail}";
+            Self::Unreadable { app: ConsumerId::KeyVaultSecret(id), detail, .. } => "the secret {id} is out of sight: {detail}";
             Self::Reference { app, name, why, .. } => "{name} of {} refers to a Key Vault secret: {why}", app.name();
             Self::Unreadable { app, detail, .. } => "cannot read the settings of {}: {detail}", app.name();
             Self::NeverSeen { app, meant } =>

@@ -31,6 +31,7 @@ use std::sync::Arc;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::azure::arm::WAITS;
 use crate::clock::SystemClock;
 use crate::config::{self, Config, Environment, Faults};
 use crate::report::cause;
@@ -198,12 +199,13 @@ fn with_config(environment: &Environment, config: Option<PathBuf>) -> Environmen
     config.map_or_else(|| environment.clone(), |file| environment.configured_by(file))
 }
 
-/// The handler logs for the host; the other commands answer on stdout, and log only what went wrong unless asked.
+/// The handler logs for the host; the other commands answer on stdout, and log only that they wait for Azure, unless asked.
 fn start_log(command: &Command, environment: &Environment) -> Option<Logs> {
     let filter = environment.get("RUST_LOG");
+    let waits = format!("off,{WAITS}=info");
     let (shape, filter) = match command {
         Command::Handler => (Output::of_handler(), filter),
-        _ => (Output::Text, filter.or(Some("off"))),
+        _ => (Output::Text, filter.or(Some(&waits))),
     };
     let logs = telemetry::init(shape, filter, Arc::new(SystemClock));
     logs.inspect_err(|error| terminal::complain(&cause::told(error))).ok()

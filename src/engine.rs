@@ -45,7 +45,7 @@ use crate::store::{AppLocks, Store, StoreError};
 use rekey_core::intent::Intent;
 use rekey_core::journal::Journal;
 use rekey_core::model::{ConsumerId, ServiceId};
-use rekey_core::plan::{self, BlockedBy, CutOff, Decision, Open, Snapshot, Standing};
+use rekey_core::plan::{self, Assessment, BlockedBy, CutOff, Decision, Open, Snapshot, Standing};
 
 /// Hears every event of a run that people are told of, as it happens.
 pub type Narrator = Arc<dyn Fn(&ServiceId, &RunEvent) + Send + Sync>;
@@ -195,13 +195,16 @@ impl Engine {
         let assessed = plan::assess(snapshot, &journal, Open::nothing(), &service.policy, now);
         let assessment = assessed.map_err(StoreError::from)?;
         let standing = plan::standing(&journal, &assessment.decision, &service.policy, now);
-        Ok(Preview { snapshot: assessment.snapshot, decision: assessment.decision, standing, journal })
+        let Assessment { snapshot, decision, .. } = assessment;
+        Ok(Preview { at: now, snapshot, decision, standing, journal })
     }
 }
 
 /// What a run would begin with.
 #[derive(Clone, Debug)]
 pub struct Preview {
+    /// As of when.
+    pub at: DateTime<Utc>,
     /// What was seen.
     pub snapshot: Snapshot,
     /// What would be done.

@@ -102,6 +102,8 @@ pub struct Served {
     pub run: String,
     /// Whether another invocation asked for that run, and this one shared it.
     pub shared: bool,
+    /// Whether it went by the keys, and read no app.
+    pub keys_alone: bool,
 }
 
 /// Does the work of an invocation.
@@ -568,6 +570,11 @@ fn told(served: &[Served]) -> String {
     let more = format!("and {} more services", served.len().saturating_sub(TOLD_OF));
     if served.len() > TOLD_OF {
         told.push(&more);
+    }
+    let keys_alone = served.iter().filter(|one| one.keys_alone).count();
+    let how_many = words::keys_alone(keys_alone, served.len() - keys_alone);
+    if keys_alone > 0 {
+        told.push(&how_many);
     }
     line(&told.join("; "))
 }

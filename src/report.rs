@@ -3,6 +3,7 @@
 pub mod cause;
 pub mod json;
 pub mod notify;
+pub(crate) mod once;
 mod run;
 pub mod telemetry;
 pub mod text;

@@ -202,7 +202,7 @@ apps = []
     ]), @r#"
     the configuration has 30 faults:
       rekey.toml:2:1: rotate_evry: this key is not known; did you mean `rotate_every`?
-      rekey.toml:3:9: grace: a number alone has no unit; write "2h"
+      rekey.toml:3:9: grace: a number alone has no unit: put s, m, h or d behind it, as in "2h"
       rekey.toml:4:10: verify: this is not known here; write data-plane or control-plane
       rekey.toml:5:17: notice_budget: 29s is too long: Event Grid waits 30s and then sends again; write at most 28s, such as 25s
       rekey.toml:6:16: timer_budget: 10m is too long: the host kills the process at 10m; write at most 570s, such as 9m
@@ -284,11 +284,11 @@ fn durations_have_a_unit_and_an_end() {
     ];
     insta::assert_snapshot!(all.join("\n"), @r#"
     the configuration has a fault:
-      rekey.toml:1:16: rotate_every: a number alone has no unit; write "30d"
+      rekey.toml:1:16: rotate_every: a number alone has no unit: put s, m, h or d behind it, as in "30d"
     the configuration has a fault:
-      rekey.toml:1:16: rotate_every: a number alone has no unit; write 30d
+      rekey.toml:1:16: rotate_every: a number alone has no unit: put s, m, h or d behind it, as in 30d
     the configuration has a fault:
-      rekey.toml:1:16: rotate_every: a number alone has no unit; write "30d"
+      rekey.toml:1:16: rotate_every: a number alone has no unit: put s, m, h or d behind it, as in "30d"
     the configuration has a fault:
       rekey.toml:1:16: rotate_every: this is not a duration; write 30d
     the configuration has a fault:
@@ -296,7 +296,7 @@ fn durations_have_a_unit_and_an_end() {
     the configuration has a fault:
       rekey.toml:1:9: grace: zero is too short; write 2h
     the configuration has a fault:
-      rekey.toml:1:9: grace: a number alone has no unit; write "2h"
+      rekey.toml:1:9: grace: a number alone has no unit: put s, m, h or d behind it, as in "2h"
     the configuration has a fault:
       rekey.toml:1:21: longest_operation: this is not a duration; write 10m
     the configuration has a fault:
@@ -304,8 +304,46 @@ fn durations_have_a_unit_and_an_end() {
     the configuration has 3 faults:
       REKEY_GRACE: it is set, but empty; write 2h, or remove the setting
       REKEY_NOTICE_BUDGET: 28s 1ms is too long: Event Grid waits 30s and then sends again; write at most 28s, such as 25s
-      REKEY_ROTATE_EVERY: a number alone has no unit; write 30d
+      REKEY_ROTATE_EVERY: a number alone has no unit: put s, m, h or d behind it, as in 30d
     "#);
+}
+
+/// Apps that are not read for long stay cut off for long, and a number means what nobody knows.
+#[test]
+fn full_checks_come_once_a_day_at_least() {
+    let head = |value: &str| faults(&format!("full_check_every = {value}\n{GOOD}"), &[]);
+    let set = |value: &str| faults(GOOD, &[("REKEY_FULL_CHECK_EVERY", value)]);
+    let all = [
+        head("\"25h\""),
+        head("\"1y\""),
+        head("\"11y\""),
+        head("3600"),
+        head("0"),
+        set("90d"),
+        set("5"),
+        set("0"),
+    ];
+    insta::assert_snapshot!(all.join("\n"), @r#"
+    the configuration has a fault:
+      rekey.toml:1:20: full_check_every: 25h is too long: an app that somebody gives an old connection string stays cut off until it is read; write at most 1d, such as 1h
+    the configuration has a fault:
+      rekey.toml:1:20: full_check_every: 8766h is too long: an app that somebody gives an old connection string stays cut off until it is read; write at most 1d, such as 1h
+    the configuration has a fault:
+      rekey.toml:1:20: full_check_every: more than ten years is too long; write 1h
+    the configuration has a fault:
+      rekey.toml:1:20: full_check_every: a number alone has no unit: put s, m, h or d behind it, as in "1h"
+    the configuration has a fault:
+      rekey.toml:1:20: full_check_every: a number alone has no unit: put s, m, h or d behind it, as in "0s"
+    the configuration has a fault:
+      REKEY_FULL_CHECK_EVERY: 90d is too long: an app that somebody gives an old connection string stays cut off until it is read; write at most 1d, such as 1h
+    the configuration has a fault:
+      REKEY_FULL_CHECK_EVERY: a number alone has no unit: put s, m, h or d behind it, as in 1h
+    the configuration has a fault:
+      REKEY_FULL_CHECK_EVERY: a number alone has no unit: put s, m, h or d behind it, as in 0s
+    "#);
+    for good in ["1d", "0s", "61m"] {
+        assert!(read(&format!("full_check_every = \"{good}\"\n{GOOD}"), &[]).is_ok(), "{good}");
+    }
 }
 
 #[test]

@@ -98,8 +98,18 @@ impl Runner for TestRunner {
         }
         self.ended.add_permits(1);
         let served = vec![
-            Served { ended: "sr-demo: settled".into(), run: "notice/1".into(), shared: false },
-            Served { ended: "sr-chat: settled".into(), run: "notice/2".into(), shared: true },
+            Served {
+                ended: "sr-demo: settled".into(),
+                run: "notice/1".into(),
+                shared: false,
+                keys_alone: false,
+            },
+            Served {
+                ended: "sr-chat: settled".into(),
+                run: "notice/2".into(),
+                shared: true,
+                keys_alone: false,
+            },
         ];
         Outcome { logs: vec!["sr-demo: settled".into()], served, ..Outcome::default() }
     }

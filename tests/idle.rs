@@ -5,7 +5,7 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -160,8 +160,10 @@ async fn where_nothing_happens_a_run_asks_for_the_keys_and_for_everything_once_i
             // The journal of each, and once in a process what keeps older releases out; what the timer leaves is read and written.
             let first = run == 0 || !lives;
             assert_eq!(asked.storage, if first { 200 } else { 100 } + 2, "storage at run {run}");
-            let ago = "nothing is due; the apps were last read ";
+            let ago = "It did not read what the apps hold: an earlier run did, ";
             assert_eq!(asked.told().matches(ago).count(), 100 - in_full.len(), "{}", asked.told());
+            let alone = asked.outcome.served.iter().filter(|one| one.keys_alone).count();
+            assert_eq!(alone, 100 - in_full.len(), "what the last line of the run counts");
             assert_eq!(asked.told().matches("settled; the next rotation is due at").count(), 100);
             numbers.push(in_full.len());
             read.extend(in_full);
@@ -173,13 +175,31 @@ async fn where_nothing_happens_a_run_asks_for_the_keys_and_for_everything_once_i
     }
 }
 
+/// What does not fit at each run goes round, whatever its age: the numbers of docs/deploy.md.
+#[tokio::test]
+async fn what_fits_is_read_at_every_run_in_turn() {
+    let idle = Idle::of(60, 3).await;
+    let (mut requests, mut read) = (0, Vec::new());
+    for _ in 0..12 {
+        let asked = idle.tick_well().await;
+        requests += asked.requests.len();
+        read.push(asked.read_in_full(3));
+        idle.story.clock.advance(5 * MINUTE);
+    }
+    assert!(read.iter().all(|run| run.len() == 7), "{read:?}");
+    assert_eq!(read[..9].concat().into_iter().collect::<BTreeSet<_>>().len(), 60, "all within nine runs");
+    let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/deploy.md")).unwrap();
+    assert!(document.contains(&format!("| 60 | 7 | 45 min | {requests} |")), "{requests}");
+}
+
 #[tokio::test]
 async fn a_small_installation_is_read_in_full_at_every_run() {
     let idle = Idle::of(7, 3).await;
     for _ in 0..3 {
         let asked = idle.tick_well().await;
         assert_eq!((asked.read_in_full(3).len(), asked.requests.len()), (7, 49));
-        assert!(!asked.told().contains("last read"), "{}", asked.told());
+        assert!(!asked.told().contains("did not read"), "{}", asked.told());
+        assert!(asked.outcome.served.iter().all(|one| !one.keys_alone));
         idle.story.clock.advance(5 * MINUTE);
     }
 }

@@ -212,6 +212,80 @@ async fn where_keys_cannot_be_listed_nobody_is_taken_for_well() {
     assert!(first.contains("cannot list the keys, so whether consumers hold a valid key cannot be told"));
 }
 
+/// Azure is too busy to show an app, or the keys: that blocks nothing, passes by itself, and is called so by every command.
+#[tokio::test]
+async fn a_busy_azure_is_called_busy_by_every_command() {
+    let azure = Azure::start(&[]);
+    let fault = |operation: &str, resource: &str| {
+        // Longer than anybody waits.
+        json!({"operation": operation, "resource": resource, "kind": "429", "retry_after": 600, "count": 1000})
+    };
+    azure.ask("faults", fault("WebApps_ListApplicationSettings", "chat-web")).await;
+    let busy = "sr-demo: Azure was too busy to show everything; the next run checks again: cannot read the settings of chat-web";
+    let told = |arguments: &[&str]| {
+        let output = azure.command(arguments).env("REKEY_FIRST_ROTATION", "when-due").output().unwrap();
+        let told = format!("{}{}", text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {told}");
+        for wrong in ["blocked", "until this is resolved", "nothing, until", "before trying again"] {
+            assert!(!told.contains(wrong), "{arguments:?}: {wrong:?} is in: {told}");
+        }
+        told
+    };
+    let failed = busy.replace("Azure was", "failed: Azure was");
+    for (arguments, says) in [
+        (&["status"][..], busy),
+        (&["status"], "  next: the next run checks again, and repairs whoever it finds cut off"),
+        (&["plan"], busy),
+        (&["unblock", "sr-demo", "--yes"], "Azure was too busy"),
+        (&["rotate"], &failed),
+        (&["doctor"], "Azure was too busy, which passes by itself"),
+        (&["doctor"], "fix: signalr-rekey status /subscriptions/"),
+    ] {
+        let told = told(arguments);
+        assert!(told.contains(says), "{arguments:?}: {says:?} is missing in: {told}");
+    }
+    let mut status = azure.command(&["status", "--json"]);
+    let status = status.env("REKEY_FIRST_ROTATION", "when-due").output().unwrap();
+    let json: Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(json["instances"][0]["decision"], "unseen", "{json:#}");
+    azure.ask("faults", fault("SignalR_ListKeys", "sr-demo")).await;
+    let unlisted = "cannot list the keys, so whether consumers hold a valid key cannot be told: 429 ";
+    for arguments in [&["status"][..], &["rotate"], &["doctor"]] {
+        let told = told(arguments);
+        assert!(told.contains(unlisted), "{arguments:?}: {told}");
+        assert!(
+            told.contains("try again in 10m at the earliest, as the next run does"),
+            "{arguments:?}: {told}"
+        );
+    }
+    // Whoever reads that is sent to no role.
+    let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operate.md")).unwrap();
+    let first = document.split("## First of all").nth(1).unwrap().split("\n## ").next().unwrap();
+    let first = first.split_whitespace().collect::<Vec<_>>().join(" ");
+    let sentence = first.split("cannot be told`").nth(1).unwrap();
+    assert!(sentence.contains("429") && sentence.contains("the next run checks again"), "{sentence}");
+}
+
+/// Whoever waits for Azure is told what for, and a 429 that was waited for leaves a trace, once for all that meet it.
+#[tokio::test]
+async fn a_command_that_waits_says_so() {
+    let azure = Azure::start(&[]);
+    azure.ask("faults", json!({"operation": "WebApps_ListApplicationSettings", "kind": "429", "retry_after": 2, "count": 2})).await;
+    azure.ask("faults", json!({"operation": "SignalR_ListKeys", "kind": "slow", "delay_ms": 4000})).await;
+    let status = azure.run(&["status"]);
+    let told = text(&status.stderr);
+    assert_eq!(status.status.code(), Some(0), "{told}");
+    assert_eq!(
+        told.matches("answered 429, too many requests, to this: read the app settings of chat-").count(),
+        1,
+        "{told}"
+    );
+    assert!(told.contains("This process waits, and asks again at 20"), "{told}");
+    assert_eq!(told.matches("still checking sr-demo; left to check, with it: 1. ").count(), 1, "{told}");
+    let silent = azure.run(&["status"]);
+    assert_eq!(text(&silent.stderr).lines().count(), 1, "{}", text(&silent.stderr));
+}
+
 /// A doctor or handler that is started with what `simulate` prints finds no fault in what it was given.
 #[tokio::test]
 async fn what_simulate_prints_names_the_schedule_too() {
@@ -250,6 +324,10 @@ async fn a_plan_has_the_whole_sequence_with_its_times_and_restarts() {
         rest = &rest[at + part.len()..];
     }
     assert!(told.contains("Z (in 2 h)"), "{told}");
+    let until =
+        |line: &str| line.split("waiting until ").nth(1).unwrap().split('Z').next().unwrap().to_owned();
+    let waits: Vec<String> = told.lines().filter(|line| line.contains("waiting until ")).map(until).collect();
+    assert_eq!(waits[0], waits[1], "the first step is what is said at the head: {told}");
     // What is settled has no sequence.
     let rotated = azure.run(&["rotate"]);
     assert!(text(&rotated.stdout).contains("sr-demo: settled; the next rotation is due at "), "{rotated:?}");
@@ -309,7 +387,7 @@ async fn who_stops_a_rotation_is_told_how_things_stand_and_who_carries_on() {
         "no consumer holds it since ",
         "  what is next: waiting until ",
         "Z (in ",
-        "  RotateKeys of the deployed app carries on at its next schedule",
+        "  a handler against the simulator carries on when its timer is fired, if you run one; to go on yourself, run `rotate` again",
     ] {
         assert!(told.contains(says), "{says:?} is missing in: {told}");
     }
@@ -452,7 +530,7 @@ async fn a_rotation_that_was_asked_for_and_blocked_is_said_to_be_on_record() {
 fn how_long_a_rotation_may_take_is_more_than_nothing_and_has_a_unit() {
     let (_folder, config) = file("chat.toml", FILE);
     for (length, says) in
-        [("0", "write 24h"), ("0s", "zero is too short"), ("10", "write 10h"), ("soon", "write 24h")]
+        [("0", "as in 24h"), ("0s", "zero is too short"), ("10", "put s, m, h or d"), ("soon", "write 24h")]
     {
         let refused = in_the_cloud(&["rotate", "--for", length], &config, &[]);
         let told = text(&refused.stderr);

@@ -127,6 +127,17 @@ fn captured() -> Log {
 async fn no_secret_leaves_the_process() {
     let log = captured();
     let story = Story::new().await;
+    // In texts as well as in a connection string.
+    for (app, name, text) in [
+        (
+            "chat-func",
+            "AzureSignalRConnectionString",
+            r#"{"c":"{primary:sr-demo}","k":"{primaryKey:sr-demo}"}"#,
+        ),
+        ("chat-web/staging", "Azure__SignalR__ConnectionString", "{primaryKey:sr-demo}"),
+    ] {
+        story.sim.edit_setting(app, name, Some(text)).unwrap();
+    }
     let mut output = String::new();
     live_through_everything(&story, &mut output).await;
     assert!(story.sim.waiting().is_empty(), "every fault was met: {:?}", story.sim.waiting());

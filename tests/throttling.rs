@@ -11,11 +11,13 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
-use embedded_azure::{EmbeddedAzure, Options, RequestRecord, TokioClock};
+use chrono::{DateTime, TimeDelta, Utc};
+use embedded_azure::{EmbeddedAzure, KeyType, Options, RequestRecord, TokioClock, World};
 use rekey_core::intent::Intent;
+use rekey_core::notice;
 use rekey_core::plan::Decision;
 use rekey_core::policy::{FirstRotation, Policy};
+use serde_json::json;
 use signalr_rekey::azure::http::Http;
 use signalr_rekey::clock::Clock as _;
 use signalr_rekey::demo::setup;
@@ -33,6 +35,16 @@ struct Fleet {
 
 impl Fleet {
     async fn new(services: usize, apps: usize, buckets: bool, policy: Policy) -> Self {
+        Self::whose_operations_take(Duration::from_secs(2), services, apps, buckets, policy).await
+    }
+
+    async fn whose_operations_take(
+        regenerate_takes: Duration,
+        services: usize,
+        apps: usize,
+        buckets: bool,
+        policy: Policy,
+    ) -> Self {
         let clock = Arc::new(TokioClock::default());
         let world = common::fleet::world(services, apps);
         let config = setup::config(&world, policy).unwrap();
@@ -40,7 +52,7 @@ impl Fleet {
             live: false,
             tick: Duration::from_secs(60),
             buckets,
-            regenerate_takes: Duration::from_secs(2),
+            regenerate_takes,
             latency: Duration::from_millis(50),
             ..Options::default()
         };
@@ -95,6 +107,10 @@ async fn a_rotation_takes_as_long_as_the_buckets_give_and_nothing_is_refused() {
     let of = |operation: &str| requests.iter().filter(|request| request.operation == operation).count();
     assert_eq!(of("SignalR_RegenerateKey"), 2 * services);
     let writes = requests.iter().filter(|request| request.method != "GET").count();
+    // What docs/performance.md says: the formula without the polls, which are reads, and what has to be read again because the
+    // bucket made the first reading slow.
+    let formula = services * (6 + 6 * apps);
+    assert!((formula..=formula + services / 4).contains(&writes), "{writes} writes");
     let bound = (writes as f64 - 200.0) / 10.0;
     println!("{services} x {apps}: {writes} writes take {bound:.0} s of the bucket; took {took:.0} s");
     assert_eq!(requests.iter().filter(|request| request.status == Some(429)).count(), 0, "throttled");
@@ -127,6 +143,108 @@ async fn a_rotation_costs_what_the_invariants_need_and_no_more() {
         let polls = of("SignalR_Operation");
         assert!(polls <= 3 * 2 * services, "{polls} polls of operations of two seconds");
         assert_eq!(requests.len(), asked.iter().sum::<usize>() + polls);
+    }
+}
+
+/// Anybody may send events, as many as he likes: neither the timer nor a rotation waits for them for long, and somebody who is
+/// cut off meanwhile is repaired at once.
+#[tokio::test(start_paused = true)]
+async fn events_without_end_of_all_services_stop_nothing() {
+    let services = 40;
+    let policy =
+        Policy { grace: Duration::from_secs(3), first_rotation: FirstRotation::WhenDue, ..Policy::default() };
+    let fleet = Fleet::new(services, 1, true, policy).await;
+    fleet.run(Intent::timer()).await.0.iter().for_each(is_settled);
+    let timer = Dispatcher::new(fleet.engine.clone());
+    for n in 0..services {
+        let (notices, clock) = (Arc::clone(&timer), fleet.clock.clone());
+        tokio::spawn(async move {
+            loop {
+                told(&notices, n, DateTime::UNIX_EPOCH, clock.now()).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+    }
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let (outcome, took) = fleet.tick(&timer).await;
+    assert_eq!(outcome.failure, None);
+    println!("a run of the timer took {took:.0} s");
+    assert!(took < 30.0, "three requests of each service at three quarters of what is given back: {took} s");
+    let start = fleet.clock.now();
+    fleet.azure.regenerate(&common::fleet::service(1), &[KeyType::Primary]).unwrap();
+    let outcome = told(&timer, 1, start, start).await;
+    let took = (fleet.clock.now() - start).as_seconds_f64();
+    println!("a repair took {took:.1} s");
+    assert_eq!((outcome.failure, took < 20.0), (None, true), "{took}");
+    let (reports, took) = fleet.run(Intent::operator(true)).await;
+    reports.iter().for_each(is_settled);
+    println!("a rotation took {took:.0} s");
+    assert!(took < 120.0, "{took}");
+    assert_eq!(fleet.requests(0).iter().filter(|request| request.status == Some(429)).count(), 0);
+}
+
+/// Tells of a regeneration that happened then.
+async fn told(notices: &Arc<Dispatcher>, service: usize, time: DateTime<Utc>, now: DateTime<Utc>) -> Outcome {
+    let (subscription, service) = (World::default().subscription, common::fleet::service(service));
+    let id = format!(
+        "/subscriptions/{subscription}/resourceGroups/rg/providers/Microsoft.SignalRService/SignalR/{service}"
+    );
+    let event = json!({
+        "id": uuid::Uuid::new_v4().to_string(),
+        "type": "Microsoft.Resources.ResourceActionSuccess",
+        "specversion": "1.0",
+        "subject": id,
+        "time": time,
+        "data": { "operationName": "Microsoft.SignalRService/SignalR/regenerateKey/action", "resourceUri": id },
+    });
+    let events = notice::read(&event, "the event").unwrap();
+    let deadline = now + TimeDelta::seconds(60);
+    let invocation = Invocation { id: "an event".into(), function: "OnKeyNotice", deadline };
+    notices.run(Trigger::Events(events), invocation).await
+}
+
+/// What a rotation costs with operations of 13 to 75 seconds, the default grace and a run every five minutes: the timer reads
+/// everything as long as the grace goes on, and that is most of it.
+#[tokio::test(start_paused = true)]
+async fn a_rotation_with_a_real_grace_costs_what_the_document_says() {
+    let apps = 3;
+    let document =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/performance.md")).unwrap();
+    let document = document.split_whitespace().collect::<Vec<_>>().join(" ");
+    for seconds in [13, 75] {
+        let policy = Policy { first_rotation: FirstRotation::WhenDue, ..Policy::default() };
+        let takes = Duration::from_secs(seconds);
+        let fleet = Fleet::whose_operations_take(takes, 1, apps, false, policy).await;
+        let timer = Dispatcher::new(fleet.engine.clone());
+        assert_eq!(fleet.tick(&timer).await.0.failure, None);
+        tokio::time::sleep(policy.rotate_every + Duration::from_secs(60)).await;
+        let (first, mut waits) = (fleet.requests(0).len(), 0);
+        loop {
+            let before = fleet.requests(0).len();
+            let (outcome, took) = fleet.tick(&timer).await;
+            assert_eq!(outcome.failure, None);
+            waits += usize::from(fleet.requests(before).len() == 1 + 2 * apps);
+            if outcome.served[0].ended.contains("settled") {
+                break;
+            }
+            tokio::time::sleep(Duration::from_secs_f64(300.0 - took)).await;
+        }
+        let requests = fleet.requests(first);
+        let polls =
+            requests.iter().filter(|request| request.operation.starts_with("SignalR_Operation")).count();
+        let (all, waited) = (requests.len(), waits * (1 + 2 * apps));
+        let own = all - waited;
+        println!(
+            "{seconds} s: {all} requests, {own} of the rotation, {polls} polls; {waits} runs that waited"
+        );
+        assert_eq!(own, 8 + polls + 9 * apps);
+        for said in [
+            format!("{own} requests with operations of {seconds} s ({polls} polls)"),
+            format!("in {waits} runs, which is {waited} requests for three apps"),
+            "`8 + polls + 9 × apps`".to_owned(),
+        ] {
+            assert!(document.contains(&said), "docs/performance.md does not say {said:?}");
+        }
     }
 }
 

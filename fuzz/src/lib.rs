@@ -69,7 +69,7 @@ const NEW: &str = "bmV3/w+A==";
 const TELLING: usize = 16;
 
 /// A text is taken as it is, and another key changes the characters of the key alone. A planted key that stands in it in
-/// the clear is seen, whatever is around it, and nothing that is said of it repeats it.
+/// the clear is seen, whatever is around it, and is replaced or told; and nothing that is said of it repeats it.
 pub fn connection_string(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     parse(text);
@@ -83,19 +83,48 @@ pub fn connection_string(data: &[u8]) {
         }
         assert_harmless(&format!("{shown:?} {:?}", warnings(&shown)));
     }
+    rewrite(&value, &keys);
+}
+
+/// With another key in it a value holds that one alone, if nothing in it was out of reach; and nothing is left to write.
+fn rewrite(value: &str, keys: &KeyPair) {
+    let journal = journal_of(keys);
+    let marks = Marks { keys: Some(keys), host: HOST, journal: &journal };
+    let with_key = |value: &str| marks.with_key(value, &keys.secondary, false);
+    let before = shown("X", value, keys, true);
+    let Some(written) = with_key(value) else {
+        let holds = |consumer: &Consumer| consumer.holds != Holding::Identity;
+        assert!(!before.consumers.iter().any(holds), "a consumer cannot be written");
+        return;
+    };
+    assert!(!before.consumers.is_empty(), "what holds no key was written");
+    if before.unknown.is_empty() && before.references.is_empty() {
+        let after = shown("X", &written, keys, true);
+        let is_new = |consumer: &Consumer| consumer.holds == Holding::Valid(KeyType::Secondary);
+        assert!(!after.consumers.is_empty() && after.consumers.iter().all(is_new), "another key is left");
+        assert_eq!(with_key(&written), Some(written), "it is written again");
+    }
 }
 
 /// What a setting shows of an instance with these keys, or that had them once.
 fn shown(name: &str, value: &str, keys: &KeyPair, is_current: bool) -> Snapshot {
+    let journal = journal_of(keys);
+    let settings: Dictionary = [(name, value)].into_iter().collect();
+    let read: Dictionaries = [(Section::AppSettings, settings)].into_iter().collect();
+    let marks = Marks { keys: Some(keys).filter(|_| is_current), host: HOST, journal: &journal };
+    read.shown(&by_value(&AppId::new("s", "g", "web", None)), marks, false)
+}
+
+/// The host of the service.
+const HOST: &str = "chat.service.signalr.net";
+
+/// A journal that remembers keys.
+fn journal_of(keys: &KeyPair) -> Journal {
     let mut journal = Journal::default();
     let known = PerKey::from_fn(|key_type| keys[key_type].fingerprint());
     // On a journal without events the first is always taken.
     let _ = journal.apply(Event::Adopted { keys: known }, DateTime::UNIX_EPOCH);
-    let settings: Dictionary = [(name, value)].into_iter().collect();
-    let read: Dictionaries = [(Section::AppSettings, settings)].into_iter().collect();
-    let host = "chat.service.signalr.net";
-    let marks = Marks { keys: Some(keys).filter(|_| is_current), host, journal: &journal };
-    read.shown(&by_value(&AppId::new("s", "g", "web", None)), marks, false)
+    journal
 }
 
 /// Whether a key stands in a text with none of the signs around it that keys have.

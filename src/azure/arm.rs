@@ -32,7 +32,7 @@ pub use error::{ArmError, ArmErrorKind, Barrier};
 pub use gate::Urgency;
 pub use operation::OperationStatus;
 pub(crate) use operation::operation_url;
-pub(crate) use request::Call;
+pub(crate) use request::{Call, WAITS};
 
 use gate::{Gate, Turn};
 
@@ -93,6 +93,8 @@ struct Shared {
     gate: Arc<Gate>,
     /// The seed of the next request's delays.
     jitter_seed: AtomicU64,
+    /// Until when it was said that a 429 is waited for.
+    told_of_wait: Mutex<Option<DateTime<Utc>>>,
 }
 
 /// What a client is made of.
@@ -118,8 +120,18 @@ impl Arm {
         let jitter_seed = AtomicU64::new(jitter_seed);
         let gate = Arc::new(Gate::new(Arc::clone(&clock)));
         let turn = Arc::new(gate.turn(Urgency::Check));
-        let shared =
-            Arc::new(Shared { base, scope, vault_suffix, credential, clock, http, gate, jitter_seed });
+        let told_of_wait = Mutex::default();
+        let shared = Arc::new(Shared {
+            base,
+            scope,
+            vault_suffix,
+            credential,
+            clock,
+            http,
+            gate,
+            jitter_seed,
+            told_of_wait,
+        });
         Ok(Self { shared, deadline: None, resends_until: None, timing: None, turn })
     }
 
@@ -130,7 +142,7 @@ impl Arm {
 
     /// How urgent the requests of this client are from now on, and of all that were made of it.
     pub(crate) fn set_urgency(&self, urgency: Urgency) {
-        self.turn.set(urgency);
+        self.shared.gate.set(&self.turn, urgency);
     }
 
     /// The same client for one read, which may take so long, where that is said, with all its attempts.

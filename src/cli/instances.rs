@@ -1,5 +1,6 @@
 //! Which of the configured services a command is for, and a look at each.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
@@ -10,14 +11,17 @@ use crate::clock::{Clock, SystemClock};
 use crate::compose::compose;
 use crate::config::{Config, Environment, ServiceConfig, StateConfig};
 use crate::engine::{Engine, Narrator, Preview, RunError};
-use crate::report::cause;
-use crate::report::text::command::{OWN_MEMORY, not_configured, without_the_journal};
-use crate::report::text::file_name;
+use crate::report::text::command::{OWN_MEMORY, not_configured, still_checking, without_the_journal};
 use crate::report::text::snapshot::cut_off_by_keys;
+use crate::report::text::{file_name, rounded};
+use crate::report::{cause, once};
 use crate::terminal::{self, Exit};
 
 /// How long Azure may take to show one service: a read and all its retries.
 const PATIENCE: TimeDelta = TimeDelta::minutes(2);
+
+/// How long a command says nothing while it looks.
+const SILENCE: TimeDelta = TimeDelta::seconds(3);
 
 /// The parts, put together for a command.
 pub(super) fn rekey(environment: &Environment, narrator: Narrator) -> Result<Engine, Exit> {
@@ -92,8 +96,22 @@ pub(super) async fn look_at(named: &[String], environment: &Environment) -> Resu
 /// The same with the parts at hand, without a word.
 pub(super) async fn look_with(rekey: &Engine, instances: &[&ServiceConfig]) -> Vec<Seen> {
     let mut seen = Vec::new();
-    for instance in instances {
-        let found = rekey.preview(instance, SystemClock.now() + PATIENCE).await;
+    let mut silent_until = Some(SystemClock.now() + SILENCE);
+    for (number, instance) in instances.iter().enumerate() {
+        let mut look = pin!(rekey.preview(instance, SystemClock.now() + PATIENCE));
+        let found = match silent_until {
+            None => look.await,
+            Some(until) => tokio::select! {
+                biased;
+                found = &mut look => found,
+                () = SystemClock.sleep_until(until) => {
+                    silent_until = None;
+                    let left = instances.len() - number;
+                    terminal::complain(&still_checking(instance.id.name(), left, rounded(PATIENCE.to_std().unwrap_or_default())));
+                    look.await
+                }
+            },
+        };
         let found = match found {
             Ok(preview) => Ok(preview),
             Err(error) => Err(told(rekey, instance, &error).await),
@@ -122,7 +140,7 @@ pub(super) fn failed(seen: &[Seen]) -> Vec<String> {
 /// Tells what failed, each cause once, and how the command ends with that.
 pub(super) fn complain_once(failed: Vec<String>) -> Exit {
     let exit = if failed.is_empty() { Exit::Done } else { Exit::Failed };
-    cause::once(failed).iter().for_each(|line| terminal::complain_of(line));
+    once::all(failed).iter().for_each(|line| terminal::complain_of(line));
     exit
 }
 

@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 
 use super::machine::{Planned, answer, tell_rest};
-use crate::clock::{Clock, SystemClock};
 use crate::config::{Environment, ServiceConfig};
 use crate::engine::Preview;
 use crate::report::text::{InWords, command as text, readable, rounded};
@@ -25,7 +24,7 @@ pub(super) struct PlanArgs {
 
 pub(super) async fn plan(args: PlanArgs, environment: &Environment) -> Exit {
     let planned = |instance: &ServiceConfig, preview: &Preview| {
-        Planned::of(&foresee(instance, preview, false, SystemClock.now()))
+        Planned::of(&foresee(instance, preview, false, preview.at))
     };
     answer((&args.instances, args.json), environment, planned, print).await
 }
@@ -47,7 +46,8 @@ fn print(instance: &ServiceConfig, preview: &Preview) {
     }
     terminal::tell(&format!("{name}: {decision}"));
     tell_rest(preview, why(instance, preview));
-    let now = SystemClock.now();
+    // As of when it was decided, or the first step would be another than that.
+    let now = preview.at;
     let forecast = foresee(instance, preview, false, now);
     if !forecast.is_idle() {
         terminal::say(text::ROTATE_FORECAST);

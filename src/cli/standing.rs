@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::instances::is_simulated;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ServiceConfig, StateConfig};
 use crate::report::RunReport;
@@ -70,8 +71,9 @@ fn next_at(instance: &ServiceConfig, snapshot: &Snapshot, journal: &Journal, now
 }
 
 /// Who goes on with it.
-pub(super) const fn carries_on(config: &Config) -> &'static str {
+pub(super) fn carries_on(config: &Config) -> &'static str {
     match config.state {
+        StateConfig::Blob(_) if is_simulated(config) => words::STANDING_A_HANDLER_CARRIES_ON,
         StateConfig::Memory => words::STANDING_NOBODY_CARRIES_ON,
         StateConfig::Blob(_) => words::STANDING_THE_TIMER_CARRIES_ON,
     }

@@ -12,6 +12,7 @@ use crate::report::text::{InWords, command as text, readable};
 use crate::terminal::{self, Exit};
 use rekey_core::journal::Journal;
 use rekey_core::model::KeyType;
+use rekey_core::plan::Decision;
 
 /// The arguments of `status`.
 #[derive(Debug, Args)]
@@ -70,7 +71,11 @@ fn print(instance: &ServiceConfig, preview: &Preview) {
     }
     let next = preview.decision.in_words();
     let is_told = trouble.iter().any(|trouble| trouble.contains(&next));
-    let next = if is_told { text::ROTATE_SEE_ABOVE } else { &next };
+    let next = match &preview.decision {
+        Decision::Blocked(by) if by.passes() => text::STATUS_CHECKS_AGAIN,
+        _ if is_told => text::STATUS_RESOLVE,
+        _ => &next,
+    };
     tell_rest(preview, Some(format!("  next: {next}")));
     for (entry, told) in history(&preview.journal) {
         terminal::tell(&format!("  {} {told}", readable(entry.at)));

@@ -17,6 +17,7 @@ use crate::report::text::{InWords, command as text, readable};
 use crate::store::{Draft, Lease, StoreError};
 use crate::terminal::{self, Answer, Exit};
 use rekey_core::journal::Event;
+use rekey_core::plan::Unknown;
 
 /// The arguments of `unblock`.
 #[derive(Debug, Args)]
@@ -68,7 +69,7 @@ async fn try_unblock(args: &UnblockArgs, environment: &Environment) -> Result<Ex
         }
     }
     clear(&rekey, instance).await.map_err(told)?;
-    terminal::say(&cleared(found.len(), preview.snapshot.unknown.is_empty()));
+    terminal::say(&cleared(found.len(), needs_nobody(&preview)));
     Ok(Exit::Done)
 }
 
@@ -104,8 +105,12 @@ fn show(instance: &ServiceConfig, preview: &Preview, found: &[String]) {
     for obstacle in found {
         terminal::tell(&text::unblock_to_be_cleared(obstacle));
     }
+    let passing: Vec<String> = passing(preview).map(InWords::in_words).collect();
     for warning in warnings(&preview.snapshot) {
-        terminal::tell(&text::unblock_to_be_resolved(&warning));
+        let passes = passing.contains(&warning);
+        let told =
+            if passes { text::unblock_passes(&warning) } else { text::unblock_to_be_resolved(&warning) };
+        terminal::tell(&told);
     }
     let history = history(&preview.journal);
     for (entry, told) in &history[history.len().saturating_sub(5)..] {
@@ -113,16 +118,24 @@ fn show(instance: &ServiceConfig, preview: &Preview, found: &[String]) {
     }
 }
 
+/// What Azure was too busy to show, which nobody has to resolve.
+fn passing(preview: &Preview) -> impl Iterator<Item = &Unknown> {
+    preview.snapshot.unknown.iter().filter(|unknown| !unknown.lasts())
+}
+
+fn needs_nobody(preview: &Preview) -> bool {
+    preview.snapshot.unknown.len() == passing(preview).count()
+}
+
 /// That a command had nothing to do is not what whoever typed it expects.
 fn nothing_to_clear(instance: &ServiceConfig, preview: &Preview) -> Exit {
-    let in_sight = preview.snapshot.unknown.is_empty();
-    let next = if in_sight { text::UNBLOCK_AS_ABOVE } else { text::UNBLOCK_RESOLVE };
+    let next = if needs_nobody(preview) { text::UNBLOCK_AS_ABOVE } else { text::UNBLOCK_RESOLVE };
     terminal::complain(&text::unblock_nothing_to_clear(instance.id.name(), next));
     Exit::Failed
 }
 
-fn cleared(count: usize, in_sight: bool) -> String {
-    let next = if in_sight { text::UNBLOCK_RETRIES } else { text::UNBLOCK_STILL_BLOCKED };
+fn cleared(count: usize, needs_nobody: bool) -> String {
+    let next = if needs_nobody { text::UNBLOCK_RETRIES } else { text::UNBLOCK_STILL_BLOCKED };
     match count {
         1 => text::unblock_cleared(text::UNBLOCK_ONE, next),
         _ => text::unblock_cleared(text::unblock_many(count), next),

@@ -104,7 +104,25 @@ impl PolicyLayer {
         for grace in [&resolved.grace, &resolved.exposed_grace] {
             check_least(grace, least_grace, report);
         }
+        check_full_checks(&resolved.full_check_every, report);
         resolved.policy()
+    }
+}
+
+/// The longest that all apps may go unread. Whoever has more of them than ARM lets through in a day has other troubles.
+const LONGEST_UNREAD: Duration = Duration::from_secs(86_400);
+
+fn check_full_checks(every: &Sourced<Duration>, report: &mut Report<'_>) {
+    if every.value > LONGEST_UNREAD {
+        let [long, most, usual] =
+            [every.value, LONGEST_UNREAD, Policy::default().full_check_every].map(spoken);
+        report.origin(
+            &every.origin,
+            format!(
+                "{long} is too long: an app that somebody gives an old connection string stays cut off until it is read; \
+                 write at most {most}, such as {usual}"
+            ),
+        );
     }
 }
 

@@ -172,7 +172,7 @@ impl Form for Lasting {
     }
 
     fn of_file(&self, fields: &Fields<'_>, name: &str, report: &mut Report<'_>) -> Option<Sourced<Duration>> {
-        lasting(self, fields, name, report)
+        lasting(self, self.0, fields, name, report)
     }
 }
 
@@ -184,8 +184,11 @@ impl Form for OrZero {
     }
 
     fn parse(&self, text: &str) -> Result<Duration, String> {
-        let is_zero = !is_number(text.trim())
-            && humantime::parse_duration(text.trim()).is_ok_and(|duration| duration.is_zero());
+        let text = text.trim();
+        if is_number(text) {
+            return Err(no_unit(text, NONE, self.example()));
+        }
+        let is_zero = humantime::parse_duration(text).is_ok_and(|duration| duration.is_zero());
         if is_zero { Ok(Duration::ZERO) } else { self.0.parse(text) }
     }
 
@@ -194,24 +197,27 @@ impl Form for OrZero {
     }
 
     fn of_file(&self, fields: &Fields<'_>, name: &str, report: &mut Report<'_>) -> Option<Sourced<Duration>> {
-        lasting(self, fields, name, report)
+        lasting(self, NONE, fields, name, report)
     }
 }
 
-/// Takes a duration out of the file.
+/// How it is written that there is no such time.
+const NONE: &str = "0s";
+
+/// Takes a duration out of the file; `zero` is what is meant by a zero.
 fn lasting(
     form: &impl Form<Value = Duration>,
+    zero: &str,
     fields: &Fields<'_>,
     name: &str,
     report: &mut Report<'_>,
 ) -> Option<Sourced<Duration>> {
     let node = fields.get(name)?;
     if let Some(number) = node.number() {
-        let meant = with_unit(number, form.example());
-        report.at(&node.at, format!("a number alone has no unit; write \"{meant}\""));
+        report.at(&node.at, no_unit(number, &quoted(zero), &quoted(form.example())));
         return None;
     }
-    let text = node.text(&format!("\"{}\"", form.example()), report)?;
+    let text = node.text(&quoted(form.example()), report)?;
     sourced(node, form.parse(text), report)
 }
 
@@ -263,7 +269,7 @@ pub(super) const AGE: &str = "30d";
 pub(crate) fn duration(text: &str, example: &str) -> Result<Duration, String> {
     let text = text.trim();
     if is_number(text) {
-        return Err(format!("a number alone has no unit; write {}", with_unit(text, example)));
+        return Err(no_unit(text, example, example));
     }
     let parsed = humantime::parse_duration(text);
     let parsed = parsed.map_err(|_| format!("this is not a duration; write {example}"))?;
@@ -277,13 +283,14 @@ pub(crate) fn duration(text: &str, example: &str) -> Result<Duration, String> {
     Ok(parsed)
 }
 
-/// A number with the unit that was most likely meant: that of the example.
-fn with_unit(number: &str, example: &str) -> String {
-    let unit = example.trim_start_matches(|character: char| character.is_ascii_digit());
-    // Whoever means a duration writes few digits; more of them may be anything, and are not repeated.
-    const MOST_DIGITS: usize = 4;
-    let meant = is_number(number) && number.len() <= MOST_DIGITS && number.contains(|digit| digit != '0');
-    if meant { format!("{number}{unit}") } else { example.into() }
+/// Which unit was meant nobody knows: 3600 are an hour of seconds, and 30 as likely days as minutes.
+fn no_unit(number: &str, zero: &str, example: &str) -> String {
+    let good = if number.chars().all(|sign| "0.".contains(sign)) { zero } else { example };
+    format!("a number alone has no unit: put s, m, h or d behind it, as in {good}")
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{text}\"")
 }
 
 fn is_number(text: &str) -> bool {

@@ -6,7 +6,6 @@ use super::fixes;
 use crate::azure::arm::{ArmError, ArmErrorKind};
 use crate::azure::discovery::by_value;
 use crate::config::AppConfig;
-use crate::report::cause;
 use crate::report::text::{InWords, file_name};
 use rekey_core::model::{AppId, Section, ServiceId, names_signalr};
 use rekey_core::plan::{Consumer, ConsumerRef, Holding, SettingFault, Unknown};
@@ -25,7 +24,7 @@ fn all(instance: &InstanceFacts<'_>, app: &AppConfig, facts: &Facts<'_>) -> Vec<
         return lost("is not found").chain([gone(instance, app, facts)]).collect();
     }
     if let Some(error) = read.settings.error() {
-        return lost("cannot be read").chain(unreadable(app, error)).collect();
+        return lost("cannot be read").chain(unreadable(id, app, error)).collect();
     }
     // That the service is gone, has no keys or may not be asked, is a finding of its own.
     let by_host = instance.keys_are_off() && instance.host().is_some();
@@ -93,9 +92,9 @@ fn gone(instance: &InstanceFacts<'_>, app: &AppConfig, facts: &Facts<'_>) -> Fin
 }
 
 /// That it may not be read is the matter of `permission`.
-fn unreadable(app: &AppConfig, error: &ArmError) -> Option<Finding> {
+fn unreadable(id: &ServiceId, app: &AppConfig, error: &ArmError) -> Option<Finding> {
     let why = "no key is regenerated until every app can be read";
-    let finding = || Finding::error(Check::Consumer, &app.id, cause::told(error), why);
+    let finding = || Finding::unread(Check::Consumer, &app.id, error, why, id);
     (error.kind() != ArmErrorKind::Forbidden).then(finding)
 }
 

@@ -5,6 +5,10 @@ use std::fmt::{self, Display};
 
 use serde::{Serialize, Serializer};
 
+use super::fixes;
+use crate::azure::arm::ArmError;
+use crate::report::cause;
+
 use rekey_core::model::{AppId, ServiceId};
 
 /// How bad it is, from good to bad.
@@ -190,6 +194,24 @@ impl Finding {
         why: impl Into<String>,
     ) -> Self {
         Self::new(Severity::Error, check, subject, what, why)
+    }
+
+    /// Something that could not be read. Where Azure was busy nobody has to do anything but ask again.
+    pub(super) fn unread(
+        check: Check,
+        subject: impl Display,
+        error: &ArmError,
+        why: &str,
+        of: &ServiceId,
+    ) -> Self {
+        let (passes, what) = (error.is_passing(), cause::told(error));
+        let busy = if passes {
+            "Azure was too busy, which passes by itself, and the next run checks again; "
+        } else {
+            ""
+        };
+        let finding = Self::error(check, subject, what, format!("{busy}{why}"));
+        finding.fixed_by(passes.then(|| fixes::ask_again(of)))
     }
 
     /// With what fixes it, if that is known.

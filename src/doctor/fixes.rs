@@ -90,8 +90,16 @@ pub(super) fn keys_on(instance: &ServiceId) -> String {
 
 /// Gives consumers of a service a key that works.
 pub(super) fn rotate(instance: &ServiceId) -> String {
-    let config = given_file().map_or_else(String::new, |file| format!(" --config {}", quoted(file)));
-    format!("signalr-rekey rotate {instance}{config}")
+    format!("signalr-rekey rotate {instance}{}", config())
+}
+
+/// Looks once more at a service and its apps.
+pub(super) fn ask_again(instance: &ServiceId) -> String {
+    format!("signalr-rekey status {instance}{}", config())
+}
+
+fn config() -> String {
+    given_file().map_or_else(String::new, |file| format!(" --config {}", quoted(file)))
 }
 
 /// A change of a service's entry in the configuration.

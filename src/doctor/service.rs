@@ -55,10 +55,7 @@ fn failed(id: &ServiceId, error: &ArmError, others: &[ServiceId]) -> Option<Find
             let finding = Finding::error(Check::Instance, id, "it does not exist", why);
             Some(finding.fixed_by(fixes::in_file(id, &change)))
         }
-        _ => {
-            let why = "what cannot be read is not rotated";
-            Some(Finding::error(Check::Instance, id, cause::told(error), why))
-        }
+        _ => Some(Finding::unread(Check::Instance, id, error, "what cannot be read is not rotated", id)),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::report::text::rounded;
 use crate::schedule::{GOOD, SETTING, longest_gap};
 use rekey_core::model::AppId;
 use rekey_core::policy::Policy;
+use rekey_core::time::delta;
 
 const RUNTIME: &str = "FUNCTIONS_WORKER_RUNTIME";
 const STORAGE: &str = "AzureWebJobsStorage";
@@ -156,7 +157,7 @@ pub(super) fn schedule(
     let what = format!("the longest time between two runs is {text}");
     let shortest = config.instances.iter().min_by_key(|instance| instance.policy.rotate_every)?;
     let every = shortest.policy.rotate_every;
-    if gap > rekey_core::time::delta(every) {
+    if gap > delta(every) {
         let every = rounded(every);
         let why = format!(
             "{} is to be rotated every {every}, and a rotation takes several runs",
@@ -191,7 +192,10 @@ struct Better<'a> {
 /// The grace and the age of keys, of each service.
 pub(super) fn durations(config: &Config, environment: &Environment, own: Option<&AppId>) -> Vec<Finding> {
     let better = Better { environment, own };
-    config.instances.iter().flat_map(|instance| [grace(instance, &better), age(instance, &better)]).collect()
+    let of_one = |instance| {
+        [grace(instance, &better), age(instance, &better)].into_iter().chain(full_checks(instance, &better))
+    };
+    config.instances.iter().flat_map(of_one).collect()
 }
 
 /// The apps whose services are drained, and whether the grace of their services is long enough for that.
@@ -285,6 +289,15 @@ fn age(instance: &ServiceConfig, better: &Better<'_>) -> Finding {
     let why = "90 days is the usual limit for the age of a key; the longer one is in use, the more places it has been in";
     let finding = Finding::warning(Check::Durations, &instance.id, what, why);
     finding.fixed_by(better.fix(instance, "REKEY_ROTATE_EVERY", "rotate_every", "30d"))
+}
+
+fn full_checks(instance: &ServiceConfig, better: &Better<'_>) -> Option<Finding> {
+    let every = instance.policy.full_check_every;
+    let what = || format!("all apps are read every {} at least (full_check_every)", rounded(every));
+    let why = "where there are too many apps to read them at each run, an app that somebody gives an old connection string, and of which no event tells, stays cut off for up to that long";
+    let finding = || Finding::warning(Check::Durations, &instance.id, what(), why);
+    let fix = || better.fix(instance, "REKEY_FULL_CHECK_EVERY", "full_check_every", "1h");
+    (delta(every) > LONG).then(|| finding().fixed_by(fix()))
 }
 
 impl Better<'_> {

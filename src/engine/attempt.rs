@@ -189,6 +189,7 @@ impl Run<'_> {
         let (began, keys) = (self.now(), Check::of_keys(self.reader(), self.service));
         let (draft, mut check) = match select(pin!(self.read()), pin!(keys)).await {
             Either::Left((Ok(draft), keys)) if self.is_claimed(draft.journal()) => {
+                let keys = self.heeded(keys, draft.journal());
                 let check = Check::of_all(keys, self.reader(), self.service).await;
                 (Ok(draft), check)
             }
@@ -216,7 +217,7 @@ impl Run<'_> {
             Some(check) => check?,
             None if self.may_rest().is_some() => Check::of_keys(self.reader(), self.service).await?,
             None => {
-                let keys = Check::of_keys(self.reader(), self.service);
+                let keys = self.heeded(Check::of_keys(self.reader(), self.service), journal);
                 Check::of_all(keys, self.reader(), self.service).await?
             }
         };

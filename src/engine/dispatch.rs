@@ -21,7 +21,7 @@ use super::{Engine, Order};
 use crate::handler::{Invocation, Outcome, Runner, Served, Trigger};
 use crate::panics::{self, Panicked};
 use crate::report::text::{InWords, run as words};
-use crate::report::{Ending, RunEvent, RunReport, cause, text};
+use crate::report::{Ending, RunEvent, RunReport, cause, once, text};
 use crate::store::{Timer, TimerFound, timer, timer_ran};
 use rekey_core::intent::{Configured, Delivery, Intent, delivery};
 use rekey_core::model::ServiceId;
@@ -234,8 +234,8 @@ impl Runner for Arc<Dispatcher> {
     }
 }
 
-/// How soon after a run that found nothing new the next one begins. Thousands of events in a row, forged or not, then
-/// cost one `listKeys` a second, a tenth of what ARM gives back (docs: Understand how ARM throttles requests).
+/// How soon after a run that found nothing new the next one of that service begins. Thousands of events in a row, forged or
+/// not, then cost one `listKeys` a second of each service that they name; what all together may take is the gate's to say.
 const APART: TimeDelta = TimeDelta::seconds(1);
 
 /// Runs for notices, one after another for each service.
@@ -250,7 +250,8 @@ impl Notices {
     async fn run(&self, service: ServiceId, intent: Intent) -> Option<Arc<RunReport>> {
         let last = self.in_vain.lock().remove(&service);
         if let Some(last) = last {
-            self.engine.clock.sleep_until(last + APART).await;
+            // No longer than that, where the clock was set back.
+            self.engine.clock.sleep_until(last.min(self.engine.clock.now()) + APART).await;
         }
         let start = self.engine.clock.now();
         let report = self.run_now(service.clone(), intent).await?;
@@ -305,7 +306,8 @@ fn told(report: &RunReport, shared: bool) -> Outcome {
 }
 
 fn served(report: &RunReport, shared: bool) -> Served {
-    Served { ended: report.summary(), run: report.run.clone(), shared }
+    let keys_alone = report.events.iter().any(|event| matches!(event, RunEvent::AppsNotRead { .. }));
+    Served { ended: report.summary(), run: report.run.clone(), shared, keys_alone }
 }
 
 fn lines(report: &RunReport) -> impl Iterator<Item = String> + use<> {
@@ -314,8 +316,11 @@ fn lines(report: &RunReport) -> impl Iterator<Item = String> + use<> {
     told.into_iter().chain([report.summary()])
 }
 
+/// Of how many causes the answer to an invocation tells in full.
+const TOLD_OF: usize = 10;
+
 fn said(failures: Vec<String>) -> Option<String> {
-    (!failures.is_empty()).then(|| cause::once(failures).join("\n"))
+    (!failures.is_empty()).then(|| once::briefly(failures, TOLD_OF).join("\n"))
 }
 
 impl Dispatcher {

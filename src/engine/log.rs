@@ -90,7 +90,7 @@ impl RunLog {
 
     /// The same for what is told once in a run.
     pub(super) fn emit_once(&mut self, event: RunEvent, now: DateTime<Utc>) {
-        if !self.events.contains(&event) {
+        if !self.events.iter().any(|told| told.says_the_same(&event)) {
             self.emit(event, now);
         }
     }

@@ -8,11 +8,11 @@ use super::act::Actor;
 use super::check::{Check, Reader};
 use super::log::RunLog;
 use super::{Engine, Order, RunError};
-use crate::azure::arm::{Arm, Urgency};
+use crate::azure::arm::{Arm, ArmError, Urgency};
 use crate::config::ServiceConfig;
 use crate::report::{Ending, RunEvent};
 use crate::store::{Draft, Lease, Locker, StoreError};
-use rekey_core::intent::{Intent, Known};
+use rekey_core::intent::{Intent, Known, Source, is_alarming};
 use rekey_core::journal::{Event, Journal, Watch};
 use rekey_core::model::ConsumerId;
 use rekey_core::plan::Decision;
@@ -117,6 +117,19 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// What is listed. Where it shows that somebody may be cut off, the apps that are read side by side with it are urgent.
+    pub(super) async fn heeded(
+        &self,
+        keys: impl Future<Output = Result<Check, ArmError>>,
+        journal: &Journal,
+    ) -> Result<Check, ArmError> {
+        let check = keys.await?;
+        if is_alarming(&check.fingerprints(), journal) {
+            self.arm.set_urgency(Urgency::Repair);
+        }
+        Ok(check)
+    }
+
     pub(super) fn reader(&self) -> Reader<'_> {
         // From a key that changed until the end of the run: who is found stale is to be repaired first.
         let in_need = self.intent().is_notice() || self.log.is_in_need();
@@ -125,10 +138,15 @@ impl<'a> Run<'a> {
 
     /// What its requests are for, among those of all runs.
     fn urgency(&self) -> Urgency {
-        if self.intent().is_notice() || self.log.is_in_need() {
+        let is_notice = self.intent().source == Source::Notice;
+        // Who is out of sight may be cut off, if somebody is told to be.
+        let is_blind = || self.log.seen().is_some_and(|seen| !seen.unknown.is_empty());
+        if self.log.is_in_need() || (is_notice && is_blind()) {
             Urgency::Repair
         } else if self.acts {
             Urgency::Rotation
+        } else if is_notice {
+            Urgency::Notice
         } else {
             Urgency::Check
         }

@@ -216,7 +216,7 @@ impl Run<'_> {
         let proof = lease.proof().await?;
         match self.actor().regenerate(&proof, check.oldest(), key_type).await {
             Ok(regeneration) => self.accepted(lease, check, key_type, regeneration).await,
-            Err(error) => self.not_accepted(lease, error).await,
+            Err(error) => self.not_accepted(lease, key_type, error).await,
         }
     }
 
@@ -240,7 +240,12 @@ impl Run<'_> {
 
     /// Where the request surely came to nothing, the journal says so. Where nobody knows, the intent stays on record
     /// and the next checks tell (invariant 4).
-    async fn not_accepted(&mut self, lease: &mut Lease, error: ArmError) -> Result<(), RunError> {
+    async fn not_accepted(
+        &mut self,
+        lease: &mut Lease,
+        key_type: KeyType,
+        error: ArmError,
+    ) -> Result<(), RunError> {
         if error.kind() != ArmErrorKind::OutcomeUnknown {
             let Failure { detail, lasting } = Failure::from(&error);
             self.record(lease, Event::RegenerationFailed { detail, lasting })?;
@@ -249,12 +254,12 @@ impl Run<'_> {
         match error.kind() {
             // Our time to send was over, not that of the run: a later check begins anew.
             ArmErrorKind::OutOfTime if self.now() < self.order.deadline => {
-                self.emit(RunEvent::NotAccepted { why: cause::told(&error) });
+                self.emit(RunEvent::NotAccepted { key_type, why: cause::told(&error) });
                 Ok(())
             }
             // Azure is busy with another regeneration, or with too many requests: waiting is all there is to do.
             ArmErrorKind::Conflict | ArmErrorKind::Throttled { .. } | ArmErrorKind::OutcomeUnknown => {
-                self.emit(RunEvent::NotAccepted { why: cause::told(&error) });
+                self.emit(RunEvent::NotAccepted { key_type, why: cause::told(&error) });
                 Ok(())
             }
             _ => Err(error.into()),

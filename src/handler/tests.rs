@@ -235,3 +235,20 @@ proptest! {
         try_all(json!({ "Data": { "event": value }, "Metadata": body }).to_string().as_bytes());
     }
 }
+
+#[test]
+fn the_last_line_of_a_run_counts_whose_apps_were_read() {
+    let served = |services: usize, keys_alone: usize| {
+        let one = |number| Served {
+            ended: format!("sr-{number}: settled"),
+            run: "timer/1".into(),
+            shared: false,
+            keys_alone: number < keys_alone,
+        };
+        told(&(0..services).map(one).collect::<Vec<_>>())
+    };
+    let told = served(60, 53);
+    let end = "sr-9: settled; and 50 more services; in all, of 53 services the keys alone were checked, and of 7 the apps as well";
+    assert!(told.ends_with(end), "{told}");
+    assert_eq!(served(2, 0), "sr-0: settled; sr-1: settled");
+}

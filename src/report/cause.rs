@@ -6,7 +6,6 @@
 //! Guarantees: what is told is one line for each cause, bounded, and free of what errors of other libraries may quote: a
 //! URL's query, a token, a value that could not be parsed.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::iter::successors;
 
@@ -73,26 +72,6 @@ pub fn because(what: &str, cause: Option<&(dyn Error + 'static)>) -> String {
 
 fn chain(causes: &[String]) -> String {
     cut(&causes.join(": "), LONGEST_CHAIN)
-}
-
-/// Many lines `name: what; caused by: …`, each cause once: a hundred services to which the same login is closed are one
-/// trouble and not a hundred. The order stays, and every name is kept.
-pub fn once(lines: Vec<String>) -> Vec<String> {
-    let mut of_cause: BTreeMap<String, usize> = BTreeMap::new();
-    let mut kept: Vec<(String, Vec<String>)> = Vec::new();
-    for line in lines {
-        let cause = line.split_once(CAUSED_BY).map(|(_, cause)| cause.to_owned());
-        let known = cause.as_ref().and_then(|cause| of_cause.get(cause)).copied();
-        match (known, line.split_once(": ")) {
-            (Some(first), Some((name, _))) => kept[first].1.push(name.to_owned()),
-            _ => {
-                of_cause.extend(cause.map(|cause| (cause, kept.len())));
-                kept.push((line, Vec::new()));
-            }
-        }
-    }
-    let same = |names: Vec<String>| (!names.is_empty()).then(|| format!("the same for {}", names.join(", ")));
-    kept.into_iter().flat_map(|(line, others)| [Some(line), same(others)]).flatten().collect()
 }
 
 /// Sentences of HTTP libraries that only say that there is a cause.
@@ -354,22 +333,5 @@ mod tests {
         let long: &'static str = "word ".repeat(10_000).leak();
         let deep = (0..100).fold(Link(long, None), |inner, _| Link("x", Some(inner.into())));
         assert!(told(&deep).chars().count() < LONGEST_CHAIN + 100);
-    }
-
-    #[test]
-    fn one_cause_of_many_is_told_once() {
-        let lines = [
-            "a: no token; caused by: expired",
-            "b: 403, no role",
-            "c: no token; caused by: expired",
-            "d: no token; caused by: expired",
-            "e: dns; caused by: no such host",
-        ];
-        insta::assert_snapshot!(once(lines.map(str::to_owned).to_vec()).join("\n"), @r"
-        a: no token; caused by: expired
-        the same for c, d
-        b: 403, no role
-        e: dns; caused by: no such host
-        ");
     }
 }

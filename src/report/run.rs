@@ -51,7 +51,7 @@ pub enum RunEvent {
     /// The run at work could not be asked to check again.
     NotCalled { why: String },
     /// Azure did not take a request, and waiting is all there is to do.
-    NotAccepted { why: String },
+    NotAccepted { key_type: KeyType, why: String },
     /// There was no time left to write an app on this proof of the lease; it is decided anew.
     Late {
         /// Which, and what was said.
@@ -141,6 +141,15 @@ impl RunEvent {
             self,
             Self::Gone(_) | Self::Unseen(_) | Self::Covered(Covered::Asked { compromised: true, .. })
         )
+    }
+
+    /// Whether another says the same once more. Each time that Azure is too busy to show an app it says so in other words.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let busy = |event: &Self| match event {
+            Self::Unseen(unknown @ Unknown::Unreadable { app, .. }) if !unknown.lasts() => Some(app.clone()),
+            _ => None,
+        };
+        self == other || busy(self).is_some_and(|app| busy(other) == Some(app))
     }
 
     /// Whether something got done.
@@ -268,7 +277,7 @@ impl Ending {
     }
 
     /// A word for machines.
-    pub const fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Decided(decision) => decision.name(),
             Self::Repaired => "mended",

@@ -111,6 +111,33 @@ fn assert_nothing_rash(report: &Report) {
 }
 
 #[tokio::test]
+async fn a_key_in_a_text_is_as_good_as_one_in_a_string_and_as_bad() {
+    let story = Story::new().await;
+    let (app, site) = ("chat-web/staging", site("chat-web/slots/staging"));
+    let settings = [
+        ("SIGNALR_ENDPOINT", "https://sr-demo.service.signalr.net"),
+        ("SIGNALR_ACCESS_KEY", "{primaryKey:sr-demo}"),
+        (SETTING, r#"{"connection":"{primary:sr-demo}"}"#),
+    ];
+    for (name, value) in settings {
+        story.sim.edit_setting(app, name, Some(value)).unwrap();
+    }
+    let report = examine(&story).await;
+    assert_eq!(report.errors, 0, "{report:?}");
+    story.tick().await;
+    story.force("sr-demo", &[KeyType::Primary]).unwrap();
+    let report = examine(&story).await;
+    let of_app = |finding: &&Finding| finding.subject == site && finding.severity == Severity::Error;
+    let found: Vec<_> = report.findings.iter().filter(of_app).collect();
+    let [finding] = found[..] else { panic!("{found:?}") };
+    for name in [SETTING, "SIGNALR_ACCESS_KEY"] {
+        let says = format!("stale: app setting {name} holds a key");
+        assert!(finding.what.contains(&says), "{finding:?}");
+    }
+    assert!(finding.fix.as_ref().is_some_and(|fix| fix.contains("rotate")), "{finding:?}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_followed_or_rewritten_is_an_error_and_nothing_rash_is_proposed() {
     let story = Story::new().await;
     let key = story.key("sr-demo", KeyType::Primary);
@@ -465,7 +492,7 @@ async fn a_secret_is_read_and_what_is_in_its_way_is_an_error() {
     let of_secret = report.findings.iter().find(|finding| finding.subject == id).unwrap();
     assert_eq!((of_secret.check, of_secret.severity), (Check::KeyVault, Severity::Error));
     assert!(of_secret.what.contains("getSecret/action"), "{of_secret:?}");
-    story.sim.with(embedded_azure::State::allow_all);
+    story.sim.with(State::allow_all);
 
     story.sim.with(|state| state.deny("/", "Microsoft.Web/sites/config/Read"));
     let report = examine(&story).await;

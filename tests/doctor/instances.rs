@@ -171,14 +171,14 @@ async fn without_a_token_nothing_else_is_asked() {
 async fn durations_that_do_not_fit_are_warnings() {
     let mut story = Story::new().await;
     let policy = &mut story.config.instances[0].policy;
-    (policy.grace, policy.rotate_every) = (HOUR, 91 * DAY);
+    (policy.grace, policy.rotate_every, policy.full_check_every) = (HOUR, 91 * DAY, 2 * HOUR);
     let report = examine(&story).await;
     let found = bad(&report, Check::Durations);
-    assert_eq!(found.len(), 2, "{found:#?}");
+    assert_eq!(found.len(), 3, "{found:#?}");
     assert!(found.iter().all(|finding| finding.fix.as_ref().unwrap().contains(&instance())));
 
     let policy = &mut story.config.instances[0].policy;
-    (policy.grace, policy.rotate_every) = (HOUR + 5 * MINUTE, 90 * DAY);
+    (policy.grace, policy.rotate_every, policy.full_check_every) = (HOUR + 5 * MINUTE, 90 * DAY, HOUR);
     assert!(bad(&examine(&story).await, Check::Durations).is_empty());
 }
 

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use serde_json::json;
+
 use super::common::program::{Azure, PROGRAM, text, timeless};
 use super::markdown::{Block, Document, codes};
 use super::settings::{flags, subcommands};
@@ -200,12 +202,39 @@ fn commands_that_are_not_run_exist() {
 /// The formula and the table of what a schedule costs.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_costs_of_a_schedule_are_those_of_a_look() {
-    let azure = Azure::start(&[]);
-    let before = azure.report().await["arm_requests_total"].as_u64().unwrap();
-    assert!(azure.run(&["plan"]).status.success());
-    let apps = 3;
-    let asked = azure.report().await["arm_requests_total"].as_u64().unwrap() - before;
-    assert_eq!(asked, 1 + 2 * apps, "the formula of docs/deploy.md");
+    let app = |name: &str| json!({"group": "rg", "name": name});
+    let (services, apps) = (2, 3);
+    let world = json!({
+        "subscription": "00000000-0000-0000-0000-000000000001",
+        "signalr": [
+            {"group": "rg", "name": "sr-a", "apps": ["a-1", "a-2", "a-3"]},
+            {"group": "rg", "name": "sr-b", "apps": ["b-1", "b-2", "b-3"]},
+        ],
+        "sites": [app("a-1"), app("a-2"), app("a-3"), app("b-1"), app("b-2"), app("b-3")],
+    });
+    let azure = Azure::of_world(&world, &[]);
+    // What docs/performance.md says that commands ask.
+    let commands = Document::read("docs/performance.md").rows("What commands ask");
+    let of_60 = |row: usize| commands[row][2].replace(',', "").parse::<u64>().unwrap();
+    let check = 1 + 2 * apps;
+    for (command, asks) in
+        [("plan", services * check), ("status", services * check), ("doctor", services * (4 + 5 * apps) + 2)]
+    {
+        let before = azure.report().await["arm_requests_total"].as_u64().unwrap();
+        azure.run(&[command]);
+        let asked = azure.report().await["arm_requests_total"].as_u64().unwrap() - before;
+        assert_eq!(asked, asks, "{command}: the formulas of docs/performance.md and docs/deploy.md");
+    }
+    // Of 180 sites two lists have four pages each.
+    assert_eq!((of_60(0), of_60(1)), (60 * check, 60 * (4 + 5 * apps) + 2 * 4));
+    for row in Document::read("docs/deploy.md").rows("Many services") {
+        let number = |cell: usize| row[cell].split(' ').next().unwrap().parse::<u64>().unwrap();
+        let (services, full) = (number(0), number(0).min(50 / check));
+        // Once in an hour, or what fits in a run at each of twelve.
+        assert_eq!(number(3), 12 * services + 2 * apps * (12 * full).max(services), "{row:?}");
+        assert!(number(1) <= full.max(services / 12) && number(1) + 1 >= full.max(services / 12), "{row:?}");
+        assert_eq!(number(2), 60.min(5 * services.div_ceil(full)), "{row:?}");
+    }
 
     let rows = Document::read("docs/deploy.md").rows("The schedule");
     let number = |cell: &String| cell.parse::<u64>().unwrap();

@@ -67,8 +67,6 @@ const WITHOUT_A_ROW: &[&str] = &[
     "Azure gave no reason",
     "no reason given",
     "without a code",
-    // The row has "wait … before trying again".
-    "wait a minute",
     // A fault of the program: it stands behind "cannot DO THIS".
     "could not make the request",
     "could not write the body",

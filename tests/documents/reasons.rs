@@ -386,7 +386,7 @@ fn every_error_of_the_storage_is_explained() {
 /// What the advice of an error of Azure Resource Manager begins with; an error itself is made by a request alone.
 fn advice(kind: ArmErrorKind) -> &'static [&'static str] {
     match kind {
-        ArmErrorKind::Throttled { .. } => &["before trying again"],
+        ArmErrorKind::Throttled { .. } => &["at the earliest"],
         ArmErrorKind::Conflict => &["another operation is at work on it"],
         ArmErrorKind::Forbidden => &["there; a new role assignment can take hours to take effect"],
         ArmErrorKind::Gone => &["it does not exist: correct its id", "Azure no longer knows the operation"],
@@ -460,7 +460,7 @@ fn other_lines_are_said_by_the_program() {
     let mut parts = 0;
     let events = words(&events());
     let is_event = |pattern: &String| events.iter().any(|event| fits(pattern, event));
-    for heading in ["What a log line tells", "Errors of the configuration"] {
+    for heading in ["What commands say", "What a log line tells", "Errors of the configuration"] {
         for pattern in told_under(heading).iter().filter(|pattern| !is_event(pattern)) {
             for part in pattern.split('…').map(|part| part.trim_matches([' ', ';', ':', ',', '.', '(', ')']))
             {
@@ -474,7 +474,9 @@ fn other_lines_are_said_by_the_program() {
 }
 
 /// Parts that the program puts together from several.
-const VARIABLE: [&str; 5] = [
+const VARIABLE: [&str; 7] = [
+    "key: cannot regenerate a key",
+    "holds what could not be read",
     "cannot find rekey.toml in",
     "keys are checked every 10s from",
     "the work that overran has ended well",

@@ -3,56 +3,29 @@
 //! Azure Resource Manager gives each principal a bucket of requests in each subscription, for reads and for writes apart, and
 //! refills it slowly (docs: Understand how Azure Resource Manager throttles requests). It says in each answer how much is
 //! left, and answers 429 with `Retry-After` where nothing is. Start at [`Gate::admit`]: a request waits until its bucket has
-//! something for it, repairs before rotations before checks, and among those the run that began first, so that what was begun
-//! is ended before more is begun. Only a request under way is counted: who waits for an operation, for a `Retry-After` or for
+//! something for it, repairs before notices, those before rotations, and those before checks, and among them the run that
+//! began first, so that what was begun is ended before more is begun. Only a request under way is counted: who waits for an operation, for a `Retry-After` or for
 //! a grace period keeps nobody from anything.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod bucket;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
-use reqwest::Method;
 use reqwest::header::HeaderMap;
 use tokio::sync::Notify;
 
+pub(super) use bucket::Name;
+pub use bucket::Urgency;
+
+use bucket::{Bucket, Outcome, Place, Waiter};
+
 use crate::clock::Clock;
 use rekey_core::time::delta;
-
-/// How many requests of a bucket are under way at most, whatever is left in it. Each may have a connection of its own, and
-/// 128 are set aside for an instance of App Service (docs: Troubleshoot intermittent outbound connection errors): half of
-/// them, and as many as storage and the data plane can spare while somebody may be cut off.
-const UNDER_WAY: usize = 64;
-const UNDER_WAY_IN_NEED: usize = 100;
-
-/// What a bucket of writes, and one of reads, is taken to hold until an answer says what is left, and how much a second is
-/// given back.
-const WRITES: (f64, f64) = (200.0, 10.0);
-const READS: (f64, f64) = (250.0, 25.0);
-
-/// How much a bucket must hold for a request. Something is left for those who are more urgent, of this process or of another
-/// with the same identity: a quarter of the documented bucket by checks, an eighth by rotations; of a smaller one likewise.
-fn needed(most: f64, urgency: Urgency) -> f64 {
-    1.0 + match urgency {
-        Urgency::Repair => 0.0,
-        Urgency::Rotation => (most / 8.0).min(25.0),
-        Urgency::Check => (most / 4.0).min(50.0),
-    }
-}
-
-/// What a request is for; the first goes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Urgency {
-    /// Somebody may be cut off.
-    Repair,
-    /// A rotation that was begun holds a lease, and is to come to its end.
-    Rotation,
-    /// Everything else.
-    Check,
-}
 
 /// The place of a run among all others.
 #[derive(Debug)]
@@ -69,56 +42,6 @@ pub(super) struct Gate {
     buckets: Mutex<BTreeMap<Name, Bucket>>,
 }
 
-/// A bucket: of a subscription, or of the tenant.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Name {
-    subscription: Option<String>,
-    kind: Kind,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    Reads,
-    Writes,
-}
-
-#[derive(Debug)]
-struct Bucket {
-    /// How many requests it is believed to hold, as of a time, and how many a second are given back.
-    left: f64,
-    as_of: DateTime<Utc>,
-    refill: f64,
-    /// The most that it is known to hold: what is documented, until Azure has said something.
-    most: f64,
-    is_told: bool,
-    /// Whether Azure had no more to give. Nothing is sent before the time that it named: it would not serve it, and name a
-    /// later one.
-    is_shut: bool,
-    shut_until: DateTime<Utc>,
-    /// How many were sent, and the numbers of those that are not answered.
-    sent: u64,
-    under_way: BTreeSet<u64>,
-    waiting: BTreeMap<Place, Arc<Waiter>>,
-}
-
-/// Who comes first: by urgency, then by run, then by request.
-type Place = (Urgency, u64, u64);
-
-#[derive(Debug)]
-struct Waiter {
-    until: Option<DateTime<Utc>>,
-    outcome: Mutex<Option<Outcome>>,
-    bell: Notify,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Outcome {
-    /// It may be sent, under this number.
-    Admitted(u64),
-    /// Its time is over.
-    Late,
-}
-
 /// A request that may be sent, and is under way for as long as this lives.
 #[derive(Debug)]
 pub(super) struct Admission {
@@ -128,50 +51,13 @@ pub(super) struct Admission {
 }
 
 impl Turn {
-    pub(super) fn set(&self, urgency: Urgency) {
-        self.urgency.store(urgency as u8, Ordering::Relaxed);
-    }
-
     fn urgency(&self) -> Urgency {
         match self.urgency.load(Ordering::Relaxed) {
             0 => Urgency::Repair,
-            1 => Urgency::Rotation,
+            1 => Urgency::Notice,
+            2 => Urgency::Rotation,
             _ => Urgency::Check,
         }
-    }
-}
-
-impl Name {
-    /// The bucket that a request takes from. Every POST counts as a write, lists of secrets too (Azure CLI recordings of
-    /// `listKeys`; of settings nobody says so).
-    pub(super) fn of(method: &Method, path: &str) -> Self {
-        let kind = if *method == Method::GET { Kind::Reads } else { Kind::Writes };
-        let mut parts = path.split('/').skip_while(|part| !part.eq_ignore_ascii_case("subscriptions"));
-        let subscription = parts.nth(1).filter(|id| !id.is_empty()).map(str::to_ascii_lowercase);
-        Self { subscription, kind }
-    }
-
-    /// The bucket of the other kind.
-    fn other(&self) -> Self {
-        let kind = match self.kind {
-            Kind::Reads => Kind::Writes,
-            Kind::Writes => Kind::Reads,
-        };
-        Self { kind, ..self.clone() }
-    }
-
-    /// The header that tells what is left.
-    const fn header(&self) -> &'static str {
-        match (&self.subscription, self.kind) {
-            (Some(_), Kind::Reads) => "x-ms-ratelimit-remaining-subscription-reads",
-            (Some(_), Kind::Writes) => "x-ms-ratelimit-remaining-subscription-writes",
-            (None, Kind::Reads) => "x-ms-ratelimit-remaining-tenant-reads",
-            (None, Kind::Writes) => "x-ms-ratelimit-remaining-tenant-writes",
-        }
-    }
-
-    fn told_by(&self, headers: &HeaderMap) -> Option<f64> {
-        headers.get(self.header())?.to_str().ok()?.trim().parse::<u32>().ok().map(f64::from)
     }
 }
 
@@ -184,6 +70,21 @@ impl Gate {
     pub(super) fn turn(&self, urgency: Urgency) -> Turn {
         let order = self.runs.fetch_add(1, Ordering::Relaxed);
         Turn { order, urgency: AtomicU8::new(urgency as u8) }
+    }
+
+    /// Makes a run more urgent, or less, and with it those of its requests that wait.
+    pub(super) fn set(&self, turn: &Turn, urgency: Urgency) {
+        if turn.urgency() == urgency {
+            return;
+        }
+        let (mut buckets, now) = (self.buckets.lock(), self.clock.now());
+        let before = turn.urgency();
+        turn.urgency.store(urgency as u8, Ordering::Relaxed);
+        for bucket in buckets.values_mut() {
+            bucket.rank(turn.order, before, urgency);
+            bucket.fill(now);
+            bucket.admit(now, None);
+        }
     }
 
     /// Waits until a request may be sent; nothing if that is not before `until`.
@@ -210,12 +111,11 @@ impl Gate {
         }
     }
 
-    /// Changes a bucket, and lets in whom it has room for then. The first who still waits is woken, unless it is the one who
-    /// asks: what it waits for may have changed.
+    /// Changes a bucket, and lets in whom it has room for then. It may be a waiting request that asks, by its number.
     fn change<T>(
         &self,
         name: &Name,
-        asks: Option<Place>,
+        asks: Option<u64>,
         change: impl FnOnce(&mut Bucket, DateTime<Utc>) -> T,
     ) -> T {
         let now = self.clock.now();
@@ -223,11 +123,7 @@ impl Gate {
         let bucket = buckets.entry(name.clone()).or_insert_with(|| Bucket::new(name.kind, now));
         bucket.fill(now);
         let changed = change(bucket, now);
-        bucket.let_in(now);
-        let first = bucket.waiting.first_key_value();
-        if let Some((_, waiter)) = first.filter(|(place, _)| asks != Some(**place)) {
-            waiter.bell.notify_one();
-        }
+        bucket.admit(now, asks);
         changed
     }
 }
@@ -236,7 +132,8 @@ impl Gate {
 struct Queued<'a> {
     gate: &'a Arc<Gate>,
     name: Name,
-    place: Place,
+    turn: &'a Turn,
+    number: u64,
     waiter: Arc<Waiter>,
 }
 
@@ -247,134 +144,41 @@ enum Look {
 }
 
 impl<'a> Queued<'a> {
-    fn new(gate: &'a Arc<Gate>, name: Name, turn: &Turn, until: Option<DateTime<Utc>>) -> Self {
+    fn new(gate: &'a Arc<Gate>, name: Name, turn: &'a Turn, until: Option<DateTime<Utc>>) -> Self {
         let waiter = Arc::new(Waiter { until, outcome: Mutex::default(), bell: Notify::new() });
         let number = gate.runs.fetch_add(1, Ordering::Relaxed);
-        let place = (turn.urgency(), turn.order, number);
-        gate.change(&name, Some(place), |bucket, _| bucket.waiting.insert(place, Arc::clone(&waiter)));
-        Self { gate, name, place, waiter }
+        let queued = Self { gate, name, turn, number, waiter };
+        queued.change(|bucket, place, _| bucket.waiting.insert(place, Arc::clone(&queued.waiter)));
+        queued
+    }
+
+    /// Changes its bucket, in which it has this place as long as nobody else changes it.
+    fn change<T>(&self, change: impl FnOnce(&mut Bucket, Place, DateTime<Utc>) -> T) -> T {
+        self.gate.change(&self.name, Some(self.number), |bucket, now| {
+            change(bucket, (self.turn.urgency(), self.turn.order, self.number), now)
+        })
     }
 
     fn look(&self) -> Look {
-        self.gate.change(&self.name, Some(self.place), |bucket, now| {
+        self.change(|bucket, place, now| {
             bucket.let_in(now);
             if let Some(outcome) = self.waiter.outcome.lock().take() {
                 return Look::Settled(outcome);
             }
-            let first = bucket.waiting.keys().next() == Some(&self.place);
-            Look::Again(if first { bucket.next(self.place.0, now) } else { None })
+            let first = bucket.waiting.keys().next() == Some(&place);
+            Look::Again(if first { bucket.next(now) } else { None })
         })
     }
 }
 
 impl Drop for Queued<'_> {
     fn drop(&mut self) {
-        self.gate.change(&self.name, None, |bucket, _| {
-            bucket.waiting.remove(&self.place);
+        self.change(|bucket, place, _| {
+            bucket.waiting.remove(&place);
             if let Some(Outcome::Admitted(number)) = self.waiter.outcome.lock().take() {
                 bucket.under_way.remove(&number);
             }
         });
-    }
-}
-
-impl Bucket {
-    fn new(kind: Kind, now: DateTime<Utc>) -> Self {
-        let (left, refill) = match kind {
-            Kind::Reads => READS,
-            Kind::Writes => WRITES,
-        };
-        Self {
-            left,
-            as_of: now,
-            refill,
-            most: left,
-            is_told: false,
-            is_shut: false,
-            shut_until: now,
-            sent: 0,
-            under_way: BTreeSet::new(),
-            waiting: BTreeMap::new(),
-        }
-    }
-
-    /// Takes in what was given back since.
-    fn fill(&mut self, now: DateTime<Utc>) {
-        if self.as_of < now {
-            let passed = (now - self.as_of).as_seconds_f64();
-            // Whatever was told, one request is tried.
-            self.left = (self.left + passed * self.refill).min(self.most.max(2.0));
-            self.as_of = now;
-        }
-    }
-
-    /// Admits the requests for which there is room, and ends the wait of those whose time is over.
-    fn let_in(&mut self, now: DateTime<Utc>) {
-        self.waiting.retain(|_, waiter| {
-            let late = waiter.until.is_some_and(|until| until <= now);
-            if late {
-                waiter.settle(Outcome::Late);
-            }
-            !late
-        });
-        while let Some(first) = self.waiting.keys().next().map(|place| place.0) {
-            if self.opens(first, now).is_none_or(|at| now < at) {
-                break;
-            }
-            self.sent += 1;
-            self.left = (self.left - 1.0).max(0.0);
-            self.is_shut = false;
-            self.under_way.insert(self.sent);
-            if let Some((_, waiter)) = self.waiting.pop_first() {
-                waiter.settle(Outcome::Admitted(self.sent));
-            }
-        }
-    }
-
-    /// When there may be room for a request; nothing if an answer has to come first.
-    fn opens(&self, urgency: Urgency, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        if self.is_shut {
-            // One finds out what there is by now.
-            return self.under_way.is_empty().then_some(self.shut_until);
-        }
-        let most = if urgency == Urgency::Repair { UNDER_WAY_IN_NEED } else { UNDER_WAY };
-        if self.under_way.len() >= most {
-            return None;
-        }
-        let missing = needed(self.most, urgency) - self.left;
-        // A moment more, so that who wakes then does not find it a hair short.
-        let moment = Duration::from_millis(1);
-        let fills = |missing: f64| now + delta(Duration::from_secs_f64(missing / self.refill) + moment);
-        Some(if missing > 0.0 { fills(missing) } else { now })
-    }
-
-    /// When to look after the first who waits: there may be room, or one of those who wait is late.
-    fn next(&self, urgency: Urgency, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let late = self.waiting.values().filter_map(|waiter| waiter.until).min();
-        self.opens(urgency, now).map(|at| late.map_or(at, |late| late.min(at)))
-    }
-
-    /// Takes in what was left when the request of this number was served. Whatever was sent after it, and before it and is
-    /// not answered, may not be counted in that.
-    fn told(&mut self, left: f64, number: u64) {
-        let uncounted = self.sent - number + self.under_way.range(..number).count() as u64;
-        self.left = (left - uncounted as f64).max(0.0);
-        self.most = if self.is_told { self.most.max(left) } else { left };
-        self.is_told = true;
-    }
-
-    /// Sends nothing for so long: Azure has no more to give, and would not serve who comes before.
-    fn shut(&mut self, until: DateTime<Utc>) {
-        self.is_shut = true;
-        self.shut_until = self.shut_until.max(until);
-        (self.left, self.as_of) = (0.0, self.shut_until);
-    }
-}
-
-impl Waiter {
-    fn settle(&self, outcome: Outcome) {
-        *self.outcome.lock() = Some(outcome);
-        self.bell.notify_one();
     }
 }
 
@@ -385,9 +189,8 @@ impl Admission {
         let left = self.name.told_by(headers);
         if let Some(left) = left {
             self.gate.change(&self.name, None, |bucket, _| bucket.told(left, self.number));
-        } else if self.name.other().told_by(headers).is_some() {
-            self.gate
-                .change(&self.name, None, |bucket, _| bucket.left = (bucket.left + 1.0).min(bucket.most));
+        } else if let Some(left) = self.name.other().told_by(headers) {
+            self.gate.change(&self.name, None, |bucket, _| bucket.told_of_the_other(left, self.number));
         }
         left.is_some_and(|left| left >= 1.0)
     }

@@ -124,6 +124,7 @@ fn is_about_the_share(operation: Operation, said: &Said) -> bool {
 mod tests {
     use super::super::said::read_error_body;
     use super::*;
+    use crate::report::text::azure::AS_THE_NEXT_RUN_DOES;
 
     const CHAT: &str =
         "/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat/regenerateKey";
@@ -222,10 +223,10 @@ mod tests {
             (503, "ServerBusy"),
             (408, "RequestTimeout"),
         ] {
-            assert!(
-                answered(status, &body_of(code, None), Effect::Read, None).is_passing(),
-                "{status} {code}"
-            );
+            let error = answered(status, &body_of(code, None), Effect::Read, None);
+            assert!(error.is_passing(), "{status} {code}");
+            // By that lines of many services are known to be of one cause.
+            assert!(error.to_string().contains(AS_THE_NEXT_RUN_DOES), "{error}");
         }
         assert!(!answered(500, "{}", Effect::Change, None).is_passing(), "nobody knows what it did");
     }
@@ -258,7 +259,7 @@ mod tests {
         let denied = r#"{"error":{"code":"AuthorizationFailed","message":"The client 'c' with object id 'o' does not have authorization to perform action 'Microsoft.SignalRService/SignalR/regenerateKey/action'."}}"#;
         insta::assert_snapshot!(answered(403, denied, Effect::Change, None), @"cannot regenerate a key: 403 AuthorizationFailed, The client 'c' with object id 'o' does not have authorization to perform action 'Microsoft.SignalRService/SignalR/regenerateKey/action' (x-ms-correlation-request-id 1c0f); give the identity Microsoft.SignalRService/SignalR/regeneratekey/action there; a new role assignment can take hours to take effect");
         let wait = Some(Duration::from_secs(90));
-        insta::assert_snapshot!(answered(429, "{}", Effect::Read, wait), @"cannot regenerate a key: 429, Azure gave no reason (x-ms-correlation-request-id 1c0f); wait 1m 30s before trying again");
+        insta::assert_snapshot!(answered(429, "{}", Effect::Read, wait), @"cannot regenerate a key: 429, Azure gave no reason (x-ms-correlation-request-id 1c0f); this process waits for it no longer: try again in 1m 30s at the earliest, as the next run does");
         let late = ArmError::new(
             ArmErrorKind::OutOfTime,
             REGENERATE,

@@ -31,7 +31,8 @@ use crate::azure::http;
 use crate::bounded::Unread;
 use crate::clock::sleeper;
 use crate::report::cause;
-use crate::report::text::azure as words;
+use crate::report::text::{azure as words, readable};
+use rekey_core::time::delta;
 
 /// The largest answer that is read. Azure Resource Manager itself passes on none above 12 MB (swagger
 /// Microsoft.Consumption, ReservationsSummaries_List: "ARM has a payload size limit of 12MB"), so no honest one is
@@ -48,6 +49,9 @@ const LONGEST_ID: usize = 100;
 pub(crate) const CLIENT_REQUEST_PREFIX: &str = "signalr-rekey-";
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-client-request-id");
 const CORRELATION_ID: &str = "x-ms-correlation-request-id";
+
+/// Under which name the log has that Azure is waited for: commands show it too.
+pub(crate) const WAITS: &str = "signalr_rekey::waits";
 
 /// A request, complete but for its token.
 pub(crate) struct Call {
@@ -157,8 +161,20 @@ impl Arm {
             .retry(retry::delays(self.shared.jitter_seed.fetch_add(1, Ordering::Relaxed)))
             .sleep(sleeper(&self.shared.clock))
             .when(|error: &ArmError| error.0.resend)
-            .adjust(|error, delay| retry::wait(delay, error.0.retry_after, self.left_to_resend()));
+            .adjust(|error, delay| retry::wait(delay, error.0.retry_after, self.left_to_resend()))
+            .notify(|error, wait| self.tell_of_wait(error, wait));
         sent.into_future().boxed()
+    }
+
+    /// Says that a 429 is waited for, once for all requests that meet one before that wait is over.
+    fn tell_of_wait(&self, error: &ArmError, wait: Duration) {
+        let now = self.shared.clock.now();
+        let mut told = self.shared.told_of_wait.lock();
+        if matches!(error.kind(), ArmErrorKind::Throttled { .. }) && told.is_none_or(|until| until <= now) {
+            let until = now + delta(wait);
+            *told = Some(until);
+            tracing::info!(target: WAITS, "{}", words::asked_again(error.in_short(), readable(until)));
+        }
     }
 
     /// One attempt, and its line in the log.

@@ -113,7 +113,8 @@ impl ConsumerKind for Place {
             return Ok(Written::Already(before));
         }
         let after = arm.update_settings(&self.app, self.section, &wanted).await?;
-        let took = change.names.iter().all(|name| after.expose(name) == wanted.expose(name));
+        let names = change.names.iter().chain([&REFRESHED]);
+        let took = names.into_iter().all(|name| after.expose(name) == wanted.expose(name));
         Ok(if took { Written::Accepted(after) } else { Written::Overwritten })
     }
 

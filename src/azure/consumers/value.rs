@@ -84,7 +84,7 @@ impl Marks<'_> {
 
     /// The value with another key in the place of those of ours that can be replaced, or of the invalid ones `only`; none
     /// where there are none.
-    pub(super) fn with_key(&self, value: &str, key: &Key, only_stale: bool) -> Option<Zeroizing<String>> {
+    pub fn with_key(&self, value: &str, key: &Key, only_stale: bool) -> Option<Zeroizing<String>> {
         let is_meant = |holds: &Holding| !only_stale || matches!(holds, Holding::Stale(_));
         let keys = self.read(value).keys.into_iter();
         let mut spans: Vec<Span> = keys.filter(|(_, holds)| is_meant(holds)).map(|(span, _)| span).collect();
@@ -181,6 +181,13 @@ impl Marks<'_> {
     /// All keys of ours in a text, those of its strings too, which stand in order, but for where a key is `taken`, in the text
     /// as it is written. Besides, what is left of the text without them: what is found in that cannot be replaced.
     fn collect(&self, text: &Decoded<'_>, taken: &[Range<usize>], strings: Vec<Candidate>) -> (Found, Text) {
+        if taken.is_empty() && strings.is_empty() {
+            // Nearly all values hold no key.
+            let whole = Text::read(text.written);
+            if self.hidden_in(&whole).is_none() {
+                return (Found::default(), whole);
+            }
+        }
         let mut taken = taken.to_vec();
         taken.extend(strings.iter().map(|(at, _)| text.written_at(at)));
         let is_free = |at: &Range<usize>| {

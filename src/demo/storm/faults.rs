@@ -367,6 +367,6 @@ impl Faults {
 }
 
 fn come_back(storm: &Storm, service: &str) {
-    // Its name is free, and its placeholder names an service that there is.
+    // Its name is free, and its placeholder names a service that there is.
     let _ = storm.azure.with(|state| state.add_site(world::function(service)));
 }

@@ -38,7 +38,7 @@ enum Kind {
     Moved,
     /// The app's string is in a vault.
     Reference,
-    /// The app's setting holds the bare key.
+    /// The app's setting holds the bare key: nothing is in the way, for that is rotated and repaired as a string is.
     BareKey,
 }
 

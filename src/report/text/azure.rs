@@ -4,10 +4,16 @@
 use crate::report::cause::CAUSED_BY;
 
 sentences! {
+    // What passes by itself ends with this.
+    AS_THE_NEXT_RUN_DOES = "as the next run does";
+
     CHECK_THE_IDENTITY = "check the identity: a managed identity in Azure, `az login` on a developer's machine";
     BETWEEN = "a proxy, a firewall or a sign-in portal may be in between";
     PAGE = "an HTML page came instead of Azure Resource Manager's answer";
     page() = "{PAGE} ({BETWEEN})";
+
+    asked_again(what, until) = "Azure Resource Manager answered 429, too many requests, to this: {what}. This process waits, \
+        and asks again at {until}; of other requests that have to wait until then it is not told";
 
     // A request and its answer.
     NOT_MADE = "could not make the request";

@@ -12,6 +12,8 @@ sentences! {
     without_the_journal() = "warning: this is without the journal of the deployed app, as if every key were seen for the \
         first time. To share it: {NAME_THE_STORAGE}";
     not_configured(name, file, known) = "{name:?} is not configured; {file} has: {known}";
+    still_checking(name, left, patience) = "still checking {name}; left to check, with it: {left}. Azure Resource Manager \
+        answers slowly, or lets no more requests through; each service is waited for {patience} at most";
     BROKE_OFF = "could not write the whole answer";
     NO_JSON = "could not write the answer as JSON";
     STOPPING = "stopping after the current step, to give the lease back; press again to stop at once";
@@ -25,6 +27,7 @@ sentences! {
     unblock_lease(holder, until) = "a lease of {holder} until {until}, longer than any run takes one";
     unblock_to_be_cleared(obstacle) = "  recorded: {obstacle}";
     unblock_to_be_resolved(warning) = "  to be resolved, which this command cannot do: {warning}";
+    unblock_passes(warning) = "  Azure was too busy, and the next run checks again: {warning}";
     unblock_nothing_to_clear(name, next) = "nothing to clear: no failure of {name} is on record; {next}";
     UNBLOCK_AS_ABOVE = "the next run does what is said above";
     UNBLOCK_RESOLVE = "resolve what is said above";
@@ -52,7 +55,9 @@ sentences! {
     FIRST_NOW = "first_rotation = \"now\" asks for a rotation of both keys";
     first_when_due(age) = "first_rotation = \"when-due\" counts both keys as made now, and rotates them in {age}";
     ROTATE_FORECAST = "  what would be done, if nobody changes anything meanwhile:";
-    ROTATE_SEE_ABOVE = "nothing, until what is said above is resolved";
+    STATUS_RESOLVE = "no key is regenerated until what is said above is resolved; an app that is cut off is repaired by the \
+        first run that can read and write it";
+    STATUS_CHECKS_AGAIN = "the next run checks again, and repairs whoever it finds cut off";
     rotate_no_further_than(length) = "it would get no further than in {length}";
     rotate_takes_about(length) = "it would take about {length}";
     rotate_restarts_none(takes) = "{takes}, and restart no app";
@@ -74,6 +79,8 @@ sentences! {
     standing_next(next) = "what is next: {next}";
     STANDING_NOBODY_CARRIES_ON = "nothing carries on, because the journal was in this process alone: run `rotate` again, \
         which sees everything as if for the first time";
+    STANDING_A_HANDLER_CARRIES_ON = "a handler against the simulator carries on when its timer is fired, if you run one; to \
+        go on yourself, run `rotate` again, without --now";
     STANDING_THE_TIMER_CARRIES_ON = "RotateKeys of the deployed app carries on at its next schedule; to go on yourself, run \
         `rotate` again, without --now";
 

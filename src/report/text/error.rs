@@ -2,6 +2,7 @@
 //! requests that the process does not take.
 
 use std::fmt;
+use std::time::Duration;
 
 use rekey_core::journal::{Condition, Illegal};
 
@@ -38,6 +39,15 @@ impl fmt::Display for ArmError {
             write!(f, " (x-ms-correlation-request-id {id})")?;
         }
         write!(f, "; {}", advice(self))
+    }
+}
+
+impl ArmError {
+    /// What was to be done, and to whom.
+    pub(crate) fn in_short(&self) -> String {
+        let (doing, service) =
+            (doing(self.operation(), self.resource()), name_in(self.resource(), "signalR"));
+        if service == self.resource() { doing } else { format!("{doing} of {service}") }
     }
 }
 
@@ -103,6 +113,9 @@ fn scope(path: &str) -> String {
     format!("subscription {}", name_in(path, "subscriptions"))
 }
 
+/// When to ask again where Azure named no time.
+const A_MINUTE: Duration = Duration::from_secs(60);
+
 /// What to do next, in the imperative.
 fn advice(error: &ArmError) -> String {
     if let Some(advice) = error.own_advice() {
@@ -110,9 +123,9 @@ fn advice(error: &ArmError) -> String {
     }
     let (kind, file) = (error.kind(), file_name());
     words!(match kind {
-        ArmErrorKind::Throttled { retry_after: Some(wait) } => "wait {} before trying again",
-            humantime::format_duration(wait);
-        ArmErrorKind::Throttled { retry_after: None } => "wait a minute before trying again";
+        ArmErrorKind::Throttled { retry_after } =>
+            "this process waits for it no longer: try again in {} at the earliest, as the next run does",
+            humantime::format_duration(retry_after.unwrap_or(A_MINUTE));
         ArmErrorKind::Conflict => "another operation is at work on it: try again when that has ended, as the next run does";
         ArmErrorKind::Forbidden =>
             "give the identity {} there; a new role assignment can take hours to take effect",

@@ -12,6 +12,8 @@ sentences! {
     not_understood(malformed) = "cannot understand {malformed}. What is expected is an event of Event Grid, a CloudEvent, a \
         list of them, or an alert of Azure Monitor";
     not_the_envelope(malformed) = "not the envelope of this function: {malformed}";
+    // At the end of the line of a run of the timer: how many services were read in full, where that were not all.
+    keys_alone(alone, read) = "in all, of {alone} services the keys alone were checked, and of {read} the apps as well";
     // What a handler says of a call, beside what came of it. Event Grid and action groups send again what is answered 503.
     NO_POST = "a function is called by POST";
     NO_FUNCTION = "no such function; there are RotateKeys, OnKeyNotice and OnAlert";

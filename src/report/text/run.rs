@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rekey_core::intent::Known;
 use rekey_core::journal::{Event, WATCHES, Watch};
 use rekey_core::model::{ConsumerId, KeyType};
-use rekey_core::plan::{Announced, BlockedBy, Covered, Decision, Standing, Step, WaitFor};
+use rekey_core::plan::{Announced, BlockedBy, Covered, Decision, Standing, Step, Unknown, WaitFor};
 
 use super::journal::{cause, told};
 use super::snapshot::{cut_off_by_keys, gone};
@@ -14,6 +14,7 @@ use crate::report::{Ending, LostOperation, RunEvent, RunReport};
 
 sentences! {
     UNCHANGED_SUCCESS = "Azure reports success, but the key is unchanged";
+    more_failed(count, names) = "{count} more failed, each with an error of its own in the log: {names}";
     ENDING_PROCESS = "this process is ending; the next delivery carries on";
 
     // What the processes of a deployment tell each other, and could not be read or written.
@@ -36,6 +37,7 @@ words! {
         Self::Waiting { reason: reason @ WaitFor::Grace(_), until } => "waiting until {} {}",
             readable(*until), reason.in_words();
         Self::Waiting { reason, until } => "waiting until {}: {}", readable(*until), reason.in_words();
+        Self::Blocked(by) if by.passes() => "{}", by.in_words();
         Self::Blocked(by) => "blocked: {}", by.in_words();
         Self::Settled { next: Some(next) } => "settled; the next rotation is due at {}", readable(*next);
         Self::Settled { next: None } => "settled; no consumer holds a key of this service";
@@ -68,6 +70,8 @@ words! {
 
 words! {
     impl InWords for BlockedBy {
+        Self::Unknown(unknown) if !unknown.iter().any(Unknown::lasts) =>
+            "Azure was too busy to show everything; the next run checks again: {}", listed(unknown, "; ");
         Self::Unknown(unknown) => "no key is regenerated until this is resolved: {}", listed(unknown, "; ");
         Self::KeyRefused { key_type, since, detail } =>
             "the service still refuses the {key_type} key made at {}: {detail}. No consumer was moved to it. Check whether \
@@ -115,12 +119,14 @@ words! {
         Self::Covered(covered) => "{}", covered.in_words();
         Self::Known(Known::Explained) => "nothing to do: this is known already";
         Self::AppsNotRead { ago, every } =>
-            "both keys are the ones on record and nothing is due; the apps were last read {} ago, and are read every {} at \
-            least (full_check_every)", rounded(*ago), rounded(*every);
+            "this run checked the keys alone, which are the ones on record, and nothing is due. It did not read what the apps \
+            hold: an earlier run did, {} ago, and a later one does, {} after that at the latest (full_check_every)",
+            rounded(*ago), rounded(*every);
         Self::Watching { watch, every } => "keys are checked every {} seconds from {} until {}",
             every.as_secs(), readable(watch.from), readable(watch.until);
         Self::NotCalled { why } => "cannot ask the run at work to check again: {why}";
-        Self::NotAccepted { why } | Self::Late { why } => "{why}";
+        Self::NotAccepted { key_type, why } => "{key_type} key: {why}";
+        Self::Late { why } => "{why}";
         Self::OperationLost(LostOperation::RunsForEver) =>
             "Azure says that the regeneration is still running, after the longest time that one takes. The listed keys will \
             show how it ended";
@@ -149,8 +155,7 @@ words! {
         Self::Awaited { until } =>
             "a notice says that a key was regenerated, but Azure still lists the previous keys; a new key may take until {} \
             to appear", readable(*until);
-        Self::Unseen(unknown) =>
-            "failed: Azure was too busy to show everything; the next run checks again: {}", listed(unknown, "; ");
+        Self::Unseen(unknown) => "failed: {}", BlockedBy::Unknown(unknown.clone()).in_words();
         Self::Stopped => "stopped; the next run carries on";
         Self::Busy { holder, until } =>
             "another run ({holder}) is working on this service until {} at the latest", readable(*until);
@@ -262,6 +267,20 @@ mod tests {
         for ending in [Ending::OutOfTime { cut_off }, Ending::Stopped, Ending::unseen(vec![])] {
             let told = Ending::NeverFinished { ending: Box::new(ending), runs: 3 }.to_string();
             assert!(told.starts_with("failed: ") && told.matches("failed: ").count() == 1, "{told}");
+        }
+    }
+
+    /// Each time Azure gives it another id and another time.
+    #[test]
+    fn that_azure_was_too_busy_for_an_app_is_told_once_in_a_run() {
+        let unseen = |app: &str, detail: &str, passing| {
+            let app = AppId::new("s", "g", app, None).into();
+            RunEvent::Unseen(Unknown::Unreadable { app, detail: detail.into(), passing })
+        };
+        let first = unseen("web", "429 (x-ms-correlation-request-id a)", true);
+        assert!(first.says_the_same(&unseen("web", "429 (x-ms-correlation-request-id b)", true)));
+        for other in [unseen("other", "429", true), unseen("web", "403", false)] {
+            assert!(!first.says_the_same(&other) && !other.says_the_same(&first), "{other}");
         }
     }
 

@@ -44,16 +44,23 @@ pub fn stale(who: &[CutOff]) -> String {
     format!("stale: these hold an invalid key and are being refused: {}", listed(who, ", "))
 }
 
+sentences! {
+    CUT_OFF = "cut off, because their key is invalid: ";
+    WRITTEN = "written, but not yet read back, which the next run does: ";
+}
+
 /// Whom a run leaves refused.
 pub fn cut_off_by_keys(who: &[CutOff]) -> String {
     let (written, refused): (Vec<_>, Vec<_>) =
         who.iter().partition(|who| matches!(who, CutOff::Unconfirmed(_)));
-    let refused = (!refused.is_empty())
-        .then(|| format!("cut off, because their key is invalid: {}", listed(refused, ", ")));
-    let written = (!written.is_empty()).then(|| {
-        format!("written, but not yet read back, which the next run does: {}", listed(written, ", "))
-    });
-    refused.into_iter().chain(written).collect::<Vec<_>>().join("; ")
+    let told = [(CUT_OFF, refused), (WRITTEN, written)]
+        .map(|(what, who)| (!who.is_empty()).then(|| format!("{what}{}", listed(who, ", "))));
+    told.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+/// Whether a text has any of that in it.
+pub(crate) fn names_cut_off(text: &str) -> bool {
+    [CUT_OFF, WRITTEN].iter().any(|what| text.contains(what))
 }
 
 words! {

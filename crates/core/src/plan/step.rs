@@ -50,8 +50,9 @@ impl Decision {
     }
 
     /// A word for machines.
-    pub const fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
+            Self::Blocked(by) if by.passes() => "unseen",
             Self::Do(step) => step.name(),
             Self::Waiting { .. } => "waiting",
             Self::Blocked(_) => "blocked",
@@ -114,4 +115,11 @@ pub enum BlockedBy {
     },
     /// The journal speaks of other keys than Azure lists.
     JournalDisagrees,
+}
+
+impl BlockedBy {
+    /// Whether it is only that Azure was busy: nobody has to do anything, the next run checks again.
+    pub fn passes(&self) -> bool {
+        matches!(self, Self::Unknown(unknown) if !unknown.iter().any(Unknown::lasts))
+    }
 }

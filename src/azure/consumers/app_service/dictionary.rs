@@ -383,5 +383,10 @@ mod tests {
             settings.secrets().iter().map(|secret| secret.as_str()).collect::<Vec<_>>(),
             [text, "k1k1k1k1"]
         );
+        let key = "c2Vjb25kK2tleS9vZi00NC1jaGFyYWN0ZXJzLTAxMg==";
+        for text in [format!("{{\"key\":\"{key}\"}}"), key.replace('=', "%3D"), format!("A=1\nB='{key}'")] {
+            let settings: Dictionary = [("S", text.as_str())].into_iter().collect();
+            assert!(settings.secrets().iter().any(|secret| secret.as_str() == key), "{text}");
+        }
     }
 }

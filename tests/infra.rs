@@ -8,8 +8,10 @@ mod common;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use common::{HOUR, Story, all_hold, settled};
+use common::{CONSUMERS, HOUR, Story, all_hold, settled};
+use embedded_azure::{Options, Secret, Vault, World};
 use rekey_core::model::KeyType;
 use rekey_core::plan::{BlockedBy, Decision};
 use rekey_core::policy::FirstRotation;
@@ -17,7 +19,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use signalr_rekey::azure::arm::Operation;
 use signalr_rekey::azure::rbac;
-use signalr_rekey::config::{Environment, StateConfig, load_from};
+use signalr_rekey::config::{Environment, SecretConfig, StateConfig, load_from};
 use signalr_rekey::report::InWords;
 
 /// What is evaluated; `.ci/infra` says of what.
@@ -267,7 +269,16 @@ fn every_operation_of_the_client_is_declared() {
 
 #[tokio::test]
 async fn rotations_and_recoveries_need_no_more_than_the_roles_allow() {
-    let story = Story::new().await;
+    let secrets = [("chat".to_owned(), Secret::new("{primary:sr-demo}"))].into();
+    let vault = Vault { group: "rg-demo".into(), name: "kv-demo".into(), secrets };
+    let mut story = Story::of(World { vaults: vec![vault], ..World::default() }, Options::default()).await;
+    let id = "https://kv-demo.vault.azure.net/secrets/chat".parse().unwrap();
+    story.config.instances[0].vault_secrets = vec![SecretConfig { id, readers_within: Duration::ZERO }];
+    let reference = "@Microsoft.KeyVault(VaultName=kv-demo;SecretName=chat)";
+    for (app, setting) in [CONSUMERS[0], CONSUMERS[1]] {
+        story.sim.edit_setting(app, setting, Some(reference)).unwrap();
+    }
+    story.clock.advance(HOUR);
     let granted = granted();
     let all = actions_of(rbac::operations());
     let not_granted = all.difference(&granted);
@@ -284,8 +295,15 @@ async fn rotations_and_recoveries_need_no_more_than_the_roles_allow() {
         "SignalR_OperationResults" => "SignalR_OperationResult",
         other => other,
     };
-    let asked: BTreeSet<_> = story.sim.report().arm_requests.into_keys().map(name).collect();
-    let done = ["SignalR_RegenerateKey", "SignalR_OperationStatus", "WebApps_UpdateApplicationSettingsSlot"];
+    let report = story.sim.report();
+    let of_all = report.arm_requests.into_keys().chain(report.vault_requests.into_keys());
+    let asked: BTreeSet<_> = of_all.map(name).collect();
+    let done = [
+        "SignalR_RegenerateKey",
+        "SignalR_OperationStatus",
+        "WebApps_UpdateApplicationSettingsSlot",
+        "KeyVault_SetSecret",
+    ];
     assert!(done.iter().all(|operation| asked.contains(operation)), "{asked:?}");
     let handler: Vec<&str> = rbac::of_handler().map(|operation| operation.name).collect();
     let others: Vec<_> = asked.iter().filter(|operation| !handler.contains(*operation)).collect();

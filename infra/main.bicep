@@ -20,6 +20,9 @@ param instances string[]
 @description('The resource ids of the apps in rekey.toml; for a deployment slot its own id, unless its app is named too.')
 param apps string[] = []
 
+@description('The resource ids of Key Vault secrets that these apps refer to, or that rekey.toml names: the id of the vault, and /secrets/ with the name behind it.')
+param vaultSecrets string[] = []
+
 @description('More app settings of the function app, such as REKEY_GRACE or RUST_LOG: names and texts. They win over what is set here. For a secret, such as the URL of a webhook, the text of a Key Vault reference.')
 param settings { *: string } = {}
 
@@ -70,7 +73,7 @@ type existingTopic = {
 // Of a resource, or of a group: subscription/group, in lower case, since ids compare so.
 func groupOf(id string) string => toLower('${split(id, '/')[2]}/${split(id, '/')[4]}')
 
-var groups = union(map(concat(instances, apps), id => groupOf(id)), [])
+var groups = union(map(concat(instances, apps, vaultSecrets), id => groupOf(id)), [])
 var groupsOfInstances = union(map(instances, id => groupOf(id)), [])
 var watchedGroups = codeDeployed ? groupsOfInstances : []
 var polledSubscriptions = pollInSubscription ? union(map(instances, id => toLower(split(id, '/')[2])), []) : []
@@ -158,6 +161,7 @@ module access 'modules/access.bicep' = [for group in groups: {
     principalId: identity.properties.principalId
     instances: instances
     apps: apps
+    vaultSecrets: vaultSecrets
   }
 }]
 

@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use rekey_core::intent::Configured;
-use rekey_core::model::{AppId, ConsumerId, ServiceId};
+use rekey_core::model::{AppId, ConsumerId, SecretId, ServiceId};
 use rekey_core::policy::Policy;
 
 pub use crate::azure::cloud::Cloud;
@@ -92,8 +92,31 @@ pub struct ServiceConfig {
     pub id: ServiceId,
     /// Every app that holds a connection string of it.
     pub apps: Vec<AppConfig>,
+    /// The Key Vault secrets that hold one, besides those that the apps refer to; and what is known of their readers.
+    pub vault_secrets: Vec<SecretConfig>,
     /// How to treat it.
     pub policy: Policy,
+}
+
+/// A secret, and how long somebody may go on with what it held before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretConfig {
+    pub id: SecretId,
+    /// Within what time whoever reads it without being seen reads it anew. None, if nobody reads it but the apps that are
+    /// listed.
+    pub readers_within: Duration,
+}
+
+/// How long readers that nobody sees may go on with what a secret held before, where nothing is said of them: App Service
+/// itself fetches secrets anew once in this time (docs: Use Key Vault references).
+pub const READERS_WITHIN: Duration = Duration::from_secs(24 * 3600);
+
+impl ServiceConfig {
+    /// How long readers that nobody sees may go on with what a secret held before.
+    pub fn readers_within(&self, secret: &SecretId) -> Duration {
+        let configured = self.vault_secrets.iter().find(|one| one.id == *secret);
+        configured.map_or(READERS_WITHIN, |one| one.readers_within)
+    }
 }
 
 /// One app, and where in it the connection strings are.

@@ -15,6 +15,7 @@ mod permission;
 mod service;
 mod settings;
 mod unconfigured_apps;
+mod vaults;
 
 use std::collections::BTreeSet;
 
@@ -154,6 +155,7 @@ fn judge(config: &Config, facts: &Facts<'_>, caller: &Caller) -> Vec<Finding> {
         for app in &instance.config.apps {
             findings.extend(configured_apps::check(instance, app, facts));
         }
+        findings.extend(vaults::check(instance));
         findings.extend(unconfigured_apps::check(instance, facts));
     }
     for (id, app) in facts.configured() {

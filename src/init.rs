@@ -18,7 +18,7 @@ use crate::azure::consumers::Marks;
 use crate::azure::discovery::{Dictionaries, at_once, by_value, slots};
 use crate::azure::services::{KeyService, ListedKeys, ServiceResource};
 use crate::report::cause;
-use crate::report::text::InWords;
+use crate::report::text::{InWords, snapshot};
 use rekey_core::journal::Journal;
 use rekey_core::model::{AppId, ServiceId};
 use rekey_core::plan::Unknown;
@@ -165,15 +165,17 @@ fn service(known: &Known, reads: &[Read], scope: &Scope) -> Service {
     let keys = listed.as_ref().ok().map(|listed| &listed.keys);
     let marks = Marks { keys, host: host.unwrap_or_default(), journal: &journal };
     for (app, settings) in reads {
-        let snapshot = settings.shown(&by_value(app), marks);
+        let snapshot = settings.shown(&by_value(app), marks, true);
+        let followed = settings.followed(&by_value(app));
+        let followed = followed.iter().map(|one| snapshot::follows(&one.at.name, &one.reference.secret));
         let consumers = snapshot.consumers.iter().map(|consumer| {
             let at = &consumer.at;
             match listed {
-                Ok(_) => format!("{} {} holds {}", at.section.entry(), at.name, consumer.holds.in_words()),
-                Err(_) => format!("{} {}", at.section.entry(), at.name),
+                Ok(_) => format!("{} holds {}", at.entry(), consumer.holds.in_words()),
+                Err(_) => at.entry(),
             }
         });
-        let seen: Vec<String> = consumers.collect();
+        let seen: Vec<String> = consumers.chain(followed).collect();
         let unclear: Vec<String> = snapshot.unknown.iter().map(InWords::in_words).collect();
         // What could not be read, or is a key in a place or a form where it cannot be replaced, or leads to one by its name,
         // is named: so the app stands in the way of a rotation until it is cured. Left out, it would be cut off.

@@ -8,8 +8,10 @@ mod common;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use common::{HOUR, Story, all_hold, settled};
+use common::{CONSUMERS, HOUR, Story, all_hold, settled};
+use embedded_azure::{Options, Secret, Vault, World};
 use rekey_core::model::KeyType;
 use rekey_core::plan::{BlockedBy, Decision};
 use rekey_core::policy::FirstRotation;
@@ -17,7 +19,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use signalr_rekey::azure::arm::Operation;
 use signalr_rekey::azure::rbac;
-use signalr_rekey::config::{Environment, StateConfig, load_from};
+use signalr_rekey::config::{Environment, SecretConfig, StateConfig, load_from};
 use signalr_rekey::report::InWords;
 
 /// What is evaluated; `.ci/infra` says of what.
@@ -100,8 +102,13 @@ fn roles(name: &str) -> Vec<(String, BTreeSet<String>)> {
         let scopes = strings(&role["properties"]["assignableScopes"]);
         assert!(scopes.len() == 1 && text(role, "/id").starts_with(&format!("{}/", scopes[0])), "{role}");
         let permissions = role["properties"]["permissions"].as_array().unwrap();
-        assert!(permissions.iter().all(|of| of.as_object().unwrap().keys().eq(["actions"])), "{role}");
-        (scopes[0].clone(), permissions.iter().flat_map(|of| strings(&of["actions"])).collect())
+        let kinds = |of: &Value| of.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert!(
+            permissions.iter().all(|of| [["actions"], ["dataActions"]].iter().any(|one| kinds(of) == *one)),
+            "{role}"
+        );
+        let allowed = permissions.iter().flat_map(|of| of.as_object().unwrap().values()).flat_map(strings);
+        (scopes[0].clone(), allowed.collect())
     };
     of_type(name, "Microsoft.Authorization/roleDefinitions").iter().map(of).collect()
 }
@@ -157,8 +164,8 @@ fn the_roles_allow_exactly_what_the_handler_does() {
             let all: BTreeSet<String> = there.iter().flat_map(|(_, actions)| actions.clone()).collect();
             let whole = scope.contains("/resourceGroups/");
             assert_eq!(all, if whole { narrow.clone() } else { wide.clone() }, "{name}: {scope}");
-            // One for the keys and one for the apps, so that neither comes with the other.
-            assert_eq!(there.len(), if whole { 2 } else { 1 }, "{name}: {scope}");
+            // One for the keys, one for the apps and one for secrets, so that none comes with another.
+            assert_eq!(there.len(), if whole { 3 } else { 1 }, "{name}: {scope}");
         }
     }
     let subscriptions =
@@ -199,7 +206,9 @@ fn assignments(name: &str) -> BTreeSet<(String, String, String)> {
 #[test]
 fn each_identity_may_what_it_needs_on_what_was_named_and_on_nothing_else() {
     let keys = "List and regenerate the access keys of an instance, and follow the regeneration.";
-    let settings = "List and write the app settings and connection strings of an app and its slots.";
+    let settings = "List and write the app settings and connection strings of an app and its slots, and read what its \
+                    references lead to.";
+    let secrets = "Read a secret and make new versions of it.";
     let poll = "Ask how a regeneration goes.";
     let of = |wanted: &[(&str, &str, &str)]| -> BTreeSet<_> {
         wanted.iter().map(|(who, may, on)| ((*who).into(), (*may).into(), (*on).into())).collect()
@@ -227,6 +236,7 @@ fn each_identity_may_what_it_needs_on_what_was_named_and_on_nothing_else() {
         ("app", keys, "signalR/sr-two"),
         ("app", settings, "sites/chat-web"),
         ("app", settings, "slots/staging"),
+        ("app", secrets, "secrets/signalr"),
         ("app", poll, "subscriptions/00000000-0000-0000-0000-000000000001"),
         ("app", poll, "subscriptions/00000000-0000-0000-0000-000000000002"),
     ]);
@@ -241,7 +251,8 @@ fn every_operation_of_the_client_is_declared() {
     let is_operation = |text: &String| {
         let mut parts = text.split('_');
         let family = parts.next().is_some_and(|family| {
-            ["SignalR", "SignalRReplicas", "WebApps", "Subscriptions", "Permissions"].contains(&family)
+            ["SignalR", "SignalRReplicas", "WebApps", "KeyVault", "Subscriptions", "Permissions"]
+                .contains(&family)
         });
         // By its beginning alone an error tells the operations on operations.
         let name =
@@ -258,7 +269,16 @@ fn every_operation_of_the_client_is_declared() {
 
 #[tokio::test]
 async fn rotations_and_recoveries_need_no_more_than_the_roles_allow() {
-    let story = Story::new().await;
+    let secrets = [("chat".to_owned(), Secret::new("{primary:sr-demo}"))].into();
+    let vault = Vault { group: "rg-demo".into(), name: "kv-demo".into(), secrets };
+    let mut story = Story::of(World { vaults: vec![vault], ..World::default() }, Options::default()).await;
+    let id = "https://kv-demo.vault.azure.net/secrets/chat".parse().unwrap();
+    story.config.instances[0].vault_secrets = vec![SecretConfig { id, readers_within: Duration::ZERO }];
+    let reference = "@Microsoft.KeyVault(VaultName=kv-demo;SecretName=chat)";
+    for (app, setting) in [CONSUMERS[0], CONSUMERS[1]] {
+        story.sim.edit_setting(app, setting, Some(reference)).unwrap();
+    }
+    story.clock.advance(HOUR);
     let granted = granted();
     let all = actions_of(rbac::operations());
     let not_granted = all.difference(&granted);
@@ -275,8 +295,15 @@ async fn rotations_and_recoveries_need_no_more_than_the_roles_allow() {
         "SignalR_OperationResults" => "SignalR_OperationResult",
         other => other,
     };
-    let asked: BTreeSet<_> = story.sim.report().arm_requests.into_keys().map(name).collect();
-    let done = ["SignalR_RegenerateKey", "SignalR_OperationStatus", "WebApps_UpdateApplicationSettingsSlot"];
+    let report = story.sim.report();
+    let of_all = report.arm_requests.into_keys().chain(report.vault_requests.into_keys());
+    let asked: BTreeSet<_> = of_all.map(name).collect();
+    let done = [
+        "SignalR_RegenerateKey",
+        "SignalR_OperationStatus",
+        "WebApps_UpdateApplicationSettingsSlot",
+        "KeyVault_SetSecret",
+    ];
     assert!(done.iter().all(|operation| asked.contains(operation)), "{asked:?}");
     let handler: Vec<&str> = rbac::of_handler().map(|operation| operation.name).collect();
     let others: Vec<_> = asked.iter().filter(|operation| !handler.contains(*operation)).collect();

@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{HOUR, KEY_MARK, MINUTE, Story};
-use embedded_azure::{Fault, FaultKind};
+use embedded_azure::{Fault, FaultKind, Options, Secret, Vault, World};
 use rekey_core::model::KeyType;
 use rekey_core::notice::Event;
 use rekey_core::time::delta;
 use signalr_rekey::clock::{Clock, SystemClock};
+use signalr_rekey::config::SecretConfig;
 use signalr_rekey::engine::Dispatcher;
 use signalr_rekey::engine::check::{Check, Reader};
 use signalr_rekey::handler::{Invocation, Runner, Trigger};
@@ -88,6 +89,9 @@ async fn live_through_everything(story: &Story, output: &mut String) {
         ("WebApps_UpdateApplicationSettings", FaultKind::TimeoutAfter),
         ("WebApps_UpdateApplicationSettings", FaultKind::Forbidden),
         ("DataPlane_Exists", FaultKind::ServerError),
+        ("KeyVault_GetSecret", FaultKind::Forbidden),
+        ("KeyVault_SetSecret", FaultKind::TimeoutAfter),
+        ("KeyVault_SetSecret", FaultKind::BadRequest),
     ] {
         story.sim.fault(Fault::new(operation, kind));
     }
@@ -126,9 +130,18 @@ fn captured() -> Log {
 #[tokio::test]
 async fn no_secret_leaves_the_process() {
     let log = captured();
-    let story = Story::new().await;
-    // In texts as well as in a connection string.
+    let secrets = [("chat".to_owned(), Secret::new("{primary:sr-demo}"))].into();
+    let vault = Vault { group: "rg-demo".into(), name: "kv-demo".into(), secrets };
+    let mut story = Story::of(World { vaults: vec![vault], ..World::default() }, Options::default()).await;
+    let id = "https://kv-demo.vault.azure.net/secrets/chat".parse().unwrap();
+    story.config.instances[0].vault_secrets = vec![SecretConfig { id, readers_within: Duration::ZERO }];
+    // In texts and in a secret as well as in a connection string.
     for (app, name, text) in [
+        (
+            "chat-web",
+            "Azure__SignalR__ConnectionString",
+            "@Microsoft.KeyVault(VaultName=kv-demo;SecretName=chat)",
+        ),
         (
             "chat-func",
             "AzureSignalRConnectionString",

@@ -112,7 +112,7 @@ fn shown(name: &str, value: &str, keys: &KeyPair, is_current: bool) -> Snapshot 
     let settings: Dictionary = [(name, value)].into_iter().collect();
     let read: Dictionaries = [(Section::AppSettings, settings)].into_iter().collect();
     let marks = Marks { keys: Some(keys).filter(|_| is_current), host: HOST, journal: &journal };
-    read.shown(&by_value(&AppId::new("s", "g", "web", None)), marks)
+    read.shown(&by_value(&AppId::new("s", "g", "web", None)), marks, false)
 }
 
 /// The host of the service.
@@ -307,7 +307,7 @@ fn decide(journal: &Journal) {
     let stale = Holding::Stale(Key::new("stale").fingerprint());
     for holds in [Holding::Valid(KeyType::Primary), Holding::Valid(KeyType::Secondary), stale] {
         let app = AppId::new("s", "g", "shop", None);
-        let at = ConsumerRef { app: app.into(), section: Section::AppSettings, name: "A".into() };
+        let at = ConsumerRef { app: app.into(), section: Some(Section::AppSettings), name: "A".into() };
         let consumers = vec![Consumer { at, holds }];
         let snapshot = Snapshot { consumers, ..Snapshot::of_keys(now, fingerprints.clone()) };
         let events = plan::reconcile(&snapshot, journal, &policy, now);

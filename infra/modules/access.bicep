@@ -1,5 +1,5 @@
-// What the app may do in one resource group: two roles, which exist in this group alone, on the instances and apps that
-// were named, and on nothing else. `tests/infra.rs` compares the actions with those that the code needs.
+// What the app may do in one resource group: three roles, which exist in this group alone, on the instances, apps and
+// secrets that were named, and on nothing else. `tests/infra.rs` compares the actions with those that the code needs.
 
 @description('What tells this app from another in the names of its roles, which are unique in the tenant.')
 param name string
@@ -16,12 +16,20 @@ param instances string[]
 @description('The resource ids of apps and slots; those in other groups are left alone.')
 param apps string[]
 
+@description('The resource ids of Key Vault secrets; those in other groups are left alone.')
+param vaultSecrets string[]
+
 // Ids compare without regard to case. Behind .../providers/Microsoft.Web/sites/ stands the app, or app/slots/slot.
 var here = toLower('${resourceGroup().id}/')
 var instanceNames = map(filter(instances, id => startsWith(toLower(id), here)), id => last(split(id, '/')))
 var appNames = map(filter(apps, id => startsWith(toLower(id), here)), id => join(skip(split(id, '/'), 8), '/'))
 var siteNames = filter(appNames, app => !contains(app, '/'))
 var slotNames = map(filter(appNames, app => contains(app, '/')), app => replace(toLower(app), '/slots/', '/'))
+
+var secrets = map(filter(vaultSecrets, id => startsWith(toLower(id), here)), id => {
+  vault: split(id, '/')[8]
+  name: last(split(id, '/'))
+})
 
 resource rotateKeys 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
   name: guid(resourceGroup().id, name, 'rotate keys')
@@ -51,7 +59,7 @@ resource repointApps 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
   name: guid(resourceGroup().id, name, 'repoint apps')
   properties: {
     roleName: '${name} repoints the apps in ${resourceGroup().name} ${uniqueString(resourceGroup().id)}'
-    description: 'List and write the app settings and connection strings of an app and its slots.'
+    description: 'List and write the app settings and connection strings of an app and its slots, and read what its references lead to.'
     type: 'CustomRole'
     assignableScopes: [
       resourceGroup().id
@@ -60,10 +68,34 @@ resource repointApps 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
       {
         actions: [
           'Microsoft.Web/sites/config/list/Action'
+          'Microsoft.Web/sites/config/Read'
           'Microsoft.Web/sites/config/Write'
           'Microsoft.Web/sites/slots/config/list/Action'
+          'Microsoft.Web/sites/slots/config/Read'
           'Microsoft.Web/sites/slots/config/Write'
           'Microsoft.Authorization/permissions/read'
+        ]
+      }
+    ]
+  }
+}
+
+// Whoever may set a secret decides what its readers connect to: it is assigned to each secret by itself.
+resource writeSecrets 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
+  name: guid(resourceGroup().id, name, 'write secrets')
+  properties: {
+    roleName: '${name} writes secrets in ${resourceGroup().name} ${uniqueString(resourceGroup().id)}'
+    description: 'Read a secret and make new versions of it.'
+    type: 'CustomRole'
+    assignableScopes: [
+      resourceGroup().id
+    ]
+    permissions: [
+      {
+        dataActions: [
+          'Microsoft.KeyVault/vaults/secrets/getSecret/action'
+          'Microsoft.KeyVault/vaults/secrets/setSecret/action'
+          'Microsoft.KeyVault/vaults/secrets/readMetadata/action'
         ]
       }
     ]
@@ -80,6 +112,10 @@ resource site 'Microsoft.Web/sites@2025-03-01' existing = [for item in siteNames
 
 resource slot 'Microsoft.Web/sites/slots@2025-03-01' existing = [for item in slotNames: {
   name: item
+}]
+
+resource secret 'Microsoft.KeyVault/vaults/secrets@2025-05-01' existing = [for item in secrets: {
+  name: '${item.vault}/${item.name}'
 }]
 
 resource onInstances 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (item, index) in instanceNames: {
@@ -109,5 +145,15 @@ resource onSlots 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (it
     principalId: principalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: repointApps.id
+  }
+}]
+
+resource onSecrets 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (item, index) in secrets: {
+  name: guid(secret[index].id, identityId, writeSecrets.id)
+  scope: secret[index]
+  properties: {
+    principalId: principalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: writeSecrets.id
   }
 }]

@@ -36,8 +36,8 @@ pub(crate) use request::{Call, WAITS};
 
 use gate::{Gate, Turn};
 
-use crate::azure::cloud::scope;
-use crate::azure::http::{Http, Insecure, check_secure};
+use crate::azure::cloud::{scope, vault_suffix};
+use crate::azure::http::{Http, Insecure, check_secure, is_loopback};
 use crate::clock::Clock;
 use crate::report::text::azure as words;
 
@@ -85,6 +85,8 @@ struct Timing {
 struct Shared {
     base: Url,
     scope: String,
+    /// How the hosts of Key Vaults end that are given a token.
+    vault_suffix: &'static str,
     credential: Arc<dyn TokenCredential>,
     clock: Arc<dyn Clock>,
     http: Http,
@@ -114,13 +116,22 @@ impl Arm {
     pub fn new(options: ArmOptions) -> Result<Self, Insecure> {
         let ArmOptions { base, credential, clock, http, jitter_seed } = options;
         check_secure(&base)?;
-        let scope = scope(&base);
+        let (scope, vault_suffix) = (scope(&base), vault_suffix(&base));
         let jitter_seed = AtomicU64::new(jitter_seed);
         let gate = Arc::new(Gate::new(Arc::clone(&clock)));
         let turn = Arc::new(gate.turn(Urgency::Check));
         let told_of_wait = Mutex::default();
-        let shared =
-            Arc::new(Shared { base, scope, credential, clock, http, gate, jitter_seed, told_of_wait });
+        let shared = Arc::new(Shared {
+            base,
+            scope,
+            vault_suffix,
+            credential,
+            clock,
+            http,
+            gate,
+            jitter_seed,
+            told_of_wait,
+        });
         Ok(Self { shared, deadline: None, resends_until: None, timing: None, turn })
     }
 
@@ -173,19 +184,43 @@ impl Arm {
         url
     }
 
+    /// What time it is, by the clock of the client.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.shared.clock.now()
+    }
+
+    /// How the hosts of Key Vaults end.
+    pub fn vault_suffix(&self) -> &'static str {
+        self.shared.vault_suffix
+    }
+
+    /// The URL of something in a Key Vault, at a host that may be given a token: whoever may edit an app's settings could
+    /// otherwise have one sent to a host of his own.
+    pub(crate) fn vault_url(&self, host: &str, path: &str, api_version: &str) -> Option<Url> {
+        let of_cloud = host.strip_suffix(self.shared.vault_suffix)?.strip_suffix('.')?;
+        let url = Url::parse(&format!("https://{host}{path}?api-version={api_version}")).ok()?;
+        (!of_cloud.is_empty() && !of_cloud.contains('.') && url.host_str() == Some(host)).then_some(url)
+    }
+
+    /// Where a request is really sent: an Azure Resource Manager on loopback is the simulator, which plays the vaults as well.
+    fn target(&self, call: &Call) -> Url {
+        let mut target = call.url.clone();
+        if call.vault && is_loopback(&self.shared.base) {
+            target = self.shared.base.clone();
+            target.set_path(call.url.path());
+            target.set_query(call.url.query());
+        }
+        target
+    }
+
     /// `Subscriptions_List`, all pages: those that the identity can see.
     pub async fn list_subscriptions(&self) -> Result<Vec<Subscription>, ArmError> {
-        self.pages(SUBSCRIPTIONS, self.url("/subscriptions", API_VERSION)).await
+        self.pages(Call::get(SUBSCRIPTIONS, self.url("/subscriptions", API_VERSION))).await
     }
 
     /// All items of a list, along its `nextLink`s, which never lead off the host that was asked.
-    pub(crate) async fn pages<T: DeserializeOwned>(
-        &self,
-        operation: Operation,
-        first: Url,
-    ) -> Result<Vec<T>, ArmError> {
+    pub(crate) async fn pages<T: DeserializeOwned>(&self, mut call: Call) -> Result<Vec<T>, ArmError> {
         let (mut items, mut length) = (Vec::new(), 0);
-        let mut call = Call::get(operation, first);
         for _ in 0..MOST_PAGES {
             let answer = self.send(&call).await?;
             length += answer.length();
@@ -195,9 +230,9 @@ impl Arm {
             let page: Page<T> = answer.json(&call)?;
             items.extend(page.value);
             let Some(link) = page.next_link.filter(|link| !link.is_empty()) else { return Ok(items) };
-            let next = call.url.join(&link).ok().filter(|next| self.is_ours(next));
+            let next = call.url.join(&link).ok().filter(|next| is_at(next, &call.url));
             let strange = || answer.fault(&call, ArmErrorKind::Malformed, words::STRANGE_LINK);
-            call = Call::get(operation, next.ok_or_else(strange)?);
+            call.url = next.ok_or_else(strange)?;
         }
         Err(call.error(ArmErrorKind::Malformed, words::ENDLESS_LIST))
     }
@@ -205,8 +240,12 @@ impl Arm {
     /// Whether a URL that Azure gave us stays on the host that we were given: scheme, host and port. One with a user in
     /// it does not, for that would stand in the place of the token.
     fn is_ours(&self, url: &Url) -> bool {
-        url.origin() == self.shared.base.origin() && url.username().is_empty() && url.password().is_none()
+        is_at(url, &self.shared.base)
     }
+}
+
+fn is_at(url: &Url, base: &Url) -> bool {
+    url.origin() == base.origin() && url.username().is_empty() && url.password().is_none()
 }
 
 /// A subscription that the identity can see.

@@ -48,6 +48,16 @@ impl Cloud {
         }
     }
 
+    /// How the hosts of its Key Vaults end, behind the vault's name (docs: Key Vault, DNS suffixes). It names the audience of
+    /// their tokens too.
+    pub const fn vault_suffix(self) -> &'static str {
+        match self {
+            Self::Public => "vault.azure.net",
+            Self::UsGovernment => "vault.usgovcloudapi.net",
+            Self::China => "vault.azure.cn",
+        }
+    }
+
     /// The authority, `login.…`, that gives out its tokens.
     pub(super) const fn authority(self) -> CloudConfiguration {
         match self {
@@ -65,6 +75,12 @@ impl Cloud {
         };
         Self::ALL.into_iter().find(is_in)
     }
+}
+
+/// How the hosts of the Key Vaults end that belong to an Azure Resource Manager.
+pub(super) fn vault_suffix(resource_manager: &Url) -> &'static str {
+    let host = resource_manager.host_str().unwrap_or_default();
+    Cloud::of_resource_manager(host).unwrap_or_default().vault_suffix()
 }
 
 /// The scope of the token for a host of Azure Resource Manager. A host that is none of Azure's is asked with a token

@@ -1,30 +1,33 @@
 //! The kinds of places that hold keys.
 //!
-//! Start at [`ConsumerKind`], which is all that the rest of the program knows of them. A [`Place`] implements it; all that there
-//! are yet are those of App Service. What a value says of a service, wherever it is kept, is read by [`Marks`].
+//! Start at [`Place`], which is all that the rest of the program knows of them: a dictionary of an app's settings, a secret of
+//! a Key Vault, or what the platform has made of an app's references to secrets. Each kind is a [`ConsumerKind`]. What a value says of a service, wherever it
+//! is kept, is read by [`Marks`].
 
 pub mod app_service;
+pub(crate) mod key_vault;
 mod text;
 mod value;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::TimeDelta;
 
-pub use self::app_service::{Dictionary as Contents, Place};
+use self::app_service::{Dictionary, References, Resolved};
+use self::key_vault::Secret;
 use super::arm::{Arm, ArmError, Operation};
 use crate::config::AppConfig;
 use rekey_core::journal::Journal;
-use rekey_core::model::{ConsumerId, Key, KeyPair};
-use rekey_core::plan::{Snapshot, Whereabouts};
+use rekey_core::model::{AppId, ConsumerId, Key, KeyPair, SecretId, SecretReference, Section};
+use rekey_core::plan::{ConsumerRef, Snapshot, Whereabouts};
 
 /// A place of one kind: what is read in one request, and written in one.
 #[allow(
     async_fn_in_trait,
-    reason = "called on `Place` alone, of whose futures it is known that they are `Send`"
+    reason = "called on the kinds alone, of whose futures it is known that they are `Send`"
 )]
-pub trait ConsumerKind: Sized {
+pub(crate) trait ConsumerKind: Sized {
     /// What was read of it, with its version where the store keeps one. It may hold key material; its `Debug` does not.
     type Contents;
 
@@ -32,34 +35,15 @@ pub trait ConsumerKind: Sized {
     /// documents go by what they need.
     fn operations() -> Vec<Operation>;
 
-    /// By which of them it is read.
-    fn reading(&self) -> Operation;
-
-    /// By which of them it is written.
-    fn writing(&self) -> Operation;
-
-    /// The places of an app that can hold consumers, by what was configured of it.
-    fn of(app: &AppConfig) -> Vec<Self>;
+    /// The consumer that it belongs to.
+    fn consumer(&self) -> ConsumerId;
 
     /// Reads what it holds; or why not.
     async fn read(&self, arm: &Arm) -> Result<Self::Contents, ArmError>;
 
-    /// Adds what that shows of a service. The names of those values are answered that refer to something of which nobody can
-    /// tell whether it is a key of ours.
-    fn shows(
-        &self,
-        contents: &Self::Contents,
-        app: &AppConfig,
-        marks: Marks<'_>,
-        out: &mut Snapshot,
-    ) -> Vec<String>;
-
-    /// Looks for what Azure does not find under its id: whether it was deleted, moved, or never there. `there` are consumers
-    /// that were read just now, and vouch for a list.
-    async fn look_for(&self, arm: &Arm, there: &BTreeSet<ConsumerId>) -> Missing;
-
     /// Writes another key into its consumers and changes nothing else: conditionally where the store can, else merged into
-    /// what is read just before (or was read so lately that it can stand for that), and compared with the answer.
+    /// what is read just before (or was read so lately that it can stand for that), and compared with the answer, or with
+    /// what others wrote meanwhile.
     async fn write(
         &self,
         arm: &Arm,
@@ -73,9 +57,203 @@ pub trait ConsumerKind: Sized {
 
     /// What must follow a write until readers really use the new value.
     fn settling(&self) -> Settling;
+}
+
+/// A place, of whatever kind.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// A dictionary of an app's settings.
+    Settings(app_service::Place),
+    /// What the platform has made of the references to secrets in an app's settings. It is only read.
+    References(AppId),
+    /// A secret: its newest version, which is what is written, or another, which is only read.
+    Secret(key_vault::Place),
+}
+
+/// What was read of a place. It may hold key material; its `Debug` does not.
+#[derive(Clone, Debug)]
+pub enum Contents {
+    Settings(Dictionary),
+    References(References),
+    Secret(Secret),
+}
+
+/// A setting of an app that refers to a secret of ours, as far as its name tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Followed {
+    /// The setting.
+    pub at: ConsumerRef,
+    pub reference: SecretReference,
+    /// Whether the configuration names the setting.
+    pub named: bool,
+    /// The version of the secret with which the app was last made to fetch it anew, by a write of its settings that restarted
+    /// it, if that is on record there.
+    pub refreshed: Option<String>,
+}
+
+impl Place {
+    /// Every operation that places are read and written by. Roles, the doctor and the documents go by what they need.
+    pub fn operations() -> Vec<Operation> {
+        [app_service::Place::operations(), key_vault::Place::operations()].concat()
+    }
+
+    /// The places of an app that can hold consumers, by what was configured of it. What they refer to is found when they are
+    /// read ([`Place::leads_to`]).
+    pub fn of(app: &AppConfig) -> Vec<Self> {
+        app_service::Place::of(app).into_iter().map(Self::Settings).collect()
+    }
+
+    /// The newest version of a secret.
+    pub const fn of_secret(id: SecretId) -> Self {
+        Self::Secret(key_vault::Place { id, version: None })
+    }
+
+    /// Another version of a secret.
+    pub const fn of_version(id: SecretId, version: String) -> Self {
+        Self::Secret(key_vault::Place { id, version: Some(version) })
+    }
+
+    /// The consumer that it belongs to.
+    pub fn consumer(&self) -> ConsumerId {
+        match self {
+            Self::Settings(place) => place.consumer(),
+            Self::References(app) => app.into(),
+            Self::Secret(place) => place.consumer(),
+        }
+    }
+
+    /// Reads what it holds; or why not.
+    pub async fn read(&self, arm: &Arm) -> Result<Contents, ArmError> {
+        match self {
+            Self::Settings(place) => place.read(arm).await.map(Contents::Settings),
+            Self::References(app) => app_service::read_references(arm, app).await.map(Contents::References),
+            Self::Secret(place) => place.read(arm).await.map(Contents::Secret),
+        }
+    }
+
+    /// Adds what a dictionary shows of a service. The names of those values are answered that refer to something of which
+    /// nobody can tell whether it is a key of ours.
+    pub fn shows(
+        &self,
+        contents: &Contents,
+        app: &AppConfig,
+        marks: Marks<'_>,
+        vault_suffix: &str,
+        out: &mut Snapshot,
+    ) -> Vec<String> {
+        match (self, contents) {
+            (Self::Settings(place), Contents::Settings(settings)) => {
+                app_service::shown(place, settings, app, marks, vault_suffix, out)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The settings of an app that refer to secrets of ours.
+    pub fn follows(&self, contents: &Contents, app: &AppConfig, vault_suffix: &str) -> Vec<Followed> {
+        match (self, contents) {
+            (Self::Settings(place), Contents::Settings(settings)) => {
+                app_service::followed(place, settings, app, vault_suffix)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Looks for what Azure does not find under its id: whether it was deleted, moved, or never there. `there` are consumers
+    /// that were read just now, and vouch for a list. Nobody can tell that of a secret.
+    pub async fn look_for(&self, arm: &Arm, there: &BTreeSet<ConsumerId>) -> Option<Missing> {
+        match self {
+            Self::Settings(place) => Some(place.look_for(arm, there).await),
+            Self::References(_) | Self::Secret(_) => None,
+        }
+    }
+
+    /// Writes another key into its consumers and changes nothing else: conditionally where the store can, else merged into
+    /// what is read just before (or was read so lately that it can stand for that), and compared with the answer.
+    pub async fn write(
+        &self,
+        arm: &Arm,
+        just_read: Option<&Contents>,
+        change: &Change<'_>,
+    ) -> Result<Written<Contents>, ArmError> {
+        match self {
+            Self::Settings(place) => {
+                let just_read = just_read.and_then(Contents::settings);
+                place.write(arm, just_read, change).await.map(|done| done.map(Contents::Settings))
+            }
+            Self::Secret(place) => {
+                let just_read = just_read.and_then(Contents::secret);
+                place.write(arm, just_read, change).await.map(|done| done.map(Contents::Secret))
+            }
+            // Nothing is ever to be written there.
+            Self::References(_) => Ok(Written::Overwritten),
+        }
+    }
+
+    /// Whether a place that is written whole, on no condition, shows that another service's keys are in it: whoever rotates
+    /// those writes it too, and may be configured elsewhere. `marks` tell which are ours.
+    pub fn holds_anothers(&self, contents: &Contents, marks: Marks<'_>) -> bool {
+        match (self, contents) {
+            (Self::Settings(place), Contents::Settings(settings)) => place.holds_anothers(settings, marks),
+            (Self::Secret(place), Contents::Secret(secret)) => place.holds_anothers(secret, marks),
+            _ => false,
+        }
+    }
+
+    /// What must follow a write until readers really use the new value.
+    pub fn settling(&self) -> Settling {
+        match self {
+            Self::Settings(place) => place.settling(),
+            // The platform fetches a secret when it restarts the app.
+            Self::References(app) => app_service::Place::settings_of(app).settling(),
+            Self::Secret(place) => place.settling(),
+        }
+    }
 
     /// Whether writing it restarts the site of this name, which may be the one that we run in.
-    fn restarts(&self, site: &str) -> bool;
+    pub fn restarts(&self, site: &str) -> bool {
+        matches!(self, Self::Settings(place) if place.restarts(site))
+    }
+}
+
+impl From<&ConsumerRef> for Place {
+    /// The place in which a consumer is.
+    fn from(consumer: &ConsumerRef) -> Self {
+        match &consumer.app {
+            ConsumerId::AppService(app) => {
+                let section = consumer.section.unwrap_or(Section::AppSettings);
+                Self::Settings(app_service::Place { app: app.clone(), section })
+            }
+            ConsumerId::KeyVaultSecret(id) => Self::of_secret(id.clone()),
+        }
+    }
+}
+
+impl Contents {
+    const fn settings(&self) -> Option<&Dictionary> {
+        match self {
+            Self::Settings(settings) => Some(settings),
+            Self::References(_) | Self::Secret(_) => None,
+        }
+    }
+
+    pub(crate) const fn secret(&self) -> Option<&Secret> {
+        match self {
+            Self::Secret(secret) => Some(secret),
+            Self::Settings(_) | Self::References(_) => None,
+        }
+    }
+
+    /// What the platform has made of a reference.
+    pub(crate) fn resolved(&self, setting: &str) -> Option<&Resolved> {
+        match self {
+            Self::References(references) => {
+                let of_name = |(name, _): &(&String, &Resolved)| name.eq_ignore_ascii_case(setting);
+                references.iter().find(of_name).map(|(_, resolved)| resolved)
+            }
+            Self::Settings(_) | Self::Secret(_) => None,
+        }
+    }
 }
 
 /// What is known of a service, to recognise its keys and connection strings by.
@@ -115,6 +293,8 @@ pub struct Change<'a> {
     /// By what a value is known to be the service's: by the time of the write it may be another's, and is left alone then.
     pub marks: Marks<'a>,
     pub key: &'a Key,
+    /// Of names that refer to secrets, the version that holds the key: their apps are made to fetch it.
+    pub versions: &'a BTreeMap<String, String>,
     /// Whether invalid keys alone are replaced: a valid one beside them is given another only once the service accepted that.
     pub only_stale: bool,
 }
@@ -128,6 +308,16 @@ pub enum Written<C> {
     Accepted(C),
     /// Azure's answer does not hold the new key: somebody else writes the place at the same time.
     Overwritten,
+}
+
+impl<C> Written<C> {
+    fn map<D>(self, to: impl FnOnce(C) -> D) -> Written<D> {
+        match self {
+            Self::Already(contents) => Written::Already(to(contents)),
+            Self::Accepted(contents) => Written::Accepted(to(contents)),
+            Self::Overwritten => Written::Overwritten,
+        }
+    }
 }
 
 /// What must follow a write until readers really use the new value, and how that shows.

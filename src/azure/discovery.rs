@@ -6,7 +6,7 @@ use futures::{FutureExt, StreamExt, stream};
 
 use super::arm::{Arm, ArmError, ArmErrorKind};
 use super::consumers::app_service::{Dictionary, Place, Site};
-use super::consumers::{ConsumerKind, Marks};
+use super::consumers::{Followed, Marks, app_service};
 use crate::config::AppConfig;
 use rekey_core::model::{AppId, ConnectionString, Key, PerKey, Section};
 use rekey_core::plan::{Snapshot, Unknown};
@@ -17,21 +17,26 @@ const AT_ONCE: usize = 8;
 
 /// Both dictionaries of an app, or why they could not be read. Its `Debug` holds no value.
 #[derive(Debug)]
-pub struct Dictionaries(Vec<(Section, Result<Dictionary, ArmError>)>);
+pub struct Dictionaries {
+    read: Vec<(Section, Result<Dictionary, ArmError>)>,
+    /// How the hosts of vaults end that may be asked.
+    vault_suffix: &'static str,
+}
 
 impl FromIterator<(Section, Dictionary)> for Dictionaries {
     fn from_iter<I: IntoIterator<Item = (Section, Dictionary)>>(read: I) -> Self {
-        Self(read.into_iter().map(|(section, settings)| (section, Ok(settings))).collect())
+        let read = read.into_iter().map(|(section, settings)| (section, Ok(settings))).collect();
+        Self { read, vault_suffix: "" }
     }
 }
 
 impl Dictionaries {
     pub async fn read(arm: &Arm, app: &AppId) -> Self {
-        let mut all = Vec::new();
+        let mut read = Vec::new();
         for section in Section::ALL {
-            all.push((section, arm.list_settings(app, section).await));
+            read.push((section, arm.list_settings(app, section).await));
         }
-        Self(all)
+        Self { read, vault_suffix: arm.vault_suffix() }
     }
 
     /// The first error that is not that the app is gone.
@@ -46,13 +51,14 @@ impl Dictionaries {
 
     /// The names in one dictionary; none if it could not be read.
     pub fn names(&self, section: Section) -> impl Iterator<Item = &str> {
-        let read = self.0.iter().filter(move |(known, _)| *known == section);
+        let read = self.read.iter().filter(move |(known, _)| *known == section);
         read.filter_map(|(_, settings)| settings.as_ref().ok()).flat_map(Dictionary::names)
     }
 
     /// The settings whose connection string says how to connect by identity beside its key, which is what counts.
     pub fn beside_a_key(&self) -> impl Iterator<Item = (Section, &str)> {
-        let read = self.0.iter().filter_map(|(section, settings)| Some((*section, settings.as_ref().ok()?)));
+        let read =
+            self.read.iter().filter_map(|(section, settings)| Some((*section, settings.as_ref().ok()?)));
         read.flat_map(|(section, settings)| {
             settings.exposed().map(move |(name, value)| (section, name, value))
         })
@@ -64,11 +70,22 @@ impl Dictionaries {
     }
 
     fn errors(&self) -> impl Iterator<Item = &ArmError> {
-        self.0.iter().filter_map(|(_, settings)| settings.as_ref().err())
+        self.read.iter().filter_map(|(_, settings)| settings.as_ref().err())
     }
 
-    /// What was read shows of a service. That something could not be read, or that the app is gone, is not in it.
-    pub fn shown(&self, app: &AppConfig, marks: Marks<'_>) -> Snapshot {
+    /// The settings that refer to Key Vault secrets of ours, as far as their names tell.
+    pub fn followed(&self, app: &AppConfig) -> Vec<Followed> {
+        let read = self.read.iter().filter_map(|(section, settings)| {
+            let place = Place { app: app.id.clone(), section: *section };
+            Some(app_service::followed(&place, settings.as_ref().ok()?, app, self.vault_suffix))
+        });
+        read.flatten().collect()
+    }
+
+    /// What was read shows of a service. That something could not be read, or that the app is gone, is not in it; nor what
+    /// references lead to, if they are `followed` otherwise.
+    pub fn shown(&self, app: &AppConfig, marks: Marks<'_>, followed: bool) -> Snapshot {
+        let vault_suffix = if followed { self.vault_suffix } else { "" };
         // An empty key is nobody's.
         let fingerprints = PerKey::from_fn(|key_type| match marks.keys {
             Some(keys) => keys[key_type].fingerprint(),
@@ -76,10 +93,10 @@ impl Dictionaries {
         });
         let mut shown = Snapshot::of_keys(DateTime::UNIX_EPOCH, fingerprints);
         let mut unclear = Vec::new();
-        for (section, settings) in &self.0 {
+        for (section, settings) in &self.read {
             if let Ok(settings) = settings {
                 let place = Place { app: app.id.clone(), section: *section };
-                unclear.extend(place.shows(settings, app, marks, &mut shown));
+                unclear.extend(app_service::shown(&place, settings, app, marks, vault_suffix, &mut shown));
             }
         }
         if shown.consumers.is_empty() && shown.unknown.is_empty() && !unclear.is_empty() {

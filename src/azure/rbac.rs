@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::arm::{self, AskedBy, Operation};
-use super::consumers::{ConsumerKind, Place};
+use super::consumers::Place;
 use super::services::KeyService;
 use rekey_core::model::ServiceType;
 

@@ -241,9 +241,6 @@ enum Holds {
     Unknown,
 }
 
-/// The one kind of consumer that there is: an entry of a web app, function app or slot.
-const APP_SERVICE: &str = "appService";
-
 const fn section(section: Section) -> &'static str {
     match section {
         Section::AppSettings => "appSettings",
@@ -272,10 +269,10 @@ fn of_consumer(consumer: &Consumer, snapshot: &Snapshot) -> ConsumerFields {
         Holding::Identity => (Holds::Identity, None, None),
     };
     ConsumerFields {
-        kind: APP_SERVICE,
+        kind: consumer.at.app.kind(),
         id: consumer.at.app.to_string(),
-        section: Some(section(consumer.at.section)),
-        name: Some(consumer.at.name.clone()),
+        section: consumer.at.section.map(section),
+        name: consumer.at.section.map(|_| consumer.at.name.clone()),
         holds,
         why,
         fingerprint,
@@ -301,7 +298,7 @@ pub(super) fn unseen(snapshot: &Snapshot) -> Vec<String> {
 
 fn of_unknown(unknown: &Unknown) -> Vec<ConsumerFields> {
     let one = |app: &ConsumerId, name: Option<&String>, holds| ConsumerFields {
-        kind: APP_SERVICE,
+        kind: app.kind(),
         id: app.to_string(),
         section: None,
         name: name.cloned(),
@@ -317,6 +314,7 @@ fn of_unknown(unknown: &Unknown) -> Vec<ConsumerFields> {
         Unknown::OnlyReferences { app, names } => {
             names.iter().map(|name| one(app, Some(name), Holds::Reference)).collect()
         }
+        Unknown::Reference { app, name, .. } => vec![one(app, Some(name), Holds::Reference)],
         Unknown::Setting { app, name, fault } => vec![one(app, Some(name), of_fault(*fault))],
     }
 }
@@ -377,8 +375,8 @@ struct StepFields {
 struct Place {
     kind: &'static str,
     id: String,
-    section: &'static str,
-    name: String,
+    section: Option<&'static str>,
+    name: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -405,10 +403,10 @@ fn step(foreseen: &Foreseen) -> StepFields {
         Decision::Waiting { .. } | Decision::Blocked(_) | Decision::Settled { .. } => (None, &[][..]),
     };
     let place = |at: &plan::ConsumerRef| Place {
-        kind: APP_SERVICE,
+        kind: at.app.kind(),
         id: at.app.to_string(),
-        section: section(at.section),
-        name: at.name.clone(),
+        section: at.section.map(section),
+        name: at.section.map(|_| at.name.clone()),
     };
     StepFields {
         at: foreseen.at,

@@ -341,7 +341,7 @@ mod tests {
         let now = SystemClock.now().trunc_subsecs(0);
         let at = ConsumerRef {
             app: (&instance.apps[0].id).into(),
-            section: Section::AppSettings,
+            section: Some(Section::AppSettings),
             name: "SignalR".to_owned(),
         };
         let keys = PerKey::from_fn(|key_type| Key::new(key_type.as_str()).fingerprint());

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-use super::AppConfig;
 use super::fault::{At, Report, Sourced};
 use super::notify::{Webhook, webhook_url};
 use super::policy::PolicyLayer;
-use super::values::{Fields, Form, Lasting, Node, sourced};
+use super::values::{Fields, Form, Lasting, Node, OrZero, sourced};
+use super::{AppConfig, READERS_WITHIN, SecretConfig};
 use crate::report::text::InWords;
-use rekey_core::model::{AppId, ConnectionString, IdFault, ServiceId};
+use rekey_core::model::{AppId, ConnectionString, IdFault, SecretId, ServiceId};
 
 /// The whole file.
 #[derive(Default)]
@@ -27,11 +27,13 @@ pub(super) struct File {
 pub(super) struct FileInstance {
     pub(super) id: Option<ServiceId>,
     pub(super) apps: Vec<AppConfig>,
+    pub(super) vault_secrets: Vec<SecretConfig>,
     pub(super) policy: PolicyLayer,
 }
 
 const TOP_ONLY: [&str; 5] = ["notice_budget", "timer_budget", "watch", "notify", "instance"];
-const INSTANCE_ONLY: [&str; 2] = ["id", "apps"];
+const INSTANCE_ONLY: [&str; 3] = ["id", "apps", "vault_secrets"];
+const SECRET_ONLY: [&str; 1] = ["readers_within"];
 const APP_ONLY: [&str; 3] = ["settings", "connection_strings", "may_hold_none"];
 
 const AT_TOP: &str = "at the top of the file, above the first [[instance]]";
@@ -40,6 +42,7 @@ const IN_APP: &str = "with an app: apps = [ { id = \"…\", settings = [\"…\"]
 
 const INSTANCE_ID: &str = ServiceId::TEMPLATE;
 const APP_ID: &str = AppId::TEMPLATE;
+const SECRET_ID: &str = SecretId::TEMPLATE;
 
 /// Reads the text. What is no TOML is reported and nothing else of the file: what a broken line leaves behind would
 /// only mislead.
@@ -114,6 +117,7 @@ fn instance(
     Some(FileInstance {
         id: id.map(|(id, _)| id),
         apps: apps(&fields, report),
+        vault_secrets: vault_secrets(&fields, report),
         policy: PolicyLayer::of_file(&fields, report),
     })
 }
@@ -148,6 +152,56 @@ fn apps(instance: &Fields<'_>, report: &mut Report<'_>) -> Vec<AppConfig> {
     }
     let mut seen = Vec::new();
     items.into_iter().flatten().filter_map(|item| app(&item, &mut seen, report)).collect()
+}
+
+fn vault_secrets(instance: &Fields<'_>, report: &mut Report<'_>) -> Vec<SecretConfig> {
+    let Some(node) = instance.get("vault_secrets") else { return Vec::new() };
+    let items = node.items("a list: vault_secrets = [ \"…\" ]", report);
+    let mut seen = Vec::new();
+    items.into_iter().flatten().filter_map(|item| vault_secret(&item, &mut seen, report)).collect()
+}
+
+fn vault_secret(
+    node: &Node<'_>,
+    seen: &mut Vec<(SecretId, At)>,
+    report: &mut Report<'_>,
+) -> Option<SecretConfig> {
+    let wanted = format!("the secret's URL, without a version: \"{SECRET_ID}\"");
+    let Some(fields) = node.fields() else {
+        let id = secret_id(node, &wanted, seen, report)?;
+        return Some(SecretConfig { id, readers_within: READERS_WITHIN });
+    };
+    let known = [&["id"], &SECRET_ONLY[..]].concat();
+    fields.refuse_unknown(&known, &[(&PolicyLayer::KEYS, IN_INSTANCE), (&TOP_ONLY, AT_TOP)], report);
+    let within = OrZero(Lasting("24h")).of_file(&fields, "readers_within", report);
+    let Some(id) = fields.get("id") else {
+        report.at(&fields.at, format!("its id is missing; write {wanted}"));
+        return None;
+    };
+    let id = secret_id(&id, &wanted, seen, report)?;
+    Some(SecretConfig { id, readers_within: within.map_or(READERS_WITHIN, |within| within.value) })
+}
+
+fn secret_id(
+    node: &Node<'_>,
+    wanted: &str,
+    seen: &mut Vec<(SecretId, At)>,
+    report: &mut Report<'_>,
+) -> Option<SecretId> {
+    let text = node.text(wanted, report)?;
+    if let Ok(id) = text.parse() {
+        note_once(
+            &id,
+            &node.at,
+            seen,
+            "this secret is already listed; put what is known of its readers",
+            report,
+        );
+        return Some(id);
+    }
+    let what = what_it_is_not(text, "this is not the URL of a Key Vault secret");
+    report.at(&node.at, format!("{what}; write {SECRET_ID}"));
+    None
 }
 
 fn app(node: &Node<'_>, seen: &mut Vec<(AppId, At)>, report: &mut Report<'_>) -> Option<AppConfig> {

@@ -72,7 +72,12 @@ pub fn config(world: &World, policy: Policy) -> Result<Config, IdError> {
     for (service, id) in world.signalr.iter().zip(world.services()) {
         let ids = world.apps_of(service).into_iter().map(|id| id.to_string().parse());
         let apps = ids.map(|id| id.map(app)).collect::<Result<_, IdError>>()?;
-        instances.push(ServiceConfig { id: id.to_string().parse::<ServiceId>()?, apps, policy });
+        instances.push(ServiceConfig {
+            id: id.to_string().parse::<ServiceId>()?,
+            apps,
+            vault_secrets: vec![],
+            policy,
+        });
     }
     let resource_manager = Url::parse(Cloud::Public.resource_manager());
     Ok(Config {

@@ -12,7 +12,8 @@ use crate::azure::discovery::{Dictionaries, at_once, parted, slots};
 use crate::azure::services::{KeyService, ListedKeys, ServiceResource};
 use crate::config::{AppConfig, Config, ServiceConfig};
 use crate::engine::Engine;
-use crate::engine::check::is_lost;
+use crate::engine::check::{Check, Reader, is_lost};
+use crate::report::cause;
 use crate::store::{StoreError, peek_at_both};
 use rekey_core::journal::Journal;
 use rekey_core::model::{AppId, PerKey, ServiceId};
@@ -41,6 +42,8 @@ pub(super) struct InstanceFacts<'c> {
     pub(super) permissions: Result<Vec<Permission>, ArmError>,
     pub(super) replicas: Result<Vec<String>, ArmError>,
     pub(super) journal: Result<Journal, StoreError>,
+    /// What a check shows, where Key Vault secrets are concerned.
+    pub(super) of_vaults: Option<Result<Snapshot, String>>,
     /// The instances of its subscription; only asked where it is gone, and empty if they cannot be listed.
     pub(super) others: Vec<ServiceId>,
 }
@@ -60,7 +63,7 @@ impl<'c> Facts<'c> {
         let config = &rekey.config;
         let asked =
             config.instances.iter().map(|instance| InstanceFacts::collect(rekey, arm, instance).boxed());
-        let instances = at_once(asked).await;
+        let mut instances = at_once(asked).await;
         let configured: BTreeSet<&AppId> =
             config.instances.iter().flat_map(|instance| &instance.apps).map(|app| &app.id).collect();
         let groups = groups(config);
@@ -77,7 +80,14 @@ impl<'c> Facts<'c> {
             }
             .boxed()
         });
-        let apps = at_once(asked).await.into_iter().collect();
+        let apps: BTreeMap<AppId, AppFacts> = at_once(asked).await.into_iter().collect();
+        let follows = |app: &AppConfig| apps.get(&app.id).is_some_and(|read| read.follows(app));
+        for instance in &mut instances {
+            let service = instance.config;
+            if !service.vault_secrets.is_empty() || service.apps.iter().any(follows) {
+                instance.check_vaults(rekey, arm).await;
+            }
+        }
         Self { instances, apps, unlisted, partial, groups }
     }
 
@@ -162,7 +172,18 @@ impl<'c> InstanceFacts<'c> {
         let is_gone = resource.as_ref().is_err_and(|error| error.kind() == ArmErrorKind::Gone);
         let others = if is_gone { kind.list(arm, id.subscription(), None).await } else { Ok(Vec::new()) };
         let others = others.unwrap_or_default().into_iter().map(|instance| instance.id).collect();
-        Self { config, resource, listed, permissions, replicas, journal, others }
+        Self { config, resource, listed, permissions, replicas, journal, of_vaults: None, others }
+    }
+
+    /// Checks the service as a run does, which reads the secrets that its apps refer to.
+    async fn check_vaults(&mut self, rekey: &Engine, arm: &Arm) {
+        let (Ok(journal), service) = (&self.journal, self.config) else { return };
+        let reader = Reader { arm, clock: &*rekey.clock, in_need: false };
+        let check = Check::take(reader, service).await;
+        self.of_vaults = Some(match check {
+            Ok(check) => Ok(check.snapshot(service, journal)),
+            Err(error) => Err(cause::told(&error)),
+        });
     }
 
     /// Whether an app that is out of sight was last seen with a key that is invalid now.
@@ -192,11 +213,16 @@ impl<'c> InstanceFacts<'c> {
             host: self.host().unwrap_or_default(),
             journal: self.journal.as_ref().unwrap_or(&forgotten),
         };
-        facts.settings.shown(app, marks)
+        facts.settings.shown(app, marks, facts.permissions.is_some())
     }
 }
 
 impl AppFacts {
+    /// Whether it refers to Key Vault secrets of ours.
+    pub(super) fn follows(&self, app: &AppConfig) -> bool {
+        !self.settings.followed(app).is_empty()
+    }
+
     /// Reads an app's settings, and of a configured one what may be done with it.
     pub(super) async fn collect(arm: &Arm, app: &AppId, is_configured: bool) -> Self {
         let settings = Dictionaries::read(arm, app).await;

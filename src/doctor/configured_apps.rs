@@ -42,7 +42,7 @@ fn found(instance: &InstanceFacts<'_>, app: &AppConfig, read: &AppFacts) -> Vec<
     let mut findings: Vec<Finding> =
         seen.consumers.iter().map(|consumer| holds(instance, consumer)).collect();
     findings.extend(seen.unknown.iter().filter_map(|unknown| not_seen(app, read, unknown)));
-    if findings.is_empty() && !app.may_hold_none {
+    if findings.is_empty() && !app.may_hold_none && !read.follows(app) {
         findings.push(none(id, app, read));
     }
     findings.extend(keys_beside_identity(&seen.consumers, read));
@@ -100,8 +100,8 @@ fn unreadable(id: &ServiceId, app: &AppConfig, error: &ArmError) -> Option<Findi
 
 fn holds(instance: &InstanceFacts<'_>, consumer: &Consumer) -> Finding {
     let id = &instance.config.id;
-    let Consumer { at: ConsumerRef { app, section, name }, holds } = consumer;
-    let at = format!("{} {name}", section.entry());
+    let Consumer { at, holds } = consumer;
+    let (app, at) = (&at.app, at.entry());
     match holds {
         Holding::Valid(key_type) => {
             Finding::ok(Check::Consumer, app, format!("{at} holds the {key_type} key of {}", id.name()))
@@ -130,7 +130,9 @@ fn holds(instance: &InstanceFacts<'_>, consumer: &Consumer) -> Finding {
 fn not_seen(app: &AppConfig, read: &AppFacts, unknown: &Unknown) -> Option<Finding> {
     let nothing_is_regenerated = "no key of the service is regenerated until this is resolved";
     let (check, why) = match unknown {
-        Unknown::OnlyReferences { .. } => (Check::KeyVault, nothing_is_regenerated.to_owned()),
+        Unknown::OnlyReferences { .. } | Unknown::Reference { .. } => {
+            (Check::KeyVault, nothing_is_regenerated.to_owned())
+        }
         Unknown::Setting { name, fault, .. } => match fault {
             SettingFault::KeyVaultReference | SettingFault::AppConfigurationReference => {
                 (Check::KeyVault, nothing_is_regenerated.to_owned())
@@ -181,13 +183,14 @@ fn keys_beside_identity<'a>(
     read: &'a AppFacts,
 ) -> impl Iterator<Item = Finding> + 'a {
     let holds = |(section, name): &(Section, &str)| {
-        let at =
-            consumers.iter().find(|consumer| consumer.at.section == *section && consumer.at.name == *name);
+        let at = consumers
+            .iter()
+            .find(|consumer| consumer.at.section == Some(*section) && consumer.at.name == *name);
         at.filter(|consumer| consumer.holds != Holding::Identity).map(|consumer| &consumer.at)
     };
     let found = read.settings.beside_a_key().filter_map(move |at| holds(&at));
     found.map(|at| {
-        let what = format!("{} {} has an AccessKey beside its AuthType", at.section.entry(), at.name);
+        let what = format!("{} has an AccessKey beside its AuthType", at.entry());
         let why = "Microsoft's SDK uses the key and not the identity. If identity is what you want, take the AccessKey out \
                    of the string once the identity has its role; until then it is rotated like any other";
         Finding::warning(Check::Consumer, &at.app, what, why)
@@ -208,8 +211,8 @@ fn none(id: &ServiceId, app: &AppConfig, read: &AppFacts) -> Finding {
 }
 
 fn unnamed(id: &ServiceId, consumer: &Consumer) -> Finding {
-    let ConsumerRef { app, section, name } = &consumer.at;
-    let what = format!("{} {name} holds a key of {} and is not named", section.entry(), id.name());
+    let ConsumerRef { app, name, .. } = &consumer.at;
+    let what = format!("{} holds a key of {} and is not named", consumer.at.entry(), id.name());
     let file = file_name();
     let why =
         format!("{file} names other settings of this app, so this one keeps a key that will become invalid");

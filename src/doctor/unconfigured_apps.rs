@@ -11,7 +11,7 @@ use crate::azure::consumers::app_service::READING;
 use crate::azure::discovery::by_value;
 use crate::report::cause;
 use rekey_core::model::{AppId, ServiceId};
-use rekey_core::plan::{Holding, SettingFault, Snapshot, Unknown};
+use rekey_core::plan::{ConsumerRef, Holding, SettingFault, Snapshot, Unknown};
 
 /// The apps that the service's entry does not name.
 pub(super) fn check(instance: &InstanceFacts<'_>, facts: &Facts<'_>) -> Vec<Finding> {
@@ -55,7 +55,7 @@ fn meant_by_another(
 
 fn holds(id: &ServiceId, app: &AppId, seen: &Snapshot) -> Option<Finding> {
     let holders = seen.holders(|holding| *holding != Holding::Identity);
-    let at = holders.iter().map(|at| format!("{} {}", at.section.entry(), at.name));
+    let at = holders.iter().map(ConsumerRef::entry);
     let in_text = |unknown: &Unknown| match unknown {
         Unknown::Setting { name, fault, .. } => matches!(
             fault,

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 
 use super::check::{self, Check};
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, OperationStatus};
-use crate::azure::consumers::{Change, ConsumerKind, Contents, Marks, Place, Written};
+use crate::azure::consumers::{Change, Contents, Marks, Place, Written};
 use crate::azure::data_plane::{DataPlane, Probe};
 use crate::azure::services::{KeyService, Regeneration};
 use crate::clock::Clock;
@@ -259,14 +259,17 @@ impl Actor<'_> {
 }
 
 impl Actor<'_> {
-    /// The consumers of other sites, and those of the site that we run in, which come last: writing its settings restarts us.
-    pub fn own_last(&self, consumers: Vec<ConsumerRef>) -> [Vec<ConsumerRef>; 2] {
+    /// The secrets, for apps that refer to them fetch what is there; then the apps; and last those of the site that we run in:
+    /// writing its settings restarts us.
+    pub fn in_order(&self, consumers: Vec<ConsumerRef>) -> [Vec<ConsumerRef>; 3] {
         let restarts_us = |consumer: &ConsumerRef| {
             let place = Place::from(consumer);
             self.own_site.is_some_and(|site| place.restarts(site))
         };
-        let (own, others) = consumers.into_iter().partition(restarts_us);
-        [others, own]
+        let (secrets, apps): (Vec<_>, Vec<_>) =
+            consumers.into_iter().partition(|consumer| consumer.app.app().is_none());
+        let (own, others) = apps.into_iter().partition(restarts_us);
+        [secrets, others, own]
     }
 
     /// The consumers in batches for [`Actor::repoint`], with all that are of one app in the same batch.
@@ -306,8 +309,10 @@ impl Actor<'_> {
         target: Target<'_>,
     ) -> Result<Rewrite, RewriteError> {
         let Target { place, names } = target;
+        let app = self.instance.apps.iter().find(|app| ConsumerId::from(&app.id) == place.consumer());
+        let versions = app.map(|app| basis.check.versions(app, basis.key)).unwrap_or_default();
         let Basis { marks, key, only_stale, .. } = basis;
-        let change = Change { names: &names, marks, key, only_stale };
+        let change = Change { names: &names, marks, key, versions: &versions, only_stale };
         let mut last = None;
         for merge in 0..MERGES {
             if merge > 0 {

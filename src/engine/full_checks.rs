@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 
-use crate::azure::consumers::{ConsumerKind, Place};
+use crate::azure::consumers::Place;
 use crate::config::{Config, ServiceConfig};
 use crate::report::{Ending, RunReport};
 use crate::schedule;

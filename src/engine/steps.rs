@@ -118,7 +118,7 @@ impl Run<'_> {
         self.record(lease, Event::RepointIntended { key_type: to })?;
         self.record(lease, plan::handed_out(lease.journal(), &check.keys()[to].fingerprint(), consumers))?;
         let (consumers, mut failed) = self.not_in_vain(consumers);
-        for consumers in self.actor().own_last(consumers) {
+        for consumers in self.actor().in_order(consumers) {
             failed.extend(self.repoint_all(lease, check, to, consumers, repair).await?);
         }
         if failed.is_empty() { Ok(()) } else { Err(RunError::Rewrites(failed)) }

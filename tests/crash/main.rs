@@ -142,6 +142,16 @@ async fn a_crash_at_every_point_of_adopting_with_an_id_that_leads_nowhere() {
 }
 
 #[tokio::test]
+async fn a_crash_at_every_point_of_a_due_rotation_of_a_secret() {
+    a_crash(Scenario::DueVault).await;
+}
+
+#[tokio::test]
+async fn a_crash_at_every_point_of_repairing_who_refers_to_a_secret() {
+    a_crash(Scenario::ForcedVault).await;
+}
+
+#[tokio::test]
 async fn every_request_arrives_twice() {
     for scenario in Scenario::ALL {
         at_every_request(scenario, Journals::Memory, &[Mishap::Twice]).await;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use embedded_azure::{Fault, FaultKind, Options, SignalR, Site, State, World};
+use embedded_azure::{Fault, FaultKind, Options, Secret, SignalR, Site, State, Vault, World};
 use rekey_core::model::KeyType;
 use signalr_rekey::doctor::{Check, Finding, Report, Severity};
 use signalr_rekey::store::MemoryStore;
@@ -143,7 +143,11 @@ async fn what_cannot_be_followed_or_rewritten_is_an_error_and_nothing_rash_is_pr
     let key = story.key("sr-demo", KeyType::Primary);
     let string = |rest: &str| format!("Endpoint=https://sr-demo.service.signalr.net;{rest}");
     for (value, check, says) in [
-        ("@Microsoft.KeyVault(VaultName=v;SecretName=s)".to_owned(), Check::KeyVault, "Key Vault reference"),
+        (
+            "@Microsoft.KeyVault(SecretUri=https://v.vault.example.com/secrets/s)".to_owned(),
+            Check::KeyVault,
+            "Key Vault reference",
+        ),
         (
             "@Microsoft.AppConfiguration(Endpoint=https://s.azconfig.io; Key=k)".to_owned(),
             Check::KeyVault,
@@ -440,7 +444,7 @@ async fn an_app_of_two_instances_that_does_not_answer_is_one_finding() {
 async fn a_reference_of_an_app_is_told_for_the_instance_that_names_it() {
     let mut story = of_two().await;
     story.config.instances[1].apps.retain(|app| app.id.name() != "chat-func");
-    let reference = "@Microsoft.KeyVault(VaultName=v;SecretName=s)";
+    let reference = "@Microsoft.AppConfiguration(Endpoint=https://s.azconfig.io; Key=k)";
     story.sim.edit_setting("chat-func", "AzureSignalRConnectionString", Some(reference)).unwrap();
     let report = examine(&story).await;
     let finding = only(&report, Check::KeyVault, Severity::Error, &site("chat-func"));
@@ -461,4 +465,37 @@ async fn two_settings_of_an_app_are_one_line() {
         told[0].what.contains("AzureSignalRConnectionString") && told[0].what.contains("Second"),
         "{told:#?}"
     );
+}
+
+/// What a secret holds is told, and what keeps it, or an app that refers to it, out of sight.
+#[tokio::test]
+async fn a_secret_is_read_and_what_is_in_its_way_is_an_error() {
+    let reference = "@Microsoft.KeyVault(VaultName=kv-demo;SecretName=signalr)";
+    let mut world = World::default();
+    let secret = Secret::new("{primary:sr-demo}");
+    world.vaults.push(Vault {
+        group: "rg-demo".into(),
+        name: "kv-demo".into(),
+        secrets: [("signalr".to_owned(), secret)].into(),
+    });
+    let id = "https://kv-demo.vault.azure.net/secrets/signalr";
+    let story = Story::of(world, Options::default()).await;
+    story.sim.edit_setting("chat-func", "AzureSignalRConnectionString", Some(reference)).unwrap();
+    let report = examine(&story).await;
+    assert_eq!(report.errors, 0, "{report:#?}");
+    let told =
+        |finding: &&Finding| finding.subject == id && finding.what.contains("the Primary key of sr-demo");
+    assert_eq!(report.findings.iter().filter(told).count(), 1, "{report:#?}");
+
+    story.sim.with(|state| state.deny("/", "Microsoft.KeyVault/vaults/secrets/getSecret/action"));
+    let report = examine(&story).await;
+    let of_secret = report.findings.iter().find(|finding| finding.subject == id).unwrap();
+    assert_eq!((of_secret.check, of_secret.severity), (Check::KeyVault, Severity::Error));
+    assert!(of_secret.what.contains("getSecret/action"), "{of_secret:?}");
+    story.sim.with(State::allow_all);
+
+    story.sim.with(|state| state.deny("/", "Microsoft.Web/sites/config/Read"));
+    let report = examine(&story).await;
+    let finding = only(&report, Check::KeyVault, Severity::Error, &site("chat-func"));
+    assert!(finding.what.contains("Microsoft.Web/sites/config/Read"), "{finding:?}");
 }

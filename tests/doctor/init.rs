@@ -110,8 +110,13 @@ async fn an_app_with_a_reference_that_may_be_ours_is_named_and_others_stand_in_c
         story.sim.edit_setting("chat-func", name, Some(reference)).unwrap();
         let text = write(&found(&story).await).unwrap();
         assert_eq!(read(&text).instances[0].apps.len(), if is_named { 3 } else { 2 }, "{reference}: {text}");
-        let mention =
-            if is_named { format!("  # {name} of chat-func is a") } else { "# /subscriptions".to_owned() };
+        let mention = match (is_named, reference.starts_with("@Microsoft.KeyVault")) {
+            (true, true) => {
+                format!("  # {name} refers to the Key Vault secret https://v.vault.azure.net/secrets/s")
+            }
+            (true, false) => format!("  # {name} of chat-func is an App Configuration reference"),
+            (false, _) => "# /subscriptions".to_owned(),
+        };
         assert!(text.contains(&mention) && text.contains(name), "{text}");
     }
 }

@@ -12,7 +12,7 @@ use super::{documents, root};
 
 /// What a block of commands may be, and other blocks.
 const COMMANDS: [&str; 3] = ["sh", "sh azure", "sh func"];
-const OTHERS: [&str; 7] = ["text", "toml", "json", "http", "python", "kusto", "bicep"];
+const OTHERS: [&str; 8] = ["text", "toml", "json", "http", "python", "kusto", "bicep", "hcl"];
 
 fn blocks(kind: &str) -> Vec<(String, Block)> {
     let all = documents().into_iter().flat_map(|document| {

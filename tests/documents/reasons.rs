@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rekey_core::journal::{Event, Journal};
-use rekey_core::model::{AppId, ConsumerId, Key, KeyType, Malformed, PerKey, ServiceId};
+use rekey_core::model::{AppId, ConsumerId, Key, KeyType, Malformed, PerKey, SecretId, ServiceId};
 use rekey_core::plan::{
     BlockedBy, CutOff, Decision, SettingFault, Step, Unknown, WaitFor, Whereabouts, standing,
 };
@@ -72,8 +72,11 @@ fn waits() -> Vec<WaitFor> {
 fn unknowns() -> Vec<Unknown> {
     let name = || "ASetting".to_owned();
     let setting = |fault| Unknown::Setting { app: app(), name: name(), fault };
+    let secret = || ConsumerId::KeyVaultSecret(SecretId::new("v.vault.azure.net", "chat").unwrap());
     let all = vec![
         Unknown::Unreadable { app: app(), detail: "it said so".into(), passing: false },
+        Unknown::Unreadable { app: secret(), detail: "it said so".into(), passing: false },
+        Unknown::NoConsumer { app: secret() },
         Unknown::NeverSeen { app: app(), meant: None },
         Unknown::NeverSeen { app: app(), meant: Some(app()) },
         Unknown::NeverSeen { app: app(), meant: Some(AppId::new("s", "other", "shop", None).into()) },
@@ -84,6 +87,7 @@ fn unknowns() -> Vec<Unknown> {
             held: vec![],
         },
         Unknown::NoConsumer { app: app() },
+        Unknown::Reference { app: app(), name: name(), why: "it is so".into(), passing: false },
         setting(SettingFault::KeyVaultReference),
         setting(SettingFault::Missing),
         setting(SettingFault::NotOurs),
@@ -102,6 +106,7 @@ fn unknowns() -> Vec<Unknown> {
             | Unknown::NeverSeen { .. }
             | Unknown::Vanished { whereabouts: Whereabouts::Moved(_) | Whereabouts::Unclear(_), .. }
             | Unknown::NoConsumer { .. }
+            | Unknown::Reference { .. }
             | Unknown::OnlyReferences { .. } => {}
             Unknown::Setting { fault, .. } => match fault {
                 SettingFault::KeyVaultReference
@@ -400,6 +405,9 @@ fn advice(kind: ArmErrorKind) -> &'static [&'static str] {
         ArmErrorKind::Barred(Barrier::OtherTenant) => &["belongs to another tenant than the subscription"],
         ArmErrorKind::Barred(Barrier::NoKeys) => &["access keys are disabled (disableLocalAuth), which"],
         ArmErrorKind::Barred(Barrier::ContentShare) => &["content share is not usable"],
+        ArmErrorKind::Barred(Barrier::VaultFirewall) => &["network rules do not let this process in"],
+        ArmErrorKind::Barred(Barrier::SecretDisabled) => &["enable the newest version of the secret"],
+        ArmErrorKind::Barred(Barrier::SecretDeleted) => &["the secret was deleted: recover it"],
         ArmErrorKind::Refused => &["trying again will not help"],
         ArmErrorKind::Elsewhere => &["no access token is sent there"],
         ArmErrorKind::Malformed => &["report this, with the correlation id"],
@@ -427,6 +435,9 @@ fn every_error_of_azure_is_explained() {
         ArmErrorKind::Barred(Barrier::OtherTenant),
         ArmErrorKind::Barred(Barrier::NoKeys),
         ArmErrorKind::Barred(Barrier::ContentShare),
+        ArmErrorKind::Barred(Barrier::VaultFirewall),
+        ArmErrorKind::Barred(Barrier::SecretDisabled),
+        ArmErrorKind::Barred(Barrier::SecretDeleted),
         ArmErrorKind::Refused,
         ArmErrorKind::Elsewhere,
         ArmErrorKind::Malformed,

@@ -14,6 +14,10 @@ param apps = [
   '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-apps/providers/Microsoft.Web/sites/chat-func/slots/Staging'
 ]
 
+param vaultSecrets = [
+  '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-vaults/providers/Microsoft.KeyVault/vaults/kv-chat/secrets/signalr'
+]
+
 param existingTopics = [
   {
     source: '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/Rg-One'

@@ -307,7 +307,7 @@ pub(crate) fn snapshot(keys: PerKey<Id>, apps: &[Id], seen: DateTime<Utc>) -> Sn
 }
 
 fn consumer(index: usize) -> ConsumerRef {
-    ConsumerRef { app: app(index), section: Section::AppSettings, name: "SignalR".into() }
+    ConsumerRef { app: app(index), section: Some(Section::AppSettings), name: "SignalR".into() }
 }
 
 fn app(index: usize) -> ConsumerId {

@@ -16,6 +16,7 @@ mod texts;
 mod unfinished;
 mod unseen;
 mod values;
+mod vaults;
 
 use common::{Story, all_hold, settled};
 use rekey_core::model::KeyType;

@@ -8,9 +8,11 @@ mod consumer;
 mod id;
 mod key;
 mod operation_url;
+mod secret;
 
 pub use connection_string::{ConnectionString, Malformed, host_of, is_placeholder};
 pub use consumer::{AppId, ConsumerId, Reference, ReferenceStore, Section, names_signalr};
 pub use id::{IdError, IdFault, ServiceId, ServiceType, likest};
 pub use key::{Fingerprint, Key, KeyPair, KeyType, NotAKeyType, PerKey};
 pub use operation_url::OperationUrl;
+pub use secret::{SecretId, SecretReference};

@@ -100,7 +100,7 @@ impl Arm {
     /// with what is inherited from above.
     pub async fn permissions(&self, scope: &str) -> Result<Vec<Permission>, ArmError> {
         let path = format!("{scope}/providers/Microsoft.Authorization/permissions");
-        self.pages(PERMISSIONS, self.url(&path, API_VERSION)).await
+        self.pages(Call::get(PERMISSIONS, self.url(&path, API_VERSION))).await
     }
 }
 

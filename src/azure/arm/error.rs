@@ -92,6 +92,12 @@ pub enum Barrier {
     NoKeys,
     /// The app's own content share is out of order, which Azure looks at before it writes settings.
     ContentShare,
+    /// The firewall of a Key Vault, or its private endpoint, does not let us in.
+    VaultFirewall,
+    /// The newest version of a secret is disabled.
+    SecretDisabled,
+    /// A secret was deleted, and may be recovered.
+    SecretDeleted,
 }
 
 impl ArmError {
@@ -157,7 +163,12 @@ impl ArmError {
         self.0.correlation_id.as_deref()
     }
 
-    pub(super) fn new(kind: ArmErrorKind, operation: Operation, resource: &str, message: &str) -> Self {
+    pub(in crate::azure) fn new(
+        kind: ArmErrorKind,
+        operation: Operation,
+        resource: &str,
+        message: &str,
+    ) -> Self {
         Self(Box::new(Inner {
             kind,
             operation,

@@ -34,7 +34,7 @@ impl ArmError {
 /// The codes that say what forbids a request for good. They come with different statuses: a 409 is not always "busy", nor
 /// a 403 always a matter of roles (docs: Lock your resources; Resolve errors for resource provider registration; Resolve
 /// errors for policy; Understand deny assignments; Troubleshoot common deployment errors).
-const BARRIERS: [(&str, Barrier); 7] = [
+const BARRIERS: [(&str, Barrier); 12] = [
     ("ScopeLocked", Barrier::Lock),
     ("ReadOnlyDisabledSubscription", Barrier::DisabledSubscription),
     ("MissingSubscriptionRegistration", Barrier::UnregisteredProvider),
@@ -42,6 +42,11 @@ const BARRIERS: [(&str, Barrier); 7] = [
     ("DenyAssignmentAuthorizationFailed", Barrier::DenyAssignment),
     ("SubscriptionNotFound", Barrier::UnknownSubscription),
     ("InvalidAuthenticationTokenTenant", Barrier::OtherTenant),
+    ("ForbiddenByFirewall", Barrier::VaultFirewall),
+    ("ForbiddenByConnection", Barrier::VaultFirewall),
+    ("SecretDisabled", Barrier::SecretDisabled),
+    ("ObjectIsDeletedButRecoverable", Barrier::SecretDeleted),
+    ("ObjectIsBeingDeleted", Barrier::SecretDeleted),
 ];
 
 /// The codes of a right that lacks.
@@ -52,7 +57,8 @@ const CONFLICT: [&str; 2] = ["Conflict", "AnotherOperationInProgress"];
 
 /// The codes of a 404 that say: this does not exist. Others do not, nor does a bare 404 of some proxy: an app counts as
 /// deleted only if Azure says so.
-const GONE: [&str; 4] = ["ResourceNotFound", "ResourceGroupNotFound", "ParentResourceNotFound", "NotFound"];
+const GONE: [&str; 5] =
+    ["ResourceNotFound", "ResourceGroupNotFound", "ParentResourceNotFound", "NotFound", "SecretNotFound"];
 
 /// Goes by Azure's code where that tells more than the status, and by the status else.
 fn classify(operation: Operation, status: u16, said: &Said, retry_after: Option<Duration>) -> ArmErrorKind {

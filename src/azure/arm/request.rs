@@ -12,7 +12,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::join;
 use reqwest::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue,
 };
 use reqwest::{Method, Response, StatusCode};
 use secrecy::zeroize::Zeroizing;
@@ -58,6 +58,8 @@ pub(crate) struct Call {
     operation: Operation,
     method: Method,
     pub(crate) url: Url,
+    /// Whether it is for a Key Vault, which takes tokens of its own.
+    pub(super) vault: bool,
     body: Option<Zeroizing<Vec<u8>>>,
 }
 
@@ -71,7 +73,7 @@ pub(crate) struct Answer {
 
 impl Call {
     pub(crate) fn get(operation: Operation, url: Url) -> Self {
-        Self { operation, method: Method::GET, url, body: None }
+        Self { operation, method: Method::GET, url, vault: false, body: None }
     }
 
     /// A POST without a body, as listing keys and settings takes it.
@@ -83,6 +85,25 @@ impl Call {
         Self { method: Method::PUT, ..Self::get(operation, url) }
     }
 
+    /// The same for a Key Vault, at a URL of [`Arm::vault_url`].
+    pub(crate) fn at_vault(self) -> Self {
+        Self { vault: true, ..self }
+    }
+
+    /// What it is about, without its query.
+    fn resource(&self) -> String {
+        let host = self.url.host_str().filter(|_| self.vault).map(|host| format!("https://{host}"));
+        format!("{}{}", host.unwrap_or_default(), self.url.path())
+    }
+
+    /// The bucket that it takes from. A vault has its own limits; what is left of them it does not tell.
+    fn bucket(&self) -> gate::Name {
+        match self.url.host_str().filter(|_| self.vault) {
+            Some(host) => gate::Name::of(&self.method, &format!("/subscriptions/{host}")),
+            None => gate::Name::of(&self.method, self.url.path()),
+        }
+    }
+
     pub(crate) fn with_body(mut self, body: &impl Serialize) -> Result<Self, ArmError> {
         let written = serde_json::to_vec(body).map(Zeroizing::new);
         self.body = Some(written.map_err(|_| self.error(ArmErrorKind::Refused, words::NO_BODY))?);
@@ -90,7 +111,7 @@ impl Call {
     }
 
     pub(super) fn error(&self, kind: ArmErrorKind, message: &str) -> ArmError {
-        ArmError::new(kind, self.operation, self.url.path(), message)
+        ArmError::new(kind, self.operation, &self.resource(), message)
     }
 }
 
@@ -165,7 +186,7 @@ impl Arm {
             Ok(answer) => (Some(answer.status), correlation_id(&answer.headers)),
             Err(error) => (error.status(), error.correlation_id().map(Into::into)),
         };
-        let (operation, resource) = (call.operation.name, call.url.path());
+        let (operation, resource) = (call.operation.name, call.resource());
         // Not the message, which may quote a secret that was sent: whoever sent it takes it out further up.
         let caused_by = answer.as_ref().err().and_then(|error| error.source()).map(cause::told);
         tracing::debug!(operation, resource, status, attempt, ms, correlation_id, caused_by, "ARM request");
@@ -205,9 +226,10 @@ impl Arm {
     ) -> Result<Answer, ArmError> {
         let timeout = self.time_for(call)?;
         let no_client = |error| call.error(ArmErrorKind::Refused, words::NO_CLIENT).caused_by(error);
-        let client = self.shared.http.client(&call.url).map_err(no_client)?;
+        let target = self.target(call);
+        let client = self.shared.http.client(&target).map_err(no_client)?;
         let mut request = client
-            .request(call.method.clone(), call.url.clone())
+            .request(call.method.clone(), target)
             .timeout(timeout)
             .header(AUTHORIZATION, token)
             .header(ACCEPT, "application/json")
@@ -218,6 +240,9 @@ impl Arm {
             None if call.method == Method::POST => request.header(CONTENT_LENGTH, "0"),
             None => request,
         };
+        if let Some(host) = call.url.host_str().filter(|_| call.vault) {
+            request = request.header(HOST, host);
+        }
         let response = request.send().await.map_err(|error| self.broken(call, error))?;
         let has_room = admission.answered(response.headers());
         let answer = self.read(call, response).await;
@@ -234,7 +259,7 @@ impl Arm {
 
     /// Waits until Azure has room for a request and nobody is before it.
     async fn admitted(&self, call: &Call) -> Result<Admission, ArmError> {
-        let bucket = gate::Name::of(&call.method, call.url.path());
+        let bucket = call.bucket();
         let admitted = self.shared.gate.admit(bucket, &self.turn, self.deadline).await;
         let admitted = admitted.ok_or_else(|| call.error(ArmErrorKind::OutOfTime, words::NO_TURN_IN_TIME))?;
         if let Some(timing) = &self.timing {
@@ -269,13 +294,13 @@ impl Arm {
             said.message = words::REDIRECTED.into();
         }
         let (status, after) = (status.as_u16(), retry_after(headers, self));
-        let error = ArmError::refusal(call.operation, call.url.path(), status, said, after);
+        let error = ArmError::refusal(call.operation, &call.resource(), status, said, after);
         error.answered(status, correlation_id(headers))
     }
 
     fn broken(&self, call: &Call, error: reqwest::Error) -> ArmError {
         let late = self.left().is_some_and(|left| left.is_zero());
-        ArmError::transport(call.operation, call.url.path(), error, late)
+        ArmError::transport(call.operation, &call.resource(), error, late)
     }
 
     /// The `Authorization` header. azure_identity keeps tokens and renews them early, so it is asked every time; for another
@@ -286,7 +311,8 @@ impl Arm {
         refused: Option<&HeaderValue>,
     ) -> Result<HeaderValue, ArmError> {
         let timeout = self.time_for(call)?;
-        let scopes = [self.shared.scope.as_str()];
+        let of_vaults = format!("https://{}/.default", self.shared.vault_suffix);
+        let scopes = [if call.vault { of_vaults.as_str() } else { self.shared.scope.as_str() }];
         let bare = refused.and_then(|refused| refused.to_str().ok()?.strip_prefix("Bearer "));
         let options = bare.map(|bare| {
             let context = Context::new().with_value(InsteadOf(Secret::new(bare.to_owned())));

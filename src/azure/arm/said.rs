@@ -38,7 +38,7 @@ pub(super) fn is_page(body: &[u8]) -> bool {
 }
 
 /// Azure's code and message, from either of the shapes of its error bodies: `{"error":{"code","message"}}` (swagger,
-/// common-types ErrorResponse) and Microsoft.Web's capitalised `{"Code","Message"}`. A body that is no JSON is repeated
+/// common-types ErrorResponse), with Key Vault's `innererror`, and Microsoft.Web's capitalised `{"Code","Message"}`. A body that is no JSON is repeated
 /// only if `may_repeat`: answers that belong to secrets are not.
 pub(super) fn read_error_body(body: &[u8], may_repeat: bool) -> Said {
     let said_nothing = || words::NO_REASON.to_owned();
@@ -57,7 +57,8 @@ pub(super) fn read_error_body(body: &[u8], may_repeat: bool) -> Said {
     let detail = body_read.error.unwrap_or(body_read.bare);
     let code = detail.code.map(|code| tidy(&code, LONGEST_CODE)).filter(|code| !code.is_empty());
     let message = detail.message.map(|message| tidy(&message, LONGEST_MESSAGE));
-    let details = detail.details.into_iter().flatten().filter_map(|detail| detail.code);
+    let details = detail.inner.into_iter().chain(detail.details.into_iter().flatten());
+    let details = details.filter_map(|detail| detail.code);
     Said {
         code,
         message: message.filter(|message| !message.is_empty()).unwrap_or_else(said_nothing),
@@ -81,6 +82,9 @@ pub(super) struct ErrorDetail {
     pub(super) message: Option<String>,
     #[serde(default, alias = "Details", deserialize_with = "details")]
     details: Option<Vec<Detail>>,
+    /// Of Key Vault: all its refusals share one outer code.
+    #[serde(default, rename = "innererror")]
+    inner: Option<Detail>,
 }
 
 #[derive(Clone, Deserialize)]

@@ -8,6 +8,7 @@
 //! next check, before any key is regenerated.
 
 mod dictionary;
+mod references;
 mod shown;
 mod sites;
 
@@ -16,13 +17,15 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 
 pub use self::dictionary::Dictionary;
+pub(super) use self::references::{References, Resolved, read_references};
 pub use self::sites::{Site, UpdateStrategy};
+
+pub(in crate::azure) use self::shown::{followed, shown};
 
 use super::{Change, ConsumerKind, Marks, Missing, Settling, Written};
 use crate::azure::arm::{Arm, ArmError, Operation};
 use crate::config::AppConfig;
-use rekey_core::model::{AppId, ConsumerId, Section};
-use rekey_core::plan::{ConsumerRef, Snapshot};
+use rekey_core::model::{AppId, ConsumerId, SecretReference, Section};
 
 /// Microsoft.Web: the newest stable version whose contract this client was written against.
 const API_VERSION: &str = "2023-12-01";
@@ -39,37 +42,23 @@ pub struct Place {
 }
 
 impl Place {
-    /// The consumer that it belongs to.
-    pub fn consumer(&self) -> ConsumerId {
-        (&self.app).into()
-    }
-}
-
-impl From<&ConsumerRef> for Place {
-    /// The place in which a consumer is.
-    fn from(consumer: &ConsumerRef) -> Self {
-        let ConsumerRef { app: ConsumerId::AppService(app), section, .. } = consumer;
-        Self { app: app.clone(), section: *section }
-    }
-}
-
-impl ConsumerKind for Place {
-    type Contents = Dictionary;
-
-    fn operations() -> Vec<Operation> {
-        dictionary::operations().chain(sites::OPERATIONS).collect()
+    /// The app settings of an app.
+    pub(super) fn settings_of(app: &AppId) -> Self {
+        Self { app: app.clone(), section: Section::AppSettings }
     }
 
-    fn reading(&self) -> Operation {
+    /// By which of them it is read.
+    pub(crate) fn reading(&self) -> Operation {
         dictionary::list_operation(&self.app, self.section)
     }
 
-    fn writing(&self) -> Operation {
+    /// By which of them it is written.
+    pub(crate) fn writing(&self) -> Operation {
         dictionary::update_operation(&self.app, self.section)
     }
 
     /// Those of whose entries some were named, or both.
-    fn of(app: &AppConfig) -> Vec<Self> {
+    pub(crate) fn of(app: &AppConfig) -> Vec<Self> {
         let by_value = shown::is_by_value(app);
         let wanted = [
             (Section::AppSettings, by_value || !app.settings.is_empty()),
@@ -79,22 +68,28 @@ impl ConsumerKind for Place {
         wanted.map(|(section, _)| Self { app: app.id.clone(), section }).collect()
     }
 
+    pub(super) async fn look_for(&self, arm: &Arm, there: &BTreeSet<ConsumerId>) -> Missing {
+        sites::look_for(arm, &self.app, there).await
+    }
+
+    pub(super) fn restarts(&self, site: &str) -> bool {
+        site.eq_ignore_ascii_case(self.app.site())
+    }
+}
+
+impl ConsumerKind for Place {
+    type Contents = Dictionary;
+
+    fn operations() -> Vec<Operation> {
+        dictionary::operations().chain(references::OPERATIONS).chain(sites::OPERATIONS).collect()
+    }
+
+    fn consumer(&self) -> ConsumerId {
+        (&self.app).into()
+    }
+
     async fn read(&self, arm: &Arm) -> Result<Dictionary, ArmError> {
         arm.list_settings(&self.app, self.section).await
-    }
-
-    fn shows(
-        &self,
-        contents: &Dictionary,
-        app: &AppConfig,
-        marks: Marks<'_>,
-        out: &mut Snapshot,
-    ) -> Vec<String> {
-        shown::shown(self, contents, app, marks, out)
-    }
-
-    async fn look_for(&self, arm: &Arm, there: &BTreeSet<ConsumerId>) -> Missing {
-        sites::look_for(arm, &self.app, there).await
     }
 
     async fn write(
@@ -111,11 +106,15 @@ impl ConsumerKind for Place {
         for name in change.names {
             replace_key(&mut wanted, name, change);
         }
+        if self.section == Section::AppSettings {
+            refresh(&mut wanted, change, arm);
+        }
         if wanted == before {
             return Ok(Written::Already(before));
         }
         let after = arm.update_settings(&self.app, self.section, &wanted).await?;
-        let took = change.names.iter().all(|name| after.expose(name) == wanted.expose(name));
+        let names = change.names.iter().chain([&REFRESHED]);
+        let took = names.into_iter().all(|name| after.expose(name) == wanted.expose(name));
         Ok(if took { Written::Accepted(after) } else { Written::Overwritten })
     }
 
@@ -131,9 +130,83 @@ impl ConsumerKind for Place {
             at_most: UpdateStrategy::Recreate.settles_within(),
         }
     }
+}
 
-    fn restarts(&self, site: &str) -> bool {
-        site.eq_ignore_ascii_case(self.app.site())
+/// The setting that tells with which version of a secret each of the settings that refer to one was last fetched. The platform
+/// fetches secrets anew, and restarts the app, when a setting changes; a restart alone fetches nothing (docs: Use Key Vault
+/// references). So this one is written where nothing else would change, and shows afterwards what the app was started with.
+pub(crate) const REFRESHED: &str = "REKEY_REFRESHED";
+
+/// Makes an app fetch the versions of secrets that hold the key, where settings refer to them: those that name a version are
+/// made to name the new one.
+fn refresh(settings: &mut Dictionary, change: &Change<'_>, arm: &Arm) {
+    let names = || change.names.iter().filter_map(|name| Some((*name, change.versions.get(*name)?)));
+    let mut refreshed = Refreshed::read(settings);
+    for (name, version) in names() {
+        let Some(value) = settings.expose(name).map(ToOwned::to_owned) else { continue };
+        match SecretReference::read(&value, arm.vault_suffix()).map(|reference| reference.version) {
+            Some(Some(old)) if old != *version => {
+                settings.set_value(name, &with_version(&value, &old, version));
+            }
+            Some(None) => refreshed.set(name, version, arm.now().timestamp()),
+            Some(Some(_)) | None => {}
+        }
+    }
+    refreshed.write(settings);
+}
+
+/// A pinned reference with another version in it, and nothing else changed.
+fn with_version(value: &str, old: &str, new: &str) -> String {
+    let at = value.to_ascii_lowercase().rfind(old);
+    at.map_or_else(|| value.to_owned(), |at| format!("{}{new}{}", &value[..at], &value[at + old.len()..]))
+}
+
+/// What [`REFRESHED`] says: `NAME=VERSION@SECONDS`, one after another with a semicolon between them.
+#[derive(Debug, Default)]
+struct Refreshed {
+    was: String,
+    entries: Vec<(String, String, i64)>,
+}
+
+/// How long the platform may take to fetch a secret. After that it is made to try again.
+const FETCHED_WITHIN: i64 = 600;
+
+impl Refreshed {
+    fn read(settings: &Dictionary) -> Self {
+        let was = settings.expose(REFRESHED).unwrap_or_default().to_owned();
+        let entry = |entry: &str| {
+            let (name, rest) = entry.trim().rsplit_once('=')?;
+            let (version, at) = rest.split_once('@')?;
+            Some((name.to_owned(), version.to_ascii_lowercase(), at.parse().ok()?))
+        };
+        Self { entries: was.split(';').filter_map(entry).collect(), was }
+    }
+
+    fn version(&self, name: &str) -> Option<&str> {
+        let of_name = |(known, ..): &&(String, String, i64)| known.eq_ignore_ascii_case(name);
+        self.entries.iter().find(of_name).map(|(_, version, _)| version.as_str())
+    }
+
+    /// Notes a version, unless it was noted lately: the platform is about to fetch it.
+    fn set(&mut self, name: &str, version: &str, now: i64) {
+        let is_new = |(known, of, at): &(String, String, i64)| {
+            known.eq_ignore_ascii_case(name) && of == version && now - at < FETCHED_WITHIN
+        };
+        if !self.entries.iter().any(is_new) {
+            self.entries.retain(|(known, ..)| !known.eq_ignore_ascii_case(name));
+            self.entries.push((name.to_owned(), version.to_owned(), now));
+        }
+    }
+
+    fn write(&self, settings: &mut Dictionary) {
+        // Of settings that are gone nothing need be told.
+        let there = |name: &str| settings.names().any(|known| known.eq_ignore_ascii_case(name));
+        let entries = self.entries.iter().filter(|(name, ..)| there(name));
+        let entries: Vec<_> = entries.map(|(name, version, at)| format!("{name}={version}@{at}")).collect();
+        let text = entries.join(";");
+        if !entries.is_empty() && text != self.was {
+            settings.put(REFRESHED, &text);
+        }
     }
 }
 

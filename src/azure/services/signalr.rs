@@ -145,13 +145,13 @@ impl KeyService for ServiceType {
             Some(group) => (LIST_BY_GROUP, format!("/resourceGroups/{group}")),
         };
         let path = format!("/subscriptions/{subscription}{within}/providers/{}", self.as_str());
-        let resources: Vec<Resource> = arm.pages(operation, arm.url(&path, API_VERSION)).await?;
+        let resources: Vec<Resource> = arm.pages(Call::get(operation, arm.url(&path, API_VERSION))).await?;
         Ok(resources.into_iter().filter_map(Resource::read).collect())
     }
 
     async fn replicas(self, arm: &Arm, id: &ServiceId) -> Result<Vec<String>, ArmError> {
         let url = arm.url(&format!("{id}/replicas"), API_VERSION);
-        let replicas: Vec<Replica> = arm.pages(LIST_REPLICAS, url).await?;
+        let replicas: Vec<Replica> = arm.pages(Call::get(LIST_REPLICAS, url)).await?;
         Ok(replicas.into_iter().map(|Replica { name, location }| location.unwrap_or(name)).collect())
     }
 }

@@ -15,7 +15,12 @@ fn service(name: &str, apps: usize) -> ServiceConfig {
         connection_strings: vec![],
         may_hold_none: false,
     };
-    ServiceConfig { id: id(name), apps: (0..apps).map(app).collect(), policy: Policy::default() }
+    ServiceConfig {
+        id: id(name),
+        apps: (0..apps).map(app).collect(),
+        vault_secrets: vec![],
+        policy: Policy::default(),
+    }
 }
 
 fn id(name: &str) -> ServiceId {

@@ -35,6 +35,11 @@ sentences! {
     STRANGE_LINK = "its nextLink leads to another host";
     ENDLESS_LIST = "the list does not end";
     NO_URL = "its URL is not valid";
+    NOT_A_REFERENCE = "App Service does not list it among the app's references";
+    NO_VERSION = "App Service does not say which version of the secret the app is given";
+    not_resolved(status, details) = "App Service does not resolve it ({status}): {details}";
+    not_fetched(has, wanted) = "the app is still given version {has} of it, and not yet {wanted}";
+    strange_vault(host, suffix) = "{host} is no Key Vault of this cloud (…{suffix}), and is not given a token";
     OTHER_HOST = "its URL leads to another host than the one asked";
 
     // Access tokens. CLIENT_SECRET and those below it are what a group of environment variables is for.

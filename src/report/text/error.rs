@@ -9,6 +9,7 @@ use rekey_core::journal::{Condition, Illegal};
 use super::azure::{BETWEEN, CHECK_THE_IDENTITY};
 use super::{InWords, file_name, readable};
 use crate::azure::arm::{ArmError, ArmErrorKind, Barrier};
+use crate::azure::consumers::Place;
 use crate::azure::credentials::{CredentialError, HalfSet};
 use crate::azure::http::{HttpError, Insecure};
 use crate::engine::RunError;
@@ -79,6 +80,10 @@ fn doing(operation: &str, resource: &str) -> String {
         "WebApps_ListConnectionStrings" => "read the connection strings of {app}";
         "WebApps_UpdateApplicationSettings" => "write the app settings of {app}";
         "WebApps_UpdateConnectionStrings" => "write the connection strings of {app}";
+        "WebApps_GetAppSettingsKeyVaultReferences" => "ask what the Key Vault references of {app} lead to";
+        "KeyVault_GetSecret" => "read the secret {resource}";
+        "KeyVault_SetSecret" => "write the secret {resource}";
+        "KeyVault_GetSecretVersions" => "list the versions of the secret {resource}";
         "Subscriptions_List" => "list the subscriptions";
         "GetToken" => "sign in to Azure";
         "Permissions_ListForResource" | "Permissions_ListForResourceGroup" => "list the permissions on {resource}";
@@ -174,6 +179,13 @@ fn of_barrier(barrier: Barrier, action: Option<&str>) -> String {
             "the app's own content share is not usable, and nothing was written: correct \
             WEBSITE_CONTENTAZUREFILECONNECTIONSTRING and WEBSITE_CONTENTSHARE of the app; where they are references, set \
             WEBSITE_SKIP_CONTENTSHARE_VALIDATION to 1";
+        Barrier::VaultFirewall =>
+            "the vault's network rules do not let this process in: let the function app reach it, by a subnet of its virtual \
+            network among the vault's rules or by a private endpoint. A role does not help";
+        Barrier::SecretDisabled =>
+            "enable the newest version of the secret, or make a new one: whoever refers to it gets nothing";
+        Barrier::SecretDeleted =>
+            "the secret was deleted: recover it (`az keyvault secret recover`), or take the reference out of the app";
     })
 }
 
@@ -197,7 +209,16 @@ words! {
         Self::Locked { place, .. } => "{}: not written", place.consumer().name();
         Self::Overwritten { place } =>
             "{}: the {} were written but do not hold the new key: something else writes them at the same time. The next \
-            run tries again", place.consumer().name(), place.section;
+            run tries again", place.consumer().name(), of_place(place);
+    }
+}
+
+/// What is written of a consumer.
+fn of_place(place: &Place) -> String {
+    match place {
+        Place::Settings(settings) => settings.section.to_string(),
+        Place::References(_) => "references".to_owned(),
+        Place::Secret(_) => "versions of the secret".to_owned(),
     }
 }
 

@@ -254,7 +254,8 @@ mod tests {
         let waiting = Decision::Waiting { reason: WaitFor::Grace(key_type), until };
         insta::assert_snapshot!(waiting.in_words(), @"waiting until 1970-01-01T02:00:00Z (grace period of the Secondary key) before regenerating it");
         let app = AppId::new("s", "g", "app-0", None).into();
-        let consumers = vec![ConsumerRef { app, section: Section::AppSettings, name: "SignalR".into() }];
+        let consumers =
+            vec![ConsumerRef { app, section: Some(Section::AppSettings), name: "SignalR".into() }];
         let repair = Decision::Do(Step::Repoint { to: key_type, consumers, repair: true });
         insta::assert_snapshot!(repair.in_words(), @"repair with the Secondary key: app-0 (app setting SignalR)");
     }

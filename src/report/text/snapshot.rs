@@ -1,6 +1,6 @@
 //! What a check has shown: who holds what, who is cut off, and what could not be seen.
 
-use rekey_core::model::{ConsumerId, IdFault, Malformed};
+use rekey_core::model::{AppId, ConsumerId, IdFault, Malformed, SecretId};
 use rekey_core::plan::{ConsumerRef, CutOff, Holding, SettingFault, Snapshot, Unknown, Whereabouts};
 
 use super::{InWords, file_name, listed};
@@ -32,6 +32,11 @@ pub fn notes(snapshot: &Snapshot) -> Vec<String> {
         )
     };
     snapshot.references.iter().map(note).collect()
+}
+
+/// A setting that refers to a secret.
+pub fn follows(name: &str, secret: &SecretId) -> String {
+    format!("{name} refers to the Key Vault secret {secret}, which is followed")
 }
 
 /// Who is refused now.
@@ -70,7 +75,8 @@ words! {
 
 words! {
     impl InWords for ConsumerRef {
-        Self { app, section, name } => "{} ({} {name})", app.name(), section.entry();
+        Self { app, section: Some(section), name } => "{} ({} {name})", app.name(), section.entry();
+        Self { app, section: None, .. } => "{} (Key Vault secret)", app.name();
     }
 }
 
@@ -108,17 +114,21 @@ impl InWords for Unknown {
     fn in_words(&self) -> String {
         let file = file_name();
         words!(match self {
+            Self::Unreadable { app: ConsumerId::KeyVaultSecret(id), detail, .. } => "the secret {id} is out of sight: {detail}";
+            Self::Reference { app, name, why, .. } => "{name} of {} refers to a Key Vault secret: {why}", app.name();
             Self::Unreadable { app, detail, .. } => "cannot read the settings of {}: {detail}", app.name();
             Self::NeverSeen { app, meant } =>
                 "{} in resource group {} does not exist and was never seen: correct its id in {file}{}",
-                app.name(), app.group(), did_you_mean(meant.as_ref(), app);
+                app.name(), group(app), did_you_mean(meant.as_ref(), app);
             Self::Vanished { app, whereabouts: Whereabouts::Moved(to), .. } =>
                 "{} is no longer in resource group {}, and may still hold the key that it last held; there is a site of its \
-                name elsewhere: name that in {file} instead: {to}", app.name(), app.group();
+                name elsewhere: name that in {file} instead: {to}", app.name(), group(app);
             Self::Vanished { app, whereabouts: Whereabouts::Unclear(why), .. } =>
                 "{} is no longer in resource group {}, and may still hold the key that it last held: it cannot be told \
                 whether it was deleted or moved ({why}). If it was deleted, take it out of {file}; if it was moved, name its \
-                new id", app.name(), app.group();
+                new id", app.name(), group(app);
+            Self::NoConsumer { app: ConsumerId::KeyVaultSecret(id) } =>
+                "the secret {id}, which {file} names, holds no key of the service";
             Self::NoConsumer { app } =>
                 "no setting of {} holds a key or a connection string of the service; if the app needs none, give it `may_hold_none = \
                 true` in {file}", app.name();
@@ -135,7 +145,7 @@ fn of_setting(app: &str, name: &str, fault: SettingFault) -> String {
     let file = file_name();
     words!(match fault {
         SettingFault::KeyVaultReference =>
-            "{name} of {app} is a Key Vault reference, which is not followed yet: the app may hold a key that is invalid, \
+            "{name} of {app} is a Key Vault reference that is not followed: the app may hold a key that is invalid, \
             or will be. Leave the reference as it is, and compare the secret with the service's keys yourself";
         SettingFault::AppConfigurationReference =>
             "{name} of {app} is an App Configuration reference, which is not followed yet: the app may hold a key that is \
@@ -164,10 +174,16 @@ fn of_setting(app: &str, name: &str, fault: SettingFault) -> String {
     })
 }
 
+/// The resource group of an app.
+fn group(id: &ConsumerId) -> &str {
+    id.app().map_or("", AppId::group)
+}
+
 /// The site that may be meant, with its whole id if it is not where the other would be.
 fn did_you_mean(meant: Option<&ConsumerId>, app: &ConsumerId) -> String {
     let Some(meant) = meant else { return String::new() };
-    let place = |id: &ConsumerId| (id.subscription().to_lowercase(), id.group().to_lowercase());
+    let place =
+        |id: &ConsumerId| id.app().map(|id| (id.subscription().to_lowercase(), id.group().to_lowercase()));
     let named = if place(meant) == place(app) { meant.name() } else { meant.to_string() };
     format!("; did you mean {named}?")
 }

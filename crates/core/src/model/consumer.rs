@@ -9,6 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::id::{IdError, IdFault, ResourcePath, as_text, is_long};
+use super::secret::SecretId;
 
 /// What holds keys and is read and written by itself, of whatever kind.
 ///
@@ -19,6 +20,8 @@ use super::id::{IdError, IdFault, ResourcePath, as_text, is_long};
 pub enum ConsumerId {
     /// An app of App Service or Azure Functions, or a deployment slot of one, with its settings.
     AppService(AppId),
+    /// A secret of a Key Vault.
+    KeyVaultSecret(SecretId),
 }
 
 /// The resource id of one web app, function app or deployment slot.
@@ -29,11 +32,13 @@ pub struct AppId(ResourcePath);
 impl ConsumerId {
     /// How a kind is named in the text of an id.
     const APP_SERVICE: &'static str = "appService";
+    const KEY_VAULT_SECRET: &'static str = "keyVaultSecret";
 
     /// What people call it: its name among those of its kind.
     pub fn name(&self) -> String {
         match self {
             Self::AppService(app) => app.name(),
+            Self::KeyVaultSecret(secret) => format!("{}/{}", secret.vault(), secret.name()),
         }
     }
 
@@ -41,19 +46,15 @@ impl ConsumerId {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::AppService(_) => Self::APP_SERVICE,
+            Self::KeyVaultSecret(_) => Self::KEY_VAULT_SECRET,
         }
     }
 
-    /// Its resource group.
-    pub fn group(&self) -> &str {
+    /// The app, where it is one.
+    pub const fn app(&self) -> Option<&AppId> {
         match self {
-            Self::AppService(app) => app.group(),
-        }
-    }
-
-    pub fn subscription(&self) -> &str {
-        match self {
-            Self::AppService(app) => app.subscription(),
+            Self::AppService(app) => Some(app),
+            Self::KeyVaultSecret(_) => None,
         }
     }
 }
@@ -78,6 +79,9 @@ impl FromStr for ConsumerId {
             Some((kind, id)) if kind.eq_ignore_ascii_case(Self::APP_SERVICE) => {
                 id.parse().map(Self::AppService)
             }
+            Some((kind, id)) if kind.eq_ignore_ascii_case(Self::KEY_VAULT_SECRET) => {
+                id.parse().map(Self::KeyVaultSecret)
+            }
             _ => text.parse().map(Self::AppService),
         }
     }
@@ -87,6 +91,7 @@ impl fmt::Display for ConsumerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AppService(app) => app.fmt(f),
+            Self::KeyVaultSecret(secret) => secret.fmt(f),
         }
     }
 }

@@ -42,7 +42,7 @@ pub fn quiet(
 fn holder(app: &ConsumerId, key: &Fingerprint, listed: &PerKey<Fingerprint>) -> Consumer {
     let of_key = listed.iter().find(|(_, current)| *current == key);
     Consumer {
-        at: ConsumerRef { app: app.clone(), section: Section::AppSettings, name: String::new() },
+        at: ConsumerRef { app: app.clone(), section: Some(Section::AppSettings), name: String::new() },
         holds: of_key.map_or_else(|| Holding::Stale(key.clone()), |(key_type, _)| Holding::Valid(key_type)),
     }
 }

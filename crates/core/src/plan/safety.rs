@@ -79,10 +79,11 @@ impl View<'_> {
     }
 
     /// How long a key stays valid after its last consumer left it. One that was there when the keys were reported as
-    /// compromised is in strange hands: it dies sooner.
+    /// compromised is in strange hands: it dies sooner. Readers whom nobody sees need their time in either case.
     pub(super) fn grace(&self, key_type: KeyType) -> TimeDelta {
         let grace = self.policy.grace;
-        delta(if self.is_compromised(key_type) { grace.min(self.policy.exposed_grace) } else { grace })
+        let grace = if self.is_compromised(key_type) { grace.min(self.policy.exposed_grace) } else { grace };
+        delta(grace) + delta(self.snapshot.readers_within)
     }
 
     /// Whether a key was there when the keys were reported as compromised.

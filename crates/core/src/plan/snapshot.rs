@@ -1,6 +1,7 @@
 //! What one check of a service and its apps has shown.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::model::{ConsumerId, Fingerprint, KeyType, Malformed, PerKey, Section};
 use chrono::{DateTime, Utc};
@@ -31,6 +32,9 @@ pub struct Snapshot {
     /// Whether a part of it is Azure's answer to a write of ours, and was not read since: good for knowing who is to be
     /// repaired, not for believing that anybody left a key.
     pub echoed: bool,
+    /// How long somebody whom no check shows may go on with a key after its last consumer left it: who reads a secret that
+    /// holds one, say.
+    pub readers_within: Duration,
     /// The keys that the service was just now seen to refuse, where it was asked.
     pub refused: PerKey<bool>,
 }
@@ -49,6 +53,7 @@ impl Snapshot {
             gone: vec![],
             references: vec![],
             echoed: false,
+            readers_within: Duration::ZERO,
             refused: PerKey::default(),
         }
     }
@@ -123,7 +128,7 @@ impl CutOff {
     }
 }
 
-/// One setting of one app that connects to the service, and one of the keys that it holds. A text may hold several: then
+/// One setting of one app that connects to the service, or one secret, and one of the keys that it holds. A text may hold several: then
 /// it stands here for each of them, and holds all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Consumer {
@@ -135,9 +140,20 @@ pub struct Consumer {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConsumerRef {
     pub app: ConsumerId,
-    pub section: Section,
-    /// The setting's name.
+    /// The dictionary that the setting is in; a secret has none.
+    pub section: Option<Section>,
+    /// The setting's name; empty for a secret.
     pub name: String,
+}
+
+impl ConsumerRef {
+    /// What it is of its app, like `app setting AzureSignalR`.
+    pub fn entry(&self) -> String {
+        match self.section {
+            Some(section) => format!("{} {}", section.entry(), self.name),
+            None => "Key Vault secret".to_owned(),
+        }
+    }
 }
 
 /// What a consumer holds.
@@ -182,6 +198,15 @@ pub enum Unknown {
     NoConsumer { app: ConsumerId },
     /// An app shows nothing of the service but references, of which nobody can tell where they lead.
     OnlyReferences { app: ConsumerId, names: Vec<String> },
+    /// A setting refers to a secret, and what the app is given of it cannot be told, or is not what it must be.
+    Reference {
+        app: ConsumerId,
+        name: String,
+        /// Why not, with what Azure said.
+        why: String,
+        /// Whether that passes by itself.
+        passing: bool,
+    },
     /// A setting is not what the service's must be, or another must not be.
     Setting {
         app: ConsumerId,
@@ -228,7 +253,7 @@ pub enum Whereabouts {
 impl Unknown {
     /// Whether it stays until somebody does something about it.
     pub fn lasts(&self) -> bool {
-        !matches!(self, Self::Unreadable { passing: true, .. })
+        !matches!(self, Self::Unreadable { passing: true, .. } | Self::Reference { passing: true, .. })
     }
 
     /// Whether it is of an app that was there and is not found any more.

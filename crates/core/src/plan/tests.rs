@@ -29,7 +29,7 @@ fn app(n: usize) -> ConsumerId {
 }
 
 fn consumer(n: usize, holds: Holding) -> Consumer {
-    let at = ConsumerRef { app: app(n), section: Section::AppSettings, name: "SignalR".into() };
+    let at = ConsumerRef { app: app(n), section: Some(Section::AppSettings), name: "SignalR".into() };
     Consumer { at, holds }
 }
 

@@ -137,6 +137,13 @@ impl Dictionary {
         }
     }
 
+    /// Sets a setting of ours, which may not be there yet.
+    pub(super) fn put(&mut self, name: &str, value: &str) {
+        if !self.set_value(name, value) {
+            self.entries.push((name.to_owned(), Entry::Text(value.into())));
+        }
+    }
+
     /// Every text in it that must not be repeated: the values, the keys within them, and what may be one in any text.
     fn secrets(&self) -> Vec<Zeroizing<String>> {
         let values = self.exposed().filter_map(|(_, value)| value);

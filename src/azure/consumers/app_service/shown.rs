@@ -3,10 +3,13 @@
 //! What a value is, is decided by the value; its name, and that of the secret that it refers to, decide only whether
 //! something that cannot be followed is meant for us.
 
+use super::super::Followed;
 use super::super::value::Value;
-use super::{Dictionary, Marks, Place};
+use super::{Dictionary, Marks, Place, Refreshed};
 use crate::config::AppConfig;
-use rekey_core::model::{ConsumerId, ReferenceStore, Section, host_of, names_signalr};
+use rekey_core::model::{
+    ConsumerId, Reference, ReferenceStore, SecretReference, Section, host_of, names_signalr,
+};
 use rekey_core::plan::{Consumer, ConsumerRef, Holding, SettingFault, Snapshot, Unknown};
 
 /// Behind the name of a setting the identity-based form says where the service is (docs: Azure Functions SignalR
@@ -15,11 +18,12 @@ const SERVICE_URI: [&str; 2] = ["__serviceuri", ":serviceuri"];
 
 /// Adds what one dictionary of an app shows. The names of those settings are answered that refer to something of which
 /// nobody can tell whether it is a connection string of ours.
-pub(super) fn shown(
+pub(in crate::azure) fn shown(
     place: &Place,
     settings: &Dictionary,
     app: &AppConfig,
     marks: Marks<'_>,
+    vault_suffix: &str,
     out: &mut Snapshot,
 ) -> Vec<String> {
     let named = match place.section {
@@ -32,11 +36,16 @@ pub(super) fn shown(
         name.eq_ignore_ascii_case(wanted) || of_identity
     };
     let mut unclear = Vec::new();
+    let followed = followed(place, settings, app, vault_suffix);
     for (name, value) in settings.exposed() {
         let (app, value) = (ConsumerId::from(&app.id), value.unwrap_or_default());
+        let is_followed = |at: &Followed| at.at.name == name;
+        if followed.iter().any(is_followed) {
+            continue;
+        }
         let is_named = named.iter().any(|wanted| is_of(wanted, name));
         if by_value || is_named {
-            let at = ConsumerRef { app, section: place.section, name: name.to_owned() };
+            let at = ConsumerRef { app, section: Some(place.section), name: name.to_owned() };
             unclear.extend(add(marks, &at, value, is_named, out));
         } else if holds_a_key(marks, name, value) {
             out.unknown.push(Unknown::Setting { app, name: name.to_owned(), fault: SettingFault::Unnamed });
@@ -48,6 +57,31 @@ pub(super) fn shown(
         out.unknown.push(Unknown::Setting { app, name: name.clone(), fault });
     }
     unclear
+}
+
+/// The app settings that refer to a secret of a vault that may be asked, and are meant for us, as far as names tell.
+pub(in crate::azure) fn followed(
+    place: &Place,
+    settings: &Dictionary,
+    app: &AppConfig,
+    vault_suffix: &str,
+) -> Vec<Followed> {
+    if place.section != Section::AppSettings {
+        return Vec::new();
+    }
+    let refreshed = Refreshed::read(settings);
+    let read = |(name, value): (&str, Option<&str>)| {
+        let reference = SecretReference::read(value?, vault_suffix)?;
+        let may_be_asked = reference.secret.host().strip_suffix(vault_suffix)?.strip_suffix('.')?;
+        let named = app.settings.iter().any(|wanted| name.eq_ignore_ascii_case(wanted));
+        let told = names_signalr(name) || Reference::read(value?).is_some_and(|one| one.names_signalr());
+        let meant = named || (is_by_value(app) && told);
+        let app = ConsumerId::from(&app.id);
+        let at = ConsumerRef { app, section: Some(place.section), name: name.to_owned() };
+        let refreshed = refreshed.version(name).map(ToOwned::to_owned);
+        (meant && !may_be_asked.contains('.')).then_some(Followed { at, reference, named, refreshed })
+    };
+    settings.exposed().filter_map(read).collect()
 }
 
 /// Whether all settings of an app are looked at, by their values: none was named.
@@ -153,7 +187,7 @@ mod tests {
         let place = Place { app: app.id.clone(), section: Section::AppSettings };
         let fingerprints = PerKey::from_fn(|key_type| keys[key_type].fingerprint());
         let mut out = Snapshot::of_keys(DateTime::UNIX_EPOCH, fingerprints);
-        let unclear = super::shown(&place, &settings, app, marks, &mut out);
+        let unclear = super::shown(&place, &settings, app, marks, "", &mut out);
         let consumers = out.consumers.iter().map(|consumer| match &consumer.holds {
             Holding::Valid(key_type) => key_type.to_string(),
             Holding::Stale(_) => "stale".to_owned(),

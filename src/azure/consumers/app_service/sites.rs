@@ -99,7 +99,7 @@ impl Arm {
     }
 
     async fn sites(&self, operation: Operation, path: &str) -> Result<Vec<Site>, ArmError> {
-        let resources: Vec<Resource> = self.pages(operation, self.url(path, API_VERSION)).await?;
+        let resources: Vec<Resource> = self.pages(Call::get(operation, self.url(path, API_VERSION))).await?;
         Ok(resources.into_iter().filter_map(Resource::read).collect())
     }
 }
@@ -173,7 +173,7 @@ pub(super) async fn look_for(arm: &Arm, app: &AppId, there: &BTreeSet<ConsumerId
 
 /// Whether a list shows all apps of the subscription that were read just now, and at least one.
 fn vouched_for(sites: &[Site], app: &AppId, there: &BTreeSet<ConsumerId>) -> bool {
-    let sites_read = there.iter().map(|ConsumerId::AppService(app)| app);
+    let sites_read = there.iter().filter_map(ConsumerId::app);
     let of_it = |one: &&AppId| one.subscription().eq_ignore_ascii_case(app.subscription());
     let mut others = sites_read.filter(of_it).peekable();
     others.peek().is_some() && others.all(|other| sites.iter().any(|site| is_same_site(&site.id, other)))

@@ -1,0 +1,265 @@
+//! Secrets of Key Vaults.
+//!
+//! Start at [`Secret`]. A write makes a new version and cannot be made on a condition (Key Vault REST 7.5, SetSecret), so that
+//! who wrote at the same time is looked for afterwards, among the versions, and what he wrote is merged. A version's times
+//! are in seconds: one of the same second counts as one that came between.
+
+use std::fmt;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::value::Value as Shown;
+use super::{Change, ConsumerKind, Marks, Settling, Written};
+use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Call, Operation, Subject};
+use crate::report::text::azure as words;
+use rekey_core::model::{ConsumerId, Key, SecretId};
+use rekey_core::plan::{Holding, SettingFault};
+
+/// Key Vault's data plane.
+const API_VERSION: &str = "7.5";
+
+const GET: Operation =
+    Operation::read("KeyVault_GetSecret", &["Microsoft.KeyVault/vaults/secrets/getSecret/action"])
+        .about(Subject::Consumer)
+        .with_secrets()
+        .by_handler();
+const SET: Operation =
+    Operation::change("KeyVault_SetSecret", &["Microsoft.KeyVault/vaults/secrets/setSecret/action"])
+        .about(Subject::Consumer)
+        .with_secrets()
+        .by_handler();
+const VERSIONS: Operation =
+    Operation::read("KeyVault_GetSecretVersions", &["Microsoft.KeyVault/vaults/secrets/readMetadata/action"])
+        .about(Subject::Consumer)
+        .by_handler();
+
+/// The most times that what others wrote at the same time is merged.
+const MERGES: usize = 4;
+
+/// A secret: its newest version, which is what is written, or another, which is only read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    pub id: SecretId,
+    pub version: Option<String>,
+}
+
+/// One version of a secret. Its `Debug` shows no value.
+#[derive(Clone)]
+pub struct Secret {
+    /// The last part of its id.
+    pub version: String,
+    value: SecretString,
+    content_type: Option<String>,
+    tags: Option<Map<String, Value>>,
+    attributes: Attributes,
+}
+
+#[derive(Clone, Default, Deserialize)]
+struct Attributes {
+    #[serde(default)]
+    enabled: bool,
+    exp: Option<i64>,
+    #[serde(default)]
+    created: i64,
+}
+
+#[derive(Deserialize)]
+struct Bundle {
+    id: String,
+    value: String,
+    #[serde(rename = "contentType")]
+    content_type: Option<String>,
+    tags: Option<Map<String, Value>>,
+    #[serde(default)]
+    attributes: Attributes,
+}
+
+/// What `SetSecret` takes.
+#[derive(Serialize)]
+struct NewVersion<'a> {
+    value: &'a str,
+    #[serde(rename = "contentType", skip_serializing_if = "Option::is_none")]
+    content_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<&'a Map<String, Value>>,
+    attributes: NewAttributes,
+}
+
+#[derive(Serialize)]
+struct NewAttributes {
+    enabled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exp: Option<i64>,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    id: String,
+    #[serde(default)]
+    attributes: Attributes,
+}
+
+impl Secret {
+    /// Its value **in the clear**.
+    fn expose(&self) -> &str {
+        self.value.expose_secret()
+    }
+
+    /// What it shows of a service: what it holds, and what is wrong with that.
+    pub(crate) fn shows(&self, marks: Marks<'_>) -> Vec<Result<Holding, SettingFault>> {
+        let shown = marks.values(self.expose()).into_iter().filter_map(|value| match value {
+            Shown::Holds(holding) => Some(Ok(holding)),
+            Shown::Fault(fault) => Some(Err(fault)),
+            Shown::Placeholder { ours: true } => Some(Err(SettingFault::Placeholder)),
+            Shown::Placeholder { ours: false } | Shown::Reference(_) | Shown::Other => None,
+        });
+        shown.collect()
+    }
+
+    /// Whether a key stands in it.
+    pub(crate) fn holds(&self, key: &Key) -> bool {
+        self.expose().contains(key.expose())
+    }
+}
+
+impl From<Bundle> for Secret {
+    fn from(bundle: Bundle) -> Self {
+        let Bundle { id, value, content_type, tags, attributes } = bundle;
+        Self { version: version_of(&id), value: value.into(), content_type, tags, attributes }
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secret").field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+fn version_of(id: &str) -> String {
+    id.rsplit('/').next().unwrap_or_default().to_ascii_lowercase()
+}
+
+impl ConsumerKind for Place {
+    type Contents = Secret;
+
+    fn operations() -> Vec<Operation> {
+        vec![GET, SET, VERSIONS]
+    }
+
+    fn consumer(&self) -> ConsumerId {
+        ConsumerId::KeyVaultSecret(self.id.clone())
+    }
+
+    async fn read(&self, arm: &Arm) -> Result<Secret, ArmError> {
+        read(arm, &self.id, self.version.as_deref()).await
+    }
+
+    async fn write(
+        &self,
+        arm: &Arm,
+        just_read: Option<&Secret>,
+        change: &Change<'_>,
+    ) -> Result<Written<Secret>, ArmError> {
+        let id = &self.id;
+        let mut before = match just_read {
+            Some(secret) => secret.clone(),
+            None => read(arm, id, None).await?,
+        };
+        let Some(mut wanted) = rewritten(&before, change) else { return Ok(Written::Already(before)) };
+        let since = before.attributes.created;
+        let mut known = vec![before.version.clone()];
+        for _ in 0..MERGES {
+            let after = set(arm, id, &before, &wanted, change.key).await?;
+            if after.expose() != wanted.expose_secret() {
+                return Ok(Written::Overwritten);
+            }
+            known.push(after.version.clone());
+            let Some(rival) = newest_besides(arm, id, &known, since).await? else {
+                return Ok(Written::Accepted(after));
+            };
+            let rival = read(arm, id, Some(&rival)).await?;
+            known.push(rival.version.clone());
+            wanted = rewritten(&rival, change).unwrap_or_else(|| rival.value.clone());
+            before = rival;
+        }
+        Ok(Written::Overwritten)
+    }
+
+    /// A new version takes nothing from anybody, and what came between is merged.
+    fn holds_anothers(&self, _: &Secret, _: Marks<'_>) -> bool {
+        false
+    }
+
+    /// What is written is there at once. Who reads it when is a matter of its readers.
+    fn settling(&self) -> Settling {
+        Settling::ByItself { read_back_after: TimeDelta::zero(), at_most: Duration::ZERO }
+    }
+}
+
+async fn read(arm: &Arm, id: &SecretId, version: Option<&str>) -> Result<Secret, ArmError> {
+    let path = format!("/secrets/{}/{}", id.name(), version.unwrap_or_default());
+    let call = call(arm, id, &path, Call::get, GET)?;
+    let bundle: Bundle = arm.send(&call).await?.json(&call)?;
+    Ok(bundle.into())
+}
+
+/// The value with the new key; nothing if it holds none of ours, or has it.
+fn rewritten(secret: &Secret, change: &Change<'_>) -> Option<SecretString> {
+    let Change { marks, key, only_stale, .. } = change;
+    let written = marks.with_key(secret.expose(), key, *only_stale)?;
+    (*written != secret.expose()).then(|| SecretString::from(written.as_str()))
+}
+
+/// `SetSecret`: a version with what the one before had, but for the value. Its end moves on, for copied it could be born
+/// expired; a beginning is not copied, for it would keep readers from it.
+async fn set(
+    arm: &Arm,
+    id: &SecretId,
+    before: &Secret,
+    value: &SecretString,
+    key: &Key,
+) -> Result<Secret, ArmError> {
+    let Secret { content_type, tags, attributes, .. } = before;
+    let end = |exp: i64| arm.now().timestamp() + (exp - attributes.created).max(0);
+    let attributes = NewAttributes { enabled: attributes.enabled, exp: attributes.exp.map(end) };
+    let value = value.expose_secret();
+    let body = NewVersion { value, content_type: content_type.as_deref(), tags: tags.as_ref(), attributes };
+    let call = call(arm, id, &format!("/secrets/{}", id.name()), Call::put, SET)?.with_body(&body)?;
+    let answer = arm.send(&call).await.map_err(|error| error.without([value, key.expose()].into_iter()))?;
+    let bundle: Bundle = answer.json(&call)?;
+    Ok(bundle.into())
+}
+
+/// The newest version since a time that is none of these: somebody else made it.
+async fn newest_besides(
+    arm: &Arm,
+    id: &SecretId,
+    known: &[String],
+    since: i64,
+) -> Result<Option<String>, ArmError> {
+    let path = format!("/secrets/{}/versions", id.name());
+    let versions: Vec<Listed> = arm.pages(call(arm, id, &path, Call::get, VERSIONS)?).await?;
+    let versions = versions.into_iter().map(|one| (one.attributes.created, version_of(&one.id)));
+    let others = versions.filter(|(created, version)| *created >= since && !known.contains(version));
+    Ok(others.max().map(|(_, version)| version))
+}
+
+/// A request to the vault of a secret, if that may be given a token.
+fn call(
+    arm: &Arm,
+    id: &SecretId,
+    path: &str,
+    make: fn(Operation, url::Url) -> Call,
+    operation: Operation,
+) -> Result<Call, ArmError> {
+    let url = arm.vault_url(id.host(), path, API_VERSION);
+    let strange = || {
+        let message = words::strange_vault(id.host(), arm.vault_suffix());
+        ArmError::new(ArmErrorKind::Elsewhere, operation, &id.to_string(), &message)
+    };
+    Ok(make(operation, url.ok_or_else(strange)?).at_vault())
+}

@@ -4,6 +4,7 @@
 
 mod scripted;
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,10 +14,15 @@ use async_trait::async_trait;
 use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
 use azure_core::time::OffsetDateTime;
 use chrono::TimeDelta;
-use rekey_core::model::{AppId, Key, KeyType, OperationUrl, Section, ServiceId, ServiceType};
+use rekey_core::journal::Journal;
+use rekey_core::model::{
+    AppId, Key, KeyPair, KeyType, OperationUrl, SecretId, Section, ServiceId, ServiceType,
+};
 use scripted::{LeapingClock, Reply, Server, Token};
+use serde_json::json;
 use signalr_rekey::azure::arm::{Arm, ArmError, ArmErrorKind, ArmOptions, Barrier, OperationStatus};
 use signalr_rekey::azure::consumers::app_service::Dictionary;
+use signalr_rekey::azure::consumers::{Change, Marks, Place};
 use signalr_rekey::azure::credentials::InsteadOf;
 use signalr_rekey::azure::http::Http;
 use signalr_rekey::azure::rbac;
@@ -561,7 +567,19 @@ async fn a_service_without_keys_is_told_from_half_an_answer_and_from_other_refus
 #[tokio::test]
 async fn every_operation_names_the_right_that_it_needs() {
     let app = [shop(None), shop(Some("staging"))];
-    let server = Server::play(std::iter::repeat_with(|| Reply::json(403, "{}")).take(22)).await;
+    let keys =
+        KeyPair { primary: Key::new("a key of the service"), secondary: Key::new("another key of it") };
+    let version = |version: &str, key: &Key| {
+        let value =
+            format!("Endpoint=https://chat.service.signalr.net;AccessKey={};Version=1.0;", key.expose());
+        let id = format!("https://v.vault.azure.net/secrets/chat/{version}");
+        Reply::json(200, &json!({"id": id, "value": value}).to_string())
+    };
+    let forbidden = || Reply::json(403, "{}");
+    // Of a secret what is read, written, and listed after that is forbidden, one after another.
+    let (old, new) = (|| version("1", &keys.primary), version("2", &keys.secondary));
+    let of_secrets = [forbidden(), old(), forbidden(), old(), new, forbidden()];
+    let server = Server::play(std::iter::repeat_with(forbidden).take(24).chain(of_secrets)).await;
     let arm = arm(&server.base, LeapingClock::new());
     let mut errors = vec![
         ServiceType::SignalR.describe(&arm, &chat()).await.unwrap_err(),
@@ -584,6 +602,18 @@ async fn every_operation_names_the_right_that_it_needs() {
     for (app, section) in app.iter().flat_map(|app| Section::ALL.map(|section| (app, section))) {
         errors.push(arm.list_settings(app, section).await.unwrap_err());
         errors.push(arm.update_settings(app, section, &Dictionary::default()).await.unwrap_err());
+    }
+    for app in &app {
+        errors.push(Place::References(app.clone()).read(&arm).await.unwrap_err());
+    }
+    let secret = Place::of_secret(SecretId::new("v.vault.azure.net", "chat").unwrap());
+    errors.push(secret.read(&arm).await.unwrap_err());
+    let journal = Journal::default();
+    let marks = Marks { keys: Some(&keys), host: "chat.service.signalr.net", journal: &journal };
+    let (key, versions) = (&keys.secondary, BTreeMap::new());
+    for _ in 0..2 {
+        let change = Change { names: &[], marks, key, versions: &versions, only_stale: false };
+        errors.push(secret.write(&arm, None, &change).await.unwrap_err());
     }
     let operations = rbac::operations();
     for error in &errors {

@@ -12,7 +12,7 @@ mod value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use self::app_service::{Dictionary, References, Resolved};
 use self::key_vault::Secret;
@@ -86,9 +86,17 @@ pub struct Followed {
     pub reference: SecretReference,
     /// Whether the configuration names the setting.
     pub named: bool,
-    /// The version of the secret with which the app was last made to fetch it anew, by a write of its settings that restarted
-    /// it, if that is on record there.
-    pub refreshed: Option<String>,
+    /// The version of the secret that the app was last made to fetch, by a write of its settings that restarted it, and when,
+    /// if that is on record there.
+    pub refreshed: Option<(String, DateTime<Utc>)>,
+}
+
+impl Followed {
+    /// The version that a write of the app's settings brought there, and when, where that is known.
+    pub fn brought(&self) -> Option<(&str, Option<DateTime<Utc>>)> {
+        let pinned = self.reference.version.as_deref().map(|version| (version, None));
+        pinned.or_else(|| self.refreshed.as_ref().map(|(version, at)| (version.as_str(), Some(*at))))
+    }
 }
 
 impl Place {
@@ -120,6 +128,11 @@ impl Place {
             Self::References(app) => app.into(),
             Self::Secret(place) => place.consumer(),
         }
+    }
+
+    /// Whether what it holds never changes.
+    pub const fn is_fixed(&self) -> bool {
+        matches!(self, Self::Secret(key_vault::Place { version: Some(_), .. }))
     }
 
     /// Reads what it holds; or why not.

@@ -3,6 +3,8 @@
 //! Start at [`Check::take`]. A check keeps what it read, each part with its time, so that a later [`Check::refresh`]
 //! reads again only what has grown too old. The snapshot it yields holds fingerprints; the keys stay here.
 
+mod references;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -11,16 +13,15 @@ use futures::{FutureExt, join};
 
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind};
 use crate::azure::consumers::app_service;
-use crate::azure::consumers::key_vault::Secret;
-use crate::azure::consumers::{Absence, Contents, Followed, Marks, Missing, Place};
+use crate::azure::consumers::{Absence, Contents, Marks, Missing, Place};
 use crate::azure::services::KeyService;
 use crate::clock::Clock;
 use crate::config::{AppConfig, ServiceConfig};
 use crate::report::cause;
 use crate::report::text::azure as words;
 use rekey_core::journal::Journal;
-use rekey_core::model::{AppId, ConsumerId, Fingerprint, Key, KeyPair, KeyType, PerKey, SecretId};
-use rekey_core::plan::{Consumer, ConsumerRef, Holding, SettingFault, Snapshot, Unknown};
+use rekey_core::model::{AppId, ConsumerId, Fingerprint, KeyPair, KeyType, PerKey, SecretId};
+use rekey_core::plan::{Holding, Snapshot, Unknown};
 
 /// What a check is made with.
 #[derive(Clone, Copy, Debug)]
@@ -178,6 +179,11 @@ impl Check {
         Ok(())
     }
 
+    /// Whether a version of a secret was read.
+    fn version_is_read(&self, place: &Place) -> bool {
+        self.places.get(place).is_some_and(|read| read.found.is_ok())
+    }
+
     /// Whether something was written and not read since.
     pub fn is_echoed(&self) -> bool {
         self.places.values().any(|read| read.echo)
@@ -242,7 +248,8 @@ impl Check {
 
     /// The oldest part of it.
     pub fn oldest(&self) -> DateTime<Utc> {
-        self.places.values().map(|read| read.at).chain([self.keys_at]).min().unwrap_or(self.keys_at)
+        let read = self.places.iter().filter(|(place, _)| !place.is_fixed()).map(|(_, read)| read.at);
+        read.chain([self.keys_at]).min().unwrap_or(self.keys_at)
     }
 
     /// What a place holds that was read, and when.
@@ -352,170 +359,6 @@ impl Check {
         }
     }
 
-    /// What an app is given of a secret that it refers to. It holds the key of the version that the platform has fetched, and
-    /// surely no other only if a write of its settings, which restarted it, brought that version there: a process may run with
-    /// an older one for as long as it lives.
-    fn add_reference(&self, followed: &Followed, app: &AppId, marks: Marks<'_>, out: &mut Snapshot) {
-        let Followed { at, reference, named, refreshed } = followed;
-        let brought = reference.version.as_ref().or(refreshed.as_ref());
-        let unknown = |why: String, passing: bool| {
-            let (app, name) = (at.app.clone(), at.name.clone());
-            Unknown::Reference { app, name, why, passing }
-        };
-        let read = self.places.get(&Place::References(app.clone()));
-        let references = match read.map(|read| &read.found) {
-            Some(Ok(references)) => references,
-            Some(Err(error)) => {
-                return out.unknown.push(unknown(cause::told(error), error.is_passing()));
-            }
-            None => return out.unknown.push(unknown(words::NOT_READ.to_owned(), true)),
-        };
-        let echo = read.is_some_and(|read| read.echo);
-        let Some(resolved) = references.resolved(&at.name) else {
-            return out.unknown.push(unknown(words::NOT_A_REFERENCE.to_owned(), false));
-        };
-        if !resolved.is_resolved() && !echo {
-            let why = words::not_resolved(&resolved.status, resolved.details.as_deref().unwrap_or_default());
-            return out.unknown.push(unknown(why, resolved.is_under_way()));
-        }
-        let version = if echo { brought } else { resolved.active_version.as_ref() };
-        let secret = version.map(|version| self.version(&reference.secret, version));
-        let secret = match secret {
-            Some(Some(Ok(secret))) => secret,
-            Some(Some(Err(error))) => {
-                return out.unknown.push(unknown(cause::told(error), error.is_passing()));
-            }
-            Some(None) => return out.unknown.push(unknown(words::NOT_READ.to_owned(), true)),
-            None => return out.unknown.push(unknown(words::NO_VERSION.to_owned(), false)),
-        };
-        let held = secret.shows(marks);
-        let is_ours = held.iter().any(Result::is_ok);
-        for shown in held {
-            match shown {
-                Ok(holds) => out.consumers.push(Consumer { at: at.clone(), holds }),
-                Err(fault) => {
-                    out.unknown.push(Unknown::Setting { app: at.app.clone(), name: at.name.clone(), fault })
-                }
-            }
-        }
-        if !is_ours {
-            let fault = SettingFault::NotOurs;
-            let not_ours = Unknown::Setting { app: at.app.clone(), name: at.name.clone(), fault };
-            out.unknown.extend(named.then_some(not_ours));
-            return;
-        }
-        match brought {
-            Some(brought) if *brought == secret.version => {}
-            Some(brought) => out.unknown.push(unknown(words::not_fetched(&secret.version, brought), true)),
-            None => self.add_either(at, out),
-        }
-    }
-
-    /// An app whose process may run with either key.
-    fn add_either(&self, at: &ConsumerRef, out: &mut Snapshot) {
-        for key_type in KeyType::ALL {
-            let consumer = Consumer { at: at.clone(), holds: Holding::Valid(key_type) };
-            if !out.consumers.contains(&consumer) {
-                out.consumers.push(consumer);
-            }
-        }
-    }
-
-    /// A secret that an app refers to. It is a consumer if it holds a key of the service.
-    fn add_secret(&self, id: &SecretId, service: &ServiceConfig, journal: &Journal, out: &mut Snapshot) {
-        let consumer = ConsumerId::KeyVaultSecret(id.clone());
-        let at = ConsumerRef { app: consumer.clone(), section: None, name: String::new() };
-        let first = out.consumers.len();
-        match self.places.get(&Place::of_secret(id.clone())).map(|read| &read.found) {
-            Some(Ok(contents)) => {
-                let shown = contents.secret().map(|secret| secret.shows(self.marks(journal)));
-                let holds = shown.into_iter().flatten().filter_map(Result::ok);
-                out.consumers.extend(holds.map(|holds| Consumer { at: at.clone(), holds }));
-                if out.consumers.len() > first {
-                    out.readers_within = out.readers_within.max(service.readers_within(id));
-                    out.seen.insert(consumer, held(out, first, false));
-                } else if service.vault_secrets.iter().any(|one| one.id == *id) {
-                    out.unknown.push(Unknown::NoConsumer { app: consumer });
-                }
-            }
-            Some(Err(error)) => {
-                let (detail, passing) = (cause::told(error), error.is_passing());
-                out.unknown.push(Unknown::Unreadable { app: consumer.clone(), detail, passing });
-                lose(&consumer, journal, out);
-            }
-            None => {
-                let detail = words::NOT_READ.to_owned();
-                out.unknown.push(Unknown::Unreadable { app: consumer, detail, passing: true });
-            }
-        }
-    }
-
-    /// A version of a secret that was read, or why it could not be.
-    fn version(&self, id: &SecretId, version: &str) -> Option<Result<&Secret, &ArmError>> {
-        let newest = self.places.get(&Place::of_secret(id.clone())).map(|read| &read.found);
-        if let Some(Ok(contents)) = newest
-            && let Some(secret) = contents.secret().filter(|secret| secret.version == version)
-        {
-            return Some(Ok(secret));
-        }
-        let place = Place::of_version(id.clone(), version.to_owned());
-        let read = self.places.get(&place).map(|read| read.found.as_ref())?;
-        match read {
-            Ok(contents) => contents.secret().map(Ok),
-            Err(error) => Some(Err(error)),
-        }
-    }
-
-    /// The settings of an app that refer to secrets of ours, as far as they were read.
-    fn followed(&self, app: &AppConfig) -> Vec<Followed> {
-        let read = |place: &Place| {
-            let contents = self.places.get(place)?.found.as_ref().ok()?;
-            Some(place.follows(contents, app, self.vault_suffix))
-        };
-        Place::of(app).iter().filter_map(read).flatten().collect()
-    }
-
-    /// Of an app's settings that refer to secrets, the versions that hold a key.
-    pub fn versions(&self, app: &AppConfig, key: &Key) -> BTreeMap<String, String> {
-        let version = |followed: Followed| {
-            let read = self.places.get(&Place::of_secret(followed.reference.secret))?;
-            let secret = read.found.as_ref().ok()?.secret().filter(|secret| secret.holds(key))?;
-            Some((followed.at.name, secret.version.clone()))
-        };
-        self.followed(app).into_iter().filter_map(version).collect()
-    }
-
-    /// What is to be read of a service, as far as is known: what apps refer to is known when they were read.
-    fn wanted(&self, service: &ServiceConfig) -> BTreeSet<Place> {
-        let of_secrets = service.vault_secrets.iter().map(|one| Place::of_secret(one.id.clone()));
-        let mut wanted: BTreeSet<Place> = service.apps.iter().flat_map(Place::of).chain(of_secrets).collect();
-        for app in &service.apps {
-            for followed in self.followed(app) {
-                let (references, id) = (Place::References(app.id.clone()), followed.reference.secret);
-                let read = |place: &Place| self.places.get(place)?.found.as_ref().ok();
-                let resolved = read(&references).and_then(|contents| contents.resolved(&followed.at.name));
-                let active = resolved.and_then(|resolved| resolved.active_version.clone());
-                let newest = Place::of_secret(id.clone());
-                let secret = read(&newest).and_then(Contents::secret);
-                let version = active.filter(|active| secret.is_none_or(|secret| secret.version != *active));
-                let version = version.filter(|_| self.places.contains_key(&newest));
-                let version = version.map(|version| Place::of_version(id, version));
-                wanted.extend([references, newest].into_iter().chain(version));
-            }
-        }
-        wanted
-    }
-
-    /// Whether all that an app was made to fetch has come.
-    fn has_come(&self, app: &AppConfig) -> bool {
-        let references = self.places.get(&Place::References(app.id.clone())).map(|read| &read.found);
-        self.followed(app).iter().all(|Followed { at, reference, refreshed, .. }| {
-            let wanted = reference.version.as_ref().or(refreshed.as_ref());
-            let resolved = references.and_then(|found| found.as_ref().ok()?.resolved(&at.name));
-            wanted.is_none() || resolved.is_some_and(|resolved| resolved.active_version.as_ref() == wanted)
-        })
-    }
-
     /// An app that Azure does not find: deleted, moved, or never there under this id.
     fn add_missing(&self, app: &AppConfig, journal: &Journal, snapshot: &mut Snapshot) {
         let id = ConsumerId::from(&app.id);
@@ -545,7 +388,8 @@ impl Check {
         again: impl Fn(&Read) -> bool,
     ) -> Result<bool, ArmError> {
         let mut old: BTreeSet<Place> = self.wanted(service);
-        old.retain(|place| self.places.get(place).is_none_or(&again));
+        let is_known = |place: &Place| place.is_fixed() && self.version_is_read(place);
+        old.retain(|place| self.places.get(place).is_none_or(|read| again(read) && !is_known(place)));
         let any = !old.is_empty();
         // What is read may lead to more.
         while !old.is_empty() {
@@ -570,24 +414,6 @@ impl Check {
         let gone: BTreeMap<_, _> = gone.map(|place| (place.consumer(), place.clone())).collect();
         self.look_for(reader, gone.into_values()).await;
         Ok(any)
-    }
-
-    /// What an app was made to fetch and is not there yet counts as not read, for a while.
-    fn await_arrival(&mut self, service: &ServiceConfig, now: DateTime<Utc>) {
-        let awaited = |app: &&AppConfig| self.awaited.get(&app.id).is_some_and(|until| now < *until);
-        let late: BTreeSet<AppId> = service
-            .apps
-            .iter()
-            .filter(awaited)
-            .filter(|app| !self.has_come(app))
-            .map(|app| app.id.clone())
-            .collect();
-        self.awaited.retain(|app, _| late.contains(app));
-        for app in late {
-            if let Some(read) = self.places.get_mut(&Place::References(app)) {
-                read.echo = true;
-            }
-        }
     }
 
     /// Looks for the apps of places that Azure does not find. Those that were read vouch for its lists.

@@ -215,7 +215,11 @@ impl TokenCredential for Token {
         scopes: &[&str],
         _: Option<TokenRequestOptions<'_>>,
     ) -> azure_core::Result<AccessToken> {
-        assert_eq!(scopes, ["https://management.azure.com/.default"]);
-        Ok(AccessToken::new("the-token", OffsetDateTime::now_utc() + azure_core::time::Duration::hours(1)))
+        let token = match scopes {
+            ["https://management.azure.com/.default"] => "the-token",
+            ["https://vault.azure.net/.default"] => "the-token-for-vaults",
+            other => panic!("a token for {other:?}"),
+        };
+        Ok(AccessToken::new(token, OffsetDateTime::now_utc() + azure_core::time::Duration::hours(1)))
     }
 }

@@ -217,3 +217,35 @@ async fn whichever_answer_is_lost_nobody_is_cut_off() {
         }
     }
 }
+
+/// An app whose own identity may not read the secret gets nothing of it, whatever we may.
+#[tokio::test]
+async fn an_app_that_may_not_read_the_secret_blocks_and_goes_on_when_it_may() {
+    let story = story([NEWEST, BY_NAME], HOUR).await;
+    story.sim.with(|state| state.deny_app("web", "/", "Microsoft.KeyVault/vaults/secrets/getSecret/action"));
+    let reports = story.watch(10 * HOUR).await;
+    let told = format!("{:?}", reports[0].lines()) + &reports[0].summary();
+    assert!(reports[0].ending.is_failure() && told.contains("AccessToKeyVaultDenied"), "{told}");
+    assert_eq!(story.sim.report().refused_unexplained, 0);
+    story.sim.with(State::allow_all);
+    let reports = story.watch(2 * DAY).await;
+    assert!(settled(&reports), "{reports:#?}");
+    assert_eq!(story.sim.report().refused_unexplained, 0);
+    in_the_secret(&story);
+}
+
+/// A template that writes all settings takes ours away each night.
+#[tokio::test]
+async fn who_loses_what_was_noted_counts_as_a_holder_of_either_key_and_is_rotated_all_the_same() {
+    let mut story = story([NEWEST, BY_NAME], HOUR).await;
+    story.config.instances[0].policy.rotate_every = 3 * DAY;
+    for _ in 0..8 {
+        let reports = story.watch(DAY).await;
+        assert!(settled(&reports), "{reports:#?}");
+        for app in ["web", "func"] {
+            story.sim.with(|state| state.edit_setting(app, "REKEY_REFRESHED", None)).unwrap();
+        }
+    }
+    assert_eq!((story.refused(), story.sim.report().refused_unexplained), (0, 0));
+    assert!(story.requests("SignalR_RegenerateKey") >= 4, "{}", story.requests("SignalR_RegenerateKey"));
+}

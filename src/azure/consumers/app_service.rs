@@ -14,7 +14,7 @@ mod sites;
 
 use std::collections::BTreeSet;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 pub use self::dictionary::Dictionary;
 pub(super) use self::references::{References, Resolved, read_references};
@@ -169,7 +169,7 @@ struct Refreshed {
 }
 
 /// How long the platform may take to fetch a secret. After that it is made to try again.
-const FETCHED_WITHIN: i64 = 600;
+pub(crate) const FETCHED_WITHIN: TimeDelta = TimeDelta::minutes(10);
 
 impl Refreshed {
     fn read(settings: &Dictionary) -> Self {
@@ -182,15 +182,17 @@ impl Refreshed {
         Self { entries: was.split(';').filter_map(entry).collect(), was }
     }
 
-    fn version(&self, name: &str) -> Option<&str> {
+    /// The version that a setting was made to fetch, and when.
+    fn of(&self, name: &str) -> Option<(String, DateTime<Utc>)> {
         let of_name = |(known, ..): &&(String, String, i64)| known.eq_ignore_ascii_case(name);
-        self.entries.iter().find(of_name).map(|(_, version, _)| version.as_str())
+        let (_, version, at) = self.entries.iter().find(of_name)?;
+        Some((version.clone(), DateTime::from_timestamp(*at, 0)?))
     }
 
     /// Notes a version, unless it was noted lately: the platform is about to fetch it.
     fn set(&mut self, name: &str, version: &str, now: i64) {
         let is_new = |(known, of, at): &(String, String, i64)| {
-            known.eq_ignore_ascii_case(name) && of == version && now - at < FETCHED_WITHIN
+            known.eq_ignore_ascii_case(name) && of == version && now - at < FETCHED_WITHIN.num_seconds()
         };
         if !self.entries.iter().any(is_new) {
             self.entries.retain(|(known, ..)| !known.eq_ignore_ascii_case(name));

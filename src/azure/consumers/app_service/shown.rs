@@ -78,7 +78,7 @@ pub(in crate::azure) fn followed(
         let meant = named || (is_by_value(app) && told);
         let app = ConsumerId::from(&app.id);
         let at = ConsumerRef { app, section: Some(place.section), name: name.to_owned() };
-        let refreshed = refreshed.version(name).map(ToOwned::to_owned);
+        let refreshed = refreshed.of(name);
         (meant && !may_be_asked.contains('.')).then_some(Followed { at, reference, named, refreshed })
     };
     settings.exposed().filter_map(read).collect()

@@ -1,7 +1,7 @@
 //! The kinds of places that hold keys.
 //!
 //! Start at [`Place`], which is all that the rest of the program knows of them: a dictionary of an app's settings, a secret of
-//! a Key Vault, or what the platform has made of an app's references to secrets. Each kind is a [`ConsumerKind`]. What a value says of a service, wherever it
+//! a Key Vault, or what the platform has made of an app's references to secrets. Each kind is a `ConsumerKind`. What a value says of a service, wherever it
 //! is kept, is read by [`Marks`].
 
 pub mod app_service;
@@ -106,7 +106,7 @@ impl Place {
     }
 
     /// The places of an app that can hold consumers, by what was configured of it. What they refer to is found when they are
-    /// read ([`Place::leads_to`]).
+    /// read ([`Place::follows`]).
     pub fn of(app: &AppConfig) -> Vec<Self> {
         app_service::Place::of(app).into_iter().map(Self::Settings).collect()
     }

@@ -69,7 +69,7 @@ impl Check {
             match shown {
                 Ok(holds) => out.consumers.push(Consumer { at: at.clone(), holds }),
                 Err(fault) => {
-                    out.unknown.push(Unknown::Setting { app: at.app.clone(), name: at.name.clone(), fault })
+                    out.unknown.push(Unknown::Setting { app: at.app.clone(), name: at.name.clone(), fault });
                 }
             }
         }

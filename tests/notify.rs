@@ -173,7 +173,7 @@ async fn what_lasts_is_told_when_it_begins_and_once_in_six_hours() {
     told.watch(4 * HOUR).await;
     let told = told.hook.told();
     let (kind, text) = told.last().unwrap();
-    assert!(kind == "SignalRRekey.Blocked" && text.contains("Key Vault reference"), "{told:?}");
+    assert!(kind == "SignalRRekey.Blocked" && text.contains("refers to a Key Vault secret"), "{told:?}");
 }
 
 /// On Flex Consumption each of the timer's runs may be a process of its own.

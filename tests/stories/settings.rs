@@ -174,7 +174,7 @@ async fn two_instances_that_share_an_app_do_not_undo_each_other() {
 }
 
 #[tokio::test]
-async fn a_key_vault_reference_is_reported_and_never_overwritten() {
+async fn a_key_vault_reference_that_leads_nowhere_is_reported_and_never_overwritten() {
     let reference = "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/signalr/)";
     let mut world = World::default();
     let settings = [("AzureSignalRConnectionString".to_owned(), reference.to_owned())].into();
@@ -189,7 +189,7 @@ async fn a_key_vault_reference_is_reported_and_never_overwritten() {
     let vaulted = AppId::new("00000000-0000-0000-0000-000000000001", "rg-demo", "vaulted", None);
     story.config.instances[0].apps.push(app(vaulted));
     let reports = story.watch(4 * HOUR).await;
-    assert!(reports[0].summary().contains("Key Vault reference"), "{reports:#?}");
+    assert!(reports[0].summary().contains("refers to a Key Vault secret"), "{reports:#?}");
     assert_eq!(story.requests("SignalR_RegenerateKey"), 0);
     assert_eq!(story.sim.settings("vaulted").unwrap()["AzureSignalRConnectionString"], reference);
 }

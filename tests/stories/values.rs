@@ -131,7 +131,7 @@ async fn a_reference_blocks_by_the_name_of_its_setting() {
         it_blocks_before_and_after(
             "AzureSignalRConnectionString",
             reference,
-            &["AzureSignalRConnectionString", "reference"],
+            &["AzureSignalRConnectionString", "refer"],
         )
         .await;
     }
@@ -143,7 +143,7 @@ async fn a_reference_blocks_by_the_name_of_what_it_leads_to() {
         "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/shop-signalr/0123456789abcdef)",
         "@Microsoft.AppConfiguration(Endpoint=https://store.azconfig.io; Key=SignalR:Shop)",
     ] {
-        it_blocks_before_and_after("HubConnection", reference, &["HubConnection", "reference"]).await;
+        it_blocks_before_and_after("HubConnection", reference, &["HubConnection", "refer"]).await;
     }
 }
 

@@ -11,8 +11,9 @@ import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
-LARGEST = 8_000_000
-"""Bytes of the binary. A cold start fetches and unpacks it, so that it grows is to be noticed, and argued for here."""
+LARGEST = 9_000_000
+"""Bytes of the binary. A cold start fetches and unpacks it, so that it grows is to be noticed, and argued for here: it was
+7.9 million before keys in any text and in Key Vault were followed, which took 0.35."""
 
 LIBRARIES = re.compile(r"lib(c|m|dl|pthread|rt)\.so\.\d|ld-linux-(x86-64|aarch64)\.so\.\d")
 """All of glibc, so that they are wherever it is."""

@@ -124,7 +124,9 @@ impl Marks<'_> {
         let strings = || -> Vec<Candidate> { self.strings_in(&text).collect() };
         match ConnectionString::parse(value) {
             Ok(string) => {
-                let is_several = string.key().is_some_and(|key| may_be_several(key.expose()));
+                // One string with a sign in its key that divides others is one all the same: so the SDK reads it.
+                let is_several = string.key().is_some_and(|key| may_be_several(key.expose()))
+                    && text.strings().count() > 1;
                 let inner = if is_several { strings() } else { vec![] };
                 if inner.is_empty() {
                     self.of_string(&text, &string)

@@ -13,7 +13,7 @@ use std::process::Command;
 use chrono::DateTime;
 use fastrand::Rng;
 use rekey_core::journal::{Event, Journal};
-use rekey_core::model::{AppId, ConnectionString, Key, KeyPair, KeyType, PerKey, Section, host_of};
+use rekey_core::model::{AppId, Key, KeyPair, KeyType, PerKey, Section, host_of};
 use rekey_core::plan::{Holding, SettingFault, Snapshot, Unknown};
 use serde_json::Value;
 use signalr_rekey::azure::consumers::Marks;

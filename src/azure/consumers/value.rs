@@ -160,7 +160,8 @@ impl Marks<'_> {
     /// A text that is no connection string, and the strings in it.
     fn of_text(&self, text: &Decoded<'_>, strings: Vec<Candidate>, why: Option<Malformed>) -> Found {
         let value = text.written;
-        let has_strings = strings.iter().any(|(_, holds)| holds.is_ok());
+        let is_one = begins_as_a_string(value) && text.strings().count() <= 1;
+        let has_strings = !is_one && strings.iter().any(|(_, holds)| holds.is_ok());
         let (mut found, rest) = self.collect(text, &[], strings);
         // Of a key that nobody remembers it is only known that it is ours where no other service is told of.
         if rest.names_a_key_of(&self.host.to_lowercase()) && (found.is_empty() || !self.names_another(text)) {
@@ -337,6 +338,13 @@ const fn irreplaceable(holds: &Holding) -> SettingFault {
         Holding::Stale(_) => SettingFault::StaleKeyInOtherText,
         Holding::Valid(_) | Holding::Identity => SettingFault::KeyInOtherText,
     }
+}
+
+/// Whether a text begins as a connection string does: it is meant as one then, and not as a text around one.
+fn begins_as_a_string(value: &str) -> bool {
+    const PARTS: [&str; 4] = ["endpoint", "accesskey", "version", "authtype"];
+    let first = value.split('=').next().unwrap_or_default().trim();
+    PARTS.iter().any(|part| first.eq_ignore_ascii_case(part))
 }
 
 /// A text that holds no key: one that something else fills in, or anything.

@@ -267,6 +267,7 @@ mod tests {
             (elsewhere("wss://gw.example", FORMER), "InvalidString"),
             (elsewhere("wss://gw.example", UNKNOWN), "-"),
             (ours(&format!("AccessKey={FIRST};accesskey=x")), "InvalidString"),
+            (ours(&format!("AccessKey={UNKNOWN};Version=1.0; Version=1.0")), "InvalidString"),
             // Something else fills it in.
             (key("%SIGNALR_KEY%"), "Placeholder"),
             (key("@Microsoft.KeyVault(VaultName=v"), "Placeholder"),

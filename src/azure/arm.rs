@@ -40,6 +40,7 @@ use crate::azure::cloud::{scope, vault_suffix};
 use crate::azure::http::{Http, Insecure, check_secure, is_loopback};
 use crate::clock::Clock;
 use crate::report::text::azure as words;
+use rekey_core::model::SecretId;
 
 /// The operations that are of no kind of service or consumer.
 pub const OPERATIONS: [Operation; 2] = [authorization::PERMISSIONS, SUBSCRIPTIONS];
@@ -196,10 +197,10 @@ impl Arm {
 
     /// The URL of something in a Key Vault, at a host that may be given a token: whoever may edit an app's settings could
     /// otherwise have one sent to a host of his own.
-    pub(crate) fn vault_url(&self, host: &str, path: &str, api_version: &str) -> Option<Url> {
-        let of_cloud = host.strip_suffix(self.shared.vault_suffix)?.strip_suffix('.')?;
+    pub(crate) fn vault_url(&self, secret: &SecretId, path: &str, api_version: &str) -> Option<Url> {
+        let host = secret.host();
         let url = Url::parse(&format!("https://{host}{path}?api-version={api_version}")).ok()?;
-        (!of_cloud.is_empty() && !of_cloud.contains('.') && url.host_str() == Some(host)).then_some(url)
+        (secret.is_below(self.shared.vault_suffix) && url.host_str() == Some(host)).then_some(url)
     }
 
     /// Where a request is really sent: an Azure Resource Manager on loopback is the simulator, which plays the vaults as well.

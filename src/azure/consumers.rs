@@ -1,8 +1,8 @@
 //! The kinds of places that hold keys.
 //!
 //! Start at [`Place`], which is all that the rest of the program knows of them: a dictionary of an app's settings, a secret of
-//! a Key Vault, or what the platform has made of an app's references to secrets. Each kind is a `ConsumerKind`. What a value says of a service, wherever it
-//! is kept, is read by [`Marks`].
+//! a Key Vault, or what the platform has made of an app's references to secrets. Each kind is a `ConsumerKind`. What a value
+//! says of a service, wherever it is kept, is read by [`Marks`].
 
 pub mod app_service;
 pub(crate) mod key_vault;

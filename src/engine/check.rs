@@ -179,9 +179,9 @@ impl Check {
         Ok(())
     }
 
-    /// Whether a version of a secret was read.
-    fn version_is_read(&self, place: &Place) -> bool {
-        self.places.get(place).is_some_and(|read| read.found.is_ok())
+    /// What a place holds, or is about to hold by Azure's answer to a write, if it was read.
+    fn read_of(&self, place: &Place) -> Option<&Contents> {
+        self.places.get(place)?.found.as_ref().ok()
     }
 
     /// Whether something was written and not read since.
@@ -388,7 +388,7 @@ impl Check {
         again: impl Fn(&Read) -> bool,
     ) -> Result<bool, ArmError> {
         let mut old: BTreeSet<Place> = self.wanted(service);
-        let is_known = |place: &Place| place.is_fixed() && self.version_is_read(place);
+        let is_known = |place: &Place| place.is_fixed() && self.read_of(place).is_some();
         old.retain(|place| self.places.get(place).is_none_or(|read| again(read) && !is_known(place)));
         let any = !old.is_empty();
         // What is read may lead to more.

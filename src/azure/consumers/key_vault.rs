@@ -256,7 +256,7 @@ fn call(
     make: fn(Operation, url::Url) -> Call,
     operation: Operation,
 ) -> Result<Call, ArmError> {
-    let url = arm.vault_url(id.host(), path, API_VERSION);
+    let url = arm.vault_url(id, path, API_VERSION);
     let strange = || {
         let message = words::strange_vault(id.host(), arm.vault_suffix());
         ArmError::new(ArmErrorKind::Elsewhere, operation, &id.to_string(), &message)

@@ -145,18 +145,15 @@ impl Check {
 
     /// The settings of an app that refer to secrets of ours, as far as they were read.
     fn followed(&self, app: &AppConfig) -> Vec<Followed> {
-        let read = |place: &Place| {
-            let contents = self.places.get(place)?.found.as_ref().ok()?;
-            Some(place.follows(contents, app, self.vault_suffix))
-        };
+        let read = |place: &Place| Some(place.follows(self.read_of(place)?, app, self.vault_suffix));
         Place::of(app).iter().filter_map(read).flatten().collect()
     }
 
     /// Of an app's settings that refer to secrets, the versions that hold a key.
     pub fn versions(&self, app: &AppConfig, key: &Key) -> BTreeMap<String, String> {
         let version = |followed: Followed| {
-            let read = self.places.get(&Place::of_secret(followed.reference.secret))?;
-            let secret = read.found.as_ref().ok()?.secret().filter(|secret| secret.holds(key))?;
+            let newest = Place::of_secret(followed.reference.secret);
+            let secret = self.read_of(&newest)?.secret().filter(|secret| secret.holds(key))?;
             Some((followed.at.name, secret.version.clone()))
         };
         self.followed(app).into_iter().filter_map(version).collect()
@@ -169,11 +166,11 @@ impl Check {
         for app in &service.apps {
             for followed in self.followed(app) {
                 let (references, id) = (Place::References(app.id.clone()), followed.reference.secret);
-                let read = |place: &Place| self.places.get(place)?.found.as_ref().ok();
-                let resolved = read(&references).and_then(|contents| contents.resolved(&followed.at.name));
+                let resolved =
+                    self.read_of(&references).and_then(|contents| contents.resolved(&followed.at.name));
                 let active = resolved.and_then(|resolved| resolved.active_version.clone());
                 let newest = Place::of_secret(id.clone());
-                let secret = read(&newest).and_then(Contents::secret);
+                let secret = self.read_of(&newest).and_then(Contents::secret);
                 let version = active.filter(|active| secret.is_none_or(|secret| secret.version != *active));
                 let version = version.filter(|_| self.places.contains_key(&newest));
                 let version = version.map(|version| Place::of_version(id, version));
@@ -185,9 +182,9 @@ impl Check {
 
     /// Whether all that an app was made to fetch has come.
     fn has_come(&self, app: &AppConfig) -> bool {
-        let references = self.places.get(&Place::References(app.id.clone())).map(|read| &read.found);
+        let references = self.read_of(&Place::References(app.id.clone()));
         self.followed(app).iter().all(|followed| {
-            let resolved = references.and_then(|found| found.as_ref().ok()?.resolved(&followed.at.name));
+            let resolved = references.and_then(|found| found.resolved(&followed.at.name));
             let active = resolved.and_then(|resolved| resolved.active_version.as_deref());
             followed.brought().is_none_or(|(wanted, _)| active == Some(wanted))
         })

@@ -48,6 +48,12 @@ impl SecretId {
         self.host.split('.').next().unwrap_or_default()
     }
 
+    /// Whether its host is that of a vault below a cloud's suffix: nothing else is given a token.
+    pub fn is_below(&self, suffix: &str) -> bool {
+        let vault = self.host.strip_suffix(suffix).and_then(|vault| vault.strip_suffix('.'));
+        vault.is_some_and(|vault| !vault.is_empty() && !vault.contains('.'))
+    }
+
     /// The secret's name.
     pub fn name(&self) -> &str {
         &self.name

@@ -72,14 +72,18 @@ pub(in crate::azure) fn followed(
     let refreshed = Refreshed::read(settings);
     let read = |(name, value): (&str, Option<&str>)| {
         let reference = SecretReference::read(value?, vault_suffix)?;
-        let may_be_asked = reference.secret.host().strip_suffix(vault_suffix)?.strip_suffix('.')?;
         let named = app.settings.iter().any(|wanted| name.eq_ignore_ascii_case(wanted));
         let told = names_signalr(name) || Reference::read(value?).is_some_and(|one| one.names_signalr());
         let meant = named || (is_by_value(app) && told);
         let app = ConsumerId::from(&app.id);
         let at = ConsumerRef { app, section: Some(place.section), name: name.to_owned() };
         let refreshed = refreshed.of(name);
-        (meant && !may_be_asked.contains('.')).then_some(Followed { at, reference, named, refreshed })
+        (meant && reference.secret.is_below(vault_suffix)).then_some(Followed {
+            at,
+            reference,
+            named,
+            refreshed,
+        })
     };
     settings.exposed().filter_map(read).collect()
 }

@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use rekey_core::intent::Configured;
-use rekey_core::model::{AppId, ConsumerId, SecretId, ServiceId};
+use rekey_core::model::{AppId, ConsumerId, ContainerAppId, SecretId, ServiceId, StaticWebAppId};
 use rekey_core::policy::Policy;
 
 pub use crate::azure::cloud::Cloud;
@@ -65,8 +65,8 @@ impl Config {
     /// The consumers that more than one service names: runs over these may write the same place.
     pub(crate) fn shared_consumers(&self) -> BTreeSet<ConsumerId> {
         let mut seen = BTreeSet::new();
-        let named = self.instances.iter().flat_map(|service| &service.apps).map(|app| &app.id);
-        named.filter(|app| !seen.insert(*app)).map(ConsumerId::from).collect()
+        let named = self.instances.iter().flat_map(ServiceConfig::consumers);
+        named.filter(|consumer| !seen.insert(consumer.clone())).collect()
     }
 
     /// Names this release and what it looks after, and how.
@@ -94,6 +94,10 @@ pub struct ServiceConfig {
     pub apps: Vec<AppConfig>,
     /// The Key Vault secrets that hold one, besides those that the apps refer to; and what is known of their readers.
     pub vault_secrets: Vec<SecretConfig>,
+    /// The container apps, and jobs of Container Apps, one of whose secrets is one or leads to one.
+    pub container_apps: Vec<ContainerAppId>,
+    /// The static web apps whose settings, of whatever environment, have one.
+    pub static_web_apps: Vec<StaticWebAppId>,
     /// How to treat it.
     pub policy: Policy,
 }
@@ -112,6 +116,14 @@ pub struct SecretConfig {
 pub const READERS_WITHIN: Duration = Duration::from_secs(24 * 3600);
 
 impl ServiceConfig {
+    /// Every app that is named, of whatever kind.
+    pub fn consumers(&self) -> impl Iterator<Item = ConsumerId> + '_ {
+        let apps = self.apps.iter().map(|app| ConsumerId::from(&app.id));
+        let container_apps = self.container_apps.iter().cloned().map(ConsumerId::ContainerApp);
+        let static_web_apps = self.static_web_apps.iter().cloned().map(ConsumerId::StaticWebApp);
+        apps.chain(container_apps).chain(static_web_apps)
+    }
+
     /// How long readers that nobody sees may go on with what a secret held before.
     pub fn readers_within(&self, secret: &SecretId) -> Duration {
         let configured = self.vault_secrets.iter().find(|one| one.id == *secret);

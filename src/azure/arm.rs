@@ -18,6 +18,7 @@ mod said;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use azure_core::credentials::TokenCredential;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -188,6 +189,11 @@ impl Arm {
     /// What time it is, by the clock of the client.
     pub(crate) fn now(&self) -> DateTime<Utc> {
         self.shared.clock.now()
+    }
+
+    /// Waits, by the clock of the client. That there is no time left shows at the next request.
+    pub(crate) async fn rest(&self, time: Duration) {
+        self.shared.clock.sleep(time).await;
     }
 
     /// How the hosts of Key Vaults end.

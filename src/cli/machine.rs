@@ -245,6 +245,7 @@ const fn section(section: Section) -> &'static str {
     match section {
         Section::AppSettings => "appSettings",
         Section::ConnectionStrings => "connectionStrings",
+        Section::FunctionSettings => "functionAppSettings",
     }
 }
 
@@ -272,7 +273,7 @@ fn of_consumer(consumer: &Consumer, snapshot: &Snapshot) -> ConsumerFields {
         kind: consumer.at.app.kind(),
         id: consumer.at.app.to_string(),
         section: consumer.at.section.map(section),
-        name: consumer.at.section.map(|_| consumer.at.name.clone()),
+        name: Some(consumer.at.name.clone()).filter(|name| !name.is_empty()),
         holds,
         why,
         fingerprint,
@@ -314,6 +315,9 @@ fn of_unknown(unknown: &Unknown) -> Vec<ConsumerFields> {
         Unknown::OnlyReferences { app, names } => {
             names.iter().map(|name| one(app, Some(name), Holds::Reference)).collect()
         }
+        Unknown::Reference { app: app @ ConsumerId::ContainerApp(_), name, .. } => {
+            vec![one(app, Some(name), Holds::Unknown)]
+        }
         Unknown::Reference { app, name, .. } => vec![one(app, Some(name), Holds::Reference)],
         Unknown::Setting { app, name, fault } => vec![one(app, Some(name), of_fault(*fault))],
     }
@@ -325,6 +329,7 @@ fn of_fault(fault: SettingFault) -> Holds {
         SettingFault::Missing
         | SettingFault::NotOurs
         | SettingFault::Unnamed
+        | SettingFault::InTemplate
         | SettingFault::KeyInOtherText => Holds::Unknown,
         SettingFault::StaleKeyInOtherText => Holds::Stale,
         SettingFault::Placeholder => Holds::Placeholder,

@@ -10,7 +10,9 @@ use super::policy::PolicyLayer;
 use super::values::{Fields, Form, Lasting, Node, OrZero, sourced};
 use super::{AppConfig, READERS_WITHIN, SecretConfig};
 use crate::report::text::InWords;
-use rekey_core::model::{AppId, ConnectionString, IdFault, SecretId, ServiceId};
+use rekey_core::model::{
+    AppId, ConnectionString, ContainerAppId, IdError, IdFault, SecretId, ServiceId, StaticWebAppId,
+};
 
 /// The whole file.
 #[derive(Default)]
@@ -28,11 +30,15 @@ pub(super) struct FileInstance {
     pub(super) id: Option<ServiceId>,
     pub(super) apps: Vec<AppConfig>,
     pub(super) vault_secrets: Vec<SecretConfig>,
+    pub(super) container_apps: Vec<ContainerAppId>,
+    pub(super) static_web_apps: Vec<StaticWebAppId>,
     pub(super) policy: PolicyLayer,
 }
 
 const TOP_ONLY: [&str; 5] = ["notice_budget", "timer_budget", "watch", "notify", "instance"];
-const INSTANCE_ONLY: [&str; 3] = ["id", "apps", "vault_secrets"];
+const INSTANCE_ONLY: [&str; 5] = ["id", "apps", "vault_secrets", "container_apps", "static_web_apps"];
+/// Those of them that list consumers.
+const CONSUMERS: [&str; 4] = ["apps", "vault_secrets", "container_apps", "static_web_apps"];
 const SECRET_ONLY: [&str; 1] = ["readers_within"];
 const APP_ONLY: [&str; 3] = ["settings", "connection_strings", "may_hold_none"];
 
@@ -118,6 +124,8 @@ fn instance(
         id: id.map(|(id, _)| id),
         apps: apps(&fields, report),
         vault_secrets: vault_secrets(&fields, report),
+        container_apps: resources(&fields, &CONTAINER_APPS, report),
+        static_web_apps: resources(&fields, &STATIC_WEB_APPS, report),
         policy: PolicyLayer::of_file(&fields, report),
     })
 }
@@ -141,13 +149,16 @@ fn instance_id(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<(ServiceI
 }
 
 fn apps(instance: &Fields<'_>, report: &mut Report<'_>) -> Vec<AppConfig> {
-    let none = "no app is listed; list every app that holds a connection string of this service, because one that is not listed keeps a key that will stop working";
+    let none = "no consumer is listed; list every app (apps), container app (container_apps), static web app (static_web_apps) and Key Vault secret (vault_secrets) that holds a connection string of this service, because one that is not listed keeps a key that will stop working";
+    let others = CONSUMERS.iter().filter(|key| **key != "apps").any(|key| instance.get(key).is_some());
     let Some(node) = instance.get("apps") else {
-        report.at(&instance.at, none);
+        if !others {
+            report.at(&instance.at, none);
+        }
         return Vec::new();
     };
     let items = node.items("a list: apps = [ \"…\" ]", report);
-    if items.as_ref().is_some_and(Vec::is_empty) {
+    if items.as_ref().is_some_and(Vec::is_empty) && !others {
         report.at(&node.at, none);
     }
     let mut seen = Vec::new();
@@ -202,6 +213,64 @@ fn secret_id(
     let what = what_it_is_not(text, "this is not the URL of a Key Vault secret");
     report.at(&node.at, format!("{what}; write {SECRET_ID}"));
     None
+}
+
+/// A list of resources by their ids, of which nothing else is said.
+struct Listed<T: 'static> {
+    key: &'static str,
+    /// How an id is written.
+    template: &'static str,
+    /// What one is.
+    what: &'static str,
+    fault: fn(&str) -> Option<IdFault>,
+    read: fn(&str) -> Result<T, IdError>,
+}
+
+const CONTAINER_APPS: Listed<ContainerAppId> = Listed {
+    key: "container_apps",
+    template: ContainerAppId::TEMPLATE,
+    what: "container app or job",
+    fault: ContainerAppId::fault,
+    read: str::parse,
+};
+
+const STATIC_WEB_APPS: Listed<StaticWebAppId> = Listed {
+    key: "static_web_apps",
+    template: StaticWebAppId::TEMPLATE,
+    what: "static web app",
+    fault: StaticWebAppId::fault,
+    read: str::parse,
+};
+
+fn resources<T: Clone + PartialEq>(
+    instance: &Fields<'_>,
+    listed: &Listed<T>,
+    report: &mut Report<'_>,
+) -> Vec<T> {
+    let Listed { key, template, what, fault, read } = listed;
+    let Some(node) = instance.get(key) else { return Vec::new() };
+    let items = node.items(&format!("a list: {key} = [ \"…\" ]"), report).unwrap_or_default();
+    if items.is_empty() {
+        report.at(&node.at, format!("the list is empty; list a {what}, or take {key} out"));
+    }
+    let mut seen = Vec::new();
+    let mut one = |item: &Node<'_>| {
+        let text = item.text(&format!("the id of a {what}: \"{template}\""), report)?;
+        match read(text) {
+            Ok(id) => {
+                let again = format!("this {what} is already listed; name it");
+                note_once(&id, &item.at, &mut seen, &again, report);
+                Some(id)
+            }
+            Err(_) => {
+                let no_id = format!("this is not the id of a {what}");
+                let because = because(fault(text));
+                report.at(&item.at, format!("{}{because}; write {template}", what_it_is_not(text, &no_id)));
+                None
+            }
+        }
+    };
+    items.iter().filter_map(&mut one).collect()
 }
 
 fn app(node: &Node<'_>, seen: &mut Vec<(AppId, At)>, report: &mut Report<'_>) -> Option<AppConfig> {

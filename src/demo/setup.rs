@@ -76,6 +76,8 @@ pub fn config(world: &World, policy: Policy) -> Result<Config, IdError> {
             id: id.to_string().parse::<ServiceId>()?,
             apps,
             vault_secrets: vec![],
+            container_apps: vec![],
+            static_web_apps: vec![],
             policy,
         });
     }

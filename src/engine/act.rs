@@ -267,7 +267,7 @@ impl Actor<'_> {
             self.own_site.is_some_and(|site| place.restarts(site))
         };
         let (secrets, apps): (Vec<_>, Vec<_>) =
-            consumers.into_iter().partition(|consumer| consumer.app.app().is_none());
+            consumers.into_iter().partition(|consumer| matches!(consumer.app, ConsumerId::KeyVaultSecret(_)));
         let (own, others) = apps.into_iter().partition(restarts_us);
         [secrets, others, own]
     }
@@ -309,8 +309,7 @@ impl Actor<'_> {
         target: Target<'_>,
     ) -> Result<Rewrite, RewriteError> {
         let Target { place, names } = target;
-        let app = self.instance.apps.iter().find(|app| ConsumerId::from(&app.id) == place.consumer());
-        let versions = app.map(|app| basis.check.versions(app, basis.key)).unwrap_or_default();
+        let versions = basis.check.versions(self.instance, &place.consumer(), basis.key);
         let Basis { marks, key, only_stale, .. } = basis;
         let change = Change { names: &names, marks, key, versions: &versions, only_stale };
         let mut last = None;

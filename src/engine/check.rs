@@ -3,7 +3,9 @@
 //! Start at [`Check::take`]. A check keeps what it read, each part with its time, so that a later [`Check::refresh`]
 //! reads again only what has grown too old. The snapshot it yields holds fingerprints; the keys stay here.
 
+mod container_apps;
 mod references;
+mod static_web_apps;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::{join_all, try_join};
 use futures::{FutureExt, join};
 
+use self::container_apps::Brought;
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind};
 use crate::azure::consumers::app_service;
 use crate::azure::consumers::{Absence, Contents, Marks, Missing, Place};
@@ -73,6 +76,8 @@ pub struct Check {
     vault_suffix: &'static str,
     /// Apps that were made to fetch secrets anew, and until when that is waited for.
     awaited: BTreeMap<AppId, DateTime<Utc>>,
+    /// What was written into container apps by this run, whose readers it restarted.
+    brought: BTreeMap<ConsumerId, Brought>,
     /// What could be found out of apps that Azure does not find.
     missing: BTreeMap<ConsumerId, Missing>,
     /// The keys that the service refuses; nothing if it was not asked about these keys.
@@ -121,6 +126,7 @@ impl Check {
             places: BTreeMap::new(),
             vault_suffix: reader.arm.vault_suffix(),
             awaited: BTreeMap::new(),
+            brought: BTreeMap::new(),
             missing: BTreeMap::new(),
             refused: None,
             refresh_took: TimeDelta::zero(),
@@ -135,7 +141,7 @@ impl Check {
         service: &ServiceConfig,
     ) -> Result<Self, ArmError> {
         let hasty = Reader { in_need: true, ..reader };
-        let reads = read_all(hasty, service.apps.iter().flat_map(Place::of)).map(Ok);
+        let reads = read_all(hasty, Place::configured(service).into_iter()).map(Ok);
         let (mut check, reads) = try_join(of_keys, reads).await?;
         check.places.extend(reads);
         Ok(check)
@@ -267,6 +273,10 @@ impl Check {
             read.echo = true;
             self.awaited.insert(app.clone(), at + ARRIVES);
         }
+        if let Some(app) = contents.container_app() {
+            self.brings(place.consumer(), app, at);
+        }
+        self.writes_production(&place, &contents, at);
         self.places.insert(place, Read { at, found: Ok(contents), echo: true, hasty: false });
     }
 
@@ -287,6 +297,12 @@ impl Check {
             service.vault_secrets.iter().map(|one| one.id.clone()).collect();
         for app in &service.apps {
             self.add_app(app, journal, &mut snapshot, &mut secrets);
+        }
+        for id in &service.container_apps {
+            self.add_container_app(id, journal, &mut snapshot, &mut secrets);
+        }
+        for site in &service.static_web_apps {
+            self.add_static_web_app(site, journal, &mut snapshot);
         }
         for secret in &secrets {
             self.add_secret(secret, service, journal, &mut snapshot);
@@ -405,6 +421,7 @@ impl Check {
             old.retain(|place| !self.places.contains_key(place));
         }
         self.await_arrival(service, reader.clock.now());
+        self.await_restarts(reader.clock.now());
         let is_gone =
             |read: &Read| read.found.as_ref().is_err_and(|error| error.kind() == ArmErrorKind::Gone);
         let of_apps = |place: &&Place| matches!(place, Place::Settings(_));

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -107,6 +107,11 @@ impl Secret {
     /// Its value **in the clear**.
     fn expose(&self) -> &str {
         self.value.expose_secret()
+    }
+
+    /// When this version was made, by the vault's clock.
+    pub(crate) fn created(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp(self.attributes.created, 0).unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 
     /// What it shows of a service: what it holds, and what is wrong with that.

@@ -149,20 +149,32 @@ impl Check {
         Place::of(app).iter().filter_map(read).flatten().collect()
     }
 
-    /// Of an app's settings that refer to secrets, the versions that hold a key.
-    pub fn versions(&self, app: &AppConfig, key: &Key) -> BTreeMap<String, String> {
-        let version = |followed: Followed| {
-            let newest = Place::of_secret(followed.reference.secret);
-            let secret = self.read_of(&newest)?.secret().filter(|secret| secret.holds(key))?;
-            Some((followed.at.name, secret.version.clone()))
+    /// Of what refers to secrets in a consumer, by name, the versions that hold a key.
+    pub fn versions(
+        &self,
+        service: &ServiceConfig,
+        consumer: &ConsumerId,
+        key: &Key,
+    ) -> BTreeMap<String, String> {
+        let app = service.apps.iter().find(|app| ConsumerId::from(&app.id) == *consumer);
+        let followed = app.into_iter().flat_map(|app| self.followed(app));
+        let of_app = followed.map(|followed| (followed.at.name, followed.reference.secret));
+        let version = |(name, secret): (String, SecretId)| {
+            let newest = self.read_of(&Place::of_secret(secret))?;
+            let secret = newest.secret().filter(|secret| secret.holds(key))?;
+            Some((name, secret.version.clone()))
         };
-        self.followed(app).into_iter().filter_map(version).collect()
+        of_app.chain(self.in_vaults(consumer)).filter_map(version).collect()
     }
 
     /// What is to be read of a service, as far as is known: what apps refer to is known when they were read.
     pub(super) fn wanted(&self, service: &ServiceConfig) -> BTreeSet<Place> {
         let of_secrets = service.vault_secrets.iter().map(|one| Place::of_secret(one.id.clone()));
-        let mut wanted: BTreeSet<Place> = service.apps.iter().flat_map(Place::of).chain(of_secrets).collect();
+        let mut wanted: BTreeSet<Place> =
+            Place::configured(service).into_iter().chain(of_secrets).collect();
+        let in_vaults = service.consumers().flat_map(|consumer| self.in_vaults(&consumer));
+        wanted.extend(in_vaults.map(|(_, secret)| Place::of_secret(secret)));
+        wanted.extend(service.static_web_apps.iter().flat_map(|site| self.environments_of(site)));
         for app in &service.apps {
             for followed in self.followed(app) {
                 let (references, id) = (Place::References(app.id.clone()), followed.reference.secret);
@@ -210,7 +222,7 @@ impl Check {
 }
 
 /// An app whose process may run with either key.
-fn add_either(at: &ConsumerRef, out: &mut Snapshot) {
+pub(super) fn add_either(at: &ConsumerRef, out: &mut Snapshot) {
     for key_type in KeyType::ALL {
         let consumer = Consumer { at: at.clone(), holds: Holding::Valid(key_type) };
         if !out.consumers.contains(&consumer) {

@@ -39,6 +39,15 @@ sentences! {
     NO_VERSION = "App Service does not say which version of the secret the app is given";
     not_resolved(status, details) = "App Service does not resolve it ({status}): {details}";
     not_fetched(has, wanted) = "the app is still given version {has} of it, and not yet {wanted}";
+    UPDATING = "an update of it is under way";
+    UPDATE_FAILED = "Azure took the update on, and it failed";
+    NO_VALUE = "Container Apps does not tell what it has fetched from the Key Vault";
+    being_replaced(replica) = "the replica {replica} is still there, which may run with the key that was there before; it is \
+        being replaced";
+    does_not_run_yet(replica) = "the new replica {replica} does not run yet";
+    execution_is_refused(executions, job) = "executions that were started with a key that is invalid now still run, and are \
+        refused until they end ({executions}): `az containerapp job stop` ends them, and the next execution of {job} has a \
+        valid key";
     strange_vault(host, suffix) = "{host} is no Key Vault of this cloud (…{suffix}), and is not given a token";
     OTHER_HOST = "its URL leads to another host than the one asked";
 

@@ -8,8 +8,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::container_app::{ContainerAppId, ContainerAppKind};
 use super::id::{IdError, IdFault, ResourcePath, as_text, is_long};
 use super::secret::SecretId;
+use super::static_web_app::StaticWebAppId;
 
 /// What holds keys and is read and written by itself, of whatever kind.
 ///
@@ -22,6 +24,10 @@ pub enum ConsumerId {
     AppService(AppId),
     /// A secret of a Key Vault.
     KeyVaultSecret(SecretId),
+    /// A container app or a job of Container Apps, with its secrets.
+    ContainerApp(ContainerAppId),
+    /// A static web app with its environments, and their settings.
+    StaticWebApp(StaticWebAppId),
 }
 
 /// The resource id of one web app, function app or deployment slot.
@@ -33,12 +39,19 @@ impl ConsumerId {
     /// How a kind is named in the text of an id.
     const APP_SERVICE: &'static str = "appService";
     const KEY_VAULT_SECRET: &'static str = "keyVaultSecret";
+    const CONTAINER_APP: &'static str = "containerApp";
+    const STATIC_WEB_APP: &'static str = "staticWebApp";
 
     /// What people call it: its name among those of its kind.
     pub fn name(&self) -> String {
         match self {
             Self::AppService(app) => app.name(),
             Self::KeyVaultSecret(secret) => format!("{}/{}", secret.vault(), secret.name()),
+            Self::ContainerApp(app) => match app.kind() {
+                ContainerAppKind::App => app.name().to_owned(),
+                ContainerAppKind::Job => format!("jobs/{}", app.name()),
+            },
+            Self::StaticWebApp(app) => app.name().to_owned(),
         }
     }
 
@@ -47,6 +60,8 @@ impl ConsumerId {
         match self {
             Self::AppService(_) => Self::APP_SERVICE,
             Self::KeyVaultSecret(_) => Self::KEY_VAULT_SECRET,
+            Self::ContainerApp(_) => Self::CONTAINER_APP,
+            Self::StaticWebApp(_) => Self::STATIC_WEB_APP,
         }
     }
 
@@ -54,7 +69,7 @@ impl ConsumerId {
     pub const fn app(&self) -> Option<&AppId> {
         match self {
             Self::AppService(app) => Some(app),
-            Self::KeyVaultSecret(_) => None,
+            Self::KeyVaultSecret(_) | Self::ContainerApp(_) | Self::StaticWebApp(_) => None,
         }
     }
 }
@@ -82,6 +97,12 @@ impl FromStr for ConsumerId {
             Some((kind, id)) if kind.eq_ignore_ascii_case(Self::KEY_VAULT_SECRET) => {
                 id.parse().map(Self::KeyVaultSecret)
             }
+            Some((kind, id)) if kind.eq_ignore_ascii_case(Self::CONTAINER_APP) => {
+                id.parse().map(Self::ContainerApp)
+            }
+            Some((kind, id)) if kind.eq_ignore_ascii_case(Self::STATIC_WEB_APP) => {
+                id.parse().map(Self::StaticWebApp)
+            }
             _ => text.parse().map(Self::AppService),
         }
     }
@@ -92,6 +113,8 @@ impl fmt::Display for ConsumerId {
         match self {
             Self::AppService(app) => app.fmt(f),
             Self::KeyVaultSecret(secret) => secret.fmt(f),
+            Self::ContainerApp(app) => app.fmt(f),
+            Self::StaticWebApp(app) => app.fmt(f),
         }
     }
 }
@@ -216,16 +239,22 @@ pub enum Section {
     AppSettings,
     /// `config/connectionstrings`
     ConnectionStrings,
+    /// `config/functionappsettings`, of a static web app.
+    FunctionSettings,
 }
 
 impl Section {
+    /// Those of an app of App Service.
     pub const ALL: [Self; 2] = [Self::AppSettings, Self::ConnectionStrings];
+    /// Those of an environment of a static web app.
+    pub const OF_STATIC_WEB_APPS: [Self; 2] = [Self::AppSettings, Self::FunctionSettings];
 
     /// What an entry of it is called.
     pub const fn entry(self) -> &'static str {
         match self {
             Self::AppSettings => "app setting",
             Self::ConnectionStrings => "connection string",
+            Self::FunctionSettings => "function app setting",
         }
     }
 }
@@ -235,6 +264,7 @@ impl fmt::Display for Section {
         f.write_str(match self {
             Self::AppSettings => "app settings",
             Self::ConnectionStrings => "connection strings",
+            Self::FunctionSettings => "function app settings",
         })
     }
 }

@@ -59,7 +59,6 @@ impl SecretId {
         &self.name
     }
 
-    /// Reads the URL of a secret, and of a version of it, if there is one.
     fn of_url(url: &str) -> Option<SecretReference> {
         let (scheme, rest) = url.split_at_checked("https://".len())?;
         let mut parts = rest.trim_end_matches('/').split('/');
@@ -97,6 +96,11 @@ impl fmt::Debug for SecretId {
 }
 
 impl SecretReference {
+    /// Reads the URL of a secret, and of a version of it, if there is one.
+    pub fn of_url(url: &str) -> Option<Self> {
+        SecretId::of_url(url.trim())
+    }
+
     /// Reads a whole value, `@Microsoft.KeyVault(SecretUri=…)` or `(VaultName=…;SecretName=…;SecretVersion=…)` (docs: Use Key
     /// Vault references); `suffix` is what the platform puts behind a vault's name. Whether case and blanks matter is not
     /// documented, so they do not here. Nothing where any of it is not understood.

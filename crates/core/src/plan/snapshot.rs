@@ -142,16 +142,18 @@ pub struct ConsumerRef {
     pub app: ConsumerId,
     /// The dictionary that the setting is in; a secret has none.
     pub section: Option<Section>,
-    /// The setting's name; empty for a secret.
+    /// The setting's name, or that of a container app's secret; empty for a secret of a Key Vault. Of a setting in another
+    /// environment of a static web app than production it has that one's name behind it.
     pub name: String,
 }
 
 impl ConsumerRef {
     /// What it is of its app, like `app setting AzureSignalR`.
     pub fn entry(&self) -> String {
-        match self.section {
-            Some(section) => format!("{} {}", section.entry(), self.name),
-            None => "Key Vault secret".to_owned(),
+        match (self.section, &self.app) {
+            (Some(section), _) => format!("{} {}", section.entry(), self.name),
+            (None, ConsumerId::ContainerApp(_)) => format!("secret {}", self.name),
+            (None, _) => "Key Vault secret".to_owned(),
         }
     }
 }
@@ -233,6 +235,8 @@ pub enum SettingFault {
     KeyInOtherText,
     /// The same with a key that is neither of the two: the app is failing, and cannot be given another key.
     StaleKeyInOtherText,
+    /// A variable of a container app holds a key of the service in the open, in the template, and not in a secret.
+    InTemplate,
     /// In the place of a key, or of a whole connection string, stands a text that something else replaces.
     Placeholder,
     /// A connection string with a key of the service, or with its host, that no version of Microsoft's SDK takes.

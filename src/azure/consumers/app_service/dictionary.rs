@@ -66,7 +66,7 @@ pub(super) fn update_operation(app: &AppId, section: Section) -> Operation {
 fn index(app: &AppId, section: Section) -> usize {
     match section {
         Section::AppSettings => usize::from(app.slot().is_some()),
-        Section::ConnectionStrings => 2 + usize::from(app.slot().is_some()),
+        Section::ConnectionStrings | Section::FunctionSettings => 2 + usize::from(app.slot().is_some()),
     }
 }
 
@@ -223,9 +223,7 @@ impl Arm {
     /// `WebApps_ListApplicationSettings` or `WebApps_ListConnectionStrings`, of the site or of the slot.
     pub async fn list_settings(&self, app: &AppId, section: Section) -> Result<Dictionary, ArmError> {
         let path = format!("{app}/config/{}/list", path_of(section));
-        let call = Call::post(list_operation(app, section), self.url(&path, API_VERSION));
-        let body: Body = self.send(&call).await?.json(&call)?;
-        Ok(body.into())
+        list_dictionary(self, list_operation(app, section), &path, API_VERSION).await
     }
 
     /// `WebApps_UpdateApplicationSettings` or `WebApps_UpdateConnectionStrings`: replaces the whole dictionary, which
@@ -239,15 +237,38 @@ impl Arm {
         section: Section,
         settings: &Dictionary,
     ) -> Result<Dictionary, ArmError> {
-        let url = self.url(&format!("{app}/config/{}", path_of(section)), API_VERSION);
-        let call = Call::put(update_operation(app, section), url).with_body(&Written::from(settings))?;
-        let answer = self.send(&call).await.map_err(|error| {
-            let secrets = settings.secrets();
-            error.without(secrets.iter().map(|secret| secret.as_str()))
-        })?;
-        let body: Body = answer.json(&call)?;
-        Ok(body.into())
+        let path = format!("{app}/config/{}", path_of(section));
+        update_dictionary(self, update_operation(app, section), &path, API_VERSION, settings).await
     }
+}
+
+/// Lists a dictionary of whatever resource of Microsoft.Web.
+pub(in crate::azure::consumers) async fn list_dictionary(
+    arm: &Arm,
+    operation: Operation,
+    path: &str,
+    api_version: &str,
+) -> Result<Dictionary, ArmError> {
+    let call = Call::post(operation, arm.url(path, api_version));
+    let body: Body = arm.send(&call).await?.json(&call)?;
+    Ok(body.into())
+}
+
+/// Replaces a dictionary of whatever resource of Microsoft.Web.
+pub(in crate::azure::consumers) async fn update_dictionary(
+    arm: &Arm,
+    operation: Operation,
+    path: &str,
+    api_version: &str,
+    settings: &Dictionary,
+) -> Result<Dictionary, ArmError> {
+    let call = Call::put(operation, arm.url(path, api_version)).with_body(&Written::from(settings))?;
+    let answer = arm.send(&call).await.map_err(|error| {
+        let secrets = settings.secrets();
+        error.without(secrets.iter().map(|secret| secret.as_str()))
+    })?;
+    let body: Body = answer.json(&call)?;
+    Ok(body.into())
 }
 
 /// The section's name in ARM's paths.
@@ -255,6 +276,7 @@ const fn path_of(section: Section) -> &'static str {
     match section {
         Section::AppSettings => "appsettings",
         Section::ConnectionStrings => "connectionstrings",
+        Section::FunctionSettings => "functionappsettings",
     }
 }
 

@@ -28,7 +28,7 @@ pub(in crate::azure) fn shown(
 ) -> Vec<String> {
     let named = match place.section {
         Section::AppSettings => &app.settings,
-        Section::ConnectionStrings => &app.connection_strings,
+        Section::ConnectionStrings | Section::FunctionSettings => &app.connection_strings,
     };
     let by_value = is_by_value(app);
     let is_of = |wanted: &str, name: &str| {
@@ -94,7 +94,13 @@ pub(super) fn is_by_value(app: &AppConfig) -> bool {
 }
 
 /// Adds what one value shows, or answers its name if it is a reference of which nobody can tell.
-fn add(marks: Marks<'_>, at: &ConsumerRef, value: &str, named: bool, out: &mut Snapshot) -> Option<String> {
+pub(in crate::azure::consumers) fn add(
+    marks: Marks<'_>,
+    at: &ConsumerRef,
+    value: &str,
+    named: bool,
+    out: &mut Snapshot,
+) -> Option<String> {
     let is_connection = || at.name.to_lowercase().contains("connection");
     let meant = named || names_signalr(&at.name);
     for value in values(marks, &at.name, value) {

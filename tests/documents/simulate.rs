@@ -148,13 +148,31 @@ fn the_world_file_shows_every_member_and_can_be_served() {
     };
     let entry = "/sites/0/connection_strings/Azure:SignalR:ConnectionString";
     let secret = "/vaults/0/secrets/chat";
-    for pointer in ["", "/signalr/0", "/sites/0", entry, "/vaults/0", secret, "/denials/0", "/barriers/0"] {
+    let revision = "/containerApps/0/revisions/chat-api--old";
+    let vaulted = "/containerApps/0/secrets/vaulted";
+    let environment = "/staticWebApps/0/environments/12";
+    for pointer in [
+        "",
+        "/signalr/0",
+        "/sites/0",
+        entry,
+        "/vaults/0",
+        secret,
+        "/containerApps/0",
+        revision,
+        vaulted,
+        "/containerJobs/0",
+        "/staticWebApps/0",
+        environment,
+        "/denials/0",
+        "/barriers/0",
+    ] {
         assert_eq!(members(shown.pointer(pointer).unwrap()), unknown(pointer), "{pointer}");
     }
     let rows = document().rows("The world file");
     let named: BTreeSet<String> = rows.iter().flat_map(|row| codes(&row[0])).collect();
     let mut all = members(&shown);
-    for list in ["signalr", "sites", "vaults"] {
+    for list in ["signalr", "sites", "vaults", "containerApps", "containerJobs", "staticWebApps"] {
         all.extend(members(&shown[list][0]).iter().map(|name| format!("{list}.{name}")));
     }
     all.extend(members(shown.pointer(secret).unwrap()));

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, Method};
 use crate::arm;
 use crate::call::{Answer, Call};
 use crate::changes::Unknown;
+use crate::clients::Party;
 use crate::event_grid::Queue;
 use crate::ids::KeyType;
 use crate::report::{AppOutage, Report, ServiceReport};
@@ -55,26 +56,62 @@ impl State {
     fn instance_report(&self, at: usize) -> ServiceReport {
         let mut report =
             ServiceReport { regenerations: self.services[at].regenerations, ..ServiceReport::default() };
-        for (app, tally) in self.apps.iter().filter_map(|app| Some((app, app.tallies.get(&at)?))) {
+        let apps = self.apps.iter().map(|app| (&app.name, &app.tallies));
+        let others = self.clients().map(|clients| (&clients.name, &clients.tallies));
+        for (name, tally) in apps.chain(others).filter_map(|(name, all)| Some((name, all.get(&at)?))) {
             report.calls += tally.calls;
             report.refused += tally.refused;
             report.refused_unexplained += tally.refused_unexplained;
             // An app that was deleted and made again has two.
-            report.apps.entry(app.name.clone()).or_default().merge(tally);
+            report.apps.entry(name.clone()).or_default().merge(tally);
         }
         report
     }
 
     /// Which keys of which services an app signs with as soon as it has read its settings as they are now; none for a
-    /// key that the service refuses.
+    /// key that the service refuses. Of what is no site: `containerApps/NAME`, `jobs/NAME`, `staticSites/NAME` with
+    /// `/ENVIRONMENT`.
     pub fn signs(&self, app: &str) -> Result<BTreeSet<(String, Option<KeyType>)>, Unknown> {
+        match self.elsewhere(app) {
+            Some(Party::Container(at)) => {
+                return Ok(self.keys_of(&self.containers[at].would_sign(&self.services)));
+            }
+            Some(Party::Environment(site, place)) => {
+                let environment = &self.static_sites[site].environments[place];
+                return Ok(self.keys_of(&environment.connections(&self.services)));
+            }
+            _ => {}
+        }
         let app = &self.apps[self.app(app)?];
         Ok(self.keys_of(&read_connections(&app.reads(), &self.services)))
     }
 
     /// The same of the process that runs, which may have read something else: a secret in another version, say.
     pub fn runs_with(&self, app: &str) -> Result<BTreeSet<(String, Option<KeyType>)>, Unknown> {
+        let clients = match self.elsewhere(app) {
+            Some(Party::Container(at)) => Some(&self.containers[at].clients),
+            Some(Party::Environment(site, place)) => {
+                Some(&self.static_sites[site].environments[place].clients)
+            }
+            _ => None,
+        };
+        if let Some(clients) = clients {
+            return Ok(self.keys_of(&clients.process.connections));
+        }
         Ok(self.keys_of(&self.apps[self.app(app)?].process.connections))
+    }
+
+    /// One that is no site, by what reports name it.
+    fn elsewhere(&self, name: &str) -> Option<Party> {
+        let containers = self.containers.iter().enumerate().filter(|(_, one)| !one.deleted);
+        let containers = containers.map(|(at, one)| (Party::Container(at), &one.clients));
+        let sites = self.static_sites.iter().enumerate().filter(|(_, site)| !site.deleted);
+        let environments = sites.flat_map(|(at, site)| {
+            let all = site.environments.iter().enumerate();
+            all.map(move |(place, one)| (Party::Environment(at, place), &one.clients))
+        });
+        let mut all = containers.chain(environments);
+        all.find(|(_, clients)| clients.name.eq_ignore_ascii_case(name)).map(|(party, _)| party)
     }
 
     fn keys_of(&self, connections: &[Connection]) -> BTreeSet<(String, Option<KeyType>)> {

@@ -48,6 +48,11 @@ impl IdMaker {
         Self { rng: stream(seed, 5) }
     }
 
+    /// For the names of replicas and executions, so that they change no other id.
+    pub(crate) fn of_containers(seed: u64) -> Self {
+        Self { rng: stream(seed, 7) }
+    }
+
     /// The id of a version of a secret: 32 hexadecimal digits.
     pub(crate) fn version(&mut self) -> String {
         self.uuid().simple().to_string()

@@ -1,5 +1,8 @@
 //! The world file: which services, sites and slots there are, and what their settings hold at first.
 
+mod chat;
+pub(crate) mod containers;
+pub(crate) mod static_sites;
 pub(crate) mod vaults;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,8 +13,10 @@ use serde::{Deserialize, Serialize};
 use crate::barriers::Barrier;
 use crate::ids::{AppId, ServiceId, VaultId};
 use crate::placeholders::{NoSuchService, Placeholders, fill, names};
-use crate::references::{self, Reference};
+use crate::references::{self, Reference, SecretName};
 use crate::roles::Denial;
+use crate::world::containers::{ContainerApp, ContainerJob};
+use crate::world::static_sites::StaticWebApp;
 use crate::world::vaults::Vault;
 
 /// What the simulated subscription holds at the start.
@@ -33,6 +38,15 @@ pub struct World {
     /// The key vaults.
     #[serde(default)]
     pub vaults: Vec<Vault>,
+    /// The container apps.
+    #[serde(default, rename = "containerApps")]
+    pub container_apps: Vec<ContainerApp>,
+    /// The jobs of Container Apps.
+    #[serde(default, rename = "containerJobs")]
+    pub container_jobs: Vec<ContainerJob>,
+    /// The static web apps.
+    #[serde(default, rename = "staticWebApps")]
+    pub static_web_apps: Vec<StaticWebApp>,
     /// What references in settings lead to that name a key of App Configuration, or a vault that is not here: by the name
     /// of the secret or key. The values may have placeholders too.
     #[serde(default)]
@@ -149,6 +163,11 @@ pub enum WorldError {
         /// What is wrong with it.
         found: &'static str,
     },
+    /// A container app of which one revision may be active has more.
+    #[error(
+        "{0:?} has an older revision that is active, which \"revisions_mode\": \"Multiple\" alone allows"
+    )]
+    ActiveRevisions(String),
     /// A name that cannot stand in a resource id.
     #[error("{0:?} cannot be part of a resource id; use letters, digits and hyphens")]
     BadName(String),
@@ -168,46 +187,6 @@ impl fmt::Debug for ConnectionStringEntry {
     /// Without the value, which holds a key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConnectionStringEntry").field("type", &self.kind).finish_non_exhaustive()
-    }
-}
-
-impl Default for World {
-    /// A chat: one service, a web app, its staging slot and a function app.
-    fn default() -> Self {
-        let group = || "rg-demo".to_owned();
-        let setting = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let web = Site {
-            group: group(),
-            name: "chat-web".into(),
-            kind: default_kind(),
-            slots: vec!["staging".into()],
-            settings: BTreeMap::from([
-                setting("ASPNETCORE_ENVIRONMENT", "Production"),
-                setting("GREETING", "Hello; and welcome = enjoy"),
-            ]),
-            ..Site::default()
-        };
-        let function = Site {
-            group: group(),
-            name: "chat-func".into(),
-            kind: "functionapp,linux".into(),
-            settings: BTreeMap::from([
-                setting("FUNCTIONS_EXTENSION_VERSION", "~4"),
-                setting("FUNCTIONS_WORKER_RUNTIME", "node"),
-            ]),
-            ..Site::default()
-        };
-        let apps = ["chat-web", "chat-web/staging", "chat-func"].map(str::to_owned).to_vec();
-        let signalr = vec![SignalR { group: group(), name: "sr-demo".into(), apps, ..SignalR::default() }];
-        Self {
-            subscription: default_subscription(),
-            signalr,
-            sites: vec![web, function],
-            vaults: Vec::new(),
-            references: BTreeMap::new(),
-            denials: Vec::new(),
-            barriers: Vec::new(),
-        }
     }
 }
 
@@ -249,6 +228,8 @@ impl World {
     /// Checks names and references.
     pub(crate) fn check(&self) -> Result<(), WorldError> {
         self.check_names()?;
+        self.check_containers()?;
+        self.check_static_sites()?;
         let apps: Vec<InitialApp> = self.sites.iter().flat_map(|site| self.apps(site)).collect();
         for service in &self.signalr {
             for listed in &service.apps {
@@ -296,18 +277,22 @@ impl World {
 
     /// What a value leads to, if it is a reference.
     fn led(&self, value: &str) -> Option<&str> {
-        let elsewhere = |name: &str| {
-            let mut all = self.references.iter();
-            all.find(|(known, _)| known.to_lowercase() == *name).map(|(_, value)| value.as_str())
-        };
         match references::read(value)? {
-            Reference::Secret(secret) => {
-                let vault = self.vaults.iter().find(|vault| vault.name.eq_ignore_ascii_case(&secret.vault));
-                vault.map_or_else(|| elsewhere(&secret.name), |vault| vault.value(&secret.name))
-            }
-            Reference::KeyValue(key) => elsewhere(&key),
+            Reference::Secret(secret) => self.in_vault(&secret),
+            Reference::KeyValue(key) => self.elsewhere(&key),
             Reference::Malformed => None,
         }
+    }
+
+    /// The value of a secret, in a vault of the world or elsewhere.
+    fn in_vault(&self, secret: &SecretName) -> Option<&str> {
+        let vault = self.vaults.iter().find(|vault| vault.name.eq_ignore_ascii_case(&secret.vault));
+        vault.map_or_else(|| self.elsewhere(&secret.name), |vault| vault.value(&secret.name))
+    }
+
+    fn elsewhere(&self, name: &str) -> Option<&str> {
+        let mut all = self.references.iter();
+        all.find(|(known, _)| known.to_lowercase() == *name).map(|(_, value)| value.as_str())
     }
 
     fn check_names(&self) -> Result<(), WorldError> {

@@ -579,6 +579,14 @@ async fn every_operation_names_the_right_that_it_needs() {
     // Of a secret what is read, written, and listed after that is forbidden, one after another.
     let (old, new) = (|| version("1", &keys.primary), version("2", &keys.secondary));
     let of_secrets = [forbidden(), old(), forbidden(), old(), new, forbidden()];
+    // Of a container app what is read first, then what is read after that, and so on; of a job as well.
+    let body = |body: &str| Reply::json(200, body);
+    let held = json!({"value": [{"name": "s", "value": keys.primary.expose()}]}).to_string();
+    let (secrets, none) = (|| body(&held), || body(r#"{"value":[]}"#));
+    let done = || body(r#"{"properties":{"provisioningState":"Succeeded"}}"#);
+    let revisions = || body(r#"{"value":[{"name":"r","properties":{"active":true}}]}"#);
+    let replicas = || body(r#"{"value":[{"name":"r-1","properties":{}}]}"#);
+    let _ = (&secrets, &none, &done, &revisions, &replicas);
     let server = Server::play(std::iter::repeat_with(forbidden).take(24).chain(of_secrets)).await;
     let arm = arm(&server.base, LeapingClock::new());
     let mut errors = vec![

@@ -142,6 +142,7 @@ resource repointContainerApps 'Microsoft.Authorization/roleDefinitions@2022-04-0
           'Microsoft.App/jobs/listSecrets/action'
           'Microsoft.App/jobs/executions/read'
           'Microsoft.App/managedEnvironments/join/action'
+          'Microsoft.Authorization/permissions/read'
         ]
       }
     ]
@@ -168,6 +169,7 @@ resource repointStaticWebApps 'Microsoft.Authorization/roleDefinitions@2022-04-0
           'Microsoft.Web/staticSites/builds/listfunctionappsettings/action'
           'Microsoft.Web/staticSites/config/write'
           'Microsoft.Web/staticSites/builds/config/write'
+          'Microsoft.Authorization/permissions/read'
         ]
       }
     ]

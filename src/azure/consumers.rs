@@ -19,7 +19,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use self::app_service::{Dictionary, References, Resolved};
 use self::container_apps::ContainerApp;
 use self::key_vault::Secret;
-use super::arm::{Arm, ArmError, Operation};
+use super::arm::{Arm, ArmError, AskedBy, Operation};
 use crate::config::{AppConfig, ServiceConfig};
 use rekey_core::journal::Journal;
 use rekey_core::model::{
@@ -119,6 +119,17 @@ impl Place {
         let of_apps = [app_service::Place::operations(), key_vault::Place::operations()];
         let others = [container_apps::Place::operations(), static_web_apps::Place::operations()];
         of_apps.into_iter().chain(others).flatten().collect()
+    }
+
+    /// Those of them that the deployed handler asks of a consumer.
+    pub fn operations_on(consumer: &ConsumerId) -> Vec<Operation> {
+        let all = match consumer {
+            ConsumerId::AppService(_) => app_service::Place::operations(),
+            ConsumerId::KeyVaultSecret(_) => key_vault::Place::operations(),
+            ConsumerId::ContainerApp(id) => container_apps::operations_on(id),
+            ConsumerId::StaticWebApp(_) => static_web_apps::Place::operations(),
+        };
+        all.into_iter().filter(|operation| operation.asked_by == AskedBy::Handler).collect()
     }
 
     /// The places of an app that can hold consumers, by what was configured of it. What they refer to is found when they are

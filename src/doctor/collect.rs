@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::FutureExt;
 
+use super::containers::is_of_these;
 use super::finding::Looked;
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier, Permission};
 use crate::azure::consumers::Marks;
@@ -16,7 +17,7 @@ use crate::engine::check::{Check, Reader, is_lost};
 use crate::report::cause;
 use crate::store::{StoreError, peek_at_both};
 use rekey_core::journal::Journal;
-use rekey_core::model::{AppId, PerKey, ServiceId};
+use rekey_core::model::{AppId, ConsumerId, PerKey, ServiceId};
 use rekey_core::plan::{Holding, Snapshot};
 
 /// Everything that was read. It holds key material; its `Debug` does not.
@@ -42,8 +43,10 @@ pub(super) struct InstanceFacts<'c> {
     pub(super) permissions: Result<Vec<Permission>, ArmError>,
     pub(super) replicas: Result<Vec<String>, ArmError>,
     pub(super) journal: Result<Journal, StoreError>,
-    /// What a check shows, where Key Vault secrets are concerned.
-    pub(super) of_vaults: Option<Result<Snapshot, String>>,
+    /// What a check shows, where other consumers than apps of App Service are concerned.
+    pub(super) as_checked: Option<Result<Snapshot, String>>,
+    /// What may be done with its container apps and static web apps.
+    pub(super) granted: Vec<(ConsumerId, Result<Vec<Permission>, ArmError>)>,
     /// The instances of its subscription; only asked where it is gone, and empty if they cannot be listed.
     pub(super) others: Vec<ServiceId>,
 }
@@ -84,8 +87,16 @@ impl<'c> Facts<'c> {
         let follows = |app: &AppConfig| apps.get(&app.id).is_some_and(|read| read.follows(app));
         for instance in &mut instances {
             let service = instance.config;
-            if !service.vault_secrets.is_empty() || service.apps.iter().any(follows) {
-                instance.check_vaults(rekey, arm).await;
+            let others: Vec<ConsumerId> = service.consumers().filter(is_of_these).collect();
+            if !service.vault_secrets.is_empty()
+                || !others.is_empty()
+                || service.apps.iter().any(follows)
+            {
+                instance.check(rekey, arm).await;
+            }
+            for consumer in others {
+                let granted = arm.permissions(&consumer.to_string()).await;
+                instance.granted.push((consumer, granted));
             }
         }
         Self { instances, apps, unlisted, partial, groups }
@@ -172,15 +183,15 @@ impl<'c> InstanceFacts<'c> {
         let is_gone = resource.as_ref().is_err_and(|error| error.kind() == ArmErrorKind::Gone);
         let others = if is_gone { kind.list(arm, id.subscription(), None).await } else { Ok(Vec::new()) };
         let others = others.unwrap_or_default().into_iter().map(|instance| instance.id).collect();
-        Self { config, resource, listed, permissions, replicas, journal, of_vaults: None, others }
+        Self { config, resource, listed, permissions, replicas, journal, as_checked: None, granted: vec![], others }
     }
 
-    /// Checks the service as a run does, which reads the secrets that its apps refer to.
-    async fn check_vaults(&mut self, rekey: &Engine, arm: &Arm) {
+    /// Checks the service as a run does, which reads more than the settings of apps.
+    async fn check(&mut self, rekey: &Engine, arm: &Arm) {
         let (Ok(journal), service) = (&self.journal, self.config) else { return };
         let reader = Reader { arm, clock: &*rekey.clock, in_need: false };
         let check = Check::take(reader, service).await;
-        self.of_vaults = Some(match check {
+        self.as_checked = Some(match check {
             Ok(check) => Ok(check.snapshot(service, journal)),
             Err(error) => Err(cause::told(&error)),
         });

@@ -10,7 +10,7 @@ const NOTHING_IS_REGENERATED: &str = "no key of the service is regenerated until
 
 pub(super) fn check(instance: &InstanceFacts<'_>) -> Vec<Finding> {
     let id = &instance.config.id;
-    let found = match &instance.of_vaults {
+    let found = match &instance.as_checked {
         None => Vec::new(),
         Some(Ok(seen)) => seen_of(instance, seen),
         Some(Err(error)) => {
@@ -39,7 +39,7 @@ fn seen_of(instance: &InstanceFacts<'_>, seen: &Snapshot) -> Vec<Finding> {
     });
     let unknown = seen.unknown.iter().filter_map(|unknown| {
         let at = match unknown {
-            Unknown::Reference { app, .. } => app,
+            Unknown::Reference { app, .. } if app.app().is_some() => app,
             Unknown::Unreadable { app: app @ ConsumerId::KeyVaultSecret(_), .. }
             | Unknown::NoConsumer { app: app @ ConsumerId::KeyVaultSecret(_) } => app,
             _ => return None,

@@ -6,12 +6,14 @@
 mod app_locks;
 #[path = "../common/mod.rs"]
 mod common;
+mod container_apps;
 mod faults;
 mod forecast;
 mod refusals;
 mod repairing;
 mod rotation;
 mod settings;
+mod static_web_apps;
 mod texts;
 mod unfinished;
 mod unseen;

@@ -77,18 +77,16 @@ const UPDATE_JOB: Operation = change(
 );
 const EXECUTIONS: Operation = read("JobsExecutions_List", &["Microsoft.App/jobs/executions/read"]);
 
-const OPERATIONS: [Operation; 10] = [
-    GET,
-    LIST_SECRETS,
-    UPDATE,
-    REVISIONS,
-    RESTART,
-    REPLICAS,
-    GET_JOB,
-    LIST_SECRETS_OF_JOB,
-    UPDATE_JOB,
-    EXECUTIONS,
-];
+const OF_APPS: [Operation; 6] = [GET, LIST_SECRETS, UPDATE, REVISIONS, RESTART, REPLICAS];
+const OF_JOBS: [Operation; 4] = [GET_JOB, LIST_SECRETS_OF_JOB, UPDATE_JOB, EXECUTIONS];
+
+/// What is asked of an app, or of a job.
+pub(super) fn operations_on(id: &ContainerAppId) -> Vec<Operation> {
+    match id.kind() {
+        ContainerAppKind::App => OF_APPS.to_vec(),
+        ContainerAppKind::Job => OF_JOBS.to_vec(),
+    }
+}
 
 const fn read(name: &'static str, actions: &'static [&'static str]) -> Operation {
     Operation::read(name, actions).about(Subject::Consumer).with_secrets().by_handler()
@@ -255,7 +253,7 @@ impl ConsumerKind for Place {
     type Contents = ContainerApp;
 
     fn operations() -> Vec<Operation> {
-        OPERATIONS.to_vec()
+        OF_APPS.into_iter().chain(OF_JOBS).collect()
     }
 
     fn consumer(&self) -> ConsumerId {

@@ -40,6 +40,7 @@ mod http;
 mod identity;
 mod ids;
 mod key_vault;
+mod late;
 mod options;
 mod placeholders;
 mod platform;

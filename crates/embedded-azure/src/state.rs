@@ -12,17 +12,18 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::broadcast;
 
 use crate::activity::{Activity, ActivityKind};
-use crate::app::{App, Section};
+use crate::app::App;
 use crate::barriers::Barrier;
 use crate::buckets::Buckets;
 use crate::clients::{Feels, Party};
 use crate::clock::delta;
-use crate::containers::writes::{Change, SYNC_EVERY, Write};
+use crate::containers::writes::{SYNC_EVERY, Write};
 use crate::containers::{Container, Making};
 use crate::event_grid::Queue;
 use crate::faults::{FaultKind, Faults, Hooks};
 use crate::identity::Identity;
 use crate::ids::KeyType;
+use crate::late::Late;
 use crate::options::Options;
 use crate::placeholders::{self, Placeholders};
 use crate::platform::Platform;
@@ -30,7 +31,7 @@ use crate::random::{self, IdMaker, KeyMaker};
 use crate::report::Log;
 use crate::roles::Denial;
 use crate::service::{Operation, Service, Status};
-use crate::static_sites::{Dictionary, StaticSite};
+use crate::static_sites::StaticSite;
 use crate::traffic::read_connections;
 use crate::vaults::{Content, Vault, Version};
 use crate::world::{InitialApp, UpdateStrategy, World, WorldError};
@@ -80,20 +81,7 @@ pub struct State {
     /// When the platform looks for new versions of the secrets of container apps.
     next_sync: DateTime<Utc>,
     /// Settings that were answered for and are not written yet.
-    late: Vec<Late>,
-}
-
-/// Settings that are going to be written.
-struct Late {
-    due: DateTime<Utc>,
-    what: LateWrite,
-}
-
-/// What is written late.
-enum LateWrite {
-    App(usize, Section),
-    Container(usize, Change),
-    Static((usize, usize), Dictionary, BTreeMap<String, String>),
+    pub(crate) late: Vec<Late>,
 }
 
 /// A jump in time is sampled at most this often besides the changes in it: nothing changes in between.
@@ -256,28 +244,6 @@ impl State {
         changed
     }
 
-    /// Replaces a section of an app's settings when so much time has passed.
-    pub(crate) fn replace_later(&mut self, app: usize, section: Section, after: Duration) {
-        self.late.push(Late { due: self.now + delta(after), what: LateWrite::App(app, section) });
-    }
-
-    /// Changes a container app or job when so much time has passed.
-    pub(crate) fn change_later(&mut self, at: usize, change: Change, after: TimeDelta) {
-        self.late.push(Late { due: self.now + after, what: LateWrite::Container(at, change) });
-    }
-
-    /// Replaces a dictionary of a static web app when so much time has passed.
-    pub(crate) fn replace_static_later(
-        &mut self,
-        place: (usize, usize),
-        dictionary: Dictionary,
-        settings: BTreeMap<String, String>,
-        after: Duration,
-    ) {
-        let what = LateWrite::Static(place, dictionary, settings);
-        self.late.push(Late { due: self.now + delta(after), what });
-    }
-
     fn next_change(&self) -> Option<DateTime<Utc>> {
         let running = self.operations.iter().filter(|operation| operation.status == Status::Running);
         let restarts = self.apps.iter().filter_map(|app| app.restarted_at);
@@ -294,7 +260,7 @@ impl State {
         let now = self.now;
         let restarts = |app: &App| app.restarted_at.is_some_and(|due| due <= now);
         let restarting = (0..self.apps.len()).filter(|at| restarts(&self.apps[*at])).map(Party::App);
-        let late = self.late.iter().filter(|late| late.due <= now).map(|late| late.what.party());
+        let late = self.late.iter().filter(|late| late.due <= now).map(Late::party);
         let replaced = |one: &Container| one.next().is_some_and(|due| due <= now);
         let replaced = (0..self.containers.len()).filter(|at| replaced(&self.containers[*at]));
         let written = self.writes.iter().filter(|write| write.is_due(now)).map(|write| write.container);
@@ -311,9 +277,7 @@ impl State {
         for at in (0..self.operations.len()).filter(|at| due(&self.operations[*at])).collect::<Vec<_>>() {
             self.finish(at);
         }
-        let (due, later) = std::mem::take(&mut self.late).into_iter().partition(|late| late.due <= now);
-        self.late = later;
-        due.into_iter().for_each(|Late { what, .. }| self.write_late(what));
+        self.write_late();
         self.finish_writes();
         if self.next_sync <= now {
             self.next_sync += SYNC_EVERY;
@@ -352,26 +316,6 @@ impl State {
         if !app.deleted {
             let app = app.name.clone();
             self.tell(ActivityKind::Restarted { app });
-        }
-    }
-
-    fn write_late(&mut self, what: LateWrite) {
-        match what {
-            LateWrite::App(app, section) => self.replace(app, section),
-            LateWrite::Container(at, change) => self.apply(at, change),
-            LateWrite::Static(place, dictionary, settings) => {
-                self.replace_static(place, dictionary, settings)
-            }
-        }
-    }
-}
-
-impl LateWrite {
-    const fn party(&self) -> Party {
-        match self {
-            Self::App(app, _) => Party::App(*app),
-            Self::Container(at, _) => Party::Container(*at),
-            Self::Static((site, place), ..) => Party::Environment(*site, *place),
         }
     }
 }

@@ -10,10 +10,12 @@ pub(crate) mod secrets;
 use axum::http::StatusCode;
 use serde_json::json;
 
-use crate::call::{Answer, Answered, Call};
+use crate::barriers::BarrierKind;
+use crate::call::{Answer, Call};
 use crate::faults::{Fault, FaultKind};
 use crate::platform::GET_SECRET;
 use crate::roles::{Denial, DeniedBy};
+use crate::routes::Operation;
 use crate::state::State;
 use crate::{barriers, references, roles};
 
@@ -36,9 +38,6 @@ const READ_METADATA: &str = "Microsoft.KeyVault/vaults/secrets/readMetadata/acti
 
 /// The api-versions that Microsoft's clients of these years use (azure-keyvault-secrets 4.12.0 for Python, `ApiVersion`).
 const API_VERSIONS: [&str; 5] = ["7.4", "7.5", "7.6", "2025-07-01", "2026-04-01"];
-
-/// The name of an operation, and what answers it.
-pub(crate) type Operation = (&'static str, fn(&mut State, &Call) -> Answered);
 
 /// The vault that a request is for, by its host. One that there is not has no host in DNS: over loopback the request is an
 /// ordinary one then.
@@ -107,7 +106,7 @@ fn admit(state: &State, operation: Option<&str>, call: &Call) -> Result<(), Answ
     state.identity.check_for_vault(domain, call).map_err(|message| challenge(state, call, message))?;
     let vault = found(state, call)?;
     let id = state.vaults[vault].id.to_string();
-    if barriers::has_firewall(&state.barriers, &id) {
+    if barriers::has_firewall(&state.barriers, BarrierKind::VaultFirewall, &id) {
         let message = format!(
             "Client address is not authorized and caller is not a trusted service.\r\nClient address: 192.0.2.10\r\n\
              Caller: {}\r\nVault: {};location=eastus",

@@ -14,10 +14,9 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use crate::barriers::{self, BarrierKind};
-use crate::call::{Answer, Call};
+use crate::call::{Answer, Answered, Call};
 use crate::faults::{Fault, FaultKind};
 use crate::platform::READ_KEY_VALUE;
-use crate::routes::Operation;
 use crate::state::State;
 use crate::{references, roles};
 
@@ -38,6 +37,9 @@ const WRITE: &str = "Microsoft.AppConfiguration/configurationStores/keyValues/wr
 
 /// The api-versions that there are for key-values (azure-appconfiguration for Python and its changelog).
 const API_VERSIONS: [&str; 6] = ["1.0", "2023-10-01", "2023-11-01", "2024-09-01", "2025-11-01", "2026-04-01"];
+
+/// The name of an operation, and what answers it.
+pub(crate) type Operation = (&'static str, fn(&mut State, &Call) -> Answered);
 
 /// The store that a request is for, by its host. One that there is not has no host in DNS: over loopback the request is an
 /// ordinary one then.

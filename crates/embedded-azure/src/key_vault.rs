@@ -11,11 +11,10 @@ use axum::http::StatusCode;
 use serde_json::json;
 
 use crate::barriers::BarrierKind;
-use crate::call::{Answer, Call};
+use crate::call::{Answer, Answered, Call};
 use crate::faults::{Fault, FaultKind};
 use crate::platform::GET_SECRET;
 use crate::roles::{Denial, DeniedBy};
-use crate::routes::Operation;
 use crate::state::State;
 use crate::{barriers, references, roles};
 
@@ -38,6 +37,9 @@ const READ_METADATA: &str = "Microsoft.KeyVault/vaults/secrets/readMetadata/acti
 
 /// The api-versions that Microsoft's clients of these years use (azure-keyvault-secrets 4.12.0 for Python, `ApiVersion`).
 const API_VERSIONS: [&str; 5] = ["7.4", "7.5", "7.6", "2025-07-01", "2026-04-01"];
+
+/// The name of an operation, and what answers it.
+pub(crate) type Operation = (&'static str, fn(&mut State, &Call) -> Answered);
 
 /// The vault that a request is for, by its host. One that there is not has no host in DNS: over loopback the request is an
 /// ordinary one then.

@@ -13,12 +13,9 @@ use axum::http::Method;
 
 use crate::arm::{directory, references, signalr, web};
 use crate::call::{Answered, Call};
-use crate::key_vault::secrets;
+use crate::key_vault::{Operation, secrets};
 use crate::state::State;
 use crate::{data_plane, identity, roles};
-
-/// The name of an operation, and what answers it.
-pub(crate) type Operation = (&'static str, fn(&mut State, &Call) -> Answered);
 
 /// One row of the table.
 pub(crate) struct Route {

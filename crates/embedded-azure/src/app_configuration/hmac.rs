@@ -3,7 +3,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use chrono::{DateTime, TimeDelta};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, EncodingKey};
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
@@ -30,8 +30,8 @@ pub(super) fn check(key: Option<&AccessKey>, given: &str, call: &Call) -> Result
         return Err("Required headers are not signed");
     }
     let time = call.header("x-ms-date").or_else(|| call.header("date")).unwrap_or_default();
-    let time = DateTime::parse_from_rfc2822(time).map_err(|_| "The date is invalid")?;
-    if (SystemClock.now() - time.to_utc()).abs() > LENIENCE {
+    let time = read_time(time).ok_or("The date is invalid")?;
+    if (SystemClock.now() - time).abs() > LENIENCE {
         return Err("The access token has expired");
     }
     let body = STANDARD.encode(Sha256::digest(&call.body));
@@ -49,4 +49,11 @@ pub(super) fn check(key: Option<&AccessKey>, given: &str, call: &Call) -> Result
     let signed = signed.map_err(|_| "Invalid Signature")?;
     let same = URL_SAFE_NO_PAD.decode(signed).ok() == STANDARD.decode(signature).ok();
     if same { Ok(()) } else { Err("Invalid Signature") }
+}
+
+/// An HTTP date, or the form that azure-appconfiguration for Python sends (`get_current_utc_time`) and the service takes.
+fn read_time(text: &str) -> Option<DateTime<Utc>> {
+    let http = || DateTime::parse_from_rfc2822(text).ok().map(|time| time.to_utc());
+    let python = || NaiveDateTime::parse_from_str(text, "%b, %d %Y %H:%M:%S%.f GMT").ok();
+    http().or_else(|| python().map(|time| time.and_utc()))
 }

@@ -148,7 +148,7 @@ impl World {
             let in_secret = |secret: &ContainerSecret| match secret {
                 ContainerSecret::Value(value) => names(value, &service.name),
                 ContainerSecret::Vault { url, .. } => {
-                    let led = references::at_url(url).and_then(|secret| self.in_vault(&secret));
+                    let led = references::at_url(url).and_then(|secret| self.secret(&secret));
                     led.is_some_and(|value| names(value, &service.name))
                 }
             };

@@ -16,7 +16,7 @@ use crate::ids::KeyType;
 use crate::report::{AppOutage, Report, ServiceReport};
 use crate::routes::{self, Found};
 use crate::state::State;
-use crate::traffic::{Connection, Outage, read_connections};
+use crate::traffic::{Connection, Outage};
 
 impl State {
     /// What the clients met, and what Azure was asked, up to now.
@@ -48,6 +48,7 @@ impl State {
             arm_requests: self.log.counts.clone(),
             arm_requests_total: self.log.counts.values().sum(),
             vault_requests: self.log.vault_counts.clone(),
+            store_requests: self.log.store_counts.clone(),
             instances,
             event_grid: self.grid.as_ref().map(Queue::report),
         }
@@ -83,7 +84,7 @@ impl State {
             _ => {}
         }
         let app = &self.apps[self.app(app)?];
-        Ok(self.keys_of(&read_connections(&app.reads(), &self.services)))
+        Ok(self.keys_of(&app.connections(&self.platform(), &self.services)))
     }
 
     /// The same of the process that runs, which may have read something else: a secret in another version, say.
@@ -138,21 +139,32 @@ impl State {
             if self.is_deleted(&app) {
                 continue;
             }
-            let sections = ["appsettings", "connectionstrings"];
-            let unreadable =
-                sections.iter().find_map(|part| self.unreadable(&format!("{id}/config/{part}/list")));
-            problems.extend(unreadable);
-            if self.signs(&app).is_ok_and(|signs| signs.contains(&(name.clone(), None))) {
-                problems.push(format!("{app} signs with a key that {name} refuses"));
+            problems.extend(lists(id).iter().find_map(|path| self.unreadable(path)));
+            for holder in self.holders(&app) {
+                if self.signs(&holder).is_ok_and(|signs| signs.contains(&(name.clone(), None))) {
+                    problems.push(format!("{holder} signs with a key that {name} refuses"));
+                }
             }
         }
         problems
     }
 
-    /// Whether there was a site or slot of this name and is none any more.
+    /// What of this name signs: each environment of a static web app by itself.
+    fn holders(&self, name: &str) -> Vec<String> {
+        let below = format!("{name}/").to_lowercase();
+        let is_below = |own: &str| name.starts_with("staticSites/") && own.to_lowercase().starts_with(&below);
+        let environments = self.clients().map(|clients| clients.name.clone()).filter(|own| is_below(own));
+        std::iter::once(name.to_owned()).chain(environments).collect()
+    }
+
+    /// Whether there was one of this name and is none any more.
     fn is_deleted(&self, name: &str) -> bool {
-        let mut namesakes = self.apps.iter().filter(|one| one.name.eq_ignore_ascii_case(name)).peekable();
-        namesakes.peek().is_some() && namesakes.all(|one| one.deleted)
+        let apps = self.apps.iter().map(|one| (one.name.clone(), one.deleted));
+        let containers = self.containers.iter().map(|one| (one.id.label(), one.deleted));
+        let static_sites = self.static_sites.iter().map(|site| (site.id.label(), site.deleted));
+        let all = apps.chain(containers).chain(static_sites);
+        let mut namesakes = all.filter(|(own, _)| own.eq_ignore_ascii_case(name)).peekable();
+        namesakes.peek().is_some() && namesakes.all(|(_, deleted)| deleted)
     }
 
     /// Why a POST that lists is refused for as long as what lasts does; nothing if it is not.
@@ -187,11 +199,25 @@ fn code(answer: &Answer) -> String {
     format!("{} {}", answer.status.as_u16(), answer.code().unwrap_or_default())
 }
 
-/// `site` or `site/slot`, of the id of one.
+/// What has to be listed of a site, a slot, a container app, a job or a static web app.
+fn lists(id: &str) -> Vec<String> {
+    let below = |paths: [&str; 2]| paths.map(|path| format!("{id}/{path}")).to_vec();
+    let whole = id.to_lowercase();
+    if whole.contains("/microsoft.app/") {
+        return vec![format!("{id}/listSecrets")];
+    }
+    match whole.contains("/staticsites/") {
+        true => below(["listAppSettings", "listFunctionAppSettings"]),
+        false => below(["config/appsettings/list", "config/connectionstrings/list"]),
+    }
+}
+
+/// By what reports name it, of its id: `site`, `site/slot`, `containerApps/NAME`, `jobs/NAME` or `staticSites/NAME`.
 fn name_in(id: &str) -> String {
     let words: Vec<&str> = id.split('/').collect();
     match words[..] {
         [.., site, "slots", slot] => format!("{site}/{slot}"),
+        [.., kind @ ("containerApps" | "jobs" | "staticSites"), name] => format!("{kind}/{name}"),
         _ => words.last().copied().unwrap_or_default().to_owned(),
     }
 }

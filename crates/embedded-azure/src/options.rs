@@ -11,7 +11,7 @@ use crate::event_grid::EventGrid;
 /// regeneration (recordings of 2021 and 2022), tens of seconds for a restart, and its client tokens live an hour.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How long each request to ARM or to a vault takes.
+    /// How long each request to ARM, to a vault or to a store takes.
     pub latency: Duration,
     /// How long a regeneration takes to come into effect.
     pub regenerate_takes: Duration,
@@ -25,6 +25,9 @@ pub struct Options {
     /// Whether an app restarts when the platform has fetched its references again, because it was asked to or a day was over:
     /// no document says it. What a change of the configuration fetches comes with a restart in any case.
     pub refresh_restarts: bool,
+    /// Whether the list of an app's references tells of those to App Configuration too: no document says it. The swagger has
+    /// names for Key Vault alone.
+    pub app_configuration_listed: bool,
     /// How a change of a container app or job is answered.
     pub container_write: ContainerWrite,
     /// How long such a change takes where it is not done at once. The whole of it is in effect in the end.
@@ -124,6 +127,7 @@ impl Default for Options {
             restart_takes: Duration::from_secs(1),
             refresh_takes: Duration::from_secs(1),
             refresh_restarts: false,
+            app_configuration_listed: false,
             container_write: ContainerWrite::default(),
             container_write_takes: Duration::from_secs(1),
             secret_sync: SecretSync::default(),

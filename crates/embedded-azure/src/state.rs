@@ -4,6 +4,8 @@
 //! order of time. Traffic is sampled at every tick, and that of whom a change concerns right before and right after it
 //! besides, so that no cut-off hides between two ticks, however coarse they are.
 
+mod initial;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
@@ -12,27 +14,27 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::broadcast;
 
 use crate::activity::{Activity, ActivityKind};
-use crate::app::{App, Section};
+use crate::app::App;
 use crate::barriers::Barrier;
 use crate::buckets::Buckets;
 use crate::clients::{Feels, Party};
 use crate::clock::delta;
-use crate::containers::writes::{Change, SYNC_EVERY, Write};
+use crate::containers::writes::{SYNC_EVERY, Write};
 use crate::containers::{Container, Making};
 use crate::event_grid::Queue;
 use crate::faults::{FaultKind, Faults, Hooks};
 use crate::identity::Identity;
 use crate::ids::KeyType;
+use crate::late::Late;
 use crate::options::Options;
-use crate::placeholders::{self, Placeholders};
 use crate::platform::Platform;
 use crate::random::{self, IdMaker, KeyMaker};
 use crate::report::Log;
 use crate::roles::Denial;
 use crate::service::{Operation, Service, Status};
-use crate::static_sites::{Dictionary, StaticSite};
-use crate::traffic::read_connections;
-use crate::vaults::{Content, Vault, Version};
+use crate::static_sites::StaticSite;
+use crate::stores::Store;
+use crate::vaults::Vault;
 use crate::world::{InitialApp, UpdateStrategy, World, WorldError};
 
 /// The embedded Azure as it stands. Tests reach it through `EmbeddedAzure::with`, and hooks are handed it.
@@ -62,6 +64,9 @@ pub struct State {
     /// What stands at which scope.
     pub(crate) barriers: Vec<Barrier>,
     pub(crate) vaults: Vec<Vault>,
+    pub(crate) stores: Vec<Store>,
+    /// The ETags of key-values.
+    pub(crate) etags: IdMaker,
     /// The ids of the versions of secrets.
     pub(crate) versions: IdMaker,
     /// What references to a secret or key of this name, in lower case, lead to, if it is in no vault of ours.
@@ -80,20 +85,7 @@ pub struct State {
     /// When the platform looks for new versions of the secrets of container apps.
     next_sync: DateTime<Utc>,
     /// Settings that were answered for and are not written yet.
-    late: Vec<Late>,
-}
-
-/// Settings that are going to be written.
-struct Late {
-    due: DateTime<Utc>,
-    what: LateWrite,
-}
-
-/// What is written late.
-enum LateWrite {
-    App(usize, Section),
-    Container(usize, Change),
-    Static((usize, usize), Dictionary, BTreeMap<String, String>),
+    pub(crate) late: Vec<Late>,
 }
 
 /// A jump in time is sampled at most this often besides the changes in it: nothing changes in between.
@@ -119,17 +111,20 @@ impl State {
             services.iter().map(|one| (one.id.name().to_lowercase(), (one.host(), one.listed()))).collect();
         let references = world.lead(&pairs)?;
         let mut versions = IdMaker::of_secrets(options.seed);
-        let vaults = vaults(world, &pairs, &mut versions, now)?;
+        let vaults = initial::vaults(world, &pairs, &mut versions, now)?;
+        let mut etags = IdMaker::of_key_values(options.seed);
+        let stores = initial::stores(world, &pairs, &mut etags, now)?;
         let mut apps: Vec<App> = world.build(&pairs)?.into_iter().map(|app| App::new(app, now)).collect();
         // What apps hold of a service whose keys are switched off is of before that.
         let mut services = services;
         for service in services.iter_mut().filter(|service| service.disable_local_auth) {
             KeyType::ALL.into_iter().for_each(|key_type| service.replace_by_force(key_type, keys.key()));
         }
-        let platform = Platform { vaults: &vaults, elsewhere: &references, denials: &world.denials };
+        let denials = &world.denials;
+        let platform = Platform { vaults: &vaults, stores: &stores, elsewhere: &references, denials };
         for app in &mut apps {
             app.fetch(&platform, now);
-            app.process.restart(read_connections(&app.reads(), &services));
+            app.start(&platform, &services);
         }
         let mut container_names = IdMaker::of_containers(options.seed);
         let containers = world.build_containers(&pairs)?.into_iter().map(|spec| {
@@ -162,6 +157,8 @@ impl State {
             denials: world.denials.clone(),
             barriers: world.barriers.clone(),
             vaults,
+            stores,
+            etags,
             versions,
             references,
             empty_groups: BTreeSet::new(),
@@ -234,48 +231,31 @@ impl State {
         let mut app = App::new(app, self.now);
         app.fetch(&self.platform(), self.now);
         app.planted = self.invalid_keys_in(&app.reads());
-        app.process.restart(read_connections(&app.reads(), &self.services));
+        app.start(&self.platform(), &self.services);
         self.apps.push(app);
     }
 
     /// What the platform that resolves references can reach.
     pub(crate) fn platform(&self) -> Platform<'_> {
-        let Self { vaults, references, denials, .. } = self;
-        Platform { vaults, elsewhere: references, denials }
+        let Self { vaults, stores, references, denials, .. } = self;
+        Platform { vaults, stores, elsewhere: references, denials }
     }
 
     /// Lets the platform fetch an app's references, and tells whether any leads to something else by that. The app's process
     /// gets it when it restarts.
     pub(crate) fn fetch(&mut self, at: usize) -> bool {
-        let Self { apps, vaults, references, denials, now, .. } = self;
-        let changed = apps[at].fetch(&Platform { vaults, elsewhere: references, denials }, *now);
+        self.fetched(at, App::fetch)
+    }
+
+    fn fetched(&mut self, at: usize, fetch: fn(&mut App, &Platform<'_>, DateTime<Utc>) -> bool) -> bool {
+        let Self { apps, vaults, stores, references, denials, now, .. } = self;
+        let platform = Platform { vaults, stores, elsewhere: references, denials };
+        let changed = fetch(&mut apps[at], &platform, *now);
         if changed {
             let app = apps[at].name.clone();
             self.tell(ActivityKind::ReferencesFetched { app });
         }
         changed
-    }
-
-    /// Replaces a section of an app's settings when so much time has passed.
-    pub(crate) fn replace_later(&mut self, app: usize, section: Section, after: Duration) {
-        self.late.push(Late { due: self.now + delta(after), what: LateWrite::App(app, section) });
-    }
-
-    /// Changes a container app or job when so much time has passed.
-    pub(crate) fn change_later(&mut self, at: usize, change: Change, after: TimeDelta) {
-        self.late.push(Late { due: self.now + after, what: LateWrite::Container(at, change) });
-    }
-
-    /// Replaces a dictionary of a static web app when so much time has passed.
-    pub(crate) fn replace_static_later(
-        &mut self,
-        place: (usize, usize),
-        dictionary: Dictionary,
-        settings: BTreeMap<String, String>,
-        after: Duration,
-    ) {
-        let what = LateWrite::Static(place, dictionary, settings);
-        self.late.push(Late { due: self.now + delta(after), what });
     }
 
     fn next_change(&self) -> Option<DateTime<Utc>> {
@@ -294,7 +274,7 @@ impl State {
         let now = self.now;
         let restarts = |app: &App| app.restarted_at.is_some_and(|due| due <= now);
         let restarting = (0..self.apps.len()).filter(|at| restarts(&self.apps[*at])).map(Party::App);
-        let late = self.late.iter().filter(|late| late.due <= now).map(|late| late.what.party());
+        let late = self.late.iter().filter(|late| late.due <= now).map(Late::party);
         let replaced = |one: &Container| one.next().is_some_and(|due| due <= now);
         let replaced = (0..self.containers.len()).filter(|at| replaced(&self.containers[*at]));
         let written = self.writes.iter().filter(|write| write.is_due(now)).map(|write| write.container);
@@ -311,9 +291,7 @@ impl State {
         for at in (0..self.operations.len()).filter(|at| due(&self.operations[*at])).collect::<Vec<_>>() {
             self.finish(at);
         }
-        let (due, later) = std::mem::take(&mut self.late).into_iter().partition(|late| late.due <= now);
-        self.late = later;
-        due.into_iter().for_each(|Late { what, .. }| self.write_late(what));
+        self.write_late();
         self.finish_writes();
         if self.next_sync <= now {
             self.next_sync += SYNC_EVERY;
@@ -335,71 +313,25 @@ impl State {
         }
     }
 
-    /// The platform fetches an app's references, as it was asked to or because a day is over. Whether that reaches the process
+    /// The platform fetches an app's references to Key Vault, as it was asked to or because a day is over. Whether that reaches the process
     /// that runs is not documented; people saw it restart by the refresh that they asked for.
     fn refetch(&mut self, at: usize) {
         let asked = self.apps[at].refreshed_at.take_if(|time| *time <= self.now).is_some();
-        let changed = self.fetch(at);
+        let changed = self.fetched(at, App::refresh);
         if self.options.refresh_restarts && (asked || changed) {
             self.restart(at);
         }
     }
 
     fn take_over(&mut self, at: usize) {
-        let app = &mut self.apps[at];
-        let connections = read_connections(&app.reads(), &self.services);
-        app.process.restart(connections);
+        let Self { apps, vaults, stores, references, denials, services, .. } = self;
+        let app = &mut apps[at];
+        app.start(&Platform { vaults, stores, elsewhere: references, denials }, services);
         if !app.deleted {
             let app = app.name.clone();
             self.tell(ActivityKind::Restarted { app });
         }
     }
-
-    fn write_late(&mut self, what: LateWrite) {
-        match what {
-            LateWrite::App(app, section) => self.replace(app, section),
-            LateWrite::Container(at, change) => self.apply(at, change),
-            LateWrite::Static(place, dictionary, settings) => {
-                self.replace_static(place, dictionary, settings)
-            }
-        }
-    }
-}
-
-impl LateWrite {
-    const fn party(&self) -> Party {
-        match self {
-            Self::App(app, _) => Party::App(*app),
-            Self::Container(at, _) => Party::Container(*at),
-            Self::Static((site, place), ..) => Party::Environment(*site, *place),
-        }
-    }
-}
-
-/// The vaults of a world as it begins.
-fn vaults(
-    world: &World,
-    pairs: &Placeholders,
-    versions: &mut IdMaker,
-    now: DateTime<Utc>,
-) -> Result<Vec<Vault>, WorldError> {
-    let mut vaults = Vec::new();
-    for (spec, id) in world.vaults.iter().zip(world.vault_ids()) {
-        let mut vault = Vault { id, secrets: BTreeMap::new() };
-        for (name, secret) in &spec.secrets {
-            let value = placeholders::fill(&secret.value, pairs, &format!("{}/{name}", spec.name))?;
-            let content = Content {
-                content_type: secret.content_type.clone(),
-                tags: secret.tags.clone(),
-                enabled: secret.enabled,
-                exp: secret.exp,
-                ..Content::of(value)
-            };
-            vault.add(name, Version::new(versions.version(), content, now));
-        }
-        vaults.push(vault);
-    }
-    Ok(vaults)
 }
 
 impl fmt::Debug for State {

@@ -169,6 +169,7 @@ pub(crate) fn describe(state: &State, at: usize) -> Value {
         "properties": container.document["properties"],
     });
     let properties = &mut described["properties"];
+    properties["template"] = template(&properties["template"]);
     properties["provisioningState"] = provisioning.into();
     let named: Vec<Value> = container.secrets.iter().map(secrets::Secret::describe).collect();
     properties["configuration"]["secrets"] = if named.is_empty() { Value::Null } else { named.into() };
@@ -182,6 +183,17 @@ pub(crate) fn describe(state: &State, at: usize) -> Value {
             format!("{}.simulated.eastus.azurecontainerapps.io", newest.name).into();
     }
     described
+}
+
+/// With the members that Azure tells of even where there is nothing.
+fn template(template: &Value) -> Value {
+    let mut told = template.clone();
+    for name in ["initContainers", "volumes"] {
+        if told[name].is_null() {
+            told[name] = Value::Null;
+        }
+    }
+    told
 }
 
 /// It has an identity of its own, and those that its secrets are fetched by.

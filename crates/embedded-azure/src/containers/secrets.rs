@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::ids::Key;
-use crate::platform::Platform;
+use crate::platform::{Led, Platform};
 
 /// One secret.
 #[derive(Clone)]
@@ -28,7 +28,7 @@ impl Secret {
     /// Fetches one that comes from a vault, for the app or job of this label.
     pub(crate) fn fetch(&mut self, label: &str, platform: &Platform<'_>) -> Result<(), ()> {
         let Some(vault) = &self.vault else { return Ok(()) };
-        let (value, _, planted) = platform.fetch(label, &vault.url).map_err(drop)?;
+        let Led { value, planted, .. } = platform.fetch(label, &vault.url).map_err(drop)?;
         self.value = Some(value);
         self.planted = planted;
         Ok(())

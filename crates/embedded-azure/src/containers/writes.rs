@@ -65,8 +65,8 @@ impl State {
         at: usize,
         act: impl FnOnce(&mut Container, &mut Making<'_>, &Platform<'_>) -> T,
     ) -> T {
-        let Self { containers, services, container_names, vaults, references, denials, .. } = self;
-        let platform = Platform { vaults, elsewhere: references, denials };
+        let Self { containers, services, container_names, vaults, stores, references, denials, .. } = self;
+        let platform = Platform { vaults, stores, elsewhere: references, denials };
         let half = delta(self.options.restart_takes) / 2;
         let mut making = Making { services, names: container_names, now: self.now, half };
         act(&mut containers[at], &mut making, &platform)

@@ -37,6 +37,7 @@ impl Default for World {
             signalr,
             sites: vec![web, function],
             vaults: Vec::new(),
+            app_configurations: Vec::new(),
             container_apps: Vec::new(),
             container_jobs: Vec::new(),
             static_web_apps: Vec::new(),

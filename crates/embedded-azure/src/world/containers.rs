@@ -148,7 +148,7 @@ impl World {
             let in_secret = |secret: &ContainerSecret| match secret {
                 ContainerSecret::Value(value) => names(value, &service.name),
                 ContainerSecret::Vault { url, .. } => {
-                    let led = references::at_url(url).and_then(|secret| self.in_vault(&secret));
+                    let led = references::at_url(url).and_then(|secret| self.secret(&secret));
                     led.is_some_and(|value| names(value, &service.name))
                 }
             };
@@ -283,7 +283,7 @@ fn template(spec: Spec<'_>, keys: &Placeholders) -> Result<Value, WorldError> {
         "name": spec.name, "image": format!("registry.example/{}:1", spec.name), "env": variables,
         "resources": {"cpu": 0.5, "memory": "1Gi"},
     });
-    let mut template = json!({"initContainers": null, "volumes": null});
+    let mut template = json!({});
     if !spec.mounts.is_empty() {
         let mounted: Vec<Value> =
             spec.mounts.iter().map(|name| json!({"secretRef": name, "path": name})).collect();

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly, its helpers too")]
 
 mod access;
+mod app_configuration;
 mod arm;
 mod barriers;
 mod buckets;
@@ -14,6 +15,7 @@ mod faults;
 mod harness;
 mod identity;
 mod jobs;
+mod key_values_of_apps;
 mod key_vault;
 mod references;
 mod resolution;

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{find, time};
+use super::{find, template, time};
 use crate::arm::page;
 use crate::call::{Answer, Answered, Call};
 use crate::containers::Container;
@@ -77,7 +77,7 @@ fn describe(container: &Container, revision: &Revision) -> Value {
             "createdTime": time(revision.created),
             "lastActiveTime": time(revision.created),
             "fqdn": format!("{}.simulated.eastus.azurecontainerapps.io", revision.name),
-            "template": revision.template,
+            "template": template(&revision.template),
             "active": revision.active,
             "replicas": revision.replicas.len(),
             "trafficWeight": revision.weight,

@@ -16,7 +16,7 @@ use azure_core::time::OffsetDateTime;
 use chrono::TimeDelta;
 use rekey_core::journal::Journal;
 use rekey_core::model::{
-    AppId, Key, KeyPair, KeyType, OperationUrl, SecretId, Section, ServiceId, ServiceType,
+    AppId, Key, KeyPair, KeyType, OperationUrl, SecretId, Section, ServiceId, ServiceType, StaticWebAppId,
 };
 use scripted::{LeapingClock, Reply, Server, Token};
 use serde_json::json;
@@ -564,6 +564,80 @@ async fn a_service_without_keys_is_told_from_half_an_answer_and_from_other_refus
     );
 }
 
+/// What comes of reading and writing an app and a job whose every request is refused, one after another.
+async fn errors_of_containers(keys: &KeyPair) -> Vec<ArmError> {
+    let of = |rest: &str| format!("/subscriptions/s/resourceGroups/g/providers/Microsoft.App/{rest}");
+    let requests = [
+        "POST containerApps/chat/listSecrets",
+        "GET containerApps/chat?",
+        "GET containerApps/chat/revisions?",
+        "GET containerApps/chat/revisions/r/replicas",
+        "PATCH containerApps/chat?",
+        "POST containerApps/chat/revisions/r/restart",
+        "POST jobs/chat/listSecrets",
+        "GET jobs/chat?",
+        "GET jobs/chat/executions",
+        "PATCH jobs/chat?",
+    ];
+    let mut errors = Vec::new();
+    for request in requests {
+        let (method, rest) = request.split_once(' ').unwrap();
+        let refused = format!("{method} {}", of(rest));
+        let held = json!({"value": [{"name": "s", "value": keys.primary.expose()}]}).to_string();
+        let server = Server::answer(move |asked| match &asked.line {
+            line if line.starts_with(&refused) => Reply::json(403, "{}"),
+            line if line.contains("listSecrets") => Reply::json(200, &held),
+            line if line.contains("replicas") => Reply::json(200, r#"{"value":[{"name":"r-1"}]}"#),
+            line if line.contains("revisions") => Reply::json(200, r#"{"value":[{"name":"r"}]}"#),
+            line if line.contains("executions") => Reply::json(200, r#"{"value":[]}"#),
+            _ => Reply::json(200, "{}"),
+        })
+        .await;
+        let arm = arm(&server.base, LeapingClock::new());
+        let id = of(rest.split_inclusive("chat").next().unwrap()).parse().unwrap();
+        // A restart follows where the secrets hold the key already.
+        let key = if request.contains("restart") { &keys.primary } else { &keys.secondary };
+        errors.push(written(&arm, &Place::of_container_app(id), "s", keys, key).await);
+    }
+    errors
+}
+
+/// The same for the dictionaries of a static web app.
+async fn errors_of_static_web_apps(keys: &KeyPair) -> Vec<ArmError> {
+    let id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/staticSites/pages";
+    let site: StaticWebAppId = id.parse().unwrap();
+    let mut errors = Vec::new();
+    for environment in [None, Some("12")] {
+        for place in Place::of_environment(&site, environment) {
+            for method in ["POST", "PUT"] {
+                let held = json!({"properties": {"S": keys.primary.expose()}}).to_string();
+                let server = Server::answer(move |asked| {
+                    if asked.line.starts_with(method) {
+                        Reply::json(403, "{}")
+                    } else {
+                        Reply::json(200, &held)
+                    }
+                })
+                .await;
+                let arm = arm(&server.base, LeapingClock::new());
+                let name = environment.map_or_else(|| "S".to_owned(), |one| format!("S (environment {one})"));
+                errors.push(written(&arm, &place, &name, keys, &keys.secondary).await);
+            }
+        }
+    }
+    let server = Server::play([Reply::json(403, "{}")]).await;
+    let arm = arm(&server.base, LeapingClock::new());
+    errors.push(Place::Environments(site).read(&arm).await.unwrap_err());
+    errors
+}
+
+async fn written(arm: &Arm, place: &Place, name: &str, keys: &KeyPair, key: &Key) -> ArmError {
+    let (journal, versions) = (Journal::default(), BTreeMap::new());
+    let marks = Marks { keys: Some(keys), host: "chat.service.signalr.net", journal: &journal };
+    let change = Change { names: &[name], marks, key, versions: &versions, only_stale: false };
+    place.write(arm, None, &change).await.unwrap_err()
+}
+
 #[tokio::test]
 async fn every_operation_names_the_right_that_it_needs() {
     let app = [shop(None), shop(Some("staging"))];
@@ -579,14 +653,6 @@ async fn every_operation_names_the_right_that_it_needs() {
     // Of a secret what is read, written, and listed after that is forbidden, one after another.
     let (old, new) = (|| version("1", &keys.primary), version("2", &keys.secondary));
     let of_secrets = [forbidden(), old(), forbidden(), old(), new, forbidden()];
-    // Of a container app what is read first, then what is read after that, and so on; of a job as well.
-    let body = |body: &str| Reply::json(200, body);
-    let held = json!({"value": [{"name": "s", "value": keys.primary.expose()}]}).to_string();
-    let (secrets, none) = (|| body(&held), || body(r#"{"value":[]}"#));
-    let done = || body(r#"{"properties":{"provisioningState":"Succeeded"}}"#);
-    let revisions = || body(r#"{"value":[{"name":"r","properties":{"active":true}}]}"#);
-    let replicas = || body(r#"{"value":[{"name":"r-1","properties":{}}]}"#);
-    let _ = (&secrets, &none, &done, &revisions, &replicas);
     let server = Server::play(std::iter::repeat_with(forbidden).take(24).chain(of_secrets)).await;
     let arm = arm(&server.base, LeapingClock::new());
     let mut errors = vec![
@@ -623,6 +689,8 @@ async fn every_operation_names_the_right_that_it_needs() {
         let change = Change { names: &[], marks, key, versions: &versions, only_stale: false };
         errors.push(secret.write(&arm, None, &change).await.unwrap_err());
     }
+    errors.extend(errors_of_containers(&keys).await);
+    errors.extend(errors_of_static_web_apps(&keys).await);
     let operations = rbac::operations();
     for error in &errors {
         let declared = operations.iter().find(|operation| operation.name == error.operation()).unwrap();

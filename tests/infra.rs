@@ -273,9 +273,7 @@ fn every_operation_of_the_client_is_declared() {
     let named = sources.iter().flat_map(|path| texts_of_a_source(path));
     let is_operation = |text: &String| {
         let mut parts = text.split('_');
-        let family = parts.next().is_some_and(|family| {
-            FAMILIES.contains(&family)
-        });
+        let family = parts.next().is_some_and(|family| FAMILIES.contains(&family));
         // By its beginning alone an error tells the operations on operations.
         let name =
             parts.next().is_some_and(|name| name != "Operation" && name.chars().all(char::is_alphanumeric));

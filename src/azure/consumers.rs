@@ -222,9 +222,7 @@ impl Place {
             Self::Settings(place) => place.read(arm).await.map(Contents::Settings),
             Self::References(app) => app_service::read_references(arm, app).await.map(Contents::References),
             Self::Secret(place) => place.read(arm).await.map(Contents::Secret),
-            Self::ContainerApp(place) => {
-                place.read(arm).await.map(Box::new).map(Contents::ContainerApp)
-            }
+            Self::ContainerApp(place) => place.read(arm).await.map(Box::new).map(Contents::ContainerApp),
             Self::StaticWebApp(place) => place.read(arm).await.map(Contents::StaticWebApp),
             Self::Environments(site) => {
                 static_web_apps::environments(arm, site).await.map(Contents::Environments)
@@ -270,9 +268,16 @@ impl Place {
     }
 
     /// Adds what a dictionary of a static web app shows, likewise.
-    pub(crate) fn shows_settings(&self, contents: &Contents, marks: Marks<'_>, out: &mut Snapshot) -> Vec<String> {
+    pub(crate) fn shows_settings(
+        &self,
+        contents: &Contents,
+        marks: Marks<'_>,
+        out: &mut Snapshot,
+    ) -> Vec<String> {
         match (self, contents) {
-            (Self::StaticWebApp(place), Contents::StaticWebApp(settings)) => place.shows(settings, marks, out),
+            (Self::StaticWebApp(place), Contents::StaticWebApp(settings)) => {
+                place.shows(settings, marks, out)
+            }
             _ => Vec::new(),
         }
     }

@@ -88,10 +88,7 @@ impl<'c> Facts<'c> {
         for instance in &mut instances {
             let service = instance.config;
             let others: Vec<ConsumerId> = service.consumers().filter(is_of_these).collect();
-            if !service.vault_secrets.is_empty()
-                || !others.is_empty()
-                || service.apps.iter().any(follows)
-            {
+            if !service.vault_secrets.is_empty() || !others.is_empty() || service.apps.iter().any(follows) {
                 instance.check(rekey, arm).await;
             }
             for consumer in others {
@@ -183,7 +180,17 @@ impl<'c> InstanceFacts<'c> {
         let is_gone = resource.as_ref().is_err_and(|error| error.kind() == ArmErrorKind::Gone);
         let others = if is_gone { kind.list(arm, id.subscription(), None).await } else { Ok(Vec::new()) };
         let others = others.unwrap_or_default().into_iter().map(|instance| instance.id).collect();
-        Self { config, resource, listed, permissions, replicas, journal, as_checked: None, granted: vec![], others }
+        Self {
+            config,
+            resource,
+            listed,
+            permissions,
+            replicas,
+            journal,
+            as_checked: None,
+            granted: vec![],
+            others,
+        }
     }
 
     /// Checks the service as a run does, which reads more than the settings of apps.

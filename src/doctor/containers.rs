@@ -39,13 +39,14 @@ fn of_one(
             false => Finding::warning(Check::Consumer, consumer, what, NOTHING_IS_REGENERATED),
         }
     }));
-    let was_read = !seen.unknown.iter().any(
-        |unknown| matches!(unknown, Unknown::Unreadable { app, .. } if app == consumer),
-    );
+    let was_read = !seen
+        .unknown
+        .iter()
+        .any(|unknown| matches!(unknown, Unknown::Unreadable { app, .. } if app == consumer));
     let granted = instance.granted.iter().find(|(id, _)| id == consumer).map(|(_, granted)| granted);
-    findings.extend(granted.into_iter().flat_map(|granted| {
-        permission::of_consumer(consumer, granted, was_read, caller)
-    }));
+    findings.extend(
+        granted.into_iter().flat_map(|granted| permission::of_consumer(consumer, granted, was_read, caller)),
+    );
     findings
 }
 

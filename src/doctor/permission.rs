@@ -149,11 +149,7 @@ pub(super) fn of_consumer(
 }
 
 /// Those that no run tries before it has to.
-pub(super) fn untried_of_consumer(
-    consumer: &ConsumerId,
-    granted: &Granted,
-    caller: &Caller,
-) -> Vec<Finding> {
+pub(super) fn untried_of_consumer(consumer: &ConsumerId, granted: &Granted, caller: &Caller) -> Vec<Finding> {
     if is_gone(granted.as_ref().err()) {
         return Vec::new();
     }

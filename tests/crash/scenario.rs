@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use embedded_azure::{
-    Activity, ActivityKind, BarrierKind, ContainerApp, ContainerSecret, Fault, FaultKind, Options, Secret, State, Vault, World,
+    Activity, ActivityKind, BarrierKind, ContainerApp, ContainerSecret, Fault, FaultKind, Options, Secret,
+    State, Vault, World,
 };
 use rekey_core::intent::Intent;
 use rekey_core::journal::Journal;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::common::{DAY, HOUR, MINUTE, Story};
 use super::settled;
 use embedded_azure::{
-    BarrierKind, ContainerApp, ContainerJob, ContainerSecret, ContainerWrite, Fault, FaultKind, OlderRevision,
-    Options, RevisionsMode, Secret, SecretSync, SignalR, Site, State, Vault, World,
+    BarrierKind, ContainerApp, ContainerJob, ContainerSecret, ContainerWrite, Fault, FaultKind,
+    OlderRevision, Options, RevisionsMode, Secret, SecretSync, SignalR, Site, State, Vault, World,
 };
 use rekey_core::intent::Intent;
 use rekey_core::model::KeyType;
@@ -34,7 +34,13 @@ fn in_the_vault(url: &str) -> BTreeMap<String, ContainerSecret> {
 }
 
 fn app(secrets: BTreeMap<String, ContainerSecret>) -> ContainerApp {
-    ContainerApp { group: "rg-demo".into(), name: API.into(), secrets, replicas: 2, ..ContainerApp::default() }
+    ContainerApp {
+        group: "rg-demo".into(),
+        name: API.into(),
+        secrets,
+        replicas: 2,
+        ..ContainerApp::default()
+    }
 }
 
 /// A container app beside a web app that has the same string.
@@ -218,7 +224,11 @@ async fn replicas_that_do_not_come_up_keep_the_old_key_alive() {
     story.sim.before("ContainerApps_Update", 1, |state| state.break_revision(API, None, true).unwrap());
     let reports = story.watch(6 * HOUR).await;
     assert!(reports[0].ending.is_failure(), "{}", told(&reports));
-    assert!(told(&reports).contains("still there") || told(&reports).contains("does not run"), "{}", told(&reports));
+    assert!(
+        told(&reports).contains("still there") || told(&reports).contains("does not run"),
+        "{}",
+        told(&reports)
+    );
     assert_eq!((story.refused(), story.sim.report().refused_unexplained), (0, 0));
     story.sim.with(|state| state.break_revision(API, None, false)).unwrap();
     let reports = story.watch(DAY).await;
@@ -384,7 +394,8 @@ fn path_of(_: &State, rest: &str) -> String {
 /// Azure is busy, an answer is lost, or an update that was taken on comes to nothing.
 #[tokio::test]
 async fn whatever_goes_wrong_once_is_done_again() {
-    let operations = ["ContainerApps_Update", "ContainerAppsRevisions_RestartRevision", "ContainerApps_ListSecrets"];
+    let operations =
+        ["ContainerApps_Update", "ContainerAppsRevisions_RestartRevision", "ContainerApps_ListSecrets"];
     let kinds = [
         FaultKind::Conflict,
         FaultKind::Throttled,

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::common::{DAY, HOUR, MINUTE, Story};
 use super::settled;
 use embedded_azure::{
-    BarrierKind, Fault, FaultKind, NoFunctions, Options, SignalR, State, StaticEnvironment, StaticWebApp, World,
+    BarrierKind, Fault, FaultKind, NoFunctions, Options, SignalR, State, StaticEnvironment, StaticWebApp,
+    World,
 };
 use rekey_core::intent::Intent;
 use rekey_core::model::KeyType;
@@ -56,7 +57,8 @@ fn is_well(story: &Story) {
     assert_eq!((story.refused(), story.sim.report().refused_unexplained), (0, 0));
     for (environment, of_functions) in PLACES {
         assert!(holds(story, environment, of_functions).is_some(), "{environment:?} {of_functions}");
-        let settings = story.sim.with(|state| state.static_settings(SITE, environment, of_functions)).unwrap();
+        let settings =
+            story.sim.with(|state| state.static_settings(SITE, environment, of_functions)).unwrap();
         assert_eq!(settings["OTHER"], "kept");
     }
 }
@@ -166,7 +168,8 @@ async fn whatever_goes_wrong_once_is_done_again() {
         "StaticSites_GetStaticSiteBuilds",
     ];
     for operation in operations {
-        for kind in [FaultKind::Conflict, FaultKind::Throttled, FaultKind::TimeoutAfter, FaultKind::Swallowed] {
+        for kind in [FaultKind::Conflict, FaultKind::Throttled, FaultKind::TimeoutAfter, FaultKind::Swallowed]
+        {
             if kind == FaultKind::Swallowed && operation == operations[2] {
                 continue;
             }

@@ -71,10 +71,8 @@ const REPLICAS: Operation = read(
 );
 const GET_JOB: Operation = read("Jobs_Get", &["Microsoft.App/jobs/read"]);
 const LIST_SECRETS_OF_JOB: Operation = read("Jobs_ListSecrets", &["Microsoft.App/jobs/listSecrets/action"]);
-const UPDATE_JOB: Operation = change(
-    "Jobs_Update",
-    &["Microsoft.App/jobs/write", "Microsoft.App/managedEnvironments/join/action"],
-);
+const UPDATE_JOB: Operation =
+    change("Jobs_Update", &["Microsoft.App/jobs/write", "Microsoft.App/managedEnvironments/join/action"]);
 const EXECUTIONS: Operation = read("JobsExecutions_List", &["Microsoft.App/jobs/executions/read"]);
 
 const OF_APPS: [Operation; 6] = [GET, LIST_SECRETS, UPDATE, REVISIONS, RESTART, REPLICAS];

@@ -81,7 +81,8 @@ pub(super) async fn environments(arm: &Arm, site: &StaticWebAppId) -> Result<Vec
     let call = Call::get(ENVIRONMENTS, arm.url(&format!("{site}/builds"), API_VERSION));
     let all: Vec<Environment> = arm.pages(call).await?;
     // They become part of a path.
-    let is_name = |name: &String| !name.is_empty() && name.chars().all(|sign| sign.is_alphanumeric() || sign == '-');
+    let is_name =
+        |name: &String| !name.is_empty() && name.chars().all(|sign| sign.is_alphanumeric() || sign == '-');
     Ok(all.into_iter().map(|environment| environment.name).filter(is_name).collect())
 }
 
@@ -235,7 +236,8 @@ mod tests {
             for section in Section::OF_STATIC_WEB_APPS {
                 let name = with_environment("A:b__c", environment);
                 assert_eq!(parted(&name), ("A:b__c", environment));
-                let at = ConsumerRef { app: ConsumerId::StaticWebApp(site.clone()), section: Some(section), name };
+                let at =
+                    ConsumerRef { app: ConsumerId::StaticWebApp(site.clone()), section: Some(section), name };
                 let place = Place::of_setting(&site, &at);
                 assert_eq!((place.environment.as_deref(), place.section), (environment, section));
             }

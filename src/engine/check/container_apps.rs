@@ -68,7 +68,8 @@ impl Check {
             out.unknown.push(Unknown::NoConsumer { app: consumer.clone() });
         }
         let by_secrets = held(out, first.0, false);
-        let is_known = journal.seen(&consumer) == Some(by_secrets.as_slice()) && !journal.is_blurred(&consumer);
+        let is_known =
+            journal.seen(&consumer) == Some(by_secrets.as_slice()) && !journal.is_blurred(&consumer);
         let judged = Judged { id, consumer: consumer.clone(), app, names, journal, at };
         let is_settled = echo || is_known || self.add_readers(&judged, out);
         let lasts = out.unknown[first.1..].iter().any(Unknown::lasts);
@@ -106,7 +107,8 @@ impl Check {
         out: &mut Snapshot,
     ) -> Vec<String> {
         let (marks, mut names) = (self.marks(journal), Vec::new());
-        let setting = |name: &str, fault| Unknown::Setting { app: consumer.clone(), name: name.to_owned(), fault };
+        let setting =
+            |name: &str, fault| Unknown::Setting { app: consumer.clone(), name: name.to_owned(), fault };
         for (entry, shown) in app.shows(marks) {
             let is_followed = self.followed_by(entry).is_some();
             // Of what the platform does not tell, or could not fetch, names must do.
@@ -164,7 +166,9 @@ impl Check {
             }
             return false;
         }
-        let is_late = |reader: &&Reader| !reader.runs && reader.created.is_some_and(|created| *at < created + STARTS_WITHIN);
+        let is_late = |reader: &&Reader| {
+            !reader.runs && reader.created.is_some_and(|created| *at < created + STARTS_WITHIN)
+        };
         let late = app.readers().iter().find(is_late);
         out.unknown.extend(late.map(|late| unknown(judged, words::does_not_run_yet(&late.name), true)));
         late.is_none()
@@ -198,7 +202,8 @@ impl Check {
     /// that shows without the journal, or else by its name.
     fn followed_by(&self, entry: &Entry) -> Option<SecretId> {
         let secret = entry.reference()?.secret;
-        let shown = || entry.shows(self.marks(&Journal::default())).iter().any(|one| matches!(one, Shown::Holds(_)));
+        let shown =
+            || entry.shows(self.marks(&Journal::default())).iter().any(|one| matches!(one, Shown::Holds(_)));
         let is_meant = names_signalr(&entry.name) || names_signalr(secret.name()) || shown();
         (is_meant && secret.is_below(self.vault_suffix)).then_some(secret)
     }

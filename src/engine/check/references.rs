@@ -170,8 +170,7 @@ impl Check {
     /// What is to be read of a service, as far as is known: what apps refer to is known when they were read.
     pub(super) fn wanted(&self, service: &ServiceConfig) -> BTreeSet<Place> {
         let of_secrets = service.vault_secrets.iter().map(|one| Place::of_secret(one.id.clone()));
-        let mut wanted: BTreeSet<Place> =
-            Place::configured(service).into_iter().chain(of_secrets).collect();
+        let mut wanted: BTreeSet<Place> = Place::configured(service).into_iter().chain(of_secrets).collect();
         let in_vaults = service.consumers().flat_map(|consumer| self.in_vaults(&consumer));
         wanted.extend(in_vaults.map(|(_, secret)| Place::of_secret(secret)));
         wanted.extend(service.static_web_apps.iter().flat_map(|site| self.environments_of(site)));

@@ -43,7 +43,9 @@ impl Check {
         let nothing = first == (out.consumers.len(), out.unknown.len());
         match (nothing, unclear.is_empty()) {
             (true, true) => out.unknown.push(Unknown::NoConsumer { app: consumer.clone() }),
-            (true, false) => out.unknown.push(Unknown::OnlyReferences { app: consumer.clone(), names: unclear }),
+            (true, false) => {
+                out.unknown.push(Unknown::OnlyReferences { app: consumer.clone(), names: unclear })
+            }
             (false, true) => {}
             (false, false) => out.references.push((consumer.clone(), unclear)),
         }
@@ -67,7 +69,9 @@ impl Check {
 
     /// What is written into production is in the environment of that name, if the two were one before.
     pub(super) fn writes_production(&mut self, place: &Place, contents: &Contents, at: DateTime<Utc>) {
-        let Some(again) = place.as_environment().filter(|again| self.is_production_again(again)) else { return };
+        let Some(again) = place.as_environment().filter(|again| self.is_production_again(again)) else {
+            return;
+        };
         let read = Read { at, found: Ok(contents.clone()), echo: true, hasty: false };
         self.places.insert(again, read);
     }

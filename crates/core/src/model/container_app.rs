@@ -111,7 +111,9 @@ mod tests {
     #[test]
     fn what_is_no_id_is_refused() {
         let id = |rest: &str| format!("/subscriptions/s/resourceGroups/g/providers/Microsoft.App/{rest}");
-        for rest in ["containerApps", "containerApps/", "containerApps/a/revisions/b", "managedEnvironments/a"] {
+        for rest in
+            ["containerApps", "containerApps/", "containerApps/a/revisions/b", "managedEnvironments/a"]
+        {
             assert!(id(rest).parse::<ContainerAppId>().is_err(), "{rest}");
         }
         for name in ["..", "a_b", "-a", "a-", "a%2fb", &"a".repeat(33)] {

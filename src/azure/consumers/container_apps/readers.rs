@@ -177,6 +177,9 @@ mod tests {
         .unwrap();
         let names: Vec<String> = template.variables().map(|(name, _)| name).collect();
         assert_eq!(names, ["A", "C"]);
-        assert_eq!(serde_json::from_value::<Template>(json!({"containers": null})).unwrap().variables().count(), 0);
+        assert_eq!(
+            serde_json::from_value::<Template>(json!({"containers": null})).unwrap().variables().count(),
+            0
+        );
     }
 }

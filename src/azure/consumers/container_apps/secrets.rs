@@ -98,7 +98,9 @@ impl Entry {
         let url = match &self.url {
             None => None,
             // What the vault does not hold yet cannot be fetched.
-            Some(url) => Some(with_version(url, self.reference()?.version.as_deref(), versions.get(&self.name)?)),
+            Some(url) => {
+                Some(with_version(url, self.reference()?.version.as_deref(), versions.get(&self.name)?))
+            }
         };
         Some(Self { value: Some(written.as_str().into()), url, ..self.clone() })
     }

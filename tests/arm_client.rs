@@ -22,7 +22,7 @@ use scripted::{LeapingClock, Reply, Server, Token};
 use serde_json::json;
 use signalr_rekey::azure::arm::{Arm, ArmError, ArmErrorKind, ArmOptions, Barrier, OperationStatus};
 use signalr_rekey::azure::consumers::app_service::Dictionary;
-use signalr_rekey::azure::consumers::{Change, Marks, Place};
+use signalr_rekey::azure::consumers::{Change, Marks, Place, container_apps, static_web_apps};
 use signalr_rekey::azure::credentials::InsteadOf;
 use signalr_rekey::azure::http::Http;
 use signalr_rekey::azure::rbac;
@@ -628,6 +628,13 @@ async fn errors_of_static_web_apps(keys: &KeyPair) -> Vec<ArmError> {
     let server = Server::play([Reply::json(403, "{}")]).await;
     let arm = arm(&server.base, LeapingClock::new());
     errors.push(Place::Environments(site).read(&arm).await.unwrap_err());
+    for scope in ["/subscriptions/s", "/subscriptions/s/resourceGroups/g"] {
+        let server = Server::answer(|_| Reply::json(403, "{}")).await;
+        let arm = crate::arm(&server.base, LeapingClock::new());
+        errors.push(container_apps::list_apps(&arm, scope).await.unwrap_err());
+        errors.push(container_apps::list_jobs(&arm, scope).await.unwrap_err());
+        errors.push(static_web_apps::list(&arm, scope).await.unwrap_err());
+    }
     errors
 }
 

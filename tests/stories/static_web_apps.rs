@@ -175,7 +175,7 @@ async fn whatever_goes_wrong_once_is_done_again() {
             }
             let story = story(site()).await;
             story.sim.fault(Fault::new(operation, kind).times(1));
-            let reports = story.watch(2 * DAY).await;
+            let reports = story.watch(10 * HOUR).await;
             assert!(settled(&reports), "{operation} {kind:?}: {}", told(&reports));
             is_well(&story);
         }

@@ -75,6 +75,35 @@ const UPDATE_JOB: Operation =
     change("Jobs_Update", &["Microsoft.App/jobs/write", "Microsoft.App/managedEnvironments/join/action"]);
 const EXECUTIONS: Operation = read("JobsExecutions_List", &["Microsoft.App/jobs/executions/read"]);
 
+/// Of a resource group and of a subscription.
+const LIST: [Operation; 2] = [
+    Operation::read("ContainerApps_ListByResourceGroup", &["Microsoft.App/containerApps/read"]),
+    Operation::read("ContainerApps_ListBySubscription", &["Microsoft.App/containerApps/read"]),
+];
+const LIST_JOBS: [Operation; 2] = [
+    Operation::read("Jobs_ListByResourceGroup", &["Microsoft.App/jobs/read"]),
+    Operation::read("Jobs_ListBySubscription", &["Microsoft.App/jobs/read"]),
+];
+
+/// The container apps of a subscription or resource group.
+pub async fn list_apps(arm: &Arm, scope: &str) -> Result<Vec<ContainerAppId>, ArmError> {
+    list(arm, LIST, &format!("{scope}/providers/Microsoft.App/containerApps")).await
+}
+
+/// The jobs of Container Apps there.
+pub async fn list_jobs(arm: &Arm, scope: &str) -> Result<Vec<ContainerAppId>, ArmError> {
+    list(arm, LIST_JOBS, &format!("{scope}/providers/Microsoft.App/jobs")).await
+}
+
+async fn list(
+    arm: &Arm,
+    [of_group, of_subscription]: [Operation; 2],
+    path: &str,
+) -> Result<Vec<ContainerAppId>, ArmError> {
+    let operation = if path.contains("/resourceGroups/") { of_group } else { of_subscription };
+    arm.ids(Call::get(operation, arm.url(path, API_VERSION))).await
+}
+
 const OF_APPS: [Operation; 6] = [GET, LIST_SECRETS, UPDATE, REVISIONS, RESTART, REPLICAS];
 const OF_JOBS: [Operation; 4] = [GET_JOB, LIST_SECRETS_OF_JOB, UPDATE_JOB, EXECUTIONS];
 
@@ -251,7 +280,7 @@ impl ConsumerKind for Place {
     type Contents = ContainerApp;
 
     fn operations() -> Vec<Operation> {
-        OF_APPS.into_iter().chain(OF_JOBS).collect()
+        OF_APPS.into_iter().chain(OF_JOBS).chain(LIST).chain(LIST_JOBS).collect()
     }
 
     fn consumer(&self) -> ConsumerId {

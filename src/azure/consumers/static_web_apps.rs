@@ -27,16 +27,16 @@ const ENVIRONMENTS: Operation =
 /// As people's roles name the actions. First those of the site, then those of another environment; of each first those of the
 /// app settings.
 const LISTS: [Operation; 4] = [
-    list("StaticSites_ListStaticSiteAppSettings", &["Microsoft.Web/staticSites/listappsettings/action"]),
-    list(
+    listing("StaticSites_ListStaticSiteAppSettings", &["Microsoft.Web/staticSites/listappsettings/action"]),
+    listing(
         "StaticSites_ListStaticSiteFunctionAppSettings",
         &["Microsoft.Web/staticSites/listfunctionappsettings/action"],
     ),
-    list(
+    listing(
         "StaticSites_ListStaticSiteBuildAppSettings",
         &["Microsoft.Web/staticSites/builds/listappsettings/action"],
     ),
-    list(
+    listing(
         "StaticSites_ListStaticSiteBuildFunctionAppSettings",
         &["Microsoft.Web/staticSites/builds/listfunctionappsettings/action"],
     ),
@@ -50,7 +50,7 @@ const UPDATES: [Operation; 4] = [
 const WRITE: &[&str] = &["Microsoft.Web/staticSites/config/write"];
 const WRITE_OF_BUILD: &[&str] = &["Microsoft.Web/staticSites/builds/config/write"];
 
-const fn list(name: &'static str, actions: &'static [&'static str]) -> Operation {
+const fn listing(name: &'static str, actions: &'static [&'static str]) -> Operation {
     Operation::read(name, actions).about(Subject::Consumer).with_secrets().by_handler()
 }
 
@@ -74,6 +74,23 @@ pub struct Place {
 #[derive(Deserialize)]
 struct Environment {
     name: String,
+}
+
+/// Of a resource group and of a subscription.
+const LIST_SITES: [Operation; 2] = [
+    Operation::read("StaticSites_GetStaticSitesByResourceGroup", &["Microsoft.Web/staticSites/read"]),
+    Operation::read("StaticSites_List", &["Microsoft.Web/staticSites/read"]),
+];
+
+/// The static web apps of a subscription or resource group.
+pub async fn list(arm: &Arm, scope: &str) -> Result<Vec<StaticWebAppId>, ArmError> {
+    let [of_group, of_subscription] = LIST_SITES;
+    let operation = if scope.contains("/resourceGroups/") { of_group } else { of_subscription };
+    arm.ids(Call::get(
+        operation,
+        arm.url(&format!("{scope}/providers/Microsoft.Web/staticSites"), API_VERSION),
+    ))
+    .await
 }
 
 /// The environments of a site.
@@ -150,7 +167,7 @@ impl ConsumerKind for Place {
     type Contents = Dictionary;
 
     fn operations() -> Vec<Operation> {
-        LISTS.into_iter().chain(UPDATES).chain([ENVIRONMENTS]).collect()
+        LISTS.into_iter().chain(UPDATES).chain([ENVIRONMENTS]).chain(LIST_SITES).collect()
     }
 
     fn consumer(&self) -> ConsumerId {

@@ -92,6 +92,9 @@ fn doing(operation: &str, resource: &str) -> String {
             name_in(resource, "revisions");
         "ContainerAppsRevisionReplicas_ListReplicas" => "list the replicas of the container app {container_app}";
         "JobsExecutions_List" => "list the executions of the job {container_app}";
+        "ContainerApps_ListByResourceGroup" | "ContainerApps_ListBySubscription" => "list the container apps in {scope}";
+        "Jobs_ListByResourceGroup" | "Jobs_ListBySubscription" => "list the jobs of Container Apps in {scope}";
+        "StaticSites_GetStaticSitesByResourceGroup" | "StaticSites_List" => "list the static web apps in {scope}";
         "StaticSites_GetStaticSiteBuilds" => "list the environments of the static web app {static_web_app}";
         "StaticSites_ListStaticSiteAppSettings" => "read the app settings of the static web app {static_web_app}";
         "StaticSites_ListStaticSiteFunctionAppSettings" =>

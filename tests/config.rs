@@ -224,14 +224,49 @@ apps = []
       rekey.toml:16:293: instance[1].apps[3].may_hold_none: this is a string; write true or false, without quotes
       rekey.toml:17:16: instance[1].rotate_every: this is not a duration; write 30d
       rekey.toml:20:6: instance[2].id: this instance is already named, and two policies cannot hold; put all its apps in one entry (the first is in line 15; ids compare without case)
-      rekey.toml:21:8: instance[2].apps: no app is listed; list every app that holds a connection string of this service, because one that is not listed keeps a key that will stop working
+      rekey.toml:21:8: instance[2].apps: no consumer is listed; list every app (apps), container app (container_apps), static web app (static_web_apps) and Key Vault secret (vault_secrets) that holds a connection string of this service, because one that is not listed keeps a key that will stop working
       rekey.toml:23:1: instance[3]: its id is missing; write id = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.SignalRService/signalR/{name}"
-      rekey.toml:23:1: instance[3]: no app is listed; list every app that holds a connection string of this service, because one that is not listed keeps a key that will stop working
+      rekey.toml:23:1: instance[3]: no consumer is listed; list every app (apps), container app (container_apps), static web app (static_web_apps) and Key Vault secret (vault_secrets) that holds a connection string of this service, because one that is not listed keeps a key that will stop working
       AZURE_CLIENT_ID: this is not a client id; write the GUID that the managed identity or application shows as its client id (not its resource id, not its name)
       REKEY_GRACE: zero is too short; write 2h
       REKEY_STATE: there is no storage connection of this name; write the name of a setting that holds a connection string, the NAME of a NAME__blobServiceUri or NAME__accountName, or memory
       REKEY_VERFY: there is no such setting; did you mean REKEY_VERIFY?
     "#);
+}
+
+#[test]
+fn apps_may_be_left_out_where_other_consumers_are_listed() {
+    let group = "/subscriptions/s/resourceGroups/g/providers";
+    let service = format!("{group}/Microsoft.SignalRService/signalR/chat");
+    let file = |lists: &str| format!("[[instance]]\nid = \"{service}\"\n{lists}\n").replace("GROUP", group);
+    let read = |lists: &str| load_from(&file(lists), "rekey.toml", &Environment::default());
+    for lists in [
+        r#"container_apps = ["GROUP/Microsoft.App/containerApps/api", "GROUP/Microsoft.App/jobs/api"]"#,
+        "apps = []\nstatic_web_apps = [\"GROUP/Microsoft.Web/staticSites/pages\"]",
+        r#"vault_secrets = ["https://v.vault.azure.net/secrets/chat"]"#,
+    ] {
+        assert_eq!(read(lists).unwrap().instances.len(), 1, "{lists}");
+    }
+    for (lists, said) in [
+        ("", "no consumer is listed"),
+        ("apps = []", "no consumer is listed"),
+        ("vault_secrets = []", "the list is empty"),
+        ("container_apps = []", "the list is empty"),
+        (r#"container_apps = ["GROUP/Microsoft.Web/sites/web"]"#, "not the id of a container app or job"),
+        (r#"container_apps = ["GROUP/Microsoft.App/jobs/a_b"]"#, "not one of a container app or job"),
+        (
+            r#"container_apps = ["GROUP/Microsoft.App/jobs/a", "GROUP/microsoft.app/JOBS/A"]"#,
+            "already listed",
+        ),
+        (r#"static_web_apps = ["GROUP/Microsoft.Web/sites/web"]"#, "not the id of a static web app"),
+        (r#"static_web_apps = ["Endpoint=https://x;AccessKey=y"]"#, "looks like a connection string"),
+    ] {
+        let fault = read(lists).unwrap_err().to_string();
+        assert!(
+            fault.contains(said) && fault.starts_with("the configuration has a fault"),
+            "{lists}: {fault}"
+        );
+    }
 }
 
 #[test]

@@ -168,6 +168,9 @@ fn apps(instance: &Fields<'_>, report: &mut Report<'_>) -> Vec<AppConfig> {
 fn vault_secrets(instance: &Fields<'_>, report: &mut Report<'_>) -> Vec<SecretConfig> {
     let Some(node) = instance.get("vault_secrets") else { return Vec::new() };
     let items = node.items("a list: vault_secrets = [ \"…\" ]", report);
+    if items.as_ref().is_some_and(Vec::is_empty) {
+        report.at(&node.at, "the list is empty; list a secret, or take vault_secrets out");
+    }
     let mut seen = Vec::new();
     items.into_iter().flatten().filter_map(|item| vault_secret(&item, &mut seen, report)).collect()
 }

@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 
 pub use self::dictionary::Dictionary;
-pub(super) use self::dictionary::{list_dictionary, update_dictionary};
+pub(super) use self::dictionary::{list_dictionary, secret_parts, update_dictionary};
 pub(super) use self::references::{References, Resolved, read_references};
 pub use self::sites::{Site, UpdateStrategy};
 

@@ -10,7 +10,7 @@
 //! A changed secret reaches no process that runs (docs: Manage secrets in Azure Container Apps), so each active revision is
 //! restarted after the write, those without traffic too, one after the other. When the old value is left is not a matter of
 //! time: it is when all replicas that were there *before* the restart are gone and the others run, or when there is none. A run
-//! that wrote knows them by their names ([`ContainerApp::replaced`]), which takes no clock at all.
+//! that wrote knows them by their names ([`Written`]), which takes no clock at all.
 //!
 //! Any other run knows only what Azure tells. That has to be enough, for a run may be killed between the write and the restart:
 //!
@@ -43,7 +43,8 @@ use serde_json::{Value, json};
 
 use self::secrets::Secrets;
 pub(crate) use self::secrets::{Entry, Shown};
-use super::{Change, ConsumerKind, Marks, Settling, Written};
+use super::app_service::secret_parts;
+use super::{Change, ConsumerKind, Marks, Settling, Written as Done};
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Call, Operation, Subject};
 use crate::report::text::azure as words;
 use rekey_core::model::{ConsumerId, ContainerAppId, ContainerAppKind};
@@ -160,8 +161,17 @@ pub struct ContainerApp {
     revisions: Vec<String>,
     /// Variables whose values stand in its template and in those of its active revisions.
     variables: Vec<(String, SecretString)>,
-    /// Of what was written: the readers that were there when that had taken effect, and are to go.
-    replaced: Option<BTreeSet<String>>,
+    /// What a write has left.
+    written: Option<Written>,
+}
+
+/// What a write has left in an app.
+#[derive(Clone, Debug)]
+struct Written {
+    /// The secrets that it was about.
+    secrets: Vec<String>,
+    /// The readers that were there when it had taken effect, and are to go.
+    replaced: BTreeSet<String>,
 }
 
 /// Who reads secrets when it starts.
@@ -257,22 +267,27 @@ impl ContainerApp {
 
     /// Of what was written: whether a reader was there before and is to go.
     pub(crate) fn replaces(&self, reader: &str) -> bool {
-        self.replaced.as_ref().is_some_and(|replaced| replaced.contains(reader))
+        self.written.as_ref().is_some_and(|written| written.replaced.contains(reader))
     }
 
     /// Whether it is what a write has left, and not only what was read.
     pub(crate) const fn is_written(&self) -> bool {
-        self.replaced.is_some()
+        self.written.is_some()
+    }
+
+    /// Whether it was a write that was about a secret.
+    fn wrote(&self, secret: &Entry) -> bool {
+        self.written.as_ref().is_some_and(|written| written.secrets.contains(&secret.name))
     }
 
     /// Whether what was read holds what was `written`.
     pub(crate) fn holds_what_was(&self, written: &Self) -> bool {
-        self.secrets.hold_what(&written.secrets, |_| true)
+        self.secrets.hold_what(&written.secrets, |entry| written.wrote(entry))
     }
 
     /// Whether somebody has put something else in the place of what was `written`. What a vault holds may yet come.
     pub(crate) fn is_overwritten(&self, written: &Self) -> bool {
-        !self.secrets.hold_what(&written.secrets, |entry| entry.reference().is_none())
+        !self.secrets.hold_what(&written.secrets, |entry| written.wrote(entry) && !entry.is_in_a_vault())
     }
 }
 
@@ -294,7 +309,7 @@ impl ConsumerKind for Place {
             try_join!(self.get(arm).boxed(), self.who_reads(arm).boxed())?;
         let (changed, updating) = (resource.changed(), resource.is_updating());
         let variables = resource.properties.template.variables().chain(variables).collect();
-        Ok(ContainerApp { secrets, changed, updating, readers, revisions, variables, replaced: None })
+        Ok(ContainerApp { secrets, changed, updating, readers, revisions, variables, written: None })
     }
 
     async fn write(
@@ -302,7 +317,7 @@ impl ConsumerKind for Place {
         arm: &Arm,
         just_read: Option<&ContainerApp>,
         change: &Change<'_>,
-    ) -> Result<Written<ContainerApp>, ArmError> {
+    ) -> Result<Done<ContainerApp>, ArmError> {
         let before = match just_read {
             Some(app) => app.clone(),
             None => self.read(arm).await?,
@@ -314,7 +329,7 @@ impl ConsumerKind for Place {
                 self.update(arm, wanted).await?;
                 let after = self.read(arm).await?;
                 if !after.secrets.took(wanted) {
-                    return Ok(Written::Overwritten);
+                    return Ok(Done::Overwritten);
                 }
                 after
             }
@@ -322,17 +337,19 @@ impl ConsumerKind for Place {
         let is_app = self.id.kind() == ContainerAppKind::App;
         let restarts = is_app && !after.readers.is_empty() && after.secrets.are_fetched(change);
         if wanted.is_none() && !restarts {
-            return Ok(Written::Already(after));
+            return Ok(Done::Already(after));
         }
         let of_revision = |revision: &&String| after.readers.iter().any(|reader| reader.is_of(revision));
         for revision in after.revisions.iter().filter(of_revision).filter(|_| restarts) {
             self.restart(arm, revision).await?;
         }
-        after.replaced = Some(after.readers.iter().map(|reader| reader.name.clone()).collect());
+        let secrets = change.names.iter().map(|name| (*name).to_owned()).collect();
+        let replaced = after.readers.iter().map(|reader| reader.name.clone()).collect();
+        after.written = Some(Written { secrets, replaced });
         if let Some(wanted) = wanted {
             after.secrets.expect(wanted);
         }
-        Ok(Written::Accepted(after))
+        Ok(Done::Accepted(after))
     }
 
     fn holds_anothers(&self, contents: &ContainerApp, marks: Marks<'_>) -> bool {
@@ -380,7 +397,10 @@ impl Place {
         let body = json!({ "properties": { "configuration": { "secrets": secrets.for_a_write() } } });
         let call = Call::patch(operation, self.url(arm, "")).with_body(&body)?;
         let sent = arm.send(&call).await;
-        sent.map_err(|error| error.without(secrets.iter().filter_map(Entry::exposed)))?;
+        sent.map_err(|error| {
+            let parts: Vec<_> = secrets.iter().filter_map(Entry::exposed).flat_map(secret_parts).collect();
+            error.without(parts.iter().map(|part| part.as_str()))
+        })?;
         loop {
             let resource = self.get(arm).await?;
             if resource.has_failed() {

@@ -159,7 +159,9 @@ impl Check {
         if let Some(oldest) = old.iter().min_by_key(|reader| reader.created) {
             match judged.id.kind() {
                 ContainerAppKind::Job => add_executions(judged, &old, out),
-                ContainerAppKind::App if brought.is_some() || is_being_replaced(app, *at) => {
+                ContainerAppKind::App
+                    if brought.is_some() || is_being_replaced(app, &old, *at, patience(judged, out)) =>
+                {
                     out.unknown.push(unknown(judged, words::being_replaced(&oldest.name), true));
                 }
                 ContainerAppKind::App => add_replicas(judged, out),
@@ -241,11 +243,17 @@ fn has_arrived(id: &ContainerAppId, app: &ContainerApp, written: &ContainerApp) 
     app.holds_what_was(written) && all_new
 }
 
-/// Whether an app was changed a short while ago, and some of its replicas are of after that: the others may be about to go.
-fn is_being_replaced(app: &ContainerApp, now: DateTime<Utc>) -> bool {
+/// Whether an app was changed a short while ago, and beside each old replica is one of after that: those may be about to go.
+fn is_being_replaced(app: &ContainerApp, old: &[&Reader], now: DateTime<Utc>, patience: TimeDelta) -> bool {
     let Some(changed) = app.changed() else { return false };
     let is_newer = |reader: &Reader| reader.created.is_some_and(|created| changed < created);
-    now < changed + STARTS_WITHIN && app.readers().iter().any(is_newer)
+    let newer: Vec<&Reader> = app.readers().iter().filter(|reader| is_newer(reader)).collect();
+    now < changed + patience && old.iter().all(|old| newer.iter().any(|reader| reader.is_beside(old)))
+}
+
+/// How long that is believed. Who may be refused meanwhile has no time for it.
+fn patience(judged: &Judged<'_>, out: &Snapshot) -> TimeDelta {
+    if remembered(judged, out).is_empty() { STARTS_WITHIN } else { ARRIVES }
 }
 
 fn at(consumer: &ConsumerId, name: &str) -> ConsumerRef {

@@ -147,13 +147,7 @@ impl Dictionary {
     /// Every text in it that must not be repeated: the values, the keys within them, and what may be one in any text.
     fn secrets(&self) -> Vec<Zeroizing<String>> {
         let values = self.exposed().filter_map(|(_, value)| value);
-        let all = values.flat_map(|value| {
-            let key = ConnectionString::parse(value).ok().and_then(|parsed| parsed.key());
-            let key = key.map(|key| Zeroizing::new(key.expose().to_owned()));
-            let words = words_of(value).filter(|word| word.len() >= SHORTEST_KEY);
-            iter::once(Zeroizing::new(value.to_owned())).chain(key).chain(words)
-        });
-        all.collect()
+        values.flat_map(secret_parts).collect()
     }
 
     fn sorted(&self) -> Vec<&(String, Entry)> {
@@ -161,6 +155,16 @@ impl Dictionary {
         entries.sort_by_key(|(name, _)| name);
         entries
     }
+}
+
+/// Every text in a value that must not be repeated: itself, the key within it, and what may be one in any text.
+pub(in crate::azure::consumers) fn secret_parts(
+    value: &str,
+) -> impl Iterator<Item = Zeroizing<String>> + use<'_> {
+    let key = ConnectionString::parse(value).ok().and_then(|parsed| parsed.key());
+    let key = key.map(|key| Zeroizing::new(key.expose().to_owned()));
+    let words = words_of(value).filter(|word| word.len() >= SHORTEST_KEY);
+    iter::once(Zeroizing::new(value.to_owned())).chain(key).chain(words)
 }
 
 impl Entry {

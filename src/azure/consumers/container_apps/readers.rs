@@ -81,6 +81,11 @@ impl Template {
 }
 
 impl Reader {
+    /// Whether it is of the same revision.
+    pub(crate) fn is_beside(&self, other: &Self) -> bool {
+        self.revision == other.revision
+    }
+
     pub(super) fn is_of(&self, revision: &str) -> bool {
         self.revision.as_deref() == Some(revision)
     }

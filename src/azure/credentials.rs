@@ -35,6 +35,15 @@ pub enum CredentialError {
     Unusable(&'static str, #[source] azure_core::Error),
 }
 
+/// As whom Azure is asked where the environment says nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Otherwise {
+    /// As whoever is logged in: this is a person's machine.
+    DeveloperTools,
+    /// As the managed identity of a virtual machine, whose metadata service gives tokens and needs no variable.
+    VirtualMachine,
+}
+
 /// Which way of proving who we are the environment asks for.
 #[derive(Debug, PartialEq, Eq)]
 enum Way {
@@ -71,8 +80,19 @@ pub fn credential(
     http: &Http,
     clock: &Arc<dyn Clock>,
 ) -> Result<Arc<dyn TokenCredential>, CredentialError> {
+    credential_or(Otherwise::DeveloperTools, environment, azure, http, clock)
+}
+
+/// The same, with something else in the place of the developer's tools.
+pub fn credential_or(
+    otherwise: Otherwise,
+    environment: &dyn Fn(&str) -> Option<String>,
+    azure: &AzureConfig,
+    http: &Http,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<dyn TokenCredential>, CredentialError> {
     let environment = |name: &str| environment(name).filter(|value| !value.is_empty());
-    let way = way(&environment, azure.client_id.as_deref())?;
+    let way = way(&environment, azure.client_id.as_deref(), otherwise)?;
     let secret = Secret::new(environment(SECRET).unwrap_or_default());
     let (azure, http, clock) = (azure.clone(), http.clone(), Arc::clone(clock));
     Ok(Arc::new(Renewable::new(Box::new(move || made(&way, &secret, &azure, &http, &clock)))?))
@@ -126,6 +146,7 @@ fn made(
 fn way(
     environment: &dyn Fn(&str) -> Option<String>,
     client_id: Option<&str>,
+    otherwise: Otherwise,
 ) -> Result<Way, CredentialError> {
     let environment =
         |name: &str| environment(name).or_else(|| client_id.filter(|_| name == CLIENT).map(Into::into));
@@ -153,7 +174,10 @@ fn way(
             let purpose = words::CLIENT_SECRET_OR_WORKLOAD;
             Err(HalfSet { missing: SECRET, given: TENANT, purpose }.into())
         }
-        None => Ok(Way::DeveloperTools),
+        None => Ok(match otherwise {
+            Otherwise::DeveloperTools => Way::DeveloperTools,
+            Otherwise::VirtualMachine => Way::ManagedIdentity,
+        }),
     }
 }
 
@@ -234,7 +258,7 @@ mod tests {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| (*value).to_owned())
         };
-        way(&find, None).map_err(|error| error.to_string())
+        way(&find, None, Otherwise::DeveloperTools).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -264,6 +288,12 @@ mod tests {
             way_of(&[(TENANT, "t"), (CLIENT, "c"), (TOKEN_FILE, "f")]).unwrap(),
             Way::WorkloadIdentity { tenant, client, token_file: "f".to_owned() }
         );
+    }
+
+    #[test]
+    fn a_virtual_machine_needs_no_variable_to_have_an_identity() {
+        let nothing = |_: &str| None;
+        assert_eq!(way(&nothing, None, Otherwise::VirtualMachine).unwrap(), Way::ManagedIdentity);
     }
 
     #[test]

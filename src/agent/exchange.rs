@@ -16,7 +16,7 @@ use crate::azure::consumers::{Contents, InFile, Marks, Place};
 use crate::azure::data_plane::Probe;
 use crate::azure::services::{KeyService, names_a_service};
 use crate::report::cause;
-use crate::report::text::agent as words;
+use crate::report::text::{agent as words, readable};
 use rekey_core::journal::Journal;
 use rekey_core::model::{Fingerprint, Key, KeyPair, ServiceType};
 use rekey_core::plan::SettingFault;
@@ -123,8 +123,10 @@ impl Round<'_> {
         let seen = self.look(wanted);
         self.tidy_up();
         let old = seen.iter().flat_map(|file| file.others(wanted)).next().cloned();
-        self.exchange(wanted, &seen, old.as_ref()).await;
-        let Some(works) = self.memory.kept.running.clone() else { return };
+        let is_whole = self.exchange(wanted, &seen, old.as_ref()).await;
+        let works = self.memory.kept.running.clone();
+        // What was not seen may have another key, which the app may have been started with since.
+        let Some(works) = works.filter(|works| is_whole || *works != wanted.fingerprint) else { return };
         match report(self.agent, self.memory, &works, report_anyway).await {
             Ok(()) => drop(self.saved()),
             Err(why) => self.fail(why),
@@ -181,14 +183,20 @@ impl Round<'_> {
         let _ = self.saved();
     }
 
-    /// Puts the wanted key into the files that have another, and makes the app work with it.
-    async fn exchange(&mut self, wanted: &Wanted, seen: &[Seen], old: Option<&Key>) {
+    /// Puts the wanted key into the files that have another, and makes the app work with it. Whether all files have it now.
+    async fn exchange(&mut self, wanted: &Wanted, seen: &[Seen], old: Option<&Key>) -> bool {
         let was_begun = self.memory.kept.exchange.is_some();
+        let is_news = self.memory.kept.running.as_ref() != Some(&wanted.fingerprint);
+        let rests = self.memory.rests(&wanted.fingerprint, self.agent.clock.now());
+        if let Some(until) = rests.filter(|_| old.is_some() || was_begun || is_news) {
+            self.fail(words::rests(&wanted.fingerprint, readable(until)));
+            return false;
+        }
         let mut placed = Vec::new();
         if let Some(old) = old {
             self.works_with(wanted, old);
             if !self.is_accepted(wanted).await || !self.begin(wanted, seen) {
-                return;
+                return false;
             }
             placed = self.place(wanted, seen);
         }
@@ -196,7 +204,6 @@ impl Round<'_> {
         let is_whole = seen.iter().all(has_it)
             && seen.len() == self.agent.config.files.len()
             && seen.iter().all(|file| file.found.faults.is_empty());
-        let is_news = self.memory.kept.running.as_ref() != Some(&wanted.fingerprint);
         if !placed.is_empty() || was_begun || (old.is_none() && is_whole && is_news) {
             self.take_effect(wanted, is_whole).await;
         } else if old.is_some() {
@@ -204,6 +211,7 @@ impl Round<'_> {
             self.memory.kept.exchange = None;
             let _ = self.saved();
         }
+        is_whole
     }
 
     /// A file has an older key than the app was last seen to work with, or nothing was seen of it yet.
@@ -280,6 +288,8 @@ impl Round<'_> {
     async fn take_effect(&mut self, wanted: &Wanted, is_whole: bool) {
         if let Err(why) = self.reloaded(wanted).await {
             self.fail(why);
+            let (now, every) = (self.agent.clock.now(), self.agent.config.every);
+            self.memory.was_in_vain(&wanted.fingerprint, now, every);
             self.memory.kept.running = None;
             self.go_back(wanted).await;
             let _ = self.saved();

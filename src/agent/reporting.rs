@@ -13,7 +13,7 @@ use crate::azure::http;
 use crate::config::Reporting;
 use crate::report::cause;
 use crate::report::text::agent as words;
-use rekey_core::model::Fingerprint;
+use rekey_core::model::{Fingerprint, ServiceId};
 
 /// How long one report may take: a function that sleeps wakes up first.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -35,7 +35,7 @@ const CODE: &str = "x-functions-key";
 
 #[derive(Serialize)]
 struct Body<'a> {
-    instance: &'a str,
+    instance: &'a ServiceId,
     name: &'a str,
     fingerprint: &'a Fingerprint,
 }

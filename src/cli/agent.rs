@@ -9,11 +9,10 @@ use uuid::Uuid;
 
 use crate::agent::{Agent, Ended, Memory, Teller, Told, Unkept};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, AGENT_FILE, AgentConfig, Environment};
+use crate::config::{self, AGENT_FILE, Environment};
 use crate::report::cause;
 use crate::report::text::{agent as words, readable};
 use crate::terminal::{self, Exit, stopped};
-use rekey_core::time::delta;
 
 /// The arguments of `agent`.
 #[derive(Debug, Args)]
@@ -22,9 +21,6 @@ pub(super) struct AgentArgs {
     #[arg(long)]
     once: bool,
 }
-
-/// However often it failed, it is tried again after this.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// Both ends of what a wait is drawn from, in hundredths of it: agents that were started at once do not stay together.
 const JITTER: [u32; 2] = [85, 115];
@@ -52,9 +48,8 @@ async fn run(args: AgentArgs, environment: &Environment) -> Exit {
             return if matches!(error, Unkept::Locked(_)) { Exit::Unfinished } else { Exit::Failed };
         }
     };
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let made =
-        Agent::new(config.clone(), environment, Arc::clone(&clock), random(), teller(args.once, &clock));
+    let (clock, every): (Arc<dyn Clock>, _) = (Arc::new(SystemClock), config.every);
+    let made = Agent::new(config, environment, Arc::clone(&clock), random(), teller(args.once, &clock));
     let agent = match made {
         Ok(agent) => agent,
         Err(error) => {
@@ -65,7 +60,7 @@ async fn run(args: AgentArgs, environment: &Environment) -> Exit {
     if args.once {
         return once(&agent, &mut memory).await;
     }
-    poll(&agent, &mut memory, &config, &*clock).await
+    poll(&agent, &mut memory, every, &*clock).await
 }
 
 async fn once(agent: &Agent, memory: &mut Memory) -> Exit {
@@ -79,33 +74,25 @@ async fn once(agent: &Agent, memory: &mut Memory) -> Exit {
 }
 
 /// Goes on until it is asked to stop, which it does between two rounds.
-async fn poll(agent: &Agent, memory: &mut Memory, config: &AgentConfig, clock: &dyn Clock) -> Exit {
-    let mut failures = 0;
+async fn poll(agent: &Agent, memory: &mut Memory, every: Duration, clock: &dyn Clock) -> Exit {
     let mut stop = std::pin::pin!(stopped());
     loop {
-        let ended = agent.round(memory, false).await;
-        failures = if ended == Ended::Well { 0 } else { failures + 1 };
-        let until = clock.now() + delta(wait(config.every, failures, random()));
-        if failures > 0 {
-            terminal::complain(&words::next_round(readable(until)));
-        }
+        agent.round(memory, false).await;
         tokio::select! {
             () = &mut stop => {
                 terminal::complain(words::STOPPED);
                 return Exit::Done;
             }
-            () = clock.sleep_until(until) => {}
+            () = clock.sleep(wait(every, random())) => {}
         }
     }
 }
 
-/// How long to wait for the next round: about as long as was configured, and twice as long after each failure.
-fn wait(every: Duration, failures: u32, random: u64) -> Duration {
-    let doubled = every.saturating_mul(1 << failures.saturating_sub(1).min(10));
-    let wait = doubled.min(LONGEST_WAIT).max(every);
+/// How long to wait for the next round.
+fn wait(every: Duration, random: u64) -> Duration {
     let [least, most] = JITTER;
     let share = least + u32::try_from(random % u64::from(most - least + 1)).unwrap_or_default();
-    wait.saturating_mul(share) / 100
+    every.saturating_mul(share) / 100
 }
 
 /// What nobody can foretell.
@@ -131,14 +118,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_fails_waits_longer_each_time_and_nobody_waits_exactly() {
-        let minute = Duration::from_secs(60);
-        let waits = |failures| [0, 15, 30].map(|random| wait(minute, failures, random).as_secs());
-        assert_eq!(waits(0), [51, 60, 69]);
-        assert_eq!(waits(1), [51, 60, 69], "once is no habit");
-        assert_eq!(waits(3), [204, 240, 276]);
-        assert_eq!(waits(60), [3060, 3600, 4140]);
-        let day = Duration::from_secs(86_400);
-        assert_eq!(wait(day, 9, 15), day, "never sooner than was configured");
+    fn nobody_waits_exactly() {
+        let waits = [0, 15, 30, 31].map(|random| wait(Duration::from_secs(60), random).as_secs());
+        assert_eq!(waits, [51, 60, 69, 51]);
     }
 }

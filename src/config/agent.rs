@@ -2,24 +2,25 @@
 //!
 //! Start at [`load_agent`]. It is read like `rekey.toml`: every fault at once, by line, and none with what was written.
 
+mod reporting;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use toml::de::DeTable;
 use url::Url;
 
-use super::environment::Reader;
-use super::fault::{At, Origin, Report, Sourced};
+use self::reporting::{reporting, url};
+use super::fault::{At, Report, Sourced};
 use super::file::what_it_is_not;
-use super::settings::{self, REPORT_CODE};
-use super::values::{Fields, Form, Lasting, Node, OneOf, OrZero, sourced};
+use super::settings;
+use super::values::{Fields, Form, Lasting, Node, OneOf, OrZero};
 use super::{AzureConfig, Environment, Faults};
-use crate::azure::http::check_secure;
 use crate::report::cause;
 use crate::report::text::command as words;
-use rekey_core::model::SecretId;
+use rekey_core::model::{SecretId, ServiceId};
 
 /// What the agent does on its machine.
 #[derive(Clone, Debug)]
@@ -65,8 +66,8 @@ pub struct Health {
 #[derive(Clone, Debug)]
 pub struct Reporting {
     pub url: Url,
-    /// The service, as `rekey.toml` has it: its name or its resource id.
-    pub instance: String,
+    /// The service.
+    pub instance: ServiceId,
     /// The name of this reporter there.
     pub name: String,
     pub code: Code,
@@ -322,117 +323,4 @@ fn health(top: &Fields<'_>, report: &mut Report<'_>) -> Option<Option<Health>> {
     let within = Lasting("1m").of_file(&fields, "within", report).map_or(HEALTHY, |within| within.value);
     let url = url(&fields, "url = \"http://127.0.0.1:…\"", report)?;
     Some(Some(Health { url, within }))
-}
-
-#[allow(clippy::option_option, reason = "a fault is none, and that there is none is in order")]
-fn reporting(
-    top: &Fields<'_>,
-    environment: &Environment,
-    report: &mut Report<'_>,
-) -> Option<Option<Reporting>> {
-    let Some(node) = top.get("report") else { return Some(None) };
-    let Some(fields) = node.fields() else {
-        node.refuse("[report] with its url, instance and name", report);
-        return None;
-    };
-    fields.refuse_unknown(&["url", "instance", "name", "code_file"], &[], report);
-    let url = report_url(&fields, report);
-    let instance = name(&fields, "instance", "the service's name or resource id, as in rekey.toml", report);
-    let name = name(&fields, "name", "the name of this reporter, as in rekey.toml", report);
-    let code = code(&fields, url.as_ref(), environment, report);
-    Some(Some(Reporting { url: url?, instance: instance?, name: name?, code: code? }))
-}
-
-/// A code must not stand in the URL: it would be in each line that names it.
-fn report_url(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<Url> {
-    let example = "url = \"https://….azurewebsites.net/api/OnReport\"";
-    let url = url(fields, example, report)?;
-    let at = fields.get("url").map_or(Origin::Default, |node| Origin::File(node.at));
-    if check_secure(&url).is_err() {
-        report.origin(&at, format!("reports go over https only; write {example}"));
-        return None;
-    }
-    if url.query().is_some() || url.password().is_some() || !url.username().is_empty() {
-        let sentence = format!(
-            "the URL has more than an address; write it without its code, and the code into the file of code_file or into \
-             {REPORT_CODE}"
-        );
-        report.origin(&at, sentence);
-        return None;
-    }
-    Some(url)
-}
-
-fn code(
-    fields: &Fields<'_>,
-    url: Option<&Url>,
-    environment: &Environment,
-    report: &mut Report<'_>,
-) -> Option<Code> {
-    let mut reader = Reader { environment, report };
-    let given = reader
-        .get(REPORT_CODE, "the function's code", |text| Ok::<_, String>(SecretString::from(text.trim())));
-    match (fields.get("code_file"), given) {
-        (Some(node), given) => {
-            if given.is_some() {
-                report.at(&node.at, format!("{REPORT_CODE} is set as well; use one of the two"));
-            }
-            let file = path(&node, "the file with the function's code", report)?;
-            if let Err(error) = std::fs::read_to_string(&file) {
-                report.at(&node.at, cause::because("this file cannot be read", Some(&error)));
-            }
-            Some(Code::File(file))
-        }
-        (None, Some(given)) => Some(Code::Given(given.value)),
-        (None, None) if url.is_none_or(crate::azure::http::is_loopback) => Some(Code::None),
-        (None, None) => {
-            let sentence = format!(
-                "the code of the function is missing; write code_file = \"…\" with the file that holds it, or set {REPORT_CODE}"
-            );
-            report.at(&fields.at, sentence);
-            None
-        }
-    }
-}
-
-impl Code {
-    /// The code as it is now; or why it cannot be read.
-    pub(crate) fn read(&self) -> std::io::Result<Option<SecretString>> {
-        match self {
-            Self::File(file) => {
-                let text = SecretString::from(std::fs::read_to_string(file)?);
-                Ok(Some(SecretString::from(text.expose_secret().trim())))
-            }
-            Self::Given(code) => Ok(Some(code.clone())),
-            Self::None => Ok(None),
-        }
-    }
-}
-
-fn url(fields: &Fields<'_>, example: &str, report: &mut Report<'_>) -> Option<Url> {
-    let Some(node) = fields.get("url") else {
-        report.at(&fields.at, format!("its url is missing; write {example}"));
-        return None;
-    };
-    let text = node.text(example, report)?;
-    let is_web = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
-    let read = Url::parse(text.trim()).ok().filter(is_web);
-    let read = read.ok_or_else(|| format!("this is not a URL of http or https; write {example}"));
-    sourced(node, read, report).map(|url| url.value)
-}
-
-/// A name that is sent and told.
-fn name(fields: &Fields<'_>, key: &str, what: &str, report: &mut Report<'_>) -> Option<String> {
-    let Some(node) = fields.get(key) else {
-        report.at(&fields.at, format!("its {key} is missing; write {what}"));
-        return None;
-    };
-    let text = node.text(what, report)?.trim();
-    let is_plain = |sign: char| !sign.is_control() && !['=', ';'].contains(&sign);
-    if !text.is_empty() && text.len() <= 500 && text.chars().all(is_plain) {
-        return Some(text.to_owned());
-    }
-    let sentence = what_it_is_not(text, "this is not a name");
-    report.at(&node.at, format!("{sentence}; write {what}"));
-    None
 }

@@ -22,7 +22,7 @@ fn what_is_not_said_has_a_default() {
     assert_eq!(config.state.to_str(), Some("/var/lib/signalr-rekey/agent.json"));
     let TakingEffect::Reload { command, within } = config.taking_effect else { panic!("a command") };
     assert_eq!((command.len(), within.as_secs()), (3, 60));
-    let more = "[report]\nurl = \"https://f.azurewebsites.net/api/OnReport\"\ninstance = \"chat\"\nname = \"iis-01\"\n";
+    let more = "[report]\nurl = \"https://f.azurewebsites.net/api/OnReport\"\ninstance = \"/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat\"\nname = \"iis-01\"\n";
     let config = load(&format!("\u{feff}{GOOD}reads_file_within = \"0s\"\n{more}")).unwrap();
     assert_eq!(config.taking_effect, TakingEffect::ByItself { within: std::time::Duration::ZERO });
     let reporting = config.reporting.unwrap();
@@ -68,9 +68,9 @@ name = \"\"
       agent.toml:11:1: reload.comand: this key is not known; did you mean `command`?
       agent.toml:12:10: reload.within: zero is too short; write 1m
       agent.toml:14:7: health.url: this is not a URL of http or https; write url = "http://127.0.0.1:…"
-      agent.toml:15:1: report: its instance is missing; write the service's name or resource id, as in rekey.toml
+      agent.toml:15:1: report: its instance is missing; write instance = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.SignalRService/signalR/{name}"
       agent.toml:16:7: report.url: the URL has more than an address; write it without its code, and the code into the file of code_file or into REKEY_REPORT_CODE
-      agent.toml:17:8: report.name: this is not a name; write the name of this reporter, as in rekey.toml
+      agent.toml:17:8: report.name: this is not a name of letters, digits, '.', '_' and '-'; write the reporter's name in rekey.toml, such as name = "iis-01"
     "#);
 }
 
@@ -82,8 +82,8 @@ fn what_is_missing_is_told() {
       agent.toml:1:1: no file is named; write files = [ "…" ]: each file in which the app's key stands
       agent.toml:1:1: nothing says how the app comes to use the new key; write [reload] with its command = [ "…" ], or reads_file_within = "…" where the app reads its file anew by itself
       agent.toml:1:1: report: its url is missing; write url = "https://….azurewebsites.net/api/OnReport"
-      agent.toml:1:1: report: its instance is missing; write the service's name or resource id, as in rekey.toml
-      agent.toml:1:1: report: its name is missing; write the name of this reporter, as in rekey.toml
+      agent.toml:1:1: report: its instance is missing; write instance = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.SignalRService/signalR/{name}"
+      agent.toml:1:1: report: its name is missing; write the reporter's name in rekey.toml, such as name = "iis-01"
     "#);
     let both = load(&format!("{GOOD}reads_file_within = \"1m\"\n{RELOAD}")).unwrap_err();
     insta::assert_snapshot!(both, @r#"
@@ -92,7 +92,7 @@ fn what_is_missing_is_told() {
     "#);
     assert!(load("secret = [").unwrap_err().contains("this is not TOML: "));
     let none = Environment::default();
-    let more = "[report]\nurl = \"https://f.azurewebsites.net/api/OnReport\"\ninstance = \"chat\"\nname = \"iis-01\"\n";
+    let more = "[report]\nurl = \"https://f.azurewebsites.net/api/OnReport\"\ninstance = \"/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat\"\nname = \"iis-01\"\n";
     let no_code = load_agent_from(&format!("{GOOD}{RELOAD}{more}"), "agent.toml", &none).unwrap_err();
     insta::assert_snapshot!(no_code.to_string(), @r#"
     the configuration has a fault:

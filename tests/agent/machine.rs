@@ -19,6 +19,9 @@ use super::receiver::{CODE, Receiver};
 
 pub(crate) const HOST: &str = "sr-demo.service.signalr.net";
 
+/// The service, as a run of the product knows it.
+pub(crate) const SERVICE: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo/providers/Microsoft.SignalRService/signalR/sr-demo";
+
 pub(crate) struct Machine {
     pub(crate) folder: TempDir,
     pub(crate) sim: Arc<EmbeddedAzure>,
@@ -156,7 +159,7 @@ impl Machine {
         };
         format!(
             "secret = \"https://kv-demo.vault.azure.net/secrets/signalr\"\nfiles = [{}]\nstate = {state:?}\n{}{reload}\n\
-             [report]\nurl = \"{base}/api/OnReport\"\ninstance = \"sr-demo\"\nname = \"web-01\"\n",
+             [report]\nurl = \"{base}/api/OnReport\"\ninstance = \"{SERVICE}\"\nname = \"web-01\"\n",
             files.join(", "),
             self.more,
         )

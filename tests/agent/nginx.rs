@@ -17,6 +17,7 @@ use tempfile::TempDir;
 
 use super::common::KEY_MARK;
 use super::common::program::{Handler, free_port, program};
+use super::machine::SERVICE;
 use super::receiver::{CODE, Receiver};
 
 const STRING: &str = "Azure__SignalR__ConnectionString=";
@@ -284,7 +285,7 @@ fn agent_toml(site: &Place, receiver: &Receiver) -> String {
     format!(
         "secret = \"https://kv-demo.vault.azure.net/secrets/signalr\"\nfiles = [{:?}]\nstate = {:?}\nevery = \"200ms\"\n\
          [reload]\ncommand = [\"/bin/sh\", \"-c\", {:?}]\n[health]\nurl = \"{}/\"\n\
-         [report]\nurl = \"{}/api/OnReport\"\ninstance = \"sr-demo\"\nname = \"web-01\"\n",
+         [report]\nurl = \"{}/api/OnReport\"\ninstance = \"{SERVICE}\"\nname = \"web-01\"\n",
         site.path("app/.env"),
         site.path("state/agent.json"),
         site.reload(),

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use embedded_azure::KeyType;
 use rekey_core::model::Key;
 
-use super::machine::{HOST, Machine, read, string};
+use super::machine::{HOST, Machine, SERVICE, read, string};
 
 /// Files as people have them, with a key in each; what stands around it must stay to the letter.
 fn files(key: &Key) -> Vec<(&'static str, String)> {
@@ -93,7 +93,7 @@ async fn the_key_is_replaced_in_every_text_and_nothing_else() {
     }
     assert_eq!(fs::metadata(machine.path("state/agent.json")).unwrap().mode() & 0o777, 0o600);
     let report = &machine.receiver.reports()[0];
-    assert_eq!((&report["instance"], &report["name"]), (&"sr-demo".into(), &"web-01".into()));
+    assert_eq!((&report["instance"], &report["name"]), (&SERVICE.into(), &"web-01".into()));
 
     // Nothing to do is nothing done, but that it is told once more.
     let (before, told) = (machine.reloads(), machine.receiver.reports().len());

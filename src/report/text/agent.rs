@@ -6,7 +6,7 @@ sentences! {
     works(fingerprint) = "the app works with the key {fingerprint}";
     put_back(fingerprint) = "the files have the old key {fingerprint} again, and the app works with it";
     reported(fingerprint, name) = "reported as {name}: the app works with the key {fingerprint}";
-    IN_ORDER = "nothing to do: the app works with the key of the secret";
+    IN_ORDER = "in order: the app works with the key of the secret";
 
     // Beginning.
     another_agent(file) = "another agent is at work with {file}: one is enough for an app; give a second one of another app a \
@@ -68,14 +68,14 @@ sentences! {
     // Going back.
     NOTHING_TO_PUT_BACK = "no file was changed for it, so there is nothing to put back: look at the app. The next round tries \
         again";
-    NOT_PUT_BACK_UNVERIFIED = "the new key stays in the files: with verify = \"none\" the agent cannot tell whether the service \
-        still accepts the old one. Look at the app; the next round reloads it again";
+    NOT_PUT_BACK_UNVERIFIED = "the new key stays in the files: where verify is none, the agent cannot tell whether the service \
+        still accepts the old one. Look at the app; it is reloaded again";
     not_put_back_refused(detail) = "the new key stays in the files, because the service does not accept the old one any more \
-        ({detail}). Look at the app; the next round reloads it again";
+        ({detail}). Look at the app; it is reloaded again";
     not_put_back_unknown(detail) = "the new key stays in the files, because nobody can tell whether the service still accepts \
-        the old one ({detail}). Look at the app; the next round reloads it again";
-    put_back_failed(file) = "cannot put the old text of {file} back: its copy lies beside it. Look at the app; the next round \
-        goes on with the new key";
+        the old one ({detail}). Look at the app; it is reloaded again";
+    put_back_failed(file) = "cannot put the old text of {file} back: its copy lies beside it. Look at the app; the next \
+        round goes on with the new key";
     put_back_and_not_well(fingerprint, why) = "the files have the old key {fingerprint} again, and the app does not work with \
         it either: {why}. Look at the app";
 
@@ -91,6 +91,7 @@ sentences! {
     NOTHING_SAID = "without a reason";
 
     // Waiting.
-    next_round(until) = "the next round is at {until}";
+    rests(fingerprint, until) = "the app does not work with the key {fingerprint} of the secret, and is not restarted for it \
+        again before {until}, unless the agent is started anew";
     STOPPED = "stopped: what was begun goes on with the next start";
 }

@@ -4,11 +4,13 @@
 //! half configured, for azure_identity would go on to the next way and fail there with a riddle. Whether it is, `half_set`
 //! tells, and whoever reads the configuration asks the same.
 
+mod arc;
 mod keeping;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use self::arc::ArcMachine;
 pub use self::keeping::InsteadOf;
 use self::keeping::{Kept, Renewable};
 use crate::azure::http::Http;
@@ -47,9 +49,20 @@ pub enum Otherwise {
 /// Which way of proving who we are the environment asks for.
 #[derive(Debug, PartialEq, Eq)]
 enum Way {
-    ClientSecret { tenant: String, client: String },
-    WorkloadIdentity { tenant: String, client: String, token_file: String },
+    ClientSecret {
+        tenant: String,
+        client: String,
+    },
+    WorkloadIdentity {
+        tenant: String,
+        client: String,
+        token_file: String,
+    },
     ManagedIdentity,
+    /// Of a machine that Azure Arc connects, which gives tokens here.
+    Arc {
+        endpoint: String,
+    },
     DeveloperTools,
 }
 
@@ -69,8 +82,8 @@ pub(crate) fn is_in_azure(environment: &dyn Fn(&str) -> Option<String>) -> bool 
     IN_AZURE.into_iter().any(|name| environment(name).is_some_and(|value| !value.trim().is_empty()))
 }
 
-/// The credential that the environment asks for: a client secret, a workload identity, the managed identity of the app,
-/// or else the developer's tools (`az login`, `azd auth login`), in this order. Tokens are kept and renewed early.
+/// The credential that the environment asks for: a client secret, a workload identity, the managed identity of the app, that of a
+/// machine with Azure Arc, or else the developer's tools (`az login`, `azd auth login`), in this order. Tokens are kept and renewed early.
 ///
 /// `environment` must tell what the process's own environment holds: for a managed identity azure_identity reads
 /// `IDENTITY_ENDPOINT` and `IDENTITY_HEADER` there itself, the latter at each call, because the platform changes it.
@@ -135,6 +148,10 @@ fn made(
             ManagedIdentityCredential::new(Some(options))
                 .map_err(|error| CredentialError::Unusable(words::MANAGED, error))?
         }
+        Way::Arc { endpoint } => {
+            let machine = Arc::new(ArcMachine::new(http.clone(), endpoint.clone()));
+            Arc::new(Kept::new(machine, Arc::clone(clock)))
+        }
         Way::DeveloperTools => {
             let tools = DeveloperToolsCredential::new(None)
                 .map_err(|error| CredentialError::Unusable("the developer's tools", error))?;
@@ -162,6 +179,11 @@ fn way(
             client: get(CLIENT),
             token_file: get(TOKEN_FILE),
         });
+    }
+    if let Some(endpoint) = environment(ENDPOINT).filter(|_| environment(ARC).is_some())
+        && environment(HEADER).is_none()
+    {
+        return Ok(Way::Arc { endpoint });
     }
     MANAGED_IDENTITY.complete(&environment)?;
     MANAGED_IDENTITY_HEADER.complete(&environment)?;
@@ -268,6 +290,8 @@ mod tests {
         assert_eq!(way_of(&[]).unwrap(), Way::DeveloperTools);
         assert_eq!(way_of(&[(TENANT, "t")]).unwrap(), Way::DeveloperTools);
         assert_eq!(way_of(&identity).unwrap(), Way::ManagedIdentity);
+        let endpoint = "http://localhost:1".to_owned();
+        assert_eq!(way_of(&[identity[0], (ARC, "http://localhost:1")]).unwrap(), Way::Arc { endpoint });
         assert_eq!(
             way_of(&[identity[0], identity[1], (CLIENT, "c"), (TENANT, "t")]).unwrap(),
             Way::ManagedIdentity

@@ -24,11 +24,8 @@ async fn what_keeps_it_from_its_work_is_told_and_changes_nothing() {
         (
             "placeholder",
             |machine| {
-                fs::write(
-                    &machine.files[0],
-                    "A=Endpoint=https://sr-demo.service.signalr.net;AccessKey=${KEY};",
-                )
-                .unwrap()
+                let text = "A=Endpoint=https://sr-demo.service.signalr.net;AccessKey=${KEY};";
+                fs::write(&machine.files[0], text).unwrap();
             },
             "stands a placeholder",
         ),
@@ -50,7 +47,7 @@ async fn what_keeps_it_from_its_work_is_told_and_changes_nothing() {
             |machine| {
                 machine
                     .sim
-                    .with(|state| state.deny("/", "Microsoft.KeyVault/vaults/secrets/getSecret/action"))
+                    .with(|state| state.deny("/", "Microsoft.KeyVault/vaults/secrets/getSecret/action"));
             },
             "give the identity Microsoft.KeyVault/vaults/secrets/getSecret/action",
         ),
@@ -62,7 +59,7 @@ async fn what_keeps_it_from_its_work_is_told_and_changes_nothing() {
         (
             "disabled",
             |machine| {
-                machine.sim.with(|state| state.enable_secret("kv-demo", "signalr", None, false)).unwrap()
+                machine.sim.with(|state| state.enable_secret("kv-demo", "signalr", None, false)).unwrap();
             },
             "enable the newest version of the secret",
         ),

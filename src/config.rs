@@ -3,6 +3,7 @@
 //! Start at [`load()`]: it finds `rekey.toml`, lays the app settings over it and answers a [`Config`], or every
 //! [`Fault`] that it found. A fault names the setting and its place, and never repeats what might be a secret.
 
+mod agent;
 mod environment;
 mod fault;
 mod file;
@@ -26,6 +27,10 @@ use rekey_core::model::{AppId, ConsumerId, ContainerAppId, SecretId, ServiceId, 
 use rekey_core::policy::Policy;
 
 pub use crate::azure::cloud::Cloud;
+pub use agent::{
+    AGENT_FILE, AgentConfig, AgentIdentity, Code, Health, Reporting, TakingEffect, load_agent,
+    load_agent_from,
+};
 pub use environment::Environment;
 pub use fault::{Fault, Faults};
 pub use load::{FUNCTION_TIMEOUT, load, load_from, name_file};
@@ -122,6 +127,11 @@ impl ServiceConfig {
         let container_apps = self.container_apps.iter().cloned().map(ConsumerId::ContainerApp);
         let static_web_apps = self.static_web_apps.iter().cloned().map(ConsumerId::StaticWebApp);
         apps.chain(container_apps).chain(static_web_apps)
+    }
+
+    /// Those of them that are no apps of App Service.
+    pub(crate) fn beside_app_service(&self) -> impl Iterator<Item = ConsumerId> + '_ {
+        self.consumers().filter(|consumer| consumer.app().is_none())
     }
 
     /// How long readers that nobody sees may go on with what a secret held before.

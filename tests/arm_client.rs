@@ -583,7 +583,7 @@ async fn errors_of_containers(keys: &KeyPair) -> Vec<ArmError> {
     for request in requests {
         let (method, rest) = request.split_once(' ').unwrap();
         let refused = format!("{method} {}", of(rest));
-        let held = json!({"value": [{"name": "s", "value": keys.primary.expose()}]}).to_string();
+        let held = json!({"value": [{"name": "s", "value": string(&keys.primary)}]}).to_string();
         let server = Server::answer(move |asked| match &asked.line {
             line if line.starts_with(&refused) => Reply::json(403, "{}"),
             line if line.contains("listSecrets") => Reply::json(200, &held),
@@ -610,7 +610,7 @@ async fn errors_of_static_web_apps(keys: &KeyPair) -> Vec<ArmError> {
     for environment in [None, Some("12")] {
         for place in Place::of_environment(&site, environment) {
             for method in ["POST", "PUT"] {
-                let held = json!({"properties": {"S": keys.primary.expose()}}).to_string();
+                let held = json!({"properties": {"S": string(&keys.primary)}}).to_string();
                 let server = Server::answer(move |asked| {
                     if asked.line.starts_with(method) {
                         Reply::json(403, "{}")
@@ -636,6 +636,10 @@ async fn errors_of_static_web_apps(keys: &KeyPair) -> Vec<ArmError> {
         errors.push(static_web_apps::list(&arm, scope).await.unwrap_err());
     }
     errors
+}
+
+fn string(key: &Key) -> String {
+    format!("Endpoint=https://chat.service.signalr.net;AccessKey={};Version=1.0;", key.expose())
 }
 
 async fn written(arm: &Arm, place: &Place, name: &str, keys: &KeyPair, key: &Key) -> ArmError {

@@ -19,6 +19,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use self::app_service::{Dictionary, References, Resolved};
 use self::container_apps::ContainerApp;
 use self::key_vault::Secret;
+pub(crate) use self::value::InFile;
 use super::arm::{Arm, ArmError, AskedBy, Operation};
 use crate::config::{AppConfig, ServiceConfig};
 use rekey_core::journal::Journal;

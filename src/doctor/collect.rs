@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::FutureExt;
 
-use super::containers::is_of_these;
 use super::finding::Looked;
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier, Permission};
 use crate::azure::consumers::Marks;
@@ -87,7 +86,7 @@ impl<'c> Facts<'c> {
         let follows = |app: &AppConfig| apps.get(&app.id).is_some_and(|read| read.follows(app));
         for instance in &mut instances {
             let service = instance.config;
-            let others: Vec<ConsumerId> = service.consumers().filter(is_of_these).collect();
+            let others: Vec<ConsumerId> = service.beside_app_service().collect();
             if !service.vault_secrets.is_empty() || !others.is_empty() || service.apps.iter().any(follows) {
                 instance.check(rekey, arm).await;
             }

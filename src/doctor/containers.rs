@@ -13,14 +13,9 @@ const NOTHING_IS_REGENERATED: &str = "no key of the service is regenerated until
 
 pub(super) fn check(instance: &InstanceFacts<'_>, caller: &Caller) -> Vec<Finding> {
     let Some(Ok(seen)) = &instance.as_checked else { return Vec::new() };
-    let consumers = instance.config.consumers().filter(is_of_these);
+    let consumers = instance.config.beside_app_service();
     let found = consumers.flat_map(|consumer| of_one(instance, seen, &consumer, caller));
     found.map(|finding| finding.of(&instance.config.id)).collect()
-}
-
-/// Whether it is told of here.
-pub(super) const fn is_of_these(consumer: &ConsumerId) -> bool {
-    matches!(consumer, ConsumerId::ContainerApp(_) | ConsumerId::StaticWebApp(_))
 }
 
 fn of_one(

@@ -13,7 +13,6 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 use futures::FutureExt;
 
-use super::containers::is_of_these;
 use super::finding::{Finding, Report, Severity};
 use super::{Circumstances, begin, permission, service};
 use crate::azure::arm::{Arm, Caller};
@@ -108,7 +107,7 @@ pub async fn examine_briefly(rekey: &Engine, circumstances: &Circumstances) -> R
     });
     findings.extend(at_once(apps).await.into_iter().flatten());
     let others: BTreeSet<ConsumerId> =
-        configured.iter().flat_map(ServiceConfig::consumers).filter(is_of_these).collect();
+        configured.iter().flat_map(ServiceConfig::beside_app_service).collect();
     let others = others.into_iter().map(|consumer| {
         async move {
             let granted = arm.permissions(&consumer.to_string()).await;

@@ -210,10 +210,17 @@ impl ConsumerKind for Place {
             return Ok(Written::Already(before));
         }
         let path = match self.section {
-            Section::FunctionSettings => "config/functionappsettings",
-            _ => "config/appsettings",
+            Section::FunctionSettings => "functionappsettings",
+            _ => "appsettings",
         };
-        let after = update_dictionary(arm, self.writing(), &self.path(path), API_VERSION, &wanted).await?;
+        let after = update_dictionary(
+            arm,
+            self.writing(),
+            &self.path(&format!("config/{path}")),
+            API_VERSION,
+            &wanted,
+        )
+        .await?;
         let took = names.iter().all(|name| after.expose(name) == wanted.expose(name));
         Ok(if took { Written::Accepted(after) } else { Written::Overwritten })
     }

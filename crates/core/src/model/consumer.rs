@@ -254,7 +254,7 @@ impl Section {
         match self {
             Self::AppSettings => "app setting",
             Self::ConnectionStrings => "connection string",
-            Self::FunctionSettings => "function app setting",
+            Self::FunctionSettings => "function setting",
         }
     }
 }
@@ -264,7 +264,7 @@ impl fmt::Display for Section {
         f.write_str(match self {
             Self::AppSettings => "app settings",
             Self::ConnectionStrings => "connection strings",
-            Self::FunctionSettings => "function app settings",
+            Self::FunctionSettings => "function settings",
         })
     }
 }

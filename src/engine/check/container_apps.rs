@@ -12,6 +12,7 @@ use super::{Check, held, lose};
 use crate::azure::consumers::container_apps::{
     APPLIED_WITHIN, ARRIVES, ContainerApp, Entry, FETCHED_WITHIN, Reader, STARTS_WITHIN, Shown,
 };
+use crate::azure::consumers::key_vault::Secret;
 use crate::azure::consumers::{Contents, Place};
 use crate::report::cause;
 use crate::report::text::azure as words;
@@ -153,7 +154,7 @@ impl Check {
         let since = self.effective_since(judged);
         let is_old = |reader: &&Reader| match brought {
             Some(written) => written.replaces(&reader.name),
-            None => !reader.created.zip(since).is_some_and(|(created, since)| since < created),
+            None => reader.created.zip(since).is_none_or(|(created, since)| created <= since),
         };
         let old: Vec<&Reader> = app.readers().iter().filter(is_old).collect();
         if let Some(oldest) = old.iter().min_by_key(|reader| reader.created) {
@@ -182,7 +183,7 @@ impl Check {
         let in_vaults = self.in_vaults(&judged.consumer).into_iter();
         let ours = in_vaults.filter(|(name, _)| judged.names.contains(name));
         let made = ours.map(|(_, secret)| {
-            self.read_of(&Place::of_secret(secret)).and_then(Contents::secret).map(|secret| secret.created())
+            self.read_of(&Place::of_secret(secret)).and_then(Contents::secret).map(Secret::created)
         });
         let made: Vec<Option<DateTime<Utc>>> = made.collect();
         if made.is_empty() {

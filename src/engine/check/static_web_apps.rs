@@ -44,7 +44,7 @@ impl Check {
         match (nothing, unclear.is_empty()) {
             (true, true) => out.unknown.push(Unknown::NoConsumer { app: consumer.clone() }),
             (true, false) => {
-                out.unknown.push(Unknown::OnlyReferences { app: consumer.clone(), names: unclear })
+                out.unknown.push(Unknown::OnlyReferences { app: consumer.clone(), names: unclear });
             }
             (false, true) => {}
             (false, false) => out.references.push((consumer.clone(), unclear)),

@@ -4,6 +4,7 @@
 //! [`Fault`] that it found. A fault names the setting and its place, and never repeats what might be a secret.
 
 mod environment;
+mod external;
 mod fault;
 mod file;
 mod load;
@@ -23,6 +24,7 @@ use url::Url;
 
 use rekey_core::intent::Configured;
 use rekey_core::model::{AppId, ConsumerId, SecretId, ServiceId};
+use rekey_core::plan::External;
 use rekey_core::policy::Policy;
 
 pub use crate::azure::cloud::Cloud;
@@ -94,6 +96,8 @@ pub struct ServiceConfig {
     pub apps: Vec<AppConfig>,
     /// The Key Vault secrets that hold one, besides those that the apps refer to; and what is known of their readers.
     pub vault_secrets: Vec<SecretConfig>,
+    /// What holds one and only others can change: machines that report, and what persons change.
+    pub external: Vec<External>,
     /// How to treat it.
     pub policy: Policy,
 }

@@ -78,6 +78,8 @@ pub(super) struct Service<More> {
     pub(super) watches: Vec<WatchFields>,
     #[serde(flatten)]
     pub(super) next: Next,
+    /// Who is waited for that only others can change.
+    pub(super) waiting_for: Vec<AwaitedFields>,
     #[serde(flatten)]
     pub(super) more: More,
 }
@@ -113,6 +115,7 @@ impl<More> Service<More> {
             notes: notes(snapshot),
             watches: watches(journal, snapshot.at),
             next: Next::of(decision),
+            waiting_for: waiting_for(decision),
             ..Self::unseen(instance, None, more)
         }
     }
@@ -131,6 +134,7 @@ impl<More> Service<More> {
             notes: vec![],
             watches: vec![],
             next: Next::default(),
+            waiting_for: vec![],
             more,
         }
     }
@@ -162,8 +166,6 @@ pub(super) struct Next {
     pub(super) decision: Option<&'static str>,
     pub(super) text: Option<String>,
     pub(super) until: Option<DateTime<Utc>>,
-    /// Who is waited for that only others can change.
-    pub(super) waiting_for: Vec<AwaitedFields>,
 }
 
 /// One of those.
@@ -202,8 +204,7 @@ impl Next {
             Decision::Blocked(plan::BlockedBy::RegenerationFails { again, .. }) => Some(*again),
             Decision::Do(_) | Decision::Blocked(_) => None,
         };
-        let (name, text) = (Some(decision.name()), Some(decision.in_words()));
-        Self { decision: name, text, until, waiting_for: waiting_for(decision) }
+        Self { decision: Some(decision.name()), text: Some(decision.in_words()), until }
     }
 }
 

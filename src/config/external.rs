@@ -64,8 +64,12 @@ fn one(
     report: &mut Report<'_>,
 ) -> Option<External> {
     let Some(fields) = node.fields() else {
-        node.refuse(list.wanted, report);
-        return None;
+        if list.known.contains(&"owner") {
+            node.refuse(list.wanted, report);
+            return None;
+        }
+        let name = name(node, seen, report)?;
+        return Some(External { id: (list.of)(name), within: list.within, owner: None, ticket: None });
     };
     fields.refuse_unknown(list.known, &[(&PolicyLayer::KEYS, IN_INSTANCE), (&TOP_ONLY, AT_TOP)], report);
     let within = Lasting(list.example).of_file(&fields, "within", report);

@@ -9,6 +9,7 @@ mod fault;
 mod file;
 mod load;
 mod notify;
+mod places;
 mod policy;
 mod settings;
 mod storage;

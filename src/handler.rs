@@ -370,7 +370,10 @@ impl Function {
             Self::RotateKeys => envelope.timer().map(|()| Trigger::Timer),
             Self::OnKeyNotice => envelope.events().map(Trigger::Events),
             Self::OnAlert => envelope.alert().map(Trigger::Events),
-            Self::OnReport => envelope.report().map(Trigger::Report),
+            Self::OnReport => {
+                let body = envelope.request(Fault::NoReport)?;
+                KeyReport::read(body).map(Trigger::Report)
+            }
         }
     }
 }

@@ -76,7 +76,8 @@ fn what_only_others_can_change_needs_no_app_beside_it() {
         .iter()
         .map(|one| (String::from(one.id.clone()), one.within, one.owner.as_deref(), one.ticket.as_deref()))
         .collect();
-    let told: Vec<_> = told.iter().map(|(id, within, owner, ticket)| (id.as_str(), *within, *owner, *ticket)).collect();
+    let told: Vec<_> =
+        told.iter().map(|(id, within, owner, ticket)| (id.as_str(), *within, *owner, *ticket)).collect();
     assert_eq!(
         told,
         [
@@ -99,7 +100,18 @@ manual = [{ name = "IIS-01", owner = "Ada" }, { name = "gateway" }, "kiosk", { n
 "#,
         &[],
     );
-    insta::assert_snapshot!(faults, @r"");
+    insta::assert_snapshot!(faults, @r#"
+    the configuration has 9 faults:
+      rekey.toml:3:33: instance[0].reporters[0]: this key is not known; known here are name, within
+      rekey.toml:3:50: instance[0].reporters[1]: this is not a name; write letters, digits, '.', '_' and '-', as in "iis-01"
+      rekey.toml:3:60: instance[0].reporters[2]: its name is missing; write { name = "…", within = "1h" }
+      rekey.toml:3:79: instance[0].reporters[3]: this is an integer; write a name, in quotes
+      rekey.toml:3:82: instance[0].reporters[4]: this looks like a connection string, which is a secret and belongs in no file: take it out
+      rekey.toml:4:20: instance[0].manual[0].name: this name is already listed; put what is known of it in one entry (the first is in line 3; ids compare without case)
+      rekey.toml:4:47: instance[0].manual[1]: its owner is missing; write owner = "…": whom to ask for the change
+      rekey.toml:4:69: instance[0].manual[2]: this is a string; write { name = "…", owner = "…", ticket = "https://…" }
+      rekey.toml:4:100: instance[0].manual[3].owner: this looks like a connection string, which is a secret and belongs in no file: take it out
+    "#);
 }
 
 #[test]

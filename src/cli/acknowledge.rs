@@ -190,6 +190,8 @@ async fn record(rekey: &Engine, service: &ServiceConfig, event: Event) -> Result
     let holder = format!("acknowledge/{}", uuid::Uuid::new_v4());
     let store = Arc::clone(&rekey.store);
     let mut lease = Lease::acquire(store, Arc::clone(&rekey.clock), &service.id, &holder).await?;
-    lease.record(event)?;
-    Ok(lease.release().await?)
+    // What does not fit is not on record, and the lease is given back all the same.
+    let recorded = lease.record(event);
+    lease.release().await?;
+    Ok(recorded?)
 }

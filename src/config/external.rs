@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::fault::{At, Report};
-use super::file::{AT_TOP, IN_INSTANCE, TOP_ONLY, note_once, what_it_is_not};
+use super::places::{AT_TOP, IN_INSTANCE, TOP_ONLY, note_once, what_it_is_not};
 use super::policy::PolicyLayer;
 use super::values::{Fields, Form, Lasting, Node};
 use rekey_core::model::{ConsumerId, Name};

@@ -111,10 +111,10 @@ impl Engine {
         let draft = Draft::read(store, clock, &report.service, &holder).await?;
         let mut lease = draft.take(&holder).await?;
         let (consumer, fingerprint) = (consumer.clone(), report.fingerprint.clone());
-        lease.record(Event::Reported { consumer, fingerprint })?;
+        let recorded = lease.record(Event::Reported { consumer, fingerprint });
         let journal = lease.journal().clone();
         lease.release().await?;
-        Ok(journal)
+        recorded.map(|()| journal)
     }
 }
 

@@ -7,7 +7,6 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use super::report::KeyReport;
 use crate::report::text::command::{BODY, VALUE};
 use rekey_core::notice::{self, Event, Misread};
 
@@ -126,13 +125,9 @@ impl Envelope {
         Ok(notice::read(&self.request(Fault::NoAlert)?, BODY)?)
     }
 
-    /// What `OnReport`'s httpTrigger carries: the request of whoever has another key now. Nothing of it is kept but the report.
-    pub(super) fn report(self) -> Result<KeyReport, Malformed> {
-        KeyReport::read(self.request(Fault::NoReport)?)
-    }
-
-    /// The body of a request, which is JSON.
-    fn request(self, none: Fault) -> Result<Value, Malformed> {
+    /// The body of the request that an httpTrigger carries, which is JSON. Nothing else of it is kept. `none` is what is wrong
+    /// where there is none.
+    pub(super) fn request(self, none: Fault) -> Result<Value, Malformed> {
         let Value::Object(mut request) = self.0 else {
             return Err(Malformed::new(VALUE, Fault::NoRequest));
         };

@@ -91,8 +91,7 @@ impl FromStr for ConsumerId {
 
     fn from_str(text: &str) -> Result<Self, IdError> {
         let name = |name: &str| {
-            let wanted = "a name of letters, digits, '.', '_' and '-'";
-            name.parse().map_err(|_| IdError { text: text.into(), wanted, fault: None })
+            name.parse().map_err(|_| IdError { text: text.into(), wanted: Name::TEMPLATE, fault: None })
         };
         match text.split_once(':') {
             Some((kind, id)) if kind.eq_ignore_ascii_case(Self::APP_SERVICE) => {

@@ -8,6 +8,9 @@ use std::str::FromStr;
 pub struct Name(String);
 
 impl Name {
+    /// How one is written.
+    pub(super) const TEMPLATE: &'static str = "{name}";
+
     /// The longest that one may be: as long as the name of a host.
     const LONGEST: usize = 253;
 

@@ -5,10 +5,12 @@
 
 mod agent;
 mod environment;
+mod external;
 mod fault;
 mod file;
 mod load;
 mod notify;
+mod places;
 mod policy;
 mod settings;
 mod storage;
@@ -24,6 +26,7 @@ use url::Url;
 
 use rekey_core::intent::Configured;
 use rekey_core::model::{AppId, ConsumerId, ContainerAppId, SecretId, ServiceId, StaticWebAppId};
+use rekey_core::plan::External;
 use rekey_core::policy::Policy;
 
 pub use crate::azure::cloud::Cloud;
@@ -103,6 +106,8 @@ pub struct ServiceConfig {
     pub container_apps: Vec<ContainerAppId>,
     /// The static web apps whose settings, of whatever environment, have one.
     pub static_web_apps: Vec<StaticWebAppId>,
+    /// What holds one and only others can change: machines that report, and what persons change.
+    pub external: Vec<External>,
     /// How to treat it.
     pub policy: Policy,
 }

@@ -300,6 +300,8 @@ const fn key_of(consumer: &ConsumerId) -> &'static str {
         ConsumerId::KeyVaultSecret(_) => "vault_secrets",
         ConsumerId::ContainerApp(_) => "container_apps",
         ConsumerId::StaticWebApp(_) => "static_web_apps",
+        ConsumerId::Reporter(_) => "reporters",
+        ConsumerId::Manual(_) => "manual",
     }
 }
 

@@ -129,6 +129,7 @@ impl Place {
             ConsumerId::KeyVaultSecret(_) => key_vault::Place::operations(),
             ConsumerId::ContainerApp(id) => container_apps::operations_on(id),
             ConsumerId::StaticWebApp(_) => static_web_apps::Place::operations(),
+            ConsumerId::Reporter(_) | ConsumerId::Manual(_) => vec![],
         };
         all.into_iter().filter(|operation| operation.asked_by == AskedBy::Handler).collect()
     }
@@ -345,10 +346,10 @@ impl Place {
     }
 }
 
-impl From<&ConsumerRef> for Place {
-    /// The place in which a consumer is.
-    fn from(consumer: &ConsumerRef) -> Self {
-        match &consumer.app {
+impl Place {
+    /// The place in which a consumer is; none where only others can change it.
+    pub fn of_consumer(consumer: &ConsumerRef) -> Option<Self> {
+        Some(match &consumer.app {
             ConsumerId::AppService(app) => {
                 let section = consumer.section.unwrap_or(Section::AppSettings);
                 Self::Settings(app_service::Place { app: app.clone(), section })
@@ -358,7 +359,8 @@ impl From<&ConsumerRef> for Place {
             ConsumerId::StaticWebApp(site) => {
                 Self::StaticWebApp(static_web_apps::Place::of_setting(site, consumer))
             }
-        }
+            ConsumerId::Reporter(_) | ConsumerId::Manual(_) => return None,
+        })
     }
 }
 

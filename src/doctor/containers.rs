@@ -68,5 +68,6 @@ fn is_about(unknown: &Unknown, consumer: &ConsumerId) -> bool {
         | Unknown::OnlyReferences { app, .. }
         | Unknown::Reference { app, .. }
         | Unknown::Setting { app, .. } => app == consumer,
+        Unknown::NeverReported { .. } | Unknown::ExternalStale { .. } => false,
     }
 }

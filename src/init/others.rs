@@ -71,6 +71,7 @@ impl Others {
             vault_secrets: vec![],
             container_apps: self.container_apps.clone(),
             static_web_apps: self.static_web_apps.clone(),
+            external: vec![],
             policy: Policy::default(),
         };
         let reader = Reader { arm, clock: arm.clock(), in_need: false };

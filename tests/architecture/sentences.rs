@@ -92,8 +92,15 @@ fn every_sentence_for_people_stands_in_report() {
 /// Ids, key types and the like are shown as they are; what is decided or happened is put into words by `report`.
 #[test]
 fn the_core_has_no_sentences() {
-    let of_values = ["model/id.rs", "model/key.rs", "model/consumer.rs", "model/secret.rs"];
-    let of_values = [&of_values[..], &["model/container_app.rs", "model/static_web_app.rs"]].concat();
+    let of_values = [
+        "model/id.rs",
+        "model/key.rs",
+        "model/consumer.rs",
+        "model/secret.rs",
+        "model/name.rs",
+        "model/container_app.rs",
+        "model/static_web_app.rs",
+    ];
     for path in files(&root().join("crates/core/src")).iter().filter(|path| !is_of_tests(path)) {
         let code = code(path);
         assert_eq!(prose(&code), Vec::<String>::new(), "{}", path.display());

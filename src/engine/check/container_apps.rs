@@ -291,7 +291,7 @@ fn add_executions(judged: &Judged<'_>, old: &[&Reader], out: &mut Snapshot) {
     // Longer than it has been going on already, whenever the key was left.
     let longest = old.iter().map(|reader| goes_on(reader).unwrap_or(UNTOLD) + STARTS_WITHIN).max();
     let within = longest.and_then(|longest| longest.to_std().ok()).unwrap_or_default();
-    out.readers_within = out.readers_within.max(within);
+    out.readers_within.insert(judged.consumer.clone(), within);
     if !remembered(judged, out).is_empty() {
         let names: Vec<&str> = old.iter().map(|reader| reader.name.as_str()).collect();
         let why = words::execution_is_refused(names.join(", "), judged.id.name());

@@ -4,8 +4,6 @@
 //! regenerated, and it is waited for where nobody else holds the older of two keys ([`View::await_external`]). What was never
 //! said, or is said of a key that there is no more, may be either key.
 
-use chrono::{DateTime, Utc};
-
 use super::{
     Awaited, BlockedBy, Consumer, ConsumerRef, Decision, External, Holding, Snapshot, Unknown, View, WaitFor,
 };

@@ -91,10 +91,10 @@ enum Command {
     Notice(notice::NoticeArgs),
     /// After you have looked: let what was refused, or came to nothing, be tried again at once
     Unblock(unblock::UnblockArgs),
-    /// Say for a consumer that nobody can see, or that only others can change, that it has left the old key
-    Acknowledge(acknowledge::AcknowledgeArgs),
     /// On the machine of an app: keep its files on the key of a Key Vault secret, and report that
     Agent(agent::AgentArgs),
+    /// Say for a consumer that nobody can see, or that only others can change, that it has left the old key
+    Acknowledge(acknowledge::AcknowledgeArgs),
     /// Watch a rotation and a recovery under traffic, on an Azure that is built in; about 20 seconds
     #[cfg(feature = "simulator")]
     Demo(demo::DemoArgs),
@@ -165,8 +165,8 @@ fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
             Command::History(args) => history::history(args, environment).await,
             Command::Notice(args) => notice::notice(args, environment).await,
             Command::Unblock(args) => unblock::unblock(args, environment).await,
-            Command::Acknowledge(args) => acknowledge::acknowledge(args, environment).await,
             Command::Agent(args) => agent::agent(args, environment).await,
+            Command::Acknowledge(args) => acknowledge::acknowledge(args, environment).await,
             #[cfg(feature = "simulator")]
             Command::Demo(args) => demo::demo(args).await,
             #[cfg(feature = "simulator")]

@@ -13,6 +13,7 @@ use super::files::{self, LARGEST, Unplaced};
 use super::reporting::report;
 use super::state::{Exchange, Memory};
 use super::{Agent, Ended, Told, app};
+use crate::azure::arm::{ArmError, ArmErrorKind, Barrier};
 use crate::azure::consumers::{Contents, InFile, Marks, Place};
 use crate::azure::data_plane::Probe;
 use crate::azure::services::{KeyService, names_a_service};
@@ -103,7 +104,7 @@ impl Round<'_> {
             Ok(Contents::Secret(secret)) => secret.connection_string(),
             Ok(_) => None,
             Err(error) => {
-                self.fail(cause::told(&error));
+                self.fail(cause::told(&advised(error)));
                 return None;
             }
         };
@@ -358,6 +359,14 @@ impl Round<'_> {
             }
             Err(why) => self.fail(words::put_back_and_not_well(old.fingerprint(), why)),
         }
+    }
+}
+
+/// Why the secret cannot be read, with what is to be done about that for a machine.
+fn advised(error: ArmError) -> ArmError {
+    match error.kind() {
+        ArmErrorKind::Barred(Barrier::VaultFirewall) => error.advising(words::VAULT_FIREWALL),
+        _ => error,
     }
 }
 

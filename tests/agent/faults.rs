@@ -12,7 +12,7 @@ type Case = (&'static str, fn(&mut Machine), &'static str);
 
 #[tokio::test]
 async fn what_keeps_it_from_its_work_is_told_and_changes_nothing() {
-    let cases: [Case; 13] = [
+    let cases: [Case; 14] = [
         ("no file", |machine| fs::remove_file(&machine.files[0]).unwrap(), "cannot read "),
         ("no text", |machine| fs::write(&machine.files[0], b"\xff\xfe").unwrap(), "is not UTF-8"),
         (
@@ -54,7 +54,7 @@ async fn what_keeps_it_from_its_work_is_told_and_changes_nothing() {
         (
             "firewall",
             |machine| machine.sim.with(|state| state.bar("/", BarrierKind::VaultFirewall)),
-            "network rules do not let this process in",
+            "network rules do not let this machine in",
         ),
         (
             "disabled",
@@ -62,6 +62,13 @@ async fn what_keeps_it_from_its_work_is_told_and_changes_nothing() {
                 machine.sim.with(|state| state.enable_secret("kv-demo", "signalr", None, false)).unwrap();
             },
             "enable the newest version of the secret",
+        ),
+        (
+            "deleted",
+            |machine| {
+                machine.sim.with(|state| state.delete_secret("kv-demo", "signalr")).unwrap();
+            },
+            "it does not exist",
         ),
         (
             "no string",

@@ -18,6 +18,8 @@ sentences! {
         agent write there";
 
     // The secret.
+    VAULT_FIREWALL = "the vault's network rules do not let this machine in: add its address or its subnet to them, or reach \
+        the vault by a private endpoint. A role does not help";
     no_string(secret) = "the secret {secret} holds no connection string with a key, or more than one: write the service's \
         connection string into it";
     wanted_refused(secret, detail) = "the service does not accept the key of the secret {secret} ({detail}): no file was \

@@ -169,6 +169,14 @@ async fn a_report_that_is_not_taken_fails_the_round_and_is_sent_again() {
         assert_eq!((ran.code, machine.reloads()), (Some(0), 1), "{}", ran.said);
         assert_eq!(machine.receiver.last(), Some(machine.wanted().fingerprint().to_string()));
     }
+    // A run that is at work for longer than it waits.
+    let mut machine = Machine::start().await;
+    let old = string(&machine.other());
+    machine.file(".env", &old);
+    machine.receiver.refuse(&[503, 503, 503]);
+    let ran = machine.once().await;
+    assert!(ran.code == Some(1) && ran.said.contains("a run may be at work on the service"), "{}", ran.said);
+
     // What passes by itself is waited for.
     let mut machine = Machine::start().await;
     let old = string(&machine.other());

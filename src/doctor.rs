@@ -11,6 +11,7 @@ mod configured_apps;
 mod finding;
 mod first_run;
 mod fixes;
+mod key_values;
 mod permission;
 mod service;
 mod settings;
@@ -156,6 +157,7 @@ fn judge(config: &Config, facts: &Facts<'_>, caller: &Caller) -> Vec<Finding> {
             findings.extend(configured_apps::check(instance, app, facts));
         }
         findings.extend(vaults::check(instance));
+        findings.extend(key_values::check(instance, caller));
         findings.extend(unconfigured_apps::check(instance, facts));
     }
     for (id, app) in facts.configured() {

@@ -224,9 +224,9 @@ apps = []
       rekey.toml:16:293: instance[1].apps[3].may_hold_none: this is a string; write true or false, without quotes
       rekey.toml:17:16: instance[1].rotate_every: this is not a duration; write 30d
       rekey.toml:20:6: instance[2].id: this instance is already named, and two policies cannot hold; put all its apps in one entry (the first is in line 15; ids compare without case)
-      rekey.toml:21:8: instance[2].apps: no app is listed; list every app that holds a connection string of this service, because one that is not listed keeps a key that will stop working
+      rekey.toml:21:8: instance[2].apps: no consumer is listed; list every app, and whatever else holds a connection string of this service, because one that is not listed keeps a key that will stop working
       rekey.toml:23:1: instance[3]: its id is missing; write id = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.SignalRService/signalR/{name}"
-      rekey.toml:23:1: instance[3]: no app is listed; list every app that holds a connection string of this service, because one that is not listed keeps a key that will stop working
+      rekey.toml:23:1: instance[3]: no consumer is listed; list every app, and whatever else holds a connection string of this service, because one that is not listed keeps a key that will stop working
       AZURE_CLIENT_ID: this is not a client id; write the GUID that the managed identity or application shows as its client id (not its resource id, not its name)
       REKEY_GRACE: zero is too short; write 2h
       REKEY_STATE: there is no storage connection of this name; write the name of a setting that holds a connection string, the NAME of a NAME__blobServiceUri or NAME__accountName, or memory

@@ -314,7 +314,9 @@ fn of_unknown(unknown: &Unknown) -> Vec<ConsumerFields> {
         Unknown::OnlyReferences { app, names } => {
             names.iter().map(|name| one(app, Some(name), Holds::Reference)).collect()
         }
-        Unknown::Reference { app, name, .. } => vec![one(app, Some(name), Holds::Reference)],
+        Unknown::Reference { app, name, .. } | Unknown::KeyValueReference { app, name, .. } => {
+            vec![one(app, Some(name), Holds::Reference)]
+        }
         Unknown::Setting { app, name, fault } => vec![one(app, Some(name), of_fault(*fault))],
     }
 }
@@ -325,6 +327,7 @@ fn of_fault(fault: SettingFault) -> Holds {
         SettingFault::Missing
         | SettingFault::NotOurs
         | SettingFault::Unnamed
+        | SettingFault::Locked
         | SettingFault::KeyInOtherText => Holds::Unknown,
         SettingFault::StaleKeyInOtherText => Holds::Stale,
         SettingFault::Placeholder => Holds::Placeholder,

@@ -1,5 +1,7 @@
 //! `rekey.toml` as it is written: what was set and where. Nothing is laid over anything yet.
 
+mod key_values;
+
 use std::time::Duration;
 
 use toml::de::DeTable;
@@ -8,7 +10,7 @@ use super::fault::{At, Report, Sourced};
 use super::notify::{Webhook, webhook_url};
 use super::policy::PolicyLayer;
 use super::values::{Fields, Form, Lasting, Node, OrZero, sourced};
-use super::{AppConfig, READERS_WITHIN, SecretConfig};
+use super::{AppConfig, KeyValueConfig, READERS_WITHIN, SecretConfig};
 use crate::report::text::InWords;
 use rekey_core::model::{AppId, ConnectionString, IdFault, SecretId, ServiceId};
 
@@ -28,11 +30,14 @@ pub(super) struct FileInstance {
     pub(super) id: Option<ServiceId>,
     pub(super) apps: Vec<AppConfig>,
     pub(super) vault_secrets: Vec<SecretConfig>,
+    pub(super) app_configuration: Vec<KeyValueConfig>,
     pub(super) policy: PolicyLayer,
 }
 
 const TOP_ONLY: [&str; 5] = ["notice_budget", "timer_budget", "watch", "notify", "instance"];
-const INSTANCE_ONLY: [&str; 3] = ["id", "apps", "vault_secrets"];
+const INSTANCE_ONLY: [&str; 4] = ["id", "apps", "vault_secrets", "app_configuration"];
+/// The lists of consumers other than apps. With one of them there need be no app.
+const OTHER_CONSUMERS: [&str; 2] = ["vault_secrets", "app_configuration"];
 const SECRET_ONLY: [&str; 1] = ["readers_within"];
 const APP_ONLY: [&str; 3] = ["settings", "connection_strings", "may_hold_none"];
 
@@ -114,9 +119,11 @@ fn instance(
         let again = "this instance is already named";
         note_once(id, at, seen, &format!("{again}, and two policies cannot hold; put all its apps"), report);
     }
+    let apps = apps(&fields, report);
     Some(FileInstance {
         id: id.map(|(id, _)| id),
-        apps: apps(&fields, report),
+        app_configuration: key_values::read(&fields, &apps, report),
+        apps,
         vault_secrets: vault_secrets(&fields, report),
         policy: PolicyLayer::of_file(&fields, report),
     })
@@ -141,13 +148,16 @@ fn instance_id(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<(ServiceI
 }
 
 fn apps(instance: &Fields<'_>, report: &mut Report<'_>) -> Vec<AppConfig> {
-    let none = "no app is listed; list every app that holds a connection string of this service, because one that is not listed keeps a key that will stop working";
+    let none = "no consumer is listed; list every app, and whatever else holds a connection string of this service, because one that is not listed keeps a key that will stop working";
+    let others = OTHER_CONSUMERS.iter().any(|kind| instance.get(kind).is_some_and(|list| list.has_items()));
     let Some(node) = instance.get("apps") else {
-        report.at(&instance.at, none);
+        if !others {
+            report.at(&instance.at, none);
+        }
         return Vec::new();
     };
     let items = node.items("a list: apps = [ \"…\" ]", report);
-    if items.as_ref().is_some_and(Vec::is_empty) {
+    if items.as_ref().is_some_and(Vec::is_empty) && !others {
         report.at(&node.at, none);
     }
     let mut seen = Vec::new();

@@ -5,7 +5,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rekey_core::journal::{Event, Journal};
-use rekey_core::model::{AppId, ConsumerId, Key, KeyType, Malformed, PerKey, SecretId, ServiceId};
+use rekey_core::model::{
+    AppId, ConsumerId, Key, KeyType, KeyValueId, Malformed, PerKey, SecretId, ServiceId,
+};
 use rekey_core::plan::{
     BlockedBy, CutOff, Decision, SettingFault, Step, Unknown, WaitFor, Whereabouts, standing,
 };
@@ -73,10 +75,21 @@ fn unknowns() -> Vec<Unknown> {
     let name = || "ASetting".to_owned();
     let setting = |fault| Unknown::Setting { app: app(), name: name(), fault };
     let secret = || ConsumerId::KeyVaultSecret(SecretId::new("v.vault.azure.net", "chat").unwrap());
+    let key_value = || KeyValueId::new("https://s.azconfig.io", "chat", None).unwrap();
+    let reader = |name| {
+        let (app, to, why) = (app(), key_value(), "it is so".to_owned());
+        Unknown::KeyValueReference { app, name, to, why, passing: false }
+    };
     let all = vec![
         Unknown::Unreadable { app: app(), detail: "it said so".into(), passing: false },
         Unknown::Unreadable { app: secret(), detail: "it said so".into(), passing: false },
         Unknown::NoConsumer { app: secret() },
+        Unknown::Unreadable {
+            app: ConsumerId::KeyValue(key_value()),
+            detail: "it said so".into(),
+            passing: false,
+        },
+        Unknown::NoConsumer { app: ConsumerId::KeyValue(key_value()) },
         Unknown::NeverSeen { app: app(), meant: None },
         Unknown::NeverSeen { app: app(), meant: Some(app()) },
         Unknown::NeverSeen { app: app(), meant: Some(AppId::new("s", "other", "shop", None).into()) },
@@ -88,6 +101,8 @@ fn unknowns() -> Vec<Unknown> {
         },
         Unknown::NoConsumer { app: app() },
         Unknown::Reference { app: app(), name: name(), why: "it is so".into(), passing: false },
+        reader(name()),
+        reader(key_value().to_string()),
         setting(SettingFault::KeyVaultReference),
         setting(SettingFault::Missing),
         setting(SettingFault::NotOurs),
@@ -97,6 +112,7 @@ fn unknowns() -> Vec<Unknown> {
         Unknown::OnlyReferences { app: app(), names: vec![name()] },
         setting(SettingFault::StaleKeyInOtherText),
         setting(SettingFault::Placeholder),
+        setting(SettingFault::Locked),
         setting(SettingFault::InvalidString(Malformed::Port)),
         setting(SettingFault::OtherServicesHost),
     ];
@@ -107,6 +123,7 @@ fn unknowns() -> Vec<Unknown> {
             | Unknown::Vanished { whereabouts: Whereabouts::Moved(_) | Whereabouts::Unclear(_), .. }
             | Unknown::NoConsumer { .. }
             | Unknown::Reference { .. }
+            | Unknown::KeyValueReference { .. }
             | Unknown::OnlyReferences { .. } => {}
             Unknown::Setting { fault, .. } => match fault {
                 SettingFault::KeyVaultReference
@@ -117,6 +134,7 @@ fn unknowns() -> Vec<Unknown> {
                 | SettingFault::KeyInOtherText
                 | SettingFault::StaleKeyInOtherText
                 | SettingFault::Placeholder
+                | SettingFault::Locked
                 | SettingFault::InvalidString(_)
                 | SettingFault::OtherServicesHost => {}
             },
@@ -405,9 +423,14 @@ fn advice(kind: ArmErrorKind) -> &'static [&'static str] {
         ArmErrorKind::Barred(Barrier::OtherTenant) => &["belongs to another tenant than the subscription"],
         ArmErrorKind::Barred(Barrier::NoKeys) => &["access keys are disabled (disableLocalAuth), which"],
         ArmErrorKind::Barred(Barrier::ContentShare) => &["content share is not usable"],
-        ArmErrorKind::Barred(Barrier::VaultFirewall) => &["network rules do not let this process in"],
+        ArmErrorKind::Barred(Barrier::VaultFirewall) => {
+            &["the vault's network rules do not let this process in"]
+        }
         ArmErrorKind::Barred(Barrier::SecretDisabled) => &["enable the newest version of the secret"],
         ArmErrorKind::Barred(Barrier::SecretDeleted) => &["the secret was deleted: recover it"],
+        ArmErrorKind::Barred(Barrier::StoreFirewall) => &["the store's network rules do not let"],
+        ArmErrorKind::Barred(Barrier::KeyValueLocked) => &["the key-value is locked: unlock it"],
+        ArmErrorKind::Barred(Barrier::NoKeyValue) => &["the store has no key-value of this key"],
         ArmErrorKind::Refused => &["trying again will not help"],
         ArmErrorKind::Elsewhere => &["no access token is sent there"],
         ArmErrorKind::Malformed => &["report this, with the correlation id"],
@@ -438,6 +461,9 @@ fn every_error_of_azure_is_explained() {
         ArmErrorKind::Barred(Barrier::VaultFirewall),
         ArmErrorKind::Barred(Barrier::SecretDisabled),
         ArmErrorKind::Barred(Barrier::SecretDeleted),
+        ArmErrorKind::Barred(Barrier::StoreFirewall),
+        ArmErrorKind::Barred(Barrier::KeyValueLocked),
+        ArmErrorKind::Barred(Barrier::NoKeyValue),
         ArmErrorKind::Refused,
         ArmErrorKind::Elsewhere,
         ArmErrorKind::Malformed,

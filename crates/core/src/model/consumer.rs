@@ -9,6 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::id::{IdError, IdFault, ResourcePath, as_text, is_long};
+use super::key_value::KeyValueId;
 use super::secret::SecretId;
 
 /// What holds keys and is read and written by itself, of whatever kind.
@@ -22,6 +23,8 @@ pub enum ConsumerId {
     AppService(AppId),
     /// A secret of a Key Vault.
     KeyVaultSecret(SecretId),
+    /// A key-value of an App Configuration store.
+    KeyValue(KeyValueId),
 }
 
 /// The resource id of one web app, function app or deployment slot.
@@ -33,12 +36,14 @@ impl ConsumerId {
     /// How a kind is named in the text of an id.
     const APP_SERVICE: &'static str = "appService";
     const KEY_VAULT_SECRET: &'static str = "keyVaultSecret";
+    const KEY_VALUE: &'static str = "keyValue";
 
     /// What people call it: its name among those of its kind.
     pub fn name(&self) -> String {
         match self {
             Self::AppService(app) => app.name(),
             Self::KeyVaultSecret(secret) => format!("{}/{}", secret.vault(), secret.name()),
+            Self::KeyValue(id) => id.name(),
         }
     }
 
@@ -47,6 +52,7 @@ impl ConsumerId {
         match self {
             Self::AppService(_) => Self::APP_SERVICE,
             Self::KeyVaultSecret(_) => Self::KEY_VAULT_SECRET,
+            Self::KeyValue(_) => Self::KEY_VALUE,
         }
     }
 
@@ -54,7 +60,7 @@ impl ConsumerId {
     pub const fn app(&self) -> Option<&AppId> {
         match self {
             Self::AppService(app) => Some(app),
-            Self::KeyVaultSecret(_) => None,
+            Self::KeyVaultSecret(_) | Self::KeyValue(_) => None,
         }
     }
 }
@@ -82,6 +88,7 @@ impl FromStr for ConsumerId {
             Some((kind, id)) if kind.eq_ignore_ascii_case(Self::KEY_VAULT_SECRET) => {
                 id.parse().map(Self::KeyVaultSecret)
             }
+            Some((kind, id)) if kind.eq_ignore_ascii_case(Self::KEY_VALUE) => id.parse().map(Self::KeyValue),
             _ => text.parse().map(Self::AppService),
         }
     }
@@ -92,6 +99,7 @@ impl fmt::Display for ConsumerId {
         match self {
             Self::AppService(app) => app.fmt(f),
             Self::KeyVaultSecret(secret) => secret.fmt(f),
+            Self::KeyValue(id) => id.fmt(f),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::model::{ConsumerId, Fingerprint, KeyType, Malformed, PerKey, Section};
+use crate::model::{ConsumerId, Fingerprint, KeyType, KeyValueId, Malformed, PerKey, Section};
 use chrono::{DateTime, Utc};
 
 /// One check of a service: its keys, who holds which, and what could not be seen. It holds no key material.
@@ -140,18 +140,21 @@ pub struct Consumer {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConsumerRef {
     pub app: ConsumerId,
-    /// The dictionary that the setting is in; a secret has none.
+    /// The dictionary that the setting is in; a secret and a key-value have none.
     pub section: Option<Section>,
-    /// The setting's name; empty for a secret.
+    /// The setting's name; empty for a secret and for a key-value. Of an app that reads a key-value by itself, and has it in
+    /// no setting, it is the URL of that.
     pub name: String,
 }
 
 impl ConsumerRef {
     /// What it is of its app, like `app setting AzureSignalR`.
     pub fn entry(&self) -> String {
-        match self.section {
-            Some(section) => format!("{} {}", section.entry(), self.name),
-            None => "Key Vault secret".to_owned(),
+        match (&self.app, self.section) {
+            (_, Some(section)) => format!("{} {}", section.entry(), self.name),
+            (ConsumerId::AppService(_), None) => format!("what it reads of {}", self.name),
+            (ConsumerId::KeyVaultSecret(_), None) => "Key Vault secret".to_owned(),
+            (ConsumerId::KeyValue(_), None) => "App Configuration key-value".to_owned(),
         }
     }
 }
@@ -207,6 +210,18 @@ pub enum Unknown {
         /// Whether that passes by itself.
         passing: bool,
     },
+    /// A setting refers to a key-value of App Configuration, and what the app is given of it cannot be told, or is not what it
+    /// must be.
+    KeyValueReference {
+        app: ConsumerId,
+        name: String,
+        /// To which.
+        to: KeyValueId,
+        /// Why not.
+        why: String,
+        /// Whether that passes by itself.
+        passing: bool,
+    },
     /// A setting is not what the service's must be, or another must not be.
     Setting {
         app: ConsumerId,
@@ -237,6 +252,8 @@ pub enum SettingFault {
     Placeholder,
     /// A connection string with a key of the service, or with its host, that no version of Microsoft's SDK takes.
     InvalidString(Malformed),
+    /// It is locked where it is kept: it can be read, and not written.
+    Locked,
     /// A connection string that names another service's host names this one's too, or holds a former key of it.
     OtherServicesHost,
 }
@@ -253,7 +270,12 @@ pub enum Whereabouts {
 impl Unknown {
     /// Whether it stays until somebody does something about it.
     pub fn lasts(&self) -> bool {
-        !matches!(self, Self::Unreadable { passing: true, .. } | Self::Reference { passing: true, .. })
+        !matches!(
+            self,
+            Self::Unreadable { passing: true, .. }
+                | Self::Reference { passing: true, .. }
+                | Self::KeyValueReference { passing: true, .. }
+        )
     }
 
     /// Whether it is of an app that was there and is not found any more.

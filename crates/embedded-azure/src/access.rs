@@ -15,7 +15,7 @@ use crate::ids::KeyType;
 use crate::report::{AppOutage, Report, ServiceReport};
 use crate::routes::{self, Found};
 use crate::state::State;
-use crate::traffic::{Connection, Outage, read_connections};
+use crate::traffic::{Connection, Outage};
 
 impl State {
     /// What the clients met, and what Azure was asked, up to now.
@@ -47,6 +47,7 @@ impl State {
             arm_requests: self.log.counts.clone(),
             arm_requests_total: self.log.counts.values().sum(),
             vault_requests: self.log.vault_counts.clone(),
+            store_requests: self.log.store_counts.clone(),
             instances,
             event_grid: self.grid.as_ref().map(Queue::report),
         }
@@ -69,7 +70,7 @@ impl State {
     /// key that the service refuses.
     pub fn signs(&self, app: &str) -> Result<BTreeSet<(String, Option<KeyType>)>, Unknown> {
         let app = &self.apps[self.app(app)?];
-        Ok(self.keys_of(&read_connections(&app.reads(), &self.services)))
+        Ok(self.keys_of(&app.connections(&self.platform(), &self.services)))
     }
 
     /// The same of the process that runs, which may have read something else: a secret in another version, say.

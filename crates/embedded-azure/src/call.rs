@@ -79,8 +79,13 @@ impl Call {
         serde_json::from_slice(&self.body)
     }
 
-    /// The instance, `site`, `site/slot`, vault or `vault/secret` it is about; empty if it is about none.
+    /// The instance, `site`, `site/slot`, vault, `vault/secret`, store or `store/key` it is about; empty if it is about none.
     pub(crate) fn resource(&self) -> String {
+        match (self.param("store"), self.param("key")) {
+            ("", _) => {}
+            (store, "") => return store.to_owned(),
+            (store, key) => return format!("{store}/{key}"),
+        }
         match (self.param("vault"), self.param("secret")) {
             ("", _) => {}
             (vault, "") => return vault.to_owned(),

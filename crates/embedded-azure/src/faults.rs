@@ -12,7 +12,7 @@ pub struct Fault {
     /// The operation id (`SignalR_RegenerateKey`), or `*` for any ARM request.
     #[serde(default = "any")]
     pub operation: String,
-    /// Only requests for the service, site, `site/slot`, vault or `vault/secret` of this name.
+    /// Only requests for the service, site, `site/slot`, vault, `vault/secret`, store or `store/key` of this name.
     #[serde(default)]
     pub resource: Option<String>,
     /// How many requests pass before the first goes wrong.

@@ -11,7 +11,7 @@ use crate::event_grid::EventGrid;
 /// regeneration (recordings of 2021 and 2022), tens of seconds for a restart, and its client tokens live an hour.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How long each request to ARM or to a vault takes.
+    /// How long each request to ARM, to a vault or to a store takes.
     pub latency: Duration,
     /// How long a regeneration takes to come into effect.
     pub regenerate_takes: Duration,
@@ -24,6 +24,9 @@ pub struct Options {
     /// Whether an app restarts when the platform has fetched its references again, because it was asked to or a day was over:
     /// no document says it. What a change of the configuration fetches comes with a restart in any case.
     pub refresh_restarts: bool,
+    /// Whether the list of an app's references tells of those to App Configuration too: no document says it. The swagger has
+    /// names for Key Vault alone.
+    pub app_configuration_listed: bool,
     /// The interval between two client calls of an app.
     pub tick: Duration,
     /// How long client tokens live. Azure's live an hour by default (docs: Troubleshooting guide).
@@ -76,6 +79,7 @@ impl Default for Options {
             restart_takes: Duration::from_secs(1),
             refresh_takes: Duration::from_secs(1),
             refresh_restarts: false,
+            app_configuration_listed: false,
             tick: Duration::from_millis(50),
             client_token_life: Duration::from_secs(1),
             page_size: 50,

@@ -153,17 +153,20 @@ pub(crate) fn permissions(denials: &[Denial], call: &Call) -> Answer {
     let (data, others): (Vec<&str>, Vec<&str>) =
         by_role.map(|denial| denial.action.as_str()).partition(|action| is_data_action(action));
     let role = json!({
-        "actions": ["*"], "notActions": others, "dataActions": [DATA_ACTIONS], "notDataActions": data,
+        "actions": ["*"], "notActions": others, "dataActions": DATA_ACTIONS, "notDataActions": data,
     });
     Answer::ok(json!({"value": [role]}))
 }
 
-/// All that can be done with the secrets of a vault.
-const DATA_ACTIONS: &str = "Microsoft.KeyVault/vaults/secrets/*";
+/// All that can be done with the secrets of a vault and the key-values of a store.
+const DATA_ACTIONS: [&str; 2] =
+    ["Microsoft.KeyVault/vaults/secrets/*", "Microsoft.AppConfiguration/configurationStores/keyValues/*"];
 
 fn is_data_action(action: &str) -> bool {
-    let prefix = DATA_ACTIONS.trim_end_matches('*');
-    action.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    DATA_ACTIONS
+        .iter()
+        .map(|all| all.trim_end_matches('*'))
+        .any(|prefix| action.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)))
 }
 
 /// What the caller is denied at a path.

@@ -4,6 +4,8 @@
 //! order of time. Traffic is sampled at every tick, and that of whom a change concerns right before and right after it
 //! besides, so that no cut-off hides between two ticks, however coarse they are.
 
+mod initial;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
@@ -21,14 +23,14 @@ use crate::faults::{FaultKind, Faults, Hooks};
 use crate::identity::Identity;
 use crate::ids::KeyType;
 use crate::options::Options;
-use crate::placeholders::{self, Placeholders};
 use crate::platform::Platform;
 use crate::random::{self, IdMaker, KeyMaker};
 use crate::report::Log;
 use crate::roles::Denial;
 use crate::service::{Operation, Service, Status};
-use crate::traffic::{Change, read_connections};
-use crate::vaults::{Content, Vault, Version};
+use crate::stores::Store;
+use crate::traffic::Change;
+use crate::vaults::Vault;
 use crate::world::{InitialApp, UpdateStrategy, World, WorldError};
 
 /// The embedded Azure as it stands. Tests reach it through `EmbeddedAzure::with`, and hooks are handed it.
@@ -51,6 +53,9 @@ pub struct State {
     /// What stands at which scope.
     pub(crate) barriers: Vec<Barrier>,
     pub(crate) vaults: Vec<Vault>,
+    pub(crate) stores: Vec<Store>,
+    /// The ETags of key-values.
+    pub(crate) etags: IdMaker,
     /// The ids of the versions of secrets.
     pub(crate) versions: IdMaker,
     /// What references to a secret or key of this name, in lower case, lead to, if it is in no vault of ours.
@@ -104,17 +109,20 @@ impl State {
             services.iter().map(|one| (one.id.name().to_lowercase(), (one.host(), one.listed()))).collect();
         let references = world.lead(&pairs)?;
         let mut versions = IdMaker::of_secrets(options.seed);
-        let vaults = vaults(world, &pairs, &mut versions, now)?;
+        let vaults = initial::vaults(world, &pairs, &mut versions, now)?;
+        let mut etags = IdMaker::of_key_values(options.seed);
+        let stores = initial::stores(world, &pairs, &mut etags, now)?;
         let mut apps: Vec<App> = world.build(&pairs)?.into_iter().map(|app| App::new(app, now)).collect();
         // What apps hold of a service whose keys are switched off is of before that.
         let mut services = services;
         for service in services.iter_mut().filter(|service| service.disable_local_auth) {
             KeyType::ALL.into_iter().for_each(|key_type| service.replace_by_force(key_type, keys.key()));
         }
-        let platform = Platform { vaults: &vaults, elsewhere: &references, denials: &world.denials };
+        let denials = &world.denials;
+        let platform = Platform { vaults: &vaults, stores: &stores, elsewhere: &references, denials };
         for app in &mut apps {
             app.fetch(&platform, now);
-            app.process.restart(read_connections(&app.reads(), &services));
+            app.start(&platform, &services);
         }
         let mut ids = IdMaker::new(options.seed);
         let grid = options.event_grid.clone();
@@ -131,6 +139,8 @@ impl State {
             denials: world.denials.clone(),
             barriers: world.barriers.clone(),
             vaults,
+            stores,
+            etags,
             versions,
             references,
             empty_groups: BTreeSet::new(),
@@ -203,21 +213,26 @@ impl State {
         let mut app = App::new(app, self.now);
         app.fetch(&self.platform(), self.now);
         app.planted = self.invalid_keys_in(&app.reads());
-        app.process.restart(read_connections(&app.reads(), &self.services));
+        app.start(&self.platform(), &self.services);
         self.apps.push(app);
     }
 
     /// What the platform that resolves references can reach.
     pub(crate) fn platform(&self) -> Platform<'_> {
-        let Self { vaults, references, denials, .. } = self;
-        Platform { vaults, elsewhere: references, denials }
+        let Self { vaults, stores, references, denials, .. } = self;
+        Platform { vaults, stores, elsewhere: references, denials }
     }
 
     /// Lets the platform fetch an app's references, and tells whether any leads to something else by that. The app's process
     /// gets it when it restarts.
     pub(crate) fn fetch(&mut self, at: usize) -> bool {
-        let Self { apps, vaults, references, denials, now, .. } = self;
-        let changed = apps[at].fetch(&Platform { vaults, elsewhere: references, denials }, *now);
+        self.fetched(at, App::fetch)
+    }
+
+    fn fetched(&mut self, at: usize, fetch: fn(&mut App, &Platform<'_>, DateTime<Utc>) -> bool) -> bool {
+        let Self { apps, vaults, stores, references, denials, now, .. } = self;
+        let platform = Platform { vaults, stores, elsewhere: references, denials };
+        let changed = fetch(&mut apps[at], &platform, *now);
         if changed {
             let app = apps[at].name.clone();
             self.tell(ActivityKind::ReferencesFetched { app });
@@ -277,20 +292,20 @@ impl State {
         }
     }
 
-    /// The platform fetches an app's references, as it was asked to or because a day is over. Whether that reaches the process
+    /// The platform fetches an app's references to Key Vault, as it was asked to or because a day is over. Whether that reaches the process
     /// that runs is not documented; people saw it restart by the refresh that they asked for.
     fn refetch(&mut self, at: usize) {
         let asked = self.apps[at].refreshed_at.take_if(|time| *time <= self.now).is_some();
-        let changed = self.fetch(at);
+        let changed = self.fetched(at, App::refresh);
         if self.options.refresh_restarts && (asked || changed) {
             self.restart(at);
         }
     }
 
     fn take_over(&mut self, at: usize) {
-        let app = &mut self.apps[at];
-        let connections = read_connections(&app.reads(), &self.services);
-        app.process.restart(connections);
+        let Self { apps, vaults, stores, references, denials, services, .. } = self;
+        let app = &mut apps[at];
+        app.start(&Platform { vaults, stores, elsewhere: references, denials }, services);
         if !app.deleted {
             let app = app.name.clone();
             self.tell(ActivityKind::Restarted { app });
@@ -319,32 +334,6 @@ impl State {
         }
         happenings.into_iter().for_each(|what| self.tell(what));
     }
-}
-
-/// The vaults of a world as it begins.
-fn vaults(
-    world: &World,
-    pairs: &Placeholders,
-    versions: &mut IdMaker,
-    now: DateTime<Utc>,
-) -> Result<Vec<Vault>, WorldError> {
-    let mut vaults = Vec::new();
-    for (spec, id) in world.vaults.iter().zip(world.vault_ids()) {
-        let mut vault = Vault { id, secrets: BTreeMap::new() };
-        for (name, secret) in &spec.secrets {
-            let value = placeholders::fill(&secret.value, pairs, &format!("{}/{name}", spec.name))?;
-            let content = Content {
-                content_type: secret.content_type.clone(),
-                tags: secret.tags.clone(),
-                enabled: secret.enabled,
-                exp: secret.exp,
-                ..Content::of(value)
-            };
-            vault.add(name, Version::new(versions.version(), content, now));
-        }
-        vaults.push(vault);
-    }
-    Ok(vaults)
 }
 
 impl fmt::Debug for State {

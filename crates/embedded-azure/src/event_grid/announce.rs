@@ -9,6 +9,7 @@ use super::event::{Event, Request};
 use super::queue::{Delivery, Outcome, Queue};
 use crate::call::{Answer, Call};
 use crate::state::State;
+use crate::stores::Name;
 use crate::vaults::Version;
 
 impl State {
@@ -81,6 +82,14 @@ impl State {
     pub(crate) fn announce_secret(&mut self, at: usize, name: &str, version: &Version) {
         if self.grid.is_some() {
             let event = Event::new_version(&self.vaults[at].id, name, version, &mut self.event_ids);
+            self.publish(&event);
+        }
+    }
+
+    /// Announces that a key-value was written or deleted, whoever did it.
+    pub(crate) fn announce_key_value(&mut self, at: usize, name: &Name, etag: &str, deleted: bool) {
+        if self.grid.is_some() {
+            let event = Event::key_value(&self.stores[at], name, etag, deleted, &mut self.event_ids);
             self.publish(&event);
         }
     }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly, its helpers too")]
 
 mod access;
+mod app_configuration;
 mod arm;
 mod barriers;
 mod buckets;
@@ -12,6 +13,7 @@ mod event_grid;
 mod faults;
 mod harness;
 mod identity;
+mod key_values_of_apps;
 mod key_vault;
 mod references;
 mod resolution;

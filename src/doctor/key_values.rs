@@ -70,12 +70,13 @@ fn readers<'a>(
     let ours =
         facts.readers.iter().filter(|(reader, _)| seen.consumers.iter().any(|one| one.at == reader.at));
     ours.map(move |(reader, is_current)| {
-        let (app, at, of) = (&reader.at.app, reader.at.entry(), &reader.of);
+        let (app, of) = (&reader.at.app, &reader.of);
+        let at = reader.at.section.map_or_else(|| "it".to_owned(), |_| reader.at.entry());
         if *is_current {
-            let what = format!("{at} was last fetched in the state that {of} is in now");
+            let what = format!("{at} was last given {of} in its present state");
             return Finding::ok(Check::KeyVault, app, what);
         }
-        let what = format!("{at}: it is not on record in which state of {of} the app was last started");
+        let what = format!("it is not on record in which state {at} was last given {of}");
         let why = format!(
             "it counts as a holder of both keys of {name}, and none is regenerated, until a run has restarted it: the next \
              rotation does"

@@ -152,7 +152,7 @@ impl ConsumerRef {
     pub fn entry(&self) -> String {
         match (&self.app, self.section) {
             (_, Some(section)) => format!("{} {}", section.entry(), self.name),
-            (ConsumerId::AppService(_), None) => format!("what it reads of {}", self.name),
+            (ConsumerId::AppService(_), None) => self.name.clone(),
             (ConsumerId::KeyVaultSecret(_), None) => "Key Vault secret".to_owned(),
             (ConsumerId::KeyValue(_), None) => "App Configuration key-value".to_owned(),
         }

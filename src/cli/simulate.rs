@@ -12,7 +12,8 @@ use std::time::Duration;
 use clap::Args;
 use embedded_azure::event_grid::{EventGrid, Schema};
 use embedded_azure::{
-    Azurite, EmbeddedAzure, KeysOff, Options, StartError, StorageError, SystemClock, World,
+    Azurite, ContainerWrite, EmbeddedAzure, KeysOff, NoFunctions, Options, SecretSync, StartError,
+    StorageError, SystemClock, World,
 };
 use serde_json::json;
 use url::Url;
@@ -93,6 +94,24 @@ pub struct SimulateArgs {
     /// Tell of references to App Configuration too where those of an app are listed; no document says whether Azure does
     #[arg(long)]
     pub app_configuration_listed: bool,
+    /// How a change of a container app or job is answered: 202 and done in the end, or 200 and done at once
+    #[arg(long, value_enum, default_value_t = ContainerWrite::Accepted)]
+    pub container_write: ContainerWrite,
+    /// How long a change of a container app or job takes that is accepted
+    #[arg(long, value_parser = humantime::parse_duration, default_value = "1s", value_name = "DURATION")]
+    pub container_write_takes: Duration,
+    /// What is done every half hour about the secrets of container apps that are in vaults
+    #[arg(long, value_enum, default_value_t = SecretSync::Restarts)]
+    pub secret_sync: SecretSync,
+    /// Fetch the secrets of container apps from vaults again when a revision is restarted; no document says whether Azure does
+    #[arg(long)]
+    pub restart_fetches_secrets: bool,
+    /// The same when an execution of a job begins
+    #[arg(long)]
+    pub executions_fetch_secrets: bool,
+    /// What the function settings of a static web app are answered with that has no managed functions; no document says it
+    #[arg(long, value_enum, default_value_t = NoFunctions::Empty)]
+    pub no_functions: NoFunctions,
     /// The interval between two client calls of an app
     #[arg(long, value_parser = humantime::parse_duration, default_value = "50ms", value_name = "DURATION")]
     pub tick: Duration,
@@ -290,6 +309,12 @@ impl SimulateArgs {
             refresh_takes: self.refresh_takes,
             refresh_restarts: self.refresh_restarts,
             app_configuration_listed: self.app_configuration_listed,
+            container_write: self.container_write,
+            container_write_takes: self.container_write_takes,
+            secret_sync: self.secret_sync,
+            restart_fetches_secrets: self.restart_fetches_secrets,
+            executions_fetch_secrets: self.executions_fetch_secrets,
+            no_functions: self.no_functions,
             tick: self.tick,
             client_token_life: self.client_token_life,
             identity_header: Some(self.identity_header.clone()),

@@ -53,6 +53,8 @@ from azure.mgmt.web.models import (
     StringDictionary,
 )
 
+import container_checks
+from container_checks import ContainerApps, Jobs, StaticSites
 from simulated import PROGRAM, Azure, simulated, stop, tested
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
@@ -115,6 +117,9 @@ WORLD = {
     ],
 }
 
+for member, more in container_checks.WORLD.items():
+    WORLD[member] = WORLD.get(member, []) + more
+
 azure: Azure
 """The embedded Azure that all checks share; those that change something look after what they changed."""
 
@@ -160,7 +165,8 @@ def regenerate(client: SignalRManagementClient, key_type: str) -> SignalRKeys:
 class Credentials(unittest.TestCase):
     def test_managed_identity_of_app_service(self) -> None:
         signalr, _ = clients(azure)
-        self.assertEqual({one.name for one in signalr.signal_r.list_by_subscription()}, {"sr-chat", "sr-other"})
+        found = {one.name for one in signalr.signal_r.list_by_subscription()}
+        self.assertEqual(found, {"sr-chat", "sr-other", "sr-container"})
 
     def test_client_secret(self) -> None:
         signalr, _ = clients(azure, secret_credential(azure))
@@ -870,4 +876,5 @@ def call(
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder, simulated(WORLD, pathlib.Path(folder), *FLAGS) as azure:
         os.environ |= azure.environment
+        container_checks.azure = azure
         sys.exit(tested())

@@ -61,8 +61,9 @@ pub(crate) fn check(barriers: &[Barrier], subscription: &str, call: &Call) -> Re
 
 /// Whether a request only lists, though it is a POST.
 fn lists(call: &Call) -> bool {
+    // `list`, `listKeys`, `listSecrets`, `listAppSettings`, `listFunctionAppSettings`
     let path = call.path.trim_end_matches('/').to_lowercase();
-    path.ends_with("/list") || path.ends_with("/listkeys")
+    path.rsplit('/').next().is_some_and(|action| action.starts_with("list"))
 }
 
 impl BarrierKind {

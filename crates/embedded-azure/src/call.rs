@@ -79,7 +79,8 @@ impl Call {
         serde_json::from_slice(&self.body)
     }
 
-    /// The instance, `site`, `site/slot`, vault, `vault/secret`, store or `store/key` it is about; empty if it is about none.
+    /// The instance, `site`, `site/slot`, container app, job, static web app, `static web app/build`, vault, `vault/secret`,
+    /// store or `store/key` it is about; empty if it is about none.
     pub(crate) fn resource(&self) -> String {
         match (self.param("store"), self.param("key")) {
             ("", _) => {}
@@ -91,9 +92,9 @@ impl Call {
             (vault, "") => return vault.to_owned(),
             (vault, secret) => return format!("{vault}/{secret}"),
         }
-        match (self.param("name"), self.param("slot")) {
-            (name, "") => name.to_owned(),
-            (name, slot) => format!("{name}/{slot}"),
+        match (self.param("name"), self.param("slot"), self.param("build")) {
+            (name, "", "") => name.to_owned(),
+            (name, slot, build) => format!("{name}/{slot}{build}"),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! What is done to the embedded Azure: through ARM, by Azure itself, and by other people.
 
+mod containers;
 mod key_values;
 mod secrets;
+mod static_sites;
 
 use std::collections::BTreeMap;
 
@@ -241,6 +243,9 @@ impl State {
         let vaults = self.vaults.iter().map(|vault| vault.id.group.as_str());
         let stores = self.stores.iter().map(|store| store.id.group.as_str());
         let apps = self.apps.iter().map(|app| app.id.group.as_str());
+        let containers = self.containers.iter().map(|one| one.id.group.as_str());
+        let static_sites = self.static_sites.iter().map(|site| site.id.group.as_str());
+        let apps = apps.chain(containers).chain(static_sites);
         let all = services
             .chain(vaults)
             .chain(stores)
@@ -355,7 +360,8 @@ fn enumerate<'a>(names: impl Iterator<Item = &'a str>) -> String {
     if names.is_empty() { "none at all".into() } else { names.join(", ") }
 }
 
-fn different<T: PartialEq>(old: &BTreeMap<String, T>, new: &BTreeMap<String, T>) -> Vec<String> {
+/// The names of what was added, removed or given another value.
+pub(crate) fn different<T: PartialEq>(old: &BTreeMap<String, T>, new: &BTreeMap<String, T>) -> Vec<String> {
     let changed = new.iter().filter(|(name, value)| old.get(*name) != Some(*value)).map(|(name, _)| name);
     let removed = old.keys().filter(|name| !new.contains_key(*name));
     changed.chain(removed).cloned().collect()

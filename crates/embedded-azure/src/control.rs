@@ -1,5 +1,7 @@
 //! `/sim/…`: what a test or a person does to the embedded Azure itself. It needs no token.
 
+mod containers;
+
 use axum::http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -7,7 +9,7 @@ use serde_json::{Value, json};
 use crate::barriers::Barrier;
 use crate::call::{Answer, Answered, Call};
 use crate::faults::Fault;
-use crate::ids::KeyType;
+use crate::ids::{ContainerKind, KeyType};
 use crate::roles::Denial;
 use crate::state::State;
 use crate::stores::{KeyValue, Name, Store};
@@ -128,7 +130,7 @@ enum KeyValueAction {
 type Route = (Method, &'static str, fn(&mut State, &Call) -> Answered);
 
 /// What there is. `docs/simulate.md` has a row for each.
-static ROUTES: [Route; 18] = [
+static ROUTES: [Route; 22] = [
     (Method::GET, "/sim/report", |state, _| Ok(as_json(&state.report()))),
     (Method::GET, "/sim/requests", |state, _| Ok(as_json(&state.log.requests()))),
     (Method::GET, "/sim/world", |state, _| Ok(Answer::ok(world(state)))),
@@ -141,6 +143,10 @@ static ROUTES: [Route; 18] = [
     (Method::POST, "/sim/secrets", change_secret),
     (Method::GET, "/sim/key-values", |state, _| Ok(Answer::ok(key_values(state)))),
     (Method::POST, "/sim/key-values", change_key_value),
+    (Method::POST, "/sim/container-secrets", containers::change_secret),
+    (Method::POST, "/sim/revisions", containers::change_revision),
+    (Method::POST, "/sim/executions", containers::change_execution),
+    (Method::POST, "/sim/static-settings", containers::change_static_setting),
     (Method::POST, "/sim/faults", add_faults),
     (Method::DELETE, "/sim/faults", forgive),
     (Method::POST, "/sim/denials", deny),
@@ -316,8 +322,15 @@ fn world(state: &State) -> Value {
     let instances = state.services.iter().filter(|one| !one.deleted).map(|one| one.id.to_string());
     let apps = state.apps.iter().filter(|app| !app.deleted).map(|app| app.id.to_string());
     let vaults = state.vaults.iter().map(|vault| vault.id.to_string());
+    let containers = |kind| {
+        let present = state.containers.iter().filter(move |one| !one.deleted && one.id.kind == kind);
+        present.map(|one| one.id.to_string()).collect::<Vec<_>>()
+    };
+    let static_sites = state.static_sites.iter().filter(|site| !site.deleted).map(|site| site.id.to_string());
     let stores = state.stores.iter().map(|store| store.id.to_string());
     json!({
+        "containerApps": containers(ContainerKind::App), "containerJobs": containers(ContainerKind::Job),
+        "staticWebApps": static_sites.collect::<Vec<_>>(),
         "instances": instances.collect::<Vec<_>>(), "apps": apps.collect::<Vec<_>>(),
         "vaults": vaults.collect::<Vec<_>>(), "appConfigurations": stores.collect::<Vec<_>>(),
     })

@@ -27,7 +27,7 @@
 //! caller's own.
 
 mod announce;
-mod event;
+pub(crate) mod event;
 mod queue;
 
 use std::time::Duration;

@@ -245,7 +245,7 @@ fn refuse(state: &State, fault: &Fault, target: &Target, call: &Call) -> Option<
             "<!DOCTYPE html><html><head><title>Sign in</title></head><body>Sign in</body></html>",
         ),
         FaultKind::NullStatus => Answer::ok(json!({"status": null})),
-        FaultKind::StillRunning if target.operation(call) == "SignalR_OperationResults" => {
+        FaultKind::StillRunning if target.operation(call).ends_with("_OperationResults") => {
             Answer::empty(StatusCode::ACCEPTED)
         }
         FaultKind::StillRunning => Answer::ok(json!({"status": "Updating"})),

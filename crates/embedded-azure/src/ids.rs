@@ -2,11 +2,15 @@
 //!
 //! Key material is a [`Key`] from the moment it is made, and a key's `Debug` shows nothing of it.
 
+mod containers;
+
 use std::fmt;
 use std::ops::{Index, IndexMut};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+
+pub use self::containers::{ContainerId, ContainerKind, StaticSiteId};
 
 /// The resource id of one Azure SignalR Service.
 #[derive(Clone, Debug, PartialEq, Eq)]

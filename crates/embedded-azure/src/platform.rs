@@ -74,6 +74,15 @@ impl Platform<'_> {
         })
     }
 
+    /// Fetches the secret at a URL, as container apps and jobs name theirs, for one of this label.
+    pub(crate) fn fetch(&self, app: &str, url: &str) -> Result<Led, ResolveStatus> {
+        let secret = references::at_url(url).ok_or(ResolveStatus::InvalidSyntax)?;
+        match self.vault(&secret.vault) {
+            Some(vault) => self.secret(app, vault, &secret),
+            None => self.elsewhere(&secret.name).ok_or(ResolveStatus::VaultNotFound),
+        }
+    }
+
     fn vault(&self, name: &str) -> Option<&Vault> {
         self.vaults.iter().find(|vault| vault.id.name.eq_ignore_ascii_case(name))
     }

@@ -53,6 +53,11 @@ impl IdMaker {
         Self { rng: stream(seed, 6) }
     }
 
+    /// For the names of replicas and executions, so that they change no other id.
+    pub(crate) fn of_containers(seed: u64) -> Self {
+        Self { rng: stream(seed, 7) }
+    }
+
     /// The ETag of a key-value: 43 signs of base64url in what the service answers today.
     pub(crate) fn etag(&mut self) -> String {
         self.opaque(43)

@@ -71,6 +71,11 @@ pub(crate) fn read(text: &str) -> Option<Reference> {
     }
 }
 
+/// Which secret a URL names.
+pub(crate) fn at_url(url: &str) -> Option<SecretName> {
+    in_uri(&url.trim().to_lowercase())
+}
+
 /// The name of the vault that a host in lower case is of; a port may follow.
 pub(crate) fn vault_at(host: &str) -> Option<&str> {
     below(host, &DOMAINS)

@@ -1,8 +1,8 @@
 //! The one routing table: method and path to operation id and handler.
 //!
 //! Operation ids are those of the swagger (Microsoft.SignalRService 2024-03-01, Microsoft.Web 2023-12-01,
-//! Microsoft.Resources 2022-12-01, Microsoft.Authorization 2022-04-01; Key Vault secrets 7.5, after `KeyVault_`; App Configuration
-//! 2023-11-01, after `AppConfiguration_`) where there
+//! Microsoft.App 2024-03-01, Microsoft.Resources 2022-12-01, Microsoft.Authorization 2022-04-01; Key Vault secrets 7.5, after
+//! `KeyVault_`; App Configuration 2023-11-01, after `AppConfiguration_`) where there
 //! is one. Paths match without regard to case, as ARM's do.
 
 mod stores;
@@ -65,6 +65,9 @@ macro_rules! site {
         concat!(group!("/providers/Microsoft.Web/sites/{name}"), $rest)
     };
 }
+
+mod containers;
+mod static_sites;
 
 const fn arm(
     method: Method,
@@ -300,20 +303,25 @@ static VAULT_ROUTES: &[Route] = &[
 
 /// Looks a request up.
 pub(crate) fn find(method: &Method, path: &str) -> Found {
-    find_in(ROUTES, method, path)
+    find_in(of_arm(), method, path)
 }
 
 /// Looks a request to a vault up.
 pub(crate) fn find_of_vault(method: &Method, path: &str) -> Found {
-    find_in(VAULT_ROUTES, method, path)
+    find_in(VAULT_ROUTES.iter(), method, path)
+}
+
+/// What Azure Resource Manager and the token endpoints are asked.
+fn of_arm() -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter().chain(containers::ROUTES).chain(static_sites::ROUTES)
 }
 
 /// Looks a request to an App Configuration store up.
 pub(crate) fn find_of_store(method: &Method, path: &str) -> Found {
-    find_in(stores::ROUTES, method, path)
+    find_in(stores::ROUTES.iter(), method, path)
 }
 
-fn find_in(routes: &'static [Route], method: &Method, path: &str) -> Found {
+fn find_in(routes: impl Iterator<Item = &'static Route>, method: &Method, path: &str) -> Found {
     let mut known = false;
     for route in routes {
         if let Some(params) = matched(route.pattern, path) {
@@ -330,7 +338,7 @@ fn find_in(routes: &'static [Route], method: &Method, path: &str) -> Found {
 pub(crate) fn is_operation(name: &str) -> bool {
     let of_data = operations_of_vaults().chain(operations_of_stores());
     let others = data_plane::OPERATIONS.into_iter().chain(of_data);
-    ROUTES.iter().map(|route| route.operation).chain(others).any(|known| known.eq_ignore_ascii_case(name))
+    of_arm().map(|route| route.operation).chain(others).any(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// What vaults are asked for.
@@ -382,10 +390,10 @@ mod tests {
 
     #[test]
     fn every_operation_has_one_row() {
-        let mut names: Vec<_> = ROUTES.iter().map(|route| route.operation).collect();
+        let mut names: Vec<_> = of_arm().map(|route| route.operation).collect();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), ROUTES.len());
+        assert_eq!(names.len(), of_arm().count());
     }
 
     #[test]

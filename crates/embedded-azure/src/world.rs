@@ -1,8 +1,11 @@
 //! The world file: which services, sites and slots there are, and what their settings hold at first.
 
 pub(crate) mod app_configurations;
+mod chat;
 mod check;
+pub(crate) mod containers;
 mod holders;
+pub(crate) mod static_sites;
 pub(crate) mod vaults;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +18,9 @@ use crate::ids::{AppId, ServiceId, StoreId, VaultId};
 use crate::placeholders::{NoSuchService, Placeholders, fill, names};
 use crate::roles::Denial;
 use crate::world::app_configurations::{AppConfiguration, Read};
+use crate::world::containers::{ContainerApp, ContainerJob};
 use crate::world::holders::lists;
+use crate::world::static_sites::StaticWebApp;
 use crate::world::vaults::Vault;
 
 /// What the simulated subscription holds at the start.
@@ -40,7 +45,17 @@ pub struct World {
     /// The App Configuration stores.
     #[serde(default, rename = "appConfigurations")]
     pub app_configurations: Vec<AppConfiguration>,
-    /// What references in settings lead to that name a vault or a store that is not here: by the name of the secret or key. The values may have placeholders too.
+    /// The container apps.
+    #[serde(default, rename = "containerApps")]
+    pub container_apps: Vec<ContainerApp>,
+    /// The jobs of Container Apps.
+    #[serde(default, rename = "containerJobs")]
+    pub container_jobs: Vec<ContainerJob>,
+    /// The static web apps.
+    #[serde(default, rename = "staticWebApps")]
+    pub static_web_apps: Vec<StaticWebApp>,
+    /// What references in settings lead to that name a vault or a store that is not here: by the name of the secret or key.
+    /// The values may have placeholders too.
     #[serde(default)]
     pub references: BTreeMap<String, String>,
     /// What the caller may not do.
@@ -170,6 +185,11 @@ pub enum WorldError {
         /// The store or vault.
         place: String,
     },
+    /// A container app of which one revision may be active has more.
+    #[error(
+        "{0:?} has an older revision that is active, which \"revisions_mode\": \"Multiple\" alone allows"
+    )]
+    ActiveRevisions(String),
     /// A name that cannot stand in a resource id.
     #[error("{0:?} cannot be part of a resource id; use letters, digits and hyphens")]
     BadName(String),
@@ -190,47 +210,6 @@ impl fmt::Debug for ConnectionStringEntry {
     /// Without the value, which holds a key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConnectionStringEntry").field("type", &self.kind).finish_non_exhaustive()
-    }
-}
-
-impl Default for World {
-    /// A chat: one service, a web app, its staging slot and a function app.
-    fn default() -> Self {
-        let group = || "rg-demo".to_owned();
-        let setting = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let web = Site {
-            group: group(),
-            name: "chat-web".into(),
-            kind: default_kind(),
-            slots: vec!["staging".into()],
-            settings: BTreeMap::from([
-                setting("ASPNETCORE_ENVIRONMENT", "Production"),
-                setting("GREETING", "Hello; and welcome = enjoy"),
-            ]),
-            ..Site::default()
-        };
-        let function = Site {
-            group: group(),
-            name: "chat-func".into(),
-            kind: "functionapp,linux".into(),
-            settings: BTreeMap::from([
-                setting("FUNCTIONS_EXTENSION_VERSION", "~4"),
-                setting("FUNCTIONS_WORKER_RUNTIME", "node"),
-            ]),
-            ..Site::default()
-        };
-        let apps = ["chat-web", "chat-web/staging", "chat-func"].map(str::to_owned).to_vec();
-        let signalr = vec![SignalR { group: group(), name: "sr-demo".into(), apps, ..SignalR::default() }];
-        Self {
-            subscription: default_subscription(),
-            signalr,
-            sites: vec![web, function],
-            vaults: Vec::new(),
-            app_configurations: Vec::new(),
-            references: BTreeMap::new(),
-            denials: Vec::new(),
-            barriers: Vec::new(),
-        }
     }
 }
 

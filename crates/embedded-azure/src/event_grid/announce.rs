@@ -52,8 +52,12 @@ impl State {
         let claims = self.identity.claims_of(call);
         let request = Request::of_a_call(pattern, call, answer, claims);
         let event = Event::in_arm(&request, &self.subscription, &mut self.event_ids);
-        match (event, self.operations.last_mut()) {
-            (Some(event), Some(operation)) if later => operation.announcement = Some(event),
+        let waiting = match pattern.contains("/Microsoft.App/") {
+            true => self.writes.last_mut().map(|write| &mut write.announcement),
+            false => self.operations.last_mut().map(|operation| &mut operation.announcement),
+        };
+        match (event, waiting) {
+            (Some(event), Some(announcement)) if later => *announcement = Some(event),
             (Some(event), _) => self.publish(&event),
             (None, _) => {}
         }

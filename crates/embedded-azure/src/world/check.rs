@@ -9,6 +9,8 @@ impl World {
     /// Checks names and references.
     pub(crate) fn check(&self) -> Result<(), WorldError> {
         self.check_names()?;
+        self.check_containers()?;
+        self.check_static_sites()?;
         let apps: Vec<InitialApp> = self.sites.iter().flat_map(|site| self.apps(site)).collect();
         for service in &self.signalr {
             for listed in &service.apps {

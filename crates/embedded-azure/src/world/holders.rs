@@ -38,7 +38,7 @@ impl World {
         }
     }
 
-    fn secret(&self, secret: &SecretName) -> Option<&str> {
+    pub(super) fn secret(&self, secret: &SecretName) -> Option<&str> {
         let vault = self.vaults.iter().find(|vault| vault.name.eq_ignore_ascii_case(&secret.vault));
         vault.map_or_else(|| self.elsewhere(&secret.name), |vault| vault.value(&secret.name))
     }

@@ -164,8 +164,8 @@ fn the_roles_allow_exactly_what_the_handler_does() {
             let all: BTreeSet<String> = there.iter().flat_map(|(_, actions)| actions.clone()).collect();
             let whole = scope.contains("/resourceGroups/");
             assert_eq!(all, if whole { narrow.clone() } else { wide.clone() }, "{name}: {scope}");
-            // One for the keys, one for the apps and one for secrets, so that none comes with another.
-            assert_eq!(there.len(), if whole { 3 } else { 1 }, "{name}: {scope}");
+            // One for the keys, one for the apps, one for secrets and one for key-values, so that none comes with another.
+            assert_eq!(there.len(), if whole { 4 } else { 1 }, "{name}: {scope}");
         }
     }
     let subscriptions =

@@ -41,7 +41,7 @@ While it runs (POST with a JSON body, no token):
                         DELETE takes all back. Kinds: 429, 500, 500-after, 503, timeout-before, timeout-after, 401, 400,
                         forbidden, conflict, expired-token, slow, html; of a regeneration no-effect, operation-failed,
                         foreign-host; of its operation null-status, still-running; of settings that are written swallowed,
-                        applied-late, content-share
+                        applied-late, content-share; of a key-value that is read stale
   POST /sim/denials     {\"scope\", \"action\", \"by\": \"role|deny-assignment|access-policy\", \"app\"}; DELETE takes all back
   POST /sim/barriers    {\"scope\", \"kind\": \"read-only-lock|can-not-delete-lock|disabled-subscription|policy|unregistered|
                         vault-firewall|store-firewall\"}; DELETE takes all away

@@ -117,8 +117,8 @@ WORLD = {
     ],
 }
 
-for member, more in container_checks.WORLD.items():
-    WORLD[member] = WORLD.get(member, []) + more
+WHOLE = WORLD | {member: WORLD.get(member, []) + more for member, more in container_checks.WORLD.items()}
+"""With what `container_checks` needs."""
 
 azure: Azure
 """The embedded Azure that all checks share; those that change something look after what they changed."""
@@ -874,7 +874,7 @@ def call(
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder, simulated(WORLD, pathlib.Path(folder), *FLAGS) as azure:
+    with tempfile.TemporaryDirectory() as folder, simulated(WHOLE, pathlib.Path(folder), *FLAGS) as azure:
         os.environ |= azure.environment
         container_checks.azure = azure
         sys.exit(tested())

@@ -2,8 +2,10 @@
 
 mod containers;
 mod key_values;
+mod late;
 mod secrets;
 mod static_sites;
+mod writes;
 
 use std::collections::BTreeMap;
 
@@ -361,7 +363,7 @@ fn enumerate<'a>(names: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// The names of what was added, removed or given another value.
-pub(crate) fn different<T: PartialEq>(old: &BTreeMap<String, T>, new: &BTreeMap<String, T>) -> Vec<String> {
+fn different<T: PartialEq>(old: &BTreeMap<String, T>, new: &BTreeMap<String, T>) -> Vec<String> {
     let changed = new.iter().filter(|(name, value)| old.get(*name) != Some(*value)).map(|(name, _)| name);
     let removed = old.keys().filter(|name| !new.contains_key(*name));
     changed.chain(removed).cloned().collect()

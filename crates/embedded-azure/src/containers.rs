@@ -9,7 +9,7 @@ pub(crate) mod writes;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use self::revisions::Revision;
 use self::secrets::Secret;
@@ -68,7 +68,7 @@ impl Container {
         let clients = Clients::named(id.label());
         let mut container = Self {
             document,
-            secrets,
+            secrets: secrets.into_iter().map(Secret::new).collect(),
             revisions: Vec::new(),
             executions: Vec::new(),
             created: now,
@@ -184,6 +184,18 @@ impl Container {
         began
     }
 
+    /// Makes a revision of its template, which takes over when it runs if only one may be active.
+    pub(crate) fn revise(&mut self, making: &Making<'_>) {
+        let template = self.template().clone();
+        let suffix = template["revisionSuffix"].as_str().filter(|suffix| !suffix.is_empty());
+        let suffix = suffix.map_or_else(|| format!("{:07}", self.revisions.len() + 1), str::to_owned);
+        let wanted = self.revisions.last().map_or(1, |newest| newest.wanted.max(1));
+        let mut revision = Revision::new(format!("{}--{suffix}", self.id.name), template, making.now);
+        revision.wanted = wanted;
+        revision.restart(making.now + making.half);
+        self.revisions.push(revision);
+    }
+
     /// In single mode the newest revision takes everything over as soon as it runs.
     pub(crate) fn supersede(&mut self) {
         let is_single = self.is_single();
@@ -245,17 +257,4 @@ impl Container {
         let value = |secret: &Secret| (secret.name.clone(), secret.value.clone().unwrap_or_default());
         self.secrets.iter().map(value).collect()
     }
-}
-
-/// A document as Azure fills it in.
-pub(crate) fn document(
-    id: &ContainerId,
-    tags: &BTreeMap<String, String>,
-    configuration: &Value,
-    template: &Value,
-) -> Value {
-    json!({
-        "tags": tags,
-        "properties": {"environmentId": id.environment(), "configuration": configuration, "template": template},
-    })
 }

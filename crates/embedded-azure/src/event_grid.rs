@@ -27,7 +27,7 @@
 //! caller's own.
 
 mod announce;
-pub(crate) mod event;
+mod event;
 mod queue;
 
 use std::time::Duration;

@@ -258,7 +258,8 @@ fn refuse(state: &State, fault: &Fault, target: &Target, call: &Call) -> Option<
         | FaultKind::Slow
         | FaultKind::ForeignHost
         | FaultKind::Swallowed
-        | FaultKind::AppliedLate => return None,
+        | FaultKind::AppliedLate
+        | FaultKind::Stale => return None,
     };
     Some(answer)
 }

@@ -1,25 +1,22 @@
 //! What was answered for and is written later (docs: Use Key Vault references, the change is applied asynchronously).
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::app::Section;
 use crate::clients::Party;
-use crate::clock::delta;
 use crate::containers::writes::Change;
-use crate::state::State;
 use crate::static_sites::Dictionary;
 
 /// Settings that are going to be written.
 pub(crate) struct Late {
     pub(crate) due: DateTime<Utc>,
-    what: What,
+    pub(crate) what: What,
 }
 
 /// What is written late.
-enum What {
+pub(crate) enum What {
     App(usize, Section),
     Container(usize, Change),
     Static((usize, usize), Dictionary, BTreeMap<String, String>),
@@ -32,45 +29,6 @@ impl Late {
             What::App(app, _) => Party::App(*app),
             What::Container(at, _) => Party::Container(*at),
             What::Static((site, place), ..) => Party::Environment(*site, *place),
-        }
-    }
-}
-
-impl State {
-    /// Replaces a section of an app's settings when so much time has passed.
-    pub(crate) fn replace_later(&mut self, app: usize, section: Section, after: Duration) {
-        self.late.push(Late { due: self.now + delta(after), what: What::App(app, section) });
-    }
-
-    /// Changes a container app or job when so much time has passed.
-    pub(crate) fn change_later(&mut self, at: usize, change: Change, after: TimeDelta) {
-        self.late.push(Late { due: self.now + after, what: What::Container(at, change) });
-    }
-
-    /// Replaces a dictionary of a static web app when so much time has passed.
-    pub(crate) fn replace_static_later(
-        &mut self,
-        place: (usize, usize),
-        dictionary: Dictionary,
-        settings: BTreeMap<String, String>,
-        after: Duration,
-    ) {
-        let what = What::Static(place, dictionary, settings);
-        self.late.push(Late { due: self.now + delta(after), what });
-    }
-
-    /// Writes what is due.
-    pub(crate) fn write_late(&mut self) {
-        let now = self.now;
-        let late = std::mem::take(&mut self.late).into_iter();
-        let (due, later): (Vec<Late>, Vec<Late>) = late.partition(|late| late.due <= now);
-        self.late = later;
-        for late in due {
-            match late.what {
-                What::App(app, section) => self.replace(app, section),
-                What::Container(at, change) => self.apply(at, change),
-                What::Static(place, dictionary, settings) => self.replace_static(place, dictionary, settings),
-            }
         }
     }
 }

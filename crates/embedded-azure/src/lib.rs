@@ -52,6 +52,7 @@ mod regeneration;
 mod report;
 mod roles;
 mod routes;
+mod sampling;
 mod sdk;
 mod service;
 mod state;

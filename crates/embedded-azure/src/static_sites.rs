@@ -5,12 +5,9 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::activity::ActivityKind;
-use crate::clients::{Clients, Party};
-use crate::clock::delta;
+use crate::clients::Clients;
 use crate::ids::StaticSiteId;
 use crate::service::Service;
-use crate::state::State;
 use crate::traffic::{Connection, read_connections};
 use crate::world::static_sites::{InitialEnvironment, PRODUCTION};
 
@@ -71,69 +68,5 @@ impl Environment {
         let Some(own) = &self.function_settings else { return Vec::new() };
         let values: Vec<&str> = self.settings.values().chain(own.values()).map(String::as_str).collect();
         read_connections(&values, services)
-    }
-}
-
-impl State {
-    /// Replaces a dictionary; the managed functions restart after a while if anything is different, as an app does.
-    pub(crate) fn replace_static(
-        &mut self,
-        (site, place): (usize, usize),
-        dictionary: Dictionary,
-        settings: BTreeMap<String, String>,
-    ) {
-        let restarts = self.now + delta(self.options.restart_takes);
-        let environment = &mut self.static_sites[site].environments[place];
-        let old = match dictionary {
-            Dictionary::Settings => std::mem::replace(&mut environment.settings, settings),
-            Dictionary::FunctionSettings => {
-                environment.function_settings.replace(settings).unwrap_or_default()
-            }
-        };
-        let new = match dictionary {
-            Dictionary::Settings => &environment.settings,
-            Dictionary::FunctionSettings => {
-                environment.function_settings.as_ref().unwrap_or(&environment.settings)
-            }
-        };
-        let names = crate::changes::different(&old, new);
-        if names.is_empty() {
-            return;
-        }
-        environment.modified = self.now;
-        environment.restarted_at = Some(restarts);
-        let app = environment.clients.name.clone();
-        self.tell(ActivityKind::SettingsChanged { app, names });
-    }
-
-    /// When managed functions have restarted next.
-    pub(crate) fn next_static_restart(&self) -> Option<DateTime<Utc>> {
-        self.static_sites.iter().flat_map(|site| &site.environments).filter_map(|one| one.restarted_at).min()
-    }
-
-    /// The environments that change with what is due now.
-    pub(crate) fn restarting_environments(&self) -> Vec<Party> {
-        let now = self.now;
-        let sites = self.static_sites.iter().enumerate();
-        let all = sites.flat_map(|(at, site)| site.environments.iter().enumerate().map(move |one| (at, one)));
-        all.filter(|(_, (_, one))| one.restarted_at.is_some_and(|due| due <= now))
-            .map(|(at, (place, _))| Party::Environment(at, place))
-            .collect()
-    }
-
-    /// Lets the managed functions that are due start with what their settings are now.
-    pub(crate) fn restart_static(&mut self) {
-        let Self { static_sites, services, now, .. } = self;
-        let mut restarted = Vec::new();
-        for site in static_sites.iter_mut().filter(|site| !site.deleted) {
-            for one in &mut site.environments {
-                if one.restarted_at.take_if(|due| *due <= *now).is_some() {
-                    let connections = one.connections(services);
-                    one.clients.run(connections.iter());
-                    restarted.push(one.clients.name.clone());
-                }
-            }
-        }
-        restarted.into_iter().for_each(|app| self.tell(ActivityKind::Restarted { app }));
     }
 }

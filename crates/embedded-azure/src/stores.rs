@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -17,6 +19,8 @@ use crate::references::{self, SecretName};
 pub(crate) struct Store {
     pub(crate) id: StoreId,
     pub(crate) key_values: BTreeMap<Name, KeyValue>,
+    /// What each was before its last change; nothing if it was not there.
+    pub(crate) before: BTreeMap<Name, Option<KeyValue>>,
     /// What connection strings sign with, if it takes any.
     pub(crate) access_key: Option<AccessKey>,
     /// What its sync tokens are called.
@@ -33,6 +37,7 @@ pub(crate) struct Name {
 }
 
 /// One key-value as it stands.
+#[derive(Clone)]
 pub(crate) struct KeyValue {
     pub(crate) etag: String,
     pub(crate) item: Item,
@@ -74,14 +79,27 @@ impl Store {
         self.key_values.get(name)
     }
 
+    /// The same as another replica of the store has it, which does not know the last change yet.
+    pub(crate) fn get_late(&self, name: &Name) -> Option<&KeyValue> {
+        self.before.get(name).map_or_else(|| self.get(name), Option::as_ref)
+    }
+
+    /// Whether a caller has seen the last change, by the `Sync-Token` that he brings back: `id=value`, several of them with
+    /// commas, with or without a sequence number.
+    pub(crate) fn is_seen_by(&self, header: &str) -> bool {
+        let seen = |token: &str| -> Option<u64> {
+            let (id, value) = token.split(';').next()?.trim().split_once('=')?;
+            let value = String::from_utf8(STANDARD.decode(value).ok()?).ok()?;
+            value.strip_prefix("0:")?.parse().ok().filter(|_| id == self.sync_id)
+        };
+        header.split(',').filter_map(seen).any(|seen| seen >= self.written)
+    }
+
     /// The value of the header by which a client that has seen this state will see nothing older (docs: App Configuration REST
     /// API, Consistency).
     pub(crate) fn sync_token(&self) -> String {
         let sequence = self.written;
-        let value = base64::Engine::encode(
-            &base64::engine::general_purpose::STANDARD,
-            format!("0:{sequence}").as_bytes(),
-        );
+        let value = STANDARD.encode(format!("0:{sequence}"));
         format!("{}={value};sn={sequence}", self.sync_id)
     }
 }

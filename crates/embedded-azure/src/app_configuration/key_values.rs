@@ -11,6 +11,7 @@ use url::form_urlencoded;
 
 use super::{filters, found, invalid, problem};
 use crate::call::{Answer, Answered, Call};
+use crate::faults::FaultKind;
 use crate::state::State;
 use crate::stores::{Conditions, Item, KeyValue, Name};
 use crate::world::app_configurations::is_key;
@@ -30,8 +31,11 @@ struct Body {
 /// `GetKeyValue` and `CheckKeyValue`
 pub(crate) fn get(state: &mut State, call: &Call) -> Answered {
     let (at, name) = named(state, call)?;
-    let found = state.stores[at].get(&name).ok_or_else(not_found)?;
-    let conditions = conditions(call);
+    let store = &state.stores[at];
+    let late = call.fault == Some(FaultKind::Stale);
+    let late = late && !store.is_seen_by(call.header("sync-token").unwrap_or_default());
+    let found = if late { store.get_late(&name) } else { store.get(&name) };
+    let (found, conditions) = (found.ok_or_else(not_found)?, conditions(call));
     if conditions.is_known(Some(&found.etag)) {
         return Ok(Answer::empty(StatusCode::NOT_MODIFIED).with("etag", quoted(&found.etag)));
     }

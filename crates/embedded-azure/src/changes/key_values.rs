@@ -78,7 +78,9 @@ impl State {
     pub(crate) fn write_key_value(&mut self, at: usize, name: &Name, item: Item, planted: Vec<Key>) {
         let (etag, modified) = (self.etags.etag(), self.now);
         let written = KeyValue { etag: etag.clone(), item, locked: false, modified, planted };
-        self.stores[at].key_values.insert(name.clone(), written);
+        let store = &mut self.stores[at];
+        let old = store.key_values.insert(name.clone(), written);
+        store.before.insert(name.clone(), old);
         self.key_value_changed(at, name, "written");
         self.announce_key_value(at, name, &etag, false);
     }
@@ -86,6 +88,7 @@ impl State {
     /// Takes a key-value away that is not locked.
     pub(crate) fn remove_key_value(&mut self, at: usize, name: &Name) -> Option<KeyValue> {
         let gone = self.stores[at].key_values.remove(name)?;
+        self.stores[at].before.insert(name.clone(), Some(gone.clone()));
         self.key_value_changed(at, name, "deleted");
         self.announce_key_value(at, name, &gone.etag, true);
         Some(gone)
@@ -95,7 +98,9 @@ impl State {
     /// not what there is.
     pub(crate) fn set_lock(&mut self, at: usize, name: &Name, locked: bool) {
         let (etag, now) = (self.etags.etag(), self.now);
-        if let Some(found) = self.stores[at].key_values.get_mut(name) {
+        let store = &mut self.stores[at];
+        if let Some(found) = store.key_values.get_mut(name) {
+            store.before.insert(name.clone(), Some(found.clone()));
             found.locked = locked;
             found.etag = etag;
             found.modified = now;

@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use crate::ids::Key;
 use crate::platform::{Led, Platform};
+use crate::references;
+use crate::world::containers::{FromVault, InitialSecret};
 
 /// One secret.
 #[derive(Clone)]
@@ -17,14 +19,12 @@ pub(crate) struct Secret {
     pub(crate) planted: Vec<Key>,
 }
 
-/// A secret in a vault, and by whose identity it is fetched: `System`, or the id of one that is assigned.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FromVault {
-    pub(crate) url: String,
-    pub(crate) identity: String,
-}
-
 impl Secret {
+    pub(crate) fn new(secret: InitialSecret) -> Self {
+        let InitialSecret { name, vault, value } = secret;
+        Self { name, vault, value, planted: Vec::new() }
+    }
+
     /// Fetches one that comes from a vault, for the app or job of this label.
     pub(crate) fn fetch(&mut self, label: &str, platform: &Platform<'_>) -> Result<(), ()> {
         let Some(vault) = &self.vault else { return Ok(()) };
@@ -36,9 +36,9 @@ impl Secret {
 
     /// Whether it is of the newest version of a secret.
     pub(crate) fn moves(&self) -> bool {
-        self.vault.as_ref().is_some_and(|vault| {
-            crate::references::at_url(&vault.url).is_some_and(|one| one.version.is_none())
-        })
+        self.vault
+            .as_ref()
+            .is_some_and(|vault| references::at_url(&vault.url).is_some_and(|one| one.version.is_none()))
     }
 
     /// Without its value, as a GET has it.

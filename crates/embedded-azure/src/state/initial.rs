@@ -48,7 +48,8 @@ pub(super) fn stores(
             .clone()
             .map(|app_configurations::AccessKey { id, secret }| AccessKey { id, secret: secret.into() });
         let sync_id = etags.opaque(8);
-        let mut store = Store { id, key_values: BTreeMap::new(), access_key, sync_id, written: 0 };
+        let (key_values, before) = (BTreeMap::new(), BTreeMap::new());
+        let mut store = Store { id, key_values, before, access_key, sync_id, written: 0 };
         for one in &spec.key_values {
             let name = Name::new(&one.key, one.label.as_deref());
             let value = placeholders::fill(&one.value, pairs, &format!("{}/{name}", spec.name))?;

@@ -9,8 +9,6 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::{SignalR, World, WorldError};
-use crate::containers;
-use crate::containers::secrets::{FromVault, Secret};
 use crate::ids::{ContainerId, ContainerKind};
 use crate::placeholders::{Placeholders, fill, names};
 use crate::references;
@@ -120,10 +118,24 @@ pub enum ContainerSecret {
 pub(crate) struct InitialContainer {
     pub(crate) id: ContainerId,
     pub(crate) document: Value,
-    pub(crate) secrets: Vec<Secret>,
+    pub(crate) secrets: Vec<InitialSecret>,
     pub(crate) revisions: BTreeMap<String, OlderRevision>,
     pub(crate) wanted: usize,
     pub(crate) executions: usize,
+}
+
+/// A secret as it starts: by value, or from a vault.
+pub(crate) struct InitialSecret {
+    pub(crate) name: String,
+    pub(crate) vault: Option<FromVault>,
+    pub(crate) value: Option<String>,
+}
+
+/// A secret in a vault, and by whose identity it is fetched: `System`, or the id of one that is assigned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FromVault {
+    pub(crate) url: String,
+    pub(crate) identity: String,
 }
 
 /// What container apps and jobs have in common.
@@ -185,7 +197,7 @@ impl World {
                 }),
             };
             Ok(InitialContainer {
-                document: containers::document(&id, spec.tags, &configuration, &template),
+                document: document(&id, spec.tags, &configuration, &template),
                 id,
                 secrets,
                 revisions: app.map(|app| app.revisions.clone()).unwrap_or_default(),
@@ -254,19 +266,32 @@ impl World {
     }
 }
 
+/// A document as Azure fills it in.
+fn document(
+    id: &ContainerId,
+    tags: &BTreeMap<String, String>,
+    configuration: &Value,
+    template: &Value,
+) -> Value {
+    json!({
+        "tags": tags,
+        "properties": {"environmentId": id.environment(), "configuration": configuration, "template": template},
+    })
+}
+
 fn built_secret(
     name: &str,
     secret: &ContainerSecret,
     keys: &Placeholders,
     id: &ContainerId,
-) -> Result<Secret, WorldError> {
+) -> Result<InitialSecret, WorldError> {
     let (vault, value) = match secret {
         ContainerSecret::Value(value) => (None, Some(fill(value, keys, &id.label())?)),
         ContainerSecret::Vault { url, identity } => {
             (Some(FromVault { url: url.clone(), identity: identity.clone() }), None)
         }
     };
-    Ok(Secret { name: name.to_owned(), vault, value, planted: Vec::new() })
+    Ok(InitialSecret { name: name.to_owned(), vault, value })
 }
 
 /// A template as the examples of the swagger have it.
@@ -335,7 +360,7 @@ impl<'de> Deserialize<'de> for ContainerSecret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
-        struct FromVault {
+        struct Members {
             #[serde(rename = "keyVaultUrl")]
             url: String,
             #[serde(default = "system")]
@@ -357,7 +382,7 @@ impl<'de> Deserialize<'de> for ContainerSecret {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ContainerSecret, A::Error> {
-                let FromVault { url, identity } = FromVault::deserialize(MapAccessDeserializer::new(map))?;
+                let Members { url, identity } = Members::deserialize(MapAccessDeserializer::new(map))?;
                 Ok(ContainerSecret::Vault { url, identity })
             }
         }

@@ -277,6 +277,34 @@ async fn every_write_moves_the_sync_token_on() {
 }
 
 #[tokio::test]
+async fn who_brings_back_no_sync_token_may_read_what_was_before() {
+    let store = Store::start().await;
+    let get = "AppConfiguration_GetKeyValue";
+    store.azure.inner.fault(Fault::new(get, FaultKind::Stale).times(u64::MAX));
+    assert_eq!(store.get(CHAT).await.status(), 200, "nothing was written yet");
+    let first = store.put(CHAT, json!({"value": "first"}), &[]).await;
+    let first = header(&first, "sync-token").to_owned();
+    let answer = store.put(CHAT, json!({"value": "second"}), &[]).await;
+    let (raw, body) = (header(&answer, "sync-token").to_owned(), json_of(answer).await);
+    let bare_token = raw.split(";sn=").next().unwrap().to_owned();
+    let read = |token: Option<String>| {
+        let request = store.request(Method::GET, CHAT);
+        if let Some(token) = token { request.header("sync-token", token) } else { request }.send()
+    };
+    for late in [None, Some(first.clone()), Some("other=MDo5OQ==".to_owned())] {
+        assert_eq!(json_of(read(late.clone()).await.unwrap()).await["value"], "first", "{late:?}");
+    }
+    for token in [bare_token.clone(), raw, format!("other=MDox, {bare_token}")] {
+        assert_eq!(json_of(read(Some(token)).await.unwrap()).await, body);
+    }
+    assert_eq!(store.put("/kv/new", json!({"value": "x"}), &[("if-none-match", "*")]).await.status(), 200);
+    assert_eq!(bare(store.get("/kv/new").await).await, 404, "it was not there");
+    let etag = format!("\"{}\"", body["etag"].as_str().unwrap());
+    let written = store.put(CHAT, json!({"value": "third"}), &[("if-match", &etag)]).await;
+    assert_eq!(written.status(), 200, "conditions are held against what is");
+}
+
+#[tokio::test]
 async fn without_a_token_of_its_own_a_store_lets_nobody_in() {
     let store = Store::start().await;
     let path = format!("{CHAT}&{VERSION}");

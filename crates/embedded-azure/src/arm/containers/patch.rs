@@ -7,12 +7,13 @@ use serde_json::{Map, Value};
 use super::resource_type;
 use crate::arm::bad_request;
 use crate::call::{Answer, Call};
-use crate::containers::secrets::{FromVault, Secret};
+use crate::containers::secrets::Secret;
 use crate::containers::writes::Change;
 use crate::containers::{Container, template};
 use crate::platform::Platform;
 use crate::roles;
 use crate::state::State;
+use crate::world::containers::FromVault;
 
 /// The action for the environment that a container app is in (field role definitions).
 const JOIN: &str = "Microsoft.App/managedEnvironments/join/action";

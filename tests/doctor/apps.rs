@@ -446,7 +446,7 @@ async fn an_app_of_two_instances_that_does_not_answer_is_one_finding() {
 async fn a_reference_of_an_app_is_told_for_the_instance_that_names_it() {
     let mut story = of_two().await;
     story.config.instances[1].apps.retain(|app| app.id.name() != "chat-func");
-    let reference = "@Microsoft.AppConfiguration(Endpoint=https://s.azconfig.io; Key=k)";
+    let reference = "@Microsoft.AppConfiguration(Endpoint=https://s.azconfig.example.com; Key=k)";
     story.sim.edit_setting("chat-func", "AzureSignalRConnectionString", Some(reference)).unwrap();
     let report = examine(&story).await;
     let finding = only(&report, Check::KeyVault, Severity::Error, &site("chat-func"));

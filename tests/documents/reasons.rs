@@ -430,7 +430,7 @@ fn advice(kind: ArmErrorKind) -> &'static [&'static str] {
         ArmErrorKind::Barred(Barrier::SecretDeleted) => &["the secret was deleted: recover it"],
         ArmErrorKind::Barred(Barrier::StoreFirewall) => &["the store's network rules do not let"],
         ArmErrorKind::Barred(Barrier::KeyValueLocked) => &["the key-value is locked: unlock it"],
-        ArmErrorKind::Barred(Barrier::NoKeyValue) => &["the store has no key-value of this key"],
+        ArmErrorKind::Barred(Barrier::NoKeyValue) => &["the store has no key-value with this key"],
         ArmErrorKind::Refused => &["trying again will not help"],
         ArmErrorKind::Elsewhere => &["no access token is sent there"],
         ArmErrorKind::Malformed => &["report this, with the correlation id"],

@@ -239,7 +239,11 @@ async fn what_cannot_be_seen_or_written_of_a_key_value_blocks() {
             |state| state.lock_key_value("store", KEY, LABEL, true).unwrap(),
             "az appconfig kv unlock",
         ),
-        ("deleted", |state| state.delete_key_value("store", KEY, LABEL).unwrap(), "no key-value of this key"),
+        (
+            "deleted",
+            |state| state.delete_key_value("store", KEY, LABEL).unwrap(),
+            "no key-value with this key",
+        ),
         ("not ours", |state| state.set_key_value("store", KEY, LABEL, "words").unwrap(), "holds no key"),
         (
             "key in a longer word",
@@ -358,6 +362,24 @@ async fn whichever_answer_is_lost_nobody_is_cut_off() {
             in_the_store(&story);
         }
     }
+}
+
+/// A replica is behind: who does not bring back what the store has told is given what was there before.
+#[tokio::test]
+async fn apps_are_restarted_once_others_see_what_was_written() {
+    let story = story(HOUR).await;
+    story.watch(3 * HOUR).await;
+    assert_eq!(story.requests("AppConfiguration_PutKeyValue"), 0, "the standby key's grace runs");
+    story.sim.fault(Fault::new("AppConfiguration_GetKeyValue", FaultKind::Stale).times(6));
+    let reports = story.watch(DAY).await;
+    assert!(settled(&reports), "{reports:#?}");
+    nobody_was_refused(&story, "replica");
+    let requests: Vec<_> = story.sim.requests().iter().map(|request| request.operation.clone()).collect();
+    let put = requests.iter().position(|one| one == "AppConfiguration_PutKeyValue").unwrap();
+    let restart = requests[put..].iter().position(|one| one.starts_with("WebApps_Update")).unwrap();
+    let seen =
+        requests[put..put + restart].iter().filter(|one| *one == "AppConfiguration_GetKeyValue").count();
+    assert!(seen > 1, "it was asked until it was seen: {seen}");
 }
 
 /// A template that writes all settings takes ours away each night.

@@ -111,7 +111,7 @@ impl Call {
     }
 
     /// The same as others ask, who do not know what the store has told us.
-    pub(crate) fn as_others_do(self) -> Self {
+    pub(crate) fn told_of_nothing(self) -> Self {
         Self { synchronized: false, ..self }
     }
 

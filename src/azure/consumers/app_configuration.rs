@@ -217,7 +217,7 @@ impl Place {
             if sight > 0 {
                 arm.sleep(APART).await;
             }
-            let seen = read(arm, call(arm, &self.id, Call::get, GET)?.as_others_do()).await?;
+            let seen = read(arm, call(arm, &self.id, Call::get, GET)?.told_of_nothing()).await?;
             if seen.etag == written.etag {
                 break;
             }
@@ -270,7 +270,7 @@ fn call(
     operation: Operation,
 ) -> Result<Call, ArmError> {
     let strange = || {
-        let message = words::strange_store(id.host(), &arm.store_suffixes().join(", …"));
+        let message = words::strange_store(id.host(), arm.store_suffixes().join(", …"));
         refused(id, operation, ArmErrorKind::Elsewhere, &message)
     };
     let url = arm.store_url(id, API_VERSION).ok_or_else(strange)?;

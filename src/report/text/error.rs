@@ -194,7 +194,7 @@ fn of_barrier(barrier: Barrier, action: Option<&str>) -> String {
         Barrier::KeyValueLocked =>
             "the key-value is locked: unlock it (`az appconfig kv unlock`), and lock it again after the rotation if it is to be";
         Barrier::NoKeyValue =>
-            "the store has no key-value of this key and label, in which case counts: correct them, or put it back";
+            "the store has no key-value with this key and label (upper and lower case matter): correct them, or put it back";
     })
 }
 

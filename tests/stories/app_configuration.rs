@@ -375,10 +375,10 @@ async fn apps_are_restarted_once_others_see_what_was_written() {
     assert!(settled(&reports), "{reports:#?}");
     nobody_was_refused(&story, "replica");
     let requests: Vec<_> = story.sim.requests().iter().map(|request| request.operation.clone()).collect();
-    let put = requests.iter().position(|one| one == "AppConfiguration_PutKeyValue").unwrap();
+    let put = requests.iter().position(|one| *one == "AppConfiguration_PutKeyValue").unwrap();
     let restart = requests[put..].iter().position(|one| one.starts_with("WebApps_Update")).unwrap();
     let seen =
-        requests[put..put + restart].iter().filter(|one| *one == "AppConfiguration_GetKeyValue").count();
+        requests[put..put + restart].iter().filter(|one| **one == "AppConfiguration_GetKeyValue").count();
     assert!(seen > 1, "it was asked until it was seen: {seen}");
 }
 

@@ -77,6 +77,7 @@ pub fn config(world: &World, policy: Policy) -> Result<Config, IdError> {
             apps,
             vault_secrets: vec![],
             app_configuration: vec![],
+            external: vec![],
             policy,
         });
     }

@@ -374,7 +374,8 @@ async fn apps_are_restarted_once_others_see_what_was_written() {
     let reports = story.watch(DAY).await;
     assert!(settled(&reports), "{reports:#?}");
     nobody_was_refused(&story, "replica");
-    let requests: Vec<_> = story.sim.requests().iter().map(|request| request.operation.clone()).collect();
+    let all = story.sim.requests();
+    let requests: Vec<&str> = all.iter().map(|request| request.operation).collect();
     let put = requests.iter().position(|one| *one == "AppConfiguration_PutKeyValue").unwrap();
     let restart = requests[put..].iter().position(|one| one.starts_with("WebApps_Update")).unwrap();
     let seen =

@@ -11,6 +11,7 @@ mod faults;
 mod forecast;
 mod refusals;
 mod repairing;
+mod reporters;
 mod rotation;
 mod settings;
 mod texts;

@@ -94,7 +94,7 @@ impl Check {
             return out.unknown.push(Unknown::NoConsumer { app: consumer });
         }
         if shown.iter().any(Result::is_ok) {
-            out.readers_within = out.readers_within.max(service.readers_of(id));
+            out.readers_within.insert(consumer.clone(), service.readers_of(id));
         }
         for shown in shown {
             match shown {

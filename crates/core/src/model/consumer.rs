@@ -1,7 +1,7 @@
 //! Consumers: the places that hold keys, and what App Service keeps in them.
 //!
 //! Start at [`ConsumerId`]. It says of what kind a consumer is, so that what decides and remembers need not know how each
-//! kind is read and written.
+//! kind is read and written; and which are [external](ConsumerId::is_external), that others have to change.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::id::{IdError, IdFault, ResourcePath, as_text, is_long};
 use super::key_value::KeyValueId;
+use super::name::Name;
 use super::secret::SecretId;
 
-/// What holds keys and is read and written by itself, of whatever kind.
+/// What holds keys, of whatever kind.
 ///
 /// Where it is stored its text names the kind, `appService:/subscriptions/…`; a text without one is the id of an app, as
 /// journals of format 1 have it. `Display` shows the id as Azure and people know it, without the kind.
@@ -25,6 +26,10 @@ pub enum ConsumerId {
     KeyVaultSecret(SecretId),
     /// A key-value of an App Configuration store.
     KeyValue(KeyValueId),
+    /// A machine, or a pipeline, that changes its key itself and reports which it holds.
+    Reporter(Name),
+    /// What a person changes, and acknowledges.
+    Manual(Name),
 }
 
 /// The resource id of one web app, function app or deployment slot.
@@ -37,6 +42,8 @@ impl ConsumerId {
     const APP_SERVICE: &'static str = "appService";
     const KEY_VAULT_SECRET: &'static str = "keyVaultSecret";
     const KEY_VALUE: &'static str = "keyValue";
+    const REPORTER: &'static str = "reporter";
+    const MANUAL: &'static str = "manual";
 
     /// What people call it: its name among those of its kind.
     pub fn name(&self) -> String {
@@ -44,6 +51,7 @@ impl ConsumerId {
             Self::AppService(app) => app.name(),
             Self::KeyVaultSecret(secret) => format!("{}/{}", secret.vault(), secret.name()),
             Self::KeyValue(id) => id.name(),
+            Self::Reporter(name) | Self::Manual(name) => name.to_string(),
         }
     }
 
@@ -53,6 +61,8 @@ impl ConsumerId {
             Self::AppService(_) => Self::APP_SERVICE,
             Self::KeyVaultSecret(_) => Self::KEY_VAULT_SECRET,
             Self::KeyValue(_) => Self::KEY_VALUE,
+            Self::Reporter(_) => Self::REPORTER,
+            Self::Manual(_) => Self::MANUAL,
         }
     }
 
@@ -60,8 +70,13 @@ impl ConsumerId {
     pub const fn app(&self) -> Option<&AppId> {
         match self {
             Self::AppService(app) => Some(app),
-            Self::KeyVaultSecret(_) | Self::KeyValue(_) => None,
+            Self::KeyVaultSecret(_) | Self::KeyValue(_) | Self::Reporter(_) | Self::Manual(_) => None,
         }
+    }
+
+    /// Whether only others can change what it holds: it is never written by us, and what it holds is what was last said of it.
+    pub const fn is_external(&self) -> bool {
+        matches!(self, Self::Reporter(_) | Self::Manual(_))
     }
 }
 
@@ -81,6 +96,9 @@ impl FromStr for ConsumerId {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
+        let name = |name: &str| {
+            name.parse().map_err(|_| IdError { text: text.into(), wanted: Name::TEMPLATE, fault: None })
+        };
         match text.split_once(':') {
             Some((kind, id)) if kind.eq_ignore_ascii_case(Self::APP_SERVICE) => {
                 id.parse().map(Self::AppService)
@@ -89,6 +107,8 @@ impl FromStr for ConsumerId {
                 id.parse().map(Self::KeyVaultSecret)
             }
             Some((kind, id)) if kind.eq_ignore_ascii_case(Self::KEY_VALUE) => id.parse().map(Self::KeyValue),
+            Some((kind, id)) if kind.eq_ignore_ascii_case(Self::REPORTER) => name(id).map(Self::Reporter),
+            Some((kind, id)) if kind.eq_ignore_ascii_case(Self::MANUAL) => name(id).map(Self::Manual),
             _ => text.parse().map(Self::AppService),
         }
     }
@@ -100,6 +120,7 @@ impl fmt::Display for ConsumerId {
             Self::AppService(app) => app.fmt(f),
             Self::KeyVaultSecret(secret) => secret.fmt(f),
             Self::KeyValue(id) => id.fmt(f),
+            Self::Reporter(name) | Self::Manual(name) => name.fmt(f),
         }
     }
 }
@@ -321,9 +342,17 @@ mod tests {
             (consumer.to_string(), String::from(consumer)),
             (id.to_owned(), format!("appService:{id}"))
         );
-        for text in
-            [format!("keyVault:{id}"), format!("appService:appService:{id}"), "appService:".to_owned()]
-        {
+        for text in ["reporter:iis-01", "manual:partner-gateway"] {
+            let external: ConsumerId = text.to_uppercase().parse().unwrap();
+            assert!(external.is_external() && String::from(external.clone()) == text, "{external:?}");
+        }
+        for text in [
+            format!("keyVault:{id}"),
+            "reporter:".to_owned(),
+            "manual:a b".to_owned(),
+            format!("appService:appService:{id}"),
+            "appService:".to_owned(),
+        ] {
             assert!(text.parse::<ConsumerId>().is_err(), "{text}");
         }
     }

@@ -29,6 +29,9 @@ param containerApps string[] = []
 @description('The resource ids of the static web apps in rekey.toml.')
 param staticWebApps string[] = []
 
+@description('The resource ids of App Configuration stores with key-values that these apps refer to, or that rekey.toml names.')
+param appConfigurationStores string[] = []
+
 @description('More app settings of the function app, such as REKEY_GRACE or RUST_LOG: names and texts. They win over what is set here. For a secret, such as the URL of a webhook, the text of a Key Vault reference.')
 param settings { *: string } = {}
 
@@ -79,7 +82,10 @@ type existingTopic = {
 // Of a resource, or of a group: subscription/group, in lower case, since ids compare so.
 func groupOf(id string) string => toLower('${split(id, '/')[2]}/${split(id, '/')[4]}')
 
-var groups = union(map(concat(instances, apps, vaultSecrets, containerApps, staticWebApps), id => groupOf(id)), [])
+var groups = union(map(
+  concat(instances, apps, vaultSecrets, appConfigurationStores, containerApps, staticWebApps),
+  id => groupOf(id)
+), [])
 var groupsOfInstances = union(map(instances, id => groupOf(id)), [])
 var watchedGroups = codeDeployed ? groupsOfInstances : []
 var polledSubscriptions = pollInSubscription ? union(map(instances, id => toLower(split(id, '/')[2])), []) : []
@@ -170,6 +176,7 @@ module access 'modules/access.bicep' = [for group in groups: {
     vaultSecrets: vaultSecrets
     containerApps: containerApps
     staticWebApps: staticWebApps
+    appConfigurationStores: appConfigurationStores
   }
 }]
 

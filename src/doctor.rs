@@ -13,6 +13,7 @@ mod external;
 mod finding;
 mod first_run;
 mod fixes;
+mod key_values;
 mod permission;
 mod service;
 mod settings;
@@ -158,6 +159,7 @@ fn judge(config: &Config, facts: &Facts<'_>, caller: &Caller, now: DateTime<Utc>
         }
         findings.extend(vaults::check(instance));
         findings.extend(containers::check(instance, caller));
+        findings.extend(key_values::check(instance, caller));
         findings.extend(external::check(instance, now));
         findings.extend(unconfigured_apps::check(instance, facts));
     }

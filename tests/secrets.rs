@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use common::{HOUR, KEY_MARK, MINUTE, Story};
 use embedded_azure::{
-    ContainerApp, ContainerSecret, Fault, FaultKind, Options, Secret, StaticWebApp, Vault, World,
+    AppConfiguration, ContainerApp, ContainerSecret, Fault, FaultKind, KeyValue, Options, Secret,
+    StaticWebApp, Vault, World,
 };
-use rekey_core::model::KeyType;
+use rekey_core::model::{KeyType, KeyValueId};
 use rekey_core::notice::Event;
 use rekey_core::time::delta;
 use signalr_rekey::clock::{Clock, SystemClock};
-use signalr_rekey::config::SecretConfig;
+use signalr_rekey::config::{KeyValueConfig, SecretConfig};
 use signalr_rekey::engine::Dispatcher;
 use signalr_rekey::engine::check::{Check, Reader};
 use signalr_rekey::handler::{Invocation, Runner, Trigger};
@@ -94,6 +95,9 @@ async fn live_through_everything(story: &Story, output: &mut String) {
         ("KeyVault_GetSecret", FaultKind::Forbidden),
         ("KeyVault_SetSecret", FaultKind::TimeoutAfter),
         ("KeyVault_SetSecret", FaultKind::BadRequest),
+        ("AppConfiguration_GetKeyValue", FaultKind::Forbidden),
+        ("AppConfiguration_PutKeyValue", FaultKind::TimeoutAfter),
+        ("AppConfiguration_PutKeyValue", FaultKind::BadRequest),
     ] {
         story.sim.fault(Fault::new(operation, kind));
     }
@@ -148,8 +152,15 @@ async fn no_secret_leaves_the_process() {
         settings: [("AzureSignalRConnectionString".to_owned(), string())].into(),
         ..StaticWebApp::default()
     };
+    let store = AppConfiguration {
+        group: "rg-demo".into(),
+        name: "cs-demo".into(),
+        key_values: vec![KeyValue::new("chat", None, "{primary:sr-demo}")],
+        access_key: None,
+    };
     let world = World {
         vaults: vec![vault],
+        app_configurations: vec![store],
         container_apps: vec![container_app],
         static_web_apps: vec![static_web_app],
         ..World::default()
@@ -157,7 +168,10 @@ async fn no_secret_leaves_the_process() {
     let mut story = Story::of(world, Options::default()).await;
     let id = "https://kv-demo.vault.azure.net/secrets/chat".parse().unwrap();
     story.config.instances[0].vault_secrets = vec![SecretConfig { id, readers_within: Duration::ZERO }];
-    // In texts and in a secret as well as in a connection string.
+    let id = KeyValueId::new("https://cs-demo.azconfig.io", "chat", None).unwrap();
+    story.config.instances[0].app_configuration =
+        vec![KeyValueConfig { id, readers_within: Duration::ZERO, read_by: vec![] }];
+    // In texts, in a secret and in a key-value as well as in a connection string.
     for (app, name, text) in [
         (
             "chat-web",
@@ -169,7 +183,11 @@ async fn no_secret_leaves_the_process() {
             "AzureSignalRConnectionString",
             r#"{"c":"{primary:sr-demo}","k":"{primaryKey:sr-demo}"}"#,
         ),
-        ("chat-web/staging", "Azure__SignalR__ConnectionString", "{primaryKey:sr-demo}"),
+        (
+            "chat-web/staging",
+            "Azure__SignalR__ConnectionString",
+            "@Microsoft.AppConfiguration(Endpoint=https://cs-demo.azconfig.io; Key=chat)",
+        ),
     ] {
         story.sim.edit_setting(app, name, Some(text)).unwrap();
     }

@@ -1,5 +1,6 @@
-// What the app may do in one resource group: five roles, which exist in this group alone, on the instances, apps, secrets,
-// container apps and static web apps that were named, and on nothing else. `tests/infra.rs` compares the actions with those that the code needs.
+// What the app may do in one resource group: six roles, which exist in this group alone, on the instances, apps, secrets,
+// stores, container apps and static web apps that were named, and on nothing else. `tests/infra.rs` compares the actions with
+// those that the code needs.
 
 @description('What tells this app from another in the names of its roles, which are unique in the tenant.')
 param name string
@@ -25,6 +26,9 @@ param containerApps string[]
 @description('The resource ids of static web apps; those in other groups are left alone.')
 param staticWebApps string[]
 
+@description('The resource ids of App Configuration stores; those in other groups are left alone.')
+param appConfigurationStores string[]
+
 // Ids compare without regard to case. Behind .../providers/Microsoft.Web/sites/ stands the app, or app/slots/slot.
 var here = toLower('${resourceGroup().id}/')
 var instanceNames = map(filter(instances, id => startsWith(toLower(id), here)), id => last(split(id, '/')))
@@ -45,6 +49,7 @@ var containerAppNames = map(filter(ofContainerApps, id => isOf(id, 'containerApp
 var jobNames = map(filter(ofContainerApps, id => isOf(id, 'jobs')), id => last(split(id, '/')))
 var environmentNames = map(filter(ofContainerApps, id => isOf(id, 'managedEnvironments')), id => last(split(id, '/')))
 var staticWebAppNames = map(filter(staticWebApps, id => startsWith(toLower(id), here)), id => last(split(id, '/')))
+var storeNames = map(filter(appConfigurationStores, id => startsWith(toLower(id), here)), id => last(split(id, '/')))
 
 resource rotateKeys 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
   name: guid(resourceGroup().id, name, 'rotate keys')
@@ -176,6 +181,27 @@ resource repointStaticWebApps 'Microsoft.Authorization/roleDefinitions@2022-04-0
   }
 }
 
+// Whoever may write key-values decides what all apps that read the store are configured with. There is no smaller scope.
+resource writeKeyValues 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
+  name: guid(resourceGroup().id, name, 'write key-values')
+  properties: {
+    roleName: '${name} writes key-values in ${resourceGroup().name} ${uniqueString(resourceGroup().id)}'
+    description: 'Read and write the key-values of an App Configuration store.'
+    type: 'CustomRole'
+    assignableScopes: [
+      resourceGroup().id
+    ]
+    permissions: [
+      {
+        dataActions: [
+          'Microsoft.AppConfiguration/configurationStores/keyValues/read'
+          'Microsoft.AppConfiguration/configurationStores/keyValues/write'
+        ]
+      }
+    ]
+  }
+}
+
 resource instance 'Microsoft.SignalRService/signalR@2024-03-01' existing = [for item in instanceNames: {
   name: item
 }]
@@ -205,6 +231,10 @@ resource environment 'Microsoft.App/managedEnvironments@2025-01-01' existing = [
 }]
 
 resource staticWebApp 'Microsoft.Web/staticSites@2025-03-01' existing = [for item in staticWebAppNames: {
+  name: item
+}]
+
+resource store 'Microsoft.AppConfiguration/configurationStores@2024-06-01' existing = [for item in storeNames: {
   name: item
 }]
 
@@ -285,5 +315,15 @@ resource onStaticWebApps 'Microsoft.Authorization/roleAssignments@2022-04-01' = 
     principalId: principalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: repointStaticWebApps.id
+  }
+}]
+
+resource onStores 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (item, index) in storeNames: {
+  name: guid(store[index].id, identityId, writeKeyValues.id)
+  scope: store[index]
+  properties: {
+    principalId: principalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: writeKeyValues.id
   }
 }]

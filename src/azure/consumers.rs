@@ -1,9 +1,11 @@
 //! The kinds of places that hold keys.
 //!
 //! Start at [`Place`], which is all that the rest of the program knows of them: a dictionary of an app's settings, a secret of
-//! a Key Vault, what the platform has made of an app's references to secrets, the secrets of a container app, a dictionary of a
-//! static web app. Each kind is a `ConsumerKind`. What a value says of a service, wherever it is kept, is read by [`Marks`].
+//! a Key Vault, a key-value of App Configuration, what the platform has made of an app's references to secrets, the secrets of
+//! a container app, a dictionary of a static web app. Each kind is a `ConsumerKind`. What a value says of a service, wherever it
+//! is kept, is read by [`Marks`].
 
+pub(crate) mod app_configuration;
 pub mod app_service;
 pub mod container_apps;
 pub(crate) mod key_vault;
@@ -16,15 +18,17 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use self::app_configuration::KeyValue;
 use self::app_service::{Dictionary, References, Resolved};
 use self::container_apps::ContainerApp;
 use self::key_vault::Secret;
 pub(crate) use self::value::InFile;
 use super::arm::{Arm, ArmError, AskedBy, Operation};
-use crate::config::{AppConfig, ServiceConfig};
+use crate::config::{AppConfig, KeyValueConfig, ServiceConfig};
 use rekey_core::journal::Journal;
 use rekey_core::model::{
-    AppId, ConsumerId, ContainerAppId, Key, KeyPair, SecretId, SecretReference, Section, StaticWebAppId,
+    AppId, ConsumerId, ContainerAppId, Key, KeyPair, KeyValueId, SecretId, SecretReference, Section,
+    StaticWebAppId,
 };
 use rekey_core::plan::{ConsumerRef, Snapshot, Whereabouts};
 
@@ -80,6 +84,8 @@ pub enum Place {
     StaticWebApp(static_web_apps::Place),
     /// The environments of a static web app. They are only read.
     Environments(StaticWebAppId),
+    /// A key-value of App Configuration.
+    KeyValue(app_configuration::Place),
 }
 
 /// What was read of a place. It may hold key material; its `Debug` does not.
@@ -91,6 +97,30 @@ pub enum Contents {
     ContainerApp(Box<ContainerApp>),
     StaticWebApp(Dictionary),
     Environments(Vec<String>),
+    KeyValue(KeyValue),
+}
+
+/// What the references of an app may be followed to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Following<'a> {
+    /// How the hosts of vaults end that may be asked; empty, if none may.
+    pub vault_suffix: &'a str,
+    /// The same of stores.
+    pub store_suffixes: &'a [&'a str],
+    /// The key-values that are configured: who refers to one is meant, whatever its name says.
+    pub key_values: &'a [KeyValueConfig],
+}
+
+/// An app that is given what a key-value holds: by a setting that refers to it, or because it reads it when it starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyValueReader {
+    /// The setting, where there is one.
+    pub at: ConsumerRef,
+    pub of: KeyValueId,
+    /// Whether the configuration names the setting.
+    pub named: bool,
+    /// The version of it that the app was last started with, by a write of its settings, if that is on record there.
+    pub started_with: Option<String>,
 }
 
 /// A setting of an app that refers to a secret of ours, as far as its name tells.
@@ -117,9 +147,9 @@ impl Followed {
 impl Place {
     /// Every operation that places are read and written by. Roles, the doctor and the documents go by what they need.
     pub fn operations() -> Vec<Operation> {
-        let of_apps = [app_service::Place::operations(), key_vault::Place::operations()];
+        let of_data = [key_vault::Place::operations(), app_configuration::Place::operations()];
         let others = [container_apps::Place::operations(), static_web_apps::Place::operations()];
-        of_apps.into_iter().chain(others).flatten().collect()
+        [app_service::Place::operations(), of_data.concat(), others.concat()].concat()
     }
 
     /// Those of them that the deployed handler asks of a consumer.
@@ -127,6 +157,7 @@ impl Place {
         let all = match consumer {
             ConsumerId::AppService(_) => app_service::Place::operations(),
             ConsumerId::KeyVaultSecret(_) => key_vault::Place::operations(),
+            ConsumerId::KeyValue(_) => app_configuration::Place::operations(),
             ConsumerId::ContainerApp(id) => container_apps::operations_on(id),
             ConsumerId::StaticWebApp(_) => static_web_apps::Place::operations(),
             ConsumerId::Reporter(_) | ConsumerId::Manual(_) => vec![],
@@ -161,6 +192,11 @@ impl Place {
         static_web_apps::Place::of(site, environment).into_iter().map(Self::StaticWebApp).collect()
     }
 
+    /// The app settings of an app.
+    pub(crate) fn settings_of(app: &AppId) -> Self {
+        Self::Settings(app_service::Place::settings_of(app))
+    }
+
     /// The newest version of a secret.
     pub const fn of_secret(id: SecretId) -> Self {
         Self::Secret(key_vault::Place { id, version: None })
@@ -171,12 +207,18 @@ impl Place {
         Self::Secret(key_vault::Place { id, version: Some(version) })
     }
 
+    /// A key-value.
+    pub const fn of_key_value(id: KeyValueId) -> Self {
+        Self::KeyValue(app_configuration::Place { id })
+    }
+
     /// The consumer that it belongs to.
     pub fn consumer(&self) -> ConsumerId {
         match self {
             Self::Settings(place) => place.consumer(),
             Self::References(app) => app.into(),
             Self::Secret(place) => place.consumer(),
+            Self::KeyValue(place) => place.consumer(),
             Self::ContainerApp(place) => place.consumer(),
             Self::StaticWebApp(place) => place.consumer(),
             Self::Environments(site) => ConsumerId::StaticWebApp(site.clone()),
@@ -224,6 +266,7 @@ impl Place {
             Self::Settings(place) => place.read(arm).await.map(Contents::Settings),
             Self::References(app) => app_service::read_references(arm, app).await.map(Contents::References),
             Self::Secret(place) => place.read(arm).await.map(Contents::Secret),
+            Self::KeyValue(place) => place.read(arm).await.map(Contents::KeyValue),
             Self::ContainerApp(place) => place.read(arm).await.map(Box::new).map(Contents::ContainerApp),
             Self::StaticWebApp(place) => place.read(arm).await.map(Contents::StaticWebApp),
             Self::Environments(site) => {
@@ -239,12 +282,12 @@ impl Place {
         contents: &Contents,
         app: &AppConfig,
         marks: Marks<'_>,
-        vault_suffix: &str,
+        following: Following<'_>,
         out: &mut Snapshot,
     ) -> Vec<String> {
         match (self, contents) {
             (Self::Settings(place), Contents::Settings(settings)) => {
-                app_service::shown(place, settings, app, marks, vault_suffix, out)
+                app_service::shown(place, settings, app, marks, following, out)
             }
             _ => Vec::new(),
         }
@@ -260,8 +303,26 @@ impl Place {
         }
     }
 
+    /// The settings of an app that refer to key-values of ours.
+    pub fn reads(
+        &self,
+        contents: &Contents,
+        app: &AppConfig,
+        following: Following<'_>,
+    ) -> Vec<KeyValueReader> {
+        match (self, contents) {
+            (Self::Settings(place), Contents::Settings(settings))
+                if place.section == Section::AppSettings =>
+            {
+                app_service::by_reference(settings, app, following)
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Looks for what Azure does not find under its id: whether it was deleted, moved, or never there. `there` are consumers
-    /// that were read just now, and vouch for a list. Nobody can tell that of a secret.
+    /// that were read just now, and vouch for a list. Nobody can tell that of a
+    /// secret or a key-value.
     pub async fn look_for(&self, arm: &Arm, there: &BTreeSet<ConsumerId>) -> Option<Missing> {
         match self {
             Self::Settings(place) => Some(place.look_for(arm, there).await),
@@ -310,6 +371,10 @@ impl Place {
                 let just_read = just_read.and_then(Contents::static_web_app);
                 place.write(arm, just_read, change).await.map(|done| done.map(Contents::StaticWebApp))
             }
+            Self::KeyValue(place) => {
+                let just_read = just_read.and_then(Contents::key_value);
+                place.write(arm, just_read, change).await.map(|done| done.map(Contents::KeyValue))
+            }
             // Nothing is ever to be written there.
             Self::References(_) | Self::Environments(_) => Ok(Written::Overwritten),
         }
@@ -323,6 +388,7 @@ impl Place {
             (Self::Secret(place), Contents::Secret(secret)) => place.holds_anothers(secret, marks),
             (Self::ContainerApp(place), Contents::ContainerApp(app)) => place.holds_anothers(app, marks),
             (Self::StaticWebApp(place), Contents::StaticWebApp(of)) => place.holds_anothers(of, marks),
+            (Self::KeyValue(place), Contents::KeyValue(read)) => place.holds_anothers(read, marks),
             _ => false,
         }
     }
@@ -337,6 +403,7 @@ impl Place {
             Self::ContainerApp(place) => place.settling(),
             Self::StaticWebApp(place) => place.settling(),
             Self::Environments(_) => Settling::AT_ONCE,
+            Self::KeyValue(place) => place.settling(),
         }
     }
 
@@ -359,6 +426,7 @@ impl Place {
             ConsumerId::StaticWebApp(site) => {
                 Self::StaticWebApp(static_web_apps::Place::of_setting(site, consumer))
             }
+            ConsumerId::KeyValue(id) => Self::of_key_value(id.clone()),
             ConsumerId::Reporter(_) | ConsumerId::Manual(_) => return None,
         })
     }
@@ -399,6 +467,20 @@ impl Contents {
             Self::Environments(environments) => environments,
             _ => &[],
         }
+    }
+
+    pub(crate) const fn key_value(&self) -> Option<&KeyValue> {
+        match self {
+            Self::KeyValue(read) => Some(read),
+            _ => None,
+        }
+    }
+
+    /// What an app's settings tell of the key-values that it reads by itself.
+    pub(crate) fn reads_by_itself(&self, app: &AppId, key_values: &[KeyValueConfig]) -> Vec<KeyValueReader> {
+        self.settings()
+            .map(|settings| app_service::by_themselves(settings, app, key_values))
+            .unwrap_or_default()
     }
 
     /// What the platform has made of a reference.
@@ -450,7 +532,7 @@ pub struct Change<'a> {
     /// By what a value is known to be the service's: by the time of the write it may be another's, and is left alone then.
     pub marks: Marks<'a>,
     pub key: &'a Key,
-    /// Of names that refer to secrets, the version that holds the key: their apps are made to fetch it.
+    /// Of names that refer to secrets or key-values, the version that holds the key: their apps are made to fetch it.
     pub versions: &'a BTreeMap<String, String>,
     /// Whether invalid keys alone are replaced: a valid one beside them is given another only once the service accepted that.
     pub only_stale: bool,
@@ -475,6 +557,12 @@ impl<C> Written<C> {
             Self::Overwritten => Written::Overwritten,
         }
     }
+}
+
+/// A pinned reference with another version in it, and nothing else changed.
+fn with_version(value: &str, old: &str, new: &str) -> String {
+    let at = value.to_ascii_lowercase().rfind(old);
+    at.map_or_else(|| value.to_owned(), |at| format!("{}{new}{}", &value[..at], &value[at + old.len()..]))
 }
 
 /// What must follow a write until readers really use the new value, and how that shows.

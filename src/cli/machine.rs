@@ -357,7 +357,9 @@ fn of_unknown(unknown: &Unknown) -> Vec<ConsumerFields> {
         Unknown::Reference { app: app @ ConsumerId::ContainerApp(_), name, .. } => {
             vec![one(app, Some(name), Holds::Unknown)]
         }
-        Unknown::Reference { app, name, .. } => vec![one(app, Some(name), Holds::Reference)],
+        Unknown::Reference { app, name, .. } | Unknown::KeyValueReference { app, name, .. } => {
+            vec![one(app, Some(name), Holds::Reference)]
+        }
         Unknown::NeverReported { consumer } => vec![one(consumer, None, Holds::Unknown)],
         Unknown::ExternalStale { consumer, held, .. } => {
             vec![ConsumerFields { fingerprint: Some(held.clone()), ..one(consumer, None, Holds::Stale) }]
@@ -373,6 +375,7 @@ fn of_fault(fault: SettingFault) -> Holds {
         | SettingFault::NotOurs
         | SettingFault::Unnamed
         | SettingFault::InTemplate
+        | SettingFault::Locked
         | SettingFault::KeyInOtherText => Holds::Unknown,
         SettingFault::StaleKeyInOtherText => Holds::Stale,
         SettingFault::Placeholder => Holds::Placeholder,

@@ -79,6 +79,7 @@ pub fn config(world: &World, policy: Policy) -> Result<Config, IdError> {
             vault_secrets: vec![],
             container_apps: read(world.containers_of(service))?,
             static_web_apps: read(world.static_web_apps_of(service))?,
+            app_configuration: vec![],
             external: vec![],
             policy,
         });

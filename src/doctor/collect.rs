@@ -6,8 +6,8 @@ use futures::FutureExt;
 
 use super::finding::Looked;
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier, Permission};
-use crate::azure::consumers::Marks;
 use crate::azure::consumers::app_service::UpdateStrategy;
+use crate::azure::consumers::{KeyValueReader, Marks};
 use crate::azure::discovery::{Dictionaries, at_once, parted, slots};
 use crate::azure::services::{KeyService, ListedKeys, ServiceResource};
 use crate::config::{AppConfig, Config, ServiceConfig};
@@ -46,8 +46,19 @@ pub(super) struct InstanceFacts<'c> {
     pub(super) as_checked: Option<Result<Snapshot, String>>,
     /// What may be done with its container apps and static web apps.
     pub(super) granted: Vec<(ConsumerId, Result<Vec<Permission>, ArmError>)>,
+    /// What is known of key-values besides, where that check was made.
+    pub(super) of_key_values: Option<KeyValueFacts>,
     /// The instances of its subscription; only asked where it is gone, and empty if they cannot be listed.
     pub(super) others: Vec<ServiceId>,
+}
+
+/// What is known of the key-values of a service.
+#[derive(Debug)]
+pub(super) struct KeyValueFacts {
+    /// Those that could not be read.
+    pub(super) refused: BTreeMap<ConsumerId, ArmErrorKind>,
+    /// Who is given what they hold, and whether it is sure that he has what they hold now.
+    pub(super) readers: Vec<(KeyValueReader, bool)>,
 }
 
 /// What was read of an app.
@@ -83,11 +94,12 @@ impl<'c> Facts<'c> {
             .boxed()
         });
         let apps: BTreeMap<AppId, AppFacts> = at_once(asked).await.into_iter().collect();
-        let follows = |app: &AppConfig| apps.get(&app.id).is_some_and(|read| read.follows(app));
         for instance in &mut instances {
             let service = instance.config;
+            let follows = |app: &AppConfig| apps.get(&app.id).is_some_and(|read| read.follows(app, service));
             let others: Vec<ConsumerId> = service.beside_app_service().collect();
-            if !service.vault_secrets.is_empty() || !others.is_empty() || service.apps.iter().any(follows) {
+            let configured = !service.vault_secrets.is_empty() || !service.app_configuration.is_empty();
+            if configured || !others.is_empty() || service.apps.iter().any(follows) {
                 instance.check(rekey, arm).await;
             }
             for consumer in others {
@@ -188,6 +200,7 @@ impl<'c> InstanceFacts<'c> {
             journal,
             as_checked: None,
             granted: vec![],
+            of_key_values: None,
             others,
         }
     }
@@ -197,6 +210,10 @@ impl<'c> InstanceFacts<'c> {
         let (Ok(journal), service) = (&self.journal, self.config) else { return };
         let reader = Reader { arm, clock: &*rekey.clock, in_need: false };
         let check = Check::take(reader, service).await;
+        if let Ok(check) = &check {
+            let (refused, readers) = (check.refusals(), check.key_value_readers(service, journal));
+            self.of_key_values = Some(KeyValueFacts { refused, readers });
+        }
         self.as_checked = Some(match check {
             Ok(check) => Ok(check.snapshot(service, journal)),
             Err(error) => Err(cause::told(&error)),
@@ -230,14 +247,16 @@ impl<'c> InstanceFacts<'c> {
             host: self.host().unwrap_or_default(),
             journal: self.journal.as_ref().unwrap_or(&forgotten),
         };
-        facts.settings.shown(app, marks, facts.permissions.is_some())
+        let followed = facts.permissions.is_some().then_some(self.config.app_configuration.as_slice());
+        facts.settings.shown(app, marks, followed)
     }
 }
 
 impl AppFacts {
-    /// Whether it refers to Key Vault secrets of ours.
-    pub(super) fn follows(&self, app: &AppConfig) -> bool {
-        !self.settings.followed(app).is_empty()
+    /// Whether it refers to Key Vault secrets or key-values of ours.
+    pub(super) fn follows(&self, app: &AppConfig, service: &ServiceConfig) -> bool {
+        let readers = self.settings.readers(app, &service.app_configuration);
+        !(self.settings.followed(app).is_empty() && readers.is_empty())
     }
 
     /// Reads an app's settings, and of a configured one what may be done with it.

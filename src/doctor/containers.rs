@@ -67,6 +67,7 @@ fn is_about(unknown: &Unknown, consumer: &ConsumerId) -> bool {
         | Unknown::NoConsumer { app }
         | Unknown::OnlyReferences { app, .. }
         | Unknown::Reference { app, .. }
+        | Unknown::KeyValueReference { app, .. }
         | Unknown::Setting { app, .. } => app == consumer,
         Unknown::NeverReported { .. } | Unknown::ExternalStale { .. } => false,
     }

@@ -69,6 +69,7 @@ impl Others {
             id: service.clone(),
             apps: vec![],
             vault_secrets: vec![],
+            app_configuration: vec![],
             container_apps: self.container_apps.clone(),
             static_web_apps: self.static_web_apps.clone(),
             external: vec![],

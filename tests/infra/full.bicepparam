@@ -28,6 +28,10 @@ param staticWebApps = [
   '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-apps/providers/Microsoft.Web/staticSites/chat-pages'
 ]
 
+param appConfigurationStores = [
+  '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-vaults/providers/Microsoft.AppConfiguration/configurationStores/appcs-chat'
+]
+
 param existingTopics = [
   {
     source: '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/Rg-One'

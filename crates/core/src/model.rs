@@ -8,6 +8,7 @@ mod consumer;
 mod container_app;
 mod id;
 mod key;
+mod key_value;
 mod name;
 mod operation_url;
 mod secret;
@@ -18,6 +19,7 @@ pub use consumer::{AppId, ConsumerId, Reference, ReferenceStore, Section, names_
 pub use container_app::{ContainerAppId, ContainerAppKind};
 pub use id::{IdError, IdFault, ServiceId, ServiceType, likest};
 pub use key::{Fingerprint, Key, KeyPair, KeyType, NotAFingerprint, NotAKeyType, PerKey};
+pub use key_value::KeyValueId;
 pub use name::{Name, NotAName};
 pub use operation_url::OperationUrl;
 pub use secret::{SecretId, SecretReference};

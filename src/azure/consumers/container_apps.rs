@@ -335,7 +335,8 @@ impl ConsumerKind for Place {
             }
         };
         let is_app = self.id.kind() == ContainerAppKind::App;
-        let restarts = is_app && !after.readers.is_empty() && after.secrets.are_fetched(change);
+        let is_fetched = after.secrets.are_fetched(change);
+        let restarts = is_app && !after.readers.is_empty() && is_fetched;
         if wanted.is_none() && !restarts {
             return Ok(Done::Already(after));
         }
@@ -346,7 +347,7 @@ impl ConsumerKind for Place {
         let secrets = change.names.iter().map(|name| (*name).to_owned()).collect();
         let replaced = after.readers.iter().map(|reader| reader.name.clone()).collect();
         after.written = Some(Written { secrets, replaced });
-        if let Some(wanted) = wanted {
+        if let Some(wanted) = wanted.filter(|_| !is_fetched) {
             after.secrets.expect(wanted);
         }
         Ok(Done::Accepted(after))

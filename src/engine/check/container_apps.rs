@@ -3,7 +3,7 @@
 //! Start at [`Check::add_container_app`]. Why it is judged as it is stands at the head of
 //! [`container_apps`](crate::azure::consumers::container_apps).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -17,7 +17,9 @@ use crate::azure::consumers::{Contents, Place};
 use crate::report::cause;
 use crate::report::text::azure as words;
 use rekey_core::journal::Journal;
-use rekey_core::model::{ConsumerId, ContainerAppId, ContainerAppKind, Fingerprint, SecretId, names_signalr};
+use rekey_core::model::{
+    ConsumerId, ContainerAppId, ContainerAppKind, Fingerprint, Key, SecretId, names_signalr,
+};
 use rekey_core::plan::{Consumer, ConsumerRef, Holding, SettingFault, Snapshot, Unknown};
 
 /// What this run wrote into an app, whose readers it restarted.
@@ -199,6 +201,16 @@ impl Check {
         let app = self.read_of(&Place::of_container_app(id.clone())).and_then(Contents::container_app);
         let entries = app.into_iter().flat_map(ContainerApp::secrets);
         entries.filter_map(|entry| Some((entry.name.clone(), self.followed_by(entry)?))).collect()
+    }
+
+    /// Of its secrets that are kept in vaults, by name, the versions that hold one of these keys.
+    pub fn versions_in_vaults(&self, consumer: &ConsumerId, keys: &[&Key]) -> BTreeMap<String, String> {
+        let version = |(name, secret): (String, SecretId)| {
+            let secret = self.read_of(&Place::of_secret(secret))?.secret()?;
+            let holds = keys.iter().any(|key| secret.holds(key));
+            holds.then(|| (name, secret.version.clone()))
+        };
+        self.in_vaults(consumer).into_iter().filter_map(version).collect()
     }
 
     /// The secret of a vault that a secret of an app leads to, if it is meant for us: by what the platform has fetched, as far as

@@ -149,22 +149,21 @@ impl Check {
         Place::of(app).iter().filter_map(read).flatten().collect()
     }
 
-    /// Of what refers to secrets in a consumer, by name, the versions that hold a key.
+    /// Of an app's settings that refer to secrets or key-values, the versions that hold one of these keys.
     pub fn versions(
         &self,
+        app: &AppConfig,
         service: &ServiceConfig,
-        consumer: &ConsumerId,
-        key: &Key,
+        keys: &[&Key],
     ) -> BTreeMap<String, String> {
-        let app = service.apps.iter().find(|app| ConsumerId::from(&app.id) == *consumer);
-        let followed = app.into_iter().flat_map(|app| self.followed(app));
-        let of_app = followed.map(|followed| (followed.at.name, followed.reference.secret));
-        let version = |(name, secret): (String, SecretId)| {
-            let newest = self.read_of(&Place::of_secret(secret))?;
-            let secret = newest.secret().filter(|secret| secret.holds(key))?;
-            Some((name, secret.version.clone()))
+        let holds = |secret: &&Secret| keys.iter().any(|key| secret.holds(key));
+        let version = |followed: Followed| {
+            let newest = Place::of_secret(followed.reference.secret);
+            let secret = self.read_of(&newest)?.secret().filter(holds)?;
+            Some((followed.at.name, secret.version.clone()))
         };
-        of_app.chain(self.in_vaults(consumer)).filter_map(version).collect()
+        let of_secrets = self.followed(app).into_iter().filter_map(version);
+        of_secrets.chain(self.versions_of_key_values(app, service, keys)).collect()
     }
 
     /// What is to be read of a service, as far as is known: what apps refer to is known when they were read.
@@ -174,6 +173,7 @@ impl Check {
         let in_vaults = service.consumers().flat_map(|consumer| self.in_vaults(&consumer));
         wanted.extend(in_vaults.map(|(_, secret)| Place::of_secret(secret)));
         wanted.extend(service.static_web_apps.iter().flat_map(|site| self.environments_of(site)));
+        wanted.extend(self.wanted_of_key_values(service));
         for app in &service.apps {
             for followed in self.followed(app) {
                 let (references, id) = (Place::References(app.id.clone()), followed.reference.secret);

@@ -21,6 +21,7 @@ fn service(name: &str, apps: usize) -> ServiceConfig {
         vault_secrets: vec![],
         container_apps: vec![],
         static_web_apps: vec![],
+        app_configuration: vec![],
         external: vec![],
         policy: Policy::default(),
     }

@@ -49,6 +49,12 @@ sentences! {
         refused until they end ({executions}): `az containerapp job stop` ends them, and the next execution of {job} has a \
         valid key";
     strange_vault(host, suffix) = "{host} is no Key Vault of this cloud (…{suffix}), and is not given a token";
+    strange_store(host, suffixes) = "{host} is no App Configuration store of this cloud (…{suffixes}), and is not given a token";
+    STRANGE_ETAG = "its etag cannot be sent back";
+    STRANGE_REFERENCE = "it is a reference to a Key Vault secret, and does not name one";
+    OUT_OF_SIGHT = "that is out of sight";
+    FAULTY = "that is not in order";
+    VALUE = "the value";
     OTHER_HOST = "its URL leads to another host than the one asked";
 
     // Access tokens. CLIENT_SECRET and those below it are what a group of environment variables is for.

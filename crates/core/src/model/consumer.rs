@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::container_app::{ContainerAppId, ContainerAppKind};
 use super::id::{IdError, IdFault, ResourcePath, as_text, is_long};
+use super::key_value::KeyValueId;
 use super::name::Name;
 use super::secret::SecretId;
 use super::static_web_app::StaticWebAppId;
@@ -29,6 +30,8 @@ pub enum ConsumerId {
     ContainerApp(ContainerAppId),
     /// A static web app with its environments, and their settings.
     StaticWebApp(StaticWebAppId),
+    /// A key-value of an App Configuration store.
+    KeyValue(KeyValueId),
     /// A machine, or a pipeline, that changes its key itself and reports which it holds.
     Reporter(Name),
     /// What a person changes, and acknowledges.
@@ -46,6 +49,7 @@ impl ConsumerId {
     const KEY_VAULT_SECRET: &'static str = "keyVaultSecret";
     const CONTAINER_APP: &'static str = "containerApp";
     const STATIC_WEB_APP: &'static str = "staticWebApp";
+    const KEY_VALUE: &'static str = "keyValue";
     const REPORTER: &'static str = "reporter";
     const MANUAL: &'static str = "manual";
 
@@ -59,6 +63,7 @@ impl ConsumerId {
                 ContainerAppKind::Job => format!("jobs/{}", app.name()),
             },
             Self::StaticWebApp(app) => app.name().to_owned(),
+            Self::KeyValue(id) => id.name(),
             Self::Reporter(name) | Self::Manual(name) => name.to_string(),
         }
     }
@@ -70,6 +75,7 @@ impl ConsumerId {
             Self::KeyVaultSecret(_) => Self::KEY_VAULT_SECRET,
             Self::ContainerApp(_) => Self::CONTAINER_APP,
             Self::StaticWebApp(_) => Self::STATIC_WEB_APP,
+            Self::KeyValue(_) => Self::KEY_VALUE,
             Self::Reporter(_) => Self::REPORTER,
             Self::Manual(_) => Self::MANUAL,
         }
@@ -82,6 +88,7 @@ impl ConsumerId {
             Self::KeyVaultSecret(_)
             | Self::ContainerApp(_)
             | Self::StaticWebApp(_)
+            | Self::KeyValue(_)
             | Self::Reporter(_)
             | Self::Manual(_) => None,
         }
@@ -125,6 +132,7 @@ impl FromStr for ConsumerId {
             Some((kind, id)) if kind.eq_ignore_ascii_case(Self::STATIC_WEB_APP) => {
                 id.parse().map(Self::StaticWebApp)
             }
+            Some((kind, id)) if kind.eq_ignore_ascii_case(Self::KEY_VALUE) => id.parse().map(Self::KeyValue),
             Some((kind, id)) if kind.eq_ignore_ascii_case(Self::REPORTER) => name(id).map(Self::Reporter),
             Some((kind, id)) if kind.eq_ignore_ascii_case(Self::MANUAL) => name(id).map(Self::Manual),
             _ => text.parse().map(Self::AppService),
@@ -139,6 +147,7 @@ impl fmt::Display for ConsumerId {
             Self::KeyVaultSecret(secret) => secret.fmt(f),
             Self::ContainerApp(app) => app.fmt(f),
             Self::StaticWebApp(app) => app.fmt(f),
+            Self::KeyValue(id) => id.fmt(f),
             Self::Reporter(name) | Self::Manual(name) => name.fmt(f),
         }
     }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::external::External;
 use crate::model::{ConsumerId, Fingerprint, KeyType, KeyValueId, Malformed, PerKey, Section};
 use chrono::{DateTime, Utc};
 
@@ -186,6 +185,18 @@ pub enum Holding {
     Stale(Fingerprint),
     /// No key: it connects by identity, and is left alone.
     Identity,
+}
+
+/// A consumer that only others can change, as it is configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct External {
+    pub id: ConsumerId,
+    /// How long after it was asked for another key it may take.
+    pub within: Duration,
+    /// Whom people ask about it.
+    pub owner: Option<String>,
+    /// Where people find what is to be done.
+    pub ticket: Option<String>,
 }
 
 /// Something that must be known before a key may be regenerated, and is not.

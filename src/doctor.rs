@@ -155,7 +155,7 @@ fn judge(config: &Config, facts: &Facts<'_>, caller: &Caller) -> Vec<Finding> {
         for app in &instance.config.apps {
             findings.extend(configured_apps::check(instance, app, facts));
         }
-        findings.extend(vaults::check(instance));
+        findings.extend(vaults::check(instance, facts));
         findings.extend(unconfigured_apps::check(instance, facts));
     }
     for (id, app) in facts.configured() {

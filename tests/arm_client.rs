@@ -22,7 +22,7 @@ use scripted::{LeapingClock, Reply, Server, Token};
 use serde_json::json;
 use signalr_rekey::azure::arm::{Arm, ArmError, ArmErrorKind, ArmOptions, Barrier, OperationStatus};
 use signalr_rekey::azure::consumers::app_service::Dictionary;
-use signalr_rekey::azure::consumers::{Change, Marks, Place};
+use signalr_rekey::azure::consumers::{Change, Marks, Place, app_service};
 use signalr_rekey::azure::credentials::InsteadOf;
 use signalr_rekey::azure::http::Http;
 use signalr_rekey::azure::rbac;
@@ -579,13 +579,15 @@ async fn every_operation_names_the_right_that_it_needs() {
     // Of a secret what is read, written, and listed after that is forbidden, one after another.
     let (old, new) = (|| version("1", &keys.primary), version("2", &keys.secondary));
     let of_secrets = [forbidden(), old(), forbidden(), old(), new, forbidden()];
-    let server = Server::play(std::iter::repeat_with(forbidden).take(24).chain(of_secrets)).await;
+    let server = Server::play(std::iter::repeat_with(forbidden).take(28).chain(of_secrets)).await;
     let arm = arm(&server.base, LeapingClock::new());
     let mut errors = vec![
         ServiceType::SignalR.describe(&arm, &chat()).await.unwrap_err(),
         ServiceType::SignalR.list_keys(&arm, &chat()).await.unwrap_err(),
         ServiceType::SignalR.replicas(&arm, &chat()).await.unwrap_err(),
         arm.update_strategy(&app[0]).await.unwrap_err(),
+        arm.reference_identity(&app[0]).await.unwrap_err(),
+        arm.reference_identity(&app[1]).await.unwrap_err(),
         ServiceType::SignalR.regenerate(&arm, &chat(), KeyType::Primary).await.unwrap_err(),
         ServiceType::SignalR.list(&arm, "s", None).await.unwrap_err(),
         ServiceType::SignalR.list(&arm, "s", Some("g")).await.unwrap_err(),
@@ -603,8 +605,9 @@ async fn every_operation_names_the_right_that_it_needs() {
         errors.push(arm.list_settings(app, section).await.unwrap_err());
         errors.push(arm.update_settings(app, section, &Dictionary::default()).await.unwrap_err());
     }
-    for app in &app {
-        errors.push(Place::References(app.clone()).read(&arm).await.unwrap_err());
+    for (app, section) in app.iter().flat_map(|app| Section::ALL.map(|section| (app, section))) {
+        let of = app_service::Place { app: app.clone(), section };
+        errors.push(Place::References(of).read(&arm).await.unwrap_err());
     }
     let secret = Place::of_secret(SecretId::new("v.vault.azure.net", "chat").unwrap());
     errors.push(secret.read(&arm).await.unwrap_err());

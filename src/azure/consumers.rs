@@ -19,7 +19,7 @@ use self::key_vault::Secret;
 use super::arm::{Arm, ArmError, Operation};
 use crate::config::AppConfig;
 use rekey_core::journal::Journal;
-use rekey_core::model::{AppId, ConsumerId, Key, KeyPair, SecretId, SecretReference, Section};
+use rekey_core::model::{ConsumerId, Key, KeyPair, SecretId, SecretReference, Section};
 use rekey_core::plan::{ConsumerRef, Snapshot, Whereabouts};
 
 /// A place of one kind: what is read in one request, and written in one.
@@ -64,8 +64,8 @@ pub(crate) trait ConsumerKind: Sized {
 pub enum Place {
     /// A dictionary of an app's settings.
     Settings(app_service::Place),
-    /// What the platform has made of the references to secrets in an app's settings. It is only read.
-    References(AppId),
+    /// What the platform has made of the references to secrets in a dictionary of an app's settings. It is only read.
+    References(app_service::Place),
     /// A secret: its newest version, which is what is written, or another, which is only read.
     Secret(key_vault::Place),
 }
@@ -92,6 +92,13 @@ pub struct Followed {
 }
 
 impl Followed {
+    /// Where it shows what the platform has made of it; nothing if it is not in an app.
+    pub fn resolved_in(&self) -> Option<Place> {
+        let app = self.at.app.app()?.clone();
+        let section = self.at.section.unwrap_or(Section::AppSettings);
+        Some(Place::References(app_service::Place { app, section }))
+    }
+
     /// The version that a write of the app's settings brought there, and when, where that is known.
     pub fn brought(&self) -> Option<(&str, Option<DateTime<Utc>>)> {
         let pinned = self.reference.version.as_deref().map(|version| (version, None));
@@ -125,7 +132,7 @@ impl Place {
     pub fn consumer(&self) -> ConsumerId {
         match self {
             Self::Settings(place) => place.consumer(),
-            Self::References(app) => app.into(),
+            Self::References(of) => of.consumer(),
             Self::Secret(place) => place.consumer(),
         }
     }
@@ -139,7 +146,7 @@ impl Place {
     pub async fn read(&self, arm: &Arm) -> Result<Contents, ArmError> {
         match self {
             Self::Settings(place) => place.read(arm).await.map(Contents::Settings),
-            Self::References(app) => app_service::read_references(arm, app).await.map(Contents::References),
+            Self::References(of) => app_service::read_references(arm, of).await.map(Contents::References),
             Self::Secret(place) => place.read(arm).await.map(Contents::Secret),
         }
     }
@@ -218,8 +225,17 @@ impl Place {
         match self {
             Self::Settings(place) => place.settling(),
             // The platform fetches a secret when it restarts the app.
-            Self::References(app) => app_service::Place::settings_of(app).settling(),
+            Self::References(of) => of.settling(),
             Self::Secret(place) => place.settling(),
+        }
+    }
+
+    /// Whether a write of it makes the platform fetch what is behind references again: any change of an app's configuration
+    /// has it fetch all secrets of the app (docs: Use Key Vault references, Rotation).
+    pub fn makes_fetch(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Settings(written), Self::References(of)) => written.app == of.app,
+            _ => false,
         }
     }
 

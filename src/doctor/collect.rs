@@ -7,7 +7,7 @@ use futures::FutureExt;
 use super::finding::Looked;
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier, Permission};
 use crate::azure::consumers::Marks;
-use crate::azure::consumers::app_service::UpdateStrategy;
+use crate::azure::consumers::app_service::{ReferenceIdentity, UpdateStrategy};
 use crate::azure::discovery::{Dictionaries, at_once, parted, slots};
 use crate::azure::services::{KeyService, ListedKeys, ServiceResource};
 use crate::config::{AppConfig, Config, ServiceConfig};
@@ -17,7 +17,7 @@ use crate::report::cause;
 use crate::store::{StoreError, peek_at_both};
 use rekey_core::journal::Journal;
 use rekey_core::model::{AppId, PerKey, ServiceId};
-use rekey_core::plan::{Holding, Snapshot};
+use rekey_core::plan::{Holding, ReferenceFault, Snapshot, Unknown};
 
 /// Everything that was read. It holds key material; its `Debug` does not.
 #[derive(Debug)]
@@ -44,6 +44,8 @@ pub(super) struct InstanceFacts<'c> {
     pub(super) journal: Result<Journal, StoreError>,
     /// What a check shows, where Key Vault secrets are concerned.
     pub(super) of_vaults: Option<Result<Snapshot, String>>,
+    /// By which identities references of apps are resolved; only asked where that is the matter.
+    pub(super) identities: BTreeMap<AppId, Result<ReferenceIdentity, ArmError>>,
     /// The instances of its subscription; only asked where it is gone, and empty if they cannot be listed.
     pub(super) others: Vec<ServiceId>,
 }
@@ -172,7 +174,17 @@ impl<'c> InstanceFacts<'c> {
         let is_gone = resource.as_ref().is_err_and(|error| error.kind() == ArmErrorKind::Gone);
         let others = if is_gone { kind.list(arm, id.subscription(), None).await } else { Ok(Vec::new()) };
         let others = others.unwrap_or_default().into_iter().map(|instance| instance.id).collect();
-        Self { config, resource, listed, permissions, replicas, journal, of_vaults: None, others }
+        Self {
+            config,
+            resource,
+            listed,
+            permissions,
+            replicas,
+            journal,
+            of_vaults: None,
+            identities: BTreeMap::new(),
+            others,
+        }
     }
 
     /// Checks the service as a run does, which reads the secrets that its apps refer to.
@@ -184,6 +196,16 @@ impl<'c> InstanceFacts<'c> {
             Ok(check) => Ok(check.snapshot(service, journal)),
             Err(error) => Err(cause::told(&error)),
         });
+        let seen = self.of_vaults.iter().flatten().flat_map(|seen| &seen.unknown);
+        let concerned: BTreeSet<AppId> = seen.filter_map(app_without_access).cloned().collect();
+        let asked = concerned.into_iter().map(|app| {
+            async move {
+                let identity = arm.reference_identity(&app).await;
+                (app, identity)
+            }
+            .boxed()
+        });
+        self.identities = at_once(asked).await.into_iter().collect();
     }
 
     /// Whether an app that is out of sight was last seen with a key that is invalid now.
@@ -230,6 +252,16 @@ impl AppFacts {
         let is_site = is_configured && app.slot().is_none() && !settings.is_gone();
         let strategy = if is_site { Some(arm.update_strategy(app).await) } else { None };
         Self { settings, permissions, strategy }
+    }
+}
+
+/// The app whose references lead nowhere for want of an identity that may.
+fn app_without_access(unknown: &Unknown) -> Option<&AppId> {
+    match unknown {
+        Unknown::Reference {
+            app, fault: ReferenceFault::NotAllowed | ReferenceFault::NoIdentity, ..
+        } => app.app(),
+        _ => None,
     }
 }
 

@@ -11,7 +11,7 @@ use crate::azure::arm::Caller;
 use crate::azure::services::KeyService;
 use crate::config::given_file;
 use crate::report::text::file_name;
-use rekey_core::model::{AppId, ServiceId};
+use rekey_core::model::{AppId, SecretId, ServiceId};
 
 /// Gives whoever asked the built-in role of reading, at a scope.
 pub(super) fn reader(caller: &Caller, scope: &str) -> Option<String> {
@@ -53,6 +53,33 @@ pub(super) fn storage_role(account: &str, client: &str) -> String {
 /// Gives an app a managed identity.
 pub(super) fn assign_identity(app: &AppId) -> String {
     format!("az functionapp identity assign {}", ids(app))
+}
+
+/// Gives an app an identity of its own, or a user-assigned one.
+pub(super) fn give_identity(app: &AppId, user_assigned: Option<&str>) -> String {
+    let which = user_assigned.map(|id| format!(" --identities {}", quoted(id))).unwrap_or_default();
+    format!("az webapp identity assign {}{which}", ids(app))
+}
+
+/// The principal of an app's own identity, as a command that prints it.
+pub(super) fn own_principal(app: &AppId) -> String {
+    format!("$(az webapp identity show {} --query principalId --output tsv)", ids(app))
+}
+
+/// The principal of a user-assigned identity, as a command that prints it.
+pub(super) fn principal(identity: &str) -> String {
+    format!("$(az identity show --ids {} --query principalId --output tsv)", quoted(identity))
+}
+
+/// Lets a principal read a secret. The vault is known by its name alone, which is unique in all of Azure.
+pub(super) fn secret_role(principal: &str, secret: &SecretId) -> String {
+    format!(
+        "az role assignment create --assignee-object-id \"{principal}\" --assignee-principal-type ServicePrincipal \
+         --role 'Key Vault Secrets User' \
+         --scope \"$(az keyvault show --name {} --query id --output tsv)/secrets/{}\"",
+        quoted(secret.vault()),
+        secret.name()
+    )
 }
 
 /// Sets one setting of the function app.

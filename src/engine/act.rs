@@ -310,7 +310,7 @@ impl Actor<'_> {
     ) -> Result<Rewrite, RewriteError> {
         let Target { place, names } = target;
         let app = self.instance.apps.iter().find(|app| ConsumerId::from(&app.id) == place.consumer());
-        let versions = app.map(|app| basis.check.versions(app, basis.key)).unwrap_or_default();
+        let versions = app.map(|app| basis.check.versions(&place, app, basis.key)).unwrap_or_default();
         let Basis { marks, key, only_stale, .. } = basis;
         let change = Change { names: &names, marks, key, versions: &versions, only_stale };
         let mut last = None;

@@ -12,7 +12,6 @@ use futures::future::{join_all, try_join};
 use futures::{FutureExt, join};
 
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind};
-use crate::azure::consumers::app_service;
 use crate::azure::consumers::{Absence, Contents, Marks, Missing, Place};
 use crate::azure::services::KeyService;
 use crate::clock::Clock;
@@ -20,7 +19,7 @@ use crate::config::{AppConfig, ServiceConfig};
 use crate::report::cause;
 use crate::report::text::azure as words;
 use rekey_core::journal::Journal;
-use rekey_core::model::{AppId, ConsumerId, Fingerprint, KeyPair, KeyType, PerKey, SecretId};
+use rekey_core::model::{ConsumerId, Fingerprint, KeyPair, KeyType, PerKey, SecretId};
 use rekey_core::plan::{Holding, Snapshot, Unknown};
 
 /// What a check is made with.
@@ -71,8 +70,8 @@ pub struct Check {
     places: BTreeMap<Place, Read>,
     /// How the hosts of vaults end that may be asked.
     vault_suffix: &'static str,
-    /// Apps that were made to fetch secrets anew, and until when that is waited for.
-    awaited: BTreeMap<AppId, DateTime<Utc>>,
+    /// The references that were made to be fetched anew, and until when that is waited for.
+    awaited: BTreeMap<Place, DateTime<Utc>>,
     /// What could be found out of apps that Azure does not find.
     missing: BTreeMap<ConsumerId, Missing>,
     /// The keys that the service refuses; nothing if it was not asked about these keys.
@@ -261,11 +260,11 @@ impl Check {
     /// Takes over what Azure answered to a write.
     pub fn written(&mut self, place: Place, contents: Contents, at: DateTime<Utc>) {
         // The platform fetches secrets anew then: what it made of references is as good as unread.
-        if let Place::Settings(app_service::Place { app, .. }) = &place
-            && let Some(read) = self.places.get_mut(&Place::References(app.clone()))
-        {
-            read.echo = true;
-            self.awaited.insert(app.clone(), at + ARRIVES);
+        for (references, read) in &mut self.places {
+            if place.makes_fetch(references) {
+                read.echo = true;
+                self.awaited.insert(references.clone(), at + ARRIVES);
+            }
         }
         self.places.insert(place, Read { at, found: Ok(contents), echo: true, hasty: false });
     }
@@ -316,7 +315,7 @@ impl Check {
                     let marks = self.marks(journal);
                     unclear.extend(place.shows(contents, app, marks, self.vault_suffix, snapshot));
                     for followed in place.follows(contents, app, self.vault_suffix) {
-                        self.add_reference(&followed, &app.id, marks, snapshot);
+                        self.add_reference(&followed, marks, snapshot);
                         secrets.insert(followed.reference.secret);
                     }
                 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use embedded_azure::{Fault, FaultKind, Options, Secret, SignalR, Site, State, Vault, World};
+use embedded_azure::{Fault, FaultKind, Options, Secret, SignalR, Site, SiteIdentity, State, Vault, World};
 use rekey_core::model::KeyType;
 use signalr_rekey::doctor::{Check, Finding, Report, Severity};
 use signalr_rekey::store::MemoryStore;
@@ -498,4 +498,74 @@ async fn a_secret_is_read_and_what_is_in_its_way_is_an_error() {
     let report = examine(&story).await;
     let finding = only(&report, Check::KeyVault, Severity::Error, &site("chat-func"));
     assert!(finding.what.contains("Microsoft.Web/sites/config/Read"), "{finding:?}");
+}
+
+/// Where the identity of an app is what keeps a secret from it, the command gives that identity what it lacks.
+#[tokio::test]
+async fn an_identity_that_may_not_read_a_secret_is_given_what_it_lacks() {
+    let reference = "@Microsoft.KeyVault(VaultName=kv-demo;SecretName=signalr)";
+    let mut world = World::default();
+    let secrets = [("signalr".to_owned(), Secret::new("{primary:sr-demo}"))].into();
+    world.vaults.push(Vault { group: "rg-demo".into(), name: "kv-demo".into(), secrets });
+    let story = Story::of(world, Options::default()).await;
+    for app in ["chat-func", "chat-web/staging"] {
+        story.sim.edit_setting(app, "AzureSignalRConnectionString", Some(reference)).unwrap();
+    }
+    story.sim.edit_setting("chat-web/staging", "Azure__SignalR__ConnectionString", None).unwrap();
+    let user = format!("{GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-chat");
+    let role = |principal: &str| {
+        format!(
+            "az role assignment create --assignee-object-id \"$({principal} --query principalId --output tsv)\" \
+             --assignee-principal-type ServicePrincipal --role 'Key Vault Secrets User' \
+             --scope \"$(az keyvault show --name kv-demo --query id --output tsv)/secrets/signalr\""
+        )
+    };
+    let of_slot = format!("--ids {} --slot staging", site("chat-web"));
+    let of_site = format!("--ids {}", site("chat-func"));
+    let own = |of: &str| role(&format!("az webapp identity show {of}"));
+    let assigned = role(&format!("az identity show --ids {user}"));
+    let give = |of: &str, which: &str| format!("az webapp identity assign {of}{which}");
+    let denied = |system, has: bool, wants: bool| {
+        let user: Vec<String> = has.then(|| user.clone()).into_iter().collect();
+        SiteIdentity {
+            system,
+            references: wants.then(|| {
+                format!("{GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-chat")
+            }),
+            user,
+        }
+    };
+    for (app, of, identity, status, fix) in [
+        ("chat-func", &of_site, denied(true, false, false), "AccessToKeyVaultDenied", own(&of_site)),
+        ("chat-func", &of_site, denied(true, true, true), "AccessToKeyVaultDenied", assigned.clone()),
+        (
+            "chat-func",
+            &of_site,
+            denied(false, false, false),
+            "MSINotEnabled",
+            format!("{} && {}", give(&of_site, ""), own(&of_site)),
+        ),
+        (
+            "chat-func",
+            &of_site,
+            denied(true, false, true),
+            "MSINotEnabled",
+            format!("{} && {assigned}", give(&of_site, &format!(" --identities {user}"))),
+        ),
+        ("chat-web/staging", &of_slot, denied(true, false, false), "AccessToKeyVaultDenied", own(&of_slot)),
+    ] {
+        if status == "AccessToKeyVaultDenied" {
+            let action = "Microsoft.KeyVault/vaults/secrets/getSecret/action";
+            story.sim.with(|state| state.deny_app(app, "/", action));
+        }
+        story.sim.with(|state| state.identify(app, identity.clone())).unwrap();
+        let report = examine(&story).await;
+        let id = if app == "chat-func" { site(app) } else { format!("{}/slots/staging", site("chat-web")) };
+        let finding = only(&report, Check::KeyVault, Severity::Error, &id);
+        assert!(finding.what.contains(status), "{of} {finding:?}");
+        assert_eq!(finding.fix.as_deref(), Some(fix.as_str()), "{identity:?}");
+        story.sim.with(State::allow_all);
+        story.sim.with(|state| state.identify(app, SiteIdentity::default())).unwrap();
+    }
+    assert_eq!(bad(&examine(&story).await, Check::KeyVault).len(), 0);
 }

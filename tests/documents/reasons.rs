@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rekey_core::journal::{Event, Journal};
 use rekey_core::model::{AppId, ConsumerId, Key, KeyType, Malformed, PerKey, SecretId, ServiceId};
 use rekey_core::plan::{
-    BlockedBy, CutOff, Decision, SettingFault, Step, Unknown, WaitFor, Whereabouts, standing,
+    BlockedBy, CutOff, Decision, ReferenceFault, SettingFault, Step, Unknown, WaitFor, Whereabouts, standing,
 };
 use rekey_core::policy::Policy;
 use signalr_rekey::azure::arm::{ArmErrorKind, Barrier};
@@ -87,7 +87,13 @@ fn unknowns() -> Vec<Unknown> {
             held: vec![],
         },
         Unknown::NoConsumer { app: app() },
-        Unknown::Reference { app: app(), name: name(), why: "it is so".into(), passing: false },
+        Unknown::Reference {
+            app: app(),
+            name: name(),
+            fault: ReferenceFault::Other,
+            why: "it is so".into(),
+            passing: false,
+        },
         setting(SettingFault::KeyVaultReference),
         setting(SettingFault::Missing),
         setting(SettingFault::NotOurs),

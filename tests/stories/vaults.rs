@@ -1,5 +1,7 @@
 //! Apps that get their connection string through a Key Vault reference.
 
+mod connection_strings;
+
 use std::collections::BTreeMap;
 
 use super::common::{DAY, HOUR, MINUTE, Story};

@@ -17,7 +17,9 @@ pub use forecast::{Forecast, Foreseen, forecast};
 pub use quiet::quiet;
 pub use reconcile::{Agreement, agreement, handed_out, reconcile};
 pub use safety::{Standing, is_doubtful, is_overdue, standing};
-pub use snapshot::{Consumer, ConsumerRef, CutOff, Holding, SettingFault, Snapshot, Unknown, Whereabouts};
+pub use snapshot::{
+    Consumer, ConsumerRef, CutOff, Holding, ReferenceFault, SettingFault, Snapshot, Unknown, Whereabouts,
+};
 pub use step::{BlockedBy, Decision, Step, WaitFor};
 
 use chrono::{DateTime, Utc};

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::ids::{AppId, Key};
 use crate::platform::{Platform, Resolution};
 use crate::traffic::{Process, Tally};
-use crate::world::{ConnectionStringEntry, InitialApp, UpdateStrategy};
+use crate::world::{ConnectionStringEntry, InitialApp, SiteIdentity, UpdateStrategy};
 
 /// One web app, function app or slot.
 pub(crate) struct App {
@@ -20,6 +20,7 @@ pub(crate) struct App {
     pub(crate) connection_strings: BTreeMap<String, ConnectionStringEntry>,
     pub(crate) sticky_settings: BTreeSet<String>,
     pub(crate) sticky_connection_strings: BTreeSet<String>,
+    pub(crate) identity: SiteIdentity,
     pub(crate) modified: DateTime<Utc>,
     pub(crate) deleted: bool,
     pub(crate) tallies: BTreeMap<usize, Tally>,
@@ -42,7 +43,8 @@ pub(crate) enum Section {
 
 impl App {
     pub(crate) fn new(app: InitialApp, now: DateTime<Utc>) -> Self {
-        let InitialApp { id, kind, update_strategy, settings, connection_strings, sticky_settings } = app;
+        let InitialApp { id, kind, update_strategy, settings, connection_strings, sticky_settings, identity } =
+            app;
         Self {
             name: id.name(),
             id,
@@ -52,6 +54,7 @@ impl App {
             connection_strings,
             sticky_settings,
             sticky_connection_strings: BTreeSet::new(),
+            identity,
             modified: now,
             deleted: false,
             tallies: BTreeMap::new(),
@@ -75,7 +78,8 @@ impl App {
     /// Lets the platform fetch its references, and tells whether any leads to something else by that. What another person
     /// planted in a secret is planted in the app that takes it.
     pub(crate) fn fetch(&mut self, platform: &Platform<'_>, now: DateTime<Utc>) -> bool {
-        let resolve = |value: &str| Some((value.to_owned(), platform.resolve(&self.name, value)?));
+        let resolve =
+            |value: &str| Some((value.to_owned(), platform.resolve(&self.name, &self.identity, value)?));
         let resolved: BTreeMap<String, Resolution> = self.values().filter_map(resolve).collect();
         let changed = resolved != self.resolved;
         if changed {

@@ -83,7 +83,9 @@ pub use self::state::State;
 pub use self::tls::TlsError;
 pub use self::traffic::{Outage, Tally};
 pub use self::world::vaults::{Secret, Vault};
-pub use self::world::{ConnectionStringEntry, SignalR, Site, UpdateStrategy, World, WorldError};
+pub use self::world::{
+    ConnectionStringEntry, SignalR, Site, SiteIdentity, UpdateStrategy, World, WorldError,
+};
 
 use self::event_grid::{Delivery, Outcome};
 use self::faults::Moment;

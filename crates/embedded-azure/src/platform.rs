@@ -2,7 +2,8 @@
 //! Use Key Vault references as app settings; Use App Configuration references).
 //!
 //! Statuses are those of the swagger (`ResolveStatus`). Which one a disabled secret has no document says; here it is
-//! `OtherReasons`.
+//! `OtherReasons`. Nor does one say which one an app has whose `keyVaultReferenceIdentity` is not assigned to it; here it is
+//! that of an app without any identity, `MSINotEnabled`.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ use crate::ids::Key;
 use crate::references::{self, Reference, SecretName};
 use crate::roles::{self, Denial};
 use crate::vaults::{Unreadable, Vault};
+use crate::world::SiteIdentity;
 
 /// The data action by which the platform reads a secret for an app (docs: Azure role-based access control in Key Vault).
 pub(crate) const GET_SECRET: &str = "Microsoft.KeyVault/vaults/secrets/getSecret/action";
@@ -44,17 +46,19 @@ pub(crate) enum ResolveStatus {
     SecretNotFound,
     SecretVersionNotFound,
     AccessToKeyVaultDenied,
+    MsiNotEnabled,
     OtherReasons,
 }
 
 impl Platform<'_> {
     /// Resolves a value for an app, `site` or `site/slot`; nothing if it is no reference.
-    pub(crate) fn resolve(&self, app: &str, value: &str) -> Option<Resolution> {
+    pub(crate) fn resolve(&self, app: &str, identity: &SiteIdentity, value: &str) -> Option<Resolution> {
         let reference = references::read(value)?;
         let resolution = match &reference {
             Reference::Malformed => Err(ResolveStatus::InvalidSyntax),
             Reference::KeyValue(key) => self.elsewhere(key).ok_or(ResolveStatus::OtherReasons),
             Reference::Secret(secret) => match self.vault(&secret.vault) {
+                Some(_) if !identity.resolves() => Err(ResolveStatus::MsiNotEnabled),
                 Some(vault) => self.secret(app, vault, secret),
                 None => self.elsewhere(&secret.name).ok_or(ResolveStatus::VaultNotFound),
             },
@@ -110,6 +114,7 @@ impl ResolveStatus {
             Self::SecretNotFound => "SecretNotFound",
             Self::SecretVersionNotFound => "SecretVersionNotFound",
             Self::AccessToKeyVaultDenied => "AccessToKeyVaultDenied",
+            Self::MsiNotEnabled => "MSINotEnabled",
             Self::OtherReasons => "OtherReasons",
         }
     }

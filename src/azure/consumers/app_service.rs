@@ -18,7 +18,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 pub use self::dictionary::Dictionary;
 pub(super) use self::references::{References, Resolved, read_references};
-pub use self::sites::{Site, UpdateStrategy};
+pub use self::sites::{ReferenceIdentity, Site, UpdateStrategy};
 
 pub(in crate::azure) use self::shown::{followed, shown};
 
@@ -42,11 +42,6 @@ pub struct Place {
 }
 
 impl Place {
-    /// The app settings of an app.
-    pub(super) fn settings_of(app: &AppId) -> Self {
-        Self { app: app.clone(), section: Section::AppSettings }
-    }
-
     /// By which of them it is read.
     pub(crate) fn reading(&self) -> Operation {
         dictionary::list_operation(&self.app, self.section)
@@ -106,9 +101,7 @@ impl ConsumerKind for Place {
         for name in change.names {
             replace_key(&mut wanted, name, change);
         }
-        if self.section == Section::AppSettings {
-            refresh(&mut wanted, change, arm);
-        }
+        self.refresh(&mut wanted, change, arm);
         if wanted == before {
             return Ok(Written::Already(before));
         }
@@ -133,26 +126,29 @@ impl ConsumerKind for Place {
 }
 
 /// The setting that tells with which version of a secret each of the settings that refer to one was last fetched. The platform
-/// fetches secrets anew, and restarts the app, when a setting changes; a restart alone fetches nothing (docs: Use Key Vault
-/// references). So this one is written where nothing else would change, and shows afterwards what the app was started with.
+/// fetches all secrets anew, and restarts the app, when any of its configuration changes; a restart alone fetches nothing
+/// (docs: Use Key Vault references, Rotation). So this one is written where nothing else would change, into the dictionary of
+/// the reference, and shows afterwards what the app was started with.
 pub(crate) const REFRESHED: &str = "REKEY_REFRESHED";
 
-/// Makes an app fetch the versions of secrets that hold the key, where settings refer to them: those that name a version are
-/// made to name the new one.
-fn refresh(settings: &mut Dictionary, change: &Change<'_>, arm: &Arm) {
-    let names = || change.names.iter().filter_map(|name| Some((*name, change.versions.get(*name)?)));
-    let mut refreshed = Refreshed::read(settings);
-    for (name, version) in names() {
-        let Some(value) = settings.expose(name).map(ToOwned::to_owned) else { continue };
-        match SecretReference::read(&value, arm.vault_suffix()).map(|reference| reference.version) {
-            Some(Some(old)) if old != *version => {
-                settings.set_value(name, &with_version(&value, &old, version));
+impl Place {
+    /// Makes an app fetch the versions of secrets that hold the key, where settings refer to them: those that name a version
+    /// are made to name the new one.
+    fn refresh(&self, settings: &mut Dictionary, change: &Change<'_>, arm: &Arm) {
+        let names = || change.names.iter().filter_map(|name| Some((*name, change.versions.get(*name)?)));
+        let mut refreshed = Refreshed::read(settings);
+        for (name, version) in names() {
+            let Some(value) = settings.expose(name).map(ToOwned::to_owned) else { continue };
+            match SecretReference::read(&value, arm.vault_suffix()).map(|reference| reference.version) {
+                Some(Some(old)) if old != *version => {
+                    settings.set_value(name, &with_version(&value, &old, version));
+                }
+                Some(None) => refreshed.set(name, version, arm.now().timestamp()),
+                Some(Some(_)) | None => {}
             }
-            Some(None) => refreshed.set(name, version, arm.now().timestamp()),
-            Some(Some(_)) | None => {}
         }
+        refreshed.write(self.section, settings);
     }
-    refreshed.write(settings);
 }
 
 /// A pinned reference with another version in it, and nothing else changed.
@@ -200,14 +196,14 @@ impl Refreshed {
         }
     }
 
-    fn write(&self, settings: &mut Dictionary) {
+    fn write(&self, section: Section, settings: &mut Dictionary) {
         // Of settings that are gone nothing need be told.
         let there = |name: &str| settings.names().any(|known| known.eq_ignore_ascii_case(name));
         let entries = self.entries.iter().filter(|(name, ..)| there(name));
         let entries: Vec<_> = entries.map(|(name, version, at)| format!("{name}={version}@{at}")).collect();
         let text = entries.join(";");
         if !entries.is_empty() && text != self.was {
-            settings.put(REFRESHED, &text);
+            settings.put(section, REFRESHED, &text);
         }
     }
 }

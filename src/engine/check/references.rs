@@ -16,27 +16,22 @@ use crate::config::{AppConfig, ServiceConfig};
 use crate::report::cause;
 use crate::report::text::azure as words;
 use rekey_core::journal::Journal;
-use rekey_core::model::{AppId, ConsumerId, Key, KeyType, SecretId};
-use rekey_core::plan::{Consumer, ConsumerRef, Holding, SettingFault, Snapshot, Unknown};
+use rekey_core::model::{ConsumerId, Key, KeyType, SecretId};
+use rekey_core::plan::{Consumer, ConsumerRef, Holding, ReferenceFault, SettingFault, Snapshot, Unknown};
 
 impl Check {
     /// What an app is given of a secret that it refers to. It holds the key of the version that the platform has fetched, and
     /// surely no other only if a write of its settings, which restarted it, brought that version there: a process may run with
     /// an older one for as long as it lives.
-    pub(super) fn add_reference(
-        &self,
-        followed: &Followed,
-        app: &AppId,
-        marks: Marks<'_>,
-        out: &mut Snapshot,
-    ) {
+    pub(super) fn add_reference(&self, followed: &Followed, marks: Marks<'_>, out: &mut Snapshot) {
         let Followed { at, reference, named, .. } = followed;
         let brought = followed.brought();
-        let unknown = |why: String, passing: bool| {
+        let of_fault = |fault: ReferenceFault, why: String, passing: bool| {
             let (app, name) = (at.app.clone(), at.name.clone());
-            Unknown::Reference { app, name, why, passing }
+            Unknown::Reference { app, name, fault, why, passing }
         };
-        let read = self.places.get(&Place::References(app.clone()));
+        let unknown = |why: String, passing: bool| of_fault(ReferenceFault::Other, why, passing);
+        let read = followed.resolved_in().and_then(|place| self.places.get(&place));
         let references = match read.map(|read| &read.found) {
             Some(Ok(references)) => references,
             Some(Err(error)) => {
@@ -49,8 +44,11 @@ impl Check {
             return out.unknown.push(unknown(words::NOT_A_REFERENCE.to_owned(), false));
         };
         if !resolved.is_resolved() && !echo {
-            let why = words::not_resolved(&resolved.status, resolved.details.as_deref().unwrap_or_default());
-            return out.unknown.push(unknown(why, resolved.is_under_way()));
+            let (fault, passing) = (resolved.fault(), resolved.is_under_way());
+            let details = resolved.details.as_deref().unwrap_or_default();
+            let advice = words::of_reference(fault, passing);
+            let why = words::not_resolved(&resolved.status, details, advice);
+            return out.unknown.push(of_fault(fault, why, passing));
         }
         let asked_for = brought.map(|(version, _)| version).filter(|_| echo);
         let version = asked_for.or(resolved.active_version.as_deref());
@@ -149,14 +147,16 @@ impl Check {
         Place::of(app).iter().filter_map(read).flatten().collect()
     }
 
-    /// Of an app's settings that refer to secrets, the versions that hold a key.
-    pub fn versions(&self, app: &AppConfig, key: &Key) -> BTreeMap<String, String> {
+    /// Of a dictionary's settings that refer to secrets, the versions that hold a key.
+    pub fn versions(&self, place: &Place, app: &AppConfig, key: &Key) -> BTreeMap<String, String> {
+        let contents = self.read_of(place);
+        let followed = contents.map(|contents| place.follows(contents, app, self.vault_suffix));
         let version = |followed: Followed| {
             let newest = Place::of_secret(followed.reference.secret);
             let secret = self.read_of(&newest)?.secret().filter(|secret| secret.holds(key))?;
             Some((followed.at.name, secret.version.clone()))
         };
-        self.followed(app).into_iter().filter_map(version).collect()
+        followed.into_iter().flatten().filter_map(version).collect()
     }
 
     /// What is to be read of a service, as far as is known: what apps refer to is known when they were read.
@@ -165,46 +165,37 @@ impl Check {
         let mut wanted: BTreeSet<Place> = service.apps.iter().flat_map(Place::of).chain(of_secrets).collect();
         for app in &service.apps {
             for followed in self.followed(app) {
-                let (references, id) = (Place::References(app.id.clone()), followed.reference.secret);
-                let resolved =
-                    self.read_of(&references).and_then(|contents| contents.resolved(&followed.at.name));
+                let references = followed.resolved_in();
+                let read = references.as_ref().and_then(|references| self.read_of(references));
+                let resolved = read.and_then(|contents| contents.resolved(&followed.at.name));
+                let id = followed.reference.secret;
                 let active = resolved.and_then(|resolved| resolved.active_version.clone());
                 let newest = Place::of_secret(id.clone());
                 let secret = self.read_of(&newest).and_then(Contents::secret);
                 let version = active.filter(|active| secret.is_none_or(|secret| secret.version != *active));
                 let version = version.filter(|_| self.places.contains_key(&newest));
                 let version = version.map(|version| Place::of_version(id, version));
-                wanted.extend([references, newest].into_iter().chain(version));
+                wanted.extend(references.into_iter().chain([newest]).chain(version));
             }
         }
         wanted
     }
 
-    /// Whether all that an app was made to fetch has come.
-    fn has_come(&self, app: &AppConfig) -> bool {
-        let references = self.read_of(&Place::References(app.id.clone()));
-        self.followed(app).iter().all(|followed| {
-            let resolved = references.and_then(|found| found.resolved(&followed.at.name));
-            let active = resolved.and_then(|resolved| resolved.active_version.as_deref());
-            followed.brought().is_none_or(|(wanted, _)| active == Some(wanted))
-        })
-    }
-
     /// What an app was made to fetch and is not there yet counts as not read, for a while.
     pub(super) fn await_arrival(&mut self, service: &ServiceConfig, now: DateTime<Utc>) {
-        let awaited = |app: &&AppConfig| self.awaited.get(&app.id).is_some_and(|until| now < *until);
-        let late: BTreeSet<AppId> = service
-            .apps
-            .iter()
-            .filter(awaited)
-            .filter(|app| !self.has_come(app))
-            .map(|app| app.id.clone())
-            .collect();
-        self.awaited.retain(|app, _| late.contains(app));
-        for app in late {
-            if let Some(read) = self.places.get_mut(&Place::References(app)) {
-                read.echo = true;
-            }
+        let followed = service.apps.iter().flat_map(|app| self.followed(app));
+        let due = followed.filter_map(|followed| {
+            let references = followed.resolved_in()?;
+            let resolved = self.read_of(&references).and_then(|found| found.resolved(&followed.at.name));
+            let active = resolved.and_then(|resolved| resolved.active_version.as_deref());
+            let has_come = followed.brought().is_none_or(|(wanted, _)| active == Some(wanted));
+            let awaited = self.awaited.get(&references).is_some_and(|until| now < *until);
+            (awaited && !has_come).then_some(references)
+        });
+        let late: BTreeSet<Place> = due.collect();
+        self.awaited.retain(|references, _| late.contains(references));
+        for (_, read) in self.places.iter_mut().filter(|(place, _)| late.contains(place)) {
+            read.echo = true;
         }
     }
 }

@@ -80,7 +80,10 @@ fn doing(operation: &str, resource: &str) -> String {
         "WebApps_ListConnectionStrings" => "read the connection strings of {app}";
         "WebApps_UpdateApplicationSettings" => "write the app settings of {app}";
         "WebApps_UpdateConnectionStrings" => "write the connection strings of {app}";
-        "WebApps_GetAppSettingsKeyVaultReferences" => "ask what the Key Vault references of {app} lead to";
+        "WebApps_GetAppSettingsKeyVaultReferences" =>
+            "ask what the Key Vault references among the app settings of {app} lead to";
+        "WebApps_GetSiteConnectionStringKeyVaultReferences" =>
+            "ask what the Key Vault references among the connection strings of {app} lead to";
         "KeyVault_GetSecret" => "read the secret {resource}";
         "KeyVault_SetSecret" => "write the secret {resource}";
         "KeyVault_GetSecretVersions" => "list the versions of the secret {resource}";

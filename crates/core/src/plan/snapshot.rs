@@ -202,6 +202,8 @@ pub enum Unknown {
     Reference {
         app: ConsumerId,
         name: String,
+        /// What is wrong with it, as far as that tells what to do.
+        fault: ReferenceFault,
         /// Why not, with what Azure said.
         why: String,
         /// Whether that passes by itself.
@@ -214,6 +216,25 @@ pub enum Unknown {
         /// What is wrong with it.
         fault: SettingFault,
     },
+}
+
+/// Why what an app is given by a reference cannot be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReferenceFault {
+    /// The identity by which the platform reads for the app may not read it.
+    NotAllowed,
+    /// The app does not have that identity.
+    NoIdentity,
+    /// It is not written as references are.
+    Syntax,
+    /// The platform does not find the vault.
+    NoVault,
+    /// There is no such secret.
+    NoSecret,
+    /// There is no such version of it.
+    NoVersion,
+    /// Something else: what Azure said tells.
+    Other,
 }
 
 /// What is wrong with a setting.

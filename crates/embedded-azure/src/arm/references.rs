@@ -76,14 +76,14 @@ fn describe<'a>(app: &'a App, section: &str, values: impl Iterator<Item = (&'a s
     };
     let described = |(name, value): (&str, &str)| {
         let resolution = app.resolved.get(value)?;
-        let properties = properties(value, resolution)?;
+        let properties = properties(app, value, resolution)?;
         let id = format!("{}/config/configreferences/{section}/{name}", app.id);
         Some(json!({"id": id, "name": name, "type": kind, "properties": properties}))
     };
     values.filter_map(described).collect()
 }
 
-fn properties(value: &str, resolution: &Resolution) -> Option<Value> {
+fn properties(app: &App, value: &str, resolution: &Resolution) -> Option<Value> {
     let (vault, name, version) = match &resolution.reference {
         Reference::KeyValue(_) => return None,
         Reference::Malformed => (None, None, None),
@@ -96,6 +96,9 @@ fn properties(value: &str, resolution: &Resolution) -> Option<Value> {
         ResolveStatus::SecretNotFound => "The secret was not found in the key vault.",
         ResolveStatus::SecretVersionNotFound => "The version of the secret was not found.",
         ResolveStatus::AccessToKeyVaultDenied => "The identity of the app may not read the secret.",
+        ResolveStatus::MsiNotEnabled => {
+            "The app does not have the identity by which the secret is to be read."
+        }
         ResolveStatus::OtherReasons => "The secret could not be read.",
     };
     Some(json!({
@@ -105,7 +108,10 @@ fn properties(value: &str, resolution: &Resolution) -> Option<Value> {
         "secretName": name,
         "secretVersion": version,
         "activeVersion": resolution.version,
-        "identityType": {"type": "SystemAssigned"},
+        "identityType": match &app.identity.references {
+            None => json!({"type": "SystemAssigned"}),
+            Some(id) => json!({"type": "UserAssigned", "userAssignedIdentities": {id.as_str(): {}}}),
+        },
         "details": details,
         "source": "KeyVault",
     }))

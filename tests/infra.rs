@@ -273,7 +273,8 @@ async fn rotations_and_recoveries_need_no_more_than_the_roles_allow() {
     let vault = Vault { group: "rg-demo".into(), name: "kv-demo".into(), secrets };
     let mut story = Story::of(World { vaults: vec![vault], ..World::default() }, Options::default()).await;
     let id = "https://kv-demo.vault.azure.net/secrets/chat".parse().unwrap();
-    story.config.instances[0].vault_secrets = vec![SecretConfig { id, readers_within: Duration::ZERO }];
+    story.config.instances[0].vault_secrets =
+        vec![SecretConfig { id, readers_within: Duration::ZERO, unused: false }];
     let reference = "@Microsoft.KeyVault(VaultName=kv-demo;SecretName=chat)";
     for (app, setting) in [CONSUMERS[0], CONSUMERS[1]] {
         story.sim.edit_setting(app, setting, Some(reference)).unwrap();

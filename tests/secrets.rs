@@ -134,7 +134,8 @@ async fn no_secret_leaves_the_process() {
     let vault = Vault { group: "rg-demo".into(), name: "kv-demo".into(), secrets };
     let mut story = Story::of(World { vaults: vec![vault], ..World::default() }, Options::default()).await;
     let id = "https://kv-demo.vault.azure.net/secrets/chat".parse().unwrap();
-    story.config.instances[0].vault_secrets = vec![SecretConfig { id, readers_within: Duration::ZERO }];
+    story.config.instances[0].vault_secrets =
+        vec![SecretConfig { id, readers_within: Duration::ZERO, unused: false }];
     // In texts and in a secret as well as in a connection string.
     for (app, name, text) in [
         (
@@ -178,6 +179,7 @@ async fn no_secret_leaves_the_process() {
     let look = Check::take(
         Reader { arm: &rekey.arm, clock: &SystemClock, in_need: false },
         &story.config.instances[0],
+        &journal,
     )
     .await
     .unwrap();

@@ -86,7 +86,10 @@ impl<'c> Facts<'c> {
         let follows = |app: &AppConfig| apps.get(&app.id).is_some_and(|read| read.follows(app));
         for instance in &mut instances {
             let service = instance.config;
-            if !service.vault_secrets.is_empty() || service.apps.iter().any(follows) {
+            let journal = instance.journal.as_ref().ok();
+            let remembers =
+                journal.is_some_and(|journal| journal.all_seen().any(|(one, _)| one.secret().is_some()));
+            if remembers || !service.vault_secrets.is_empty() || service.apps.iter().any(follows) {
                 instance.check_vaults(rekey, arm).await;
             }
         }
@@ -191,7 +194,7 @@ impl<'c> InstanceFacts<'c> {
     async fn check_vaults(&mut self, rekey: &Engine, arm: &Arm) {
         let (Ok(journal), service) = (&self.journal, self.config) else { return };
         let reader = Reader { arm, clock: &*rekey.clock, in_need: false };
-        let check = Check::take(reader, service).await;
+        let check = Check::take(reader, service, journal).await;
         self.of_vaults = Some(match check {
             Ok(check) => Ok(check.snapshot(service, journal)),
             Err(error) => Err(cause::told(&error)),

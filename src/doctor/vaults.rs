@@ -5,6 +5,7 @@ use super::finding::{Check, Finding};
 use super::fixes;
 use crate::azure::consumers::app_service::ReferenceIdentity;
 use crate::report::text::InWords;
+use crate::report::text::snapshot as text;
 use rekey_core::model::{AppId, ConsumerId, SecretId};
 use rekey_core::plan::{Holding, Snapshot, Unknown};
 
@@ -51,7 +52,18 @@ fn seen_of(instance: &InstanceFacts<'_>, facts: &Facts<'_>, seen: &Snapshot) -> 
         let finding = Finding::error(Check::KeyVault, at, unknown.in_words(), NOTHING_IS_REGENERATED);
         Some(finding.fixed_by(fix))
     });
-    held.chain(unknown).collect()
+    let left = seen.left_behind.iter().filter_map(ConsumerId::secret).map(|secret| {
+        let change =
+            format!("write {{ id = \"{secret}\", readers_within = \"24h\" }} in the vault_secrets of");
+        let fix = format!(
+            "if somebody reads it, {}; if nobody does, the same with unused = true",
+            fixes::in_file(&instance.config.id, &change)
+        );
+        let why =
+            "it is rotated on, and whoever reads it without being seen keeps the old key alive for a day";
+        Finding::warning(Check::KeyVault, secret, text::left_behind(secret), why).fixed_by(fix)
+    });
+    held.chain(unknown).chain(left).collect()
 }
 
 /// What lets the platform read the secret that a setting of an app refers to, where its identity is what it lacks.

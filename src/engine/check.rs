@@ -72,6 +72,9 @@ pub struct Check {
     vault_suffix: &'static str,
     /// The references that were made to be fetched anew, and until when that is waited for.
     awaited: BTreeMap<Place, DateTime<Utc>>,
+    /// The secrets that are on record as holders of a key, whether anything leads to them any more or not; nothing where only
+    /// what a notice names is checked.
+    on_record: Option<BTreeSet<SecretId>>,
     /// What could be found out of apps that Azure does not find.
     missing: BTreeMap<ConsumerId, Missing>,
     /// The keys that the service refuses; nothing if it was not asked about these keys.
@@ -104,9 +107,13 @@ impl Read {
 
 impl Check {
     /// Reads everything.
-    pub async fn take(reader: Reader<'_>, service: &ServiceConfig) -> Result<Self, ArmError> {
+    pub async fn take(
+        reader: Reader<'_>,
+        service: &ServiceConfig,
+        journal: &Journal,
+    ) -> Result<Self, ArmError> {
         let mut check = Self::of_all(Self::of_keys(reader, service), reader, service).await?;
-        check.complete(reader, service).await?;
+        check.complete(reader, service, journal).await?;
         Ok(check)
     }
 
@@ -120,6 +127,7 @@ impl Check {
             places: BTreeMap::new(),
             vault_suffix: reader.arm.vault_suffix(),
             awaited: BTreeMap::new(),
+            on_record: None,
             missing: BTreeMap::new(),
             refused: None,
             refresh_took: TimeDelta::zero(),
@@ -140,8 +148,23 @@ impl Check {
         Ok(check)
     }
 
-    /// Reads the apps that were not read yet, or only in haste.
-    pub async fn complete(&mut self, reader: Reader<'_>, service: &ServiceConfig) -> Result<(), ArmError> {
+    /// Reads the apps that were not read yet, or only in haste, and what else is on record.
+    pub async fn complete(
+        &mut self,
+        reader: Reader<'_>,
+        service: &ServiceConfig,
+        journal: &Journal,
+    ) -> Result<(), ArmError> {
+        self.on_record = Some(references::on_record(service, journal));
+        self.complete_named(reader, service).await
+    }
+
+    /// The same of the apps of a configuration alone.
+    pub async fn complete_named(
+        &mut self,
+        reader: Reader<'_>,
+        service: &ServiceConfig,
+    ) -> Result<(), ArmError> {
         self.read_apps(reader, service, |read| read.was_given_up() && !reader.in_need).await.map(drop)
     }
 
@@ -282,13 +305,17 @@ impl Check {
             refused: self.refused.unwrap_or_default(),
             ..Snapshot::of_keys(self.oldest(), self.fingerprints())
         };
-        let mut secrets: BTreeSet<SecretId> =
-            service.vault_secrets.iter().map(|one| one.id.clone()).collect();
+        let mut secrets: BTreeSet<SecretId> = service.secrets().cloned().collect();
         for app in &service.apps {
             self.add_app(app, journal, &mut snapshot, &mut secrets);
         }
         for secret in &secrets {
             self.add_secret(secret, service, journal, &mut snapshot);
+        }
+        if self.on_record.is_some() {
+            for secret in references::on_record(service, journal).difference(&secrets) {
+                self.add_left_behind(secret, service, journal, &mut snapshot);
+            }
         }
         snapshot
     }

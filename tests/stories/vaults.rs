@@ -1,6 +1,7 @@
 //! Apps that get their connection string through a Key Vault reference.
 
 mod connection_strings;
+mod left_behind;
 
 use std::collections::BTreeMap;
 
@@ -49,7 +50,7 @@ fn world(references: [&str; 2]) -> World {
 async fn story(references: [&str; 2], readers_within: std::time::Duration) -> Story {
     let mut story = Story::of(world(references), Options::default()).await;
     let id = "https://kv-demo.vault.azure.net/secrets/signalr".parse().unwrap();
-    story.config.instances[0].vault_secrets = vec![SecretConfig { id, readers_within }];
+    story.config.instances[0].vault_secrets = vec![SecretConfig { id, readers_within, unused: false }];
     story
 }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 
 use super::{Check, held, lose};
-use crate::azure::arm::ArmError;
+use crate::azure::arm::{ArmError, ArmErrorKind};
 use crate::azure::consumers::app_service::FETCHED_WITHIN;
 use crate::azure::consumers::key_vault::Secret;
 use crate::azure::consumers::{Contents, Followed, Marks, Place};
@@ -16,7 +16,7 @@ use crate::config::{AppConfig, ServiceConfig};
 use crate::report::cause;
 use crate::report::text::azure as words;
 use rekey_core::journal::Journal;
-use rekey_core::model::{ConsumerId, Key, KeyType, SecretId};
+use rekey_core::model::{ConsumerId, Fingerprint, Key, KeyType, SecretId};
 use rekey_core::plan::{Consumer, ConsumerRef, Holding, ReferenceFault, SettingFault, Snapshot, Unknown};
 
 impl Check {
@@ -90,7 +90,7 @@ impl Check {
         }
     }
 
-    /// A secret that an app refers to. It is a consumer if it holds a key of the service.
+    /// A secret that an app refers to, or that is configured. It is a consumer if it holds a key of the service.
     pub(super) fn add_secret(
         &self,
         id: &SecretId,
@@ -106,10 +106,9 @@ impl Check {
                 let shown = contents.secret().map(|secret| secret.shows(self.marks(journal)));
                 let holds = shown.into_iter().flatten().filter_map(Result::ok);
                 out.consumers.extend(holds.map(|holds| Consumer { at: at.clone(), holds }));
-                if out.consumers.len() > first {
-                    out.readers_within = out.readers_within.max(service.readers_within(id));
-                    out.seen.insert(consumer, held(out, first, false));
-                } else if service.vault_secrets.iter().any(|one| one.id == *id) {
+                let is_consumer = out.consumers.len() > first;
+                self.remember(id, held(out, first, false), service, journal, out);
+                if !is_consumer && service.secrets().any(|one| one == id) {
                     out.unknown.push(Unknown::NoConsumer { app: consumer });
                 }
             }
@@ -122,6 +121,55 @@ impl Check {
                 let detail = words::NOT_READ.to_owned();
                 out.unknown.push(Unknown::Unreadable { app: consumer, detail, passing: true });
             }
+        }
+    }
+
+    /// A secret that is on record as a holder of a key, and that nothing leads to any more: a reference was taken out, or its
+    /// entry in the configuration. Whoever reads it without being seen does so all the same, so it stays a consumer for as long
+    /// as it holds a key, and one that is gone counts for as long as its readers may go on with what it held.
+    pub(super) fn add_left_behind(
+        &self,
+        id: &SecretId,
+        service: &ServiceConfig,
+        journal: &Journal,
+        out: &mut Snapshot,
+    ) {
+        let consumer = ConsumerId::KeyVaultSecret(id.clone());
+        match self.places.get(&Place::of_secret(id.clone())).map(|read| &read.found) {
+            Some(Err(error)) if error.kind() == ArmErrorKind::Gone => {
+                self.remember(id, Vec::new(), service, journal, out);
+            }
+            Some(Err(error)) => {
+                let (detail, passing) = (words::left_behind(cause::told(error)), error.is_passing());
+                out.unknown.push(Unknown::Unreadable { app: consumer.clone(), detail, passing });
+                lose(&consumer, journal, out);
+            }
+            Some(Ok(_)) | None => self.add_secret(id, service, journal, out),
+        }
+        if !out.seen.get(&consumer).is_some_and(Vec::is_empty) {
+            out.left_behind.push(consumer);
+        }
+    }
+
+    /// Takes down which keys a secret holds. One that holds none any more stays on record with what it held while that is a key
+    /// of the service: its readers may go on with it.
+    fn remember(
+        &self,
+        id: &SecretId,
+        held: Vec<Fingerprint>,
+        service: &ServiceConfig,
+        journal: &Journal,
+        out: &mut Snapshot,
+    ) {
+        let consumer = ConsumerId::KeyVaultSecret(id.clone());
+        let last = journal.seen(&consumer);
+        let is_current = |key: &&Fingerprint| out.keys.iter().any(|(_, current)| current == *key);
+        let goes_on = held.is_empty() && last.unwrap_or_default().iter().any(|key| is_current(&key));
+        if !held.is_empty() || goes_on {
+            out.readers_within = out.readers_within.max(service.readers_within(id));
+        }
+        if !goes_on && (last.is_some() || !held.is_empty()) {
+            out.seen.insert(consumer, held);
         }
     }
 
@@ -161,7 +209,8 @@ impl Check {
 
     /// What is to be read of a service, as far as is known: what apps refer to is known when they were read.
     pub(super) fn wanted(&self, service: &ServiceConfig) -> BTreeSet<Place> {
-        let of_secrets = service.vault_secrets.iter().map(|one| Place::of_secret(one.id.clone()));
+        let of_secrets =
+            service.secrets().chain(self.on_record.iter().flatten()).cloned().map(Place::of_secret);
         let mut wanted: BTreeSet<Place> = service.apps.iter().flat_map(Place::of).chain(of_secrets).collect();
         for app in &service.apps {
             for followed in self.followed(app) {
@@ -198,6 +247,13 @@ impl Check {
             read.echo = true;
         }
     }
+}
+
+/// The secrets that are on record as holders of a key, but for those that a person says are unused.
+pub(super) fn on_record(service: &ServiceConfig, journal: &Journal) -> BTreeSet<SecretId> {
+    let holders = journal.all_seen().filter(|(_, held)| !held.is_empty());
+    let secrets = holders.filter_map(|(consumer, _)| consumer.secret());
+    secrets.filter(|secret| !service.is_unused(secret)).cloned().collect()
 }
 
 /// An app whose process may run with either key.

@@ -40,6 +40,9 @@ sentences! {
     NO_VERSION = "App Service does not say which version of the secret the app is given";
     not_resolved(status, details, advice) = "App Service does not resolve it ({status}): {details}; {advice}";
     not_fetched(has, wanted) = "the app is still given version {has} of it, and not yet {wanted}";
+    left_behind(why) = "{why}; nothing that is configured refers to it any more, but it held a key, and whoever reads it \
+        without being seen may do so still: let this identity read it, or, if nobody uses it, name it in vault_secrets with \
+        unused = true";
     strange_vault(host, suffix) = "{host} is no Key Vault of this cloud (…{suffix}), and is not given a token";
     OTHER_HOST = "its URL leads to another host than the one asked";
 

@@ -55,6 +55,7 @@ async fn story() -> Story {
     let within = |name: &str| SecretConfig {
         id: format!("https://kv-demo.vault.azure.net/secrets/{name}").parse().unwrap(),
         readers_within: HOUR,
+        unused: false,
     };
     story.config.instances[0].vault_secrets = ["signalr", "signalr-two"].map(within).to_vec();
     story

@@ -50,6 +50,14 @@ impl ConsumerId {
         }
     }
 
+    /// The Key Vault secret, where it is one.
+    pub const fn secret(&self) -> Option<&SecretId> {
+        match self {
+            Self::AppService(_) => None,
+            Self::KeyVaultSecret(secret) => Some(secret),
+        }
+    }
+
     /// The app, where it is one.
     pub const fn app(&self) -> Option<&AppId> {
         match self {

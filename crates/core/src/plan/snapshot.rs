@@ -35,6 +35,9 @@ pub struct Snapshot {
     /// How long somebody whom no check shows may go on with a key after its last consumer left it: who reads a secret that
     /// holds one, say.
     pub readers_within: Duration,
+    /// Secrets that hold a key, or lately held one, and that nothing that is configured leads to any more: whoever reads them
+    /// without being seen goes on with it.
+    pub left_behind: Vec<ConsumerId>,
     /// The keys that the service was just now seen to refuse, where it was asked.
     pub refused: PerKey<bool>,
 }
@@ -54,6 +57,7 @@ impl Snapshot {
             references: vec![],
             echoed: false,
             readers_within: Duration::ZERO,
+            left_behind: vec![],
             refused: PerKey::default(),
         }
     }

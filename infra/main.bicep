@@ -23,6 +23,9 @@ param apps string[] = []
 @description('The resource ids of Key Vault secrets that these apps refer to, or that rekey.toml names: the id of the vault, and /secrets/ with the name behind it.')
 param vaultSecrets string[] = []
 
+@description('The resource id of a subnet through which the function app reaches what is behind a firewall or a private endpoint: delegated to Microsoft.App/environments, used by nothing else but function apps on Flex Consumption, in the region of the app, without an underscore in its name. None, if empty.')
+param subnet string = ''
+
 @description('More app settings of the function app, such as REKEY_GRACE or RUST_LOG: names and texts. They win over what is set here. For a secret, such as the URL of a webhook, the text of a Key Vault reference.')
 param settings { *: string } = {}
 
@@ -144,6 +147,7 @@ module app 'modules/app.bicep' = {
     rotationSchedule: rotationSchedule
     alwaysReady: alwaysReady
     maximumInstanceCount: maximumInstanceCount
+    subnet: subnet
     settings: settings
   }
   dependsOn: [

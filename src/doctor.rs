@@ -51,8 +51,10 @@ pub async fn examine(rekey: &Engine, circumstances: &Circumstances) -> Report {
     let Some((arm, caller)) = asker else { return Report::new(findings) };
     let (config, environment) = (&rekey.config, &circumstances.environment);
     let facts = Facts::collect(rekey, &arm).await;
-    findings.extend(judge(config, &facts, &caller));
-    findings.extend(settings::durations_of_apps(&facts, environment, own_app(config, environment).as_ref()));
+    let own = own_app(config, environment);
+    let deployed_in = own.as_ref().filter(|_| circumstances.as_deployed);
+    findings.extend(judge(config, &facts, &caller, deployed_in));
+    findings.extend(settings::durations_of_apps(&facts, environment, own.as_ref()));
     findings.extend(service::probes(rekey, &facts).await);
     Report { looked: facts.looked(), ..Report::new(findings) }
 }
@@ -146,7 +148,7 @@ fn nobody(error: String, config: &Config, circumstances: &Circumstances) -> Find
     finding.fixed_by(own.as_ref().map(fixes::assign_identity))
 }
 
-fn judge(config: &Config, facts: &Facts<'_>, caller: &Caller) -> Vec<Finding> {
+fn judge(config: &Config, facts: &Facts<'_>, caller: &Caller, own_app: Option<&AppId>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for instance in &facts.instances {
         findings.extend(service::check(instance, &facts.holders(instance)));
@@ -155,7 +157,7 @@ fn judge(config: &Config, facts: &Facts<'_>, caller: &Caller) -> Vec<Finding> {
         for app in &instance.config.apps {
             findings.extend(configured_apps::check(instance, app, facts));
         }
-        findings.extend(vaults::check(instance, facts));
+        findings.extend(vaults::check(instance, facts, caller, own_app));
         findings.extend(unconfigured_apps::check(instance, facts));
     }
     for (id, app) in facts.configured() {

@@ -322,8 +322,8 @@ pub struct Change<'a> {
     /// By what a value is known to be the service's: by the time of the write it may be another's, and is left alone then.
     pub marks: Marks<'a>,
     pub key: &'a Key,
-    /// Of names that refer to secrets, the version that holds the key: their apps are made to fetch it.
-    pub versions: &'a BTreeMap<String, String>,
+    /// Of names that refer to secrets, which secret, and the version of it that holds the key: their apps are made to fetch it.
+    pub versions: &'a BTreeMap<String, (SecretId, String)>,
     /// Whether invalid keys alone are replaced: a valid one beside them is given another only once the service accepted that.
     pub only_stale: bool,
 }

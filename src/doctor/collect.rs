@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
 use futures::FutureExt;
 
 use super::finding::Looked;
@@ -16,7 +17,7 @@ use crate::engine::check::{Check, Reader, is_lost};
 use crate::report::cause;
 use crate::store::{StoreError, peek_at_both};
 use rekey_core::journal::Journal;
-use rekey_core::model::{AppId, PerKey, ServiceId};
+use rekey_core::model::{AppId, ConsumerId, PerKey, ServiceId};
 use rekey_core::plan::{Holding, ReferenceFault, Snapshot, Unknown};
 
 /// Everything that was read. It holds key material; its `Debug` does not.
@@ -44,6 +45,9 @@ pub(super) struct InstanceFacts<'c> {
     pub(super) journal: Result<Journal, StoreError>,
     /// What a check shows, where Key Vault secrets are concerned.
     pub(super) of_vaults: Option<Result<Snapshot, String>>,
+    /// The secrets that could not be read, and why; and those that have expired, and when.
+    pub(super) unread_secrets: BTreeMap<ConsumerId, ArmErrorKind>,
+    pub(super) expired_secrets: BTreeMap<ConsumerId, DateTime<Utc>>,
     /// By which identities references of apps are resolved; only asked where that is the matter.
     pub(super) identities: BTreeMap<AppId, Result<ReferenceIdentity, ArmError>>,
     /// The instances of its subscription; only asked where it is gone, and empty if they cannot be listed.
@@ -185,6 +189,8 @@ impl<'c> InstanceFacts<'c> {
             replicas,
             journal,
             of_vaults: None,
+            unread_secrets: BTreeMap::new(),
+            expired_secrets: BTreeMap::new(),
             identities: BTreeMap::new(),
             others,
         }
@@ -195,6 +201,12 @@ impl<'c> InstanceFacts<'c> {
         let (Ok(journal), service) = (&self.journal, self.config) else { return };
         let reader = Reader { arm, clock: &*rekey.clock, in_need: false };
         let check = Check::take(reader, service, journal).await;
+        for (id, secret) in check.iter().flat_map(Check::secrets) {
+            match secret.map(|secret| secret.expired(rekey.clock.now())) {
+                Ok(expired) => self.expired_secrets.extend(expired.map(|at| (id, at))),
+                Err(error) => drop(self.unread_secrets.insert(id, error.kind())),
+            }
+        }
         self.of_vaults = Some(match check {
             Ok(check) => Ok(check.snapshot(service, journal)),
             Err(error) => Err(cause::told(&error)),

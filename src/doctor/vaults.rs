@@ -3,6 +3,7 @@
 use super::collect::{Facts, InstanceFacts};
 use super::finding::{Check, Finding};
 use super::fixes;
+use crate::azure::arm::{ArmErrorKind, Barrier, Caller};
 use crate::azure::consumers::app_service::ReferenceIdentity;
 use crate::report::text::InWords;
 use crate::report::text::snapshot as text;
@@ -11,11 +12,17 @@ use rekey_core::plan::{Holding, Snapshot, Unknown};
 
 const NOTHING_IS_REGENERATED: &str = "no key of the service is regenerated until this is resolved";
 
-pub(super) fn check(instance: &InstanceFacts<'_>, facts: &Facts<'_>) -> Vec<Finding> {
+/// `own` is the app that this process runs in.
+pub(super) fn check(
+    instance: &InstanceFacts<'_>,
+    facts: &Facts<'_>,
+    caller: &Caller,
+    own: Option<&AppId>,
+) -> Vec<Finding> {
     let id = &instance.config.id;
     let found = match &instance.of_vaults {
         None => Vec::new(),
-        Some(Ok(seen)) => seen_of(instance, facts, seen),
+        Some(Ok(seen)) => seen_of(instance, facts, seen, &Asker { caller, own }),
         Some(Err(error)) => {
             vec![Finding::error(Check::KeyVault, id, error.clone(), NOTHING_IS_REGENERATED)]
         }
@@ -24,7 +31,12 @@ pub(super) fn check(instance: &InstanceFacts<'_>, facts: &Facts<'_>) -> Vec<Find
 }
 
 /// What is said of apps beside their references is said elsewhere.
-fn seen_of(instance: &InstanceFacts<'_>, facts: &Facts<'_>, seen: &Snapshot) -> Vec<Finding> {
+fn seen_of(
+    instance: &InstanceFacts<'_>,
+    facts: &Facts<'_>,
+    seen: &Snapshot,
+    asker: &Asker<'_>,
+) -> Vec<Finding> {
     let name = instance.config.id.name();
     let secrets = seen.consumers.iter().filter(|consumer| consumer.at.app.app().is_none());
     let held = secrets.map(|consumer| {
@@ -45,8 +57,11 @@ fn seen_of(instance: &InstanceFacts<'_>, facts: &Facts<'_>, seen: &Snapshot) -> 
                 fix = app.app().and_then(|id| way_in(instance, facts, id, name));
                 app
             }
-            Unknown::Unreadable { app: app @ ConsumerId::KeyVaultSecret(_), .. }
-            | Unknown::NoConsumer { app: app @ ConsumerId::KeyVaultSecret(_) } => app,
+            Unknown::Unreadable { app: app @ ConsumerId::KeyVaultSecret(secret), .. } => {
+                fix = instance.unread_secrets.get(app).and_then(|kind| asker.way_to(secret, *kind));
+                app
+            }
+            Unknown::NoConsumer { app: app @ ConsumerId::KeyVaultSecret(_) } => app,
             _ => return None,
         };
         let finding = Finding::error(Check::KeyVault, at, unknown.in_words(), NOTHING_IS_REGENERATED);
@@ -63,7 +78,35 @@ fn seen_of(instance: &InstanceFacts<'_>, facts: &Facts<'_>, seen: &Snapshot) -> 
             "it is rotated on, and whoever reads it without being seen keeps the old key alive for a day";
         Finding::warning(Check::KeyVault, secret, text::left_behind(secret), why).fixed_by(fix)
     });
-    held.chain(unknown).chain(left).collect()
+    let expired = instance.expired_secrets.iter().map(|(secret, at)| {
+        let what = format!("the newest version of the secret expired on {}", at.format("%Y-%m-%d"));
+        let why = "Key Vault gives it to readers all the same, and one that looks at the time may refuse it; the next \
+                   rotation makes a version that lives as long as this one did";
+        Finding::warning(Check::KeyVault, secret, what, why)
+    });
+    held.chain(unknown).chain(left).chain(expired).collect()
+}
+
+/// Who asks, and where.
+struct Asker<'a> {
+    caller: &'a Caller,
+    own: Option<&'a AppId>,
+}
+
+impl Asker<'_> {
+    /// What lets this identity read and write a secret, or the function app reach its vault.
+    fn way_to(&self, secret: &SecretId, why: ArmErrorKind) -> Option<String> {
+        match why {
+            ArmErrorKind::Forbidden => fixes::own_secret_role(self.caller, secret),
+            ArmErrorKind::Barred(Barrier::VaultPolicy) => fixes::vault_policy(self.caller, secret),
+            ArmErrorKind::Barred(Barrier::VaultFirewall) => {
+                self.own.map(|own| fixes::vault_network(own, secret))
+            }
+            ArmErrorKind::Barred(Barrier::SecretDisabled) => Some(fixes::enable_secret(secret)),
+            ArmErrorKind::Gone => Some(fixes::recover_secret(secret)),
+            _ => None,
+        }
+    }
 }
 
 /// What lets the platform read the secret that a setting of an app refers to, where its identity is what it lacks.

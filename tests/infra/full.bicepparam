@@ -18,6 +18,8 @@ param vaultSecrets = [
   '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-vaults/providers/Microsoft.KeyVault/vaults/kv-chat/secrets/signalr'
 ]
 
+param subnet = '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-net/providers/Microsoft.Network/virtualNetworks/vnet/subnets/rekey'
+
 param existingTopics = [
   {
     source: '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/Rg-One'

@@ -1,6 +1,8 @@
 //! Apps that get their connection string through a Key Vault reference.
 
+mod attacks;
 mod connection_strings;
+mod errors;
 mod left_behind;
 
 use std::collections::BTreeMap;
@@ -52,6 +54,18 @@ async fn story(references: [&str; 2], readers_within: std::time::Duration) -> St
     let id = "https://kv-demo.vault.azure.net/secrets/signalr".parse().unwrap();
     story.config.instances[0].vault_secrets = vec![SecretConfig { id, readers_within, unused: false }];
     story
+}
+
+/// What all runs of the timer say in so long.
+async fn everything_told(story: &Story, time: std::time::Duration) -> String {
+    let mut told = String::new();
+    for _ in 0..time.as_secs() / (10 * 60) {
+        for report in story.tick().await {
+            told += &format!("{:?} {}\n", report.lines(), report.summary());
+        }
+        story.clock.advance(10 * MINUTE);
+    }
+    told
 }
 
 /// Which key a secret holds now.

@@ -43,12 +43,17 @@ pub enum BarrierKind {
     /// The firewall of a vault, which lets the platform in and not the caller: 403 `ForbiddenByFirewall` for everything that
     /// is asked of the vault itself (docs: Azure Key Vault REST API error codes). Azure Resource Manager is outside of it.
     VaultFirewall,
+    /// A vault whose public network access is disabled: 403 `ForbiddenByConnection`, to everybody but the platform here (docs:
+    /// Azure Key Vault REST API error codes; Diagnose private links configuration issues on Azure Key Vault).
+    VaultPrivate,
 }
 
-/// Whether the firewall of a vault keeps the caller out.
-pub(crate) fn has_firewall(barriers: &[Barrier], vault: &str) -> bool {
-    let is_firewall = |barrier: &Barrier| barrier.kind == BarrierKind::VaultFirewall;
-    barriers.iter().any(|barrier| is_firewall(barrier) && covers(&barrier.scope, vault))
+/// What of a vault's network keeps the caller out.
+pub(crate) fn of_network(barriers: &[Barrier], vault: &str) -> Option<BarrierKind> {
+    let of_network =
+        |kind: &BarrierKind| matches!(kind, BarrierKind::VaultFirewall | BarrierKind::VaultPrivate);
+    let there = barriers.iter().filter(|barrier| covers(&barrier.scope, vault));
+    there.map(|barrier| barrier.kind).find(of_network)
 }
 
 /// Lets a call pass, or answers why it is refused.
@@ -65,13 +70,14 @@ fn lists(call: &Call) -> bool {
 
 impl BarrierKind {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::ReadOnlyLock,
         Self::CanNotDeleteLock,
         Self::DisabledSubscription,
         Self::Policy,
         Self::Unregistered,
         Self::VaultFirewall,
+        Self::VaultPrivate,
     ];
 
     fn refuses(self, call: &Call) -> bool {
@@ -82,7 +88,7 @@ impl BarrierKind {
             Self::CanNotDeleteLock => *method == Method::DELETE,
             Self::DisabledSubscription => !reads && !lists(call),
             Self::Policy => matches!(*method, Method::PUT | Method::PATCH),
-            Self::VaultFirewall => false,
+            Self::VaultFirewall | Self::VaultPrivate => false,
         }
     }
 }
@@ -94,7 +100,7 @@ impl Barrier {
             return None;
         }
         Some(match self.kind {
-            BarrierKind::VaultFirewall => return None,
+            BarrierKind::VaultFirewall | BarrierKind::VaultPrivate => return None,
             BarrierKind::ReadOnlyLock | BarrierKind::CanNotDeleteLock => {
                 let deed = if call.method == Method::DELETE { "delete" } else { "write" };
                 let message = format!(

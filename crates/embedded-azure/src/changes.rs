@@ -196,6 +196,11 @@ impl State {
         self.denials.push(Denial::of_the_caller(scope, action, DeniedBy::Role));
     }
 
+    /// The same, in whatever way.
+    pub fn deny_by(&mut self, denial: Denial) {
+        self.denials.push(denial);
+    }
+
     /// The same, by a deny assignment.
     pub fn assign_denial(&mut self, scope: &str, action: &str) {
         self.denials.push(Denial::of_the_caller(scope, action, DeniedBy::DenyAssignment));

@@ -51,6 +51,8 @@ pub struct State {
     /// What stands at which scope.
     pub(crate) barriers: Vec<Barrier>,
     pub(crate) vaults: Vec<Vault>,
+    /// By how many seconds their clocks are fast.
+    pub(crate) vaults_are_fast_by: i64,
     /// The ids of the versions of secrets.
     pub(crate) versions: IdMaker,
     /// What references to a secret or key of this name, in lower case, lead to, if it is in no vault of ours.
@@ -131,6 +133,7 @@ impl State {
             denials: world.denials.clone(),
             barriers: world.barriers.clone(),
             vaults,
+            vaults_are_fast_by: 0,
             versions,
             references,
             empty_groups: BTreeSet::new(),

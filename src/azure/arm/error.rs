@@ -92,8 +92,12 @@ pub enum Barrier {
     NoKeys,
     /// The app's own content share is out of order, which Azure looks at before it writes settings.
     ContentShare,
-    /// The firewall of a Key Vault, or its private endpoint, does not let us in.
+    /// The firewall of a Key Vault does not let us in.
     VaultFirewall,
+    /// A Key Vault takes no calls but through its private endpoints.
+    VaultPrivate,
+    /// A Key Vault goes by access policies, and none lets us do this.
+    VaultPolicy,
     /// The newest version of a secret is disabled.
     SecretDisabled,
     /// A secret was deleted, and may be recovered.

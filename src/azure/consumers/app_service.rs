@@ -137,9 +137,12 @@ impl Place {
     fn refresh(&self, settings: &mut Dictionary, change: &Change<'_>, arm: &Arm) {
         let names = || change.names.iter().filter_map(|name| Some((*name, change.versions.get(*name)?)));
         let mut refreshed = Refreshed::read(settings);
-        for (name, version) in names() {
+        for (name, (secret, version)) in names() {
             let Some(value) = settings.expose(name).map(ToOwned::to_owned) else { continue };
-            match SecretReference::read(&value, arm.vault_suffix()).map(|reference| reference.version) {
+            let reference = SecretReference::read(&value, arm.vault_suffix());
+            // Since the check it may have been made to name another, of which nothing is known here.
+            let reference = reference.filter(|reference| reference.secret == *secret);
+            match reference.map(|reference| reference.version) {
                 Some(Some(old)) if old != *version => {
                     settings.set_value(name, &with_version(&value, &old, version));
                 }

@@ -189,6 +189,19 @@ impl Check {
         }
     }
 
+    /// The secrets whose newest version was read, or why it could not be.
+    pub fn secrets(&self) -> impl Iterator<Item = (ConsumerId, Result<&Secret, &ArmError>)> {
+        let read = self.places.iter().filter(|(place, _)| !place.is_fixed());
+        read.filter_map(|(place, read)| {
+            let id = place.consumer();
+            id.secret()?;
+            match &read.found {
+                Ok(contents) => Some((id, Ok(contents.secret()?))),
+                Err(error) => Some((id, Err(error))),
+            }
+        })
+    }
+
     /// The settings of an app that refer to secrets of ours, as far as they were read.
     fn followed(&self, app: &AppConfig) -> Vec<Followed> {
         let read = |place: &Place| Some(place.follows(self.read_of(place)?, app, self.vault_suffix));
@@ -196,13 +209,19 @@ impl Check {
     }
 
     /// Of a dictionary's settings that refer to secrets, the versions that hold a key.
-    pub fn versions(&self, place: &Place, app: &AppConfig, key: &Key) -> BTreeMap<String, String> {
+    pub fn versions(
+        &self,
+        place: &Place,
+        app: &AppConfig,
+        key: &Key,
+    ) -> BTreeMap<String, (SecretId, String)> {
         let contents = self.read_of(place);
         let followed = contents.map(|contents| place.follows(contents, app, self.vault_suffix));
         let version = |followed: Followed| {
-            let newest = Place::of_secret(followed.reference.secret);
+            let id = followed.reference.secret;
+            let newest = Place::of_secret(id.clone());
             let secret = self.read_of(&newest)?.secret().filter(|secret| secret.holds(key))?;
-            Some((followed.at.name, secret.version.clone()))
+            Some((followed.at.name, (id, secret.version.clone())))
         };
         followed.into_iter().flatten().filter_map(version).collect()
     }

@@ -43,6 +43,7 @@ sentences! {
     left_behind(why) = "{why}; nothing that is configured refers to it any more, but it held a key, and whoever reads it \
         without being seen may do so still: let this identity read it, or, if nobody uses it, name it in vault_secrets with \
         unused = true";
+    DISABLED_MEANWHILE = "somebody disabled the secret while it was written, so the version that was made is disabled too";
     strange_vault(host, suffix) = "{host} is no Key Vault of this cloud (…{suffix}), and is not given a token";
     OTHER_HOST = "its URL leads to another host than the one asked";
 

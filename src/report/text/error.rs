@@ -135,6 +135,9 @@ fn advice(error: &ArmError) -> String {
             error.action().unwrap_or("this action");
         ArmErrorKind::Gone if error.is_of_an_operation() =>
             "Azure no longer knows the operation; the listed keys show how it ended";
+        ArmErrorKind::Gone if error.operation().starts_with("KeyVault_") =>
+            "there is no such secret: correct its name, make it, or, if it was deleted, recover it (`az keyvault secret \
+            recover`)";
         ArmErrorKind::Gone =>
             "it does not exist: correct its id, or take it out of {file} if it was deleted on purpose";
         ArmErrorKind::OutcomeUnknown =>
@@ -185,6 +188,12 @@ fn of_barrier(barrier: Barrier, action: Option<&str>) -> String {
         Barrier::VaultFirewall =>
             "the vault's network rules do not let this process in: let the function app reach it, by a subnet of its virtual \
             network among the vault's rules or by a private endpoint. A role does not help";
+        Barrier::VaultPrivate =>
+            "the vault takes no calls from public networks: let the function app reach it by a private endpoint of the vault in \
+            its virtual network, and its private DNS zone. A role does not help";
+        Barrier::VaultPolicy =>
+            "the vault goes by access policies: let the identity get, set and list its secrets by one (`az keyvault \
+            set-policy`), or change the vault to Azure RBAC";
         Barrier::SecretDisabled =>
             "enable the newest version of the secret, or make a new one: whoever refers to it gets nothing";
         Barrier::SecretDeleted =>

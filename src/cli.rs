@@ -7,6 +7,7 @@
 //! | 2 | the command line or the configuration is wrong; nothing was done |
 //! | 3 | not finished in the time that was given; the next run carries on |
 
+mod agent;
 #[cfg(feature = "simulator")]
 mod demo;
 mod doctor;
@@ -89,6 +90,8 @@ enum Command {
     Notice(notice::NoticeArgs),
     /// After you have looked: let what was refused, or came to nothing, be tried again at once
     Unblock(unblock::UnblockArgs),
+    /// On the machine of an app: keep its files on the key of a Key Vault secret, and report that
+    Agent(agent::AgentArgs),
     /// Watch a rotation and a recovery under traffic, on an Azure that is built in; about 20 seconds
     #[cfg(feature = "simulator")]
     Demo(demo::DemoArgs),
@@ -159,6 +162,7 @@ fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
             Command::History(args) => history::history(args, environment).await,
             Command::Notice(args) => notice::notice(args, environment).await,
             Command::Unblock(args) => unblock::unblock(args, environment).await,
+            Command::Agent(args) => agent::agent(args, environment).await,
             #[cfg(feature = "simulator")]
             Command::Demo(args) => demo::demo(args).await,
             #[cfg(feature = "simulator")]

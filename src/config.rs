@@ -3,6 +3,7 @@
 //! Start at [`load()`]: it finds `rekey.toml`, lays the app settings over it and answers a [`Config`], or every
 //! [`Fault`] that it found. A fault names the setting and its place, and never repeats what might be a secret.
 
+mod agent;
 mod environment;
 mod fault;
 mod file;
@@ -26,6 +27,10 @@ use rekey_core::model::{AppId, ConsumerId, SecretId, ServiceId};
 use rekey_core::policy::Policy;
 
 pub use crate::azure::cloud::Cloud;
+pub use agent::{
+    AGENT_FILE, AgentConfig, AgentIdentity, Code, Health, Reporting, TakingEffect, load_agent,
+    load_agent_from,
+};
 pub use environment::Environment;
 pub use fault::{Fault, Faults};
 pub use load::{FUNCTION_TIMEOUT, load, load_from, name_file};

@@ -16,6 +16,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use self::app_service::{Dictionary, References, Resolved};
 use self::key_vault::Secret;
+pub(crate) use self::value::InFile;
 use super::arm::{Arm, ArmError, Operation};
 use crate::config::AppConfig;
 use rekey_core::journal::Journal;

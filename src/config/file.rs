@@ -302,7 +302,7 @@ fn note_once<T: Clone + PartialEq>(
 }
 
 /// A connection string in the wrong place is more than a slip: it is a secret in a file.
-fn what_it_is_not<'s>(text: &str, otherwise: &'s str) -> &'s str {
+pub(super) fn what_it_is_not<'s>(text: &str, otherwise: &'s str) -> &'s str {
     let lower = text.to_lowercase();
     if ConnectionString::parse(text).is_ok() || lower.contains("accesskey=") {
         "this looks like a connection string, which is a secret and belongs in no file: take it out"

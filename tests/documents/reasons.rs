@@ -470,7 +470,9 @@ fn other_lines_are_said_by_the_program() {
     let mut parts = 0;
     let events = words(&events());
     let is_event = |pattern: &String| events.iter().any(|event| fits(pattern, event));
-    for heading in ["What commands say", "What a log line tells", "Errors of the configuration"] {
+    let headings =
+        ["What commands say", "What a log line tells", "Errors of the configuration", "Errors of the agent"];
+    for heading in headings {
         for pattern in told_under(heading).iter().filter(|pattern| !is_event(pattern)) {
             for part in pattern.split('…').map(|part| part.trim_matches([' ', ';', ':', ',', '.', '(', ')']))
             {

@@ -92,6 +92,12 @@ pub struct Illegal {
 }
 
 impl Journal {
+    /// One of which nothing is known but some former keys: for who keeps no journal of a service, and has to recognise its
+    /// keys all the same.
+    pub fn of_former(former: impl IntoIterator<Item = Fingerprint>) -> Self {
+        Self { former: former.into_iter().collect(), ..Self::default() }
+    }
+
     /// What is known of the keys; nothing before the first check.
     pub fn keys(&self) -> Option<&PerKey<KeyRecord>> {
         self.keys.as_ref()

@@ -46,14 +46,14 @@ pub enum BarrierKind {
     /// A vault whose public network access is disabled: 403 `ForbiddenByConnection`, to everybody but the platform here (docs:
     /// Azure Key Vault REST API error codes; Diagnose private links configuration issues on Azure Key Vault).
     VaultPrivate,
+    /// The network rules of an App Configuration store: 403 `ip-address-rejected` for everything that is asked of the store
+    /// itself (docs: App Configuration, Network access errors). The platform is let in here.
+    StoreFirewall,
 }
 
-/// What of a vault's network keeps the caller out.
-pub(crate) fn of_network(barriers: &[Barrier], vault: &str) -> Option<BarrierKind> {
-    let of_network =
-        |kind: &BarrierKind| matches!(kind, BarrierKind::VaultFirewall | BarrierKind::VaultPrivate);
-    let there = barriers.iter().filter(|barrier| covers(&barrier.scope, vault));
-    there.map(|barrier| barrier.kind).find(of_network)
+/// Whether the firewall of a vault or store keeps the caller out.
+pub(crate) fn has_firewall(barriers: &[Barrier], kind: BarrierKind, resource: &str) -> bool {
+    barriers.iter().any(|barrier| barrier.kind == kind && covers(&barrier.scope, resource))
 }
 
 /// Lets a call pass, or answers why it is refused.
@@ -64,13 +64,14 @@ pub(crate) fn check(barriers: &[Barrier], subscription: &str, call: &Call) -> Re
 
 /// Whether a request only lists, though it is a POST.
 fn lists(call: &Call) -> bool {
+    // `list`, `listKeys`, `listSecrets`, `listAppSettings`, `listFunctionAppSettings`
     let path = call.path.trim_end_matches('/').to_lowercase();
-    path.ends_with("/list") || path.ends_with("/listkeys")
+    path.rsplit('/').next().is_some_and(|action| action.starts_with("list"))
 }
 
 impl BarrierKind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ReadOnlyLock,
         Self::CanNotDeleteLock,
         Self::DisabledSubscription,
@@ -78,6 +79,7 @@ impl BarrierKind {
         Self::Unregistered,
         Self::VaultFirewall,
         Self::VaultPrivate,
+        Self::StoreFirewall,
     ];
 
     fn refuses(self, call: &Call) -> bool {
@@ -88,7 +90,7 @@ impl BarrierKind {
             Self::CanNotDeleteLock => *method == Method::DELETE,
             Self::DisabledSubscription => !reads && !lists(call),
             Self::Policy => matches!(*method, Method::PUT | Method::PATCH),
-            Self::VaultFirewall | Self::VaultPrivate => false,
+            Self::VaultFirewall | Self::VaultPrivate | Self::StoreFirewall => false,
         }
     }
 }
@@ -100,7 +102,9 @@ impl Barrier {
             return None;
         }
         Some(match self.kind {
-            BarrierKind::VaultFirewall | BarrierKind::VaultPrivate => return None,
+            BarrierKind::VaultFirewall | BarrierKind::VaultPrivate | BarrierKind::StoreFirewall => {
+                return None;
+            }
             BarrierKind::ReadOnlyLock | BarrierKind::CanNotDeleteLock => {
                 let deed = if call.method == Method::DELETE { "delete" } else { "write" };
                 let message = format!(

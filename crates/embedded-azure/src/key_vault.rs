@@ -108,7 +108,8 @@ fn admit(state: &State, operation: Option<&str>, call: &Call) -> Result<(), Answ
     state.identity.check_for_vault(domain, call).map_err(|message| challenge(state, call, message))?;
     let vault = found(state, call)?;
     let id = state.vaults[vault].id.to_string();
-    if let Some(kind) = barriers::of_network(&state.barriers, &id) {
+    let stands = |kind: &BarrierKind| barriers::has_firewall(&state.barriers, *kind, &id);
+    if let Some(kind) = [BarrierKind::VaultPrivate, BarrierKind::VaultFirewall].into_iter().find(stands) {
         let (said, inner) = match kind {
             BarrierKind::VaultPrivate => (
                 "Public network access is disabled and request is not from a trusted service nor via an approved private \

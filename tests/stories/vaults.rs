@@ -4,6 +4,7 @@ mod attacks;
 mod connection_strings;
 mod errors;
 mod left_behind;
+mod reported;
 
 use std::collections::BTreeMap;
 

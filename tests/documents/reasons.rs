@@ -395,7 +395,11 @@ fn advice(kind: ArmErrorKind) -> &'static [&'static str] {
         ArmErrorKind::Throttled { .. } => &["at the earliest"],
         ArmErrorKind::Conflict => &["another operation is at work on it"],
         ArmErrorKind::Forbidden => &["there; a new role assignment can take hours to take effect"],
-        ArmErrorKind::Gone => &["it does not exist: correct its id", "Azure no longer knows the operation"],
+        ArmErrorKind::Gone => &[
+            "there is no such secret",
+            "it does not exist: correct its id",
+            "Azure no longer knows the operation",
+        ],
         ArmErrorKind::OutcomeUnknown => &["it may or may not have taken effect"],
         ArmErrorKind::Unauthenticated => &["check the identity: a managed identity in Azure"],
         ArmErrorKind::OutOfTime => &["nothing was changed; try again with more time"],

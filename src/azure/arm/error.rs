@@ -137,6 +137,11 @@ impl ArmError {
         self.0.operation.actions.first().copied()
     }
 
+    /// Whether a vault refused it.
+    pub(crate) fn is_of_a_vault(&self) -> bool {
+        self.0.operation.is_of_a_vault()
+    }
+
     /// Whether it is about a regeneration that Azure was asked to follow.
     pub(crate) fn is_of_an_operation(&self) -> bool {
         self.0.operation.subject == Subject::Regeneration

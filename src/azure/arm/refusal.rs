@@ -71,7 +71,7 @@ fn classify(operation: Operation, status: u16, said: &Said, retry_after: Option<
         if let Some(barrier) = barrier(said).or_else(keys_off) {
             return ArmErrorKind::Barred(barrier);
         }
-        if operation.name.starts_with("KeyVault_") && said.says_one_of(&[DENIED_BY_POLICY]) {
+        if operation.is_of_a_vault() && said.says_one_of(&[DENIED_BY_POLICY]) {
             return ArmErrorKind::Barred(Barrier::VaultPolicy);
         }
         if said.says_one_of(&FORBIDDEN) {

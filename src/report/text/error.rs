@@ -135,7 +135,7 @@ fn advice(error: &ArmError) -> String {
             error.action().unwrap_or("this action");
         ArmErrorKind::Gone if error.is_of_an_operation() =>
             "Azure no longer knows the operation; the listed keys show how it ended";
-        ArmErrorKind::Gone if error.operation().starts_with("KeyVault_") =>
+        ArmErrorKind::Gone if error.is_of_a_vault() =>
             "there is no such secret: correct its name, make it, or, if it was deleted, recover it (`az keyvault secret \
             recover`)";
         ArmErrorKind::Gone =>

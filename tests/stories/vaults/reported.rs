@@ -20,7 +20,7 @@ fn world(settings: &[(&str, &str)], vault: bool) -> World {
         ..Site::default()
     };
     let secrets = [(SECRET.to_owned(), Secret::new("{primary:sr-demo}"))].into();
-    let vault = vault.then(|| Vault { group: "rg-demo".into(), name: "kv".into(), secrets });
+    let vault = vault.then(|| Vault { group: "rg-demo".into(), name: "kv-app".into(), secrets });
     World {
         signalr: vec![SignalR { group: "rg-demo".into(), name: "sr-demo".into(), ..SignalR::default() }],
         sites: vec![
@@ -41,7 +41,7 @@ async fn story(settings: &[(&str, &str)], vault: bool) -> Story {
     if !instance.apps.iter().any(|app| app.id == func) {
         instance.apps.push(super::super::common::app(func));
     }
-    let id = format!("https://kv.vault.azure.net/secrets/{SECRET}").parse().unwrap();
+    let id = format!("https://kv-app.vault.azure.net/secrets/{SECRET}").parse().unwrap();
     if vault {
         instance.vault_secrets = vec![SecretConfig { id, readers_within: HOUR, unused: false }];
     }
@@ -52,7 +52,7 @@ async fn story(settings: &[(&str, &str)], vault: bool) -> Story {
 /// regenerated, and nothing was said of it.
 #[tokio::test]
 async fn a_secret_that_is_named_after_signalr_counts_whatever_the_setting_is_called() {
-    let by_uri = format!("@Microsoft.KeyVault(SecretUri=https://kv.vault.azure.net/secrets/{SECRET}/)");
+    let by_uri = format!("@Microsoft.KeyVault(SecretUri=https://kv-app.vault.azure.net/secrets/{SECRET}/)");
     let settings = [("REPORTS", "{primary:sr-demo}"), ("HubConnection", by_uri.as_str())];
     // Where there is no such vault nothing can be followed: it is named, and no key is regenerated.
     let story_without = story(&settings, false).await;
@@ -66,7 +66,7 @@ async fn a_secret_that_is_named_after_signalr_counts_whatever_the_setting_is_cal
     let reports = story_with.watch(12 * HOUR).await;
     assert!(settled(&reports), "{reports:#?}");
     assert_eq!(story_with.requests("SignalR_RegenerateKey"), 2);
-    let value = story_with.sim.with(|state| state.secret("kv", SECRET)).unwrap();
+    let value = story_with.sim.with(|state| state.secret("kv-app", SECRET)).unwrap();
     let keys = KeyType::ALL.map(|key_type| story_with.key("sr-demo", key_type));
     assert!(keys.iter().any(|key| value.contains(key.expose())), "the secret holds a valid key");
     assert_eq!((story_with.refused(), story_with.sim.report().refused_unexplained), (0, 0));
@@ -76,7 +76,7 @@ async fn a_secret_that_is_named_after_signalr_counts_whatever_the_setting_is_cal
 /// from a vault most likely did.
 #[tokio::test]
 async fn an_app_with_its_string_in_a_vault_is_not_forgotten_after_a_forced_regeneration() {
-    let by_name = format!("@Microsoft.KeyVault(VaultName=kv;SecretName={SECRET})");
+    let by_name = format!("@Microsoft.KeyVault(VaultName=kv-app;SecretName={SECRET})");
     let settings = [("AzureSignalRConnectionString", by_name.as_str())];
     let story_without = story(&settings, false).await;
     story_without.tick().await;

@@ -5,10 +5,12 @@
 
 mod agent;
 mod environment;
+mod external;
 mod fault;
 mod file;
 mod load;
 mod notify;
+mod places;
 mod policy;
 mod settings;
 mod storage;
@@ -24,6 +26,7 @@ use url::Url;
 
 use rekey_core::intent::Configured;
 use rekey_core::model::{AppId, ConsumerId, SecretId, ServiceId};
+use rekey_core::plan::External;
 use rekey_core::policy::Policy;
 
 pub use crate::azure::cloud::Cloud;
@@ -99,6 +102,8 @@ pub struct ServiceConfig {
     pub apps: Vec<AppConfig>,
     /// The Key Vault secrets that hold one, besides those that the apps refer to; and what is known of their readers.
     pub vault_secrets: Vec<SecretConfig>,
+    /// What holds one and only others can change: machines that report, and what persons change.
+    pub external: Vec<External>,
     /// How to treat it.
     pub policy: Policy,
 }

@@ -8,6 +8,7 @@
 
 mod collect;
 mod configured_apps;
+mod external;
 mod finding;
 mod first_run;
 mod fixes;
@@ -19,7 +20,7 @@ mod vaults;
 
 use std::collections::BTreeSet;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 pub use finding::{Check, Finding, Looked, Report, Severity, SubjectKind};
 pub use first_run::{FirstRun, examine_briefly};
@@ -53,7 +54,7 @@ pub async fn examine(rekey: &Engine, circumstances: &Circumstances) -> Report {
     let facts = Facts::collect(rekey, &arm).await;
     let own = own_app(config, environment);
     let deployed_in = own.as_ref().filter(|_| circumstances.as_deployed);
-    findings.extend(judge(config, &facts, &caller, deployed_in));
+    findings.extend(judge(config, &facts, &caller, deployed_in, rekey.clock.now()));
     findings.extend(settings::durations_of_apps(&facts, environment, own.as_ref()));
     findings.extend(service::probes(rekey, &facts).await);
     Report { looked: facts.looked(), ..Report::new(findings) }
@@ -148,7 +149,13 @@ fn nobody(error: String, config: &Config, circumstances: &Circumstances) -> Find
     finding.fixed_by(own.as_ref().map(fixes::assign_identity))
 }
 
-fn judge(config: &Config, facts: &Facts<'_>, caller: &Caller, own_app: Option<&AppId>) -> Vec<Finding> {
+fn judge(
+    config: &Config,
+    facts: &Facts<'_>,
+    caller: &Caller,
+    own_app: Option<&AppId>,
+    now: DateTime<Utc>,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
     for instance in &facts.instances {
         findings.extend(service::check(instance, &facts.holders(instance)));
@@ -158,6 +165,7 @@ fn judge(config: &Config, facts: &Facts<'_>, caller: &Caller, own_app: Option<&A
             findings.extend(configured_apps::check(instance, app, facts));
         }
         findings.extend(vaults::check(instance, facts, caller, own_app));
+        findings.extend(external::check(instance, now));
         findings.extend(unconfigured_apps::check(instance, facts));
     }
     for (id, app) in facts.configured() {

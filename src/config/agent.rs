@@ -14,7 +14,7 @@ use url::Url;
 
 use self::reporting::{reporting, url};
 use super::fault::{At, Report, Sourced};
-use super::file::what_it_is_not;
+use super::places::what_it_is_not;
 use super::settings;
 use super::values::{Fields, Form, Lasting, Node, OneOf, OrZero};
 use super::{AzureConfig, Environment, Faults};

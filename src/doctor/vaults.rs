@@ -38,7 +38,8 @@ fn seen_of(
     asker: &Asker<'_>,
 ) -> Vec<Finding> {
     let name = instance.config.id.name();
-    let secrets = seen.consumers.iter().filter(|consumer| consumer.at.app.app().is_none());
+    let is_secret = |id: &ConsumerId| matches!(id, ConsumerId::KeyVaultSecret(_));
+    let secrets = seen.consumers.iter().filter(|consumer| is_secret(&consumer.at.app));
     let held = secrets.map(|consumer| {
         let (at, holds) = (&consumer.at.app, consumer.holds.in_words());
         let what = format!("the secret {at} holds {holds} of {name}");

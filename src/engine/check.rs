@@ -317,6 +317,7 @@ impl Check {
                 self.add_left_behind(secret, service, journal, &mut snapshot);
             }
         }
+        snapshot.add_external(service.external.iter().cloned(), journal);
         snapshot
     }
 

@@ -8,7 +8,7 @@ use crate::azure::http::{check_secure, is_loopback};
 use crate::config::Environment;
 use crate::config::environment::Reader;
 use crate::config::fault::{Origin, Report};
-use crate::config::file::what_it_is_not;
+use crate::config::places::what_it_is_not;
 use crate::config::settings::REPORT_CODE;
 use crate::config::values::{Fields, sourced};
 use crate::report::cause;

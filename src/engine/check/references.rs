@@ -166,7 +166,7 @@ impl Check {
         let is_current = |key: &&Fingerprint| out.keys.iter().any(|(_, current)| current == *key);
         let goes_on = held.is_empty() && last.unwrap_or_default().iter().any(|key| is_current(&key));
         if !held.is_empty() || goes_on {
-            out.readers_within = out.readers_within.max(service.readers_within(id));
+            out.readers_within.insert(consumer.clone(), service.readers_within(id));
         }
         if !goes_on && (last.is_some() || !held.is_empty()) {
             out.seen.insert(consumer, held);

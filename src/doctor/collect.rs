@@ -7,8 +7,8 @@ use futures::FutureExt;
 
 use super::finding::Looked;
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier, Permission};
-use crate::azure::consumers::Marks;
 use crate::azure::consumers::app_service::{ReferenceIdentity, UpdateStrategy};
+use crate::azure::consumers::{KeyValueReader, Marks};
 use crate::azure::discovery::{Dictionaries, at_once, parted, slots};
 use crate::azure::services::{KeyService, ListedKeys, ServiceResource};
 use crate::config::{AppConfig, Config, ServiceConfig};
@@ -43,15 +43,26 @@ pub(super) struct InstanceFacts<'c> {
     pub(super) permissions: Result<Vec<Permission>, ArmError>,
     pub(super) replicas: Result<Vec<String>, ArmError>,
     pub(super) journal: Result<Journal, StoreError>,
-    /// What a check shows, where Key Vault secrets are concerned.
+    /// What a check shows, where Key Vault secrets or key-values of App Configuration are concerned.
     pub(super) of_vaults: Option<Result<Snapshot, String>>,
     /// The secrets that could not be read, and why; and those that have expired, and when.
     pub(super) unread_secrets: BTreeMap<ConsumerId, ArmErrorKind>,
     pub(super) expired_secrets: BTreeMap<ConsumerId, DateTime<Utc>>,
     /// By which identities references of apps are resolved; only asked where that is the matter.
     pub(super) identities: BTreeMap<AppId, Result<ReferenceIdentity, ArmError>>,
+    /// What is known of key-values besides, where that check was made.
+    pub(super) of_key_values: Option<KeyValueFacts>,
     /// The instances of its subscription; only asked where it is gone, and empty if they cannot be listed.
     pub(super) others: Vec<ServiceId>,
+}
+
+/// What is known of the key-values of a service.
+#[derive(Debug)]
+pub(super) struct KeyValueFacts {
+    /// Those that could not be read.
+    pub(super) refused: BTreeMap<ConsumerId, ArmErrorKind>,
+    /// Who is given what they hold, and whether it is sure that he has what they hold now.
+    pub(super) readers: Vec<(KeyValueReader, bool)>,
 }
 
 /// What was read of an app.
@@ -87,13 +98,14 @@ impl<'c> Facts<'c> {
             .boxed()
         });
         let apps: BTreeMap<AppId, AppFacts> = at_once(asked).await.into_iter().collect();
-        let follows = |app: &AppConfig| apps.get(&app.id).is_some_and(|read| read.follows(app));
         for instance in &mut instances {
             let service = instance.config;
+            let follows = |app: &AppConfig| apps.get(&app.id).is_some_and(|read| read.follows(app, service));
             let journal = instance.journal.as_ref().ok();
             let remembers =
                 journal.is_some_and(|journal| journal.all_seen().any(|(one, _)| one.secret().is_some()));
-            if remembers || !service.vault_secrets.is_empty() || service.apps.iter().any(follows) {
+            let configured = !service.vault_secrets.is_empty() || !service.app_configuration.is_empty();
+            if remembers || configured || service.apps.iter().any(follows) {
                 instance.check_vaults(rekey, arm).await;
             }
         }
@@ -192,11 +204,12 @@ impl<'c> InstanceFacts<'c> {
             unread_secrets: BTreeMap::new(),
             expired_secrets: BTreeMap::new(),
             identities: BTreeMap::new(),
+            of_key_values: None,
             others,
         }
     }
 
-    /// Checks the service as a run does, which reads the secrets that its apps refer to.
+    /// Checks the service as a run does, which reads the secrets and key-values that its apps refer to.
     async fn check_vaults(&mut self, rekey: &Engine, arm: &Arm) {
         let (Ok(journal), service) = (&self.journal, self.config) else { return };
         let reader = Reader { arm, clock: &*rekey.clock, in_need: false };
@@ -206,6 +219,10 @@ impl<'c> InstanceFacts<'c> {
                 Ok(expired) => self.expired_secrets.extend(expired.map(|at| (id, at))),
                 Err(error) => drop(self.unread_secrets.insert(id, error.kind())),
             }
+        }
+        if let Ok(check) = &check {
+            let (refused, readers) = (check.refusals(), check.key_value_readers(service, journal));
+            self.of_key_values = Some(KeyValueFacts { refused, readers });
         }
         self.of_vaults = Some(match check {
             Ok(check) => Ok(check.snapshot(service, journal)),
@@ -250,14 +267,16 @@ impl<'c> InstanceFacts<'c> {
             host: self.host().unwrap_or_default(),
             journal: self.journal.as_ref().unwrap_or(&forgotten),
         };
-        facts.settings.shown(app, marks, facts.permissions.is_some())
+        let followed = facts.permissions.is_some().then_some(self.config.app_configuration.as_slice());
+        facts.settings.shown(app, marks, followed)
     }
 }
 
 impl AppFacts {
-    /// Whether it refers to Key Vault secrets of ours.
-    pub(super) fn follows(&self, app: &AppConfig) -> bool {
-        !self.settings.followed(app).is_empty()
+    /// Whether it refers to Key Vault secrets or key-values of ours.
+    pub(super) fn follows(&self, app: &AppConfig, service: &ServiceConfig) -> bool {
+        let readers = self.settings.readers(app, &service.app_configuration);
+        !(self.settings.followed(app).is_empty() && readers.is_empty())
     }
 
     /// Reads an app's settings, and of a configured one what may be done with it.

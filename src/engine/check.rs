@@ -3,6 +3,7 @@
 //! Start at [`Check::take`]. A check keeps what it read, each part with its time, so that a later [`Check::refresh`]
 //! reads again only what has grown too old. The snapshot it yields holds fingerprints; the keys stay here.
 
+mod key_values;
 mod references;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,6 +71,8 @@ pub struct Check {
     places: BTreeMap<Place, Read>,
     /// How the hosts of vaults end that may be asked.
     vault_suffix: &'static str,
+    /// The same of App Configuration stores.
+    store_suffixes: &'static [&'static str],
     /// The references that were made to be fetched anew, and until when that is waited for.
     awaited: BTreeMap<Place, DateTime<Utc>>,
     /// The secrets that are on record as holders of a key, whether anything leads to them any more or not; nothing where only
@@ -126,6 +129,7 @@ impl Check {
             keys_at,
             places: BTreeMap::new(),
             vault_suffix: reader.arm.vault_suffix(),
+            store_suffixes: reader.arm.store_suffixes(),
             awaited: BTreeMap::new(),
             on_record: None,
             missing: BTreeMap::new(),
@@ -307,8 +311,12 @@ impl Check {
         };
         let mut secrets: BTreeSet<SecretId> = service.secrets().cloned().collect();
         for app in &service.apps {
-            self.add_app(app, journal, &mut snapshot, &mut secrets);
+            self.add_app(app, service, journal, &mut snapshot, &mut secrets);
         }
+        for key_value in &self.key_values(service) {
+            self.add_key_value(key_value, service, journal, &mut snapshot);
+        }
+        secrets.extend(self.led_to(service));
         for secret in &secrets {
             self.add_secret(secret, service, journal, &mut snapshot);
         }
@@ -329,6 +337,7 @@ impl Check {
     fn add_app(
         &self,
         app: &AppConfig,
+        service: &ServiceConfig,
         journal: &Journal,
         snapshot: &mut Snapshot,
         secrets: &mut BTreeSet<SecretId>,
@@ -341,7 +350,7 @@ impl Check {
             match self.places.get(&place).map(|read| &read.found) {
                 Some(Ok(contents)) => {
                     let marks = self.marks(journal);
-                    unclear.extend(place.shows(contents, app, marks, self.vault_suffix, snapshot));
+                    unclear.extend(place.shows(contents, app, marks, self.following(service), snapshot));
                     for followed in place.follows(contents, app, self.vault_suffix) {
                         self.add_reference(&followed, marks, snapshot);
                         secrets.insert(followed.reference.secret);
@@ -361,6 +370,9 @@ impl Check {
                     unread.get_or_insert_with(|| unreadable(app, words::NOT_READ.to_owned(), true));
                 }
             }
+        }
+        for reader in self.readers(app, service) {
+            self.add_reader(&reader, journal, self.marks(journal), snapshot);
         }
         let seen = unread.is_none();
         snapshot.unknown.extend(unread);

@@ -20,6 +20,10 @@ param vaultSecrets = [
 
 param subnet = '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-net/providers/Microsoft.Network/virtualNetworks/vnet/subnets/rekey'
 
+param appConfigurationStores = [
+  '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-vaults/providers/Microsoft.AppConfiguration/configurationStores/appcs-chat'
+]
+
 param existingTopics = [
   {
     source: '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/Rg-One'

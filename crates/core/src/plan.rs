@@ -14,15 +14,15 @@ mod snapshot;
 mod step;
 
 pub use assess::{Announced, Assessment, Covered, Open, Verdict, assess, judge, to_watch};
-pub use external::{Awaited, External};
 pub use forecast::{Forecast, Foreseen, forecast};
 pub use quiet::quiet;
 pub use reconcile::{Agreement, agreement, handed_out, reconcile};
 pub use safety::{Standing, is_doubtful, is_overdue, standing};
 pub use snapshot::{
-    Consumer, ConsumerRef, CutOff, Holding, ReferenceFault, SettingFault, Snapshot, Unknown, Whereabouts,
+    Consumer, ConsumerRef, CutOff, External, Holding, ReferenceFault, SettingFault, Snapshot, Unknown,
+    Whereabouts,
 };
-pub use step::{BlockedBy, Decision, Step, WaitFor};
+pub use step::{Awaited, BlockedBy, Decision, Step, WaitFor};
 
 use chrono::{DateTime, Utc};
 

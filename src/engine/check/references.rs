@@ -3,7 +3,7 @@
 //! Start at [`Check::wanted`] for what is read, and at [`Check::add_reference`] for what it means: an app holds the key of the
 //! version that the platform gives it, and has left another only once a write of its settings brought that version there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
@@ -11,7 +11,7 @@ use super::{Check, held, lose};
 use crate::azure::arm::{ArmError, ArmErrorKind};
 use crate::azure::consumers::app_service::FETCHED_WITHIN;
 use crate::azure::consumers::key_vault::Secret;
-use crate::azure::consumers::{Contents, Followed, Marks, Place};
+use crate::azure::consumers::{Contents, Followed, Marks, Place, Versions};
 use crate::config::{AppConfig, ServiceConfig};
 use crate::report::cause;
 use crate::report::text::azure as words;
@@ -208,22 +208,28 @@ impl Check {
         Place::of(app).iter().filter_map(read).flatten().collect()
     }
 
-    /// Of a dictionary's settings that refer to secrets, the versions that hold a key.
+    /// Of a dictionary's settings that refer to secrets or key-values, the versions that hold one of these keys.
     pub fn versions(
         &self,
         place: &Place,
         app: &AppConfig,
-        key: &Key,
-    ) -> BTreeMap<String, (SecretId, String)> {
+        service: &ServiceConfig,
+        keys: &[&Key],
+    ) -> Versions {
+        let holds = |secret: &&Secret| keys.iter().any(|key| secret.holds(key));
         let contents = self.read_of(place);
         let followed = contents.map(|contents| place.follows(contents, app, self.vault_suffix));
         let version = |followed: Followed| {
             let id = followed.reference.secret;
-            let newest = Place::of_secret(id.clone());
-            let secret = self.read_of(&newest)?.secret().filter(|secret| secret.holds(key))?;
-            Some((followed.at.name, (id, secret.version.clone())))
+            let secret = self.read_of(&Place::of_secret(id.clone()))?.secret().filter(holds)?;
+            Some((followed.at.name, (Some(id), secret.version.clone())))
         };
-        followed.into_iter().flatten().filter_map(version).collect()
+        let of_secrets = followed.into_iter().flatten().filter_map(version);
+        // Of key-values only app settings are followed.
+        let of_settings = *place == Place::settings_of(&app.id);
+        let of_key_values = of_settings.then(|| self.versions_of_key_values(app, service, keys));
+        let of_key_values = of_key_values.into_iter().flatten();
+        of_secrets.chain(of_key_values.map(|(name, version)| (name, (None, version)))).collect()
     }
 
     /// What is to be read of a service, as far as is known: what apps refer to is known when they were read.
@@ -231,6 +237,7 @@ impl Check {
         let of_secrets =
             service.secrets().chain(self.on_record.iter().flatten()).cloned().map(Place::of_secret);
         let mut wanted: BTreeSet<Place> = service.apps.iter().flat_map(Place::of).chain(of_secrets).collect();
+        wanted.extend(self.wanted_of_key_values(service));
         for app in &service.apps {
             for followed in self.followed(app) {
                 let references = followed.resolved_in();
@@ -276,7 +283,7 @@ pub(super) fn on_record(service: &ServiceConfig, journal: &Journal) -> BTreeSet<
 }
 
 /// An app whose process may run with either key.
-fn add_either(at: &ConsumerRef, out: &mut Snapshot) {
+pub(super) fn add_either(at: &ConsumerRef, out: &mut Snapshot) {
     for key_type in KeyType::ALL {
         let consumer = Consumer { at: at.clone(), holds: Holding::Valid(key_type) };
         if !out.consumers.contains(&consumer) {

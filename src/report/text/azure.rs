@@ -45,6 +45,12 @@ sentences! {
         unused = true";
     DISABLED_MEANWHILE = "somebody disabled the secret while it was written, so the version that was made is disabled too";
     strange_vault(host, suffix) = "{host} is no Key Vault of this cloud (…{suffix}), and is not given a token";
+    strange_store(host, suffixes) = "{host} is no App Configuration store of this cloud (…{suffixes}), and is not given a token";
+    STRANGE_ETAG = "its etag cannot be sent back";
+    STRANGE_REFERENCE = "it is a reference to a Key Vault secret, and does not name one";
+    OUT_OF_SIGHT = "that is out of sight";
+    FAULTY = "that is not in order";
+    VALUE = "the value";
     OTHER_HOST = "its URL leads to another host than the one asked";
 
     // Access tokens. CLIENT_SECRET and those below it are what a group of environment variables is for.

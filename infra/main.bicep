@@ -29,6 +29,8 @@ param containerApps string[] = []
 @description('The resource ids of the static web apps in rekey.toml.')
 param staticWebApps string[] = []
 
+@description('The resource id of a subnet through which the function app reaches what is behind a firewall or a private endpoint: delegated to Microsoft.App/environments, used by nothing else but function apps on Flex Consumption, in the region of the app, without an underscore in its name. None, if empty.')
+param subnet string = ''
 @description('The resource ids of App Configuration stores with key-values that these apps refer to, or that rekey.toml names.')
 param appConfigurationStores string[] = []
 
@@ -156,6 +158,7 @@ module app 'modules/app.bicep' = {
     rotationSchedule: rotationSchedule
     alwaysReady: alwaysReady
     maximumInstanceCount: maximumInstanceCount
+    subnet: subnet
     settings: settings
   }
   dependsOn: [

@@ -132,6 +132,9 @@ pub struct SecretConfig {
     /// Within what time whoever reads it without being seen reads it anew. None, if nobody reads it but the apps that are
     /// listed.
     pub readers_within: Duration,
+    /// Whether nobody reads it any more, nor goes on with what it held: then it is left alone, unless an app that is listed
+    /// refers to it all the same.
+    pub unused: bool,
 }
 
 /// How long readers that nobody sees may go on with what a secret held before, where nothing is said of them: App Service
@@ -156,6 +159,16 @@ impl ServiceConfig {
     pub fn readers_within(&self, secret: &SecretId) -> Duration {
         let configured = self.vault_secrets.iter().find(|one| one.id == *secret);
         configured.map_or(READERS_WITHIN, |one| one.readers_within)
+    }
+
+    /// The secrets that are read whoever refers to them.
+    pub fn secrets(&self) -> impl Iterator<Item = &SecretId> {
+        self.vault_secrets.iter().filter(|one| !one.unused).map(|one| &one.id)
+    }
+
+    /// Whether a person says that nobody uses a secret any more.
+    pub fn is_unused(&self, secret: &SecretId) -> bool {
+        self.vault_secrets.iter().any(|one| one.unused && one.id == *secret)
     }
 
     /// The same of a key-value.

@@ -54,8 +54,10 @@ pub async fn examine(rekey: &Engine, circumstances: &Circumstances) -> Report {
     let Some((arm, caller)) = asker else { return Report::new(findings) };
     let (config, environment) = (&rekey.config, &circumstances.environment);
     let facts = Facts::collect(rekey, &arm).await;
-    findings.extend(judge(config, &facts, &caller, rekey.clock.now()));
-    findings.extend(settings::durations_of_apps(&facts, environment, own_app(config, environment).as_ref()));
+    let own = own_app(config, environment);
+    let deployed_in = own.as_ref().filter(|_| circumstances.as_deployed);
+    findings.extend(judge(config, &facts, &caller, deployed_in, rekey.clock.now()));
+    findings.extend(settings::durations_of_apps(&facts, environment, own.as_ref()));
     findings.extend(service::probes(rekey, &facts).await);
     Report { looked: facts.looked(), ..Report::new(findings) }
 }
@@ -148,7 +150,13 @@ fn nobody(error: String, config: &Config, circumstances: &Circumstances) -> Find
     finding.fixed_by(own.as_ref().map(fixes::assign_identity))
 }
 
-fn judge(config: &Config, facts: &Facts<'_>, caller: &Caller, now: DateTime<Utc>) -> Vec<Finding> {
+fn judge(
+    config: &Config,
+    facts: &Facts<'_>,
+    caller: &Caller,
+    own_app: Option<&AppId>,
+    now: DateTime<Utc>,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
     for instance in &facts.instances {
         findings.extend(service::check(instance, &facts.holders(instance)));
@@ -157,7 +165,7 @@ fn judge(config: &Config, facts: &Facts<'_>, caller: &Caller, now: DateTime<Utc>
         for app in &instance.config.apps {
             findings.extend(configured_apps::check(instance, app, facts));
         }
-        findings.extend(vaults::check(instance));
+        findings.extend(vaults::check(instance, facts, caller, own_app));
         findings.extend(containers::check(instance, caller));
         findings.extend(key_values::check(instance, caller));
         findings.extend(external::check(instance, now));

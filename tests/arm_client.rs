@@ -23,7 +23,9 @@ use scripted::{LeapingClock, Reply, Server, Token};
 use serde_json::{Value, json};
 use signalr_rekey::azure::arm::{Arm, ArmError, ArmErrorKind, ArmOptions, Barrier, OperationStatus};
 use signalr_rekey::azure::consumers::app_service::Dictionary;
-use signalr_rekey::azure::consumers::{Change, Marks, Place, Written, container_apps, static_web_apps};
+use signalr_rekey::azure::consumers::{
+    Change, Marks, Place, Written, app_service, container_apps, static_web_apps,
+};
 use signalr_rekey::azure::credentials::InsteadOf;
 use signalr_rekey::azure::http::Http;
 use signalr_rekey::azure::rbac;
@@ -668,7 +670,7 @@ async fn every_operation_names_the_right_that_it_needs() {
     let of_secrets = [forbidden(), old(), forbidden(), old(), new, forbidden()];
     // Of a key-value what is read and written, and of one that is refused for want of a role there is no word.
     let of_key_values = [Reply::json(403, ""), key_value("e1", &keys.primary), Reply::json(403, "")];
-    let all = std::iter::repeat_with(forbidden).take(24).chain(of_secrets).chain(of_key_values);
+    let all = std::iter::repeat_with(forbidden).take(28).chain(of_secrets).chain(of_key_values);
     let server = Server::play(all).await;
     let arm = arm(&server.base, LeapingClock::new());
     let mut errors = vec![
@@ -676,6 +678,8 @@ async fn every_operation_names_the_right_that_it_needs() {
         ServiceType::SignalR.list_keys(&arm, &chat()).await.unwrap_err(),
         ServiceType::SignalR.replicas(&arm, &chat()).await.unwrap_err(),
         arm.update_strategy(&app[0]).await.unwrap_err(),
+        arm.reference_identity(&app[0]).await.unwrap_err(),
+        arm.reference_identity(&app[1]).await.unwrap_err(),
         ServiceType::SignalR.regenerate(&arm, &chat(), KeyType::Primary).await.unwrap_err(),
         ServiceType::SignalR.list(&arm, "s", None).await.unwrap_err(),
         ServiceType::SignalR.list(&arm, "s", Some("g")).await.unwrap_err(),
@@ -693,8 +697,9 @@ async fn every_operation_names_the_right_that_it_needs() {
         errors.push(arm.list_settings(app, section).await.unwrap_err());
         errors.push(arm.update_settings(app, section, &Dictionary::default()).await.unwrap_err());
     }
-    for app in &app {
-        errors.push(Place::References(app.clone()).read(&arm).await.unwrap_err());
+    for (app, section) in app.iter().flat_map(|app| Section::ALL.map(|section| (app, section))) {
+        let of = app_service::Place { app: app.clone(), section };
+        errors.push(Place::References(of).read(&arm).await.unwrap_err());
     }
     let secret = Place::of_secret(SecretId::new("v.vault.azure.net", "chat").unwrap());
     errors.push(secret.read(&arm).await.unwrap_err());

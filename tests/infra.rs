@@ -303,7 +303,8 @@ async fn rotations_and_recoveries_need_no_more_than_the_roles_allow() {
     let world = World { vaults: vec![vault], app_configurations: vec![store], ..World::default() };
     let mut story = Story::of(world, Options::default()).await;
     let id = "https://kv-demo.vault.azure.net/secrets/chat".parse().unwrap();
-    story.config.instances[0].vault_secrets = vec![SecretConfig { id, readers_within: Duration::ZERO }];
+    story.config.instances[0].vault_secrets =
+        vec![SecretConfig { id, readers_within: Duration::ZERO, unused: false }];
     let id = KeyValueId::new("https://cs-demo.azconfig.io", "chat", None).unwrap();
     story.config.instances[0].app_configuration =
         vec![KeyValueConfig { id, readers_within: Duration::ZERO, read_by: vec![] }];
@@ -766,4 +767,17 @@ fn functions_that_do_not_come_are_told_and_nothing_is_pointed_at_them() {
     );
     assert!(!asked.contains(&"deployment group create true".to_owned()), "{asked:?}");
     assert!(asked.iter().filter(|line| *line == "sleep 15").count() == 40, "{asked:?}");
+}
+
+/// Through the subnet that is named, and through none where none is: Azure takes no empty id for that.
+#[test]
+fn the_function_app_goes_out_through_the_subnet_that_is_named() {
+    let of = |name: &str| only(name, "Microsoft.Web/sites")["properties"]["virtualNetworkSubnetId"].clone();
+    for name in ["first", "second"] {
+        assert_eq!(of(name), Value::Null, "{name}");
+    }
+    let parameters = fs::read_to_string(root().join("tests/infra/full.bicepparam")).unwrap();
+    let named = parameters.lines().find_map(|line| line.strip_prefix("param subnet = ")).unwrap();
+    assert_eq!(of("full"), Value::String(named.trim_matches('\'').to_owned()));
+    assert!(of_type("full", "Microsoft.Network/virtualNetworks/subnets").is_empty(), "it is there already");
 }

@@ -167,7 +167,8 @@ async fn no_secret_leaves_the_process() {
     };
     let mut story = Story::of(world, Options::default()).await;
     let id = "https://kv-demo.vault.azure.net/secrets/chat".parse().unwrap();
-    story.config.instances[0].vault_secrets = vec![SecretConfig { id, readers_within: Duration::ZERO }];
+    story.config.instances[0].vault_secrets =
+        vec![SecretConfig { id, readers_within: Duration::ZERO, unused: false }];
     let id = KeyValueId::new("https://cs-demo.azconfig.io", "chat", None).unwrap();
     story.config.instances[0].app_configuration =
         vec![KeyValueConfig { id, readers_within: Duration::ZERO, read_by: vec![] }];
@@ -218,6 +219,7 @@ async fn no_secret_leaves_the_process() {
     let look = Check::take(
         Reader { arm: &rekey.arm, clock: &SystemClock, in_need: false },
         &story.config.instances[0],
+        &journal,
     )
     .await
     .unwrap();

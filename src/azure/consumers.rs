@@ -74,8 +74,8 @@ pub(crate) trait ConsumerKind: Sized {
 pub enum Place {
     /// A dictionary of an app's settings.
     Settings(app_service::Place),
-    /// What the platform has made of the references to secrets in an app's settings. It is only read.
-    References(AppId),
+    /// What the platform has made of the references to secrets in a dictionary of an app's settings. It is only read.
+    References(app_service::Place),
     /// A secret: its newest version, which is what is written, or another, which is only read.
     Secret(key_vault::Place),
     /// A container app, or a job of Container Apps.
@@ -137,6 +137,13 @@ pub struct Followed {
 }
 
 impl Followed {
+    /// Where it shows what the platform has made of it; nothing if it is not in an app.
+    pub fn resolved_in(&self) -> Option<Place> {
+        let app = self.at.app.app()?.clone();
+        let section = self.at.section.unwrap_or(Section::AppSettings);
+        Some(Place::References(app_service::Place { app, section }))
+    }
+
     /// The version that a write of the app's settings brought there, and when, where that is known.
     pub fn brought(&self) -> Option<(&str, Option<DateTime<Utc>>)> {
         let pinned = self.reference.version.as_deref().map(|version| (version, None));
@@ -216,7 +223,7 @@ impl Place {
     pub fn consumer(&self) -> ConsumerId {
         match self {
             Self::Settings(place) => place.consumer(),
-            Self::References(app) => app.into(),
+            Self::References(of) => of.consumer(),
             Self::Secret(place) => place.consumer(),
             Self::KeyValue(place) => place.consumer(),
             Self::ContainerApp(place) => place.consumer(),
@@ -264,7 +271,7 @@ impl Place {
     pub async fn read(&self, arm: &Arm) -> Result<Contents, ArmError> {
         match self {
             Self::Settings(place) => place.read(arm).await.map(Contents::Settings),
-            Self::References(app) => app_service::read_references(arm, app).await.map(Contents::References),
+            Self::References(of) => app_service::read_references(arm, of).await.map(Contents::References),
             Self::Secret(place) => place.read(arm).await.map(Contents::Secret),
             Self::KeyValue(place) => place.read(arm).await.map(Contents::KeyValue),
             Self::ContainerApp(place) => place.read(arm).await.map(Box::new).map(Contents::ContainerApp),
@@ -398,12 +405,21 @@ impl Place {
         match self {
             Self::Settings(place) => place.settling(),
             // The platform fetches a secret when it restarts the app.
-            Self::References(app) => app_service::Place::settings_of(app).settling(),
+            Self::References(of) => of.settling(),
             Self::Secret(place) => place.settling(),
             Self::ContainerApp(place) => place.settling(),
             Self::StaticWebApp(place) => place.settling(),
             Self::Environments(_) => Settling::AT_ONCE,
             Self::KeyValue(place) => place.settling(),
+        }
+    }
+
+    /// Whether a write of it makes the platform fetch what is behind references again: any change of an app's configuration
+    /// has it fetch all secrets of the app (docs: Use Key Vault references, Rotation).
+    pub fn makes_fetch(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Settings(written), Self::References(of)) => written.app == of.app,
+            _ => false,
         }
     }
 
@@ -524,6 +540,9 @@ pub enum Absence {
     Elsewhere(Whereabouts),
 }
 
+/// By what refers to it, the version of something that others refer to; and which secret it is of, where it is one.
+pub(crate) type Versions = BTreeMap<String, (Option<SecretId>, String)>;
+
 /// Another key for the consumers of one place.
 #[derive(Clone, Copy, Debug)]
 pub struct Change<'a> {
@@ -533,7 +552,7 @@ pub struct Change<'a> {
     pub marks: Marks<'a>,
     pub key: &'a Key,
     /// Of names that refer to secrets or key-values, the version that holds the key: their apps are made to fetch it.
-    pub versions: &'a BTreeMap<String, String>,
+    pub versions: &'a Versions,
     /// Whether invalid keys alone are replaced: a valid one beside them is given another only once the service accepted that.
     pub only_stale: bool,
 }

@@ -50,7 +50,7 @@ const INSTANCE_ONLY: [&str; 8] = [
     "reporters",
     "manual",
 ];
-const SECRET_ONLY: [&str; 1] = ["readers_within"];
+const SECRET_ONLY: [&str; 2] = ["readers_within", "unused"];
 const APP_ONLY: [&str; 3] = ["settings", "connection_strings", "may_hold_none"];
 
 /// The lists of what may hold a key besides apps: with one of them there need be no app.
@@ -196,17 +196,19 @@ fn vault_secret(
     let wanted = format!("the secret's URL, without a version: \"{SECRET_ID}\"");
     let Some(fields) = node.fields() else {
         let id = secret_id(node, &wanted, seen, report)?;
-        return Some(SecretConfig { id, readers_within: READERS_WITHIN });
+        return Some(SecretConfig { id, readers_within: READERS_WITHIN, unused: false });
     };
     let known = [&["id"], &SECRET_ONLY[..]].concat();
     fields.refuse_unknown(&known, &[(&PolicyLayer::KEYS, IN_INSTANCE), (&TOP_ONLY, AT_TOP)], report);
     let within = OrZero(Lasting("24h")).of_file(&fields, "readers_within", report);
+    let unused = fields.get("unused").and_then(|node| node.flag(report)).unwrap_or(false);
     let Some(id) = fields.get("id") else {
         report.at(&fields.at, format!("its id is missing; write {wanted}"));
         return None;
     };
     let id = secret_id(&id, &wanted, seen, report)?;
-    Some(SecretConfig { id, readers_within: within.map_or(READERS_WITHIN, |within| within.value) })
+    let readers_within = within.map_or(READERS_WITHIN, |within| within.value);
+    Some(SecretConfig { id, readers_within, unused })
 }
 
 fn secret_id(

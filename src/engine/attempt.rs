@@ -229,7 +229,7 @@ impl Run<'_> {
         if let Some(decision) = self.by_keys_alone(&check, journal) {
             return Ok(ControlFlow::Break(Ending::Decided(decision)));
         }
-        check.complete(self.reader(), self.service).await?;
+        check.complete(self.reader(), self.service, journal).await?;
         Ok(ControlFlow::Continue(check))
     }
 

@@ -236,7 +236,7 @@ impl Scenario {
         if matches!(self, Self::DueVault | Self::ForcedVault) {
             let id = "https://kv-demo.vault.azure.net/secrets/chat".parse().unwrap();
             story.config.instances[0].vault_secrets =
-                vec![SecretConfig { id, readers_within: Duration::ZERO }];
+                vec![SecretConfig { id, readers_within: Duration::ZERO, unused: false }];
             story.sim.edit_setting("chat-func", CONSUMERS[2].1, Some(IN_THE_VAULT)).unwrap();
             story.clock.advance(MINUTE);
         }

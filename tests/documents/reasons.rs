@@ -9,7 +9,8 @@ use rekey_core::model::{
     AppId, ConsumerId, Key, KeyType, KeyValueId, Malformed, PerKey, SecretId, ServiceId,
 };
 use rekey_core::plan::{
-    Awaited, BlockedBy, CutOff, Decision, SettingFault, Step, Unknown, WaitFor, Whereabouts, standing,
+    Awaited, BlockedBy, CutOff, Decision, ReferenceFault, SettingFault, Step, Unknown, WaitFor, Whereabouts,
+    standing,
 };
 use rekey_core::policy::Policy;
 use signalr_rekey::azure::arm::{ArmErrorKind, Barrier};
@@ -130,7 +131,13 @@ fn unknowns() -> Vec<Unknown> {
             held: vec![],
         },
         Unknown::NoConsumer { app: app() },
-        Unknown::Reference { app: app(), name: name(), why: "it is so".into(), passing: false },
+        Unknown::Reference {
+            app: app(),
+            name: name(),
+            fault: ReferenceFault::Other,
+            why: "it is so".into(),
+            passing: false,
+        },
         reader(name()),
         reader(key_value().to_string()),
         setting(SettingFault::KeyVaultReference),
@@ -150,7 +157,7 @@ fn unknowns() -> Vec<Unknown> {
         Unknown::Unreadable { app: static_web_app(), detail: "it said so".into(), passing: false },
         Unknown::NoConsumer { app: container_app() },
         Unknown::NoConsumer { app: static_web_app() },
-        Unknown::Reference { app: container_app(), name: name(), why: "it is so".into(), passing: false },
+        Unknown::Reference { app: container_app(), name: name(), fault: ReferenceFault::Other, why: "it is so".into(), passing: false },
     ];
     for unknown in &all {
         match unknown {
@@ -464,7 +471,11 @@ fn advice(kind: ArmErrorKind) -> &'static [&'static str] {
         ArmErrorKind::Throttled { .. } => &["at the earliest"],
         ArmErrorKind::Conflict => &["another operation is at work on it"],
         ArmErrorKind::Forbidden => &["there; a new role assignment can take hours to take effect"],
-        ArmErrorKind::Gone => &["it does not exist: correct its id", "Azure no longer knows the operation"],
+        ArmErrorKind::Gone => &[
+            "there is no such secret",
+            "it does not exist: correct its id",
+            "Azure no longer knows the operation",
+        ],
         ArmErrorKind::OutcomeUnknown => &["it may or may not have taken effect"],
         ArmErrorKind::Unauthenticated => &["check the identity: a managed identity in Azure"],
         ArmErrorKind::OutOfTime => &["nothing was changed; try again with more time"],
@@ -483,6 +494,8 @@ fn advice(kind: ArmErrorKind) -> &'static [&'static str] {
         ArmErrorKind::Barred(Barrier::VaultFirewall) => {
             &["the vault's network rules do not let this process in"]
         }
+        ArmErrorKind::Barred(Barrier::VaultPrivate) => &["takes no calls from public networks"],
+        ArmErrorKind::Barred(Barrier::VaultPolicy) => &["the vault goes by access policies"],
         ArmErrorKind::Barred(Barrier::SecretDisabled) => &["enable the newest version of the secret"],
         ArmErrorKind::Barred(Barrier::SecretDeleted) => &["the secret was deleted: recover it"],
         ArmErrorKind::Barred(Barrier::StoreFirewall) => &["the store's network rules do not let"],
@@ -516,6 +529,8 @@ fn every_error_of_azure_is_explained() {
         ArmErrorKind::Barred(Barrier::NoKeys),
         ArmErrorKind::Barred(Barrier::ContentShare),
         ArmErrorKind::Barred(Barrier::VaultFirewall),
+        ArmErrorKind::Barred(Barrier::VaultPrivate),
+        ArmErrorKind::Barred(Barrier::VaultPolicy),
         ArmErrorKind::Barred(Barrier::SecretDisabled),
         ArmErrorKind::Barred(Barrier::SecretDeleted),
         ArmErrorKind::Barred(Barrier::StoreFirewall),

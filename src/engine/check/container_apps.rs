@@ -20,7 +20,7 @@ use rekey_core::journal::Journal;
 use rekey_core::model::{
     ConsumerId, ContainerAppId, ContainerAppKind, Fingerprint, Key, SecretId, names_signalr,
 };
-use rekey_core::plan::{Consumer, ConsumerRef, Holding, SettingFault, Snapshot, Unknown};
+use rekey_core::plan::{Consumer, ConsumerRef, Holding, ReferenceFault, SettingFault, Snapshot, Unknown};
 
 /// What this run wrote into an app, whose readers it restarted.
 #[derive(Debug)]
@@ -120,6 +120,7 @@ impl Check {
                 out.unknown.push(Unknown::Reference {
                     app: consumer.clone(),
                     name: entry.name.clone(),
+                    fault: ReferenceFault::Other,
                     why: words::NO_VALUE.to_owned(),
                     passing: false,
                 });
@@ -274,7 +275,8 @@ fn at(consumer: &ConsumerId, name: &str) -> ConsumerRef {
 }
 
 fn unknown(judged: &Judged<'_>, why: String, passing: bool) -> Unknown {
-    Unknown::Reference { app: judged.consumer.clone(), name: judged.names.join(", "), why, passing }
+    let (app, name) = (judged.consumer.clone(), judged.names.join(", "));
+    Unknown::Reference { app, name, fault: ReferenceFault::Other, why, passing }
 }
 
 /// The keys that an app was last seen with, or was to be given, and that are invalid now.

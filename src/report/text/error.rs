@@ -83,7 +83,10 @@ fn doing(operation: &str, resource: &str) -> String {
         "WebApps_ListConnectionStrings" => "read the connection strings of {app}";
         "WebApps_UpdateApplicationSettings" => "write the app settings of {app}";
         "WebApps_UpdateConnectionStrings" => "write the connection strings of {app}";
-        "WebApps_GetAppSettingsKeyVaultReferences" => "ask what the Key Vault references of {app} lead to";
+        "WebApps_GetAppSettingsKeyVaultReferences" =>
+            "ask what the Key Vault references among the app settings of {app} lead to";
+        "WebApps_GetSiteConnectionStringKeyVaultReferences" =>
+            "ask what the Key Vault references among the connection strings of {app} lead to";
         "ContainerApps_Get" | "Jobs_Get" => "read the container app {container_app}";
         "ContainerApps_ListSecrets" | "Jobs_ListSecrets" => "list the secrets of the container app {container_app}";
         "ContainerApps_Update" | "Jobs_Update" => "write the secrets of the container app {container_app}";
@@ -164,6 +167,9 @@ fn advice(error: &ArmError) -> String {
             error.action().unwrap_or("this action");
         ArmErrorKind::Gone if error.is_of_an_operation() =>
             "Azure no longer knows the operation; the listed keys show how it ended";
+        ArmErrorKind::Gone if error.is_of_a_vault() =>
+            "there is no such secret: correct its name, make it, or, if it was deleted, recover it (`az keyvault secret \
+            recover`)";
         ArmErrorKind::Gone =>
             "it does not exist: correct its id, or take it out of {file} if it was deleted on purpose";
         ArmErrorKind::OutcomeUnknown =>
@@ -214,6 +220,12 @@ fn of_barrier(barrier: Barrier, action: Option<&str>) -> String {
         Barrier::VaultFirewall =>
             "the vault's network rules do not let this process in: let the function app reach it, by a subnet of its virtual \
             network among the vault's rules or by a private endpoint. A role does not help";
+        Barrier::VaultPrivate =>
+            "the vault takes no calls from public networks: let the function app reach it by a private endpoint of the vault in \
+            its virtual network, and its private DNS zone. A role does not help";
+        Barrier::VaultPolicy =>
+            "the vault goes by access policies: let the identity get, set and list its secrets by one (`az keyvault \
+            set-policy`), or change the vault to Azure RBAC";
         Barrier::SecretDisabled =>
             "enable the newest version of the secret, or make a new one: whoever refers to it gets nothing";
         Barrier::SecretDeleted =>

@@ -5,9 +5,21 @@ use rekey_core::plan::{Awaited, ConsumerRef, CutOff, Holding, SettingFault, Snap
 
 use super::{InWords, file_name, listed, readable};
 
-/// What the operator should know of a check: the apps that are gone, and what could not be seen.
+/// What the operator should know of a check: the apps that are gone, what could not be seen, and the secrets that nothing leads
+/// to any more.
 pub fn warnings(snapshot: &Snapshot) -> Vec<String> {
-    snapshot.gone.iter().map(gone).chain(snapshot.unknown.iter().map(InWords::in_words)).collect()
+    let left = snapshot.left_behind.iter().filter_map(ConsumerId::secret).map(left_behind);
+    snapshot.gone.iter().map(gone).chain(snapshot.unknown.iter().map(InWords::in_words)).chain(left).collect()
+}
+
+/// A secret that held a key, and that nothing that is configured leads to any more.
+pub fn left_behind(secret: &SecretId) -> String {
+    format!(
+        "nothing that is configured refers to the secret {secret} any more; it held a key of the service, so it is rotated on while \
+         it holds one, and its readers have their time. Name it in vault_secrets in {}, with readers_within if somebody reads \
+         it, or with unused = true if nobody does",
+        file_name()
+    )
 }
 
 /// An app that was deleted, as far as can be seen.

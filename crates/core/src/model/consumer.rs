@@ -81,6 +81,19 @@ impl ConsumerId {
         }
     }
 
+    /// The Key Vault secret, where it is one.
+    pub const fn secret(&self) -> Option<&SecretId> {
+        match self {
+            Self::KeyVaultSecret(secret) => Some(secret),
+            Self::AppService(_)
+            | Self::ContainerApp(_)
+            | Self::StaticWebApp(_)
+            | Self::KeyValue(_)
+            | Self::Reporter(_)
+            | Self::Manual(_) => None,
+        }
+    }
+
     /// The app, where it is one.
     pub const fn app(&self) -> Option<&AppId> {
         match self {

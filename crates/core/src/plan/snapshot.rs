@@ -37,6 +37,9 @@ pub struct Snapshot {
     pub readers_within: BTreeMap<ConsumerId, Duration>,
     /// Those that only others can change, as they are configured. What was said of them is among `consumers`, or `unknown`.
     pub external: Vec<External>,
+    /// Secrets that hold a key, or lately held one, and that nothing that is configured leads to any more: whoever reads them
+    /// without being seen goes on with it.
+    pub left_behind: Vec<ConsumerId>,
     /// The keys that the service was just now seen to refuse, where it was asked.
     pub refused: PerKey<bool>,
 }
@@ -57,6 +60,7 @@ impl Snapshot {
             echoed: false,
             readers_within: BTreeMap::new(),
             external: vec![],
+            left_behind: vec![],
             refused: PerKey::default(),
         }
     }
@@ -237,6 +241,8 @@ pub enum Unknown {
     Reference {
         app: ConsumerId,
         name: String,
+        /// What is wrong with it, as far as that tells what to do.
+        fault: ReferenceFault,
         /// Why not, with what Azure said.
         why: String,
         /// Whether that passes by itself.
@@ -272,6 +278,25 @@ pub enum Unknown {
         /// What is wrong with it.
         fault: SettingFault,
     },
+}
+
+/// Why what an app is given by a reference cannot be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReferenceFault {
+    /// The identity by which the platform reads for the app may not read it.
+    NotAllowed,
+    /// The app does not have that identity.
+    NoIdentity,
+    /// It is not written as references are.
+    Syntax,
+    /// The platform does not find the vault.
+    NoVault,
+    /// There is no such secret.
+    NoSecret,
+    /// There is no such version of it.
+    NoVersion,
+    /// Something else: what Azure said tells.
+    Other,
 }
 
 /// What is wrong with a setting.

@@ -63,7 +63,8 @@ pub(super) fn update_operation(app: &AppId, section: Section) -> Operation {
     UPDATES[index(app, section)]
 }
 
-fn index(app: &AppId, section: Section) -> usize {
+/// Which of the operations on dictionaries is that of an app's: they stand in this order everywhere.
+pub(super) fn index(app: &AppId, section: Section) -> usize {
     match section {
         Section::AppSettings => usize::from(app.slot().is_some()),
         Section::ConnectionStrings | Section::FunctionSettings => 2 + usize::from(app.slot().is_some()),
@@ -138,9 +139,17 @@ impl Dictionary {
     }
 
     /// Sets a setting of ours, which may not be there yet.
-    pub(super) fn put(&mut self, name: &str, value: &str) {
+    pub(super) fn put(&mut self, section: Section, name: &str, value: &str) {
         if !self.set_value(name, value) {
-            self.entries.push((name.to_owned(), Entry::Text(value.into())));
+            let text = SecretString::from(value);
+            let entry = match section {
+                Section::AppSettings | Section::FunctionSettings => Entry::Text(text),
+                Section::ConnectionStrings => {
+                    let kind = ("type".to_owned(), Value::from("Custom"));
+                    Entry::Object { text, members: Map::from_iter([kind]) }
+                }
+            };
+            self.entries.push((name.to_owned(), entry));
         }
     }
 
@@ -276,7 +285,7 @@ pub(in crate::azure::consumers) async fn update_dictionary(
 }
 
 /// The section's name in ARM's paths.
-const fn path_of(section: Section) -> &'static str {
+pub(super) const fn path_of(section: Section) -> &'static str {
     match section {
         Section::AppSettings => "appsettings",
         Section::ConnectionStrings => "connectionstrings",

@@ -99,7 +99,7 @@ impl Entry {
             None => None,
             // What the vault does not hold yet cannot be fetched.
             Some(url) => {
-                Some(with_version(url, self.reference()?.version.as_deref(), versions.get(&self.name)?))
+                Some(with_version(url, self.reference()?.version.as_deref(), &versions.get(&self.name)?.1))
             }
         };
         Some(Self { value: Some(written.as_str().into()), url, ..self.clone() })

@@ -179,6 +179,12 @@ impl Announced {
     }
 }
 
+/// The times ahead for which a regeneration is announced, as far as they are on record.
+pub(super) fn announced(journal: &Journal, now: DateTime<Utc>) -> Vec<DateTime<Utc>> {
+    let announced = journal.watches().iter().filter(|watch| Announced::is_behind(watch));
+    announced.map(|watch| watch.from + BEFORE).filter(|at| now <= *at).collect()
+}
+
 /// The times to watch that were announced and are not on record, as the events that they are to be recorded as, and one that
 /// cannot be watched. Whoever read the notice has told of those that are over or too far ahead.
 fn watches_to_record(

@@ -90,6 +90,17 @@ pub enum WaitFor {
         /// What was said of it.
         detail: String,
     },
+    /// The next window in which consumers that work may be moved, and keys regenerated because they are due.
+    Window,
+    /// The end of the freeze that is on, and a window after it.
+    Freeze,
+}
+
+impl WaitFor {
+    /// Whether it is for what the operator said of when: nothing is under way, and nothing is wrong.
+    pub const fn is_for_calendar(&self) -> bool {
+        matches!(self, Self::Window | Self::Freeze)
+    }
 }
 
 /// What stands in the way.
@@ -113,6 +124,8 @@ pub enum BlockedBy {
         /// What was said of the last one.
         detail: String,
     },
+    /// A rotation is due, and no window opens within a year.
+    NeverOpens,
     /// The journal speaks of other keys than Azure lists.
     JournalDisagrees,
 }

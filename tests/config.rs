@@ -308,6 +308,46 @@ fn durations_have_a_unit_and_an_end() {
     "#);
 }
 
+/// What can be told of windows from the text alone is told when it is read.
+#[test]
+fn windows_that_can_never_do_their_work_are_refused() {
+    let head = |text: &str| faults(&format!("{text}\n{GOOD}"), &[]);
+    let set = |name: &'static str, value: &'static str| faults(GOOD, &[(name, value)]);
+    let all = [
+        head("windows = \"Sat 02:00-05:00 UTC\""),
+        head("windows = [\"Sat 02:00 UTC\", 5, \"Sat 02:00-05:00 Berlin\"]"),
+        head("windows = [\"Sat 02:00-02:10 UTC\", \"Sun 02:00-02:14 UTC\"]"),
+        head("rotate_every = \"3d\"\nwindows = [\"Sat 02:00-05:00 UTC\"]"),
+        head("freezes = [\"2026-12-20..2026-12-01 UTC\"]"),
+        head("spread = \"30d\""),
+        set("REKEY_WINDOWS", "Sat 02:00-05:00 UTC; Nun 02:00-05:00 UTC"),
+        set("REKEY_FREEZES", "tomorrow"),
+    ];
+    insta::assert_snapshot!(all.join("\n"));
+    let zones = "windows = [\"Sat,Sun 02:00-05:00 Europe/Berlin\"]\nfreezes = [\"2026-12-24 UTC\"]\nspread = \"24h\"\n";
+    let config =
+        read(&format!("{zones}{GOOD}"), &[("REKEY_FREEZES", "2026-12-20..2027-01-06 UTC; 2027-05-01 UTC")]);
+    let policy = config.unwrap().instances[0].policy.clone();
+    assert_eq!(policy.windows[0].to_string(), "Sat,Sun 02:00-05:00 Europe/Berlin");
+    assert_eq!(policy.freezes.len(), 2, "the app setting wins");
+    assert!(policy.due_later < policy.spread, "{policy:?}");
+}
+
+/// The share of a service is the same wherever it is computed, and services have different ones.
+#[test]
+fn services_are_spread_by_their_ids() {
+    let service = |name: &str| GOOD.replace("/signalR/", &format!("/signalR/{name}-"));
+    let later = |name: &str| {
+        let file = format!("spread = \"24h\"\n{}", service(name));
+        read(&file, &[]).unwrap().instances[0].policy.due_later
+    };
+    let all: std::collections::BTreeSet<_> = (0..20).map(|n| later(&format!("s{n}"))).collect();
+    assert_eq!(all.len(), 20, "{all:?}");
+    assert_eq!(later("a"), later("A"), "ids compare without case");
+    let hours: std::collections::BTreeSet<_> = all.iter().map(|later| later.as_secs() / 21_600).collect();
+    assert_eq!(hours.len(), 4, "some in each quarter of the day: {all:?}");
+}
+
 /// Apps that are not read for long stay cut off for long, and a number means what nobody knows.
 #[test]
 fn full_checks_come_once_a_day_at_least() {
@@ -482,7 +522,7 @@ fn the_file_has_to_name_something_to_do() {
     the configuration has 3 faults:
       rekey.toml:1:1: no [[instance]] is named, so there is nothing to do; add one with its id and its apps
       rekey.toml:1:1: id: this key belongs in an [[instance]]
-      rekey.toml:2:2: this key is not known; known here are rotate_every, grace, verify, first_rotation, longest_operation, exposed_grace, min_rotation_interval, full_check_every, notice_budget, timer_budget, watch, notify, instance
+      rekey.toml:2:2: this key is not known; known here are rotate_every, grace, verify, first_rotation, longest_operation, exposed_grace, min_rotation_interval, full_check_every, windows, freezes, spread, notice_budget, timer_budget, watch, notify, instance
     "#);
 }
 

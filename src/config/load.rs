@@ -161,7 +161,12 @@ fn join(file: File, settings: Settings, report: &mut Report<'_>) -> Option<Confi
     // A service whose id is at fault is checked like the others, and then left out.
     let instances =
         file.instances.into_iter().filter_map(|FileInstance { id, apps, vault_secrets, policy }| {
-            let policy = PolicyLayer::resolve([&settings.policy, &policy, &file.policy], least_grace, report);
+            let policy = PolicyLayer::resolve(
+                [&settings.policy, &policy, &file.policy],
+                id.as_ref(),
+                least_grace,
+                report,
+            );
             Some(ServiceConfig { id: id?, apps, vault_secrets, policy })
         });
     let instances: Vec<ServiceConfig> = instances.collect();

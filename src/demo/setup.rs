@@ -76,7 +76,7 @@ pub fn config(world: &World, policy: Policy) -> Result<Config, IdError> {
             id: id.to_string().parse::<ServiceId>()?,
             apps,
             vault_secrets: vec![],
-            policy,
+            policy: policy.clone(),
         });
     }
     let resource_manager = Url::parse(Cloud::Public.resource_manager());

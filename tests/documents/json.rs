@@ -200,13 +200,25 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
         assert!(timeless(&told).lines().any(|line| line == said), "{told}");
     }
 
+    let today = chrono::Utc::now().date_naive();
+    let freeze = format!("{today}..{} UTC", today + chrono::Days::new(3));
+    let frozen = |line: &[&str]| {
+        azure.command(line).env("REKEY_FREEZES", &freeze).env("REKEY_GRACE", "1s").output().unwrap()
+    };
+    let held = frozen(&["rotate", "sr-good", "--now", "--for", "2s", "--json"]);
+    let [held_plan, held_status] =
+        ["plan", "status"].map(|command| answer(&frozen(&[command, "sr-good", "--json"])));
+    assert_eq!(held_plan["instances"][0]["heldBy"]["type"], "freeze", "{held_plan}");
+
     let short = azure.command(&["rotate", "sr-good", "--now", "--for", "2s", "--json"]).output().unwrap();
     let rotate = azure.run(&["rotate", "--json"]);
     let lines = |output: &Output| -> Vec<Value> {
         text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };
-    let (progress, results): (Vec<Value>, Vec<Value>) =
-        [&waiting, &short, &rotate].into_iter().flat_map(lines).partition(|line| line["type"] == "progress");
+    let (progress, results): (Vec<Value>, Vec<Value>) = [&waiting, &held, &short, &rotate]
+        .into_iter()
+        .flat_map(lines)
+        .partition(|line| line["type"] == "progress");
     // The service that cannot be looked at has its error here too, under the same names.
     let gone = results
         .iter()
@@ -215,7 +227,11 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
     assert!(gone.unwrap()["error"].as_str().unwrap().contains("cannot list the keys"), "{gone:?}");
 
     let below = |name| (name, "instances[].");
-    assert_documented("plan", &[ANSWER, SERVICE, below("What plan adds")], &[answer(&plan), ahead, planned]);
+    assert_documented(
+        "plan",
+        &[ANSWER, SERVICE, below("What plan adds")],
+        &[answer(&plan), ahead, planned, held_plan],
+    );
     let events = ("An event", "instances[].events[].");
     let without_payload = |mut all: Value| {
         for instance in all["instances"].as_array_mut().unwrap() {
@@ -226,7 +242,7 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
         }
         all
     };
-    let statuses = [answer(&status), resting, under_way, stands].map(without_payload);
+    let statuses = [answer(&status), resting, under_way, stands, held_status].map(without_payload);
     assert_documented("status", &[ANSWER, SERVICE, below("What status adds"), events], &statuses);
     let mut broken = azure.command(&["history", "--json"]);
     broken.env(

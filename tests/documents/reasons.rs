@@ -56,6 +56,8 @@ fn waits() -> Vec<WaitFor> {
         WaitFor::LostOperation(PRIMARY),
         WaitFor::Acceptance(PRIMARY),
         WaitFor::RegenerateAgain { key_type: PRIMARY, detail: "it said so".into() },
+        WaitFor::Window,
+        WaitFor::Freeze,
     ];
     for wait in &all {
         match wait {
@@ -63,7 +65,9 @@ fn waits() -> Vec<WaitFor> {
             | WaitFor::Operation(_)
             | WaitFor::LostOperation(_)
             | WaitFor::Acceptance(_)
-            | WaitFor::RegenerateAgain { .. } => {}
+            | WaitFor::RegenerateAgain { .. }
+            | WaitFor::Window
+            | WaitFor::Freeze => {}
         }
     }
     all
@@ -130,6 +134,7 @@ fn blocks() -> Vec<BlockedBy> {
         BlockedBy::Unknown(unknowns()),
         BlockedBy::KeyRefused { key_type: PRIMARY, since: now(), detail: "it said so".into() },
         BlockedBy::RegenerationFails { key_type: PRIMARY, again: now(), detail: "it said so".into() },
+        BlockedBy::NeverOpens,
         BlockedBy::JournalDisagrees,
     ];
     for blocked in &all {
@@ -137,6 +142,7 @@ fn blocks() -> Vec<BlockedBy> {
             BlockedBy::Unknown(_)
             | BlockedBy::KeyRefused { .. }
             | BlockedBy::RegenerationFails { .. }
+            | BlockedBy::NeverOpens
             | BlockedBy::JournalDisagrees => {}
         }
     }

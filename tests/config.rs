@@ -103,6 +103,9 @@ longest_operation = "5m"
 exposed_grace = "5m"
 min_rotation_interval = "6h"
 full_check_every = "2h"
+windows = ["Sat 02:00-05:00 UTC"]
+freezes = ["2026-12-24 UTC"]
+spread = "1s"
 watch = "2m"
 timer_budget = "2m"
 notice_budget = "10s"
@@ -126,11 +129,15 @@ verify = "data-plane"
         exposed_grace: Duration::from_secs(300),
         min_rotation_interval: hours(6),
         full_check_every: hours(2),
+        windows: vec!["Sat 02:00-05:00 UTC".parse().unwrap()],
+        freezes: vec!["2026-12-24 UTC".parse().unwrap()],
+        spread: Duration::from_secs(1),
+        due_later: Duration::ZERO,
     };
     let config = read(text, &[]).unwrap();
     assert_eq!(config.watch, Some(Duration::from_secs(120)));
-    assert_eq!(config.instances[0].policy, Policy { grace: hours(3) / 2, ..head });
-    assert_eq!(config.instances[1].policy, Policy { verify: Verify::DataPlane, ..head });
+    assert_eq!(config.instances[0].policy, Policy { grace: hours(3) / 2, ..head.clone() });
+    assert_eq!(config.instances[1].policy, Policy { verify: Verify::DataPlane, ..head.clone() });
     let app = &config.instances[0].apps[0];
     assert_eq!(
         (app.id.slot(), &app.settings[..], app.may_hold_none),
@@ -144,6 +151,8 @@ verify = "data-plane"
         ("REKEY_VERIFY", "Control-Plane"),
         ("REKEY_FIRST_ROTATION", "now"),
         ("REKEY_FULL_CHECK_EVERY", "0s"),
+        ("REKEY_WINDOWS", "daily 22:00-24:00 UTC"),
+        ("REKEY_FREEZES", ";"),
         ("REKEY_NOTICE_BUDGET", "20s"),
         ("REKEY_STATE", "memory"),
         ("WEBSITE_SITE_NAME", "rekey-func"),
@@ -156,6 +165,8 @@ verify = "data-plane"
         grace: Duration::from_secs(300),
         first_rotation: FirstRotation::Now,
         full_check_every: Duration::ZERO,
+        windows: vec!["daily 22:00-24:00 UTC".parse().unwrap()],
+        freezes: vec![],
         ..head
     };
     assert!(config.instances.iter().all(|instance| instance.policy == policy));
@@ -323,7 +334,26 @@ fn windows_that_can_never_do_their_work_are_refused() {
         set("REKEY_WINDOWS", "Sat 02:00-05:00 UTC; Nun 02:00-05:00 UTC"),
         set("REKEY_FREEZES", "tomorrow"),
     ];
-    insta::assert_snapshot!(all.join("\n"));
+    insta::assert_snapshot!(all.join("\n"), @r#"
+    the configuration has a fault:
+      rekey.toml:1:11: windows: this is a string; write a list: windows = [ "Sat,Sun 02:00-05:00 Europe/Berlin" ]
+    the configuration has 3 faults:
+      rekey.toml:1:12: windows[0]: its times are not understood; write days, a time and a time zone, as in "Sat,Sun 02:00-05:00 Europe/Berlin"
+      rekey.toml:1:29: windows[1]: this is an integer; write "Sat,Sun 02:00-05:00 Europe/Berlin"
+      rekey.toml:1:32: windows[2]: its time zone is not known; write days, a time and a time zone, as in "Sat,Sun 02:00-05:00 Europe/Berlin"
+    the configuration has a fault:
+      rekey.toml:1:11: windows: no window is open for longer than 14m: regenerating a key and moving the apps to it takes minutes, and the timer has to run meanwhile; write a window of 15m or more
+    the configuration has a fault:
+      rekey.toml:2:11: windows: 7d pass between two windows, so that no rotation could keep to rotate_every (3d); write windows on more days, or a longer rotate_every
+    the configuration has a fault:
+      rekey.toml:1:12: freezes[0]: it ends before it begins; write the first and the last day and a time zone, as in "2026-12-20..2027-01-06 Europe/Berlin"
+    the configuration has a fault:
+      rekey.toml:1:10: spread: 30d is not shorter than rotate_every (30d); write less than that
+    the configuration has a fault:
+      REKEY_WINDOWS: its days are not understood; write days, a time and a time zone, as in "Sat,Sun 02:00-05:00 Europe/Berlin"
+    the configuration has a fault:
+      REKEY_FREEZES: this is not a freeze; write the first and the last day and a time zone, as in "2026-12-20..2027-01-06 Europe/Berlin"
+    "#);
     let zones = "windows = [\"Sat,Sun 02:00-05:00 Europe/Berlin\"]\nfreezes = [\"2026-12-24 UTC\"]\nspread = \"24h\"\n";
     let config =
         read(&format!("{zones}{GOOD}"), &[("REKEY_FREEZES", "2026-12-20..2027-01-06 UTC; 2027-05-01 UTC")]);
@@ -336,7 +366,7 @@ fn windows_that_can_never_do_their_work_are_refused() {
 /// The share of a service is the same wherever it is computed, and services have different ones.
 #[test]
 fn services_are_spread_by_their_ids() {
-    let service = |name: &str| GOOD.replace("/signalR/", &format!("/signalR/{name}-"));
+    let service = |name: &str| GOOD.replace("$INSTANCE", &format!("$INSTANCE-{name}"));
     let later = |name: &str| {
         let file = format!("spread = \"24h\"\n{}", service(name));
         read(&file, &[]).unwrap().instances[0].policy.due_later

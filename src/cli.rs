@@ -7,6 +7,8 @@
 //! | 2 | the command line or the configuration is wrong; nothing was done |
 //! | 3 | not finished in the time that was given; the next run carries on |
 
+mod acknowledge;
+mod agent;
 #[cfg(feature = "simulator")]
 mod demo;
 mod doctor;
@@ -71,7 +73,7 @@ Exit codes: 0 done, 1 failed or blocked, 2 wrong command line or configuration, 
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the Functions host: RotateKeys (timer), OnKeyNotice (Event Grid) and OnAlert (HTTP)
+    /// Serve the Functions host: RotateKeys (timer), OnKeyNotice (Event Grid), OnAlert and OnReport (HTTP)
     Handler,
     /// Say what would be done to each service now, and why; change nothing
     Plan(plan::PlanArgs),
@@ -89,6 +91,10 @@ enum Command {
     Notice(notice::NoticeArgs),
     /// After you have looked: let what was refused, or came to nothing, be tried again at once
     Unblock(unblock::UnblockArgs),
+    /// On the machine of an app: keep its files on the key of a Key Vault secret, and report that
+    Agent(agent::AgentArgs),
+    /// Say for a consumer that nobody can see, or that only others can change, that it has left the old key
+    Acknowledge(acknowledge::AcknowledgeArgs),
     /// Watch a rotation and a recovery under traffic, on an Azure that is built in; about 20 seconds
     #[cfg(feature = "simulator")]
     Demo(demo::DemoArgs),
@@ -159,6 +165,8 @@ fn dispatch(cli: Cli, environment: &Environment) -> std::io::Result<Exit> {
             Command::History(args) => history::history(args, environment).await,
             Command::Notice(args) => notice::notice(args, environment).await,
             Command::Unblock(args) => unblock::unblock(args, environment).await,
+            Command::Agent(args) => agent::agent(args, environment).await,
+            Command::Acknowledge(args) => acknowledge::acknowledge(args, environment).await,
             #[cfg(feature = "simulator")]
             Command::Demo(args) => demo::demo(args).await,
             #[cfg(feature = "simulator")]

@@ -3,11 +3,14 @@
 //! Start at [`load()`]: it finds `rekey.toml`, lays the app settings over it and answers a [`Config`], or every
 //! [`Fault`] that it found. A fault names the setting and its place, and never repeats what might be a secret.
 
+mod agent;
 mod environment;
+mod external;
 mod fault;
 mod file;
 mod load;
 mod notify;
+mod places;
 mod policy;
 mod settings;
 mod storage;
@@ -23,9 +26,14 @@ use url::Url;
 
 use rekey_core::intent::Configured;
 use rekey_core::model::{AppId, ConsumerId, SecretId, ServiceId};
+use rekey_core::plan::External;
 use rekey_core::policy::Policy;
 
 pub use crate::azure::cloud::Cloud;
+pub use agent::{
+    AGENT_FILE, AgentConfig, AgentIdentity, Code, Health, Reporting, TakingEffect, load_agent,
+    load_agent_from,
+};
 pub use environment::Environment;
 pub use fault::{Fault, Faults};
 pub use load::{FUNCTION_TIMEOUT, load, load_from, name_file};
@@ -94,6 +102,8 @@ pub struct ServiceConfig {
     pub apps: Vec<AppConfig>,
     /// The Key Vault secrets that hold one, besides those that the apps refer to; and what is known of their readers.
     pub vault_secrets: Vec<SecretConfig>,
+    /// What holds one and only others can change: machines that report, and what persons change.
+    pub external: Vec<External>,
     /// How to treat it.
     pub policy: Policy,
 }

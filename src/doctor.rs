@@ -8,6 +8,7 @@
 
 mod collect;
 mod configured_apps;
+mod external;
 mod finding;
 mod first_run;
 mod fixes;
@@ -19,7 +20,7 @@ mod vaults;
 
 use std::collections::BTreeSet;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 pub use finding::{Check, Finding, Looked, Report, Severity, SubjectKind};
 pub use first_run::{FirstRun, examine_briefly};
@@ -51,7 +52,7 @@ pub async fn examine(rekey: &Engine, circumstances: &Circumstances) -> Report {
     let Some((arm, caller)) = asker else { return Report::new(findings) };
     let (config, environment) = (&rekey.config, &circumstances.environment);
     let facts = Facts::collect(rekey, &arm).await;
-    findings.extend(judge(config, &facts, &caller));
+    findings.extend(judge(config, &facts, &caller, rekey.clock.now()));
     findings.extend(settings::durations_of_apps(&facts, environment, own_app(config, environment).as_ref()));
     findings.extend(service::probes(rekey, &facts).await);
     Report { looked: facts.looked(), ..Report::new(findings) }
@@ -146,7 +147,7 @@ fn nobody(error: String, config: &Config, circumstances: &Circumstances) -> Find
     finding.fixed_by(own.as_ref().map(fixes::assign_identity))
 }
 
-fn judge(config: &Config, facts: &Facts<'_>, caller: &Caller) -> Vec<Finding> {
+fn judge(config: &Config, facts: &Facts<'_>, caller: &Caller, now: DateTime<Utc>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for instance in &facts.instances {
         findings.extend(service::check(instance, &facts.holders(instance)));
@@ -156,6 +157,7 @@ fn judge(config: &Config, facts: &Facts<'_>, caller: &Caller) -> Vec<Finding> {
             findings.extend(configured_apps::check(instance, app, facts));
         }
         findings.extend(vaults::check(instance));
+        findings.extend(external::check(instance, now));
         findings.extend(unconfigured_apps::check(instance, facts));
     }
     for (id, app) in facts.configured() {

@@ -12,6 +12,7 @@ mod full_checks;
 mod log;
 mod process;
 mod recent;
+mod reports;
 mod run;
 mod silence;
 mod steps;
@@ -177,8 +178,10 @@ impl Engine {
         }
         let journal = crate::store::peek(&*self.store, &service.id).await.unwrap_or_default();
         let held = |app: &ConsumerId| journal.seen(app).is_some_and(|held| !held.is_empty());
-        let consumers = service.apps.iter().map(|app| ConsumerId::from(&app.id));
-        consumers.filter(held).map(CutOff::OfNoKeys).collect()
+        let apps = service.apps.iter().map(|app| ConsumerId::from(&app.id)).filter(held);
+        let external = service.external.iter().map(|one| one.id.clone());
+        let reported = external.filter(|consumer| journal.report(consumer).is_some());
+        apps.chain(reported).map(CutOff::OfNoKeys).collect()
     }
 
     /// What a run would do now, without doing it: a check and what follows from it, on a copy of the journal.

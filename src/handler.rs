@@ -1,5 +1,5 @@
-//! The Functions host's side: it calls `POST /RotateKeys`, `POST /OnKeyNotice` and `POST /OnAlert` on loopback, we run a
-//! [`Runner`] and answer in time.
+//! The Functions host's side: it calls `POST /RotateKeys`, `POST /OnKeyNotice`, `POST /OnAlert` and `POST /OnReport` on
+//! loopback, we run a [`Runner`] and answer in time.
 //!
 //! Start at [`router`]. An invocation goes body → envelope → [`Trigger`] → [`Runner::run`] → reply.
 //!
@@ -18,6 +18,7 @@
 mod body;
 mod envelope;
 mod reply;
+mod report;
 
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
+use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinHandle};
@@ -59,6 +61,7 @@ use rekey_core::time::delta;
 pub(crate) use body::Unread;
 pub(crate) use envelope::Fault;
 pub use envelope::Malformed;
+pub use report::KeyReport;
 
 /// Why we are called.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +70,8 @@ pub enum Trigger {
     Timer,
     /// `OnKeyNotice`, `OnAlert`: something happened, or may have.
     Events(Vec<Event>),
+    /// `OnReport`: a consumer says which key it holds.
+    Report(KeyReport),
 }
 
 /// One call of the host.
@@ -91,6 +96,16 @@ pub struct Outcome {
     pub unfinished: bool,
     /// What became of each service that was concerned.
     pub served: Vec<Served>,
+    /// What whoever called by HTTP is answered, where that is more than whether it went well.
+    pub reply: Option<Reply>,
+}
+
+/// The answer to a call by HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    pub status: StatusCode,
+    /// A JSON object.
+    pub body: Value,
 }
 
 /// What became of one service that an invocation was about.
@@ -123,7 +138,7 @@ pub trait Runner: Send + Sync + 'static {
 pub struct Budgets {
     /// `RotateKeys`; below `functionTimeout`.
     pub timer: Duration,
-    /// `OnKeyNotice` and `OnAlert`; below the 30 seconds that Event Grid waits, which count from when it sends.
+    /// `OnKeyNotice`, `OnAlert` and `OnReport`; below the 30 seconds that Event Grid waits, which count from when it sends.
     pub notice: Duration,
 }
 
@@ -188,6 +203,7 @@ pub fn router_with(
         .route("/RotateKeys", post(rotate_keys))
         .route("/OnKeyNotice", post(on_key_notice))
         .route("/OnAlert", post(on_alert))
+        .route("/OnReport", post(on_report))
         .method_not_allowed_fallback(async || refuse(StatusCode::METHOD_NOT_ALLOWED, words::NO_POST))
         .fallback(async || refuse(StatusCode::NOT_FOUND, words::NO_FUNCTION))
         .layer(CatchPanicLayer::custom(|payload: Box<dyn std::any::Any + Send>| {
@@ -312,6 +328,8 @@ pub enum Function {
     OnKeyNotice,
     /// Azure Monitor's.
     OnAlert,
+    /// That of consumers which report the key that they hold.
+    OnReport,
 }
 
 impl Function {
@@ -320,13 +338,19 @@ impl Function {
             Self::RotateKeys => "RotateKeys",
             Self::OnKeyNotice => "OnKeyNotice",
             Self::OnAlert => "OnAlert",
+            Self::OnReport => "OnReport",
         }
+    }
+
+    /// Whether whoever calls it by HTTP is told by the output of the function.
+    const fn is_called_by_http(self) -> bool {
+        matches!(self, Self::OnAlert | Self::OnReport)
     }
 
     const fn budget(self, budgets: &Budgets) -> Duration {
         match self {
             Self::RotateKeys => budgets.timer,
-            Self::OnKeyNotice | Self::OnAlert => budgets.notice,
+            Self::OnKeyNotice | Self::OnAlert | Self::OnReport => budgets.notice,
         }
     }
 
@@ -335,7 +359,7 @@ impl Function {
     const fn margin(self) -> Duration {
         match self {
             Self::RotateKeys => Duration::from_secs(20),
-            Self::OnKeyNotice | Self::OnAlert => Duration::from_secs(1),
+            Self::OnKeyNotice | Self::OnAlert | Self::OnReport => Duration::from_secs(1),
         }
     }
 
@@ -346,6 +370,10 @@ impl Function {
             Self::RotateKeys => envelope.timer().map(|()| Trigger::Timer),
             Self::OnKeyNotice => envelope.events().map(Trigger::Events),
             Self::OnAlert => envelope.alert().map(Trigger::Events),
+            Self::OnReport => {
+                let body = envelope.request(Fault::NoReport)?;
+                KeyReport::read(body).map(Trigger::Report)
+            }
         }
     }
 }
@@ -360,6 +388,10 @@ async fn on_key_notice(State(host): State<Arc<Host>>, headers: HeaderMap, body: 
 
 async fn on_alert(State(host): State<Arc<Host>>, headers: HeaderMap, body: Body) -> Response {
     host.invoke(Function::OnAlert, &headers, body).await
+}
+
+async fn on_report(State(host): State<Arc<Host>>, headers: HeaderMap, body: Body) -> Response {
+    host.invoke(Function::OnReport, &headers, body).await
 }
 
 impl Host {
@@ -386,6 +418,7 @@ impl Host {
             Ok(trigger) => self.run(function, id, trigger).await,
             Err(malformed) => {
                 let error = match malformed.is_of_the_sender() {
+                    true if function == Function::OnReport => words::not_a_report(malformed),
                     true => words::not_understood(malformed),
                     false => words::not_the_envelope(malformed),
                 };
@@ -428,7 +461,7 @@ impl Host {
 
     /// What is wrong with the app itself, for the first event that comes.
     fn fault_for(&self, function: Function) -> Option<String> {
-        if function == Function::RotateKeys {
+        if matches!(function, Function::RotateKeys | Function::OnReport) {
             return None;
         }
         let fault = self.fault.lock().take()?;
@@ -462,17 +495,23 @@ struct Answer {
     /// With which status, and why.
     failure: Option<(StatusCode, String)>,
     served: Vec<Served>,
+    /// What whoever called by HTTP is answered, where that is more than an error.
+    body: Option<Value>,
 }
 
 impl Function {
-    /// The answer in the shape that the host wants. Whoever calls `OnAlert` is told by the output of the function: were
+    /// The answer in the shape that the host wants. Whoever calls by HTTP is told by the output of the function: were
     /// the invocation itself to fail, the host would make a 500 of it, which an action group does not repeat (docs:
     /// Webhook actions are repeated after 408, 429, 503 and 504).
-    fn answered(self, Answer { logs, failure, .. }: Answer) -> Response {
+    fn answered(self, Answer { logs, failure, body, .. }: Answer) -> Response {
         match failure {
-            None if self == Self::OnAlert => reply::http(StatusCode::OK, None, &logs),
+            None if self.is_called_by_http() => {
+                reply::http(StatusCode::OK, &body.unwrap_or_else(|| json!({})), &logs)
+            }
             None => reply::success(&logs),
-            Some((status, error)) if self == Self::OnAlert => reply::http(status, Some(&error), &logs),
+            Some((status, error)) if self.is_called_by_http() => {
+                reply::http(status, &json!({ "error": error }), &logs)
+            }
             Some((status, error)) => reply::failure(status, &error, &logs),
         }
     }
@@ -480,10 +519,11 @@ impl Function {
 
 fn finished(ended: Result<Result<Outcome, Panicked>, JoinError>) -> Answer {
     match ended {
-        Ok(Ok(Outcome { logs, failure, unfinished, served })) => {
+        Ok(Ok(Outcome { logs, failure, unfinished, served, reply })) => {
             let status =
                 if unfinished { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::INTERNAL_SERVER_ERROR };
-            Answer { logs, failure: failure.map(|failure| (status, failure)), served }
+            let (status, body) = reply.map_or((status, None), |Reply { status, body }| (status, Some(body)));
+            Answer { logs, failure: failure.map(|failure| (status, failure)), served, body }
         }
         Ok(Err(panicked)) => Answer::failed(StatusCode::INTERNAL_SERVER_ERROR, panicked.to_string()),
         // Nobody aborts the task, and its panics are caught: the runtime itself is going down.
@@ -513,7 +553,7 @@ fn overrun(function: Function, work: JoinHandle<Result<Outcome, Panicked>>) -> A
 
 impl Answer {
     const fn failed(status: StatusCode, error: String) -> Self {
-        Self { logs: vec![], failure: Some((status, error)), served: vec![] }
+        Self { logs: vec![], failure: Some((status, error)), served: vec![], body: None }
     }
 }
 
@@ -523,7 +563,7 @@ const TOLD_OF: usize = 10;
 impl Function {
     /// The line at the end of an invocation.
     fn tell(self, answer: &Answer, took: TimeDelta) {
-        let Answer { logs, failure, served } = answer;
+        let Answer { logs, failure, served, .. } = answer;
         let (name, took) = (self.name(), took.num_milliseconds());
         let runs = runs(served);
         match failure {

@@ -1,5 +1,6 @@
 //! Rotation of the access keys of Azure SignalR Service, without a call that is refused because of a key.
 
+pub mod agent;
 pub mod azure;
 mod bounded;
 pub mod cli;

@@ -46,7 +46,7 @@ fn each_function_has_one_trigger_and_a_folder_of_its_name() {
         .collect();
     folders.sort();
     // The names of the routes: the host posts to /{folder}, and case counts.
-    assert_eq!(folders, ["OnAlert", "OnKeyNotice", "RotateKeys"]);
+    assert_eq!(folders, ["OnAlert", "OnKeyNotice", "OnReport", "RotateKeys"]);
     let timer = json!({
         "type": "timerTrigger", "direction": "in", "name": "timer",
         "schedule": "%ROTATION_SCHEDULE%", "useMonitor": true, "runOnStartup": false,
@@ -63,7 +63,10 @@ fn each_function_has_one_trigger_and_a_folder_of_its_name() {
         "type": "httpTrigger", "direction": "in", "name": "req", "authLevel": "function", "methods": ["post"],
     });
     let answer = json!({ "type": "http", "direction": "out", "name": "res" });
-    assert_eq!(json("OnAlert/function.json"), json!({ "bindings": [trigger, answer] }));
+    for function in ["OnAlert", "OnReport"] {
+        let binding = json(&format!("{function}/function.json"));
+        assert_eq!(binding, json!({ "bindings": [trigger, answer] }), "{function}");
+    }
 }
 
 #[test]
@@ -85,6 +88,7 @@ fn no_file_holds_a_secret() {
         "rekey.toml",
         "RotateKeys/function.json",
         "OnKeyNotice/function.json",
+        "OnReport/function.json",
     ] {
         let text = text(name).to_lowercase();
         for word in ["accesskey=", "accountkey=", "sharedaccess", "endpoint=", "password", "sig="] {

@@ -55,6 +55,66 @@ fn the_least_is_an_instance_and_its_apps() {
 }
 
 #[test]
+fn what_only_others_can_change_needs_no_app_beside_it() {
+    let config = read(
+        r#"
+        [[instance]]
+        id = "$INSTANCE"
+        reporters = [{ name = "IIS-01", within = "2h" }, { name = "iis-02" }, "iis-03"]
+        manual = [
+            { name = "partner-gateway", owner = "Ada", ticket = "https://tickets.example/7" },
+            { name = "kiosk", owner = "Bob", within = "1d" },
+        ]
+        "#,
+        &[],
+    )
+    .unwrap();
+    let instance = &config.instances[0];
+    assert!(instance.apps.is_empty());
+    let told: Vec<_> = instance
+        .external
+        .iter()
+        .map(|one| (String::from(one.id.clone()), one.within, one.owner.as_deref(), one.ticket.as_deref()))
+        .collect();
+    let told: Vec<_> =
+        told.iter().map(|(id, within, owner, ticket)| (id.as_str(), *within, *owner, *ticket)).collect();
+    assert_eq!(
+        told,
+        [
+            ("reporter:iis-01", hours(2), None, None),
+            ("reporter:iis-02", hours(1), None, None),
+            ("reporter:iis-03", hours(1), None, None),
+            ("manual:partner-gateway", hours(7 * 24), Some("Ada"), Some("https://tickets.example/7")),
+            ("manual:kiosk", hours(24), Some("Bob"), None),
+        ]
+    );
+}
+
+#[test]
+fn what_is_wrong_with_those_that_only_others_can_change_is_said_at_once() {
+    let faults = faults(
+        r#"[[instance]]
+id = "$INSTANCE"
+reporters = [{ name = "iis-01", owner = "Ada" }, "iis 02", { within = "1h" }, 7, "$SECRET"]
+manual = [{ name = "IIS-01", owner = "Ada" }, { name = "gateway" }, "kiosk", { name = "a", owner = "$SECRET" }]
+"#,
+        &[],
+    );
+    insta::assert_snapshot!(faults, @r#"
+    the configuration has 9 faults:
+      rekey.toml:3:33: instance[0].reporters[0]: this key is not known; known here are name, within
+      rekey.toml:3:50: instance[0].reporters[1]: this is not a name; write letters, digits, '.', '_' and '-', as in "iis-01"
+      rekey.toml:3:60: instance[0].reporters[2]: its name is missing; write { name = "…", within = "1h" }
+      rekey.toml:3:79: instance[0].reporters[3]: this is an integer; write a name, in quotes
+      rekey.toml:3:82: instance[0].reporters[4]: this looks like a connection string, which is a secret and belongs in no file: take it out
+      rekey.toml:4:20: instance[0].manual[0].name: this name is already listed; put what is known of it in one entry (the first is in line 3; ids compare without case)
+      rekey.toml:4:47: instance[0].manual[1]: its owner is missing; write owner = "…": whom to ask for the change
+      rekey.toml:4:69: instance[0].manual[2]: this is a string; write { name = "…", owner = "…", ticket = "https://…" }
+      rekey.toml:4:100: instance[0].manual[3].owner: this looks like a connection string, which is a secret and belongs in no file: take it out
+    "#);
+}
+
+#[test]
 fn the_journal_is_in_the_same_account_by_its_url_and_by_its_name() {
     let clouds = [
         ("AzureCloud", "core.windows.net"),
@@ -235,9 +295,9 @@ apps = []
       rekey.toml:16:293: instance[1].apps[3].may_hold_none: this is a string; write true or false, without quotes
       rekey.toml:17:16: instance[1].rotate_every: this is not a duration; write 30d
       rekey.toml:20:6: instance[2].id: this instance is already named, and two policies cannot hold; put all its apps in one entry (the first is in line 15; ids compare without case)
-      rekey.toml:21:8: instance[2].apps: no app is listed; list every app that holds a connection string of this service, because one that is not listed keeps a key that will stop working
+      rekey.toml:21:8: instance[2].apps: no consumer is listed; list every app, and whatever else holds a connection string of this service, because what is not listed keeps a key that will stop working
       rekey.toml:23:1: instance[3]: its id is missing; write id = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.SignalRService/signalR/{name}"
-      rekey.toml:23:1: instance[3]: no app is listed; list every app that holds a connection string of this service, because one that is not listed keeps a key that will stop working
+      rekey.toml:23:1: instance[3]: no consumer is listed; list every app, and whatever else holds a connection string of this service, because what is not listed keeps a key that will stop working
       AZURE_CLIENT_ID: this is not a client id; write the GUID that the managed identity or application shows as its client id (not its resource id, not its name)
       REKEY_GRACE: zero is too short; write 2h
       REKEY_STATE: there is no storage connection of this name; write the name of a setting that holds a connection string, the NAME of a NAME__blobServiceUri or NAME__accountName, or memory

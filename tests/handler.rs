@@ -85,8 +85,7 @@ impl Runner for TestRunner {
                 return Outcome {
                     logs: vec!["sr-demo: nothing was changed".into()],
                     failure,
-                    unfinished: false,
-                    served: vec![],
+                    ..Outcome::default()
                 };
             }
             Behaviour::Unfinished => {
@@ -499,7 +498,7 @@ async fn trap_8_events_are_understood_encoded_once_and_twice() {
         assert_eq!(reply.status, 200, "{}", reply.body);
         match world.seen().pop().unwrap().0 {
             Trigger::Events(events) => assert_eq!(events.len(), count),
-            Trigger::Timer => panic!("the timer"),
+            other => panic!("{other:?}"),
         }
     }
 }

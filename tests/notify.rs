@@ -18,7 +18,9 @@ use base64::engine::general_purpose::STANDARD;
 use common::{HOUR, KEY_MARK, MINUTE, Story, all_hold};
 use embedded_azure::{Fault, FaultKind};
 use rekey_core::intent::Intent;
-use rekey_core::model::KeyType;
+use rekey_core::journal::Event;
+use rekey_core::model::{ConsumerId, KeyType};
+use rekey_core::plan::External;
 use rekey_core::time::delta;
 use serde_json::Value;
 use signalr_rekey::clock::Clock;
@@ -26,6 +28,7 @@ use signalr_rekey::config::NotifyConfig;
 use signalr_rekey::engine::Dispatcher;
 use signalr_rekey::engine::{Engine, Order};
 use signalr_rekey::handler::{Invocation, Runner, Trigger};
+use signalr_rekey::store::Lease;
 use tokio::sync::Notify;
 
 const SIGNING_KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
@@ -204,6 +207,51 @@ async fn what_lasts_is_told_no_more_often_when_each_run_has_its_own_process() {
     story.sim.fault(Fault::new("SignalR_ListKeys", FaultKind::Forbidden));
     run().await;
     assert_eq!(hook.kinds().len(), 3, "it was over in between, so it is news");
+}
+
+/// Who is to change something is told what, by whom and where; and no key.
+#[tokio::test]
+async fn what_a_person_has_to_change_is_asked_for() {
+    let mut told = Told::new().await;
+    let consumer: ConsumerId = "manual:gateway".parse().unwrap();
+    let external = External {
+        id: consumer.clone(),
+        within: 24 * HOUR,
+        owner: Some("Ada".into()),
+        ticket: Some("https://tickets.example/7".into()),
+    };
+    told.story.config.instances[0].external = vec![external];
+    told.rekey = told.story.rekey();
+    told.tick().await;
+    assert_eq!(told.hook.kinds(), ["SignalRRekey.Blocked"], "nobody has said which key it holds");
+    let (store, clock) = (told.story.store.clone(), told.story.clock.clone());
+    let id = &told.story.config.instances[0].id;
+    let mut lease = Lease::acquire(store, clock, id, "a person").await.unwrap();
+    let fingerprint = told.story.key("sr-demo", KeyType::Primary).fingerprint();
+    lease.record(Event::Acknowledged { consumer, fingerprint, by: "ada".into() }).unwrap();
+    lease.release().await.unwrap();
+    told.hook.told.lock().unwrap().clear();
+
+    told.watch(6 * HOUR).await;
+    assert_eq!(told.hook.kinds(), ["SignalRRekey.ChangeRequested"], "once in six hours");
+    let (_, body) = told.hook.told.lock().unwrap()[0].clone();
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    let asked = &body["waitingFor"][0];
+    for (field, value) in [
+        ("kind", "manual"),
+        ("name", "gateway"),
+        ("owner", "Ada"),
+        ("ticket", "https://tickets.example/7"),
+        ("leave", "Primary"),
+        ("take", "Secondary"),
+    ] {
+        assert_eq!(asked[field], value, "{body}");
+    }
+    assert_eq!(body["waitingFor"].as_array().unwrap().len(), 1);
+    assert!(!body.to_string().contains(KEY_MARK), "{body}");
+    told.watch(24 * HOUR).await;
+    let (kind, text) = told.hook.told().pop().unwrap();
+    assert!(kind == "SignalRRekey.Blocked" && text.contains("late: ") && text.contains("gateway"), "{text}");
 }
 
 #[tokio::test]

@@ -95,6 +95,7 @@ fn who_only_looks_is_told_in_one_line_that_the_journal_is_elsewhere() {
         (&["status"], 1),
         (&["history"], 2),
         (&["unblock", "chat"], 2),
+        (&["acknowledge", "chat", "gateway"], 2),
         (&["history", "--json"], 2),
     ] {
         let looked = in_the_cloud(arguments, &config, &[]);
@@ -464,6 +465,68 @@ async fn unblock_says_what_there_is_to_clear_asks_and_says_if_there_is_nothing()
     let nothing = azure.run(&["unblock", "sr-blocked", "--yes"]);
     let told = text(&nothing.stderr);
     assert!(nothing.status.code() == Some(1) && told.contains("resolve what is said above"), "{told}");
+}
+
+/// What a person says of what nobody can see is shown, asked and recorded with his name.
+#[tokio::test]
+async fn acknowledge_says_what_it_records_asks_and_is_in_the_history() {
+    let azure = Azure::with_journals(&["sr-told"], &[]);
+    let file = azure.folder.path().join("rekey.toml");
+    let more = "reporters = [\"iis-01\"]\nmanual = [{ name = \"gateway\", owner = \"Ada\" }]\n";
+    std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + more).unwrap();
+    let run = |arguments: &[&str]| azure.command(arguments).env("REKEY_GRACE", "1s").output().unwrap();
+    let acknowledge = |more: &[&str]| {
+        let output = run(&[&["acknowledge", "sr-told"], more].concat());
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+
+    let unseen = acknowledge(&["gateway", "--by", "ada", "--yes"]);
+    assert!(unseen.0 == Some(1) && unseen.2.contains("the service was never seen"), "{unseen:?}");
+    let blocked = text(&run(&["rotate", "--for", "20s"]).stderr);
+    assert!(blocked.contains("reporter iis-01 has never reported"), "{blocked}");
+    let unknown = acknowledge(&["nobody", "--by", "ada", "--yes"]);
+    assert_eq!(unknown.0, Some(2), "{unknown:?}");
+    assert!(unknown.2.contains("reporter iis-01, manual consumer gateway"), "{unknown:?}");
+    let nameless = acknowledge(&["gateway", "--yes"]);
+    assert!(nameless.0 == Some(2) && nameless.2.contains("--by YOUR-NAME"), "{nameless:?}");
+    let wrong = acknowledge(&["gateway", "--by", "ada", "--key", "Salt", "--yes"]);
+    assert!(wrong.0 == Some(2) && wrong.2.contains("write Primary or Secondary"), "{wrong:?}");
+    let nobody = azure
+        .command(&["acknowledge", "sr-told", "gateway", "--by", "ada"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(nobody.status.code(), Some(2));
+    assert!(text(&nobody.stderr).contains("not a terminal"), "{}", text(&nobody.stderr));
+    let (code, told) = typed(&azure, &["acknowledge", "sr-told", "gateway", "--by", "ada"], "n\n");
+    assert!(code == Some(1) && told.contains("nothing was done"), "{told}");
+    assert!(told.contains("ada says: manual consumer gateway holds the Primary key ("), "{told}");
+    assert!(!text(&run(&["history"]).stdout).contains("acknowledged"), "nothing is on record");
+
+    for name in ["GATEWAY", "iis-01"] {
+        let (code, told) = typed(&azure, &["acknowledge", "sr-told", name, "--by", "ada"], "y\n");
+        assert!(code == Some(0) && told.contains("sr-told: recorded"), "{told}");
+    }
+    let again = acknowledge(&["gateway", "--by", "ada", "--yes"]);
+    assert!(again.0 == Some(1) && again.2.contains("nothing to acknowledge"), "{again:?}");
+    let history = text(&run(&["history"]).stdout);
+    assert!(
+        history.contains("manual consumer gateway holds the key") && history.contains("as ada acknowledged"),
+        "{history}"
+    );
+
+    // Of a rotation that waits for both it is the key that they are to take.
+    let waits = text(&run(&["rotate", "--for", "20s"]).stderr);
+    assert!(waits.contains("waiting for these to take the Secondary key"), "{waits}");
+    assert!(waits.contains("reporter iis-01 (asked at ") && waits.contains("; owner Ada)"), "{waits}");
+    let status = text(&run(&["status"]).stdout);
+    assert!(status.contains("iis-01 (reporter) holds the Primary key"), "{status}");
+    let said = acknowledge(&["iis-01", "--by", "ada", "--yes"]);
+    assert!(said.0 == Some(0) && said.1.contains("reporter iis-01 holds the Secondary key"), "{said:?}");
+    let other = acknowledge(&["gateway", "--by", "ada", "--key", "secondary", "--yes"]);
+    assert_eq!(other.0, Some(0), "{other:?}");
+    let done = run(&["rotate", "--for", "60s"]);
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
 }
 
 /// A world with a service and journals in a storage that nobody listens at.

@@ -47,7 +47,7 @@ impl Fleet {
     ) -> Self {
         let clock = Arc::new(TokioClock::default());
         let world = common::fleet::world(services, apps);
-        let config = setup::config(&world, policy).unwrap();
+        let config = setup::config(&world, &policy).unwrap();
         let options = Options {
             live: false,
             tick: Duration::from_secs(60),

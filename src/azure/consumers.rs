@@ -16,6 +16,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use self::app_service::{Dictionary, References, Resolved};
 use self::key_vault::Secret;
+pub(crate) use self::value::InFile;
 use super::arm::{Arm, ArmError, Operation};
 use crate::config::AppConfig;
 use rekey_core::journal::Journal;
@@ -229,16 +230,17 @@ impl Place {
     }
 }
 
-impl From<&ConsumerRef> for Place {
-    /// The place in which a consumer is.
-    fn from(consumer: &ConsumerRef) -> Self {
-        match &consumer.app {
+impl Place {
+    /// The place in which a consumer is; none where only others can change it.
+    pub fn of_consumer(consumer: &ConsumerRef) -> Option<Self> {
+        Some(match &consumer.app {
             ConsumerId::AppService(app) => {
                 let section = consumer.section.unwrap_or(Section::AppSettings);
                 Self::Settings(app_service::Place { app: app.clone(), section })
             }
             ConsumerId::KeyVaultSecret(id) => Self::of_secret(id.clone()),
-        }
+            ConsumerId::Reporter(_) | ConsumerId::Manual(_) => return None,
+        })
     }
 }
 

@@ -4,11 +4,13 @@
 //! half configured, for azure_identity would go on to the next way and fail there with a riddle. Whether it is, `half_set`
 //! tells, and whoever reads the configuration asks the same.
 
+mod arc;
 mod keeping;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use self::arc::ArcMachine;
 pub use self::keeping::InsteadOf;
 use self::keeping::{Kept, Renewable};
 use crate::azure::http::Http;
@@ -35,12 +37,32 @@ pub enum CredentialError {
     Unusable(&'static str, #[source] azure_core::Error),
 }
 
+/// As whom Azure is asked where the environment says nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Otherwise {
+    /// As whoever is logged in: this is a person's machine.
+    DeveloperTools,
+    /// As the managed identity of a virtual machine, whose metadata service gives tokens and needs no variable.
+    VirtualMachine,
+}
+
 /// Which way of proving who we are the environment asks for.
 #[derive(Debug, PartialEq, Eq)]
 enum Way {
-    ClientSecret { tenant: String, client: String },
-    WorkloadIdentity { tenant: String, client: String, token_file: String },
+    ClientSecret {
+        tenant: String,
+        client: String,
+    },
+    WorkloadIdentity {
+        tenant: String,
+        client: String,
+        token_file: String,
+    },
     ManagedIdentity,
+    /// Of a machine that Azure Arc connects, which gives tokens here.
+    Arc {
+        endpoint: String,
+    },
     DeveloperTools,
 }
 
@@ -60,8 +82,8 @@ pub(crate) fn is_in_azure(environment: &dyn Fn(&str) -> Option<String>) -> bool 
     IN_AZURE.into_iter().any(|name| environment(name).is_some_and(|value| !value.trim().is_empty()))
 }
 
-/// The credential that the environment asks for: a client secret, a workload identity, the managed identity of the app,
-/// or else the developer's tools (`az login`, `azd auth login`), in this order. Tokens are kept and renewed early.
+/// The credential that the environment asks for: a client secret, a workload identity, the managed identity of the app, that of a
+/// machine with Azure Arc, or else the developer's tools (`az login`, `azd auth login`), in this order. Tokens are kept and renewed early.
 ///
 /// `environment` must tell what the process's own environment holds: for a managed identity azure_identity reads
 /// `IDENTITY_ENDPOINT` and `IDENTITY_HEADER` there itself, the latter at each call, because the platform changes it.
@@ -71,8 +93,19 @@ pub fn credential(
     http: &Http,
     clock: &Arc<dyn Clock>,
 ) -> Result<Arc<dyn TokenCredential>, CredentialError> {
+    credential_or(Otherwise::DeveloperTools, environment, azure, http, clock)
+}
+
+/// The same, with something else in the place of the developer's tools.
+pub fn credential_or(
+    otherwise: Otherwise,
+    environment: &dyn Fn(&str) -> Option<String>,
+    azure: &AzureConfig,
+    http: &Http,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<dyn TokenCredential>, CredentialError> {
     let environment = |name: &str| environment(name).filter(|value| !value.is_empty());
-    let way = way(&environment, azure.client_id.as_deref())?;
+    let way = way(&environment, azure.client_id.as_deref(), otherwise)?;
     let secret = Secret::new(environment(SECRET).unwrap_or_default());
     let (azure, http, clock) = (azure.clone(), http.clone(), Arc::clone(clock));
     Ok(Arc::new(Renewable::new(Box::new(move || made(&way, &secret, &azure, &http, &clock)))?))
@@ -115,6 +148,10 @@ fn made(
             ManagedIdentityCredential::new(Some(options))
                 .map_err(|error| CredentialError::Unusable(words::MANAGED, error))?
         }
+        Way::Arc { endpoint } => {
+            let machine = Arc::new(ArcMachine::new(http.clone(), endpoint.clone()));
+            Arc::new(Kept::new(machine, Arc::clone(clock)))
+        }
         Way::DeveloperTools => {
             let tools = DeveloperToolsCredential::new(None)
                 .map_err(|error| CredentialError::Unusable("the developer's tools", error))?;
@@ -126,6 +163,7 @@ fn made(
 fn way(
     environment: &dyn Fn(&str) -> Option<String>,
     client_id: Option<&str>,
+    otherwise: Otherwise,
 ) -> Result<Way, CredentialError> {
     let environment =
         |name: &str| environment(name).or_else(|| client_id.filter(|_| name == CLIENT).map(Into::into));
@@ -142,6 +180,11 @@ fn way(
             token_file: get(TOKEN_FILE),
         });
     }
+    if let Some(endpoint) = environment(ENDPOINT).filter(|_| environment(ARC).is_some())
+        && environment(HEADER).is_none()
+    {
+        return Ok(Way::Arc { endpoint });
+    }
     MANAGED_IDENTITY.complete(&environment)?;
     MANAGED_IDENTITY_HEADER.complete(&environment)?;
     let applications = environment(TENANT).is_some() && environment(CLIENT).is_some();
@@ -153,7 +196,10 @@ fn way(
             let purpose = words::CLIENT_SECRET_OR_WORKLOAD;
             Err(HalfSet { missing: SECRET, given: TENANT, purpose }.into())
         }
-        None => Ok(Way::DeveloperTools),
+        None => Ok(match otherwise {
+            Otherwise::DeveloperTools => Way::DeveloperTools,
+            Otherwise::VirtualMachine => Way::ManagedIdentity,
+        }),
     }
 }
 
@@ -234,7 +280,7 @@ mod tests {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| (*value).to_owned())
         };
-        way(&find, None).map_err(|error| error.to_string())
+        way(&find, None, Otherwise::DeveloperTools).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -244,6 +290,8 @@ mod tests {
         assert_eq!(way_of(&[]).unwrap(), Way::DeveloperTools);
         assert_eq!(way_of(&[(TENANT, "t")]).unwrap(), Way::DeveloperTools);
         assert_eq!(way_of(&identity).unwrap(), Way::ManagedIdentity);
+        let endpoint = "http://localhost:1".to_owned();
+        assert_eq!(way_of(&[identity[0], (ARC, "http://localhost:1")]).unwrap(), Way::Arc { endpoint });
         assert_eq!(
             way_of(&[identity[0], identity[1], (CLIENT, "c"), (TENANT, "t")]).unwrap(),
             Way::ManagedIdentity
@@ -264,6 +312,12 @@ mod tests {
             way_of(&[(TENANT, "t"), (CLIENT, "c"), (TOKEN_FILE, "f")]).unwrap(),
             Way::WorkloadIdentity { tenant, client, token_file: "f".to_owned() }
         );
+    }
+
+    #[test]
+    fn a_virtual_machine_needs_no_variable_to_have_an_identity() {
+        let nothing = |_: &str| None;
+        assert_eq!(way(&nothing, None, Otherwise::VirtualMachine).unwrap(), Way::ManagedIdentity);
     }
 
     #[test]

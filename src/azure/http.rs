@@ -25,7 +25,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a token endpoint may take from the first byte of the request to the last of its answer. Azure's answer within
 /// a second; no connection of theirs may be left hanging on a body that never ends.
-const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The largest answer of a token endpoint that is read. A token has to fit into a header, of which servers take 8 to 32 kB
 /// (Kestrel: 32 KiB for all together), and what stands around it is small.

@@ -8,14 +8,14 @@ use serde_json::Value;
 use super::instances::{Seen, look_at};
 use crate::config::{Environment, ServiceConfig};
 use crate::engine::Preview;
-use crate::report::text::snapshot::{notes, warnings};
+use crate::report::text::snapshot::{external, notes, warnings};
 use crate::report::text::{InWords, command as words};
 use crate::report::{json, text};
 use crate::terminal::{self, Exit};
 use rekey_core::journal::{Entry, Held, Journal, KeyRecord, Origin, Watch};
 use rekey_core::model::{AppId, ConsumerId, Fingerprint, KeyType, PerKey, Section};
 use rekey_core::plan::{
-    self, Consumer, Decision, Forecast, Foreseen, Holding, SettingFault, Snapshot, Step, Unknown,
+    self, Awaited, Consumer, Decision, Forecast, Foreseen, Holding, SettingFault, Snapshot, Step, Unknown,
 };
 
 /// An answer: what there is to say of each service.
@@ -78,6 +78,8 @@ pub(super) struct Service<More> {
     pub(super) watches: Vec<WatchFields>,
     #[serde(flatten)]
     pub(super) next: Next,
+    /// Who is waited for that only others can change.
+    pub(super) waiting_for: Vec<AwaitedFields>,
     #[serde(flatten)]
     pub(super) more: More,
 }
@@ -113,6 +115,7 @@ impl<More> Service<More> {
             notes: notes(snapshot),
             watches: watches(journal, snapshot.at),
             next: Next::of(decision),
+            waiting_for: waiting_for(decision),
             ..Self::unseen(instance, None, more)
         }
     }
@@ -131,6 +134,7 @@ impl<More> Service<More> {
             notes: vec![],
             watches: vec![],
             next: Next::default(),
+            waiting_for: vec![],
             more,
         }
     }
@@ -183,6 +187,34 @@ impl HeldBy {
         };
         Some(Self { r#type, until })
     }
+}
+
+/// One of those.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AwaitedFields {
+    kind: &'static str,
+    id: String,
+    /// The key that it is to leave.
+    key_type: KeyType,
+    since: DateTime<Utc>,
+    late: DateTime<Utc>,
+    owner: Option<String>,
+    ticket: Option<String>,
+}
+
+/// Who is waited for.
+fn waiting_for(decision: &Decision) -> Vec<AwaitedFields> {
+    let fields = |(key_type, one): (KeyType, &Awaited)| AwaitedFields {
+        kind: one.consumer.kind(),
+        id: one.consumer.to_string(),
+        key_type,
+        since: one.since,
+        late: one.late,
+        owner: one.owner.clone(),
+        ticket: one.ticket.clone(),
+    };
+    decision.awaits().map(fields).collect()
 }
 
 impl Next {
@@ -319,7 +351,14 @@ pub(super) fn unseen(snapshot: &Snapshot) -> Vec<String> {
         let setting = place.name.map_or(String::new(), |name| format!(" (setting {name})"));
         format!("{app}{setting} holds {holds}")
     };
-    snapshot.unknown.iter().flat_map(of_unknown).map(line).collect()
+    let told = |unknown: &Unknown| match unknown {
+        Unknown::NeverReported { consumer } => vec![words::holds_unreported(external(consumer))],
+        Unknown::ExternalStale { consumer, held, .. } => {
+            vec![words::holds_reported_stale(external(consumer), held)]
+        }
+        other => of_unknown(other).into_iter().map(line).collect(),
+    };
+    snapshot.unknown.iter().flat_map(told).collect()
 }
 
 fn of_unknown(unknown: &Unknown) -> Vec<ConsumerFields> {
@@ -341,6 +380,10 @@ fn of_unknown(unknown: &Unknown) -> Vec<ConsumerFields> {
             names.iter().map(|name| one(app, Some(name), Holds::Reference)).collect()
         }
         Unknown::Reference { app, name, .. } => vec![one(app, Some(name), Holds::Reference)],
+        Unknown::NeverReported { consumer } => vec![one(consumer, None, Holds::Unknown)],
+        Unknown::ExternalStale { consumer, held, .. } => {
+            vec![ConsumerFields { fingerprint: Some(held.clone()), ..one(consumer, None, Holds::Stale) }]
+        }
         Unknown::Setting { app, name, fault } => vec![one(app, Some(name), of_fault(*fault))],
     }
 }

@@ -12,7 +12,8 @@ use std::time::Duration;
 use clap::Args;
 use embedded_azure::event_grid::{EventGrid, Schema};
 use embedded_azure::{
-    Azurite, EmbeddedAzure, KeysOff, Options, StartError, StorageError, SystemClock, World,
+    Azurite, ContainerWrite, EmbeddedAzure, KeysOff, NoFunctions, Options, SecretSync, StartError,
+    StorageError, SystemClock, World,
 };
 use serde_json::json;
 use url::Url;
@@ -32,20 +33,22 @@ While it runs (POST with a JSON body, no token):
   POST /sim/move        {\"app\", \"group\"}: the app is at another id from now on
   GET  /sim/secrets
   POST /sim/secrets     {\"vault\", \"name\", \"action\": \"set|enable|disable|delete|recover|purge\", \"value\", \"version\"}
+  GET  /sim/key-values
+  POST /sim/key-values  {\"store\", \"key\", \"label\", \"action\": \"set|delete|lock|unlock\", \"value\", \"contentType\"}
   POST /sim/references  {\"name\", \"value\": text or null}: where references to a secret or key of this name lead, where no
-                        vault of this world is named
+                        vault or store of this world is named
   POST /sim/faults      {\"operation\": \"*\", \"resource\", \"kind\", \"skip\": 0, \"count\": 1, \"delay_ms\", \"retry_after\"};
                         DELETE takes all back. Kinds: 429, 500, 500-after, 503, timeout-before, timeout-after, 401, 400,
                         forbidden, conflict, expired-token, slow, html; of a regeneration no-effect, operation-failed,
                         foreign-host; of its operation null-status, still-running; of settings that are written swallowed,
-                        applied-late, content-share
+                        applied-late, content-share; of a key-value that is read stale
   POST /sim/denials     {\"scope\", \"action\", \"by\": \"role|deny-assignment|access-policy\", \"app\"}; DELETE takes all back
   POST /sim/barriers    {\"scope\", \"kind\": \"read-only-lock|can-not-delete-lock|disabled-subscription|policy|unregistered|
-                        vault-firewall\"}; DELETE takes all away
+                        vault-firewall|store-firewall\"}; DELETE takes all away
 
 A world file has subscription, signalr (group, name, apps, domains, disable_local_auth, replicas, tags), sites (group, name, kind,
-update_strategy, slots, settings, connection_strings, sticky_settings), vaults (group, name, secrets), references, denials and
-barriers. In values {primary:NAME}, {secondary:NAME}, {primaryKey:NAME} and {secondaryKey:NAME} stand for connection strings and
+update_strategy, slots, settings, connection_strings, sticky_settings, reads), vaults (group, name, secrets), appConfigurations
+(group, name, keyValues, accessKey), references, denials and barriers. In values {primary:NAME}, {secondary:NAME}, {primaryKey:NAME} and {secondaryKey:NAME} stand for connection strings and
 keys of a service.";
 
 /// The flags of `simulate`.
@@ -65,7 +68,7 @@ pub struct SimulateArgs {
     /// has to be installed. Its blobs are at PORT, its queues and tables at the next two; 0 takes any free ports
     #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = DEFAULT_STORAGE)]
     pub storage: Option<u16>,
-    /// How long each request to Azure Resource Manager or to a vault takes
+    /// How long each request to Azure Resource Manager, to a vault or to an App Configuration store takes
     #[arg(long, value_parser = humantime::parse_duration, default_value = "0s", value_name = "DURATION")]
     pub latency: Duration,
     /// How long a regeneration takes to come into effect (Azure: 13 s to 75 s)
@@ -88,6 +91,27 @@ pub struct SimulateArgs {
     /// whether Azure does
     #[arg(long)]
     pub refresh_restarts: bool,
+    /// Tell of references to App Configuration too where those of an app are listed; no document says whether Azure does
+    #[arg(long)]
+    pub app_configuration_listed: bool,
+    /// How a change of a container app or job is answered: 202 and done in the end, or 200 and done at once
+    #[arg(long, value_enum, default_value_t = ContainerWrite::Accepted)]
+    pub container_write: ContainerWrite,
+    /// How long a change of a container app or job takes that is accepted
+    #[arg(long, value_parser = humantime::parse_duration, default_value = "1s", value_name = "DURATION")]
+    pub container_write_takes: Duration,
+    /// What is done every half hour about the secrets of container apps that are in vaults
+    #[arg(long, value_enum, default_value_t = SecretSync::Restarts)]
+    pub secret_sync: SecretSync,
+    /// Fetch the secrets of container apps from vaults again when a revision is restarted; no document says whether Azure does
+    #[arg(long)]
+    pub restart_fetches_secrets: bool,
+    /// The same when an execution of a job begins
+    #[arg(long)]
+    pub executions_fetch_secrets: bool,
+    /// What the function settings of a static web app are answered with that has no managed functions; no document says it
+    #[arg(long, value_enum, default_value_t = NoFunctions::Empty)]
+    pub no_functions: NoFunctions,
     /// The interval between two client calls of an app
     #[arg(long, value_parser = humantime::parse_duration, default_value = "50ms", value_name = "DURATION")]
     pub tick: Duration,
@@ -284,6 +308,13 @@ impl SimulateArgs {
             restart_takes: self.restart_takes,
             refresh_takes: self.refresh_takes,
             refresh_restarts: self.refresh_restarts,
+            app_configuration_listed: self.app_configuration_listed,
+            container_write: self.container_write,
+            container_write_takes: self.container_write_takes,
+            secret_sync: self.secret_sync,
+            restart_fetches_secrets: self.restart_fetches_secrets,
+            executions_fetch_secrets: self.executions_fetch_secrets,
+            no_functions: self.no_functions,
             tick: self.tick,
             client_token_life: self.client_token_life,
             identity_header: Some(self.identity_header.clone()),

@@ -83,7 +83,7 @@ fn failed(instance: &ServiceConfig, error: &RunError) -> Exit {
 }
 
 /// Whether the journal is another's at the moment, as where `rotate` ends unfinished.
-const fn is_of_another_run(error: &RunError) -> bool {
+pub(super) const fn is_of_another_run(error: &RunError) -> bool {
     matches!(error, RunError::Store(StoreError::Held { .. } | StoreError::Changed))
 }
 

@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
+use super::external::external;
 use super::fault::{At, Report, Sourced};
 use super::notify::{Webhook, webhook_url};
+use super::places::{AT_TOP, IN_INSTANCE, TOP_ONLY, note_once, what_it_is_not};
 use super::policy::PolicyLayer;
 use super::values::{Fields, Form, Lasting, Node, OrZero, sourced};
 use super::{AppConfig, READERS_WITHIN, SecretConfig};
 use crate::report::text::InWords;
-use rekey_core::model::{AppId, ConnectionString, IdFault, SecretId, ServiceId};
+use rekey_core::model::{AppId, IdFault, SecretId, ServiceId};
+use rekey_core::plan::External;
 
 /// The whole file.
 #[derive(Default)]
@@ -28,16 +31,17 @@ pub(super) struct FileInstance {
     pub(super) id: Option<ServiceId>,
     pub(super) apps: Vec<AppConfig>,
     pub(super) vault_secrets: Vec<SecretConfig>,
+    pub(super) external: Vec<External>,
     pub(super) policy: PolicyLayer,
 }
 
-const TOP_ONLY: [&str; 5] = ["notice_budget", "timer_budget", "watch", "notify", "instance"];
-const INSTANCE_ONLY: [&str; 3] = ["id", "apps", "vault_secrets"];
+const INSTANCE_ONLY: [&str; 5] = ["id", "apps", "vault_secrets", "reporters", "manual"];
 const SECRET_ONLY: [&str; 1] = ["readers_within"];
 const APP_ONLY: [&str; 3] = ["settings", "connection_strings", "may_hold_none"];
 
-const AT_TOP: &str = "at the top of the file, above the first [[instance]]";
-const IN_INSTANCE: &str = "in an [[instance]]";
+/// The lists of what may hold a key besides apps: with one of them there need be no app.
+const BESIDES_APPS: [&str; 3] = ["vault_secrets", "reporters", "manual"];
+
 const IN_APP: &str = "with an app: apps = [ { id = \"…\", settings = [\"…\"] } ]";
 
 const INSTANCE_ID: &str = ServiceId::TEMPLATE;
@@ -118,6 +122,7 @@ fn instance(
         id: id.map(|(id, _)| id),
         apps: apps(&fields, report),
         vault_secrets: vault_secrets(&fields, report),
+        external: external(&fields, report),
         policy: PolicyLayer::of_file(&fields, report),
     })
 }
@@ -141,13 +146,16 @@ fn instance_id(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<(ServiceI
 }
 
 fn apps(instance: &Fields<'_>, report: &mut Report<'_>) -> Vec<AppConfig> {
-    let none = "no app is listed; list every app that holds a connection string of this service, because one that is not listed keeps a key that will stop working";
+    let none = "no consumer is listed; list every app, and whatever else holds a connection string of this service, because what is not listed keeps a key that will stop working";
+    let others = BESIDES_APPS.iter().any(|list| instance.get(list).is_some());
     let Some(node) = instance.get("apps") else {
-        report.at(&instance.at, none);
+        if !others {
+            report.at(&instance.at, none);
+        }
         return Vec::new();
     };
     let items = node.items("a list: apps = [ \"…\" ]", report);
-    if items.as_ref().is_some_and(Vec::is_empty) {
+    if items.as_ref().is_some_and(Vec::is_empty) && !others {
         report.at(&node.at, none);
     }
     let mut seen = Vec::new();
@@ -277,34 +285,4 @@ fn names(fields: &Fields<'_>, key: &str, report: &mut Report<'_>) -> Vec<String>
         }
     }
     names
-}
-
-/// Remembers an id, or reports it if it was named before.
-fn note_once<T: Clone + PartialEq>(
-    id: &T,
-    at: &At,
-    seen: &mut Vec<(T, At)>,
-    sentence: &str,
-    report: &mut Report<'_>,
-) {
-    match seen.iter().find(|(known, _)| known == id) {
-        Some((_, first)) => {
-            let line = report.line(first);
-            report.at(
-                at,
-                format!("{sentence} in one entry (the first is in line {line}; ids compare without case)"),
-            );
-        }
-        None => seen.push((id.clone(), at.clone())),
-    }
-}
-
-/// A connection string in the wrong place is more than a slip: it is a secret in a file.
-fn what_it_is_not<'s>(text: &str, otherwise: &'s str) -> &'s str {
-    let lower = text.to_lowercase();
-    if ConnectionString::parse(text).is_ok() || lower.contains("accesskey=") {
-        "this looks like a connection string, which is a secret and belongs in no file: take it out"
-    } else {
-        otherwise
-    }
 }

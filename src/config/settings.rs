@@ -29,7 +29,7 @@ pub(super) struct Settings {
 }
 
 /// The settings that begin with our prefix, but for those of the policy.
-const OURS: [&str; 7] = [
+const OURS: [&str; 8] = [
     "REKEY_CONFIG",
     STATE,
     "REKEY_RESOURCE_MANAGER",
@@ -37,7 +37,10 @@ const OURS: [&str; 7] = [
     "REKEY_WATCH",
     "REKEY_NOTIFY_WEBHOOK",
     "REKEY_NOTIFY_SECRET",
+    REPORT_CODE,
 ];
+/// The code of the function that takes reports, for who sends some.
+pub(super) const REPORT_CODE: &str = "REKEY_REPORT_CODE";
 const PREFIX: &str = "REKEY_";
 const STATE: &str = "REKEY_STATE";
 
@@ -59,6 +62,13 @@ pub(super) fn read(environment: &Environment, report: &mut Report<'_>) -> Settin
         // The platform's own; a blank one tells nothing.
         own_site: environment.get("WEBSITE_SITE_NAME").filter(|name| !name.trim().is_empty()).map(Into::into),
     }
+}
+
+/// Where and as whom Azure is asked, for who needs nothing else of the environment.
+pub(super) fn read_azure(environment: &Environment, report: &mut Report<'_>) -> Option<AzureConfig> {
+    refuse_unknown(environment, report);
+    refuse_half_groups(environment, report);
+    azure(&mut Reader { environment, report })
 }
 
 fn azure(reader: &mut Reader<'_, '_>) -> Option<AzureConfig> {

@@ -65,7 +65,7 @@ pub fn environment(azure: &EmbeddedAzure) -> BTreeMap<&'static str, String> {
 }
 
 /// A configuration that looks after everything in a world, with apps that are read by value.
-pub fn config(world: &World, policy: Policy) -> Result<Config, IdError> {
+pub fn config(world: &World, policy: &Policy) -> Result<Config, IdError> {
     let app =
         |id: AppId| AppConfig { id, settings: vec![], connection_strings: vec![], may_hold_none: false };
     let mut instances = Vec::new();
@@ -76,6 +76,7 @@ pub fn config(world: &World, policy: Policy) -> Result<Config, IdError> {
             id: id.to_string().parse::<ServiceId>()?,
             apps,
             vault_secrets: vec![],
+            external: vec![],
             policy: policy.clone(),
         });
     }

@@ -89,6 +89,7 @@ impl Timeline {
             | ActivityKind::Restarted { .. }
             | ActivityKind::ReferencesFetched { .. }
             | ActivityKind::SecretChanged { .. }
+            | ActivityKind::KeyValueChanged { .. }
             | ActivityKind::Deleted { .. } => (Who::Azure, Style::new()),
         };
         self.add(activity.at, who, &activity.to_string(), &style);

@@ -144,7 +144,9 @@ fn not_seen(app: &AppConfig, read: &AppFacts, unknown: &Unknown) -> Option<Findi
             SettingFault::Unnamed => return None,
             _ => (Check::Consumer, nothing_is_regenerated.to_owned()),
         },
-        Unknown::Unreadable { .. }
+        Unknown::NeverReported { .. }
+        | Unknown::ExternalStale { .. }
+        | Unknown::Unreadable { .. }
         | Unknown::NoConsumer { .. }
         | Unknown::NeverSeen { .. }
         | Unknown::Vanished { .. } => return None,

@@ -98,6 +98,11 @@ pub(super) fn ask_again(instance: &ServiceId) -> String {
     format!("signalr-rekey status {instance}{}", config())
 }
 
+/// Says which key a consumer holds that only others can change.
+pub(super) fn acknowledge(instance: &ServiceId, name: &str) -> String {
+    format!("signalr-rekey acknowledge {instance} {name}{}", config())
+}
+
 fn config() -> String {
     given_file().map_or_else(String::new, |file| format!(" --config {}", quoted(file)))
 }

@@ -23,7 +23,8 @@ pub(super) fn check(instance: &InstanceFacts<'_>) -> Vec<Finding> {
 /// What is said of apps beside their references is said elsewhere.
 fn seen_of(instance: &InstanceFacts<'_>, seen: &Snapshot) -> Vec<Finding> {
     let name = instance.config.id.name();
-    let secrets = seen.consumers.iter().filter(|consumer| consumer.at.app.app().is_none());
+    let is_secret = |id: &ConsumerId| matches!(id, ConsumerId::KeyVaultSecret(_));
+    let secrets = seen.consumers.iter().filter(|consumer| is_secret(&consumer.at.app));
     let held = secrets.map(|consumer| {
         let (at, holds) = (&consumer.at.app, consumer.holds.in_words());
         let what = format!("the secret {at} holds {holds} of {name}");

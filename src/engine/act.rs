@@ -263,8 +263,8 @@ impl Actor<'_> {
     /// writing its settings restarts us.
     pub fn in_order(&self, consumers: Vec<ConsumerRef>) -> [Vec<ConsumerRef>; 3] {
         let restarts_us = |consumer: &ConsumerRef| {
-            let place = Place::from(consumer);
-            self.own_site.is_some_and(|site| place.restarts(site))
+            let place = Place::of_consumer(consumer);
+            self.own_site.zip(place).is_some_and(|(site, place)| place.restarts(site))
         };
         let (secrets, apps): (Vec<_>, Vec<_>) =
             consumers.into_iter().partition(|consumer| consumer.app.app().is_none());
@@ -392,7 +392,7 @@ fn may_be_merged_anew(error: &ArmError) -> bool {
 fn targets(consumers: &[ConsumerRef]) -> Vec<Target<'_>> {
     let mut targets: Vec<Target<'_>> = Vec::new();
     for consumer in consumers {
-        let place = Place::from(consumer);
+        let Some(place) = Place::of_consumer(consumer) else { continue };
         match targets.iter_mut().find(|target| target.place == place) {
             Some(target) => target.names.push(&consumer.name),
             None => targets.push(Target { place, names: vec![&consumer.name] }),

@@ -239,7 +239,8 @@ impl Run<'_> {
         let (read, service) = (self.may_rest()?, self.service);
         let apps = service.apps.iter().map(|app| ConsumerId::from(&app.id));
         let (now, end) = (self.now(), self.order.deadline - RESERVE);
-        let decision = plan::quiet(&check.fingerprints(), apps, journal, &service.policy, now, end)?;
+        let (listed, external) = (check.fingerprints(), service.external.iter().cloned());
+        let decision = plan::quiet(&listed, apps, external, journal, &service.policy, now, end)?;
         let held = |key_type| journal.keys().is_some_and(|keys| keys[key_type].held == Held::Now);
         self.keep_in_use(check, held);
         let ago = (now - read).to_std().unwrap_or_default();
@@ -381,7 +382,11 @@ impl Run<'_> {
             self.emit_once(RunEvent::Waiting(decision));
             return Next::Again { at: Some(at), begin: Begin::default() };
         }
-        let ending = self.ending(&assessment.snapshot, decision);
+        let ending = self.ending(&assessment.snapshot, decision.clone());
+        // Every run tells who is waited for, whatever else it ends with.
+        if decision.awaits().next().is_some() && ending != Ending::Decided(decision.clone()) {
+            self.emit_once(RunEvent::Waiting(decision));
+        }
         let (now, end) = (self.now(), self.order.deadline - RESERVE);
         let stays = self.intent().stays_to_watch();
         match plan::to_watch(&assessment.journal, now, end).filter(|_| stays) {

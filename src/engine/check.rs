@@ -291,6 +291,7 @@ impl Check {
         for secret in &secrets {
             self.add_secret(secret, service, journal, &mut snapshot);
         }
+        snapshot.add_external(service.external.iter().cloned(), journal);
         snapshot
     }
 

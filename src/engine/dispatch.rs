@@ -70,6 +70,7 @@ impl Dispatcher {
             failure: said(failures),
             unfinished: false,
             served: reports.iter().map(|report| served(report, false)).collect(),
+            reply: None,
         }
     }
 
@@ -226,6 +227,7 @@ impl Runner for Arc<Dispatcher> {
         match trigger {
             Trigger::Timer => self.rotate(&invocation).await,
             Trigger::Events(events) => self.notices(&events).await,
+            Trigger::Report(report) => self.reported(&report, invocation.deadline).await,
         }
     }
 
@@ -302,6 +304,7 @@ fn told(report: &RunReport, shared: bool) -> Outcome {
         failure: (!answered).then(|| report.summary()),
         unfinished: !answered && report.ending.needs_time(),
         served: vec![served(report, shared)],
+        reply: None,
     }
 }
 

@@ -130,7 +130,7 @@ impl RunLog {
     fn write(&mut self, place: Place) {
         for who in &mut self.cut_off {
             if let CutOff::Stale(consumer) = who
-                && Place::from(&*consumer) == place
+                && Place::of_consumer(consumer).as_ref() == Some(&place)
             {
                 *who = CutOff::Unconfirmed(consumer.clone());
             }

@@ -154,7 +154,8 @@ impl Run<'_> {
             if self.rest_and_hear(lease, check, *again, None).await? || self.engine.stop.is_asked() {
                 break;
             }
-            consumers.retain(|consumer| locked.contains_key(&Place::from(consumer)));
+            let is_locked = |place: Place| locked.contains_key(&place);
+            consumers.retain(|consumer| Place::of_consumer(consumer).is_some_and(is_locked));
         }
         // What there was no time for is not given up while the run has time: it is decided anew.
         let in_time = self.now() < self.order.deadline;
@@ -170,8 +171,10 @@ impl Run<'_> {
     /// hold what was written is left to a person, and to the next run.
     fn not_in_vain(&self, consumers: &[ConsumerRef]) -> (Vec<ConsumerRef>, Vec<RewriteError>) {
         let in_vain = |place: &Place| self.log.writes(place) >= WRITES;
-        let vain: BTreeSet<_> = consumers.iter().map(Place::from).filter(in_vain).collect();
-        let left = consumers.iter().filter(|consumer| !vain.contains(&Place::from(*consumer)));
+        let vain: BTreeSet<_> = consumers.iter().filter_map(Place::of_consumer).filter(in_vain).collect();
+        let is_vain =
+            |consumer: &ConsumerRef| Place::of_consumer(consumer).is_some_and(|place| vain.contains(&place));
+        let left = consumers.iter().filter(|consumer| !is_vain(consumer));
         let left = left.cloned().collect();
         let overwritten = vain.into_iter().map(|place| RewriteError::Overwritten { place }).collect();
         (left, overwritten)

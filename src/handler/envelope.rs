@@ -49,6 +49,20 @@ pub(crate) enum Fault {
     NoAlert,
     /// No event, and no alert.
     Event(Misread),
+    /// A request without a report.
+    NoReport,
+    /// A member of a report that is missing.
+    NotThere,
+    /// One that is no text.
+    NoText,
+    /// A report with members that it does not have.
+    MoreMembers,
+    /// No resource id of a service.
+    NoServiceId,
+    /// No name of a consumer.
+    NoName,
+    /// Not what is shown as a key's fingerprint.
+    NoFingerprint,
 }
 
 impl Malformed {
@@ -58,7 +72,11 @@ impl Malformed {
 
     /// Whoever sent the event or the request is at fault, and not who delivers it.
     pub(super) fn is_of_the_sender(&self) -> bool {
-        self.member == BODY || matches!(self.fault, Fault::Event(_))
+        let of_report = matches!(
+            self.fault,
+            Fault::NotThere | Fault::NoText | Fault::NoServiceId | Fault::NoName | Fault::NoFingerprint
+        );
+        self.member == BODY || of_report || matches!(self.fault, Fault::Event(_))
     }
 }
 
@@ -104,15 +122,21 @@ impl Envelope {
     /// definitions; Azure Functions custom handlers, HTTP request payload). The request holds function keys in several
     /// places, and nothing of it is kept but the alert.
     pub(super) fn alert(self) -> Result<Vec<Event>, Malformed> {
+        Ok(notice::read(&self.request(Fault::NoAlert)?, BODY)?)
+    }
+
+    /// The body of the request that an httpTrigger carries, which is JSON. Nothing else of it is kept. `none` is what is wrong
+    /// where there is none.
+    pub(super) fn request(self, none: Fault) -> Result<Value, Malformed> {
         let Value::Object(mut request) = self.0 else {
             return Err(Malformed::new(VALUE, Fault::NoRequest));
         };
         match request.remove("Body") {
             // The host leaves it out where there is none, and where the request came without its length.
-            None | Some(Value::Null) => Err(Malformed::new(BODY, Fault::NoAlert)),
+            None | Some(Value::Null) => Err(Malformed::new(BODY, none)),
             // The host writes it as text, whatever it is.
-            Some(Value::String(text)) => Ok(notice::read(&json(text.as_bytes(), BODY)?, BODY)?),
-            Some(other) => Ok(notice::read(&other, BODY)?),
+            Some(Value::String(text)) => json(text.as_bytes(), BODY),
+            Some(other) => Ok(other),
         }
     }
 }

@@ -18,8 +18,7 @@ pub(super) fn failure(status: StatusCode, error: &str, logs: &[String]) -> Respo
 
 /// The answer of a function with an HTTP output, which is called `res` in its function.json: the host passes it on to the
 /// caller, and takes the run itself for a success.
-pub(super) fn http(status: StatusCode, error: Option<&str>, logs: &[String]) -> Response {
-    let body = error.map_or_else(|| json!({}), |error| json!({ "error": error }));
+pub(super) fn http(status: StatusCode, body: &Value, logs: &[String]) -> Response {
     let headers = json!({ "content-type": "application/json" });
     let res = json!({ "statusCode": status.as_u16(), "headers": headers, "body": body.to_string() });
     answer(StatusCode::OK, json!({ "Outputs": { "res": res }, "Logs": logs, "ReturnValue": null }))

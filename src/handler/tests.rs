@@ -11,7 +11,7 @@ const CHAT: &str = "/subscriptions/11111111-0000-0000-0000-000000000000/resource
 fn timer(body: &Value) -> Result<(), String> {
     match Function::RotateKeys.trigger(body.to_string().as_bytes()) {
         Ok(Trigger::Timer) => Ok(()),
-        Ok(Trigger::Events(_)) => Err("events".into()),
+        Ok(_) => Err("events".into()),
         Err(malformed) => Err(malformed.to_string()),
     }
 }
@@ -20,7 +20,7 @@ fn notice(value: &Value) -> Result<Vec<Event>, String> {
     let body = json!({ "Data": { "anything": value }, "Metadata": { "sys": {} } });
     match Function::OnKeyNotice.trigger(body.to_string().as_bytes()) {
         Ok(Trigger::Events(events)) => Ok(events),
-        Ok(Trigger::Timer) => Err("a timer".into()),
+        Ok(_) => Err("a timer".into()),
         Err(malformed) => Err(malformed.to_string()),
     }
 }
@@ -67,7 +67,7 @@ fn alert(request: &Value) -> Result<Vec<Event>, String> {
     let envelope = json!({ "Data": { "req": request }, "Metadata": { "code": "\"function-key\"" } });
     match Function::OnAlert.trigger(envelope.to_string().as_bytes()) {
         Ok(Trigger::Events(events)) => Ok(events),
-        Ok(Trigger::Timer) => Err("a timer".into()),
+        Ok(_) => Err("a timer".into()),
         Err(malformed) => Err(malformed.to_string()),
     }
 }

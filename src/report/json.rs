@@ -23,6 +23,17 @@ pub fn event(event: &Event) -> Value {
             let apps: Vec<String> = apps.iter().map(ToString::to_string).collect();
             json!({ "type": "appsBlurred", "apps": apps })
         }
+        Event::Reported { consumer, fingerprint } => {
+            json!({ "type": "reported", "kind": consumer.kind(), "name": consumer.name(), "fingerprint": fingerprint })
+        }
+        Event::Acknowledged { consumer, fingerprint, by } => {
+            let (kind, name) = (consumer.kind(), consumer.name());
+            json!({ "type": "acknowledged", "kind": kind, "name": name, "fingerprint": fingerprint, "by": by })
+        }
+        Event::ReadersAcknowledged { consumer, fingerprint, by } => {
+            let (kind, id) = (consumer.kind(), consumer.to_string());
+            json!({ "type": "readersAcknowledged", "kind": kind, "id": id, "fingerprint": fingerprint, "by": by })
+        }
         Event::AppsMissing { missing } => json!({ "type": "appsMissing", "missing": missing }),
         told_as_stored => serde_json::to_value(told_as_stored).unwrap_or_default(),
     }

@@ -31,8 +31,8 @@ use crate::config::NotifyConfig;
 use crate::report::{Ending, RunReport, cause};
 use crate::store::Told;
 use rekey_core::journal::Event;
-use rekey_core::model::{ConsumerId, ServiceId};
-use rekey_core::plan::Decision;
+use rekey_core::model::{ConsumerId, KeyType, ServiceId};
+use rekey_core::plan::{Awaited, Decision, WaitFor};
 
 /// How many announcements may be on their way at once; more are dropped, and the log says so.
 const MOST_AT_ONCE: u32 = 32;
@@ -204,6 +204,8 @@ pub struct Announcement {
     ending: &'static str,
     apps: Vec<String>,
     took_ms: u128,
+    /// Those that only others can change and that are waited for, each with what is asked of it.
+    waiting_for: Vec<Value>,
 }
 
 /// The kinds of things that are told.
@@ -219,6 +221,8 @@ pub enum Kind {
     Blocked,
     /// A key was regenerated from outside, and nobody held it.
     DriftFound,
+    /// Somebody is to change what only others can change.
+    ChangeRequested,
 }
 
 impl Kind {
@@ -230,18 +234,26 @@ impl Kind {
             Self::Failed => "SignalRRekey.Failed",
             Self::Blocked => "SignalRRekey.Blocked",
             Self::DriftFound => "SignalRRekey.DriftFound",
+            Self::ChangeRequested => "SignalRRekey.ChangeRequested",
         }
     }
 
     /// The kind whose events are of this type.
     fn of_type(event_type: &str) -> Option<Self> {
-        let all = [Self::Repaired, Self::Rotated, Self::Failed, Self::Blocked, Self::DriftFound];
+        let all = [
+            Self::Repaired,
+            Self::Rotated,
+            Self::Failed,
+            Self::Blocked,
+            Self::DriftFound,
+            Self::ChangeRequested,
+        ];
         all.into_iter().find(|kind| kind.event_type() == event_type)
     }
 
     /// Whether the next run will find the same.
     const fn lasts(self) -> bool {
-        matches!(self, Self::Failed | Self::Blocked)
+        matches!(self, Self::Failed | Self::Blocked | Self::ChangeRequested)
     }
 }
 
@@ -258,7 +270,35 @@ pub fn announce(report: &RunReport) -> Option<Announcement> {
         ending: report.ending.name(),
         apps: apps.flatten().map(ConsumerId::to_string).collect(),
         took_ms: report.took.as_millis(),
+        waiting_for: waiting_for(report),
     })
+}
+
+/// What is asked of those that only others can change. It holds no key: who is to change one reads it where he always does.
+fn waiting_for(report: &RunReport) -> Vec<Value> {
+    let Ending::Decided(decision) = &report.ending else { return Vec::new() };
+    let asked = |(key_type, one): (KeyType, &Awaited)| {
+        json!({
+            "kind": one.consumer.kind(),
+            "name": one.consumer.name(),
+            "owner": one.owner,
+            "ticket": one.ticket,
+            "leave": key_type,
+            "take": key_type.other(),
+            "since": one.since,
+            "late": one.late,
+        })
+    };
+    decision.awaits().map(asked).collect()
+}
+
+/// Whether a person has to hear that somebody is waited for: of what persons change always, and of machines, which change by
+/// themselves, while the key that they hold is in strange hands.
+fn is_to_be_told(decision: &Decision) -> bool {
+    let of_persons = decision.awaits().any(|(_, one)| matches!(one.consumer, ConsumerId::Manual(_)));
+    let compromised =
+        matches!(decision, Decision::Waiting { reason: WaitFor::External { compromised: true, .. }, .. });
+    of_persons || compromised
 }
 
 fn kind(report: &RunReport) -> Option<Kind> {
@@ -270,6 +310,9 @@ fn kind(report: &RunReport) -> Option<Kind> {
             Some(Kind::Repaired)
         }
         _ if happened(|event| matches!(event, Event::KeyChanged { .. })) => Some(Kind::DriftFound),
+        Ending::Decided(decision @ Decision::Waiting { .. }) if is_to_be_told(decision) => {
+            Some(Kind::ChangeRequested)
+        }
         Ending::Decided(Decision::Settled { .. }) => {
             happened(|event| matches!(event, Event::Regenerated { .. })).then_some(Kind::Rotated)
         }
@@ -286,6 +329,7 @@ impl Announcement {
             "ending": self.ending,
             "apps": self.apps,
             "tookMs": u64::try_from(self.took_ms).unwrap_or(u64::MAX),
+            "waitingFor": self.waiting_for,
         })
     }
 }

@@ -5,6 +5,7 @@
 //!
 //! | file | who speaks |
 //! |---|---|
+//! | `agent` | the agent on a machine |
 //! | `azure` | what goes wrong on the way to Azure and back |
 //! | `command` | the program's commands, and what to type next; its file and its schedule |
 //! | `error` | errors: Azure's refusals, the storage, requests that are not taken; each with what to do about it |
@@ -53,6 +54,7 @@ macro_rules! words {
     };
 }
 
+pub(crate) mod agent;
 pub(crate) mod azure;
 pub(crate) mod command;
 mod error;

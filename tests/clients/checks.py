@@ -22,8 +22,21 @@ from typing import Any, Callable
 from urllib.parse import urlsplit
 
 import jwt
+from azure.appconfiguration import (
+    AzureAppConfigurationClient,
+    ConfigurationSetting,
+    ResourceReadOnlyError,
+    SecretReferenceConfigurationSetting,
+)
+from azure.core import MatchConditions
 from azure.core.credentials import AzureKeyCredential
-from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
+from azure.core.exceptions import (
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceModifiedError,
+    ResourceNotFoundError,
+)
 from azure.core.messaging import CloudEvent
 from azure.eventgrid import EventGridEvent, EventGridPublisherClient
 from azure.identity import ClientSecretCredential, ManagedIdentityCredential
@@ -40,6 +53,8 @@ from azure.mgmt.web.models import (
     StringDictionary,
 )
 
+import container_checks
+from container_checks import ContainerApps, Jobs, StaticSites
 from simulated import PROGRAM, Azure, simulated, stop, tested
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
@@ -47,6 +62,8 @@ SITES = 120
 """More than two pages of 50."""
 SECRETS = 30
 """More than a page of 25."""
+KEY_VALUES = 250
+"""More than two pages of 100."""
 REFERENCES = {
     "BY_NAME": "@Microsoft.KeyVault(VaultName=kv-read;SecretName=chat)",
     "BY_URI": "@Microsoft.KeyVault(SecretUri=https://kv-read.vault.azure.net/secrets/other/)",
@@ -65,6 +82,26 @@ WORLD = {
         {"group": "rg-vault", "name": "reader", "slots": ["staging"], "settings": REFERENCES},
         *({"group": "rg-many", "name": f"app-{number:03}"} for number in range(SITES)),
     ],
+    "appConfigurations": [
+        {
+            "group": "rg-config",
+            "name": "cs-read",
+            "accessKey": {"id": "abcd-l0-s0:simulated", "secret": "c2ltdWxhdGVk"},
+            "keyValues": [
+                {"key": "Chat:SignalR", "label": "prod", "value": "first", "contentType": "text/plain", "tags": {"team": "chat"}},
+                {"key": "Chat:SignalR", "value": "of no label"},
+                {"key": "fixed", "value": "x", "locked": True},
+                {
+                    "key": "in-vault",
+                    "value": '{"uri":"https://kv-read.vault.azure.net/secrets/chat"}',
+                    "contentType": "application/vnd.microsoft.appconfig.keyvaultref+json;charset=utf-8",
+                },
+                *({"key": f"many/{number:03}", "value": "x"} for number in range(KEY_VALUES)),
+            ],
+        },
+        {"group": "rg-config", "name": "cs-write"},
+        {"group": "rg-config", "name": "cs-closed", "keyValues": [{"key": "chat", "value": "x"}]},
+    ],
     "vaults": [
         {"group": "rg-vault", "name": "kv-read", "secrets": {"chat": "first", "other": "x"}},
         {
@@ -79,6 +116,9 @@ WORLD = {
         {"group": "rg-vault", "name": "kv-fresh", "secrets": {"chat": "x"}},
     ],
 }
+
+WHOLE = WORLD | {member: WORLD.get(member, []) + more for member, more in container_checks.WORLD.items()}
+"""With what `container_checks` needs."""
 
 azure: Azure
 """The embedded Azure that all checks share; those that change something look after what they changed."""
@@ -125,7 +165,8 @@ def regenerate(client: SignalRManagementClient, key_type: str) -> SignalRKeys:
 class Credentials(unittest.TestCase):
     def test_managed_identity_of_app_service(self) -> None:
         signalr, _ = clients(azure)
-        self.assertEqual({one.name for one in signalr.signal_r.list_by_subscription()}, {"sr-chat", "sr-other"})
+        found = {one.name for one in signalr.signal_r.list_by_subscription()}
+        self.assertEqual(found, {"sr-chat", "sr-other", "sr-container"})
 
     def test_client_secret(self) -> None:
         signalr, _ = clients(azure, secret_credential(azure))
@@ -462,6 +503,173 @@ class KeyVault(unittest.TestCase):
         self.assertEqual(active(), newest)
 
 
+def key_values(store: str, credential: Any = None) -> AzureAppConfigurationClient:
+    """A client of an App Configuration store, which derives from its host for whom to ask a token."""
+    credential = credential or ManagedIdentityCredential()
+    return AzureAppConfigurationClient(azure.store(store), credential, connection_verify=str(azure.certificate))
+
+
+class AppConfiguration(unittest.TestCase):
+    def setUp(self) -> None:
+        self.read, self.write = key_values("cs-read"), key_values("cs-write")
+
+    def test_a_setting_is_told_apart_by_its_label(self) -> None:
+        found = self.read.get_configuration_setting("Chat:SignalR", "prod")
+        self.assertEqual((found.value, found.content_type, found.tags), ("first", "text/plain", {"team": "chat"}))
+        self.assertEqual((found.key, found.label, found.read_only), ("Chat:SignalR", "prod", False))
+        self.assertIsNotNone(found.last_modified)
+        other = self.read.get_configuration_setting("Chat:SignalR")
+        self.assertEqual((other.value, other.label), ("of no label", None))
+        for key, label in [("chat:SignalR", "prod"), ("Chat:SignalR", "test"), ("none", None)]:
+            with self.assertRaises(ResourceNotFoundError):
+                self.read.get_configuration_setting(key, label)
+        known = self.read.get_configuration_setting(
+            "Chat:SignalR", "prod", etag=found.etag, match_condition=MatchConditions.IfModified
+        )
+        self.assertIsNone(known)
+
+    def test_a_setting_of_odd_signs(self) -> None:
+        for key in ["a/b c", "ü+&=?#", "a*b,c\\d", "x:y"]:
+            self.write.set_configuration_setting(ConfigurationSetting(key=key, label="a b/ü+&", value=key))
+            self.assertEqual(self.write.get_configuration_setting(key, "a b/ü+&").value, key)
+            self.write.delete_configuration_setting(key, "a b/ü+&")
+
+    def test_a_write_replaces_the_whole(self) -> None:
+        setting = ConfigurationSetting(key="whole", value="one", content_type="text/plain", tags={"a": "b"})
+        first = self.write.set_configuration_setting(setting)
+        self.assertEqual((first.value, first.content_type, first.tags), ("one", "text/plain", {"a": "b"}))
+        second = self.write.set_configuration_setting(ConfigurationSetting(key="whole", value="two"))
+        self.assertEqual((second.value, second.content_type, second.tags), ("two", None, {}))
+        self.assertNotEqual(first.etag, second.etag)
+
+    def test_a_write_under_a_condition(self) -> None:
+        setting = ConfigurationSetting(key="condition", value="one")
+        made = self.write.add_configuration_setting(setting)
+        with self.assertRaises(ResourceExistsError):
+            self.write.add_configuration_setting(setting)
+        self.write.set_configuration_setting(ConfigurationSetting(key="condition", value="meanwhile"))
+        made.value = "two"
+        with self.assertRaises(ResourceModifiedError) as refused:
+            self.write.set_configuration_setting(made, match_condition=MatchConditions.IfNotModified)
+        self.assertEqual((refused.exception.status_code, refused.exception.response.text()), (412, ""))
+        found = self.write.get_configuration_setting("condition")
+        self.assertEqual(found.value, "meanwhile")
+        found.value = "three"
+        done = self.write.set_configuration_setting(found, match_condition=MatchConditions.IfNotModified)
+        self.assertEqual(done.value, "three")
+        with self.assertRaises(ResourceModifiedError):
+            self.write.delete_configuration_setting(
+                "condition", etag=made.etag, match_condition=MatchConditions.IfNotModified
+            )
+        self.assertEqual(self.write.delete_configuration_setting("condition").value, "three")
+        self.assertIsNone(self.write.delete_configuration_setting("condition"))
+
+    def test_what_is_locked_is_read_only(self) -> None:
+        fixed = self.read.get_configuration_setting("fixed")
+        self.assertTrue(fixed.read_only)
+        with self.assertRaises(ResourceReadOnlyError) as refused:
+            self.read.set_configuration_setting(fixed)
+        self.assertEqual(refused.exception.status_code, 409)
+        self.assertEqual(json.loads(refused.exception.response.text())["type"], "https://azconfig.io/errors/key-locked")
+        made = self.write.set_configuration_setting(ConfigurationSetting(key="lock", value="x"))
+        self.assertTrue(self.write.set_read_only(made).read_only)
+        with self.assertRaises(ResourceReadOnlyError):
+            self.write.delete_configuration_setting("lock")
+        self.assertFalse(self.write.set_read_only(made, False).read_only)
+        self.write.delete_configuration_setting("lock")
+
+    def test_lists_are_filtered_and_go_on_over_pages(self) -> None:
+        many = list(self.read.list_configuration_settings(key_filter="many/*"))
+        self.assertEqual([one.key for one in many], [f"many/{number:03}" for number in range(KEY_VALUES)])
+        pages = list(self.read.list_configuration_settings(key_filter="many/*").by_page())
+        self.assertEqual(len(pages), 3)
+        found = [one.label for one in self.read.list_configuration_settings(key_filter="Chat:SignalR")]
+        self.assertEqual(found, [None, "prod"])
+        none = self.read.list_configuration_settings(key_filter="Chat*", label_filter="\0")
+        self.assertEqual([one.value for one in none], ["of no label"])
+        tagged = self.read.list_configuration_settings(tags_filter=["team=chat"])
+        self.assertEqual([one.value for one in tagged], ["first"])
+        fields = next(iter(self.read.list_configuration_settings(key_filter="fixed", fields=["key"])))
+        self.assertEqual((fields.key, fields.value), ("fixed", None))
+        self.assertEqual([one.name for one in self.read.list_labels()], [None, "prod"])
+        with self.assertRaises(HttpResponseError) as refused:
+            list(self.read.list_configuration_settings(key_filter="a*b"))
+        self.assertEqual(refused.exception.status_code, 400)
+
+    def test_a_reference_to_a_secret(self) -> None:
+        found = self.read.get_configuration_setting("in-vault")
+        self.assertIsInstance(found, SecretReferenceConfigurationSetting)
+        self.assertEqual(found.secret_id, "https://kv-read.vault.azure.net/secrets/chat")
+        made = SecretReferenceConfigurationSetting("made", "https://kv-read.vault.azure.net/secrets/other")
+        back = self.write.set_configuration_setting(made)
+        self.assertIsInstance(back, SecretReferenceConfigurationSetting)
+        self.assertEqual(back.secret_id, made.secret_id)
+
+    def test_a_sync_token_comes_back(self) -> None:
+        tokens: list[tuple[str | None, str]] = []
+        seen = lambda answer: tokens.append(
+            (answer.http_request.headers.get("Sync-Token"), answer.http_response.headers["Sync-Token"])
+        )
+        client = key_values("cs-write")
+        client.set_configuration_setting(ConfigurationSetting(key="sync", value="x"), raw_response_hook=seen)
+        client.get_configuration_setting("sync", raw_response_hook=seen)
+        (first, given), (back, _) = tokens
+        self.assertIsNone(first)
+        self.assertEqual(back, given.split(";sn=")[0])
+
+    def test_tokens_that_are_taken(self) -> None:
+        for audience in ["https://azconfig.io/", "https://appconfig.azure.com/"]:
+            client = AzureAppConfigurationClient(
+                azure.store("cs-read"),
+                ManagedIdentityCredential(),
+                audience=audience,
+                connection_verify=str(azure.certificate),
+            )
+            self.assertEqual(client.get_configuration_setting("fixed").value, "x")
+        with self.assertRaises(ClientAuthenticationError) as refused:
+            key_values("cs-read", ForArm()).get_configuration_setting("fixed")
+        self.assertEqual(refused.exception.status_code, 401)
+
+    def test_a_connection_string(self) -> None:
+        key = WORLD["appConfigurations"][0]["accessKey"]
+        for endpoint, secret, good in [
+            (azure.store("cs-read"), key["secret"], True),
+            (azure.store("cs-read"), "b3RoZXI=", False),
+            (azure.store("cs-write"), key["secret"], False),
+        ]:
+            client = AzureAppConfigurationClient.from_connection_string(
+                f"Endpoint={endpoint};Id={key['id']};Secret={secret}", connection_verify=str(azure.certificate)
+            )
+            if good:
+                self.assertEqual(client.get_configuration_setting("Chat:SignalR", "prod").value, "first")
+                self.assertEqual(len(list(client.list_configuration_settings(key_filter="many/*"))), KEY_VALUES)
+                client.set_configuration_setting(ConfigurationSetting(key="by key/ü", label="a b", value="x"))
+                client.delete_configuration_setting("by key/ü", "a b")
+            else:
+                with self.assertRaises(ClientAuthenticationError):
+                    client.get_configuration_setting("Chat:SignalR", "prod")
+
+    def test_what_the_caller_may_not_do(self) -> None:
+        closed = key_values("cs-closed")
+        provider = "providers/Microsoft.AppConfiguration/configurationStores/cs-closed"
+        scope = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-config/{provider}"
+        action = "Microsoft.AppConfiguration/configurationStores/keyValues"
+        azure.sim("denials", {"scope": scope, "action": f"{action}/write"})
+        with self.assertRaises(HttpResponseError) as refused:
+            closed.set_configuration_setting(ConfigurationSetting(key="chat", value="y"))
+        self.assertEqual((refused.exception.status_code, refused.exception.response.text()), (403, ""))
+        self.assertEqual(closed.get_configuration_setting("chat").value, "x")
+        azure.sim("barriers", {"scope": scope, "kind": "store-firewall"})
+        with self.assertRaises(HttpResponseError) as refused:
+            closed.get_configuration_setting("chat")
+        self.assertEqual(refused.exception.status_code, 403)
+        self.assertIn("ip-address-rejected", refused.exception.response.text())
+
+    def test_throttling_is_sat_out(self) -> None:
+        azure.sim("faults", {"operation": "AppConfiguration_GetKeyValue", "kind": 429, "count": 2})
+        self.assertEqual(self.read.get_configuration_setting("fixed").value, "x")
+
+
 class Rotation(unittest.TestCase):
     """signalr-rekey itself, while another client reads the same resources all the time."""
 
@@ -666,6 +874,7 @@ def call(
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder, simulated(WORLD, pathlib.Path(folder), *FLAGS) as azure:
+    with tempfile.TemporaryDirectory() as folder, simulated(WHOLE, pathlib.Path(folder), *FLAGS) as azure:
         os.environ |= azure.environment
+        container_checks.azure = azure
         sys.exit(tested())

@@ -34,6 +34,10 @@ class Azure:
         """The URL of a vault."""
         return f"https://{name}.localhost:{urlsplit(self.secure).port}"
 
+    def store(self, name: str) -> str:
+        """The URL of an App Configuration store."""
+        return f"https://{name}.azconfig.localhost:{urlsplit(self.secure).port}"
+
     def sim(self, path: str, body: Any = None) -> Any:
         """Asks the embedded Azure itself: `GET /sim/…`, or `POST` if there is a body."""
         data = None if body is None else json.dumps(body).encode()
@@ -79,7 +83,7 @@ def tested() -> int:
 
 
 def resolve(host: Any, *rest: Any, **named: Any) -> Any:
-    """Vaults are below `localhost`, which not every system resolves."""
+    """Vaults and stores are below `localhost`, which not every system resolves."""
     is_here = isinstance(host, str) and host.endswith(".localhost")
     return RESOLVE("127.0.0.1" if is_here else host, *rest, **named)
 

@@ -12,6 +12,7 @@ mod init;
 mod instances;
 mod permissions;
 mod program;
+mod reporters;
 
 use common::{KEY_MARK, Story};
 use signalr_rekey::config::Environment;

@@ -139,6 +139,31 @@ async fn announce(azure: &Azure) {
     drop(handler.kill());
 }
 
+/// A service of which a person is asked to change something.
+fn asked() -> Azure {
+    let azure = Azure::of_world(
+        &json!({
+            "subscription": "00000000-0000-0000-0000-000000000001",
+            "signalr": [{ "group": "rg", "name": "sr-asked", "apps": ["asked"] }],
+            "sites": [{ "group": "rg", "name": "asked" }],
+        }),
+        &[],
+    );
+    let file = azure.folder.path().join("rekey.toml");
+    let manual = "manual = [{ name = \"partner-gateway\", owner = \"Ada\", ticket = \"https://tickets.example/7\" }]\n";
+    let config = std::fs::read_to_string(&file).unwrap() + manual;
+    std::fs::write(&file, config).unwrap();
+    let short = |arguments: &[&str]| azure.command(arguments).env("REKEY_GRACE", "1s").output().unwrap();
+    assert_eq!(
+        short(&["rotate", "--for", "20s"]).status.code(),
+        Some(1),
+        "nobody has said which key it holds"
+    );
+    let said = short(&["acknowledge", "sr-asked", "partner-gateway", "--by", "ada", "--yes"]);
+    assert!(said.status.success(), "{}", text(&said.stderr));
+    azure
+}
+
 const ANSWER: (&str, &str) = ("Every answer", "");
 const SERVICE: (&str, &str) = ("A service", "instances[].");
 
@@ -189,6 +214,21 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
     let under_way = answer(&long.run(&["status", "--json"]));
     assert_eq!(under_way["instances"][0]["regenerating"]["keyType"], "Secondary", "{under_way}");
 
+    let asked = asked();
+    let awaiting =
+        asked.command(&["rotate", "--for", "20s", "--json"]).env("REKEY_GRACE", "1s").output().unwrap();
+    let [awaited_plan, awaited_status] =
+        ["plan", "status"].map(|command| answer(&asked.run(&[command, "--json"])));
+    for json in [&awaited_plan, &awaited_status] {
+        let one = &json["instances"][0];
+        assert_eq!(
+            (&one["decision"], one["waitingFor"].as_array().unwrap().len()),
+            (&json!("waiting"), 1),
+            "{one}"
+        );
+        assert_eq!(one["waitingFor"][0]["id"], "partner-gateway", "{one}");
+    }
+
     announce(&azure).await;
     let [planned, stands] =
         ["plan", "status"].map(|command| answer(&azure.run(&[command, "sr-good", "--json"])));
@@ -216,7 +256,7 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
     let lines = |output: &Output| -> Vec<Value> {
         text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };
-    let (progress, results): (Vec<Value>, Vec<Value>) = [&waiting, &held, &short, &rotate]
+    let (progress, results): (Vec<Value>, Vec<Value>) = [&waiting, &held, &short, &awaiting, &rotate]
         .into_iter()
         .flat_map(lines)
         .partition(|line| line["type"] == "progress");
@@ -231,7 +271,7 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
     assert_documented(
         "plan",
         &[ANSWER, SERVICE, below("What plan adds")],
-        &[answer(&plan), ahead, planned, held_plan],
+        &[answer(&plan), ahead, planned, held_plan, awaited_plan],
     );
     let events = ("An event", "instances[].events[].");
     let without_payload = |mut all: Value| {
@@ -243,7 +283,8 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
         }
         all
     };
-    let statuses = [answer(&status), resting, under_way, stands, held_status].map(without_payload);
+    let statuses =
+        [answer(&status), resting, under_way, stands, held_status, awaited_status].map(without_payload);
     assert_documented("status", &[ANSWER, SERVICE, below("What status adds"), events], &statuses);
     let mut broken = azure.command(&["history", "--json"]);
     broken.env(

@@ -64,7 +64,9 @@ fn files_that_are_named_are_there() {
 fn no_document_names_a_machine_or_runs_too_wide() {
     for document in documents() {
         for place in ["/work/", "/tmp/", "/root/", "/Users/", "C:\\", "/home/"] {
-            let text = document.text.replace("/home/site/wwwroot", "");
+            // Where such things are on everybody's machine.
+            let common = ["/home/site/wwwroot", r"C:\inetpub\", r"C:\ProgramData\", r"C:\Windows\"];
+            let text = common.iter().fold(document.text.clone(), |text, common| text.replace(common, ""));
             assert!(!text.contains(place), "{} names {place}", document.name);
         }
         let wide = document.prose();

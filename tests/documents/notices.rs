@@ -95,10 +95,16 @@ fn http_actions(actions: &Value, found: &mut Vec<Value>) {
 
 #[test]
 fn every_type_of_message_is_in_the_table() {
-    let all = [Kind::Repaired, Kind::Rotated, Kind::DriftFound, Kind::Failed, Kind::Blocked];
+    let all =
+        [Kind::Repaired, Kind::Rotated, Kind::DriftFound, Kind::Failed, Kind::Blocked, Kind::ChangeRequested];
     for kind in all {
         match kind {
-            Kind::Repaired | Kind::Rotated | Kind::DriftFound | Kind::Failed | Kind::Blocked => {}
+            Kind::Repaired
+            | Kind::Rotated
+            | Kind::DriftFound
+            | Kind::Failed
+            | Kind::Blocked
+            | Kind::ChangeRequested => {}
         }
     }
     let rows = notices().rows("Being told: the webhook");

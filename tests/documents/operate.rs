@@ -50,7 +50,7 @@ fn parts(literal: &str) -> Vec<String> {
 
 /// Why a run, the storage or Azure is at fault. The other rooms of `report::text` have lists of their own in `reasons`, or
 /// answer whoever typed a command with what to type next.
-const FILES: [&str; 3] = ["azure", "error", "run"];
+const FILES: [&str; 4] = ["agent", "azure", "error", "run"];
 
 /// Sentences that need no row, by their beginning.
 const WITHOUT_A_ROW: &[&str] = &[
@@ -63,6 +63,8 @@ const WITHOUT_A_ROW: &[&str] = &[
     // In `give the identity … there` and in `register the resource provider`.
     "this action",
     "its namespace",
+    // Of the agent: between what failed and why.
+    "it answered",
     // In the place of what nobody said.
     "Azure gave no reason",
     "no reason given",

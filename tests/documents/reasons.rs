@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rekey_core::journal::{Event, Journal};
 use rekey_core::model::{AppId, ConsumerId, Key, KeyType, Malformed, PerKey, SecretId, ServiceId};
 use rekey_core::plan::{
-    BlockedBy, CutOff, Decision, SettingFault, Step, Unknown, WaitFor, Whereabouts, standing,
+    Awaited, BlockedBy, CutOff, Decision, SettingFault, Step, Unknown, WaitFor, Whereabouts, standing,
 };
 use rekey_core::policy::Policy;
 use signalr_rekey::azure::arm::{ArmErrorKind, Barrier};
@@ -49,6 +49,21 @@ fn assert_both_ways(heading: &str, texts: &[String]) {
     }
 }
 
+fn external(id: &str) -> ConsumerId {
+    id.parse().unwrap()
+}
+
+fn awaited() -> Vec<Awaited> {
+    let one = |id: &str, owner: Option<&str>| Awaited {
+        consumer: external(id),
+        since: now(),
+        late: now(),
+        owner: owner.map(ToOwned::to_owned),
+        ticket: owner.map(|_| "https://tickets.example/7".to_owned()),
+    };
+    vec![one("reporter:iis-01", None), one("manual:partner-gateway", Some("Ada"))]
+}
+
 fn waits() -> Vec<WaitFor> {
     let all = vec![
         WaitFor::Grace(PRIMARY),
@@ -58,6 +73,8 @@ fn waits() -> Vec<WaitFor> {
         WaitFor::RegenerateAgain { key_type: PRIMARY, detail: "it said so".into() },
         WaitFor::Window,
         WaitFor::Freeze,
+        WaitFor::External { key_type: PRIMARY, who: awaited(), compromised: false },
+        WaitFor::External { key_type: PRIMARY, who: awaited(), compromised: true },
     ];
     for wait in &all {
         match wait {
@@ -67,7 +84,8 @@ fn waits() -> Vec<WaitFor> {
             | WaitFor::Acceptance(_)
             | WaitFor::RegenerateAgain { .. }
             | WaitFor::Window
-            | WaitFor::Freeze => {}
+            | WaitFor::Freeze
+            | WaitFor::External { .. } => {}
         }
     }
     all
@@ -81,6 +99,13 @@ fn unknowns() -> Vec<Unknown> {
         Unknown::Unreadable { app: app(), detail: "it said so".into(), passing: false },
         Unknown::Unreadable { app: secret(), detail: "it said so".into(), passing: false },
         Unknown::NoConsumer { app: secret() },
+        Unknown::NeverReported { consumer: external("reporter:iis-01") },
+        Unknown::NeverReported { consumer: external("manual:partner-gateway") },
+        Unknown::ExternalStale {
+            consumer: external("reporter:iis-01"),
+            held: Key::new("a key").fingerprint(),
+            since: now(),
+        },
         Unknown::NeverSeen { app: app(), meant: None },
         Unknown::NeverSeen { app: app(), meant: Some(app()) },
         Unknown::NeverSeen { app: app(), meant: Some(AppId::new("s", "other", "shop", None).into()) },
@@ -111,7 +136,9 @@ fn unknowns() -> Vec<Unknown> {
             | Unknown::Vanished { whereabouts: Whereabouts::Moved(_) | Whereabouts::Unclear(_), .. }
             | Unknown::NoConsumer { .. }
             | Unknown::Reference { .. }
-            | Unknown::OnlyReferences { .. } => {}
+            | Unknown::OnlyReferences { .. }
+            | Unknown::NeverReported { .. }
+            | Unknown::ExternalStale { .. } => {}
             Unknown::Setting { fault, .. } => match fault {
                 SettingFault::KeyVaultReference
                 | SettingFault::AppConfigurationReference
@@ -136,6 +163,7 @@ fn blocks() -> Vec<BlockedBy> {
         BlockedBy::RegenerationFails { key_type: PRIMARY, again: now(), detail: "it said so".into() },
         BlockedBy::NeverOpens,
         BlockedBy::JournalDisagrees,
+        BlockedBy::ExternalLate { key_type: PRIMARY, who: awaited() },
     ];
     for blocked in &all {
         match blocked {
@@ -143,7 +171,8 @@ fn blocks() -> Vec<BlockedBy> {
             | BlockedBy::KeyRefused { .. }
             | BlockedBy::RegenerationFails { .. }
             | BlockedBy::NeverOpens
-            | BlockedBy::JournalDisagrees => {}
+            | BlockedBy::JournalDisagrees
+            | BlockedBy::ExternalLate { .. } => {}
         }
     }
     all
@@ -152,7 +181,10 @@ fn blocks() -> Vec<BlockedBy> {
 /// Of decisions, those with which a run ends: what is to be done is done.
 pub(super) fn endings() -> Vec<Ending> {
     let waiting = Decision::Waiting { reason: waits()[0].clone(), until: now() };
+    let reason = WaitFor::External { key_type: PRIMARY, who: awaited(), compromised: false };
+    let awaiting = Decision::Waiting { reason, until: now() };
     let all = vec![
+        Ending::Decided(awaiting),
         Ending::Decided(Decision::Settled { next: Some(now()) }),
         Ending::Decided(Decision::Settled { next: None }),
         Ending::Decided(waiting),
@@ -307,6 +339,15 @@ pub(super) fn events() -> Vec<Event> {
         Event::RepointIntended { key_type: PRIMARY },
         moved(false),
         moved(true),
+        Event::Reported { consumer: external("reporter:iis-01"), fingerprint: fingerprint() },
+        Event::Acknowledged {
+            consumer: external("manual:partner-gateway"),
+            fingerprint: fingerprint(),
+            by: "ada".into(),
+        },
+        Event::ReadersAcknowledged { consumer: app(), fingerprint: fingerprint(), by: "ada".into() },
+        Event::ExternalAwaited { key_type: PRIMARY, awaited: true },
+        Event::ExternalAwaited { key_type: PRIMARY, awaited: false },
     ];
     for event in &all {
         match event {
@@ -332,7 +373,11 @@ pub(super) fn events() -> Vec<Event> {
             | Event::Verified { .. }
             | Event::VerificationRefused { .. }
             | Event::RepointIntended { .. }
-            | Event::Repointed { .. } => {}
+            | Event::Repointed { .. }
+            | Event::Reported { .. }
+            | Event::Acknowledged { .. }
+            | Event::ReadersAcknowledged { .. }
+            | Event::ExternalAwaited { .. } => {}
         }
     }
     all
@@ -466,7 +511,9 @@ fn other_lines_are_said_by_the_program() {
     let mut parts = 0;
     let events = words(&events());
     let is_event = |pattern: &String| events.iter().any(|event| fits(pattern, event));
-    for heading in ["What commands say", "What a log line tells", "Errors of the configuration"] {
+    let headings =
+        ["What commands say", "What a log line tells", "Errors of the configuration", "Errors of the agent"];
+    for heading in headings {
         for pattern in told_under(heading).iter().filter(|pattern| !is_event(pattern)) {
             for part in pattern.split('…').map(|part| part.trim_matches([' ', ';', ':', ',', '.', '(', ')']))
             {

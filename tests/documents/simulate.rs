@@ -148,16 +148,30 @@ fn the_world_file_shows_every_member_and_can_be_served() {
     };
     let entry = "/sites/0/connection_strings/Azure:SignalR:ConnectionString";
     let secret = "/vaults/0/secrets/chat";
-    for pointer in ["", "/signalr/0", "/sites/0", entry, "/vaults/0", secret, "/denials/0", "/barriers/0"] {
+    let key_value = "/appConfigurations/0/keyValues/0";
+    let of_stores = ["/appConfigurations/0", key_value, "/appConfigurations/0/accessKey"];
+    let reads = ["/sites/0/reads/0/keyValue", "/sites/0/reads/1/secret"];
+    let of_containers = [
+        "/containerApps/0",
+        "/containerApps/0/revisions/chat-api--old",
+        "/containerApps/0/secrets/vaulted",
+        "/containerJobs/0",
+        "/staticWebApps/0",
+        "/staticWebApps/0/environments/12",
+    ];
+    let others = ["", "/signalr/0", "/sites/0", entry, "/vaults/0", secret, "/denials/0", "/barriers/0"];
+    for pointer in others.into_iter().chain(of_stores).chain(reads).chain(of_containers) {
         assert_eq!(members(shown.pointer(pointer).unwrap()), unknown(pointer), "{pointer}");
     }
     let rows = document().rows("The world file");
     let named: BTreeSet<String> = rows.iter().flat_map(|row| codes(&row[0])).collect();
     let mut all = members(&shown);
-    for list in ["signalr", "sites", "vaults"] {
+    let of_containers = ["containerApps", "containerJobs", "staticWebApps"];
+    for list in ["signalr", "sites", "vaults", "appConfigurations"].into_iter().chain(of_containers) {
         all.extend(members(&shown[list][0]).iter().map(|name| format!("{list}.{name}")));
     }
     all.extend(members(shown.pointer(secret).unwrap()));
+    all.extend(members(shown.pointer(key_value).unwrap()));
     assert_eq!(named, all);
 
     let folder = tempfile::tempdir().unwrap();

@@ -5,7 +5,7 @@ use rekey_core::journal::{Held, Journal, Origin};
 use rekey_core::model::KeyType;
 
 use super::worker::{After, Handout, Next, Session};
-use super::world::{GRACE, Id, LEASE, LONGEST, State, Tick, id_of, tick};
+use super::world::{GRACE, Id, LEASE, LONGEST, State, Tick, id_of, machine, tick};
 
 /// What tells a state from others. The two workers are alike, so it does not matter which is which.
 pub(crate) fn canonical(state: &State) -> Vec<u8> {
@@ -81,6 +81,10 @@ impl Canon<'_> {
             self.key(app.key);
             self.put(app.excused);
         }
+        if let Some(machine) = &state.machine {
+            self.key(machine.key);
+            self.put(machine.excused);
+        }
         // An expired lease is none.
         match state.document.lease.filter(|(_, expires)| *expires > state.now) {
             None => self.put(0),
@@ -99,6 +103,10 @@ impl Canon<'_> {
     }
 
     fn journal(&mut self, journal: &Journal) {
+        match journal.report(&machine().id) {
+            None => self.put(255),
+            Some(report) => self.key(id_of(&report.fingerprint)),
+        }
         let Some(keys) = journal.keys() else { return self.put(0) };
         self.put(1 + u8::from(journal.is_unrepaired()));
         for (_, record) in keys.iter() {
@@ -128,13 +136,15 @@ impl Canon<'_> {
                 Held::Now => self.put(1),
                 Held::Left(at) => {
                     self.put(2);
-                    self.age(tick(at), GRACE);
+                    self.age(tick(at), GRACE + self.state.readers);
                 }
                 Held::Unknown(at) => {
                     self.put(3);
-                    self.age(tick(at), GRACE);
+                    self.age(tick(at), GRACE + self.state.readers);
                 }
             }
+            // How long somebody is waited for changes what is told, and nothing that is done.
+            self.put(record.awaited.is_some());
         }
         match journal.in_flight() {
             None => self.put(0),
@@ -259,7 +269,7 @@ impl Canon<'_> {
             self.put(self.state.killed.contains(&id));
             match self.state.left.get(&id) {
                 None => self.put(255),
-                Some(left) => self.age(*left, GRACE),
+                Some(left) => self.age(*left, GRACE + self.state.readers),
             }
         }
     }

@@ -14,6 +14,9 @@
 //! many, and all of them are visited. It passes in ticks of a minute, with the real lease of two; the grace, two, and
 //! the longest operation, two, are as short as the rules bear, which leaves the least to lean on.
 //!
+//! **Who reports.** In models of their own, with one fault at most, there is besides a machine that takes the key of the first
+//! app whenever it likes and reports that at once, before or after the first check, and readers of it that nobody sees.
+//!
 //! **Assumptions.** A worker looks at the clock and sends in one transition. A request that was sent arrives within a
 //! tick or never. Azure makes one regeneration at a time and refuses what overlaps; it takes a tick at most; listKeys
 //! shows the new key at once. Nobody but the workers writes apps. `ARCHITECTURE.md` ("The journal and the lease") says
@@ -54,6 +57,10 @@ pub(crate) struct Rules {
     pub(crate) checks_time: bool,
     /// Whether the URLs of operations can be asked.
     pub(crate) asks: bool,
+    /// Whether workers go by what a machine reports.
+    pub(crate) hears: bool,
+    /// Whether there is a machine that reports, and then how long readers that nobody sees go on with a key.
+    machine: Option<world::Tick>,
     /// How many faults of all kinds may happen.
     faults: u8,
     settled: Settled,
@@ -66,6 +73,8 @@ impl Rules {
             etags: true,
             checks_time: true,
             asks: true,
+            hears: true,
+            machine: None,
             faults: 2,
             settled: Settled::default(),
         }
@@ -89,6 +98,8 @@ pub(crate) enum Action {
     Outside(KeyType),
     /// A worker is killed.
     Crash(usize),
+    /// The machine takes the key that an app has, and says so.
+    Report,
     Tick,
 }
 
@@ -97,7 +108,15 @@ impl Model for Rules {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        vec![State::new(&[P, P], self.faults), State::new(&[P, S], self.faults.min(1))]
+        let state = |holds| State::new(holds, self.faults);
+        match self.machine {
+            None => vec![state(&[P, P]), State::new(&[P, S], self.faults.min(1))],
+            Some(readers) => {
+                let reported = [true, false].map(|reported| state(&[P, P]).beside(reported, readers));
+                let split = state(&[S, S]).beside(true, readers);
+                reported.into_iter().chain([split]).collect()
+            }
+        }
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
@@ -125,6 +144,7 @@ impl Model for Rules {
         } else if state.may(state.outside) {
             actions.extend([Action::Outside(P), Action::Outside(S)]);
         }
+        actions.extend(state.machine.is_some().then_some(Action::Report));
         if state.may_tick() {
             actions.push(Action::Tick);
         }
@@ -187,6 +207,11 @@ impl Rules {
                 state.crashes += 1;
                 state.faults -= 1;
             }
+            Action::Report => {
+                if !state.report() {
+                    return false;
+                }
+            }
             Action::Tick => state.now += 1,
         }
         self.tidy(state);
@@ -231,6 +256,29 @@ fn where_no_operation_can_be_asked_nobody_is_cut_off_and_all_settles() {
         started.elapsed().as_secs_f32()
     );
     checker.assert_properties();
+}
+
+/// A machine reports at any moment, and is waited for; and readers that nobody sees go on with a key for a while.
+#[test]
+fn beside_a_machine_that_reports_nobody_is_cut_off_and_all_settles() {
+    for (readers, faults) in [(1, 0), (0, 1)] {
+        let started = Instant::now();
+        let rules = Rules { machine: Some(readers), faults, ..Rules::real() };
+        let checker = rules.checker().threads(2).spawn_bfs().join();
+        eprintln!(
+            "a machine, readers for {readers}, faults {faults}: {} unique states, {} transitions, {:.1} s",
+            checker.unique_state_count(),
+            checker.state_count(),
+            started.elapsed().as_secs_f32()
+        );
+        checker.assert_properties();
+    }
+}
+
+/// What the machine says is not gone by, and the key that it holds is regenerated.
+#[test]
+fn who_takes_no_notice_of_reports_cuts_a_machine_off() {
+    counterexample(Rules { machine: Some(0), faults: 0, hears: false, ..Rules::real() }, HELD);
 }
 
 /// Looks for a counterexample to a property where something is missing that keeps it.

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use rekey_core::model::KeyType;
 use rekey_core::plan::{self, Decision};
 
-use super::world::{Id, State, snapshot};
+use super::world::{Id, State, snapshot_beside};
 use super::{Action, Rules};
 
 /// States from which a run is known to settle.
@@ -46,6 +46,8 @@ impl Rules {
                 return true;
             }
             self.make(&mut state, Action::Tick);
+            // The machine does what is asked of it, and says so.
+            self.make(&mut state, Action::Report);
             self.make(&mut state, Action::Step(0));
         }
         false
@@ -70,8 +72,8 @@ impl Rules {
     /// Whether a worker would find nothing to do and nothing to wait for, and every app works.
     pub(crate) fn is_settled(&self, state: &State) -> bool {
         let apps: Vec<Id> = state.apps.iter().map(|app| app.key).collect();
-        let seen = snapshot(state.keys, &apps, state.time());
         let mut journal = (*state.document.journal).clone();
+        let seen = snapshot_beside(state, state.keys, &apps, &journal);
         for event in plan::reconcile(&seen, &journal, &self.policy, state.time()) {
             if journal.apply(event, state.time()).is_err() {
                 return false;
@@ -85,7 +87,8 @@ impl Rules {
                 .all(|key_type| keys[key_type].created > requested)
         });
         let at_rest = state.pending.is_none() && state.transit.is_empty();
-        let works = apps.iter().all(|key| state.works(*key));
+        let machine = state.machine.as_ref().map(|machine| machine.key);
+        let works = apps.iter().chain(&machine).all(|key| state.works(*key));
         at_rest && works && rotated && matches!(decision, Decision::Settled { .. })
     }
 }

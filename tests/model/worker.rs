@@ -9,7 +9,7 @@ use rekey_core::policy::Policy;
 
 use super::Rules;
 use super::world::{
-    ARRIVES, Broken, Id, LEASE, MAY_SEND, State, Tick, fingerprint, id_of, index_of, snapshot,
+    ARRIVES, Broken, Id, LEASE, MAY_SEND, State, Tick, fingerprint, id_of, index_of, snapshot_beside,
 };
 
 /// A run under way.
@@ -190,7 +190,13 @@ impl Pass<'_> {
 
     /// `decide` does not ask when a check was taken; that it is young enough is the caller's part.
     fn seen(&self) -> plan::Snapshot {
-        snapshot(self.session.keys.unwrap().0, &self.session.apps.as_ref().unwrap().0, self.state.time())
+        let (keys, apps) = (self.session.keys.unwrap().0, &self.session.apps.as_ref().unwrap().0);
+        let mut seen = snapshot_beside(self.state, keys, apps, &self.session.journal);
+        if !self.rules.hears {
+            seen.consumers.retain(|consumer| !consumer.at.app.is_external());
+            seen.unknown.clear();
+        }
+        seen
     }
 
     fn list_keys(&mut self) {

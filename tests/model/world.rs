@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rekey_core::journal::Journal;
+use rekey_core::journal::{Event, Journal};
 use rekey_core::model::{AppId, ConsumerId, Fingerprint, Key, KeyType, PerKey, Section};
-use rekey_core::plan::{Consumer, ConsumerRef, Holding, Snapshot};
+use rekey_core::plan::{Consumer, ConsumerRef, External, Holding, Snapshot};
 
 use super::canon::canonical;
 use super::worker::{Next, Session};
@@ -42,6 +43,10 @@ pub(crate) struct State {
     pub(crate) pending: Option<Pending>,
     pub(crate) transit: Vec<Transit>,
     pub(crate) apps: Vec<App>,
+    /// A machine that changes its key itself and reports which it holds; not in every model.
+    pub(crate) machine: Option<App>,
+    /// How long readers that nobody sees may go on with a key that the last app has left.
+    pub(crate) readers: Tick,
     /// When the last app left a key, for keys that were ever held.
     pub(crate) left: BTreeMap<Id, Tick>,
     /// Keys that died by a regeneration from outside.
@@ -118,6 +123,8 @@ impl State {
             pending: None,
             transit: vec![],
             apps: holds.iter().map(|held| App { key: keys[*held], excused: false }).collect(),
+            machine: None,
+            readers: 0,
             // Somebody may have left either key just before the first check.
             left: BTreeMap::from([(1, 0), (2, 0)]),
             killed: BTreeSet::new(),
@@ -133,6 +140,56 @@ impl State {
         }
     }
 
+    /// The same with a machine that holds the primary key, and has said so, or nothing yet; and with readers.
+    pub(crate) fn beside(mut self, reported: bool, readers: Tick) -> Self {
+        let key = self.keys.primary;
+        self.machine = Some(App { key, excused: false });
+        self.readers = readers;
+        if reported {
+            self.record_report(key);
+        }
+        self
+    }
+
+    /// The machine takes the key that the first app holds, as if from a secret, and says so: a write of the document under its
+    /// lease, like every other. False while another has that, and if it is on record.
+    pub(crate) fn report(&mut self) -> bool {
+        let Some(machine) = &self.machine else { return false };
+        let (old, taken) = (machine.key, self.apps[0].key);
+        let is_leased = self.document.lease.is_some_and(|(_, expires)| expires > self.now);
+        if is_leased || (self.reported() == Some(taken) && old == taken) {
+            return false;
+        }
+        if old != taken {
+            self.left.insert(old, self.now);
+        }
+        self.machine = Some(App { key: taken, excused: !self.works(taken) });
+        self.record_report(taken);
+        self.written += 1;
+        self.document.etag = self.written;
+        self.document.lease = None;
+        true
+    }
+
+    fn record_report(&mut self, key: Id) {
+        let event = Event::Reported { consumer: machine().id, fingerprint: fingerprint(key) };
+        let at = self.time();
+        if Arc::make_mut(&mut self.document.journal).apply(event, at).is_err() {
+            self.breaks(Broken::Illegal);
+        }
+    }
+
+    /// The key that the machine said last to hold.
+    pub(crate) fn reported(&self) -> Option<Id> {
+        let report = self.document.journal.report(&machine().id)?;
+        Some(id_of(&report.fingerprint))
+    }
+
+    /// Everybody who holds a key.
+    fn holders(&self) -> impl Iterator<Item = &App> {
+        self.apps.iter().chain(&self.machine)
+    }
+
     pub(crate) fn works(&self, key: Id) -> bool {
         KeyType::ALL.into_iter().any(|key_type| match &self.pending {
             Some(pending) if pending.key_type == key_type => pending.old == key,
@@ -146,11 +203,11 @@ impl State {
     }
 
     pub(crate) fn is_held(&self, key: Id) -> bool {
-        self.apps.iter().any(|app| app.key == key)
+        self.holders().any(|holder| holder.key == key)
     }
 
     pub(crate) fn cut_off(&self) -> bool {
-        self.apps.iter().any(|app| !app.excused && !self.works(app.key))
+        self.holders().any(|holder| !holder.excused && !self.works(holder.key))
     }
 
     pub(crate) fn is_leased_to(&self, worker: usize) -> bool {
@@ -207,7 +264,7 @@ impl State {
             if self.is_held(key) {
                 self.breaks(Broken::HeldRegenerated);
             }
-            if self.left.get(&key).is_some_and(|left| left + GRACE > self.now) {
+            if self.left.get(&key).is_some_and(|left| left + self.readers + GRACE > self.now) {
                 self.breaks(Broken::WithinGrace);
             }
         }
@@ -244,11 +301,16 @@ impl State {
                 self.apps[index].excused = false;
             }
         }
+        if let Some(key) = self.machine.as_ref().map(|machine| machine.key) {
+            // Unlike an app's its key is not repaired by us: from then on it is its own matter, until it has taken another.
+            let (dies, works) = (Some(key) == dying, self.works(key));
+            self.machine.iter_mut().for_each(|machine| machine.excused = dies || (machine.excused && !works));
+        }
         let old = self.pending.as_ref().map(|pending| pending.old);
         let keys = self.keys;
         self.left.retain(|id, _| *id == keys.primary || *id == keys.secondary || Some(*id) == old);
         let handed_out = self.workers.iter().flatten().flat_map(|session| session.keys_in_hand());
-        let known: BTreeSet<Id> = handed_out.chain(self.apps.iter().map(|app| app.key)).collect();
+        let known: BTreeSet<Id> = handed_out.chain(self.holders().map(|holder| holder.key)).collect();
         self.killed.retain(|id| known.contains(id));
     }
 }
@@ -293,8 +355,21 @@ fn fingerprints() -> &'static Vec<Fingerprint> {
     ALL.get_or_init(|| (0..=Id::MAX).map(|id| Key::new(id.to_string()).fingerprint()).collect())
 }
 
-/// What a look at these keys and apps shows.
-pub(crate) fn snapshot(keys: PerKey<Id>, apps: &[Id], seen: DateTime<Utc>) -> Snapshot {
+/// The machine, as it is configured.
+pub(crate) fn machine() -> External {
+    let id: ConsumerId = "reporter:machine".parse().unwrap();
+    External { id, within: Duration::from_secs(60), owner: None, ticket: None }
+}
+
+/// What a look at these keys and apps shows, and, where there is a machine, what it has said by a journal.
+pub(crate) fn snapshot_beside(state: &State, keys: PerKey<Id>, apps: &[Id], journal: &Journal) -> Snapshot {
+    let mut snapshot = snapshot(keys, apps, state.time());
+    snapshot.readers_within.insert(app(0), Duration::from_secs(60 * u64::from(state.readers)));
+    snapshot.add_external(state.machine.is_some().then(machine), journal);
+    snapshot
+}
+
+fn snapshot(keys: PerKey<Id>, apps: &[Id], seen: DateTime<Utc>) -> Snapshot {
     let holds = |key: Id| match KeyType::ALL.into_iter().find(|key_type| keys[*key_type] == key) {
         Some(key_type) => Holding::Valid(key_type),
         None => Holding::Stale(fingerprint(key)),

@@ -10,6 +10,7 @@ mod faults;
 mod forecast;
 mod refusals;
 mod repairing;
+mod reporters;
 mod rotation;
 mod settings;
 mod texts;

@@ -6,8 +6,10 @@ use super::common::{DAY, HOUR, MINUTE, Story};
 use super::settled;
 use embedded_azure::{BarrierKind, Fault, FaultKind, Options, Secret, SignalR, Site, State, Vault, World};
 use rekey_core::intent::Intent;
-use rekey_core::model::KeyType;
+use rekey_core::journal::{Event, Held, Journal};
+use rekey_core::model::{ConsumerId, KeyType};
 use signalr_rekey::config::SecretConfig;
+use signalr_rekey::store::Lease;
 
 const SETTING: &str = "AzureSignalRConnectionString";
 const NEWEST: &str = "@Microsoft.KeyVault(SecretUri=https://kv-demo.vault.azure.net/secrets/signalr/)";
@@ -124,6 +126,30 @@ async fn the_key_that_was_left_lives_as_long_as_readers_that_nobody_sees() {
         }
         assert_eq!(story.refused(), 0);
     }
+}
+
+/// A person who knows that all readers have fetched the new version says so; the grace begins there.
+#[tokio::test]
+async fn readers_that_nobody_sees_are_waited_for_until_a_person_says_that_they_have_left() {
+    let story = story([NEWEST, BY_NAME], 24 * HOUR).await;
+    story.watch(30 * HOUR).await;
+    assert_eq!(story.requests("SignalR_RegenerateKey"), 1, "the apps have just been moved");
+    let left = |journal: &Journal| {
+        let keys = journal.keys().unwrap();
+        keys.iter().find(|(_, key)| matches!(key.held, Held::Left(_))).map(|(_, key)| key.fingerprint.clone())
+    };
+    let fingerprint = left(&story.journal().await).expect("a key was left");
+    let consumer: ConsumerId =
+        "keyVaultSecret:https://kv-demo.vault.azure.net/secrets/signalr".parse().unwrap();
+    let (store, clock) = (story.store.clone(), story.clock.clone());
+    let mut lease = Lease::acquire(store, clock, &story.config.instances[0].id, "a person").await.unwrap();
+    lease.record(Event::ReadersAcknowledged { consumer, fingerprint, by: "ada".into() }).unwrap();
+    lease.release().await.unwrap();
+    story.watch(2 * HOUR).await;
+    assert_eq!(story.requests("SignalR_RegenerateKey"), 1, "within the grace of two hours and a half");
+    let reports = story.watch(HOUR).await;
+    assert!(settled(&reports), "{reports:#?}");
+    assert_eq!((story.requests("SignalR_RegenerateKey"), story.refused()), (2, 0));
 }
 
 /// What is not seen, or does not come, blocks and is named; and nobody is cut off.

@@ -16,7 +16,8 @@ pub use legal::Condition;
 use legal::conditions;
 use record::without_operation;
 pub use record::{
-    Entry, Event, Failures, Held, InFlight, KeyRecord, Obstacle, Origin, Refusal, UNCHANGED, Watch,
+    Entry, Event, Failures, Held, InFlight, KeyRecord, Obstacle, Origin, ReadersLeft, Refusal, Report,
+    UNCHANGED, Watch,
 };
 
 use crate::model::{ConsumerId, Fingerprint, KeyType, PerKey};
@@ -32,6 +33,9 @@ const HISTORY_APPS: usize = 4000;
 /// How many replaced fingerprints are remembered, for recognising a stale consumer behind a custom domain, and a key in
 /// other text. Two a month make twenty years; at 20 bytes each they are half as much of the document as its history.
 const FORMER: usize = 500;
+
+/// How many reports the history keeps. With a hundred machines they would push out what was done.
+const HISTORY_REPORTS: usize = 20;
 
 /// How many times to watch are kept. Each is an announcement of another time, of which nobody has more than a few.
 pub const WATCHES: usize = 64;
@@ -69,19 +73,16 @@ pub struct Journal {
     /// The last call of another run after which one has checked, with everybody on a valid key. Documents of before it was known have none.
     #[serde(default, skip_serializing_if = "is_zero")]
     heard: u64,
-    /// What is known of the apps that get their key through a consumer which others share; and what apps said themselves of the
-    /// key that they use. There are none yet: a journal that has any was written by a later release, and is refused.
+    /// Of consumers whose readers nobody sees, the key that these have left by a person's word. Releases of before it was known
+    /// refuse a document that has any, and so they do with reports: they would regenerate a key that is waited for.
     #[serde(default)]
-    readers: BTreeMap<String, NotYet>,
+    readers: BTreeMap<ConsumerId, ReadersLeft>,
+    /// What was last said of consumers that only others can change.
     #[serde(default)]
-    reports: BTreeMap<String, NotYet>,
+    reports: BTreeMap<ConsumerId, Report>,
     former: VecDeque<Fingerprint>,
     history: VecDeque<Entry>,
 }
-
-/// What this release knows nothing of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum NotYet {}
 
 /// An event that the state does not allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +93,12 @@ pub struct Illegal {
 }
 
 impl Journal {
+    /// One of which nothing is known but some former keys: for who keeps no journal of a service, and has to recognise its
+    /// keys all the same.
+    pub fn of_former(former: impl IntoIterator<Item = Fingerprint>) -> Self {
+        Self { former: former.into_iter().collect(), ..Self::default() }
+    }
+
     /// What is known of the keys; nothing before the first check.
     pub fn keys(&self) -> Option<&PerKey<KeyRecord>> {
         self.keys.as_ref()
@@ -152,6 +159,16 @@ impl Journal {
         self.heard
     }
 
+    /// What was last said of a consumer that only others can change.
+    pub fn report(&self, consumer: &ConsumerId) -> Option<&Report> {
+        self.reports.get(consumer)
+    }
+
+    /// When the readers of a consumer whom nobody sees have left this key, by a person's word.
+    pub fn readers_left(&self, consumer: &ConsumerId, key: &Fingerprint) -> Option<&ReadersLeft> {
+        self.readers.get(consumer).filter(|left| left.fingerprint == *key)
+    }
+
     /// Regenerations in a row that came to nothing.
     pub fn failures(&self) -> Option<&Failures> {
         self.failures.as_ref()
@@ -187,9 +204,16 @@ impl Journal {
         if let Some(unmet) = unmet {
             return Err(Illegal { event: Box::new(event), unmet: *unmet });
         }
-        self.fold(&event, at);
         // Which apps were seen is kept as it is now, and so is who was heard; told one by one they would push out what was done.
-        if !matches!(event, Event::AppsSeen { .. } | Event::AppsBlurred { .. } | Event::Heard { .. }) {
+        let is_kept = match &event {
+            Event::AppsSeen { .. } | Event::AppsBlurred { .. } | Event::Heard { .. } => false,
+            Event::Reported { consumer, fingerprint } => {
+                self.report(consumer).is_none_or(|report| report.fingerprint != *fingerprint)
+            }
+            _ => true,
+        };
+        self.fold(&event, at);
+        if is_kept {
             self.history.push_back(Entry { at, event: without_operation(event) });
         }
         self.forget();
@@ -217,8 +241,12 @@ impl Journal {
             Event::AppsMissing { missing } => self.missing = *missing,
             Event::Taken { key_type }
             | Event::RepointIntended { key_type }
-            | Event::Repointed { key_type, .. } => self.change(*key_type, |key| key.held = Held::Now),
-            Event::Left { key_type } => self.change(*key_type, |key| key.held = Held::Left(at)),
+            | Event::Repointed { key_type, .. } => {
+                self.change(*key_type, |key| (key.held, key.awaited) = (Held::Now, None));
+            }
+            Event::Left { key_type } => {
+                self.change(*key_type, |key| (key.held, key.awaited) = (Held::Left(at), None));
+            }
             Event::Blinded {} => self.blind = true,
             Event::Sighted {} => self.see(at),
             Event::RotationRequested { compromised, noticed } => {
@@ -254,6 +282,31 @@ impl Journal {
             Event::VerificationRefused { key_type, detail } => {
                 self.change(*key_type, |key| key.refusal = Some(Refusal { at, detail: detail.clone() }));
             }
+            Event::Reported { consumer, fingerprint } => self.hear(consumer, fingerprint, None, at),
+            Event::Acknowledged { consumer, fingerprint, by } => {
+                self.hear(consumer, fingerprint, Some(by), at);
+            }
+            Event::ReadersAcknowledged { consumer, fingerprint, by } => {
+                let (fingerprint, by) = (fingerprint.clone(), by.clone());
+                self.readers.insert(consumer.clone(), ReadersLeft { fingerprint, at, by });
+            }
+            Event::ExternalAwaited { key_type, awaited } => {
+                self.change(*key_type, |key| key.awaited = awaited.then_some(at));
+            }
+        }
+    }
+
+    /// Takes down what was said of a consumer, by itself or by a person.
+    fn hear(&mut self, consumer: &ConsumerId, key: &Fingerprint, by: Option<&String>, at: DateTime<Utc>) {
+        let before = self.reports.get(consumer).filter(|report| report.fingerprint == *key);
+        let since = before.map_or(at, |report| report.since);
+        let report = Report { fingerprint: key.clone(), since, at, by: by.cloned() };
+        self.reports.insert(consumer.clone(), report);
+        // It counts at once: who takes a key and leaves it again before the next check has held it.
+        let of_key =
+            |(key_type, record): (KeyType, &KeyRecord)| (record.fingerprint == *key).then_some(key_type);
+        if let Some(key_type) = self.keys.as_ref().and_then(|keys| keys.iter().find_map(of_key)) {
+            self.change(key_type, |record| record.held = Held::Now);
         }
     }
 
@@ -284,6 +337,13 @@ impl Journal {
 
     /// Drops the oldest events of which there are too many.
     fn forget(&mut self) {
+        let is_report = |entry: &Entry| matches!(entry.event, Event::Reported { .. });
+        let reports = self.history.iter().filter(|entry| is_report(entry)).count();
+        if reports > HISTORY_REPORTS
+            && let Some(oldest) = self.history.iter().position(is_report)
+        {
+            self.history.remove(oldest);
+        }
         self.history.drain(..self.history.len().saturating_sub(HISTORY));
         let mut apps: usize = self.history.iter().map(|entry| entry.event.apps().len()).sum();
         while apps > HISTORY_APPS && self.history.len() > 1 {
@@ -299,7 +359,10 @@ impl Journal {
         let failures = self.failures.iter().map(|failures| failures.at);
         let history = self.history.iter().map(|entry| entry.at);
         let watches = self.watches.iter().flat_map(|watch| [watch.from, watch.until]);
-        of_keys.chain(asked).chain(flight).chain(failures).chain(watches).chain(history)
+        let reports = self.reports.values().flat_map(|report| [report.since, report.at]);
+        let readers = self.readers.values().map(|left| left.at);
+        let others = reports.chain(readers);
+        of_keys.chain(asked).chain(flight).chain(failures).chain(watches).chain(history).chain(others)
     }
 
     fn replace(&mut self, key_type: KeyType, by: KeyRecord) {
@@ -334,6 +397,7 @@ impl Journal {
         let before = keys[key_type].fingerprint.clone();
         change(&mut keys[key_type]);
         if keys[key_type].fingerprint != before {
+            self.readers.retain(|_, left| left.fingerprint != before);
             self.former.push_back(before);
             self.former.drain(..self.former.len().saturating_sub(FORMER));
         }

@@ -5,6 +5,7 @@
 //! journal and the snapshot agree; [`decide`] refuses to go on where they do not.
 
 mod assess;
+mod external;
 mod forecast;
 mod quiet;
 mod reconcile;
@@ -13,6 +14,7 @@ mod snapshot;
 mod step;
 
 pub use assess::{Announced, Assessment, Covered, Open, Verdict, assess, judge, to_watch};
+pub use external::{Awaited, External};
 pub use forecast::{Forecast, Foreseen, forecast};
 pub use quiet::quiet;
 pub use reconcile::{Agreement, agreement, handed_out, reconcile};
@@ -31,8 +33,9 @@ use crate::time::delta;
 ///
 /// 1. a consumer is stale: repoint it, never waiting for anything first;
 /// 2. a regeneration is in flight: follow it to its end;
-/// 3. due, and consumers hold both keys: repoint the holders of the older key to the newer;
-/// 4. due, and the standby key is fresh and verified: repoint all to it;
+/// 3. due, and consumers hold both keys: repoint the holders of the older key to the newer, and wait for those of them whom
+///    only others can change;
+/// 4. due, and the standby key is fresh and verified: repoint all to it, and wait likewise;
 /// 5. due, and it is fresh but not verified: verify it;
 /// 6. due, and it is not fresh: regenerate it, once the grace since it was held is over;
 ///    Rules 3, 4 and 6 move consumers that work, and wait for a window, unless the keys are compromised or a regeneration is
@@ -96,7 +99,10 @@ impl View<'_> {
 
     fn unite(&self) -> Decision {
         let count = |key_type| self.snapshot.holders(|holding| *holding == Holding::Valid(key_type)).len();
-        let rank = |key_type: KeyType| (self.keys[key_type].created, count(key_type));
+        // Of two that are equally old the one whose holders we cannot move: the others are moved sooner than a person is asked.
+        let rank = |key_type: KeyType| {
+            (self.keys[key_type].created, self.snapshot.count_external(key_type), count(key_type))
+        };
         let (primary, secondary) = (KeyType::Primary, KeyType::Secondary);
         let newer = if rank(secondary) > rank(primary) { secondary } else { primary };
         self.verify(newer).unwrap_or_else(|| self.move_to(newer))
@@ -142,7 +148,10 @@ impl View<'_> {
 
     /// Rule 4, and the end of rule 3.
     fn move_to(&self, to: KeyType) -> Decision {
-        let consumers = self.snapshot.holders(|holding| *holding == Holding::Valid(to.other()));
+        let consumers = self.snapshot.writable_holders(to.other());
+        if consumers.is_empty() {
+            return self.await_external(to.other());
+        }
         self.unless_unknown(
             |unknown| !unknown.is_of_missing(),
             Step::Repoint { to, consumers, repair: false },

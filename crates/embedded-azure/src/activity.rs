@@ -73,6 +73,13 @@ pub enum ActivityKind {
         /// What was done to it, as a participle.
         deed: &'static str,
     },
+    /// A key-value of App Configuration was written, deleted, locked or unlocked.
+    KeyValueChanged {
+        /// The store, the key and the label, `store/key` or `store/key (label)`.
+        key_value: String,
+        /// What was done to it, as a participle.
+        deed: &'static str,
+    },
     /// The first refused client call after a time without.
     Refused {
         /// The service.
@@ -127,6 +134,7 @@ impl fmt::Display for ActivityKind {
             Self::Restarted { app } => write!(f, "{app}: restarted with the new settings"),
             Self::ReferencesFetched { app } => write!(f, "{app}: references fetched again"),
             Self::SecretChanged { secret, deed } => write!(f, "{secret}: {deed}"),
+            Self::KeyValueChanged { key_value, deed } => write!(f, "{key_value}: {deed}"),
             Self::Refused { instance, app } => write!(f, "{app}: client calls to {instance} are refused"),
             Self::Recovered { instance, app, after_ms } => {
                 write!(f, "{app}: client calls to {instance} work again, after {after_ms} ms")

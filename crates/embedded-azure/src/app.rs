@@ -6,7 +6,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::ids::{AppId, Key};
 use crate::platform::{Platform, Resolution};
-use crate::traffic::{Process, Tally};
+use crate::references::{self, Reference};
+use crate::service::Service;
+use crate::traffic::{Connection, Process, Tally, read_connections};
+use crate::world::app_configurations::Read;
 use crate::world::{ConnectionStringEntry, InitialApp, UpdateStrategy};
 
 /// One web app, function app or slot.
@@ -26,6 +29,8 @@ pub(crate) struct App {
     /// Keys that another person gave it when they were invalid or about to be.
     pub(crate) planted: Vec<Key>,
     pub(crate) process: Process,
+    /// What its process reads by itself when it starts.
+    sdk: Vec<Read>,
     pub(crate) restarted_at: Option<DateTime<Utc>>,
     /// What the platform has made of its references when it last fetched them, by their text.
     pub(crate) resolved: BTreeMap<String, Resolution>,
@@ -42,7 +47,8 @@ pub(crate) enum Section {
 
 impl App {
     pub(crate) fn new(app: InitialApp, now: DateTime<Utc>) -> Self {
-        let InitialApp { id, kind, update_strategy, settings, connection_strings, sticky_settings } = app;
+        let InitialApp { id, kind, update_strategy, settings, connection_strings, sticky_settings, reads } =
+            app;
         Self {
             name: id.name(),
             id,
@@ -57,6 +63,7 @@ impl App {
             tallies: BTreeMap::new(),
             planted: Vec::new(),
             process: Process::default(),
+            sdk: reads,
             restarted_at: None,
             resolved: BTreeMap::new(),
             fetched_at: now,
@@ -64,7 +71,24 @@ impl App {
         }
     }
 
-    /// What its process reads when it starts: every value, and in the place of a reference what the platform has resolved it
+    /// Starts a process, which reads everything there is for it. What another person planted in what it reads by itself is
+    /// planted in the app.
+    pub(crate) fn start(&mut self, platform: &Platform<'_>, services: &[Service]) {
+        let planted = self.sdk.iter().filter_map(|read| platform.read(&self.name, read));
+        self.planted.extend(planted.flat_map(|led| led.planted));
+        let connections = self.connections(platform, services);
+        self.process.restart(connections);
+    }
+
+    /// What a process that starts now signs with.
+    pub(crate) fn connections(&self, platform: &Platform<'_>, services: &[Service]) -> Vec<Connection> {
+        let own = self.sdk.iter().filter_map(|read| platform.read(&self.name, read));
+        let own: Vec<String> = own.map(|led| led.value).collect();
+        let all: Vec<&str> = self.reads().into_iter().chain(own.iter().map(String::as_str)).collect();
+        read_connections(&all, services)
+    }
+
+    /// What its process reads of its settings when it starts: every value, and in the place of a reference what the platform has resolved it
     /// to. One that leads nowhere reaches the app as its own text (docs: Use Key Vault references; Use App Configuration
     /// references).
     pub(crate) fn reads(&self) -> Vec<&str> {
@@ -72,11 +96,29 @@ impl App {
         self.values().map(|value| led(value).unwrap_or(value)).collect()
     }
 
-    /// Lets the platform fetch its references, and tells whether any leads to something else by that. What another person
-    /// planted in a secret is planted in the app that takes it.
+    /// Lets the platform fetch its references, as a change of the configuration does, and tells whether any leads to something
+    /// else by that. What another person planted in a secret or key-value is planted in the app that takes it.
     pub(crate) fn fetch(&mut self, platform: &Platform<'_>, now: DateTime<Utc>) -> bool {
         let resolve = |value: &str| Some((value.to_owned(), platform.resolve(&self.name, value)?));
-        let resolved: BTreeMap<String, Resolution> = self.values().filter_map(resolve).collect();
+        let resolved = self.values().filter_map(resolve).collect();
+        self.take(resolved, now)
+    }
+
+    /// The same for those to Key Vault alone. References to App Configuration are fetched by nothing but a change of the
+    /// configuration (docs: Use App Configuration references; public issue AppConfiguration#1089).
+    pub(crate) fn refresh(&mut self, platform: &Platform<'_>, now: DateTime<Utc>) -> bool {
+        let mut resolved = BTreeMap::new();
+        for value in self.values() {
+            let stays = matches!(references::read(value), Some(Reference::KeyValue(_)));
+            let kept = self.resolved.get(value).filter(|_| stays).cloned();
+            if let Some(resolution) = kept.or_else(|| platform.resolve(&self.name, value)) {
+                resolved.insert(value.to_owned(), resolution);
+            }
+        }
+        self.take(resolved, now)
+    }
+
+    fn take(&mut self, resolved: BTreeMap<String, Resolution>, now: DateTime<Utc>) -> bool {
         let changed = resolved != self.resolved;
         if changed {
             let planted = resolved.values().flat_map(|resolution| resolution.planted.iter().cloned());

@@ -1,8 +1,10 @@
 //! Azure Resource Manager: what every request passes before it reaches a resource provider, and the providers.
 
+pub(crate) mod containers;
 pub(crate) mod directory;
 pub(crate) mod references;
 pub(crate) mod signalr;
+pub(crate) mod static_sites;
 pub(crate) mod web;
 
 use axum::http::StatusCode;

@@ -43,12 +43,14 @@ pub enum BarrierKind {
     /// The firewall of a vault, which lets the platform in and not the caller: 403 `ForbiddenByFirewall` for everything that
     /// is asked of the vault itself (docs: Azure Key Vault REST API error codes). Azure Resource Manager is outside of it.
     VaultFirewall,
+    /// The network rules of an App Configuration store: 403 `ip-address-rejected` for everything that is asked of the store
+    /// itself (docs: App Configuration, Network access errors). The platform is let in here.
+    StoreFirewall,
 }
 
-/// Whether the firewall of a vault keeps the caller out.
-pub(crate) fn has_firewall(barriers: &[Barrier], vault: &str) -> bool {
-    let is_firewall = |barrier: &Barrier| barrier.kind == BarrierKind::VaultFirewall;
-    barriers.iter().any(|barrier| is_firewall(barrier) && covers(&barrier.scope, vault))
+/// Whether the firewall of a vault or store keeps the caller out.
+pub(crate) fn has_firewall(barriers: &[Barrier], kind: BarrierKind, resource: &str) -> bool {
+    barriers.iter().any(|barrier| barrier.kind == kind && covers(&barrier.scope, resource))
 }
 
 /// Lets a call pass, or answers why it is refused.
@@ -59,19 +61,21 @@ pub(crate) fn check(barriers: &[Barrier], subscription: &str, call: &Call) -> Re
 
 /// Whether a request only lists, though it is a POST.
 fn lists(call: &Call) -> bool {
+    // `list`, `listKeys`, `listSecrets`, `listAppSettings`, `listFunctionAppSettings`
     let path = call.path.trim_end_matches('/').to_lowercase();
-    path.ends_with("/list") || path.ends_with("/listkeys")
+    path.rsplit('/').next().is_some_and(|action| action.starts_with("list"))
 }
 
 impl BarrierKind {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::ReadOnlyLock,
         Self::CanNotDeleteLock,
         Self::DisabledSubscription,
         Self::Policy,
         Self::Unregistered,
         Self::VaultFirewall,
+        Self::StoreFirewall,
     ];
 
     fn refuses(self, call: &Call) -> bool {
@@ -82,7 +86,7 @@ impl BarrierKind {
             Self::CanNotDeleteLock => *method == Method::DELETE,
             Self::DisabledSubscription => !reads && !lists(call),
             Self::Policy => matches!(*method, Method::PUT | Method::PATCH),
-            Self::VaultFirewall => false,
+            Self::VaultFirewall | Self::StoreFirewall => false,
         }
     }
 }
@@ -94,7 +98,7 @@ impl Barrier {
             return None;
         }
         Some(match self.kind {
-            BarrierKind::VaultFirewall => return None,
+            BarrierKind::VaultFirewall | BarrierKind::StoreFirewall => return None,
             BarrierKind::ReadOnlyLock | BarrierKind::CanNotDeleteLock => {
                 let deed = if call.method == Method::DELETE { "delete" } else { "write" };
                 let message = format!(

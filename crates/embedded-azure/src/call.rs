@@ -79,16 +79,22 @@ impl Call {
         serde_json::from_slice(&self.body)
     }
 
-    /// The instance, `site`, `site/slot`, vault or `vault/secret` it is about; empty if it is about none.
+    /// The instance, `site`, `site/slot`, container app, job, static web app, `static web app/build`, vault, `vault/secret`,
+    /// store or `store/key` it is about; empty if it is about none.
     pub(crate) fn resource(&self) -> String {
+        match (self.param("store"), self.param("key")) {
+            ("", _) => {}
+            (store, "") => return store.to_owned(),
+            (store, key) => return format!("{store}/{key}"),
+        }
         match (self.param("vault"), self.param("secret")) {
             ("", _) => {}
             (vault, "") => return vault.to_owned(),
             (vault, secret) => return format!("{vault}/{secret}"),
         }
-        match (self.param("name"), self.param("slot")) {
-            (name, "") => name.to_owned(),
-            (name, slot) => format!("{name}/{slot}"),
+        match (self.param("name"), self.param("slot"), self.param("build")) {
+            (name, "", "") => name.to_owned(),
+            (name, slot, build) => format!("{name}/{slot}{build}"),
         }
     }
 }

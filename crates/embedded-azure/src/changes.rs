@@ -1,6 +1,11 @@
 //! What is done to the embedded Azure: through ARM, by Azure itself, and by other people.
 
+mod containers;
+mod key_values;
+mod late;
 mod secrets;
+mod static_sites;
+mod writes;
 
 use std::collections::BTreeMap;
 
@@ -238,8 +243,16 @@ impl State {
     pub(crate) fn groups(&self) -> Vec<String> {
         let services = self.services.iter().map(|one| one.id.group.as_str());
         let vaults = self.vaults.iter().map(|vault| vault.id.group.as_str());
+        let stores = self.stores.iter().map(|store| store.id.group.as_str());
         let apps = self.apps.iter().map(|app| app.id.group.as_str());
-        let all = services.chain(vaults).chain(apps).chain(self.empty_groups.iter().map(String::as_str));
+        let containers = self.containers.iter().map(|one| one.id.group.as_str());
+        let static_sites = self.static_sites.iter().map(|site| site.id.group.as_str());
+        let apps = apps.chain(containers).chain(static_sites);
+        let all = services
+            .chain(vaults)
+            .chain(stores)
+            .chain(apps)
+            .chain(self.empty_groups.iter().map(String::as_str));
         let by_folded: BTreeMap<String, String> =
             all.map(|group| (group.to_lowercase(), group.to_owned())).collect();
         by_folded.into_values().collect()
@@ -320,7 +333,7 @@ impl State {
 /// Why an edit was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
-    /// There is no such app, vault or secret.
+    /// There is no such app, vault, secret, store or key-value.
     #[error(transparent)]
     Unknown(#[from] Unknown),
     /// A placeholder in the value names no service.
@@ -329,6 +342,12 @@ pub enum EditError {
     /// The secret is deleted, and its name cannot be reused before it is recovered or purged.
     #[error("the secret {0:?} is deleted: recover it or purge it first")]
     Deleted(String),
+    /// The key-value is locked: it has to be unlocked first.
+    #[error("the key-value {0:?} is locked: unlock it first")]
+    Locked(String),
+    /// App Configuration takes no such key.
+    #[error("{0:?} is no key of a key-value")]
+    BadKey(String),
     /// Key Vault takes no such name.
     #[error("{0:?} is no name of a secret; use letters, digits and hyphens")]
     BadName(String),
@@ -343,6 +362,7 @@ fn enumerate<'a>(names: impl Iterator<Item = &'a str>) -> String {
     if names.is_empty() { "none at all".into() } else { names.join(", ") }
 }
 
+/// The names of what was added, removed or given another value.
 fn different<T: PartialEq>(old: &BTreeMap<String, T>, new: &BTreeMap<String, T>) -> Vec<String> {
     let changed = new.iter().filter(|(name, value)| old.get(*name) != Some(*value)).map(|(name, _)| name);
     let removed = old.keys().filter(|name| !new.contains_key(*name));

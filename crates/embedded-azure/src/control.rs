@@ -1,5 +1,7 @@
 //! `/sim/…`: what a test or a person does to the embedded Azure itself. It needs no token.
 
+mod containers;
+
 use axum::http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -7,9 +9,10 @@ use serde_json::{Value, json};
 use crate::barriers::Barrier;
 use crate::call::{Answer, Answered, Call};
 use crate::faults::Fault;
-use crate::ids::KeyType;
+use crate::ids::{ContainerKind, KeyType};
 use crate::roles::Denial;
 use crate::state::State;
+use crate::stores::{KeyValue, Name, Store};
 use crate::vaults::{Content, Secret, Vault, Version};
 
 /// `POST /sim/regenerate`
@@ -100,11 +103,34 @@ enum SecretAction {
     Purge,
 }
 
+/// `POST /sim/key-values`: what a person does to a key-value. A value belongs to `set` alone; so does a content type, and
+/// without one it stays.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyValueDeed {
+    store: String,
+    key: String,
+    label: Option<String>,
+    action: KeyValueAction,
+    value: Option<String>,
+    #[serde(rename = "contentType")]
+    content_type: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum KeyValueAction {
+    Set,
+    Delete,
+    Lock,
+    Unlock,
+}
+
 /// One thing that can be done, and how.
 type Route = (Method, &'static str, fn(&mut State, &Call) -> Answered);
 
 /// What there is. `docs/simulate.md` has a row for each.
-static ROUTES: [Route; 16] = [
+static ROUTES: [Route; 22] = [
     (Method::GET, "/sim/report", |state, _| Ok(as_json(&state.report()))),
     (Method::GET, "/sim/requests", |state, _| Ok(as_json(&state.log.requests()))),
     (Method::GET, "/sim/world", |state, _| Ok(Answer::ok(world(state)))),
@@ -115,6 +141,12 @@ static ROUTES: [Route; 16] = [
     (Method::POST, "/sim/references", lead),
     (Method::GET, "/sim/secrets", |state, _| Ok(Answer::ok(secrets(state)))),
     (Method::POST, "/sim/secrets", change_secret),
+    (Method::GET, "/sim/key-values", |state, _| Ok(Answer::ok(key_values(state)))),
+    (Method::POST, "/sim/key-values", change_key_value),
+    (Method::POST, "/sim/container-secrets", containers::change_secret),
+    (Method::POST, "/sim/revisions", containers::change_revision),
+    (Method::POST, "/sim/executions", containers::change_execution),
+    (Method::POST, "/sim/static-settings", containers::change_static_setting),
     (Method::POST, "/sim/faults", add_faults),
     (Method::DELETE, "/sim/faults", forgive),
     (Method::POST, "/sim/denials", deny),
@@ -229,6 +261,35 @@ fn change_secret(state: &mut State, call: &Call) -> Answered {
     Ok(Answer::ok(json!({})))
 }
 
+fn change_key_value(state: &mut State, call: &Call) -> Answered {
+    let KeyValueDeed { store, key, label, action, value, content_type } = call.json().map_err(bad)?;
+    let label = label.as_deref();
+    match action {
+        KeyValueAction::Set => {
+            let value = value.ok_or_else(|| bad("`set` needs a value"))?;
+            state.set_key_value(&store, &key, label, &value).map_err(bad)?;
+            if content_type.is_some() {
+                state.set_content_type(&store, &key, label, content_type.as_deref()).map_err(bad)?;
+            }
+        }
+        KeyValueAction::Delete => state.delete_key_value(&store, &key, label).map_err(bad)?,
+        KeyValueAction::Lock => state.lock_key_value(&store, &key, label, true).map_err(bad)?,
+        KeyValueAction::Unlock => state.lock_key_value(&store, &key, label, false).map_err(bad)?,
+    }
+    Ok(Answer::ok(json!({})))
+}
+
+/// All key-values, without their values.
+fn key_values(state: &State) -> Value {
+    let one = |store: &Store, (name, one): (&Name, &KeyValue)| {
+        json!({
+            "store": store.id.name(), "key": name.key, "label": name.label, "contentType": one.item.content_type,
+            "tags": one.item.tags, "locked": one.locked, "etag": one.etag, "modified": one.modified,
+        })
+    };
+    state.stores.iter().flat_map(|store| store.key_values.iter().map(move |of| one(store, of))).collect()
+}
+
 /// All secrets with their versions, the oldest first, without their values.
 fn secrets(state: &State) -> Value {
     let version = |version: &Version| {
@@ -261,9 +322,17 @@ fn world(state: &State) -> Value {
     let instances = state.services.iter().filter(|one| !one.deleted).map(|one| one.id.to_string());
     let apps = state.apps.iter().filter(|app| !app.deleted).map(|app| app.id.to_string());
     let vaults = state.vaults.iter().map(|vault| vault.id.to_string());
+    let containers = |kind| {
+        let present = state.containers.iter().filter(move |one| !one.deleted && one.id.kind == kind);
+        present.map(|one| one.id.to_string()).collect::<Vec<_>>()
+    };
+    let static_sites = state.static_sites.iter().filter(|site| !site.deleted).map(|site| site.id.to_string());
+    let stores = state.stores.iter().map(|store| store.id.to_string());
     json!({
+        "containerApps": containers(ContainerKind::App), "containerJobs": containers(ContainerKind::Job),
+        "staticWebApps": static_sites.collect::<Vec<_>>(),
         "instances": instances.collect::<Vec<_>>(), "apps": apps.collect::<Vec<_>>(),
-        "vaults": vaults.collect::<Vec<_>>(),
+        "vaults": vaults.collect::<Vec<_>>(), "appConfigurations": stores.collect::<Vec<_>>(),
     })
 }
 

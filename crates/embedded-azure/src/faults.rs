@@ -12,7 +12,7 @@ pub struct Fault {
     /// The operation id (`SignalR_RegenerateKey`), or `*` for any ARM request.
     #[serde(default = "any")]
     pub operation: String,
-    /// Only requests for the service, site, `site/slot`, vault or `vault/secret` of this name.
+    /// Only requests for the service, site, `site/slot`, vault, `vault/secret`, store or `store/key` of this name.
     #[serde(default)]
     pub resource: Option<String>,
     /// How many requests pass before the first goes wrong.
@@ -82,6 +82,9 @@ pub enum FaultKind {
     /// Settings are refused because the app's content share cannot be reached (docs: Use Key Vault references,
     /// considerations for Azure Files mounting).
     ContentShare,
+    /// A key-value is read as it was before it was last changed, by who does not bring back the newest sync token of the store
+    /// (docs: App Configuration REST API, Consistency).
+    Stale,
 }
 
 /// The faults to come, first come first served.
@@ -164,7 +167,7 @@ impl Fault {
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Throttled,
         Self::ServerError,
         Self::ServerErrorAfter,
@@ -186,6 +189,7 @@ impl FaultKind {
         Self::Swallowed,
         Self::AppliedLate,
         Self::ContentShare,
+        Self::Stale,
     ];
 
     /// What it is called in JSON.
@@ -213,6 +217,7 @@ impl FaultKind {
             Self::Swallowed => "swallowed",
             Self::AppliedLate => "applied-late",
             Self::ContentShare => "content-share",
+            Self::Stale => "stale",
         }
     }
 }

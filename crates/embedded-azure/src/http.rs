@@ -19,7 +19,7 @@ use crate::report::RequestRecord;
 use crate::routes::{self, Found, Route};
 use crate::service::Refusal;
 use crate::state::State;
-use crate::{arm, control, data_plane, key_vault};
+use crate::{app_configuration, arm, control, data_plane, key_vault};
 
 /// The state, the time, and who asks for either.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ enum Target {
     DataPlane,
     /// A vault, and what is asked of it if it is anything that there is.
     Vault(Option<&'static Route>),
+    /// The same of an App Configuration store.
+    Store(Option<&'static Route>),
     Route(&'static Route),
     OtherMethod,
     Nothing,
@@ -108,7 +110,11 @@ async fn answer(shared: &Shared, request: Request) -> Response<Body> {
     let (operation, resource) = (target.operation(&call), target.resource(&shared.state(), &call));
     let latency = {
         let state = shared.state();
-        if target.is_arm() || target.is_vault() { state.options.latency } else { Duration::ZERO }
+        if target.is_arm() || target.is_vault() || target.is_store() {
+            state.options.latency
+        } else {
+            Duration::ZERO
+        }
     };
     if !latency.is_zero() {
         shared.sleep(latency).await;
@@ -124,6 +130,9 @@ async fn answer(shared: &Shared, request: Request) -> Response<Body> {
         let (now, answered) = (state.now, state.log.moment());
         if target.is_vault() {
             state.log.count_of_vault(operation);
+        }
+        if target.is_store() {
+            state.log.count_of_store(operation);
         }
         state.log.add(RequestRecord {
             at: now,
@@ -176,9 +185,8 @@ fn serve(state: &mut State, target: &Target, call: &Call) -> Answer {
     match target {
         Target::Control => control::serve(state, call),
         Target::DataPlane => data_plane::serve(state, call),
-        Target::Vault(route) => {
-            key_vault::serve(state, route.map(|route| (route.operation, route.handle)), call)
-        }
+        Target::Vault(route) => key_vault::serve(state, route.map(Route::operation), call),
+        Target::Store(route) => app_configuration::serve(state, route.map(Route::operation), call),
         Target::Route(route) if route.arm => arm::admit(state, route.operation, call)
             .and_then(|()| (route.handle)(state, call))
             .unwrap_or_else(|error| error),
@@ -191,8 +199,9 @@ fn serve(state: &mut State, target: &Target, call: &Call) -> Answer {
 /// The answer that a fault gives instead of the real one.
 fn refuse(state: &State, fault: &Fault, target: &Target, call: &Call) -> Option<Answer> {
     let of_vault = target.is_vault().then(|| key_vault::refusal(state, fault, call)).flatten();
-    if of_vault.is_some() {
-        return of_vault;
+    let of_store = target.is_store().then(|| app_configuration::refusal(fault)).flatten();
+    if of_vault.is_some() || of_store.is_some() {
+        return of_vault.or(of_store);
     }
     let answer = match fault.kind {
         FaultKind::Throttled => {
@@ -236,7 +245,7 @@ fn refuse(state: &State, fault: &Fault, target: &Target, call: &Call) -> Option<
             "<!DOCTYPE html><html><head><title>Sign in</title></head><body>Sign in</body></html>",
         ),
         FaultKind::NullStatus => Answer::ok(json!({"status": null})),
-        FaultKind::StillRunning if target.operation(call) == "SignalR_OperationResults" => {
+        FaultKind::StillRunning if target.operation(call).ends_with("_OperationResults") => {
             Answer::empty(StatusCode::ACCEPTED)
         }
         FaultKind::StillRunning => Answer::ok(json!({"status": "Updating"})),
@@ -249,7 +258,8 @@ fn refuse(state: &State, fault: &Fault, target: &Target, call: &Call) -> Option<
         | FaultKind::Slow
         | FaultKind::ForeignHost
         | FaultKind::Swallowed
-        | FaultKind::AppliedLate => return None,
+        | FaultKind::AppliedLate
+        | FaultKind::Stale => return None,
     };
     Some(answer)
 }
@@ -282,6 +292,16 @@ fn aim(state: &State, call: &mut Call) -> Target {
         call.params = params;
         call.params.insert("vault", vault);
         return Target::Vault(route);
+    }
+    if let Some(store) = app_configuration::asked(state, call) {
+        let (route, params) = match routes::find_of_store(&call.method, &call.path) {
+            Found::Route(route, params) => (Some(route), params),
+            Found::OtherMethod | Found::Nothing => (None, BTreeMap::new()),
+        };
+        let decoded = |(name, part): (_, String)| (name, app_configuration::decoded(&part));
+        call.params = params.into_iter().map(decoded).collect();
+        call.params.insert("store", store);
+        return Target::Store(route);
     }
     match routes::find(&call.method, &call.path) {
         Found::Route(route, params) => {
@@ -327,7 +347,7 @@ impl Target {
         match self {
             Self::Route(route) => route.arm,
             Self::OtherMethod | Self::Nothing => true,
-            Self::Control | Self::DataPlane | Self::Vault(_) => false,
+            Self::Control | Self::DataPlane | Self::Vault(_) | Self::Store(_) => false,
         }
     }
 
@@ -335,12 +355,16 @@ impl Target {
         matches!(self, Self::Vault(_))
     }
 
+    fn is_store(&self) -> bool {
+        matches!(self, Self::Store(_))
+    }
+
     fn operation(&self, call: &Call) -> &'static str {
         match self {
-            Self::Route(route) | Self::Vault(Some(route)) => route.operation,
+            Self::Route(route) | Self::Vault(Some(route)) | Self::Store(Some(route)) => route.operation,
             Self::DataPlane => data_plane::operation(call),
             Self::Control => "Control",
-            Self::OtherMethod | Self::Nothing | Self::Vault(None) => "Unknown",
+            Self::OtherMethod | Self::Nothing | Self::Vault(None) | Self::Store(None) => "Unknown",
         }
     }
 

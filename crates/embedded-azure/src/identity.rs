@@ -61,6 +61,17 @@ const AUDIENCES: [&str; 5] = [
 /// Those of Key Vault.
 const VAULT_AUDIENCES: [&str; 3] = ["vault.azure.net", "vault.usgovcloudapi.net", "vault.azure.cn"];
 
+/// Those of App Configuration: what documents name, and what newer clients derive from the host of a store
+/// (azure-appconfiguration for Python, `get_audience`).
+const STORE_AUDIENCES: [&str; 6] = [
+    "azconfig.io",
+    "azconfig.azure.us",
+    "azconfig.azure.cn",
+    "appconfig.azure.com",
+    "appconfig.azure.us",
+    "appconfig.azure.cn",
+];
+
 impl Identity {
     pub(crate) fn new(ids: &mut IdMaker, header: Option<String>) -> Self {
         let mut id = || ids.uuid().to_string();
@@ -131,6 +142,21 @@ impl Identity {
             claims.aud.split_once("://").map_or("", |(_, audience)| audience).trim_end_matches('/');
         let fits = VAULT_AUDIENCES.contains(&audience) || audience.eq_ignore_ascii_case(domain);
         fits.then_some(()).ok_or("Invalid audience: the token is for another service.")
+    }
+
+    /// Whether an App Configuration store takes a token; if not, why. The store's own host is an audience too, and what it ends
+    /// with; ports are left out, as Microsoft's clients leave them.
+    pub(crate) fn check_for_store(&self, host: &str, token: &str) -> Result<(), &'static str> {
+        let claims = self.read(token).map_err(|error| match error.kind() {
+            jsonwebtoken::errors::ErrorKind::ExpiredSignature => "The access token has expired",
+            _ => "Authorization token failed validation",
+        })?;
+        let without_port = |host: &str| host.split(':').next().unwrap_or_default().to_lowercase();
+        let audience = claims.aud.split_once("://").map_or("", |(_, rest)| rest).trim_end_matches('/');
+        let (audience, host) = (without_port(audience), without_port(host));
+        let own = host.split_once('.').map_or("", |(_, domain)| domain);
+        let fits = STORE_AUDIENCES.contains(&audience.as_str()) || audience == host || audience == own;
+        fits.then_some(()).ok_or("Invalid audience")
     }
 
     /// The 401 for a token that has expired (public logs), whatever its claims say.

@@ -2,11 +2,15 @@
 //!
 //! Key material is a [`Key`] from the moment it is made, and a key's `Debug` shows nothing of it.
 
+mod containers;
+
 use std::fmt;
 use std::ops::{Index, IndexMut};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+
+pub use self::containers::{ContainerId, ContainerKind, StaticSiteId};
 
 /// The resource id of one Azure SignalR Service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,6 +130,39 @@ impl fmt::Display for VaultId {
             f,
             "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/vaults/{name}"
         )
+    }
+}
+
+/// The resource id of one App Configuration store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreId {
+    pub(crate) subscription: String,
+    pub(crate) group: String,
+    pub(crate) name: String,
+}
+
+impl StoreId {
+    /// Its name, unique in all of Azure.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether Azure would give such names (docs: Naming rules and restrictions for Azure resources).
+    pub(crate) fn is_valid(&self) -> bool {
+        let name = self.name.as_bytes();
+        is_subscription(&self.subscription)
+            && is_group(&self.group)
+            && (5..=50).contains(&name.len())
+            && name.iter().all(|sign| sign.is_ascii_alphanumeric() || *sign == b'-')
+    }
+}
+
+impl fmt::Display for StoreId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { subscription, group, name } = self;
+        write!(f, "/subscriptions/{subscription}/resourceGroups/{group}")?;
+        write!(f, "/providers/Microsoft.AppConfiguration/configurationStores/{name}")
     }
 }
 

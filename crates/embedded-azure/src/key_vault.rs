@@ -10,6 +10,7 @@ pub(crate) mod secrets;
 use axum::http::StatusCode;
 use serde_json::json;
 
+use crate::barriers::BarrierKind;
 use crate::call::{Answer, Answered, Call};
 use crate::faults::{Fault, FaultKind};
 use crate::platform::GET_SECRET;
@@ -107,7 +108,7 @@ fn admit(state: &State, operation: Option<&str>, call: &Call) -> Result<(), Answ
     state.identity.check_for_vault(domain, call).map_err(|message| challenge(state, call, message))?;
     let vault = found(state, call)?;
     let id = state.vaults[vault].id.to_string();
-    if barriers::has_firewall(&state.barriers, &id) {
+    if barriers::has_firewall(&state.barriers, BarrierKind::VaultFirewall, &id) {
         let message = format!(
             "Client address is not authorized and caller is not a trusted service.\r\nClient address: 192.0.2.10\r\n\
              Caller: {}\r\nVault: {};location=eastus",

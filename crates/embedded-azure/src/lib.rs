@@ -1,32 +1,38 @@
-//! Azure over HTTP, for development, the demo and tests: Azure Resource Manager with Microsoft.SignalRService and
-//! Microsoft.Web, the token endpoints, and the data planes of SignalR and Key Vault, with apps that make traffic the whole time.
+//! Azure over HTTP, for development, the demo and tests: Azure Resource Manager with Microsoft.SignalRService,
+//! Microsoft.Web and Microsoft.App, the token endpoints, and the data planes of SignalR, Key Vault and App Configuration, with
+//! apps that make traffic the whole time.
 //!
 //! Start at [`EmbeddedAzure::start`]. What it does follows Azure's documented rules or recorded answers, and the place in
 //! the code says which. Inside, `state` knows everything and lets time pass, `changes` and `regeneration` hold what is done
-//! to it, `platform` resolves the references of apps to secrets of `vaults`, `traffic` makes the client calls, `access` tells
+//! to it, `platform` resolves the references of apps to secrets of `vaults` and key-values of `stores`, `containers` and
+//! `static_sites` are what runs elsewhere than in sites, `clients` and `traffic` make the client calls, `access` tells
 //! who has a valid key, `routes` is the one table from request to operation, and `http` joins them. [`event_grid`] tells
 //! others of it, and [`functions_host`] is the other end: what stands between Event Grid or a timer and a custom handler.
 //!
 //! Guarantees: the same seed makes the same keys; every instant at which a client could begin to be refused is
-//! sampled, however coarse the tick; nothing but `listKeys`, `regenerateKey`, the settings and the secrets tells a key.
+//! sampled, however coarse the tick; nothing but `listKeys`, `regenerateKey`, the settings, the secrets and the templates of
+//! containers tells a key.
 //!
 //! It shares no code with those that it is there to test, so that no mistake is made twice: which requests are allowed,
 //! what a process signs with (`sdk`), what is accepted, and its ids and keys are all its own.
 //!
-//! Caveats: roles are modelled by what is denied alone (any token of ours may do anything else); Key Vault by its secrets, and
-//! no vault can be made or seen through ARM; App Configuration by what references lead to, replicas by their list alone,
-//! swaps and network rules, but for a vault's firewall, not at all.
+//! Caveats: roles are modelled by what is denied alone (any token of ours may do anything else); Key Vault by its secrets,
+//! App Configuration by its key-values, without history and snapshots, and no vault or store can be made or seen through ARM;
+//! replicas by their list alone, swaps and network rules, but for the firewalls of vaults and stores, not at all.
 
 mod access;
 mod activity;
 mod app;
+mod app_configuration;
 mod arm;
 mod azurite;
 mod barriers;
 mod buckets;
 mod call;
 mod changes;
+mod clients;
 mod clock;
+mod containers;
 mod control;
 mod data_plane;
 pub mod event_grid;
@@ -36,6 +42,7 @@ mod http;
 mod identity;
 mod ids;
 mod key_vault;
+mod late;
 mod options;
 mod placeholders;
 mod platform;
@@ -45,9 +52,12 @@ mod regeneration;
 mod report;
 mod roles;
 mod routes;
+mod sampling;
 mod sdk;
 mod service;
 mod state;
+mod static_sites;
+mod stores;
 mod tls;
 mod traffic;
 mod vaults;
@@ -74,14 +84,21 @@ pub use self::changes::{EditError, Unknown};
 pub use self::clock::{Clock, SystemClock, TokioClock, VirtualClock};
 pub use self::event_grid::EventGrid;
 pub use self::faults::{Fault, FaultKind};
-pub use self::ids::{AppId, Key, KeyType, Pair, ServiceId, VaultId};
-pub use self::options::{KeysOff, Options};
+pub use self::ids::{
+    AppId, ContainerId, ContainerKind, Key, KeyType, Pair, ServiceId, StaticSiteId, StoreId, VaultId,
+};
+pub use self::options::{ContainerWrite, KeysOff, NoFunctions, Options, SecretSync};
 pub use self::placeholders::NoSuchService;
 pub use self::report::{AppOutage, Report, RequestRecord, ServiceReport};
 pub use self::roles::{Denial, DeniedBy};
 pub use self::state::State;
 pub use self::tls::TlsError;
 pub use self::traffic::{Outage, Tally};
+pub use self::world::app_configurations::{AccessKey, AppConfiguration, KeyValue, Read};
+pub use self::world::containers::{
+    ContainerApp, ContainerJob, ContainerSecret, OlderRevision, RevisionsMode,
+};
+pub use self::world::static_sites::{StaticEnvironment, StaticWebApp};
 pub use self::world::vaults::{Secret, Vault};
 pub use self::world::{ConnectionStringEntry, SignalR, Site, UpdateStrategy, World, WorldError};
 
@@ -133,8 +150,11 @@ impl EmbeddedAzure {
     ) -> Result<Self, StartError> {
         let live = options.live;
         let tick = options.tick;
-        let vaults = world.vaults.iter().map(|vault| vault.name.clone());
-        let tls = options.tls.as_ref().map(|folder| tls::configure(folder, vaults)).transpose()?;
+        let vaults = world.vaults.iter().map(|vault| format!("{}.localhost", vault.name.to_lowercase()));
+        let stores = world.app_configurations.iter();
+        let stores = stores.map(|store| format!("{}.azconfig.localhost", store.name.to_lowercase()));
+        let hosts = vaults.chain(stores);
+        let tls = options.tls.as_ref().map(|folder| tls::configure(folder, hosts)).transpose()?;
         let state = State::new(&world, options, clock.now())?;
         let identity_header = state.identity.header.clone();
         let (listener, address) = bind(listen).await?;

@@ -11,19 +11,35 @@ use crate::event_grid::EventGrid;
 /// regeneration (recordings of 2021 and 2022), tens of seconds for a restart, and its client tokens live an hour.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How long each request to ARM or to a vault takes.
+    /// How long each request to ARM, to a vault or to a store takes.
     pub latency: Duration,
     /// How long a regeneration takes to come into effect.
     pub regenerate_takes: Duration,
     /// The `Retry-After` of a regeneration, in seconds. The real service sends none (recordings of 2021 to 2024).
     pub retry_after: Option<u64>,
-    /// How long an app's old process serves on after its settings were changed.
+    /// How long an app's old process serves on after its settings were changed, and how long a restart of a revision or of
+    /// managed functions takes.
     pub restart_takes: Duration,
     /// How long the platform takes to fetch an app's references again when it is asked to.
     pub refresh_takes: Duration,
     /// Whether an app restarts when the platform has fetched its references again, because it was asked to or a day was over:
     /// no document says it. What a change of the configuration fetches comes with a restart in any case.
     pub refresh_restarts: bool,
+    /// Whether the list of an app's references tells of those to App Configuration too: no document says it. The swagger has
+    /// names for Key Vault alone.
+    pub app_configuration_listed: bool,
+    /// How a change of a container app or job is answered.
+    pub container_write: ContainerWrite,
+    /// How long such a change takes where it is not done at once. The whole of it is in effect in the end.
+    pub container_write_takes: Duration,
+    /// What the platform does every half hour about the secrets of container apps that are in vaults.
+    pub secret_sync: SecretSync,
+    /// Whether the restart of a revision fetches secrets of vaults again: no document says it.
+    pub restart_fetches_secrets: bool,
+    /// Whether an execution of a job fetches them when it begins: no document says it, and a field report denies it.
+    pub executions_fetch_secrets: bool,
+    /// What the function settings of a static web app are answered with that has no managed functions.
+    pub no_functions: NoFunctions,
     /// The interval between two client calls of an app.
     pub tick: Duration,
     /// How long client tokens live. Azure's live an hour by default (docs: Troubleshooting guide).
@@ -67,6 +83,41 @@ pub enum KeysOff {
     Refused,
 }
 
+/// How a change of a container app or job is answered; both are in the swagger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ContainerWrite {
+    /// 202 with a `Location`.
+    #[default]
+    Accepted,
+    /// 200 with what it is now.
+    Done,
+}
+
+/// What the platform does about new versions of the secrets of container apps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum SecretSync {
+    /// It fetches them and restarts active revisions that have them in a variable (docs: Manage secrets in Azure Container
+    /// Apps).
+    #[default]
+    Restarts,
+    /// It fetches them and restarts nothing.
+    Fetches,
+    /// Nothing, as some report.
+    Off,
+}
+
+/// What is answered for function settings where there are no managed functions. Unconfirmed: a client has to be safe with all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum NoFunctions {
+    /// 200 with an empty dictionary.
+    #[default]
+    Empty,
+    /// 404.
+    NotFound,
+    /// 400.
+    Refused,
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -76,6 +127,13 @@ impl Default for Options {
             restart_takes: Duration::from_secs(1),
             refresh_takes: Duration::from_secs(1),
             refresh_restarts: false,
+            app_configuration_listed: false,
+            container_write: ContainerWrite::default(),
+            container_write_takes: Duration::from_secs(1),
+            secret_sync: SecretSync::default(),
+            restart_fetches_secrets: false,
+            executions_fetch_secrets: false,
+            no_functions: NoFunctions::default(),
             tick: Duration::from_millis(50),
             client_token_life: Duration::from_secs(1),
             page_size: 50,
@@ -101,6 +159,7 @@ impl Options {
         Self {
             regenerate_takes: Duration::from_secs(75),
             restart_takes: Duration::from_secs(20),
+            container_write_takes: Duration::from_secs(20),
             tick: Duration::from_secs(1),
             client_token_life: Duration::from_secs(3600),
             live: false,

@@ -48,6 +48,21 @@ impl IdMaker {
         Self { rng: stream(seed, 5) }
     }
 
+    /// For the ETags of key-values and the names of sync tokens.
+    pub(crate) fn of_key_values(seed: u64) -> Self {
+        Self { rng: stream(seed, 6) }
+    }
+
+    /// For the names of replicas and executions, so that they change no other id.
+    pub(crate) fn of_containers(seed: u64) -> Self {
+        Self { rng: stream(seed, 7) }
+    }
+
+    /// The ETag of a key-value: 43 signs of base64url in what the service answers today.
+    pub(crate) fn etag(&mut self) -> String {
+        self.opaque(43)
+    }
+
     /// The id of a version of a secret: 32 hexadecimal digits.
     pub(crate) fn version(&mut self) -> String {
         self.uuid().simple().to_string()

@@ -124,7 +124,8 @@ impl State {
         }
     }
 
-    fn operation_query(&mut self, version: &str) -> String {
+    /// The query of an operation's URL, as it is signed.
+    pub(crate) fn operation_query(&mut self, version: &str) -> String {
         // `t` is a time in .NET's ticks, which count from the year 1.
         let ticks = (self.now.timestamp() + 62_135_596_800) * 10_000_000;
         SIGNATURE_LENGTHS.iter().fold(format!("api-version={version}&t={ticks}"), |query, (name, length)| {

@@ -21,7 +21,7 @@ pub struct RequestRecord {
     pub method: String,
     /// The operation id: that of the swagger where it has one.
     pub operation: &'static str,
-    /// The service, site, `site/slot`, vault or `vault/secret` it is about; empty if it is about none.
+    /// The service, site, `site/slot`, vault, `vault/secret`, store or `store/key` it is about; empty if it is about none.
     pub resource: String,
     /// The status of the answer; none if the connection was closed without one.
     pub status: Option<u16>,
@@ -50,6 +50,8 @@ pub struct Report {
     pub arm_requests_total: u64,
     /// Requests to vaults by operation.
     pub vault_requests: BTreeMap<&'static str, u64>,
+    /// Requests to App Configuration stores by operation.
+    pub store_requests: BTreeMap<&'static str, u64>,
     /// The same by the name of the service.
     pub instances: BTreeMap<String, ServiceReport>,
     /// What became of the events, if there is a subscription.
@@ -91,6 +93,7 @@ pub(crate) struct Log {
     moments: u64,
     pub(crate) counts: BTreeMap<&'static str, u64>,
     pub(crate) vault_counts: BTreeMap<&'static str, u64>,
+    pub(crate) store_counts: BTreeMap<&'static str, u64>,
 }
 
 /// How many requests are remembered one by one; the counts go on.
@@ -116,6 +119,11 @@ impl Log {
     /// Counts a request to a vault.
     pub(crate) fn count_of_vault(&mut self, operation: &'static str) {
         *self.vault_counts.entry(operation).or_default() += 1;
+    }
+
+    /// Counts a request to an App Configuration store.
+    pub(crate) fn count_of_store(&mut self, operation: &'static str) {
+        *self.store_counts.entry(operation).or_default() += 1;
     }
 
     pub(crate) fn requests(&self) -> Vec<RequestRecord> {

@@ -4,6 +4,8 @@
 //! Everything is allowed that is not denied. A denial counts for its scope and everything below (docs: Understand scope
 //! for Azure RBAC; Understand Azure deny assignments).
 
+mod containers;
+
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -21,8 +23,8 @@ pub struct Denial {
     /// Why not.
     #[serde(default)]
     pub by: DeniedBy,
-    /// Whose identity: that of this app (`site` or `site/slot`), by which its references are resolved. The caller's if none
-    /// is named.
+    /// Whose identity: that of this app (`site`, `site/slot`, `containerApps/NAME` or `jobs/NAME`), by which its references
+    /// are resolved. The caller's if none is named.
     #[serde(default)]
     pub app: Option<String>,
 }
@@ -102,7 +104,8 @@ const ACTIONS: [(&str, &str); 44] = [
 /// Lets a call pass, or answers the 403 of ARM (public issues: AuthorizationFailed).
 /// `client` is the caller in ARM's words.
 pub(crate) fn check(denials: &[Denial], client: &str, operation: &str, call: &Call) -> Result<(), Answer> {
-    let Some((_, action)) = ACTIONS.iter().find(|(name, _)| *name == operation) else { return Ok(()) };
+    let mut actions = ACTIONS.iter().chain(&containers::ACTIONS);
+    let Some((_, action)) = actions.find(|(name, _)| *name == operation) else { return Ok(()) };
     let hits = |denial: &&Denial| fits(&denial.action.to_lowercase(), &action.to_lowercase());
     let Some(denial) = at(denials, &call.path).find(hits) else { return Ok(()) };
     let scope = &call.path;
@@ -153,17 +156,20 @@ pub(crate) fn permissions(denials: &[Denial], call: &Call) -> Answer {
     let (data, others): (Vec<&str>, Vec<&str>) =
         by_role.map(|denial| denial.action.as_str()).partition(|action| is_data_action(action));
     let role = json!({
-        "actions": ["*"], "notActions": others, "dataActions": [DATA_ACTIONS], "notDataActions": data,
+        "actions": ["*"], "notActions": others, "dataActions": DATA_ACTIONS, "notDataActions": data,
     });
     Answer::ok(json!({"value": [role]}))
 }
 
-/// All that can be done with the secrets of a vault.
-const DATA_ACTIONS: &str = "Microsoft.KeyVault/vaults/secrets/*";
+/// All that can be done with the secrets of a vault and the key-values of a store.
+const DATA_ACTIONS: [&str; 2] =
+    ["Microsoft.KeyVault/vaults/secrets/*", "Microsoft.AppConfiguration/configurationStores/keyValues/*"];
 
 fn is_data_action(action: &str) -> bool {
-    let prefix = DATA_ACTIONS.trim_end_matches('*');
-    action.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    DATA_ACTIONS
+        .iter()
+        .map(|all| all.trim_end_matches('*'))
+        .any(|prefix| action.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)))
 }
 
 /// What the caller is denied at a path.
@@ -201,6 +207,7 @@ mod tests {
 
     #[test]
     fn every_operation_that_needs_an_action_is_there() {
-        assert!(ACTIONS.iter().all(|(operation, _)| routes::is_operation(operation)));
+        let mut actions = ACTIONS.iter().chain(&containers::ACTIONS);
+        assert!(actions.all(|(operation, _)| routes::is_operation(operation)));
     }
 }

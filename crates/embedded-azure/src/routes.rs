@@ -1,8 +1,11 @@
 //! The one routing table: method and path to operation id and handler.
 //!
 //! Operation ids are those of the swagger (Microsoft.SignalRService 2024-03-01, Microsoft.Web 2023-12-01,
-//! Microsoft.Resources 2022-12-01, Microsoft.Authorization 2022-04-01; Key Vault secrets 7.5, after `KeyVault_`) where there
+//! Microsoft.App 2024-03-01, Microsoft.Resources 2022-12-01, Microsoft.Authorization 2022-04-01; Key Vault secrets 7.5, after
+//! `KeyVault_`; App Configuration 2023-11-01, after `AppConfiguration_`) where there
 //! is one. Paths match without regard to case, as ARM's do.
+
+mod stores;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +13,7 @@ use axum::http::Method;
 
 use crate::arm::{directory, references, signalr, web};
 use crate::call::{Answered, Call};
-use crate::key_vault::secrets;
+use crate::key_vault::{Operation, secrets};
 use crate::state::State;
 use crate::{data_plane, identity, roles};
 
@@ -22,6 +25,12 @@ pub(crate) struct Route {
     /// Whether it is Azure Resource Manager's: behind a token, counted and delayed.
     pub(crate) arm: bool,
     pub(crate) handle: fn(&mut State, &Call) -> Answered,
+}
+
+impl Route {
+    pub(crate) fn operation(&self) -> Operation {
+        (self.operation, self.handle)
+    }
 }
 
 /// What the table says of a path.
@@ -56,6 +65,9 @@ macro_rules! site {
         concat!(group!("/providers/Microsoft.Web/sites/{name}"), $rest)
     };
 }
+
+mod containers;
+mod static_sites;
 
 const fn arm(
     method: Method,
@@ -291,15 +303,25 @@ static VAULT_ROUTES: &[Route] = &[
 
 /// Looks a request up.
 pub(crate) fn find(method: &Method, path: &str) -> Found {
-    find_in(ROUTES, method, path)
+    find_in(of_arm(), method, path)
 }
 
 /// Looks a request to a vault up.
 pub(crate) fn find_of_vault(method: &Method, path: &str) -> Found {
-    find_in(VAULT_ROUTES, method, path)
+    find_in(VAULT_ROUTES.iter(), method, path)
 }
 
-fn find_in(routes: &'static [Route], method: &Method, path: &str) -> Found {
+/// What Azure Resource Manager and the token endpoints are asked.
+fn of_arm() -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter().chain(containers::ROUTES).chain(static_sites::ROUTES)
+}
+
+/// Looks a request to an App Configuration store up.
+pub(crate) fn find_of_store(method: &Method, path: &str) -> Found {
+    find_in(stores::ROUTES.iter(), method, path)
+}
+
+fn find_in(routes: impl Iterator<Item = &'static Route>, method: &Method, path: &str) -> Found {
     let mut known = false;
     for route in routes {
         if let Some(params) = matched(route.pattern, path) {
@@ -314,14 +336,20 @@ fn find_in(routes: &'static [Route], method: &Method, path: &str) -> Found {
 
 /// Whether faults may name it.
 pub(crate) fn is_operation(name: &str) -> bool {
-    let others = data_plane::OPERATIONS.into_iter().chain(operations_of_vaults());
-    ROUTES.iter().map(|route| route.operation).chain(others).any(|known| known.eq_ignore_ascii_case(name))
+    let of_data = operations_of_vaults().chain(operations_of_stores());
+    let others = data_plane::OPERATIONS.into_iter().chain(of_data);
+    of_arm().map(|route| route.operation).chain(others).any(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// What vaults are asked for.
 pub(crate) fn operations_of_vaults() -> impl Iterator<Item = &'static str> {
     let names: BTreeSet<&str> = VAULT_ROUTES.iter().map(|route| route.operation).collect();
     names.into_iter()
+}
+
+/// What App Configuration stores are asked for.
+pub(crate) fn operations_of_stores() -> impl Iterator<Item = &'static str> {
+    stores::ROUTES.iter().map(|route| route.operation)
 }
 
 /// `Permissions_ListForResource` and `Permissions_ListForResourceGroup`
@@ -362,10 +390,10 @@ mod tests {
 
     #[test]
     fn every_operation_has_one_row() {
-        let mut names: Vec<_> = ROUTES.iter().map(|route| route.operation).collect();
+        let mut names: Vec<_> = of_arm().map(|route| route.operation).collect();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), ROUTES.len());
+        assert_eq!(names.len(), of_arm().count());
     }
 
     #[test]

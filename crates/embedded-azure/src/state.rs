@@ -4,31 +4,37 @@
 //! order of time. Traffic is sampled at every tick, and that of whom a change concerns right before and right after it
 //! besides, so that no cut-off hides between two ticks, however coarse they are.
 
+mod initial;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::broadcast;
 
 use crate::activity::{Activity, ActivityKind};
-use crate::app::{App, Section};
+use crate::app::App;
 use crate::barriers::Barrier;
 use crate::buckets::Buckets;
+use crate::clients::{Feels, Party};
 use crate::clock::delta;
+use crate::containers::writes::{SYNC_EVERY, Write};
+use crate::containers::{Container, Making};
 use crate::event_grid::Queue;
 use crate::faults::{FaultKind, Faults, Hooks};
 use crate::identity::Identity;
 use crate::ids::KeyType;
+use crate::late::Late;
 use crate::options::Options;
-use crate::placeholders::{self, Placeholders};
 use crate::platform::Platform;
 use crate::random::{self, IdMaker, KeyMaker};
 use crate::report::Log;
 use crate::roles::Denial;
 use crate::service::{Operation, Service, Status};
-use crate::traffic::{Change, read_connections};
-use crate::vaults::{Content, Vault, Version};
+use crate::static_sites::StaticSite;
+use crate::stores::Store;
+use crate::vaults::Vault;
 use crate::world::{InitialApp, UpdateStrategy, World, WorldError};
 
 /// The embedded Azure as it stands. Tests reach it through `EmbeddedAzure::with`, and hooks are handed it.
@@ -40,6 +46,13 @@ pub struct State {
     pub(crate) services: Vec<Service>,
     pub(crate) apps: Vec<App>,
     pub(crate) operations: Vec<Operation>,
+    /// Container apps and jobs.
+    pub(crate) containers: Vec<Container>,
+    /// What changes them.
+    pub(crate) writes: Vec<Write>,
+    /// The names of replicas and executions.
+    pub(crate) container_names: IdMaker,
+    pub(crate) static_sites: Vec<StaticSite>,
     pub(crate) keys: KeyMaker,
     pub(crate) ids: IdMaker,
     /// The events on their way to the subscription, if there is one.
@@ -51,6 +64,9 @@ pub struct State {
     /// What stands at which scope.
     pub(crate) barriers: Vec<Barrier>,
     pub(crate) vaults: Vec<Vault>,
+    pub(crate) stores: Vec<Store>,
+    /// The ETags of key-values.
+    pub(crate) etags: IdMaker,
     /// The ids of the versions of secrets.
     pub(crate) versions: IdMaker,
     /// What references to a secret or key of this name, in lower case, lead to, if it is in no vault of ours.
@@ -66,20 +82,11 @@ pub struct State {
     activity: broadcast::Sender<Activity>,
     pub(crate) buckets: Buckets,
     next_tick: DateTime<Utc>,
+    /// When the platform looks for new versions of the secrets of container apps.
+    next_sync: DateTime<Utc>,
     /// Settings that were answered for and are not written yet.
-    late: Vec<Late>,
+    pub(crate) late: Vec<Late>,
 }
-
-/// Settings that are going to be written.
-struct Late {
-    due: DateTime<Utc>,
-    app: usize,
-    section: Section,
-}
-
-/// Whether a change is felt by the clients of an app at a service. Thousands of others that sign and verify their calls at
-/// each would take more time than Azure itself.
-type Feels<'a> = dyn Fn(usize, usize) -> bool + 'a;
 
 /// A jump in time is sampled at most this often besides the changes in it: nothing changes in between.
 const MOST_TICKS: i32 = 100;
@@ -104,17 +111,32 @@ impl State {
             services.iter().map(|one| (one.id.name().to_lowercase(), (one.host(), one.listed()))).collect();
         let references = world.lead(&pairs)?;
         let mut versions = IdMaker::of_secrets(options.seed);
-        let vaults = vaults(world, &pairs, &mut versions, now)?;
+        let vaults = initial::vaults(world, &pairs, &mut versions, now)?;
+        let mut etags = IdMaker::of_key_values(options.seed);
+        let stores = initial::stores(world, &pairs, &mut etags, now)?;
         let mut apps: Vec<App> = world.build(&pairs)?.into_iter().map(|app| App::new(app, now)).collect();
         // What apps hold of a service whose keys are switched off is of before that.
         let mut services = services;
         for service in services.iter_mut().filter(|service| service.disable_local_auth) {
             KeyType::ALL.into_iter().for_each(|key_type| service.replace_by_force(key_type, keys.key()));
         }
-        let platform = Platform { vaults: &vaults, elsewhere: &references, denials: &world.denials };
+        let denials = &world.denials;
+        let platform = Platform { vaults: &vaults, stores: &stores, elsewhere: &references, denials };
         for app in &mut apps {
             app.fetch(&platform, now);
-            app.process.restart(read_connections(&app.reads(), &services));
+            app.start(&platform, &services);
+        }
+        let mut container_names = IdMaker::of_containers(options.seed);
+        let containers = world.build_containers(&pairs)?.into_iter().map(|spec| {
+            let half = delta(options.restart_takes) / 2;
+            let mut making = Making { services: &services, names: &mut container_names, now, half };
+            Container::new(spec, &platform, &mut making)
+        });
+        let containers = containers.collect();
+        let mut static_sites = Vec::new();
+        for (spec, id) in world.static_web_apps.iter().zip(world.static_site_ids()) {
+            let environments = spec.build(&pairs)?;
+            static_sites.push(StaticSite::new(id, spec.tags.clone(), environments, &services, now));
         }
         let mut ids = IdMaker::new(options.seed);
         let grid = options.event_grid.clone();
@@ -125,12 +147,18 @@ impl State {
             services,
             apps,
             operations: Vec::new(),
+            containers,
+            writes: Vec::new(),
+            container_names,
+            static_sites,
             keys,
             identity: Identity::new(&mut ids, options.identity_header.clone()),
             ids,
             denials: world.denials.clone(),
             barriers: world.barriers.clone(),
             vaults,
+            stores,
+            etags,
             versions,
             references,
             empty_groups: BTreeSet::new(),
@@ -144,6 +172,7 @@ impl State {
             activity: broadcast::Sender::new(ACTIVITIES_KEPT),
             buckets: Buckets::default(),
             next_tick: now,
+            next_sync: now + SYNC_EVERY,
             late: Vec::new(),
             options,
         })
@@ -152,9 +181,8 @@ impl State {
     /// Works off everything that is due until `until`. Time never runs backwards.
     pub(crate) fn advance_to(&mut self, until: DateTime<Utc>) {
         let until = until.max(self.now);
-        let tick = delta(self.options.tick)
-            .max((until - self.now) / MOST_TICKS)
-            .max(chrono::TimeDelta::milliseconds(1));
+        let tick =
+            delta(self.options.tick).max((until - self.now) / MOST_TICKS).max(TimeDelta::milliseconds(1));
         self.next_tick = self.next_tick.min(self.now + tick);
         loop {
             let due = self.next_change().filter(|due| *due <= until);
@@ -165,8 +193,8 @@ impl State {
             }
             let Some(due) = due else { break };
             self.now = self.now.max(due);
-            let (apps, services) = self.concerned();
-            let feels = |app, service| apps.contains(&app) || services.contains(&service);
+            let (parties, services) = self.concerned();
+            let feels = |party, service| parties.contains(&party) || services.contains(&service);
             self.change(&feels, Self::work_off);
         }
         self.now = until;
@@ -203,21 +231,26 @@ impl State {
         let mut app = App::new(app, self.now);
         app.fetch(&self.platform(), self.now);
         app.planted = self.invalid_keys_in(&app.reads());
-        app.process.restart(read_connections(&app.reads(), &self.services));
+        app.start(&self.platform(), &self.services);
         self.apps.push(app);
     }
 
     /// What the platform that resolves references can reach.
     pub(crate) fn platform(&self) -> Platform<'_> {
-        let Self { vaults, references, denials, .. } = self;
-        Platform { vaults, elsewhere: references, denials }
+        let Self { vaults, stores, references, denials, .. } = self;
+        Platform { vaults, stores, elsewhere: references, denials }
     }
 
     /// Lets the platform fetch an app's references, and tells whether any leads to something else by that. The app's process
     /// gets it when it restarts.
     pub(crate) fn fetch(&mut self, at: usize) -> bool {
-        let Self { apps, vaults, references, denials, now, .. } = self;
-        let changed = apps[at].fetch(&Platform { vaults, elsewhere: references, denials }, *now);
+        self.fetched(at, App::fetch)
+    }
+
+    fn fetched(&mut self, at: usize, fetch: fn(&mut App, &Platform<'_>, DateTime<Utc>) -> bool) -> bool {
+        let Self { apps, vaults, stores, references, denials, now, .. } = self;
+        let platform = Platform { vaults, stores, elsewhere: references, denials };
+        let changed = fetch(&mut apps[at], &platform, *now);
         if changed {
             let app = apps[at].name.clone();
             self.tell(ActivityKind::ReferencesFetched { app });
@@ -225,37 +258,31 @@ impl State {
         changed
     }
 
-    /// Replaces a section of an app's settings when so much time has passed.
-    pub(crate) fn replace_later(&mut self, app: usize, section: Section, after: Duration) {
-        self.late.push(Late { due: self.now + delta(after), app, section });
-    }
-
-    /// Ends the connections of everybody with a service that is gone.
-    pub(crate) fn disconnect(&mut self, service: usize) {
-        self.operations.retain(|operation| operation.service != service);
-        for app in &mut self.apps {
-            app.process.forget(service);
-            app.tallies.entry(service).or_default().close();
-        }
-    }
-
     fn next_change(&self) -> Option<DateTime<Utc>> {
         let running = self.operations.iter().filter(|operation| operation.status == Status::Running);
         let restarts = self.apps.iter().filter_map(|app| app.restarted_at);
         let late = self.late.iter().map(|late| late.due);
         let fetches = self.apps.iter().filter_map(App::fetches_at);
-        running.map(|operation| operation.due).chain(restarts).chain(late).chain(fetches).min()
+        let containers = self.containers.iter().filter(|one| !one.deleted).filter_map(Container::next);
+        let sync = (!self.containers.is_empty()).then_some(self.next_sync);
+        let others = containers.chain(self.next_write()).chain(self.next_static_restart()).chain(sync);
+        running.map(|operation| operation.due).chain(restarts).chain(late).chain(fetches).chain(others).min()
     }
 
-    /// The apps and the services that change with what is due now.
-    fn concerned(&self) -> (BTreeSet<usize>, BTreeSet<usize>) {
+    /// The parties and the services that change with what is due now.
+    fn concerned(&self) -> (BTreeSet<Party>, BTreeSet<usize>) {
         let now = self.now;
         let restarts = |app: &App| app.restarted_at.is_some_and(|due| due <= now);
-        let restarting = (0..self.apps.len()).filter(|at| restarts(&self.apps[*at]));
-        let late = self.late.iter().filter(|late| late.due <= now).map(|late| late.app);
+        let restarting = (0..self.apps.len()).filter(|at| restarts(&self.apps[*at])).map(Party::App);
+        let late = self.late.iter().filter(|late| late.due <= now).map(Late::party);
+        let replaced = |one: &Container| one.next().is_some_and(|due| due <= now);
+        let replaced = (0..self.containers.len()).filter(|at| replaced(&self.containers[*at]));
+        let written = self.writes.iter().filter(|write| write.is_due(now)).map(|write| write.container);
+        let containers = replaced.chain(written).map(Party::Container);
         let ends = |operation: &&Operation| operation.status == Status::Running && operation.due <= now;
         let services = self.operations.iter().filter(ends).map(|operation| operation.service);
-        (restarting.chain(late).collect(), services.collect())
+        let parties = restarting.chain(late).chain(containers).chain(self.restarting_environments());
+        (parties.collect(), services.collect())
     }
 
     fn work_off(&mut self) {
@@ -264,9 +291,18 @@ impl State {
         for at in (0..self.operations.len()).filter(|at| due(&self.operations[*at])).collect::<Vec<_>>() {
             self.finish(at);
         }
-        let (due, later) = std::mem::take(&mut self.late).into_iter().partition(|late| late.due <= now);
-        self.late = later;
-        due.into_iter().for_each(|Late { app, section, .. }| self.replace(app, section));
+        self.write_late();
+        self.finish_writes();
+        if self.next_sync <= now {
+            self.next_sync += SYNC_EVERY;
+            self.sync_secrets();
+        }
+        for at in 0..self.containers.len() {
+            if self.with_container(at, |container, making, _| container.work_off(making)) {
+                self.tell(ActivityKind::Restarted { app: self.containers[at].id.label() });
+            }
+        }
+        self.restart_static();
         for at in 0..self.apps.len() {
             if self.apps[at].fetches_at().is_some_and(|time| time <= now) {
                 self.refetch(at);
@@ -277,74 +313,25 @@ impl State {
         }
     }
 
-    /// The platform fetches an app's references, as it was asked to or because a day is over. Whether that reaches the process
+    /// The platform fetches an app's references to Key Vault, as it was asked to or because a day is over. Whether that reaches the process
     /// that runs is not documented; people saw it restart by the refresh that they asked for.
     fn refetch(&mut self, at: usize) {
         let asked = self.apps[at].refreshed_at.take_if(|time| *time <= self.now).is_some();
-        let changed = self.fetch(at);
+        let changed = self.fetched(at, App::refresh);
         if self.options.refresh_restarts && (asked || changed) {
             self.restart(at);
         }
     }
 
     fn take_over(&mut self, at: usize) {
-        let app = &mut self.apps[at];
-        let connections = read_connections(&app.reads(), &self.services);
-        app.process.restart(connections);
+        let Self { apps, vaults, stores, references, denials, services, .. } = self;
+        let app = &mut apps[at];
+        app.start(&Platform { vaults, stores, elsewhere: references, denials }, services);
         if !app.deleted {
             let app = app.name.clone();
             self.tell(ActivityKind::Restarted { app });
         }
     }
-
-    /// Lets apps make their calls of this instant.
-    fn sample(&mut self, feels: &Feels<'_>) {
-        let (now, life) = (self.now, self.options.client_token_life);
-        let mut happenings = Vec::new();
-        for (index, app) in self.apps.iter_mut().enumerate().filter(|(_, app)| !app.deleted) {
-            for at in app.process.services().into_iter().filter(|at| feels(index, *at)) {
-                let counts = app.process.sample((at, &self.services[at]), &app.planted, now, life);
-                let service = || self.services[at].id.name().to_owned();
-                match app.tallies.entry(at).or_default().add(counts, now) {
-                    None => {}
-                    Some(Change::Refused) => {
-                        happenings.push(ActivityKind::Refused { instance: service(), app: app.name.clone() });
-                    }
-                    Some(Change::Recovered { after_ms }) => {
-                        let app = app.name.clone();
-                        happenings.push(ActivityKind::Recovered { instance: service(), app, after_ms });
-                    }
-                }
-            }
-        }
-        happenings.into_iter().for_each(|what| self.tell(what));
-    }
-}
-
-/// The vaults of a world as it begins.
-fn vaults(
-    world: &World,
-    pairs: &Placeholders,
-    versions: &mut IdMaker,
-    now: DateTime<Utc>,
-) -> Result<Vec<Vault>, WorldError> {
-    let mut vaults = Vec::new();
-    for (spec, id) in world.vaults.iter().zip(world.vault_ids()) {
-        let mut vault = Vault { id, secrets: BTreeMap::new() };
-        for (name, secret) in &spec.secrets {
-            let value = placeholders::fill(&secret.value, pairs, &format!("{}/{name}", spec.name))?;
-            let content = Content {
-                content_type: secret.content_type.clone(),
-                tags: secret.tags.clone(),
-                enabled: secret.enabled,
-                exp: secret.exp,
-                ..Content::of(value)
-            };
-            vault.add(name, Version::new(versions.version(), content, now));
-        }
-        vaults.push(vault);
-    }
-    Ok(vaults)
 }
 
 impl fmt::Debug for State {

@@ -43,10 +43,10 @@ pub enum TlsError {
 }
 
 /// Makes an authority, leaves its certificate in a folder, and makes by it a certificate for this machine and for these
-/// vaults. OpenSSL takes no wildcard right below a top-level name (`*.localhost`), so each vault is named besides.
+/// hosts. OpenSSL takes no wildcard right below a top-level name (`*.localhost`), so each is named.
 pub(crate) fn configure(
     folder: &Path,
-    vaults: impl Iterator<Item = String>,
+    hosts: impl Iterator<Item = String>,
 ) -> Result<ServerConfig, TlsError> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -58,8 +58,7 @@ pub(crate) fn configure(
     written.map_err(|source| TlsError::Write { path, source })?;
 
     let names = ["127.0.0.1", "::1", "localhost", "*.localhost"].map(str::to_owned);
-    let vaults = vaults.map(|vault| format!("{}.localhost", vault.to_lowercase()));
-    let mut params = CertificateParams::new(names.into_iter().chain(vaults).collect::<Vec<_>>())?;
+    let mut params = CertificateParams::new(names.into_iter().chain(hosts).collect::<Vec<_>>())?;
     params.use_authority_key_identifier_extension = true;
     params.distinguished_name.push(DnType::CommonName, "localhost");
     let key = KeyPair::generate()?;

@@ -1,5 +1,11 @@
 //! The world file: which services, sites and slots there are, and what their settings hold at first.
 
+pub(crate) mod app_configurations;
+mod chat;
+mod check;
+pub(crate) mod containers;
+mod holders;
+pub(crate) mod static_sites;
 pub(crate) mod vaults;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,10 +14,13 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::barriers::Barrier;
-use crate::ids::{AppId, ServiceId, VaultId};
+use crate::ids::{AppId, ServiceId, StoreId, VaultId};
 use crate::placeholders::{NoSuchService, Placeholders, fill, names};
-use crate::references::{self, Reference};
 use crate::roles::Denial;
+use crate::world::app_configurations::{AppConfiguration, Read};
+use crate::world::containers::{ContainerApp, ContainerJob};
+use crate::world::holders::lists;
+use crate::world::static_sites::StaticWebApp;
 use crate::world::vaults::Vault;
 
 /// What the simulated subscription holds at the start.
@@ -33,8 +42,20 @@ pub struct World {
     /// The key vaults.
     #[serde(default)]
     pub vaults: Vec<Vault>,
-    /// What references in settings lead to that name a key of App Configuration, or a vault that is not here: by the name
-    /// of the secret or key. The values may have placeholders too.
+    /// The App Configuration stores.
+    #[serde(default, rename = "appConfigurations")]
+    pub app_configurations: Vec<AppConfiguration>,
+    /// The container apps.
+    #[serde(default, rename = "containerApps")]
+    pub container_apps: Vec<ContainerApp>,
+    /// The jobs of Container Apps.
+    #[serde(default, rename = "containerJobs")]
+    pub container_jobs: Vec<ContainerJob>,
+    /// The static web apps.
+    #[serde(default, rename = "staticWebApps")]
+    pub static_web_apps: Vec<StaticWebApp>,
+    /// What references in settings lead to that name a vault or a store that is not here: by the name of the secret or key.
+    /// The values may have placeholders too.
     #[serde(default)]
     pub references: BTreeMap<String, String>,
     /// What the caller may not do.
@@ -97,6 +118,9 @@ pub struct Site {
     /// Names of app settings that stay with their slot when slots are swapped.
     #[serde(default)]
     pub sticky_settings: BTreeSet<String>,
+    /// What it reads by itself when its process starts.
+    #[serde(default)]
+    pub reads: Vec<Read>,
 }
 
 /// What becomes of the instances of a function app when its settings change (docs: Site update strategies in Flex
@@ -138,7 +162,8 @@ pub enum WorldError {
     NoSuchService(#[from] NoSuchService),
     /// Two resources of one kind have one name.
     #[error(
-        "the name {0:?} stands twice; names of services, sites and vaults are unique in all of Azure, those of secrets in their vault"
+        "the name {0:?} stands twice; names of services, sites, vaults and stores are unique in all of Azure, those of secrets and \
+         key-values in their vault or store"
     )]
     Twice(String),
     /// A secret that Key Vault would not take.
@@ -149,6 +174,22 @@ pub enum WorldError {
         /// What is wrong with it.
         found: &'static str,
     },
+    /// A key that App Configuration would not take.
+    #[error("{0:?} is no key of a key-value: it is empty, \".\", \"..\" or has a percent sign")]
+    BadKey(String),
+    /// An app reads of a store or vault that there is not.
+    #[error("the app {app:?} reads of {place:?}, but no vault or store has that name")]
+    NothingToRead {
+        /// The app.
+        app: String,
+        /// The store or vault.
+        place: String,
+    },
+    /// A container app of which one revision may be active has more.
+    #[error(
+        "{0:?} has an older revision that is active, which \"revisions_mode\": \"Multiple\" alone allows"
+    )]
+    ActiveRevisions(String),
     /// A name that cannot stand in a resource id.
     #[error("{0:?} cannot be part of a resource id; use letters, digits and hyphens")]
     BadName(String),
@@ -162,52 +203,13 @@ pub(crate) struct InitialApp {
     pub(crate) settings: BTreeMap<String, String>,
     pub(crate) connection_strings: BTreeMap<String, ConnectionStringEntry>,
     pub(crate) sticky_settings: BTreeSet<String>,
+    pub(crate) reads: Vec<Read>,
 }
 
 impl fmt::Debug for ConnectionStringEntry {
     /// Without the value, which holds a key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConnectionStringEntry").field("type", &self.kind).finish_non_exhaustive()
-    }
-}
-
-impl Default for World {
-    /// A chat: one service, a web app, its staging slot and a function app.
-    fn default() -> Self {
-        let group = || "rg-demo".to_owned();
-        let setting = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let web = Site {
-            group: group(),
-            name: "chat-web".into(),
-            kind: default_kind(),
-            slots: vec!["staging".into()],
-            settings: BTreeMap::from([
-                setting("ASPNETCORE_ENVIRONMENT", "Production"),
-                setting("GREETING", "Hello; and welcome = enjoy"),
-            ]),
-            ..Site::default()
-        };
-        let function = Site {
-            group: group(),
-            name: "chat-func".into(),
-            kind: "functionapp,linux".into(),
-            settings: BTreeMap::from([
-                setting("FUNCTIONS_EXTENSION_VERSION", "~4"),
-                setting("FUNCTIONS_WORKER_RUNTIME", "node"),
-            ]),
-            ..Site::default()
-        };
-        let apps = ["chat-web", "chat-web/staging", "chat-func"].map(str::to_owned).to_vec();
-        let signalr = vec![SignalR { group: group(), name: "sr-demo".into(), apps, ..SignalR::default() }];
-        Self {
-            subscription: default_subscription(),
-            signalr,
-            sites: vec![web, function],
-            vaults: Vec::new(),
-            references: BTreeMap::new(),
-            denials: Vec::new(),
-            barriers: Vec::new(),
-        }
     }
 }
 
@@ -234,6 +236,16 @@ impl World {
         self.vaults.iter().map(id).collect()
     }
 
+    /// The ids of the App Configuration stores, in order.
+    #[must_use]
+    pub fn app_configuration_ids(&self) -> Vec<StoreId> {
+        let id = |AppConfiguration { group, name, .. }: &AppConfiguration| {
+            let (group, name) = (group.clone(), name.clone());
+            StoreId { subscription: self.subscription.clone(), group, name }
+        };
+        self.app_configurations.iter().map(id).collect()
+    }
+
     /// The ids of the apps that hold a connection string of `service`: those it lists, and those whose settings
     /// name it in a placeholder.
     #[must_use]
@@ -244,20 +256,6 @@ impl World {
             .filter(|app| self.holds(app, service))
             .map(|app| app.id)
             .collect()
-    }
-
-    /// Checks names and references.
-    pub(crate) fn check(&self) -> Result<(), WorldError> {
-        self.check_names()?;
-        let apps: Vec<InitialApp> = self.sites.iter().flat_map(|site| self.apps(site)).collect();
-        for service in &self.signalr {
-            for listed in &service.apps {
-                let known = apps.iter().any(|app| app.id.name().eq_ignore_ascii_case(listed));
-                let error = || WorldError::NoSuchApp { service: service.name.clone(), app: listed.clone() };
-                known.then_some(()).ok_or_else(error)?;
-            }
-        }
-        Ok(())
     }
 
     /// The apps with every placeholder replaced and every listed connection string in place.
@@ -286,60 +284,6 @@ impl World {
         self.references.iter().map(led).collect()
     }
 
-    /// Whether an app holds a key of a service: listed, named in a placeholder, or named where a reference leads.
-    fn holds(&self, app: &InitialApp, service: &SignalR) -> bool {
-        let held = |value: &str| {
-            names(value, &service.name) || self.led(value).is_some_and(|led| names(led, &service.name))
-        };
-        lists(service, &app.id) || values(app).any(held)
-    }
-
-    /// What a value leads to, if it is a reference.
-    fn led(&self, value: &str) -> Option<&str> {
-        let elsewhere = |name: &str| {
-            let mut all = self.references.iter();
-            all.find(|(known, _)| known.to_lowercase() == *name).map(|(_, value)| value.as_str())
-        };
-        match references::read(value)? {
-            Reference::Secret(secret) => {
-                let vault = self.vaults.iter().find(|vault| vault.name.eq_ignore_ascii_case(&secret.vault));
-                vault.map_or_else(|| elsewhere(&secret.name), |vault| vault.value(&secret.name))
-            }
-            Reference::KeyValue(key) => elsewhere(&key),
-            Reference::Malformed => None,
-        }
-    }
-
-    fn check_names(&self) -> Result<(), WorldError> {
-        let mut seen = BTreeSet::new();
-        for id in self.services() {
-            if !id.is_valid() {
-                return Err(WorldError::BadName(id.name));
-            }
-            if !seen.insert(format!("signalr {}", id.name.to_lowercase())) {
-                return Err(WorldError::Twice(id.name));
-            }
-        }
-        for (vault, id) in self.vaults.iter().zip(self.vault_ids()) {
-            if !id.is_valid() {
-                return Err(WorldError::BadName(id.name));
-            }
-            if !seen.insert(format!("vault {}", id.name.to_lowercase())) {
-                return Err(WorldError::Twice(id.name));
-            }
-            vault.check()?;
-        }
-        for app in self.sites.iter().flat_map(|site| self.apps(site)) {
-            if !app.id.is_valid() {
-                return Err(WorldError::BadName(app.id.name()));
-            }
-            if !seen.insert(format!("site {}", app.id.name().to_lowercase())) {
-                return Err(WorldError::Twice(app.id.name()));
-            }
-        }
-        Ok(())
-    }
-
     fn apps(&self, site: &Site) -> Vec<InitialApp> {
         let slots = site.slots.iter().map(|slot| Some(slot.as_str()));
         let app = |slot: Option<&str>| InitialApp {
@@ -354,6 +298,7 @@ impl World {
             settings: site.settings.clone(),
             connection_strings: site.connection_strings.clone(),
             sticky_settings: site.sticky_settings.clone(),
+            reads: site.reads.clone(),
         };
         std::iter::once(None).chain(slots).map(app).collect()
     }
@@ -374,11 +319,6 @@ fn add_connection(app: &mut InitialApp, service: &SignalR) {
         default.to_owned()
     };
     app.settings.insert(name, format!("{{primary:{}}}", service.name));
-}
-
-fn lists(service: &SignalR, app: &AppId) -> bool {
-    let name = app.name();
-    service.apps.iter().any(|listed| listed.eq_ignore_ascii_case(&name))
 }
 
 fn values(app: &InitialApp) -> impl Iterator<Item = &str> {

@@ -12,11 +12,12 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::text::Decoded;
 use super::value::Value as Shown;
 use super::{Change, ConsumerKind, Marks, Settling, Written};
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Call, Operation, Subject};
 use crate::report::text::azure as words;
-use rekey_core::model::{ConsumerId, Key, SecretId};
+use rekey_core::model::{ConnectionString, ConsumerId, Key, SecretId};
 use rekey_core::plan::{Holding, SettingFault};
 
 /// Key Vault's data plane.
@@ -118,6 +119,17 @@ impl Secret {
             Shown::Placeholder { ours: false } | Shown::Reference(_) | Shown::Other => None,
         });
         shown.collect()
+    }
+
+    /// The one connection string with a key that it is, or holds.
+    pub(crate) fn connection_string(&self) -> Option<ConnectionString> {
+        if let Ok(string) = ConnectionString::parse(self.expose()) {
+            return Some(string).filter(|string| string.key().is_some());
+        }
+        let text = Decoded::read(self.expose());
+        let mut strings = text.strings();
+        let (first, _) = strings.next()?;
+        strings.next().is_none().then_some(first)
     }
 
     /// Whether a key stands in it.

@@ -28,6 +28,14 @@ pub(super) enum Value {
     Other,
 }
 
+/// What was found in a file.
+pub(crate) struct InFile {
+    /// The keys of ours that can be replaced, each once.
+    pub(crate) keys: Vec<Key>,
+    /// What may be a key of ours and cannot be replaced.
+    pub(crate) faults: Vec<SettingFault>,
+}
+
 /// What was found in a value.
 #[derive(Default)]
 struct Found {
@@ -87,17 +95,45 @@ impl Marks<'_> {
     pub fn with_key(&self, value: &str, key: &Key, only_stale: bool) -> Option<Zeroizing<String>> {
         let is_meant = |holds: &Holding| !only_stale || matches!(holds, Holding::Stale(_));
         let keys = self.read(value).keys.into_iter();
-        let mut spans: Vec<Span> = keys.filter(|(_, holds)| is_meant(holds)).map(|(span, _)| span).collect();
-        spans.sort_by_key(|span| span.at.start);
-        let mut text = Zeroizing::new(String::with_capacity(value.len() + spans.len() * key.expose().len()));
-        let mut at = 0;
-        for span in &spans {
-            text.push_str(&value[at..span.at.start]);
-            text.push_str(&span.written(key.expose())?);
-            at = span.at.end;
+        replaced(value, keys.filter(|(_, holds)| is_meant(holds)).map(|(span, _)| span).collect(), key)
+    }
+
+    /// What stands in a file: it has many lines, and is never one connection string.
+    pub(crate) fn in_file(&self, text: &str) -> InFile {
+        let Found { keys, others } = self.read_file(text);
+        let plain = Decoded::read(text);
+        let mut held: Vec<Key> = Vec::new();
+        for (_, holds) in keys {
+            let is_it = |word: &str| match &holds {
+                Holding::Valid(key_type) => self.key_type(&Key::new(word)) == Some(*key_type),
+                Holding::Stale(fingerprint) => Key::new(word).fingerprint() == *fingerprint,
+                Holding::Identity => false,
+            };
+            let key = plain.keys(is_it).first().map(|at| Key::new(plain.part(at)));
+            held.extend(key.filter(|key| !held.contains(key)));
         }
-        text.push_str(&value[at..]);
-        (!spans.is_empty()).then_some(text)
+        let fault = |value| match value {
+            Value::Fault(fault) => Some(fault),
+            _ => None,
+        };
+        InFile { keys: held, faults: others.into_iter().filter_map(fault).collect() }
+    }
+
+    /// A file's text with another key in the place of those of ours that can be replaced.
+    pub(crate) fn file_with_key(&self, text: &str, key: &Key) -> Option<Zeroizing<String>> {
+        let spans = self.read_file(text).keys.into_iter().map(|(span, _)| span);
+        replaced(text, spans.collect(), key)
+    }
+
+    /// Whether a key of ours, current or former, stands in a text, in whatever form.
+    pub(crate) fn is_told_in(&self, text: &str) -> bool {
+        self.hidden_in(&Text::read(text)).is_some()
+    }
+
+    fn read_file(&self, text: &str) -> Found {
+        let text = Decoded::read(text);
+        let strings = self.strings_in(&text).collect();
+        self.of_text(&text, strings, None)
     }
 
     /// Whether another service's key is in a value, or is told of: it names another service, and is no string of ours.
@@ -330,6 +366,20 @@ impl Marks<'_> {
     pub(super) fn is_our_host(&self, host: &str) -> bool {
         !self.host.is_empty() && host.eq_ignore_ascii_case(self.host)
     }
+}
+
+/// A text with another key in some places; none where there are none.
+fn replaced(value: &str, mut spans: Vec<Span>, key: &Key) -> Option<Zeroizing<String>> {
+    spans.sort_by_key(|span| span.at.start);
+    let mut text = Zeroizing::new(String::with_capacity(value.len() + spans.len() * key.expose().len()));
+    let mut at = 0;
+    for span in &spans {
+        text.push_str(&value[at..span.at.start]);
+        text.push_str(&span.written(key.expose())?);
+        at = span.at.end;
+    }
+    text.push_str(&value[at..]);
+    (!spans.is_empty()).then_some(text)
 }
 
 /// A key of ours where no other can be written for sure.

@@ -109,7 +109,7 @@ impl Check {
                 let holds = shown.into_iter().flatten().filter_map(Result::ok);
                 out.consumers.extend(holds.map(|holds| Consumer { at: at.clone(), holds }));
                 if out.consumers.len() > first {
-                    out.readers_within = out.readers_within.max(service.readers_within(id));
+                    out.readers_within.insert(consumer.clone(), service.readers_within(id));
                     out.seen.insert(consumer, held(out, first, false));
                 } else if service.vault_secrets.iter().any(|one| one.id == *id) {
                     out.unknown.push(Unknown::NoConsumer { app: consumer });

@@ -62,6 +62,18 @@ sentences! {
     CLIENT_SECRET_OR_WORKLOAD =
         "an application's client secret (or AZURE_FEDERATED_TOKEN_FILE for a workload identity)";
 
+    // The agent of Azure Arc, which gives tokens to its machine.
+    ARC_ELSEWHERE = "IDENTITY_ENDPOINT does not lead to this machine, where Azure Arc's agent gives tokens";
+    ARC_SILENT = "no answer from Azure Arc's agent: check that its service himds runs";
+    arc_no_challenge(status) = "Azure Arc's agent answered {status} and names no file to show: check with `azcmagent show` that \
+        the machine is connected";
+    ARC_UNREADABLE_FILE = "cannot read the file that Azure Arc's agent made: put the user of this process into the group \
+        himds (on Windows: Hybrid Agent Extension Applications)";
+    ARC_STRANGE_FILE = "the file that Azure Arc's agent names is none of those that it makes, and is not sent anywhere: check \
+        what answers at IDENTITY_ENDPOINT";
+    arc_refused(status) = "Azure Arc's agent answered {status} to what its file holds: check with `azcmagent show` that the \
+        machine is connected";
+
     // Services and their keys.
     NO_ID = "the answer has no resource id of a service";
     NO_KEYS = "it lists no access keys";

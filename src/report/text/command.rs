@@ -37,6 +37,27 @@ sentences! {
     UNBLOCK_RETRIES = "the next run retries";
     UNBLOCK_STILL_BLOCKED = "the next run is still blocked until what is said above is resolved";
 
+    // `acknowledge`.
+    acknowledge_no_journal() = "this is without the journal of the deployed app, which is where it would be recorded; nothing was \
+        done. To share it: {NAME_THE_STORAGE}";
+    ACKNOWLEDGE_NO_KEY_TYPE = "write Primary or Secondary";
+    ACKNOWLEDGE_NO_NAME = "it is recorded who says so, and this machine does not tell: pass --by YOUR-NAME, on one line of at most \
+        100 characters. Nothing was done";
+    ACKNOWLEDGE_OTHER_RUN = "another run is at work, and nothing was recorded: repeat this command in two minutes";
+    ACKNOWLEDGE_QUESTION = "Is that so? A key that you say was left is regenerated after its grace period, and whoever still holds \
+        it is cut off then";
+    ACKNOWLEDGE_NOBODY = "nobody";
+    acknowledge_not_known(name, service, file, known) = "{name:?} is nobody whose word counts for {service}: it is neither among its \
+        reporters and manual consumers in {file}, nor a secret that readers may read unseen; there is: {known}. Nothing was done";
+    acknowledge_which_key(who) = "which key does {who} hold? Consumers hold both keys, or none: pass --key Primary or --key \
+        Secondary. Nothing was done";
+    acknowledge_known(who, key_type) = "nothing to acknowledge: it is on record that {who} holds the {key_type} key; pass --key if \
+        it holds the other";
+    acknowledge_no_wait(consumer) = "nothing to acknowledge: no key is waiting for readers of {consumer}, or both are: pass --key then";
+    acknowledge_holds(by, who, key_type, key) = "{by} says: {who} holds the {key_type} key ({key}) now, and no other";
+    acknowledge_left(by, consumer, key_type, key) = "{by} says: whoever reads {consumer} has left the {key_type} key ({key})";
+    acknowledged(name) = "{name}: recorded; the next run goes by it";
+
     // `rotate`, and the forecast that `plan` shows too.
     rotate_no_journal() = "rotate needs the journal of the deployed app, and no storage is named: without it this run \
         ignores a run that may be at work in Azure, and the next one there takes the new key for an outside regeneration. \
@@ -90,6 +111,8 @@ sentences! {
     HOLDS_REFERENCE = "a reference, which is not followed";
     HOLDS_INVALID = "an invalid connection string";
     HOLDS_UNSEEN = "what could not be read";
+    holds_unreported(who) = "{who} has not reported what it holds";
+    holds_reported_stale(who, key) = "{who} holds an invalid key ({key}), as it was reported";
 
     // `history`.
     history_no_journal() = "this is without the journal of the deployed app, so there is no history to read. To share it: \

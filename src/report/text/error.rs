@@ -329,6 +329,12 @@ words! {
         Self::AppsInSight => "one of them was never seen, or is out of sight already";
         Self::InOrder => "it ends before it begins";
         Self::Room => "too many times are watched already";
+        Self::External => "it is a consumer that reports nothing: it is read";
+        Self::NotExternal => "it is a consumer that reports itself: nobody reads it";
+        Self::Current => "the service has no such key any more";
+        Self::LeftByAll => "a consumer holds that key";
+        Self::NewsOfWait => "that is on record already";
+        Self::HeldToWait => "no consumer holds that key";
     }
 }
 
@@ -380,5 +386,12 @@ words! {
         Self::NoRequest => "it is not an HTTP request";
         Self::NoAlert => "it is missing; an alert belongs there";
         Self::Event(misread) => "{}", misread.in_words();
+        Self::NoReport => "it is missing; a report belongs there";
+        Self::NotThere => "it is missing from the report";
+        Self::NoText => "it is not a text";
+        Self::MoreMembers => "it has other members than instance, name and fingerprint";
+        Self::NoServiceId => "it is not the resource id of a SignalR service";
+        Self::NoName => "it is not a name of letters, digits, '.', '_' and '-'";
+        Self::NoFingerprint => "it is not a fingerprint, which has 16 hexadecimal digits, as `signalr-rekey status` shows them";
     }
 }

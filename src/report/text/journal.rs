@@ -3,6 +3,7 @@
 use rekey_core::journal::{Entry, Event, Failures, Journal, Obstacle, UNCHANGED};
 use rekey_core::model::{ConsumerId, KeyType};
 
+use super::snapshot::external;
 use super::{InWords, readable};
 
 /// What happened, with the key that is being replaced where that is known: the end of a regeneration does not name it.
@@ -62,6 +63,14 @@ words! {
         Self::RepointIntended { key_type } => "about to give the {key_type} key to consumers";
         Self::Repointed { key_type, apps, repaired: true } => "repaired with the {key_type} key: {}", named(apps);
         Self::Repointed { key_type, apps, repaired: false } => "repointed to the {key_type} key: {}", named(apps);
+        Self::Reported { consumer, fingerprint } => "{} reports that it holds the key {fingerprint}", external(consumer);
+        Self::Acknowledged { consumer, fingerprint, by } =>
+            "{} holds the key {fingerprint}, as {by} acknowledged", external(consumer);
+        Self::ReadersAcknowledged { consumer, fingerprint, by } =>
+            "whoever reads {} has left the key {fingerprint}, as {by} acknowledged", consumer.name();
+        Self::ExternalAwaited { key_type, awaited: true } =>
+            "those alone still hold the {key_type} key whom only others can change; they are waited for";
+        Self::ExternalAwaited { key_type, awaited: false } => "an app holds the {key_type} key again; nobody is asked to leave it";
     }
 }
 

@@ -11,12 +11,14 @@ sentences! {
     // A body that holds no event, as a handler and `notice` refuse it.
     not_understood(malformed) = "cannot understand {malformed}. What is expected is an event of Event Grid, a CloudEvent, a \
         list of them, or an alert of Azure Monitor";
+    not_a_report(malformed) = "{malformed}. Nothing is on record of it. A report is {{\"instance\": \"RESOURCE ID\", \"name\": \
+        \"NAME\", \"fingerprint\": \"16 HEXADECIMAL DIGITS\"}}";
     not_the_envelope(malformed) = "not the envelope of this function: {malformed}";
     // At the end of the line of a run of the timer: how many services were read in full, where that were not all.
     keys_alone(alone, read) = "in all, of {alone} services the keys alone were checked, and of {read} the apps as well";
     // What a handler says of a call, beside what came of it. Event Grid and action groups send again what is answered 503.
     NO_POST = "a function is called by POST";
-    NO_FUNCTION = "no such function; there are RotateKeys, OnKeyNotice and OnAlert";
+    NO_FUNCTION = "no such function; there are RotateKeys, OnKeyNotice, OnAlert and OnReport";
     open_to_others(address) = "{address} is open to others; the host calls on 127.0.0.1";
     NO_CONNECTION_TAKEN = "a connection could not be taken";
     TOO_MANY_AT_ONCE = "too many at once; the next delivery carries on, and what was sent by hand has to be sent again";
@@ -32,6 +34,17 @@ sentences! {
     passed_over(name, why) = "{name} passed over what it was sent: {why}; no event of Azure is that large";
     shared_run(run) = "shared with the run {run}, which another invocation asked for";
     own_run(run) = "done by the run {run}";
+    // What came of a report.
+    report_recorded(who, holds) = "{who}: on record: it holds {holds}";
+    report_known(who, holds) = "{who}: this was on record already: it holds {holds}";
+    report_of_the_key(key_type) = "the {key_type} key";
+    REPORT_OF_NO_KEY = "a key that is neither of the two of the last check. If that key was not made a moment ago, it is invalid, \
+        and nothing is regenerated until a valid one is reported";
+    REPORT_BEFORE_A_CHECK = "a key of a service that was not checked yet";
+    report_of_no_service(service, file) = "{service} is not in {file}; nothing is on record of it";
+    report_of_no_name(name, service, file) = "{name} is neither among the reporters nor among the manual consumers of {service} in \
+        {file}; nothing is on record of it";
+    report_not_taken(who, why) = "{who}: not on record: {why}; send it again";
     A_COPY = "a copy of an event that was already handled";
 }
 

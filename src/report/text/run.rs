@@ -17,6 +17,9 @@ sentences! {
     more_failed(count, names) = "{count} more failed, each with an error of its own in the log: {names}";
     ENDING_PROCESS = "this process is ending; the next delivery carries on";
 
+    // Beside a key that is waited for.
+    COMPROMISED = " and which is compromised and stays valid until they have left it";
+
     // What the processes of a deployment tell each other, and could not be read or written.
     not_heard(why) = "cannot read whether another run asks for a check: {why}";
     unrecorded(why) = "cannot record that RotateKeys has run: {why}";
@@ -36,6 +39,8 @@ words! {
         Self::Do(step) => "{}", step.in_words();
         Self::Waiting { reason: reason @ WaitFor::Grace(_), until } => "waiting until {} {}",
             readable(*until), reason.in_words();
+        Self::Waiting { reason: reason @ WaitFor::External { .. }, until } => "waiting for {}; late from {} on",
+            reason.in_words(), readable(*until);
         Self::Waiting { reason, until } => "waiting until {}: {}", readable(*until), reason.in_words();
         Self::Blocked(by) if by.passes() => "{}", by.in_words();
         Self::Blocked(by) => "blocked: {}", by.in_words();
@@ -67,6 +72,9 @@ words! {
             "regenerating the {key_type} key failed and is retried then: {}", cause(detail);
         Self::Window => "the next window opens, in which apps that work may be moved (windows in rekey.toml)";
         Self::Freeze => "the freeze is over and a window is open, so that apps that work may be moved (freezes in rekey.toml)";
+        Self::External { key_type, who, compromised } =>
+            "these to take the {} key in place of the {key_type} key, which they alone still hold{}, and to report it: {}",
+            key_type.other(), if *compromised { COMPROMISED } else { "" }, listed(who, ", ");
     }
 }
 
@@ -88,6 +96,10 @@ words! {
         Self::JournalDisagrees =>
             "the journal and Azure disagree about the current keys; nothing was changed. Run rotate again; if it persists, \
             report it with status --json";
+        Self::ExternalLate { key_type, who } =>
+            "late: these still hold the {key_type} key, which all others have left for the {} key, and have not reported \
+            another: {}. The {key_type} key stays valid. Have them changed and reported (docs/reporters.md); where one has left \
+            it without a report, `signalr-rekey acknowledge` says so", key_type.other(), listed(who, ", ");
     }
 }
 

@@ -1,9 +1,9 @@
 //! What a check has shown: who holds what, who is cut off, and what could not be seen.
 
 use rekey_core::model::{AppId, ConsumerId, IdFault, Malformed, SecretId};
-use rekey_core::plan::{ConsumerRef, CutOff, Holding, SettingFault, Snapshot, Unknown, Whereabouts};
+use rekey_core::plan::{Awaited, ConsumerRef, CutOff, Holding, SettingFault, Snapshot, Unknown, Whereabouts};
 
-use super::{InWords, file_name, listed};
+use super::{InWords, file_name, listed, readable};
 
 /// What the operator should know of a check: the apps that are gone, and what could not be seen.
 pub fn warnings(snapshot: &Snapshot) -> Vec<String> {
@@ -68,6 +68,8 @@ words! {
         Self::Stale(consumer) | Self::Unconfirmed(consumer) => "{}", consumer.in_words();
         Self::InOtherText { app, name } => "{} ({name}, where the key cannot be replaced)", app.name();
         Self::OutOfSight(app) => "{} (very likely: it was last seen with a key that is invalid now)", app.name();
+        Self::External(consumer) => "{} (by what was last reported of it; nobody but it, or its owner, can give it another)",
+            external(consumer);
         Self::OfNoKeys(app) => "{} (it was last seen with a key)", app.name();
         Self::Unchecked => "apps that could not be checked in time, after a key was regenerated from outside";
     }
@@ -75,8 +77,25 @@ words! {
 
 words! {
     impl InWords for ConsumerRef {
-        Self { app, section: Some(section), name } => "{} ({} {name})", app.name(), section.entry();
-        Self { app, section: None, .. } => "{} (Key Vault secret)", app.name();
+        consumer => "{} ({})", consumer.app.name(), consumer.entry();
+    }
+}
+
+/// What only others can change, as people call it: its kind and its name.
+pub(crate) fn external(consumer: &ConsumerId) -> String {
+    let kind = match consumer {
+        ConsumerId::Manual(_) => "manual consumer",
+        _ => consumer.kind(),
+    };
+    format!("{kind} {}", consumer.name())
+}
+
+impl InWords for Awaited {
+    fn in_words(&self) -> String {
+        let Self { consumer, since, owner, ticket, .. } = self;
+        let owner = owner.as_ref().map_or(String::new(), |owner| format!("; owner {owner}"));
+        let ticket = ticket.as_ref().map_or(String::new(), |ticket| format!("; {ticket}"));
+        format!("{} (asked at {}{owner}{ticket})", external(consumer), readable(*since))
     }
 }
 
@@ -135,6 +154,15 @@ impl InWords for Unknown {
             Self::OnlyReferences { app, names } =>
                 "{} shows no connection string of the service, but references that may lead to one: {}; name the settings \
                 that hold one in {file}", app.name(), names.join(", ");
+            Self::NeverReported { consumer: consumer @ ConsumerId::Manual(_) } =>
+                "nobody has said yet which key {} holds, so it may hold either: `signalr-rekey acknowledge` says it",
+                external(consumer);
+            Self::NeverReported { consumer } =>
+                "{} has never reported which key it holds, so it may hold either: have it send a report (docs/reporters.md)",
+                external(consumer);
+            Self::ExternalStale { consumer, held, since } =>
+                "{} holds an invalid key ({held}), as was reported at {}: it is cut off until it takes a valid key and reports \
+                it. It is not ours to write; see that its agent runs, or tell its owner", external(consumer), readable(*since);
             Self::Setting { app, name, fault } => "{}", of_setting(&app.name(), name, *fault);
         })
     }

@@ -1,7 +1,7 @@
 //! Which event fits which state: the one table that [`Journal::apply`] goes by, and that its tests walk.
 //!
 //! Start at [`conditions`]. What it asks for, beside what no state is needed for (`unblocked`; `watchAsked`, whose times must be
-//! in order and few):
+//! in order and few; `reported`, which may come before the first check):
 //!
 //! | event | fits a service that | and where |
 //! |---|---|---|
@@ -22,11 +22,14 @@
 //! | `verified`, `verificationRefused` | has none in flight | the key is not verified yet |
 //! | `repointIntended` | | the key is not about to be replaced: none is being made in its place, or this is the one |
 //! | `repointed` | | the last thing on record is that this key would be given out, or was given to others of them |
+//! | `reported`, `acknowledged` | | only others can change the consumer; what a person says is of a key that there is |
+//! | `readersAcknowledged` | | the consumer is not such a one, and nobody holds the key, which there is |
+//! | `externalAwaited` | | that is news, and where the wait begins somebody holds the key |
 
 use chrono::{DateTime, Utc};
 
 use super::{Event, Held, InFlight, Journal, KeyRecord, WATCHES};
-use crate::model::KeyType;
+use crate::model::{ConsumerId, KeyType, PerKey};
 
 /// What an event may ask of the state. "The key" is the one that the event is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,6 +70,17 @@ pub enum Condition {
     InOrder,
     /// There is room for one more.
     Room,
+    /// Only others can change the consumer.
+    External,
+    NotExternal,
+    /// The key that is told of is one of the two.
+    Current,
+    /// No consumer holds the key that is told of.
+    LeftByAll,
+    /// Whether it is waited for those who hold a key is another than is on record.
+    NewsOfWait,
+    /// Where the wait for them begins, somebody holds the key.
+    HeldToWait,
 }
 
 /// What must be true for an event to fit.
@@ -93,6 +107,10 @@ pub(super) const fn conditions(event: &Event) -> &'static [Condition] {
         Event::Verified { .. } | Event::VerificationRefused { .. } => &[Seen, NoneInFlight, NotVerified],
         Event::RepointIntended { .. } => &[Seen, Stays],
         Event::Repointed { .. } => &[Seen, BeingGivenOut],
+        Event::Reported { .. } => &[External],
+        Event::Acknowledged { .. } => &[Seen, External, Current],
+        Event::ReadersAcknowledged { .. } => &[Seen, NotExternal, Current, LeftByAll],
+        Event::ExternalAwaited { .. } => &[Seen, NewsOfWait, HeldToWait],
     }
 }
 
@@ -124,8 +142,44 @@ impl Condition {
             Self::AppsInSight => are_in_sight(journal, event),
             Self::InOrder => !matches!(event, Event::WatchAsked { from, until } if until < from),
             Self::Room => journal.watches.iter().filter(|watch| at < watch.until).count() < WATCHES,
+            Self::External => consumer(event).is_some_and(ConsumerId::is_external),
+            Self::NotExternal => !consumer(event).is_some_and(ConsumerId::is_external),
+            Self::Current => told_of(journal, event).is_some(),
+            Self::LeftByAll => told_of(journal, event).is_none_or(|record| record.held != Held::Now),
+            Self::NewsOfWait => {
+                let awaits = matches!(event, Event::ExternalAwaited { awaited: true, .. });
+                of_key(|record| record.awaited.is_some()) != awaits
+            }
+            Self::HeldToWait => {
+                let begins = matches!(event, Event::ExternalAwaited { awaited: true, .. });
+                !begins || of_key(|record| record.held == Held::Now)
+            }
         }
     }
+}
+
+/// The consumer of which something is said.
+const fn consumer(event: &Event) -> Option<&ConsumerId> {
+    match event {
+        Event::Reported { consumer, .. }
+        | Event::Acknowledged { consumer, .. }
+        | Event::ReadersAcknowledged { consumer, .. } => Some(consumer),
+        _ => None,
+    }
+}
+
+/// The key of the service that a person speaks of.
+fn told_of<'journal>(journal: &'journal Journal, event: &Event) -> Option<&'journal KeyRecord> {
+    let (Event::Acknowledged { fingerprint, .. } | Event::ReadersAcknowledged { fingerprint, .. }) = event
+    else {
+        return None;
+    };
+    journal
+        .keys
+        .iter()
+        .flat_map(PerKey::iter)
+        .map(|(_, record)| record)
+        .find(|record| record.fingerprint == *fingerprint)
 }
 
 fn record(journal: &Journal, key_type: Option<KeyType>) -> Option<&KeyRecord> {

@@ -121,6 +121,29 @@ pub enum Event {
         #[serde(alias = "mended")]
         repaired: bool,
     },
+    /// A consumer that only others can change said itself which key it holds.
+    Reported { consumer: ConsumerId, fingerprint: Fingerprint },
+    /// A person said which key such a consumer holds.
+    Acknowledged {
+        consumer: ConsumerId,
+        fingerprint: Fingerprint,
+        /// Who.
+        by: String,
+    },
+    /// A person said that whoever reads a consumer without being seen has left a key.
+    ReadersAcknowledged {
+        consumer: ConsumerId,
+        /// The key.
+        fingerprint: Fingerprint,
+        /// Who.
+        by: String,
+    },
+    /// A key is held by those alone whom only others can change, and they are waited for; or that is over.
+    ExternalAwaited {
+        key_type: KeyType,
+        /// Which of the two.
+        awaited: bool,
+    },
 }
 
 impl Event {
@@ -134,7 +157,8 @@ impl Event {
             | Self::Verified { key_type }
             | Self::VerificationRefused { key_type, .. }
             | Self::RepointIntended { key_type }
-            | Self::Repointed { key_type, .. } => Some(*key_type),
+            | Self::Repointed { key_type, .. }
+            | Self::ExternalAwaited { key_type, .. } => Some(*key_type),
             Self::Adopted { .. }
             | Self::Recovered {}
             | Self::AppsSeen { .. }
@@ -149,7 +173,10 @@ impl Event {
             | Self::RegenerationAccepted { .. }
             | Self::OperationLost {}
             | Self::Regenerated { .. }
-            | Self::RegenerationFailed { .. } => None,
+            | Self::RegenerationFailed { .. }
+            | Self::Reported { .. }
+            | Self::Acknowledged { .. }
+            | Self::ReadersAcknowledged { .. } => None,
         }
     }
 
@@ -190,6 +217,35 @@ pub struct KeyRecord {
     pub refusal: Option<Refusal>,
     /// Whether consumers hold it.
     pub held: Held,
+    /// Since when it is waited for consumers that only others can change, and that alone hold it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaited: Option<DateTime<Utc>>,
+}
+
+/// What was last said of a consumer that only others can change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Report {
+    /// The key that it holds.
+    pub fingerprint: Fingerprint,
+    /// When that was first said, of all times in a row that it was.
+    pub since: DateTime<Utc>,
+    /// When it was said last.
+    pub at: DateTime<Utc>,
+    /// The person who said it, where it did not say so itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+}
+
+/// That whoever reads a consumer without being seen has left a key, by a person's word.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReadersLeft {
+    /// The key.
+    pub fingerprint: Fingerprint,
+    pub at: DateTime<Utc>,
+    /// Who said so.
+    pub by: String,
 }
 
 /// How a key came to be.
@@ -314,6 +370,7 @@ impl KeyRecord {
             verified: false,
             refusal: None,
             held,
+            awaited: None,
         }
     }
 
@@ -323,6 +380,6 @@ impl KeyRecord {
             Held::Left(at) | Held::Unknown(at) => Some(at),
         };
         let refused = self.refusal.as_ref().map(|refusal| refusal.at);
-        [Some(self.created), held, refused].into_iter().flatten()
+        [Some(self.created), held, refused, self.awaited].into_iter().flatten()
     }
 }

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::*;
-use crate::model::{AppId, Key, OperationUrl};
+use crate::model::{AppId, ConsumerId, Key, OperationUrl};
 
 fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
@@ -103,4 +103,110 @@ fn the_document_reads_back_and_the_history_holds_no_operation_url() {
     assert_eq!(text.matches("signature").count(), 1, "in the step in flight alone");
     assert_eq!(serde_json::from_str::<Journal>(&text).unwrap(), journal);
     assert!(!format!("{journal:?}").contains("signature"));
+}
+
+fn machine() -> ConsumerId {
+    "reporter:iis-01".parse().unwrap()
+}
+
+fn reported(key: &str) -> Event {
+    Event::Reported { consumer: machine(), fingerprint: fingerprint(key) }
+}
+
+#[test]
+fn a_report_counts_from_then_on_and_what_is_said_again_is_no_news() {
+    let mut journal = adopted();
+    journal.apply(reported("s"), at(5)).unwrap();
+    assert_eq!(record(&journal, KeyType::Secondary).held, Held::Now);
+    journal.apply(reported("s"), at(9)).unwrap();
+    let report = journal.report(&machine()).unwrap();
+    assert_eq!((report.since, report.at, &report.by), (at(5), at(9), &None));
+    assert_eq!(journal.history.len(), 2, "the adoption, and the first report");
+    let by = "ada".to_owned();
+    let event = Event::Acknowledged { consumer: machine(), fingerprint: fingerprint("p"), by: by.clone() };
+    journal.apply(event, at(10)).unwrap();
+    let report = journal.report(&machine()).unwrap();
+    assert_eq!((report.since, &report.by), (at(10), &Some(by)));
+    assert_eq!(record(&journal, KeyType::Secondary).held, Held::Now, "until a check finds nobody with it");
+}
+
+#[test]
+fn a_report_may_come_before_the_first_check_and_of_a_key_that_is_not_known() {
+    let mut journal = Journal::default();
+    journal.apply(reported("p"), at(1)).unwrap();
+    assert!(journal.keys().is_none() && journal.report(&machine()).is_some());
+    let mut journal = adopted();
+    journal.apply(reported("another"), at(1)).unwrap();
+    assert!(journal.keys().unwrap().iter().all(|(_, record)| record.held == Held::Unknown(at(0))));
+}
+
+#[test]
+fn reports_do_not_push_out_what_was_done() {
+    let mut journal = adopted();
+    for n in 0..200 {
+        journal.apply(reported(if n % 2 == 0 { "p" } else { "s" }), at(n)).unwrap();
+    }
+    assert_eq!(journal.history.len(), 1 + HISTORY_REPORTS);
+    assert!(matches!(journal.history[0].event, Event::Adopted { .. }));
+    assert_eq!(journal.history.back().unwrap().at, at(199), "the latest are kept");
+}
+
+#[test]
+fn a_wait_ends_with_the_key_that_is_waited_for() {
+    let key_type = KeyType::Primary;
+    let waiting = || {
+        let mut journal = adopted();
+        journal.apply(reported("p"), at(1)).unwrap();
+        journal.apply(Event::ExternalAwaited { key_type, awaited: true }, at(2)).unwrap();
+        assert_eq!(record(&journal, key_type).awaited, Some(at(2)));
+        journal
+    };
+    let fingerprint = fingerprint("p2");
+    for event in [
+        Event::ExternalAwaited { key_type, awaited: false },
+        Event::Left { key_type },
+        Event::RepointIntended { key_type },
+        Event::KeyChanged { key_type, fingerprint },
+    ] {
+        let mut journal = waiting();
+        journal.apply(event.clone(), at(3)).unwrap();
+        assert_eq!(record(&journal, key_type).awaited, None, "{event:?}");
+    }
+}
+
+#[test]
+fn what_a_person_says_of_readers_is_of_one_key() {
+    let mut journal = adopted();
+    let secret: ConsumerId = "keyVaultSecret:https://v.vault.azure.net/secrets/chat".parse().unwrap();
+    let said = |key: &str| Event::ReadersAcknowledged {
+        consumer: secret.clone(),
+        fingerprint: fingerprint(key),
+        by: "ada".into(),
+    };
+    journal.apply(said("p"), at(3)).unwrap();
+    let left = journal.readers_left(&secret, &fingerprint("p")).unwrap();
+    assert_eq!((left.at, left.by.as_str()), (at(3), "ada"));
+    assert_eq!(journal.readers_left(&secret, &fingerprint("s")), None);
+    let event = Event::KeyChanged { key_type: KeyType::Primary, fingerprint: fingerprint("p2") };
+    journal.apply(event, at(4)).unwrap();
+    assert!(journal.readers.is_empty(), "of a key that there is no more nothing is kept");
+}
+
+/// A release that knows nothing of reports reads a document only where there are none: what it would do goes by less than
+/// there is. It reads an empty map of each in a document of format 2, and refuses a member or an event that it does not know.
+#[test]
+fn what_is_new_stands_where_older_releases_refuse_it() {
+    let mut journal = adopted();
+    let plain = serde_json::to_value(&journal).unwrap();
+    assert_eq!(plain["reports"], serde_json::json!({}));
+    assert_eq!(plain["readers"], serde_json::json!({}));
+    assert!(plain["keys"]["primary"].get("awaited").is_none());
+    journal.apply(reported("p"), at(1)).unwrap();
+    let key_type = KeyType::Primary;
+    journal.apply(Event::ExternalAwaited { key_type, awaited: true }, at(2)).unwrap();
+    let text = serde_json::to_string(&journal).unwrap();
+    let told = serde_json::to_value(&journal).unwrap();
+    assert_eq!(told["reports"]["reporter:iis-01"]["fingerprint"], fingerprint("p").to_string());
+    assert!(told["keys"]["primary"].get("awaited").is_some(), "which an older release does not know");
+    assert_eq!(serde_json::from_str::<Journal>(&text).unwrap(), journal);
 }

@@ -1,7 +1,7 @@
 //! Consumers: the places that hold keys, and what App Service keeps in them.
 //!
 //! Start at [`ConsumerId`]. It says of what kind a consumer is, so that what decides and remembers need not know how each
-//! kind is read and written.
+//! kind is read and written; and which are [external](ConsumerId::is_external), that others have to change.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,9 +9,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::id::{IdError, IdFault, ResourcePath, as_text, is_long};
+use super::name::Name;
 use super::secret::SecretId;
 
-/// What holds keys and is read and written by itself, of whatever kind.
+/// What holds keys, of whatever kind.
 ///
 /// Where it is stored its text names the kind, `appService:/subscriptions/…`; a text without one is the id of an app, as
 /// journals of format 1 have it. `Display` shows the id as Azure and people know it, without the kind.
@@ -22,6 +23,10 @@ pub enum ConsumerId {
     AppService(AppId),
     /// A secret of a Key Vault.
     KeyVaultSecret(SecretId),
+    /// A machine, or a pipeline, that changes its key itself and reports which it holds.
+    Reporter(Name),
+    /// What a person changes, and acknowledges.
+    Manual(Name),
 }
 
 /// The resource id of one web app, function app or deployment slot.
@@ -33,12 +38,15 @@ impl ConsumerId {
     /// How a kind is named in the text of an id.
     const APP_SERVICE: &'static str = "appService";
     const KEY_VAULT_SECRET: &'static str = "keyVaultSecret";
+    const REPORTER: &'static str = "reporter";
+    const MANUAL: &'static str = "manual";
 
     /// What people call it: its name among those of its kind.
     pub fn name(&self) -> String {
         match self {
             Self::AppService(app) => app.name(),
             Self::KeyVaultSecret(secret) => format!("{}/{}", secret.vault(), secret.name()),
+            Self::Reporter(name) | Self::Manual(name) => name.to_string(),
         }
     }
 
@@ -47,6 +55,8 @@ impl ConsumerId {
         match self {
             Self::AppService(_) => Self::APP_SERVICE,
             Self::KeyVaultSecret(_) => Self::KEY_VAULT_SECRET,
+            Self::Reporter(_) => Self::REPORTER,
+            Self::Manual(_) => Self::MANUAL,
         }
     }
 
@@ -54,8 +64,13 @@ impl ConsumerId {
     pub const fn app(&self) -> Option<&AppId> {
         match self {
             Self::AppService(app) => Some(app),
-            Self::KeyVaultSecret(_) => None,
+            Self::KeyVaultSecret(_) | Self::Reporter(_) | Self::Manual(_) => None,
         }
+    }
+
+    /// Whether only others can change what it holds: it is never written by us, and what it holds is what was last said of it.
+    pub const fn is_external(&self) -> bool {
+        matches!(self, Self::Reporter(_) | Self::Manual(_))
     }
 }
 
@@ -75,6 +90,9 @@ impl FromStr for ConsumerId {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
+        let name = |name: &str| {
+            name.parse().map_err(|_| IdError { text: text.into(), wanted: Name::TEMPLATE, fault: None })
+        };
         match text.split_once(':') {
             Some((kind, id)) if kind.eq_ignore_ascii_case(Self::APP_SERVICE) => {
                 id.parse().map(Self::AppService)
@@ -82,6 +100,8 @@ impl FromStr for ConsumerId {
             Some((kind, id)) if kind.eq_ignore_ascii_case(Self::KEY_VAULT_SECRET) => {
                 id.parse().map(Self::KeyVaultSecret)
             }
+            Some((kind, id)) if kind.eq_ignore_ascii_case(Self::REPORTER) => name(id).map(Self::Reporter),
+            Some((kind, id)) if kind.eq_ignore_ascii_case(Self::MANUAL) => name(id).map(Self::Manual),
             _ => text.parse().map(Self::AppService),
         }
     }
@@ -92,6 +112,7 @@ impl fmt::Display for ConsumerId {
         match self {
             Self::AppService(app) => app.fmt(f),
             Self::KeyVaultSecret(secret) => secret.fmt(f),
+            Self::Reporter(name) | Self::Manual(name) => name.fmt(f),
         }
     }
 }
@@ -313,9 +334,17 @@ mod tests {
             (consumer.to_string(), String::from(consumer)),
             (id.to_owned(), format!("appService:{id}"))
         );
-        for text in
-            [format!("keyVault:{id}"), format!("appService:appService:{id}"), "appService:".to_owned()]
-        {
+        for text in ["reporter:iis-01", "manual:partner-gateway"] {
+            let external: ConsumerId = text.to_uppercase().parse().unwrap();
+            assert!(external.is_external() && String::from(external.clone()) == text, "{external:?}");
+        }
+        for text in [
+            format!("keyVault:{id}"),
+            "reporter:".to_owned(),
+            "manual:a b".to_owned(),
+            format!("appService:appService:{id}"),
+            "appService:".to_owned(),
+        ] {
             assert!(text.parse::<ConsumerId>().is_err(), "{text}");
         }
     }

@@ -157,6 +157,20 @@ impl Fingerprint {
     const BYTES: usize = 8;
 }
 
+/// That a text is not what a fingerprint is written as: 16 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAFingerprint;
+
+impl FromStr for Fingerprint {
+    type Err = NotAFingerprint;
+
+    /// Reads what `Display` shows, in any case.
+    fn from_str(text: &str) -> Result<Self, NotAFingerprint> {
+        let is_one = text.len() == 2 * Self::BYTES && text.bytes().all(|sign| sign.is_ascii_hexdigit());
+        if is_one { Ok(Self(text.to_ascii_lowercase())) } else { Err(NotAFingerprint) }
+    }
+}
+
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -178,6 +192,15 @@ mod tests {
         let key = Key::new("abc");
         // The first eight bytes of SHA-256("abc"), FIPS 180-2 appendix B.1.
         assert_eq!(format!("{key:?}"), "Key([redacted], fingerprint ba7816bf8f01cfea)");
+    }
+
+    #[test]
+    fn a_fingerprint_is_read_as_it_is_shown_and_nothing_else_is_one() {
+        let fingerprint = Key::new("abc").fingerprint();
+        assert_eq!(fingerprint.to_string().to_uppercase().parse(), Ok(fingerprint));
+        for text in ["", "ba7816bf8f01cfe", "ba7816bf8f01cfeaa", "ba7816bf8f01cfeg", " ba7816bf8f01cfea"] {
+            assert_eq!(text.parse::<Fingerprint>(), Err(NotAFingerprint), "{text}");
+        }
     }
 
     #[test]

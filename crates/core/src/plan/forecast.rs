@@ -2,14 +2,16 @@
 //!
 //! Start at [`forecast`]. It takes no decision of its own: each step is what `decide` answers in the world that the steps
 //! before it would leave, so that it cannot disagree with what a run does. What it assumes is that Azure and the apps do
-//! what they are asked to, in the usual time, and that nobody else does anything meanwhile.
+//! what they are asked to, in the usual time, that who is waited for takes as long as he may, and that nobody else does
+//! anything meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    BlockedBy, Consumer, ConsumerRef, Decision, Holding, Snapshot, Step, decide, handed_out, reconcile,
+    Awaited, BlockedBy, Consumer, ConsumerRef, Decision, Holding, Snapshot, Step, WaitFor, decide,
+    handed_out, reconcile,
 };
 use crate::journal::{Event, Illegal, Journal};
 use crate::model::{ConsumerId, Fingerprint, Key, KeyType};
@@ -94,6 +96,9 @@ pub fn forecast(
         let at = world.now;
         let played = match &decision {
             Decision::Do(step) => world.play(step),
+            Decision::Waiting { reason: WaitFor::External { key_type, who, .. }, until } => {
+                world.report(*key_type, who, *until)
+            }
             Decision::Waiting { until, .. } => {
                 world.now = (*until).max(at + TimeDelta::seconds(1));
                 Ok(())
@@ -169,6 +174,19 @@ impl World<'_> {
         self.snapshot.consumers.iter_mut().filter(meant).for_each(|one| one.holds = Holding::Valid(to));
         apps.iter().for_each(|app| self.see(app));
         self.record(Event::Repointed { key_type: to, apps: apps.into_iter().collect(), repaired: repair })
+    }
+
+    /// Those of whom a wait ends first leave a key at the last moment.
+    fn report(&mut self, key_type: KeyType, who: &[Awaited], until: DateTime<Utc>) -> Result<(), Illegal> {
+        self.now = until.max(self.now);
+        for Awaited { consumer, .. } in who.iter().filter(|one| one.late <= until) {
+            let taken = key_type.other();
+            let fingerprint = self.snapshot.keys[taken].clone();
+            self.record(Event::Reported { consumer: consumer.clone(), fingerprint })?;
+            let of_it = self.snapshot.consumers.iter_mut().filter(|one| one.at.app == *consumer);
+            of_it.for_each(|one| one.holds = Holding::Valid(taken));
+        }
+        Ok(())
     }
 
     /// What a check would show of an app that was written.

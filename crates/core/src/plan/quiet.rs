@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Consumer, ConsumerRef, Decision, Holding, Open, Snapshot, assess, to_watch};
+use super::{Consumer, ConsumerRef, Decision, External, Holding, Open, Snapshot, assess, to_watch};
 use crate::journal::Journal;
 use crate::model::{ConsumerId, Fingerprint, PerKey, Section};
 use crate::policy::Policy;
@@ -20,6 +20,7 @@ use crate::policy::Policy;
 pub fn quiet(
     listed: &PerKey<Fingerprint>,
     apps: impl IntoIterator<Item = ConsumerId>,
+    external: impl IntoIterator<Item = External>,
     journal: &Journal,
     policy: &Policy,
     now: DateTime<Utc>,
@@ -34,6 +35,7 @@ pub fn quiet(
         remembered.consumers.extend(held.iter().map(|key| holder(&app, key, listed)));
         remembered.seen.insert(app, held.to_vec());
     }
+    remembered.add_external(external, journal);
     let assessment = assess(remembered, journal, Open::nothing(), policy, now).ok()?;
     let rests = match &assessment.decision {
         Decision::Settled { .. } => true,

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
+use super::external::wait_begun_or_over;
 use super::safety::known_at;
-use super::{ConsumerRef, Snapshot, Unknown, rotates_at_first_sight};
+use super::{ConsumerRef, Snapshot, Unknown, decide, rotates_at_first_sight};
 use crate::journal::{Event, Held, InFlight, Journal, KeyRecord, UNCHANGED};
 use crate::model::{ConsumerId, Fingerprint, KeyType, PerKey};
 use crate::policy::Policy;
@@ -14,9 +15,22 @@ use crate::policy::Policy;
 ///
 /// Guarantee: applied to the journal that they were made from, none of them is illegal, and afterwards [`decide`]
 /// finds journal and snapshot agreeing.
-///
-/// [`decide`]: super::decide
 pub fn reconcile(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: DateTime<Utc>) -> Vec<Event> {
+    let mut events = seen_of(snapshot, journal, policy, now);
+    let is_waited_for = |keys: &PerKey<KeyRecord>| keys.iter().any(|(_, record)| record.awaited.is_some());
+    if snapshot.external.is_empty() && !journal.keys().is_some_and(is_waited_for) {
+        return events;
+    }
+    let mut brought_up = journal.clone();
+    if events.iter().try_for_each(|event| brought_up.apply(event.clone(), now)).is_ok() {
+        let decision = || decide(snapshot, &brought_up, policy, now);
+        events.extend(wait_begun_or_over(snapshot, &brought_up, decision));
+    }
+    events
+}
+
+/// What a check shows that is not on record.
+fn seen_of(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: DateTime<Utc>) -> Vec<Event> {
     let mut events = Vec::new();
     let Some(keys) = journal.keys() else {
         events.push(Event::Adopted { keys: snapshot.keys.clone() });

@@ -78,12 +78,24 @@ impl View<'_> {
         record.origin == Origin::Ours && record.created > due_since
     }
 
-    /// How long a key stays valid after its last consumer left it. One that was there when the keys were reported as
-    /// compromised is in strange hands: it dies sooner. Readers whom nobody sees need their time in either case.
-    pub(super) fn grace(&self, key_type: KeyType) -> TimeDelta {
+    /// How long a key stays valid after its last consumer and reader left it. One that was there when the keys were reported as
+    /// compromised is in strange hands: it dies sooner.
+    fn grace(&self, key_type: KeyType) -> TimeDelta {
         let grace = self.policy.grace;
-        let grace = if self.is_compromised(key_type) { grace.min(self.policy.exposed_grace) } else { grace };
-        delta(grace) + delta(self.snapshot.readers_within)
+        delta(if self.is_compromised(key_type) { grace.min(self.policy.exposed_grace) } else { grace })
+    }
+
+    /// When the last of those left a key whom no check shows, where its last consumer left it at `left`: after the longest
+    /// that they may take, or when a person says that they have. What he said before that time was of another time that the
+    /// key was left. Compromised keys shorten no such wait.
+    fn readers_left(&self, key_type: KeyType, left: DateTime<Utc>) -> DateTime<Utc> {
+        let key = &self.snapshot.keys[key_type];
+        let bounds = self.snapshot.readers_within.iter().map(|(consumer, within)| {
+            let at_last = left + delta(*within);
+            let told = self.journal.readers_left(consumer, key).filter(|told| left <= told.at);
+            told.map_or(at_last, |told| told.at.min(at_last))
+        });
+        bounds.max().unwrap_or(left)
     }
 
     /// Whether a key was there when the keys were reported as compromised.
@@ -96,7 +108,9 @@ impl View<'_> {
         match self.keys[key_type].held {
             Held::Now => None,
             Held::Never => Some(self.keys[key_type].created),
-            Held::Left(at) | Held::Unknown(at) => Some(at + self.grace(key_type)),
+            Held::Left(at) | Held::Unknown(at) => {
+                Some(self.readers_left(key_type, at) + self.grace(key_type))
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::external::External;
 use crate::model::{ConsumerId, Fingerprint, KeyType, Malformed, PerKey, Section};
 use chrono::{DateTime, Utc};
 
@@ -32,9 +33,11 @@ pub struct Snapshot {
     /// Whether a part of it is Azure's answer to a write of ours, and was not read since: good for knowing who is to be
     /// repaired, not for believing that anybody left a key.
     pub echoed: bool,
-    /// How long somebody whom no check shows may go on with a key after its last consumer left it: who reads a secret that
-    /// holds one, say.
-    pub readers_within: Duration,
+    /// How long somebody whom no check shows may go on with a key after its last consumer left it, for each consumer that such
+    /// may read: a secret that holds one, say.
+    pub readers_within: BTreeMap<ConsumerId, Duration>,
+    /// Those that only others can change, as they are configured. What was said of them is among `consumers`, or `unknown`.
+    pub external: Vec<External>,
     /// The keys that the service was just now seen to refuse, where it was asked.
     pub refused: PerKey<bool>,
 }
@@ -53,7 +56,8 @@ impl Snapshot {
             gone: vec![],
             references: vec![],
             echoed: false,
-            readers_within: Duration::ZERO,
+            readers_within: BTreeMap::new(),
+            external: vec![],
             refused: PerKey::default(),
         }
     }
@@ -70,6 +74,12 @@ impl Snapshot {
         self.consumers.iter().any(|consumer| consumer.holds == Holding::Valid(key_type))
     }
 
+    /// The consumers that we can write and that hold that key.
+    pub fn writable_holders(&self, key_type: KeyType) -> Vec<ConsumerRef> {
+        let holders = self.holders(|holding| *holding == Holding::Valid(key_type));
+        holders.into_iter().filter(|consumer| !consumer.app.is_external()).collect()
+    }
+
     /// Whether something that could not be seen may hold that key.
     pub fn may_be_held_unseen(&self, key_type: KeyType) -> bool {
         self.unknown.iter().any(|unknown| unknown.may_hold(&self.keys[key_type]))
@@ -84,7 +94,11 @@ impl Snapshot {
             _ => None,
         });
         let lost = self.lost.iter().cloned().map(CutOff::OutOfSight);
-        self.stale().into_iter().map(CutOff::Stale).chain(texts).chain(lost).collect()
+        let external = self.unknown.iter().filter_map(|unknown| match unknown {
+            Unknown::ExternalStale { consumer, .. } => Some(CutOff::External(consumer.clone())),
+            _ => None,
+        });
+        self.stale().into_iter().map(CutOff::Stale).chain(texts).chain(lost).chain(external).collect()
     }
 
     /// The consumers that hold a key that is neither of the two.
@@ -108,6 +122,8 @@ pub enum CutOff {
     },
     /// An app that is out of sight, and was last seen with a key that is invalid now.
     OutOfSight(ConsumerId),
+    /// What only others can change, and last was said to hold a key that is invalid now.
+    External(ConsumerId),
     /// An app of a service that has no keys; it was last seen with one.
     OfNoKeys(ConsumerId),
     /// Apps that could not be checked in time, after a key was regenerated from outside.
@@ -122,14 +138,15 @@ impl CutOff {
             | Self::Unconfirmed(ConsumerRef { app, .. })
             | Self::InOtherText { app, .. }
             | Self::OutOfSight(app)
+            | Self::External(app)
             | Self::OfNoKeys(app) => Some(app),
             Self::Unchecked => None,
         }
     }
 }
 
-/// One setting of one app that connects to the service, or one secret, and one of the keys that it holds. A text may hold several: then
-/// it stands here for each of them, and holds all of them.
+/// One setting of one app that connects to the service, one secret, or one consumer that only others can change, and one of the
+/// keys that it holds. A text may hold several: then it stands here for each of them, and holds all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Consumer {
     /// Where it is.
@@ -140,18 +157,20 @@ pub struct Consumer {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConsumerRef {
     pub app: ConsumerId,
-    /// The dictionary that the setting is in; a secret has none.
+    /// The dictionary that the setting is in; none of what is no app.
     pub section: Option<Section>,
-    /// The setting's name; empty for a secret.
+    /// The setting's name; empty for what is no app.
     pub name: String,
 }
 
 impl ConsumerRef {
     /// What it is of its app, like `app setting AzureSignalR`.
     pub fn entry(&self) -> String {
-        match self.section {
-            Some(section) => format!("{} {}", section.entry(), self.name),
-            None => "Key Vault secret".to_owned(),
+        match (self.section, &self.app) {
+            (Some(section), _) => format!("{} {}", section.entry(), self.name),
+            (None, ConsumerId::Reporter(_)) => "reporter".to_owned(),
+            (None, ConsumerId::Manual(_)) => "manual consumer".to_owned(),
+            (None, _) => "Key Vault secret".to_owned(),
         }
     }
 }
@@ -206,6 +225,17 @@ pub enum Unknown {
         why: String,
         /// Whether that passes by itself.
         passing: bool,
+    },
+    /// Nothing was ever said of what a consumer holds that only others can change.
+    NeverReported { consumer: ConsumerId },
+    /// Such a consumer was last said to hold a key that is neither of the two. It is to get another, from nobody of us, and
+    /// until that is said nobody knows which.
+    ExternalStale {
+        consumer: ConsumerId,
+        /// The key.
+        held: Fingerprint,
+        /// When that was first said.
+        since: DateTime<Utc>,
     },
     /// A setting is not what the service's must be, or another must not be.
     Setting {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{ConsumerRef, Unknown};
+use super::{Awaited, ConsumerRef, Unknown};
 use crate::model::KeyType;
 
 /// What to do next, or why nothing.
@@ -44,6 +44,16 @@ pub enum Step {
 }
 
 impl Decision {
+    /// Those who are waited for, or are late, and whom only others can change, with the key that they are to leave.
+    pub fn awaits(&self) -> impl Iterator<Item = (KeyType, &Awaited)> {
+        let (key_type, who) = match self {
+            Self::Waiting { reason: WaitFor::External { key_type, who, .. }, .. }
+            | Self::Blocked(BlockedBy::ExternalLate { key_type, who }) => (*key_type, who.as_slice()),
+            _ => (KeyType::Primary, &[][..]),
+        };
+        who.iter().map(move |one| (key_type, one))
+    }
+
     /// Whether stale consumers are given a valid key.
     pub const fn repairs(&self) -> bool {
         matches!(self, Self::Do(Step::Repoint { repair: true, .. }))
@@ -94,6 +104,13 @@ pub enum WaitFor {
     Window,
     /// The end of the freeze that is on, and a window after it.
     Freeze,
+    /// Those who hold this key and whom only others can change. All others have left it for the other key.
+    External {
+        key_type: KeyType,
+        who: Vec<Awaited>,
+        /// Whether it is compromised, and stays valid for them all the same.
+        compromised: bool,
+    },
 }
 
 impl WaitFor {
@@ -128,6 +145,8 @@ pub enum BlockedBy {
     NeverOpens,
     /// The journal speaks of other keys than Azure lists.
     JournalDisagrees,
+    /// Of those who hold this key and whom only others can change, these have taken longer to leave it than they may.
+    ExternalLate { key_type: KeyType, who: Vec<Awaited> },
 }
 
 impl BlockedBy {

@@ -1,5 +1,6 @@
 //! Each rule of the decision by a story of its own; and in `properties` all of them, in arbitrary worlds.
 
+mod external;
 mod properties;
 mod quiet;
 mod windows;

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{page, signalr, web};
+use super::{containers, page, signalr, static_sites, web};
 use crate::barriers::BarrierKind;
 use crate::call::{Answer, Answered, Call};
 use crate::state::State;
@@ -88,9 +88,15 @@ pub(crate) fn resources(state: &mut State, call: &Call) -> Answered {
     let services = services.map(|one| (one.id.group.as_str(), signalr::describe(state, one)));
     let apps = state.apps.iter().filter(|app| !app.deleted);
     let apps = apps.map(|app| (app.id.group.as_str(), web::describe(app)));
+    let others = state.containers.iter().enumerate().filter(|(_, one)| !one.deleted);
+    let others = others.map(|(at, one)| (one.id.group.as_str(), containers::describe(state, at)));
+    let static_sites = state.static_sites.iter().filter(|site| !site.deleted);
+    let static_sites = static_sites.map(|site| (site.id.group.as_str(), static_sites::describe(site)));
     let asked = call.param("group");
     let items = services
         .chain(apps)
+        .chain(others)
+        .chain(static_sites)
         .filter(|(group, _)| asked.is_empty() || group.eq_ignore_ascii_case(asked))
         .filter(|(group, item)| wanted.iter().all(|(field, value)| fits(field, value, group, item)))
         .map(|(_, item)| summary(&item))
@@ -150,9 +156,16 @@ struct Provider {
     types: &'static [(&'static str, &'static str)],
 }
 
-static PROVIDERS: [Provider; 3] = [
+static PROVIDERS: [Provider; 4] = [
     Provider { namespace: "Microsoft.SignalRService", types: &[("SignalR", "2024-03-01")] },
-    Provider { namespace: "Microsoft.Web", types: &[("sites", "2023-12-01"), ("sites/slots", "2023-12-01")] },
+    Provider {
+        namespace: "Microsoft.Web",
+        types: &[("sites", "2023-12-01"), ("sites/slots", "2023-12-01"), ("staticSites", "2024-04-01")],
+    },
+    Provider {
+        namespace: "Microsoft.App",
+        types: &[("containerApps", "2024-03-01"), ("jobs", "2024-03-01")],
+    },
     Provider {
         namespace: "Microsoft.Resources",
         types: &[

@@ -1,5 +1,5 @@
 //! Key Vault references of an app, as Microsoft.Web tells of them (swagger: Microsoft.Web 2023-12-01,
-//! `ApiKVReferenceCollection`). References to App Configuration are not among them.
+//! `ApiKVReferenceCollection`). Whether those to App Configuration are among them is a switch: no document says it.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -9,33 +9,33 @@ use crate::app::App;
 use crate::call::{Answer, Answered, Call};
 use crate::clock::delta;
 use crate::platform::{Resolution, ResolveStatus};
-use crate::references::Reference;
+use crate::references::{Reference, Source};
 use crate::state::State;
 
 /// `WebApps_GetAppSettingsKeyVaultReferences[Slot]`
 pub(crate) fn of_settings(state: &mut State, call: &Call) -> Answered {
     let at = web::find(state, call)?;
-    let items = settings(&state.apps[at]);
+    let items = settings(state, at);
     page(state, call, items)
 }
 
 /// `WebApps_GetAppSettingKeyVaultReference[Slot]`
 pub(crate) fn of_setting(state: &mut State, call: &Call) -> Answered {
     let at = web::find(state, call)?;
-    one(settings(&state.apps[at]), call)
+    one(settings(state, at), call)
 }
 
 /// `WebApps_GetSiteConnectionStringKeyVaultReferences[Slot]`
 pub(crate) fn of_connection_strings(state: &mut State, call: &Call) -> Answered {
     let at = web::find(state, call)?;
-    let items = connection_strings(&state.apps[at]);
+    let items = connection_strings(state, at);
     page(state, call, items)
 }
 
 /// `WebApps_GetSiteConnectionStringKeyVaultReference[Slot]`
 pub(crate) fn of_connection_string(state: &mut State, call: &Call) -> Answered {
     let at = web::find(state, call)?;
-    one(connection_strings(&state.apps[at]), call)
+    one(connection_strings(state, at), call)
 }
 
 /// Fetches the references again, which takes a while. It is in no swagger (docs: Use Key Vault references, Rotation, for the
@@ -45,17 +45,19 @@ pub(crate) fn refresh(state: &mut State, call: &Call) -> Answered {
     let at = web::find(state, call)?;
     let done = state.now + delta(state.options.refresh_takes);
     state.apps[at].refreshed_at.get_or_insert(done);
-    Ok(Answer::ok(json!({"value": settings(&state.apps[at])})))
+    Ok(Answer::ok(json!({"value": settings(state, at)})))
 }
 
-fn settings(app: &App) -> Vec<Value> {
+fn settings(state: &State, at: usize) -> Vec<Value> {
+    let app = &state.apps[at];
     let values = app.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    describe(app, "appsettings", values)
+    describe(state, app, "appsettings", values)
 }
 
-fn connection_strings(app: &App) -> Vec<Value> {
+fn connection_strings(state: &State, at: usize) -> Vec<Value> {
+    let app = &state.apps[at];
     let values = app.connection_strings.iter().map(|(name, entry)| (name.as_str(), entry.value.as_str()));
-    describe(app, "connectionstrings", values)
+    describe(state, app, "connectionstrings", values)
 }
 
 fn one(references: Vec<Value>, call: &Call) -> Answered {
@@ -69,24 +71,36 @@ fn one(references: Vec<Value>, call: &Call) -> Answered {
 }
 
 /// The references among the values of a section. The form of `identityType` and the texts of `details` are not confirmed.
-fn describe<'a>(app: &'a App, section: &str, values: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<Value> {
+fn describe<'a>(
+    state: &State,
+    app: &'a App,
+    section: &str,
+    values: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Vec<Value> {
     let kind = match app.id.slot {
         Some(_) => "Microsoft.Web/sites/slots/config/configreferences",
         None => "Microsoft.Web/sites/config/configreferences",
     };
     let described = |(name, value): (&str, &str)| {
         let resolution = app.resolved.get(value)?;
-        let properties = properties(value, resolution)?;
+        let listed = source(resolution) == Source::KeyVault || state.options.app_configuration_listed;
+        let properties = listed.then(|| properties(value, resolution))?;
         let id = format!("{}/config/configreferences/{section}/{name}", app.id);
         Some(json!({"id": id, "name": name, "type": kind, "properties": properties}))
     };
     values.filter_map(described).collect()
 }
 
-fn properties(value: &str, resolution: &Resolution) -> Option<Value> {
+fn source(resolution: &Resolution) -> Source {
+    match resolution.reference {
+        Reference::KeyValue(_) | Reference::Malformed(Source::AppConfiguration) => Source::AppConfiguration,
+        Reference::Secret(_) | Reference::Malformed(Source::KeyVault) => Source::KeyVault,
+    }
+}
+
+fn properties(value: &str, resolution: &Resolution) -> Value {
     let (vault, name, version) = match &resolution.reference {
-        Reference::KeyValue(_) => return None,
-        Reference::Malformed => (None, None, None),
+        Reference::KeyValue(_) | Reference::Malformed(_) => (None, None, None),
         Reference::Secret(secret) => (Some(&secret.vault), Some(&secret.name), secret.version.as_ref()),
     };
     let details = match resolution.status {
@@ -98,7 +112,11 @@ fn properties(value: &str, resolution: &Resolution) -> Option<Value> {
         ResolveStatus::AccessToKeyVaultDenied => "The identity of the app may not read the secret.",
         ResolveStatus::OtherReasons => "The secret could not be read.",
     };
-    Some(json!({
+    let source = match source(resolution) {
+        Source::KeyVault => "KeyVault",
+        Source::AppConfiguration => "AppConfiguration",
+    };
+    json!({
         "reference": value,
         "status": resolution.status.name(),
         "vaultName": vault,
@@ -107,6 +125,6 @@ fn properties(value: &str, resolution: &Resolution) -> Option<Value> {
         "activeVersion": resolution.version,
         "identityType": {"type": "SystemAssigned"},
         "details": details,
-        "source": "KeyVault",
-    }))
+        "source": source,
+    })
 }

@@ -9,6 +9,7 @@ use super::event::{Event, Request};
 use super::queue::{Delivery, Outcome, Queue};
 use crate::call::{Answer, Call};
 use crate::state::State;
+use crate::stores::Name;
 use crate::vaults::Version;
 
 impl State {
@@ -51,8 +52,12 @@ impl State {
         let claims = self.identity.claims_of(call);
         let request = Request::of_a_call(pattern, call, answer, claims);
         let event = Event::in_arm(&request, &self.subscription, &mut self.event_ids);
-        match (event, self.operations.last_mut()) {
-            (Some(event), Some(operation)) if later => operation.announcement = Some(event),
+        let waiting = match pattern.contains("/Microsoft.App/") {
+            true => self.writes.last_mut().map(|write| &mut write.announcement),
+            false => self.operations.last_mut().map(|operation| &mut operation.announcement),
+        };
+        match (event, waiting) {
+            (Some(event), Some(announcement)) if later => *announcement = Some(event),
             (Some(event), _) => self.publish(&event),
             (None, _) => {}
         }
@@ -81,6 +86,14 @@ impl State {
     pub(crate) fn announce_secret(&mut self, at: usize, name: &str, version: &Version) {
         if self.grid.is_some() {
             let event = Event::new_version(&self.vaults[at].id, name, version, &mut self.event_ids);
+            self.publish(&event);
+        }
+    }
+
+    /// Announces that a key-value was written or deleted, whoever did it.
+    pub(crate) fn announce_key_value(&mut self, at: usize, name: &Name, etag: &str, deleted: bool) {
+        if self.grid.is_some() {
+            let event = Event::key_value(&self.stores[at], name, etag, deleted, &mut self.event_ids);
             self.publish(&event);
         }
     }

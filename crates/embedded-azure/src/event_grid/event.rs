@@ -1,15 +1,17 @@
 //! What is announced, and in which words (docs: Azure resource group as an Event Grid source; Azure App Service as an
-//! Event Grid source; Azure Key Vault as an Event Grid source).
+//! Event Grid source; Azure Key Vault, and Azure App Configuration, as an Event Grid source).
 
 use axum::http::Method;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
+use url::form_urlencoded;
 
 use super::Schema;
 use crate::call::{Answer, Call};
 use crate::identity::{OBJECT_ID, TENANT_ID};
 use crate::ids::{AppId, VaultId};
 use crate::random::IdMaker;
+use crate::stores::{Name, Store};
 use crate::vaults::Version;
 
 /// Something that happened, before it is written in a schema.
@@ -190,6 +192,34 @@ impl Event {
             kind: "Microsoft.KeyVault.SecretNewVersionCreated".into(),
             topic: vault.to_string(),
             subject: name.to_owned(),
+            data,
+            version: "1",
+        }
+    }
+
+    /// What App Configuration announces of a key-value that was written or deleted (docs: Azure App Configuration as an Event
+    /// Grid source). That of a deletion has the ETag of what is gone.
+    pub(crate) fn key_value(
+        store: &Store,
+        name: &Name,
+        etag: &str,
+        deleted: bool,
+        ids: &mut IdMaker,
+    ) -> Self {
+        let host = format!("{}.azconfig.io", store.id.name().to_lowercase());
+        let part = |text: &str| {
+            form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+        };
+        let label = name.label.as_ref().map(|label| format!("?label={}", part(label)));
+        let data = json!({
+            "key": name.key, "label": name.label, "etag": etag, "syncToken": store.sync_token(),
+        });
+        let kind = if deleted { "KeyValueDeleted" } else { "KeyValueModified" };
+        Self {
+            id: ids.uuid().to_string(),
+            kind: format!("Microsoft.AppConfiguration.{kind}"),
+            topic: store.id.to_string(),
+            subject: format!("https://{host}/kv/{}{}", part(&name.key), label.unwrap_or_default()),
             data,
             version: "1",
         }

@@ -49,3 +49,42 @@ async fn an_id_that_leads_nowhere_is_a_problem() {
     let found = azure.inner.with(|state| state.problems(&instance(""), &[app]));
     assert_eq!(found, ["WebApps_ListApplicationSettings of chat-fun is answered 404 ResourceNotFound"]);
 }
+
+#[tokio::test]
+async fn container_apps_jobs_and_static_web_apps_have_to_be_read_and_to_sign_well_too() {
+    let world = json!({
+        "signalr": [{"group": "rg-demo", "name": "sr-demo"}],
+        "containerApps": [{"group": "rg-demo", "name": "chat-api", "secrets": {"signalr": "{primary:sr-demo}"}}],
+        "containerJobs": [{"group": "rg-demo", "name": "nightly", "secrets": {"signalr": "{secondary:sr-demo}"}}],
+        "staticWebApps": [{
+            "group": "rg-demo", "name": "chat-site", "settings": {"A": "{secondary:sr-demo}"},
+            "environments": {"12": {"settings": {"A": "{primary:sr-demo}"}}},
+        }],
+    });
+    let azure = Azure::with(serde_json::from_value(world).unwrap(), Options::like_azure()).await;
+    let ids = [
+        "Microsoft.App/containerApps/chat-api",
+        "Microsoft.App/jobs/nightly",
+        "Microsoft.Web/staticSites/chat-site",
+    ];
+    let ids = ids.map(|id| format!("{GROUP}/providers/{id}"));
+    let problems = || azure.inner.with(|state| state.problems(&instance(""), &ids));
+    assert_eq!(problems(), Vec::<String>::new());
+    for (action, operation) in [
+        ("Microsoft.App/containerApps/listSecrets/action", "ContainerApps_ListSecrets of chat-api"),
+        ("Microsoft.App/jobs/listSecrets/action", "Jobs_ListSecrets of nightly"),
+        ("*/listfunctionappsettings/action", "StaticSites_ListStaticSiteFunctionAppSettings of chat-site"),
+    ] {
+        azure.inner.with(|state| state.deny(GROUP, action));
+        assert_eq!(problems(), [format!("{operation} is answered 403 AuthorizationFailed")]);
+        azure.inner.with(State::allow_all);
+    }
+    azure.inner.regenerate("sr-demo", &[KeyType::Primary]).unwrap();
+    let refused = |name: &str| format!("{name} signs with a key that sr-demo refuses");
+    assert_eq!(problems(), [refused("containerApps/chat-api"), refused("staticSites/chat-site/12")]);
+    azure.inner.with(|state| {
+        state.delete_container("chat-api").unwrap();
+        state.delete_static_site("chat-site").unwrap();
+    });
+    assert_eq!(problems(), Vec::<String>::new(), "they are gone");
+}

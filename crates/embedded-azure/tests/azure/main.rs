@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly, its helpers too")]
 
 mod access;
+mod app_configuration;
 mod arm;
 mod barriers;
 mod buckets;
+mod containers;
 mod control;
 mod data_plane;
 mod deliveries;
@@ -12,10 +14,13 @@ mod event_grid;
 mod faults;
 mod harness;
 mod identity;
+mod jobs;
+mod key_values_of_apps;
 mod key_vault;
 mod references;
 mod resolution;
 mod roles;
+mod static_sites;
 mod tls;
 mod traffic;
 mod world;

@@ -5,12 +5,13 @@ use reqwest::Certificate;
 use super::harness::*;
 
 #[tokio::test]
-async fn it_is_served_over_tls_for_this_machine_and_its_vaults_by_an_authority_to_trust() {
+async fn it_is_served_over_tls_for_this_machine_its_vaults_and_stores_by_an_authority_to_trust() {
     let folder = tempfile::tempdir().unwrap();
     let (new, clock) = (folder.path().join("new"), Arc::new(VirtualClock::default()));
     let world: World = serde_json::from_value(json!({
         "signalr": [{"group": "rg-demo", "name": "sr-demo"}],
         "vaults": [{"group": "rg-demo", "name": "kv-demo", "secrets": {"chat": "x"}}],
+        "appConfigurations": [{"group": "rg-demo", "name": "cs-demo"}],
     }))
     .unwrap();
     let options = Options { tls: Some(new.clone()), ..Options::like_azure() };
@@ -26,12 +27,13 @@ async fn it_is_served_over_tls_for_this_machine_and_its_vaults_by_an_authority_t
         .tls_certs_only([Certificate::from_pem(&pem).unwrap()])
         .resolve("localhost", address)
         .resolve("kv-demo.localhost", address)
+        .resolve("cs-demo.azconfig.localhost", address)
         .build()
         .unwrap();
 
     // A client that says nothing keeps nobody waiting.
     let silent = tokio::net::TcpStream::connect(address).await.unwrap();
-    for host in ["127.0.0.1", "localhost", "kv-demo.localhost"] {
+    for host in ["127.0.0.1", "localhost", "kv-demo.localhost", "cs-demo.azconfig.localhost"] {
         let world = http.get(format!("https://{host}:{port}/sim/world")).send().await.unwrap();
         assert_eq!(world.status(), 200, "{host}");
     }

@@ -22,6 +22,26 @@ fn shop() -> ConsumerId {
     AppId::new("s", "g", "shop", None).into()
 }
 
+fn machine() -> ConsumerId {
+    "reporter:iis-01".parse().unwrap()
+}
+
+fn reported(key: &str) -> Event {
+    Event::Reported { consumer: machine(), fingerprint: fingerprint(key) }
+}
+
+fn acknowledged(consumer: ConsumerId, key: &str) -> Event {
+    Event::Acknowledged { consumer, fingerprint: fingerprint(key), by: "ada".into() }
+}
+
+fn readers_left(consumer: ConsumerId, key: &str) -> Event {
+    Event::ReadersAcknowledged { consumer, fingerprint: fingerprint(key), by: "ada".into() }
+}
+
+const fn awaited(awaited: bool) -> Event {
+    Event::ExternalAwaited { key_type: PRIMARY, awaited }
+}
+
 fn watch(from: i64, until: i64) -> Event {
     Event::WatchAsked { from: at(from), until: at(until) }
 }
@@ -53,6 +73,8 @@ fn states() -> Vec<(&'static str, Journal)> {
         ("accepted, no more told", vec![intended(), accepted(None, None)]),
         ("operation lost", vec![intended(), accepted(operation(), Some("p2")), Event::OperationLost {}]),
         ("being given out", vec![Event::RepointIntended { key_type: PRIMARY }]),
+        ("reported to be held", vec![reported("p")]),
+        ("waited for", vec![reported("p"), awaited(true)]),
     ];
     let adopted = || {
         let mut journal = Journal::default();
@@ -102,14 +124,29 @@ fn events() -> Vec<(&'static str, Event)> {
         ("repointIntended", Event::RepointIntended { key_type: PRIMARY }),
         ("repointed", repointed(PRIMARY)),
         ("repointed, the other", repointed(SECONDARY)),
+        ("reported", reported("p")),
+        ("reported, of no key", reported("x")),
+        ("reported, of an app", Event::Reported { consumer: shop(), fingerprint: fingerprint("p") }),
+        ("acknowledged", acknowledged(machine(), "p")),
+        ("acknowledged, of no key", acknowledged(machine(), "x")),
+        ("acknowledged, of an app", acknowledged(shop(), "p")),
+        ("readersAcknowledged", readers_left(shop(), "p")),
+        ("readersAcknowledged, x", readers_left(shop(), "x")),
+        ("readersAcknowledged, not", readers_left(machine(), "p")),
+        ("externalAwaited, false", awaited(false)),
+        ("externalAwaited", awaited(true)),
     ]
+}
+
+fn letter(column: usize) -> char {
+    char::from_digit(u32::try_from(column).unwrap(), 36).unwrap()
 }
 
 /// Written out, so that a change of the table is a change here.
 #[test]
 fn every_pair_of_a_state_and_an_event_fits_or_is_refused_for_a_reason() {
     let mut lines: Vec<String> =
-        states().iter().enumerate().map(|(n, (name, _))| format!("{n:x} {name}")).collect();
+        states().iter().enumerate().map(|(n, (name, _))| format!("{} {name}", letter(n))).collect();
     let mut reasons: Vec<Condition> = Vec::new();
     let mut rows = Vec::new();
     for (name, event) in events() {
@@ -127,7 +164,7 @@ fn every_pair_of_a_state_and_an_event_fits_or_is_refused_for_a_reason() {
         assert!(cells.contains('+') || name.contains(','), "{name} fits no state");
         rows.push(format!("{name:24} {cells}"));
     }
-    let columns: String = (0..states().len()).map(|n| format!("{n:x}")).collect();
+    let columns: String = (0..states().len()).map(letter).collect();
     lines.push(format!("{:24} {columns}", ""));
     lines.extend(rows);
     let reasons = reasons.iter().enumerate();
@@ -150,35 +187,48 @@ fn every_pair_of_a_state_and_an_event_fits_or_is_refused_for_a_reason() {
     c accepted, no more told
     d operation lost
     e being given out
-                             0123456789abcde
-    adopted                  +aaaaaaaaaaaaaa
-    keyChanged               b+++++++++cccc+
-    keyChanged, same         bdddddddddccccd
-    recovered                beee+eeeeeeeeee
-    consumersSeen            b++++++++++++++
-    consumersBlurred         bffff+fffffffff
-    consumersMissing, true   b+++++++g++++++
-    consumersMissing, false  bggggggg+gggggg
-    taken                    b+h+++++++++++h
-    left                     bi+iiiiiiiiiii+
-    blinded                  b++++++j+++++++
-    sighted                  bkkkkkk+kkkkkkk
-    rotationRequested        b++++++++++++++
-    watchAsked               +++++++++l+++++
-    watchAsked, backwards    mmmmmmmmmmmmmmm
-    heard                    b++++++++++++++
-    unblocked                +++++++++++++++
-    regenerationIntended     b+h+++++++nnnnh
-    regenerationAccepted     booooooooo+pppo
-    operationLost            bqqqqqqqqqq+qqq
-    regenerated              booooooooo++++o
-    regenerated, same        boooooooooddddo
-    regenerationFailed       booooooooo++++o
-    verified                 b++r++++++nnnn+
-    verificationRefused      b++r++++++nnnn+
-    repointIntended          b+++++++++s+s++
-    repointed                bttttttttttttt+
-    repointed, the other     btttttttttttttt
+    f reported to be held
+    g waited for
+                             0123456789abcdefg
+    adopted                  +aaaaaaaaaaaaaaaa
+    keyChanged               b+++++++++cccc+++
+    keyChanged, same         bdddddddddccccddd
+    recovered                beee+eeeeeeeeeeee
+    consumersSeen            b++++++++++++++++
+    consumersBlurred         bffff+fffffffffff
+    consumersMissing, true   b+++++++g++++++++
+    consumersMissing, false  bggggggg+gggggggg
+    taken                    b+h+++++++++++hhh
+    left                     bi+iiiiiiiiiii+++
+    blinded                  b++++++j+++++++++
+    sighted                  bkkkkkk+kkkkkkkkk
+    rotationRequested        b++++++++++++++++
+    watchAsked               +++++++++l+++++++
+    watchAsked, backwards    mmmmmmmmmmmmmmmmm
+    heard                    b++++++++++++++++
+    unblocked                +++++++++++++++++
+    regenerationIntended     b+h+++++++nnnnhhh
+    regenerationAccepted     booooooooo+pppooo
+    operationLost            bqqqqqqqqqq+qqqqq
+    regenerated              booooooooo++++ooo
+    regenerated, same        boooooooooddddooo
+    regenerationFailed       booooooooo++++ooo
+    verified                 b++r++++++nnnn+++
+    verificationRefused      b++r++++++nnnn+++
+    repointIntended          b+++++++++s+s++++
+    repointed                bttttttttttttt+tt
+    repointed, the other     btttttttttttttttt
+    reported                 +++++++++++++++++
+    reported, of no key      +++++++++++++++++
+    reported, of an app      uuuuuuuuuuuuuuuuu
+    acknowledged             b++++++++++++++++
+    acknowledged, of no key  bvvvvvvvvvvvvvvvv
+    acknowledged, of an app  buuuuuuuuuuuuuuuu
+    readersAcknowledged      b+w+++++++++++www
+    readersAcknowledged, x   bvvvvvvvvvvvvvvvv
+    readersAcknowledged, not bxxxxxxxxxxxxxxxx
+    externalAwaited, false   byyyyyyyyyyyyyyy+
+    externalAwaited          bz+zzzzzzzzzzz++y
     a NeverSeen
     b Seen
     c NotBeingReplaced
@@ -199,6 +249,12 @@ fn every_pair_of_a_state_and_an_event_fits_or_is_refused_for_a_reason() {
     r NotVerified
     s Stays
     t BeingGivenOut
+    u External
+    v Current
+    w LeftByAll
+    x NotExternal
+    y NewsOfWait
+    z HeldToWait
     ");
 }
 

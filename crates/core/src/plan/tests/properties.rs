@@ -87,6 +87,9 @@ pub(super) fn a_move() -> impl Strategy<Value = Move> {
         1 => any::<bool>().prop_map(|compromised| Move::Request { compromised }),
         1 => any::<bool>().prop_map(Move::Askable),
         1 => Just(Move::Unblock),
+        2 => (0..2_usize, any::<bool>()).prop_map(|(external, reports)| Move::Fetch { external, reports }),
+        2 => (0..2_usize, any::<bool>()).prop_map(|(external, by_a_person)| Move::Report { external, by_a_person }),
+        1 => key_type().prop_map(Move::ReadersLeft),
     ]
 }
 
@@ -115,11 +118,13 @@ proptest! {
         listed_at_once in any::<bool>(),
         now in any::<bool>(),
         askable_at_last in any::<bool>(),
+        externals in prop::collection::vec(key_type(), 0..3),
+        readers_within in prop_oneof![2 => Just(0_i64), 1 => Just(86_400)],
         policy in a_policy(),
         moves in prop::collection::vec(a_move(), 0..40),
     ) {
         let first = if now { FirstRotation::Now } else { FirstRotation::WhenDue };
-        let mut world = World::new(&holds, listed_at_once, first);
+        let mut world = World::new(&holds, listed_at_once, first).with(&externals, readers_within);
         world.policy = Policy { first_rotation: first, ..policy };
         for change in &moves {
             world.make(change);
@@ -128,12 +133,18 @@ proptest! {
         world.askable = askable_at_last;
         world.pass_time(100);
         let mut passes = 0;
+        // Whoever only others can change does what is asked of it, and says so.
+        (0..externals.len()).for_each(|external| world.make(&Move::Fetch { external, reports: true }));
         while !matches!(world.pass(20, Kill::No), Decision::Settled { .. }) {
             world.pass_time(600);
+            (0..externals.len()).for_each(|external| world.make(&Move::Fetch { external, reports: true }));
             passes += 1;
             prop_assert!(passes < 1_500, "does not settle: {world:#?}");
         }
         world.pass_time(100);
+        for one in &world.externals {
+            prop_assert!(world.works(one.holds), "left behind with a dead key: {world:#?}");
+        }
         for app in world.apps.iter().filter(|app| !app.deleted) {
             prop_assert!(world.all_work(app), "left behind with a dead key: {world:#?}");
         }
@@ -144,18 +155,19 @@ proptest! {
     fn a_forecast_comes_to_its_end(
         holds in prop::collection::vec(key_type(), 1..4),
         listed_at_once in any::<bool>(),
+        externals in prop::collection::vec(key_type(), 0..3),
         policy in a_policy(),
         moves in prop::collection::vec(a_move(), 0..40),
         asked in any::<bool>(),
     ) {
-        let mut world = World::new(&holds, listed_at_once, FirstRotation::Now);
+        let mut world = World::new(&holds, listed_at_once, FirstRotation::Now).with(&externals, 0);
         world.policy = policy;
         moves.iter().for_each(|change| world.make(change));
         let seen = world.look();
         let foreseen = forecast(&seen, &world.journal, &world.policy, world.now, asked);
         prop_assert!(foreseen.steps.len() < 50, "it goes on and on: {foreseen:#?}");
         let ends = matches!(foreseen.end, Decision::Settled { .. } | Decision::Blocked(BlockedBy::Unknown(_)));
-        let fails = matches!(foreseen.end, Decision::Blocked(BlockedBy::RegenerationFails { .. } | BlockedBy::KeyRefused { .. }));
+        let fails = matches!(foreseen.end, Decision::Blocked(BlockedBy::RegenerationFails { .. } | BlockedBy::KeyRefused { .. } | BlockedBy::ExternalLate { .. }));
         prop_assert!(ends || fails, "{foreseen:#?}");
         if !asked {
             let mut journal = world.journal.clone();
@@ -178,7 +190,8 @@ proptest! {
         others in prop::collection::vec(a_move(), 0..20),
         seconds in any::<i32>(),
     ) {
-        let mut one = World::new(&[KeyType::Primary, KeyType::Secondary], true, FirstRotation::Now);
+        let both = [KeyType::Primary, KeyType::Secondary];
+        let mut one = World::new(&both, true, FirstRotation::Now).with(&both, 0);
         moves.iter().for_each(|change| one.make(change));
         let mut other = World::new(&[KeyType::Secondary], false, FirstRotation::WhenDue);
         others.iter().for_each(|change| other.make(change));

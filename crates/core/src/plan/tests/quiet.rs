@@ -8,7 +8,15 @@ use super::*;
 
 fn quiet_in(world: &World) -> Option<Decision> {
     let (listed, apps) = (world.look().keys, (0..world.apps.len()).map(app));
-    quiet(&listed, apps, &world.journal, &world.policy, world.now, world.now + TimeDelta::minutes(9))
+    quiet(
+        &listed,
+        apps,
+        world.externals_of_config(),
+        &world.journal,
+        &world.policy,
+        world.now,
+        world.now + TimeDelta::minutes(9),
+    )
 }
 
 /// A world that has come to rest: two apps hold one key, and the other is new.
@@ -94,16 +102,18 @@ proptest! {
         listed_at_once in any::<bool>(),
         now in any::<bool>(),
         policy in a_policy(),
+        externals in prop::collection::vec(prop_oneof![Just(KeyType::Primary), Just(KeyType::Secondary)], 0..3),
         moves in prop::collection::vec(a_move(), 0..40),
         rests in any::<bool>(),
     ) {
         let first = if now { FirstRotation::Now } else { FirstRotation::WhenDue };
-        let mut world = World::new(&holds, listed_at_once, first);
+        let mut world = World::new(&holds, listed_at_once, first).with(&externals, 0);
         world.policy = Policy { first_rotation: first, ..policy };
         moves.iter().for_each(|change| world.make(change));
         let mut passes = 0;
         while rests && passes < 50 && !matches!(world.pass(20, Kill::No), Decision::Settled { .. }) {
             world.pass_time(600);
+            (0..externals.len()).for_each(|external| world.make(&Move::Fetch { external, reports: true }));
             passes += 1;
         }
         let (seen, quiet) = (world.look(), quiet_in(&world));

@@ -40,6 +40,18 @@ pub(super) enum Move {
     Askable(bool),
     /// A person forgets what stands in the way.
     Unblock,
+    /// Who only others can change takes the key that an app holds, or is asked to take; and says so, or not yet.
+    Fetch {
+        external: usize,
+        reports: bool,
+    },
+    /// It says what it holds; or a person does, who is right.
+    Report {
+        external: usize,
+        by_a_person: bool,
+    },
+    /// A person says that whoever reads what the apps hold, and is not seen, has left this key.
+    ReadersLeft(KeyType),
 }
 
 /// Where in a regeneration the process is killed.
@@ -67,6 +79,12 @@ pub(super) struct World {
     made: u64,
     /// The keys that were there when they were reported as compromised.
     compromised: BTreeSet<u64>,
+    /// Those that only others can change.
+    pub(super) externals: Vec<WorldExternal>,
+    /// How long readers that nobody sees may go on with a key that the apps have left.
+    pub(super) readers_within: Duration,
+    /// When they have left a key sooner.
+    readers_left: BTreeMap<u64, DateTime<Utc>>,
     pub(super) journal: Journal,
     pub(super) policy: Policy,
 }
@@ -81,6 +99,25 @@ pub(super) struct WorldApp {
     pub(super) renamed: bool,
     /// An outside regeneration took its key: it may be failing until it is repaired.
     excused: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct WorldExternal {
+    pub(super) holds: u64,
+    /// An outside regeneration took its key, or it has said too late which it took.
+    excused: bool,
+}
+
+/// The names of those that only others can change: the first reports by itself.
+pub(super) fn external(n: usize) -> ConsumerId {
+    if n == 0 { "reporter:iis" } else { "manual:gateway" }.parse().unwrap()
+}
+
+/// How long those may take: an hour, and a week.
+fn externals(count: usize) -> Vec<External> {
+    let within = |n| Duration::from_secs(if n == 0 { 3600 } else { 7 * 86_400 });
+    let one = |n| External { id: external(n), within: within(n), owner: None, ticket: None };
+    (0..count).map(one).collect()
 }
 
 impl World {
@@ -105,9 +142,35 @@ impl World {
             last_held: BTreeMap::from([(1, start), (2, start)]),
             made: 2,
             compromised: BTreeSet::new(),
+            externals: Vec::new(),
+            readers_within: Duration::ZERO,
+            readers_left: BTreeMap::new(),
             journal: Journal::default(),
             policy: Policy { first_rotation, ..policy() },
         }
+    }
+
+    /// The same with some that only others can change, which hold these keys, and with readers that nobody sees.
+    pub(super) fn with(mut self, holds: &[KeyType], readers_within: i64) -> Self {
+        let one = |key_type: &KeyType| WorldExternal { holds: self.keys[*key_type], excused: false };
+        self.externals = holds.iter().map(one).collect();
+        self.readers_within = Duration::from_secs(readers_within.unsigned_abs());
+        self
+    }
+
+    pub(super) fn externals_of_config(&self) -> Vec<External> {
+        externals(self.externals.len())
+    }
+
+    /// Whether what is on record of one is what it holds.
+    fn is_on_record(&self, n: usize) -> bool {
+        let report = self.journal.report(&external(n));
+        report.is_some_and(|report| report.fingerprint == fingerprint(&self.externals[n].holds.to_string()))
+    }
+
+    /// Those who hold what is on record of them.
+    fn reported(&self) -> impl Iterator<Item = &WorldExternal> {
+        self.externals.iter().enumerate().filter(|(n, _)| self.is_on_record(*n)).map(|(_, one)| one)
     }
 
     fn listed(&self, key_type: KeyType) -> u64 {
@@ -129,14 +192,17 @@ impl World {
     }
 
     pub(super) fn pass_time(&mut self, seconds: i64) {
-        for key in self.apps.iter().filter(|app| !app.deleted).flat_map(|app| &app.keys) {
-            self.last_held.insert(*key, self.now + TimeDelta::seconds(seconds));
+        let of_apps = self.apps.iter().filter(|app| !app.deleted).flat_map(|app| app.keys.iter().copied());
+        let held: Vec<u64> = of_apps.chain(self.reported().map(|one| one.holds)).collect();
+        for key in held {
+            self.last_held.insert(key, self.now + TimeDelta::seconds(seconds));
         }
         self.now += TimeDelta::seconds(seconds);
         if let Some((_, old, _)) = self.pending.take_if(|(_, _, end)| *end <= self.now)
             && self.pending_outside
         {
             self.apps.iter_mut().filter(|app| app.keys.contains(&old)).for_each(|app| app.excused = true);
+            self.externals.iter_mut().filter(|one| one.holds == old).for_each(|one| one.excused = true);
         }
         self.nobody_is_cut_off();
     }
@@ -144,6 +210,9 @@ impl World {
     fn nobody_is_cut_off(&self) {
         for app in self.apps.iter().filter(|app| !app.deleted && !app.excused) {
             assert!(self.all_work(app), "an app was cut off: {self:#?}");
+        }
+        for one in self.reported().filter(|one| !one.excused) {
+            assert!(self.works(one.holds), "who only others can change was cut off: {self:#?}");
         }
     }
 
@@ -199,7 +268,7 @@ impl World {
             (false, false) => Some(unreadable(n)),
             (false, true) => None,
         });
-        Snapshot {
+        let mut snapshot = Snapshot {
             consumers: seen()
                 .flat_map(|(n, a)| a.keys.iter().map(move |key| (n, *key)))
                 .map(|(n, key)| consumer(n, holding(key)))
@@ -207,8 +276,11 @@ impl World {
             unknown: unknown.collect(),
             seen: seen().map(|(n, a)| (app(n), fingerprints(a))).collect(),
             blurred,
+            readers_within: BTreeMap::from([(app(0), self.readers_within)]),
             ..Snapshot::of_keys(self.now, keys.clone())
-        }
+        };
+        snapshot.add_external(self.externals_of_config(), &self.journal);
+        snapshot
     }
 
     fn remember(&mut self, seen: &Snapshot) {
@@ -253,6 +325,15 @@ impl World {
             let listed = |key| KeyType::ALL.into_iter().any(|key_type| self.listed(key_type) == key);
             let stale = |app: &&WorldApp| !app.deleted && !app.keys.iter().all(|key| listed(*key));
             assert!(self.apps.iter().find(stale).is_none(), "{end:?}, with a stale app: {self:#?}");
+            for n in 0..self.externals.len() {
+                let report = self.journal.report(&external(n));
+                let is_listed = |key_type| {
+                    let listed = fingerprint(&self.listed(key_type).to_string());
+                    report.is_some_and(|report| report.fingerprint == listed)
+                };
+                let valid = KeyType::ALL.into_iter().any(is_listed);
+                assert!(valid, "{end:?}, and nobody knows what {} holds: {self:#?}", external(n));
+            }
         }
     }
 
@@ -336,7 +417,13 @@ impl World {
         let key = self.keys[key_type];
         let held = self.apps.iter().any(|app| !app.deleted && app.keys.contains(&key));
         assert!(!held, "regenerated a key that an app holds: {self:#?}");
-        let left = self.last_held.get(&key).copied();
+        let held = self.reported().any(|one| one.holds == key);
+        assert!(!held, "regenerated a key that somebody reports to hold: {self:#?}");
+        let left = self.last_held.get(&key).map(|left| {
+            let told = self.readers_left.get(&key).filter(|told| left <= *told);
+            let at_last = *left + delta(self.readers_within);
+            told.map_or(at_last, |told| at_last.min(*told))
+        });
         let compromised = self.compromised.contains(&key);
         let grace = delta(if compromised { self.policy.exposed_grace } else { self.policy.grace });
         let over = left.is_none_or(|left| left + grace <= self.now);
@@ -371,6 +458,9 @@ impl World {
             Move::Rename { app, named } => self.with_app(app, |app| app.renamed = !named),
             Move::Askable(askable) => self.askable = askable,
             Move::Unblock => self.record(Event::Unblocked {}),
+            Move::Fetch { external, reports } => self.fetch(external, reports),
+            Move::Report { external, by_a_person } => self.report(external, by_a_person),
+            Move::ReadersLeft(key_type) => self.all_readers_leave(key_type),
             Move::Request { compromised } => {
                 if self.journal.keys().is_some() {
                     if compromised {
@@ -403,6 +493,66 @@ impl World {
             app.excused = excused;
         });
         self.remember(&self.look());
+    }
+
+    /// It takes another key, from where we put ours, or as a person is asked; if there is neither, one that is listed.
+    fn fetch(&mut self, n: usize, reports: bool) {
+        let Some(count) = self.externals.len().checked_sub(1) else { return };
+        let n = n.min(count);
+        let seen = self.look();
+        let asked = match decide(&seen, &self.journal, &self.policy, self.now) {
+            Decision::Waiting { reason: WaitFor::External { key_type, .. }, .. }
+            | Decision::Blocked(BlockedBy::ExternalLate { key_type, .. }) => {
+                Some(self.listed(key_type.other()))
+            }
+            _ => None,
+        };
+        let of_apps = self.apps.iter().filter(|app| !app.deleted).find_map(|app| app.keys.last().copied());
+        let taken = of_apps.filter(|key| self.works(*key)).or(asked);
+        let holds = self.externals[n].holds;
+        let stays = || if self.works(holds) { holds } else { self.listed(KeyType::Primary) };
+        let taken = taken.unwrap_or_else(stays);
+        if self.is_on_record(n) {
+            self.last_held.insert(self.externals[n].holds, self.now);
+        }
+        // Who takes a key that somebody else is replacing is not cut off by us.
+        let is_replaced = self.pending.is_some_and(|(_, old, _)| old == taken);
+        self.externals[n] = WorldExternal { holds: taken, excused: is_replaced || !self.works(taken) };
+        if reports {
+            self.report(n, false);
+        }
+    }
+
+    fn report(&mut self, n: usize, by_a_person: bool) {
+        let Some(count) = self.externals.len().checked_sub(1) else { return };
+        let n = n.min(count);
+        let (consumer, holds) = (external(n), self.externals[n].holds);
+        // Who says so late what it took, or takes what is being replaced, may be cut off by then.
+        let on_record = self.is_on_record(n);
+        let replaced = self.pending.is_some_and(|(_, old, _)| old == holds)
+            || self.journal.in_flight().is_some_and(|flight| flight.prior == fingerprint(&holds.to_string()));
+        self.externals[n].excused |= !self.works(holds) || (!on_record && replaced);
+        let fingerprint = fingerprint(&holds.to_string());
+        let event = match by_a_person {
+            true => Event::Acknowledged { consumer, fingerprint, by: "somebody".into() },
+            false => Event::Reported { consumer, fingerprint },
+        };
+        let told = self.journal.apply(event, self.now);
+        assert!(told.is_ok() || by_a_person, "{told:?}");
+        if self.is_on_record(n) {
+            self.last_held.insert(holds, self.now);
+        }
+    }
+
+    /// Whoever read it without being seen has left a key, and a person says so; if he may.
+    fn all_readers_leave(&mut self, key_type: KeyType) {
+        let (key, by) = (self.listed(key_type), "somebody".to_owned());
+        let fingerprint = fingerprint(&key.to_string());
+        let event = Event::ReadersAcknowledged { consumer: app(0), fingerprint, by };
+        let held = self.apps.iter().any(|app| !app.deleted && app.keys.contains(&key));
+        if !held && self.journal.apply(event, self.now).is_ok() {
+            self.readers_left.insert(key, self.now);
+        }
     }
 
     fn with_app(&mut self, app: usize, change: impl FnOnce(&mut WorldApp)) {

@@ -1,0 +1,52 @@
+//! The actions of Container Apps and of static web apps (docs: Azure permissions for Containers, for Web and Mobile; field
+//! role definitions).
+
+/// As `ACTIONS`, for Microsoft.App and static sites.
+pub(super) const ACTIONS: [(&str, &str); 37] = [
+    ("ContainerApps_ListBySubscription", "Microsoft.App/containerApps/read"),
+    ("ContainerApps_ListByResourceGroup", "Microsoft.App/containerApps/read"),
+    ("ContainerApps_Get", "Microsoft.App/containerApps/read"),
+    ("ContainerApps_Update", "Microsoft.App/containerApps/write"),
+    ("ContainerApps_ListSecrets", "Microsoft.App/containerApps/listSecrets/action"),
+    ("ContainerApps_OperationResults", "Microsoft.App/locations/containerappOperationResults/read"),
+    ("ContainerAppsRevisions_ListRevisions", "Microsoft.App/containerApps/revisions/read"),
+    ("ContainerAppsRevisions_GetRevision", "Microsoft.App/containerApps/revisions/read"),
+    ("ContainerAppsRevisions_RestartRevision", "Microsoft.App/containerApps/revisions/restart/action"),
+    ("ContainerAppsRevisions_ActivateRevision", "Microsoft.App/containerApps/revisions/activate/action"),
+    ("ContainerAppsRevisions_DeactivateRevision", "Microsoft.App/containerApps/revisions/deactivate/action"),
+    ("ContainerAppsRevisionReplicas_ListReplicas", "Microsoft.App/containerApps/revisions/replicas/read"),
+    ("Permissions_ListForContainerApp", "Microsoft.Authorization/permissions/read"),
+    ("Jobs_ListBySubscription", "Microsoft.App/jobs/read"),
+    ("Jobs_ListByResourceGroup", "Microsoft.App/jobs/read"),
+    ("Jobs_Get", "Microsoft.App/jobs/read"),
+    ("Jobs_Update", "Microsoft.App/jobs/write"),
+    ("Jobs_ListSecrets", "Microsoft.App/jobs/listSecrets/action"),
+    ("Jobs_OperationResults", "Microsoft.App/locations/containerappsjobOperationResults/read"),
+    ("Jobs_Start", "Microsoft.App/jobs/start/action"),
+    ("JobsExecutions_List", "Microsoft.App/jobs/executions/read"),
+    ("Job_Execution", "Microsoft.App/jobs/execution/read"),
+    ("Permissions_ListForJob", "Microsoft.Authorization/permissions/read"),
+    ("StaticSites_List", "Microsoft.Web/staticSites/Read"),
+    ("StaticSites_GetStaticSitesByResourceGroup", "Microsoft.Web/staticSites/Read"),
+    ("StaticSites_GetStaticSite", "Microsoft.Web/staticSites/Read"),
+    ("StaticSites_GetStaticSiteBuilds", "Microsoft.Web/staticSites/builds/Read"),
+    ("StaticSites_GetStaticSiteBuild", "Microsoft.Web/staticSites/builds/Read"),
+    ("StaticSites_ListStaticSiteAppSettings", "Microsoft.Web/staticSites/listappsettings/Action"),
+    (
+        "StaticSites_ListStaticSiteFunctionAppSettings",
+        "Microsoft.Web/staticSites/listfunctionappsettings/Action",
+    ),
+    ("StaticSites_ListStaticSiteBuildAppSettings", "Microsoft.Web/staticSites/builds/listappsettings/Action"),
+    (
+        "StaticSites_ListStaticSiteBuildFunctionAppSettings",
+        "Microsoft.Web/staticSites/builds/listfunctionappsettings/Action",
+    ),
+    ("StaticSites_CreateOrUpdateStaticSiteAppSettings", "Microsoft.Web/staticSites/config/Write"),
+    ("StaticSites_CreateOrUpdateStaticSiteFunctionAppSettings", "Microsoft.Web/staticSites/config/Write"),
+    ("StaticSites_CreateOrUpdateStaticSiteBuildAppSettings", "Microsoft.Web/staticSites/builds/config/Write"),
+    (
+        "StaticSites_CreateOrUpdateStaticSiteBuildFunctionAppSettings",
+        "Microsoft.Web/staticSites/builds/config/Write",
+    ),
+    ("Permissions_ListForStaticSite", "Microsoft.Authorization/permissions/read"),
+];

@@ -1,0 +1,406 @@
+//! One round: from the key that the secret holds to an app that works with it.
+//!
+//! Start at [`run`]. Wherever it ends or is killed, the next round goes on towards the key of the secret, by what the files
+//! say then; what lies beside them is its own if the exchange is on record.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use secrecy::zeroize::Zeroizing;
+
+use super::files::{self, LARGEST, Unplaced};
+use super::reporting::report;
+use super::state::{Exchange, Memory};
+use super::{Agent, Ended, Told, app};
+use crate::azure::consumers::{Contents, InFile, Marks, Place};
+use crate::azure::data_plane::Probe;
+use crate::azure::services::{KeyService, names_a_service};
+use crate::report::cause;
+use crate::report::text::{agent as words, readable};
+use rekey_core::journal::Journal;
+use rekey_core::model::{Fingerprint, Key, KeyPair, ServiceType};
+use rekey_core::plan::SettingFault;
+
+/// How long the vault may take, with all attempts.
+const VAULT: chrono::TimeDelta = chrono::TimeDelta::minutes(2);
+
+/// The key that is to be in the files, and by what others are known.
+struct Wanted {
+    key: Key,
+    fingerprint: Fingerprint,
+    /// The host of the service.
+    host: String,
+    /// It in the place of both: of the keys that there are the agent knows but this one.
+    keys: KeyPair,
+}
+
+/// A file that was read.
+struct Seen {
+    /// Where it is, behind all links.
+    path: PathBuf,
+    text: Zeroizing<String>,
+    found: InFile,
+}
+
+struct Round<'a> {
+    agent: &'a Agent,
+    memory: &'a mut Memory,
+    ended: Ended,
+}
+
+pub(super) async fn run(agent: &Agent, memory: &mut Memory, report_anyway: bool) -> Ended {
+    let mut round = Round { agent, memory, ended: Ended::Well };
+    if let Some(wanted) = round.wanted().await {
+        round.go(&wanted, report_anyway).await;
+    }
+    round.ended
+}
+
+impl Wanted {
+    /// By what keys of the service are known: its host, the key that is wanted, and those that were ever seen.
+    fn marks<'w>(&'w self, former: &'w Journal) -> Marks<'w> {
+        Marks { keys: Some(&self.keys), host: &self.host, journal: former }
+    }
+
+    fn is_other(&self, key: &Key) -> bool {
+        *key != self.key
+    }
+}
+
+impl Seen {
+    /// The keys in it that are to be replaced.
+    fn others<'s>(&'s self, wanted: &'s Wanted) -> impl Iterator<Item = &'s Key> {
+        self.found.keys.iter().filter(|key| wanted.is_other(key))
+    }
+}
+
+impl Round<'_> {
+    fn fail(&mut self, why: String) {
+        self.ended = Ended::Badly;
+        (self.agent.teller)(&Told::Failed(why));
+    }
+
+    fn former(&self) -> Journal {
+        Journal::of_former(self.memory.kept.known.iter().cloned())
+    }
+
+    /// What is remembered is on the disk; or that was told.
+    fn saved(&mut self) -> bool {
+        let saved = self.memory.save();
+        if let Err(error) = &saved {
+            let path = self.memory.path().display().to_string();
+            self.fail(cause::because(&words::not_remembered(path), Some(error)));
+        }
+        saved.is_ok()
+    }
+
+    /// The key that the secret holds.
+    async fn wanted(&mut self) -> Option<Wanted> {
+        let Agent { config, arm, clock, .. } = self.agent;
+        let arm = arm.until(clock.now() + VAULT);
+        let string = match Place::of_secret(config.secret.clone()).read(&arm).await {
+            Ok(Contents::Secret(secret)) => secret.connection_string(),
+            Ok(_) => None,
+            Err(error) => {
+                self.fail(cause::told(&error));
+                return None;
+            }
+        };
+        let Some((string, key)) = string.and_then(|string| string.key().map(|key| (string, key))) else {
+            self.fail(words::no_string(&config.secret));
+            return None;
+        };
+        if string.has_placeholder() {
+            self.fail(words::no_string(&config.secret));
+            return None;
+        }
+        let host = string.hosts().find(|host| names_a_service(host)).unwrap_or(string.host()).to_owned();
+        let (fingerprint, keys) = (key.fingerprint(), KeyPair::from_fn(|_| key.clone()));
+        Some(Wanted { key, fingerprint, host, keys })
+    }
+
+    async fn go(&mut self, wanted: &Wanted, report_anyway: bool) {
+        let seen = self.look(wanted);
+        self.tidy_up();
+        let old = seen.iter().flat_map(|file| file.others(wanted)).next().cloned();
+        let is_whole = self.exchange(wanted, &seen, old.as_ref()).await;
+        let works = self.memory.kept.running.clone();
+        // What was not seen may have another key, which the app may have been started with since.
+        let Some(works) = works.filter(|works| is_whole || *works != wanted.fingerprint) else { return };
+        match report(self.agent, self.memory, &works, report_anyway).await {
+            Ok(()) => drop(self.saved()),
+            Err(why) => self.fail(why),
+        }
+    }
+
+    /// Reads all files. Of each that cannot be used it is told why.
+    fn look(&mut self, wanted: &Wanted) -> Vec<Seen> {
+        let agent = self.agent;
+        agent.config.files.iter().filter_map(|file| self.look_at(file, wanted)).collect()
+    }
+
+    fn look_at(&mut self, file: &Path, wanted: &Wanted) -> Option<Seen> {
+        let shown = file.display();
+        let read = std::fs::canonicalize(file).and_then(|path| Ok((files::read(&path, LARGEST)?, path)));
+        let (text, path) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                self.fail(match error.kind() {
+                    io::ErrorKind::InvalidData => words::no_text(shown),
+                    io::ErrorKind::FileTooLarge => words::too_large(shown, LARGEST >> 20),
+                    _ => cause::because(&words::unreadable(shown), Some(&error)),
+                });
+                return None;
+            }
+        };
+        if !self.memory.kept.has_begun(&path)
+            && let Some((left, _)) = files::left_beside(&path).into_iter().find(|(_, is_there)| *is_there)
+        {
+            self.fail(words::strange_copy(shown, left.display()));
+            return None;
+        }
+        let found = wanted.marks(&self.former()).in_file(&text);
+        for fault in &found.faults {
+            self.fail(words::in_the_way(file.display(), in_the_way(*fault)));
+        }
+        if found.keys.is_empty() && found.faults.is_empty() {
+            self.fail(words::no_key(file.display(), &wanted.host));
+        }
+        let is_in_order = !found.keys.is_empty();
+        is_in_order.then_some(Seen { path, text, found })
+    }
+
+    /// Takes away what an exchange that came to its end has left.
+    fn tidy_up(&mut self) {
+        let Some(exchange) = self.memory.kept.exchange.take_if(|exchange| exchange.works) else { return };
+        for file in &exchange.files {
+            if let Err(error) = files::tidy(file) {
+                self.fail(cause::because(&words::copy_stays(file.display()), Some(&error)));
+                self.memory.kept.exchange = Some(exchange);
+                return;
+            }
+        }
+        let _ = self.saved();
+    }
+
+    /// Puts the wanted key into the files that have another, and makes the app work with it. Whether all files have it now.
+    async fn exchange(&mut self, wanted: &Wanted, seen: &[Seen], old: Option<&Key>) -> bool {
+        let was_begun = self.memory.kept.exchange.is_some();
+        let is_news = self.memory.kept.running.as_ref() != Some(&wanted.fingerprint);
+        let rests = self.memory.rests(&wanted.fingerprint, self.agent.clock.now());
+        if let Some(until) = rests.filter(|_| old.is_some() || was_begun || is_news) {
+            self.fail(words::rests(&wanted.fingerprint, readable(until)));
+            return false;
+        }
+        let mut placed = Vec::new();
+        if let Some(old) = old {
+            self.works_with(wanted, old);
+            if !self.is_accepted(wanted).await || !self.begin(wanted, seen) {
+                return false;
+            }
+            placed = self.place(wanted, seen);
+        }
+        let has_it = |file: &Seen| file.others(wanted).next().is_none() || placed.contains(&file.path);
+        let is_whole = seen.iter().all(has_it)
+            && seen.len() == self.agent.config.files.len()
+            && seen.iter().all(|file| file.found.faults.is_empty());
+        if !placed.is_empty() || was_begun || (old.is_none() && is_whole && is_news) {
+            self.take_effect(wanted, is_whole).await;
+        } else if old.is_some() {
+            // Nothing came of it, and nothing is left of it.
+            self.memory.kept.exchange = None;
+            let _ = self.saved();
+        }
+        is_whole
+    }
+
+    /// A file has an older key than the app was last seen to work with, or nothing was seen of it yet.
+    fn works_with(&mut self, wanted: &Wanted, old: &Key) {
+        let running = &mut self.memory.kept.running;
+        if running.as_ref().is_none_or(|running| *running == wanted.fingerprint) {
+            *running = Some(old.fingerprint());
+        }
+    }
+
+    /// Whether the service accepts the wanted key: a secret may be older than a file that a person has repaired.
+    async fn is_accepted(&mut self, wanted: &Wanted) -> bool {
+        if !self.agent.config.verify {
+            return true;
+        }
+        match self.probe(wanted, &wanted.key).await {
+            Probe::Accepted => return true,
+            Probe::Refused { detail } => self.fail(words::wanted_refused(&self.agent.config.secret, detail)),
+            Probe::Unreachable { detail } => self.fail(words::wanted_unknown(detail)),
+        }
+        false
+    }
+
+    async fn probe(&self, wanted: &Wanted, key: &Key) -> Probe {
+        ServiceType::SignalR.probe(&self.agent.data_plane, &wanted.host, key).await
+    }
+
+    /// Puts on record what is going to be done, and by what it will be recognised.
+    fn begin(&mut self, wanted: &Wanted, seen: &[Seen]) -> bool {
+        let kept = &mut self.memory.kept;
+        seen.iter().flat_map(|file| &file.found.keys).for_each(|key| kept.learn(&key.fingerprint()));
+        kept.learn(&wanted.fingerprint);
+        let exchange = kept.exchange.get_or_insert_default();
+        for file in seen.iter().filter(|file| file.others(wanted).next().is_some()) {
+            if !exchange.files.contains(&file.path) {
+                exchange.files.push(file.path.clone());
+            }
+        }
+        self.saved()
+    }
+
+    /// Writes the files; those that have the wanted key now.
+    fn place(&mut self, wanted: &Wanted, seen: &[Seen]) -> Vec<PathBuf> {
+        let former = self.former();
+        let mut placed = Vec::new();
+        for file in seen.iter().filter(|file| file.others(wanted).next().is_some()) {
+            let shown = file.path.display();
+            let is_copied = files::left_beside(&file.path)[1].1;
+            let text = wanted.marks(&former).file_with_key(&file.text, &wanted.key);
+            let replaced = match &text {
+                Some(text) => files::replace(&file.path, &file.text, text),
+                None => Err(Unplaced::Changed),
+            };
+            match replaced {
+                Ok(()) => {
+                    self.agent.done(words::placed(&wanted.fingerprint, shown));
+                    placed.push(file.path.clone());
+                }
+                Err(unplaced) => {
+                    self.fail(match unplaced {
+                        Unplaced::Changed => words::changed_meanwhile(shown),
+                        Unplaced::Failed(error) => cause::because(&words::not_placed(shown), Some(&error)),
+                    });
+                    if !is_copied && let Err(error) = files::tidy(&file.path) {
+                        self.fail(cause::because(&words::copy_stays(file.path.display()), Some(&error)));
+                    }
+                }
+            }
+        }
+        placed
+    }
+
+    /// Makes the app use what the files say. If it does not work with that, they are put back where that helps.
+    async fn take_effect(&mut self, wanted: &Wanted, is_whole: bool) {
+        if let Err(why) = self.reloaded(wanted).await {
+            self.fail(why);
+            let (now, every) = (self.agent.clock.now(), self.agent.config.every);
+            self.memory.was_in_vain(&wanted.fingerprint, now, every);
+            self.memory.kept.running = None;
+            self.go_back(wanted).await;
+            let _ = self.saved();
+            return;
+        }
+        let kept = &mut self.memory.kept;
+        if is_whole {
+            kept.running = Some(wanted.fingerprint.clone());
+            kept.learn(&wanted.fingerprint);
+        }
+        if let Some(exchange) = &mut kept.exchange {
+            exchange.works = true;
+        }
+        if self.saved() {
+            if is_whole {
+                self.agent.done(words::works(&wanted.fingerprint));
+            }
+            self.tidy_up();
+        }
+    }
+
+    async fn reloaded(&self, wanted: &Wanted) -> Result<(), String> {
+        let former = self.former();
+        app::take_effect(self.agent, |text| wanted.marks(&former).is_told_in(text)).await
+    }
+
+    /// Puts the old texts back, if the service still accepts the keys in them: else the new ones are no worse.
+    async fn go_back(&mut self, wanted: &Wanted) {
+        let copies = match self.copies(wanted) {
+            Ok(copies) => copies,
+            Err(why) => return self.fail(why),
+        };
+        let Some(old) = copies.first().map(|copy| copy.old.clone()) else {
+            return self.fail(words::NOTHING_TO_PUT_BACK.to_owned());
+        };
+        if !self.agent.config.verify {
+            return self.fail(words::NOT_PUT_BACK_UNVERIFIED.to_owned());
+        }
+        for copy in &copies {
+            match self.probe(wanted, &copy.old).await {
+                Probe::Accepted => {}
+                Probe::Refused { detail } => return self.fail(words::not_put_back_refused(detail)),
+                Probe::Unreachable { detail } => return self.fail(words::not_put_back_unknown(detail)),
+            }
+        }
+        let former = self.former();
+        for copy in &copies {
+            if let Err(error) = copy.put_back(wanted.marks(&former), &wanted.key) {
+                self.fail(cause::because(&words::put_back_failed(copy.path.display()), Some(&error)));
+                return;
+            }
+        }
+        self.memory.kept.exchange = None;
+        match self.reloaded(wanted).await {
+            Ok(()) => {
+                self.memory.kept.running = Some(old.fingerprint());
+                self.agent.done(words::put_back(old.fingerprint()));
+            }
+            Err(why) => self.fail(words::put_back_and_not_well(old.fingerprint(), why)),
+        }
+    }
+
+    /// The copies of the texts from before the exchange that is under way.
+    fn copies(&self, wanted: &Wanted) -> Result<Vec<OldText>, String> {
+        let former = self.former();
+        let files = self.memory.kept.exchange.iter().flat_map(|Exchange { files, .. }| files);
+        let mut copies = Vec::new();
+        for path in files {
+            let [_, (copy, true)] = files::left_beside(path) else { continue };
+            let unread =
+                |error: &io::Error| cause::because(&words::copy_unreadable(copy.display()), Some(error));
+            let text = files::read(&copy, LARGEST).map_err(|error| unread(&error))?;
+            let keys = wanted.marks(&former).in_file(&text).keys;
+            if let Some(old) = keys.into_iter().find(|key| wanted.is_other(key)) {
+                copies.push(OldText { path: path.clone(), text, old });
+            }
+        }
+        Ok(copies)
+    }
+}
+
+/// The text of a file from before an exchange.
+struct OldText {
+    path: PathBuf,
+    text: Zeroizing<String>,
+    /// The key in it.
+    old: Key,
+}
+
+impl OldText {
+    /// Puts it back; or, where somebody has changed the file since, the old key alone.
+    fn put_back(&self, marks: Marks<'_>, wanted: &Key) -> io::Result<()> {
+        let now = files::read(&self.path, LARGEST)?;
+        let placed = marks.file_with_key(&self.text, wanted);
+        if placed.is_some_and(|placed| *placed == *now) || *now == *self.text {
+            return files::put_back(&self.path);
+        }
+        let text = marks.file_with_key(&now, &self.old).ok_or(io::ErrorKind::InvalidData)?;
+        match files::replace(&self.path, &now, &text) {
+            Ok(()) => files::tidy(&self.path),
+            Err(Unplaced::Changed) => Err(io::ErrorKind::ResourceBusy.into()),
+            Err(Unplaced::Failed(error)) => Err(error),
+        }
+    }
+}
+
+/// What is wrong with a key that cannot be replaced.
+const fn in_the_way(fault: SettingFault) -> &'static str {
+    match fault {
+        SettingFault::Placeholder => words::PLACEHOLDER,
+        SettingFault::OtherServicesHost => words::OTHER_SERVICES_HOST,
+        _ => words::IRREPLACEABLE,
+    }
+}

@@ -1,0 +1,197 @@
+//! `acknowledge`: a person's word for what nobody can see: that what only others can change holds another key, or that whoever
+//! reads a secret without being seen has left the old one. It ends one wait, and is on record with who said so, and when.
+
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::instances::{chosen, has_no_journal, rekey, warn_of_own_memory};
+use super::unblock::is_of_another_run;
+use crate::clock::{Clock, SystemClock};
+use crate::compose::silent;
+use crate::config::{Environment, ServiceConfig};
+use crate::engine::{Engine, Preview, RunError};
+use crate::report::cause;
+use crate::report::text::command::{NOT_A_TERMINAL, NOTHING_DONE};
+use crate::report::text::snapshot::external;
+use crate::report::text::{InWords, command as text, file_name};
+use crate::store::Lease;
+use crate::terminal::{self, Answer, Exit};
+use rekey_core::journal::{Event, Held};
+use rekey_core::model::{ConsumerId, Fingerprint, KeyType, NotAKeyType};
+
+/// How long Azure may take to show the service.
+const PATIENCE: chrono::TimeDelta = chrono::TimeDelta::minutes(2);
+
+/// The longest name of a person that is put on record.
+const LONGEST_NAME: usize = 100;
+
+/// The arguments of `acknowledge`.
+#[derive(Debug, Args)]
+pub(super) struct AcknowledgeArgs {
+    /// The name or resource id of a configured service
+    instance: String,
+    /// A reporter or manual consumer, or a secret by its URL or as vault/name
+    name: String,
+    /// Which key a reporter or manual consumer holds now: Primary or Secondary; the one that it is to take, if not given
+    #[arg(long, value_name = "KEY", value_parser = key_type)]
+    key: Option<KeyType>,
+    /// Who says so; the user of this machine, if not given
+    #[arg(long, value_name = "WHO")]
+    by: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+fn key_type(text: &str) -> Result<KeyType, &'static str> {
+    text.parse().map_err(|NotAKeyType| text::ACKNOWLEDGE_NO_KEY_TYPE)
+}
+
+/// What is to be put on record, and how that is told.
+struct Word {
+    event: Event,
+    says: String,
+}
+
+pub(super) async fn acknowledge(args: AcknowledgeArgs, environment: &Environment) -> Exit {
+    match try_acknowledge(&args, environment).await {
+        Ok(exit) | Err(exit) => exit,
+    }
+}
+
+async fn try_acknowledge(args: &AcknowledgeArgs, environment: &Environment) -> Result<Exit, Exit> {
+    let rekey = rekey(environment, silent())?;
+    let Some(service) = chosen(&rekey.config, std::slice::from_ref(&args.instance))?.first().copied() else {
+        return Err(Exit::Wrong);
+    };
+    if has_no_journal(&rekey.config) {
+        terminal::complain(&text::acknowledge_no_journal());
+        return Ok(Exit::Wrong);
+    }
+    warn_of_own_memory(&rekey.config);
+    let by = who(args, environment).ok_or_else(|| wrong(text::ACKNOWLEDGE_NO_NAME))?;
+    let told = |error: RunError| failed(service, &error);
+    let preview = rekey.preview(service, SystemClock.now() + PATIENCE).await.map_err(told)?;
+    let name = service.id.name();
+    terminal::tell(&format!("{name}: {}", preview.decision.in_words()));
+    let Word { event, says } = word(args, service, &preview, by)?;
+    terminal::say(&format!("  {says}"));
+    if !args.yes {
+        match terminal::ask(text::ACKNOWLEDGE_QUESTION) {
+            Answer::Yes => {}
+            Answer::No => {
+                terminal::complain(NOTHING_DONE);
+                return Ok(Exit::Failed);
+            }
+            Answer::Nobody => return Err(wrong(NOT_A_TERMINAL)),
+        }
+    }
+    record(&rekey, service, event).await.map_err(told)?;
+    terminal::say(&text::acknowledged(name));
+    Ok(Exit::Done)
+}
+
+fn wrong(why: &str) -> Exit {
+    terminal::complain(why);
+    Exit::Wrong
+}
+
+fn failed(service: &ServiceConfig, error: &RunError) -> Exit {
+    terminal::complain_of(&format!("{}: {}", service.id.name(), cause::told(error)));
+    if is_of_another_run(error) {
+        terminal::complain(&format!("  {}", text::ACKNOWLEDGE_OTHER_RUN));
+        return Exit::Unfinished;
+    }
+    Exit::Failed
+}
+
+/// Who says so, on one line; nothing where nobody can tell.
+fn who(args: &AcknowledgeArgs, environment: &Environment) -> Option<String> {
+    let of_machine = || ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| environment.get(name));
+    let by = args.by.as_deref().or_else(of_machine)?.trim();
+    let is_name = !by.is_empty() && by.len() <= LONGEST_NAME && !by.chars().any(char::is_control);
+    is_name.then(|| by.to_owned())
+}
+
+fn word(
+    args: &AcknowledgeArgs,
+    service: &ServiceConfig,
+    preview: &Preview,
+    by: String,
+) -> Result<Word, Exit> {
+    let is_meant = |id: &ConsumerId| {
+        id.name().eq_ignore_ascii_case(&args.name) || id.to_string().eq_ignore_ascii_case(&args.name)
+    };
+    if let Some(one) = service.external.iter().find(|one| is_meant(&one.id)) {
+        return of_external(args, &one.id, preview, by);
+    }
+    let bounds = &preview.snapshot.readers_within;
+    if let Some(consumer) = bounds.keys().find(|id| is_meant(id)) {
+        return of_readers(args, consumer, preview, by);
+    }
+    let external = service.external.iter().map(|one| external(&one.id));
+    let known: Vec<String> = external.chain(bounds.keys().map(ToString::to_string)).collect();
+    let known = if known.is_empty() { text::ACKNOWLEDGE_NOBODY.to_owned() } else { known.join(", ") };
+    Err(wrong(&text::acknowledge_not_known(&args.name, service.id.name(), file_name(), known)))
+}
+
+/// That it holds a key: the one that is named, or that it is to take, or that all others hold.
+fn of_external(
+    args: &AcknowledgeArgs,
+    consumer: &ConsumerId,
+    preview: &Preview,
+    by: String,
+) -> Result<Word, Exit> {
+    let (snapshot, named) = (&preview.snapshot, external(consumer));
+    let asked = preview.decision.awaits().find(|(_, one)| one.consumer == *consumer);
+    let asked = asked.map(|(key_type, _)| key_type.other());
+    let held: Vec<KeyType> = KeyType::ALL
+        .into_iter()
+        .filter(|key_type| !snapshot.writable_holders(*key_type).is_empty())
+        .collect();
+    let of_all = if let [only] = held[..] { Some(only) } else { None };
+    let key_type =
+        args.key.or(asked).or(of_all).ok_or_else(|| wrong(&text::acknowledge_which_key(&named)))?;
+    let fingerprint = snapshot.keys[key_type].clone();
+    let said = preview.journal.report(consumer);
+    if said.is_some_and(|said| said.fingerprint == fingerprint) {
+        terminal::complain(&text::acknowledge_known(named, key_type));
+        return Err(Exit::Failed);
+    }
+    let says = text::acknowledge_holds(&by, named, key_type, &fingerprint);
+    Ok(Word { event: Event::Acknowledged { consumer: consumer.clone(), fingerprint, by }, says })
+}
+
+/// That whoever reads it without being seen has left a key that no consumer holds any more.
+fn of_readers(
+    args: &AcknowledgeArgs,
+    consumer: &ConsumerId,
+    preview: &Preview,
+    by: String,
+) -> Result<Word, Exit> {
+    let left = |(key_type, record): (KeyType, &rekey_core::journal::KeyRecord)| {
+        let is_left = matches!(record.held, Held::Left(_) | Held::Unknown(_));
+        let is_meant = args.key.is_none_or(|meant| meant == key_type);
+        (is_left && is_meant).then(|| (key_type, record.fingerprint.clone()))
+    };
+    let left: Vec<(KeyType, Fingerprint)> =
+        preview.journal.keys().into_iter().flat_map(|keys| keys.iter().filter_map(left)).collect();
+    let [(key_type, fingerprint)] = &left[..] else {
+        terminal::complain(&text::acknowledge_no_wait(consumer));
+        return Err(Exit::Failed);
+    };
+    let says = text::acknowledge_left(&by, consumer, key_type, fingerprint);
+    let (consumer, fingerprint) = (consumer.clone(), fingerprint.clone());
+    Ok(Word { event: Event::ReadersAcknowledged { consumer, fingerprint, by }, says })
+}
+
+async fn record(rekey: &Engine, service: &ServiceConfig, event: Event) -> Result<(), RunError> {
+    let holder = format!("acknowledge/{}", uuid::Uuid::new_v4());
+    let store = Arc::clone(&rekey.store);
+    let mut lease = Lease::acquire(store, Arc::clone(&rekey.clock), &service.id, &holder).await?;
+    // What does not fit is not on record, and the lease is given back all the same.
+    let recorded = lease.record(event);
+    lease.release().await?;
+    Ok(recorded?)
+}

@@ -1,0 +1,152 @@
+//! What an agent tells on its machine: who takes its reports, and the health URL of the app.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::response::Response;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// The code that reports have to bring.
+pub(crate) const CODE: &str = "a-code-of-a-function";
+
+/// Takes reports at `/api/OnReport`, and answers for the app at `/health`.
+#[derive(Clone)]
+pub(crate) struct Receiver {
+    pub(crate) base: String,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    reports: Mutex<Vec<Value>>,
+    statuses: Mutex<Vec<u16>>,
+    health: Mutex<Box<dyn FnMut() -> u16 + Send>>,
+    truth: Mutex<Option<Box<dyn Fn() -> String + Send>>>,
+    lies: Mutex<Vec<String>>,
+    /// What is not answered: requests whose path contains it.
+    held: watch::Sender<Option<&'static str>>,
+    holding: watch::Sender<usize>,
+}
+
+impl Receiver {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let shared = Arc::new(Shared {
+            reports: Mutex::default(),
+            statuses: Mutex::default(),
+            health: Mutex::new(Box::new(|| 200)),
+            truth: Mutex::default(),
+            lies: Mutex::default(),
+            held: watch::Sender::new(None),
+            holding: watch::Sender::new(0),
+        });
+        let serving = Arc::clone(&shared);
+        let router = Router::new().fallback(move |request: Request| {
+            let serving = Arc::clone(&serving);
+            async move { serving.answer(request).await }
+        });
+        tokio::spawn(async move { drop(axum::serve(listener, router).await) });
+        Self { base, shared }
+    }
+
+    /// The reports that were taken, oldest first.
+    pub(crate) fn reports(&self) -> Vec<Value> {
+        self.shared.reports.lock().unwrap().clone()
+    }
+
+    /// The fingerprint that was reported last.
+    pub(crate) fn last(&self) -> Option<String> {
+        self.reports().last().map(|report| report["fingerprint"].as_str().unwrap().to_owned())
+    }
+
+    /// What the app really works with: each report is held against it.
+    pub(crate) fn truth(&self, truth: impl Fn() -> String + Send + 'static) {
+        *self.shared.truth.lock().unwrap() = Some(Box::new(truth));
+    }
+
+    /// The reports that were not true.
+    pub(crate) fn lies(&self) -> Vec<String> {
+        self.shared.lies.lock().unwrap().clone()
+    }
+
+    /// The next reports are answered so, and then all are taken again.
+    pub(crate) fn refuse(&self, statuses: &[u16]) {
+        *self.shared.statuses.lock().unwrap() = statuses.to_vec();
+    }
+
+    /// How the app is from now on.
+    pub(crate) fn health(&self, status: impl FnMut() -> u16 + Send + 'static) {
+        *self.shared.health.lock().unwrap() = Box::new(status);
+    }
+
+    /// Answers nothing that is asked of such a path, until it is let go.
+    pub(crate) fn hold(&self, path: &'static str) {
+        self.shared.held.send_replace(Some(path));
+    }
+
+    pub(crate) async fn holds(&self) {
+        self.shared.holding.subscribe().wait_for(|holding| *holding > 0).await.unwrap();
+    }
+
+    pub(crate) fn let_go(&self) {
+        self.shared.held.send_replace(None);
+    }
+}
+
+impl Shared {
+    async fn answer(&self, request: Request) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let path = parts.uri.path().to_owned();
+        let goes = |held: &Option<&'static str>| held.is_none_or(|held| !path.contains(held));
+        let mut held = self.held.subscribe();
+        if !goes(&held.borrow()) {
+            self.holding.send_modify(|holding| *holding += 1);
+            let waited = Counted(&self.holding);
+            held.wait_for(goes).await.unwrap();
+            drop(waited);
+        }
+        let status =
+            if path == "/health" { (self.health.lock().unwrap())() } else { self.take(&parts, body).await };
+        let mut response = Response::new(Body::from(format!("this is what it says: {CODE}")));
+        *response.status_mut() = status.try_into().unwrap();
+        response
+    }
+
+    async fn take(&self, parts: &http::request::Parts, body: Body) -> u16 {
+        assert_eq!(
+            (parts.method.as_str(), parts.uri.path(), parts.uri.query()),
+            ("POST", "/api/OnReport", None)
+        );
+        if parts.headers.get("x-functions-key").is_none_or(|code| code != CODE) {
+            return 401;
+        }
+        let body: Value = serde_json::from_slice(&to_bytes(body, 4096).await.unwrap()).unwrap();
+        let next = {
+            let mut statuses = self.statuses.lock().unwrap();
+            if statuses.is_empty() { 200 } else { statuses.remove(0) }
+        };
+        if let Some(truth) = &*self.truth.lock().unwrap() {
+            let truth = truth();
+            if body["fingerprint"] != *truth {
+                self.lies.lock().unwrap().push(format!("{body} while it works with {truth}"));
+            }
+        }
+        if next == 200 {
+            self.reports.lock().unwrap().push(body);
+        }
+        next
+    }
+}
+
+/// One that is waited for, however that ends: the agent may be killed meanwhile.
+struct Counted<'a>(&'a watch::Sender<usize>);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|holding| *holding -= 1);
+    }
+}

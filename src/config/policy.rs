@@ -4,10 +4,12 @@
 
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
 use super::environment::Reader;
 use super::fault::{Origin, Report, Sourced};
 use super::values::{AGE, Fields, Form, Lasting, OneOf, OrZero, Several, spoken};
-use rekey_core::calendar::{Calendar, CalendarError, Freeze, Window};
+use rekey_core::calendar::{Calendar, CalendarFault, Freeze, Window};
 use rekey_core::model::ServiceId;
 use rekey_core::policy::{FirstRotation, Policy, Verify};
 
@@ -95,16 +97,37 @@ policy_settings! {
 /// When working apps may be moved.
 const WINDOWS: Several<Window> = Several {
     example: "Sat,Sun 02:00-05:00 Europe/Berlin",
-    read: |text| text.parse().map_err(|error: CalendarError| error.to_string()),
+    read: |text| text.parse().map_err(no_window),
     write: ToString::to_string,
 };
 
 /// When they may not.
 const FREEZES: Several<Freeze> = Several {
     example: "2026-12-20..2027-01-06 Europe/Berlin",
-    read: |text| text.parse().map_err(|error: CalendarError| error.to_string()),
+    read: |text| text.parse().map_err(no_freeze),
     write: ToString::to_string,
 };
+
+fn no_window(fault: CalendarFault) -> String {
+    let what = match fault {
+        CalendarFault::Shape => "this is not a window",
+        CalendarFault::Days => "its days are not understood",
+        CalendarFault::Times => "its times are not understood",
+        CalendarFault::Zone => "its time zone is not known",
+        CalendarFault::Ends => "it ends when it begins",
+    };
+    format!("{what}; write days, a time and a time zone, as in \"{}\"", WINDOWS.example)
+}
+
+fn no_freeze(fault: CalendarFault) -> String {
+    let what = match fault {
+        CalendarFault::Shape | CalendarFault::Times => "this is not a freeze",
+        CalendarFault::Days => "its days are not understood",
+        CalendarFault::Zone => "its time zone is not known",
+        CalendarFault::Ends => "it ends before it begins",
+    };
+    format!("{what}; write the first and the last day and a time zone, as in \"{}\"", FREEZES.example)
+}
 
 /// What `verify` may be.
 const VERIFY: [(&str, Verify); 2] =
@@ -184,12 +207,9 @@ fn check_spread(resolved: &Resolved, report: &mut Report<'_>) {
 
 /// How much of a time is that of the service of this id: always the same, and different for others.
 fn share(id: &str, of: Duration) -> Duration {
-    // FNV-1a: the same on every machine and in every release, which the hashes of the standard library are not.
-    let hash = id.to_ascii_lowercase().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    let seconds = of.as_secs();
-    Duration::from_secs(hash.checked_rem(seconds).unwrap_or_default())
+    let digest = Sha256::digest(id.to_ascii_lowercase());
+    let drawn = digest.iter().take(8).fold(0_u64, |drawn, byte| drawn << 8 | u64::from(*byte));
+    Duration::from_secs(drawn.checked_rem(of.as_secs()).unwrap_or_default())
 }
 
 /// The longest that all apps may go unread. Whoever has more of them than ARM lets through in a day has other troubles.

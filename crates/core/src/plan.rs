@@ -4,6 +4,7 @@
 //! no I/O, no clock, no randomness, no async. [`reconcile()`] turns a look into journal events first, so that the
 //! journal and the snapshot agree; [`decide`] refuses to go on where they do not.
 
+mod announced;
 mod assess;
 mod external;
 mod forecast;
@@ -13,7 +14,8 @@ mod safety;
 mod snapshot;
 mod step;
 
-pub use assess::{Announced, Assessment, Covered, Open, Verdict, assess, judge, to_watch};
+pub use announced::Announced;
+pub use assess::{Assessment, Covered, Open, Verdict, assess, judge, to_watch};
 pub use external::{Awaited, External};
 pub use forecast::{Forecast, Foreseen, forecast};
 pub use quiet::quiet;
@@ -131,7 +133,7 @@ impl View<'_> {
         let calendar = self.policy.calendar();
         let is_urgent = |opens: Option<DateTime<Utc>>| {
             let held = KeyType::ALL.into_iter().filter(|key_type| self.snapshot.is_held(*key_type));
-            let announced = assess::announced(self.journal, self.now);
+            let announced = announced::ahead(self.journal, self.now);
             held.into_iter().any(|key_type| self.is_compromised(key_type))
                 || announced.into_iter().any(|at| opens.is_none_or(|opens| at <= opens))
         };

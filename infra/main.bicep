@@ -23,6 +23,9 @@ param apps string[] = []
 @description('The resource ids of Key Vault secrets that these apps refer to, or that rekey.toml names: the id of the vault, and /secrets/ with the name behind it.')
 param vaultSecrets string[] = []
 
+@description('The resource ids of App Configuration stores with key-values that these apps refer to, or that rekey.toml names.')
+param appConfigurationStores string[] = []
+
 @description('More app settings of the function app, such as REKEY_GRACE or RUST_LOG: names and texts. They win over what is set here. For a secret, such as the URL of a webhook, the text of a Key Vault reference.')
 param settings { *: string } = {}
 
@@ -73,7 +76,7 @@ type existingTopic = {
 // Of a resource, or of a group: subscription/group, in lower case, since ids compare so.
 func groupOf(id string) string => toLower('${split(id, '/')[2]}/${split(id, '/')[4]}')
 
-var groups = union(map(concat(instances, apps, vaultSecrets), id => groupOf(id)), [])
+var groups = union(map(concat(instances, apps, vaultSecrets, appConfigurationStores), id => groupOf(id)), [])
 var groupsOfInstances = union(map(instances, id => groupOf(id)), [])
 var watchedGroups = codeDeployed ? groupsOfInstances : []
 var polledSubscriptions = pollInSubscription ? union(map(instances, id => toLower(split(id, '/')[2])), []) : []
@@ -162,6 +165,7 @@ module access 'modules/access.bicep' = [for group in groups: {
     instances: instances
     apps: apps
     vaultSecrets: vaultSecrets
+    appConfigurationStores: appConfigurationStores
   }
 }]
 

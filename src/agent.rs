@@ -7,6 +7,7 @@
 //! | part | what |
 //! |---|---|
 //! | `files` | reading a file, replacing it whole, and what a crash left beside it |
+//! | `copies` | the texts from before, and the way back to them |
 //! | `state` | what is remembered: fingerprints, and what is under way; the lock that one agent has |
 //! | `app` | the reload command and the health URL |
 //! | `reporting` | telling who waits for it which key is in use |
@@ -17,6 +18,7 @@
 //! or reports; the files, and until the exchange is over the copies beside them, are all that hold one.
 
 mod app;
+mod copies;
 mod exchange;
 mod files;
 mod reporting;

@@ -25,7 +25,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use rekey_core::intent::Configured;
-use rekey_core::model::{AppId, ConsumerId, SecretId, ServiceId};
+use rekey_core::model::{AppId, ConsumerId, KeyValueId, SecretId, ServiceId};
 use rekey_core::plan::External;
 use rekey_core::policy::Policy;
 
@@ -102,10 +102,23 @@ pub struct ServiceConfig {
     pub apps: Vec<AppConfig>,
     /// The Key Vault secrets that hold one, besides those that the apps refer to; and what is known of their readers.
     pub vault_secrets: Vec<SecretConfig>,
+    /// The key-values of App Configuration that hold one, besides those that the apps' settings refer to; and what is known of
+    /// their readers.
+    pub app_configuration: Vec<KeyValueConfig>,
     /// What holds one and only others can change: machines that report, and what persons change.
     pub external: Vec<External>,
     /// How to treat it.
     pub policy: Policy,
+}
+
+/// A key-value, and who reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyValueConfig {
+    pub id: KeyValueId,
+    /// Within what time whoever reads it without being seen reads it anew.
+    pub readers_within: Duration,
+    /// The listed apps that read it by themselves when they start, by an SDK: they are restarted.
+    pub read_by: Vec<AppId>,
 }
 
 /// A secret, and how long somebody may go on with what it held before.
@@ -125,6 +138,12 @@ impl ServiceConfig {
     /// How long readers that nobody sees may go on with what a secret held before.
     pub fn readers_within(&self, secret: &SecretId) -> Duration {
         let configured = self.vault_secrets.iter().find(|one| one.id == *secret);
+        configured.map_or(READERS_WITHIN, |one| one.readers_within)
+    }
+
+    /// The same of a key-value.
+    pub fn readers_of(&self, key_value: &KeyValueId) -> Duration {
+        let configured = self.app_configuration.iter().find(|one| one.id == *key_value);
         configured.map_or(READERS_WITHIN, |one| one.readers_within)
     }
 }

@@ -12,6 +12,7 @@ mod external;
 mod finding;
 mod first_run;
 mod fixes;
+mod key_values;
 mod permission;
 mod service;
 mod settings;
@@ -157,6 +158,7 @@ fn judge(config: &Config, facts: &Facts<'_>, caller: &Caller, now: DateTime<Utc>
             findings.extend(configured_apps::check(instance, app, facts));
         }
         findings.extend(vaults::check(instance));
+        findings.extend(key_values::check(instance, caller));
         findings.extend(external::check(instance, now));
         findings.extend(unconfigured_apps::check(instance, facts));
     }

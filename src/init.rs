@@ -165,9 +165,11 @@ fn service(known: &Known, reads: &[Read], scope: &Scope) -> Service {
     let keys = listed.as_ref().ok().map(|listed| &listed.keys);
     let marks = Marks { keys, host: host.unwrap_or_default(), journal: &journal };
     for (app, settings) in reads {
-        let snapshot = settings.shown(&by_value(app), marks, true);
+        let snapshot = settings.shown(&by_value(app), marks, Some(&[]));
         let followed = settings.followed(&by_value(app));
         let followed = followed.iter().map(|one| snapshot::follows(&one.at.name, &one.reference.secret));
+        let readers = settings.readers(&by_value(app), &[]);
+        let readers = readers.iter().map(|one| snapshot::refers_to(&one.at.name, &one.of));
         let consumers = snapshot.consumers.iter().map(|consumer| {
             let at = &consumer.at;
             match listed {
@@ -175,7 +177,7 @@ fn service(known: &Known, reads: &[Read], scope: &Scope) -> Service {
                 Err(_) => at.entry(),
             }
         });
-        let seen: Vec<String> = consumers.chain(followed).collect();
+        let seen: Vec<String> = consumers.chain(followed).chain(readers).collect();
         let unclear: Vec<String> = snapshot.unknown.iter().map(InWords::in_words).collect();
         // What could not be read, or is a key in a place or a form where it cannot be replaced, or leads to one by its name,
         // is named: so the app stands in the way of a rotation until it is cured. Left out, it would be cut off.

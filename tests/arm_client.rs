@@ -16,13 +16,13 @@ use azure_core::time::OffsetDateTime;
 use chrono::TimeDelta;
 use rekey_core::journal::Journal;
 use rekey_core::model::{
-    AppId, Key, KeyPair, KeyType, OperationUrl, SecretId, Section, ServiceId, ServiceType,
+    AppId, Key, KeyPair, KeyType, KeyValueId, OperationUrl, SecretId, Section, ServiceId, ServiceType,
 };
 use scripted::{LeapingClock, Reply, Server, Token};
-use serde_json::json;
+use serde_json::{Value, json};
 use signalr_rekey::azure::arm::{Arm, ArmError, ArmErrorKind, ArmOptions, Barrier, OperationStatus};
 use signalr_rekey::azure::consumers::app_service::Dictionary;
-use signalr_rekey::azure::consumers::{Change, Marks, Place};
+use signalr_rekey::azure::consumers::{Change, Marks, Place, Written};
 use signalr_rekey::azure::credentials::InsteadOf;
 use signalr_rekey::azure::http::Http;
 use signalr_rekey::azure::rbac;
@@ -579,7 +579,10 @@ async fn every_operation_names_the_right_that_it_needs() {
     // Of a secret what is read, written, and listed after that is forbidden, one after another.
     let (old, new) = (|| version("1", &keys.primary), version("2", &keys.secondary));
     let of_secrets = [forbidden(), old(), forbidden(), old(), new, forbidden()];
-    let server = Server::play(std::iter::repeat_with(forbidden).take(24).chain(of_secrets)).await;
+    // Of a key-value what is read and written, and of one that is refused for want of a role there is no word.
+    let of_key_values = [Reply::json(403, ""), key_value("e1", &keys.primary), Reply::json(403, "")];
+    let all = std::iter::repeat_with(forbidden).take(24).chain(of_secrets).chain(of_key_values);
+    let server = Server::play(all).await;
     let arm = arm(&server.base, LeapingClock::new());
     let mut errors = vec![
         ServiceType::SignalR.describe(&arm, &chat()).await.unwrap_err(),
@@ -611,10 +614,13 @@ async fn every_operation_names_the_right_that_it_needs() {
     let journal = Journal::default();
     let marks = Marks { keys: Some(&keys), host: "chat.service.signalr.net", journal: &journal };
     let (key, versions) = (&keys.secondary, BTreeMap::new());
+    let change = Change { names: &[], marks, key, versions: &versions, only_stale: false };
     for _ in 0..2 {
-        let change = Change { names: &[], marks, key, versions: &versions, only_stale: false };
         errors.push(secret.write(&arm, None, &change).await.unwrap_err());
     }
+    let in_store = Place::of_key_value(KeyValueId::new("https://s.azconfig.io", "chat", None).unwrap());
+    errors.push(in_store.read(&arm).await.unwrap_err());
+    errors.push(in_store.write(&arm, None, &change).await.unwrap_err());
     let operations = rbac::operations();
     for error in &errors {
         let declared = operations.iter().find(|operation| operation.name == error.operation()).unwrap();
@@ -623,6 +629,58 @@ async fn every_operation_names_the_right_that_it_needs() {
     }
     let used = |name| errors.iter().any(|error| error.operation() == name);
     assert!(operations.iter().all(|operation| used(operation.name)), "an action that nothing needs");
+}
+
+fn key_value(etag: &str, key: &Key) -> Reply {
+    key_value_with(&[], etag, key)
+}
+
+fn key_value_with(headers: &[(&str, &str)], etag: &str, key: &Key) -> Reply {
+    let value = format!("Endpoint=https://chat.service.signalr.net;AccessKey={};Version=1.0;", key.expose());
+    let body = json!({
+        "etag": etag, "key": "chat", "label": null, "content_type": "text/plain", "value": value,
+        "tags": {"team": "chat"}, "locked": false, "last_modified": "2026-11-24T02:41:26+00:00", "new": [1],
+    });
+    Reply::with(200, headers, &body.to_string())
+}
+
+#[tokio::test]
+async fn a_key_value_is_written_whole_on_condition_and_merged_anew_if_that_is_not_met() {
+    let keys =
+        KeyPair { primary: Key::new("a key of the service"), secondary: Key::new("another key of it") };
+    let id = KeyValueId::new("https://s.azconfig.io", "a/b", Some("x&y")).unwrap();
+    let server = Server::play([
+        key_value_with(&[("sync-token", "i=dg==;sn=1")], "e1", &keys.primary),
+        Reply::json(412, ""),
+        key_value("e2", &keys.primary),
+        key_value_with(&[("sync-token", "i=dw==;sn=2")], "e3", &keys.secondary),
+        // Others do not see it at once.
+        key_value("e2", &keys.primary),
+        key_value("e3", &keys.secondary),
+    ])
+    .await;
+    let arm = arm(&server.base, LeapingClock::new());
+    let journal = Journal::default();
+    let marks = Marks { keys: Some(&keys), host: "chat.service.signalr.net", journal: &journal };
+    let change =
+        Change { names: &[""], marks, key: &keys.secondary, versions: &BTreeMap::new(), only_stale: false };
+    let written = Place::of_key_value(id).write(&arm, None, &change).await.unwrap();
+    assert!(matches!(written, Written::Accepted(_)), "{written:?}");
+    let requests = server.asked();
+    let of = |at: usize, name: &str| requests[at].header(name).unwrap_or("-").to_owned();
+    let told: Vec<_> = (0..6).map(|at| [of(at, "if-match"), of(at, "sync-token")].join(" ")).collect();
+    assert_eq!(told, ["- -", "\"e1\" i=dg==", "- i=dg==", "\"e2\" i=dg==", "- -", "- -"]);
+    for (at, request) in requests.iter().enumerate() {
+        assert!(request.line.contains(" /kv/a%2Fb?label=x%26y&api-version=2023-11-01 "), "{}", request.line);
+        assert_eq!(of(at, "host"), "s.azconfig.io");
+        assert_eq!(of(at, "authorization"), "Bearer the-token-for-stores");
+    }
+    let body: Value = serde_json::from_str(&requests[3].body).unwrap();
+    let value = "Endpoint=https://chat.service.signalr.net;AccessKey=another key of it;Version=1.0;";
+    assert_eq!(
+        body,
+        json!({"value": value, "content_type": "text/plain", "tags": {"team": "chat"}, "new": [1]})
+    );
 }
 
 /// A log in memory.

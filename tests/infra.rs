@@ -11,15 +11,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::{CONSUMERS, HOUR, Story, all_hold, settled};
-use embedded_azure::{Options, Secret, Vault, World};
-use rekey_core::model::KeyType;
+use embedded_azure::{AppConfiguration, KeyValue, Options, Secret, Vault, World};
+use rekey_core::model::{KeyType, KeyValueId};
 use rekey_core::plan::{BlockedBy, Decision};
 use rekey_core::policy::FirstRotation;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use signalr_rekey::azure::arm::Operation;
 use signalr_rekey::azure::rbac;
-use signalr_rekey::config::{Environment, SecretConfig, StateConfig, load_from};
+use signalr_rekey::config::{Environment, KeyValueConfig, SecretConfig, StateConfig, load_from};
 use signalr_rekey::report::InWords;
 
 /// What is evaluated; `.ci/infra` says of what.
@@ -164,8 +164,8 @@ fn the_roles_allow_exactly_what_the_handler_does() {
             let all: BTreeSet<String> = there.iter().flat_map(|(_, actions)| actions.clone()).collect();
             let whole = scope.contains("/resourceGroups/");
             assert_eq!(all, if whole { narrow.clone() } else { wide.clone() }, "{name}: {scope}");
-            // One for the keys, one for the apps and one for secrets, so that none comes with another.
-            assert_eq!(there.len(), if whole { 3 } else { 1 }, "{name}: {scope}");
+            // One for the keys, one for the apps, one for secrets and one for key-values, so that none comes with another.
+            assert_eq!(there.len(), if whole { 4 } else { 1 }, "{name}: {scope}");
         }
     }
     let subscriptions =
@@ -209,6 +209,7 @@ fn each_identity_may_what_it_needs_on_what_was_named_and_on_nothing_else() {
     let settings = "List and write the app settings and connection strings of an app and its slots, and read what its \
                     references lead to.";
     let secrets = "Read a secret and make new versions of it.";
+    let key_values = "Read and write the key-values of an App Configuration store.";
     let poll = "Ask how a regeneration goes.";
     let of = |wanted: &[(&str, &str, &str)]| -> BTreeSet<_> {
         wanted.iter().map(|(who, may, on)| ((*who).into(), (*may).into(), (*on).into())).collect()
@@ -237,6 +238,7 @@ fn each_identity_may_what_it_needs_on_what_was_named_and_on_nothing_else() {
         ("app", settings, "sites/chat-web"),
         ("app", settings, "slots/staging"),
         ("app", secrets, "secrets/signalr"),
+        ("app", key_values, "configurationStores/appcs-chat"),
         ("app", poll, "subscriptions/00000000-0000-0000-0000-000000000001"),
         ("app", poll, "subscriptions/00000000-0000-0000-0000-000000000002"),
     ]);
@@ -251,8 +253,16 @@ fn every_operation_of_the_client_is_declared() {
     let is_operation = |text: &String| {
         let mut parts = text.split('_');
         let family = parts.next().is_some_and(|family| {
-            ["SignalR", "SignalRReplicas", "WebApps", "KeyVault", "Subscriptions", "Permissions"]
-                .contains(&family)
+            [
+                "SignalR",
+                "SignalRReplicas",
+                "WebApps",
+                "KeyVault",
+                "AppConfiguration",
+                "Subscriptions",
+                "Permissions",
+            ]
+            .contains(&family)
         });
         // By its beginning alone an error tells the operations on operations.
         let name =
@@ -271,11 +281,24 @@ fn every_operation_of_the_client_is_declared() {
 async fn rotations_and_recoveries_need_no_more_than_the_roles_allow() {
     let secrets = [("chat".to_owned(), Secret::new("{primary:sr-demo}"))].into();
     let vault = Vault { group: "rg-demo".into(), name: "kv-demo".into(), secrets };
-    let mut story = Story::of(World { vaults: vec![vault], ..World::default() }, Options::default()).await;
+    let store = AppConfiguration {
+        group: "rg-demo".into(),
+        name: "cs-demo".into(),
+        key_values: vec![KeyValue::new("chat", None, "{primary:sr-demo}")],
+        access_key: None,
+    };
+    let world = World { vaults: vec![vault], app_configurations: vec![store], ..World::default() };
+    let mut story = Story::of(world, Options::default()).await;
     let id = "https://kv-demo.vault.azure.net/secrets/chat".parse().unwrap();
     story.config.instances[0].vault_secrets = vec![SecretConfig { id, readers_within: Duration::ZERO }];
-    let reference = "@Microsoft.KeyVault(VaultName=kv-demo;SecretName=chat)";
-    for (app, setting) in [CONSUMERS[0], CONSUMERS[1]] {
+    let id = KeyValueId::new("https://cs-demo.azconfig.io", "chat", None).unwrap();
+    story.config.instances[0].app_configuration =
+        vec![KeyValueConfig { id, readers_within: Duration::ZERO, read_by: vec![] }];
+    let references = [
+        "@Microsoft.KeyVault(VaultName=kv-demo;SecretName=chat)",
+        "@Microsoft.AppConfiguration(Endpoint=https://cs-demo.azconfig.io; Key=chat)",
+    ];
+    for ((app, setting), reference) in CONSUMERS.into_iter().zip(references) {
         story.sim.edit_setting(app, setting, Some(reference)).unwrap();
     }
     story.clock.advance(HOUR);
@@ -297,12 +320,14 @@ async fn rotations_and_recoveries_need_no_more_than_the_roles_allow() {
     };
     let report = story.sim.report();
     let of_all = report.arm_requests.into_keys().chain(report.vault_requests.into_keys());
+    let of_all = of_all.chain(report.store_requests.into_keys());
     let asked: BTreeSet<_> = of_all.map(name).collect();
     let done = [
         "SignalR_RegenerateKey",
         "SignalR_OperationStatus",
         "WebApps_UpdateApplicationSettingsSlot",
         "KeyVault_SetSecret",
+        "AppConfiguration_PutKeyValue",
     ];
     assert!(done.iter().all(|operation| asked.contains(operation)), "{asked:?}");
     let handler: Vec<&str> = rbac::of_handler().map(|operation| operation.name).collect();

@@ -135,7 +135,7 @@ fn shown(string: &str) -> Snapshot {
     let settings: Dictionary = [("X", string)].into_iter().collect();
     let read: Dictionaries = [(Section::AppSettings, settings)].into_iter().collect();
     let marks = Marks { keys: Some(&keys), host: HOST, journal: &journal };
-    read.shown(&by_value(&AppId::new("s", "g", "web", None)), marks, false)
+    read.shown(&by_value(&AppId::new("s", "g", "web", None)), marks, None)
 }
 
 /// What is written in the place of a string that holds a key of ours.

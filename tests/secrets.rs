@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{HOUR, KEY_MARK, MINUTE, Story};
-use embedded_azure::{Fault, FaultKind, Options, Secret, Vault, World};
-use rekey_core::model::KeyType;
+use embedded_azure::{AppConfiguration, Fault, FaultKind, KeyValue, Options, Secret, Vault, World};
+use rekey_core::model::{KeyType, KeyValueId};
 use rekey_core::notice::Event;
 use rekey_core::time::delta;
 use signalr_rekey::clock::{Clock, SystemClock};
-use signalr_rekey::config::SecretConfig;
+use signalr_rekey::config::{KeyValueConfig, SecretConfig};
 use signalr_rekey::engine::Dispatcher;
 use signalr_rekey::engine::check::{Check, Reader};
 use signalr_rekey::handler::{Invocation, Runner, Trigger};
@@ -92,6 +92,9 @@ async fn live_through_everything(story: &Story, output: &mut String) {
         ("KeyVault_GetSecret", FaultKind::Forbidden),
         ("KeyVault_SetSecret", FaultKind::TimeoutAfter),
         ("KeyVault_SetSecret", FaultKind::BadRequest),
+        ("AppConfiguration_GetKeyValue", FaultKind::Forbidden),
+        ("AppConfiguration_PutKeyValue", FaultKind::TimeoutAfter),
+        ("AppConfiguration_PutKeyValue", FaultKind::BadRequest),
     ] {
         story.sim.fault(Fault::new(operation, kind));
     }
@@ -132,10 +135,20 @@ async fn no_secret_leaves_the_process() {
     let log = captured();
     let secrets = [("chat".to_owned(), Secret::new("{primary:sr-demo}"))].into();
     let vault = Vault { group: "rg-demo".into(), name: "kv-demo".into(), secrets };
-    let mut story = Story::of(World { vaults: vec![vault], ..World::default() }, Options::default()).await;
+    let store = AppConfiguration {
+        group: "rg-demo".into(),
+        name: "cs-demo".into(),
+        key_values: vec![KeyValue::new("chat", None, "{primary:sr-demo}")],
+        access_key: None,
+    };
+    let world = World { vaults: vec![vault], app_configurations: vec![store], ..World::default() };
+    let mut story = Story::of(world, Options::default()).await;
     let id = "https://kv-demo.vault.azure.net/secrets/chat".parse().unwrap();
     story.config.instances[0].vault_secrets = vec![SecretConfig { id, readers_within: Duration::ZERO }];
-    // In texts and in a secret as well as in a connection string.
+    let id = KeyValueId::new("https://cs-demo.azconfig.io", "chat", None).unwrap();
+    story.config.instances[0].app_configuration =
+        vec![KeyValueConfig { id, readers_within: Duration::ZERO, read_by: vec![] }];
+    // In texts, in a secret and in a key-value as well as in a connection string.
     for (app, name, text) in [
         (
             "chat-web",
@@ -147,7 +160,11 @@ async fn no_secret_leaves_the_process() {
             "AzureSignalRConnectionString",
             r#"{"c":"{primary:sr-demo}","k":"{primaryKey:sr-demo}"}"#,
         ),
-        ("chat-web/staging", "Azure__SignalR__ConnectionString", "{primaryKey:sr-demo}"),
+        (
+            "chat-web/staging",
+            "Azure__SignalR__ConnectionString",
+            "@Microsoft.AppConfiguration(Endpoint=https://cs-demo.azconfig.io; Key=chat)",
+        ),
     ] {
         story.sim.edit_setting(app, name, Some(text)).unwrap();
     }

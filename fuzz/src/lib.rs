@@ -112,7 +112,7 @@ fn shown(name: &str, value: &str, keys: &KeyPair, is_current: bool) -> Snapshot 
     let settings: Dictionary = [(name, value)].into_iter().collect();
     let read: Dictionaries = [(Section::AppSettings, settings)].into_iter().collect();
     let marks = Marks { keys: Some(keys).filter(|_| is_current), host: HOST, journal: &journal };
-    read.shown(&by_value(&AppId::new("s", "g", "web", None)), marks, false)
+    read.shown(&by_value(&AppId::new("s", "g", "web", None)), marks, None)
 }
 
 /// The host of the service.

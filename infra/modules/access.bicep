@@ -1,5 +1,5 @@
-// What the app may do in one resource group: three roles, which exist in this group alone, on the instances, apps and
-// secrets that were named, and on nothing else. `tests/infra.rs` compares the actions with those that the code needs.
+// What the app may do in one resource group: four roles, which exist in this group alone, on the instances, apps,
+// secrets and stores that were named, and on nothing else. `tests/infra.rs` compares the actions with those that the code needs.
 
 @description('What tells this app from another in the names of its roles, which are unique in the tenant.')
 param name string
@@ -19,6 +19,9 @@ param apps string[]
 @description('The resource ids of Key Vault secrets; those in other groups are left alone.')
 param vaultSecrets string[]
 
+@description('The resource ids of App Configuration stores; those in other groups are left alone.')
+param appConfigurationStores string[]
+
 // Ids compare without regard to case. Behind .../providers/Microsoft.Web/sites/ stands the app, or app/slots/slot.
 var here = toLower('${resourceGroup().id}/')
 var instanceNames = map(filter(instances, id => startsWith(toLower(id), here)), id => last(split(id, '/')))
@@ -30,6 +33,8 @@ var secrets = map(filter(vaultSecrets, id => startsWith(toLower(id), here)), id 
   vault: split(id, '/')[8]
   name: last(split(id, '/'))
 })
+
+var storeNames = map(filter(appConfigurationStores, id => startsWith(toLower(id), here)), id => last(split(id, '/')))
 
 resource rotateKeys 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
   name: guid(resourceGroup().id, name, 'rotate keys')
@@ -102,6 +107,27 @@ resource writeSecrets 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
   }
 }
 
+// Whoever may write key-values decides what all apps that read the store are configured with. There is no smaller scope.
+resource writeKeyValues 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
+  name: guid(resourceGroup().id, name, 'write key-values')
+  properties: {
+    roleName: '${name} writes key-values in ${resourceGroup().name} ${uniqueString(resourceGroup().id)}'
+    description: 'Read and write the key-values of an App Configuration store.'
+    type: 'CustomRole'
+    assignableScopes: [
+      resourceGroup().id
+    ]
+    permissions: [
+      {
+        dataActions: [
+          'Microsoft.AppConfiguration/configurationStores/keyValues/read'
+          'Microsoft.AppConfiguration/configurationStores/keyValues/write'
+        ]
+      }
+    ]
+  }
+}
+
 resource instance 'Microsoft.SignalRService/signalR@2024-03-01' existing = [for item in instanceNames: {
   name: item
 }]
@@ -116,6 +142,10 @@ resource slot 'Microsoft.Web/sites/slots@2025-03-01' existing = [for item in slo
 
 resource secret 'Microsoft.KeyVault/vaults/secrets@2025-05-01' existing = [for item in secrets: {
   name: '${item.vault}/${item.name}'
+}]
+
+resource store 'Microsoft.AppConfiguration/configurationStores@2024-06-01' existing = [for item in storeNames: {
+  name: item
 }]
 
 resource onInstances 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (item, index) in instanceNames: {
@@ -155,5 +185,15 @@ resource onSecrets 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (
     principalId: principalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: writeSecrets.id
+  }
+}]
+
+resource onStores 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (item, index) in storeNames: {
+  name: guid(store[index].id, identityId, writeKeyValues.id)
+  scope: store[index]
+  properties: {
+    principalId: principalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: writeKeyValues.id
   }
 }]

@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 
 use secrecy::zeroize::Zeroizing;
 
+use super::copies::OldText;
 use super::files::{self, LARGEST, Unplaced};
 use super::reporting::report;
 use super::state::{Exchange, Memory};
 use super::{Agent, Ended, Told, app};
+use crate::azure::arm::{ArmError, ArmErrorKind, Barrier};
 use crate::azure::consumers::{Contents, InFile, Marks, Place};
 use crate::azure::data_plane::Probe;
 use crate::azure::services::{KeyService, names_a_service};
@@ -102,7 +104,7 @@ impl Round<'_> {
             Ok(Contents::Secret(secret)) => secret.connection_string(),
             Ok(_) => None,
             Err(error) => {
-                self.fail(cause::told(&error));
+                self.fail(cause::told(&advised(error)));
                 return None;
             }
         };
@@ -316,6 +318,13 @@ impl Round<'_> {
         app::take_effect(self.agent, |text| wanted.marks(&former).is_told_in(text)).await
     }
 
+    fn copies(&self, wanted: &Wanted) -> Result<Vec<OldText>, String> {
+        let former = self.former();
+        let files = self.memory.kept.exchange.iter().flat_map(|Exchange { files, .. }| files);
+        let copies = files.map(|file| OldText::of(file, wanted.marks(&former), &wanted.key));
+        copies.filter_map(Result::transpose).collect()
+    }
+
     /// Puts the old texts back, if the service still accepts the keys in them: else the new ones are no worse.
     async fn go_back(&mut self, wanted: &Wanted) {
         let copies = match self.copies(wanted) {
@@ -351,48 +360,13 @@ impl Round<'_> {
             Err(why) => self.fail(words::put_back_and_not_well(old.fingerprint(), why)),
         }
     }
-
-    /// The copies of the texts from before the exchange that is under way.
-    fn copies(&self, wanted: &Wanted) -> Result<Vec<OldText>, String> {
-        let former = self.former();
-        let files = self.memory.kept.exchange.iter().flat_map(|Exchange { files, .. }| files);
-        let mut copies = Vec::new();
-        for path in files {
-            let [_, (copy, true)] = files::left_beside(path) else { continue };
-            let unread =
-                |error: &io::Error| cause::because(&words::copy_unreadable(copy.display()), Some(error));
-            let text = files::read(&copy, LARGEST).map_err(|error| unread(&error))?;
-            let keys = wanted.marks(&former).in_file(&text).keys;
-            if let Some(old) = keys.into_iter().find(|key| wanted.is_other(key)) {
-                copies.push(OldText { path: path.clone(), text, old });
-            }
-        }
-        Ok(copies)
-    }
 }
 
-/// The text of a file from before an exchange.
-struct OldText {
-    path: PathBuf,
-    text: Zeroizing<String>,
-    /// The key in it.
-    old: Key,
-}
-
-impl OldText {
-    /// Puts it back; or, where somebody has changed the file since, the old key alone.
-    fn put_back(&self, marks: Marks<'_>, wanted: &Key) -> io::Result<()> {
-        let now = files::read(&self.path, LARGEST)?;
-        let placed = marks.file_with_key(&self.text, wanted);
-        if placed.is_some_and(|placed| *placed == *now) || *now == *self.text {
-            return files::put_back(&self.path);
-        }
-        let text = marks.file_with_key(&now, &self.old).ok_or(io::ErrorKind::InvalidData)?;
-        match files::replace(&self.path, &now, &text) {
-            Ok(()) => files::tidy(&self.path),
-            Err(Unplaced::Changed) => Err(io::ErrorKind::ResourceBusy.into()),
-            Err(Unplaced::Failed(error)) => Err(error),
-        }
+/// Why the secret cannot be read, with what is to be done about that for a machine.
+fn advised(error: ArmError) -> ArmError {
+    match error.kind() {
+        ArmErrorKind::Barred(Barrier::VaultFirewall) => error.advising(words::VAULT_FIREWALL),
+        _ => error,
     }
 }
 

@@ -106,6 +106,7 @@ async fn send(
     let why = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => words::report_unauthorized(status.as_u16()),
         StatusCode::NOT_FOUND => words::report_not_found(status.as_u16(), said),
+        _ if passes => words::report_busy(status.as_u16(), said),
         _ => words::report_refused(status.as_u16(), said),
     };
     Err(Unsent { why, passes })

@@ -9,15 +9,18 @@ mod authorization;
 mod contract;
 mod error;
 mod gate;
+mod hosts;
 mod operation;
 mod refusal;
 mod request;
 mod retry;
 mod said;
+mod sync_tokens;
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use azure_core::credentials::TokenCredential;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -35,12 +38,12 @@ pub(crate) use operation::operation_url;
 pub(crate) use request::{Call, WAITS};
 
 use gate::{Gate, Turn};
+use sync_tokens::SyncTokens;
 
-use crate::azure::cloud::{scope, vault_suffix};
-use crate::azure::http::{Http, Insecure, check_secure, is_loopback};
+use crate::azure::cloud::{Cloud, scope};
+use crate::azure::http::{Http, Insecure, check_secure};
 use crate::clock::Clock;
 use crate::report::text::azure as words;
-use rekey_core::model::SecretId;
 
 /// The operations that are of no kind of service or consumer.
 pub const OPERATIONS: [Operation; 2] = [authorization::PERMISSIONS, SUBSCRIPTIONS];
@@ -86,8 +89,9 @@ struct Timing {
 struct Shared {
     base: Url,
     scope: String,
-    /// How the hosts of Key Vaults end that are given a token.
-    vault_suffix: &'static str,
+    /// Below whose suffixes vaults and stores are given a token.
+    cloud: Cloud,
+    sync_tokens: SyncTokens,
     credential: Arc<dyn TokenCredential>,
     clock: Arc<dyn Clock>,
     http: Http,
@@ -117,7 +121,7 @@ impl Arm {
     pub fn new(options: ArmOptions) -> Result<Self, Insecure> {
         let ArmOptions { base, credential, clock, http, jitter_seed } = options;
         check_secure(&base)?;
-        let (scope, vault_suffix) = (scope(&base), vault_suffix(&base));
+        let (scope, cloud) = (scope(&base), Cloud::of(&base));
         let jitter_seed = AtomicU64::new(jitter_seed);
         let gate = Arc::new(Gate::new(Arc::clone(&clock)));
         let turn = Arc::new(gate.turn(Urgency::Check));
@@ -125,7 +129,8 @@ impl Arm {
         let shared = Arc::new(Shared {
             base,
             scope,
-            vault_suffix,
+            cloud,
+            sync_tokens: SyncTokens::default(),
             credential,
             clock,
             http,
@@ -185,33 +190,14 @@ impl Arm {
         url
     }
 
+    /// Waits, by the clock of the client.
+    pub(crate) async fn sleep(&self, time: Duration) {
+        self.shared.clock.sleep(time).await;
+    }
+
     /// What time it is, by the clock of the client.
     pub(crate) fn now(&self) -> DateTime<Utc> {
         self.shared.clock.now()
-    }
-
-    /// How the hosts of Key Vaults end.
-    pub fn vault_suffix(&self) -> &'static str {
-        self.shared.vault_suffix
-    }
-
-    /// The URL of something in a Key Vault, at a host that may be given a token: whoever may edit an app's settings could
-    /// otherwise have one sent to a host of his own.
-    pub(crate) fn vault_url(&self, secret: &SecretId, path: &str, api_version: &str) -> Option<Url> {
-        let host = secret.host();
-        let url = Url::parse(&format!("https://{host}{path}?api-version={api_version}")).ok()?;
-        (secret.is_below(self.shared.vault_suffix) && url.host_str() == Some(host)).then_some(url)
-    }
-
-    /// Where a request is really sent: an Azure Resource Manager on loopback is the simulator, which plays the vaults as well.
-    fn target(&self, call: &Call) -> Url {
-        let mut target = call.url.clone();
-        if call.vault && is_loopback(&self.shared.base) {
-            target = self.shared.base.clone();
-            target.set_path(call.url.path());
-            target.set_query(call.url.query());
-        }
-        target
     }
 
     /// `Subscriptions_List`, all pages: those that the identity can see.

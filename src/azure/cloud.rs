@@ -58,6 +58,30 @@ impl Cloud {
         }
     }
 
+    /// How the hosts of its App Configuration stores end, behind the store's name (azure-sdk-for-js, getScope).
+    pub const fn store_suffixes(self) -> &'static [&'static str] {
+        match self {
+            Self::Public => &["azconfig.io", "appconfig.azure.com"],
+            Self::UsGovernment => &["azconfig.azure.us", "appconfig.azure.us"],
+            Self::China => &["azconfig.azure.cn", "appconfig.azure.cn"],
+        }
+    }
+
+    /// The scope of their tokens (azure-appconfiguration for Python, `_audience`).
+    pub(super) const fn store_scope(self) -> &'static str {
+        match self {
+            Self::Public => "https://appconfig.azure.com/.default",
+            Self::UsGovernment => "https://appconfig.azure.us/.default",
+            Self::China => "https://appconfig.azure.cn/.default",
+        }
+    }
+
+    /// The cloud of an Azure Resource Manager; the public one, where it is none of Azure's.
+    pub(super) fn of(resource_manager: &Url) -> Self {
+        let host = resource_manager.host_str().unwrap_or_default();
+        Self::of_resource_manager(host).unwrap_or_default()
+    }
+
     /// The authority, `login.…`, that gives out its tokens.
     pub(super) const fn authority(self) -> CloudConfiguration {
         match self {
@@ -75,12 +99,6 @@ impl Cloud {
         };
         Self::ALL.into_iter().find(is_in)
     }
-}
-
-/// How the hosts of the Key Vaults end that belong to an Azure Resource Manager.
-pub(super) fn vault_suffix(resource_manager: &Url) -> &'static str {
-    let host = resource_manager.host_str().unwrap_or_default();
-    Cloud::of_resource_manager(host).unwrap_or_default().vault_suffix()
 }
 
 /// The scope of the token for a host of Azure Resource Manager. A host that is none of Azure's is asked with a token

@@ -1,9 +1,10 @@
 //! The kinds of places that hold keys.
 //!
 //! Start at [`Place`], which is all that the rest of the program knows of them: a dictionary of an app's settings, a secret of
-//! a Key Vault, or what the platform has made of an app's references to secrets. Each kind is a `ConsumerKind`. What a value
+//! a Key Vault, a key-value of App Configuration, or what the platform has made of an app's references to secrets. Each kind is a `ConsumerKind`. What a value
 //! says of a service, wherever it is kept, is read by [`Marks`].
 
+pub(crate) mod app_configuration;
 pub mod app_service;
 pub(crate) mod key_vault;
 mod text;
@@ -14,13 +15,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use self::app_configuration::KeyValue;
 use self::app_service::{Dictionary, References, Resolved};
 use self::key_vault::Secret;
 pub(crate) use self::value::InFile;
 use super::arm::{Arm, ArmError, Operation};
-use crate::config::AppConfig;
+use crate::config::{AppConfig, KeyValueConfig};
 use rekey_core::journal::Journal;
-use rekey_core::model::{AppId, ConsumerId, Key, KeyPair, SecretId, SecretReference, Section};
+use rekey_core::model::{AppId, ConsumerId, Key, KeyPair, KeyValueId, SecretId, SecretReference, Section};
 use rekey_core::plan::{ConsumerRef, Snapshot, Whereabouts};
 
 /// A place of one kind: what is read in one request, and written in one.
@@ -69,6 +71,8 @@ pub enum Place {
     References(AppId),
     /// A secret: its newest version, which is what is written, or another, which is only read.
     Secret(key_vault::Place),
+    /// A key-value of App Configuration.
+    KeyValue(app_configuration::Place),
 }
 
 /// What was read of a place. It may hold key material; its `Debug` does not.
@@ -77,6 +81,30 @@ pub enum Contents {
     Settings(Dictionary),
     References(References),
     Secret(Secret),
+    KeyValue(KeyValue),
+}
+
+/// What the references of an app may be followed to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Following<'a> {
+    /// How the hosts of vaults end that may be asked; empty, if none may.
+    pub vault_suffix: &'a str,
+    /// The same of stores.
+    pub store_suffixes: &'a [&'a str],
+    /// The key-values that are configured: who refers to one is meant, whatever its name says.
+    pub key_values: &'a [KeyValueConfig],
+}
+
+/// An app that is given what a key-value holds: by a setting that refers to it, or because it reads it when it starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyValueReader {
+    /// The setting, where there is one.
+    pub at: ConsumerRef,
+    pub of: KeyValueId,
+    /// Whether the configuration names the setting.
+    pub named: bool,
+    /// The version of it that the app was last started with, by a write of its settings, if that is on record there.
+    pub started_with: Option<String>,
 }
 
 /// A setting of an app that refers to a secret of ours, as far as its name tells.
@@ -103,13 +131,19 @@ impl Followed {
 impl Place {
     /// Every operation that places are read and written by. Roles, the doctor and the documents go by what they need.
     pub fn operations() -> Vec<Operation> {
-        [app_service::Place::operations(), key_vault::Place::operations()].concat()
+        let of_data = [key_vault::Place::operations(), app_configuration::Place::operations()];
+        [app_service::Place::operations(), of_data.concat()].concat()
     }
 
     /// The places of an app that can hold consumers, by what was configured of it. What they refer to is found when they are
     /// read ([`Place::follows`]).
     pub fn of(app: &AppConfig) -> Vec<Self> {
         app_service::Place::of(app).into_iter().map(Self::Settings).collect()
+    }
+
+    /// The app settings of an app.
+    pub(crate) fn settings_of(app: &AppId) -> Self {
+        Self::Settings(app_service::Place::settings_of(app))
     }
 
     /// The newest version of a secret.
@@ -122,12 +156,18 @@ impl Place {
         Self::Secret(key_vault::Place { id, version: Some(version) })
     }
 
+    /// A key-value.
+    pub const fn of_key_value(id: KeyValueId) -> Self {
+        Self::KeyValue(app_configuration::Place { id })
+    }
+
     /// The consumer that it belongs to.
     pub fn consumer(&self) -> ConsumerId {
         match self {
             Self::Settings(place) => place.consumer(),
             Self::References(app) => app.into(),
             Self::Secret(place) => place.consumer(),
+            Self::KeyValue(place) => place.consumer(),
         }
     }
 
@@ -142,6 +182,7 @@ impl Place {
             Self::Settings(place) => place.read(arm).await.map(Contents::Settings),
             Self::References(app) => app_service::read_references(arm, app).await.map(Contents::References),
             Self::Secret(place) => place.read(arm).await.map(Contents::Secret),
+            Self::KeyValue(place) => place.read(arm).await.map(Contents::KeyValue),
         }
     }
 
@@ -152,12 +193,12 @@ impl Place {
         contents: &Contents,
         app: &AppConfig,
         marks: Marks<'_>,
-        vault_suffix: &str,
+        following: Following<'_>,
         out: &mut Snapshot,
     ) -> Vec<String> {
         match (self, contents) {
             (Self::Settings(place), Contents::Settings(settings)) => {
-                app_service::shown(place, settings, app, marks, vault_suffix, out)
+                app_service::shown(place, settings, app, marks, following, out)
             }
             _ => Vec::new(),
         }
@@ -173,12 +214,30 @@ impl Place {
         }
     }
 
+    /// The settings of an app that refer to key-values of ours.
+    pub fn reads(
+        &self,
+        contents: &Contents,
+        app: &AppConfig,
+        following: Following<'_>,
+    ) -> Vec<KeyValueReader> {
+        match (self, contents) {
+            (Self::Settings(place), Contents::Settings(settings))
+                if place.section == Section::AppSettings =>
+            {
+                app_service::by_reference(settings, app, following)
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Looks for what Azure does not find under its id: whether it was deleted, moved, or never there. `there` are consumers
-    /// that were read just now, and vouch for a list. Nobody can tell that of a secret.
+    /// that were read just now, and vouch for a list. Nobody can tell that of a
+    /// secret or a key-value.
     pub async fn look_for(&self, arm: &Arm, there: &BTreeSet<ConsumerId>) -> Option<Missing> {
         match self {
             Self::Settings(place) => Some(place.look_for(arm, there).await),
-            Self::References(_) | Self::Secret(_) => None,
+            Self::References(_) | Self::Secret(_) | Self::KeyValue(_) => None,
         }
     }
 
@@ -199,6 +258,10 @@ impl Place {
                 let just_read = just_read.and_then(Contents::secret);
                 place.write(arm, just_read, change).await.map(|done| done.map(Contents::Secret))
             }
+            Self::KeyValue(place) => {
+                let just_read = just_read.and_then(Contents::key_value);
+                place.write(arm, just_read, change).await.map(|done| done.map(Contents::KeyValue))
+            }
             // Nothing is ever to be written there.
             Self::References(_) => Ok(Written::Overwritten),
         }
@@ -210,6 +273,7 @@ impl Place {
         match (self, contents) {
             (Self::Settings(place), Contents::Settings(settings)) => place.holds_anothers(settings, marks),
             (Self::Secret(place), Contents::Secret(secret)) => place.holds_anothers(secret, marks),
+            (Self::KeyValue(place), Contents::KeyValue(read)) => place.holds_anothers(read, marks),
             _ => false,
         }
     }
@@ -221,6 +285,7 @@ impl Place {
             // The platform fetches a secret when it restarts the app.
             Self::References(app) => app_service::Place::settings_of(app).settling(),
             Self::Secret(place) => place.settling(),
+            Self::KeyValue(place) => place.settling(),
         }
     }
 
@@ -239,6 +304,7 @@ impl Place {
                 Self::Settings(app_service::Place { app: app.clone(), section })
             }
             ConsumerId::KeyVaultSecret(id) => Self::of_secret(id.clone()),
+            ConsumerId::KeyValue(id) => Self::of_key_value(id.clone()),
             ConsumerId::Reporter(_) | ConsumerId::Manual(_) => return None,
         })
     }
@@ -248,15 +314,29 @@ impl Contents {
     const fn settings(&self) -> Option<&Dictionary> {
         match self {
             Self::Settings(settings) => Some(settings),
-            Self::References(_) | Self::Secret(_) => None,
+            Self::References(_) | Self::Secret(_) | Self::KeyValue(_) => None,
         }
     }
 
     pub(crate) const fn secret(&self) -> Option<&Secret> {
         match self {
             Self::Secret(secret) => Some(secret),
-            Self::Settings(_) | Self::References(_) => None,
+            Self::Settings(_) | Self::References(_) | Self::KeyValue(_) => None,
         }
+    }
+
+    pub(crate) const fn key_value(&self) -> Option<&KeyValue> {
+        match self {
+            Self::KeyValue(read) => Some(read),
+            Self::Settings(_) | Self::References(_) | Self::Secret(_) => None,
+        }
+    }
+
+    /// What an app's settings tell of the key-values that it reads by itself.
+    pub(crate) fn reads_by_itself(&self, app: &AppId, key_values: &[KeyValueConfig]) -> Vec<KeyValueReader> {
+        self.settings()
+            .map(|settings| app_service::by_themselves(settings, app, key_values))
+            .unwrap_or_default()
     }
 
     /// What the platform has made of a reference.
@@ -266,7 +346,7 @@ impl Contents {
                 let of_name = |(name, _): &(&String, &Resolved)| name.eq_ignore_ascii_case(setting);
                 references.iter().find(of_name).map(|(_, resolved)| resolved)
             }
-            Self::Settings(_) | Self::Secret(_) => None,
+            Self::Settings(_) | Self::Secret(_) | Self::KeyValue(_) => None,
         }
     }
 }
@@ -308,7 +388,7 @@ pub struct Change<'a> {
     /// By what a value is known to be the service's: by the time of the write it may be another's, and is left alone then.
     pub marks: Marks<'a>,
     pub key: &'a Key,
-    /// Of names that refer to secrets, the version that holds the key: their apps are made to fetch it.
+    /// Of names that refer to secrets or key-values, the version that holds the key: their apps are made to fetch it.
     pub versions: &'a BTreeMap<String, String>,
     /// Whether invalid keys alone are replaced: a valid one beside them is given another only once the service accepted that.
     pub only_stale: bool,
@@ -333,6 +413,12 @@ impl<C> Written<C> {
             Self::Overwritten => Written::Overwritten,
         }
     }
+}
+
+/// A pinned reference with another version in it, and nothing else changed.
+fn with_version(value: &str, old: &str, new: &str) -> String {
+    let at = value.to_ascii_lowercase().rfind(old);
+    at.map_or_else(|| value.to_owned(), |at| format!("{}{new}{}", &value[..at], &value[at + old.len()..]))
 }
 
 /// What must follow a write until readers really use the new value, and how that shows.

@@ -6,8 +6,8 @@ use futures::{FutureExt, StreamExt, stream};
 
 use super::arm::{Arm, ArmError, ArmErrorKind};
 use super::consumers::app_service::{Dictionary, Place, Site};
-use super::consumers::{Followed, Marks, app_service};
-use crate::config::AppConfig;
+use super::consumers::{Followed, Following, KeyValueReader, Marks, app_service};
+use crate::config::{AppConfig, KeyValueConfig};
 use rekey_core::model::{AppId, ConnectionString, Key, PerKey, Section};
 use rekey_core::plan::{Snapshot, Unknown};
 
@@ -21,12 +21,14 @@ pub struct Dictionaries {
     read: Vec<(Section, Result<Dictionary, ArmError>)>,
     /// How the hosts of vaults end that may be asked.
     vault_suffix: &'static str,
+    /// The same of App Configuration stores.
+    store_suffixes: &'static [&'static str],
 }
 
 impl FromIterator<(Section, Dictionary)> for Dictionaries {
     fn from_iter<I: IntoIterator<Item = (Section, Dictionary)>>(read: I) -> Self {
         let read = read.into_iter().map(|(section, settings)| (section, Ok(settings))).collect();
-        Self { read, vault_suffix: "" }
+        Self { read, vault_suffix: "", store_suffixes: &[] }
     }
 }
 
@@ -36,7 +38,7 @@ impl Dictionaries {
         for section in Section::ALL {
             read.push((section, arm.list_settings(app, section).await));
         }
-        Self { read, vault_suffix: arm.vault_suffix() }
+        Self { read, vault_suffix: arm.vault_suffix(), store_suffixes: arm.store_suffixes() }
     }
 
     /// The first error that is not that the app is gone.
@@ -82,10 +84,32 @@ impl Dictionaries {
         read.flatten().collect()
     }
 
+    /// The settings that refer to key-values of ours, as far as names tell, or because these are configured; and those that
+    /// the app reads by itself.
+    pub fn readers(&self, app: &AppConfig, key_values: &[KeyValueConfig]) -> Vec<KeyValueReader> {
+        let settings = self.read.iter().filter(|(section, _)| *section == Section::AppSettings);
+        let settings = settings.filter_map(|(_, settings)| settings.as_ref().ok());
+        settings
+            .flat_map(|settings| {
+                let by_itself = app_service::by_themselves(settings, &app.id, key_values);
+                [app_service::by_reference(settings, app, self.following(key_values)), by_itself].concat()
+            })
+            .collect()
+    }
+
+    fn following<'a>(&self, key_values: &'a [KeyValueConfig]) -> Following<'a> {
+        Following { vault_suffix: self.vault_suffix, store_suffixes: self.store_suffixes, key_values }
+    }
+
     /// What was read shows of a service. That something could not be read, or that the app is gone, is not in it; nor what
-    /// references lead to, if they are `followed` otherwise.
-    pub fn shown(&self, app: &AppConfig, marks: Marks<'_>, followed: bool) -> Snapshot {
-        let vault_suffix = if followed { self.vault_suffix } else { "" };
+    /// references lead to, if they are followed otherwise: to secrets, and to `key_values` of ours.
+    pub fn shown(
+        &self,
+        app: &AppConfig,
+        marks: Marks<'_>,
+        key_values: Option<&[KeyValueConfig]>,
+    ) -> Snapshot {
+        let following = key_values.map(|configured| self.following(configured)).unwrap_or_default();
         // An empty key is nobody's.
         let fingerprints = PerKey::from_fn(|key_type| match marks.keys {
             Some(keys) => keys[key_type].fingerprint(),
@@ -96,7 +120,7 @@ impl Dictionaries {
         for (section, settings) in &self.read {
             if let Ok(settings) = settings {
                 let place = Place { app: app.id.clone(), section: *section };
-                unclear.extend(app_service::shown(&place, settings, app, marks, vault_suffix, &mut shown));
+                unclear.extend(app_service::shown(&place, settings, app, marks, following, &mut shown));
             }
         }
         if shown.consumers.is_empty() && shown.unknown.is_empty() && !unclear.is_empty() {

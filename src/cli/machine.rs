@@ -379,7 +379,9 @@ fn of_unknown(unknown: &Unknown) -> Vec<ConsumerFields> {
         Unknown::OnlyReferences { app, names } => {
             names.iter().map(|name| one(app, Some(name), Holds::Reference)).collect()
         }
-        Unknown::Reference { app, name, .. } => vec![one(app, Some(name), Holds::Reference)],
+        Unknown::Reference { app, name, .. } | Unknown::KeyValueReference { app, name, .. } => {
+            vec![one(app, Some(name), Holds::Reference)]
+        }
         Unknown::NeverReported { consumer } => vec![one(consumer, None, Holds::Unknown)],
         Unknown::ExternalStale { consumer, held, .. } => {
             vec![ConsumerFields { fingerprint: Some(held.clone()), ..one(consumer, None, Holds::Stale) }]
@@ -394,6 +396,7 @@ fn of_fault(fault: SettingFault) -> Holds {
         SettingFault::Missing
         | SettingFault::NotOurs
         | SettingFault::Unnamed
+        | SettingFault::Locked
         | SettingFault::KeyInOtherText => Holds::Unknown,
         SettingFault::StaleKeyInOtherText => Holds::Stale,
         SettingFault::Placeholder => Holds::Placeholder,

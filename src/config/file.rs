@@ -1,5 +1,7 @@
 //! `rekey.toml` as it is written: what was set and where. Nothing is laid over anything yet.
 
+mod key_values;
+
 use std::time::Duration;
 
 use toml::de::DeTable;
@@ -10,7 +12,7 @@ use super::notify::{Webhook, webhook_url};
 use super::places::{AT_TOP, IN_INSTANCE, TOP_ONLY, note_once, what_it_is_not};
 use super::policy::PolicyLayer;
 use super::values::{Fields, Form, Lasting, Node, OrZero, sourced};
-use super::{AppConfig, READERS_WITHIN, SecretConfig};
+use super::{AppConfig, KeyValueConfig, READERS_WITHIN, SecretConfig};
 use crate::report::text::InWords;
 use rekey_core::model::{AppId, IdFault, SecretId, ServiceId};
 use rekey_core::plan::External;
@@ -31,16 +33,17 @@ pub(super) struct FileInstance {
     pub(super) id: Option<ServiceId>,
     pub(super) apps: Vec<AppConfig>,
     pub(super) vault_secrets: Vec<SecretConfig>,
+    pub(super) app_configuration: Vec<KeyValueConfig>,
     pub(super) external: Vec<External>,
     pub(super) policy: PolicyLayer,
 }
 
-const INSTANCE_ONLY: [&str; 5] = ["id", "apps", "vault_secrets", "reporters", "manual"];
+const INSTANCE_ONLY: [&str; 6] = ["id", "apps", "vault_secrets", "app_configuration", "reporters", "manual"];
 const SECRET_ONLY: [&str; 1] = ["readers_within"];
 const APP_ONLY: [&str; 3] = ["settings", "connection_strings", "may_hold_none"];
 
 /// The lists of what may hold a key besides apps: with one of them there need be no app.
-const BESIDES_APPS: [&str; 3] = ["vault_secrets", "reporters", "manual"];
+const BESIDES_APPS: [&str; 4] = ["vault_secrets", "app_configuration", "reporters", "manual"];
 
 const IN_APP: &str = "with an app: apps = [ { id = \"…\", settings = [\"…\"] } ]";
 
@@ -118,9 +121,11 @@ fn instance(
         let again = "this instance is already named";
         note_once(id, at, seen, &format!("{again}, and two policies cannot hold; put all its apps"), report);
     }
+    let apps = apps(&fields, report);
     Some(FileInstance {
         id: id.map(|(id, _)| id),
-        apps: apps(&fields, report),
+        app_configuration: key_values::read(&fields, &apps, report),
+        apps,
         vault_secrets: vault_secrets(&fields, report),
         external: external(&fields, report),
         policy: PolicyLayer::of_file(&fields, report),
@@ -147,7 +152,7 @@ fn instance_id(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<(ServiceI
 
 fn apps(instance: &Fields<'_>, report: &mut Report<'_>) -> Vec<AppConfig> {
     let none = "no consumer is listed; list every app, and whatever else holds a connection string of this service, because what is not listed keeps a key that will stop working";
-    let others = BESIDES_APPS.iter().any(|list| instance.get(list).is_some());
+    let others = BESIDES_APPS.iter().any(|list| instance.get(list).is_some_and(|list| list.has_items()));
     let Some(node) = instance.get("apps") else {
         if !others {
             report.at(&instance.at, none);

@@ -66,6 +66,11 @@ impl<'d> Node<'d> {
         Some(array.iter().enumerate().map(item).collect())
     }
 
+    /// Whether it is a list with something in it.
+    pub(super) fn has_items(&self) -> bool {
+        self.value.as_array().is_some_and(|array| !array.is_empty())
+    }
+
     /// The table, if it is one.
     pub(super) fn fields(&self) -> Option<Fields<'d>> {
         Some(Fields { at: self.at.clone(), table: self.value.as_table()? })

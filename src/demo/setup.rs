@@ -76,6 +76,7 @@ pub fn config(world: &World, policy: &Policy) -> Result<Config, IdError> {
             id: id.to_string().parse::<ServiceId>()?,
             apps,
             vault_secrets: vec![],
+            app_configuration: vec![],
             external: vec![],
             policy: policy.clone(),
         });

@@ -6,8 +6,8 @@ use futures::FutureExt;
 
 use super::finding::Looked;
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier, Permission};
-use crate::azure::consumers::Marks;
 use crate::azure::consumers::app_service::UpdateStrategy;
+use crate::azure::consumers::{KeyValueReader, Marks};
 use crate::azure::discovery::{Dictionaries, at_once, parted, slots};
 use crate::azure::services::{KeyService, ListedKeys, ServiceResource};
 use crate::config::{AppConfig, Config, ServiceConfig};
@@ -16,7 +16,7 @@ use crate::engine::check::{Check, Reader, is_lost};
 use crate::report::cause;
 use crate::store::{StoreError, peek_at_both};
 use rekey_core::journal::Journal;
-use rekey_core::model::{AppId, PerKey, ServiceId};
+use rekey_core::model::{AppId, ConsumerId, PerKey, ServiceId};
 use rekey_core::plan::{Holding, Snapshot};
 
 /// Everything that was read. It holds key material; its `Debug` does not.
@@ -42,10 +42,21 @@ pub(super) struct InstanceFacts<'c> {
     pub(super) permissions: Result<Vec<Permission>, ArmError>,
     pub(super) replicas: Result<Vec<String>, ArmError>,
     pub(super) journal: Result<Journal, StoreError>,
-    /// What a check shows, where Key Vault secrets are concerned.
+    /// What a check shows, where Key Vault secrets or key-values of App Configuration are concerned.
     pub(super) of_vaults: Option<Result<Snapshot, String>>,
+    /// What is known of key-values besides, where that check was made.
+    pub(super) of_key_values: Option<KeyValueFacts>,
     /// The instances of its subscription; only asked where it is gone, and empty if they cannot be listed.
     pub(super) others: Vec<ServiceId>,
+}
+
+/// What is known of the key-values of a service.
+#[derive(Debug)]
+pub(super) struct KeyValueFacts {
+    /// Those that could not be read.
+    pub(super) refused: BTreeMap<ConsumerId, ArmErrorKind>,
+    /// Who is given what they hold, and whether it is sure that he has what they hold now.
+    pub(super) readers: Vec<(KeyValueReader, bool)>,
 }
 
 /// What was read of an app.
@@ -81,10 +92,11 @@ impl<'c> Facts<'c> {
             .boxed()
         });
         let apps: BTreeMap<AppId, AppFacts> = at_once(asked).await.into_iter().collect();
-        let follows = |app: &AppConfig| apps.get(&app.id).is_some_and(|read| read.follows(app));
         for instance in &mut instances {
             let service = instance.config;
-            if !service.vault_secrets.is_empty() || service.apps.iter().any(follows) {
+            let follows = |app: &AppConfig| apps.get(&app.id).is_some_and(|read| read.follows(app, service));
+            let configured = !service.vault_secrets.is_empty() || !service.app_configuration.is_empty();
+            if configured || service.apps.iter().any(follows) {
                 instance.check_vaults(rekey, arm).await;
             }
         }
@@ -172,14 +184,28 @@ impl<'c> InstanceFacts<'c> {
         let is_gone = resource.as_ref().is_err_and(|error| error.kind() == ArmErrorKind::Gone);
         let others = if is_gone { kind.list(arm, id.subscription(), None).await } else { Ok(Vec::new()) };
         let others = others.unwrap_or_default().into_iter().map(|instance| instance.id).collect();
-        Self { config, resource, listed, permissions, replicas, journal, of_vaults: None, others }
+        Self {
+            config,
+            resource,
+            listed,
+            permissions,
+            replicas,
+            journal,
+            of_vaults: None,
+            of_key_values: None,
+            others,
+        }
     }
 
-    /// Checks the service as a run does, which reads the secrets that its apps refer to.
+    /// Checks the service as a run does, which reads the secrets and key-values that its apps refer to.
     async fn check_vaults(&mut self, rekey: &Engine, arm: &Arm) {
         let (Ok(journal), service) = (&self.journal, self.config) else { return };
         let reader = Reader { arm, clock: &*rekey.clock, in_need: false };
         let check = Check::take(reader, service).await;
+        if let Ok(check) = &check {
+            let (refused, readers) = (check.refusals(), check.key_value_readers(service, journal));
+            self.of_key_values = Some(KeyValueFacts { refused, readers });
+        }
         self.of_vaults = Some(match check {
             Ok(check) => Ok(check.snapshot(service, journal)),
             Err(error) => Err(cause::told(&error)),
@@ -213,14 +239,16 @@ impl<'c> InstanceFacts<'c> {
             host: self.host().unwrap_or_default(),
             journal: self.journal.as_ref().unwrap_or(&forgotten),
         };
-        facts.settings.shown(app, marks, facts.permissions.is_some())
+        let followed = facts.permissions.is_some().then_some(self.config.app_configuration.as_slice());
+        facts.settings.shown(app, marks, followed)
     }
 }
 
 impl AppFacts {
-    /// Whether it refers to Key Vault secrets of ours.
-    pub(super) fn follows(&self, app: &AppConfig) -> bool {
-        !self.settings.followed(app).is_empty()
+    /// Whether it refers to Key Vault secrets or key-values of ours.
+    pub(super) fn follows(&self, app: &AppConfig, service: &ServiceConfig) -> bool {
+        let readers = self.settings.readers(app, &service.app_configuration);
+        !(self.settings.followed(app).is_empty() && readers.is_empty())
     }
 
     /// Reads an app's settings, and of a configured one what may be done with it.

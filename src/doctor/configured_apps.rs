@@ -42,7 +42,7 @@ fn found(instance: &InstanceFacts<'_>, app: &AppConfig, read: &AppFacts) -> Vec<
     let mut findings: Vec<Finding> =
         seen.consumers.iter().map(|consumer| holds(instance, consumer)).collect();
     findings.extend(seen.unknown.iter().filter_map(|unknown| not_seen(app, read, unknown)));
-    if findings.is_empty() && !app.may_hold_none && !read.follows(app) {
+    if findings.is_empty() && !app.may_hold_none && !read.follows(app, instance.config) {
         findings.push(none(id, app, read));
     }
     findings.extend(keys_beside_identity(&seen.consumers, read));
@@ -130,7 +130,7 @@ fn holds(instance: &InstanceFacts<'_>, consumer: &Consumer) -> Finding {
 fn not_seen(app: &AppConfig, read: &AppFacts, unknown: &Unknown) -> Option<Finding> {
     let nothing_is_regenerated = "no key of the service is regenerated until this is resolved";
     let (check, why) = match unknown {
-        Unknown::OnlyReferences { .. } | Unknown::Reference { .. } => {
+        Unknown::OnlyReferences { .. } | Unknown::Reference { .. } | Unknown::KeyValueReference { .. } => {
             (Check::KeyVault, nothing_is_regenerated.to_owned())
         }
         Unknown::Setting { name, fault, .. } => match fault {

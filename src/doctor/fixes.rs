@@ -11,7 +11,7 @@ use crate::azure::arm::Caller;
 use crate::azure::services::KeyService;
 use crate::config::given_file;
 use crate::report::text::file_name;
-use rekey_core::model::{AppId, ServiceId};
+use rekey_core::model::{AppId, KeyValueId, ServiceId};
 
 /// Gives whoever asked the built-in role of reading, at a scope.
 pub(super) fn reader(caller: &Caller, scope: &str) -> Option<String> {
@@ -30,13 +30,18 @@ pub(super) fn role(caller: &Caller, name: &str, actions: &BTreeSet<&str>, scope:
 }
 
 fn assignment(caller: &Caller, role: &str, scope: &str) -> Option<String> {
+    assignment_at(caller, role, &quoted(scope))
+}
+
+/// The same at a scope that is a word of the shell.
+fn assignment_at(caller: &Caller, role: &str, scope: &str) -> Option<String> {
     let object = caller.object.as_deref()?;
     let kind = if caller.is_user() { "User" } else { "ServicePrincipal" };
     Some(format!(
         "az role assignment create --assignee-object-id {} --assignee-principal-type {kind} --role {} --scope {}",
         quoted(object),
         quoted(role),
-        quoted(scope)
+        scope
     ))
 }
 
@@ -48,6 +53,14 @@ pub(super) fn storage_role(account: &str, client: &str) -> String {
         "az role assignment create --assignee {client} --role 'Storage Blob Data Contributor' \
          --scope \"$(az storage account show --name {account} --query id --output tsv)\""
     )
+}
+
+/// Gives whoever asked the role by which key-values are read and written. A store is known by its name alone, which is unique
+/// in all of Azure.
+pub(super) fn store_role(caller: &Caller, of: &KeyValueId) -> Option<String> {
+    let store = quoted(of.host().split('.').next()?);
+    let id = format!("\"$(az appconfig show --name {store} --query id --output tsv)\"");
+    assignment_at(caller, "App Configuration Data Owner", &id)
 }
 
 /// Gives an app a managed identity.

@@ -2,6 +2,7 @@
 //!
 //! There are no choices left here. Whatever changes Azure asks for a [`LeaseProof`]. Start at [`Actor`].
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -259,17 +260,19 @@ impl Actor<'_> {
 }
 
 impl Actor<'_> {
-    /// The secrets, for apps that refer to them fetch what is there; then the apps; and last those of the site that we run in:
-    /// writing its settings restarts us.
-    pub fn in_order(&self, consumers: Vec<ConsumerRef>) -> [Vec<ConsumerRef>; 3] {
+    /// The secrets, for apps that refer to them fetch what is there; then the key-values, which may lead to them; then the apps;
+    /// and last those of the site that we run in: writing its settings restarts us.
+    pub fn in_order(&self, consumers: Vec<ConsumerRef>) -> [Vec<ConsumerRef>; 4] {
         let restarts_us = |consumer: &ConsumerRef| {
             let place = Place::of_consumer(consumer);
             self.own_site.zip(place).is_some_and(|(site, place)| place.restarts(site))
         };
+        let (key_values, others): (Vec<_>, Vec<_>) =
+            consumers.into_iter().partition(|consumer| matches!(consumer.app, ConsumerId::KeyValue(_)));
         let (secrets, apps): (Vec<_>, Vec<_>) =
-            consumers.into_iter().partition(|consumer| consumer.app.app().is_none());
+            others.into_iter().partition(|consumer| consumer.app.app().is_none());
         let (own, others) = apps.into_iter().partition(restarts_us);
-        [secrets, others, own]
+        [secrets, key_values, others, own]
     }
 
     /// The consumers in batches for [`Actor::repoint`], with all that are of one app in the same batch.
@@ -309,8 +312,7 @@ impl Actor<'_> {
         target: Target<'_>,
     ) -> Result<Rewrite, RewriteError> {
         let Target { place, names } = target;
-        let app = self.instance.apps.iter().find(|app| ConsumerId::from(&app.id) == place.consumer());
-        let versions = app.map(|app| basis.check.versions(app, basis.key)).unwrap_or_default();
+        let versions = self.versions(basis, &place);
         let Basis { marks, key, only_stale, .. } = basis;
         let change = Change { names: &names, marks, key, versions: &versions, only_stale };
         let mut last = None;
@@ -341,6 +343,20 @@ impl Actor<'_> {
             Some(error) => RewriteError::Arm { consumer: place.consumer(), error },
             None => RewriteError::Overwritten { place },
         })
+    }
+
+    /// What a place refers to, in the versions that hold the key. Who is repaired is given whatever is there, if it is valid:
+    /// that need not be written.
+    fn versions(&self, basis: Basis<'_>, place: &Place) -> BTreeMap<String, String> {
+        let KeyPair { primary, secondary } = basis.check.keys();
+        let keys = if basis.only_stale { vec![basis.key, primary, secondary] } else { vec![basis.key] };
+        match place.consumer() {
+            ConsumerId::KeyValue(id) => basis.check.version_behind(&id, &keys),
+            consumer => {
+                let app = self.instance.apps.iter().find(|app| ConsumerId::from(&app.id) == consumer);
+                app.map(|app| basis.check.versions(app, self.instance, &keys)).unwrap_or_default()
+            }
+        }
     }
 
     /// Locks the consumer. Between processes that is needed where others may be at the place: those of another configured

@@ -3,6 +3,7 @@
 //! Start at [`Check::take`]. A check keeps what it read, each part with its time, so that a later [`Check::refresh`]
 //! reads again only what has grown too old. The snapshot it yields holds fingerprints; the keys stay here.
 
+mod key_values;
 mod references;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,6 +72,8 @@ pub struct Check {
     places: BTreeMap<Place, Read>,
     /// How the hosts of vaults end that may be asked.
     vault_suffix: &'static str,
+    /// The same of App Configuration stores.
+    store_suffixes: &'static [&'static str],
     /// Apps that were made to fetch secrets anew, and until when that is waited for.
     awaited: BTreeMap<AppId, DateTime<Utc>>,
     /// What could be found out of apps that Azure does not find.
@@ -120,6 +123,7 @@ impl Check {
             keys_at,
             places: BTreeMap::new(),
             vault_suffix: reader.arm.vault_suffix(),
+            store_suffixes: reader.arm.store_suffixes(),
             awaited: BTreeMap::new(),
             missing: BTreeMap::new(),
             refused: None,
@@ -286,8 +290,12 @@ impl Check {
         let mut secrets: BTreeSet<SecretId> =
             service.vault_secrets.iter().map(|one| one.id.clone()).collect();
         for app in &service.apps {
-            self.add_app(app, journal, &mut snapshot, &mut secrets);
+            self.add_app(app, service, journal, &mut snapshot, &mut secrets);
         }
+        for key_value in &self.key_values(service) {
+            self.add_key_value(key_value, service, journal, &mut snapshot);
+        }
+        secrets.extend(self.led_to(service));
         for secret in &secrets {
             self.add_secret(secret, service, journal, &mut snapshot);
         }
@@ -303,6 +311,7 @@ impl Check {
     fn add_app(
         &self,
         app: &AppConfig,
+        service: &ServiceConfig,
         journal: &Journal,
         snapshot: &mut Snapshot,
         secrets: &mut BTreeSet<SecretId>,
@@ -315,7 +324,7 @@ impl Check {
             match self.places.get(&place).map(|read| &read.found) {
                 Some(Ok(contents)) => {
                     let marks = self.marks(journal);
-                    unclear.extend(place.shows(contents, app, marks, self.vault_suffix, snapshot));
+                    unclear.extend(place.shows(contents, app, marks, self.following(service), snapshot));
                     for followed in place.follows(contents, app, self.vault_suffix) {
                         self.add_reference(&followed, &app.id, marks, snapshot);
                         secrets.insert(followed.reference.secret);
@@ -335,6 +344,9 @@ impl Check {
                     unread.get_or_insert_with(|| unreadable(app, words::NOT_READ.to_owned(), true));
                 }
             }
+        }
+        for reader in self.readers(app, service) {
+            self.add_reader(&reader, journal, self.marks(journal), snapshot);
         }
         let seen = unread.is_none();
         snapshot.unknown.extend(unread);

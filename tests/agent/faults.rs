@@ -12,7 +12,7 @@ type Case = (&'static str, fn(&mut Machine), &'static str);
 
 #[tokio::test]
 async fn what_keeps_it_from_its_work_is_told_and_changes_nothing() {
-    let cases: [Case; 13] = [
+    let cases: [Case; 14] = [
         ("no file", |machine| fs::remove_file(&machine.files[0]).unwrap(), "cannot read "),
         ("no text", |machine| fs::write(&machine.files[0], b"\xff\xfe").unwrap(), "is not UTF-8"),
         (
@@ -54,7 +54,7 @@ async fn what_keeps_it_from_its_work_is_told_and_changes_nothing() {
         (
             "firewall",
             |machine| machine.sim.with(|state| state.bar("/", BarrierKind::VaultFirewall)),
-            "network rules do not let this process in",
+            "network rules do not let this machine in",
         ),
         (
             "disabled",
@@ -62,6 +62,13 @@ async fn what_keeps_it_from_its_work_is_told_and_changes_nothing() {
                 machine.sim.with(|state| state.enable_secret("kv-demo", "signalr", None, false)).unwrap();
             },
             "enable the newest version of the secret",
+        ),
+        (
+            "deleted",
+            |machine| {
+                machine.sim.with(|state| state.delete_secret("kv-demo", "signalr")).unwrap();
+            },
+            "it does not exist",
         ),
         (
             "no string",
@@ -162,6 +169,14 @@ async fn a_report_that_is_not_taken_fails_the_round_and_is_sent_again() {
         assert_eq!((ran.code, machine.reloads()), (Some(0), 1), "{}", ran.said);
         assert_eq!(machine.receiver.last(), Some(machine.wanted().fingerprint().to_string()));
     }
+    // A run that is at work for longer than it waits.
+    let mut machine = Machine::start().await;
+    let old = string(&machine.other());
+    machine.file(".env", &old);
+    machine.receiver.refuse(&[503, 503, 503]);
+    let ran = machine.once().await;
+    assert!(ran.code == Some(1) && ran.said.contains("a run may be at work on the service"), "{}", ran.said);
+
     // What passes by itself is waited for.
     let mut machine = Machine::start().await;
     let old = string(&machine.other());

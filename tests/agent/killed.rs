@@ -229,3 +229,26 @@ async fn killed_while_it_waits_for_others() {
     }
     assert!(app.looks.load(Ordering::Relaxed) > 1000);
 }
+
+/// One of two files has no key, and keeps the app from no other's: it is reloaded for that, though the agent was killed before.
+#[tokio::test]
+async fn killed_before_the_reload_of_one_file_of_two() {
+    let mut machine = Machine::start().await;
+    let old = machine.other();
+    machine.file("a.env", &string(&old));
+    machine.file("b.env", "A=1");
+    let hold = machine.path("hold").display().to_string();
+    fs::write(&hold, "").unwrap();
+    machine.more = machine.reload(&format!("while test -e '{hold}'; do sleep 0.02; done"));
+    let mut child = machine.spawn(&["--once"]);
+    while machine.reloads() == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    kill(&mut child).await;
+    fs::remove_file(&hold).unwrap();
+    for _ in 0..2 {
+        let ran = machine.once().await;
+        assert_eq!((ran.code, machine.reloads()), (Some(1), 2), "{}", ran.said);
+        assert_eq!(machine.names(), ["a.env", "b.env"]);
+    }
+}

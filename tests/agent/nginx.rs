@@ -264,10 +264,11 @@ async fn azure() -> (EmbeddedAzure, World) {
     (started.unwrap(), world)
 }
 
-/// Who rotates: the real handler, which knows of the secret, and that who reads it without being seen does so soon.
+/// Who rotates: the real handler. It waits for nobody who reads the secret but for who says that he has done so.
 async fn handler(sim: &EmbeddedAzure, world: &World, folder: &Path) -> Handler {
     let config = folder.join("rekey.toml");
-    let secret = "vault_secrets = [{ id = \"https://kv-demo.vault.azure.net/secrets/signalr\", readers_within = \"10s\" }]\n";
+    let secret = "vault_secrets = [{ id = \"https://kv-demo.vault.azure.net/secrets/signalr\", readers_within = \"0s\" }]\n\
+                  reporters = [{ name = \"web-01\", within = \"2m\" }]\n";
     fs::write(&config, format!("{}{secret}", setup::rekey_toml(world))).unwrap();
     let mut command = program(&["handler"]);
     command.envs(setup::environment(sim)).env("REKEY_CONFIG", config);
@@ -294,12 +295,27 @@ fn agent_toml(site: &Place, receiver: &Receiver) -> String {
     )
 }
 
+/// The handler's timer, over and over, until all is settled.
+async fn settles(handler: &Handler) {
+    let begun = Instant::now();
+    loop {
+        let (status, reply) = handler.tick().await;
+        if status == 200 && reply["Logs"].to_string().contains("sr-demo: settled") {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(120), "{reply}");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_call_is_refused_but_for_what_was_regenerated_by_force() {
     let (sim, world) = azure().await;
     let first = sim.with(|state| state.secret("kv-demo", "signalr")).unwrap();
     let site = Place::start(sim.base(), &first).await;
+    let handler = handler(&sim, &world, site.folder.path()).await;
     let receiver = Receiver::start().await;
+    receiver.hand_on_to(handler.url());
     fs::write(site.path("agent.toml"), agent_toml(&site, &receiver)).unwrap();
     let over = Arc::new(AtomicBool::new(false));
     let looking = look_on(site.path("app/.env"), Arc::clone(&over));
@@ -312,53 +328,44 @@ async fn no_call_is_refused_but_for_what_was_regenerated_by_force() {
     let reported = async |key: &Key| receiver.last() == Some(key.fingerprint().to_string());
     until("the first report", async || reported(&in_the_secret(&sim)).await).await;
 
-    // A rotation, in the midst of which agents live for a moment only.
-    let handler = handler(&sim, &world, site.folder.path()).await;
-    let rotating = async {
-        loop {
-            let (status, reply) = handler.tick().await;
-            if status == 200 && reply["Logs"].to_string().contains("sr-demo: settled") {
-                break;
-            }
-            assert!(begun.elapsed() < Duration::from_secs(240), "{reply}");
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        }
-    };
+    // A rotation, in the midst of which agents live for a moment only. The old key dies when the report is there, and not before.
+    let before = in_the_secret(&sim);
     let reaping = async {
-        let before = in_the_secret(&sim);
         until("the move of the secret", async || in_the_secret(&sim) != before).await;
         agents.reap(Duration::from_secs(3)).await;
     };
-    tokio::join!(rotating, reaping);
+    tokio::join!(settles(&handler), reaping);
     let rotated = in_the_secret(&sim);
-    assert_ne!(first, string_of(&rotated), "the secret was moved");
-    until("the report of the rotation", async || reported(&rotated).await).await;
+    assert_ne!(before, rotated, "the secret was moved");
+    assert!(reported(&rotated).await, "it would not be settled otherwise");
     let statuses = traffic.statuses(begun);
     assert!(statuses.keys().eq([&200]) && statuses[&200] > 300, "{statuses:?}");
-    assert!(site.env().contains(rotated.expose()) && !site.env().contains(&first));
+    assert!(site.env().contains(rotated.expose()) && !site.env().contains(before.expose()));
     assert_eq!(sim.report().refused_unexplained, 0);
+    let regenerated = sim.report().arm_requests["SignalR_RegenerateKey"];
+    assert_eq!(regenerated, 2, "both keys are new");
 
     // Azure replaces both keys. Who signs with the old one is refused until the secret is repaired, and the file after it.
     let forced = Instant::now();
     sim.regenerate("sr-demo", &KeyType::ALL).unwrap();
-    let (told, ()) = tokio::join!(handler.notice("sr-demo"), agents.reap(Duration::from_secs(2)));
-    assert_eq!(told.0, 200, "{told:?}");
+    tokio::join!(handler.notice("sr-demo"), agents.reap(Duration::from_secs(2)));
     let repaired = in_the_secret(&sim);
+    assert_ne!(repaired, rotated);
     until("the report of the repair", async || reported(&repaired).await).await;
     let well = Instant::now();
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let after = traffic.statuses(well);
-    assert!(after.keys().eq([&200]) && after[&200] > 20, "{after:?}");
-    let old = rotated.fingerprint().to_string();
-    let strange: Vec<_> = traffic
-        .since(forced)
-        .into_iter()
-        .filter(|(_, status, key)| *status != 200 && (*status != 401 || *key != old))
-        .collect();
+    settles(&handler).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let after = traffic.since(well);
+    let with_it = repaired.fingerprint().to_string();
     assert!(
-        strange.is_empty(),
-        "refused for another reason than that its key was replaced by force: {strange:?}"
+        after.len() > 20 && after.iter().all(|(_, status, key)| *status == 200 && *key == with_it),
+        "{after:?}"
     );
+    let old = rotated.fingerprint().to_string();
+    let is_strange =
+        |(_, status, key): &(Instant, u16, String)| *status != 200 && (*status != 401 || *key != old);
+    let strange: Vec<_> = traffic.since(forced).into_iter().filter(is_strange).collect();
+    assert!(strange.is_empty(), "refused, and not because its key was replaced by force: {strange:?}");
     assert!(traffic.statuses(forced).contains_key(&401), "the test would not have seen it otherwise");
 
     let (lives, said) = agents.end();
@@ -371,8 +378,4 @@ async fn no_call_is_refused_but_for_what_was_regenerated_by_force() {
         assert!(!text.contains(KEY_MARK) && !text.contains(CODE), "{text}");
     }
     assert_eq!(fs::read_dir(site.path("app")).unwrap().count(), 1, "no copy of an old text is left");
-}
-
-fn string_of(key: &Key) -> String {
-    super::machine::string(key)
 }

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::response::Response;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -22,6 +22,8 @@ pub(crate) struct Receiver {
 
 struct Shared {
     reports: Mutex<Vec<Value>>,
+    /// The handler that they are handed on to, as the Functions host does.
+    handler: Mutex<Option<String>>,
     statuses: Mutex<Vec<u16>>,
     health: Mutex<Box<dyn FnMut() -> u16 + Send>>,
     truth: Mutex<Option<Box<dyn Fn() -> String + Send>>>,
@@ -37,6 +39,7 @@ impl Receiver {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let shared = Arc::new(Shared {
             reports: Mutex::default(),
+            handler: Mutex::default(),
             statuses: Mutex::default(),
             health: Mutex::new(Box::new(|| 200)),
             truth: Mutex::default(),
@@ -51,6 +54,11 @@ impl Receiver {
         });
         tokio::spawn(async move { drop(axum::serve(listener, router).await) });
         Self { base, shared }
+    }
+
+    /// From now on reports are taken by a handler, and this is but the host before it.
+    pub(crate) fn hand_on_to(&self, handler: String) {
+        *self.shared.handler.lock().unwrap() = Some(handler);
     }
 
     /// The reports that were taken, oldest first.
@@ -135,11 +143,26 @@ impl Shared {
                 self.lies.lock().unwrap().push(format!("{body} while it works with {truth}"));
             }
         }
+        let handler = self.handler.lock().unwrap().clone();
+        let next = match handler {
+            Some(handler) => handed_on(&handler, &body).await,
+            None => next,
+        };
         if next == 200 {
             self.reports.lock().unwrap().push(body);
         }
         next
     }
+}
+
+/// What a handler answers to a report, in the envelope of an httpTrigger.
+async fn handed_on(handler: &str, report: &Value) -> u16 {
+    let request = json!({"Url": "https://x/api/OnReport", "Method": "POST", "Body": report.to_string()});
+    let envelope = json!({"Data": {"req": request}, "Metadata": {}});
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let answer = client.post(format!("{handler}/OnReport")).json(&envelope).send().await.unwrap();
+    let answer: Value = answer.json().await.unwrap();
+    answer["Outputs"]["res"]["statusCode"].as_u64().unwrap().try_into().unwrap()
 }
 
 /// One that is waited for, however that ends: the agent may be killed meanwhile.

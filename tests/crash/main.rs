@@ -152,6 +152,16 @@ async fn a_crash_at_every_point_of_repairing_who_refers_to_a_secret() {
 }
 
 #[tokio::test]
+async fn a_crash_at_every_point_of_a_due_rotation_of_a_key_value() {
+    a_crash(Scenario::DueKeyValue).await;
+}
+
+#[tokio::test]
+async fn a_crash_at_every_point_of_repairing_who_refers_to_a_key_value() {
+    a_crash(Scenario::ForcedKeyValue).await;
+}
+
+#[tokio::test]
 async fn every_request_arrives_twice() {
     for scenario in Scenario::ALL {
         at_every_request(scenario, Journals::Memory, &[Mishap::Twice]).await;

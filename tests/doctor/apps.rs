@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use embedded_azure::{Fault, FaultKind, Options, Secret, SignalR, Site, State, Vault, World};
+use embedded_azure::{
+    AppConfiguration, Fault, FaultKind, KeyValue, Options, Secret, SignalR, Site, State, Vault, World,
+};
 use rekey_core::model::KeyType;
 use signalr_rekey::doctor::{Check, Finding, Report, Severity};
 use signalr_rekey::store::MemoryStore;
 
-use super::common::{HOUR, Story, all_hold};
+use super::common::{DAY, HOUR, Story, all_hold};
 use super::{GROUP, bad, examine, instance, no_other_error, only, site};
 
 const SETTING: &str = "Azure__SignalR__ConnectionString";
@@ -149,7 +151,7 @@ async fn what_cannot_be_followed_or_rewritten_is_an_error_and_nothing_rash_is_pr
             "Key Vault reference",
         ),
         (
-            "@Microsoft.AppConfiguration(Endpoint=https://s.azconfig.io; Key=k)".to_owned(),
+            "@Microsoft.AppConfiguration(Endpoint=https://s.azconfig.example.com; Key=k)".to_owned(),
             Check::KeyVault,
             "App Configuration reference",
         ),
@@ -444,7 +446,7 @@ async fn an_app_of_two_instances_that_does_not_answer_is_one_finding() {
 async fn a_reference_of_an_app_is_told_for_the_instance_that_names_it() {
     let mut story = of_two().await;
     story.config.instances[1].apps.retain(|app| app.id.name() != "chat-func");
-    let reference = "@Microsoft.AppConfiguration(Endpoint=https://s.azconfig.io; Key=k)";
+    let reference = "@Microsoft.AppConfiguration(Endpoint=https://s.azconfig.example.com; Key=k)";
     story.sim.edit_setting("chat-func", "AzureSignalRConnectionString", Some(reference)).unwrap();
     let report = examine(&story).await;
     let finding = only(&report, Check::KeyVault, Severity::Error, &site("chat-func"));
@@ -465,6 +467,47 @@ async fn two_settings_of_an_app_are_one_line() {
         told[0].what.contains("AzureSignalRConnectionString") && told[0].what.contains("Second"),
         "{told:#?}"
     );
+}
+
+/// What a key-value holds is told, with whom it is sure that he has it, and what keeps it out of sight.
+#[tokio::test]
+async fn a_key_value_is_read_and_what_is_in_its_way_is_an_error() {
+    let reference = "@Microsoft.AppConfiguration(Endpoint=https://cs-demo.azconfig.io; Key=chat)";
+    let mut world = World::default();
+    world.app_configurations.push(AppConfiguration {
+        group: "rg-demo".into(),
+        name: "cs-demo".into(),
+        key_values: vec![KeyValue::new("chat", None, "{primary:sr-demo}")],
+        access_key: None,
+    });
+    let id = "https://cs-demo.azconfig.io/kv/chat";
+    let story = Story::of(world, Options::default()).await;
+    story.sim.edit_setting("chat-func", "AzureSignalRConnectionString", Some(reference)).unwrap();
+    let report = examine(&story).await;
+    assert_eq!(report.errors, 0, "{report:#?}");
+    let of = |report: &Report, subject: &str, says: &str| {
+        let told = |finding: &&Finding| finding.subject == subject && finding.what.contains(says);
+        report.findings.iter().filter(told).count()
+    };
+    assert_eq!(of(&report, id, "the Primary key of sr-demo"), 1, "{report:#?}");
+    assert_eq!(of(&report, &site("chat-func"), "not on record in which state"), 1, "{report:#?}");
+    story.watch(DAY).await;
+    let report = examine(&story).await;
+    assert_eq!(of(&report, &site("chat-func"), "in its present state"), 1, "{report:#?}");
+
+    let read = "Microsoft.AppConfiguration/configurationStores/keyValues/read";
+    story.sim.with(|state| state.deny("/", read));
+    let report = examine(&story).await;
+    let told = report.findings.iter().find(|finding| finding.subject == id).unwrap();
+    assert_eq!((told.check, told.severity), (Check::KeyVault, Severity::Error));
+    assert!(told.what.contains(read), "{told:?}");
+    let fix = told.fix.as_deref().unwrap();
+    assert!(fix.contains("App Configuration Data Owner") && fix.contains("--name cs-demo "), "{fix}");
+    story.sim.with(State::allow_all);
+
+    story.sim.with(|state| state.lock_key_value("cs-demo", "chat", None, true)).unwrap();
+    let report = examine(&story).await;
+    assert_eq!(of(&report, id, "is locked"), 1, "{report:#?}");
 }
 
 /// What a secret holds is told, and what keeps it, or an app that refers to it, out of sight.

@@ -114,7 +114,9 @@ async fn an_app_with_a_reference_that_may_be_ours_is_named_and_others_stand_in_c
             (true, true) => {
                 format!("  # {name} refers to the Key Vault secret https://v.vault.azure.net/secrets/s")
             }
-            (true, false) => format!("  # {name} of chat-func is an App Configuration reference"),
+            (true, false) => {
+                format!("  # {name} refers to the key-value https://s.azconfig.io/kv/")
+            }
             (false, _) => "# /subscriptions".to_owned(),
         };
         assert!(text.contains(&mention) && text.contains(name), "{text}");

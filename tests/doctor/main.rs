@@ -43,7 +43,9 @@ async fn examine_in(story: &Story, environment: &[(&str, &str)], as_deployed: bo
     assert!(!text.contains(KEY_MARK) && !text.contains("AccessKey=") && !text.contains("eyJ"), "{text}");
     for fix in report.findings.iter().filter_map(|finding| finding.fix.as_ref()) {
         let subscription = GROUP.split("/resourceGroups").next().unwrap();
-        assert!(fix.contains(subscription), "no full id in: {fix}");
+        // Of a store the name alone is known, which is unique in all of Azure.
+        let is_full = fix.contains(subscription) || fix.contains("az appconfig show --name");
+        assert!(is_full, "no full id in: {fix}");
     }
     report
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use signalr_rekey::config::{AgentConfig, Environment, load_agent_from};
+use signalr_rekey::config::{AgentConfig, Environment, load_agent_from, load_from};
 
 use super::markdown::{Document, codes};
 
@@ -17,12 +17,21 @@ fn load(text: &str) -> Result<AgentConfig, String> {
 #[test]
 fn every_file_in_it_is_one_that_the_agent_takes() {
     let blocks = Document::read("docs/agent.md").blocks();
-    let files: Vec<_> = blocks.iter().filter(|block| block.info == "toml").collect();
+    let of_agent = |text: &str| text.starts_with("secret = ");
+    let files: Vec<_> = blocks.iter().filter(|block| block.info == "toml" && of_agent(&block.text)).collect();
     assert!(files.len() >= 5, "{}", files.len());
     for file in files {
         let config = load(&file.text).unwrap_or_else(|faults| panic!("{faults}: {}", file.text));
         assert!(!config.files.is_empty());
     }
+    let others: Vec<_> =
+        blocks.iter().filter(|block| block.info == "toml" && !of_agent(&block.text)).collect();
+    assert_eq!(others.len(), 1, "the other end of it");
+    let text = others[0].text.replace('…', "s");
+    let config =
+        load_from(&text, "rekey.toml", &Environment::default()).unwrap_or_else(|faults| panic!("{faults}"));
+    let service = &config.instances[0];
+    assert_eq!((service.vault_secrets.len(), service.external.len()), (1, 1));
 }
 
 #[test]

@@ -5,7 +5,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rekey_core::journal::{Event, Journal};
-use rekey_core::model::{AppId, ConsumerId, Key, KeyType, Malformed, PerKey, SecretId, ServiceId};
+use rekey_core::model::{
+    AppId, ConsumerId, Key, KeyType, KeyValueId, Malformed, PerKey, SecretId, ServiceId,
+};
 use rekey_core::plan::{
     Awaited, BlockedBy, CutOff, Decision, SettingFault, Step, Unknown, WaitFor, Whereabouts, standing,
 };
@@ -95,10 +97,21 @@ fn unknowns() -> Vec<Unknown> {
     let name = || "ASetting".to_owned();
     let setting = |fault| Unknown::Setting { app: app(), name: name(), fault };
     let secret = || ConsumerId::KeyVaultSecret(SecretId::new("v.vault.azure.net", "chat").unwrap());
+    let key_value = || KeyValueId::new("https://s.azconfig.io", "chat", None).unwrap();
+    let reader = |name| {
+        let (app, to, why) = (app(), key_value(), "it is so".to_owned());
+        Unknown::KeyValueReference { app, name, to, why, passing: false }
+    };
     let all = vec![
         Unknown::Unreadable { app: app(), detail: "it said so".into(), passing: false },
         Unknown::Unreadable { app: secret(), detail: "it said so".into(), passing: false },
         Unknown::NoConsumer { app: secret() },
+        Unknown::Unreadable {
+            app: ConsumerId::KeyValue(key_value()),
+            detail: "it said so".into(),
+            passing: false,
+        },
+        Unknown::NoConsumer { app: ConsumerId::KeyValue(key_value()) },
         Unknown::NeverReported { consumer: external("reporter:iis-01") },
         Unknown::NeverReported { consumer: external("manual:partner-gateway") },
         Unknown::ExternalStale {
@@ -117,6 +130,8 @@ fn unknowns() -> Vec<Unknown> {
         },
         Unknown::NoConsumer { app: app() },
         Unknown::Reference { app: app(), name: name(), why: "it is so".into(), passing: false },
+        reader(name()),
+        reader(key_value().to_string()),
         setting(SettingFault::KeyVaultReference),
         setting(SettingFault::Missing),
         setting(SettingFault::NotOurs),
@@ -126,6 +141,7 @@ fn unknowns() -> Vec<Unknown> {
         Unknown::OnlyReferences { app: app(), names: vec![name()] },
         setting(SettingFault::StaleKeyInOtherText),
         setting(SettingFault::Placeholder),
+        setting(SettingFault::Locked),
         setting(SettingFault::InvalidString(Malformed::Port)),
         setting(SettingFault::OtherServicesHost),
     ];
@@ -136,6 +152,7 @@ fn unknowns() -> Vec<Unknown> {
             | Unknown::Vanished { whereabouts: Whereabouts::Moved(_) | Whereabouts::Unclear(_), .. }
             | Unknown::NoConsumer { .. }
             | Unknown::Reference { .. }
+            | Unknown::KeyValueReference { .. }
             | Unknown::OnlyReferences { .. }
             | Unknown::NeverReported { .. }
             | Unknown::ExternalStale { .. } => {}
@@ -148,6 +165,7 @@ fn unknowns() -> Vec<Unknown> {
                 | SettingFault::KeyInOtherText
                 | SettingFault::StaleKeyInOtherText
                 | SettingFault::Placeholder
+                | SettingFault::Locked
                 | SettingFault::InvalidString(_)
                 | SettingFault::OtherServicesHost => {}
             },
@@ -456,9 +474,14 @@ fn advice(kind: ArmErrorKind) -> &'static [&'static str] {
         ArmErrorKind::Barred(Barrier::OtherTenant) => &["belongs to another tenant than the subscription"],
         ArmErrorKind::Barred(Barrier::NoKeys) => &["access keys are disabled (disableLocalAuth), which"],
         ArmErrorKind::Barred(Barrier::ContentShare) => &["content share is not usable"],
-        ArmErrorKind::Barred(Barrier::VaultFirewall) => &["network rules do not let this process in"],
+        ArmErrorKind::Barred(Barrier::VaultFirewall) => {
+            &["the vault's network rules do not let this process in"]
+        }
         ArmErrorKind::Barred(Barrier::SecretDisabled) => &["enable the newest version of the secret"],
         ArmErrorKind::Barred(Barrier::SecretDeleted) => &["the secret was deleted: recover it"],
+        ArmErrorKind::Barred(Barrier::StoreFirewall) => &["the store's network rules do not let"],
+        ArmErrorKind::Barred(Barrier::KeyValueLocked) => &["the key-value is locked: unlock it"],
+        ArmErrorKind::Barred(Barrier::NoKeyValue) => &["the store has no key-value with this key"],
         ArmErrorKind::Refused => &["trying again will not help"],
         ArmErrorKind::Elsewhere => &["no access token is sent there"],
         ArmErrorKind::Malformed => &["report this, with the correlation id"],
@@ -489,6 +512,9 @@ fn every_error_of_azure_is_explained() {
         ArmErrorKind::Barred(Barrier::VaultFirewall),
         ArmErrorKind::Barred(Barrier::SecretDisabled),
         ArmErrorKind::Barred(Barrier::SecretDeleted),
+        ArmErrorKind::Barred(Barrier::StoreFirewall),
+        ArmErrorKind::Barred(Barrier::KeyValueLocked),
+        ArmErrorKind::Barred(Barrier::NoKeyValue),
         ArmErrorKind::Refused,
         ArmErrorKind::Elsewhere,
         ArmErrorKind::Malformed,

@@ -18,6 +18,10 @@ param vaultSecrets = [
   '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-vaults/providers/Microsoft.KeyVault/vaults/kv-chat/secrets/signalr'
 ]
 
+param appConfigurationStores = [
+  '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-vaults/providers/Microsoft.AppConfiguration/configurationStores/appcs-chat'
+]
+
 param existingTopics = [
   {
     source: '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/Rg-One'

@@ -217,6 +217,7 @@ impl TokenCredential for Token {
     ) -> azure_core::Result<AccessToken> {
         let token = match scopes {
             ["https://vault.azure.net/.default"] => "the-token-for-vaults",
+            ["https://appconfig.azure.com/.default"] => "the-token-for-stores",
             others => {
                 assert_eq!(others, ["https://management.azure.com/.default"]);
                 "the-token"

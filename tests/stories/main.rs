@@ -3,6 +3,7 @@
 #![cfg(feature = "simulator")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 
+mod app_configuration;
 mod app_locks;
 #[path = "../common/mod.rs"]
 mod common;

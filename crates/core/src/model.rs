@@ -7,6 +7,7 @@ mod connection_string;
 mod consumer;
 mod id;
 mod key;
+mod key_value;
 mod name;
 mod operation_url;
 mod secret;
@@ -15,6 +16,7 @@ pub use connection_string::{ConnectionString, Malformed, host_of, is_placeholder
 pub use consumer::{AppId, ConsumerId, Reference, ReferenceStore, Section, names_signalr};
 pub use id::{IdError, IdFault, ServiceId, ServiceType, likest};
 pub use key::{Fingerprint, Key, KeyPair, KeyType, NotAFingerprint, NotAKeyType, PerKey};
+pub use key_value::KeyValueId;
 pub use name::{Name, NotAName};
 pub use operation_url::OperationUrl;
 pub use secret::{SecretId, SecretReference};

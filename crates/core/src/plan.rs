@@ -16,13 +16,14 @@ mod step;
 
 pub use announced::Announced;
 pub use assess::{Assessment, Covered, Open, Verdict, assess, judge, to_watch};
-pub use external::{Awaited, External};
 pub use forecast::{Forecast, Foreseen, forecast};
 pub use quiet::quiet;
 pub use reconcile::{Agreement, agreement, handed_out, reconcile};
 pub use safety::{Standing, is_doubtful, is_overdue, standing};
-pub use snapshot::{Consumer, ConsumerRef, CutOff, Holding, SettingFault, Snapshot, Unknown, Whereabouts};
-pub use step::{BlockedBy, Decision, Step, WaitFor};
+pub use snapshot::{
+    Consumer, ConsumerRef, CutOff, External, Holding, SettingFault, Snapshot, Unknown, Whereabouts,
+};
+pub use step::{Awaited, BlockedBy, Decision, Step, WaitFor};
 
 use chrono::{DateTime, Utc};
 

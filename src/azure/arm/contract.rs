@@ -26,6 +26,8 @@ pub enum Subject {
     /// What goes on in the background with one: it is followed for a while, and then forgotten by Azure.
     Regeneration,
     Consumer,
+    /// A key-value of App Configuration, which tells nothing of one that it does not have but that.
+    KeyValue,
     Azure,
 }
 

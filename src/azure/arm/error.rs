@@ -98,6 +98,12 @@ pub enum Barrier {
     SecretDisabled,
     /// A secret was deleted, and may be recovered.
     SecretDeleted,
+    /// The store's network rules, or its private endpoint, do not let us in.
+    StoreFirewall,
+    /// A key-value is locked: it can be read, and not written.
+    KeyValueLocked,
+    /// The store has no key-value of that key and label.
+    NoKeyValue,
 }
 
 impl ArmError {

@@ -34,7 +34,7 @@ impl ArmError {
 /// The codes that say what forbids a request for good. They come with different statuses: a 409 is not always "busy", nor
 /// a 403 always a matter of roles (docs: Lock your resources; Resolve errors for resource provider registration; Resolve
 /// errors for policy; Understand deny assignments; Troubleshoot common deployment errors).
-const BARRIERS: [(&str, Barrier); 12] = [
+const BARRIERS: [(&str, Barrier); 15] = [
     ("ScopeLocked", Barrier::Lock),
     ("ReadOnlyDisabledSubscription", Barrier::DisabledSubscription),
     ("MissingSubscriptionRegistration", Barrier::UnregisteredProvider),
@@ -47,6 +47,9 @@ const BARRIERS: [(&str, Barrier); 12] = [
     ("SecretDisabled", Barrier::SecretDisabled),
     ("ObjectIsDeletedButRecoverable", Barrier::SecretDeleted),
     ("ObjectIsBeingDeleted", Barrier::SecretDeleted),
+    ("key-locked", Barrier::KeyValueLocked),
+    ("ip-address-rejected", Barrier::StoreFirewall),
+    ("nsp-rejected", Barrier::StoreFirewall),
 ];
 
 /// The codes of a right that lacks.
@@ -70,6 +73,9 @@ fn classify(operation: Operation, status: u16, said: &Said, retry_after: Option<
         if said.says_one_of(&FORBIDDEN) {
             return ArmErrorKind::Forbidden;
         }
+        if status == 404 && operation.subject == Subject::KeyValue {
+            return ArmErrorKind::Barred(Barrier::NoKeyValue);
+        }
         if status != 401 && is_about_the_share(operation, said) {
             return ArmErrorKind::Barred(Barrier::ContentShare);
         }
@@ -79,6 +85,8 @@ fn classify(operation: Operation, status: u16, said: &Said, retry_after: Option<
         403 => ArmErrorKind::Forbidden,
         404 | 410 if said.says_one_of(&GONE) => ArmErrorKind::Gone,
         409 => ArmErrorKind::Conflict,
+        // What the write rested on was written by somebody else.
+        412 if operation.subject == Subject::KeyValue => ArmErrorKind::Conflict,
         429 if said.says_one_of(&CONFLICT) => ArmErrorKind::Conflict,
         429 => ArmErrorKind::Throttled { retry_after },
         408 | 500.. if operation.effect == Effect::Change => ArmErrorKind::OutcomeUnknown,

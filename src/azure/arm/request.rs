@@ -25,6 +25,7 @@ use super::contract::{Effect, Operation};
 use super::error::{ArmError, ArmErrorKind};
 use super::gate::{self, Admission};
 use super::said::{is_page, read_error_body};
+use super::sync_tokens::SYNC_TOKEN;
 use super::{Arm, retry};
 use crate::azure::credentials::InsteadOf;
 use crate::azure::http;
@@ -58,9 +59,22 @@ pub(crate) struct Call {
     operation: Operation,
     method: Method,
     pub(crate) url: Url,
-    /// Whether it is for a Key Vault, which takes tokens of its own.
-    pub(super) vault: bool,
+    pub(super) host: Host,
+    /// What it is asked on condition of, and for.
+    headers: HeaderMap,
+    /// Whether a store is told what it has told us.
+    synchronized: bool,
     body: Option<Zeroizing<Vec<u8>>>,
+}
+
+/// Who answers a request. Each takes tokens of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Host {
+    ResourceManager,
+    /// A Key Vault, at a URL of [`Arm::vault_url`].
+    Vault,
+    /// An App Configuration store, at a URL of [`Arm::store_url`].
+    Store,
 }
 
 /// An answer of success.
@@ -73,7 +87,8 @@ pub(crate) struct Answer {
 
 impl Call {
     pub(crate) fn get(operation: Operation, url: Url) -> Self {
-        Self { operation, method: Method::GET, url, vault: false, body: None }
+        let (headers, host) = (HeaderMap::new(), Host::ResourceManager);
+        Self { operation, method: Method::GET, url, host, headers, synchronized: true, body: None }
     }
 
     /// A POST without a body, as listing keys and settings takes it.
@@ -87,18 +102,39 @@ impl Call {
 
     /// The same for a Key Vault, at a URL of [`Arm::vault_url`].
     pub(crate) fn at_vault(self) -> Self {
-        Self { vault: true, ..self }
+        Self { host: Host::Vault, ..self }
+    }
+
+    /// The same for an App Configuration store, at a URL of [`Arm::store_url`].
+    pub(crate) fn at_store(self) -> Self {
+        Self { host: Host::Store, ..self }
+    }
+
+    /// The same as others ask, who do not know what the store has told us.
+    pub(crate) fn told_of_nothing(self) -> Self {
+        Self { synchronized: false, ..self }
+    }
+
+    /// The same with a header more.
+    pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
     }
 
     /// What it is about, without its query.
     fn resource(&self) -> String {
-        let host = self.url.host_str().filter(|_| self.vault).map(|host| format!("https://{host}"));
+        let host = self.data_host().map(|host| format!("https://{host}"));
         format!("{}{}", host.unwrap_or_default(), self.url.path())
     }
 
-    /// The bucket that it takes from. A vault has its own limits; what is left of them it does not tell.
+    /// The host, where it is that of a vault or a store.
+    fn data_host(&self) -> Option<&str> {
+        self.url.host_str().filter(|_| self.host != Host::ResourceManager)
+    }
+
+    /// The bucket that it takes from. A vault and a store have their own limits; what is left of them they do not tell.
     fn bucket(&self) -> gate::Name {
-        match self.url.host_str().filter(|_| self.vault) {
+        match self.data_host() {
             Some(host) => gate::Name::of(&self.method, &format!("/subscriptions/{host}")),
             None => gate::Name::of(&self.method, self.url.path()),
         }
@@ -233,6 +269,7 @@ impl Arm {
             .timeout(timeout)
             .header(AUTHORIZATION, token)
             .header(ACCEPT, "application/json")
+            .headers(call.headers.clone())
             .header(CLIENT_REQUEST_ID, format!("{CLIENT_REQUEST_PREFIX}{}", Uuid::new_v4()));
         request = match &call.body {
             Some(body) => request.header(CONTENT_TYPE, "application/json").body(body.to_vec()),
@@ -240,10 +277,19 @@ impl Arm {
             None if call.method == Method::POST => request.header(CONTENT_LENGTH, "0"),
             None => request,
         };
-        if let Some(host) = call.url.host_str().filter(|_| call.vault) {
+        if let Some(host) = call.data_host() {
             request = request.header(HOST, host);
         }
+        let store = call.data_host().filter(|_| call.host == Host::Store);
+        if let Some(token) =
+            store.filter(|_| call.synchronized).and_then(|host| self.shared.sync_tokens.of(host))
+        {
+            request = request.header(SYNC_TOKEN, token);
+        }
         let response = request.send().await.map_err(|error| self.broken(call, error))?;
+        if let Some(host) = store {
+            self.shared.sync_tokens.learn(host, response.headers());
+        }
         let has_room = admission.answered(response.headers());
         let answer = self.read(call, response).await;
         if let Err(error) = &answer
@@ -311,8 +357,8 @@ impl Arm {
         refused: Option<&HeaderValue>,
     ) -> Result<HeaderValue, ArmError> {
         let timeout = self.time_for(call)?;
-        let of_vaults = format!("https://{}/.default", self.shared.vault_suffix);
-        let scopes = [if call.vault { of_vaults.as_str() } else { self.shared.scope.as_str() }];
+        let scope = self.scope(call);
+        let scopes = [scope.as_str()];
         let bare = refused.and_then(|refused| refused.to_str().ok()?.strip_prefix("Bearer "));
         let options = bare.map(|bare| {
             let context = Context::new().with_value(InsteadOf(Secret::new(bare.to_owned())));
@@ -400,7 +446,10 @@ fn correlation_id(headers: &HeaderMap) -> Option<String> {
 }
 
 fn retry_after(headers: &HeaderMap, arm: &Arm) -> Option<Duration> {
-    retry::retry_after(&text(headers, "retry-after")?, arm.shared.clock.now())
+    // App Configuration tells milliseconds (docs: App Configuration REST API, throttling).
+    let millis = text(headers, "retry-after-ms").and_then(|millis| millis.trim().parse().ok());
+    let told = || retry::retry_after(&text(headers, "retry-after")?, arm.shared.clock.now());
+    millis.map(retry::milliseconds).or_else(told)
 }
 
 /// A header's text, if it is there and readable.

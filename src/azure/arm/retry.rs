@@ -51,6 +51,11 @@ pub(super) fn wait(
     left.is_none_or(|left| wait < left).then_some(wait)
 }
 
+/// What is told in milliseconds; a day is the most.
+pub(super) fn milliseconds(told: u64) -> Duration {
+    Duration::from_millis(told).min(LONGEST_TOLD)
+}
+
 /// Reads `Retry-After`: seconds, or an HTTP date (RFC 9110, 10.2.3). A date in the past means now; a day is the most.
 pub(super) fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
     let value = value.trim();

@@ -1,6 +1,7 @@
 //! What an error body of Azure's says, cut to what people read.
 
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use crate::report::text::azure as words;
 
@@ -38,8 +39,8 @@ pub(super) fn is_page(body: &[u8]) -> bool {
 }
 
 /// Azure's code and message, from either of the shapes of its error bodies: `{"error":{"code","message"}}` (swagger,
-/// common-types ErrorResponse), with Key Vault's `innererror`, and Microsoft.Web's capitalised `{"Code","Message"}`. A body that is no JSON is repeated
-/// only if `may_repeat`: answers that belong to secrets are not.
+/// common-types ErrorResponse), with Key Vault's `innererror`, Microsoft.Web's capitalised `{"Code","Message"}`, and the
+/// `{"type","title","detail"}` of App Configuration (RFC 9457). A body that is no JSON is repeated only if `may_repeat`: answers that belong to secrets are not.
 pub(super) fn read_error_body(body: &[u8], may_repeat: bool) -> Said {
     let said_nothing = || words::NO_REASON.to_owned();
     let Ok(body_read) = serde_json::from_slice::<ErrorBody>(body) else {
@@ -54,9 +55,14 @@ pub(super) fn read_error_body(body: &[u8], may_repeat: bool) -> Said {
         };
         return Said { code: None, message, details: vec![] };
     };
+    let problem = body_read.problem;
     let detail = body_read.error.unwrap_or(body_read.bare);
-    let code = detail.code.map(|code| tidy(&code, LONGEST_CODE)).filter(|code| !code.is_empty());
-    let message = detail.message.map(|message| tidy(&message, LONGEST_MESSAGE));
+    let code = detail
+        .code
+        .or_else(|| problem.code())
+        .map(|code| tidy(&code, LONGEST_CODE))
+        .filter(|code| !code.is_empty());
+    let message = detail.message.or_else(|| problem.message()).map(|message| tidy(&message, LONGEST_MESSAGE));
     let details = detail.inner.into_iter().chain(detail.details.into_iter().flatten());
     let details = details.filter_map(|detail| detail.code);
     Said {
@@ -71,6 +77,29 @@ struct ErrorBody {
     error: Option<ErrorDetail>,
     #[serde(flatten)]
     bare: ErrorDetail,
+    #[serde(flatten)]
+    problem: Problem,
+}
+
+/// A problem of App Configuration; the end of its type says which.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Problem {
+    #[serde(rename = "type")]
+    kind: Value,
+    title: Value,
+    detail: Value,
+}
+
+impl Problem {
+    fn code(&self) -> Option<String> {
+        self.kind.as_str()?.rsplit('/').next().map(ToOwned::to_owned)
+    }
+
+    fn message(&self) -> Option<String> {
+        let title = self.title.as_str()?;
+        Some(self.detail.as_str().map_or_else(|| title.to_owned(), |detail| format!("{title}: {detail}")))
+    }
 }
 
 /// The `error` of an error body or of an operation's status.
@@ -95,7 +124,7 @@ struct Detail {
 
 /// Details of another shape cost their codes, and not the error that they belong to.
 fn details<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Detail>>, D::Error> {
-    let read = serde_json::Value::deserialize(deserializer)?;
+    let read = Value::deserialize(deserializer)?;
     Ok(serde_json::from_value(read).ok())
 }
 
@@ -153,6 +182,19 @@ mod tests {
                  be in between)",
             ),
             ("<?xml version='1.0'?><Error/>", true, None, "<?xml version='1.0'?><Error/>"),
+            (
+                r#"{"type":"https://azconfig.io/errors/key-locked","title":"Modifing key 'a' is not allowed","name":"a",
+                    "detail":"The key is read-only. To allow modification unlock it first.","status":409}"#,
+                false,
+                Some("key-locked"),
+                "Modifing key 'a' is not allowed: The key is read-only. To allow modification unlock it first",
+            ),
+            (
+                r#"{"type":"https://azconfig.io/errors/nsp-rejected","title":"No","status":403}"#,
+                false,
+                Some("nsp-rejected"),
+                "No",
+            ),
             ("AccessKey=secret", false, None, "Azure gave no reason"),
             ("", true, None, "Azure gave no reason"),
             (

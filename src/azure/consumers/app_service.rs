@@ -8,6 +8,7 @@
 //! next check, before any key is regenerated.
 
 mod dictionary;
+mod readers;
 mod references;
 mod shown;
 mod sites;
@@ -20,12 +21,13 @@ pub use self::dictionary::Dictionary;
 pub(super) use self::references::{References, Resolved, read_references};
 pub use self::sites::{Site, UpdateStrategy};
 
+pub(in crate::azure) use self::readers::{by_reference, by_themselves};
 pub(in crate::azure) use self::shown::{followed, shown};
 
-use super::{Change, ConsumerKind, Marks, Missing, Settling, Written};
+use super::{Change, ConsumerKind, Marks, Missing, Settling, Written, with_version};
 use crate::azure::arm::{Arm, ArmError, Operation};
 use crate::config::AppConfig;
-use rekey_core::model::{AppId, ConsumerId, SecretReference, Section};
+use rekey_core::model::{AppId, ConsumerId, KeyValueId, SecretReference, Section};
 
 /// Microsoft.Web: the newest stable version whose contract this client was written against.
 const API_VERSION: &str = "2023-12-01";
@@ -59,7 +61,7 @@ impl Place {
 
     /// Those of whose entries some were named, or both.
     pub(crate) fn of(app: &AppConfig) -> Vec<Self> {
-        let by_value = shown::is_by_value(app);
+        let by_value = is_by_value(app);
         let wanted = [
             (Section::AppSettings, by_value || !app.settings.is_empty()),
             (Section::ConnectionStrings, by_value || !app.connection_strings.is_empty()),
@@ -75,6 +77,11 @@ impl Place {
     pub(super) fn restarts(&self, site: &str) -> bool {
         site.eq_ignore_ascii_case(self.app.site())
     }
+}
+
+/// Whether all settings of an app are looked at, by their values: none was named.
+fn is_by_value(app: &AppConfig) -> bool {
+    app.settings.is_empty() && app.connection_strings.is_empty()
 }
 
 impl ConsumerKind for Place {
@@ -132,9 +139,9 @@ impl ConsumerKind for Place {
     }
 }
 
-/// The setting that tells with which version of a secret each of the settings that refer to one was last fetched. The platform
-/// fetches secrets anew, and restarts the app, when a setting changes; a restart alone fetches nothing (docs: Use Key Vault
-/// references). So this one is written where nothing else would change, and shows afterwards what the app was started with.
+/// The setting that tells with which version of a secret or key-value each of the settings that refer to one was last fetched.
+/// The platform fetches them anew, and restarts the app, when a setting changes; a restart alone fetches nothing (docs: Use
+/// Key Vault references, Use App Configuration references). So this one is written where nothing else would change, and shows afterwards what the app was started with.
 pub(crate) const REFRESHED: &str = "REKEY_REFRESHED";
 
 /// Makes an app fetch the versions of secrets that hold the key, where settings refer to them: those that name a version are
@@ -143,7 +150,17 @@ fn refresh(settings: &mut Dictionary, change: &Change<'_>, arm: &Arm) {
     let names = || change.names.iter().filter_map(|name| Some((*name, change.versions.get(*name)?)));
     let mut refreshed = Refreshed::read(settings);
     for (name, version) in names() {
-        let Some(value) = settings.expose(name).map(ToOwned::to_owned) else { continue };
+        let Some(value) = settings.expose(name).map(ToOwned::to_owned) else {
+            // It reads a key-value by itself, and starts anew with whatever setting changes.
+            if name.parse::<KeyValueId>().is_ok() {
+                refreshed.set(name, version, arm.now().timestamp());
+            }
+            continue;
+        };
+        if KeyValueId::of_reference(&value).is_some() {
+            refreshed.set(name, version, arm.now().timestamp());
+            continue;
+        }
         match SecretReference::read(&value, arm.vault_suffix()).map(|reference| reference.version) {
             Some(Some(old)) if old != *version => {
                 settings.set_value(name, &with_version(&value, &old, version));
@@ -155,10 +172,9 @@ fn refresh(settings: &mut Dictionary, change: &Change<'_>, arm: &Arm) {
     refreshed.write(settings);
 }
 
-/// A pinned reference with another version in it, and nothing else changed.
-fn with_version(value: &str, old: &str, new: &str) -> String {
-    let at = value.to_ascii_lowercase().rfind(old);
-    at.map_or_else(|| value.to_owned(), |at| format!("{}{new}{}", &value[..at], &value[at + old.len()..]))
+/// Whether a name means the same: that of a setting has no case, the URL of a key-value has.
+fn is_same(one: &str, other: &str) -> bool {
+    one == other || (one.eq_ignore_ascii_case(other) && !one.contains("://"))
 }
 
 /// What [`REFRESHED`] says: `NAME=VERSION@SECONDS`, one after another with a semicolon between them.
@@ -177,14 +193,14 @@ impl Refreshed {
         let entry = |entry: &str| {
             let (name, rest) = entry.trim().rsplit_once('=')?;
             let (version, at) = rest.split_once('@')?;
-            Some((name.to_owned(), version.to_ascii_lowercase(), at.parse().ok()?))
+            Some((name.to_owned(), version.to_owned(), at.parse().ok()?))
         };
         Self { entries: was.split(';').filter_map(entry).collect(), was }
     }
 
     /// The version that a setting was made to fetch, and when.
     fn of(&self, name: &str) -> Option<(String, DateTime<Utc>)> {
-        let of_name = |(known, ..): &&(String, String, i64)| known.eq_ignore_ascii_case(name);
+        let of_name = |(known, ..): &&(String, String, i64)| is_same(known, name);
         let (_, version, at) = self.entries.iter().find(of_name)?;
         Some((version.clone(), DateTime::from_timestamp(*at, 0)?))
     }
@@ -192,17 +208,18 @@ impl Refreshed {
     /// Notes a version, unless it was noted lately: the platform is about to fetch it.
     fn set(&mut self, name: &str, version: &str, now: i64) {
         let is_new = |(known, of, at): &(String, String, i64)| {
-            known.eq_ignore_ascii_case(name) && of == version && now - at < FETCHED_WITHIN.num_seconds()
+            is_same(known, name) && of == version && now - at < FETCHED_WITHIN.num_seconds()
         };
         if !self.entries.iter().any(is_new) {
-            self.entries.retain(|(known, ..)| !known.eq_ignore_ascii_case(name));
+            self.entries.retain(|(known, ..)| !is_same(known, name));
             self.entries.push((name.to_owned(), version.to_owned(), now));
         }
     }
 
     fn write(&self, settings: &mut Dictionary) {
         // Of settings that are gone nothing need be told.
-        let there = |name: &str| settings.names().any(|known| known.eq_ignore_ascii_case(name));
+        let is_setting = |name: &str| settings.names().any(|known| known.eq_ignore_ascii_case(name));
+        let there = |name: &str| is_setting(name) || name.parse::<KeyValueId>().is_ok();
         let entries = self.entries.iter().filter(|(name, ..)| there(name));
         let entries: Vec<_> = entries.map(|(name, version, at)| format!("{name}={version}@{at}")).collect();
         let text = entries.join(";");

@@ -149,20 +149,28 @@ impl Check {
         Place::of(app).iter().filter_map(read).flatten().collect()
     }
 
-    /// Of an app's settings that refer to secrets, the versions that hold a key.
-    pub fn versions(&self, app: &AppConfig, key: &Key) -> BTreeMap<String, String> {
+    /// Of an app's settings that refer to secrets or key-values, the versions that hold one of these keys.
+    pub fn versions(
+        &self,
+        app: &AppConfig,
+        service: &ServiceConfig,
+        keys: &[&Key],
+    ) -> BTreeMap<String, String> {
+        let holds = |secret: &&Secret| keys.iter().any(|key| secret.holds(key));
         let version = |followed: Followed| {
             let newest = Place::of_secret(followed.reference.secret);
-            let secret = self.read_of(&newest)?.secret().filter(|secret| secret.holds(key))?;
+            let secret = self.read_of(&newest)?.secret().filter(holds)?;
             Some((followed.at.name, secret.version.clone()))
         };
-        self.followed(app).into_iter().filter_map(version).collect()
+        let of_secrets = self.followed(app).into_iter().filter_map(version);
+        of_secrets.chain(self.versions_of_key_values(app, service, keys)).collect()
     }
 
     /// What is to be read of a service, as far as is known: what apps refer to is known when they were read.
     pub(super) fn wanted(&self, service: &ServiceConfig) -> BTreeSet<Place> {
         let of_secrets = service.vault_secrets.iter().map(|one| Place::of_secret(one.id.clone()));
         let mut wanted: BTreeSet<Place> = service.apps.iter().flat_map(Place::of).chain(of_secrets).collect();
+        wanted.extend(self.wanted_of_key_values(service));
         for app in &service.apps {
             for followed in self.followed(app) {
                 let (references, id) = (Place::References(app.id.clone()), followed.reference.secret);
@@ -210,7 +218,7 @@ impl Check {
 }
 
 /// An app whose process may run with either key.
-fn add_either(at: &ConsumerRef, out: &mut Snapshot) {
+pub(super) fn add_either(at: &ConsumerRef, out: &mut Snapshot) {
     for key_type in KeyType::ALL {
         let consumer = Consumer { at: at.clone(), holds: Holding::Valid(key_type) };
         if !out.consumers.contains(&consumer) {

@@ -19,6 +19,7 @@ fn service(name: &str, apps: usize) -> ServiceConfig {
         id: id(name),
         apps: (0..apps).map(app).collect(),
         vault_secrets: vec![],
+        app_configuration: vec![],
         external: vec![],
         policy: Policy::default(),
     }

@@ -18,6 +18,8 @@ sentences! {
         agent write there";
 
     // The secret.
+    VAULT_FIREWALL = "the vault's network rules do not let this machine in: add its address or its subnet to them, or reach \
+        the vault by a private endpoint. A role does not help";
     no_string(secret) = "the secret {secret} holds no connection string with a key, or more than one: write the service's \
         connection string into it";
     wanted_refused(secret, detail) = "the service does not accept the key of the secret {secret} ({detail}): no file was \
@@ -87,6 +89,8 @@ sentences! {
     report_unauthorized(status) = "it was answered {status}: give the agent the current code of the function";
     report_not_found(status, said) = "it was answered {status} ({said}): check the URL, and that rekey.toml has the instance \
         and the reporter of this name";
+    report_busy(status, said) = "it was answered {status} ({said}), also when it was sent again: a run may be at work on the \
+        service, or the function app is out of order";
     report_refused(status, said) = "it was answered {status} ({said}): check instance and name against rekey.toml";
     NOTHING_SAID = "without a reason";
 

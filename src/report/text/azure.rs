@@ -40,6 +40,12 @@ sentences! {
     not_resolved(status, details) = "App Service does not resolve it ({status}): {details}";
     not_fetched(has, wanted) = "the app is still given version {has} of it, and not yet {wanted}";
     strange_vault(host, suffix) = "{host} is no Key Vault of this cloud (…{suffix}), and is not given a token";
+    strange_store(host, suffixes) = "{host} is no App Configuration store of this cloud (…{suffixes}), and is not given a token";
+    STRANGE_ETAG = "its etag cannot be sent back";
+    STRANGE_REFERENCE = "it is a reference to a Key Vault secret, and does not name one";
+    OUT_OF_SIGHT = "that is out of sight";
+    FAULTY = "that is not in order";
+    VALUE = "the value";
     OTHER_HOST = "its URL leads to another host than the one asked";
 
     // Access tokens. CLIENT_SECRET and those below it are what a group of environment variables is for.

@@ -84,6 +84,8 @@ fn doing(operation: &str, resource: &str) -> String {
         "KeyVault_GetSecret" => "read the secret {resource}";
         "KeyVault_SetSecret" => "write the secret {resource}";
         "KeyVault_GetSecretVersions" => "list the versions of the secret {resource}";
+        "AppConfiguration_GetKeyValue" => "read the key-value {resource}";
+        "AppConfiguration_PutKeyValue" => "write the key-value {resource}";
         "Subscriptions_List" => "list the subscriptions";
         "GetToken" => "sign in to Azure";
         "Permissions_ListForResource" | "Permissions_ListForResourceGroup" => "list the permissions on {resource}";
@@ -186,6 +188,13 @@ fn of_barrier(barrier: Barrier, action: Option<&str>) -> String {
             "enable the newest version of the secret, or make a new one: whoever refers to it gets nothing";
         Barrier::SecretDeleted =>
             "the secret was deleted: recover it (`az keyvault secret recover`), or take the reference out of the app";
+        Barrier::StoreFirewall =>
+            "the store's network rules do not let this process in: let the function app reach it through a private endpoint, \
+            or switch the store's public network access on. A role does not help";
+        Barrier::KeyValueLocked =>
+            "the key-value is locked: unlock it (`az appconfig kv unlock`), and lock it again after the rotation if it is to be";
+        Barrier::NoKeyValue =>
+            "the store has no key-value with this key and label (upper and lower case matter): correct them, or put it back";
     })
 }
 
@@ -219,6 +228,7 @@ fn of_place(place: &Place) -> String {
         Place::Settings(settings) => settings.section.to_string(),
         Place::References(_) => "references".to_owned(),
         Place::Secret(_) => "versions of the secret".to_owned(),
+        Place::KeyValue(_) => "states of the key-value".to_owned(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a check has shown: who holds what, who is cut off, and what could not be seen.
 
-use rekey_core::model::{AppId, ConsumerId, IdFault, Malformed, SecretId};
+use rekey_core::model::{AppId, ConsumerId, IdFault, KeyValueId, Malformed, SecretId};
 use rekey_core::plan::{Awaited, ConsumerRef, CutOff, Holding, SettingFault, Snapshot, Unknown, Whereabouts};
 
 use super::{InWords, file_name, listed, readable};
@@ -37,6 +37,11 @@ pub fn notes(snapshot: &Snapshot) -> Vec<String> {
 /// A setting that refers to a secret.
 pub fn follows(name: &str, secret: &SecretId) -> String {
     format!("{name} refers to the Key Vault secret {secret}, which is followed")
+}
+
+/// A setting that refers to a key-value.
+pub fn refers_to(name: &str, key_value: &KeyValueId) -> String {
+    format!("{name} refers to the key-value {key_value} of App Configuration, which is followed")
 }
 
 /// Who is refused now.
@@ -77,6 +82,7 @@ words! {
 
 words! {
     impl InWords for ConsumerRef {
+        Self { app: app @ ConsumerId::AppService(_), section: None, name } => "{} (which reads {name})", app.name();
         consumer => "{} ({})", consumer.app.name(), consumer.entry();
     }
 }
@@ -135,6 +141,9 @@ impl InWords for Unknown {
         words!(match self {
             Self::Unreadable { app: ConsumerId::KeyVaultSecret(id), detail, .. } => "the secret {id} is out of sight: {detail}";
             Self::Reference { app, name, why, .. } => "{name} of {} refers to a Key Vault secret: {why}", app.name();
+            Self::Unreadable { app: ConsumerId::KeyValue(id), detail, .. } => "the key-value {id} is out of sight: {detail}";
+            Self::KeyValueReference { app, name, to, why, .. } if name == &to.to_string() => "{} reads the key-value {to}: {why}", app.name();
+            Self::KeyValueReference { app, name, to, why, .. } => "{name} of {} refers to the key-value {to}: {why}", app.name();
             Self::Unreadable { app, detail, .. } => "cannot read the settings of {}: {detail}", app.name();
             Self::NeverSeen { app, meant } =>
                 "{} in resource group {} does not exist and was never seen: correct its id in {file}{}",
@@ -148,6 +157,8 @@ impl InWords for Unknown {
                 new id", app.name(), group(app);
             Self::NoConsumer { app: ConsumerId::KeyVaultSecret(id) } =>
                 "the secret {id}, which {file} names, holds no key of the service";
+            Self::NoConsumer { app: ConsumerId::KeyValue(id) } =>
+                "the key-value {id}, which {file} names, holds no key of the service";
             Self::NoConsumer { app } =>
                 "no setting of {} holds a key or a connection string of the service; if the app needs none, give it `may_hold_none = \
                 true` in {file}", app.name();
@@ -176,8 +187,10 @@ fn of_setting(app: &str, name: &str, fault: SettingFault) -> String {
             "{name} of {app} is a Key Vault reference that is not followed: the app may hold a key that is invalid, \
             or will be. Leave the reference as it is, and compare the secret with the service's keys yourself";
         SettingFault::AppConfigurationReference =>
-            "{name} of {app} is an App Configuration reference, which is not followed yet: the app may hold a key that is \
-            invalid, or will be. Leave the reference as it is, and compare the value with the service's keys yourself";
+            "{name} of {app} is an App Configuration reference that is not followed: the app may hold a key that is invalid, \
+            or will be. Leave the reference as it is, and compare the value with the service's keys yourself";
+        SettingFault::Locked =>
+            "{name} of {app} is locked, so that it cannot be given another key: unlock it (`az appconfig kv unlock`)";
         SettingFault::Unnamed =>
             "{name} of {app} holds a key of the service, but {file} names only other settings of this app: add this one";
         SettingFault::Missing => "{app} has no setting {name}, which {file} names";

@@ -18,7 +18,9 @@ if (cluster.isPrimary) {
   // One after the other, however fast they come.
   const reload = async (old) => {
     const next = await start();
+    const ended = new Promise((done) => old.once('disconnect', done));
     old.disconnect();
+    await ended;
     generation += 1;
     fs.writeFileSync(`${folder}/generation`, String(generation));
     return next;

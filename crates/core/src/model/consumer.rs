@@ -9,6 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::id::{IdError, IdFault, ResourcePath, as_text, is_long};
+use super::key_value::KeyValueId;
 use super::name::Name;
 use super::secret::SecretId;
 
@@ -23,6 +24,8 @@ pub enum ConsumerId {
     AppService(AppId),
     /// A secret of a Key Vault.
     KeyVaultSecret(SecretId),
+    /// A key-value of an App Configuration store.
+    KeyValue(KeyValueId),
     /// A machine, or a pipeline, that changes its key itself and reports which it holds.
     Reporter(Name),
     /// What a person changes, and acknowledges.
@@ -38,6 +41,7 @@ impl ConsumerId {
     /// How a kind is named in the text of an id.
     const APP_SERVICE: &'static str = "appService";
     const KEY_VAULT_SECRET: &'static str = "keyVaultSecret";
+    const KEY_VALUE: &'static str = "keyValue";
     const REPORTER: &'static str = "reporter";
     const MANUAL: &'static str = "manual";
 
@@ -46,6 +50,7 @@ impl ConsumerId {
         match self {
             Self::AppService(app) => app.name(),
             Self::KeyVaultSecret(secret) => format!("{}/{}", secret.vault(), secret.name()),
+            Self::KeyValue(id) => id.name(),
             Self::Reporter(name) | Self::Manual(name) => name.to_string(),
         }
     }
@@ -55,6 +60,7 @@ impl ConsumerId {
         match self {
             Self::AppService(_) => Self::APP_SERVICE,
             Self::KeyVaultSecret(_) => Self::KEY_VAULT_SECRET,
+            Self::KeyValue(_) => Self::KEY_VALUE,
             Self::Reporter(_) => Self::REPORTER,
             Self::Manual(_) => Self::MANUAL,
         }
@@ -64,7 +70,7 @@ impl ConsumerId {
     pub const fn app(&self) -> Option<&AppId> {
         match self {
             Self::AppService(app) => Some(app),
-            Self::KeyVaultSecret(_) | Self::Reporter(_) | Self::Manual(_) => None,
+            Self::KeyVaultSecret(_) | Self::KeyValue(_) | Self::Reporter(_) | Self::Manual(_) => None,
         }
     }
 
@@ -100,6 +106,7 @@ impl FromStr for ConsumerId {
             Some((kind, id)) if kind.eq_ignore_ascii_case(Self::KEY_VAULT_SECRET) => {
                 id.parse().map(Self::KeyVaultSecret)
             }
+            Some((kind, id)) if kind.eq_ignore_ascii_case(Self::KEY_VALUE) => id.parse().map(Self::KeyValue),
             Some((kind, id)) if kind.eq_ignore_ascii_case(Self::REPORTER) => name(id).map(Self::Reporter),
             Some((kind, id)) if kind.eq_ignore_ascii_case(Self::MANUAL) => name(id).map(Self::Manual),
             _ => text.parse().map(Self::AppService),
@@ -112,6 +119,7 @@ impl fmt::Display for ConsumerId {
         match self {
             Self::AppService(app) => app.fmt(f),
             Self::KeyVaultSecret(secret) => secret.fmt(f),
+            Self::KeyValue(id) => id.fmt(f),
             Self::Reporter(name) | Self::Manual(name) => name.fmt(f),
         }
     }

@@ -29,13 +29,8 @@ impl SecretId {
     /// Nothing where a name is not one that Azure would have given: names are letters, digits and hyphens, of vaults at most
     /// 24, of secrets at most 127 (docs: Key Vault, object identifiers).
     pub fn new(host: &str, name: &str) -> Option<Self> {
-        let is_name = |name: &str, most: usize| {
-            let signs = name.bytes().all(|sign| sign.is_ascii_alphanumeric() || sign == b'-');
-            signs && !name.is_empty() && name.len() <= most
-        };
-        let is_host = host.split('.').all(|label| is_name(label, 63)) && host.contains('.');
         let (host, name) = (host.to_ascii_lowercase(), name.to_ascii_lowercase());
-        (is_host && is_name(&name, 127)).then_some(Self { host, name })
+        (is_host(&host) && is_name(&name, 127)).then_some(Self { host, name })
     }
 
     /// The host of the vault.
@@ -97,6 +92,11 @@ impl fmt::Debug for SecretId {
 }
 
 impl SecretReference {
+    /// Reads the URL of a secret, and of a version of it, if there is one.
+    pub fn of_url(url: &str) -> Option<Self> {
+        SecretId::of_url(url)
+    }
+
     /// Reads a whole value, `@Microsoft.KeyVault(SecretUri=…)` or `(VaultName=…;SecretName=…;SecretVersion=…)` (docs: Use Key
     /// Vault references); `suffix` is what the platform puts behind a vault's name. Whether case and blanks matter is not
     /// documented, so they do not here. Nothing where any of it is not understood.
@@ -128,6 +128,16 @@ impl SecretReference {
             _ => None,
         }
     }
+}
+
+/// Whether a text is the name of a host that is below some domain.
+pub(super) fn is_host(text: &str) -> bool {
+    text.split('.').all(|label| is_name(label, 63)) && text.contains('.')
+}
+
+fn is_name(text: &str, most: usize) -> bool {
+    let signs = text.bytes().all(|sign| sign.is_ascii_alphanumeric() || sign == b'-');
+    signs && !text.is_empty() && text.len() <= most
 }
 
 #[cfg(test)]

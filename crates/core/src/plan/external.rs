@@ -4,40 +4,12 @@
 //! regenerated, and it is waited for where nobody else holds the older of two keys ([`View::await_external`]). What was never
 //! said, or is said of a key that there is no more, may be either key.
 
-use std::time::Duration;
-
-use chrono::{DateTime, Utc};
-
-use super::{BlockedBy, Consumer, ConsumerRef, Decision, Holding, Snapshot, Unknown, View, WaitFor};
+use super::{
+    Awaited, BlockedBy, Consumer, ConsumerRef, Decision, External, Holding, Snapshot, Unknown, View, WaitFor,
+};
 use crate::journal::{Event, Journal};
-use crate::model::{ConsumerId, KeyType};
+use crate::model::KeyType;
 use crate::time::delta;
-
-/// A consumer that only others can change, as it is configured.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct External {
-    pub id: ConsumerId,
-    /// How long after it was asked for another key it may take.
-    pub within: Duration,
-    /// Whom people ask about it.
-    pub owner: Option<String>,
-    /// Where people find what is to be done.
-    pub ticket: Option<String>,
-}
-
-/// One that is waited for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Awaited {
-    pub consumer: ConsumerId,
-    /// Since when.
-    pub since: DateTime<Utc>,
-    /// From when on it is late.
-    pub late: DateTime<Utc>,
-    /// Whom people ask about it.
-    pub owner: Option<String>,
-    /// Where people find what is to be done.
-    pub ticket: Option<String>,
-}
 
 impl Snapshot {
     /// Adds what was last said of consumers that only others can change.

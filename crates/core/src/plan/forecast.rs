@@ -55,7 +55,13 @@ impl Foreseen {
     /// The apps that it restarts: App Service restarts an app whose settings are written.
     pub fn restarts(&self) -> BTreeSet<&ConsumerId> {
         match &self.decision {
-            Decision::Do(Step::Repoint { consumers, .. }) => consumers.iter().map(|one| &one.app).collect(),
+            Decision::Do(Step::Repoint { consumers, .. }) => {
+                // A write of a secret or of a key-value by itself restarts nothing.
+                let is_passive = |app: &&ConsumerId| {
+                    matches!(app, ConsumerId::KeyVaultSecret(_) | ConsumerId::KeyValue(_))
+                };
+                consumers.iter().map(|one| &one.app).filter(|app| !is_passive(app)).collect()
+            }
             _ => BTreeSet::new(),
         }
     }

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::external::External;
-use crate::model::{ConsumerId, Fingerprint, KeyType, Malformed, PerKey, Section};
+use crate::model::{ConsumerId, Fingerprint, KeyType, KeyValueId, Malformed, PerKey, Section};
 use chrono::{DateTime, Utc};
 
 /// One check of a service: its keys, who holds which, and what could not be seen. It holds no key material.
@@ -159,18 +158,21 @@ pub struct ConsumerRef {
     pub app: ConsumerId,
     /// The dictionary that the setting is in; none of what is no app.
     pub section: Option<Section>,
-    /// The setting's name; empty for what is no app.
+    /// The setting's name; empty for what is no app. Of an app that reads a key-value by itself, and has it in no setting, it
+    /// is the URL of that.
     pub name: String,
 }
 
 impl ConsumerRef {
     /// What it is of its app, like `app setting AzureSignalR`.
     pub fn entry(&self) -> String {
-        match (self.section, &self.app) {
-            (Some(section), _) => format!("{} {}", section.entry(), self.name),
-            (None, ConsumerId::Reporter(_)) => "reporter".to_owned(),
-            (None, ConsumerId::Manual(_)) => "manual consumer".to_owned(),
-            (None, _) => "Key Vault secret".to_owned(),
+        match (&self.app, self.section) {
+            (_, Some(section)) => format!("{} {}", section.entry(), self.name),
+            (ConsumerId::AppService(_), None) => self.name.clone(),
+            (ConsumerId::KeyVaultSecret(_), None) => "Key Vault secret".to_owned(),
+            (ConsumerId::KeyValue(_), None) => "App Configuration key-value".to_owned(),
+            (ConsumerId::Reporter(_), None) => "reporter".to_owned(),
+            (ConsumerId::Manual(_), None) => "manual consumer".to_owned(),
         }
     }
 }
@@ -183,6 +185,18 @@ pub enum Holding {
     Stale(Fingerprint),
     /// No key: it connects by identity, and is left alone.
     Identity,
+}
+
+/// A consumer that only others can change, as it is configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct External {
+    pub id: ConsumerId,
+    /// How long after it was asked for another key it may take.
+    pub within: Duration,
+    /// Whom people ask about it.
+    pub owner: Option<String>,
+    /// Where people find what is to be done.
+    pub ticket: Option<String>,
 }
 
 /// Something that must be known before a key may be regenerated, and is not.
@@ -222,6 +236,18 @@ pub enum Unknown {
         app: ConsumerId,
         name: String,
         /// Why not, with what Azure said.
+        why: String,
+        /// Whether that passes by itself.
+        passing: bool,
+    },
+    /// A setting refers to a key-value of App Configuration, and what the app is given of it cannot be told, or is not what it
+    /// must be.
+    KeyValueReference {
+        app: ConsumerId,
+        name: String,
+        /// To which.
+        to: KeyValueId,
+        /// Why not.
         why: String,
         /// Whether that passes by itself.
         passing: bool,
@@ -267,6 +293,8 @@ pub enum SettingFault {
     Placeholder,
     /// A connection string with a key of the service, or with its host, that no version of Microsoft's SDK takes.
     InvalidString(Malformed),
+    /// It is locked where it is kept: it can be read, and not written.
+    Locked,
     /// A connection string that names another service's host names this one's too, or holds a former key of it.
     OtherServicesHost,
 }
@@ -283,7 +311,12 @@ pub enum Whereabouts {
 impl Unknown {
     /// Whether it stays until somebody does something about it.
     pub fn lasts(&self) -> bool {
-        !matches!(self, Self::Unreadable { passing: true, .. } | Self::Reference { passing: true, .. })
+        !matches!(
+            self,
+            Self::Unreadable { passing: true, .. }
+                | Self::Reference { passing: true, .. }
+                | Self::KeyValueReference { passing: true, .. }
+        )
     }
 
     /// Whether it is of an app that was there and is not found any more.

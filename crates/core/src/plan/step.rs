@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Awaited, ConsumerRef, Unknown};
-use crate::model::KeyType;
+use super::{ConsumerRef, Unknown};
+use crate::model::{ConsumerId, KeyType};
 
 /// What to do next, or why nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,6 +118,20 @@ impl WaitFor {
     pub const fn is_for_calendar(&self) -> bool {
         matches!(self, Self::Window | Self::Freeze)
     }
+}
+
+/// A consumer that is waited for, which only others can change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Awaited {
+    pub consumer: ConsumerId,
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// From when on it is late.
+    pub late: DateTime<Utc>,
+    /// Whom people ask about it.
+    pub owner: Option<String>,
+    /// Where people find what is to be done.
+    pub ticket: Option<String>,
 }
 
 /// What stands in the way.

@@ -3,9 +3,10 @@
 //! What a value is, is decided by the value; its name, and that of the secret that it refers to, decide only whether
 //! something that cannot be followed is meant for us.
 
-use super::super::Followed;
 use super::super::value::Value;
-use super::{Dictionary, Marks, Place, Refreshed};
+use super::super::{Followed, Following};
+use super::readers::by_reference;
+use super::{Dictionary, Marks, Place, Refreshed, is_by_value};
 use crate::config::AppConfig;
 use rekey_core::model::{
     ConsumerId, Reference, ReferenceStore, SecretReference, Section, host_of, names_signalr,
@@ -23,7 +24,7 @@ pub(in crate::azure) fn shown(
     settings: &Dictionary,
     app: &AppConfig,
     marks: Marks<'_>,
-    vault_suffix: &str,
+    following: Following<'_>,
     out: &mut Snapshot,
 ) -> Vec<String> {
     let named = match place.section {
@@ -36,11 +37,15 @@ pub(in crate::azure) fn shown(
         name.eq_ignore_ascii_case(wanted) || of_identity
     };
     let mut unclear = Vec::new();
-    let followed = followed(place, settings, app, vault_suffix);
+    let followed = followed(place, settings, app, following.vault_suffix);
+    let readers = match place.section {
+        Section::AppSettings => by_reference(settings, app, following),
+        Section::ConnectionStrings => Vec::new(),
+    };
     for (name, value) in settings.exposed() {
         let (app, value) = (ConsumerId::from(&app.id), value.unwrap_or_default());
         let is_followed = |at: &Followed| at.at.name == name;
-        if followed.iter().any(is_followed) {
+        if followed.iter().any(is_followed) || readers.iter().any(|reader| reader.at.name == name) {
             continue;
         }
         let is_named = named.iter().any(|wanted| is_of(wanted, name));
@@ -86,11 +91,6 @@ pub(in crate::azure) fn followed(
         })
     };
     settings.exposed().filter_map(read).collect()
-}
-
-/// Whether all settings of an app are looked at, by their values: none was named.
-pub(super) fn is_by_value(app: &AppConfig) -> bool {
-    app.settings.is_empty() && app.connection_strings.is_empty()
 }
 
 /// Adds what one value shows, or answers its name if it is a reference of which nobody can tell.
@@ -191,7 +191,7 @@ mod tests {
         let place = Place { app: app.id.clone(), section: Section::AppSettings };
         let fingerprints = PerKey::from_fn(|key_type| keys[key_type].fingerprint());
         let mut out = Snapshot::of_keys(DateTime::UNIX_EPOCH, fingerprints);
-        let unclear = super::shown(&place, &settings, app, marks, "", &mut out);
+        let unclear = super::shown(&place, &settings, app, marks, Following::default(), &mut out);
         let consumers = out.consumers.iter().map(|consumer| match &consumer.holds {
             Holding::Valid(key_type) => key_type.to_string(),
             Holding::Stale(_) => "stale".to_owned(),

@@ -210,6 +210,8 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
         long.command(&["rotate", "--for", "1s", "--json"]).env("REKEY_GRACE", "2h").output().unwrap();
     let resting = answer(&long.command(&["status", "--json"]).env("REKEY_GRACE", "2h").output().unwrap());
     let ahead = answer(&long.command(&["plan", "--json"]).env("REKEY_GRACE", "2h").output().unwrap());
+    let mut frozen = long.command(&["plan", "--json"]);
+    let never = answer(&frozen.env("REKEY_FREEZES", "2020-01-01..2099-01-01 UTC").output().unwrap());
     long.command(&["rotate", "--for", "4s"]).env("REKEY_GRACE", "1s").output().unwrap();
     let under_way = answer(&long.run(&["status", "--json"]));
     assert_eq!(under_way["instances"][0]["regenerating"]["keyType"], "Secondary", "{under_way}");
@@ -271,7 +273,7 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
     assert_documented(
         "plan",
         &[ANSWER, SERVICE, below("What plan adds")],
-        &[answer(&plan), ahead, planned, held_plan, awaited_plan],
+        &[answer(&plan), ahead, planned, held_plan, never, awaited_plan],
     );
     let events = ("An event", "instances[].events[].");
     let without_payload = |mut all: Value| {

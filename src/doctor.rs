@@ -8,6 +8,7 @@
 
 mod collect;
 mod configured_apps;
+mod containers;
 mod external;
 mod finding;
 mod first_run;
@@ -29,12 +30,12 @@ pub use first_run::{FirstRun, examine_briefly};
 use crate::azure::arm::{Arm, Caller};
 use crate::clock::Clock;
 use crate::compose::ComposeError;
-use crate::config::{BlobAccess, Config, Environment, StateConfig};
+use crate::config::{BlobAccess, Config, Environment, ServiceConfig, StateConfig};
 use crate::engine::Engine;
 use crate::report::cause;
 use crate::report::text::file_name;
 use collect::{Facts, InstanceFacts};
-use rekey_core::model::AppId;
+use rekey_core::model::{AppId, ConsumerId};
 
 /// How long all the reading may take. A hundred apps take well below a minute.
 const PATIENCE: TimeDelta = TimeDelta::minutes(5);
@@ -53,8 +54,10 @@ pub async fn examine(rekey: &Engine, circumstances: &Circumstances) -> Report {
     let Some((arm, caller)) = asker else { return Report::new(findings) };
     let (config, environment) = (&rekey.config, &circumstances.environment);
     let facts = Facts::collect(rekey, &arm).await;
-    findings.extend(judge(config, &facts, &caller, rekey.clock.now()));
-    findings.extend(settings::durations_of_apps(&facts, environment, own_app(config, environment).as_ref()));
+    let own = own_app(config, environment);
+    let deployed_in = own.as_ref().filter(|_| circumstances.as_deployed);
+    findings.extend(judge(config, &facts, &caller, deployed_in, rekey.clock.now()));
+    findings.extend(settings::durations_of_apps(&facts, environment, own.as_ref()));
     findings.extend(service::probes(rekey, &facts).await);
     Report { looked: facts.looked(), ..Report::new(findings) }
 }
@@ -115,8 +118,7 @@ fn offline(config: &Config, circumstances: &Circumstances, clock: &dyn Clock) ->
 }
 
 fn counted(config: &Config) -> Finding {
-    let apps: BTreeSet<&AppId> =
-        config.instances.iter().flat_map(|one| &one.apps).map(|app| &app.id).collect();
+    let apps: BTreeSet<ConsumerId> = config.instances.iter().flat_map(ServiceConfig::consumers).collect();
     let what = format!(
         "{} and {} are configured",
         finding::count(config.instances.len(), "instance"),
@@ -148,7 +150,13 @@ fn nobody(error: String, config: &Config, circumstances: &Circumstances) -> Find
     finding.fixed_by(own.as_ref().map(fixes::assign_identity))
 }
 
-fn judge(config: &Config, facts: &Facts<'_>, caller: &Caller, now: DateTime<Utc>) -> Vec<Finding> {
+fn judge(
+    config: &Config,
+    facts: &Facts<'_>,
+    caller: &Caller,
+    own_app: Option<&AppId>,
+    now: DateTime<Utc>,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
     for instance in &facts.instances {
         findings.extend(service::check(instance, &facts.holders(instance)));
@@ -157,7 +165,8 @@ fn judge(config: &Config, facts: &Facts<'_>, caller: &Caller, now: DateTime<Utc>
         for app in &instance.config.apps {
             findings.extend(configured_apps::check(instance, app, facts));
         }
-        findings.extend(vaults::check(instance));
+        findings.extend(vaults::check(instance, facts, caller, own_app));
+        findings.extend(containers::check(instance, caller));
         findings.extend(key_values::check(instance, caller));
         findings.extend(external::check(instance, now));
         findings.extend(unconfigured_apps::check(instance, facts));

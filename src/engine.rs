@@ -193,7 +193,7 @@ impl Engine {
         let journal = crate::store::peek_at_both(&*self.store, &service.id).await?;
         let arm = self.arm.until(deadline);
         let reader = Reader { arm: &arm, clock: &*self.clock, in_need: false };
-        let snapshot = Check::take(reader, service).await?.snapshot(service, &journal);
+        let snapshot = Check::take(reader, service, &journal).await?.snapshot(service, &journal);
         let now = self.clock.now();
         let assessed = plan::assess(snapshot, &journal, Open::nothing(), &service.policy, now);
         let assessment = assessed.map_err(StoreError::from)?;

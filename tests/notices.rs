@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use common::counting::Counting;
 use common::{CONSUMERS, HOUR, KEY_MARK, MINUTE, Story, all_hold, settled};
-use embedded_azure::{Fault, FaultKind, KeysOff, Options, SignalR, Site, World};
+use embedded_azure::{Fault, FaultKind, KeysOff, Options, Secret, SignalR, Site, Vault, World};
 use futures::StreamExt;
 use futures::future::join_all;
 use rekey_core::intent::Intent;
@@ -564,4 +564,34 @@ async fn with_keys_switched_off_nothing_that_calls_is_answered_well_and_afterwar
         assert_eq!(outcome.failure, None);
         all_hold(&story);
     }
+}
+
+/// What a vault tells of a new version may be our own doing, or anybody's: it calls for nothing, however often it comes.
+#[tokio::test]
+async fn a_new_version_of_a_secret_calls_for_nothing() {
+    let vault = Vault {
+        group: "rg-demo".into(),
+        name: "kv-demo".into(),
+        secrets: [("signalr".to_owned(), Secret::new("{primary:sr-demo}"))].into(),
+    };
+    let story = Story::of(World { vaults: vec![vault], ..World::default() }, Options::default()).await;
+    let handler = Handler::of(&story);
+    let requests = || story.sim.report().arm_requests.values().sum::<u64>();
+    let before = requests();
+    for version in 0..3 {
+        let event = json!({
+            "id": fresh(), "eventType": "Microsoft.KeyVault.SecretNewVersionCreated", "subject": "signalr",
+            "topic": "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-demo/providers\
+                /Microsoft.KeyVault/vaults/kv-demo",
+            "eventTime": story.clock.now().to_rfc3339(), "dataVersion": "1",
+            "data": {
+                "Id": format!("https://kv-demo.vault.azure.net/secrets/signalr/{version:032x}"),
+                "VaultName": "kv-demo", "ObjectType": "Secret", "ObjectName": "signalr",
+                "Version": format!("{version:032x}"), "NBF": null, "EXP": null,
+            },
+        });
+        let outcome = handler.deliver(&event).await;
+        assert!(!format!("{outcome:?}").contains("settled"), "{outcome:?}");
+    }
+    assert_eq!(requests(), before, "nothing was read or written");
 }

@@ -19,6 +19,7 @@
 #[path = "../../tests/common/mod.rs"]
 mod common;
 mod journal;
+mod secrets;
 #[path = "../table/mod.rs"]
 mod table;
 
@@ -56,6 +57,10 @@ fn main() {
     let rotations = runtime.block_on(rotations(sizes));
     println!("\nARM requests of a rotation of one instance, beside the least possible\n{}", table::head());
     rotations.iter().for_each(|rotation| println!("{}", rotation.figure()));
+    println!("\nthe same with one Key Vault secret, the vault's requests too\n{}", table::head());
+    for readers in [&[1, 4], &sizes[1..]].concat() {
+        println!("{}", runtime.block_on(secrets::figure(readers)));
+    }
     println!("\nwhat they were, and how long the rotation took here (the simulated hours not counted)");
     rotations.iter().for_each(|rotation| println!("{}", rotation.details()));
     println!(

@@ -30,6 +30,9 @@ param alwaysReady int
 @description('How many instances there may be.')
 param maximumInstanceCount int
 
+@description('The id of the subnet through which it reaches others, or nothing.')
+param subnet string
+
 @description('More app settings: names and texts.')
 param settings { *: string }
 
@@ -88,6 +91,8 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
     serverFarmId: plan.id
     httpsOnly: true
     keyVaultReferenceIdentity: identity.id
+    // All that goes out goes this way: on Flex Consumption there is nothing to route.
+    virtualNetworkSubnetId: empty(subnet) ? null : subnet
     functionAppConfig: {
       runtime: {
         name: 'custom'

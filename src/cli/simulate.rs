@@ -44,10 +44,10 @@ While it runs (POST with a JSON body, no token):
                         applied-late, content-share; of a key-value that is read stale
   POST /sim/denials     {\"scope\", \"action\", \"by\": \"role|deny-assignment|access-policy\", \"app\"}; DELETE takes all back
   POST /sim/barriers    {\"scope\", \"kind\": \"read-only-lock|can-not-delete-lock|disabled-subscription|policy|unregistered|
-                        vault-firewall|store-firewall\"}; DELETE takes all away
+                        vault-firewall|vault-private|store-firewall\"}; DELETE takes all away
 
 A world file has subscription, signalr (group, name, apps, domains, disable_local_auth, replicas, tags), sites (group, name, kind,
-update_strategy, slots, settings, connection_strings, sticky_settings, reads), vaults (group, name, secrets), appConfigurations
+update_strategy, slots, settings, connection_strings, sticky_settings, identity, reads), vaults (group, name, secrets), appConfigurations
 (group, name, keyValues, accessKey), references, denials and barriers. In values {primary:NAME}, {secondary:NAME}, {primaryKey:NAME} and {secondaryKey:NAME} stand for connection strings and
 keys of a service.";
 

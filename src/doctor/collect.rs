@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
 use futures::FutureExt;
 
 use super::finding::Looked;
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier, Permission};
-use crate::azure::consumers::app_service::UpdateStrategy;
+use crate::azure::consumers::app_service::{ReferenceIdentity, UpdateStrategy};
 use crate::azure::consumers::{KeyValueReader, Marks};
 use crate::azure::discovery::{Dictionaries, at_once, parted, slots};
 use crate::azure::services::{KeyService, ListedKeys, ServiceResource};
@@ -17,7 +18,7 @@ use crate::report::cause;
 use crate::store::{StoreError, peek_at_both};
 use rekey_core::journal::Journal;
 use rekey_core::model::{AppId, ConsumerId, PerKey, ServiceId};
-use rekey_core::plan::{Holding, Snapshot};
+use rekey_core::plan::{Holding, ReferenceFault, Snapshot, Unknown};
 
 /// Everything that was read. It holds key material; its `Debug` does not.
 #[derive(Debug)]
@@ -42,8 +43,15 @@ pub(super) struct InstanceFacts<'c> {
     pub(super) permissions: Result<Vec<Permission>, ArmError>,
     pub(super) replicas: Result<Vec<String>, ArmError>,
     pub(super) journal: Result<Journal, StoreError>,
-    /// What a check shows, where Key Vault secrets or key-values of App Configuration are concerned.
-    pub(super) of_vaults: Option<Result<Snapshot, String>>,
+    /// What a check shows, where other consumers than apps of App Service are concerned.
+    pub(super) as_checked: Option<Result<Snapshot, String>>,
+    /// What may be done with its container apps and static web apps.
+    pub(super) granted: Vec<(ConsumerId, Result<Vec<Permission>, ArmError>)>,
+    /// The secrets that could not be read, and why; and those that have expired, and when.
+    pub(super) unread_secrets: BTreeMap<ConsumerId, ArmErrorKind>,
+    pub(super) expired_secrets: BTreeMap<ConsumerId, DateTime<Utc>>,
+    /// By which identities references of apps are resolved; only asked where that is the matter.
+    pub(super) identities: BTreeMap<AppId, Result<ReferenceIdentity, ArmError>>,
     /// What is known of key-values besides, where that check was made.
     pub(super) of_key_values: Option<KeyValueFacts>,
     /// The instances of its subscription; only asked where it is gone, and empty if they cannot be listed.
@@ -95,9 +103,18 @@ impl<'c> Facts<'c> {
         for instance in &mut instances {
             let service = instance.config;
             let follows = |app: &AppConfig| apps.get(&app.id).is_some_and(|read| read.follows(app, service));
+            let others: Vec<ConsumerId> = service.beside_app_service().collect();
+            let journal = instance.journal.as_ref().ok();
+            let remembers =
+                journal.is_some_and(|journal| journal.all_seen().any(|(one, _)| one.secret().is_some()));
             let configured = !service.vault_secrets.is_empty() || !service.app_configuration.is_empty();
-            if configured || service.apps.iter().any(follows) {
-                instance.check_vaults(rekey, arm).await;
+            let more = remembers || configured || !others.is_empty();
+            if more || service.apps.iter().any(follows) {
+                instance.check(rekey, arm).await;
+            }
+            for consumer in others {
+                let granted = arm.permissions(&consumer.to_string()).await;
+                instance.granted.push((consumer, granted));
             }
         }
         Self { instances, apps, unlisted, partial, groups }
@@ -191,25 +208,45 @@ impl<'c> InstanceFacts<'c> {
             permissions,
             replicas,
             journal,
-            of_vaults: None,
+            as_checked: None,
+            granted: vec![],
+            unread_secrets: BTreeMap::new(),
+            expired_secrets: BTreeMap::new(),
+            identities: BTreeMap::new(),
             of_key_values: None,
             others,
         }
     }
 
-    /// Checks the service as a run does, which reads the secrets and key-values that its apps refer to.
-    async fn check_vaults(&mut self, rekey: &Engine, arm: &Arm) {
+    /// Checks the service as a run does, which reads more than the settings of apps.
+    async fn check(&mut self, rekey: &Engine, arm: &Arm) {
         let (Ok(journal), service) = (&self.journal, self.config) else { return };
         let reader = Reader { arm, clock: &*rekey.clock, in_need: false };
-        let check = Check::take(reader, service).await;
+        let check = Check::take(reader, service, journal).await;
+        for (id, secret) in check.iter().flat_map(Check::secrets) {
+            match secret.map(|secret| secret.expired(rekey.clock.now())) {
+                Ok(expired) => self.expired_secrets.extend(expired.map(|at| (id, at))),
+                Err(error) => drop(self.unread_secrets.insert(id, error.kind())),
+            }
+        }
         if let Ok(check) = &check {
             let (refused, readers) = (check.refusals(), check.key_value_readers(service, journal));
             self.of_key_values = Some(KeyValueFacts { refused, readers });
         }
-        self.of_vaults = Some(match check {
+        self.as_checked = Some(match check {
             Ok(check) => Ok(check.snapshot(service, journal)),
             Err(error) => Err(cause::told(&error)),
         });
+        let seen = self.as_checked.iter().flatten().flat_map(|seen| &seen.unknown);
+        let concerned: BTreeSet<AppId> = seen.filter_map(app_without_access).cloned().collect();
+        let asked = concerned.into_iter().map(|app| {
+            async move {
+                let identity = arm.reference_identity(&app).await;
+                (app, identity)
+            }
+            .boxed()
+        });
+        self.identities = at_once(asked).await.into_iter().collect();
     }
 
     /// Whether an app that is out of sight was last seen with a key that is invalid now.
@@ -258,6 +295,16 @@ impl AppFacts {
         let is_site = is_configured && app.slot().is_none() && !settings.is_gone();
         let strategy = if is_site { Some(arm.update_strategy(app).await) } else { None };
         Self { settings, permissions, strategy }
+    }
+}
+
+/// The app whose references lead nowhere for want of an identity that may.
+fn app_without_access(unknown: &Unknown) -> Option<&AppId> {
+    match unknown {
+        Unknown::Reference {
+            app, fault: ReferenceFault::NotAllowed | ReferenceFault::NoIdentity, ..
+        } => app.app(),
+        _ => None,
     }
 }
 

@@ -11,7 +11,7 @@ use crate::azure::arm::Caller;
 use crate::azure::services::KeyService;
 use crate::config::given_file;
 use crate::report::text::file_name;
-use rekey_core::model::{AppId, KeyValueId, ServiceId};
+use rekey_core::model::{AppId, KeyValueId, SecretId, ServiceId};
 
 /// Gives whoever asked the built-in role of reading, at a scope.
 pub(super) fn reader(caller: &Caller, scope: &str) -> Option<String> {
@@ -66,6 +66,83 @@ pub(super) fn store_role(caller: &Caller, of: &KeyValueId) -> Option<String> {
 /// Gives an app a managed identity.
 pub(super) fn assign_identity(app: &AppId) -> String {
     format!("az functionapp identity assign {}", ids(app))
+}
+
+/// Gives an app an identity of its own, or a user-assigned one.
+pub(super) fn give_identity(app: &AppId, user_assigned: Option<&str>) -> String {
+    let which = user_assigned.map(|id| format!(" --identities {}", quoted(id))).unwrap_or_default();
+    format!("az webapp identity assign {}{which}", ids(app))
+}
+
+/// The principal of an app's own identity, as a command that prints it.
+pub(super) fn own_principal(app: &AppId) -> String {
+    format!("$(az webapp identity show {} --query principalId --output tsv)", ids(app))
+}
+
+/// The principal of a user-assigned identity, as a command that prints it.
+pub(super) fn principal(identity: &str) -> String {
+    format!("$(az identity show --ids {} --query principalId --output tsv)", quoted(identity))
+}
+
+/// Lets a principal read a secret.
+pub(super) fn secret_role(principal: &str, secret: &SecretId) -> String {
+    format!(
+        "az role assignment create --assignee-object-id \"{principal}\" --assignee-principal-type ServicePrincipal \
+         --role 'Key Vault Secrets User' --scope {}",
+        scope_of(secret)
+    )
+}
+
+/// Gives whoever asked the role by which a secret is read and written.
+pub(super) fn own_secret_role(caller: &Caller, secret: &SecretId) -> Option<String> {
+    let object = caller.object.as_deref()?;
+    let kind = if caller.is_user() { "User" } else { "ServicePrincipal" };
+    Some(format!(
+        "az role assignment create --assignee-object-id {} --assignee-principal-type {kind} --role 'Key Vault Secrets Officer' \
+         --scope {}",
+        quoted(object),
+        scope_of(secret)
+    ))
+}
+
+/// Lets whoever asked read and write the secrets of a vault that goes by access policies.
+pub(super) fn vault_policy(caller: &Caller, secret: &SecretId) -> Option<String> {
+    let object = quoted(caller.object.as_deref()?);
+    let vault = quoted(secret.vault());
+    Some(format!(
+        "az keyvault set-policy --name {vault} --object-id {object} --secret-permissions get set list"
+    ))
+}
+
+/// Lets the subnet of an app through the firewall of a vault.
+pub(super) fn vault_network(app: &AppId, secret: &SecretId) -> String {
+    format!(
+        "az keyvault network-rule add --name {} --subnet \"$(az webapp show {} --query virtualNetworkSubnetId --output tsv)\"",
+        quoted(secret.vault()),
+        ids(app)
+    )
+}
+
+/// Enables the newest version of a secret.
+pub(super) fn enable_secret(secret: &SecretId) -> String {
+    let (vault, name) = (quoted(secret.vault()), quoted(secret.name()));
+    format!("az keyvault secret set-attributes --vault-name {vault} --name {name} --enabled true")
+}
+
+/// Takes the deletion of a secret back.
+pub(super) fn recover_secret(secret: &SecretId) -> String {
+    format!(
+        "az keyvault secret recover --vault-name {} --name {}",
+        quoted(secret.vault()),
+        quoted(secret.name())
+    )
+}
+
+/// The id of a secret, as a command that prints that of its vault. The vault is known by its name alone, which is unique in
+/// all of Azure.
+fn scope_of(secret: &SecretId) -> String {
+    let vault = quoted(secret.vault());
+    format!("\"$(az keyvault show --name {vault} --query id --output tsv)/secrets/{}\"", secret.name())
 }
 
 /// Sets one setting of the function app.

@@ -1,18 +1,28 @@
 //! The Key Vault secrets of a service, and the apps that refer to them.
 
-use super::collect::InstanceFacts;
+use super::collect::{Facts, InstanceFacts};
 use super::finding::{Check, Finding};
+use super::fixes;
+use crate::azure::arm::{ArmErrorKind, Barrier, Caller};
+use crate::azure::consumers::app_service::ReferenceIdentity;
 use crate::report::text::InWords;
-use rekey_core::model::ConsumerId;
+use crate::report::text::snapshot as text;
+use rekey_core::model::{AppId, ConsumerId, SecretId};
 use rekey_core::plan::{Holding, Snapshot, Unknown};
 
 const NOTHING_IS_REGENERATED: &str = "no key of the service is regenerated until this is resolved";
 
-pub(super) fn check(instance: &InstanceFacts<'_>) -> Vec<Finding> {
+/// `own` is the app that this process runs in.
+pub(super) fn check(
+    instance: &InstanceFacts<'_>,
+    facts: &Facts<'_>,
+    caller: &Caller,
+    own: Option<&AppId>,
+) -> Vec<Finding> {
     let id = &instance.config.id;
-    let found = match &instance.of_vaults {
+    let found = match &instance.as_checked {
         None => Vec::new(),
-        Some(Ok(seen)) => seen_of(instance, seen),
+        Some(Ok(seen)) => seen_of(instance, facts, seen, &Asker { caller, own }),
         Some(Err(error)) => {
             vec![Finding::error(Check::KeyVault, id, error.clone(), NOTHING_IS_REGENERATED)]
         }
@@ -21,7 +31,12 @@ pub(super) fn check(instance: &InstanceFacts<'_>) -> Vec<Finding> {
 }
 
 /// What is said of apps beside their references is said elsewhere.
-fn seen_of(instance: &InstanceFacts<'_>, seen: &Snapshot) -> Vec<Finding> {
+fn seen_of(
+    instance: &InstanceFacts<'_>,
+    facts: &Facts<'_>,
+    seen: &Snapshot,
+    asker: &Asker<'_>,
+) -> Vec<Finding> {
     let name = instance.config.id.name();
     let is_secret = |id: &ConsumerId| matches!(id, ConsumerId::KeyVaultSecret(_));
     let secrets = seen.consumers.iter().filter(|consumer| is_secret(&consumer.at.app));
@@ -31,20 +46,88 @@ fn seen_of(instance: &InstanceFacts<'_>, seen: &Snapshot) -> Vec<Finding> {
         match consumer.holds {
             Holding::Stale(_) => {
                 let why = "whoever refers to it is cut off until a run gives it a valid key";
-                Finding::error(Check::KeyVault, at, what, why)
-                    .fixed_by(super::fixes::rotate(&instance.config.id))
+                Finding::error(Check::KeyVault, at, what, why).fixed_by(fixes::rotate(&instance.config.id))
             }
             Holding::Valid(_) | Holding::Identity => Finding::ok(Check::KeyVault, at, what),
         }
     });
     let unknown = seen.unknown.iter().filter_map(|unknown| {
+        let mut fix = None;
         let at = match unknown {
-            Unknown::Reference { app, .. } => app,
-            Unknown::Unreadable { app: app @ ConsumerId::KeyVaultSecret(_), .. }
-            | Unknown::NoConsumer { app: app @ ConsumerId::KeyVaultSecret(_) } => app,
+            Unknown::Reference { app, name, .. } if app.app().is_some() => {
+                fix = app.app().and_then(|id| way_in(instance, facts, id, name));
+                app
+            }
+            Unknown::Unreadable { app: app @ ConsumerId::KeyVaultSecret(secret), .. } => {
+                fix = instance.unread_secrets.get(app).and_then(|kind| asker.way_to(secret, *kind));
+                app
+            }
+            Unknown::NoConsumer { app: app @ ConsumerId::KeyVaultSecret(_) } => app,
             _ => return None,
         };
-        Some(Finding::error(Check::KeyVault, at, unknown.in_words(), NOTHING_IS_REGENERATED))
+        let finding = Finding::error(Check::KeyVault, at, unknown.in_words(), NOTHING_IS_REGENERATED);
+        Some(finding.fixed_by(fix))
     });
-    held.chain(unknown).collect()
+    let left = seen.left_behind.iter().filter_map(ConsumerId::secret).map(|secret| {
+        let change =
+            format!("write {{ id = \"{secret}\", readers_within = \"24h\" }} in the vault_secrets of");
+        let fix = format!(
+            "if somebody reads it, {}; if nobody does, the same with unused = true",
+            fixes::in_file(&instance.config.id, &change)
+        );
+        let why =
+            "it is rotated on, and whoever reads it without being seen keeps the old key alive for a day";
+        Finding::warning(Check::KeyVault, secret, text::left_behind(secret), why).fixed_by(fix)
+    });
+    let expired = instance.expired_secrets.iter().map(|(secret, at)| {
+        let what = format!("the newest version of the secret expired on {}", at.format("%Y-%m-%d"));
+        let why = "Key Vault gives it to readers all the same, and one that looks at the time may refuse it; the next \
+                   rotation makes a version that lives as long as this one did";
+        Finding::warning(Check::KeyVault, secret, what, why)
+    });
+    held.chain(unknown).chain(left).chain(expired).collect()
+}
+
+/// Who asks, and where.
+struct Asker<'a> {
+    caller: &'a Caller,
+    own: Option<&'a AppId>,
+}
+
+impl Asker<'_> {
+    /// What lets this identity read and write a secret, or the function app reach its vault.
+    fn way_to(&self, secret: &SecretId, why: ArmErrorKind) -> Option<String> {
+        match why {
+            ArmErrorKind::Forbidden => fixes::own_secret_role(self.caller, secret),
+            ArmErrorKind::Barred(Barrier::VaultPolicy) => fixes::vault_policy(self.caller, secret),
+            ArmErrorKind::Barred(Barrier::VaultFirewall) => {
+                self.own.map(|own| fixes::vault_network(own, secret))
+            }
+            ArmErrorKind::Barred(Barrier::SecretDisabled) => Some(fixes::enable_secret(secret)),
+            ArmErrorKind::Gone => Some(fixes::recover_secret(secret)),
+            _ => None,
+        }
+    }
+}
+
+/// What lets the platform read the secret that a setting of an app refers to, where its identity is what it lacks.
+fn way_in(instance: &InstanceFacts<'_>, facts: &Facts<'_>, app: &AppId, setting: &str) -> Option<String> {
+    let identity = instance.identities.get(app)?.as_ref().ok()?;
+    let config = instance.config.apps.iter().find(|one| one.id == *app)?;
+    let followed = facts.apps.get(app)?.settings.followed(config);
+    let secret = &followed.iter().find(|one| one.at.name == setting)?.reference.secret;
+    Some(fixed(app, identity, secret))
+}
+
+fn fixed(app: &AppId, identity: &ReferenceIdentity, secret: &SecretId) -> String {
+    match identity {
+        ReferenceIdentity::System { exists } => {
+            let role = fixes::secret_role(&fixes::own_principal(app), secret);
+            if *exists { role } else { format!("{} && {role}", fixes::give_identity(app, None)) }
+        }
+        ReferenceIdentity::UserAssigned { id, assigned } => {
+            let role = fixes::secret_role(&fixes::principal(id), secret);
+            if *assigned { role } else { format!("{} && {role}", fixes::give_identity(app, Some(id))) }
+        }
+    }
 }

@@ -2,7 +2,6 @@
 //!
 //! There are no choices left here. Whatever changes Azure asks for a [`LeaseProof`]. Start at [`Actor`].
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -12,7 +11,7 @@ use tokio::sync::Semaphore;
 
 use super::check::{self, Check};
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind, OperationStatus};
-use crate::azure::consumers::{Change, Contents, Marks, Place, Written};
+use crate::azure::consumers::{Change, Contents, Marks, Place, Versions, Written};
 use crate::azure::data_plane::{DataPlane, Probe};
 use crate::azure::services::{KeyService, Regeneration};
 use crate::clock::Clock;
@@ -270,7 +269,7 @@ impl Actor<'_> {
         let (key_values, others): (Vec<_>, Vec<_>) =
             consumers.into_iter().partition(|consumer| matches!(consumer.app, ConsumerId::KeyValue(_)));
         let (secrets, apps): (Vec<_>, Vec<_>) =
-            others.into_iter().partition(|consumer| consumer.app.app().is_none());
+            others.into_iter().partition(|consumer| matches!(consumer.app, ConsumerId::KeyVaultSecret(_)));
         let (own, others) = apps.into_iter().partition(restarts_us);
         [secrets, key_values, others, own]
     }
@@ -347,14 +346,21 @@ impl Actor<'_> {
 
     /// What a place refers to, in the versions that hold the key. Who is repaired is given whatever is there, if it is valid:
     /// that need not be written.
-    fn versions(&self, basis: Basis<'_>, place: &Place) -> BTreeMap<String, String> {
+    fn versions(&self, basis: Basis<'_>, place: &Place) -> Versions {
         let KeyPair { primary, secondary } = basis.check.keys();
         let keys = if basis.only_stale { vec![basis.key, primary, secondary] } else { vec![basis.key] };
         match place.consumer() {
-            ConsumerId::KeyValue(id) => basis.check.version_behind(&id, &keys),
+            ConsumerId::KeyValue(id) => {
+                let behind = basis.check.version_behind(&id, &keys).into_iter();
+                behind.map(|(name, version)| (name, (None, version))).collect()
+            }
+            consumer @ ConsumerId::ContainerApp(_) => {
+                let behind = basis.check.versions_in_vaults(&consumer, &keys).into_iter();
+                behind.map(|(name, version)| (name, (None, version))).collect()
+            }
             consumer => {
                 let app = self.instance.apps.iter().find(|app| ConsumerId::from(&app.id) == consumer);
-                app.map(|app| basis.check.versions(app, self.instance, &keys)).unwrap_or_default()
+                app.map(|app| basis.check.versions(place, app, self.instance, &keys)).unwrap_or_default()
             }
         }
     }

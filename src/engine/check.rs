@@ -3,8 +3,10 @@
 //! Start at [`Check::take`]. A check keeps what it read, each part with its time, so that a later [`Check::refresh`]
 //! reads again only what has grown too old. The snapshot it yields holds fingerprints; the keys stay here.
 
+mod container_apps;
 mod key_values;
 mod references;
+mod static_web_apps;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,8 +14,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::{join_all, try_join};
 use futures::{FutureExt, join};
 
+use self::container_apps::Brought;
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind};
-use crate::azure::consumers::app_service;
 use crate::azure::consumers::{Absence, Contents, Marks, Missing, Place};
 use crate::azure::services::KeyService;
 use crate::clock::Clock;
@@ -21,7 +23,7 @@ use crate::config::{AppConfig, ServiceConfig};
 use crate::report::cause;
 use crate::report::text::azure as words;
 use rekey_core::journal::Journal;
-use rekey_core::model::{AppId, ConsumerId, Fingerprint, KeyPair, KeyType, PerKey, SecretId};
+use rekey_core::model::{ConsumerId, Fingerprint, KeyPair, KeyType, PerKey, SecretId};
 use rekey_core::plan::{Holding, Snapshot, Unknown};
 
 /// What a check is made with.
@@ -74,8 +76,13 @@ pub struct Check {
     vault_suffix: &'static str,
     /// The same of App Configuration stores.
     store_suffixes: &'static [&'static str],
-    /// Apps that were made to fetch secrets anew, and until when that is waited for.
-    awaited: BTreeMap<AppId, DateTime<Utc>>,
+    /// The references that were made to be fetched anew, and until when that is waited for.
+    awaited: BTreeMap<Place, DateTime<Utc>>,
+    /// What was written into container apps by this run, whose readers it restarted.
+    brought: BTreeMap<ConsumerId, Brought>,
+    /// The secrets that are on record as holders of a key, whether anything leads to them any more or not; nothing where only
+    /// what a notice names is checked.
+    on_record: Option<BTreeSet<SecretId>>,
     /// What could be found out of apps that Azure does not find.
     missing: BTreeMap<ConsumerId, Missing>,
     /// The keys that the service refuses; nothing if it was not asked about these keys.
@@ -108,9 +115,13 @@ impl Read {
 
 impl Check {
     /// Reads everything.
-    pub async fn take(reader: Reader<'_>, service: &ServiceConfig) -> Result<Self, ArmError> {
+    pub async fn take(
+        reader: Reader<'_>,
+        service: &ServiceConfig,
+        journal: &Journal,
+    ) -> Result<Self, ArmError> {
         let mut check = Self::of_all(Self::of_keys(reader, service), reader, service).await?;
-        check.complete(reader, service).await?;
+        check.complete(reader, service, journal).await?;
         Ok(check)
     }
 
@@ -125,6 +136,8 @@ impl Check {
             vault_suffix: reader.arm.vault_suffix(),
             store_suffixes: reader.arm.store_suffixes(),
             awaited: BTreeMap::new(),
+            brought: BTreeMap::new(),
+            on_record: None,
             missing: BTreeMap::new(),
             refused: None,
             refresh_took: TimeDelta::zero(),
@@ -139,14 +152,29 @@ impl Check {
         service: &ServiceConfig,
     ) -> Result<Self, ArmError> {
         let hasty = Reader { in_need: true, ..reader };
-        let reads = read_all(hasty, service.apps.iter().flat_map(Place::of)).map(Ok);
+        let reads = read_all(hasty, Place::configured(service).into_iter()).map(Ok);
         let (mut check, reads) = try_join(of_keys, reads).await?;
         check.places.extend(reads);
         Ok(check)
     }
 
-    /// Reads the apps that were not read yet, or only in haste.
-    pub async fn complete(&mut self, reader: Reader<'_>, service: &ServiceConfig) -> Result<(), ArmError> {
+    /// Reads the apps that were not read yet, or only in haste, and what else is on record.
+    pub async fn complete(
+        &mut self,
+        reader: Reader<'_>,
+        service: &ServiceConfig,
+        journal: &Journal,
+    ) -> Result<(), ArmError> {
+        self.on_record = Some(references::on_record(service, journal));
+        self.complete_named(reader, service).await
+    }
+
+    /// The same of the apps of a configuration alone.
+    pub async fn complete_named(
+        &mut self,
+        reader: Reader<'_>,
+        service: &ServiceConfig,
+    ) -> Result<(), ArmError> {
         self.read_apps(reader, service, |read| read.was_given_up() && !reader.in_need).await.map(drop)
     }
 
@@ -265,12 +293,16 @@ impl Check {
     /// Takes over what Azure answered to a write.
     pub fn written(&mut self, place: Place, contents: Contents, at: DateTime<Utc>) {
         // The platform fetches secrets anew then: what it made of references is as good as unread.
-        if let Place::Settings(app_service::Place { app, .. }) = &place
-            && let Some(read) = self.places.get_mut(&Place::References(app.clone()))
-        {
-            read.echo = true;
-            self.awaited.insert(app.clone(), at + ARRIVES);
+        for (references, read) in &mut self.places {
+            if place.makes_fetch(references) {
+                read.echo = true;
+                self.awaited.insert(references.clone(), at + ARRIVES);
+            }
         }
+        if let Some(app) = contents.container_app() {
+            self.brings(place.consumer(), app, at);
+        }
+        self.writes_production(&place, &contents, at);
         self.places.insert(place, Read { at, found: Ok(contents), echo: true, hasty: false });
     }
 
@@ -287,10 +319,15 @@ impl Check {
             refused: self.refused.unwrap_or_default(),
             ..Snapshot::of_keys(self.oldest(), self.fingerprints())
         };
-        let mut secrets: BTreeSet<SecretId> =
-            service.vault_secrets.iter().map(|one| one.id.clone()).collect();
+        let mut secrets: BTreeSet<SecretId> = service.secrets().cloned().collect();
         for app in &service.apps {
             self.add_app(app, service, journal, &mut snapshot, &mut secrets);
+        }
+        for id in &service.container_apps {
+            self.add_container_app(id, journal, &mut snapshot, &mut secrets);
+        }
+        for site in &service.static_web_apps {
+            self.add_static_web_app(site, journal, &mut snapshot);
         }
         for key_value in &self.key_values(service) {
             self.add_key_value(key_value, service, journal, &mut snapshot);
@@ -298,6 +335,11 @@ impl Check {
         secrets.extend(self.led_to(service));
         for secret in &secrets {
             self.add_secret(secret, service, journal, &mut snapshot);
+        }
+        if self.on_record.is_some() {
+            for secret in references::on_record(service, journal).difference(&secrets) {
+                self.add_left_behind(secret, service, journal, &mut snapshot);
+            }
         }
         snapshot.add_external(service.external.iter().cloned(), journal);
         snapshot
@@ -326,7 +368,7 @@ impl Check {
                     let marks = self.marks(journal);
                     unclear.extend(place.shows(contents, app, marks, self.following(service), snapshot));
                     for followed in place.follows(contents, app, self.vault_suffix) {
-                        self.add_reference(&followed, &app.id, marks, snapshot);
+                        self.add_reference(&followed, marks, snapshot);
                         secrets.insert(followed.reference.secret);
                     }
                 }
@@ -418,6 +460,7 @@ impl Check {
             old.retain(|place| !self.places.contains_key(place));
         }
         self.await_arrival(service, reader.clock.now());
+        self.await_restarts(reader.clock.now());
         let is_gone =
             |read: &Read| read.found.as_ref().is_err_and(|error| error.kind() == ArmErrorKind::Gone);
         let of_apps = |place: &&Place| matches!(place, Place::Settings(_));

@@ -94,7 +94,7 @@ impl<'a> Run<'a> {
             .cloned();
         let named = ServiceConfig { apps: apps.collect(), ..self.service.clone() };
         if !intent.everything {
-            check.complete(self.reader(), &named).await?;
+            check.complete_named(self.reader(), &named).await?;
         }
         self.settle_claim(journal);
         let known = self.intent().is_known(&check.snapshot(&named, journal), journal);

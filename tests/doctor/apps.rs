@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use embedded_azure::{
-    AppConfiguration, Fault, FaultKind, KeyValue, Options, Secret, SignalR, Site, State, Vault, World,
+    AppConfiguration, BarrierKind, Denial, DeniedBy, Fault, FaultKind, KeyValue, Options, Secret, SignalR,
+    Site, SiteIdentity, State, Vault, World,
 };
 use rekey_core::model::KeyType;
 use signalr_rekey::doctor::{Check, Finding, Report, Severity};
 use signalr_rekey::store::MemoryStore;
 
 use super::common::{DAY, HOUR, Story, all_hold};
-use super::{GROUP, bad, examine, instance, no_other_error, only, site};
+use super::{GROUP, SCHEDULE, bad, examine, examine_in, instance, no_other_error, only, site};
 
 const SETTING: &str = "Azure__SignalR__ConnectionString";
 
@@ -541,4 +542,143 @@ async fn a_secret_is_read_and_what_is_in_its_way_is_an_error() {
     let report = examine(&story).await;
     let finding = only(&report, Check::KeyVault, Severity::Error, &site("chat-func"));
     assert!(finding.what.contains("Microsoft.Web/sites/config/Read"), "{finding:?}");
+}
+
+/// Where the identity of an app is what keeps a secret from it, the command gives that identity what it lacks.
+#[tokio::test]
+async fn an_identity_that_may_not_read_a_secret_is_given_what_it_lacks() {
+    let reference = "@Microsoft.KeyVault(VaultName=kv-demo;SecretName=signalr)";
+    let mut world = World::default();
+    let secrets = [("signalr".to_owned(), Secret::new("{primary:sr-demo}"))].into();
+    world.vaults.push(Vault { group: "rg-demo".into(), name: "kv-demo".into(), secrets });
+    let story = Story::of(world, Options::default()).await;
+    for app in ["chat-func", "chat-web/staging"] {
+        story.sim.edit_setting(app, "AzureSignalRConnectionString", Some(reference)).unwrap();
+    }
+    story.sim.edit_setting("chat-web/staging", "Azure__SignalR__ConnectionString", None).unwrap();
+    let user = format!("{GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-chat");
+    let role = |principal: &str| {
+        format!(
+            "az role assignment create --assignee-object-id \"$({principal} --query principalId --output tsv)\" \
+             --assignee-principal-type ServicePrincipal --role 'Key Vault Secrets User' \
+             --scope \"$(az keyvault show --name kv-demo --query id --output tsv)/secrets/signalr\""
+        )
+    };
+    let of_slot = format!("--ids {} --slot staging", site("chat-web"));
+    let of_site = format!("--ids {}", site("chat-func"));
+    let own = |of: &str| role(&format!("az webapp identity show {of}"));
+    let assigned = role(&format!("az identity show --ids {user}"));
+    let give = |of: &str, which: &str| format!("az webapp identity assign {of}{which}");
+    let denied = |system, has: bool, wants: bool| {
+        let user: Vec<String> = has.then(|| user.clone()).into_iter().collect();
+        SiteIdentity {
+            system,
+            references: wants.then(|| {
+                format!("{GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-chat")
+            }),
+            user,
+        }
+    };
+    for (app, of, identity, status, fix) in [
+        ("chat-func", &of_site, denied(true, false, false), "AccessToKeyVaultDenied", own(&of_site)),
+        ("chat-func", &of_site, denied(true, true, true), "AccessToKeyVaultDenied", assigned.clone()),
+        (
+            "chat-func",
+            &of_site,
+            denied(false, false, false),
+            "MSINotEnabled",
+            format!("{} && {}", give(&of_site, ""), own(&of_site)),
+        ),
+        (
+            "chat-func",
+            &of_site,
+            denied(true, false, true),
+            "MSINotEnabled",
+            format!("{} && {assigned}", give(&of_site, &format!(" --identities {user}"))),
+        ),
+        ("chat-web/staging", &of_slot, denied(true, false, false), "AccessToKeyVaultDenied", own(&of_slot)),
+    ] {
+        if status == "AccessToKeyVaultDenied" {
+            let action = "Microsoft.KeyVault/vaults/secrets/getSecret/action";
+            story.sim.with(|state| state.deny_app(app, "/", action));
+        }
+        story.sim.with(|state| state.identify(app, identity.clone())).unwrap();
+        let report = examine(&story).await;
+        let id = if app == "chat-func" { site(app) } else { format!("{}/slots/staging", site("chat-web")) };
+        let finding = only(&report, Check::KeyVault, Severity::Error, &id);
+        assert!(finding.what.contains(status), "{of} {finding:?}");
+        assert_eq!(finding.fix.as_deref(), Some(fix.as_str()), "{identity:?}");
+        story.sim.with(State::allow_all);
+        story.sim.with(|state| state.identify(app, SiteIdentity::default())).unwrap();
+    }
+    assert_eq!(bad(&examine(&story).await, Check::KeyVault).len(), 0);
+}
+
+/// Each refusal of a vault has the command that ends it.
+#[tokio::test]
+async fn what_a_vault_refuses_has_a_command_of_its_own() {
+    let reference = "@Microsoft.KeyVault(VaultName=kv-demo;SecretName=signalr)";
+    let mut world = World::default();
+    let mut secret = Secret::new("{primary:sr-demo}");
+    secret.exp = Some(1);
+    let secrets = [("signalr".to_owned(), secret)].into();
+    world.vaults.push(Vault { group: "rg-demo".into(), name: "kv-demo".into(), secrets });
+    let mut story = Story::of(world, Options::default()).await;
+    story.sim.edit_setting("chat-func", "AzureSignalRConnectionString", Some(reference)).unwrap();
+    let id = "https://kv-demo.vault.azure.net/secrets/signalr";
+    let report = examine(&story).await;
+    let expired = report.findings.iter().find(|one| one.subject == id && one.severity == Severity::Warning);
+    assert!(expired.is_some_and(|one| one.what.contains("expired on 1970-01-01")), "{report:#?}");
+
+    type Change = fn(&mut State);
+    let cases: [(Change, Change, Option<&str>); 6] = [
+        (
+            |state| state.deny("/", "Microsoft.KeyVault/vaults/secrets/getSecret/action"),
+            State::allow_all,
+            Some(
+                "--role 'Key Vault Secrets Officer' --scope \"$(az keyvault show --name kv-demo --query id --output tsv)/secrets/signalr\"",
+            ),
+        ),
+        (
+            |state| {
+                let action = "Microsoft.KeyVault/vaults/secrets/getSecret/action".to_owned();
+                state.deny_by(Denial { scope: "/".into(), action, by: DeniedBy::AccessPolicy, app: None });
+            },
+            State::allow_all,
+            Some("az keyvault set-policy --name kv-demo --object-id "),
+        ),
+        (
+            |state| state.bar("/", BarrierKind::VaultFirewall),
+            State::lift_barriers,
+            Some("az keyvault network-rule add --name kv-demo --subnet \"$(az webapp show --ids "),
+        ),
+        (|state| state.bar("/", BarrierKind::VaultPrivate), State::lift_barriers, None),
+        (
+            |state| state.enable_secret("kv-demo", "signalr", None, false).unwrap(),
+            |state| state.enable_secret("kv-demo", "signalr", None, true).unwrap(),
+            Some("az keyvault secret set-attributes --vault-name kv-demo --name signalr --enabled true"),
+        ),
+        (
+            |state| state.delete_secret("kv-demo", "signalr").unwrap(),
+            |state| state.recover_secret("kv-demo", "signalr").unwrap(),
+            Some("az keyvault secret recover --vault-name kv-demo --name signalr"),
+        ),
+    ];
+    story.config.own_site = Some("chat-func".into());
+    let environment = [
+        SCHEDULE,
+        ("WEBSITE_SITE_NAME", "chat-func"),
+        ("WEBSITE_OWNER_NAME", "00000000-0000-0000-0000-000000000001+rg-demo-EastUSwebspace"),
+        ("WEBSITE_RESOURCE_GROUP", "rg-demo"),
+    ];
+    for (change, undo, fix) in cases {
+        story.sim.with(change);
+        let report = examine_in(&story, &environment, true).await;
+        let of_secret = |one: &&Finding| one.subject == id && one.severity == Severity::Error;
+        let finding = report.findings.iter().find(of_secret).unwrap();
+        let told = finding.fix.as_deref();
+        assert_eq!(told.is_some(), fix.is_some(), "{finding:?}");
+        assert!(told.zip(fix).is_none_or(|(told, fix)| told.contains(fix)), "{finding:?}");
+        story.sim.with(undo);
+    }
 }

@@ -9,7 +9,8 @@ use rekey_core::model::{
     AppId, ConsumerId, Key, KeyType, KeyValueId, Malformed, PerKey, SecretId, ServiceId,
 };
 use rekey_core::plan::{
-    Awaited, BlockedBy, CutOff, Decision, SettingFault, Step, Unknown, WaitFor, Whereabouts, standing,
+    Awaited, BlockedBy, CutOff, Decision, ReferenceFault, SettingFault, Step, Unknown, WaitFor, Whereabouts,
+    standing,
 };
 use rekey_core::policy::Policy;
 use signalr_rekey::azure::arm::{ArmErrorKind, Barrier};
@@ -97,6 +98,11 @@ fn unknowns() -> Vec<Unknown> {
     let name = || "ASetting".to_owned();
     let setting = |fault| Unknown::Setting { app: app(), name: name(), fault };
     let secret = || ConsumerId::KeyVaultSecret(SecretId::new("v.vault.azure.net", "chat").unwrap());
+    let id = |rest: &str| format!("/subscriptions/s/resourceGroups/g/providers/{rest}");
+    let container_app =
+        || ConsumerId::ContainerApp(id("Microsoft.App/containerApps/chat-api").parse().unwrap());
+    let static_web_app =
+        || ConsumerId::StaticWebApp(id("Microsoft.Web/staticSites/chat-pages").parse().unwrap());
     let key_value = || KeyValueId::new("https://s.azconfig.io", "chat", None).unwrap();
     let reader = |name| {
         let (app, to, why) = (app(), key_value(), "it is so".to_owned());
@@ -129,7 +135,13 @@ fn unknowns() -> Vec<Unknown> {
             held: vec![],
         },
         Unknown::NoConsumer { app: app() },
-        Unknown::Reference { app: app(), name: name(), why: "it is so".into(), passing: false },
+        Unknown::Reference {
+            app: app(),
+            name: name(),
+            fault: ReferenceFault::Other,
+            why: "it is so".into(),
+            passing: false,
+        },
         reader(name()),
         reader(key_value().to_string()),
         setting(SettingFault::KeyVaultReference),
@@ -144,6 +156,12 @@ fn unknowns() -> Vec<Unknown> {
         setting(SettingFault::Locked),
         setting(SettingFault::InvalidString(Malformed::Port)),
         setting(SettingFault::OtherServicesHost),
+        setting(SettingFault::InTemplate),
+        Unknown::Unreadable { app: container_app(), detail: "it said so".into(), passing: false },
+        Unknown::Unreadable { app: static_web_app(), detail: "it said so".into(), passing: false },
+        Unknown::NoConsumer { app: container_app() },
+        Unknown::NoConsumer { app: static_web_app() },
+        Unknown::Reference { app: container_app(), name: name(), fault: ReferenceFault::Other, why: "it is so".into(), passing: false },
     ];
     for unknown in &all {
         match unknown {
@@ -164,6 +182,7 @@ fn unknowns() -> Vec<Unknown> {
                 | SettingFault::Unnamed
                 | SettingFault::KeyInOtherText
                 | SettingFault::StaleKeyInOtherText
+                | SettingFault::InTemplate
                 | SettingFault::Placeholder
                 | SettingFault::Locked
                 | SettingFault::InvalidString(_)
@@ -458,7 +477,11 @@ fn advice(kind: ArmErrorKind) -> &'static [&'static str] {
         ArmErrorKind::Throttled { .. } => &["at the earliest"],
         ArmErrorKind::Conflict => &["another operation is at work on it"],
         ArmErrorKind::Forbidden => &["there; a new role assignment can take hours to take effect"],
-        ArmErrorKind::Gone => &["it does not exist: correct its id", "Azure no longer knows the operation"],
+        ArmErrorKind::Gone => &[
+            "there is no such secret",
+            "it does not exist: correct its id",
+            "Azure no longer knows the operation",
+        ],
         ArmErrorKind::OutcomeUnknown => &["it may or may not have taken effect"],
         ArmErrorKind::Unauthenticated => &["check the identity: a managed identity in Azure"],
         ArmErrorKind::OutOfTime => &["nothing was changed; try again with more time"],
@@ -477,6 +500,8 @@ fn advice(kind: ArmErrorKind) -> &'static [&'static str] {
         ArmErrorKind::Barred(Barrier::VaultFirewall) => {
             &["the vault's network rules do not let this process in"]
         }
+        ArmErrorKind::Barred(Barrier::VaultPrivate) => &["takes no calls from public networks"],
+        ArmErrorKind::Barred(Barrier::VaultPolicy) => &["the vault goes by access policies"],
         ArmErrorKind::Barred(Barrier::SecretDisabled) => &["enable the newest version of the secret"],
         ArmErrorKind::Barred(Barrier::SecretDeleted) => &["the secret was deleted: recover it"],
         ArmErrorKind::Barred(Barrier::StoreFirewall) => &["the store's network rules do not let"],
@@ -510,6 +535,8 @@ fn every_error_of_azure_is_explained() {
         ArmErrorKind::Barred(Barrier::NoKeys),
         ArmErrorKind::Barred(Barrier::ContentShare),
         ArmErrorKind::Barred(Barrier::VaultFirewall),
+        ArmErrorKind::Barred(Barrier::VaultPrivate),
+        ArmErrorKind::Barred(Barrier::VaultPolicy),
         ArmErrorKind::Barred(Barrier::SecretDisabled),
         ArmErrorKind::Barred(Barrier::SecretDeleted),
         ArmErrorKind::Barred(Barrier::StoreFirewall),

@@ -1,5 +1,11 @@
 //! Apps that get their connection string through a Key Vault reference.
 
+mod attacks;
+mod connection_strings;
+mod errors;
+mod left_behind;
+mod reported;
+
 use std::collections::BTreeMap;
 
 use super::common::{DAY, HOUR, MINUTE, Story};
@@ -49,8 +55,20 @@ fn world(references: [&str; 2]) -> World {
 async fn story(references: [&str; 2], readers_within: std::time::Duration) -> Story {
     let mut story = Story::of(world(references), Options::default()).await;
     let id = "https://kv-demo.vault.azure.net/secrets/signalr".parse().unwrap();
-    story.config.instances[0].vault_secrets = vec![SecretConfig { id, readers_within }];
+    story.config.instances[0].vault_secrets = vec![SecretConfig { id, readers_within, unused: false }];
     story
+}
+
+/// What all runs of the timer say in so long.
+async fn everything_told(story: &Story, time: std::time::Duration) -> String {
+    let mut told = String::new();
+    for _ in 0..time.as_secs() / (10 * 60) {
+        for report in story.tick().await {
+            told += &format!("{:?} {}\n", report.lines(), report.summary());
+        }
+        story.clock.advance(10 * MINUTE);
+    }
+    told
 }
 
 /// Which key a secret holds now.

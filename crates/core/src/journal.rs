@@ -144,6 +144,11 @@ impl Journal {
         self.seen.get(app).map(Vec::as_slice)
     }
 
+    /// All consumers that were ever seen, with the keys that they were last seen with.
+    pub fn all_seen(&self) -> impl Iterator<Item = (&ConsumerId, &[Fingerprint])> {
+        self.seen.iter().map(|(consumer, held)| (consumer, held.as_slice()))
+    }
+
     /// Whether an app that was seen went out of sight since, and may have taken any key there.
     pub fn is_blurred(&self, app: &ConsumerId) -> bool {
         self.blurred.contains(app)

@@ -10,7 +10,7 @@ use crate::references::{self, Reference};
 use crate::service::Service;
 use crate::traffic::{Connection, Process, Tally, read_connections};
 use crate::world::app_configurations::Read;
-use crate::world::{ConnectionStringEntry, InitialApp, UpdateStrategy};
+use crate::world::{ConnectionStringEntry, InitialApp, SiteIdentity, UpdateStrategy};
 
 /// One web app, function app or slot.
 pub(crate) struct App {
@@ -23,6 +23,7 @@ pub(crate) struct App {
     pub(crate) connection_strings: BTreeMap<String, ConnectionStringEntry>,
     pub(crate) sticky_settings: BTreeSet<String>,
     pub(crate) sticky_connection_strings: BTreeSet<String>,
+    pub(crate) identity: SiteIdentity,
     pub(crate) modified: DateTime<Utc>,
     pub(crate) deleted: bool,
     pub(crate) tallies: BTreeMap<usize, Tally>,
@@ -47,8 +48,16 @@ pub(crate) enum Section {
 
 impl App {
     pub(crate) fn new(app: InitialApp, now: DateTime<Utc>) -> Self {
-        let InitialApp { id, kind, update_strategy, settings, connection_strings, sticky_settings, reads } =
-            app;
+        let InitialApp {
+            id,
+            kind,
+            update_strategy,
+            settings,
+            connection_strings,
+            sticky_settings,
+            identity,
+            reads,
+        } = app;
         Self {
             name: id.name(),
             id,
@@ -58,6 +67,7 @@ impl App {
             connection_strings,
             sticky_settings,
             sticky_connection_strings: BTreeSet::new(),
+            identity,
             modified: now,
             deleted: false,
             tallies: BTreeMap::new(),
@@ -99,7 +109,8 @@ impl App {
     /// Lets the platform fetch its references, as a change of the configuration does, and tells whether any leads to something
     /// else by that. What another person planted in a secret or key-value is planted in the app that takes it.
     pub(crate) fn fetch(&mut self, platform: &Platform<'_>, now: DateTime<Utc>) -> bool {
-        let resolve = |value: &str| Some((value.to_owned(), platform.resolve(&self.name, value)?));
+        let resolve =
+            |value: &str| Some((value.to_owned(), platform.resolve(&self.name, &self.identity, value)?));
         let resolved = self.values().filter_map(resolve).collect();
         self.take(resolved, now)
     }
@@ -111,7 +122,7 @@ impl App {
         for value in self.values() {
             let stays = matches!(references::read(value), Some(Reference::KeyValue(_)));
             let kept = self.resolved.get(value).filter(|_| stays).cloned();
-            if let Some(resolution) = kept.or_else(|| platform.resolve(&self.name, value)) {
+            if let Some(resolution) = kept.or_else(|| platform.resolve(&self.name, &self.identity, value)) {
                 resolved.insert(value.to_owned(), resolution);
             }
         }

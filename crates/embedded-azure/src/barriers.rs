@@ -43,6 +43,9 @@ pub enum BarrierKind {
     /// The firewall of a vault, which lets the platform in and not the caller: 403 `ForbiddenByFirewall` for everything that
     /// is asked of the vault itself (docs: Azure Key Vault REST API error codes). Azure Resource Manager is outside of it.
     VaultFirewall,
+    /// A vault whose public network access is disabled: 403 `ForbiddenByConnection`, to everybody but the platform here (docs:
+    /// Azure Key Vault REST API error codes; Diagnose private links configuration issues on Azure Key Vault).
+    VaultPrivate,
     /// The network rules of an App Configuration store: 403 `ip-address-rejected` for everything that is asked of the store
     /// itself (docs: App Configuration, Network access errors). The platform is let in here.
     StoreFirewall,
@@ -68,13 +71,14 @@ fn lists(call: &Call) -> bool {
 
 impl BarrierKind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ReadOnlyLock,
         Self::CanNotDeleteLock,
         Self::DisabledSubscription,
         Self::Policy,
         Self::Unregistered,
         Self::VaultFirewall,
+        Self::VaultPrivate,
         Self::StoreFirewall,
     ];
 
@@ -86,7 +90,7 @@ impl BarrierKind {
             Self::CanNotDeleteLock => *method == Method::DELETE,
             Self::DisabledSubscription => !reads && !lists(call),
             Self::Policy => matches!(*method, Method::PUT | Method::PATCH),
-            Self::VaultFirewall | Self::StoreFirewall => false,
+            Self::VaultFirewall | Self::VaultPrivate | Self::StoreFirewall => false,
         }
     }
 }
@@ -98,7 +102,9 @@ impl Barrier {
             return None;
         }
         Some(match self.kind {
-            BarrierKind::VaultFirewall | BarrierKind::StoreFirewall => return None,
+            BarrierKind::VaultFirewall | BarrierKind::VaultPrivate | BarrierKind::StoreFirewall => {
+                return None;
+            }
             BarrierKind::ReadOnlyLock | BarrierKind::CanNotDeleteLock => {
                 let deed = if call.method == Method::DELETE { "delete" } else { "write" };
                 let message = format!(

@@ -21,7 +21,7 @@ use crate::roles::{Denial, DeniedBy};
 use crate::service::{Service, Status};
 use crate::state::State;
 use crate::traffic::{Connection, Tally, read_connections};
-use crate::world::{ConnectionStringEntry, Site, World, WorldError};
+use crate::world::{ConnectionStringEntry, Site, SiteIdentity, World, WorldError};
 
 /// A name that the embedded Azure does not know.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -86,6 +86,16 @@ impl State {
             self.announce_colleague(Method::PUT, &app.id.to_string());
             self.add_app(app);
         }
+        Ok(())
+    }
+
+    /// Gives a site, or `site/slot`, other identities. Whether the platform fetches references anew by that no document says;
+    /// here it does, as for any change of the configuration.
+    pub fn identify(&mut self, app: &str, identity: SiteIdentity) -> Result<(), Unknown> {
+        let at = self.app(app)?;
+        self.apps[at].identity = identity;
+        self.fetch(at);
+        self.restart(at);
         Ok(())
     }
 
@@ -191,6 +201,11 @@ impl State {
         self.denials.push(Denial::of_the_caller(scope, action, DeniedBy::Role));
     }
 
+    /// The same, in whatever way.
+    pub fn deny_by(&mut self, denial: Denial) {
+        self.denials.push(denial);
+    }
+
     /// The same, by a deny assignment.
     pub fn assign_denial(&mut self, scope: &str, action: &str) {
         self.denials.push(Denial::of_the_caller(scope, action, DeniedBy::DenyAssignment));
@@ -276,7 +291,10 @@ impl State {
     /// Notes what another person does to an app that its clients will suffer from: a reference is as good as what it
     /// leads to.
     fn plant(&mut self, at: usize, value: &str) {
-        let led = self.platform().resolve(&self.apps[at].name, value).and_then(|resolution| resolution.value);
+        let led = self
+            .platform()
+            .resolve(&self.apps[at].name, &self.apps[at].identity, value)
+            .and_then(|resolution| resolution.value);
         let planted = self.invalid_keys_in(&[led.as_deref().unwrap_or(value)]);
         self.apps[at].planted.extend(planted);
     }

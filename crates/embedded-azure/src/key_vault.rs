@@ -108,14 +108,22 @@ fn admit(state: &State, operation: Option<&str>, call: &Call) -> Result<(), Answ
     state.identity.check_for_vault(domain, call).map_err(|message| challenge(state, call, message))?;
     let vault = found(state, call)?;
     let id = state.vaults[vault].id.to_string();
-    if barriers::has_firewall(&state.barriers, BarrierKind::VaultFirewall, &id) {
-        let message = format!(
-            "Client address is not authorized and caller is not a trusted service.\r\nClient address: 192.0.2.10\r\n\
-             Caller: {}\r\nVault: {};location=eastus",
-            state.identity.describe_to_a_vault(),
-            call.param("vault"),
-        );
-        return Err(forbidden(&message, "ForbiddenByFirewall"));
+    let stands = |kind: &BarrierKind| barriers::has_firewall(&state.barriers, *kind, &id);
+    if let Some(kind) = [BarrierKind::VaultPrivate, BarrierKind::VaultFirewall].into_iter().find(stands) {
+        let (said, inner) = match kind {
+            BarrierKind::VaultPrivate => (
+                "Public network access is disabled and request is not from a trusted service nor via an approved private \
+                 link.",
+                "ForbiddenByConnection",
+            ),
+            _ => (
+                "Client address is not authorized and caller is not a trusted service.\r\nClient address: 192.0.2.10",
+                "ForbiddenByFirewall",
+            ),
+        };
+        let (caller, vault) = (state.identity.describe_to_a_vault(), call.param("vault"));
+        let message = format!("{said}\r\nCaller: {caller}\r\nVault: {vault};location=eastus");
+        return Err(forbidden(&message, inner));
     }
     let version = call.query("api-version").unwrap_or_default();
     if !API_VERSIONS.contains(&version.as_str()) {

@@ -100,7 +100,9 @@ pub use self::world::containers::{
 };
 pub use self::world::static_sites::{StaticEnvironment, StaticWebApp};
 pub use self::world::vaults::{Secret, Vault};
-pub use self::world::{ConnectionStringEntry, SignalR, Site, UpdateStrategy, World, WorldError};
+pub use self::world::{
+    ConnectionStringEntry, SignalR, Site, SiteIdentity, UpdateStrategy, World, WorldError,
+};
 
 use self::event_grid::{Delivery, Outcome};
 use self::faults::Moment;

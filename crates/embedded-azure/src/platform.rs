@@ -2,7 +2,8 @@
 //! Use Key Vault references as app settings; Use App Configuration references).
 //!
 //! Statuses are those of the swagger (`ResolveStatus`). Which one a disabled secret has no document says; here it is
-//! `OtherReasons`.
+//! `OtherReasons`. Nor does one say which one an app has whose `keyVaultReferenceIdentity` is not assigned to it; here it is
+//! that of an app without any identity, `MSINotEnabled`.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,7 @@ use crate::references::{self, KeyValueName, Reference, SecretName};
 use crate::roles::{self, Denial};
 use crate::stores::{Name, Store};
 use crate::vaults::{Unreadable, Vault};
+use crate::world::SiteIdentity;
 use crate::world::app_configurations::Read;
 
 /// The data action by which the platform reads a secret for an app (docs: Azure role-based access control in Key Vault).
@@ -50,17 +52,19 @@ pub(crate) enum ResolveStatus {
     SecretNotFound,
     SecretVersionNotFound,
     AccessToKeyVaultDenied,
+    MsiNotEnabled,
     OtherReasons,
 }
 
 impl Platform<'_> {
     /// Resolves a value for an app, `site` or `site/slot`; nothing if it is no reference.
-    pub(crate) fn resolve(&self, app: &str, value: &str) -> Option<Resolution> {
+    pub(crate) fn resolve(&self, app: &str, identity: &SiteIdentity, value: &str) -> Option<Resolution> {
         let reference = references::read(value)?;
         let resolution = match &reference {
             Reference::Malformed(_) => Err(ResolveStatus::InvalidSyntax),
             Reference::KeyValue(name) => self.key_value(app, name),
             Reference::Secret(secret) => match self.vault(&secret.vault) {
+                Some(_) if !identity.resolves() => Err(ResolveStatus::MsiNotEnabled),
                 Some(vault) => self.secret(app, vault, secret),
                 None => self.elsewhere(&secret.name).ok_or(ResolveStatus::VaultNotFound),
             },
@@ -168,6 +172,7 @@ impl ResolveStatus {
             Self::SecretNotFound => "SecretNotFound",
             Self::SecretVersionNotFound => "SecretVersionNotFound",
             Self::AccessToKeyVaultDenied => "AccessToKeyVaultDenied",
+            Self::MsiNotEnabled => "MSINotEnabled",
             Self::OtherReasons => "OtherReasons",
         }
     }

@@ -64,6 +64,8 @@ pub struct State {
     /// What stands at which scope.
     pub(crate) barriers: Vec<Barrier>,
     pub(crate) vaults: Vec<Vault>,
+    /// By how many seconds their clocks are fast.
+    pub(crate) vaults_are_fast_by: i64,
     pub(crate) stores: Vec<Store>,
     /// The ETags of key-values.
     pub(crate) etags: IdMaker,
@@ -157,6 +159,7 @@ impl State {
             denials: world.denials.clone(),
             barriers: world.barriers.clone(),
             vaults,
+            vaults_are_fast_by: 0,
             stores,
             etags,
             versions,

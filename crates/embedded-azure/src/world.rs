@@ -118,9 +118,39 @@ pub struct Site {
     /// Names of app settings that stay with their slot when slots are swapped.
     #[serde(default)]
     pub sticky_settings: BTreeSet<String>,
+    /// Its managed identities, and those of its slots.
+    #[serde(default)]
+    pub identity: SiteIdentity,
     /// What it reads by itself when its process starts.
     #[serde(default)]
     pub reads: Vec<Read>,
+}
+
+/// The managed identities of an app, and by which of them its references are resolved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SiteIdentity {
+    /// Whether it has one of its own.
+    pub system: bool,
+    /// The ids of the user-assigned ones that it has.
+    pub user: Vec<String>,
+    /// The id of the user-assigned one by which references are resolved (`keyVaultReferenceIdentity`), which it may lack; its
+    /// own if none is named.
+    pub references: Option<String>,
+}
+
+impl Default for SiteIdentity {
+    fn default() -> Self {
+        Self { system: true, user: Vec::new(), references: None }
+    }
+}
+
+impl SiteIdentity {
+    /// Whether it has the identity by which its references are to be resolved.
+    pub(crate) fn resolves(&self) -> bool {
+        let has = |wanted: &String| self.user.iter().any(|id| id.eq_ignore_ascii_case(wanted));
+        self.references.as_ref().map_or(self.system, has)
+    }
 }
 
 /// What becomes of the instances of a function app when its settings change (docs: Site update strategies in Flex
@@ -203,6 +233,7 @@ pub(crate) struct InitialApp {
     pub(crate) settings: BTreeMap<String, String>,
     pub(crate) connection_strings: BTreeMap<String, ConnectionStringEntry>,
     pub(crate) sticky_settings: BTreeSet<String>,
+    pub(crate) identity: SiteIdentity,
     pub(crate) reads: Vec<Read>,
 }
 
@@ -298,6 +329,7 @@ impl World {
             settings: site.settings.clone(),
             connection_strings: site.connection_strings.clone(),
             sticky_settings: site.sticky_settings.clone(),
+            identity: site.identity.clone(),
             reads: site.reads.clone(),
         };
         std::iter::once(None).chain(slots).map(app).collect()

@@ -42,6 +42,11 @@ pub enum AskedBy {
 }
 
 impl Operation {
+    /// Whether it is one of Key Vault's, whose names begin with that.
+    pub(super) fn is_of_a_vault(self) -> bool {
+        self.name.split('_').next() == Some("KeyVault")
+    }
+
     /// One that changes nothing, and that only commands ask for.
     pub(crate) const fn read(name: &'static str, actions: &'static [&'static str]) -> Self {
         Self {
@@ -57,6 +62,11 @@ impl Operation {
     /// One that changes something.
     pub(crate) const fn change(name: &'static str, actions: &'static [&'static str]) -> Self {
         Self { effect: Effect::Change, ..Self::read(name, actions) }
+    }
+
+    /// Whether it changes something.
+    pub(crate) const fn is_change(&self) -> bool {
+        matches!(self.effect, Effect::Change)
     }
 
     /// The same one, with what it is about.

@@ -92,8 +92,12 @@ pub enum Barrier {
     NoKeys,
     /// The app's own content share is out of order, which Azure looks at before it writes settings.
     ContentShare,
-    /// The firewall of a Key Vault, or its private endpoint, does not let us in.
+    /// The firewall of a Key Vault does not let us in.
     VaultFirewall,
+    /// A Key Vault takes no calls but through its private endpoints.
+    VaultPrivate,
+    /// A Key Vault goes by access policies, and none lets us do this.
+    VaultPolicy,
     /// The newest version of a secret is disabled.
     SecretDisabled,
     /// A secret was deleted, and may be recovered.
@@ -137,6 +141,11 @@ impl ArmError {
     /// The action that a role has to allow for it.
     pub(crate) fn action(&self) -> Option<&'static str> {
         self.0.operation.actions.first().copied()
+    }
+
+    /// Whether a vault refused it.
+    pub(crate) fn is_of_a_vault(&self) -> bool {
+        self.0.operation.is_of_a_vault()
     }
 
     /// Whether it is about a regeneration that Azure was asked to follow.

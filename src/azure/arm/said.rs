@@ -57,18 +57,18 @@ pub(super) fn read_error_body(body: &[u8], may_repeat: bool) -> Said {
     };
     let problem = body_read.problem;
     let detail = body_read.error.unwrap_or(body_read.bare);
-    let code = detail
-        .code
-        .or_else(|| problem.code())
-        .map(|code| tidy(&code, LONGEST_CODE))
-        .filter(|code| !code.is_empty());
+    // Where there is an inner code it tells more.
+    let inner = detail.inner.as_ref().and_then(|inner| inner.code.clone());
+    let code = inner.or_else(|| detail.code.clone()).or_else(|| problem.code());
+    let code = code.map(|code| tidy(&code, LONGEST_CODE)).filter(|code| !code.is_empty());
     let message = detail.message.or_else(|| problem.message()).map(|message| tidy(&message, LONGEST_MESSAGE));
-    let details = detail.inner.into_iter().chain(detail.details.into_iter().flatten());
-    let details = details.filter_map(|detail| detail.code);
+    let details = detail.details.into_iter().flatten().filter_map(|detail| detail.code);
+    let details: Vec<String> =
+        detail.code.into_iter().filter(|outer| Some(outer) != code.as_ref()).chain(details).collect();
     Said {
         code,
         message: message.filter(|message| !message.is_empty()).unwrap_or_else(said_nothing),
-        details: details.take(MOST_DETAILS).collect(),
+        details: details.into_iter().take(MOST_DETAILS).collect(),
     }
 }
 

@@ -236,7 +236,7 @@ async fn read(arm: &Arm, call: Call) -> Result<KeyValue, ArmError> {
 fn rewritten(before: &KeyValue, change: &Change<'_>) -> Option<SecretString> {
     let Change { marks, key, only_stale, versions, .. } = change;
     if before.is_reference() {
-        let (old, new) = (before.refers_to()?.version?, versions.get("")?);
+        let (old, (_, new)) = (before.refers_to()?.version?, versions.get("")?);
         return (old != *new).then(|| with_version(before.expose(), &old, new).into());
     }
     let written = marks.with_key(before.expose(), key, *only_stale)?;

@@ -18,10 +18,12 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 
 pub use self::dictionary::Dictionary;
+pub(super) use self::dictionary::{list_dictionary, secret_parts, update_dictionary};
 pub(super) use self::references::{References, Resolved, read_references};
-pub use self::sites::{Site, UpdateStrategy};
+pub use self::sites::{ReferenceIdentity, Site, UpdateStrategy};
 
 pub(in crate::azure) use self::readers::{by_reference, by_themselves};
+pub(super) use self::shown::add;
 pub(in crate::azure) use self::shown::{followed, shown};
 
 use super::{Change, ConsumerKind, Marks, Missing, Settling, Written, with_version};
@@ -113,9 +115,7 @@ impl ConsumerKind for Place {
         for name in change.names {
             replace_key(&mut wanted, name, change);
         }
-        if self.section == Section::AppSettings {
-            refresh(&mut wanted, change, arm);
-        }
+        self.refresh(&mut wanted, change, arm);
         if wanted == before {
             return Ok(Written::Already(before));
         }
@@ -140,36 +140,42 @@ impl ConsumerKind for Place {
 }
 
 /// The setting that tells with which version of a secret or key-value each of the settings that refer to one was last fetched.
-/// The platform fetches them anew, and restarts the app, when a setting changes; a restart alone fetches nothing (docs: Use
-/// Key Vault references, Use App Configuration references). So this one is written where nothing else would change, and shows afterwards what the app was started with.
+/// The platform fetches all of them anew, and restarts the app, when any of its configuration changes; a restart alone fetches
+/// nothing (docs: Use Key Vault references, Rotation; Use App Configuration references). So this one is written where nothing
+/// else would change, into the dictionary of the reference, and shows afterwards what the app was started with.
 pub(crate) const REFRESHED: &str = "REKEY_REFRESHED";
 
-/// Makes an app fetch the versions of secrets that hold the key, where settings refer to them: those that name a version are
-/// made to name the new one.
-fn refresh(settings: &mut Dictionary, change: &Change<'_>, arm: &Arm) {
-    let names = || change.names.iter().filter_map(|name| Some((*name, change.versions.get(*name)?)));
-    let mut refreshed = Refreshed::read(settings);
-    for (name, version) in names() {
-        let Some(value) = settings.expose(name).map(ToOwned::to_owned) else {
-            // It reads a key-value by itself, and starts anew with whatever setting changes.
-            if name.parse::<KeyValueId>().is_ok() {
+impl Place {
+    /// Makes an app fetch the versions of secrets that hold the key, where settings refer to them: those that name a version
+    /// are made to name the new one.
+    fn refresh(&self, settings: &mut Dictionary, change: &Change<'_>, arm: &Arm) {
+        let names = || change.names.iter().filter_map(|name| Some((*name, change.versions.get(*name)?)));
+        let mut refreshed = Refreshed::read(settings);
+        for (name, (secret, version)) in names() {
+            let Some(value) = settings.expose(name).map(ToOwned::to_owned) else {
+                // It reads a key-value by itself, and starts anew with whatever setting changes.
+                if name.parse::<KeyValueId>().is_ok() {
+                    refreshed.set(name, version, arm.now().timestamp());
+                }
+                continue;
+            };
+            if KeyValueId::of_reference(&value).is_some() {
                 refreshed.set(name, version, arm.now().timestamp());
+                continue;
             }
-            continue;
-        };
-        if KeyValueId::of_reference(&value).is_some() {
-            refreshed.set(name, version, arm.now().timestamp());
-            continue;
-        }
-        match SecretReference::read(&value, arm.vault_suffix()).map(|reference| reference.version) {
-            Some(Some(old)) if old != *version => {
-                settings.set_value(name, &with_version(&value, &old, version));
+            let reference = SecretReference::read(&value, arm.vault_suffix());
+            // Since the check it may have been made to name another, of which nothing is known here.
+            let reference = reference.filter(|reference| Some(&reference.secret) == secret.as_ref());
+            match reference.map(|reference| reference.version) {
+                Some(Some(old)) if old != *version => {
+                    settings.set_value(name, &with_version(&value, &old, version));
+                }
+                Some(None) => refreshed.set(name, version, arm.now().timestamp()),
+                Some(Some(_)) | None => {}
             }
-            Some(None) => refreshed.set(name, version, arm.now().timestamp()),
-            Some(Some(_)) | None => {}
         }
+        refreshed.write(self.section, settings);
     }
-    refreshed.write(settings);
 }
 
 /// Whether a name means the same: that of a setting has no case, the URL of a key-value has.
@@ -216,7 +222,7 @@ impl Refreshed {
         }
     }
 
-    fn write(&self, settings: &mut Dictionary) {
+    fn write(&self, section: Section, settings: &mut Dictionary) {
         // Of settings that are gone nothing need be told.
         let is_setting = |name: &str| settings.names().any(|known| known.eq_ignore_ascii_case(name));
         let there = |name: &str| is_setting(name) || name.parse::<KeyValueId>().is_ok();
@@ -224,14 +230,14 @@ impl Refreshed {
         let entries: Vec<_> = entries.map(|(name, version, at)| format!("{name}={version}@{at}")).collect();
         let text = entries.join(";");
         if !entries.is_empty() && text != self.was {
-            settings.put(REFRESHED, &text);
+            settings.put(section, REFRESHED, &text);
         }
     }
 }
 
 /// Replaces the keys in a consumer's value. What is there no longer, or is something else by now, is left alone: the next
 /// check says what became of it.
-fn replace_key(settings: &mut Dictionary, name: &str, change: &Change<'_>) {
+pub(super) fn replace_key(settings: &mut Dictionary, name: &str, change: &Change<'_>) {
     let Change { marks, key, only_stale, .. } = change;
     let written = settings.expose(name).and_then(|value| marks.with_key(value, key, *only_stale));
     if let Some(text) = written {

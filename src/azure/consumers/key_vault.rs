@@ -2,12 +2,13 @@
 //!
 //! Start at [`Secret`]. A write makes a new version and cannot be made on a condition (Key Vault REST 7.5, SetSecret), so that
 //! who wrote at the same time is looked for afterwards, among the versions, and what he wrote is merged. A version's times
-//! are in seconds: one of the same second counts as one that came between.
+//! are in seconds, by the vault's clock: one of the same second as the version that is replaced counts as one that came
+//! between, if that was made while the write was under way; else it was there before.
 
 use std::fmt;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -15,7 +16,7 @@ use serde_json::{Map, Value};
 use super::text::Decoded;
 use super::value::Value as Shown;
 use super::{Change, ConsumerKind, Marks, Settling, Written};
-use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Call, Operation, Subject};
+use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Barrier, Call, Operation, Subject};
 use crate::report::text::azure as words;
 use rekey_core::model::{ConnectionString, ConsumerId, Key, SecretId};
 use rekey_core::plan::{Holding, SettingFault};
@@ -37,6 +38,10 @@ const VERSIONS: Operation =
     Operation::read("KeyVault_GetSecretVersions", &["Microsoft.KeyVault/vaults/secrets/readMetadata/action"])
         .about(Subject::Consumer)
         .by_handler();
+
+/// How much older than the beginning of a write what it rests on may be, and how much longer than between two seconds of the
+/// vault's clock may lie.
+const JUST_READ: TimeDelta = TimeDelta::seconds(2);
 
 /// The most times that what others wrote at the same time is merged.
 const MERGES: usize = 4;
@@ -110,6 +115,11 @@ impl Secret {
         self.value.expose_secret()
     }
 
+    /// When this version was made, by the vault's clock.
+    pub(crate) fn created(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp(self.attributes.created, 0).unwrap_or(DateTime::<Utc>::MAX_UTC)
+    }
+
     /// What it shows of a service: what it holds, and what is wrong with that.
     pub(crate) fn shows(&self, marks: Marks<'_>) -> Vec<Result<Holding, SettingFault>> {
         let shown = marks.values(self.expose()).into_iter().filter_map(|value| match value {
@@ -119,6 +129,11 @@ impl Secret {
             Shown::Placeholder { ours: false } | Shown::Reference(_) | Shown::Other => None,
         });
         shown.collect()
+    }
+
+    /// When it expires, or began to be valid too late, by its own word. It can be read all the same.
+    pub(crate) fn expired(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        DateTime::from_timestamp(self.attributes.exp?, 0).filter(|end| *end <= now)
     }
 
     /// The one connection string with a key that it is, or holds.
@@ -176,27 +191,46 @@ impl ConsumerKind for Place {
         just_read: Option<&Secret>,
         change: &Change<'_>,
     ) -> Result<Written<Secret>, ArmError> {
-        let id = &self.id;
+        let (id, began) = (&self.id, arm.now());
         let mut before = match just_read {
             Some(secret) => secret.clone(),
             None => read(arm, id, None).await?,
         };
         let Some(mut wanted) = rewritten(&before, change) else { return Ok(Written::Already(before)) };
-        let since = before.attributes.created;
+        let first = before.attributes.created;
         let mut known = vec![before.version.clone()];
         for _ in 0..MERGES {
-            let after = set(arm, id, &before, &wanted, change.key).await?;
+            let after = match set(arm, id, &before, &wanted, change.key).await {
+                Err(error) if error.kind() == ArmErrorKind::OutcomeUnknown => {
+                    made(arm, id, &known, first, &wanted).await?.ok_or(error)?
+                }
+                answered => answered?,
+            };
             if after.expose() != wanted.expose_secret() {
                 return Ok(Written::Overwritten);
             }
             known.push(after.version.clone());
-            let Some(rival) = newest_besides(arm, id, &known, since).await? else {
+            let young = (arm.now() - began + JUST_READ).num_seconds();
+            let since = if after.attributes.created - first <= young { first } else { first + 1 };
+            let listed = versions(arm, id).await?;
+            if let Some(rival) = newest_besides(&listed, &known, since) {
+                let rival = read_version(arm, id, &rival).await?;
+                known.push(rival.version.clone());
+                wanted = rewritten(&rival, change).unwrap_or_else(|| rival.value.clone());
+                before = rival;
+            } else if before.attributes.enabled && is_disabled(&listed, &before.version) {
+                // Somebody disabled it meanwhile, which is not ours to undo. Nobody is made to fetch what is disabled.
+                before.attributes.enabled = false;
+                set(arm, id, &before, &wanted, change.key).await?;
+                return Err(ArmError::new(
+                    ArmErrorKind::Barred(Barrier::SecretDisabled),
+                    SET,
+                    &id.to_string(),
+                    words::DISABLED_MEANWHILE,
+                ));
+            } else {
                 return Ok(Written::Accepted(after));
-            };
-            let rival = read(arm, id, Some(&rival)).await?;
-            known.push(rival.version.clone());
-            wanted = rewritten(&rival, change).unwrap_or_else(|| rival.value.clone());
-            before = rival;
+            }
         }
         Ok(Written::Overwritten)
     }
@@ -236,8 +270,10 @@ async fn set(
     key: &Key,
 ) -> Result<Secret, ArmError> {
     let Secret { content_type, tags, attributes, .. } = before;
-    let end = |exp: i64| arm.now().timestamp() + (exp - attributes.created).max(0);
-    let attributes = NewAttributes { enabled: attributes.enabled, exp: attributes.exp.map(end) };
+    // One that had ended before it began says nothing of how long it is to live.
+    let lifetime = attributes.exp.map(|exp| exp - attributes.created).filter(|lifetime| *lifetime > 0);
+    let exp = lifetime.map(|lifetime| arm.now().timestamp() + lifetime);
+    let attributes = NewAttributes { enabled: attributes.enabled, exp };
     let value = value.expose_secret();
     let body = NewVersion { value, content_type: content_type.as_deref(), tags: tags.as_ref(), attributes };
     let call = call(arm, id, &format!("/secrets/{}", id.name()), Call::put, SET)?.with_body(&body)?;
@@ -246,18 +282,46 @@ async fn set(
     Ok(bundle.into())
 }
 
-/// The newest version since a time that is none of these: somebody else made it.
-async fn newest_besides(
+/// The version that a write made whose answer was lost, if it made one.
+async fn made(
     arm: &Arm,
     id: &SecretId,
     known: &[String],
     since: i64,
-) -> Result<Option<String>, ArmError> {
+    wanted: &SecretString,
+) -> Result<Option<Secret>, ArmError> {
+    let mut known = known.to_vec();
+    let listed = versions(arm, id).await?;
+    while let Some(version) = newest_besides(&listed, &known, since) {
+        let secret = read_version(arm, id, &version).await?;
+        if secret.expose() == wanted.expose_secret() {
+            return Ok(Some(secret));
+        }
+        known.push(version);
+    }
+    Ok(None)
+}
+
+/// `GetSecretVersions`, all pages: without their values.
+async fn versions(arm: &Arm, id: &SecretId) -> Result<Vec<Listed>, ArmError> {
     let path = format!("/secrets/{}/versions", id.name());
-    let versions: Vec<Listed> = arm.pages(call(arm, id, &path, Call::get, VERSIONS)?).await?;
-    let versions = versions.into_iter().map(|one| (one.attributes.created, version_of(&one.id)));
+    arm.pages(call(arm, id, &path, Call::get, VERSIONS)?).await
+}
+
+/// The newest version since a time that is none of these: somebody else made it. One that is disabled nobody is given.
+fn newest_besides(listed: &[Listed], known: &[String], since: i64) -> Option<String> {
+    let there = listed.iter().filter(|one| one.attributes.enabled);
+    let versions = there.map(|one| (one.attributes.created, version_of(&one.id)));
     let others = versions.filter(|(created, version)| *created >= since && !known.contains(version));
-    Ok(others.max().map(|(_, version)| version))
+    others.max().map(|(_, version)| version)
+}
+
+fn is_disabled(listed: &[Listed], version: &str) -> bool {
+    listed.iter().any(|one| version_of(&one.id) == version && !one.attributes.enabled)
+}
+
+async fn read_version(arm: &Arm, id: &SecretId, version: &str) -> Result<Secret, ArmError> {
+    read(arm, id, Some(version)).await
 }
 
 /// A request to the vault of a secret, if that may be given a token.

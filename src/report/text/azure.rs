@@ -2,6 +2,7 @@
 //! the storage. What Azure itself said is not among it.
 
 use crate::report::cause::CAUSED_BY;
+use rekey_core::plan::ReferenceFault;
 
 sentences! {
     // What passes by itself ends with this.
@@ -37,8 +38,21 @@ sentences! {
     NO_URL = "its URL is not valid";
     NOT_A_REFERENCE = "App Service does not list it among the app's references";
     NO_VERSION = "App Service does not say which version of the secret the app is given";
-    not_resolved(status, details) = "App Service does not resolve it ({status}): {details}";
+    not_resolved(status, details, advice) = "App Service does not resolve it ({status}): {details}; {advice}";
     not_fetched(has, wanted) = "the app is still given version {has} of it, and not yet {wanted}";
+    UPDATING = "an update of it is under way";
+    UPDATE_FAILED = "Azure took the update on, and it failed";
+    NO_VALUE = "Container Apps does not tell what it has fetched from the Key Vault";
+    being_replaced(replica) = "the replica {replica} is still there, which may run with the key that was there before; it is \
+        being replaced";
+    does_not_run_yet(replica) = "the new replica {replica} does not run yet";
+    execution_is_refused(executions, job) = "executions that were started with a key that is invalid now still run, and are \
+        refused until they end ({executions}): `az containerapp job stop` ends them, and the next execution of {job} has a \
+        valid key";
+    left_behind(why) = "{why}; nothing that is configured refers to it any more, but it held a key, and whoever reads it \
+        without being seen may do so still: let this identity read it, or, if nobody uses it, name it in vault_secrets with \
+        unused = true";
+    DISABLED_MEANWHILE = "somebody disabled the secret while it was written, so the version that was made is disabled too";
     strange_vault(host, suffix) = "{host} is no Key Vault of this cloud (…{suffix}), and is not given a token";
     strange_store(host, suffixes) = "{host} is no App Configuration store of this cloud (…{suffixes}), and is not given a token";
     STRANGE_ETAG = "its etag cannot be sent back";
@@ -125,6 +139,28 @@ sentences! {
     // The locks of apps.
     app_is_locked(app, holder) = "{app}: waiting for the lock of its settings, which {holder} has";
     lock_not_given_back(app, why) = "could not give back the lock of {app}, which ends by itself{CAUSED_BY}{why}";
+}
+
+/// What to do about a reference that is not resolved.
+pub(crate) fn of_reference(fault: ReferenceFault, passing: bool) -> String {
+    words!(match fault {
+        _ if passing => "App Service has only just begun with it: the next run looks again";
+        ReferenceFault::NotAllowed =>
+            "the identity by which App Service reads secrets for this app may not read this one: give it the role Key Vault \
+            Secrets User on the secret, or `get` by the vault's access policy; `signalr-rekey doctor` has the command";
+        ReferenceFault::NoIdentity =>
+            "the app does not have the identity by which App Service is to read it: assign it; `signalr-rekey doctor` has the \
+            command";
+        ReferenceFault::Syntax => "correct the reference";
+        ReferenceFault::NoVault =>
+            "correct the vault's name in the reference, or let App Service reach the vault: one that is out of reach is not \
+            found either";
+        ReferenceFault::NoSecret =>
+            "correct the secret's name in the reference, make the secret, or recover it (`az keyvault secret recover`)";
+        ReferenceFault::NoVersion => "correct the version in the reference, or take it out";
+        ReferenceFault::Other =>
+            "check that the secret's newest version is enabled, and that the vault's network rules let the app in";
+    })
 }
 
 /// The data plane: what an answer says that is neither for nor against the key.

@@ -37,6 +37,9 @@ pub struct Snapshot {
     pub readers_within: BTreeMap<ConsumerId, Duration>,
     /// Those that only others can change, as they are configured. What was said of them is among `consumers`, or `unknown`.
     pub external: Vec<External>,
+    /// Secrets that hold a key, or lately held one, and that nothing that is configured leads to any more: whoever reads them
+    /// without being seen goes on with it.
+    pub left_behind: Vec<ConsumerId>,
     /// The keys that the service was just now seen to refuse, where it was asked.
     pub refused: PerKey<bool>,
 }
@@ -57,6 +60,7 @@ impl Snapshot {
             echoed: false,
             readers_within: BTreeMap::new(),
             external: vec![],
+            left_behind: vec![],
             refused: PerKey::default(),
         }
     }
@@ -158,8 +162,9 @@ pub struct ConsumerRef {
     pub app: ConsumerId,
     /// The dictionary that the setting is in; none of what is no app.
     pub section: Option<Section>,
-    /// The setting's name; empty for what is no app. Of an app that reads a key-value by itself, and has it in no setting, it
-    /// is the URL of that.
+    /// The setting's name, or that of a container app's secret; empty for what is no app. Of a setting in another environment
+    /// of a static web app than production it has that one's name behind it. Of an app that reads a key-value by itself, and
+    /// has it in no setting, it is the URL of that.
     pub name: String,
 }
 
@@ -168,7 +173,8 @@ impl ConsumerRef {
     pub fn entry(&self) -> String {
         match (&self.app, self.section) {
             (_, Some(section)) => format!("{} {}", section.entry(), self.name),
-            (ConsumerId::AppService(_), None) => self.name.clone(),
+            (ConsumerId::ContainerApp(_), None) => format!("secret {}", self.name),
+            (ConsumerId::AppService(_) | ConsumerId::StaticWebApp(_), None) => self.name.clone(),
             (ConsumerId::KeyVaultSecret(_), None) => "Key Vault secret".to_owned(),
             (ConsumerId::KeyValue(_), None) => "App Configuration key-value".to_owned(),
             (ConsumerId::Reporter(_), None) => "reporter".to_owned(),
@@ -235,6 +241,8 @@ pub enum Unknown {
     Reference {
         app: ConsumerId,
         name: String,
+        /// What is wrong with it, as far as that tells what to do.
+        fault: ReferenceFault,
         /// Why not, with what Azure said.
         why: String,
         /// Whether that passes by itself.
@@ -272,6 +280,25 @@ pub enum Unknown {
     },
 }
 
+/// Why what an app is given by a reference cannot be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReferenceFault {
+    /// The identity by which the platform reads for the app may not read it.
+    NotAllowed,
+    /// The app does not have that identity.
+    NoIdentity,
+    /// It is not written as references are.
+    Syntax,
+    /// The platform does not find the vault.
+    NoVault,
+    /// There is no such secret.
+    NoSecret,
+    /// There is no such version of it.
+    NoVersion,
+    /// Something else: what Azure said tells.
+    Other,
+}
+
 /// What is wrong with a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SettingFault {
@@ -289,6 +316,8 @@ pub enum SettingFault {
     KeyInOtherText,
     /// The same with a key that is neither of the two: the app is failing, and cannot be given another key.
     StaleKeyInOtherText,
+    /// A variable of a container app holds a key of the service in the open, in the template, and not in a secret.
+    InTemplate,
     /// In the place of a key, or of a whole connection string, stands a text that something else replaces.
     Placeholder,
     /// A connection string with a key of the service, or with its host, that no version of Microsoft's SDK takes.

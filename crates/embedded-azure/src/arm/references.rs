@@ -84,7 +84,7 @@ fn describe<'a>(
     let described = |(name, value): (&str, &str)| {
         let resolution = app.resolved.get(value)?;
         let listed = source(resolution) == Source::KeyVault || state.options.app_configuration_listed;
-        let properties = listed.then(|| properties(value, resolution))?;
+        let properties = listed.then(|| properties(app, value, resolution))?;
         let id = format!("{}/config/configreferences/{section}/{name}", app.id);
         Some(json!({"id": id, "name": name, "type": kind, "properties": properties}))
     };
@@ -98,7 +98,7 @@ fn source(resolution: &Resolution) -> Source {
     }
 }
 
-fn properties(value: &str, resolution: &Resolution) -> Value {
+fn properties(app: &App, value: &str, resolution: &Resolution) -> Value {
     let (vault, name, version) = match &resolution.reference {
         Reference::KeyValue(_) | Reference::Malformed(_) => (None, None, None),
         Reference::Secret(secret) => (Some(&secret.vault), Some(&secret.name), secret.version.as_ref()),
@@ -110,6 +110,9 @@ fn properties(value: &str, resolution: &Resolution) -> Value {
         ResolveStatus::SecretNotFound => "The secret was not found in the key vault.",
         ResolveStatus::SecretVersionNotFound => "The version of the secret was not found.",
         ResolveStatus::AccessToKeyVaultDenied => "The identity of the app may not read the secret.",
+        ResolveStatus::MsiNotEnabled => {
+            "The app does not have the identity by which the secret is to be read."
+        }
         ResolveStatus::OtherReasons => "The secret could not be read.",
     };
     let source = match source(resolution) {
@@ -123,7 +126,10 @@ fn properties(value: &str, resolution: &Resolution) -> Value {
         "secretName": name,
         "secretVersion": version,
         "activeVersion": resolution.version,
-        "identityType": {"type": "SystemAssigned"},
+        "identityType": match &app.identity.references {
+            None => json!({"type": "SystemAssigned"}),
+            Some(id) => json!({"type": "UserAssigned", "userAssignedIdentities": {id.as_str(): {}}}),
+        },
         "details": details,
         "source": source,
     })

@@ -1,11 +1,13 @@
 //! Microsoft.Web, api-version 2023-12-01: sites, slots and their settings.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use axum::http::StatusCode;
 use chrono::SecondsFormat;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{bad_request, page, resource_not_found};
 use crate::app::{App, Section};
@@ -14,7 +16,7 @@ use crate::faults::FaultKind;
 use crate::ids::AppId;
 use crate::roles;
 use crate::state::State;
-use crate::world::ConnectionStringEntry;
+use crate::world::{ConnectionStringEntry, SiteIdentity};
 
 /// The values of `ConnectionStringType`; unlike most of Azure's enumerations this one is closed (swagger).
 const ENTRY_TYPES: [&str; 11] = [
@@ -281,6 +283,7 @@ pub(crate) fn describe(app: &App) -> Value {
         "kind": app.kind,
         "location": "East US",
         "tags": {},
+        "identity": identity(app),
         "properties": {
             "state": "Running",
             "hostNames": [dns],
@@ -317,8 +320,32 @@ pub(crate) fn describe(app: &App) -> Value {
             "httpsOnly": true,
             "redundancyMode": "None",
             "storageAccountRequired": false,
-            "keyVaultReferenceIdentity": "SystemAssigned",
+            "keyVaultReferenceIdentity": app.identity.references.as_deref().unwrap_or("SystemAssigned"),
         },
+    })
+}
+
+/// The identities of an app (swagger: `ManagedServiceIdentity`); nothing if it has none.
+fn identity(app: &App) -> Option<Value> {
+    let SiteIdentity { system, user, .. } = &app.identity;
+    let principal = |of: &str| {
+        let mut hasher = DefaultHasher::new();
+        of.to_lowercase().hash(&mut hasher);
+        Uuid::from_u64_pair(hasher.finish(), 0x8000_0000_0000_0000).to_string()
+    };
+    let kinds = [system.then_some("SystemAssigned"), (!user.is_empty()).then_some("UserAssigned")];
+    let kinds: Vec<&str> = kinds.into_iter().flatten().collect();
+    let assigned: BTreeMap<&String, Value> =
+        user.iter().map(|id| (id, json!({"principalId": principal(id)}))).collect();
+    (!kinds.is_empty()).then(|| {
+        let mut identity = json!({"type": kinds.join(", ")});
+        if *system {
+            identity["principalId"] = principal(&app.id.to_string()).into();
+        }
+        if !assigned.is_empty() {
+            identity["userAssignedIdentities"] = json!(assigned);
+        }
+        identity
     })
 }
 

@@ -1,5 +1,7 @@
 //! What is done to secrets: by other people, and, where both do the same, by whoever asks a vault.
 
+use chrono::TimeDelta;
+
 use super::{EditError, Unknown, enumerate};
 use crate::activity::ActivityKind;
 use crate::ids::Key;
@@ -78,6 +80,22 @@ impl State {
         Ok(secret.version(None).map(|version| version.content.expose().to_owned()).unwrap_or_default())
     }
 
+    /// How long the newest version of a secret lives from when it was made, in seconds, if it has an end.
+    pub fn secret_lifetime(&self, vault: &str, name: &str) -> Result<Option<i64>, Unknown> {
+        let newest = self.present(vault, name)?.version(None);
+        Ok(newest.and_then(|version| Some(version.content.exp? - version.created)))
+    }
+
+    /// Whether the newest version of a secret is enabled.
+    pub fn is_secret_enabled(&self, vault: &str, name: &str) -> Result<bool, Unknown> {
+        Ok(self.present(vault, name)?.version(None).is_some_and(|version| version.content.enabled))
+    }
+
+    /// Lets the clocks of vaults, by which versions have their times, be fast by so many seconds, or slow.
+    pub fn skew_vaults(&mut self, seconds: i64) {
+        self.vaults_are_fast_by = seconds;
+    }
+
     /// The ids of a secret's versions, the oldest first.
     pub fn secret_versions(&self, vault: &str, name: &str) -> Result<Vec<String>, Unknown> {
         let versions = &self.present(vault, name)?.versions;
@@ -87,7 +105,8 @@ impl State {
     /// Adds a version to a secret that is not deleted, or makes it.
     pub(crate) fn add_version(&mut self, at: usize, name: &str, content: Content, planted: Vec<Key>) {
         let id = self.versions.version();
-        let version = Version { planted, ..Version::new(id, content, self.now) };
+        let now = self.now + TimeDelta::seconds(self.vaults_are_fast_by);
+        let version = Version { planted, ..Version::new(id, content, now) };
         self.announce_secret(at, name, &version);
         self.vaults[at].add(name, version);
         self.secret_changed(at, name, "has a new version");

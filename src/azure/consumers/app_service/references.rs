@@ -4,26 +4,24 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::API_VERSION;
+use super::{API_VERSION, Place, dictionary};
 use crate::azure::arm::{Arm, ArmError, Call, Operation, Subject};
-use rekey_core::model::AppId;
+use rekey_core::plan::ReferenceFault;
 
 /// docs: Azure permissions for Web and Mobile.
-const REFERENCES: Operation =
-    Operation::read("WebApps_GetAppSettingsKeyVaultReferences", &["Microsoft.Web/sites/config/Read"])
-        .about(Subject::Consumer)
-        .by_handler();
-const REFERENCES_OF_SLOT: Operation = Operation::read(
-    "WebApps_GetAppSettingsKeyVaultReferencesSlot",
-    &["Microsoft.Web/sites/slots/config/Read"],
-)
-.about(Subject::Consumer)
-.by_handler();
+const READ: &[&str] = &["Microsoft.Web/sites/config/Read"];
+const READ_OF_SLOT: &[&str] = &["Microsoft.Web/sites/slots/config/Read"];
 
-pub(super) const OPERATIONS: [Operation; 2] = [REFERENCES, REFERENCES_OF_SLOT];
+/// Of app settings and of connection strings, of a site and of a slot.
+pub(super) const OPERATIONS: [Operation; 4] = [
+    read("WebApps_GetAppSettingsKeyVaultReferences", READ),
+    read("WebApps_GetAppSettingsKeyVaultReferencesSlot", READ_OF_SLOT),
+    read("WebApps_GetSiteConnectionStringKeyVaultReferences", READ),
+    read("WebApps_GetSiteConnectionStringKeyVaultReferencesSlot", READ_OF_SLOT),
+];
 
-fn reading_references(app: &AppId) -> Operation {
-    if app.slot().is_some() { REFERENCES_OF_SLOT } else { REFERENCES }
+const fn read(name: &'static str, actions: &'static [&'static str]) -> Operation {
+    Operation::read(name, actions).about(Subject::Consumer).by_handler()
 }
 
 /// What the platform has made of an app's reference (ARM swagger Microsoft.Web, ApiKVReference).
@@ -42,6 +40,22 @@ impl Resolved {
         self.status.eq_ignore_ascii_case("Resolved")
     }
 
+    /// What is wrong with one that is not resolved (ARM swagger Microsoft.Web, ResolveStatus). `UnauthorizedClient` is taken
+    /// for a matter of the identity: no document tells when it comes.
+    pub(crate) fn fault(&self) -> ReferenceFault {
+        let faults = [
+            ("AccessToKeyVaultDenied", ReferenceFault::NotAllowed),
+            ("UnauthorizedClient", ReferenceFault::NotAllowed),
+            ("MSINotEnabled", ReferenceFault::NoIdentity),
+            ("InvalidSyntax", ReferenceFault::Syntax),
+            ("VaultNotFound", ReferenceFault::NoVault),
+            ("SecretNotFound", ReferenceFault::NoSecret),
+            ("SecretVersionNotFound", ReferenceFault::NoVersion),
+        ];
+        let known = faults.into_iter().find(|(status, _)| self.status.eq_ignore_ascii_case(status));
+        known.map_or(ReferenceFault::Other, |(_, fault)| fault)
+    }
+
     /// Whether the platform has only just begun with it.
     pub(crate) fn is_under_way(&self) -> bool {
         ["Initialized", "FetchTimedOut"].iter().any(|status| self.status.eq_ignore_ascii_case(status))
@@ -57,9 +71,11 @@ struct Reference {
     properties: Resolved,
 }
 
-/// Reads what the platform has made of the references in an app's settings.
-pub(crate) async fn read_references(arm: &Arm, app: &AppId) -> Result<References, ArmError> {
-    let url = arm.url(&format!("{app}/config/configreferences/appsettings"), API_VERSION);
-    let all: Vec<Reference> = arm.pages(Call::get(reading_references(app), url)).await?;
+/// Reads what the platform has made of the references in one of an app's dictionaries.
+pub(crate) async fn read_references(arm: &Arm, of: &Place) -> Result<References, ArmError> {
+    let Place { app, section } = of;
+    let path = format!("{app}/config/configreferences/{}", dictionary::path_of(*section));
+    let operation = OPERATIONS[dictionary::index(app, *section)];
+    let all: Vec<Reference> = arm.pages(Call::get(operation, arm.url(&path, API_VERSION))).await?;
     Ok(all.into_iter().map(|one| (one.name, one.properties)).collect())
 }

@@ -27,10 +27,7 @@ pub(in crate::azure) fn shown(
     following: Following<'_>,
     out: &mut Snapshot,
 ) -> Vec<String> {
-    let named = match place.section {
-        Section::AppSettings => &app.settings,
-        Section::ConnectionStrings => &app.connection_strings,
-    };
+    let named = named(app, place.section);
     let by_value = is_by_value(app);
     let is_of = |wanted: &str, name: &str| {
         let of_identity = without_service_uri(name).is_some_and(|base| base.eq_ignore_ascii_case(wanted));
@@ -40,7 +37,7 @@ pub(in crate::azure) fn shown(
     let followed = followed(place, settings, app, following.vault_suffix);
     let readers = match place.section {
         Section::AppSettings => by_reference(settings, app, following),
-        Section::ConnectionStrings => Vec::new(),
+        Section::ConnectionStrings | Section::FunctionSettings => Vec::new(),
     };
     for (name, value) in settings.exposed() {
         let (app, value) = (ConsumerId::from(&app.id), value.unwrap_or_default());
@@ -64,20 +61,18 @@ pub(in crate::azure) fn shown(
     unclear
 }
 
-/// The app settings that refer to a secret of a vault that may be asked, and are meant for us, as far as names tell.
+/// The settings that refer to a secret of a vault that may be asked, and are meant for us, as far as names tell.
 pub(in crate::azure) fn followed(
     place: &Place,
     settings: &Dictionary,
     app: &AppConfig,
     vault_suffix: &str,
 ) -> Vec<Followed> {
-    if place.section != Section::AppSettings {
-        return Vec::new();
-    }
+    let names = named(app, place.section);
     let refreshed = Refreshed::read(settings);
     let read = |(name, value): (&str, Option<&str>)| {
         let reference = SecretReference::read(value?, vault_suffix)?;
-        let named = app.settings.iter().any(|wanted| name.eq_ignore_ascii_case(wanted));
+        let named = names.iter().any(|wanted| name.eq_ignore_ascii_case(wanted));
         let told = names_signalr(name) || Reference::read(value?).is_some_and(|one| one.names_signalr());
         let meant = named || (is_by_value(app) && told);
         let app = ConsumerId::from(&app.id);
@@ -93,8 +88,22 @@ pub(in crate::azure) fn followed(
     settings.exposed().filter_map(read).collect()
 }
 
+/// The settings of a dictionary that the configuration names.
+fn named(app: &AppConfig, section: Section) -> &[String] {
+    match section {
+        Section::AppSettings => &app.settings,
+        Section::ConnectionStrings | Section::FunctionSettings => &app.connection_strings,
+    }
+}
+
 /// Adds what one value shows, or answers its name if it is a reference of which nobody can tell.
-fn add(marks: Marks<'_>, at: &ConsumerRef, value: &str, named: bool, out: &mut Snapshot) -> Option<String> {
+pub(in crate::azure::consumers) fn add(
+    marks: Marks<'_>,
+    at: &ConsumerRef,
+    value: &str,
+    named: bool,
+    out: &mut Snapshot,
+) -> Option<String> {
     let is_connection = || at.name.to_lowercase().contains("connection");
     let meant = named || names_signalr(&at.name);
     for value in values(marks, &at.name, value) {

@@ -7,7 +7,7 @@
 //! before may still hold what it held. Lists were seen to be empty, or partial, with a 200 (azure-cli#29495): a list is
 //! believed only if it shows the other apps that were read just now.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -31,7 +31,10 @@ const LIST_BY_GROUP: Operation =
 const LIST_SLOTS: Operation =
     Operation::read("WebApps_ListSlots", &["Microsoft.Web/sites/slots/Read"]).about(Subject::Consumer);
 
-pub(super) const OPERATIONS: [Operation; 4] = [GET, LIST, LIST_BY_GROUP, LIST_SLOTS];
+const GET_SLOT: Operation =
+    Operation::read("WebApps_GetSlot", &["Microsoft.Web/sites/slots/Read"]).about(Subject::Consumer);
+
+pub(super) const OPERATIONS: [Operation; 5] = [GET, GET_SLOT, LIST, LIST_BY_GROUP, LIST_SLOTS];
 
 /// A web app, function app or slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +67,16 @@ impl UpdateStrategy {
     }
 }
 
+/// By which identity the platform reads what an app's references name (docs: Use Key Vault references, "Access vaults with a
+/// user-assigned identity").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReferenceIdentity {
+    /// The app's own, and whether it has one.
+    System { exists: bool },
+    /// A user-assigned one, and whether the app has it.
+    UserAssigned { id: String, assigned: bool },
+}
+
 /// The first stable version of Microsoft.Web that is documented to tell the update strategy.
 const STRATEGY_API_VERSION: &str = "2024-11-01";
 
@@ -77,6 +90,23 @@ impl Arm {
         let kind = config.and_then(|config| config.site_update_strategy).and_then(|strategy| strategy.kind);
         let rolls = kind.is_some_and(|kind| kind.eq_ignore_ascii_case("RollingUpdate"));
         Ok(if rolls { UpdateStrategy::RollingUpdate } else { UpdateStrategy::Recreate })
+    }
+
+    /// `WebApps_Get` or `WebApps_GetSlot`: by which identity an app's references are resolved.
+    pub async fn reference_identity(&self, app: &AppId) -> Result<ReferenceIdentity, ArmError> {
+        let operation = if app.slot().is_some() { GET_SLOT } else { GET };
+        let call = Call::get(operation, self.url(&app.to_string(), API_VERSION));
+        let resource: Resource = self.send(&call).await?.json(&call)?;
+        let Identity { kind, user_assigned_identities } = resource.identity.unwrap_or_default();
+        // Without one, and as `SystemAssigned`, it is the app's own.
+        let wanted = resource.properties.key_vault_reference_identity.unwrap_or_default();
+        Ok(if wanted.starts_with('/') {
+            let assigned = user_assigned_identities.keys().any(|id| id.eq_ignore_ascii_case(&wanted));
+            ReferenceIdentity::UserAssigned { id: wanted, assigned }
+        } else {
+            let own = |kind: &str| kind.trim().eq_ignore_ascii_case("SystemAssigned");
+            ReferenceIdentity::System { exists: kind.split(',').any(own) }
+        })
     }
 
     /// `WebApps_List`, all pages. What bears no id of a site is left out, with a warning.
@@ -109,13 +139,25 @@ struct Resource {
     id: String,
     kind: Option<String>,
     #[serde(default)]
+    identity: Option<Identity>,
+    #[serde(default)]
     properties: Properties,
+}
+
+/// ARM swagger Microsoft.Web, ManagedServiceIdentity.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Identity {
+    #[serde(rename = "type")]
+    kind: String,
+    user_assigned_identities: BTreeMap<String, serde_json::Value>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Properties {
     state: Option<String>,
+    key_vault_reference_identity: Option<String>,
     function_app_config: Option<FunctionAppConfig>,
 }
 
@@ -133,7 +175,7 @@ struct SiteUpdateStrategy {
 
 impl Resource {
     fn read(self) -> Option<Site> {
-        let Self { id, kind, properties: Properties { state, .. } } = self;
+        let Self { id, kind, properties: Properties { state, .. }, .. } = self;
         let id = id
             .parse()
             .inspect_err(|error| tracing::warn!(error = %cause::told(error), "{}", words::STRANGE_SITE))

@@ -1,0 +1,137 @@
+//! What a vault refuses, as people meet it: each with its own words, and what to do.
+
+use super::super::common::{DAY, HOUR, Story};
+use super::super::settled;
+use super::{BY_NAME, NEWEST, everything_told, in_the_secret, story};
+use embedded_azure::{BarrierKind, Denial, DeniedBy, Options, State};
+use signalr_rekey::config::SecretConfig;
+
+const SECRET: &str = "https://kv-demo.vault.azure.net/secrets/signalr";
+const GET: &str = "Microsoft.KeyVault/vaults/secrets/getSecret/action";
+const SET: &str = "Microsoft.KeyVault/vaults/secrets/setSecret/action";
+const LIST: &str = "Microsoft.KeyVault/vaults/secrets/readMetadata/action";
+
+type Change = fn(&mut State);
+
+fn by_policy(state: &mut State, action: &str) {
+    state.deny_by(Denial { scope: "/".into(), action: action.into(), by: DeniedBy::AccessPolicy, app: None });
+}
+
+fn told(reports: &[signalr_rekey::report::RunReport]) -> String {
+    format!("{:?}", reports[0].lines()) + &reports[0].summary()
+}
+
+/// Nothing is written or regenerated, nobody is cut off; and it goes on once it may.
+async fn blocks_until(story: &Story, name: &str, said: &[&str], undone: Change) {
+    let reports = story.watch(6 * HOUR).await;
+    let told = told(&reports);
+    assert!(reports[0].ending.is_failure(), "{name}: {told}");
+    for words in said {
+        assert!(told.contains(words), "{name}: {words} is not in {told}");
+    }
+    assert_eq!(story.requests("SignalR_RegenerateKey"), 0, "{name}");
+    assert_eq!((story.refused(), story.sim.report().refused_unexplained), (0, 0), "{name}");
+    story.sim.with(undone);
+    let reports = story.watch(DAY).await;
+    assert!(settled(&reports), "{name}: {reports:#?}");
+    assert_eq!((story.refused(), story.sim.report().refused_unexplained), (0, 0), "{name}");
+    assert_eq!(story.requests("SignalR_RegenerateKey"), 2, "{name}");
+    in_the_secret(story);
+}
+
+#[tokio::test]
+async fn what_keeps_a_secret_from_being_read_is_told_in_its_own_words() {
+    let cases: [(&str, Change, &[&str], Change); 6] = [
+        (
+            "role",
+            |state| state.deny("/", GET),
+            &["ForbiddenByRbac", "give the identity Microsoft.KeyVault/vaults/secrets/getSecret/action"],
+            State::allow_all,
+        ),
+        (
+            "policy",
+            |state| by_policy(state, GET),
+            &["AccessDenied", "does not have secrets get permission", "az keyvault set-policy"],
+            State::allow_all,
+        ),
+        (
+            "firewall",
+            |state| state.bar("/", BarrierKind::VaultFirewall),
+            &["ForbiddenByFirewall", "Client address: 192.0.2.10", "a subnet of its virtual network"],
+            State::lift_barriers,
+        ),
+        (
+            "private",
+            |state| state.bar("/", BarrierKind::VaultPrivate),
+            &["ForbiddenByConnection", "Public network access is disabled", "by a private endpoint"],
+            State::lift_barriers,
+        ),
+        (
+            "disabled",
+            |state| state.enable_secret("kv-demo", "signalr", None, false).unwrap(),
+            &["SecretDisabled", "enable the newest version of the secret"],
+            |state| state.enable_secret("kv-demo", "signalr", None, true).unwrap(),
+        ),
+        (
+            "deleted",
+            |state| state.delete_secret("kv-demo", "signalr").unwrap(),
+            &["SecretNotFound", "there is no such secret", "az keyvault secret recover"],
+            |state| state.recover_secret("kv-demo", "signalr").unwrap(),
+        ),
+    ];
+    for (name, change, said, undone) in cases {
+        let story = story([NEWEST, BY_NAME], HOUR).await;
+        story.sim.with(change);
+        let said = [said, &[SECRET, "out of sight"]].concat();
+        blocks_until(&story, name, &said, undone).await;
+    }
+}
+
+/// What can be read and not written is found out by the first write, before which nothing was moved.
+#[tokio::test]
+async fn what_keeps_a_secret_from_being_written_is_told_in_its_own_words() {
+    let story_of = || story([NEWEST, BY_NAME], HOUR);
+    for (name, by) in [("role", DeniedBy::Role), ("policy", DeniedBy::AccessPolicy)] {
+        let story = story_of().await;
+        story.sim.with(|state| {
+            state.deny_by(Denial { scope: "/".into(), action: SET.into(), by, app: None });
+        });
+        let reports = story.watch(10 * HOUR).await;
+        let told = told(&reports);
+        assert!(reports[0].ending.is_failure() && told.contains("cannot write the secret"), "{name}: {told}");
+        assert!(told.contains(if name == "role" { SET } else { "az keyvault set-policy" }), "{name}: {told}");
+        // The standby key is made, and nobody was moved to it.
+        assert_eq!(story.requests("SignalR_RegenerateKey"), 1, "{name}");
+        assert_eq!((story.refused(), story.sim.report().refused_unexplained), (0, 0), "{name}");
+        story.sim.with(State::allow_all);
+        assert!(settled(&story.watch(DAY).await), "{name}");
+        assert_eq!((story.refused(), story.sim.report().refused_unexplained), (0, 0), "{name}");
+    }
+    // Who wrote at the same time cannot be looked for: that is said, and what was written counts by the next run.
+    let story = story_of().await;
+    story.sim.with(|state| state.deny("/", LIST));
+    let all = everything_told(&story, 10 * HOUR).await;
+    assert!(all.contains("cannot list the versions of the secret") && all.contains(LIST), "{all}");
+    assert_eq!((story.refused(), story.sim.report().refused_unexplained), (0, 0));
+}
+
+/// Key Vault gives an expired version to readers, and the next one lives as long as it did.
+#[tokio::test]
+async fn a_secret_that_has_expired_is_rotated_to_a_version_that_has_not() {
+    let mut world = super::world([NEWEST, BY_NAME]);
+    let start = super::super::common::start().timestamp();
+    for secret in world.vaults[0].secrets.values_mut() {
+        secret.exp = Some(start + 3600);
+    }
+    let mut story = Story::of(world, Options::default()).await;
+    let id = SECRET.parse().unwrap();
+    let readers_within = std::time::Duration::ZERO;
+    story.config.instances[0].vault_secrets = vec![SecretConfig { id, readers_within, unused: false }];
+    let lifetime = || story.sim.with(|state| state.secret_lifetime("kv-demo", "signalr")).unwrap();
+    let first = lifetime();
+    story.clock.advance(2 * HOUR);
+    assert!(settled(&story.watch(8 * HOUR).await));
+    assert_eq!(story.requests("KeyVault_SetSecret"), 1, "it was moved");
+    assert!(first.is_some_and(|first| first > 0) && lifetime() == first, "{first:?} {:?}", lifetime());
+    assert_eq!((story.refused(), story.sim.report().refused_unexplained), (0, 0));
+}

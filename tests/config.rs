@@ -321,8 +321,8 @@ fn apps_may_be_left_out_where_other_consumers_are_listed() {
     for (lists, said) in [
         ("", "no consumer is listed"),
         ("apps = []", "no consumer is listed"),
-        ("vault_secrets = []", "the list is empty"),
-        ("container_apps = []", "the list is empty"),
+        ("vault_secrets = []", "no consumer is listed"),
+        ("container_apps = []", "no consumer is listed"),
         (r#"container_apps = ["GROUP/Microsoft.Web/sites/web"]"#, "not the id of a container app or job"),
         (r#"container_apps = ["GROUP/Microsoft.App/jobs/a_b"]"#, "not one of a container app or job"),
         (

@@ -174,6 +174,7 @@ pub(super) struct Next {
 #[serde(rename_all = "camelCase")]
 struct HeldBy {
     r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<DateTime<Utc>>,
 }
 

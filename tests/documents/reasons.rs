@@ -161,7 +161,13 @@ fn unknowns() -> Vec<Unknown> {
         Unknown::Unreadable { app: static_web_app(), detail: "it said so".into(), passing: false },
         Unknown::NoConsumer { app: container_app() },
         Unknown::NoConsumer { app: static_web_app() },
-        Unknown::Reference { app: container_app(), name: name(), fault: ReferenceFault::Other, why: "it is so".into(), passing: false },
+        Unknown::Reference {
+            app: container_app(),
+            name: name(),
+            fault: ReferenceFault::Other,
+            why: "it is so".into(),
+            passing: false,
+        },
     ];
     for unknown in &all {
         match unknown {

@@ -305,7 +305,8 @@ async fn a_secret_that_is_kept_in_a_vault_is_followed() {
         let mut story =
             of(world(app(in_the_vault(NEWEST))), Options { secret_sync: sync, ..options() }).await;
         let id = NEWEST.parse().unwrap();
-        story.config.instances[0].vault_secrets = vec![SecretConfig { id, readers_within: Duration::ZERO }];
+        story.config.instances[0].vault_secrets =
+            vec![SecretConfig { id, readers_within: Duration::ZERO, unused: false }];
         let before = story.key("sr-demo", KeyType::Primary);
         let reports = story.watch(DAY).await;
         assert!(settled(&reports), "{sync:?}: {}", told(&reports));
@@ -331,7 +332,8 @@ async fn a_version_that_is_named_is_made_to_name_the_new_one() {
     let mut story = of(world(app(in_the_vault(&pinned))), options()).await;
     assert_eq!(story.sim.with(|state| state.secret_versions("kv-demo", "chat")).unwrap(), [version]);
     let id = NEWEST.parse().unwrap();
-    story.config.instances[0].vault_secrets = vec![SecretConfig { id, readers_within: Duration::ZERO }];
+    story.config.instances[0].vault_secrets =
+        vec![SecretConfig { id, readers_within: Duration::ZERO, unused: false }];
     let reports = story.watch(DAY).await;
     assert!(settled(&reports), "{}", told(&reports));
     is_well(&story, API);

@@ -25,6 +25,12 @@ param vaultSecrets string[] = []
 
 @description('The resource id of a subnet through which the function app reaches what is behind a firewall or a private endpoint: delegated to Microsoft.App/environments, used by nothing else but function apps on Flex Consumption, in the region of the app, without an underscore in its name. None, if empty.')
 param subnet string = ''
+@description('The resource ids of the container apps and jobs in rekey.toml, and of the environments (managedEnvironments) that they are in, for every write of a container app asks whether it may be in its environment.')
+param containerApps string[] = []
+
+@description('The resource ids of the static web apps in rekey.toml.')
+param staticWebApps string[] = []
+
 @description('The resource ids of App Configuration stores with key-values that these apps refer to, or that rekey.toml names.')
 param appConfigurationStores string[] = []
 
@@ -78,7 +84,10 @@ type existingTopic = {
 // Of a resource, or of a group: subscription/group, in lower case, since ids compare so.
 func groupOf(id string) string => toLower('${split(id, '/')[2]}/${split(id, '/')[4]}')
 
-var groups = union(map(concat(instances, apps, vaultSecrets, appConfigurationStores), id => groupOf(id)), [])
+var groups = union(map(
+  concat(instances, apps, vaultSecrets, appConfigurationStores, containerApps, staticWebApps),
+  id => groupOf(id)
+), [])
 var groupsOfInstances = union(map(instances, id => groupOf(id)), [])
 var watchedGroups = codeDeployed ? groupsOfInstances : []
 var polledSubscriptions = pollInSubscription ? union(map(instances, id => toLower(split(id, '/')[2])), []) : []
@@ -168,6 +177,8 @@ module access 'modules/access.bicep' = [for group in groups: {
     instances: instances
     apps: apps
     vaultSecrets: vaultSecrets
+    containerApps: containerApps
+    staticWebApps: staticWebApps
     appConfigurationStores: appConfigurationStores
   }
 }]

@@ -25,7 +25,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use rekey_core::intent::Configured;
-use rekey_core::model::{AppId, ConsumerId, KeyValueId, SecretId, ServiceId};
+use rekey_core::model::{AppId, ConsumerId, ContainerAppId, KeyValueId, SecretId, ServiceId, StaticWebAppId};
 use rekey_core::plan::External;
 use rekey_core::policy::Policy;
 
@@ -73,8 +73,8 @@ impl Config {
     /// The consumers that more than one service names: runs over these may write the same place.
     pub(crate) fn shared_consumers(&self) -> BTreeSet<ConsumerId> {
         let mut seen = BTreeSet::new();
-        let named = self.instances.iter().flat_map(|service| &service.apps).map(|app| &app.id);
-        named.filter(|app| !seen.insert(*app)).map(ConsumerId::from).collect()
+        let named = self.instances.iter().flat_map(ServiceConfig::consumers);
+        named.filter(|consumer| !seen.insert(consumer.clone())).collect()
     }
 
     /// Names this release and what it looks after, and how.
@@ -102,6 +102,10 @@ pub struct ServiceConfig {
     pub apps: Vec<AppConfig>,
     /// The Key Vault secrets that hold one, besides those that the apps refer to; and what is known of their readers.
     pub vault_secrets: Vec<SecretConfig>,
+    /// The container apps, and jobs of Container Apps, one of whose secrets is one or leads to one.
+    pub container_apps: Vec<ContainerAppId>,
+    /// The static web apps whose settings, of whatever environment, have one.
+    pub static_web_apps: Vec<StaticWebAppId>,
     /// The key-values of App Configuration that hold one, besides those that the apps' settings refer to; and what is known of
     /// their readers.
     pub app_configuration: Vec<KeyValueConfig>,
@@ -138,6 +142,19 @@ pub struct SecretConfig {
 pub const READERS_WITHIN: Duration = Duration::from_secs(24 * 3600);
 
 impl ServiceConfig {
+    /// Every app that is named, of whatever kind.
+    pub fn consumers(&self) -> impl Iterator<Item = ConsumerId> + '_ {
+        let apps = self.apps.iter().map(|app| ConsumerId::from(&app.id));
+        let container_apps = self.container_apps.iter().cloned().map(ConsumerId::ContainerApp);
+        let static_web_apps = self.static_web_apps.iter().cloned().map(ConsumerId::StaticWebApp);
+        apps.chain(container_apps).chain(static_web_apps)
+    }
+
+    /// Those of them that are no apps of App Service.
+    pub(crate) fn beside_app_service(&self) -> impl Iterator<Item = ConsumerId> + '_ {
+        self.consumers().filter(|consumer| consumer.app().is_none())
+    }
+
     /// How long readers that nobody sees may go on with what a secret held before.
     pub fn readers_within(&self, secret: &SecretId) -> Duration {
         let configured = self.vault_secrets.iter().find(|one| one.id == *secret);

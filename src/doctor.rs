@@ -8,6 +8,7 @@
 
 mod collect;
 mod configured_apps;
+mod containers;
 mod external;
 mod finding;
 mod first_run;
@@ -29,12 +30,12 @@ pub use first_run::{FirstRun, examine_briefly};
 use crate::azure::arm::{Arm, Caller};
 use crate::clock::Clock;
 use crate::compose::ComposeError;
-use crate::config::{BlobAccess, Config, Environment, StateConfig};
+use crate::config::{BlobAccess, Config, Environment, ServiceConfig, StateConfig};
 use crate::engine::Engine;
 use crate::report::cause;
 use crate::report::text::file_name;
 use collect::{Facts, InstanceFacts};
-use rekey_core::model::AppId;
+use rekey_core::model::{AppId, ConsumerId};
 
 /// How long all the reading may take. A hundred apps take well below a minute.
 const PATIENCE: TimeDelta = TimeDelta::minutes(5);
@@ -117,8 +118,7 @@ fn offline(config: &Config, circumstances: &Circumstances, clock: &dyn Clock) ->
 }
 
 fn counted(config: &Config) -> Finding {
-    let apps: BTreeSet<&AppId> =
-        config.instances.iter().flat_map(|one| &one.apps).map(|app| &app.id).collect();
+    let apps: BTreeSet<ConsumerId> = config.instances.iter().flat_map(ServiceConfig::consumers).collect();
     let what = format!(
         "{} and {} are configured",
         finding::count(config.instances.len(), "instance"),
@@ -166,6 +166,7 @@ fn judge(
             findings.extend(configured_apps::check(instance, app, facts));
         }
         findings.extend(vaults::check(instance, facts, caller, own_app));
+        findings.extend(containers::check(instance, caller));
         findings.extend(key_values::check(instance, caller));
         findings.extend(external::check(instance, now));
         findings.extend(unconfigured_apps::check(instance, facts));

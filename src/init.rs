@@ -6,6 +6,7 @@
 //!
 //! Guarantee: nothing that is written holds key material or a setting's value.
 
+mod others;
 mod scope;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,8 +20,10 @@ use crate::azure::discovery::{Dictionaries, at_once, by_value, slots};
 use crate::azure::services::{KeyService, ListedKeys, ServiceResource};
 use crate::report::cause;
 use crate::report::text::{InWords, snapshot};
+pub use others::Other;
+use others::Others;
 use rekey_core::journal::Journal;
-use rekey_core::model::{AppId, ServiceId};
+use rekey_core::model::{AppId, ConsumerId, ServiceId};
 use rekey_core::plan::Unknown;
 pub(crate) use scope::is_misnamed;
 pub use scope::{Scope, ScopeError};
@@ -51,6 +54,8 @@ pub struct Service {
     /// What the operator should know of it.
     pub remarks: Vec<String>,
     pub apps: Vec<App>,
+    /// Container apps, jobs and static web apps that hold one.
+    pub others: Vec<Other>,
     /// Apps that may hold one all the same, with why it is not known.
     pub doubtful: Vec<App>,
 }
@@ -97,9 +102,17 @@ impl Found {
         let unread = |(app, read): &Read| Some((app.to_string(), cause::told(read.error()?)));
         let unread = reads.iter().filter_map(unread).collect();
         let of_site = |(site, error): (String, ArmError)| (format!("{site}/slots"), cause::told(&error));
+        let others = Others::list(arm, scope.subscription(), scope.group()).await;
         let unlisted = unlisted.into_iter().map(of_site).collect();
-        let services = known.iter().map(|known| service(known, &reads, &scope)).collect();
-        Ok(Self { scope, services, looked_at: reads.len(), unread, unlisted, elsewhere, groups })
+        let mut services: Vec<Service> = known.iter().map(|known| service(known, &reads, &scope)).collect();
+        let ids: Vec<ServiceId> = services.iter().map(|service| service.id.clone()).collect();
+        for (service, of_it) in services.iter_mut().zip(others::of_all(&others, arm, &ids).await) {
+            service.others = of_it;
+        }
+        let looked_at = reads.len() + others.len();
+        let unread: Vec<(String, String)> = unread;
+        let unread = unread.into_iter().chain(others.unlisted).collect();
+        Ok(Self { scope, services, looked_at, unread, unlisted, elsewhere, groups })
     }
 
     /// What could not be read and listed.
@@ -122,7 +135,7 @@ impl Found {
     pub fn summary(&self) -> Vec<String> {
         let head = format!("searched {}: {} apps and slots", self.place(), self.looked_at);
         let service = |service: &Service| {
-            let named = match service.apps.len() {
+            let named = match service.apps.len() + service.others.len() {
                 0 => "no app that holds a connection string of it was found".to_owned(),
                 1 => "1 app is named: it holds a connection string of it, or may".to_owned(),
                 number => format!("{number} apps are named: each holds a connection string of it, or may"),
@@ -157,8 +170,13 @@ fn in_order(sites: Vec<AppId>, slots: Vec<AppId>) -> Vec<AppId> {
 
 fn service(known: &Known, reads: &[Read], scope: &Scope) -> Service {
     let Known { instance, listed } = known;
-    let mut service =
-        Service { id: instance.id.clone(), remarks: remarks(known), apps: vec![], doubtful: vec![] };
+    let mut service = Service {
+        id: instance.id.clone(),
+        remarks: remarks(known),
+        apps: vec![],
+        others: vec![],
+        doubtful: vec![],
+    };
     let journal = Journal::default();
     let host =
         listed.as_ref().ok().and_then(|listed| listed.host.as_deref()).or(instance.host_name.as_deref());
@@ -219,7 +237,7 @@ fn remarks(known: &Known) -> Vec<String> {
 /// The text of `rekey.toml`; none where no instance has an app, for such a file would name nothing to do.
 pub fn write(found: &Found) -> Option<String> {
     let (with_apps, without): (Vec<_>, Vec<_>) =
-        found.services.iter().partition(|service| !service.apps.is_empty());
+        found.services.iter().partition(|service| !service.apps.is_empty() || !service.others.is_empty());
     if with_apps.is_empty() {
         return None;
     }
@@ -262,12 +280,32 @@ fn entry(text: &mut String, service: &Service) {
     // Writing to a String cannot fail.
     let _ = writeln!(text, "\n[[instance]]\nid = \"{}\"", service.id);
     about(text, "", service);
-    text.push_str("apps = [\n");
-    for app in &service.apps {
-        app.seen.iter().for_each(|line| comment(text, "  ", line));
-        let _ = writeln!(text, "  \"{}\",", app.id);
+    let apps = service.apps.iter().map(|app| ("apps", app.id.to_string(), &app.seen));
+    let others = service.others.iter().map(|other| (key_of(&other.id), other.id.to_string(), &other.seen));
+    let all: Vec<_> = apps.chain(others).collect();
+    for of_key in all.chunk_by(|(one, ..), (other, ..)| one == other) {
+        for (at, (key, id, seen)) in of_key.iter().enumerate() {
+            if at == 0 {
+                let _ = writeln!(text, "{key} = [");
+            }
+            seen.iter().for_each(|line| comment(text, "  ", line));
+            let _ = writeln!(text, "  \"{id}\",");
+        }
+        text.push_str("]\n");
     }
-    text.push_str("]\n");
+}
+
+/// Where in an entry a consumer is listed.
+const fn key_of(consumer: &ConsumerId) -> &'static str {
+    match consumer {
+        ConsumerId::AppService(_) => "apps",
+        ConsumerId::KeyVaultSecret(_) => "vault_secrets",
+        ConsumerId::KeyValue(_) => "app_configuration",
+        ConsumerId::ContainerApp(_) => "container_apps",
+        ConsumerId::StaticWebApp(_) => "static_web_apps",
+        ConsumerId::Reporter(_) => "reporters",
+        ConsumerId::Manual(_) => "manual",
+    }
 }
 
 /// The remarks on a service, and the apps that may hold a connection string of it.

@@ -17,12 +17,15 @@ use chrono::TimeDelta;
 use rekey_core::journal::Journal;
 use rekey_core::model::{
     AppId, Key, KeyPair, KeyType, KeyValueId, OperationUrl, SecretId, Section, ServiceId, ServiceType,
+    StaticWebAppId,
 };
 use scripted::{LeapingClock, Reply, Server, Token};
 use serde_json::{Value, json};
 use signalr_rekey::azure::arm::{Arm, ArmError, ArmErrorKind, ArmOptions, Barrier, OperationStatus};
 use signalr_rekey::azure::consumers::app_service::Dictionary;
-use signalr_rekey::azure::consumers::{Change, Marks, Place, Written, app_service};
+use signalr_rekey::azure::consumers::{
+    Change, Marks, Place, Written, app_service, container_apps, static_web_apps,
+};
 use signalr_rekey::azure::credentials::InsteadOf;
 use signalr_rekey::azure::http::Http;
 use signalr_rekey::azure::rbac;
@@ -496,7 +499,8 @@ async fn keys_and_settings_are_in_no_error_and_no_log() {
         .with_max_level(tracing::Level::TRACE)
         .with_writer(move || writer.clone())
         .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    // Of the whole process, for a subscriber of one thread alone can miss what another has silenced.
+    tracing::subscriber::set_global_default(subscriber).unwrap();
     let settings = r#"{"properties":{"A":"Endpoint=https://c.service.signalr.net;AccessKey=SECRET-JQQJ99;Version=1.0;"}}"#;
     let echo = r#"{"error":{"code":"BadRequest","message":"SECRET-JQQJ99 is no good"}}"#;
     let signed =
@@ -564,6 +568,91 @@ async fn a_service_without_keys_is_told_from_half_an_answer_and_from_other_refus
     );
 }
 
+/// What comes of reading and writing an app and a job whose every request is refused, one after another.
+async fn errors_of_containers(keys: &KeyPair) -> Vec<ArmError> {
+    let of = |rest: &str| format!("/subscriptions/s/resourceGroups/g/providers/Microsoft.App/{rest}");
+    let requests = [
+        "POST containerApps/chat/listSecrets",
+        "GET containerApps/chat?",
+        "GET containerApps/chat/revisions?",
+        "GET containerApps/chat/revisions/r/replicas",
+        "PATCH containerApps/chat?",
+        "POST containerApps/chat/revisions/r/restart",
+        "POST jobs/chat/listSecrets",
+        "GET jobs/chat?",
+        "GET jobs/chat/executions",
+        "PATCH jobs/chat?",
+    ];
+    let mut errors = Vec::new();
+    for request in requests {
+        let (method, rest) = request.split_once(' ').unwrap();
+        let refused = format!("{method} {}", of(rest));
+        let held = json!({"value": [{"name": "s", "value": string(&keys.primary)}]}).to_string();
+        let server = Server::answer(move |asked| match &asked.line {
+            line if line.starts_with(&refused) => Reply::json(403, "{}"),
+            line if line.contains("listSecrets") => Reply::json(200, &held),
+            line if line.contains("replicas") => Reply::json(200, r#"{"value":[{"name":"r-1"}]}"#),
+            line if line.contains("revisions") => Reply::json(200, r#"{"value":[{"name":"r"}]}"#),
+            line if line.contains("executions") => Reply::json(200, r#"{"value":[]}"#),
+            _ => Reply::json(200, "{}"),
+        })
+        .await;
+        let arm = arm(&server.base, LeapingClock::new());
+        let id = of(rest.split_inclusive("chat").next().unwrap()).parse().unwrap();
+        // A restart follows where the secrets hold the key already.
+        let key = if request.contains("restart") { &keys.primary } else { &keys.secondary };
+        errors.push(written(&arm, &Place::of_container_app(id), "s", keys, key).await);
+    }
+    errors
+}
+
+/// The same for the dictionaries of a static web app.
+async fn errors_of_static_web_apps(keys: &KeyPair) -> Vec<ArmError> {
+    let id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/staticSites/pages";
+    let site: StaticWebAppId = id.parse().unwrap();
+    let mut errors = Vec::new();
+    for environment in [None, Some("12")] {
+        for place in Place::of_environment(&site, environment) {
+            for method in ["POST", "PUT"] {
+                let held = json!({"properties": {"S": string(&keys.primary)}}).to_string();
+                let server = Server::answer(move |asked| {
+                    if asked.line.starts_with(method) {
+                        Reply::json(403, "{}")
+                    } else {
+                        Reply::json(200, &held)
+                    }
+                })
+                .await;
+                let arm = arm(&server.base, LeapingClock::new());
+                let name = environment.map_or_else(|| "S".to_owned(), |one| format!("S (environment {one})"));
+                errors.push(written(&arm, &place, &name, keys, &keys.secondary).await);
+            }
+        }
+    }
+    let server = Server::play([Reply::json(403, "{}")]).await;
+    let arm = arm(&server.base, LeapingClock::new());
+    errors.push(Place::Environments(site).read(&arm).await.unwrap_err());
+    for scope in ["/subscriptions/s", "/subscriptions/s/resourceGroups/g"] {
+        let server = Server::answer(|_| Reply::json(403, "{}")).await;
+        let arm = crate::arm(&server.base, LeapingClock::new());
+        errors.push(container_apps::list_apps(&arm, scope).await.unwrap_err());
+        errors.push(container_apps::list_jobs(&arm, scope).await.unwrap_err());
+        errors.push(static_web_apps::list(&arm, scope).await.unwrap_err());
+    }
+    errors
+}
+
+fn string(key: &Key) -> String {
+    format!("Endpoint=https://chat.service.signalr.net;AccessKey={};Version=1.0;", key.expose())
+}
+
+async fn written(arm: &Arm, place: &Place, name: &str, keys: &KeyPair, key: &Key) -> ArmError {
+    let (journal, versions) = (Journal::default(), BTreeMap::new());
+    let marks = Marks { keys: Some(keys), host: "chat.service.signalr.net", journal: &journal };
+    let change = Change { names: &[name], marks, key, versions: &versions, only_stale: false };
+    place.write(arm, None, &change).await.unwrap_err()
+}
+
 #[tokio::test]
 async fn every_operation_names_the_right_that_it_needs() {
     let app = [shop(None), shop(Some("staging"))];
@@ -624,6 +713,8 @@ async fn every_operation_names_the_right_that_it_needs() {
     let in_store = Place::of_key_value(KeyValueId::new("https://s.azconfig.io", "chat", None).unwrap());
     errors.push(in_store.read(&arm).await.unwrap_err());
     errors.push(in_store.write(&arm, None, &change).await.unwrap_err());
+    errors.extend(errors_of_containers(&keys).await);
+    errors.extend(errors_of_static_web_apps(&keys).await);
     let operations = rbac::operations();
     for error in &errors {
         let declared = operations.iter().find(|operation| operation.name == error.operation()).unwrap();

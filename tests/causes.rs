@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use embedded_azure::{StartError, StorageError, TlsError};
 use rekey_core::model::{AppId, ServiceId, ServiceType};
+use signalr_rekey::agent::{AgentError, Unkept};
 use signalr_rekey::azure::arm::{Arm, ArmError, ArmOptions};
 use signalr_rekey::azure::credentials::CredentialError;
 use signalr_rekey::azure::http::Http;
@@ -78,6 +79,8 @@ async fn with_source() -> Vec<(&'static str, Box<dyn Error>)> {
         ("ScopeError", Box::new(ScopeError::Arm(refused().await))),
         ("CredentialError", Box::new(CredentialError::Unusable("the client secret", azure()))),
         ("ComposeError", Box::new(ComposeError::Credential(CredentialError::Unusable("x", azure())))),
+        ("AgentError", Box::new(AgentError::Credential(CredentialError::Unusable("x", azure())))),
+        ("Unkept", Box::new(Unkept::Unusable("agent.json".into(), root()))),
         ("StartError", Box::new(StartError::Listen { address: listen, source: root() })),
         ("StartError", Box::new(StartError::Tls(TlsError::Write { path: "ca.pem".into(), source: root() }))),
         ("TlsError", Box::new(TlsError::Write { path: "ca.pem".into(), source: root() })),
@@ -98,7 +101,7 @@ async fn with_source() -> Vec<(&'static str, Box<dyn Error>)> {
 }
 
 /// Errors that end a chain: each says all that is known. A new one belongs here or above.
-const WITHOUT_SOURCE: [&str; 17] = [
+const WITHOUT_SOURCE: [&str; 18] = [
     "EditError", // of the embedded Azure's control
     "Faults",    // every fault with its place
     "HalfSet",   // of credentials
@@ -106,6 +109,7 @@ const WITHOUT_SOURCE: [&str; 17] = [
     "Insecure",
     "LockError",     // a source is the storage's error, which has none
     "Malformed",     // of a connection string, of a notice
+    "NotAName",      // of a machine, in the configuration
     "NoSuchService", // of the embedded Azure's control and world file
     "Panicked",
     "Refusal",    // of the embedded Azure

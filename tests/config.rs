@@ -295,6 +295,41 @@ apps = []
 }
 
 #[test]
+fn apps_may_be_left_out_where_other_consumers_are_listed() {
+    let group = "/subscriptions/s/resourceGroups/g/providers";
+    let service = format!("{group}/Microsoft.SignalRService/signalR/chat");
+    let file = |lists: &str| format!("[[instance]]\nid = \"{service}\"\n{lists}\n").replace("GROUP", group);
+    let read = |lists: &str| load_from(&file(lists), "rekey.toml", &Environment::default());
+    for lists in [
+        r#"container_apps = ["GROUP/Microsoft.App/containerApps/api", "GROUP/Microsoft.App/jobs/api"]"#,
+        "apps = []\nstatic_web_apps = [\"GROUP/Microsoft.Web/staticSites/pages\"]",
+        r#"vault_secrets = ["https://v.vault.azure.net/secrets/chat"]"#,
+    ] {
+        assert_eq!(read(lists).unwrap().instances.len(), 1, "{lists}");
+    }
+    for (lists, said) in [
+        ("", "no consumer is listed"),
+        ("apps = []", "no consumer is listed"),
+        ("vault_secrets = []", "the list is empty"),
+        ("container_apps = []", "the list is empty"),
+        (r#"container_apps = ["GROUP/Microsoft.Web/sites/web"]"#, "not the id of a container app or job"),
+        (r#"container_apps = ["GROUP/Microsoft.App/jobs/a_b"]"#, "not one of a container app or job"),
+        (
+            r#"container_apps = ["GROUP/Microsoft.App/jobs/a", "GROUP/microsoft.app/JOBS/A"]"#,
+            "already listed",
+        ),
+        (r#"static_web_apps = ["GROUP/Microsoft.Web/sites/web"]"#, "not the id of a static web app"),
+        (r#"static_web_apps = ["Endpoint=https://x;AccessKey=y"]"#, "looks like a connection string"),
+    ] {
+        let fault = read(lists).unwrap_err().to_string();
+        assert!(
+            fault.contains(said) && fault.starts_with("the configuration has a fault"),
+            "{lists}: {fault}"
+        );
+    }
+}
+
+#[test]
 fn a_grace_is_shorter_than_what_it_is_part_of() {
     let head = |text: &str| format!("{text}\n{GOOD}");
     let all = [

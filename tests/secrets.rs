@@ -10,7 +10,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{HOUR, KEY_MARK, MINUTE, Story};
-use embedded_azure::{AppConfiguration, Fault, FaultKind, KeyValue, Options, Secret, Vault, World};
+use embedded_azure::{
+    AppConfiguration, ContainerApp, ContainerSecret, Fault, FaultKind, KeyValue, Options, Secret,
+    StaticWebApp, Vault, World,
+};
 use rekey_core::model::{KeyType, KeyValueId};
 use rekey_core::notice::Event;
 use rekey_core::time::delta;
@@ -135,13 +138,33 @@ async fn no_secret_leaves_the_process() {
     let log = captured();
     let secrets = [("chat".to_owned(), Secret::new("{primary:sr-demo}"))].into();
     let vault = Vault { group: "rg-demo".into(), name: "kv-demo".into(), secrets };
+    let string = || "{primary:sr-demo}".to_owned();
+    let container_app = ContainerApp {
+        group: "rg-demo".into(),
+        name: "chat-api".into(),
+        secrets: [("signalr".to_owned(), ContainerSecret::Value(string()))].into(),
+        replicas: 1,
+        ..ContainerApp::default()
+    };
+    let static_web_app = StaticWebApp {
+        group: "rg-demo".into(),
+        name: "chat-pages".into(),
+        settings: [("AzureSignalRConnectionString".to_owned(), string())].into(),
+        ..StaticWebApp::default()
+    };
     let store = AppConfiguration {
         group: "rg-demo".into(),
         name: "cs-demo".into(),
         key_values: vec![KeyValue::new("chat", None, "{primary:sr-demo}")],
         access_key: None,
     };
-    let world = World { vaults: vec![vault], app_configurations: vec![store], ..World::default() };
+    let world = World {
+        vaults: vec![vault],
+        app_configurations: vec![store],
+        container_apps: vec![container_app],
+        static_web_apps: vec![static_web_app],
+        ..World::default()
+    };
     let mut story = Story::of(world, Options::default()).await;
     let id = "https://kv-demo.vault.azure.net/secrets/chat".parse().unwrap();
     story.config.instances[0].vault_secrets =

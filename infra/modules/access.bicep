@@ -1,5 +1,6 @@
-// What the app may do in one resource group: four roles, which exist in this group alone, on the instances, apps,
-// secrets and stores that were named, and on nothing else. `tests/infra.rs` compares the actions with those that the code needs.
+// What the app may do in one resource group: six roles, which exist in this group alone, on the instances, apps, secrets,
+// stores, container apps and static web apps that were named, and on nothing else. `tests/infra.rs` compares the actions with
+// those that the code needs.
 
 @description('What tells this app from another in the names of its roles, which are unique in the tenant.')
 param name string
@@ -19,6 +20,12 @@ param apps string[]
 @description('The resource ids of Key Vault secrets; those in other groups are left alone.')
 param vaultSecrets string[]
 
+@description('The resource ids of container apps and of jobs of Container Apps, and of the environments that they are in; those in other groups are left alone.')
+param containerApps string[]
+
+@description('The resource ids of static web apps; those in other groups are left alone.')
+param staticWebApps string[]
+
 @description('The resource ids of App Configuration stores; those in other groups are left alone.')
 param appConfigurationStores string[]
 
@@ -34,6 +41,14 @@ var secrets = map(filter(vaultSecrets, id => startsWith(toLower(id), here)), id 
   name: last(split(id, '/'))
 })
 
+// Of what type of Microsoft.App an id is.
+func isOf(id string, type string) bool => toLower(split(id, '/')[7]) == toLower(type)
+
+var ofContainerApps = filter(containerApps, id => startsWith(toLower(id), here))
+var containerAppNames = map(filter(ofContainerApps, id => isOf(id, 'containerApps')), id => last(split(id, '/')))
+var jobNames = map(filter(ofContainerApps, id => isOf(id, 'jobs')), id => last(split(id, '/')))
+var environmentNames = map(filter(ofContainerApps, id => isOf(id, 'managedEnvironments')), id => last(split(id, '/')))
+var staticWebAppNames = map(filter(staticWebApps, id => startsWith(toLower(id), here)), id => last(split(id, '/')))
 var storeNames = map(filter(appConfigurationStores, id => startsWith(toLower(id), here)), id => last(split(id, '/')))
 
 resource rotateKeys 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
@@ -107,6 +122,65 @@ resource writeSecrets 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
   }
 }
 
+// Whoever may write a container app, or list its secrets, controls it: it is assigned to each by itself. On an environment
+// nothing of it counts but that apps may be in it, which every write of one asks for.
+resource repointContainerApps 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
+  name: guid(resourceGroup().id, name, 'repoint container apps')
+  properties: {
+    roleName: '${name} repoints the container apps in ${resourceGroup().name} ${uniqueString(resourceGroup().id)}'
+    description: 'List and write the secrets of a container app or job, restart its revisions, and read who runs.'
+    type: 'CustomRole'
+    assignableScopes: [
+      resourceGroup().id
+    ]
+    permissions: [
+      {
+        actions: [
+          'Microsoft.App/containerApps/read'
+          'Microsoft.App/containerApps/write'
+          'Microsoft.App/containerApps/listSecrets/action'
+          'Microsoft.App/containerApps/revisions/read'
+          'Microsoft.App/containerApps/revisions/restart/action'
+          'Microsoft.App/containerApps/revisions/replicas/read'
+          'Microsoft.App/jobs/read'
+          'Microsoft.App/jobs/write'
+          'Microsoft.App/jobs/listSecrets/action'
+          'Microsoft.App/jobs/executions/read'
+          'Microsoft.App/managedEnvironments/join/action'
+          'Microsoft.Authorization/permissions/read'
+        ]
+      }
+    ]
+  }
+}
+
+// Whoever may list and write the settings of a static web app controls its functions: it is assigned to each by itself.
+resource repointStaticWebApps 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
+  name: guid(resourceGroup().id, name, 'repoint static web apps')
+  properties: {
+    roleName: '${name} repoints the static web apps in ${resourceGroup().name} ${uniqueString(resourceGroup().id)}'
+    description: 'List the environments of a static web app, and list and write the settings of each.'
+    type: 'CustomRole'
+    assignableScopes: [
+      resourceGroup().id
+    ]
+    permissions: [
+      {
+        actions: [
+          'Microsoft.Web/staticSites/builds/read'
+          'Microsoft.Web/staticSites/listappsettings/action'
+          'Microsoft.Web/staticSites/listfunctionappsettings/action'
+          'Microsoft.Web/staticSites/builds/listappsettings/action'
+          'Microsoft.Web/staticSites/builds/listfunctionappsettings/action'
+          'Microsoft.Web/staticSites/config/write'
+          'Microsoft.Web/staticSites/builds/config/write'
+          'Microsoft.Authorization/permissions/read'
+        ]
+      }
+    ]
+  }
+}
+
 // Whoever may write key-values decides what all apps that read the store are configured with. There is no smaller scope.
 resource writeKeyValues 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
   name: guid(resourceGroup().id, name, 'write key-values')
@@ -142,6 +216,22 @@ resource slot 'Microsoft.Web/sites/slots@2025-03-01' existing = [for item in slo
 
 resource secret 'Microsoft.KeyVault/vaults/secrets@2025-05-01' existing = [for item in secrets: {
   name: '${item.vault}/${item.name}'
+}]
+
+resource containerApp 'Microsoft.App/containerApps@2025-01-01' existing = [for item in containerAppNames: {
+  name: item
+}]
+
+resource job 'Microsoft.App/jobs@2025-01-01' existing = [for item in jobNames: {
+  name: item
+}]
+
+resource environment 'Microsoft.App/managedEnvironments@2025-01-01' existing = [for item in environmentNames: {
+  name: item
+}]
+
+resource staticWebApp 'Microsoft.Web/staticSites@2025-03-01' existing = [for item in staticWebAppNames: {
+  name: item
 }]
 
 resource store 'Microsoft.AppConfiguration/configurationStores@2024-06-01' existing = [for item in storeNames: {
@@ -185,6 +275,46 @@ resource onSecrets 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (
     principalId: principalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: writeSecrets.id
+  }
+}]
+
+resource onContainerApps 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (item, index) in containerAppNames: {
+  name: guid(containerApp[index].id, identityId, repointContainerApps.id)
+  scope: containerApp[index]
+  properties: {
+    principalId: principalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: repointContainerApps.id
+  }
+}]
+
+resource onJobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (item, index) in jobNames: {
+  name: guid(job[index].id, identityId, repointContainerApps.id)
+  scope: job[index]
+  properties: {
+    principalId: principalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: repointContainerApps.id
+  }
+}]
+
+resource onEnvironments 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (item, index) in environmentNames: {
+  name: guid(environment[index].id, identityId, repointContainerApps.id)
+  scope: environment[index]
+  properties: {
+    principalId: principalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: repointContainerApps.id
+  }
+}]
+
+resource onStaticWebApps 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (item, index) in staticWebAppNames: {
+  name: guid(staticWebApp[index].id, identityId, repointStaticWebApps.id)
+  scope: staticWebApp[index]
+  properties: {
+    principalId: principalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: repointStaticWebApps.id
   }
 }]
 

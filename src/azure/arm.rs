@@ -18,6 +18,7 @@ mod said;
 mod sync_tokens;
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -198,6 +199,26 @@ impl Arm {
     /// What time it is, by the clock of the client.
     pub(crate) fn now(&self) -> DateTime<Utc> {
         self.shared.clock.now()
+    }
+
+    /// The clock of the client.
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.shared.clock
+    }
+
+    /// The ids of all resources that a list shows, all pages. What bears no id of the kind is left out.
+    pub(crate) async fn ids<T: FromStr>(&self, call: Call) -> Result<Vec<T>, ArmError> {
+        #[derive(Deserialize)]
+        struct Resource {
+            id: String,
+        }
+        let resources: Vec<Resource> = self.pages(call).await?;
+        Ok(resources.into_iter().filter_map(|resource| resource.id.parse().ok()).collect())
+    }
+
+    /// Waits, by the clock of the client. That there is no time left shows at the next request.
+    pub(crate) async fn rest(&self, time: Duration) {
+        self.shared.clock.sleep(time).await;
     }
 
     /// `Subscriptions_List`, all pages: those that the identity can see.

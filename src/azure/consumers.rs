@@ -1,12 +1,15 @@
 //! The kinds of places that hold keys.
 //!
 //! Start at [`Place`], which is all that the rest of the program knows of them: a dictionary of an app's settings, a secret of
-//! a Key Vault, a key-value of App Configuration, or what the platform has made of an app's references to secrets. Each kind is a `ConsumerKind`. What a value
-//! says of a service, wherever it is kept, is read by [`Marks`].
+//! a Key Vault, a key-value of App Configuration, what the platform has made of an app's references to secrets, the secrets of
+//! a container app, a dictionary of a static web app. Each kind is a `ConsumerKind`. What a value says of a service, wherever it
+//! is kept, is read by [`Marks`].
 
 pub(crate) mod app_configuration;
 pub mod app_service;
+pub mod container_apps;
 pub(crate) mod key_vault;
+pub mod static_web_apps;
 mod text;
 mod value;
 
@@ -17,15 +20,19 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use self::app_configuration::KeyValue;
 use self::app_service::{Dictionary, References, Resolved};
+use self::container_apps::ContainerApp;
 use self::key_vault::Secret;
 pub(crate) use self::value::InFile;
-use super::arm::{Arm, ArmError, Operation};
-use crate::config::{AppConfig, KeyValueConfig};
+use super::arm::{Arm, ArmError, AskedBy, Operation};
+use crate::config::{AppConfig, KeyValueConfig, ServiceConfig};
 use rekey_core::journal::Journal;
-use rekey_core::model::{AppId, ConsumerId, Key, KeyPair, KeyValueId, SecretId, SecretReference, Section};
+use rekey_core::model::{
+    AppId, ConsumerId, ContainerAppId, Key, KeyPair, KeyValueId, SecretId, SecretReference, Section,
+    StaticWebAppId,
+};
 use rekey_core::plan::{ConsumerRef, Snapshot, Whereabouts};
 
-/// A place of one kind: what is read in one request, and written in one.
+/// A place of one kind: what is read at one time, and written at one.
 #[allow(
     async_fn_in_trait,
     reason = "called on the kinds alone, of whose futures it is known that they are `Send`"
@@ -71,6 +78,12 @@ pub enum Place {
     References(app_service::Place),
     /// A secret: its newest version, which is what is written, or another, which is only read.
     Secret(key_vault::Place),
+    /// A container app, or a job of Container Apps.
+    ContainerApp(container_apps::Place),
+    /// A dictionary of a static web app.
+    StaticWebApp(static_web_apps::Place),
+    /// The environments of a static web app. They are only read.
+    Environments(StaticWebAppId),
     /// A key-value of App Configuration.
     KeyValue(app_configuration::Place),
 }
@@ -81,6 +94,9 @@ pub enum Contents {
     Settings(Dictionary),
     References(References),
     Secret(Secret),
+    ContainerApp(Box<ContainerApp>),
+    StaticWebApp(Dictionary),
+    Environments(Vec<String>),
     KeyValue(KeyValue),
 }
 
@@ -139,13 +155,48 @@ impl Place {
     /// Every operation that places are read and written by. Roles, the doctor and the documents go by what they need.
     pub fn operations() -> Vec<Operation> {
         let of_data = [key_vault::Place::operations(), app_configuration::Place::operations()];
-        [app_service::Place::operations(), of_data.concat()].concat()
+        let others = [container_apps::Place::operations(), static_web_apps::Place::operations()];
+        [app_service::Place::operations(), of_data.concat(), others.concat()].concat()
+    }
+
+    /// Those of them that the deployed handler asks of a consumer.
+    pub fn operations_on(consumer: &ConsumerId) -> Vec<Operation> {
+        let all = match consumer {
+            ConsumerId::AppService(_) => app_service::Place::operations(),
+            ConsumerId::KeyVaultSecret(_) => key_vault::Place::operations(),
+            ConsumerId::KeyValue(_) => app_configuration::Place::operations(),
+            ConsumerId::ContainerApp(id) => container_apps::operations_on(id),
+            ConsumerId::StaticWebApp(_) => static_web_apps::Place::operations(),
+            ConsumerId::Reporter(_) | ConsumerId::Manual(_) => vec![],
+        };
+        all.into_iter().filter(|operation| operation.asked_by == AskedBy::Handler).collect()
     }
 
     /// The places of an app that can hold consumers, by what was configured of it. What they refer to is found when they are
     /// read ([`Place::follows`]).
     pub fn of(app: &AppConfig) -> Vec<Self> {
         app_service::Place::of(app).into_iter().map(Self::Settings).collect()
+    }
+
+    /// The places of a service of which the configuration tells. What they lead to is found when they are read.
+    pub fn configured(service: &ServiceConfig) -> Vec<Self> {
+        let apps = service.apps.iter().flat_map(Self::of);
+        let container_apps = service.container_apps.iter().cloned().map(Self::of_container_app);
+        let static_web_apps = service.static_web_apps.iter().flat_map(|site| {
+            let settings = Self::of_environment(site, None).into_iter();
+            [Self::Environments(site.clone())].into_iter().chain(settings)
+        });
+        apps.chain(container_apps).chain(static_web_apps).collect()
+    }
+
+    /// A container app, or a job.
+    pub const fn of_container_app(id: ContainerAppId) -> Self {
+        Self::ContainerApp(container_apps::Place { id })
+    }
+
+    /// The dictionaries of an environment of a static web app, or of the site itself.
+    pub fn of_environment(site: &StaticWebAppId, environment: Option<&str>) -> Vec<Self> {
+        static_web_apps::Place::of(site, environment).into_iter().map(Self::StaticWebApp).collect()
     }
 
     /// The app settings of an app.
@@ -175,6 +226,39 @@ impl Place {
             Self::References(of) => of.consumer(),
             Self::Secret(place) => place.consumer(),
             Self::KeyValue(place) => place.consumer(),
+            Self::ContainerApp(place) => place.consumer(),
+            Self::StaticWebApp(place) => place.consumer(),
+            Self::Environments(site) => ConsumerId::StaticWebApp(site.clone()),
+        }
+    }
+
+    /// The same dictionary of a static web app, of production by the name that this has as an environment.
+    pub(crate) fn as_environment(&self) -> Option<Self> {
+        match self {
+            Self::StaticWebApp(place) => place.as_environment().map(Self::StaticWebApp),
+            _ => None,
+        }
+    }
+
+    /// The other way round.
+    pub(crate) fn of_production(&self) -> Option<Self> {
+        match self {
+            Self::StaticWebApp(place) => place.of_production().map(Self::StaticWebApp),
+            _ => None,
+        }
+    }
+
+    /// Whether it is of an environment of a static web app, which may go at any time.
+    pub(crate) const fn is_of_an_environment(&self) -> bool {
+        matches!(self, Self::StaticWebApp(static_web_apps::Place { environment: Some(_), .. }))
+    }
+
+    /// About how many requests it takes to read it.
+    pub const fn requests(&self) -> usize {
+        match self {
+            // Its secrets, itself, its revisions and the replicas of one.
+            Self::ContainerApp(_) => 4,
+            _ => 1,
         }
     }
 
@@ -190,6 +274,11 @@ impl Place {
             Self::References(of) => app_service::read_references(arm, of).await.map(Contents::References),
             Self::Secret(place) => place.read(arm).await.map(Contents::Secret),
             Self::KeyValue(place) => place.read(arm).await.map(Contents::KeyValue),
+            Self::ContainerApp(place) => place.read(arm).await.map(Box::new).map(Contents::ContainerApp),
+            Self::StaticWebApp(place) => place.read(arm).await.map(Contents::StaticWebApp),
+            Self::Environments(site) => {
+                static_web_apps::environments(arm, site).await.map(Contents::Environments)
+            }
         }
     }
 
@@ -244,7 +333,22 @@ impl Place {
     pub async fn look_for(&self, arm: &Arm, there: &BTreeSet<ConsumerId>) -> Option<Missing> {
         match self {
             Self::Settings(place) => Some(place.look_for(arm, there).await),
-            Self::References(_) | Self::Secret(_) | Self::KeyValue(_) => None,
+            _ => None,
+        }
+    }
+
+    /// Adds what a dictionary of a static web app shows, likewise.
+    pub(crate) fn shows_settings(
+        &self,
+        contents: &Contents,
+        marks: Marks<'_>,
+        out: &mut Snapshot,
+    ) -> Vec<String> {
+        match (self, contents) {
+            (Self::StaticWebApp(place), Contents::StaticWebApp(settings)) => {
+                place.shows(settings, marks, out)
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -265,12 +369,21 @@ impl Place {
                 let just_read = just_read.and_then(Contents::secret);
                 place.write(arm, just_read, change).await.map(|done| done.map(Contents::Secret))
             }
+            Self::ContainerApp(place) => {
+                let just_read = just_read.and_then(Contents::container_app);
+                let done = place.write(arm, just_read, change).await?;
+                Ok(done.map(Box::new).map(Contents::ContainerApp))
+            }
+            Self::StaticWebApp(place) => {
+                let just_read = just_read.and_then(Contents::static_web_app);
+                place.write(arm, just_read, change).await.map(|done| done.map(Contents::StaticWebApp))
+            }
             Self::KeyValue(place) => {
                 let just_read = just_read.and_then(Contents::key_value);
                 place.write(arm, just_read, change).await.map(|done| done.map(Contents::KeyValue))
             }
             // Nothing is ever to be written there.
-            Self::References(_) => Ok(Written::Overwritten),
+            Self::References(_) | Self::Environments(_) => Ok(Written::Overwritten),
         }
     }
 
@@ -280,6 +393,8 @@ impl Place {
         match (self, contents) {
             (Self::Settings(place), Contents::Settings(settings)) => place.holds_anothers(settings, marks),
             (Self::Secret(place), Contents::Secret(secret)) => place.holds_anothers(secret, marks),
+            (Self::ContainerApp(place), Contents::ContainerApp(app)) => place.holds_anothers(app, marks),
+            (Self::StaticWebApp(place), Contents::StaticWebApp(of)) => place.holds_anothers(of, marks),
             (Self::KeyValue(place), Contents::KeyValue(read)) => place.holds_anothers(read, marks),
             _ => false,
         }
@@ -292,6 +407,9 @@ impl Place {
             // The platform fetches a secret when it restarts the app.
             Self::References(of) => of.settling(),
             Self::Secret(place) => place.settling(),
+            Self::ContainerApp(place) => place.settling(),
+            Self::StaticWebApp(place) => place.settling(),
+            Self::Environments(_) => Settling::AT_ONCE,
             Self::KeyValue(place) => place.settling(),
         }
     }
@@ -320,6 +438,10 @@ impl Place {
                 Self::Settings(app_service::Place { app: app.clone(), section })
             }
             ConsumerId::KeyVaultSecret(id) => Self::of_secret(id.clone()),
+            ConsumerId::ContainerApp(id) => Self::of_container_app(id.clone()),
+            ConsumerId::StaticWebApp(site) => {
+                Self::StaticWebApp(static_web_apps::Place::of_setting(site, consumer))
+            }
             ConsumerId::KeyValue(id) => Self::of_key_value(id.clone()),
             ConsumerId::Reporter(_) | ConsumerId::Manual(_) => return None,
         })
@@ -330,21 +452,43 @@ impl Contents {
     const fn settings(&self) -> Option<&Dictionary> {
         match self {
             Self::Settings(settings) => Some(settings),
-            Self::References(_) | Self::Secret(_) | Self::KeyValue(_) => None,
+            _ => None,
         }
     }
 
     pub(crate) const fn secret(&self) -> Option<&Secret> {
         match self {
             Self::Secret(secret) => Some(secret),
-            Self::Settings(_) | Self::References(_) | Self::KeyValue(_) => None,
+            _ => None,
+        }
+    }
+
+    pub(crate) const fn container_app(&self) -> Option<&ContainerApp> {
+        match self {
+            Self::ContainerApp(app) => Some(app),
+            _ => None,
+        }
+    }
+
+    pub(crate) const fn static_web_app(&self) -> Option<&Dictionary> {
+        match self {
+            Self::StaticWebApp(settings) => Some(settings),
+            _ => None,
+        }
+    }
+
+    /// The environments of a static web app.
+    pub(crate) fn environments(&self) -> &[String] {
+        match self {
+            Self::Environments(environments) => environments,
+            _ => &[],
         }
     }
 
     pub(crate) const fn key_value(&self) -> Option<&KeyValue> {
         match self {
             Self::KeyValue(read) => Some(read),
-            Self::Settings(_) | Self::References(_) | Self::Secret(_) => None,
+            _ => None,
         }
     }
 
@@ -362,7 +506,7 @@ impl Contents {
                 let of_name = |(name, _): &(&String, &Resolved)| name.eq_ignore_ascii_case(setting);
                 references.iter().find(of_name).map(|(_, resolved)| resolved)
             }
-            Self::Settings(_) | Self::Secret(_) | Self::KeyValue(_) => None,
+            _ => None,
         }
     }
 }
@@ -451,20 +595,31 @@ pub enum Settling {
         /// No reader works on with the old value for longer; that cannot be observed.
         at_most: Duration,
     },
+    /// The readers are restarted with the write, and it is observed that those are gone that were there before.
+    Restarted {
+        /// How long after one look the next is taken.
+        look_after: TimeDelta,
+        /// Who does not come up is not waited for any longer.
+        at_most: Duration,
+    },
 }
 
 impl Settling {
+    /// Of what nobody writes.
+    const AT_ONCE: Self = Self::ByItself { read_back_after: TimeDelta::zero(), at_most: Duration::ZERO };
+
     /// How long after a write the place is read again.
     pub const fn read_back_after(self) -> TimeDelta {
         match self {
             Self::ByItself { read_back_after, .. } => read_back_after,
+            Self::Restarted { look_after, .. } => look_after,
         }
     }
 
     /// How long a reader may work on with the old value.
     pub const fn at_most(self) -> Duration {
         match self {
-            Self::ByItself { at_most, .. } => at_most,
+            Self::ByItself { at_most, .. } | Self::Restarted { at_most, .. } => at_most,
         }
     }
 }

@@ -277,6 +277,7 @@ const fn section(section: Section) -> &'static str {
     match section {
         Section::AppSettings => "appSettings",
         Section::ConnectionStrings => "connectionStrings",
+        Section::FunctionSettings => "functionAppSettings",
     }
 }
 
@@ -304,7 +305,7 @@ fn of_consumer(consumer: &Consumer, snapshot: &Snapshot) -> ConsumerFields {
         kind: consumer.at.app.kind(),
         id: consumer.at.app.to_string(),
         section: consumer.at.section.map(section),
-        name: consumer.at.section.map(|_| consumer.at.name.clone()),
+        name: Some(consumer.at.name.clone()).filter(|name| !name.is_empty()),
         holds,
         why,
         fingerprint,
@@ -353,6 +354,9 @@ fn of_unknown(unknown: &Unknown) -> Vec<ConsumerFields> {
         Unknown::OnlyReferences { app, names } => {
             names.iter().map(|name| one(app, Some(name), Holds::Reference)).collect()
         }
+        Unknown::Reference { app: app @ ConsumerId::ContainerApp(_), name, .. } => {
+            vec![one(app, Some(name), Holds::Unknown)]
+        }
         Unknown::Reference { app, name, .. } | Unknown::KeyValueReference { app, name, .. } => {
             vec![one(app, Some(name), Holds::Reference)]
         }
@@ -370,6 +374,7 @@ fn of_fault(fault: SettingFault) -> Holds {
         SettingFault::Missing
         | SettingFault::NotOurs
         | SettingFault::Unnamed
+        | SettingFault::InTemplate
         | SettingFault::Locked
         | SettingFault::KeyInOtherText => Holds::Unknown,
         SettingFault::StaleKeyInOtherText => Holds::Stale,

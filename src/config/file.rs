@@ -14,7 +14,7 @@ use super::policy::PolicyLayer;
 use super::values::{Fields, Form, Lasting, Node, OrZero, sourced};
 use super::{AppConfig, KeyValueConfig, READERS_WITHIN, SecretConfig};
 use crate::report::text::InWords;
-use rekey_core::model::{AppId, IdFault, SecretId, ServiceId};
+use rekey_core::model::{AppId, ContainerAppId, IdError, IdFault, SecretId, ServiceId, StaticWebAppId};
 use rekey_core::plan::External;
 
 /// The whole file.
@@ -33,17 +33,29 @@ pub(super) struct FileInstance {
     pub(super) id: Option<ServiceId>,
     pub(super) apps: Vec<AppConfig>,
     pub(super) vault_secrets: Vec<SecretConfig>,
+    pub(super) container_apps: Vec<ContainerAppId>,
+    pub(super) static_web_apps: Vec<StaticWebAppId>,
     pub(super) app_configuration: Vec<KeyValueConfig>,
     pub(super) external: Vec<External>,
     pub(super) policy: PolicyLayer,
 }
 
-const INSTANCE_ONLY: [&str; 6] = ["id", "apps", "vault_secrets", "app_configuration", "reporters", "manual"];
+const INSTANCE_ONLY: [&str; 8] = [
+    "id",
+    "apps",
+    "vault_secrets",
+    "app_configuration",
+    "container_apps",
+    "static_web_apps",
+    "reporters",
+    "manual",
+];
 const SECRET_ONLY: [&str; 2] = ["readers_within", "unused"];
 const APP_ONLY: [&str; 3] = ["settings", "connection_strings", "may_hold_none"];
 
 /// The lists of what may hold a key besides apps: with one of them there need be no app.
-const BESIDES_APPS: [&str; 4] = ["vault_secrets", "app_configuration", "reporters", "manual"];
+const BESIDES_APPS: [&str; 6] =
+    ["vault_secrets", "app_configuration", "container_apps", "static_web_apps", "reporters", "manual"];
 
 const IN_APP: &str = "with an app: apps = [ { id = \"…\", settings = [\"…\"] } ]";
 
@@ -127,6 +139,8 @@ fn instance(
         app_configuration: key_values::read(&fields, &apps, report),
         apps,
         vault_secrets: vault_secrets(&fields, report),
+        container_apps: resources(&fields, &CONTAINER_APPS, report),
+        static_web_apps: resources(&fields, &STATIC_WEB_APPS, report),
         external: external(&fields, report),
         policy: PolicyLayer::of_file(&fields, report),
     })
@@ -170,6 +184,9 @@ fn apps(instance: &Fields<'_>, report: &mut Report<'_>) -> Vec<AppConfig> {
 fn vault_secrets(instance: &Fields<'_>, report: &mut Report<'_>) -> Vec<SecretConfig> {
     let Some(node) = instance.get("vault_secrets") else { return Vec::new() };
     let items = node.items("a list: vault_secrets = [ \"…\" ]", report);
+    if items.as_ref().is_some_and(Vec::is_empty) {
+        report.at(&node.at, "the list is empty; list a secret, or take vault_secrets out");
+    }
     let mut seen = Vec::new();
     items.into_iter().flatten().filter_map(|item| vault_secret(&item, &mut seen, report)).collect()
 }
@@ -217,6 +234,64 @@ fn secret_id(
     let what = what_it_is_not(text, "this is not the URL of a Key Vault secret");
     report.at(&node.at, format!("{what}; write {SECRET_ID}"));
     None
+}
+
+/// A list of resources by their ids, of which nothing else is said.
+struct Listed<T: 'static> {
+    key: &'static str,
+    /// How an id is written.
+    template: &'static str,
+    /// What one is.
+    what: &'static str,
+    fault: fn(&str) -> Option<IdFault>,
+    read: fn(&str) -> Result<T, IdError>,
+}
+
+const CONTAINER_APPS: Listed<ContainerAppId> = Listed {
+    key: "container_apps",
+    template: ContainerAppId::TEMPLATE,
+    what: "container app or job",
+    fault: ContainerAppId::fault,
+    read: str::parse,
+};
+
+const STATIC_WEB_APPS: Listed<StaticWebAppId> = Listed {
+    key: "static_web_apps",
+    template: StaticWebAppId::TEMPLATE,
+    what: "static web app",
+    fault: StaticWebAppId::fault,
+    read: str::parse,
+};
+
+fn resources<T: Clone + PartialEq>(
+    instance: &Fields<'_>,
+    listed: &Listed<T>,
+    report: &mut Report<'_>,
+) -> Vec<T> {
+    let Listed { key, template, what, fault, read } = listed;
+    let Some(node) = instance.get(key) else { return Vec::new() };
+    let items = node.items(&format!("a list: {key} = [ \"…\" ]"), report).unwrap_or_default();
+    if items.is_empty() {
+        report.at(&node.at, format!("the list is empty; list a {what}, or take {key} out"));
+    }
+    let mut seen = Vec::new();
+    let mut one = |item: &Node<'_>| {
+        let text = item.text(&format!("the id of a {what}: \"{template}\""), report)?;
+        match read(text) {
+            Ok(id) => {
+                let again = format!("this {what} is already listed; name it");
+                note_once(&id, &item.at, &mut seen, &again, report);
+                Some(id)
+            }
+            Err(_) => {
+                let no_id = format!("this is not the id of a {what}");
+                let because = because(fault(text));
+                report.at(&item.at, format!("{}{because}; write {template}", what_it_is_not(text, &no_id)));
+                None
+            }
+        }
+    };
+    items.iter().filter_map(&mut one).collect()
 }
 
 fn app(node: &Node<'_>, seen: &mut Vec<(AppId, At)>, report: &mut Report<'_>) -> Option<AppConfig> {

@@ -160,9 +160,28 @@ fn join(file: File, settings: Settings, report: &mut Report<'_>) -> Option<Confi
     let least_grace = if simulated { Duration::ZERO } else { LEAST_GRACE };
     // A service whose id is at fault is checked like the others, and then left out.
     let instances = file.instances.into_iter().filter_map(
-        |FileInstance { id, apps, vault_secrets, app_configuration, external, policy }| {
+        |FileInstance {
+             id,
+             apps,
+             vault_secrets,
+             app_configuration,
+             container_apps,
+             static_web_apps,
+             external,
+             policy,
+         }| {
             let policy = PolicyLayer::resolve([&settings.policy, &policy, &file.policy], least_grace, report);
-            Some(ServiceConfig { id: id?, apps, vault_secrets, app_configuration, external, policy })
+            let id = id?;
+            Some(ServiceConfig {
+                id,
+                apps,
+                vault_secrets,
+                app_configuration,
+                container_apps,
+                static_web_apps,
+                external,
+                policy,
+            })
         },
     );
     let instances: Vec<ServiceConfig> = instances.collect();

@@ -5,7 +5,8 @@
 //! The two share no types: what goes over from one to the other goes as text.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,6 +77,8 @@ pub fn config(world: &World, policy: Policy) -> Result<Config, IdError> {
             id: id.to_string().parse::<ServiceId>()?,
             apps,
             vault_secrets: vec![],
+            container_apps: read(world.containers_of(service))?,
+            static_web_apps: read(world.static_web_apps_of(service))?,
             app_configuration: vec![],
             external: vec![],
             policy,
@@ -98,6 +101,10 @@ pub fn config(world: &World, policy: Policy) -> Result<Config, IdError> {
         timer_disabled: false,
         own_site: None,
     })
+}
+
+fn read<T: FromStr>(ids: Vec<impl Display>) -> Result<Vec<T>, T::Err> {
+    ids.into_iter().map(|id| id.to_string().parse()).collect()
 }
 
 /// The embedded Azure and those who look after it go by one time.

@@ -43,8 +43,10 @@ pub(super) struct InstanceFacts<'c> {
     pub(super) permissions: Result<Vec<Permission>, ArmError>,
     pub(super) replicas: Result<Vec<String>, ArmError>,
     pub(super) journal: Result<Journal, StoreError>,
-    /// What a check shows, where Key Vault secrets or key-values of App Configuration are concerned.
-    pub(super) of_vaults: Option<Result<Snapshot, String>>,
+    /// What a check shows, where other consumers than apps of App Service are concerned.
+    pub(super) as_checked: Option<Result<Snapshot, String>>,
+    /// What may be done with its container apps and static web apps.
+    pub(super) granted: Vec<(ConsumerId, Result<Vec<Permission>, ArmError>)>,
     /// The secrets that could not be read, and why; and those that have expired, and when.
     pub(super) unread_secrets: BTreeMap<ConsumerId, ArmErrorKind>,
     pub(super) expired_secrets: BTreeMap<ConsumerId, DateTime<Utc>>,
@@ -104,9 +106,15 @@ impl<'c> Facts<'c> {
             let journal = instance.journal.as_ref().ok();
             let remembers =
                 journal.is_some_and(|journal| journal.all_seen().any(|(one, _)| one.secret().is_some()));
+            let others: Vec<ConsumerId> = service.beside_app_service().collect();
             let configured = !service.vault_secrets.is_empty() || !service.app_configuration.is_empty();
-            if remembers || configured || service.apps.iter().any(follows) {
-                instance.check_vaults(rekey, arm).await;
+            let configured = configured || remembers || !others.is_empty();
+            if configured || service.apps.iter().any(follows) {
+                instance.check(rekey, arm).await;
+            }
+            for consumer in others {
+                let granted = arm.permissions(&consumer.to_string()).await;
+                instance.granted.push((consumer, granted));
             }
         }
         Self { instances, apps, unlisted, partial, groups }
@@ -200,7 +208,8 @@ impl<'c> InstanceFacts<'c> {
             permissions,
             replicas,
             journal,
-            of_vaults: None,
+            as_checked: None,
+            granted: vec![],
             unread_secrets: BTreeMap::new(),
             expired_secrets: BTreeMap::new(),
             identities: BTreeMap::new(),
@@ -209,8 +218,8 @@ impl<'c> InstanceFacts<'c> {
         }
     }
 
-    /// Checks the service as a run does, which reads the secrets and key-values that its apps refer to.
-    async fn check_vaults(&mut self, rekey: &Engine, arm: &Arm) {
+    /// Checks the service as a run does, which reads more than the settings of apps.
+    async fn check(&mut self, rekey: &Engine, arm: &Arm) {
         let (Ok(journal), service) = (&self.journal, self.config) else { return };
         let reader = Reader { arm, clock: &*rekey.clock, in_need: false };
         let check = Check::take(reader, service, journal).await;
@@ -224,11 +233,11 @@ impl<'c> InstanceFacts<'c> {
             let (refused, readers) = (check.refusals(), check.key_value_readers(service, journal));
             self.of_key_values = Some(KeyValueFacts { refused, readers });
         }
-        self.of_vaults = Some(match check {
+        self.as_checked = Some(match check {
             Ok(check) => Ok(check.snapshot(service, journal)),
             Err(error) => Err(cause::told(&error)),
         });
-        let seen = self.of_vaults.iter().flatten().flat_map(|seen| &seen.unknown);
+        let seen = self.as_checked.iter().flatten().flat_map(|seen| &seen.unknown);
         let concerned: BTreeSet<AppId> = seen.filter_map(app_without_access).cloned().collect();
         let asked = concerned.into_iter().map(|app| {
             async move {

@@ -23,7 +23,7 @@ use crate::engine::Engine;
 use crate::handler::{Invocation, Outcome, Runner, Trigger};
 use crate::report::cause;
 use crate::{panics, store};
-use rekey_core::model::AppId;
+use rekey_core::model::{AppId, ConsumerId};
 
 /// How long it may take. Whatever a slow Azure leaves unanswered by then is told as that.
 const PATIENCE: TimeDelta = TimeDelta::minutes(1);
@@ -106,6 +106,16 @@ pub async fn examine_briefly(rekey: &Engine, circumstances: &Circumstances) -> R
         .boxed()
     });
     findings.extend(at_once(apps).await.into_iter().flatten());
+    let others: BTreeSet<ConsumerId> =
+        configured.iter().flat_map(ServiceConfig::beside_app_service).collect();
+    let others = others.into_iter().map(|consumer| {
+        async move {
+            let granted = arm.permissions(&consumer.to_string()).await;
+            permission::untried_of_consumer(&consumer, &granted, caller)
+        }
+        .boxed()
+    });
+    findings.extend(at_once(others).await.into_iter().flatten());
     Report::new(findings)
 }
 

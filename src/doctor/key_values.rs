@@ -13,7 +13,7 @@ const NOTHING_IS_REGENERATED: &str = "no key of the service is regenerated until
 pub(super) fn check(instance: &InstanceFacts<'_>, caller: &Caller) -> Vec<Finding> {
     let id = &instance.config.id;
     // That nothing could be seen is told with the secrets.
-    let (Some(Ok(seen)), Some(facts)) = (&instance.of_vaults, &instance.of_key_values) else {
+    let (Some(Ok(seen)), Some(facts)) = (&instance.as_checked, &instance.of_key_values) else {
         return Vec::new();
     };
     let held = seen.consumers.iter().filter_map(|consumer| match &consumer.at.app {

@@ -9,13 +9,13 @@ use super::collect::{AppFacts, InstanceFacts};
 use super::finding::{Check, Finding, Severity};
 use super::fixes;
 use crate::azure::arm::{ArmError, ArmErrorKind, Caller, Operation, Permission};
-use crate::azure::consumers::ConsumerKind;
 use crate::azure::consumers::app_service::Place;
+use crate::azure::consumers::{ConsumerKind, Place as AnyPlace};
 use crate::azure::discovery::by_value;
 use crate::azure::rbac::on_the_resource;
 use crate::azure::services::{KeyService, ServiceOperations};
 use crate::report::cause;
-use rekey_core::model::{AppId, ServiceId, ServiceType};
+use rekey_core::model::{AppId, ConsumerId, ServiceId, ServiceType};
 
 /// An operation that a run needs, and what comes of it if it is refused.
 #[derive(Clone, Copy)]
@@ -47,6 +47,14 @@ impl Role {
 
     fn of_app() -> Self {
         Self { name: "signalr-rekey repoints apps", actions: on_the_resource(Place::operations()) }
+    }
+
+    fn of_consumer(consumer: &ConsumerId) -> Self {
+        let name = match consumer {
+            ConsumerId::StaticWebApp(_) => "signalr-rekey repoints static web apps",
+            _ => "signalr-rekey repoints container apps",
+        };
+        Self { name, actions: on_the_resource(AnyPlace::operations_on(consumer)) }
     }
 
     /// What a run needs of this kind of resource, and the action that lacks.
@@ -120,6 +128,48 @@ fn of_places(id: &AppId, operation: fn(&Place) -> Operation, why: &'static str) 
     needs
 }
 
+/// The actions on a container app or static web app. Reading one is several actions, all of which were allowed if it `was_read`.
+pub(super) fn of_consumer(
+    consumer: &ConsumerId,
+    granted: &Granted,
+    was_read: bool,
+    caller: &Caller,
+) -> Vec<Finding> {
+    if is_gone(granted.as_ref().err()) {
+        return Vec::new();
+    }
+    let scope = Scope::of_consumer(consumer, granted, caller);
+    let untold = scope.untold();
+    let needs = needs_of(consumer);
+    let judged = needs.into_iter().map(|need| {
+        let read = (was_read && !need.operation.is_change()).then_some(None);
+        scope.judge(need, read)
+    });
+    untold.into_iter().chain(judged).collect()
+}
+
+/// Those that no run tries before it has to.
+pub(super) fn untried_of_consumer(consumer: &ConsumerId, granted: &Granted, caller: &Caller) -> Vec<Finding> {
+    if is_gone(granted.as_ref().err()) {
+        return Vec::new();
+    }
+    let scope = Scope::of_consumer(consumer, granted, caller);
+    let changes = needs_of(consumer).into_iter().filter(|need| need.operation.is_change());
+    changes.map(|need| scope.judge(need, None)).collect()
+}
+
+/// What a run needs of a consumer. Those that need the same action are judged once.
+fn needs_of(consumer: &ConsumerId) -> Vec<Need> {
+    let need = |operation: Operation| {
+        let why = if operation.is_change() { WRITE_WHY } else { LIST_WHY };
+        Need { operation, severity: Severity::Error, why }
+    };
+    let mut needs: Vec<Need> = AnyPlace::operations_on(consumer).into_iter().map(need).collect();
+    let mut known = BTreeSet::new();
+    needs.retain(|need| known.insert(need.operation.actions.first().copied()));
+    needs
+}
+
 /// The actions on a service that no run tries before it has to. Of one that is gone the run tells.
 pub(super) fn untried_of_instance(id: &ServiceId, granted: &Granted, caller: &Caller) -> Vec<Finding> {
     let kind = id.service_type();
@@ -137,6 +187,13 @@ fn untried(id: String, role: Role, granted: &Granted, caller: &Caller, needs: &[
     }
     let scope = Scope { id, role, granted: granted.as_ref().map(Vec::as_slice), caller };
     needs.iter().map(|need| scope.judge(*need, None)).collect()
+}
+
+impl<'a> Scope<'a> {
+    fn of_consumer(consumer: &ConsumerId, granted: &'a Granted, caller: &'a Caller) -> Self {
+        let role = Role::of_consumer(consumer);
+        Self { id: consumer.to_string(), role, granted: granted.as_ref().map(Vec::as_slice), caller }
+    }
 }
 
 impl Scope<'_> {

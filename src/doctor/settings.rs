@@ -265,8 +265,8 @@ fn good_grace() -> String {
 
 fn grace(instance: &ServiceConfig, better: &Better<'_>) -> Finding {
     let what = format!("the grace is {}", rounded(instance.policy.grace));
-    let places = instance.apps.iter().flat_map(Place::of);
-    let settled = places.map(|place| place.settling().at_most()).max();
+    let places = Place::configured(instance);
+    let settled = places.iter().map(|place| place.settling().at_most()).max();
     if instance.policy.grace >= TOKEN_LIFE + settled.unwrap_or_default() {
         return Finding::ok(Check::Durations, &instance.id, what);
     }

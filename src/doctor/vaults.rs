@@ -20,7 +20,7 @@ pub(super) fn check(
     own: Option<&AppId>,
 ) -> Vec<Finding> {
     let id = &instance.config.id;
-    let found = match &instance.of_vaults {
+    let found = match &instance.as_checked {
         None => Vec::new(),
         Some(Ok(seen)) => seen_of(instance, facts, seen, &Asker { caller, own }),
         Some(Err(error)) => {
@@ -54,7 +54,7 @@ fn seen_of(
     let unknown = seen.unknown.iter().filter_map(|unknown| {
         let mut fix = None;
         let at = match unknown {
-            Unknown::Reference { app, name, .. } => {
+            Unknown::Reference { app, name, .. } if app.app().is_some() => {
                 fix = app.app().and_then(|id| way_in(instance, facts, id, name));
                 app
             }

@@ -269,7 +269,7 @@ impl Actor<'_> {
         let (key_values, others): (Vec<_>, Vec<_>) =
             consumers.into_iter().partition(|consumer| matches!(consumer.app, ConsumerId::KeyValue(_)));
         let (secrets, apps): (Vec<_>, Vec<_>) =
-            others.into_iter().partition(|consumer| consumer.app.app().is_none());
+            others.into_iter().partition(|consumer| matches!(consumer.app, ConsumerId::KeyVaultSecret(_)));
         let (own, others) = apps.into_iter().partition(restarts_us);
         [secrets, key_values, others, own]
     }
@@ -354,6 +354,7 @@ impl Actor<'_> {
                 let behind = basis.check.version_behind(&id, &keys).into_iter();
                 behind.map(|(name, version)| (name, (None, version))).collect()
             }
+            consumer @ ConsumerId::ContainerApp(_) => basis.check.versions_in_vaults(&consumer, &keys),
             consumer => {
                 let app = self.instance.apps.iter().find(|app| ConsumerId::from(&app.id) == consumer);
                 app.map(|app| basis.check.versions(place, app, self.instance, &keys)).unwrap_or_default()

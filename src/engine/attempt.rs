@@ -23,7 +23,7 @@ use crate::report::{Ending, RunEvent, RunReport, cause};
 use crate::store::{Draft, Lease, StoreError};
 use rekey_core::intent::{Source, is_alarming};
 use rekey_core::journal::{Event, Held, Journal, KeyRecord, Origin};
-use rekey_core::model::{ConsumerId, KeyType};
+use rekey_core::model::KeyType;
 use rekey_core::plan::{self, Assessment, CutOff, Decision, Open, Snapshot, Step, Verdict};
 use rekey_core::time::delta;
 
@@ -237,7 +237,7 @@ impl Run<'_> {
     /// has read them once goes by what it read.
     fn by_keys_alone(&mut self, check: &Check, journal: &Journal) -> Option<Decision> {
         let (read, service) = (self.may_rest()?, self.service);
-        let apps = service.apps.iter().map(|app| ConsumerId::from(&app.id));
+        let apps = service.consumers();
         let (now, end) = (self.now(), self.order.deadline - RESERVE);
         let (listed, external) = (check.fingerprints(), service.external.iter().cloned());
         let decision = plan::quiet(&listed, apps, external, journal, &service.policy, now, end)?;

@@ -3,8 +3,10 @@
 //! Start at [`Check::take`]. A check keeps what it read, each part with its time, so that a later [`Check::refresh`]
 //! reads again only what has grown too old. The snapshot it yields holds fingerprints; the keys stay here.
 
+mod container_apps;
 mod key_values;
 mod references;
+mod static_web_apps;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::{join_all, try_join};
 use futures::{FutureExt, join};
 
+use self::container_apps::Brought;
 use crate::azure::arm::{Arm, ArmError, ArmErrorKind};
 use crate::azure::consumers::{Absence, Contents, Marks, Missing, Place};
 use crate::azure::services::KeyService;
@@ -78,6 +81,8 @@ pub struct Check {
     /// The secrets that are on record as holders of a key, whether anything leads to them any more or not; nothing where only
     /// what a notice names is checked.
     on_record: Option<BTreeSet<SecretId>>,
+    /// What was written into container apps by this run, whose readers it restarted.
+    brought: BTreeMap<ConsumerId, Brought>,
     /// What could be found out of apps that Azure does not find.
     missing: BTreeMap<ConsumerId, Missing>,
     /// The keys that the service refuses; nothing if it was not asked about these keys.
@@ -132,6 +137,7 @@ impl Check {
             store_suffixes: reader.arm.store_suffixes(),
             awaited: BTreeMap::new(),
             on_record: None,
+            brought: BTreeMap::new(),
             missing: BTreeMap::new(),
             refused: None,
             refresh_took: TimeDelta::zero(),
@@ -146,7 +152,7 @@ impl Check {
         service: &ServiceConfig,
     ) -> Result<Self, ArmError> {
         let hasty = Reader { in_need: true, ..reader };
-        let reads = read_all(hasty, service.apps.iter().flat_map(Place::of)).map(Ok);
+        let reads = read_all(hasty, Place::configured(service).into_iter()).map(Ok);
         let (mut check, reads) = try_join(of_keys, reads).await?;
         check.places.extend(reads);
         Ok(check)
@@ -293,6 +299,10 @@ impl Check {
                 self.awaited.insert(references.clone(), at + ARRIVES);
             }
         }
+        if let Some(app) = contents.container_app() {
+            self.brings(place.consumer(), app, at);
+        }
+        self.writes_production(&place, &contents, at);
         self.places.insert(place, Read { at, found: Ok(contents), echo: true, hasty: false });
     }
 
@@ -312,6 +322,12 @@ impl Check {
         let mut secrets: BTreeSet<SecretId> = service.secrets().cloned().collect();
         for app in &service.apps {
             self.add_app(app, service, journal, &mut snapshot, &mut secrets);
+        }
+        for id in &service.container_apps {
+            self.add_container_app(id, journal, &mut snapshot, &mut secrets);
+        }
+        for site in &service.static_web_apps {
+            self.add_static_web_app(site, journal, &mut snapshot);
         }
         for key_value in &self.key_values(service) {
             self.add_key_value(key_value, service, journal, &mut snapshot);
@@ -444,6 +460,7 @@ impl Check {
             old.retain(|place| !self.places.contains_key(place));
         }
         self.await_arrival(service, reader.clock.now());
+        self.await_restarts(reader.clock.now());
         let is_gone =
             |read: &Read| read.found.as_ref().is_err_and(|error| error.kind() == ArmErrorKind::Gone);
         let of_apps = |place: &&Place| matches!(place, Place::Settings(_));

@@ -143,7 +143,7 @@ fn turns(
 
 /// How many requests a full check makes.
 fn cost(service: &ServiceConfig) -> f64 {
-    1.0 + service.apps.iter().map(|app| Place::of(app).len()).sum::<usize>() as f64
+    1.0 + Place::configured(service).iter().map(Place::requests).sum::<usize>() as f64
 }
 
 /// How many runs there are up to a time, with this one and at least one. One that is due then may begin a little late.

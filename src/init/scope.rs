@@ -93,6 +93,11 @@ impl Scope {
         }
     }
 
+    /// The resource group, where one was named.
+    pub(super) fn group(&self) -> Option<&str> {
+        self.group.as_deref()
+    }
+
     /// The subscription, by its id.
     pub(super) fn subscription(&self) -> &str {
         &self.subscription

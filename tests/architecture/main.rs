@@ -134,7 +134,12 @@ fn only_the_store_makes_a_proof_of_a_lease_or_lock() {
 fn what_is_special_to_a_kind_is_known_in_its_room() {
     let rooms = [
         ("azure/services/signalr.rs", &["Microsoft.SignalRService", "SignalR_", "/listKeys"][..]),
-        ("azure/consumers/app_service", &["Microsoft.Web", "WebApps_", "/config/appsettings"]),
+        ("azure/consumers/app_service", &["Microsoft.Web/sites", "WebApps_", "/config/appsettings"]),
+        (
+            "azure/consumers/static_web_apps",
+            &["Microsoft.Web/staticSites", "StaticSites_", "FunctionAppSettings"],
+        ),
+        ("azure/consumers/container_apps", &["Microsoft.App/", "ContainerApps_", "/listSecrets"]),
     ];
     // The demo shows Azure; the rest are sentences, and the example of a file to write.
     let others = ["demo", "cli/init.rs", "report/text"];

@@ -201,7 +201,7 @@ pub fn untrue(sim: &EmbeddedAzure, config: &Config, reports: &[RunReport]) -> Ve
     };
     let problems = |report: &RunReport| {
         let configured = config.instances.iter().find(|known| known.id == report.service).unwrap();
-        let apps: Vec<String> = configured.apps.iter().map(|app| app.id.to_string()).collect();
+        let apps: Vec<String> = configured.consumers().map(|consumer| consumer.to_string()).collect();
         let problems = sim.with(|state| state.problems(&report.service.to_string(), &apps));
         let ending = report.ending.to_string();
         problems.into_iter().map(move |problem| format!("it ended well ({ending}), but {problem}"))

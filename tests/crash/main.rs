@@ -117,6 +117,16 @@ async fn a_crash_at_every_point_of_repairing_where_a_write_is_lost() {
 }
 
 #[tokio::test]
+async fn a_crash_at_every_point_of_a_due_rotation_with_a_container_app() {
+    a_crash(Scenario::DueContainers).await;
+}
+
+#[tokio::test]
+async fn a_crash_at_every_point_of_repairing_a_container_app() {
+    a_crash(Scenario::ForcedContainers).await;
+}
+
+#[tokio::test]
 async fn a_crash_at_every_point_of_repairing_under_a_lock() {
     a_crash(Scenario::ForcedLocked).await;
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use embedded_azure::{
-    Activity, ActivityKind, AppConfiguration, BarrierKind, Fault, FaultKind, KeyValue, Options, Secret,
-    State, Vault, World,
+    Activity, ActivityKind, AppConfiguration, BarrierKind, ContainerApp, ContainerSecret, Fault, FaultKind,
+    KeyValue, Options, Secret, State, Vault, World,
 };
 use rekey_core::intent::Intent;
 use rekey_core::journal::Journal;
@@ -61,6 +61,10 @@ pub enum Scenario {
     DueVault,
     /// Azure regenerates the key in use where one app gets its string so.
     ForcedVault,
+    /// A known instance is due, and a container app is among its consumers.
+    DueContainers,
+    /// Azure regenerates the key in use, which a container app has besides.
+    ForcedContainers,
     /// A known instance is due, and one app gets its string through a reference to a key-value of App Configuration.
     DueKeyValue,
     /// Azure regenerates the key in use where one app gets its string so.
@@ -102,7 +106,7 @@ const ANOTHER_GROUP: &str = "rg-another";
 const MOST_PASSES: usize = 60;
 
 impl Scenario {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::FirstAdoption,
         Self::DueRotation,
         Self::DueAndListedLate,
@@ -120,6 +124,8 @@ impl Scenario {
         Self::AdoptionMistyped,
         Self::DueVault,
         Self::ForcedVault,
+        Self::DueContainers,
+        Self::ForcedContainers,
         Self::DueKeyValue,
         Self::ForcedKeyValue,
     ];
@@ -133,9 +139,10 @@ impl Scenario {
             | Self::SplitConsumers
             | Self::AdoptionMistyped
             | Self::DueVault
+            | Self::DueContainers
             | Self::DueKeyValue => [1, 1],
             // Who was not made to fetch the secret or key-value yet counted as a holder of either key, and has left that one since.
-            Self::Retirement | Self::ForcedVault | Self::ForcedKeyValue => [1, 0],
+            Self::Retirement | Self::ForcedVault | Self::ForcedContainers | Self::ForcedKeyValue => [1, 0],
             Self::ForcedKey
             | Self::ForcedKeys
             | Self::ForcedUnreadable
@@ -184,6 +191,7 @@ impl Scenario {
             | Self::ForcedBareKey
             | Self::ForcedMoved
             | Self::ForcedVault
+            | Self::ForcedContainers
             | Self::ForcedKeyValue => &[KeyType::Primary],
             Self::ForcedKeys => &KeyType::ALL,
             _ => &[],
@@ -199,6 +207,13 @@ impl Scenario {
             let secret = Secret::new("{primary:sr-demo}");
             let secrets = [("chat".to_owned(), secret)].into();
             world.vaults = vec![Vault { group: "rg-demo".into(), name: "kv-demo".into(), secrets }];
+        }
+        if matches!(self, Self::DueContainers | Self::ForcedContainers) {
+            let string = ContainerSecret::Value("{primary:sr-demo}".into());
+            let secrets = [("signalr".to_owned(), string)].into();
+            let (group, name) = ("rg-demo".into(), "chat-api".into());
+            world.container_apps =
+                vec![ContainerApp { group, name, secrets, replicas: 2, ..ContainerApp::default() }];
         }
         if matches!(self, Self::DueKeyValue | Self::ForcedKeyValue) {
             let key_values = vec![KeyValue::new("chat", None, "{primary:sr-demo}")];

@@ -6,6 +6,7 @@
 mod apps;
 #[path = "../common/mod.rs"]
 mod common;
+mod containers;
 mod deployed;
 mod first_run;
 mod init;

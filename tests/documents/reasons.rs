@@ -94,6 +94,11 @@ fn unknowns() -> Vec<Unknown> {
     let name = || "ASetting".to_owned();
     let setting = |fault| Unknown::Setting { app: app(), name: name(), fault };
     let secret = || ConsumerId::KeyVaultSecret(SecretId::new("v.vault.azure.net", "chat").unwrap());
+    let id = |rest: &str| format!("/subscriptions/s/resourceGroups/g/providers/{rest}");
+    let container_app =
+        || ConsumerId::ContainerApp(id("Microsoft.App/containerApps/chat-api").parse().unwrap());
+    let static_web_app =
+        || ConsumerId::StaticWebApp(id("Microsoft.Web/staticSites/chat-pages").parse().unwrap());
     let key_value = || KeyValueId::new("https://s.azconfig.io", "chat", None).unwrap();
     let reader = |name| {
         let (app, to, why) = (app(), key_value(), "it is so".to_owned());
@@ -147,6 +152,18 @@ fn unknowns() -> Vec<Unknown> {
         setting(SettingFault::Locked),
         setting(SettingFault::InvalidString(Malformed::Port)),
         setting(SettingFault::OtherServicesHost),
+        setting(SettingFault::InTemplate),
+        Unknown::Unreadable { app: container_app(), detail: "it said so".into(), passing: false },
+        Unknown::Unreadable { app: static_web_app(), detail: "it said so".into(), passing: false },
+        Unknown::NoConsumer { app: container_app() },
+        Unknown::NoConsumer { app: static_web_app() },
+        Unknown::Reference {
+            app: container_app(),
+            name: name(),
+            fault: ReferenceFault::Other,
+            why: "it is so".into(),
+            passing: false,
+        },
     ];
     for unknown in &all {
         match unknown {
@@ -167,6 +184,7 @@ fn unknowns() -> Vec<Unknown> {
                 | SettingFault::Unnamed
                 | SettingFault::KeyInOtherText
                 | SettingFault::StaleKeyInOtherText
+                | SettingFault::InTemplate
                 | SettingFault::Placeholder
                 | SettingFault::Locked
                 | SettingFault::InvalidString(_)

@@ -55,8 +55,17 @@ fn the_table_of_settings_has_every_key_of_the_file_and_no_other() {
     assert_eq!(in_table.len() + 1, named.len(), "none stands twice, and [notify] is there");
 
     // The policy: what an instance may set for itself stands first.
-    let others = ["id", "apps", "vault_secrets", "app_configuration", "reporters", "manual"];
-    let policy = &known_keys(("", &strange)) - &set(&others);
+    let lists = [
+        "id",
+        "apps",
+        "vault_secrets",
+        "app_configuration",
+        "container_apps",
+        "static_web_apps",
+        "reporters",
+        "manual",
+    ];
+    let policy = &known_keys(("", &strange)) - &set(&lists);
     let above = named.iter().take_while(|key| *key != "notice_budget").cloned().collect::<BTreeSet<_>>();
     assert_eq!(above, policy);
 

@@ -20,6 +20,16 @@ param vaultSecrets = [
 
 param subnet = '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-net/providers/Microsoft.Network/virtualNetworks/vnet/subnets/rekey'
 
+param containerApps = [
+  '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-apps/providers/Microsoft.App/containerApps/chat-api'
+  '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/RG-APPS/providers/microsoft.app/Jobs/chat-nightly'
+  '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-environments/providers/Microsoft.App/managedEnvironments/chat'
+]
+
+param staticWebApps = [
+  '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-apps/providers/Microsoft.Web/staticSites/chat-pages'
+]
+
 param appConfigurationStores = [
   '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-vaults/providers/Microsoft.AppConfiguration/configurationStores/appcs-chat'
 ]

@@ -79,6 +79,21 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let mut script: VecDeque<Reply> = script(&base).into_iter().collect();
+        Self::serve(listener, &base, move |_| script.pop_front().unwrap_or(Reply::HangUp))
+    }
+
+    /// Answers each request by its line, in whatever order they come.
+    pub(crate) async fn answer(reply: impl FnMut(&Asked) -> Reply + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        Self::serve(listener, &base, reply)
+    }
+
+    fn serve(
+        listener: TcpListener,
+        base: &str,
+        mut next: impl FnMut(&Asked) -> Reply + Send + 'static,
+    ) -> Self {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let record = Arc::clone(&asked);
         let flooded = Arc::new(AtomicU64::new(0));
@@ -88,8 +103,8 @@ impl Server {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 let Some(request) = read(&mut stream).await else { continue };
+                let reply = next(&request);
                 record.lock().unwrap().push(request);
-                let reply = script.pop_front().unwrap_or(Reply::HangUp);
                 match reply {
                     Reply::Silence => silent.push(stream),
                     Reply::Stalled(beginning) => {

@@ -248,7 +248,7 @@ async fn what_cannot_be_seen_or_written_of_a_key_value_blocks() {
         (
             "key in a longer word",
             |state| {
-                state.set_key_value("store", KEY, LABEL, "x{primaryKey:sr-demo}y {primary:sr-demo}").unwrap()
+                state.set_key_value("store", KEY, LABEL, "x{primaryKey:sr-demo}y {primary:sr-demo}").unwrap();
             },
             "cannot be put in its place",
         ),

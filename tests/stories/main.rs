@@ -7,6 +7,7 @@ mod app_configuration;
 mod app_locks;
 #[path = "../common/mod.rs"]
 mod common;
+mod container_apps;
 mod faults;
 mod forecast;
 mod refusals;
@@ -14,6 +15,7 @@ mod repairing;
 mod reporters;
 mod rotation;
 mod settings;
+mod static_web_apps;
 mod texts;
 mod unfinished;
 mod unseen;

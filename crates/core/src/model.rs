@@ -5,18 +5,22 @@
 
 mod connection_string;
 mod consumer;
+mod container_app;
 mod id;
 mod key;
 mod key_value;
 mod name;
 mod operation_url;
 mod secret;
+mod static_web_app;
 
 pub use connection_string::{ConnectionString, Malformed, host_of, is_placeholder};
 pub use consumer::{AppId, ConsumerId, Reference, ReferenceStore, Section, names_signalr};
+pub use container_app::{ContainerAppId, ContainerAppKind};
 pub use id::{IdError, IdFault, ServiceId, ServiceType, likest};
 pub use key::{Fingerprint, Key, KeyPair, KeyType, NotAFingerprint, NotAKeyType, PerKey};
 pub use key_value::KeyValueId;
 pub use name::{Name, NotAName};
 pub use operation_url::OperationUrl;
 pub use secret::{SecretId, SecretReference};
+pub use static_web_app::StaticWebAppId;

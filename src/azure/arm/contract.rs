@@ -64,6 +64,11 @@ impl Operation {
         Self { effect: Effect::Change, ..Self::read(name, actions) }
     }
 
+    /// Whether it changes something.
+    pub(crate) const fn is_change(&self) -> bool {
+        matches!(self.effect, Effect::Change)
+    }
+
     /// The same one, with what it is about.
     pub(crate) const fn about(self, subject: Subject) -> Self {
         Self { subject, ..self }

@@ -100,6 +100,10 @@ impl Call {
         Self { method: Method::PUT, ..Self::get(operation, url) }
     }
 
+    pub(crate) fn patch(operation: Operation, url: Url) -> Self {
+        Self { method: Method::PATCH, ..Self::get(operation, url) }
+    }
+
     /// The same for a Key Vault, at a URL of [`Arm::vault_url`].
     pub(crate) fn at_vault(self) -> Self {
         Self { host: Host::Vault, ..self }
@@ -146,7 +150,7 @@ impl Call {
         Ok(self)
     }
 
-    pub(super) fn error(&self, kind: ArmErrorKind, message: &str) -> ArmError {
+    pub(crate) fn error(&self, kind: ArmErrorKind, message: &str) -> ArmError {
         ArmError::new(kind, self.operation, &self.resource(), message)
     }
 }

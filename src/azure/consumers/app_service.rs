@@ -18,10 +18,12 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 
 pub use self::dictionary::Dictionary;
+pub(super) use self::dictionary::{list_dictionary, secret_parts, update_dictionary};
 pub(super) use self::references::{References, Resolved, read_references};
 pub use self::sites::{ReferenceIdentity, Site, UpdateStrategy};
 
 pub(in crate::azure) use self::readers::{by_reference, by_themselves};
+pub(super) use self::shown::add;
 pub(in crate::azure) use self::shown::{followed, shown};
 
 use super::{Change, ConsumerKind, Marks, Missing, Settling, Written, with_version};
@@ -235,7 +237,7 @@ impl Refreshed {
 
 /// Replaces the keys in a consumer's value. What is there no longer, or is something else by now, is left alone: the next
 /// check says what became of it.
-fn replace_key(settings: &mut Dictionary, name: &str, change: &Change<'_>) {
+pub(super) fn replace_key(settings: &mut Dictionary, name: &str, change: &Change<'_>) {
     let Change { marks, key, only_stale, .. } = change;
     let written = settings.expose(name).and_then(|value| marks.with_key(value, key, *only_stale));
     if let Some(text) = written {

@@ -115,6 +115,11 @@ impl Secret {
         self.value.expose_secret()
     }
 
+    /// When this version was made, by the vault's clock.
+    pub(crate) fn created(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp(self.attributes.created, 0).unwrap_or(DateTime::<Utc>::MAX_UTC)
+    }
+
     /// What it shows of a service: what it holds, and what is wrong with that.
     pub(crate) fn shows(&self, marks: Marks<'_>) -> Vec<Result<Holding, SettingFault>> {
         let shown = marks.values(self.expose()).into_iter().filter_map(|value| match value {

@@ -236,7 +236,10 @@ impl Check {
     pub(super) fn wanted(&self, service: &ServiceConfig) -> BTreeSet<Place> {
         let of_secrets =
             service.secrets().chain(self.on_record.iter().flatten()).cloned().map(Place::of_secret);
-        let mut wanted: BTreeSet<Place> = service.apps.iter().flat_map(Place::of).chain(of_secrets).collect();
+        let mut wanted: BTreeSet<Place> = Place::configured(service).into_iter().chain(of_secrets).collect();
+        let in_vaults = service.consumers().flat_map(|consumer| self.in_vaults(&consumer));
+        wanted.extend(in_vaults.map(|(_, secret)| Place::of_secret(secret)));
+        wanted.extend(service.static_web_apps.iter().flat_map(|site| self.environments_of(site)));
         wanted.extend(self.wanted_of_key_values(service));
         for app in &service.apps {
             for followed in self.followed(app) {

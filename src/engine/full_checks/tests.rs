@@ -19,6 +19,8 @@ fn service(name: &str, apps: usize) -> ServiceConfig {
         id: id(name),
         apps: (0..apps).map(app).collect(),
         vault_secrets: vec![],
+        container_apps: vec![],
+        static_web_apps: vec![],
         app_configuration: vec![],
         external: vec![],
         policy: Policy::default(),

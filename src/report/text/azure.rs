@@ -44,6 +44,15 @@ sentences! {
         without being seen may do so still: let this identity read it, or, if nobody uses it, name it in vault_secrets with \
         unused = true";
     DISABLED_MEANWHILE = "somebody disabled the secret while it was written, so the version that was made is disabled too";
+    UPDATING = "an update of it is under way";
+    UPDATE_FAILED = "Azure took the update on, and it failed";
+    NO_VALUE = "Container Apps does not tell what it has fetched from the Key Vault";
+    being_replaced(replica) = "the replica {replica} is still there, which may run with the key that was there before; it is \
+        being replaced";
+    does_not_run_yet(replica) = "the new replica {replica} does not run yet";
+    execution_is_refused(executions, job) = "executions that were started with a key that is invalid now still run, and are \
+        refused until they end ({executions}): `az containerapp job stop` ends them, and the next execution of {job} has a \
+        valid key";
     strange_vault(host, suffix) = "{host} is no Key Vault of this cloud (…{suffix}), and is not given a token";
     strange_store(host, suffixes) = "{host} is no App Configuration store of this cloud (…{suffixes}), and is not given a token";
     STRANGE_ETAG = "its etag cannot be sent back";

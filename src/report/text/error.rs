@@ -65,6 +65,9 @@ fn leaves_open(error: &ArmError) -> &'static str {
 /// begin with its name. An operation that is not known has its own name and its resource.
 fn doing(operation: &str, resource: &str) -> String {
     let (app, scope) = (name_in(resource, "sites"), scope(resource));
+    let container_app =
+        name_in(resource, if operation.starts_with("Jobs") { "jobs" } else { "containerApps" });
+    let (static_web_app, environment) = (name_in(resource, "staticSites"), name_in(resource, "builds"));
     let of_app_or_slot = operation.strip_suffix("Slot").unwrap_or(operation);
     words!(match of_app_or_slot {
         "SignalR_Get" => "read the service";
@@ -84,6 +87,33 @@ fn doing(operation: &str, resource: &str) -> String {
             "ask what the Key Vault references among the app settings of {app} lead to";
         "WebApps_GetSiteConnectionStringKeyVaultReferences" =>
             "ask what the Key Vault references among the connection strings of {app} lead to";
+        "ContainerApps_Get" | "Jobs_Get" => "read the container app {container_app}";
+        "ContainerApps_ListSecrets" | "Jobs_ListSecrets" => "list the secrets of the container app {container_app}";
+        "ContainerApps_Update" | "Jobs_Update" => "write the secrets of the container app {container_app}";
+        "ContainerAppsRevisions_ListRevisions" => "list the revisions of the container app {container_app}";
+        "ContainerAppsRevisions_RestartRevision" => "restart the revision {} of the container app {container_app}",
+            name_in(resource, "revisions");
+        "ContainerAppsRevisionReplicas_ListReplicas" => "list the replicas of the container app {container_app}";
+        "JobsExecutions_List" => "list the executions of the job {container_app}";
+        "ContainerApps_ListByResourceGroup" | "ContainerApps_ListBySubscription" => "list the container apps in {scope}";
+        "Jobs_ListByResourceGroup" | "Jobs_ListBySubscription" => "list the jobs of Container Apps in {scope}";
+        "StaticSites_GetStaticSitesByResourceGroup" | "StaticSites_List" => "list the static web apps in {scope}";
+        "StaticSites_GetStaticSiteBuilds" => "list the environments of the static web app {static_web_app}";
+        "StaticSites_ListStaticSiteAppSettings" => "read the app settings of the static web app {static_web_app}";
+        "StaticSites_ListStaticSiteFunctionAppSettings" =>
+            "read the function app settings of the static web app {static_web_app}";
+        "StaticSites_ListStaticSiteBuildAppSettings" =>
+            "read the app settings of the environment {environment} of the static web app {static_web_app}";
+        "StaticSites_ListStaticSiteBuildFunctionAppSettings" =>
+            "read the function app settings of the environment {environment} of the static web app {static_web_app}";
+        "StaticSites_CreateOrUpdateStaticSiteAppSettings" =>
+            "write the app settings of the static web app {static_web_app}";
+        "StaticSites_CreateOrUpdateStaticSiteFunctionAppSettings" =>
+            "write the function app settings of the static web app {static_web_app}";
+        "StaticSites_CreateOrUpdateStaticSiteBuildAppSettings" =>
+            "write the app settings of the environment {environment} of the static web app {static_web_app}";
+        "StaticSites_CreateOrUpdateStaticSiteBuildFunctionAppSettings" =>
+            "write the function app settings of the environment {environment} of the static web app {static_web_app}";
         "KeyVault_GetSecret" => "read the secret {resource}";
         "KeyVault_SetSecret" => "write the secret {resource}";
         "KeyVault_GetSecretVersions" => "list the versions of the secret {resource}";
@@ -240,6 +270,9 @@ fn of_place(place: &Place) -> String {
         Place::Settings(settings) => settings.section.to_string(),
         Place::References(_) => "references".to_owned(),
         Place::Secret(_) => "versions of the secret".to_owned(),
+        Place::ContainerApp(_) => "secrets".to_owned(),
+        Place::StaticWebApp(settings) => settings.section.to_string(),
+        Place::Environments(_) => "environments".to_owned(),
         Place::KeyValue(_) => "states of the key-value".to_owned(),
     }
 }

@@ -143,6 +143,10 @@ words! {
         Self::Site => "its site is not a valid name (letters, digits and -, at most 60, no - at either end)";
         Self::Service =>
             "its service name is not valid (letters, digits and -, at most 63, a letter first, no - at the end)";
+        Self::ContainerApp =>
+            "its name is not one of a container app or job (letters, digits and -, at most 32, no - at either end)";
+        Self::StaticWebApp =>
+            "its name is not one of a static web app (letters, digits and -, at most 60, no - at either end)";
         Self::Slot => "its slot is not a valid name (letters, digits and -, at most 59, no - at either end)";
     }
 }
@@ -152,6 +156,12 @@ impl InWords for Unknown {
         let file = file_name();
         words!(match self {
             Self::Unreadable { app: ConsumerId::KeyVaultSecret(id), detail, .. } => "the secret {id} is out of sight: {detail}";
+            Self::Unreadable { app: app @ ConsumerId::ContainerApp(_), detail, .. } =>
+                "the container app {} is out of sight: {detail}", app.name();
+            Self::Unreadable { app: app @ ConsumerId::StaticWebApp(_), detail, .. } =>
+                "the static web app {} is out of sight: {detail}", app.name();
+            Self::Reference { app: app @ ConsumerId::ContainerApp(_), name, why, .. } =>
+                "the secret {name} of the container app {}: {why}", app.name();
             Self::Reference { app, name, why, .. } => "{name} of {} refers to a Key Vault secret: {why}", app.name();
             Self::Unreadable { app: ConsumerId::KeyValue(id), detail, .. } => "the key-value {id} is out of sight: {detail}";
             Self::KeyValueReference { app, name, to, why, .. } if name == &to.to_string() => "{} reads the key-value {to}: {why}", app.name();
@@ -169,6 +179,12 @@ impl InWords for Unknown {
                 new id", app.name(), group(app);
             Self::NoConsumer { app: ConsumerId::KeyVaultSecret(id) } =>
                 "the secret {id}, which {file} names, holds no key of the service";
+            Self::NoConsumer { app: app @ ConsumerId::ContainerApp(_) } =>
+                "no secret of the container app {} holds a key or a connection string of the service; take it out of {file} if \
+                it needs none", app.name();
+            Self::NoConsumer { app: app @ ConsumerId::StaticWebApp(_) } =>
+                "no setting of the static web app {} holds a key or a connection string of the service; take it out of {file} \
+                if it needs none", app.name();
             Self::NoConsumer { app: ConsumerId::KeyValue(id) } =>
                 "the key-value {id}, which {file} names, holds no key of the service";
             Self::NoConsumer { app } =>
@@ -216,6 +232,10 @@ fn of_setting(app: &str, name: &str, fault: SettingFault) -> String {
             "{name} of {app} holds an invalid key where another cannot be put in its place for sure (in base64, in a reference, \
             within a longer word, behind unclear escapes, or an access key that was never seen before): the app is being \
             refused. Give it a valid key yourself";
+        SettingFault::InTemplate =>
+            "the variable {name} of {app} holds a key of the service in its template: keep it in a secret of the container app, \
+            and let the variable refer to that (`az containerapp secret set`, then `az containerapp update --set-env-vars \
+            {name}=secretref:…`)";
         SettingFault::Placeholder =>
             "{name} of {app} has a placeholder where its key belongs, which is never overwritten; check what fills it in";
         SettingFault::InvalidString(fault) =>

@@ -8,10 +8,12 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::container_app::{ContainerAppId, ContainerAppKind};
 use super::id::{IdError, IdFault, ResourcePath, as_text, is_long};
 use super::key_value::KeyValueId;
 use super::name::Name;
 use super::secret::SecretId;
+use super::static_web_app::StaticWebAppId;
 
 /// What holds keys, of whatever kind.
 ///
@@ -24,6 +26,10 @@ pub enum ConsumerId {
     AppService(AppId),
     /// A secret of a Key Vault.
     KeyVaultSecret(SecretId),
+    /// A container app or a job of Container Apps, with its secrets.
+    ContainerApp(ContainerAppId),
+    /// A static web app with its environments, and their settings.
+    StaticWebApp(StaticWebAppId),
     /// A key-value of an App Configuration store.
     KeyValue(KeyValueId),
     /// A machine, or a pipeline, that changes its key itself and reports which it holds.
@@ -41,6 +47,8 @@ impl ConsumerId {
     /// How a kind is named in the text of an id.
     const APP_SERVICE: &'static str = "appService";
     const KEY_VAULT_SECRET: &'static str = "keyVaultSecret";
+    const CONTAINER_APP: &'static str = "containerApp";
+    const STATIC_WEB_APP: &'static str = "staticWebApp";
     const KEY_VALUE: &'static str = "keyValue";
     const REPORTER: &'static str = "reporter";
     const MANUAL: &'static str = "manual";
@@ -50,6 +58,11 @@ impl ConsumerId {
         match self {
             Self::AppService(app) => app.name(),
             Self::KeyVaultSecret(secret) => format!("{}/{}", secret.vault(), secret.name()),
+            Self::ContainerApp(app) => match app.kind() {
+                ContainerAppKind::App => app.name().to_owned(),
+                ContainerAppKind::Job => format!("jobs/{}", app.name()),
+            },
+            Self::StaticWebApp(app) => app.name().to_owned(),
             Self::KeyValue(id) => id.name(),
             Self::Reporter(name) | Self::Manual(name) => name.to_string(),
         }
@@ -60,6 +73,8 @@ impl ConsumerId {
         match self {
             Self::AppService(_) => Self::APP_SERVICE,
             Self::KeyVaultSecret(_) => Self::KEY_VAULT_SECRET,
+            Self::ContainerApp(_) => Self::CONTAINER_APP,
+            Self::StaticWebApp(_) => Self::STATIC_WEB_APP,
             Self::KeyValue(_) => Self::KEY_VALUE,
             Self::Reporter(_) => Self::REPORTER,
             Self::Manual(_) => Self::MANUAL,
@@ -70,7 +85,12 @@ impl ConsumerId {
     pub const fn secret(&self) -> Option<&SecretId> {
         match self {
             Self::KeyVaultSecret(secret) => Some(secret),
-            Self::AppService(_) | Self::KeyValue(_) | Self::Reporter(_) | Self::Manual(_) => None,
+            Self::AppService(_)
+            | Self::KeyValue(_)
+            | Self::ContainerApp(_)
+            | Self::StaticWebApp(_)
+            | Self::Reporter(_)
+            | Self::Manual(_) => None,
         }
     }
 
@@ -78,7 +98,12 @@ impl ConsumerId {
     pub const fn app(&self) -> Option<&AppId> {
         match self {
             Self::AppService(app) => Some(app),
-            Self::KeyVaultSecret(_) | Self::KeyValue(_) | Self::Reporter(_) | Self::Manual(_) => None,
+            Self::KeyVaultSecret(_)
+            | Self::ContainerApp(_)
+            | Self::StaticWebApp(_)
+            | Self::KeyValue(_)
+            | Self::Reporter(_)
+            | Self::Manual(_) => None,
         }
     }
 
@@ -114,6 +139,12 @@ impl FromStr for ConsumerId {
             Some((kind, id)) if kind.eq_ignore_ascii_case(Self::KEY_VAULT_SECRET) => {
                 id.parse().map(Self::KeyVaultSecret)
             }
+            Some((kind, id)) if kind.eq_ignore_ascii_case(Self::CONTAINER_APP) => {
+                id.parse().map(Self::ContainerApp)
+            }
+            Some((kind, id)) if kind.eq_ignore_ascii_case(Self::STATIC_WEB_APP) => {
+                id.parse().map(Self::StaticWebApp)
+            }
             Some((kind, id)) if kind.eq_ignore_ascii_case(Self::KEY_VALUE) => id.parse().map(Self::KeyValue),
             Some((kind, id)) if kind.eq_ignore_ascii_case(Self::REPORTER) => name(id).map(Self::Reporter),
             Some((kind, id)) if kind.eq_ignore_ascii_case(Self::MANUAL) => name(id).map(Self::Manual),
@@ -127,6 +158,8 @@ impl fmt::Display for ConsumerId {
         match self {
             Self::AppService(app) => app.fmt(f),
             Self::KeyVaultSecret(secret) => secret.fmt(f),
+            Self::ContainerApp(app) => app.fmt(f),
+            Self::StaticWebApp(app) => app.fmt(f),
             Self::KeyValue(id) => id.fmt(f),
             Self::Reporter(name) | Self::Manual(name) => name.fmt(f),
         }
@@ -253,16 +286,22 @@ pub enum Section {
     AppSettings,
     /// `config/connectionstrings`
     ConnectionStrings,
+    /// `config/functionappsettings`, of a static web app.
+    FunctionSettings,
 }
 
 impl Section {
+    /// Those of an app of App Service.
     pub const ALL: [Self; 2] = [Self::AppSettings, Self::ConnectionStrings];
+    /// Those of an environment of a static web app.
+    pub const OF_STATIC_WEB_APPS: [Self; 2] = [Self::AppSettings, Self::FunctionSettings];
 
     /// What an entry of it is called.
     pub const fn entry(self) -> &'static str {
         match self {
             Self::AppSettings => "app setting",
             Self::ConnectionStrings => "connection string",
+            Self::FunctionSettings => "function setting",
         }
     }
 }
@@ -272,6 +311,7 @@ impl fmt::Display for Section {
         f.write_str(match self {
             Self::AppSettings => "app settings",
             Self::ConnectionStrings => "connection strings",
+            Self::FunctionSettings => "function settings",
         })
     }
 }

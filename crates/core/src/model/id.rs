@@ -48,6 +48,10 @@ pub enum IdFault {
     Service,
     /// The deployment slot: letters, digits and -, at most 59, no - at either end.
     Slot,
+    /// The container app or job: letters, digits and -, at most 32, no - at either end.
+    ContainerApp,
+    /// The static web app: letters, digits and -, at most 60, no - at either end.
+    StaticWebApp,
 }
 
 /// Where a resource is: what an id says besides its type. It compares without regard to case.

@@ -54,7 +54,6 @@ impl SecretId {
         &self.name
     }
 
-    /// Reads the URL of a secret, and of a version of it, if there is one.
     fn of_url(url: &str) -> Option<SecretReference> {
         let (scheme, rest) = url.split_at_checked("https://".len())?;
         let mut parts = rest.trim_end_matches('/').split('/');
@@ -94,7 +93,7 @@ impl fmt::Debug for SecretId {
 impl SecretReference {
     /// Reads the URL of a secret, and of a version of it, if there is one.
     pub fn of_url(url: &str) -> Option<Self> {
-        SecretId::of_url(url)
+        SecretId::of_url(url.trim())
     }
 
     /// Reads a whole value, `@Microsoft.KeyVault(SecretUri=…)` or `(VaultName=…;SecretName=…;SecretVersion=…)` (docs: Use Key

@@ -162,8 +162,9 @@ pub struct ConsumerRef {
     pub app: ConsumerId,
     /// The dictionary that the setting is in; none of what is no app.
     pub section: Option<Section>,
-    /// The setting's name; empty for what is no app. Of an app that reads a key-value by itself, and has it in no setting, it
-    /// is the URL of that.
+    /// The setting's name, or that of a container app's secret; empty for what is no app. Of a setting in another environment
+    /// of a static web app than production it has that one's name behind it. Of an app that reads a key-value by itself, and
+    /// has it in no setting, it is the URL of that.
     pub name: String,
 }
 
@@ -172,7 +173,8 @@ impl ConsumerRef {
     pub fn entry(&self) -> String {
         match (&self.app, self.section) {
             (_, Some(section)) => format!("{} {}", section.entry(), self.name),
-            (ConsumerId::AppService(_), None) => self.name.clone(),
+            (ConsumerId::ContainerApp(_), None) => format!("secret {}", self.name),
+            (ConsumerId::AppService(_) | ConsumerId::StaticWebApp(_), None) => self.name.clone(),
             (ConsumerId::KeyVaultSecret(_), None) => "Key Vault secret".to_owned(),
             (ConsumerId::KeyValue(_), None) => "App Configuration key-value".to_owned(),
             (ConsumerId::Reporter(_), None) => "reporter".to_owned(),
@@ -314,6 +316,8 @@ pub enum SettingFault {
     KeyInOtherText,
     /// The same with a key that is neither of the two: the app is failing, and cannot be given another key.
     StaleKeyInOtherText,
+    /// A variable of a container app holds a key of the service in the open, in the template, and not in a secret.
+    InTemplate,
     /// In the place of a key, or of a whole connection string, stands a text that something else replaces.
     Placeholder,
     /// A connection string with a key of the service, or with its host, that no version of Microsoft's SDK takes.

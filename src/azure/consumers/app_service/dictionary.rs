@@ -67,7 +67,7 @@ pub(super) fn update_operation(app: &AppId, section: Section) -> Operation {
 pub(super) fn index(app: &AppId, section: Section) -> usize {
     match section {
         Section::AppSettings => usize::from(app.slot().is_some()),
-        Section::ConnectionStrings => 2 + usize::from(app.slot().is_some()),
+        Section::ConnectionStrings | Section::FunctionSettings => 2 + usize::from(app.slot().is_some()),
     }
 }
 
@@ -143,7 +143,7 @@ impl Dictionary {
         if !self.set_value(name, value) {
             let text = SecretString::from(value);
             let entry = match section {
-                Section::AppSettings => Entry::Text(text),
+                Section::AppSettings | Section::FunctionSettings => Entry::Text(text),
                 Section::ConnectionStrings => {
                     let kind = ("type".to_owned(), Value::from("Custom"));
                     Entry::Object { text, members: Map::from_iter([kind]) }
@@ -156,13 +156,7 @@ impl Dictionary {
     /// Every text in it that must not be repeated: the values, the keys within them, and what may be one in any text.
     fn secrets(&self) -> Vec<Zeroizing<String>> {
         let values = self.exposed().filter_map(|(_, value)| value);
-        let all = values.flat_map(|value| {
-            let key = ConnectionString::parse(value).ok().and_then(|parsed| parsed.key());
-            let key = key.map(|key| Zeroizing::new(key.expose().to_owned()));
-            let words = words_of(value).filter(|word| word.len() >= SHORTEST_KEY);
-            iter::once(Zeroizing::new(value.to_owned())).chain(key).chain(words)
-        });
-        all.collect()
+        values.flat_map(secret_parts).collect()
     }
 
     fn sorted(&self) -> Vec<&(String, Entry)> {
@@ -170,6 +164,16 @@ impl Dictionary {
         entries.sort_by_key(|(name, _)| name);
         entries
     }
+}
+
+/// Every text in a value that must not be repeated: itself, the key within it, and what may be one in any text.
+pub(in crate::azure::consumers) fn secret_parts(
+    value: &str,
+) -> impl Iterator<Item = Zeroizing<String>> + use<'_> {
+    let key = ConnectionString::parse(value).ok().and_then(|parsed| parsed.key());
+    let key = key.map(|key| Zeroizing::new(key.expose().to_owned()));
+    let words = words_of(value).filter(|word| word.len() >= SHORTEST_KEY);
+    iter::once(Zeroizing::new(value.to_owned())).chain(key).chain(words)
 }
 
 impl Entry {
@@ -232,9 +236,7 @@ impl Arm {
     /// `WebApps_ListApplicationSettings` or `WebApps_ListConnectionStrings`, of the site or of the slot.
     pub async fn list_settings(&self, app: &AppId, section: Section) -> Result<Dictionary, ArmError> {
         let path = format!("{app}/config/{}/list", path_of(section));
-        let call = Call::post(list_operation(app, section), self.url(&path, API_VERSION));
-        let body: Body = self.send(&call).await?.json(&call)?;
-        Ok(body.into())
+        list_dictionary(self, list_operation(app, section), &path, API_VERSION).await
     }
 
     /// `WebApps_UpdateApplicationSettings` or `WebApps_UpdateConnectionStrings`: replaces the whole dictionary, which
@@ -248,15 +250,38 @@ impl Arm {
         section: Section,
         settings: &Dictionary,
     ) -> Result<Dictionary, ArmError> {
-        let url = self.url(&format!("{app}/config/{}", path_of(section)), API_VERSION);
-        let call = Call::put(update_operation(app, section), url).with_body(&Written::from(settings))?;
-        let answer = self.send(&call).await.map_err(|error| {
-            let secrets = settings.secrets();
-            error.without(secrets.iter().map(|secret| secret.as_str()))
-        })?;
-        let body: Body = answer.json(&call)?;
-        Ok(body.into())
+        let path = format!("{app}/config/{}", path_of(section));
+        update_dictionary(self, update_operation(app, section), &path, API_VERSION, settings).await
     }
+}
+
+/// Lists a dictionary of whatever resource of Microsoft.Web.
+pub(in crate::azure::consumers) async fn list_dictionary(
+    arm: &Arm,
+    operation: Operation,
+    path: &str,
+    api_version: &str,
+) -> Result<Dictionary, ArmError> {
+    let call = Call::post(operation, arm.url(path, api_version));
+    let body: Body = arm.send(&call).await?.json(&call)?;
+    Ok(body.into())
+}
+
+/// Replaces a dictionary of whatever resource of Microsoft.Web.
+pub(in crate::azure::consumers) async fn update_dictionary(
+    arm: &Arm,
+    operation: Operation,
+    path: &str,
+    api_version: &str,
+    settings: &Dictionary,
+) -> Result<Dictionary, ArmError> {
+    let call = Call::put(operation, arm.url(path, api_version)).with_body(&Written::from(settings))?;
+    let answer = arm.send(&call).await.map_err(|error| {
+        let secrets = settings.secrets();
+        error.without(secrets.iter().map(|secret| secret.as_str()))
+    })?;
+    let body: Body = answer.json(&call)?;
+    Ok(body.into())
 }
 
 /// The section's name in ARM's paths.
@@ -264,6 +289,7 @@ pub(super) const fn path_of(section: Section) -> &'static str {
     match section {
         Section::AppSettings => "appsettings",
         Section::ConnectionStrings => "connectionstrings",
+        Section::FunctionSettings => "functionappsettings",
     }
 }
 

@@ -37,7 +37,7 @@ pub(in crate::azure) fn shown(
     let followed = followed(place, settings, app, following.vault_suffix);
     let readers = match place.section {
         Section::AppSettings => by_reference(settings, app, following),
-        Section::ConnectionStrings => Vec::new(),
+        Section::ConnectionStrings | Section::FunctionSettings => Vec::new(),
     };
     for (name, value) in settings.exposed() {
         let (app, value) = (ConsumerId::from(&app.id), value.unwrap_or_default());
@@ -92,12 +92,18 @@ pub(in crate::azure) fn followed(
 fn named(app: &AppConfig, section: Section) -> &[String] {
     match section {
         Section::AppSettings => &app.settings,
-        Section::ConnectionStrings => &app.connection_strings,
+        Section::ConnectionStrings | Section::FunctionSettings => &app.connection_strings,
     }
 }
 
 /// Adds what one value shows, or answers its name if it is a reference of which nobody can tell.
-fn add(marks: Marks<'_>, at: &ConsumerRef, value: &str, named: bool, out: &mut Snapshot) -> Option<String> {
+pub(in crate::azure::consumers) fn add(
+    marks: Marks<'_>,
+    at: &ConsumerRef,
+    value: &str,
+    named: bool,
+    out: &mut Snapshot,
+) -> Option<String> {
     let is_connection = || at.name.to_lowercase().contains("connection");
     let meant = named || names_signalr(&at.name);
     for value in values(marks, &at.name, value) {

@@ -1,0 +1,190 @@
+//! Who runs with the secrets of an app or a job: replicas of active revisions, and executions that have not ended.
+
+use chrono::{DateTime, Utc};
+use futures::future::try_join_all;
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{EXECUTIONS, Place, REPLICAS, REVISIONS, Reader};
+use crate::azure::arm::{Arm, ArmError, ArmErrorKind, Call};
+use rekey_core::model::ContainerAppKind;
+
+#[derive(Deserialize)]
+pub(super) struct Revision {
+    name: String,
+    #[serde(default)]
+    properties: OfRevision,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct OfRevision {
+    active: Option<bool>,
+    template: Template,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Replica {
+    name: String,
+    #[serde(default)]
+    properties: OfReplica,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct OfReplica {
+    created_time: Option<Value>,
+    running_state: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Execution {
+    name: String,
+    #[serde(default)]
+    properties: OfExecution,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct OfExecution {
+    status: Option<String>,
+    start_time: Option<Value>,
+}
+
+/// The containers of a template, for their variables alone.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Template {
+    containers: Option<Vec<Container>>,
+    init_containers: Option<Vec<Container>>,
+}
+
+#[derive(Deserialize)]
+struct Container {
+    env: Option<Vec<Variable>>,
+}
+
+#[derive(Deserialize)]
+struct Variable {
+    name: String,
+    value: Option<String>,
+}
+
+impl Template {
+    /// The variables whose values stand in it, and not in a secret.
+    pub(super) fn variables(self) -> impl Iterator<Item = (String, SecretString)> {
+        let containers = [self.containers, self.init_containers].into_iter().flatten().flatten();
+        let variables = containers.filter_map(|container| container.env).flatten();
+        variables.filter_map(|one| Some((one.name, one.value?.into())))
+    }
+}
+
+impl Reader {
+    /// Whether it is of the same revision.
+    pub(crate) fn is_beside(&self, other: &Self) -> bool {
+        self.revision == other.revision
+    }
+
+    pub(super) fn is_of(&self, revision: &str) -> bool {
+        self.revision.as_deref() == Some(revision)
+    }
+}
+
+/// The names of active revisions, who runs, and the variables in the revisions' templates.
+type WhoReads = (Vec<String>, Vec<Reader>, Vec<(String, SecretString)>);
+
+impl Place {
+    pub(super) async fn who_reads(&self, arm: &Arm) -> Result<WhoReads, ArmError> {
+        match self.id.kind() {
+            ContainerAppKind::App => self.replicas(arm).await,
+            ContainerAppKind::Job => Ok((vec![], self.executions(arm).await?, vec![])),
+        }
+    }
+
+    async fn replicas(&self, arm: &Arm) -> Result<WhoReads, ArmError> {
+        let all: Vec<Revision> = arm.pages(Call::get(REVISIONS, self.url(arm, "/revisions"))).await?;
+        // Of one of which it is not said it may be true.
+        let active = all.into_iter().filter(|revision| revision.properties.active != Some(false));
+        let (names, templates): (Vec<String>, Vec<Template>) =
+            active.map(|revision| (revision.name, revision.properties.template)).unzip();
+        let readers = try_join_all(names.iter().map(|revision| self.replicas_of(arm, revision))).await?;
+        let variables = templates.into_iter().flat_map(Template::variables).collect();
+        Ok((names, readers.concat(), variables))
+    }
+
+    async fn replicas_of(&self, arm: &Arm, revision: &str) -> Result<Vec<Reader>, ArmError> {
+        let call = Call::get(REPLICAS, self.url(arm, &format!("/revisions/{revision}/replicas")));
+        let listed: Vec<Replica> = match arm.pages(call).await {
+            // A revision that went meanwhile has none.
+            Err(error) if error.kind() == ArmErrorKind::Gone => vec![],
+            listed => listed?,
+        };
+        let reader = |Replica { name, properties }: Replica| Reader {
+            name,
+            revision: Some(revision.to_owned()),
+            created: time(properties.created_time.as_ref()),
+            runs: properties.running_state.is_none_or(|state| state.eq_ignore_ascii_case("Running")),
+        };
+        Ok(listed.into_iter().map(reader).collect())
+    }
+
+    /// Those that have not ended, in whatever word.
+    async fn executions(&self, arm: &Arm) -> Result<Vec<Reader>, ArmError> {
+        let all: Vec<Execution> = arm.pages(Call::get(EXECUTIONS, self.url(arm, "/executions"))).await?;
+        let ended = ["Succeeded", "Failed", "Stopped"];
+        let has_ended = |execution: &Execution| {
+            let status = execution.properties.status.as_deref().unwrap_or_default();
+            ended.iter().any(|end| status.eq_ignore_ascii_case(end))
+        };
+        let reader = |Execution { name, properties }: Execution| Reader {
+            name,
+            revision: None,
+            created: time(properties.start_time.as_ref()),
+            runs: true,
+        };
+        Ok(all.into_iter().filter(|execution| !has_ended(execution)).map(reader).collect())
+    }
+}
+
+/// A time of Azure's, with an offset or, as some of its services write it, without one: then it is UTC.
+pub(super) fn time(value: Option<&Value>) -> Option<DateTime<Utc>> {
+    let text = value?.as_str()?;
+    let with_offset = DateTime::parse_from_rfc3339(text).map(|time| time.with_timezone(&Utc));
+    with_offset.ok().or_else(|| DateTime::parse_from_rfc3339(&format!("{text}Z")).ok().map(Into::into))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn times_are_read_with_and_without_an_offset() {
+        let of = |text: &str| time(Some(&json!(text))).map(|time| time.timestamp());
+        let wanted = Some(1_795_600_800);
+        for text in ["2026-11-25T10:00:00Z", "2026-11-25T12:00:00.1234567+02:00", "2026-11-25T10:00:00.5"] {
+            assert_eq!(of(text), wanted, "{text}");
+        }
+        for value in [json!(null), json!(1), json!(""), json!("yesterday")] {
+            assert_eq!(time(Some(&value)), None, "{value}");
+        }
+        assert_eq!(time(None), None);
+    }
+
+    #[test]
+    fn variables_are_those_whose_values_stand_in_the_template() {
+        let template: Template = serde_json::from_value(json!({
+            "containers": [{"name": "a", "env": [{"name": "A", "value": "x"}, {"name": "B", "secretRef": "s"}]}, {}],
+            "initContainers": [{"env": [{"name": "C", "value": ""}]}],
+            "scale": {"minReplicas": 1},
+        }))
+        .unwrap();
+        let names: Vec<String> = template.variables().map(|(name, _)| name).collect();
+        assert_eq!(names, ["A", "C"]);
+        assert_eq!(
+            serde_json::from_value::<Template>(json!({"containers": null})).unwrap().variables().count(),
+            0
+        );
+    }
+}

@@ -1,0 +1,317 @@
+//! What a check shows of container apps: what their secrets hold, and who still runs with what these held before.
+//!
+//! Start at [`Check::add_container_app`]. Why it is judged as it is stands at the head of
+//! [`container_apps`](crate::azure::consumers::container_apps).
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::references::add_either;
+use super::{Check, held, lose};
+use crate::azure::consumers::container_apps::{
+    APPLIED_WITHIN, ARRIVES, ContainerApp, Entry, FETCHED_WITHIN, Reader, STARTS_WITHIN, Shown,
+};
+use crate::azure::consumers::key_vault::Secret;
+use crate::azure::consumers::{Contents, Place, Versions};
+use crate::report::cause;
+use crate::report::text::azure as words;
+use rekey_core::journal::Journal;
+use rekey_core::model::{
+    ConsumerId, ContainerAppId, ContainerAppKind, Fingerprint, Key, SecretId, names_signalr,
+};
+use rekey_core::plan::{Consumer, ConsumerRef, Holding, ReferenceFault, SettingFault, Snapshot, Unknown};
+
+/// What this run wrote into an app, whose readers it restarted.
+#[derive(Debug)]
+pub(super) struct Brought {
+    written: ContainerApp,
+    /// Until when the run waits for its readers to be replaced; no longer, once they were.
+    awaited_until: Option<DateTime<Utc>>,
+}
+
+/// An app as it is judged.
+struct Judged<'a> {
+    id: &'a ContainerAppId,
+    consumer: ConsumerId,
+    app: &'a ContainerApp,
+    /// Its secrets that hold a key of the service, or lead to one.
+    names: Vec<String>,
+    journal: &'a Journal,
+    /// When it was read.
+    at: DateTime<Utc>,
+}
+
+impl Check {
+    /// Adds what a container app, or a job, shows of the service.
+    pub(super) fn add_container_app(
+        &self,
+        id: &ContainerAppId,
+        journal: &Journal,
+        out: &mut Snapshot,
+        secrets: &mut BTreeSet<SecretId>,
+    ) {
+        let consumer = ConsumerId::ContainerApp(id.clone());
+        let read = self.places.get(&Place::of_container_app(id.clone()));
+        let (app, at, echo) = match read.map(|read| (&read.found, read.at, read.echo)) {
+            Some((Ok(Contents::ContainerApp(app)), at, echo)) => (app, at, echo),
+            Some((Err(error), ..)) => {
+                return self.add_unread(&consumer, cause::told(error), error.is_passing(), journal, out);
+            }
+            _ => return self.add_unread(&consumer, words::NOT_READ.to_owned(), true, journal, out),
+        };
+        let first = (out.consumers.len(), out.unknown.len());
+        let names = self.add_secrets_of(&consumer, app, journal, out);
+        secrets.extend(self.in_vaults(&consumer).into_iter().map(|(_, secret)| secret));
+        if app.is_updating() && !echo {
+            let (app, detail) = (consumer.clone(), words::UPDATING.to_owned());
+            out.unknown.push(Unknown::Unreadable { app, detail, passing: true });
+        }
+        if first == (out.consumers.len(), out.unknown.len()) && names.is_empty() {
+            out.unknown.push(Unknown::NoConsumer { app: consumer.clone() });
+        }
+        let by_secrets = held(out, first.0, false);
+        let is_known =
+            journal.seen(&consumer) == Some(by_secrets.as_slice()) && !journal.is_blurred(&consumer);
+        let judged = Judged { id, consumer: consumer.clone(), app, names, journal, at };
+        let is_settled = echo || is_known || self.add_readers(&judged, out);
+        let lasts = out.unknown[first.1..].iter().any(Unknown::lasts);
+        let mut held = held(out, first.0, lasts || !is_settled);
+        if !is_settled {
+            held.extend(journal.seen(&consumer).unwrap_or_default().iter().cloned());
+            held.sort();
+            held.dedup();
+        }
+        out.seen.insert(consumer, held);
+    }
+
+    /// A consumer that is out of sight.
+    pub(super) fn add_unread(
+        &self,
+        consumer: &ConsumerId,
+        detail: String,
+        passing: bool,
+        journal: &Journal,
+        out: &mut Snapshot,
+    ) {
+        out.unknown.push(Unknown::Unreadable { app: consumer.clone(), detail, passing });
+        if !passing && journal.seen(consumer).is_some() {
+            out.blurred.insert(consumer.clone());
+        }
+        lose(consumer, journal, out);
+    }
+
+    /// Adds what the secrets and variables of an app hold; the names of the secrets that are the service's.
+    fn add_secrets_of(
+        &self,
+        consumer: &ConsumerId,
+        app: &ContainerApp,
+        journal: &Journal,
+        out: &mut Snapshot,
+    ) -> Vec<String> {
+        let (marks, mut names) = (self.marks(journal), Vec::new());
+        let setting =
+            |name: &str, fault| Unknown::Setting { app: consumer.clone(), name: name.to_owned(), fault };
+        for (entry, shown) in app.shows(marks) {
+            let is_followed = self.followed_by(entry).is_some();
+            // Of what the platform does not tell, or could not fetch, names must do.
+            let is_meant = entry.is_without_value() && entry.is_in_a_vault() && names_signalr(&entry.name);
+            if is_meant {
+                out.unknown.push(Unknown::Reference {
+                    fault: ReferenceFault::Other,
+                    app: consumer.clone(),
+                    name: entry.name.clone(),
+                    why: words::NO_VALUE.to_owned(),
+                    passing: false,
+                });
+            }
+            for shown in &shown {
+                let is_ours = matches!(shown, Shown::Holds(_));
+                match shown {
+                    Shown::Holds(_) if entry.is_in_a_vault() && !is_followed => {
+                        out.unknown.push(setting(&entry.name, SettingFault::KeyVaultReference));
+                    }
+                    Shown::Holds(holds) => {
+                        let at = at(consumer, &entry.name);
+                        out.consumers.push(Consumer { at, holds: holds.clone() });
+                    }
+                    Shown::Fault(fault) => out.unknown.push(setting(&entry.name, *fault)),
+                }
+                if is_ours && !names.contains(&entry.name) {
+                    names.push(entry.name.clone());
+                }
+            }
+        }
+        for (variable, is_stale) in app.in_the_open(marks) {
+            let fault = if is_stale { SettingFault::StaleKeyInOtherText } else { SettingFault::InTemplate };
+            out.unknown.push(setting(variable, fault));
+        }
+        names
+    }
+
+    /// Adds who may still run with what the secrets held before; whether nobody does.
+    fn add_readers(&self, judged: &Judged<'_>, out: &mut Snapshot) -> bool {
+        let Judged { app, at, .. } = judged;
+        let brought = self.brought.get(&judged.consumer).map(|brought| &brought.written);
+        let brought = brought.filter(|written| app.holds_what_was(written));
+        let since = self.effective_since(judged);
+        let is_old = |reader: &&Reader| match brought {
+            Some(written) => written.replaces(&reader.name),
+            None => reader.created.zip(since).is_none_or(|(created, since)| created <= since),
+        };
+        let old: Vec<&Reader> = app.readers().iter().filter(is_old).collect();
+        if let Some(oldest) = old.iter().min_by_key(|reader| reader.created) {
+            match judged.id.kind() {
+                ContainerAppKind::Job => add_executions(judged, &old, out),
+                ContainerAppKind::App
+                    if brought.is_some() || is_being_replaced(app, &old, *at, patience(judged, out)) =>
+                {
+                    out.unknown.push(unknown(judged, words::being_replaced(&oldest.name), true));
+                }
+                ContainerAppKind::App => add_replicas(judged, out),
+            }
+            return false;
+        }
+        let is_late = |reader: &&Reader| {
+            !reader.runs && reader.created.is_some_and(|created| *at < created + STARTS_WITHIN)
+        };
+        let late = app.readers().iter().find(is_late);
+        out.unknown.extend(late.map(|late| unknown(judged, words::does_not_run_yet(&late.name), true)));
+        late.is_none()
+    }
+
+    /// From when on whoever starts runs with what the secrets hold now: by Azure's clock, where it tells.
+    fn effective_since(&self, judged: &Judged<'_>) -> Option<DateTime<Utc>> {
+        let changed = judged.app.changed()?;
+        let in_vaults = self.in_vaults(&judged.consumer).into_iter();
+        let ours = in_vaults.filter(|(name, _)| judged.names.contains(name));
+        let made = ours.map(|(_, secret)| {
+            self.read_of(&Place::of_secret(secret)).and_then(Contents::secret).map(Secret::created)
+        });
+        let made: Vec<Option<DateTime<Utc>>> = made.collect();
+        if made.is_empty() {
+            return Some(changed + APPLIED_WITHIN);
+        }
+        let newest = made.into_iter().collect::<Option<Vec<_>>>()?.into_iter().max()?;
+        Some(newest.max(changed) + FETCHED_WITHIN)
+    }
+
+    /// The secrets of an app that are kept in vaults that may be asked, by name, as far as they are the service's or may be.
+    pub(super) fn in_vaults(&self, consumer: &ConsumerId) -> Vec<(String, SecretId)> {
+        let ConsumerId::ContainerApp(id) = consumer else { return Vec::new() };
+        let app = self.read_of(&Place::of_container_app(id.clone())).and_then(Contents::container_app);
+        let entries = app.into_iter().flat_map(ContainerApp::secrets);
+        entries.filter_map(|entry| Some((entry.name.clone(), self.followed_by(entry)?))).collect()
+    }
+
+    /// Of its secrets that are kept in vaults, by name, the versions that hold one of these keys.
+    pub fn versions_in_vaults(&self, consumer: &ConsumerId, keys: &[&Key]) -> Versions {
+        let version = |(name, id): (String, SecretId)| {
+            let secret = self.read_of(&Place::of_secret(id.clone()))?.secret()?;
+            let holds = keys.iter().any(|key| secret.holds(key));
+            holds.then(|| (name, (Some(id), secret.version.clone())))
+        };
+        self.in_vaults(consumer).into_iter().filter_map(version).collect()
+    }
+
+    /// The secret of a vault that a secret of an app leads to, if it is meant for us: by what the platform has fetched, as far as
+    /// that shows without the journal, or else by its name.
+    fn followed_by(&self, entry: &Entry) -> Option<SecretId> {
+        let secret = entry.reference()?.secret;
+        let shown =
+            || entry.shows(self.marks(&Journal::default())).iter().any(|one| matches!(one, Shown::Holds(_)));
+        let is_meant = names_signalr(&entry.name) || names_signalr(secret.name()) || shown();
+        (is_meant && secret.is_below(self.vault_suffix)).then_some(secret)
+    }
+
+    /// Takes down what was written into an app, if its readers are to be replaced by others.
+    pub(super) fn brings(&mut self, consumer: ConsumerId, app: &ContainerApp, at: DateTime<Utc>) {
+        if app.is_written() {
+            let brought = Brought { written: app.clone(), awaited_until: Some(at + ARRIVES) };
+            self.brought.insert(consumer, brought);
+        }
+    }
+
+    /// What is being replaced counts as not read, for a while.
+    pub(super) fn await_restarts(&mut self, now: DateTime<Utc>) {
+        for (consumer, brought) in &mut self.brought {
+            let ConsumerId::ContainerApp(id) = consumer else { continue };
+            let Some(read) = self.places.get_mut(&Place::of_container_app(id.clone())) else { continue };
+            let Some(until) = brought.awaited_until.filter(|_| !read.echo) else { continue };
+            let Ok(Contents::ContainerApp(app)) = &read.found else { continue };
+            let written = &brought.written;
+            if now >= until || app.is_overwritten(written) || has_arrived(id, app, written) {
+                brought.awaited_until = None;
+                continue;
+            }
+            read.found = Ok(Contents::ContainerApp(Box::new(written.clone())));
+            read.echo = true;
+        }
+    }
+}
+
+/// Whether all readers that a write was to replace have been, and those in their place run.
+fn has_arrived(id: &ContainerAppId, app: &ContainerApp, written: &ContainerApp) -> bool {
+    let is_new = |reader: &Reader| reader.runs && !written.replaces(&reader.name);
+    let all_new = id.kind() == ContainerAppKind::Job || app.readers().iter().all(is_new);
+    app.holds_what_was(written) && all_new
+}
+
+/// Whether an app was changed a short while ago, and beside each old replica is one of after that: those may be about to go.
+fn is_being_replaced(app: &ContainerApp, old: &[&Reader], now: DateTime<Utc>, patience: TimeDelta) -> bool {
+    let Some(changed) = app.changed() else { return false };
+    let is_newer = |reader: &Reader| reader.created.is_some_and(|created| changed < created);
+    let newer: Vec<&Reader> = app.readers().iter().filter(|reader| is_newer(reader)).collect();
+    now < changed + patience && old.iter().all(|old| newer.iter().any(|reader| reader.is_beside(old)))
+}
+
+/// How long that is believed. Who may be refused meanwhile has no time for it.
+fn patience(judged: &Judged<'_>, out: &Snapshot) -> TimeDelta {
+    if remembered(judged, out).is_empty() { STARTS_WITHIN } else { ARRIVES }
+}
+
+fn at(consumer: &ConsumerId, name: &str) -> ConsumerRef {
+    ConsumerRef { app: consumer.clone(), section: None, name: name.to_owned() }
+}
+
+fn unknown(judged: &Judged<'_>, why: String, passing: bool) -> Unknown {
+    let (app, name, fault) = (judged.consumer.clone(), judged.names.join(", "), ReferenceFault::Other);
+    Unknown::Reference { app, name, fault, why, passing }
+}
+
+/// The keys that an app was last seen with, or was to be given, and that are invalid now.
+fn remembered<'a>(judged: &'a Judged<'_>, out: &Snapshot) -> Vec<&'a Fingerprint> {
+    let keys = judged.journal.seen(&judged.consumer).unwrap_or_default().iter();
+    keys.filter(|key| !out.keys.iter().any(|(_, current)| current == *key)).collect()
+}
+
+/// Replicas that may run with either key, and with an invalid one that is remembered.
+fn add_replicas(judged: &Judged<'_>, out: &mut Snapshot) {
+    let stale: Vec<Fingerprint> = remembered(judged, out).into_iter().cloned().collect();
+    for name in &judged.names {
+        let at = at(&judged.consumer, name);
+        add_either(&at, out);
+        let holds = stale.iter().cloned().map(Holding::Stale);
+        let new = holds.map(|holds| Consumer { at: at.clone(), holds });
+        let new: Vec<Consumer> = new.filter(|consumer| !out.consumers.contains(consumer)).collect();
+        out.consumers.extend(new);
+    }
+}
+
+/// Executions that may run with a key that is to be left, and that nobody can restart: it lives until they have ended. One that
+/// may run with an invalid key is refused until then.
+fn add_executions(judged: &Judged<'_>, old: &[&Reader], out: &mut Snapshot) {
+    let goes_on = |reader: &&Reader| reader.created.map(|created| judged.at - created);
+    // Longer than it has been going on already, whenever the key was left.
+    let longest = old.iter().map(|reader| goes_on(reader).unwrap_or(UNTOLD) + STARTS_WITHIN).max();
+    let within = longest.and_then(|longest| longest.to_std().ok()).unwrap_or_default();
+    out.readers_within.insert(judged.consumer.clone(), within);
+    if !remembered(judged, out).is_empty() {
+        let names: Vec<&str> = old.iter().map(|reader| reader.name.as_str()).collect();
+        let why = words::execution_is_refused(names.join(", "), judged.id.name());
+        out.unknown.push(unknown(judged, why, false));
+    }
+}
+
+/// How long an execution counts as going on of which it is not told since when: no job may run for longer.
+const UNTOLD: TimeDelta = TimeDelta::days(30);

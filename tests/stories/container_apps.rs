@@ -1,0 +1,458 @@
+//! Container Apps and their jobs, which get their connection string through a secret of theirs.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::common::{DAY, HOUR, MINUTE, Story};
+use super::settled;
+use embedded_azure::{
+    BarrierKind, ContainerApp, ContainerJob, ContainerSecret, ContainerWrite, Fault, FaultKind,
+    OlderRevision, Options, RevisionsMode, Secret, SecretSync, SignalR, Site, State, Vault, World,
+};
+use rekey_core::intent::Intent;
+use rekey_core::model::KeyType;
+use signalr_rekey::config::SecretConfig;
+use signalr_rekey::report::RunReport;
+
+const STRING: &str = "{primary:sr-demo}";
+const API: &str = "chat-api";
+const JOB: &str = "jobs/nightly";
+
+fn by_value() -> BTreeMap<String, ContainerSecret> {
+    BTreeMap::from([
+        ("signalr".to_owned(), ContainerSecret::Value(STRING.into())),
+        ("database".to_owned(), ContainerSecret::Value("Server=sql;Password=hunter2".into())),
+    ])
+}
+
+fn in_the_vault(url: &str) -> BTreeMap<String, ContainerSecret> {
+    let secret = ContainerSecret::Vault { url: url.into(), identity: "System".into() };
+    BTreeMap::from([
+        ("signalr".to_owned(), secret),
+        ("database".to_owned(), ContainerSecret::Value("Server=sql;Password=hunter2".into())),
+    ])
+}
+
+fn app(secrets: BTreeMap<String, ContainerSecret>) -> ContainerApp {
+    ContainerApp {
+        group: "rg-demo".into(),
+        name: API.into(),
+        secrets,
+        replicas: 2,
+        ..ContainerApp::default()
+    }
+}
+
+/// A container app beside a web app that has the same string.
+fn world(app: ContainerApp) -> World {
+    let setting = BTreeMap::from([("AzureSignalRConnectionString".to_owned(), STRING.to_owned())]);
+    World {
+        signalr: vec![SignalR {
+            group: "rg-demo".into(),
+            name: "sr-demo".into(),
+            apps: vec!["web".into()],
+            ..SignalR::default()
+        }],
+        sites: vec![Site {
+            group: "rg-demo".into(),
+            name: "web".into(),
+            kind: "app,linux".into(),
+            settings: setting,
+            ..Site::default()
+        }],
+        container_apps: vec![app],
+        vaults: vec![Vault {
+            group: "rg-demo".into(),
+            name: "kv-demo".into(),
+            secrets: BTreeMap::from([("chat".to_owned(), Secret::new(STRING))]),
+        }],
+        ..World::default()
+    }
+}
+
+fn options() -> Options {
+    Options { container_write_takes: Duration::from_secs(20), ..Options::default() }
+}
+
+async fn story(app: ContainerApp) -> Story {
+    of(world(app), options()).await
+}
+
+async fn of(world: World, options: Options) -> Story {
+    Story::of(world, options).await
+}
+
+/// Which key a secret of an app holds now; none, if it is invalid.
+fn holds(story: &Story, app: &str) -> Option<KeyType> {
+    let value = story.sim.with(|state| state.container_secrets(app)).unwrap()["signalr"].clone();
+    KeyType::ALL.into_iter().find(|key_type| value.contains(story.key("sr-demo", *key_type).expose()))
+}
+
+fn told(reports: &[RunReport]) -> String {
+    format!("{:?} {}", reports[0].lines(), reports[0].summary())
+}
+
+/// Nobody was refused, the app holds a valid key, and everything else of it is as it was.
+fn is_well(story: &Story, app: &str) {
+    let report = story.sim.report();
+    assert_eq!((story.refused(), report.refused_unexplained), (0, 0));
+    assert!(holds(story, app).is_some());
+    let secrets = story.sim.with(|state| state.container_secrets(app)).unwrap();
+    assert_eq!(secrets["database"], "Server=sql;Password=hunter2");
+}
+
+#[tokio::test]
+async fn a_container_app_is_rotated_without_a_refused_call() {
+    for write in [ContainerWrite::Accepted, ContainerWrite::Done] {
+        let story = of(world(app(by_value())), Options { container_write: write, ..options() }).await;
+        let before = story.key("sr-demo", KeyType::Primary);
+        let reports = story.watch(DAY).await;
+        assert!(settled(&reports), "{}", told(&reports));
+        is_well(&story, API);
+        let secrets = story.sim.with(|state| state.container_secrets(API)).unwrap();
+        assert!(!secrets["signalr"].contains(before.expose()), "it was moved");
+        assert_eq!(story.requests("SignalR_RegenerateKey"), 2, "both keys are new");
+        assert_eq!(story.requests("ContainerApps_Update"), 1, "nobody writes without need");
+        let restarts = story.requests("ContainerAppsRevisions_RestartRevision");
+        story.watch(5 * HOUR).await;
+        assert_eq!(story.requests("ContainerAppsRevisions_RestartRevision"), restarts, "nor restarts");
+    }
+}
+
+#[tokio::test]
+async fn a_container_app_is_repaired_after_a_forced_regeneration() {
+    let story = story(app(by_value())).await;
+    story.watch(DAY).await;
+    let held = holds(&story, API).unwrap();
+    story.force("sr-demo", &[held]).unwrap();
+    let reports = story.run(Intent::check(), 9 * MINUTE).await;
+    assert!(reports.iter().all(|report| report.ending.is_answered()), "{}", told(&reports));
+    assert!(holds(&story, API).is_some());
+    let refused = story.refused();
+    assert!(refused > 0);
+    story.watch(HOUR).await;
+    assert_eq!(story.refused(), refused, "nobody is refused once it is repaired");
+    assert_eq!(story.sim.report().refused_unexplained, 0);
+}
+
+/// Revisions without traffic run all the same, and whoever calls them by their label is refused with an old key.
+#[tokio::test]
+async fn every_active_revision_is_restarted_with_traffic_or_without() {
+    let older = |active| OlderRevision { active, replicas: 1, weight: 0 };
+    let revisions = [("chat-api--blue", older(true)), ("chat-api--gone", older(false))];
+    let app = ContainerApp {
+        revisions_mode: RevisionsMode::Multiple,
+        revisions: revisions.map(|(name, revision)| (name.to_owned(), revision)).into(),
+        ..app(by_value())
+    };
+    let story = story(app).await;
+    let reports = story.watch(DAY).await;
+    assert!(settled(&reports), "{}", told(&reports));
+    is_well(&story, API);
+    let restarts = story.requests("ContainerAppsRevisions_RestartRevision");
+    assert!(restarts > 0 && restarts % 2 == 0, "{restarts}: the two that are active, each time");
+}
+
+#[tokio::test]
+async fn one_that_is_scaled_to_zero_has_nobody_to_restart() {
+    let story = story(ContainerApp { replicas: 0, ..app(by_value()) }).await;
+    let reports = story.watch(DAY).await;
+    assert!(settled(&reports), "{}", told(&reports));
+    assert_eq!(story.requests("ContainerAppsRevisions_RestartRevision"), 0);
+    assert_eq!(story.requests("SignalR_RegenerateKey"), 2);
+    story.sim.with(|state| state.scale(API, None, 3)).unwrap();
+    story.clock.advance(HOUR);
+    is_well(&story, API);
+}
+
+/// What starts between the write and the restart may have started with the old value.
+#[tokio::test]
+async fn who_starts_while_the_secrets_are_written_is_restarted_too() {
+    for operation in ["ContainerApps_Update", "ContainerAppsRevisions_RestartRevision"] {
+        let story = story(app(by_value())).await;
+        story.sim.after(operation, 1, |state| state.scale(API, None, 5).unwrap());
+        let reports = story.watch(DAY).await;
+        assert!(settled(&reports), "{operation}: {}", told(&reports));
+        is_well(&story, API);
+    }
+}
+
+/// A run that is refused the restart leaves the written secrets behind, as one that is killed there does.
+#[tokio::test]
+async fn what_was_written_and_not_restarted_is_restarted_by_the_next_run() {
+    let mut story = story(app(by_value())).await;
+    story.config.instances[0].policy.rotate_every = 2 * DAY;
+    assert!(settled(&story.watch(10 * HOUR).await));
+    let (held, regenerated) = (holds(&story, API).unwrap(), story.requests("SignalR_RegenerateKey"));
+    let action = "Microsoft.App/containerApps/revisions/restart/action";
+    story.sim.with(|state| state.deny("/", action));
+    story.clock.advance(2 * DAY);
+    let reports = story.watch(5 * HOUR).await;
+    assert!(reports[0].ending.is_failure() && told(&reports).contains(action), "{}", told(&reports));
+    assert_ne!(holds(&story, API), Some(held), "the secret was written");
+    assert_eq!(
+        story.requests("SignalR_RegenerateKey"),
+        regenerated + 1,
+        "the key that replicas have is there"
+    );
+    assert_eq!((story.refused(), story.sim.report().refused_unexplained), (0, 0));
+    story.sim.with(State::allow_all);
+    let writes = story.requests("ContainerApps_Update");
+    let reports = story.watch(5 * HOUR).await;
+    assert!(settled(&reports), "{}", told(&reports));
+    is_well(&story, API);
+    assert_eq!(story.requests("ContainerApps_Update"), writes, "the secrets held it already");
+    assert_eq!(story.requests("SignalR_RegenerateKey"), regenerated + 2);
+}
+
+/// The same where the key is invalid: the secrets are in order by then, and the replicas are not.
+#[tokio::test]
+async fn replicas_with_an_invalid_key_are_not_forgotten_when_their_secret_is_in_order() {
+    let story = story(app(by_value())).await;
+    story.watch(DAY).await;
+    let held = holds(&story, API).unwrap();
+    story.sim.with(|state| state.deny("/", "Microsoft.App/containerApps/revisions/restart/action"));
+    story.force("sr-demo", &[held]).unwrap();
+    let reports = story.run(Intent::check(), 9 * MINUTE).await;
+    assert!(reports[0].ending.is_failure(), "{}", told(&reports));
+    assert!(holds(&story, API).is_some(), "the secret was written");
+    let reports = story.watch(HOUR).await;
+    assert!(reports[0].ending.is_failure() && told(&reports).contains(API), "{}", told(&reports));
+    story.sim.with(State::allow_all);
+    let reports = story.run(Intent::check(), 9 * MINUTE).await;
+    assert!(reports[0].ending.is_answered(), "{}", told(&reports));
+    let refused = story.refused();
+    story.watch(HOUR).await;
+    assert_eq!((story.refused(), story.sim.report().refused_unexplained), (refused, 0));
+}
+
+/// The old replicas stay, and with them their key.
+#[tokio::test]
+async fn replicas_that_do_not_come_up_keep_the_old_key_alive() {
+    let story = story(app(by_value())).await;
+    story.sim.before("ContainerApps_Update", 1, |state| state.break_revision(API, None, true).unwrap());
+    let reports = story.watch(6 * HOUR).await;
+    assert!(reports[0].ending.is_failure(), "{}", told(&reports));
+    assert!(
+        told(&reports).contains("still there") || told(&reports).contains("does not run"),
+        "{}",
+        told(&reports)
+    );
+    assert_eq!((story.refused(), story.sim.report().refused_unexplained), (0, 0));
+    story.sim.with(|state| state.break_revision(API, None, false)).unwrap();
+    let reports = story.watch(DAY).await;
+    assert!(settled(&reports), "{}", told(&reports));
+    is_well(&story, API);
+}
+
+fn with_a_job(executions: usize) -> World {
+    let job = ContainerJob {
+        group: "rg-demo".into(),
+        name: "nightly".into(),
+        secrets: by_value(),
+        executions,
+        ..ContainerJob::default()
+    };
+    World { container_jobs: vec![job], ..world(app(by_value())) }
+}
+
+#[tokio::test]
+async fn a_job_is_rotated_and_its_next_execution_has_the_new_key() {
+    let story = of(with_a_job(0), options()).await;
+    let reports = story.watch(DAY).await;
+    assert!(settled(&reports), "{}", told(&reports));
+    assert_eq!(story.requests("Jobs_Update"), 1);
+    story.sim.with(|state| state.start_execution(JOB)).unwrap();
+    story.clock.advance(HOUR);
+    is_well(&story, JOB);
+}
+
+/// An execution cannot be restarted: its key lives until it has ended, however long that takes.
+#[tokio::test]
+async fn an_execution_that_runs_keeps_its_key_alive_until_it_ends() {
+    let story = of(with_a_job(1), options()).await;
+    story.watch(3 * DAY).await;
+    assert_eq!((story.refused(), story.sim.report().refused_unexplained), (0, 0));
+    assert!(story.requests("SignalR_RegenerateKey") <= 1, "the key that it runs with is there");
+    story.sim.with(|state| state.end_execution(JOB, None, true)).unwrap();
+    let reports = story.watch(DAY).await;
+    assert!(settled(&reports), "{}", told(&reports));
+    assert_eq!(story.requests("SignalR_RegenerateKey"), 2);
+    is_well(&story, JOB);
+}
+
+#[tokio::test]
+async fn an_execution_with_an_invalid_key_is_named_until_it_ends() {
+    let story = of(with_a_job(0), options()).await;
+    story.watch(DAY).await;
+    story.sim.with(|state| state.start_execution(JOB)).unwrap();
+    story.watch(HOUR).await;
+    story.force("sr-demo", &[holds(&story, JOB).unwrap()]).unwrap();
+    let reports = story.watch(HOUR).await;
+    assert!(reports[0].ending.is_failure() && told(&reports).contains("job stop"), "{}", told(&reports));
+    story.sim.with(|state| state.end_execution(JOB, None, false)).unwrap();
+    let reports = story.watch(DAY).await;
+    assert!(settled(&reports), "{}", told(&reports));
+    assert_eq!(story.sim.report().refused_unexplained, 0);
+}
+
+const NEWEST: &str = "https://kv-demo.vault.azure.net/secrets/chat";
+
+/// The secret of the vault is the consumer, and the app one that reads it.
+#[tokio::test]
+async fn a_secret_that_is_kept_in_a_vault_is_followed() {
+    for sync in [SecretSync::Restarts, SecretSync::Fetches, SecretSync::Off] {
+        let mut story =
+            of(world(app(in_the_vault(NEWEST))), Options { secret_sync: sync, ..options() }).await;
+        let id = NEWEST.parse().unwrap();
+        story.config.instances[0].vault_secrets =
+            vec![SecretConfig { id, readers_within: Duration::ZERO, unused: false }];
+        let before = story.key("sr-demo", KeyType::Primary);
+        let reports = story.watch(DAY).await;
+        assert!(settled(&reports), "{sync:?}: {}", told(&reports));
+        is_well(&story, API);
+        let secret = story.sim.with(|state| state.secret("kv-demo", "chat")).unwrap();
+        assert!(!secret.contains(before.expose()), "{sync:?}: it was moved");
+        assert_eq!(story.requests("SignalR_RegenerateKey"), 2, "{sync:?}");
+        assert_eq!(story.requests("KeyVault_SetSecret"), 1, "{sync:?}");
+        story.force("sr-demo", &[holds(&story, API).unwrap()]).unwrap();
+        let reports = story.run(Intent::check(), 9 * MINUTE).await;
+        assert!(reports[0].ending.is_answered(), "{sync:?}: {}", told(&reports));
+        let refused = story.refused();
+        story.watch(HOUR).await;
+        assert_eq!((story.refused(), story.sim.report().refused_unexplained), (refused, 0), "{sync:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_version_that_is_named_is_made_to_name_the_new_one() {
+    let first = of(world(app(in_the_vault(NEWEST))), options()).await;
+    let version = first.sim.with(|state| state.secret_versions("kv-demo", "chat")).unwrap().pop().unwrap();
+    let pinned = format!("{NEWEST}/{version}");
+    let mut story = of(world(app(in_the_vault(&pinned))), options()).await;
+    assert_eq!(story.sim.with(|state| state.secret_versions("kv-demo", "chat")).unwrap(), [version]);
+    let id = NEWEST.parse().unwrap();
+    story.config.instances[0].vault_secrets =
+        vec![SecretConfig { id, readers_within: Duration::ZERO, unused: false }];
+    let reports = story.watch(DAY).await;
+    assert!(settled(&reports), "{}", told(&reports));
+    is_well(&story, API);
+    assert_eq!(story.requests("SignalR_RegenerateKey"), 2);
+}
+
+/// Another person writes another secret between our reading and our write, or puts the old string back after it.
+#[tokio::test]
+async fn what_others_write_beside_is_not_lost() {
+    let story = story(app(by_value())).await;
+    story.sim.before("ContainerAppsRevisions_RestartRevision", 1, |state| {
+        state.edit_container_secret(API, "other", Some("theirs")).unwrap();
+    });
+    let reports = story.watch(DAY).await;
+    assert!(settled(&reports), "{}", told(&reports));
+    assert_eq!(story.sim.with(|state| state.container_secrets(API)).unwrap()["other"], "theirs");
+    is_well(&story, API);
+}
+
+#[tokio::test]
+async fn an_old_string_that_is_put_back_is_replaced_again() {
+    let story = story(app(by_value())).await;
+    story.sim.after("ContainerAppsRevisions_RestartRevision", 1, |state| {
+        state.edit_container_secret(API, "signalr", Some(STRING)).unwrap();
+    });
+    let reports = story.watch(2 * DAY).await;
+    assert!(settled(&reports), "{}", told(&reports));
+    is_well(&story, API);
+}
+
+/// What cannot be seen or done blocks, by its name, and nobody is cut off.
+#[tokio::test]
+async fn whatever_is_refused_blocks_and_is_named() {
+    type Change = fn(&mut State);
+    let cases: [(&str, Change); 9] = [
+        ("containerApps/listSecrets/action", |state| {
+            state.deny("/", "Microsoft.App/containerApps/listSecrets/action");
+        }),
+        ("containerApps/read", |state| state.deny("/", "Microsoft.App/containerApps/read")),
+        ("revisions/read", |state| state.deny("/", "Microsoft.App/containerApps/revisions/read")),
+        ("replicas/read", |state| state.deny("/", "Microsoft.App/containerApps/revisions/replicas/read")),
+        ("containerApps/write", |state| state.deny("/", "Microsoft.App/containerApps/write")),
+        ("join/action", |state| state.deny("/", "Microsoft.App/managedEnvironments/join/action")),
+        ("read-only lock", |state| {
+            state.bar(&path_of(state, "containerApps/chat-api"), BarrierKind::ReadOnlyLock);
+        }),
+        ("Policy", |state| state.bar(&path_of(state, "containerApps/chat-api"), BarrierKind::Policy)),
+        ("ResourceNotFound", |state| state.delete_container(API).unwrap()),
+    ];
+    for (said, change) in cases {
+        let story = story(app(by_value())).await;
+        story.sim.with(change);
+        let reports = story.watch(6 * HOUR).await;
+        let told = told(&reports);
+        assert!(reports[0].ending.is_failure(), "{said}: {told}");
+        assert!(told.contains(said) && told.contains(API), "{said}: {told}");
+        assert_eq!(story.sim.report().refused_unexplained, 0, "{said}");
+        assert!(story.requests("SignalR_RegenerateKey") <= 1, "{said}");
+    }
+}
+
+fn path_of(_: &State, rest: &str) -> String {
+    format!(
+        "/subscriptions/{}/resourceGroups/rg-demo/providers/Microsoft.App/{rest}",
+        World::default().subscription
+    )
+}
+
+/// Azure is busy, an answer is lost, or an update that was taken on comes to nothing.
+#[tokio::test]
+async fn whatever_goes_wrong_once_is_done_again() {
+    let operations =
+        ["ContainerApps_Update", "ContainerAppsRevisions_RestartRevision", "ContainerApps_ListSecrets"];
+    let kinds = [
+        FaultKind::Conflict,
+        FaultKind::Throttled,
+        FaultKind::ServerErrorAfter,
+        FaultKind::TimeoutBefore,
+        FaultKind::TimeoutAfter,
+        FaultKind::OperationFailed,
+        FaultKind::Swallowed,
+    ];
+    for operation in operations {
+        for kind in kinds {
+            let of_update = matches!(kind, FaultKind::OperationFailed | FaultKind::Swallowed);
+            let of_all = matches!(kind, FaultKind::Conflict | FaultKind::TimeoutAfter);
+            if of_update && operation != operations[0] || !of_all && operation == operations[2] {
+                continue;
+            }
+            let story = story(app(by_value())).await;
+            story.sim.fault(Fault::new(operation, kind).times(1));
+            let reports = story.watch(10 * HOUR).await;
+            assert!(settled(&reports), "{operation} {kind:?}: {}", told(&reports));
+            is_well(&story, API);
+        }
+    }
+}
+
+/// A key in the template itself cannot be replaced without a new revision, which is for a person to make.
+#[tokio::test]
+async fn a_key_in_the_open_is_named_and_blocks() {
+    let values = BTreeMap::from([("HUB".to_owned(), STRING.to_owned())]);
+    let story = story(ContainerApp { values, ..app(by_value()) }).await;
+    let reports = story.watch(6 * HOUR).await;
+    let told = told(&reports);
+    assert!(reports[0].ending.is_failure() && told.contains("HUB") && told.contains("secretref"), "{told}");
+    assert_eq!(story.requests("SignalR_RegenerateKey"), 0);
+    assert_eq!(story.sim.report().refused_unexplained, 0);
+}
+
+/// Somebody changes something else of the app: nobody is restarted for that.
+#[tokio::test]
+async fn an_app_that_is_changed_otherwise_is_left_alone() {
+    let story = story(app(by_value())).await;
+    story.watch(DAY).await;
+    let restarts = story.requests("ContainerAppsRevisions_RestartRevision");
+    story.sim.with(|state| state.edit_container_secret(API, "other", Some("x"))).unwrap();
+    let reports = story.watch(DAY).await;
+    assert!(settled(&reports), "{}", told(&reports));
+    assert_eq!(story.requests("ContainerAppsRevisions_RestartRevision"), restarts);
+    is_well(&story, API);
+}

@@ -12,8 +12,9 @@ use crate::scenario::Played;
 const UNTIL_IT_SHOWS: TimeDelta = TimeDelta::seconds(20 + 60);
 
 /// A worker that dies after it wrote the secrets of a container app and before it restarted that leaves its lease behind, and
-/// the replicas as they were: who follows restarts them.
-const UNTIL_IT_IS_RESTARTED: TimeDelta = TimeDelta::seconds(120);
+/// the replicas as they were: who follows restarts them once the lease of two minutes is over and he has checked. How long that
+/// takes is rounded up to the next of their calls, one of which comes each minute.
+const UNTIL_IT_IS_RESTARTED: TimeDelta = TimeDelta::seconds(120 + 60);
 
 impl Played {
     /// Nobody was cut off, the end is right, no key was regenerated more often than so many times beyond what it

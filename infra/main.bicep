@@ -23,14 +23,14 @@ param apps string[] = []
 @description('The resource ids of Key Vault secrets that these apps refer to, or that rekey.toml names: the id of the vault, and /secrets/ with the name behind it.')
 param vaultSecrets string[] = []
 
-@description('The resource id of a subnet through which the function app reaches what is behind a firewall or a private endpoint: delegated to Microsoft.App/environments, used by nothing else but function apps on Flex Consumption, in the region of the app, without an underscore in its name. None, if empty.')
-param subnet string = ''
 @description('The resource ids of the container apps and jobs in rekey.toml, and of the environments (managedEnvironments) that they are in, for every write of a container app asks whether it may be in its environment.')
 param containerApps string[] = []
 
 @description('The resource ids of the static web apps in rekey.toml.')
 param staticWebApps string[] = []
 
+@description('The resource id of a subnet through which the function app reaches what is behind a firewall or a private endpoint: delegated to Microsoft.App/environments, used by nothing else but function apps on Flex Consumption, in the region of the app, without an underscore in its name. None, if empty.')
+param subnet string = ''
 @description('The resource ids of App Configuration stores with key-values that these apps refer to, or that rekey.toml names.')
 param appConfigurationStores string[] = []
 

@@ -184,9 +184,6 @@ fn apps(instance: &Fields<'_>, report: &mut Report<'_>) -> Vec<AppConfig> {
 fn vault_secrets(instance: &Fields<'_>, report: &mut Report<'_>) -> Vec<SecretConfig> {
     let Some(node) = instance.get("vault_secrets") else { return Vec::new() };
     let items = node.items("a list: vault_secrets = [ \"…\" ]", report);
-    if items.as_ref().is_some_and(Vec::is_empty) {
-        report.at(&node.at, "the list is empty; list a secret, or take vault_secrets out");
-    }
     let mut seen = Vec::new();
     items.into_iter().flatten().filter_map(|item| vault_secret(&item, &mut seen, report)).collect()
 }
@@ -271,9 +268,6 @@ fn resources<T: Clone + PartialEq>(
     let Listed { key, template, what, fault, read } = listed;
     let Some(node) = instance.get(key) else { return Vec::new() };
     let items = node.items(&format!("a list: {key} = [ \"…\" ]"), report).unwrap_or_default();
-    if items.is_empty() {
-        report.at(&node.at, format!("the list is empty; list a {what}, or take {key} out"));
-    }
     let mut seen = Vec::new();
     let mut one = |item: &Node<'_>| {
         let text = item.text(&format!("the id of a {what}: \"{template}\""), report)?;

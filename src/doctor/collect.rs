@@ -103,13 +103,13 @@ impl<'c> Facts<'c> {
         for instance in &mut instances {
             let service = instance.config;
             let follows = |app: &AppConfig| apps.get(&app.id).is_some_and(|read| read.follows(app, service));
+            let others: Vec<ConsumerId> = service.beside_app_service().collect();
             let journal = instance.journal.as_ref().ok();
             let remembers =
                 journal.is_some_and(|journal| journal.all_seen().any(|(one, _)| one.secret().is_some()));
-            let others: Vec<ConsumerId> = service.beside_app_service().collect();
             let configured = !service.vault_secrets.is_empty() || !service.app_configuration.is_empty();
-            let configured = configured || remembers || !others.is_empty();
-            if configured || service.apps.iter().any(follows) {
+            let more = remembers || configured || !others.is_empty();
+            if more || service.apps.iter().any(follows) {
                 instance.check(rekey, arm).await;
             }
             for consumer in others {

@@ -78,11 +78,11 @@ pub struct Check {
     store_suffixes: &'static [&'static str],
     /// The references that were made to be fetched anew, and until when that is waited for.
     awaited: BTreeMap<Place, DateTime<Utc>>,
+    /// What was written into container apps by this run, whose readers it restarted.
+    brought: BTreeMap<ConsumerId, Brought>,
     /// The secrets that are on record as holders of a key, whether anything leads to them any more or not; nothing where only
     /// what a notice names is checked.
     on_record: Option<BTreeSet<SecretId>>,
-    /// What was written into container apps by this run, whose readers it restarted.
-    brought: BTreeMap<ConsumerId, Brought>,
     /// What could be found out of apps that Azure does not find.
     missing: BTreeMap<ConsumerId, Missing>,
     /// The keys that the service refuses; nothing if it was not asked about these keys.
@@ -136,8 +136,8 @@ impl Check {
             vault_suffix: reader.arm.vault_suffix(),
             store_suffixes: reader.arm.store_suffixes(),
             awaited: BTreeMap::new(),
-            on_record: None,
             brought: BTreeMap::new(),
+            on_record: None,
             missing: BTreeMap::new(),
             refused: None,
             refresh_took: TimeDelta::zero(),

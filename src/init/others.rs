@@ -76,8 +76,9 @@ impl Others {
             policy: Policy::default(),
         };
         let reader = Reader { arm, clock: arm.clock(), in_need: false };
-        let Ok(check) = Check::take(reader, &config, &Journal::default()).await else { return Vec::new() };
-        let snapshot = check.snapshot(&config, &Journal::default());
+        let journal = Journal::default();
+        let Ok(check) = Check::take(reader, &config, &journal).await else { return Vec::new() };
+        let snapshot = check.snapshot(&config, &journal);
         let seen = |id: ConsumerId| {
             let consumers = snapshot.consumers.iter().filter(|consumer| consumer.at.app == id);
             let mut seen: Vec<String> =

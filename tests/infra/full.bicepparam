@@ -18,8 +18,6 @@ param vaultSecrets = [
   '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-vaults/providers/Microsoft.KeyVault/vaults/kv-chat/secrets/signalr'
 ]
 
-param subnet = '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-net/providers/Microsoft.Network/virtualNetworks/vnet/subnets/rekey'
-
 param containerApps = [
   '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-apps/providers/Microsoft.App/containerApps/chat-api'
   '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/RG-APPS/providers/microsoft.app/Jobs/chat-nightly'
@@ -29,6 +27,8 @@ param containerApps = [
 param staticWebApps = [
   '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-apps/providers/Microsoft.Web/staticSites/chat-pages'
 ]
+
+param subnet = '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-net/providers/Microsoft.Network/virtualNetworks/vnet/subnets/rekey'
 
 param appConfigurationStores = [
   '/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-vaults/providers/Microsoft.AppConfiguration/configurationStores/appcs-chat'

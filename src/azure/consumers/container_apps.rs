@@ -10,7 +10,7 @@
 //! A changed secret reaches no process that runs (docs: Manage secrets in Azure Container Apps), so each active revision is
 //! restarted after the write, those without traffic too, one after the other. When the old value is left is not a matter of
 //! time: it is when all replicas that were there *before* the restart are gone and the others run, or when there is none. A run
-//! that wrote knows them by their names ([`Written`]), which takes no clock at all.
+//! that wrote knows them by their names (`Written`), which takes no clock at all.
 //!
 //! Any other run knows only what Azure tells. That has to be enough, for a run may be killed between the write and the restart:
 //!
@@ -19,13 +19,13 @@
 //!   hold either key, so that after a write which nobody saw to its end this rule never applies.
 //! - Otherwise a replica counts as one that runs with the new value only if it was made later than the last change of the app
 //!   (`systemData.lastModifiedAt` and `createdTime`, both Azure's times, so that our clock does not matter) and later than the
-//!   platform may take to apply that ([`APPLIED_WITHIN`], and for secrets of a Key Vault [`FETCHED_WITHIN`]). A time that is not
+//!   platform may take to apply that (`APPLIED_WITHIN`, and for secrets of a Key Vault `FETCHED_WITHIN`). A time that is not
 //!   told is never later. Whoever is not later may hold either key, and also an invalid one that the app was last seen with:
 //!   so it is neither forgotten nor left out of a repair, and the next step restarts it. That is a restart too many where a run
 //!   died just after its own; none is ever missing.
 //! - While replicas are being replaced, the app is told as one that cannot be judged yet, and is not restarted over and over.
 //!
-//! A new replica that does not come up keeps nobody waiting for longer than [`STARTS_WITHIN`]: it was made with the new value,
+//! A new replica that does not come up keeps nobody waiting for longer than `STARTS_WITHIN`: it was made with the new value,
 //! and whatever ails it is not the key. An old one that stays holds its key for as long as it is there. Executions of a job have
 //! no restart: a key that one may run with lives until that one has ended.
 

@@ -118,9 +118,9 @@ impl Check {
             let is_meant = entry.is_without_value() && entry.is_in_a_vault() && names_signalr(&entry.name);
             if is_meant {
                 out.unknown.push(Unknown::Reference {
-                    fault: ReferenceFault::Other,
                     app: consumer.clone(),
                     name: entry.name.clone(),
+                    fault: ReferenceFault::Other,
                     why: words::NO_VALUE.to_owned(),
                     passing: false,
                 });
@@ -275,8 +275,8 @@ fn at(consumer: &ConsumerId, name: &str) -> ConsumerRef {
 }
 
 fn unknown(judged: &Judged<'_>, why: String, passing: bool) -> Unknown {
-    let (app, name, fault) = (judged.consumer.clone(), judged.names.join(", "), ReferenceFault::Other);
-    Unknown::Reference { app, name, fault, why, passing }
+    let (app, name) = (judged.consumer.clone(), judged.names.join(", "));
+    Unknown::Reference { app, name, fault: ReferenceFault::Other, why, passing }
 }
 
 /// The keys that an app was last seen with, or was to be given, and that are invalid now.

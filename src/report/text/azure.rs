@@ -40,10 +40,6 @@ sentences! {
     NO_VERSION = "App Service does not say which version of the secret the app is given";
     not_resolved(status, details, advice) = "App Service does not resolve it ({status}): {details}; {advice}";
     not_fetched(has, wanted) = "the app is still given version {has} of it, and not yet {wanted}";
-    left_behind(why) = "{why}; nothing that is configured refers to it any more, but it held a key, and whoever reads it \
-        without being seen may do so still: let this identity read it, or, if nobody uses it, name it in vault_secrets with \
-        unused = true";
-    DISABLED_MEANWHILE = "somebody disabled the secret while it was written, so the version that was made is disabled too";
     UPDATING = "an update of it is under way";
     UPDATE_FAILED = "Azure took the update on, and it failed";
     NO_VALUE = "Container Apps does not tell what it has fetched from the Key Vault";
@@ -53,6 +49,10 @@ sentences! {
     execution_is_refused(executions, job) = "executions that were started with a key that is invalid now still run, and are \
         refused until they end ({executions}): `az containerapp job stop` ends them, and the next execution of {job} has a \
         valid key";
+    left_behind(why) = "{why}; nothing that is configured refers to it any more, but it held a key, and whoever reads it \
+        without being seen may do so still: let this identity read it, or, if nobody uses it, name it in vault_secrets with \
+        unused = true";
+    DISABLED_MEANWHILE = "somebody disabled the secret while it was written, so the version that was made is disabled too";
     strange_vault(host, suffix) = "{host} is no Key Vault of this cloud (…{suffix}), and is not given a token";
     strange_store(host, suffixes) = "{host} is no App Configuration store of this cloud (…{suffixes}), and is not given a token";
     STRANGE_ETAG = "its etag cannot be sent back";

@@ -86,9 +86,9 @@ impl ConsumerId {
         match self {
             Self::KeyVaultSecret(secret) => Some(secret),
             Self::AppService(_)
-            | Self::KeyValue(_)
             | Self::ContainerApp(_)
             | Self::StaticWebApp(_)
+            | Self::KeyValue(_)
             | Self::Reporter(_)
             | Self::Manual(_) => None,
         }

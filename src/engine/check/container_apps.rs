@@ -118,6 +118,7 @@ impl Check {
             let is_meant = entry.is_without_value() && entry.is_in_a_vault() && names_signalr(&entry.name);
             if is_meant {
                 out.unknown.push(Unknown::Reference {
+                    fault: ReferenceFault::Other,
                     app: consumer.clone(),
                     name: entry.name.clone(),
                     why: words::NO_VALUE.to_owned(),

@@ -163,6 +163,9 @@ longest_operation = "5m"
 exposed_grace = "5m"
 min_rotation_interval = "6h"
 full_check_every = "2h"
+windows = ["Sat 02:00-05:00 UTC"]
+freezes = ["2026-12-24 UTC"]
+spread = "1s"
 watch = "2m"
 timer_budget = "2m"
 notice_budget = "10s"
@@ -186,11 +189,15 @@ verify = "data-plane"
         exposed_grace: Duration::from_secs(300),
         min_rotation_interval: hours(6),
         full_check_every: hours(2),
+        windows: vec!["Sat 02:00-05:00 UTC".parse().unwrap()],
+        freezes: vec!["2026-12-24 UTC".parse().unwrap()],
+        spread: Duration::from_secs(1),
+        due_later: Duration::ZERO,
     };
     let config = read(text, &[]).unwrap();
     assert_eq!(config.watch, Some(Duration::from_secs(120)));
-    assert_eq!(config.instances[0].policy, Policy { grace: hours(3) / 2, ..head });
-    assert_eq!(config.instances[1].policy, Policy { verify: Verify::DataPlane, ..head });
+    assert_eq!(config.instances[0].policy, Policy { grace: hours(3) / 2, ..head.clone() });
+    assert_eq!(config.instances[1].policy, Policy { verify: Verify::DataPlane, ..head.clone() });
     let app = &config.instances[0].apps[0];
     assert_eq!(
         (app.id.slot(), &app.settings[..], app.may_hold_none),
@@ -204,6 +211,8 @@ verify = "data-plane"
         ("REKEY_VERIFY", "Control-Plane"),
         ("REKEY_FIRST_ROTATION", "now"),
         ("REKEY_FULL_CHECK_EVERY", "0s"),
+        ("REKEY_WINDOWS", "daily 22:00-24:00 UTC"),
+        ("REKEY_FREEZES", ";"),
         ("REKEY_NOTICE_BUDGET", "20s"),
         ("REKEY_STATE", "memory"),
         ("WEBSITE_SITE_NAME", "rekey-func"),
@@ -216,6 +225,8 @@ verify = "data-plane"
         grace: Duration::from_secs(300),
         first_rotation: FirstRotation::Now,
         full_check_every: Duration::ZERO,
+        windows: vec!["daily 22:00-24:00 UTC".parse().unwrap()],
+        freezes: vec![],
         ..head
     };
     assert!(config.instances.iter().all(|instance| instance.policy == policy));
@@ -403,6 +414,65 @@ fn durations_have_a_unit_and_an_end() {
     "#);
 }
 
+/// What can be told of windows from the text alone is told when it is read.
+#[test]
+fn windows_that_can_never_do_their_work_are_refused() {
+    let head = |text: &str| faults(&format!("{text}\n{GOOD}"), &[]);
+    let set = |name: &'static str, value: &'static str| faults(GOOD, &[(name, value)]);
+    let all = [
+        head("windows = \"Sat 02:00-05:00 UTC\""),
+        head("windows = [\"Sat 02:00 UTC\", 5, \"Sat 02:00-05:00 Berlin\"]"),
+        head("windows = [\"Sat 02:00-02:10 UTC\", \"Sun 02:00-02:14 UTC\"]"),
+        head("rotate_every = \"3d\"\nwindows = [\"Sat 02:00-05:00 UTC\"]"),
+        head("freezes = [\"2026-12-20..2026-12-01 UTC\"]"),
+        head("spread = \"30d\""),
+        set("REKEY_WINDOWS", "Sat 02:00-05:00 UTC; Nun 02:00-05:00 UTC"),
+        set("REKEY_FREEZES", "tomorrow"),
+    ];
+    insta::assert_snapshot!(all.join("\n"), @r#"
+    the configuration has a fault:
+      rekey.toml:1:11: windows: this is a string; write a list: windows = [ "Sat,Sun 02:00-05:00 Europe/Berlin" ]
+    the configuration has 3 faults:
+      rekey.toml:1:12: windows[0]: its times are not understood; write days, a time and a time zone, as in "Sat,Sun 02:00-05:00 Europe/Berlin"
+      rekey.toml:1:29: windows[1]: this is an integer; write "Sat,Sun 02:00-05:00 Europe/Berlin"
+      rekey.toml:1:32: windows[2]: its time zone is not known; write days, a time and a time zone, as in "Sat,Sun 02:00-05:00 Europe/Berlin"
+    the configuration has a fault:
+      rekey.toml:1:11: windows: no window is open for longer than 14m: regenerating a key and moving the apps to it takes minutes, and the timer has to run meanwhile; write a window of 15m or more
+    the configuration has a fault:
+      rekey.toml:2:11: windows: 7d pass between two windows, so that no rotation could keep to rotate_every (3d); write windows on more days, or a longer rotate_every
+    the configuration has a fault:
+      rekey.toml:1:12: freezes[0]: it ends before it begins; write the first and the last day and a time zone, as in "2026-12-20..2027-01-06 Europe/Berlin"
+    the configuration has a fault:
+      rekey.toml:1:10: spread: 30d is not shorter than rotate_every (30d); write less than that
+    the configuration has a fault:
+      REKEY_WINDOWS: its days are not understood; write days, a time and a time zone, as in "Sat,Sun 02:00-05:00 Europe/Berlin"
+    the configuration has a fault:
+      REKEY_FREEZES: this is not a freeze; write the first and the last day and a time zone, as in "2026-12-20..2027-01-06 Europe/Berlin"
+    "#);
+    let zones = "windows = [\"Sat,Sun 02:00-05:00 Europe/Berlin\"]\nfreezes = [\"2026-12-24 UTC\"]\nspread = \"24h\"\n";
+    let config =
+        read(&format!("{zones}{GOOD}"), &[("REKEY_FREEZES", "2026-12-20..2027-01-06 UTC; 2027-05-01 UTC")]);
+    let policy = config.unwrap().instances[0].policy.clone();
+    assert_eq!(policy.windows[0].to_string(), "Sat,Sun 02:00-05:00 Europe/Berlin");
+    assert_eq!(policy.freezes.len(), 2, "the app setting wins");
+    assert!(policy.due_later < policy.spread, "{policy:?}");
+}
+
+/// The share of a service is the same wherever it is computed, and services have different ones.
+#[test]
+fn services_are_spread_by_their_ids() {
+    let service = |name: &str| GOOD.replace("$INSTANCE", &format!("$INSTANCE-{name}"));
+    let later = |name: &str| {
+        let file = format!("spread = \"24h\"\n{}", service(name));
+        read(&file, &[]).unwrap().instances[0].policy.due_later
+    };
+    let all: std::collections::BTreeSet<_> = (0..20).map(|n| later(&format!("s{n}"))).collect();
+    assert_eq!(all.len(), 20, "{all:?}");
+    assert_eq!(later("a"), later("A"), "ids compare without case");
+    let hours: std::collections::BTreeSet<_> = all.iter().map(|later| later.as_secs() / 21_600).collect();
+    assert_eq!(hours.len(), 4, "some in each quarter of the day: {all:?}");
+}
+
 /// Apps that are not read for long stay cut off for long, and a number means what nobody knows.
 #[test]
 fn full_checks_come_once_a_day_at_least() {
@@ -577,7 +647,7 @@ fn the_file_has_to_name_something_to_do() {
     the configuration has 3 faults:
       rekey.toml:1:1: no [[instance]] is named, so there is nothing to do; add one with its id and its apps
       rekey.toml:1:1: id: this key belongs in an [[instance]]
-      rekey.toml:2:2: this key is not known; known here are rotate_every, grace, verify, first_rotation, longest_operation, exposed_grace, min_rotation_interval, full_check_every, notice_budget, timer_budget, watch, notify, instance
+      rekey.toml:2:2: this key is not known; known here are rotate_every, grace, verify, first_rotation, longest_operation, exposed_grace, min_rotation_interval, full_check_every, windows, freezes, spread, notice_budget, timer_budget, watch, notify, instance
     "#);
 }
 

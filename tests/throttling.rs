@@ -47,7 +47,7 @@ impl Fleet {
     ) -> Self {
         let clock = Arc::new(TokioClock::default());
         let world = common::fleet::world(services, apps);
-        let config = setup::config(&world, policy).unwrap();
+        let config = setup::config(&world, &policy).unwrap();
         let options = Options {
             live: false,
             tick: Duration::from_secs(60),
@@ -214,7 +214,7 @@ async fn a_rotation_with_a_real_grace_costs_what_the_document_says() {
     for seconds in [13, 75] {
         let policy = Policy { first_rotation: FirstRotation::WhenDue, ..Policy::default() };
         let takes = Duration::from_secs(seconds);
-        let fleet = Fleet::whose_operations_take(takes, 1, apps, false, policy).await;
+        let fleet = Fleet::whose_operations_take(takes, 1, apps, false, policy.clone()).await;
         let timer = Dispatcher::new(fleet.engine.clone());
         assert_eq!(fleet.tick(&timer).await.0.failure, None);
         tokio::time::sleep(policy.rotate_every + Duration::from_secs(60)).await;

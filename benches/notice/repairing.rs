@@ -71,7 +71,7 @@ impl Bench {
         let sites = names.iter().map(site).collect();
         let signalr = SignalR { group: group(), name: "sr-bench".into(), apps: names, ..SignalR::default() };
         let world = World { signalr: vec![signalr], sites, ..World::default() };
-        let mut config = setup::config(&world, Policy::default()).unwrap();
+        let mut config = setup::config(&world, &Policy::default()).unwrap();
         // As the floor, which knows where to look.
         let named = |app: &mut AppConfig| app.settings = vec![SETTING.to_owned()];
         config.instances[0].apps.iter_mut().for_each(named);

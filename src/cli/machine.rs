@@ -166,6 +166,28 @@ pub(super) struct Next {
     pub(super) decision: Option<&'static str>,
     pub(super) text: Option<String>,
     pub(super) until: Option<DateTime<Utc>>,
+    held_by: Option<HeldBy>,
+}
+
+/// What the operator said that holds a rotation back.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HeldBy {
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<DateTime<Utc>>,
+}
+
+impl HeldBy {
+    fn of(decision: &Decision) -> Option<Self> {
+        let (r#type, until) = match decision {
+            Decision::Waiting { reason: plan::WaitFor::Window, until } => ("window", Some(*until)),
+            Decision::Waiting { reason: plan::WaitFor::Freeze, until } => ("freeze", Some(*until)),
+            Decision::Blocked(plan::BlockedBy::NeverOpens) => ("window", None),
+            _ => return None,
+        };
+        Some(Self { r#type, until })
+    }
 }
 
 /// One of those.
@@ -204,7 +226,12 @@ impl Next {
             Decision::Blocked(plan::BlockedBy::RegenerationFails { again, .. }) => Some(*again),
             Decision::Do(_) | Decision::Blocked(_) => None,
         };
-        Self { decision: Some(decision.name()), text: Some(decision.in_words()), until }
+        Self {
+            decision: Some(decision.name()),
+            text: Some(decision.in_words()),
+            until,
+            held_by: HeldBy::of(decision),
+        }
     }
 }
 

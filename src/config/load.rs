@@ -170,7 +170,8 @@ fn join(file: File, settings: Settings, report: &mut Report<'_>) -> Option<Confi
              external,
              policy,
          }| {
-            let policy = PolicyLayer::resolve([&settings.policy, &policy, &file.policy], least_grace, report);
+            let layers = [&settings.policy, &policy, &file.policy];
+            let policy = PolicyLayer::resolve(layers, id.as_ref(), least_grace, report);
             let id = id?;
             Some(ServiceConfig {
                 id,

@@ -4,9 +4,13 @@
 
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
 use super::environment::Reader;
 use super::fault::{Origin, Report, Sourced};
-use super::values::{AGE, Fields, Form, Lasting, OneOf, OrZero, spoken};
+use super::values::{AGE, Fields, Form, Lasting, OneOf, OrZero, Several, spoken};
+use rekey_core::calendar::{Calendar, CalendarFault, Freeze, Window};
+use rekey_core::model::ServiceId;
 use rekey_core::policy::{FirstRotation, Policy, Verify};
 
 /// One setting of the policy, as documents tell of it.
@@ -60,8 +64,8 @@ macro_rules! policy_settings {
                 Self { $($key: pick(layers.map(|layer| layer.$key.as_ref()), default.$key),)+ }
             }
 
-            fn policy(self) -> Policy {
-                Policy { $($key: self.$key.value,)+ }
+            fn policy(self, due_later: Duration) -> Policy {
+                Policy { $($key: self.$key.value,)+ due_later }
             }
         }
 
@@ -85,6 +89,44 @@ policy_settings! {
     exposed_grace: Duration = Lasting("15m"), None;
     min_rotation_interval: Duration = Lasting("1h"), None;
     full_check_every: Duration = OrZero(Lasting("1h")), Some("REKEY_FULL_CHECK_EVERY");
+    windows: Vec<Window> = WINDOWS, Some("REKEY_WINDOWS");
+    freezes: Vec<Freeze> = FREEZES, Some("REKEY_FREEZES");
+    spread: Duration = OrZero(Lasting("24h")), None;
+}
+
+/// When working apps may be moved.
+const WINDOWS: Several<Window> = Several {
+    example: "Sat,Sun 02:00-05:00 Europe/Berlin",
+    read: |text| text.parse().map_err(no_window),
+    write: ToString::to_string,
+};
+
+/// When they may not.
+const FREEZES: Several<Freeze> = Several {
+    example: "2026-12-20..2027-01-06 Europe/Berlin",
+    read: |text| text.parse().map_err(no_freeze),
+    write: ToString::to_string,
+};
+
+fn no_window(fault: CalendarFault) -> String {
+    let what = match fault {
+        CalendarFault::Shape => "this is not a window",
+        CalendarFault::Days => "its days are not understood",
+        CalendarFault::Times => "its times are not understood",
+        CalendarFault::Zone => "its time zone is not known",
+        CalendarFault::Ends => "it ends when it begins",
+    };
+    format!("{what}; write days, a time and a time zone, as in \"{}\"", WINDOWS.example)
+}
+
+fn no_freeze(fault: CalendarFault) -> String {
+    let what = match fault {
+        CalendarFault::Shape | CalendarFault::Times => "this is not a freeze",
+        CalendarFault::Days => "its days are not understood",
+        CalendarFault::Zone => "its time zone is not known",
+        CalendarFault::Ends => "it ends before it begins",
+    };
+    format!("{what}; write the first and the last day and a time zone, as in \"{}\"", FREEZES.example)
 }
 
 /// What `verify` may be.
@@ -98,15 +140,76 @@ const FIRST_ROTATION: [(&str, FirstRotation); 2] =
 impl PolicyLayer {
     /// The policy of a service, by the layers from the one that wins to the one that yields; what does not fit together is
     /// reported. No grace may be shorter than `least_grace`.
-    pub(super) fn resolve(layers: [&Self; 3], least_grace: Duration, report: &mut Report<'_>) -> Policy {
+    pub(super) fn resolve(
+        layers: [&Self; 3],
+        id: Option<&ServiceId>,
+        least_grace: Duration,
+        report: &mut Report<'_>,
+    ) -> Policy {
         let resolved = Resolved::of(layers);
         check_grace(&resolved.rotate_every, &resolved.grace, report);
         for grace in [&resolved.grace, &resolved.exposed_grace] {
             check_least(grace, least_grace, report);
         }
         check_full_checks(&resolved.full_check_every, report);
-        resolved.policy()
+        check_windows(&resolved, report);
+        check_spread(&resolved, report);
+        let share = id.map(|id| share(&id.to_string(), resolved.spread.value)).unwrap_or_default();
+        resolved.policy(share)
     }
+}
+
+/// The least that a window must be open: for a regeneration, which takes up to 75 s, for proving the key, writing a hundred
+/// apps, and reading them back; and a run of the timer, every five minutes, has to fall into it.
+const LEAST_WINDOW: Duration = Duration::from_secs(15 * 60);
+
+/// A window that can never do its work is refused as far as the text shows it.
+fn check_windows(resolved: &Resolved, report: &mut Report<'_>) {
+    let windows = &resolved.windows;
+    let calendar = Calendar { windows: &windows.value, freezes: &[] };
+    let Some((longest, apart)) = calendar.longest() else { return };
+    let [longest, apart] = [longest, apart].map(|long| long.to_std().unwrap_or_default());
+    if longest < LEAST_WINDOW {
+        let [longest, least] = [longest, LEAST_WINDOW].map(spoken);
+        report.origin(
+            &windows.origin,
+            format!(
+                "no window is open for longer than {longest}: regenerating a key and moving the apps to it takes minutes, and \
+                 the timer has to run meanwhile; write a window of {least} or more"
+            ),
+        );
+    }
+    let every = resolved.rotate_every.value;
+    if every < apart {
+        let [every, apart] = [every, apart].map(spoken);
+        report.origin(
+            &windows.origin,
+            format!(
+                "{apart} pass between two windows, so that no rotation could keep to rotate_every ({every}); write windows \
+                 on more days, or a longer rotate_every"
+            ),
+        );
+    }
+}
+
+/// Services that are spread over longer than they are rotated would never be due.
+fn check_spread(resolved: &Resolved, report: &mut Report<'_>) {
+    let (spread, every) = (&resolved.spread, resolved.rotate_every.value);
+    if spread.value >= every {
+        let [long, every] = [spread.value, every].map(spoken);
+        let origin = &spread.origin;
+        report.origin(
+            origin,
+            format!("{long} is not shorter than rotate_every ({every}); write less than that"),
+        );
+    }
+}
+
+/// How much of a time is that of the service of this id: always the same, and different for others.
+fn share(id: &str, of: Duration) -> Duration {
+    let digest = Sha256::digest(id.to_ascii_lowercase());
+    let drawn = digest.iter().take(8).fold(0_u64, |drawn, byte| drawn << 8 | u64::from(*byte));
+    Duration::from_secs(drawn.checked_rem(of.as_secs()).unwrap_or_default())
 }
 
 /// The longest that all apps may go unread. Whoever has more of them than ARM lets through in a day has other troubles.
@@ -126,10 +229,10 @@ fn check_full_checks(every: &Sourced<Duration>, report: &mut Report<'_>) {
     }
 }
 
-fn pick<T: Copy>(layers: [Option<&Sourced<T>>; 3], default: T) -> Sourced<T> {
+fn pick<T: Clone>(layers: [Option<&Sourced<T>>; 3], default: T) -> Sourced<T> {
     let set = layers.into_iter().flatten().next();
     set.map_or(Sourced { value: default, origin: Origin::Default }, |set| Sourced {
-        value: set.value,
+        value: set.value.clone(),
         origin: set.origin.clone(),
     })
 }

@@ -157,6 +157,14 @@ pub(super) struct Lasting(pub(super) &'static str);
 #[derive(Clone, Copy)]
 pub(super) struct OrZero(pub(super) Lasting);
 
+/// A list of texts that are read one by one, with an example of one; among the app settings they are joined by `;`.
+#[derive(Clone, Copy)]
+pub(super) struct Several<T> {
+    pub(super) example: &'static str,
+    pub(super) read: fn(&str) -> Result<T, String>,
+    pub(super) write: fn(&T) -> String,
+}
+
 /// One of a few words, the first of which is the usual one.
 #[derive(Clone, Copy)]
 pub(super) struct OneOf<T: 'static>(pub(super) &'static [(&'static str, T)]);
@@ -203,6 +211,41 @@ impl Form for OrZero {
 
     fn of_file(&self, fields: &Fields<'_>, name: &str, report: &mut Report<'_>) -> Option<Sourced<Duration>> {
         lasting(self, NONE, fields, name, report)
+    }
+}
+
+impl<T> Form for Several<T> {
+    type Value = Vec<T>;
+
+    fn example(&self) -> &'static str {
+        self.example
+    }
+
+    fn parse(&self, text: &str) -> Result<Vec<T>, String> {
+        text.split(';').map(str::trim).filter(|part| !part.is_empty()).map(self.read).collect()
+    }
+
+    fn written(&self, value: Vec<T>) -> String {
+        if value.is_empty() {
+            return "none".to_owned();
+        }
+        value.iter().map(self.write).collect::<Vec<_>>().join("; ")
+    }
+
+    /// An empty list says that there is none of them, over what another place says.
+    fn of_file(&self, fields: &Fields<'_>, name: &str, report: &mut Report<'_>) -> Option<Sourced<Vec<T>>> {
+        let node = fields.get(name)?;
+        let wanted = quoted(self.example);
+        let items = node.items(&format!("a list: {name} = [ {wanted} ]"), report)?;
+        let mut value = Vec::new();
+        for item in items {
+            let Some(text) = item.text(&wanted, report) else { continue };
+            match (self.read)(text) {
+                Ok(one) => value.push(one),
+                Err(sentence) => report.at(&item.at, sentence),
+            }
+        }
+        Some(Sourced { value, origin: Origin::File(node.at) })
     }
 }
 

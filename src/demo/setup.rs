@@ -66,7 +66,7 @@ pub fn environment(azure: &EmbeddedAzure) -> BTreeMap<&'static str, String> {
 }
 
 /// A configuration that looks after everything in a world, with apps that are read by value.
-pub fn config(world: &World, policy: Policy) -> Result<Config, IdError> {
+pub fn config(world: &World, policy: &Policy) -> Result<Config, IdError> {
     let app =
         |id: AppId| AppConfig { id, settings: vec![], connection_strings: vec![], may_hold_none: false };
     let mut instances = Vec::new();
@@ -81,7 +81,7 @@ pub fn config(world: &World, policy: Policy) -> Result<Config, IdError> {
             static_web_apps: read(world.static_web_apps_of(service))?,
             app_configuration: vec![],
             external: vec![],
-            policy,
+            policy: policy.clone(),
         });
     }
     let resource_manager = Url::parse(Cloud::Public.resource_manager());

@@ -354,10 +354,7 @@ impl Actor<'_> {
                 let behind = basis.check.version_behind(&id, &keys).into_iter();
                 behind.map(|(name, version)| (name, (None, version))).collect()
             }
-            consumer @ ConsumerId::ContainerApp(_) => {
-                let behind = basis.check.versions_in_vaults(&consumer, &keys).into_iter();
-                behind.map(|(name, version)| (name, (None, version))).collect()
-            }
+            consumer @ ConsumerId::ContainerApp(_) => basis.check.versions_in_vaults(&consumer, &keys),
             consumer => {
                 let app = self.instance.apps.iter().find(|app| ConsumerId::from(&app.id) == consumer);
                 app.map(|app| basis.check.versions(place, app, self.instance, &keys)).unwrap_or_default()

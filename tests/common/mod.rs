@@ -250,7 +250,7 @@ pub fn two_services_of_one_app() -> World {
 
 /// A configuration that looks after everything in a world.
 pub fn config(world: &World) -> Config {
-    setup::config(world, Policy::default()).unwrap()
+    setup::config(world, &Policy::default()).unwrap()
 }
 
 /// An app that is looked at by value.

@@ -87,7 +87,7 @@ impl Scene {
     /// The service is known, and everybody holds a valid key.
     pub async fn new() -> Self {
         let world = World::default();
-        let config = Arc::new(setup::config(&world, Policy::default()).unwrap());
+        let config = Arc::new(setup::config(&world, &Policy::default()).unwrap());
         let options = Options { latency: LATENCY, tick: Duration::from_secs(1), ..Options::default() };
         let clock = Arc::new(embedded_azure::SystemClock);
         let sim = EmbeddedAzure::start(world, options, clock, ([127, 0, 0, 1], 0).into()).await.unwrap();

@@ -210,6 +210,8 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
         long.command(&["rotate", "--for", "1s", "--json"]).env("REKEY_GRACE", "2h").output().unwrap();
     let resting = answer(&long.command(&["status", "--json"]).env("REKEY_GRACE", "2h").output().unwrap());
     let ahead = answer(&long.command(&["plan", "--json"]).env("REKEY_GRACE", "2h").output().unwrap());
+    let mut frozen = long.command(&["plan", "--json"]);
+    let never = answer(&frozen.env("REKEY_FREEZES", "2020-01-01..2099-01-01 UTC").output().unwrap());
     long.command(&["rotate", "--for", "4s"]).env("REKEY_GRACE", "1s").output().unwrap();
     let under_way = answer(&long.run(&["status", "--json"]));
     assert_eq!(under_way["instances"][0]["regenerating"]["keyType"], "Secondary", "{under_way}");
@@ -240,12 +242,23 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
         assert!(timeless(&told).lines().any(|line| line == said), "{told}");
     }
 
+    // It is over before the regeneration that is announced.
+    let today = chrono::Utc::now().date_naive();
+    let freeze = format!("{today}..{} UTC", today + chrono::Days::new(1));
+    let frozen = |line: &[&str]| {
+        azure.command(line).env("REKEY_FREEZES", &freeze).env("REKEY_GRACE", "1s").output().unwrap()
+    };
+    let held = frozen(&["rotate", "sr-good", "--now", "--for", "2s", "--json"]);
+    let [held_plan, held_status] =
+        ["plan", "status"].map(|command| answer(&frozen(&[command, "sr-good", "--json"])));
+    assert_eq!(held_plan["instances"][0]["heldBy"]["type"], "freeze", "{held_plan}");
+
     let short = azure.command(&["rotate", "sr-good", "--now", "--for", "2s", "--json"]).output().unwrap();
     let rotate = azure.run(&["rotate", "--json"]);
     let lines = |output: &Output| -> Vec<Value> {
         text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };
-    let (progress, results): (Vec<Value>, Vec<Value>) = [&waiting, &short, &awaiting, &rotate]
+    let (progress, results): (Vec<Value>, Vec<Value>) = [&waiting, &held, &short, &awaiting, &rotate]
         .into_iter()
         .flat_map(lines)
         .partition(|line| line["type"] == "progress");
@@ -260,7 +273,7 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
     assert_documented(
         "plan",
         &[ANSWER, SERVICE, below("What plan adds")],
-        &[answer(&plan), ahead, planned, awaited_plan],
+        &[answer(&plan), ahead, planned, held_plan, never, awaited_plan],
     );
     let events = ("An event", "instances[].events[].");
     let without_payload = |mut all: Value| {
@@ -272,7 +285,8 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
         }
         all
     };
-    let statuses = [answer(&status), resting, under_way, stands, awaited_status].map(without_payload);
+    let statuses =
+        [answer(&status), resting, under_way, stands, held_status, awaited_status].map(without_payload);
     assert_documented("status", &[ANSWER, SERVICE, below("What status adds"), events], &statuses);
     let mut broken = azure.command(&["history", "--json"]);
     broken.env(

@@ -74,6 +74,8 @@ fn waits() -> Vec<WaitFor> {
         WaitFor::LostOperation(PRIMARY),
         WaitFor::Acceptance(PRIMARY),
         WaitFor::RegenerateAgain { key_type: PRIMARY, detail: "it said so".into() },
+        WaitFor::Window,
+        WaitFor::Freeze,
         WaitFor::External { key_type: PRIMARY, who: awaited(), compromised: false },
         WaitFor::External { key_type: PRIMARY, who: awaited(), compromised: true },
     ];
@@ -84,6 +86,8 @@ fn waits() -> Vec<WaitFor> {
             | WaitFor::LostOperation(_)
             | WaitFor::Acceptance(_)
             | WaitFor::RegenerateAgain { .. }
+            | WaitFor::Window
+            | WaitFor::Freeze
             | WaitFor::External { .. } => {}
         }
     }
@@ -200,6 +204,7 @@ fn blocks() -> Vec<BlockedBy> {
         BlockedBy::Unknown(unknowns()),
         BlockedBy::KeyRefused { key_type: PRIMARY, since: now(), detail: "it said so".into() },
         BlockedBy::RegenerationFails { key_type: PRIMARY, again: now(), detail: "it said so".into() },
+        BlockedBy::NeverOpens,
         BlockedBy::JournalDisagrees,
         BlockedBy::ExternalLate { key_type: PRIMARY, who: awaited() },
     ];
@@ -208,6 +213,7 @@ fn blocks() -> Vec<BlockedBy> {
             BlockedBy::Unknown(_)
             | BlockedBy::KeyRefused { .. }
             | BlockedBy::RegenerationFails { .. }
+            | BlockedBy::NeverOpens
             | BlockedBy::JournalDisagrees
             | BlockedBy::ExternalLate { .. } => {}
         }

@@ -4,6 +4,7 @@
 //! no I/O, no clock, no randomness, no async. [`reconcile()`] turns a look into journal events first, so that the
 //! journal and the snapshot agree; [`decide`] refuses to go on where they do not.
 
+mod announced;
 mod assess;
 mod external;
 mod forecast;
@@ -13,7 +14,8 @@ mod safety;
 mod snapshot;
 mod step;
 
-pub use assess::{Announced, Assessment, Covered, Open, Verdict, assess, judge, to_watch};
+pub use announced::Announced;
+pub use assess::{Assessment, Covered, Open, Verdict, assess, judge, to_watch};
 pub use forecast::{Forecast, Foreseen, forecast};
 pub use quiet::quiet;
 pub use reconcile::{Agreement, agreement, handed_out, reconcile};
@@ -40,6 +42,8 @@ use crate::time::delta;
 /// 4. due, and the standby key is fresh and verified: repoint all to it, and wait likewise;
 /// 5. due, and it is fresh but not verified: verify it;
 /// 6. due, and it is not fresh: regenerate it, once the grace since it was held is over;
+///    Rules 3, 4 and 6 move consumers that work, and wait for a window, unless the keys are compromised or a regeneration is
+///    announced for a time before the next;
 /// 7. the standby key was left under our watch, or was reported as compromised, and its grace is over: regenerate it, so that
 ///    it dies;
 /// 8. otherwise settled, if everything was seen. Where something stays out of sight it is blocked, whatever there is to
@@ -90,7 +94,9 @@ impl View<'_> {
                 Some(since) => self.replace(active, since),
                 None => self.retire(active.other()).unwrap_or_else(|| self.settled()),
             },
-            _ if KeyType::ALL.into_iter().any(|key_type| self.due_since(key_type).is_some()) => self.unite(),
+            _ if KeyType::ALL.into_iter().any(|key_type| self.due_since(key_type).is_some()) => {
+                self.in_window(self.unite())
+            }
             _ => self.settled(),
         }
     }
@@ -109,9 +115,38 @@ impl View<'_> {
     fn replace(&self, active: KeyType, due_since: DateTime<Utc>) -> Decision {
         let standby = active.other();
         if self.is_fresh(standby, due_since) {
-            self.verify(standby).unwrap_or_else(|| self.move_to(standby))
-        } else {
+            self.verify(standby).unwrap_or_else(|| self.in_window(self.move_to(standby)))
+        } else if self.was_left(standby) || self.is_compromised(standby) {
+            // It dies in any case, and whoever comes after it may be given to consumers later.
             self.regenerate(standby, self.released(standby))
+        } else {
+            self.in_window(self.regenerate(standby, self.released(standby)))
+        }
+    }
+
+    fn was_left(&self, key_type: KeyType) -> bool {
+        matches!(self.keys[key_type].held, Held::Left(_))
+    }
+
+    /// What may be done inside a window alone waits for one, unless whoever waits is cut off before: the keys are compromised,
+    /// or a regeneration is announced for a time before the window.
+    fn in_window(&self, decision: Decision) -> Decision {
+        let moves = matches!(decision, Decision::Do(Step::Repoint { .. } | Step::Regenerate(_)));
+        let calendar = self.policy.calendar();
+        let is_urgent = |opens: Option<DateTime<Utc>>| {
+            let held = KeyType::ALL.into_iter().filter(|key_type| self.snapshot.is_held(*key_type));
+            let announced = announced::ahead(self.journal, self.now);
+            held.into_iter().any(|key_type| self.is_compromised(key_type))
+                || announced.into_iter().any(|at| opens.is_none_or(|opens| at <= opens))
+        };
+        if !moves || calendar.is_open(self.now) {
+            return decision;
+        }
+        let reason = if calendar.frozen(self.now).is_some() { WaitFor::Freeze } else { WaitFor::Window };
+        match calendar.opens(self.now) {
+            opens if is_urgent(opens) => decision,
+            Some(until) => Decision::Waiting { reason, until },
+            None => Decision::Blocked(BlockedBy::NeverOpens),
         }
     }
 
@@ -159,8 +194,8 @@ impl View<'_> {
 
     /// Rule 7; nothing if the standby key was neither left under our watch nor compromised.
     fn retire(&self, standby: KeyType) -> Option<Decision> {
-        let left = matches!(self.keys[standby].held, Held::Left(_));
-        let released = self.released(standby).filter(|_| left || self.is_compromised(standby))?;
+        let dies = self.was_left(standby) || self.is_compromised(standby);
+        let released = self.released(standby).filter(|_| dies)?;
         Some(self.regenerate(standby, Some(released)))
     }
 

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use crate::calendar::{Calendar, Freeze, Window};
+
 /// How carefully the keys of a service are rotated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// The age at which a key in use is due to be replaced.
     pub rotate_every: Duration,
@@ -22,6 +24,21 @@ pub struct Policy {
     /// How old the last reading of all apps may be when a run of the timer goes by the keys alone, for nothing has happened.
     /// None ever does if it is zero.
     pub full_check_every: Duration,
+    /// When consumers that work are moved, and keys regenerated because they are due; at any time if there is none.
+    pub windows: Vec<Window>,
+    /// Days on which the windows stay closed.
+    pub freezes: Vec<Freeze>,
+    /// The time over which services that become due together are spread.
+    pub spread: Duration,
+    /// How much of it is this service's: a key in use is due so much later.
+    pub due_later: Duration,
+}
+
+impl Policy {
+    /// When consumers that work may be moved.
+    pub fn calendar(&self) -> Calendar<'_> {
+        Calendar { windows: &self.windows, freezes: &self.freezes }
+    }
 }
 
 impl Default for Policy {
@@ -47,6 +64,10 @@ impl Default for Policy {
             // Only who writes an old string back without an event is found by it. Once an hour a thousand services with three
             // apps each take a fifth of the writes that ARM gives back, and their keys every five minutes a third.
             full_check_every: Duration::from_secs(3600),
+            windows: vec![],
+            freezes: vec![],
+            spread: Duration::ZERO,
+            due_later: Duration::ZERO,
         }
     }
 }

@@ -98,7 +98,7 @@ impl Storm {
     pub(super) async fn new(options: &StormOptions) -> Result<Self, Trouble> {
         let (world, clock) = (world::world(), Arc::new(VirtualClock::default()));
         let rules = Options { tick: options.tick, seed: options.seed, ..Options::like_azure() };
-        let config = setup::config(&world, options.policy);
+        let config = setup::config(&world, &options.policy);
         let config = config.map_err(|error| Trouble::of("the world has an id that is none", &error))?;
         let config = Arc::new(config);
         let azure = EmbeddedAzure::start(world, rules, clock.clone(), ([127, 0, 0, 1], 0).into()).await;

@@ -3,7 +3,7 @@
 //! Start at [`Check::add_container_app`]. Why it is judged as it is stands at the head of
 //! [`container_apps`](crate::azure::consumers::container_apps).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -13,7 +13,7 @@ use crate::azure::consumers::container_apps::{
     APPLIED_WITHIN, ARRIVES, ContainerApp, Entry, FETCHED_WITHIN, Reader, STARTS_WITHIN, Shown,
 };
 use crate::azure::consumers::key_vault::Secret;
-use crate::azure::consumers::{Contents, Place};
+use crate::azure::consumers::{Contents, Place, Versions};
 use crate::report::cause;
 use crate::report::text::azure as words;
 use rekey_core::journal::Journal;
@@ -118,9 +118,9 @@ impl Check {
             let is_meant = entry.is_without_value() && entry.is_in_a_vault() && names_signalr(&entry.name);
             if is_meant {
                 out.unknown.push(Unknown::Reference {
+                    fault: ReferenceFault::Other,
                     app: consumer.clone(),
                     name: entry.name.clone(),
-                    fault: ReferenceFault::Other,
                     why: words::NO_VALUE.to_owned(),
                     passing: false,
                 });
@@ -205,11 +205,11 @@ impl Check {
     }
 
     /// Of its secrets that are kept in vaults, by name, the versions that hold one of these keys.
-    pub fn versions_in_vaults(&self, consumer: &ConsumerId, keys: &[&Key]) -> BTreeMap<String, String> {
-        let version = |(name, secret): (String, SecretId)| {
-            let secret = self.read_of(&Place::of_secret(secret))?.secret()?;
+    pub fn versions_in_vaults(&self, consumer: &ConsumerId, keys: &[&Key]) -> Versions {
+        let version = |(name, id): (String, SecretId)| {
+            let secret = self.read_of(&Place::of_secret(id.clone()))?.secret()?;
             let holds = keys.iter().any(|key| secret.holds(key));
-            holds.then(|| (name, secret.version.clone()))
+            holds.then(|| (name, (Some(id), secret.version.clone())))
         };
         self.in_vaults(consumer).into_iter().filter_map(version).collect()
     }

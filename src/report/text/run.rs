@@ -70,6 +70,8 @@ words! {
         Self::Acceptance(key_type) => "the service does not accept the {key_type} key yet; it is tried again";
         Self::RegenerateAgain { key_type, detail } =>
             "regenerating the {key_type} key failed and is retried then: {}", cause(detail);
+        Self::Window => "the next window opens, in which apps that work may be moved (windows in rekey.toml)";
+        Self::Freeze => "the freeze is over and a window is open, so that apps that work may be moved (freezes in rekey.toml)";
         Self::External { key_type, who, compromised } =>
             "these to take the {} key in place of the {key_type} key, which they alone still hold{}, and to report it: {}",
             key_type.other(), if *compromised { COMPROMISED } else { "" }, listed(who, ", ");
@@ -88,6 +90,9 @@ words! {
         Self::RegenerationFails { key_type, again, detail } =>
             "cannot regenerate the {key_type} key: {}. Both keys stay valid. The next attempt is at {}; `unblock` retries \
             at once", cause(detail), readable(*again);
+        Self::NeverOpens =>
+            "a rotation is due, and the windows and freezes of rekey.toml leave no time for it within a year: write a window, \
+            or end a freeze. Stale apps are repaired all the same";
         Self::JournalDisagrees =>
             "the journal and Azure disagree about the current keys; nothing was changed. Run rotate again; if it persists, \
             report it with status --json";

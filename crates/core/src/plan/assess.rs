@@ -5,21 +5,14 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
+use super::announced::Announced;
 use super::{Decision, Snapshot, decide, reconcile};
 use crate::intent::{Cause, RotationRequest};
 use crate::journal::{Event, Illegal, Journal, WATCHES, Watch};
 use crate::policy::Policy;
 use crate::time::delta;
-
-/// From when on, and how long after an announced time, keys are watched.
-const BEFORE: TimeDelta = TimeDelta::minutes(1);
-const AFTER: TimeDelta = TimeDelta::hours(1);
-
-/// The farthest announced time that is watched. Nobody announces farther ahead, and a time that is a slip of the pen would be
-/// on record for ever.
-const FAR: TimeDelta = TimeDelta::days(366);
 
 /// What of an intent is not served yet.
 #[derive(Clone, Copy, Debug)]
@@ -148,34 +141,6 @@ fn nobody_holds(cause: &Cause, snapshot: &Snapshot) -> bool {
             !keys.iter().any(|(key_type, announced)| *announced && snapshot.is_held(key_type))
         }
         _ => false,
-    }
-}
-
-/// What becomes of a time for which a regeneration is announced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Announced {
-    /// The keys are watched around it.
-    Watched(Watch),
-    Over,
-    /// It is too far ahead.
-    Far,
-}
-
-impl Announced {
-    /// What becomes of it if it is told now.
-    pub fn of(at: DateTime<Utc>, now: DateTime<Utc>) -> Self {
-        if at > now + FAR {
-            return Self::Far;
-        }
-        if at <= now - AFTER {
-            return Self::Over;
-        }
-        Self::Watched(Watch { from: at - BEFORE, until: at + AFTER })
-    }
-
-    /// Whether keys are watched because of an announcement, and not for a claim.
-    pub fn is_behind(watch: &Watch) -> bool {
-        watch.until - watch.from == BEFORE + AFTER
     }
 }
 

@@ -12,7 +12,8 @@ use crate::policy::Policy;
 
 /// The decision to do nothing now, where a check that shows what the journal says would bring no news and come to it; nothing if
 /// it is not on record what each of `apps` holds, or the keys are watched before `end`. So it is nothing as well where a key
-/// changed, something is out of sight, due, waited for, under way or to be repaired: then everything is to be read.
+/// changed, something is out of sight, due, waited for (but for a window), under way or to be repaired: then everything is to
+/// be read.
 ///
 /// Guarantee, kept by property tests: a check of everything that agrees with the journal comes to the same decision. So
 /// nothing that is to be done waits for one.
@@ -36,8 +37,12 @@ pub fn quiet(
     }
     remembered.add_external(external, journal);
     let assessment = assess(remembered, journal, Open::nothing(), policy, now).ok()?;
-    let settled = matches!(assessment.decision, Decision::Settled { .. });
-    (settled && assessment.news.is_empty()).then_some(assessment.decision)
+    let rests = match &assessment.decision {
+        Decision::Settled { .. } => true,
+        Decision::Waiting { reason, .. } => reason.is_for_calendar(),
+        Decision::Do(_) | Decision::Blocked(_) => false,
+    };
+    (rests && assessment.news.is_empty()).then_some(assessment.decision)
 }
 
 /// A consumer that stands for those of an app that hold a key. In which setting that is the journal does not keep.

@@ -100,6 +100,10 @@ pub enum WaitFor {
         /// What was said of it.
         detail: String,
     },
+    /// The next window in which consumers that work may be moved, and keys regenerated because they are due.
+    Window,
+    /// The end of the freeze that is on, and a window after it.
+    Freeze,
     /// Those who hold this key and whom only others can change. All others have left it for the other key.
     External {
         key_type: KeyType,
@@ -107,6 +111,13 @@ pub enum WaitFor {
         /// Whether it is compromised, and stays valid for them all the same.
         compromised: bool,
     },
+}
+
+impl WaitFor {
+    /// Whether it is for what the operator said of when: nothing is under way, and nothing is wrong.
+    pub const fn is_for_calendar(&self) -> bool {
+        matches!(self, Self::Window | Self::Freeze)
+    }
 }
 
 /// A consumer that is waited for, which only others can change.
@@ -144,6 +155,8 @@ pub enum BlockedBy {
         /// What was said of the last one.
         detail: String,
     },
+    /// A rotation is due, and no window opens within a year.
+    NeverOpens,
     /// The journal speaks of other keys than Azure lists.
     JournalDisagrees,
     /// Of those who hold this key and whom only others can change, these have taken longer to leave it than they may.

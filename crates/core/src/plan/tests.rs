@@ -3,6 +3,7 @@
 mod external;
 mod properties;
 mod quiet;
+mod windows;
 mod world;
 
 use std::time::Duration;
@@ -186,7 +187,7 @@ fn a_lost_answer_is_waited_out_and_a_changed_key_is_a_done_regeneration() {
     let unchanged = story.look(&snapshot(at(7205), "p", "s", &[P]));
     assert_eq!(unchanged, Decision::Waiting { reason, until: at(7200 + 600) });
 
-    let mut done = Story { journal: story.journal.clone(), policy: story.policy };
+    let mut done = Story { journal: story.journal.clone(), policy: story.policy.clone() };
     let reason = WaitFor::LostOperation(KeyType::Secondary);
     let early = done.look(&snapshot(at(7205), "p", "s2", &[P]));
     let until = at(7200 + 120);

@@ -99,7 +99,10 @@ impl Entry {
             None => None,
             // What the vault does not hold yet cannot be fetched.
             Some(url) => {
-                Some(with_version(url, self.reference()?.version.as_deref(), &versions.get(&self.name)?.1))
+                let (reference, (of, version)) = (self.reference()?, versions.get(&self.name)?);
+                // Since the check it may have been made to name another, of which nothing is known here.
+                let same = of.as_ref() == Some(&reference.secret);
+                Some(same.then(|| with_version(url, reference.version.as_deref(), version))?)
             }
         };
         Some(Self { value: Some(written.as_str().into()), url, ..self.clone() })

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::properties::a_move;
+use super::properties::{a_move, a_policy};
 use super::world::{Kill, Move, World};
 use super::*;
 
@@ -101,12 +101,14 @@ proptest! {
         holds in prop::collection::vec(prop_oneof![Just(KeyType::Primary), Just(KeyType::Secondary)], 1..4),
         listed_at_once in any::<bool>(),
         now in any::<bool>(),
+        policy in a_policy(),
         externals in prop::collection::vec(prop_oneof![Just(KeyType::Primary), Just(KeyType::Secondary)], 0..3),
         moves in prop::collection::vec(a_move(), 0..40),
         rests in any::<bool>(),
     ) {
         let first = if now { FirstRotation::Now } else { FirstRotation::WhenDue };
         let mut world = World::new(&holds, listed_at_once, first).with(&externals, 0);
+        world.policy = Policy { first_rotation: first, ..policy };
         moves.iter().for_each(|change| world.make(change));
         let mut passes = 0;
         while rests && passes < 50 && !matches!(world.pass(20, Kill::No), Decision::Settled { .. }) {
@@ -117,12 +119,19 @@ proptest! {
         let (seen, quiet) = (world.look(), quiet_in(&world));
         let agrees = reconcile(&seen, &world.journal, &world.policy, world.now).is_empty();
         let decision = decide(&seen, &world.journal, &world.policy, world.now);
-        let settled = matches!(decision, Decision::Settled { .. });
-        if let Some(quiet) = &quiet {
-            prop_assert!(matches!(quiet, Decision::Settled { .. }), "{quiet:?}");
-            prop_assert!(!agrees || *quiet == decision, "{quiet:?}, and not {decision:?}: {world:#?}");
-        }
+        let is_rest = |decision: &Decision| {
+            let rests = |reason: &WaitFor| reason.is_for_calendar();
+            matches!(decision, Decision::Settled { .. })
+                || matches!(decision, Decision::Waiting { reason, .. } if rests(reason))
+        };
+        let settled = is_rest(&decision);
         let all_there = world.apps.iter().all(|app| !app.deleted);
+        if let Some(quiet) = &quiet {
+            prop_assert!(is_rest(quiet), "{quiet:?}");
+            // Which of two keys is proved while a window is waited for hangs on how many hold each, deleted apps among them.
+            let same = *quiet == decision || (!all_there && !matches!(quiet, Decision::Settled { .. }));
+            prop_assert!(!agrees || same, "{quiet:?}, and not {decision:?}: {world:#?}");
+        }
         prop_assert!(!(agrees && settled && all_there) || quiet.is_some(), "{world:#?}");
     }
 }

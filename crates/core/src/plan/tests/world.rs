@@ -379,6 +379,7 @@ impl World {
     }
 
     fn repoint(&mut self, to: KeyType, consumers: &[ConsumerRef], repair: bool, kill: Kill) -> bool {
+        let open = self.policy.calendar().is_open(self.now);
         self.record(Event::RepointIntended { key_type: to });
         self.record(handed_out(&self.journal, &fingerprint(&self.listed(to).to_string()), consumers));
         for (done, at) in consumers.iter().enumerate() {
@@ -389,6 +390,7 @@ impl World {
             let worked = self.works(key);
             let index = (0..self.apps.len()).find(|n| app(*n) == at.app).unwrap();
             assert!(repair || worked, "moved to a key that does not work");
+            assert!(repair || open || self.is_urgent(), "moved outside of the windows: {self:#?}");
             // To repair it, what is invalid is replaced and what is valid stays.
             let listed = PerKey::from_fn(|key_type| self.listed(key_type));
             let stays = |held: &u64| repair && listed.iter().any(|(_, key)| key == held);
@@ -403,6 +405,12 @@ impl World {
         let apps = consumers.iter().map(|at| at.app.clone()).collect();
         self.record(Event::Repointed { key_type: to, apps, repaired: repair });
         false
+    }
+
+    /// Whether an app holds a key that was there when the keys were reported as compromised.
+    fn is_urgent(&self) -> bool {
+        let held = self.apps.iter().filter(|app| !app.deleted).flat_map(|app| &app.keys);
+        held.into_iter().any(|key| self.compromised.contains(key))
     }
 
     fn regenerate(&mut self, key_type: KeyType, kill: Kill) -> bool {

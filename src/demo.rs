@@ -7,13 +7,14 @@
 //! ```
 //!
 //! Nothing is staged but Azure and the host: the handler is the real program with its real clients. `story` tells what
-//! is played, `timeline` shows it, `summary` is what remains; `setup` is what the program needs for it. `storm` is another
+//! is played, `cast` who takes part, `timeline` shows it, `summary` is what remains; `setup` is what the program needs for it. `storm` is another
 //! play altogether: in virtual time, and within this process.
 //!
 //! Guarantee: the handler is given no credentials and no settings of the operator's, so no real Azure is touched.
 //!
 //! Caveat: if the demo is killed by a signal that cannot be caught, the handler stays, idle on loopback.
 
+mod cast;
 mod handler;
 pub mod setup;
 pub mod storm;

@@ -36,14 +36,38 @@ fn a_rotation_refuses_nobody_and_a_forced_regeneration_is_repaired() {
     people_read_a_timeline(&for_people.wait_with_output().unwrap());
 }
 
+/// Each kind is moved and repaired; nobody is refused by the rotation.
+#[test]
+fn one_consumer_of_every_kind_is_rotated_and_repaired() {
+    let began = std::time::Instant::now();
+    let output = demo(&["--every-kind", "--json"]).wait_with_output().unwrap();
+    let (stdout, stderr) = text(&output);
+    assert_eq!((output.status.code(), stderr.as_str()), (Some(0), ""), "{stdout}");
+    let answer: Value = serde_json::from_str(&stdout).unwrap();
+    let consumers = serde_json::json!({
+        "appService": 3,
+        "keyVaultSecret": 1,
+        "keyValue": 1,
+        "containerApp": 1,
+        "staticWebApp": 1,
+        "reporter": 1,
+        "manual": 1,
+    });
+    assert_eq!(answer["consumers"], consumers, "{stdout}");
+    assert_eq!(answer["rotation"]["refused"], 0, "{stdout}");
+    assert!(answer["recovery"]["outage_ms"].as_i64().unwrap() > 0, "{stdout}");
+    eprintln!("{stdout} after {:?}", began.elapsed());
+}
+
 fn machines_read_numbers(output: &Output) {
     let (stdout, stderr) = text(output);
     assert_eq!((output.status.code(), stderr.as_str()), (Some(0), ""), "{stdout}");
     let answer: Value = serde_json::from_str(&stdout).unwrap();
     let members =
         |value: &Value| value.as_object().unwrap().keys().map(String::from).collect::<Vec<_>>().join(" ");
-    assert_eq!(members(&answer), "recovery rotation schemaVersion");
+    assert_eq!(members(&answer), "consumers recovery rotation schemaVersion");
     assert_eq!(members(&answer["rotation"]), "arm_requests client_calls elapsed_ms refused restarts");
+    assert_eq!(answer["consumers"], serde_json::json!({ "appService": 3 }), "{stdout}");
     assert_eq!(members(&answer["recovery"]), "notice_to_settings_ms outage_ms");
     let number = |act: &str, name: &str| answer[act][name].as_i64().unwrap();
     assert_eq!(number("rotation", "refused"), 0);

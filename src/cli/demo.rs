@@ -18,6 +18,11 @@ pub(super) struct DemoArgs {
     #[arg(long)]
     pub(super) json: bool,
 
+    /// Play with one consumer of every kind: settings, a Key Vault secret, a key-value of App Configuration, a container app, a
+    /// static web app, a machine that reports, and what a person changes
+    #[arg(long, conflicts_with = "storm")]
+    pub(super) every_kind: bool,
+
     /// Play months of rotations instead, in virtual time, with everything going wrong that can
     #[arg(long)]
     pub(super) storm: bool,
@@ -37,7 +42,7 @@ pub(super) async fn demo(args: DemoArgs) -> Exit {
         return storm(args).await;
     }
     let timeline = Arc::new(Timeline::start(args.json, terminal::say));
-    let played = unless_stopped(Box::pin(demo::play(&timeline))).await;
+    let played = unless_stopped(Box::pin(demo::play(&timeline, args.every_kind))).await;
     timeline.end();
     match played {
         Ok(summary) => conclude(&summary, args.json),
@@ -50,7 +55,7 @@ pub(super) async fn demo(args: DemoArgs) -> Exit {
 
 /// Plays a storm, and says what should not have happened and how to see it again.
 async fn storm(args: DemoArgs) -> Exit {
-    let DemoArgs { json, seed, rotations, storm: _ } = args;
+    let DemoArgs { json, seed, rotations, .. } = args;
     let progress = terminal::Progress::start(json);
     let shown = progress.shown();
     let hear = move |done| shown.set(&format!("{done} of {rotations} rotations"));
@@ -119,7 +124,11 @@ mod tests {
     fn summary(refused: u64) -> Summary {
         let rotation =
             Rotation { client_calls: 5225, refused, restarts: 3, arm_requests: 27, elapsed_ms: 15_092 };
-        Summary { rotation, recovery: Recovery { outage_ms: 1030, notice_to_settings_ms: 24 } }
+        Summary {
+            consumers: std::collections::BTreeMap::new(),
+            rotation,
+            recovery: Recovery { outage_ms: 1030, notice_to_settings_ms: 24 },
+        }
     }
 
     #[test]

@@ -51,8 +51,20 @@ pub fn rekey_toml(world: &World) -> String {
             let _ = writeln!(text, "  \"{app}\",");
         }
         text.push_str("]\n");
+        let _ = listed(&mut text, "container_apps", &world.containers_of(service));
+        let _ = listed(&mut text, "static_web_apps", &world.static_web_apps_of(service));
     }
     text
+}
+
+/// A list of ids, where there are any.
+fn listed(text: &mut String, name: &str, ids: &[impl Display]) -> std::fmt::Result {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    writeln!(text, "{name} = [")?;
+    ids.iter().try_for_each(|id| writeln!(text, "  \"{id}\","))?;
+    writeln!(text, "]")
 }
 
 /// The environment with which the program works against this Azure.

@@ -6,21 +6,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use embedded_azure::functions_host::{Host, Reply, event, timer};
+use embedded_azure::functions_host::{Host, HostError, Reply, event, http, timer};
 use embedded_azure::{
     self as azure, Activity, ActivityKind, EmbeddedAzure, EventGrid, Key, KeyType, Options, Pair, State,
-    World,
 };
-use serde_json::Value;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
+use super::cast::Cast;
 use super::handler::Handler;
 use super::summary::{Recovery, Rotation, Summary};
 use super::timeline::{Timeline, Who};
 use super::{Trouble, setup};
 use crate::clock::{Clock, SystemClock};
+use rekey_core::model;
 
 /// How long an app's old process serves on, and how long client tokens live. Both are far longer in Azure.
 const RESTART_TAKES: Duration = Duration::from_secs(1);
@@ -46,18 +48,18 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How often the clients are counted.
 const GLANCE: Duration = Duration::from_millis(100);
 
-/// Plays all of it.
-pub(crate) async fn play(timeline: &Arc<Timeline>) -> Result<Summary, Trouble> {
-    let world = World::default();
-    let sim = Arc::new(start_azure(world.clone()).await?);
+/// Plays all of it, with the usual apps or with one consumer of every kind.
+pub(crate) async fn play(timeline: &Arc<Timeline>, every_kind: bool) -> Result<Summary, Trouble> {
+    let cast = if every_kind { Cast::of_every_kind()? } else { Cast::usual() };
+    let sim = Arc::new(start_azure(&cast).await?);
     // They stop when they are dropped.
     let _watchers = watch(&sim, timeline);
     // Dropped after the handler, which works in it.
-    let root = app_root(&world)?;
+    let root = app_root(&cast)?;
     let heard = Arc::clone(timeline);
     let mut handler = Handler::start(root.path(), &settings(&sim), move |line| heard.logged(line))?;
     let host = Host::new(handler.port())?;
-    let story = Story::new(&world, sim, host, Arc::clone(timeline))?;
+    let story = Story::new(cast, sim, host, Arc::clone(timeline))?;
     let played = tokio::select! {
         died = handler.ended() => Err(died),
         played = story.play() => played,
@@ -77,9 +79,9 @@ async fn explain(trouble: Trouble, handler: &mut Handler) -> Trouble {
     Trouble { what, handler: handler.last_lines().await }
 }
 
-async fn start_azure(world: World) -> Result<EmbeddedAzure, Trouble> {
+async fn start_azure(cast: &Cast) -> Result<EmbeddedAzure, Trouble> {
     let options = Options {
-        regenerate_takes: Duration::from_secs(2),
+        regenerate_takes: cast.regenerate_takes,
         restart_takes: RESTART_TAKES,
         client_token_life: TOKENS_LIVE,
         tick: Duration::from_millis(20),
@@ -90,16 +92,20 @@ async fn start_azure(world: World) -> Result<EmbeddedAzure, Trouble> {
         }),
         ..Options::default()
     };
-    let started =
-        EmbeddedAzure::start(world, options, Arc::new(azure::SystemClock), (Ipv4Addr::LOCALHOST, 0).into())
-            .await;
+    let started = EmbeddedAzure::start(
+        cast.world.clone(),
+        options,
+        Arc::new(azure::SystemClock),
+        (Ipv4Addr::LOCALHOST, 0).into(),
+    )
+    .await;
     started.map_err(|error| Trouble::of("the embedded Azure cannot start", &error))
 }
 
 /// The folder that stands for the function app's, with rekey.toml in it.
-fn app_root(world: &World) -> Result<tempfile::TempDir, Trouble> {
+fn app_root(cast: &Cast) -> Result<tempfile::TempDir, Trouble> {
     let made = tempfile::tempdir().and_then(|root| {
-        std::fs::write(root.path().join("rekey.toml"), setup::rekey_toml(world))?;
+        std::fs::write(root.path().join("rekey.toml"), cast.rekey_toml())?;
         Ok(root)
     });
     made.map_err(|error| Trouble::of("rekey.toml cannot be written", &error))
@@ -144,7 +150,12 @@ async fn hear(mut activities: Receiver<Activity>, timeline: Arc<Timeline>) {
 /// Who takes part.
 struct Story {
     service: String,
+    /// The service's resource id.
+    id: String,
+    cast: Cast,
     apps: Vec<String>,
+    /// What those whom only others can change have reported.
+    reported: Mutex<BTreeMap<&'static str, Key>>,
     sim: Arc<EmbeddedAzure>,
     host: Host,
     timeline: Arc<Timeline>,
@@ -152,14 +163,15 @@ struct Story {
 
 impl Story {
     fn new(
-        world: &World,
+        cast: Cast,
         sim: Arc<EmbeddedAzure>,
         host: Host,
         timeline: Arc<Timeline>,
     ) -> Result<Self, Trouble> {
-        let service = world.signalr.first().ok_or_else(|| Trouble::new("the world has no service"))?;
-        let apps = world.apps_of(service).iter().map(azure::AppId::name).collect();
-        Ok(Self { service: service.name.clone(), apps, sim, host, timeline })
+        let found = cast.world.signalr.iter().zip(cast.world.services()).next();
+        let (service, id) = found.ok_or_else(|| Trouble::new("the world has no service"))?;
+        let (service, id, apps) = (service.name.clone(), id.to_string(), cast.names());
+        Ok(Self { service, id, cast, apps, reported: Mutex::default(), sim, host, timeline })
     }
 
     async fn play(&self) -> Result<Summary, Trouble> {
@@ -167,10 +179,12 @@ impl Story {
         self.timeline.tell(Who::Azure, &format!("{}: in use by {users}", &self.service));
         self.host.ready().await?;
         let rotation = self.rotate().await?;
+        let consumers =
+            self.cast.consumers(&self.sim, &self.service, self.key_in_use()?, &self.reported.lock())?;
         let recovery = self.recover().await?;
         // The last lines are on their way to the timeline.
         tokio::time::sleep(GLANCE).await;
-        Ok(Summary { rotation, recovery })
+        Ok(Summary { consumers, rotation, recovery })
     }
 
     /// The first act: the timer fires until both keys are replaced.
@@ -201,6 +215,7 @@ impl Story {
     async fn tick_until_settled(&self) -> Result<(), Trouble> {
         let mut last = None;
         loop {
+            self.report_others().await?;
             let now = SystemClock.now();
             self.timeline.tell(Who::Host, "the timer fires: POST /RotateKeys");
             let reply = self.host.invoke("RotateKeys", &timer("RotateKeys", last, now)).await?;
@@ -238,7 +253,7 @@ impl Story {
         let sent = SystemClock.now();
         self.timeline.tell(Who::Host, "Event Grid tells of it: POST /OnKeyNotice");
         let notice = event("OnKeyNotice", &announced, sent);
-        within(NOTICE_PATIENCE, "the notice", self.host.invoke("OnKeyNotice", &notice)).await??;
+        within(NOTICE_PATIENCE, "the notice", self.notify(&notice)).await??;
         self.answered("OnKeyNotice", sent);
         within(RECOVERY_PATIENCE, "the recovery of the apps", self.recovered()).await?;
         let written =
@@ -247,6 +262,41 @@ impl Story {
             outage_ms: self.longest_outage(forced)?,
             notice_to_settings_ms: (written - sent).num_milliseconds(),
         })
+    }
+
+    /// Event Grid sends until it is answered well: who changes himself is named as cut off until he has reported.
+    async fn notify(&self, notice: &Value) -> Result<(), Trouble> {
+        loop {
+            match self.host.invoke("OnKeyNotice", notice).await {
+                Ok(_) => return Ok(()),
+                Err(HostError::Failed { .. }) if !self.cast.others.is_empty() => {
+                    self.timeline.tell(Who::Host, "OnKeyNotice names who has not reported a valid key");
+                    tokio::time::sleep(PAUSE).await;
+                    self.report_others().await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Those that only others can change take the key of the first app, and say so where it is another than they said last.
+    async fn report_others(&self) -> Result<(), Trouble> {
+        if self.cast.others.is_empty() {
+            return Ok(());
+        }
+        let key = self.keys()?[self.key_in_use()?].clone();
+        for (_, name) in &self.cast.others {
+            if self.reported.lock().get(name) == Some(&key) {
+                continue;
+            }
+            let fingerprint = model::Key::new(key.expose()).fingerprint();
+            let report = json!({ "instance": self.id, "name": name, "fingerprint": fingerprint });
+            let now = SystemClock.now();
+            self.timeline.tell(Who::Host, &format!("{name} reports its key: POST /OnReport"));
+            self.host.invoke("OnReport", &http("OnReport", &report, now)).await?;
+            self.reported.lock().insert(name, key.clone());
+        }
+        Ok(())
     }
 
     /// What Event Grid would deliver, of all that was announced since the last call.

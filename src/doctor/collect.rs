@@ -14,6 +14,7 @@ use crate::azure::services::{KeyService, ListedKeys, ServiceResource};
 use crate::config::{AppConfig, Config, ServiceConfig};
 use crate::engine::Engine;
 use crate::engine::check::{Check, Reader, is_lost};
+use crate::init::others::{Other, Others};
 use crate::report::cause;
 use crate::store::{StoreError, peek_at_both};
 use rekey_core::journal::Journal;
@@ -28,6 +29,8 @@ pub(super) struct Facts<'c> {
     pub(super) apps: BTreeMap<AppId, AppFacts>,
     /// The lists that could not be read, of sites in a subscription or group or of a site's slots, by the id of either.
     pub(super) unlisted: Vec<(String, ArmError)>,
+    /// The lists of container apps, jobs and static web apps that could not be read, and why.
+    pub(super) unlisted_others: Vec<(String, String)>,
     /// The subscriptions whose list of sites leaves out some that are there, and which.
     pub(super) partial: Vec<(String, Vec<AppId>)>,
     /// The resource groups of what is configured: subscription and name, in lower case.
@@ -45,6 +48,8 @@ pub(super) struct InstanceFacts<'c> {
     pub(super) journal: Result<Journal, StoreError>,
     /// What a check shows, where other consumers than apps of App Service are concerned.
     pub(super) as_checked: Option<Result<Snapshot, String>>,
+    /// Container apps and static web apps in the resource groups of what is configured that are not, and hold a key of it, or may.
+    pub(super) strangers: Vec<Other>,
     /// What may be done with its container apps and static web apps.
     pub(super) granted: Vec<(ConsumerId, Result<Vec<Permission>, ArmError>)>,
     /// The secrets that could not be read, and why; and those that have expired, and when.
@@ -100,8 +105,10 @@ impl<'c> Facts<'c> {
             .boxed()
         });
         let apps: BTreeMap<AppId, AppFacts> = at_once(asked).await.into_iter().collect();
+        let others = others(arm, config, &groups).await;
         for instance in &mut instances {
             let service = instance.config;
+            instance.strangers = others.of(arm, &service.id).await;
             let follows = |app: &AppConfig| apps.get(&app.id).is_some_and(|read| read.follows(app, service));
             let others: Vec<ConsumerId> = service.beside_app_service().collect();
             let journal = instance.journal.as_ref().ok();
@@ -117,7 +124,7 @@ impl<'c> Facts<'c> {
                 instance.granted.push((consumer, granted));
             }
         }
-        Self { instances, apps, unlisted, partial, groups }
+        Self { instances, apps, unlisted, unlisted_others: others.unlisted, partial, groups }
     }
 
     pub(super) fn looked(&self) -> Looked {
@@ -209,6 +216,7 @@ impl<'c> InstanceFacts<'c> {
             replicas,
             journal,
             as_checked: None,
+            strangers: vec![],
             granted: vec![],
             unread_secrets: BTreeMap::new(),
             expired_secrets: BTreeMap::new(),
@@ -314,6 +322,17 @@ fn groups(config: &Config) -> BTreeSet<(String, String)> {
     let apps = config.instances.iter().flat_map(|instance| &instance.apps);
     let of_apps = apps.map(|app| (app.id.subscription(), app.id.group()));
     of_instances.chain(of_apps).map(|(one, two)| (one.to_lowercase(), two.to_lowercase())).collect()
+}
+
+/// The container apps, jobs and static web apps in these groups that are not configured.
+async fn others(arm: &Arm, config: &Config, groups: &BTreeSet<(String, String)>) -> Others {
+    let configured: Vec<ConsumerId> =
+        config.instances.iter().flat_map(ServiceConfig::beside_app_service).collect();
+    let mut others = Others::default();
+    for (subscription, group) in groups {
+        others.join(Others::list(arm, subscription, Some(group)).await, &configured);
+    }
+    others
 }
 
 fn is_in(groups: &BTreeSet<(String, String)>, app: &AppId) -> bool {

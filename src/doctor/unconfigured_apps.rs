@@ -9,8 +9,9 @@ use super::fixes;
 use crate::azure::arm::{ArmError, ArmErrorKind, Caller};
 use crate::azure::consumers::app_service::READING;
 use crate::azure::discovery::by_value;
+use crate::init::others::Other;
 use crate::report::cause;
-use rekey_core::model::{AppId, ServiceId};
+use rekey_core::model::{AppId, ConsumerId, ServiceId};
 use rekey_core::plan::{ConsumerRef, Holding, SettingFault, Snapshot, Unknown};
 
 /// The apps that the service's entry does not name.
@@ -37,6 +38,26 @@ pub(super) fn check(instance: &InstanceFacts<'_>, facts: &Facts<'_>) -> Vec<Find
         read => format!("of {} none holds a key of it", count(read, "other app")),
     };
     vec![Finding::ok(Check::Unconfigured, id, what)]
+}
+
+/// Container apps, jobs and static web apps in the resource groups of what is configured that no entry names.
+pub(super) fn strangers(instance: &InstanceFacts<'_>) -> Vec<Finding> {
+    let service = &instance.config.id;
+    let found = instance.strangers.iter().map(|Other { id, holds, seen }| {
+        let list = if matches!(id, ConsumerId::ContainerApp(_)) { "container_apps" } else { "static_web_apps" };
+        let fix = fixes::in_file(service, &format!("add \"{id}\" to the {list} of"));
+        let seen = seen.join("; ");
+        let finding = if *holds {
+            let what = format!("it holds a key of {} ({seen}) and is not configured", service.name());
+            let why = "a rotation gives new keys only to what is configured: this one would be cut off when its key is regenerated";
+            Finding::error(Check::Unconfigured, id, what, why)
+        } else {
+            let what = format!("it may hold a key of {}, and is not configured: {seen}", service.name());
+            Finding::warning(Check::Unconfigured, id, what, LOOK_AS_ANOTHER)
+        };
+        finding.fixed_by(Some(fix)).of(service)
+    });
+    found.collect()
 }
 
 /// An app that another is mistyped for is to be written in the place of that one, and not beside it.
@@ -138,7 +159,11 @@ pub(super) fn unreadable(facts: &Facts<'_>, caller: &Caller) -> Vec<Finding> {
         };
         may_hold_one(id, who, error).fixed_by(fixes::reader(caller, id))
     });
-    beside.chain(together).chain(lists).chain(partial(facts, caller)).collect()
+    let others = facts.unlisted_others.iter().map(|(what, why)| {
+        let what = format!("{what} may hold a key of a configured service: {why}");
+        Finding::warning(Check::Unconfigured, "lists", what, LOOK_AS_ANOTHER)
+    });
+    beside.chain(together).chain(lists).chain(others).chain(partial(facts, caller)).collect()
 }
 
 /// An app that could not be read, or whose slots could not be listed, with the error.

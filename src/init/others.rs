@@ -16,22 +16,24 @@ use rekey_core::policy::Policy;
 
 /// What there is in a scope, of whatever kind but apps of App Service.
 #[derive(Debug, Default)]
-pub(super) struct Others {
+pub(crate) struct Others {
     container_apps: Vec<ContainerAppId>,
     static_web_apps: Vec<StaticWebAppId>,
     /// The lists that could not be had, with why.
-    pub(super) unlisted: Vec<(String, String)>,
+    pub(crate) unlisted: Vec<(String, String)>,
 }
 
 /// One of them, and what was seen of it.
 #[derive(Debug)]
 pub struct Other {
     pub id: ConsumerId,
+    /// Whether it surely holds a key.
+    pub holds: bool,
     pub seen: Vec<String>,
 }
 
 impl Others {
-    pub(super) async fn list(arm: &Arm, subscription: &str, group: Option<&str>) -> Self {
+    pub(crate) async fn list(arm: &Arm, subscription: &str, group: Option<&str>) -> Self {
         let scope = group.map_or_else(String::new, |group| format!("/resourceGroups/{group}"));
         let scope = format!("/subscriptions/{subscription}{scope}");
         let apps = container_apps::list_apps(arm, &scope);
@@ -44,6 +46,16 @@ impl Others {
         others.container_apps.extend(jobs);
         others.static_web_apps = others.taken(at("a static web app"), sites);
         others
+    }
+
+    /// With those of another scope, but for what is configured.
+    pub(crate) fn join(&mut self, more: Self, configured: &[ConsumerId]) {
+        let is_new = |id: ConsumerId| !configured.contains(&id);
+        let apps = more.container_apps.into_iter();
+        self.container_apps.extend(apps.filter(|app| is_new(ConsumerId::ContainerApp(app.clone()))));
+        let sites = more.static_web_apps.into_iter();
+        self.static_web_apps.extend(sites.filter(|site| is_new(ConsumerId::StaticWebApp(site.clone()))));
+        self.unlisted.extend(more.unlisted);
     }
 
     fn taken<T>(&mut self, what: String, listed: Result<Vec<T>, ArmError>) -> Vec<T> {
@@ -61,7 +73,7 @@ impl Others {
     }
 
     /// Those that hold a key of a service, or of which that cannot be told; none where its keys cannot be listed.
-    pub(super) async fn of(&self, arm: &Arm, service: &ServiceId) -> Vec<Other> {
+    pub(crate) async fn of(&self, arm: &Arm, service: &ServiceId) -> Vec<Other> {
         if self.len() == 0 {
             return Vec::new();
         }
@@ -81,12 +93,13 @@ impl Others {
         let snapshot = check.snapshot(&config, &journal);
         let seen = |id: ConsumerId| {
             let consumers = snapshot.consumers.iter().filter(|consumer| consumer.at.app == id);
+            let holds = consumers.clone().next().is_some();
             let mut seen: Vec<String> =
                 consumers.map(|one| format!("{} holds {}", one.at.entry(), one.holds.in_words())).collect();
             let unknown = snapshot.unknown.iter().filter(|unknown| is_about(unknown, &id));
             seen.extend(unknown.map(InWords::in_words));
             seen.dedup();
-            (!seen.is_empty()).then_some(Other { id, seen })
+            (!seen.is_empty()).then_some(Other { id, holds, seen })
         };
         config.consumers().filter_map(seen).collect()
     }

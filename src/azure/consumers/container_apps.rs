@@ -14,9 +14,12 @@
 //!
 //! Any other run knows only what Azure tells. That has to be enough, for a run may be killed between the write and the restart:
 //!
-//! - What an app was last *seen* to hold, with all its replicas, is on record in the journal. As long as its secrets hold just
-//!   that, nothing has happened, and its replicas need not be looked at. Before a write the journal says that the app may
-//!   hold either key, so that after a write which nobody saw to its end this rule never applies.
+//! - What an app was last *seen* to hold, with all its replicas, is on record in the journal, and when a run of ours gave it
+//!   that. As long as its secrets hold just that and it was not changed since (`systemData.lastModifiedAt`), nothing has
+//!   happened, and its replicas need not be looked at. Before a write the journal says that the app may hold either key, so
+//!   that after a write which nobody saw to its end this rule never applies. Whoever puts an old key there for a minute, and
+//!   starts a process with it, changes the app. The write and its record are seconds apart, and the clocks that tell of the
+//!   two are kept by NTP: one that is fast by more than that could hide a change of the same seconds.
 //! - Otherwise a replica counts as one that runs with the new value only if it was made later than the last change of the app
 //!   (`systemData.lastModifiedAt` and `createdTime`, both Azure's times, so that our clock does not matter) and later than the
 //!   platform may take to apply that (`APPLIED_WITHIN`, and for secrets of a Key Vault `FETCHED_WITHIN`). A time that is not

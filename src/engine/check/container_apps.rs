@@ -16,7 +16,7 @@ use crate::azure::consumers::key_vault::Secret;
 use crate::azure::consumers::{Contents, Place, Versions};
 use crate::report::cause;
 use crate::report::text::azure as words;
-use rekey_core::journal::Journal;
+use rekey_core::journal::{Event, Journal};
 use rekey_core::model::{
     ConsumerId, ContainerAppId, ContainerAppKind, Fingerprint, Key, SecretId, names_signalr,
 };
@@ -71,9 +71,10 @@ impl Check {
             out.unknown.push(Unknown::NoConsumer { app: consumer.clone() });
         }
         let by_secrets = held(out, first.0, false);
-        let is_known =
-            journal.seen(&consumer) == Some(by_secrets.as_slice()) && !journal.is_blurred(&consumer);
         let judged = Judged { id, consumer: consumer.clone(), app, names, journal, at };
+        let is_known = journal.seen(&consumer) == Some(by_secrets.as_slice())
+            && !journal.is_blurred(&consumer)
+            && self.is_as_we_left_it(&judged);
         let is_settled = echo || is_known || self.add_readers(&judged, out);
         let lasts = out.unknown[first.1..].iter().any(Unknown::lasts);
         let mut held = held(out, first.0, lasts || !is_settled);
@@ -178,6 +179,27 @@ impl Check {
         let late = app.readers().iter().find(is_late);
         out.unknown.extend(late.map(|late| unknown(judged, words::does_not_run_yet(&late.name), true)));
         late.is_none()
+    }
+
+    /// Whether nobody has changed it since a run of ours gave it a key, saw its readers replaced, and put that on record. Who
+    /// put an old key there and took it away again may have started a process in between, which goes on with it.
+    fn is_as_we_left_it(&self, judged: &Judged<'_>) -> bool {
+        let ours = judged.journal.history().rev().find(
+            |entry| matches!(&entry.event, Event::Repointed { apps, .. } if apps.contains(&judged.consumer)),
+        );
+        let changed = self.changed(judged);
+        ours.zip(changed).is_some_and(|(ours, changed)| changed <= ours.at)
+    }
+
+    /// When it, or a secret in a vault that it reads, was last changed; nothing where Azure does not tell.
+    fn changed(&self, judged: &Judged<'_>) -> Option<DateTime<Utc>> {
+        let in_vaults = self.in_vaults(&judged.consumer).into_iter();
+        let ours = in_vaults.filter(|(name, _)| judged.names.contains(name));
+        let made = ours.map(|(_, secret)| {
+            self.read_of(&Place::of_secret(secret)).and_then(Contents::secret).map(Secret::created)
+        });
+        let made = made.collect::<Option<Vec<_>>>()?;
+        judged.app.changed().map(|changed| made.into_iter().fold(changed, DateTime::max))
     }
 
     /// From when on whoever starts runs with what the secrets hold now: by Azure's clock, where it tells.

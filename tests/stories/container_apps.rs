@@ -364,6 +364,35 @@ async fn an_old_string_that_is_put_back_is_replaced_again() {
     is_well(&story, API);
 }
 
+/// In the grace period somebody puts the old string back for a minute, in which a process starts, and then the new one, all
+/// between two checks: the process goes on with the old key, which lives until it is restarted, or has ended.
+#[tokio::test]
+async fn who_started_between_two_changes_of_a_secret_keeps_his_key_alive() {
+    for job in [false, true] {
+        let world = if job { with_a_job(0) } else { world(app(by_value())) };
+        let story = of(world, options()).await;
+        let name = if job { JOB } else { API };
+        while holds(&story, name) == Some(KeyType::Primary) {
+            story.watch(MINUTE).await;
+            story.clock.advance(10 * MINUTE);
+        }
+        story.clock.advance(5 * MINUTE);
+        let put = |string| {
+            story.sim.with(|state| state.edit_container_secret(name, "signalr", Some(string))).unwrap()
+        };
+        put(STRING);
+        if job {
+            story.sim.with(|state| state.start_execution(JOB)).unwrap();
+        } else {
+            story.sim.with(|state| state.restart_revision(API, None)).unwrap();
+        }
+        story.clock.advance(MINUTE);
+        put("{secondary:sr-demo}");
+        story.watch(2 * DAY).await;
+        assert_eq!((story.refused(), story.sim.report().refused_unexplained), (0, 0), "{name}");
+    }
+}
+
 /// What cannot be seen or done blocks, by its name, and nobody is cut off.
 #[tokio::test]
 async fn whatever_is_refused_blocks_and_is_named() {

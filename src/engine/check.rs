@@ -23,7 +23,7 @@ use crate::config::{AppConfig, ServiceConfig};
 use crate::report::cause;
 use crate::report::text::azure as words;
 use rekey_core::journal::Journal;
-use rekey_core::model::{ConsumerId, Fingerprint, KeyPair, KeyType, PerKey, SecretId};
+use rekey_core::model::{ConsumerId, Fingerprint, KeyPair, KeyType, KeyValueId, PerKey, SecretId};
 use rekey_core::plan::{Holding, Snapshot, Unknown};
 
 /// What a check is made with.
@@ -83,6 +83,8 @@ pub struct Check {
     /// The secrets that are on record as holders of a key, whether anything leads to them any more or not; nothing where only
     /// what a notice names is checked.
     on_record: Option<BTreeSet<SecretId>>,
+    /// The same of key-values.
+    values_on_record: BTreeSet<KeyValueId>,
     /// What could be found out of apps that Azure does not find.
     missing: BTreeMap<ConsumerId, Missing>,
     /// The keys that the service refuses; nothing if it was not asked about these keys.
@@ -138,6 +140,7 @@ impl Check {
             awaited: BTreeMap::new(),
             brought: BTreeMap::new(),
             on_record: None,
+            values_on_record: BTreeSet::new(),
             missing: BTreeMap::new(),
             refused: None,
             refresh_took: TimeDelta::zero(),
@@ -166,6 +169,7 @@ impl Check {
         journal: &Journal,
     ) -> Result<(), ArmError> {
         self.on_record = Some(references::on_record(service, journal));
+        self.values_on_record = key_values::on_record(journal);
         self.complete_named(reader, service).await
     }
 

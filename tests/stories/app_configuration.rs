@@ -440,3 +440,38 @@ async fn an_app_configuration_reference_beside_a_string_or_alone_is_followed() {
     story.watch(DAY).await;
     assert_eq!(story.refused(), refused);
 }
+
+/// Nothing that is configured refers to the key-value any more, and a machine that no list names reads it once a day: it is rotated
+/// on, the operator is told, and what the machine took from it lives for its time.
+#[tokio::test]
+async fn a_key_value_whose_references_were_taken_out_is_rotated_on_and_its_readers_have_their_time() {
+    let mut story = story(Duration::ZERO).await;
+    assert!(settled(&story.watch(8 * HOUR).await), "the key-value is followed");
+    let service = &mut story.config.instances[0];
+    service.app_configuration.clear();
+    service.apps.retain(|app| app.id.name() != "sdk");
+    service.policy.rotate_every = 2 * DAY;
+    let string = value(&story);
+    for app in ["web", "func"] {
+        story.sim.with(|state| state.edit_setting(app, SETTING, Some(&string))).unwrap();
+    }
+    let taken = in_the_store(&story);
+    let key = story.key("sr-demo", taken);
+    story.clock.advance(2 * DAY);
+    let mut lived = Duration::ZERO;
+    while lived < 4 * DAY && story.key("sr-demo", taken) == key {
+        story.watch(HOUR).await;
+        lived += HOUR;
+    }
+    assert!((DAY..3 * DAY).contains(&lived), "it had {lived:?}");
+    assert!(!value(&story).contains(key.expose()), "what is read by then is the other key");
+    in_the_store(&story);
+    let deadline = story.order(Intent::timer(), HOUR).deadline;
+    let preview = story.rekey().preview(&story.config.instances[0], deadline).await.unwrap();
+    let told = signalr_rekey::report::text::snapshot::warnings(&preview.snapshot).join("\n");
+    assert!(told.contains("any more"), "{told}");
+    // Once it is gone, and the keys that it held are, it is forgotten.
+    story.sim.with(|state| state.delete_key_value("store", KEY, LABEL)).unwrap();
+    let reports = story.watch(8 * DAY).await;
+    assert!(settled(&reports), "{}", self::told(&reports));
+}

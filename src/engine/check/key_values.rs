@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::references::add_either;
 use super::{Check, held, lose};
-use crate::azure::arm::ArmErrorKind;
+use crate::azure::arm::{ArmError, ArmErrorKind};
 use crate::azure::consumers::app_configuration::KeyValue;
 use crate::azure::consumers::{Contents, Following, KeyValueReader, Marks, Place};
 use crate::config::{AppConfig, ServiceConfig};
@@ -82,6 +82,12 @@ impl Check {
         let consumer = ConsumerId::KeyValue(id.clone());
         let at = ConsumerRef { app: consumer.clone(), section: None, name: String::new() };
         let first = out.consumers.len();
+        let left_behind = self.is_left_behind(id, service);
+        let read = self.places.get(&Place::of_key_value(id.clone())).map(|read| &read.found);
+        let is_gone = read.is_some_and(|found| found.as_ref().is_err_and(ArmError::is_not_found));
+        if left_behind && is_gone {
+            return self.remember_key_value(id, service, journal, out);
+        }
         let Given { by, shown, .. } = match self.given(id, self.marks(journal)) {
             Ok(given) => given,
             Err((detail, passing)) => {
@@ -92,6 +98,12 @@ impl Check {
         let is_configured = service.app_configuration.iter().any(|one| one.id == *id);
         if shown.is_empty() && is_configured {
             return out.unknown.push(Unknown::NoConsumer { app: consumer });
+        }
+        if left_behind && !shown.iter().any(Result::is_ok) {
+            return self.remember_key_value(id, service, journal, out);
+        }
+        if left_behind {
+            out.left_behind.push(consumer.clone());
         }
         if shown.iter().any(Result::is_ok) {
             out.readers_within.insert(consumer.clone(), service.readers_of(id));
@@ -183,7 +195,35 @@ impl Check {
     pub(super) fn key_values(&self, service: &ServiceConfig) -> BTreeSet<KeyValueId> {
         let configured = service.app_configuration.iter().map(|one| one.id.clone());
         let read = service.apps.iter().flat_map(|app| self.readers(app, service));
-        configured.chain(read.map(|reader| reader.of)).collect()
+        let of_record = self.values_on_record.iter().cloned();
+        configured.chain(read.map(|reader| reader.of)).chain(of_record).collect()
+    }
+
+    /// Whether nothing that is configured leads to a key-value any more, which is on record as a holder of a key: whoever reads
+    /// it without being seen goes on with that.
+    fn is_left_behind(&self, id: &KeyValueId, service: &ServiceConfig) -> bool {
+        let is_configured = service.app_configuration.iter().any(|one| one.id == *id);
+        let mut read = service.apps.iter().flat_map(|app| self.readers(app, service));
+        self.values_on_record.contains(id) && !is_configured && !read.any(|reader| reader.of == *id)
+    }
+
+    /// A key-value that nothing leads to any more, and that holds no key, or is gone: it stays on record with what it held while
+    /// that is a key of the service.
+    fn remember_key_value(
+        &self,
+        id: &KeyValueId,
+        service: &ServiceConfig,
+        journal: &Journal,
+        out: &mut Snapshot,
+    ) {
+        let consumer = ConsumerId::KeyValue(id.clone());
+        let last = journal.seen(&consumer).unwrap_or_default();
+        if last.iter().any(|key| out.keys.iter().any(|(_, current)| current == key)) {
+            out.readers_within.insert(consumer.clone(), service.readers_of(id));
+            out.left_behind.push(consumer);
+        } else {
+            out.seen.insert(consumer, vec![]);
+        }
     }
 
     /// The secrets that they lead to.
@@ -259,4 +299,14 @@ fn add_former(at: &ConsumerRef, journal: &Journal, out: &mut Snapshot) {
             out.consumers.push(consumer);
         }
     }
+}
+
+/// The key-values that are on record as holders of a key.
+pub(super) fn on_record(journal: &Journal) -> BTreeSet<KeyValueId> {
+    let holders = journal.all_seen().filter(|(_, held)| !held.is_empty());
+    let values = holders.filter_map(|(consumer, _)| match consumer {
+        ConsumerId::KeyValue(id) => Some(id.clone()),
+        _ => None,
+    });
+    values.collect()
 }

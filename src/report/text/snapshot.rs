@@ -8,7 +8,10 @@ use super::{InWords, file_name, listed, readable};
 /// What the operator should know of a check: the apps that are gone, what could not be seen, and the secrets that nothing leads
 /// to any more.
 pub fn warnings(snapshot: &Snapshot) -> Vec<String> {
-    let left = snapshot.left_behind.iter().filter_map(ConsumerId::secret).map(left_behind);
+    let left = snapshot.left_behind.iter().map(|consumer| match consumer {
+        ConsumerId::KeyVaultSecret(secret) => left_behind(secret),
+        other => left_behind_value(other),
+    });
     snapshot.gone.iter().map(gone).chain(snapshot.unknown.iter().map(InWords::in_words)).chain(left).collect()
 }
 
@@ -18,6 +21,16 @@ pub fn left_behind(secret: &SecretId) -> String {
         "nothing that is configured refers to the secret {secret} any more; it held a key of the service, so it is rotated on while \
          it holds one, and its readers have their time. Name it in vault_secrets in {}, with readers_within if somebody reads \
          it, or with unused = true if nobody does",
+        file_name()
+    )
+}
+
+/// A key-value that held a key, and that nothing that is configured leads to any more.
+fn left_behind_value(key_value: &ConsumerId) -> String {
+    format!(
+        "nothing that is configured refers to the key-value {key_value} any more; it held a key of the service, so it is rotated \
+         on while it holds one, and its readers have their time. Name it in app_configuration in {}, with readers_within, or \
+         delete it if nobody reads it",
         file_name()
     )
 }

@@ -378,7 +378,7 @@ async fn who_started_between_two_changes_of_a_secret_keeps_his_key_alive() {
         }
         story.clock.advance(5 * MINUTE);
         let put = |string| {
-            story.sim.with(|state| state.edit_container_secret(name, "signalr", Some(string))).unwrap()
+            story.sim.with(|state| state.edit_container_secret(name, "signalr", Some(string))).unwrap();
         };
         put(STRING);
         if job {

@@ -53,6 +53,26 @@ fn ids() -> [String; 3] {
     .map(|id| format!("{GROUP}/providers/{id}"))
 }
 
+/// A rotation would cut them off: whoever is there, holds a key and is not configured is an error with the line to add; who holds
+/// none is not told.
+#[tokio::test]
+async fn who_holds_a_key_and_is_not_configured_is_found() {
+    let mut story = Story::of(world(), Options::default()).await;
+    let service = &mut story.config.instances[0];
+    service.container_apps.clear();
+    service.static_web_apps.clear();
+    let report = examine(&story).await;
+    assert_eq!(report.errors, 3, "{report:#?}");
+    for id in ids() {
+        let mut of_it = report.findings.iter().filter(|finding| finding.subject == id);
+        let found = of_it.next().unwrap_or_else(|| panic!("{id}: {report:#?}"));
+        assert!((found.check, found.severity) == (Check::Unconfigured, Severity::Error), "{found:?}");
+        let list = if id.contains("Microsoft.App") { "container_apps" } else { "static_web_apps" };
+        assert!(found.fix.as_ref().unwrap().contains(&format!("add \"{id}\" to the {list} of")), "{found:?}");
+    }
+    assert!(!report.findings.iter().any(|finding| finding.subject.ends_with("/other")), "{report:#?}");
+}
+
 #[tokio::test]
 async fn each_is_read_and_each_right_of_it_is_judged() {
     let story = Story::of(world(), Options::default()).await;

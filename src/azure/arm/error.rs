@@ -241,11 +241,6 @@ impl ArmError {
         self
     }
 
-    /// Whether it was answered 404, with whatever code or none: stores tell no reason.
-    pub(crate) fn is_not_found(&self) -> bool {
-        self.0.status == Some(404)
-    }
-
     /// An operation's URL that is answered 404 has expired, whatever code the provider gives it.
     pub(super) fn of_operation(mut self) -> Self {
         if matches!(self.0.status, Some(404 | 410)) {

@@ -187,35 +187,29 @@ impl Check {
         let ours = judged.journal.history().rev().find(
             |entry| matches!(&entry.event, Event::Repointed { apps, .. } if apps.contains(&judged.consumer)),
         );
-        let changed = self.changed(judged);
+        let made = self.made_in_vaults(judged);
+        let changed = judged.app.changed().zip(made);
+        let changed = changed.map(|(changed, made)| made.into_iter().fold(changed, DateTime::max));
         ours.zip(changed).is_some_and(|(ours, changed)| changed <= ours.at)
     }
 
-    /// When it, or a secret in a vault that it reads, was last changed; nothing where Azure does not tell.
-    fn changed(&self, judged: &Judged<'_>) -> Option<DateTime<Utc>> {
+    /// When the secrets in vaults that it reads were made; nothing where one of them cannot be told.
+    fn made_in_vaults(&self, judged: &Judged<'_>) -> Option<Vec<DateTime<Utc>>> {
         let in_vaults = self.in_vaults(&judged.consumer).into_iter();
         let ours = in_vaults.filter(|(name, _)| judged.names.contains(name));
         let made = ours.map(|(_, secret)| {
             self.read_of(&Place::of_secret(secret)).and_then(Contents::secret).map(Secret::created)
         });
-        let made = made.collect::<Option<Vec<_>>>()?;
-        judged.app.changed().map(|changed| made.into_iter().fold(changed, DateTime::max))
+        made.collect()
     }
 
     /// From when on whoever starts runs with what the secrets hold now: by Azure's clock, where it tells.
     fn effective_since(&self, judged: &Judged<'_>) -> Option<DateTime<Utc>> {
         let changed = judged.app.changed()?;
-        let in_vaults = self.in_vaults(&judged.consumer).into_iter();
-        let ours = in_vaults.filter(|(name, _)| judged.names.contains(name));
-        let made = ours.map(|(_, secret)| {
-            self.read_of(&Place::of_secret(secret)).and_then(Contents::secret).map(Secret::created)
-        });
-        let made: Vec<Option<DateTime<Utc>>> = made.collect();
-        if made.is_empty() {
-            return Some(changed + APPLIED_WITHIN);
-        }
-        let newest = made.into_iter().collect::<Option<Vec<_>>>()?.into_iter().max()?;
-        Some(newest.max(changed) + FETCHED_WITHIN)
+        Some(match self.made_in_vaults(judged)?.into_iter().max() {
+            None => changed + APPLIED_WITHIN,
+            Some(newest) => newest.max(changed) + FETCHED_WITHIN,
+        })
     }
 
     /// The secrets of an app that are kept in vaults that may be asked, by name, as far as they are the service's or may be.

@@ -7,9 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::references::add_either;
+use super::references::{add_either, holders};
 use super::{Check, held, lose};
-use crate::azure::arm::{ArmError, ArmErrorKind};
+use crate::azure::arm::ArmErrorKind;
 use crate::azure::consumers::app_configuration::KeyValue;
 use crate::azure::consumers::{Contents, Following, KeyValueReader, Marks, Place};
 use crate::config::{AppConfig, ServiceConfig};
@@ -84,7 +84,9 @@ impl Check {
         let first = out.consumers.len();
         let left_behind = self.is_left_behind(id, service);
         let read = self.places.get(&Place::of_key_value(id.clone())).map(|read| &read.found);
-        let is_gone = read.is_some_and(|found| found.as_ref().is_err_and(ArmError::is_not_found));
+        // A store tells no reason for its 404.
+        let is_gone =
+            read.is_some_and(|found| found.as_ref().is_err_and(|error| error.status() == Some(404)));
         if left_behind && is_gone {
             return self.remember_key_value(id, service, journal, out);
         }
@@ -303,8 +305,7 @@ fn add_former(at: &ConsumerRef, journal: &Journal, out: &mut Snapshot) {
 
 /// The key-values that are on record as holders of a key.
 pub(super) fn on_record(journal: &Journal) -> BTreeSet<KeyValueId> {
-    let holders = journal.all_seen().filter(|(_, held)| !held.is_empty());
-    let values = holders.filter_map(|(consumer, _)| match consumer {
+    let values = holders(journal).filter_map(|consumer| match consumer {
         ConsumerId::KeyValue(id) => Some(id.clone()),
         _ => None,
     });

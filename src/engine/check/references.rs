@@ -280,9 +280,13 @@ impl Check {
 
 /// The secrets that are on record as holders of a key, but for those that a person says are unused.
 pub(super) fn on_record(service: &ServiceConfig, journal: &Journal) -> BTreeSet<SecretId> {
-    let holders = journal.all_seen().filter(|(_, held)| !held.is_empty());
-    let secrets = holders.filter_map(|(consumer, _)| consumer.secret());
+    let secrets = holders(journal).filter_map(ConsumerId::secret);
     secrets.filter(|secret| !service.is_unused(secret)).cloned().collect()
+}
+
+/// The consumers that are on record as holders of a key.
+pub(super) fn holders(journal: &Journal) -> impl Iterator<Item = &ConsumerId> {
+    journal.all_seen().filter(|(_, held)| !held.is_empty()).map(|(consumer, _)| consumer)
 }
 
 /// An app whose process may run with either key.

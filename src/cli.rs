@@ -73,7 +73,7 @@ Exit codes: 0 done, 1 failed or blocked, 2 wrong command line or configuration, 
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the Functions host: RotateKeys (timer), OnKeyNotice (Event Grid), OnAlert and OnReport (HTTP)
+    /// Serve the Functions host: RotateKeys (timer), OnKeyNotice (Event Grid), OnAlert, OnReport and Status (HTTP)
     Handler,
     /// Say what would be done to each service now, and why; change nothing
     Plan(plan::PlanArgs),

@@ -15,6 +15,7 @@ mod recent;
 mod reports;
 mod run;
 mod silence;
+mod status;
 mod steps;
 mod waits;
 mod watch;

@@ -224,6 +224,7 @@ impl RunLog {
             seen: self.seen,
             known: self.known,
             cut_off: self.cut_off,
+            overview: None,
             ending,
         }
     }

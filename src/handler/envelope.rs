@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use crate::report::text::command::{BODY, VALUE};
+use crate::report::text::command::{BODY, QUERY, VALUE};
 use rekey_core::notice::{self, Event, Misread};
 
 /// An envelope, opened: the value of its one binding, whatever that is called. Nothing that we need is in the metadata.
@@ -63,6 +63,10 @@ pub(crate) enum Fault {
     NoName,
     /// Not what is shown as a key's fingerprint.
     NoFingerprint,
+    /// A parameter of a query that is none of ours.
+    NoParameter,
+    /// A format that is neither.
+    NoFormat,
 }
 
 impl Malformed {
@@ -74,7 +78,7 @@ impl Malformed {
     pub(super) fn is_of_the_sender(&self) -> bool {
         let of_report = matches!(
             self.fault,
-            Fault::NotThere | Fault::NoText | Fault::NoServiceId | Fault::NoName | Fault::NoFingerprint
+            Fault::NoParameter | Fault::NoFormat | Fault::NotThere | Fault::NoText | Fault::NoServiceId | Fault::NoName | Fault::NoFingerprint
         );
         self.member == BODY || of_report || matches!(self.fault, Fault::Event(_))
     }
@@ -123,6 +127,21 @@ impl Envelope {
     /// places, and nothing of it is kept but the alert.
     pub(super) fn alert(self) -> Result<Vec<Event>, Malformed> {
         Ok(notice::read(&self.request(Fault::NoAlert)?, BODY)?)
+    }
+
+    /// What stands in the query of the request that an httpTrigger carries, without its function key. Nothing else is kept.
+    pub(super) fn query(self) -> Result<Map<String, Value>, Malformed> {
+        let Value::Object(mut request) = self.0 else {
+            return Err(Malformed::new(VALUE, Fault::NoRequest));
+        };
+        match request.remove("Query") {
+            Some(Value::Object(mut query)) => {
+                query.remove("code");
+                Ok(query)
+            }
+            None | Some(Value::Null) => Ok(Map::new()),
+            Some(_) => Err(Malformed::new(QUERY, Fault::NoObject)),
+        }
     }
 
     /// The body of the request that an httpTrigger carries, which is JSON. Nothing else of it is kept. `none` is what is wrong

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::azure::consumers::Place;
+use crate::overview::ServiceOverview;
 use rekey_core::intent::Known;
 use rekey_core::journal::{Event, Watch};
 use rekey_core::model::{ConsumerId, KeyType, ServiceId};
@@ -188,6 +189,8 @@ pub struct RunReport {
     pub known: Option<Known>,
     /// Who is cut off, as far as its last check shows.
     pub cut_off: Vec<CutOff>,
+    /// What it tells of the service, for who looks; nothing where it tells nothing new.
+    pub overview: Option<ServiceOverview>,
     pub ending: Ending,
 }
 
@@ -205,6 +208,7 @@ impl RunReport {
             seen: None,
             known: None,
             cut_off: vec![],
+            overview: None,
             ending,
         }
     }

@@ -12,7 +12,7 @@ use crate::report::text::snapshot::{external, notes, warnings};
 use crate::report::text::{InWords, command as words};
 use crate::report::{json, text};
 use crate::terminal::{self, Exit};
-use rekey_core::journal::{Entry, Held, Journal, KeyRecord, Origin, Watch};
+use rekey_core::journal::{Entry, Gate, Held, Journal, KeyRecord, Origin, Watch, Wave};
 use rekey_core::model::{AppId, ConsumerId, Fingerprint, KeyType, PerKey, Section};
 use rekey_core::plan::{
     self, Awaited, Consumer, Decision, Forecast, Foreseen, Holding, SettingFault, Snapshot, Step, Unknown,
@@ -80,6 +80,7 @@ pub(super) struct Service<More> {
     pub(super) next: Next,
     /// Who is waited for that only others can change.
     pub(super) waiting_for: Vec<AwaitedFields>,
+    pub(super) wave: Option<WaveFields>,
     #[serde(flatten)]
     pub(super) more: More,
 }
@@ -116,6 +117,7 @@ impl<More> Service<More> {
             watches: watches(journal, snapshot.at),
             next: Next::of(decision),
             waiting_for: waiting_for(decision),
+            wave: journal.wave().map(WaveFields::of),
             ..Self::unseen(instance, None, more)
         }
     }
@@ -135,6 +137,7 @@ impl<More> Service<More> {
             watches: vec![],
             next: Next::default(),
             waiting_for: vec![],
+            wave: None,
             more,
         }
     }
@@ -157,6 +160,30 @@ fn watches(journal: &Journal, now: DateTime<Utc>) -> Vec<WatchFields> {
     let mut watches: Vec<WatchFields> = ahead.map(fields).collect();
     watches.sort_by_key(|watch| watch.from);
     watches
+}
+
+/// The wave that was moved last.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct WaveFields {
+    number: u32,
+    key_type: KeyType,
+    consumers: Vec<String>,
+    moved: DateTime<Utc>,
+    gate: &'static str,
+    why: Option<String>,
+}
+
+impl WaveFields {
+    fn of(wave: &Wave) -> Self {
+        let (gate, why) = match &wave.gate {
+            Gate::Open => ("open", None),
+            Gate::Passed { .. } => ("passed", None),
+            Gate::Failed { detail, .. } => ("failed", Some(detail.clone())),
+        };
+        let consumers = wave.apps.iter().map(ConsumerId::to_string).collect();
+        Self { number: wave.number, key_type: wave.to, consumers, moved: wave.moved, gate, why }
+    }
 }
 
 /// What is decided.
@@ -183,6 +210,12 @@ impl HeldBy {
         let (r#type, until) = match decision {
             Decision::Waiting { reason: plan::WaitFor::Window, until } => ("window", Some(*until)),
             Decision::Waiting { reason: plan::WaitFor::Freeze, until } => ("freeze", Some(*until)),
+            Decision::Waiting { reason: plan::WaitFor::Gate(_), until } => ("gate", Some(*until)),
+            Decision::Waiting { reason: plan::WaitFor::Pause(_), until } => ("pause", Some(*until)),
+            Decision::Blocked(
+                plan::BlockedBy::Unhealthy { .. } | plan::BlockedBy::UnhealthyBefore { .. },
+            ) => ("health", None),
+            Decision::Blocked(plan::BlockedBy::WavesDiffer(_)) => ("waves", None),
             Decision::Blocked(plan::BlockedBy::NeverOpens) => ("window", None),
             _ => return None,
         };
@@ -478,7 +511,10 @@ fn step(foreseen: &Foreseen) -> StepFields {
         Decision::Do(Step::Follow(key_type) | Step::Verify(key_type) | Step::Regenerate(key_type)) => {
             (Some(*key_type), &[][..])
         }
-        Decision::Waiting { .. } | Decision::Blocked(_) | Decision::Settled { .. } => (None, &[][..]),
+        Decision::Do(Step::Gate(_))
+        | Decision::Waiting { .. }
+        | Decision::Blocked(_)
+        | Decision::Settled { .. } => (None, &[][..]),
     };
     let place = |at: &plan::ConsumerRef| Place {
         kind: at.app.kind(),

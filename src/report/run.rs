@@ -106,6 +106,7 @@ impl RunEvent {
                 Event::Taken { .. }
                     | Event::AppsSeen { .. }
                     | Event::RepointIntended { .. }
+                    | Event::WaveIntended { .. }
                     | Event::Blinded {}
                     | Event::Recovered {}
                     | Event::OperationLost {}
@@ -139,7 +140,10 @@ impl RunEvent {
     pub const fn is_warning(&self) -> bool {
         matches!(
             self,
-            Self::Gone(_) | Self::Unseen(_) | Self::Covered(Covered::Asked { compromised: true, .. })
+            Self::Gone(_)
+                | Self::Unseen(_)
+                | Self::Covered(Covered::Asked { compromised: true, .. })
+                | Self::Recorded { event: Event::GateFailed { .. } | Event::WaveHeldBack { .. }, .. }
         )
     }
 
@@ -161,7 +165,9 @@ impl RunEvent {
                     | Event::Regenerated { .. }
                     | Event::RegenerationFailed { .. }
                     | Event::Verified { .. }
-                    | Event::Repointed { .. },
+                    | Event::Repointed { .. }
+                    | Event::GatePassed { .. }
+                    | Event::GateFailed { .. },
                 ..
             }
         )

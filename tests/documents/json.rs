@@ -164,6 +164,22 @@ fn asked() -> Azure {
     azure
 }
 
+/// A slot that has been moved, and an app that waits for its gate.
+fn in_waves() -> Azure {
+    let azure = Azure::of_world(
+        &json!({
+            "subscription": "00000000-0000-0000-0000-000000000001",
+            "signalr": [{ "group": "rg", "name": "sr-waves", "apps": ["waves", "waves/staging"] }],
+            "sites": [{ "group": "rg", "name": "waves", "slots": ["staging"] }],
+        }),
+        &[],
+    );
+    let file = azure.folder.path().join("rekey.toml");
+    let config = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, config.replace("gate_after = \"1s\"", "gate_after = \"1h\"")).unwrap();
+    azure
+}
+
 const ANSWER: (&str, &str) = ("Every answer", "");
 const SERVICE: (&str, &str) = ("A service", "instances[].");
 
@@ -231,6 +247,17 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
         assert_eq!(one["waitingFor"][0]["id"], "partner-gateway", "{one}");
     }
 
+    let waves = in_waves();
+    let moving =
+        waves.command(&["rotate", "--for", "20s", "--json"]).env("REKEY_GRACE", "1s").output().unwrap();
+    let [waves_plan, waves_status] =
+        ["plan", "status"].map(|command| answer(&waves.run(&[command, "--json"])));
+    for json in [&waves_plan, &waves_status] {
+        let one = &json["instances"][0];
+        let told = (&one["heldBy"]["type"], &one["wave"]["number"], &one["wave"]["gate"]);
+        assert_eq!(told, (&json!("gate"), &json!(1), &json!("open")), "{one}");
+    }
+
     announce(&azure).await;
     let [planned, stands] =
         ["plan", "status"].map(|command| answer(&azure.run(&[command, "sr-good", "--json"])));
@@ -258,10 +285,11 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
     let lines = |output: &Output| -> Vec<Value> {
         text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };
-    let (progress, results): (Vec<Value>, Vec<Value>) = [&waiting, &held, &short, &awaiting, &rotate]
-        .into_iter()
-        .flat_map(lines)
-        .partition(|line| line["type"] == "progress");
+    let (progress, results): (Vec<Value>, Vec<Value>) =
+        [&waiting, &held, &short, &awaiting, &moving, &rotate]
+            .into_iter()
+            .flat_map(lines)
+            .partition(|line| line["type"] == "progress");
     // The service that cannot be looked at has its error here too, under the same names.
     let gone = results
         .iter()
@@ -273,7 +301,7 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
     assert_documented(
         "plan",
         &[ANSWER, SERVICE, below("What plan adds")],
-        &[answer(&plan), ahead, planned, held_plan, never, awaited_plan],
+        &[answer(&plan), ahead, planned, held_plan, never, awaited_plan, waves_plan],
     );
     let events = ("An event", "instances[].events[].");
     let without_payload = |mut all: Value| {
@@ -285,8 +313,8 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
         }
         all
     };
-    let statuses =
-        [answer(&status), resting, under_way, stands, held_status, awaited_status].map(without_payload);
+    let statuses = [answer(&status), resting, under_way, stands, held_status, awaited_status, waves_status]
+        .map(without_payload);
     assert_documented("status", &[ANSWER, SERVICE, below("What status adds"), events], &statuses);
     let mut broken = azure.command(&["history", "--json"]);
     broken.env(

@@ -4,13 +4,13 @@
 //! The lists here have a match without a wildcard beside them, so that a new variant does not compile until it is listed.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rekey_core::journal::{Event, Journal};
+use rekey_core::journal::{AfterGate, Event, Journal};
 use rekey_core::model::{
     AppId, ConsumerId, Key, KeyType, KeyValueId, Malformed, PerKey, SecretId, ServiceId,
 };
 use rekey_core::plan::{
-    Awaited, BlockedBy, CutOff, Decision, ReferenceFault, SettingFault, Step, Unknown, WaitFor, Whereabouts,
-    standing,
+    Awaited, BlockedBy, CutOff, Decision, Part, ReferenceFault, SettingFault, Step, Unknown, WaitFor,
+    WavesDiffer, Whereabouts, standing,
 };
 use rekey_core::policy::Policy;
 use signalr_rekey::azure::arm::{ArmErrorKind, Barrier};
@@ -76,6 +76,8 @@ fn waits() -> Vec<WaitFor> {
         WaitFor::RegenerateAgain { key_type: PRIMARY, detail: "it said so".into() },
         WaitFor::Window,
         WaitFor::Freeze,
+        WaitFor::Gate(1),
+        WaitFor::Pause(2),
         WaitFor::External { key_type: PRIMARY, who: awaited(), compromised: false },
         WaitFor::External { key_type: PRIMARY, who: awaited(), compromised: true },
     ];
@@ -88,6 +90,8 @@ fn waits() -> Vec<WaitFor> {
             | WaitFor::RegenerateAgain { .. }
             | WaitFor::Window
             | WaitFor::Freeze
+            | WaitFor::Gate(_)
+            | WaitFor::Pause(_)
             | WaitFor::External { .. } => {}
         }
     }
@@ -199,12 +203,20 @@ fn unknowns() -> Vec<Unknown> {
     all
 }
 
+fn unhealthy(then: AfterGate) -> BlockedBy {
+    BlockedBy::Unhealthy { wave: 1, to: PRIMARY, then, detail: "it said so".into() }
+}
+
 fn blocks() -> Vec<BlockedBy> {
     let all = vec![
         BlockedBy::Unknown(unknowns()),
         BlockedBy::KeyRefused { key_type: PRIMARY, since: now(), detail: "it said so".into() },
         BlockedBy::RegenerationFails { key_type: PRIMARY, again: now(), detail: "it said so".into() },
         BlockedBy::NeverOpens,
+        unhealthy(AfterGate::RollBack),
+        unhealthy(AfterGate::Stop),
+        BlockedBy::UnhealthyBefore { wave: 1, detail: "it said so".into() },
+        BlockedBy::WavesDiffer(vec![WavesDiffer(vec![(app(), 1), (container_app(), 2)])]),
         BlockedBy::JournalDisagrees,
         BlockedBy::ExternalLate { key_type: PRIMARY, who: awaited() },
     ];
@@ -214,6 +226,9 @@ fn blocks() -> Vec<BlockedBy> {
             | BlockedBy::KeyRefused { .. }
             | BlockedBy::RegenerationFails { .. }
             | BlockedBy::NeverOpens
+            | BlockedBy::Unhealthy { .. }
+            | BlockedBy::UnhealthyBefore { .. }
+            | BlockedBy::WavesDiffer(_)
             | BlockedBy::JournalDisagrees
             | BlockedBy::ExternalLate { .. } => {}
         }
@@ -343,10 +358,15 @@ fn everything_that_was_tried_in_vain_is_explained() {
         tried(vec![Event::VerificationRefused { key_type, detail: detail() }], Step::Verify(key_type)),
         tried(
             vec![Event::RepointIntended { key_type }],
-            Step::Repoint { to: key_type, consumers: vec![], repair: false },
+            Step::Repoint { to: key_type, consumers: vec![], repair: false, part: Part::All },
         ),
     ];
-    assert_both_ways("What was tried in vain", &texts);
+    let part = Part::Wave { number: 1, waits: true };
+    let held_back = tried(
+        vec![Event::WaveHeldBack { number: 1, detail: detail() }],
+        Step::Repoint { to: key_type, consumers: vec![], repair: false, part },
+    );
+    assert_both_ways("What was tried in vain", &[&texts[..], &[held_back]].concat());
 }
 
 /// One of each event, and both sorts of those that have two.
@@ -355,6 +375,7 @@ pub(super) fn events() -> Vec<Event> {
     let detail = || "it said so".to_owned();
     let request = |compromised| Event::RotationRequested { compromised, noticed: false };
     let moved = |repaired| Event::Repointed { key_type: PRIMARY, apps: vec![app()], repaired };
+    let gate_failed = |then| Event::GateFailed { number: 1, detail: detail(), then };
     let all = vec![
         Event::Adopted { keys: PerKey::from_fn(|_| fingerprint()) },
         Event::KeyChanged { key_type: PRIMARY, fingerprint: fingerprint() },
@@ -389,6 +410,12 @@ pub(super) fn events() -> Vec<Event> {
             by: "ada".into(),
         },
         Event::ReadersAcknowledged { consumer: app(), fingerprint: fingerprint(), by: "ada".into() },
+        Event::WaveIntended { number: 1, key_type: PRIMARY, apps: vec![app()] },
+        Event::WaveHeldBack { number: 1, detail: detail() },
+        Event::GatePassed { number: 1 },
+        gate_failed(AfterGate::RollBack),
+        gate_failed(AfterGate::Stop),
+        gate_failed(AfterGate::Report),
         Event::ExternalAwaited { key_type: PRIMARY, awaited: true },
         Event::ExternalAwaited { key_type: PRIMARY, awaited: false },
     ];
@@ -420,6 +447,10 @@ pub(super) fn events() -> Vec<Event> {
             | Event::Reported { .. }
             | Event::Acknowledged { .. }
             | Event::ReadersAcknowledged { .. }
+            | Event::WaveIntended { .. }
+            | Event::WaveHeldBack { .. }
+            | Event::GatePassed { .. }
+            | Event::GateFailed { .. }
             | Event::ExternalAwaited { .. } => {}
         }
     }

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rekey_core::intent::Known;
-use rekey_core::journal::{Event, WATCHES, Watch};
+use rekey_core::journal::{AfterGate, Event, WATCHES, Watch};
 use rekey_core::model::{ConsumerId, KeyType};
-use rekey_core::plan::{Announced, BlockedBy, Covered, Decision, Standing, Step, Unknown, WaitFor};
+use rekey_core::plan::{
+    Announced, BlockedBy, Covered, Decision, Part, Standing, Step, Unknown, WaitFor, WavesDiffer,
+};
 
 use super::journal::{cause, told};
 use super::snapshot::{cut_off_by_keys, gone};
@@ -51,11 +53,16 @@ words! {
 
 words! {
     impl InWords for Step {
-        Self::Repoint { to, consumers, repair: true } => "repair with the {to} key: {}", listed(consumers, ", ");
-        Self::Repoint { to, consumers, repair: false } => "repoint to the {to} key: {}", listed(consumers, ", ");
+        Self::Repoint { to, consumers, repair: true, .. } => "repair with the {to} key: {}", listed(consumers, ", ");
+        Self::Repoint { to, consumers, part: Part::Back(number), .. } =>
+            "move wave {number}, which did not come back, to the {to} key that it had: {}", listed(consumers, ", ");
+        Self::Repoint { to, consumers, part: Part::Wave { number, .. }, .. } =>
+            "repoint wave {number} to the {to} key: {}", listed(consumers, ", ");
+        Self::Repoint { to, consumers, repair: false, .. } => "repoint to the {to} key: {}", listed(consumers, ", ");
         Self::Follow(key_type) => "follow the regeneration of the {key_type} key";
         Self::Verify(key_type) => "verify that the service accepts the {key_type} key";
         Self::Regenerate(key_type) => "regenerate the {key_type} key, which no consumer holds";
+        Self::Gate(number) => "check that wave {number} is well with its new key";
     }
 }
 
@@ -72,6 +79,8 @@ words! {
             "regenerating the {key_type} key failed and is retried then: {}", cause(detail);
         Self::Window => "the next window opens, in which apps that work may be moved (windows in rekey.toml)";
         Self::Freeze => "the freeze is over and a window is open, so that apps that work may be moved (freezes in rekey.toml)";
+        Self::Gate(number) => "wave {number} is restarting, and is checked then (gate_after, settle_within)";
+        Self::Pause(number) => "the pause before wave {number} (pause_between_waves)";
         Self::External { key_type, who, compromised } =>
             "these to take the {} key in place of the {key_type} key, which they alone still hold{}, and to report it: {}",
             key_type.other(), if *compromised { COMPROMISED } else { "" }, listed(who, ", ");
@@ -93,6 +102,19 @@ words! {
         Self::NeverOpens =>
             "a rotation is due, and the windows and freezes of rekey.toml leave no time for it within a year: write a window, \
             or end a freeze. Stale apps are repaired all the same";
+        Self::Unhealthy { wave, to, then: AfterGate::RollBack, detail } =>
+            "wave {wave} did not come back with the {to} key, and has the {} key again, which is valid: {detail}. No other app \
+            is moved. See to it, then: `signalr-rekey unblock` tries again with the {to} key, `rotate --now` with another",
+            to.other();
+        Self::Unhealthy { wave, to, detail, .. } =>
+            "wave {wave} did not come back with the {to} key, and keeps it (on_unhealthy = \"stop\"): {detail}. No other app is \
+            moved; the {} key stays valid. See to it, then: `signalr-rekey unblock` goes on with the next wave", to.other();
+        Self::UnhealthyBefore { wave, detail } =>
+            "wave {wave} is not moved, because it is not well already, with a key that works: {detail}. The next run checks \
+            again. Repair the app, or correct or take out its health in rekey.toml";
+        Self::WavesDiffer(differ) =>
+            "these can only be moved together and are in different waves: {}. Write the same wave with each of them, or with one \
+            alone", listed(differ, "; ");
         Self::JournalDisagrees =>
             "the journal and Azure disagree about the current keys; nothing was changed. Run rotate again; if it persists, \
             report it with status --json";
@@ -100,6 +122,13 @@ words! {
             "late: these still hold the {key_type} key, which all others have left for the {} key, and have not reported \
             another: {}. The {key_type} key stays valid. Have them changed and reported (docs/reporters.md); where one has left \
             it without a report, `signalr-rekey acknowledge` says so", key_type.other(), listed(who, ", ");
+    }
+}
+
+impl InWords for WavesDiffer {
+    fn in_words(&self) -> String {
+        let named = |(app, wave): &(ConsumerId, u32)| format!("{} (wave {wave})", app.name());
+        self.0.iter().map(named).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -121,6 +150,8 @@ words! {
             "regenerating the {key_type} key failed at {}; the next run retries: {}", readable(*at), cause(detail);
         Self::NotAccepted { key_type, at, detail } =>
             "the service refused the {key_type} key at {}; the next run tries it again: {detail}", readable(*at);
+        Self::HeldBack { wave, at, detail } =>
+            "wave {wave} was not moved at {}, because it was not well before; the next run checks again: {detail}", readable(*at);
         Self::NotGivenOut { key_type, at } =>
             "the run of {} did not manage to give the {key_type} key to these apps: its log says why, and the next run \
             retries", readable(*at);

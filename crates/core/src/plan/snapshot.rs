@@ -42,6 +42,8 @@ pub struct Snapshot {
     pub left_behind: Vec<ConsumerId>,
     /// The keys that the service was just now seen to refuse, where it was asked.
     pub refused: PerKey<bool>,
+    /// Who is given what another consumer holds, a secret say, with that one: they are moved together.
+    pub reads: BTreeSet<(ConsumerId, ConsumerId)>,
 }
 
 impl Snapshot {
@@ -62,6 +64,7 @@ impl Snapshot {
             external: vec![],
             left_behind: vec![],
             refused: PerKey::default(),
+            reads: BTreeSet::new(),
         }
     }
 
@@ -338,6 +341,21 @@ pub enum Whereabouts {
 }
 
 impl Unknown {
+    /// The consumer that it is of.
+    pub const fn app(&self) -> &ConsumerId {
+        match self {
+            Self::Unreadable { app, .. }
+            | Self::NeverSeen { app, .. }
+            | Self::Vanished { app, .. }
+            | Self::NoConsumer { app }
+            | Self::OnlyReferences { app, .. }
+            | Self::Reference { app, .. }
+            | Self::KeyValueReference { app, .. }
+            | Self::Setting { app, .. } => app,
+            Self::NeverReported { consumer } | Self::ExternalStale { consumer, .. } => consumer,
+        }
+    }
+
     /// Whether it stays until somebody does something about it.
     pub fn lasts(&self) -> bool {
         !matches!(

@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
+use super::waves::WavesDiffer;
 use super::{ConsumerRef, Unknown};
+use crate::journal::AfterGate;
 use crate::model::{ConsumerId, KeyType};
 
 /// What to do next, or why nothing.
@@ -34,6 +36,8 @@ pub enum Step {
         consumers: Vec<ConsumerRef>,
         /// Whether they hold an invalid key now.
         repair: bool,
+        /// Which part of all that is.
+        part: Part,
     },
     /// Ask how the regeneration of this key goes until it ends.
     Follow(KeyType),
@@ -41,6 +45,23 @@ pub enum Step {
     Verify(KeyType),
     /// Replace this key, which nobody holds.
     Regenerate(KeyType),
+    /// Ask how the wave of this number is that was moved last.
+    Gate(u32),
+}
+
+/// Which part of those who are to be moved a step moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All of them, and nothing is asked of them afterwards.
+    All,
+    /// A wave, or as many of it as may restart at once.
+    Wave {
+        number: u32,
+        /// Whether it waits for those of it who are not well before. What is compromised waits for nobody.
+        waits: bool,
+    },
+    /// A wave that did not come back, to the key that it had.
+    Back(u32),
 }
 
 impl Decision {
@@ -76,10 +97,12 @@ impl Step {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Repoint { repair: true, .. } => "mend",
+            Self::Repoint { part: Part::Back(_), .. } => "rollBack",
             Self::Repoint { repair: false, .. } => "repoint",
             Self::Follow(_) => "follow",
             Self::Verify(_) => "verify",
             Self::Regenerate(_) => "regenerate",
+            Self::Gate(_) => "gate",
         }
     }
 }
@@ -104,6 +127,10 @@ pub enum WaitFor {
     Window,
     /// The end of the freeze that is on, and a window after it.
     Freeze,
+    /// That it is asked how the wave of this number is: apps take their time to restart.
+    Gate(u32),
+    /// The end of the pause before the wave of this number.
+    Pause(u32),
     /// Those who hold this key and whom only others can change. All others have left it for the other key.
     External {
         key_type: KeyType,
@@ -157,6 +184,23 @@ pub enum BlockedBy {
     },
     /// A rotation is due, and no window opens within a year.
     NeverOpens,
+    /// A wave did not come back. Until a person says so, no other is moved.
+    Unhealthy {
+        wave: u32,
+        /// The key that it was given.
+        to: KeyType,
+        then: AfterGate,
+        /// What was not well, and what was said.
+        detail: String,
+    },
+    /// A wave is not moved, for something of it is not well before.
+    UnhealthyBefore {
+        wave: u32,
+        /// What, and what was said.
+        detail: String,
+    },
+    /// Consumers that can only be moved together are configured to be in different waves.
+    WavesDiffer(Vec<WavesDiffer>),
     /// The journal speaks of other keys than Azure lists.
     JournalDisagrees,
     /// Of those who hold this key and whom only others can change, these have taken longer to leave it than they may.

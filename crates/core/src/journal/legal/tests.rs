@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 
 use super::*;
+use crate::journal::AfterGate;
 use crate::model::{AppId, ConsumerId, Fingerprint, Key, KeyType, OperationUrl, PerKey};
 
 const PRIMARY: KeyType = KeyType::Primary;
@@ -36,6 +37,18 @@ fn acknowledged(consumer: ConsumerId, key: &str) -> Event {
 
 fn readers_left(consumer: ConsumerId, key: &str) -> Event {
     Event::ReadersAcknowledged { consumer, fingerprint: fingerprint(key), by: "ada".into() }
+}
+
+fn wave() -> Event {
+    Event::WaveIntended { number: 1, key_type: PRIMARY, apps: vec![shop()] }
+}
+
+fn held_back() -> Event {
+    Event::WaveHeldBack { number: 1, detail: "503".into() }
+}
+
+fn gate_failed(number: u32) -> Event {
+    Event::GateFailed { number, detail: "503".into(), then: AfterGate::RollBack }
 }
 
 const fn awaited(awaited: bool) -> Event {
@@ -75,6 +88,9 @@ fn states() -> Vec<(&'static str, Journal)> {
         ("being given out", vec![Event::RepointIntended { key_type: PRIMARY }]),
         ("reported to be held", vec![reported("p")]),
         ("waited for", vec![reported("p"), awaited(true)]),
+        ("a wave with a gate", vec![wave()]),
+        ("a wave rolled back", vec![wave(), gate_failed(1)]),
+        ("a wave held back", vec![held_back()]),
     ];
     let adopted = || {
         let mut journal = Journal::default();
@@ -135,11 +151,21 @@ fn events() -> Vec<(&'static str, Event)> {
         ("readersAcknowledged, not", readers_left(machine(), "p")),
         ("externalAwaited, false", awaited(false)),
         ("externalAwaited", awaited(true)),
+        ("waveIntended", wave()),
+        ("waveHeldBack", held_back()),
+        ("gatePassed", Event::GatePassed { number: 1 }),
+        ("gatePassed, another", Event::GatePassed { number: 2 }),
+        ("gateFailed", gate_failed(1)),
+        ("gateFailed, another", gate_failed(2)),
     ]
 }
 
 fn letter(column: usize) -> char {
     char::from_digit(u32::try_from(column).unwrap(), 36).unwrap()
+}
+
+fn reason_letter(n: usize) -> char {
+    ('a'..='z').chain('A'..='Z').nth(n).unwrap()
 }
 
 /// Written out, so that a change of the table is a change here.
@@ -158,7 +184,7 @@ fn every_pair_of_a_state_and_an_event_fits_or_is_refused_for_a_reason() {
                 reasons.push(illegal.unmet);
                 reasons.len() - 1
             });
-            char::from(b'a' + u8::try_from(known).unwrap())
+            reason_letter(known)
         };
         let cells: String = states().iter().map(cell).collect();
         assert!(cells.contains('+') || name.contains(','), "{name} fits no state");
@@ -168,9 +194,7 @@ fn every_pair_of_a_state_and_an_event_fits_or_is_refused_for_a_reason() {
     lines.push(format!("{:24} {columns}", ""));
     lines.extend(rows);
     let reasons = reasons.iter().enumerate();
-    lines.extend(
-        reasons.map(|(n, reason)| format!("{} {reason:?}", char::from(b'a' + u8::try_from(n).unwrap()))),
-    );
+    lines.extend(reasons.map(|(n, reason)| format!("{} {reason:?}", reason_letter(n))));
     insta::assert_snapshot!(lines.join("\n"), @r"
     0 never seen
     1 at rest

@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use rekey_core::policy::{FirstRotation, Policy, Verify};
+use rekey_core::policy::{FirstRotation, OnUnhealthy, Policy, Verify};
 use signalr_rekey::config::{Cloud, Config, Environment, Faults, StateConfig, load, load_from};
 
 const INSTANCE: &str =
@@ -166,6 +167,11 @@ full_check_every = "2h"
 windows = ["Sat 02:00-05:00 UTC"]
 freezes = ["2026-12-24 UTC"]
 spread = "1s"
+pause_between_waves = "30m"
+restarts_at_once = 3
+gate_after = "90s"
+settle_within = "10m"
+on_unhealthy = "stop"
 watch = "2m"
 timer_budget = "2m"
 notice_budget = "10s"
@@ -193,6 +199,13 @@ verify = "data-plane"
         freezes: vec!["2026-12-24 UTC".parse().unwrap()],
         spread: Duration::from_secs(1),
         due_later: Duration::ZERO,
+        pause_between_waves: hours(1) / 2,
+        restarts_at_once: 3,
+        gate_after: Duration::from_secs(90),
+        settle_within: Duration::from_secs(600),
+        on_unhealthy: OnUnhealthy::Stop,
+        waves: BTreeMap::new(),
+        watched: BTreeSet::new(),
     };
     let config = read(text, &[]).unwrap();
     assert_eq!(config.watch, Some(Duration::from_secs(120)));
@@ -237,6 +250,42 @@ verify = "data-plane"
     assert_eq!(config.azure.client_id.as_deref(), Some("11111111-2222-3333-4444-555555555555"));
     assert_eq!(config.azure.cloud, Cloud::UsGovernment);
     assert_eq!(config.azure.resource_manager.as_str(), "https://management.usgovcloudapi.net/");
+}
+
+#[test]
+fn waves_and_what_tells_how_apps_are_stand_with_each_entry() {
+    let text = r#"
+restarts_at_once = "all"
+
+[[instance]]
+id = "$INSTANCE"
+apps = ["$APP", { id = "$APP/slots/staging", wave = 3, health = "https://app.example/health?code=1" }]
+vault_secrets = [{ id = "https://v.vault.azure.net/secrets/chat", wave = 2 }]
+app_configuration = [{ endpoint = "https://s.azconfig.io", key = "chat", read_by = ["$APP"], wave = 2 }]
+"#;
+    let config = read(text, &[]).unwrap();
+    let instance = &config.instances[0];
+    let numbers: Vec<u32> = instance.policy.waves.values().copied().collect();
+    assert_eq!((numbers.len(), numbers.iter().sum::<u32>(), instance.policy.restarts_at_once), (3, 7, 0));
+    let watched: Vec<_> = instance.policy.watched.iter().collect();
+    assert_eq!(watched, instance.health.keys().collect::<Vec<_>>());
+    let urls: Vec<&str> = instance.health.values().map(|url| url.as_str()).collect();
+    assert_eq!(urls, ["https://app.example/health?code=1"]);
+
+    for (entry, said) in [
+        (r#"wave = 0"#, "a wave is a number from 1 to 100"),
+        (r#"wave = "2""#, "a number without quotes"),
+        (r#"health = "http://app.example/""#, "this is not an https URL"),
+        (r#"health = "https://user:word@app.example/""#, "this URL has no user"),
+        (r#"health = true"#, "the URL that tells how it is"),
+    ] {
+        let text = format!("[[instance]]\nid = \"$INSTANCE\"\napps = [{{ id = \"$APP\", {entry} }}]\n");
+        let fault = read(&text, &[]).unwrap_err().to_string();
+        assert!(fault.contains(said) && !fault.contains("word"), "{entry}: {fault}");
+    }
+    let apart = text.replace("\"$APP\", {", "{ id = \"$APP\", wave = 1 }, {");
+    let fault = read(&apart, &[]).unwrap_err().to_string();
+    assert!(fault.contains("app_configuration[0]: it and the apps of read_by are in different waves"), "{fault}");
 }
 
 #[test]
@@ -466,10 +515,10 @@ fn services_are_spread_by_their_ids() {
         let file = format!("spread = \"24h\"\n{}", service(name));
         read(&file, &[]).unwrap().instances[0].policy.due_later
     };
-    let all: std::collections::BTreeSet<_> = (0..20).map(|n| later(&format!("s{n}"))).collect();
+    let all: BTreeSet<_> = (0..20).map(|n| later(&format!("s{n}"))).collect();
     assert_eq!(all.len(), 20, "{all:?}");
     assert_eq!(later("a"), later("A"), "ids compare without case");
-    let hours: std::collections::BTreeSet<_> = all.iter().map(|later| later.as_secs() / 21_600).collect();
+    let hours: BTreeSet<_> = all.iter().map(|later| later.as_secs() / 21_600).collect();
     assert_eq!(hours.len(), 4, "some in each quarter of the day: {all:?}");
 }
 

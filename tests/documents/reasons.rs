@@ -216,7 +216,7 @@ fn blocks() -> Vec<BlockedBy> {
         unhealthy(AfterGate::RollBack),
         unhealthy(AfterGate::Stop),
         BlockedBy::UnhealthyBefore { wave: 1, detail: "it said so".into() },
-        BlockedBy::WavesDiffer(vec![WavesDiffer(vec![(app(), 1), (container_app(), 2)])]),
+        BlockedBy::WavesDiffer(vec![WavesDiffer(vec![(app(), 1), (external("manual:gateway"), 2)])]),
         BlockedBy::JournalDisagrees,
         BlockedBy::ExternalLate { key_type: PRIMARY, who: awaited() },
     ];

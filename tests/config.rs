@@ -276,16 +276,19 @@ app_configuration = [{ endpoint = "https://s.azconfig.io", key = "chat", read_by
         (r#"wave = 0"#, "a wave is a number from 1 to 100"),
         (r#"wave = "2""#, "a number without quotes"),
         (r#"health = "http://app.example/""#, "this is not an https URL"),
-        (r#"health = "https://user:word@app.example/""#, "this URL has no user"),
+        (r#"health = "https://user:hunter2@app.example/""#, "this URL has no user"),
         (r#"health = true"#, "the URL that tells how it is"),
     ] {
         let text = format!("[[instance]]\nid = \"$INSTANCE\"\napps = [{{ id = \"$APP\", {entry} }}]\n");
         let fault = read(&text, &[]).unwrap_err().to_string();
-        assert!(fault.contains(said) && !fault.contains("word"), "{entry}: {fault}");
+        assert!(fault.contains(said) && !fault.contains("hunter2"), "{entry}: {fault}");
     }
     let apart = text.replace("\"$APP\", {", "{ id = \"$APP\", wave = 1 }, {");
     let fault = read(&apart, &[]).unwrap_err().to_string();
-    assert!(fault.contains("app_configuration[0]: it and the apps of read_by are in different waves"), "{fault}");
+    assert!(
+        fault.contains("app_configuration[0]: it and the apps of read_by are in different waves"),
+        "{fault}"
+    );
 }
 
 #[test]
@@ -696,7 +699,7 @@ fn the_file_has_to_name_something_to_do() {
     the configuration has 3 faults:
       rekey.toml:1:1: no [[instance]] is named, so there is nothing to do; add one with its id and its apps
       rekey.toml:1:1: id: this key belongs in an [[instance]]
-      rekey.toml:2:2: this key is not known; known here are rotate_every, grace, verify, first_rotation, longest_operation, exposed_grace, min_rotation_interval, full_check_every, windows, freezes, spread, notice_budget, timer_budget, watch, notify, instance
+      rekey.toml:2:2: this key is not known; known here are rotate_every, grace, verify, first_rotation, longest_operation, exposed_grace, min_rotation_interval, full_check_every, windows, freezes, spread, pause_between_waves, restarts_at_once, gate_after, settle_within, on_unhealthy, notice_budget, timer_budget, watch, notify, instance
     "#);
 }
 

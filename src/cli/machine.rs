@@ -171,18 +171,17 @@ pub(super) struct WaveFields {
     consumers: Vec<String>,
     moved: DateTime<Utc>,
     gate: &'static str,
-    why: Option<String>,
 }
 
 impl WaveFields {
     fn of(wave: &Wave) -> Self {
-        let (gate, why) = match &wave.gate {
-            Gate::Open => ("open", None),
-            Gate::Passed { .. } => ("passed", None),
-            Gate::Failed { detail, .. } => ("failed", Some(detail.clone())),
+        let gate = match &wave.gate {
+            Gate::Open => "open",
+            Gate::Passed { .. } => "passed",
+            Gate::Failed { .. } => "failed",
         };
         let consumers = wave.apps.iter().map(ConsumerId::to_string).collect();
-        Self { number: wave.number, key_type: wave.to, consumers, moved: wave.moved, gate, why }
+        Self { number: wave.number, key_type: wave.to, consumers, moved: wave.moved, gate }
     }
 }
 

@@ -25,8 +25,8 @@ pub use snapshot::{
     Consumer, ConsumerRef, CutOff, External, Holding, ReferenceFault, SettingFault, Snapshot, Unknown,
     Whereabouts,
 };
-pub use step::{Awaited, BlockedBy, Decision, Part, Step, WaitFor};
-pub use waves::{WaveOrder, WavesDiffer, after_gate, not_seen_with, wave_begun};
+pub use step::{Awaited, BlockedBy, Decision, Part, Step, WaitFor, WavesDiffer};
+pub use waves::{WaveOrder, after_gate, not_seen_with, wave_begun};
 
 use chrono::{DateTime, Utc};
 

@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 
-use super::waves::WavesDiffer;
 use super::{ConsumerRef, Unknown};
 use crate::journal::AfterGate;
 use crate::model::{ConsumerId, KeyType};
@@ -213,3 +212,7 @@ impl BlockedBy {
         matches!(self, Self::Unknown(unknown) if !unknown.iter().any(Unknown::lasts))
     }
 }
+
+/// Consumers that can only be moved together, and are configured to be in different waves: each with its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WavesDiffer(pub Vec<(ConsumerId, u32)>);

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 
 use super::{
-    BlockedBy, ConsumerRef, Decision, Holding, Part, Snapshot, Step, Unknown, View, WaitFor, announced,
+    BlockedBy, ConsumerRef, Decision, Holding, Part, Snapshot, Step, Unknown, View, WaitFor, WavesDiffer,
+    announced,
 };
 use crate::journal::{AfterGate, Event, Gate, Journal, Wave};
 use crate::model::{ConsumerId, KeyType};
@@ -27,10 +28,6 @@ pub struct WaveOrder {
     /// Those that would have to be, and are configured otherwise.
     pub differ: Vec<WavesDiffer>,
 }
-
-/// Consumers that can only be moved together, and are configured to be in different waves: each with its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WavesDiffer(pub Vec<(ConsumerId, u32)>);
 
 impl WaveOrder {
     /// The waves of those whom a check shows with a key.

@@ -213,46 +213,55 @@ fn every_pair_of_a_state_and_an_event_fits_or_is_refused_for_a_reason() {
     e being given out
     f reported to be held
     g waited for
-                             0123456789abcdefg
-    adopted                  +aaaaaaaaaaaaaaaa
-    keyChanged               b+++++++++cccc+++
-    keyChanged, same         bdddddddddccccddd
-    recovered                beee+eeeeeeeeeeee
-    consumersSeen            b++++++++++++++++
-    consumersBlurred         bffff+fffffffffff
-    consumersMissing, true   b+++++++g++++++++
-    consumersMissing, false  bggggggg+gggggggg
-    taken                    b+h+++++++++++hhh
-    left                     bi+iiiiiiiiiii+++
-    blinded                  b++++++j+++++++++
-    sighted                  bkkkkkk+kkkkkkkkk
-    rotationRequested        b++++++++++++++++
-    watchAsked               +++++++++l+++++++
-    watchAsked, backwards    mmmmmmmmmmmmmmmmm
-    heard                    b++++++++++++++++
-    unblocked                +++++++++++++++++
-    regenerationIntended     b+h+++++++nnnnhhh
-    regenerationAccepted     booooooooo+pppooo
-    operationLost            bqqqqqqqqqq+qqqqq
-    regenerated              booooooooo++++ooo
-    regenerated, same        boooooooooddddooo
-    regenerationFailed       booooooooo++++ooo
-    verified                 b++r++++++nnnn+++
-    verificationRefused      b++r++++++nnnn+++
-    repointIntended          b+++++++++s+s++++
-    repointed                bttttttttttttt+tt
-    repointed, the other     btttttttttttttttt
-    reported                 +++++++++++++++++
-    reported, of no key      +++++++++++++++++
-    reported, of an app      uuuuuuuuuuuuuuuuu
-    acknowledged             b++++++++++++++++
-    acknowledged, of no key  bvvvvvvvvvvvvvvvv
-    acknowledged, of an app  buuuuuuuuuuuuuuuu
-    readersAcknowledged      b+w+++++++++++www
-    readersAcknowledged, x   bvvvvvvvvvvvvvvvv
-    readersAcknowledged, not bxxxxxxxxxxxxxxxx
-    externalAwaited, false   byyyyyyyyyyyyyyy+
-    externalAwaited          bz+zzzzzzzzzzz++y
+    h a wave with a gate
+    i a wave rolled back
+    j a wave held back
+                             0123456789abcdefghij
+    adopted                  +aaaaaaaaaaaaaaaaaaa
+    keyChanged               b+++++++++cccc++++++
+    keyChanged, same         bdddddddddccccdddddd
+    recovered                beee+eeeeeeeeeeeeeee
+    consumersSeen            b+++++++++++++++++++
+    consumersBlurred         bffff+ffffffffffffff
+    consumersMissing, true   b+++++++g+++++++++++
+    consumersMissing, false  bggggggg+ggggggggggg
+    taken                    b+h+++++++++++hhh+++
+    left                     bi+iiiiiiiiiii+++iii
+    blinded                  b++++++j++++++++++++
+    sighted                  bkkkkkk+kkkkkkkkkkkk
+    rotationRequested        b+++++++++++++++++++
+    watchAsked               +++++++++l++++++++++
+    watchAsked, backwards    mmmmmmmmmmmmmmmmmmmm
+    heard                    b+++++++++++++++++++
+    unblocked                ++++++++++++++++++++
+    regenerationIntended     b+h+++++++nnnnhhh+++
+    regenerationAccepted     booooooooo+pppoooooo
+    operationLost            bqqqqqqqqqq+qqqqqqqq
+    regenerated              booooooooo++++oooooo
+    regenerated, same        boooooooooddddoooooo
+    regenerationFailed       booooooooo++++oooooo
+    verified                 b++r++++++nnnn++++++
+    verificationRefused      b++r++++++nnnn++++++
+    repointIntended          b+++++++++s+s+++++++
+    repointed                bttttttttttttt+ttttt
+    repointed, the other     bttttttttttttttttttt
+    reported                 ++++++++++++++++++++
+    reported, of no key      ++++++++++++++++++++
+    reported, of an app      uuuuuuuuuuuuuuuuuuuu
+    acknowledged             b+++++++++++++++++++
+    acknowledged, of no key  bvvvvvvvvvvvvvvvvvvv
+    acknowledged, of an app  buuuuuuuuuuuuuuuuuuu
+    readersAcknowledged      b+w+++++++++++www+++
+    readersAcknowledged, x   bvvvvvvvvvvvvvvvvvvv
+    readersAcknowledged, not bxxxxxxxxxxxxxxxxxxx
+    externalAwaited, false   byyyyyyyyyyyyyyy+yyy
+    externalAwaited          bz+zzzzzzzzzzz++yzzz
+    waveIntended             b+++++++++s+s+++++A+
+    waveHeldBack             b++++++++++++++++++B
+    gatePassed               bCCCCCCCCCCCCCCCC+CC
+    gatePassed, another      bCCCCCCCCCCCCCCCCCCC
+    gateFailed               bCCCCCCCCCCCCCCCC+CC
+    gateFailed, another      bCCCCCCCCCCCCCCCCCCC
     a NeverSeen
     b Seen
     c NotBeingReplaced
@@ -279,6 +288,9 @@ fn every_pair_of_a_state_and_an_event_fits_or_is_refused_for_a_reason() {
     x NotExternal
     y NewsOfWait
     z HeldToWait
+    A NoGateFailed
+    B NewsOfWave
+    C GateOpen
     ");
 }
 

@@ -235,17 +235,17 @@ async fn replicas_with_an_invalid_key_are_not_forgotten_when_their_secret_is_in_
 async fn what_a_dead_run_has_restarted_is_not_waited_for() {
     let story = story(app(by_value())).await;
     story.watch(DAY).await;
+    let restarts = story.requests("ContainerAppsRevisions_RestartRevision");
     story.force("sr-demo", &[holds(&story, API).unwrap()]).unwrap();
     let reports = story.run(Intent::check(), Duration::from_secs(27)).await;
     assert!(reports[0].ending.is_failure(), "{}", told(&reports));
-    let restarts = story.requests("ContainerAppsRevisions_RestartRevision");
-    assert_eq!(restarts, 1);
+    assert_eq!(story.requests("ContainerAppsRevisions_RestartRevision"), restarts + 1);
     story.clock.advance(Duration::from_secs(20));
     let reports = story.run(Intent::check(), 9 * MINUTE).await;
     assert!(reports[0].ending.is_answered(), "{}", told(&reports));
     assert!(reports[0].took < MINUTE, "{:?}", reports[0].took);
     assert!(!told(&reports).contains("being replaced"), "{}", told(&reports));
-    assert_eq!(story.requests("ContainerAppsRevisions_RestartRevision"), restarts + 1);
+    assert_eq!(story.requests("ContainerAppsRevisions_RestartRevision"), restarts + 2);
     let refused = story.refused();
     story.watch(HOUR).await;
     assert_eq!((story.refused(), story.sim.report().refused_unexplained), (refused, 0));
@@ -352,7 +352,7 @@ async fn the_wait_for_an_execution_names_it_and_its_end_stays() {
         };
         if let WaitFor::Executions { who, .. } = reason {
             let told = told(&reports);
-            assert!(told.contains(&who[0].name) && told.contains("of nightly (began at"), "{told}");
+            assert!(told.contains(&who[0].name) && told.contains("of jobs/nightly (began at"), "{told}");
             assert!(!told.contains("which no consumer holds"), "{told}");
             assert_eq!(who[0].until, began + delta(2 * DAY + 10 * MINUTE));
             ends.insert(*until);
@@ -576,7 +576,7 @@ async fn a_failed_update_is_made_again_and_told_when_it_goes_on() {
         assert_eq!(story.requests("ContainerApps_Update"), before + tried);
     }
     let reports = story.run(Intent::check(), 9 * MINUTE).await;
-    assert!(reports[0].ending.is_answered(), "{}", self::told(&reports));
+    assert!(reports[0].ending.is_answered(), "{:?}", reports[0].lines());
     assert_eq!(story.sim.report().refused_unexplained, 0);
 }
 

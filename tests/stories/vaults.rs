@@ -158,7 +158,7 @@ async fn a_reference_to_another_secret_is_not_compared_with_the_former() {
         assert!(!told.contains("not yet") && !told.contains(&brought), "{told}");
         assert!(!told.contains("busy"), "{told}");
     }
-    let reports = story.watch(HOUR).await;
+    let reports = story.watch(DAY).await;
     assert!(settled(&reports), "{reports:#?}");
     assert_eq!((story.refused(), story.sim.report().refused_unexplained), (0, 0));
 }

@@ -183,12 +183,13 @@ impl Check {
             }
             // This run restarted them, and does so no second time.
             ContainerAppKind::App if brought.is_some() => {
-                Some(app.changed().map_or(*at, |changed| changed + patience(judged, out)))
+                let until = app.changed().map_or(*at, |changed| changed + patience(judged, out));
+                Some((old, until))
             }
-            ContainerAppKind::App => going_until(app, &old, *at, patience(judged, out)),
+            ContainerAppKind::App => going(app, &old, *at, patience(judged, out)),
         };
         match going {
-            Some(until) => add_going(judged, &old, app.readers(), until, out),
+            Some((going, until)) => add_going(judged, &going, until, out),
             None => add_replicas(judged, out),
         }
         false
@@ -299,34 +300,30 @@ fn has_arrived(id: &ContainerAppId, app: &ContainerApp, written: &ContainerApp) 
     app.holds_what_was(written) && all_new
 }
 
-/// Until when replicas of before the last change of an app are taken to be on their way out: if beside each of them is one that
-/// was made since, and the change is not long ago. Those that were made since, and too soon to be sure what they run with, stay
-/// as they are, whoever waits for them.
-fn going_until(
-    app: &ContainerApp,
-    old: &[&Reader],
+/// The replicas of before the last change of an app, and until when they are taken to be on their way out: if beside each of
+/// them is one that was made since, and the change is not long ago. Those that were made since, and too soon to be sure what
+/// they run with, stay as they are, whoever waits for them.
+fn going<'a>(
+    app: &'a ContainerApp,
+    old: &[&'a Reader],
     now: DateTime<Utc>,
     patience: TimeDelta,
-) -> Option<DateTime<Utc>> {
+) -> Option<(Vec<&'a Reader>, DateTime<Utc>)> {
     let changed = app.changed()?;
     let is_newer = |reader: &Reader| reader.created.is_some_and(|created| changed < created);
     let newer: Vec<&Reader> = app.readers().iter().filter(|reader| is_newer(reader)).collect();
-    let mut before = old.iter().filter(|reader| !is_newer(reader)).peekable();
-    let goes = before.peek().is_some() && before.all(|old| newer.iter().any(|new| new.is_beside(old)));
-    Some(changed + patience).filter(|until| goes && now < *until)
+    let before: Vec<&Reader> = old.iter().copied().filter(|reader| !is_newer(reader)).collect();
+    let go = !before.is_empty() && before.iter().all(|old| newer.iter().any(|new| new.is_beside(old)));
+    let until = Some(changed + patience).filter(|until| go && now < *until)?;
+    Some((before, until))
 }
 
-/// Adds replicas that are on their way out. Who has an invalid key is refused until they are gone.
-fn add_going(
-    judged: &Judged<'_>,
-    old: &[&Reader],
-    all: &[Reader],
-    until: DateTime<Utc>,
-    out: &mut Snapshot,
-) {
-    let is_late = |reader: &&Reader| !reader.runs && !old.contains(reader);
-    let late: Vec<&Reader> = all.iter().filter(is_late).collect();
-    let names: Vec<&str> = old.iter().map(|reader| reader.name.as_str()).collect();
+/// Adds replicas that are on their way out, and those that do not run in their place. Who has an invalid key is refused until
+/// the old ones are gone.
+fn add_going(judged: &Judged<'_>, going: &[&Reader], until: DateTime<Utc>, out: &mut Snapshot) {
+    let is_late = |reader: &&Reader| !reader.runs && !going.contains(reader);
+    let late: Vec<&Reader> = judged.app.readers().iter().filter(is_late).collect();
+    let names: Vec<&str> = going.iter().map(|reader| reader.name.as_str()).collect();
     let going = words::being_replaced(names.join(", "), readable(until));
     let why = match &late[..] {
         [] => going,

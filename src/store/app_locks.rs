@@ -233,8 +233,8 @@ impl<'a> Locker<'a> {
         }
         let expires = found.at + (self.clock.now() - local) + delta(LEASE);
         let lease = Some(LeaseRecord { holder: us.clone(), expires });
-        let body =
-            encode(&Document { app: app.clone(), lease, unanswered: None, released_by: None }).map_err(LockError::Store)?;
+        let body = encode(&Document { app: app.clone(), lease, unanswered: None, released_by: None })
+            .map_err(LockError::Store)?;
         let local = self.clock.now();
         let etag = found.document.as_ref().map(|(_, etag)| etag);
         match put_surely(self.store, self.clock, &name, &body, etag).await {

@@ -9,8 +9,8 @@ use rekey_core::model::{
     AppId, ConsumerId, Key, KeyType, KeyValueId, Malformed, PerKey, SecretId, ServiceId,
 };
 use rekey_core::plan::{
-    Awaited, BlockedBy, CutOff, Decision, Execution, ReferenceFault, SettingFault, Step, Unknown, WaitFor, Whereabouts,
-    standing,
+    Awaited, BlockedBy, CutOff, Decision, Execution, ReferenceFault, SettingFault, Step, Unknown, WaitFor,
+    Whereabouts, standing,
 };
 use rekey_core::policy::Policy;
 use signalr_rekey::azure::arm::{ArmErrorKind, Barrier};

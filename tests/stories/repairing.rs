@@ -58,7 +58,10 @@ async fn a_dead_runs_lease_does_not_make_a_run_end_well_while_apps_are_cut_off()
     let reports = tick().await;
     let summary = reports[0].summary();
     assert!(reports[0].ending.is_failure() && summary.contains("cut off"), "{summary}");
-    assert!(summary.contains("chat-web") && summary.contains("another run (dead) has the lease"), "{summary}");
+    assert!(
+        summary.contains("chat-web") && summary.contains("another run (dead) has the lease"),
+        "{summary}"
+    );
     assert_eq!(reports[0].cut_off.len(), CONSUMERS.len(), "{summary}");
     let reports = story.run(Intent::timer(), 9 * MINUTE).await;
     assert!(settled(&reports), "{reports:#?}");

@@ -21,8 +21,8 @@ pub use quiet::quiet;
 pub use reconcile::{Agreement, agreement, handed_out, reconcile};
 pub use safety::{Standing, is_doubtful, is_overdue, standing};
 pub use snapshot::{
-    Consumer, ConsumerRef, CutOff, Execution, External, Holding, ReferenceFault, SettingFault, Snapshot, Unknown,
-    Whereabouts,
+    Consumer, ConsumerRef, CutOff, Execution, External, Holding, ReferenceFault, SettingFault, Snapshot,
+    Unknown, Whereabouts,
 };
 pub use step::{Awaited, BlockedBy, Decision, Step, WaitFor};
 

@@ -317,8 +317,7 @@ impl ConsumerKind for Place {
         let secrets = self.list_secrets(arm).await?;
         let (resource, (revisions, mut readers, variables)) =
             try_join!(self.get(arm).boxed(), self.who_reads(arm).boxed())?;
-        let (changed, updating, failed) =
-            (resource.changed(), resource.is_updating(), resource.has_failed());
+        let (changed, updating, failed) = (resource.changed(), resource.is_updating(), resource.has_failed());
         let longest = resource.properties.configuration.unwrap_or_default().longest();
         readers.iter_mut().for_each(|reader| reader.longest = longest);
         let variables = resource.properties.template.variables().chain(variables).collect();

@@ -21,7 +21,9 @@ use rekey_core::journal::{Event, Journal};
 use rekey_core::model::{
     ConsumerId, ContainerAppId, ContainerAppKind, Fingerprint, Key, SecretId, names_signalr,
 };
-use rekey_core::plan::{Consumer, ConsumerRef, Execution, Holding, ReferenceFault, SettingFault, Snapshot, Unknown};
+use rekey_core::plan::{
+    Consumer, ConsumerRef, Execution, Holding, ReferenceFault, SettingFault, Snapshot, Unknown,
+};
 
 /// What this run wrote into an app, whose readers it restarted.
 #[derive(Debug)]
@@ -390,8 +392,7 @@ fn add_executions(judged: &Judged<'_>, old: &[&Reader], out: &mut Snapshot) {
         out.unknown.push(unknown(judged, why));
     }
     for reader in old {
-        let (job, name, until) =
-            (judged.consumer.clone(), reader.name.clone(), reader.ends_by(judged.at));
+        let (job, name, until) = (judged.consumer.clone(), reader.name.clone(), reader.ends_by(judged.at));
         if until <= judged.at {
             let why = words::execution_is_overdue(&name, readable(until));
             out.unknown.push(unknown(judged, why));

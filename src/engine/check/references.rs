@@ -56,7 +56,9 @@ impl Check {
         let secret = match secret {
             Some(Some(Ok(secret))) => secret,
             // No version of a secret that is there can be deleted: this one is of the secret that the setting referred to before.
-            Some(Some(Err(error))) if error.kind() == ArmErrorKind::Gone && self.is_there(&reference.secret) => {
+            Some(Some(Err(error)))
+                if error.kind() == ArmErrorKind::Gone && self.is_there(&reference.secret) =>
+            {
                 let why = words::of_another_secret(version.unwrap_or_default());
                 return out.unknown.push(of_fault(ReferenceFault::Awaited, why, true));
             }

@@ -243,3 +243,24 @@ async fn a_page_in_the_place_of_an_answer_is_told_from_azure() {
     );
     assert!(!told.contains("report this"), "{told}");
 }
+
+/// What a restart of an app does to the clients of a service is told by its mode.
+#[tokio::test]
+async fn what_a_restart_does_to_clients_is_told_by_the_mode_of_the_service() {
+    for (mode, says) in [
+        ("Default", "closes the client connections"),
+        ("Serverless", "closes no client connection"),
+        ("Classic", "Classic mode"),
+        ("Tomorrow", "not known what a restart"),
+    ] {
+        let mut world = World::default();
+        world.signalr[0].mode = mode.into();
+        let story = Story::of(world, Options::default()).await;
+        let report = examine(&story).await;
+        let is = |one: &&Finding| one.check == Check::Instance && one.what.contains(mode);
+        let told = report.findings.iter().find(is).unwrap_or_else(|| panic!("{mode}: {report:#?}"));
+        assert_eq!((told.severity, told.subject.as_str()), (Severity::Note, instance().as_str()));
+        let all = format!("{} {}", told.what, told.why.as_deref().unwrap_or_default());
+        assert!(all.contains(says), "{told:?}");
+    }
+}

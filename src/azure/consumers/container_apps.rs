@@ -158,6 +158,8 @@ pub struct ContainerApp {
     changed: Option<DateTime<Utc>>,
     /// Whether an update is under way.
     updating: bool,
+    /// The id of the environment that it is in, into which whoever writes it must be allowed to put it.
+    environment: Option<String>,
     /// The replicas of its active revisions, or its running executions.
     readers: Vec<Reader>,
     /// The active revisions, in Azure's order.
@@ -200,6 +202,9 @@ struct Resource {
 #[serde(default, rename_all = "camelCase")]
 struct Properties {
     provisioning_state: Option<String>,
+    environment_id: Option<String>,
+    /// The same, as it was called before; of many apps both are told.
+    managed_environment_id: Option<String>,
     template: readers::Template,
 }
 
@@ -251,6 +256,11 @@ impl ContainerApp {
         found.sort_unstable();
         found.dedup();
         found
+    }
+
+    /// The id of the environment that it is in.
+    pub(crate) fn environment(&self) -> Option<&str> {
+        self.environment.as_deref()
     }
 
     /// When it was last changed, by Azure's clock.
@@ -311,8 +321,10 @@ impl ConsumerKind for Place {
         let (resource, (revisions, readers, variables)) =
             try_join!(self.get(arm).boxed(), self.who_reads(arm).boxed())?;
         let (changed, updating) = (resource.changed(), resource.is_updating());
-        let variables = resource.properties.template.variables().chain(variables).collect();
-        Ok(ContainerApp { secrets, changed, updating, readers, revisions, variables, written: None })
+        let Properties { environment_id, managed_environment_id, template, .. } = resource.properties;
+        let environment = environment_id.or(managed_environment_id);
+        let variables = template.variables().chain(variables).collect();
+        Ok(ContainerApp { secrets, changed, updating, environment, readers, revisions, variables, written: None })
     }
 
     async fn write(

@@ -23,14 +23,14 @@ use crate::azure::services::{KeyService, ListedKeys, ServiceResource};
 use crate::report::cause;
 use crate::report::text::{InWords, snapshot};
 pub use others::Other;
-use stores::Stores;
-pub use stores::{Named, StrangeName};
 use others::Others;
 use rekey_core::journal::Journal;
 use rekey_core::model::{AppId, ConsumerId, ServiceId};
 use rekey_core::plan::Unknown;
 pub(crate) use scope::is_misnamed;
 pub use scope::{Scope, ScopeError};
+use stores::Stores;
+pub use stores::{Named, StrangeName};
 
 /// Everything that was found.
 #[derive(Debug)]
@@ -138,7 +138,8 @@ impl Found {
             service.kept = stores.of(known, &reads);
         }
         let looked_at = reads.len() + others.len();
-        let unread = unread.into_iter().chain(others.unlisted).chain(others.unlinked).chain(stores.unread).collect();
+        let unread =
+            unread.into_iter().chain(others.unlisted).chain(others.unlinked).chain(stores.unread).collect();
         Ok(Self { scope, services, looked_at, unread, unlisted, elsewhere, groups })
     }
 

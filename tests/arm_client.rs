@@ -671,7 +671,8 @@ async fn every_operation_names_the_right_that_it_needs() {
     // Of a key-value what is read and written, and of one that is refused for want of a role there is no word.
     let of_key_values = [Reply::json(403, ""), key_value("e1", &keys.primary), Reply::json(403, "")];
     let of_lists = [forbidden(), Reply::json(403, "")];
-    let all = std::iter::repeat_with(forbidden).take(31).chain(of_secrets).chain(of_key_values).chain(of_lists);
+    let all =
+        std::iter::repeat_with(forbidden).take(31).chain(of_secrets).chain(of_key_values).chain(of_lists);
     let server = Server::play(all).await;
     let arm = arm(&server.base, LeapingClock::new());
     let mut errors = vec![

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::arm::{self, AskedBy, Operation};
 use super::consumers::Place;
-use super::services::KeyService;
 use super::resources;
+use super::services::KeyService;
 use rekey_core::model::ServiceType;
 
 /// Every operation of the client, with the Azure RBAC actions that it needs.

@@ -166,7 +166,9 @@ impl Arm {
         let linkers = self.pages::<Linker>(Call::get(LINKS, self.url(&path, LINKS_VERSION))).await;
         match linkers {
             Ok(linkers) => Ok(linkers.into_iter().map(Link::from).collect()),
-            Err(error) if matches!(error.kind(), ArmErrorKind::Gone | ArmErrorKind::Barred(_)) => Ok(Vec::new()),
+            Err(error) if matches!(error.kind(), ArmErrorKind::Gone | ArmErrorKind::Barred(_)) => {
+                Ok(Vec::new())
+            }
             Err(error) => Err(error),
         }
     }

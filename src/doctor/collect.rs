@@ -130,11 +130,20 @@ impl<'c> Facts<'c> {
             }
         }
         let writes = writes::collect(arm, caller, &instances, &groups).await;
-        let no_links = apps.iter().filter_map(|(app, read)| {
-            Some((app.to_string(), cause::told(read.links.as_ref().err()?)))
-        });
+        let no_links = apps
+            .iter()
+            .filter_map(|(app, read)| Some((app.to_string(), cause::told(read.links.as_ref().err()?))));
         let unlinked = no_links.chain(others.unlinked).collect();
-        Self { instances, apps, unlisted, unlisted_others: others.unlisted, writes, unlinked, partial, groups }
+        Self {
+            instances,
+            apps,
+            unlisted,
+            unlisted_others: others.unlisted,
+            writes,
+            unlinked,
+            partial,
+            groups,
+        }
     }
 
     pub(super) fn looked(&self) -> Looked {

@@ -65,14 +65,13 @@ fn out_of_sight(instance: &InstanceFacts<'_>, unknown: &Unknown, caller: &Caller
 }
 
 /// With what an app was started shows nowhere in Azure but in the setting of ours.
-fn readers<'a>(
-    instance: &'a InstanceFacts<'_>,
-    seen: &'a Snapshot,
-) -> impl Iterator<Item = Finding> + 'a {
+fn readers<'a>(instance: &'a InstanceFacts<'_>, seen: &'a Snapshot) -> impl Iterator<Item = Finding> + 'a {
     let name = instance.config.id.name();
     // Of those that lead to nothing of ours there is nothing to say.
-    let ours =
-        instance.key_value_readers.iter().filter(|(reader, _)| seen.consumers.iter().any(|one| one.at == reader.at));
+    let ours = instance
+        .key_value_readers
+        .iter()
+        .filter(|(reader, _)| seen.consumers.iter().any(|one| one.at == reader.at));
     ours.map(move |(reader, is_current)| {
         let (app, of) = (&reader.at.app, &reader.of);
         let at = reader.at.section.map_or_else(|| "it".to_owned(), |_| reader.at.entry());

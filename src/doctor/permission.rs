@@ -192,7 +192,11 @@ pub(super) fn of_consumer(
 }
 
 /// The role that lacks where a consumer may not be read.
-pub(super) fn role_of_consumer(consumer: &ConsumerId, refused: &[Refusal], caller: &Caller) -> Option<String> {
+pub(super) fn role_of_consumer(
+    consumer: &ConsumerId,
+    refused: &[Refusal],
+    caller: &Caller,
+) -> Option<String> {
     let mut forbidden = refused.iter().filter(|one| one.kind == ArmErrorKind::Forbidden);
     let (lacks, role) = (forbidden.find_map(|one| one.action)?, Role::of_consumer(consumer));
     fixes::role(caller, role.name, &role.with(lacks), &consumer.to_string())
@@ -224,7 +228,8 @@ pub(super) fn of_write(right: &WriteRight, caller: &Caller) -> Finding {
         }
         Told::Untold { why: untold, by_policies } => {
             let what = format!("{action} was not tried, for that takes a write, and nobody tells: {untold}");
-            let why = format!("if it is not granted, {why}. See what is assigned, before a run has to find out");
+            let why =
+                format!("if it is not granted, {why}. See what is assigned, before a run has to find out");
             let fix =
                 if *by_policies { policy() } else { fixes::show_roles(caller, of, environment.as_deref()) };
             Finding::warning(Check::Permission, subject, what, why).fixed_by(fix)

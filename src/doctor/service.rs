@@ -58,7 +58,9 @@ fn restarts(id: &ServiceId, mode: Option<&str>) -> Finding {
             "Classic mode is Default for clients that came while an app was connected as a server, and Serverless for the others",
         ),
         Some(other) => {
-            let what = format!("its service mode is {other}, of which it is not known what a restart of an app does to clients");
+            let what = format!(
+                "its service mode is {other}, of which it is not known what a restart of an app does to clients"
+            );
             return Finding::note(Check::Instance, id, what, RESTARTS);
         }
         None => {

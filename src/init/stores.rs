@@ -28,7 +28,9 @@ pub struct Named {
 
 /// What was given is no name of a vault or store.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no name of a vault or store, which has letters, digits and hyphens: correct --vault or --app-configuration")]
+#[error(
+    "{0:?} is no name of a vault or store, which has letters, digits and hyphens: correct --vault or --app-configuration"
+)]
 pub struct StrangeName(String);
 
 impl Named {
@@ -100,7 +102,8 @@ impl Stores {
             .map(|one| one.of)
             .collect();
         let secrets = self.secrets.iter().filter(|(id, _)| !followed.contains(id));
-        let secrets = secrets.map(|(id, secret)| (ConsumerId::KeyVaultSecret(id.clone()), secret.shows(marks)));
+        let secrets =
+            secrets.map(|(id, secret)| (ConsumerId::KeyVaultSecret(id.clone()), secret.shows(marks)));
         let key_values = self.key_values.iter().filter(|(id, _)| !read.contains(id));
         // What leads to a secret is given with it.
         let key_values = key_values.filter(|(_, one)| !one.is_reference());

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use embedded_azure::{
-    AppConfiguration, BarrierKind, Connector, Denial, DeniedBy, Fault, FaultKind, KeyValue, Options, Secret, SignalR,
-    Site, SiteIdentity, State, Vault, World,
+    AppConfiguration, BarrierKind, Connector, Denial, DeniedBy, Fault, FaultKind, KeyValue, Options, Secret,
+    SignalR, Site, SiteIdentity, State, Vault, World,
 };
 use rekey_core::model::KeyType;
 use signalr_rekey::doctor::{Check, Finding, Report, Severity};
@@ -342,7 +342,7 @@ async fn who_connects_by_identity_is_noted() {
     story.sim.edit_setting("chat-func", "AzureSignalRConnectionString", Some(identity)).unwrap();
     let report = examine(&story).await;
     // The other is of the journal.
-    assert_eq!((report.errors, report.notes), (0, 2), "{report:#?}");
+    assert_eq!((report.errors, report.notes), (0, 3), "{report:#?}");
 }
 
 #[tokio::test]
@@ -509,8 +509,13 @@ async fn a_key_value_is_read_and_what_is_in_its_way_is_an_error() {
     story.sim.with(|state| state.lock_key_value("cs-demo", "chat", None, true)).unwrap();
     let report = examine(&story).await;
     assert_eq!(of(&report, id, "is locked"), 1, "{report:#?}");
-    let told = report.findings.iter().find(|one| one.subject == id && one.what.contains("is locked")).unwrap();
-    assert_eq!(told.fix.as_deref(), Some("az appconfig kv unlock --name cs-demo --key chat --yes"), "{told:?}");
+    let told =
+        report.findings.iter().find(|one| one.subject == id && one.what.contains("is locked")).unwrap();
+    assert_eq!(
+        told.fix.as_deref(),
+        Some("az appconfig kv unlock --name cs-demo --key chat --yes"),
+        "{told:?}"
+    );
 }
 
 /// What a write to a vault or store needs is a right of its data plane, which ARM tells of as of any other.
@@ -535,7 +540,12 @@ async fn the_right_to_write_secrets_and_key_values_is_judged_without_a_write() {
     story.sim.edit_setting("chat-func", "AzureSignalRConnectionString", Some(secret)).unwrap();
     story.sim.edit_setting("chat-web", "Azure__SignalR__ConnectionString", Some(key_value)).unwrap();
     let subjects = [
-        ("https://kv-demo.vault.azure.net/secrets/signalr", set, "vaults/kv-demo", "Key Vault Secrets Officer"),
+        (
+            "https://kv-demo.vault.azure.net/secrets/signalr",
+            set,
+            "vaults/kv-demo",
+            "Key Vault Secrets Officer",
+        ),
         (
             "https://cs-demo.azconfig.io/kv/chat",
             put,
@@ -796,7 +806,8 @@ async fn an_app_that_service_connector_linked_and_nobody_configured_is_an_error(
 
     let arm = story.rekey().arm;
     let scope = signalr_rekey::init::Scope::find(&arm, None, None).await.unwrap();
-    let text = signalr_rekey::init::write(&signalr_rekey::init::Found::look(&arm, scope).await.unwrap()).unwrap();
+    let text =
+        signalr_rekey::init::write(&signalr_rekey::init::Found::look(&arm, scope).await.unwrap()).unwrap();
     let file = signalr_rekey::config::load_from(&text, "rekey.toml", &Default::default()).unwrap();
     let named: Vec<String> = file.instances[0].consumers().map(|one| one.to_string()).collect();
     assert!(named.contains(&jobs) && named.contains(&api), "{text}");

@@ -160,7 +160,8 @@ async fn who_is_denied_altogether_is_told_without_contradiction_and_with_the_com
         assert!(read.severity == Severity::Error && read.what.contains(action), "{read:?}");
         let fix = read.fix.as_deref().unwrap_or_else(|| panic!("{read:?}"));
         assert!(fix.contains("az role definition create") && fix.contains(action), "{fix}");
-        let denied = of_it.iter().find(|one| one.check == Check::Permission && one.severity == Severity::Error);
+        let denied =
+            of_it.iter().find(|one| one.check == Check::Permission && one.severity == Severity::Error);
         let denied = denied.unwrap_or_else(|| panic!("{of_it:#?}"));
         assert!(denied.what.contains("may not do ") && denied.what.contains(action), "{denied:?}");
         assert_eq!(denied.fix, read.fix);

@@ -1,6 +1,8 @@
 //! The file that `init` writes.
 
-use embedded_azure::{AppConfiguration, Fault, FaultKind, KeyValue, Options, Secret, SignalR, Site, Vault, World};
+use embedded_azure::{
+    AppConfiguration, Fault, FaultKind, KeyValue, Options, Secret, SignalR, Site, Vault, World,
+};
 use rekey_core::model::{AppId, KeyType, ServiceId};
 use signalr_rekey::azure::arm::Arm;
 use signalr_rekey::config::{AppConfig, Config, Environment, load_from};
@@ -258,14 +260,18 @@ async fn secrets_and_key_values_that_no_app_refers_to_are_found_where_they_are_k
     assert!(text.contains("  # who reads it is not known"), "{text}");
     // Unnamed, nobody looks there.
     let unasked = read(&write(&look(&[], &[]).await).unwrap());
-    assert!(unasked.instances[0].vault_secrets.is_empty() && unasked.instances[0].app_configuration.is_empty());
+    assert!(
+        unasked.instances[0].vault_secrets.is_empty() && unasked.instances[0].app_configuration.is_empty()
+    );
 
     story.sim.with(|state| {
         state.deny("/", "Microsoft.KeyVault/vaults/secrets/readMetadata/action");
         state.deny("/", "Microsoft.AppConfiguration/configurationStores/keyValues/read");
     });
     let found = look(&["kv-demo"], &["cs-demo"]).await;
-    for what in ["a secret of the vault kv-demo may hold one", "a key-value of the store cs-demo may hold one"] {
+    for what in
+        ["a secret of the vault kv-demo may hold one", "a key-value of the store cs-demo may hold one"]
+    {
         assert!(found.summary().iter().any(|line| line.starts_with(what)), "{:?}", found.summary());
     }
 }

@@ -81,7 +81,7 @@ async fn replicas_are_named_for_a_key_is_proved_in_one_region() {
     let story = Story::of(world, Options::default()).await;
     let report = examine(&story).await;
     // The other is of the journal.
-    assert_eq!((report.errors, report.notes), (0, 2), "{report:#?}");
+    assert_eq!((report.errors, report.notes), (0, 3), "{report:#?}");
     let is_note =
         |finding: &&Finding| finding.severity == Severity::Note && finding.check == Check::DataPlane;
     let note = report.findings.iter().find(is_note).unwrap();
@@ -135,7 +135,7 @@ async fn a_data_plane_out_of_reach_is_an_error_unless_azures_word_counts() {
     story.sim.fault(down());
     let report = examine(&story).await;
     // The other is of the journal.
-    assert_eq!((report.errors, report.notes), (0, 2), "{report:#?}");
+    assert_eq!((report.errors, report.notes), (0, 3), "{report:#?}");
 }
 
 #[tokio::test]

@@ -82,7 +82,7 @@ async fn who_is_late_is_an_error_with_the_command_that_ends_the_wait() {
     let consumer: ConsumerId = "reporter:iis-01".parse().unwrap();
     record(&story, Event::Reported { consumer, fingerprint }).await;
     story.run(Intent::rotation(Cause::Operator, None), 9 * MINUTE).await;
-    for _ in 0..20 {
+    for _ in 0..30 {
         story.clock.advance(10 * MINUTE);
         story.tick().await;
     }

@@ -324,7 +324,16 @@ impl ConsumerKind for Place {
         let Properties { environment_id, managed_environment_id, template, .. } = resource.properties;
         let environment = environment_id.or(managed_environment_id);
         let variables = template.variables().chain(variables).collect();
-        Ok(ContainerApp { secrets, changed, updating, environment, readers, revisions, variables, written: None })
+        Ok(ContainerApp {
+            secrets,
+            changed,
+            updating,
+            environment,
+            readers,
+            revisions,
+            variables,
+            written: None,
+        })
     }
 
     async fn write(

@@ -269,7 +269,8 @@ impl Flag {
 impl Resource {
     fn read(self) -> Option<ServiceResource> {
         let Self { id, location, properties } = self;
-        let Properties { host_name, provisioning_state, disable_local_auth, resource_stopped, features } = properties;
+        let Properties { host_name, provisioning_state, disable_local_auth, resource_stopped, features } =
+            properties;
         let mut features = features.into_iter().flatten();
         let mode = features.find(|feature| feature.flag.eq_ignore_ascii_case("ServiceMode"));
         let id = id

@@ -36,7 +36,10 @@ pub(in crate::doctor) enum Told {
         by_policies: bool,
     },
     /// Why nobody tells.
-    Untold { why: String, by_policies: bool },
+    Untold {
+        why: String,
+        by_policies: bool,
+    },
 }
 
 impl Told {
@@ -143,9 +146,7 @@ async fn of_store(arm: &Arm, caller: &Caller, of: &ConsumerId, id: &str, action:
     let Some(secret) = of.secret() else { return by_roles(arm.permissions(id).await) };
     match arm.vault_access(id, caller.object.as_deref().unwrap_or_default()).await {
         Err(error) => Told::untold(cause::told(&error)),
-        Ok(VaultAccess::Roles) => {
-            by_roles(arm.permissions(&format!("{id}/secrets/{}", secret.name())).await)
-        }
+        Ok(VaultAccess::Roles) => by_roles(arm.permissions(&format!("{id}/secrets/{}", secret.name())).await),
         Ok(VaultAccess::Policies { own, others }) => match VaultAccess::permit(&own, &others, "set") {
             Some(true) => Told::Granted,
             Some(false) => Told::Denied { by_policies: true },

@@ -75,10 +75,12 @@ pub fn kept(holds: &str) -> String {
 }
 
 /// That it holds one which cannot be replaced there.
-pub const KEPT_OUT_OF_REACH: &str = "it holds a key in a way in which it cannot be replaced: it blocks until that is mended";
+pub const KEPT_OUT_OF_REACH: &str =
+    "it holds a key in a way in which it cannot be replaced: it blocks until that is mended";
 
 /// Who reads it.
-pub const KEPT_READERS: &str = "who reads it is not known: readers_within is how long they may take to read it again";
+pub const KEPT_READERS: &str =
+    "who reads it is not known: readers_within is how long they may take to read it again";
 
 /// A link of Service Connector that gave an app a key.
 pub fn linked_by(name: &str) -> String {

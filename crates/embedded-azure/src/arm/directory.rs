@@ -89,7 +89,8 @@ pub(crate) fn resources(state: &mut State, call: &Call) -> Answered {
     let apps = state.apps.iter().filter(|app| !app.deleted);
     let apps = apps.map(|app| (app.id.group.as_str(), web::describe(app)));
     let of_containers = state.containers.iter().enumerate().filter(|(_, one)| !one.deleted);
-    let of_containers = of_containers.map(|(at, one)| (one.id.group.as_str(), containers::describe(state, at)));
+    let of_containers =
+        of_containers.map(|(at, one)| (one.id.group.as_str(), containers::describe(state, at)));
     let static_sites = state.static_sites.iter().filter(|site| !site.deleted);
     let static_sites = static_sites.map(|site| (site.id.group.as_str(), static_sites::describe(site)));
     let vaults = state.vaults.iter().map(|vault| &vault.id);

@@ -8,19 +8,25 @@ pub(super) static ROUTES: &[Route] = &[
     arm(GET, group!("/providers/Microsoft.KeyVault/vaults/{name}"), "Vaults_Get", resources::vault),
     arm(
         GET,
-        group!("/providers/Microsoft.KeyVault/vaults/{name}/secrets/{secret}/providers/Microsoft.Authorization/permissions"),
+        group!(
+            "/providers/Microsoft.KeyVault/vaults/{name}/secrets/{secret}/providers/Microsoft.Authorization/permissions"
+        ),
         "Permissions_ListForSecret",
         permissions,
     ),
     arm(
         GET,
-        group!("/providers/Microsoft.AppConfiguration/configurationStores/{name}/providers/Microsoft.Authorization/permissions"),
+        group!(
+            "/providers/Microsoft.AppConfiguration/configurationStores/{name}/providers/Microsoft.Authorization/permissions"
+        ),
         "Permissions_ListForStore",
         permissions,
     ),
     arm(
         GET,
-        group!("/providers/Microsoft.App/managedEnvironments/{name}/providers/Microsoft.Authorization/permissions"),
+        group!(
+            "/providers/Microsoft.App/managedEnvironments/{name}/providers/Microsoft.Authorization/permissions"
+        ),
         "Permissions_ListForEnvironment",
         permissions,
     ),

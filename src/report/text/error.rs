@@ -123,9 +123,9 @@ fn doing(operation: &str, resource: &str) -> String {
         "AppConfiguration_PutKeyValue" => "write the key-value {resource}";
         "KeyVault_GetSecrets" => "list the secrets of the vault";
         "AppConfiguration_GetKeyValues" => "list the key-values of the store";
-        "Resources_List" => "look for vaults and stores in {scope}";
-        "Vaults_Get" => "read by what the vault {} goes", name_in(resource, "vaults");
-        "Linker_List" => "list what Service Connector linked to {}", resource.split("/providers/Microsoft.ServiceLinker").next().unwrap_or(resource);
+        "Resources_List" => "list the vaults and stores in {scope}";
+        "Vaults_Get" => "read the access policies of the vault {}", name_in(resource, "vaults");
+        "Linker_List" => "list the links of Service Connector to {}", resource.split("/providers/Microsoft.ServiceLinker").next().unwrap_or(resource);
         "Subscriptions_List" => "list the subscriptions";
         "GetToken" => "sign in to Azure";
         "Permissions_ListForResource" | "Permissions_ListForResourceGroup" => "list the permissions on {resource}";

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::FutureExt;
 
 use super::InstanceFacts;
-use crate::azure::arm::{Arm, ArmError, Caller, Permission};
+use crate::azure::arm::{Arm, ArmError, Caller, Operation, Permission};
 use crate::azure::consumers::Place;
 use crate::azure::discovery::at_once;
 use crate::azure::resources::VaultAccess;
@@ -109,7 +109,7 @@ pub(super) async fn collect(
 
 /// The actions of what changes a consumer. Those behind the first are on what it is linked to.
 fn changes(of: &ConsumerId) -> impl Iterator<Item = &'static [&'static str]> {
-    let changes = Place::operations_on(of).into_iter().filter(|operation| operation.is_change());
+    let changes = Place::operations_on(of).into_iter().filter(Operation::is_change);
     changes.map(|operation| operation.actions)
 }
 

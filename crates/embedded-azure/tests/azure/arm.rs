@@ -402,3 +402,57 @@ async fn replicas_are_listed() {
     let listed = json_of(azure.get(&instance("/replicas"), SIGNALR).await).await;
     assert_eq!(listed["value"][0]["location"], "westus");
 }
+
+/// As in field samples of Service Connector: what is linked bears its links, and none of another.
+#[tokio::test]
+async fn links_are_listed_where_they_begin() {
+    let link = |app: &str| embedded_azure::Connector {
+        name: "signalr_1".into(),
+        app: app.into(),
+        service: "sr-demo".into(),
+        auth: "secret".into(),
+    };
+    let world = World { connectors: vec![link("chat-web")], ..World::default() };
+    let azure = Azure::with(world, Options::default()).await;
+    let links = async |site: &str| {
+        let path =
+            format!("{GROUP}/providers/Microsoft.Web/sites/{site}/providers/Microsoft.ServiceLinker/linkers");
+        json_of(azure.get(&path, "api-version=2024-04-01").await).await["value"].clone()
+    };
+    let listed = links("chat-web").await;
+    let properties = &listed[0]["properties"];
+    assert_eq!(properties["targetService"], json!({"type": "AzureResource", "id": instance("")}), "{listed}");
+    assert_eq!(properties["authInfo"]["authType"], "secret");
+    assert_eq!(links("chat-func").await, json!([]));
+    assert_eq!(links("chat-web/slots/staging").await, json!([]), "a slot has links of its own");
+}
+
+/// A vault that nothing is said of goes by roles; one whose policies are what denies something has the caller's.
+#[tokio::test]
+async fn a_vault_tells_by_what_it_goes() {
+    let vault =
+        embedded_azure::Vault { group: "rg-demo".into(), name: "kv-demo".into(), ..Default::default() };
+    let azure = Azure::with(World { vaults: vec![vault], ..World::default() }, Options::default()).await;
+    let path = format!("{GROUP}/providers/Microsoft.KeyVault/vaults/kv-demo");
+    let get = async || json_of(azure.get(&path, "api-version=2023-07-01").await).await["properties"].clone();
+    assert_eq!(get().await["enableRbacAuthorization"], true);
+    azure.inner.with(|state| {
+        state.deny_by(embedded_azure::Denial {
+            scope: path.clone(),
+            action: "Microsoft.KeyVault/vaults/secrets/setSecret/action".into(),
+            by: embedded_azure::DeniedBy::AccessPolicy,
+            app: None,
+        });
+    });
+    let told = get().await;
+    assert_eq!(told["enableRbacAuthorization"], false);
+    assert_eq!(
+        told["accessPolicies"][0]["permissions"]["secrets"],
+        json!(["get", "list", "delete"]),
+        "{told}"
+    );
+    let query = "api-version=2022-12-01&$filter=resourceType%20eq%20'Microsoft.KeyVault/vaults'";
+    let path = "/subscriptions/00000000-0000-0000-0000-000000000001/resources";
+    let listed = json_of(azure.get(path, query).await).await;
+    assert_eq!(listed["value"][0]["name"], "kv-demo", "{listed}");
+}

@@ -38,6 +38,7 @@ pub use operation::OperationStatus;
 pub(crate) use operation::operation_url;
 pub(crate) use request::{Call, WAITS};
 pub(in crate::azure) use said::tidy;
+pub(crate) use said::Linked;
 
 use gate::{Gate, Turn};
 use sync_tokens::SyncTokens;

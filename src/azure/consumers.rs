@@ -5,10 +5,10 @@
 //! a container app, a dictionary of a static web app. Each kind is a `ConsumerKind`. What a value says of a service, wherever it
 //! is kept, is read by [`Marks`].
 
-pub(crate) mod app_configuration;
+pub mod app_configuration;
 pub mod app_service;
 pub mod container_apps;
-pub(crate) mod key_vault;
+pub mod key_vault;
 pub mod static_web_apps;
 mod text;
 mod value;

@@ -495,7 +495,9 @@ fn advice(kind: ArmErrorKind) -> &'static [&'static str] {
     match kind {
         ArmErrorKind::Throttled { .. } => &["at the earliest"],
         ArmErrorKind::Conflict => &["another operation is at work on it"],
-        ArmErrorKind::Forbidden => &["there; a new role assignment can take hours to take effect"],
+        ArmErrorKind::Forbidden => {
+            &["there; a new role assignment can take hours to take effect", "which this is linked to"]
+        }
         ArmErrorKind::Gone => &[
             "there is no such secret",
             "it does not exist: correct its id",

@@ -38,6 +38,17 @@ const PUT: Operation = Operation::change(
 .with_secrets()
 .by_handler();
 
+/// All of a store; only `init` asks for it.
+const LIST: Operation = Operation::read(
+    "AppConfiguration_GetKeyValues",
+    &["Microsoft.AppConfiguration/configurationStores/keyValues/read"],
+)
+.about(Subject::KeyValue)
+.with_secrets();
+
+/// More pages than any store has: one holds a hundred key-values (docs: App Configuration REST API, key-values).
+const MOST_PAGES: usize = 10_000;
+
 /// docs: App Configuration REST API, key-values.
 const MEDIA: HeaderValue =
     HeaderValue::from_static("application/vnd.microsoft.appconfig.kv+json, application/problem+json");
@@ -162,7 +173,7 @@ impl ConsumerKind for Place {
     type Contents = KeyValue;
 
     fn operations() -> Vec<Operation> {
-        vec![GET, PUT]
+        vec![GET, PUT, LIST]
     }
 
     fn consumer(&self) -> ConsumerId {
@@ -221,6 +232,42 @@ impl Place {
         }
         Ok(())
     }
+}
+
+/// A page of `GetKeyValues`.
+#[derive(Deserialize)]
+struct Page {
+    items: Vec<Body>,
+    #[serde(rename = "@nextLink")]
+    next: Option<String>,
+}
+
+/// `GetKeyValues`, all pages: the key-values of a store under all labels.
+pub async fn list(arm: &Arm, store: &str) -> Result<Vec<(KeyValueId, KeyValue)>, ArmError> {
+    let suffix = arm.store_suffixes().first().copied().unwrap_or_default();
+    let endpoint = format!("https://{store}.{suffix}");
+    let strange = |host: &str| {
+        let message = words::strange_store(host, arm.store_suffixes().join(", …"));
+        ArmError::new(ArmErrorKind::Elsewhere, LIST, &endpoint, &message)
+    };
+    // Any key does: it is the host that is asked.
+    let any = KeyValueId::new(&endpoint, "any", None).ok_or_else(|| strange(&endpoint))?;
+    let mut call = call(arm, &any, Call::get, LIST)?;
+    call.url.set_path("/kv");
+    call.url.query_pairs_mut().append_pair("key", "*").append_pair("label", "*");
+    let mut all = Vec::new();
+    for _ in 0..MOST_PAGES {
+        let page: Page = arm.send(&call).await?.json(&call)?;
+        for body in page.items {
+            let text = |name: &str| body.members.get(name).and_then(Value::as_str).map(ToOwned::to_owned);
+            let id = text("key").and_then(|key| KeyValueId::new(&endpoint, &key, text("label").as_deref()));
+            all.extend(id.map(|id| (id, body.into())));
+        }
+        let Some(next) = page.next else { return Ok(all) };
+        let joined = call.url.join(&next).ok().filter(|next| next.origin() == call.url.origin());
+        call.url = joined.ok_or_else(|| strange(&next))?;
+    }
+    Err(call.error(ArmErrorKind::Malformed, words::ENDLESS_LIST))
 }
 
 async fn read(arm: &Arm, call: Call) -> Result<KeyValue, ArmError> {

@@ -160,6 +160,8 @@ pub struct ContainerApp {
     updating: bool,
     /// Whether the last one has failed.
     failed: bool,
+    /// The id of the environment that it is in, into which whoever writes it must be allowed to put it.
+    environment: Option<String>,
     /// The replicas of its active revisions, or its running executions.
     readers: Vec<Reader>,
     /// The active revisions, in Azure's order.
@@ -206,6 +208,9 @@ struct Resource {
 #[serde(default, rename_all = "camelCase")]
 struct Properties {
     provisioning_state: Option<String>,
+    environment_id: Option<String>,
+    /// The same, as it was called before; of many apps both are told.
+    managed_environment_id: Option<String>,
     template: readers::Template,
     configuration: Option<readers::Configuration>,
 }
@@ -258,6 +263,11 @@ impl ContainerApp {
         found.sort_unstable();
         found.dedup();
         found
+    }
+
+    /// The id of the environment that it is in.
+    pub(crate) fn environment(&self) -> Option<&str> {
+        self.environment.as_deref()
     }
 
     /// When it was last changed, by Azure's clock.
@@ -318,10 +328,22 @@ impl ConsumerKind for Place {
         let (resource, (revisions, mut readers, variables)) =
             try_join!(self.get(arm).boxed(), self.who_reads(arm).boxed())?;
         let (changed, updating, failed) = (resource.changed(), resource.is_updating(), resource.has_failed());
-        let longest = resource.properties.configuration.unwrap_or_default().longest();
+        let Properties { environment_id, managed_environment_id, template, configuration, .. } = resource.properties;
+        let environment = environment_id.or(managed_environment_id);
+        let longest = configuration.unwrap_or_default().longest();
         readers.iter_mut().for_each(|reader| reader.longest = longest);
-        let variables = resource.properties.template.variables().chain(variables).collect();
-        Ok(ContainerApp { secrets, changed, updating, failed, readers, revisions, variables, written: None })
+        let variables = template.variables().chain(variables).collect();
+        Ok(ContainerApp {
+            secrets,
+            changed,
+            updating,
+            failed,
+            environment,
+            readers,
+            revisions,
+            variables,
+            written: None,
+        })
     }
 
     async fn write(

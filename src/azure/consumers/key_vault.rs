@@ -39,6 +39,11 @@ const VERSIONS: Operation =
         .about(Subject::Consumer)
         .by_handler();
 
+/// The secrets of a vault, by their names; only `init` asks for it.
+const LIST: Operation =
+    Operation::read("KeyVault_GetSecrets", &["Microsoft.KeyVault/vaults/secrets/readMetadata/action"])
+        .about(Subject::Consumer);
+
 /// How much older than the beginning of a write what it rests on may be, and how much longer than between two seconds of the
 /// vault's clock may lie.
 const JUST_READ: TimeDelta = TimeDelta::seconds(2);
@@ -174,7 +179,7 @@ impl ConsumerKind for Place {
     type Contents = Secret;
 
     fn operations() -> Vec<Operation> {
-        vec![GET, SET, VERSIONS]
+        vec![GET, SET, VERSIONS, LIST]
     }
 
     fn consumer(&self) -> ConsumerId {
@@ -241,6 +246,19 @@ impl ConsumerKind for Place {
     fn settling(&self) -> Settling {
         Settling::ByItself { read_back_after: TimeDelta::zero(), at_most: Duration::ZERO }
     }
+}
+
+/// `GetSecrets`, all pages: the secrets of a vault that are enabled.
+pub async fn list(arm: &Arm, vault: &str) -> Result<Vec<SecretId>, ArmError> {
+    let host = format!("{vault}.{}", arm.vault_suffix());
+    // Any name does: it is the host that is asked.
+    let any = SecretId::new(&host, "any").ok_or_else(|| {
+        ArmError::new(ArmErrorKind::Elsewhere, LIST, &host, &words::strange_vault(&host, arm.vault_suffix()))
+    })?;
+    let listed: Vec<Listed> = arm.pages(call(arm, &any, "/secrets", Call::get, LIST)?).await?;
+    let enabled = listed.into_iter().filter(|one| one.attributes.enabled);
+    // A name that is none of Azure's would be left out, and Azure gives none.
+    Ok(enabled.filter_map(|one| SecretId::new(&host, one.id.rsplit('/').next()?)).collect())
 }
 
 async fn read(arm: &Arm, id: &SecretId, version: Option<&str>) -> Result<Secret, ArmError> {

@@ -172,6 +172,36 @@ async fn a_crash_at_every_point_of_repairing_who_refers_to_a_key_value() {
 }
 
 #[tokio::test]
+async fn a_crash_at_every_point_of_a_due_rotation_of_what_a_container_app_fetches_from_a_vault() {
+    a_crash(Scenario::DueContainerVault).await;
+}
+
+#[tokio::test]
+async fn a_crash_at_every_point_of_repairing_what_a_container_app_fetches_from_a_vault() {
+    a_crash(Scenario::ForcedContainerVault).await;
+}
+
+#[tokio::test]
+async fn a_crash_at_every_point_of_a_due_rotation_with_a_job() {
+    a_crash(Scenario::DueJob).await;
+}
+
+#[tokio::test]
+async fn a_crash_at_every_point_of_a_due_rotation_with_a_static_web_app() {
+    a_crash(Scenario::DueStatic).await;
+}
+
+#[tokio::test]
+async fn a_crash_at_every_point_of_repairing_a_static_web_app() {
+    a_crash(Scenario::ForcedStatic).await;
+}
+
+#[tokio::test]
+async fn a_crash_at_every_point_of_a_due_rotation_that_others_report_and_acknowledge() {
+    a_crash(Scenario::DueReported).await;
+}
+
+#[tokio::test]
 async fn every_request_arrives_twice() {
     for scenario in Scenario::ALL {
         at_every_request(scenario, Journals::Memory, &[Mishap::Twice]).await;

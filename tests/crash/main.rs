@@ -215,6 +215,48 @@ async fn every_answer_is_lost_once() {
     }
 }
 
+/// Where ARCHITECTURE.md tells how many points there are, it tells what there is.
+#[tokio::test]
+async fn the_figures_of_the_architecture_are_these() {
+    let words: String =
+        include_str!("../../ARCHITECTURE.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut points: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut told = Vec::new();
+    let mut total = 0;
+    for scenario in Scenario::ALL {
+        let requests = play(scenario, Journals::Memory, None).await.interceptor.passed();
+        total += requests.len();
+        for kind in &requests {
+            *points.entry(interceptor::row(kind)).or_default() += STOPS.len();
+        }
+        told.push((scenario.words(), STOPS.len() * requests.len()));
+    }
+    let retirement = play(Scenario::Retirement, Journals::Azurite, None).await.interceptor.passed();
+    for kind in &retirement {
+        *points.entry(interceptor::row(kind)).or_default() += STOPS.len();
+    }
+    let rows = points.into_iter().map(|(row, points)| match row {
+        // One row for each of the three places.
+        "before the regeneration is sent" => (row, points / STOPS.len()),
+        _ => (row, points),
+    });
+    let rows = rows.map(|(row, points)| (format!("| {row}"), format!("| {points} |")));
+    let said = |(row, points): &(String, String)| {
+        words.split_once(row.as_str()).is_some_and(|(_, rest)| {
+            rest.split_once("| |").map_or(rest, |(rest, _)| rest).contains(points.as_str())
+        })
+    };
+    let missing: Vec<_> = rows.filter(|row| !said(row)).collect();
+    let figures = told.into_iter().map(|(words, points)| format!("{words} {points}"));
+    let totals = [
+        format!("{} scenarios", Scenario::ALL.len()),
+        format!("({total} points)"),
+        format!("in Azurite ({})", STOPS.len() * retirement.len()),
+    ];
+    let lacking: Vec<_> = figures.chain(totals).filter(|figure| !words.contains(figure.as_str())).collect();
+    assert!(missing.is_empty() && lacking.is_empty(), "{missing:#?} {lacking:#?}");
+}
+
 /// Blob Storage has a clock, conditions and errors of its own.
 #[tokio::test]
 async fn a_crash_at_every_point_of_a_retirement_with_the_journal_in_blob_storage() {

@@ -75,7 +75,7 @@ pub enum Scenario {
     DueContainerVault,
     /// Azure regenerates the key in use where a container app gets its string so.
     ForcedContainerVault,
-    /// A known instance is due, and a job, one of whose executions runs until a run has said so.
+    /// A known instance is due, and a job, one of whose executions runs until a run has ended that does not settle.
     DueJob,
     /// A known instance is due, and a static web app is among its consumers, with two environments.
     DueStatic,
@@ -150,6 +150,39 @@ impl Scenario {
         Self::ForcedStatic,
         Self::DueReported,
     ];
+
+    /// What ARCHITECTURE.md calls it.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::FirstAdoption => "first adoption",
+            Self::DueRotation => "due rotation",
+            Self::DueAndListedLate => "shows a new key late",
+            Self::Retirement => "the key that was left",
+            Self::ForcedKey => "regeneration of one key",
+            Self::ForcedKeys => "and of both",
+            Self::SplitConsumers => "split over both keys",
+            Self::ForcedUnreadable => "cannot be read",
+            Self::ForcedUnwritable => "cannot be written",
+            Self::ForcedUnwritten => "and lost",
+            Self::ForcedLocked => "under a lock",
+            Self::ForcedReference => "that cannot be followed",
+            Self::ForcedBareKey => "the bare key",
+            Self::ForcedMoved => "while an app is not found",
+            Self::AdoptionMistyped => "adoption with an app that is not found",
+            Self::DueVault => "| a secret, to which an app refers |",
+            Self::ForcedVault => "| a secret that is repaired |",
+            Self::DueContainers => "| a container app |",
+            Self::ForcedContainers => "| a container app that is repaired |",
+            Self::DueKeyValue => "| a key-value, to which an app refers |",
+            Self::ForcedKeyValue => "| a key-value that is repaired |",
+            Self::DueContainerVault => "| a secret that a container app fetches |",
+            Self::ForcedContainerVault => "| such a secret that is repaired |",
+            Self::DueJob => "| a job, of which an execution runs |",
+            Self::DueStatic => "| a static web app with a preview |",
+            Self::ForcedStatic => "| a static web app that is repaired |",
+            Self::DueReported => "| a machine that reports, and a person who acknowledges |",
+        }
+    }
 
     /// Who signs besides the apps of the default world, as the embedded Azure names it.
     pub fn others(self) -> &'static [&'static str] {
@@ -495,6 +528,7 @@ impl Stage {
                     self.others_say().await;
                 }
                 Ending::Decided(Decision::Waiting { until, .. }) | Ending::Busy { until, .. } => {
+                    self.execution_ends();
                     self.pass_time(*until);
                 }
                 // Somebody reads what is in the way, and sees to it.
@@ -512,10 +546,14 @@ impl Stage {
         panic!("it goes round in circles: {:#?}", self.story.told.lock().unwrap());
     }
 
+    /// What runs of the job ends; where there is none nothing does.
+    fn execution_ends(&self) {
+        let _ = self.story.sim.with(|state| state.end_execution("nightly", None, true));
+    }
+
     fn sees_to_it(&self, scenario: Scenario) {
         let sim = &self.story.sim;
-        // It runs, unless it was ended before.
-        let _ = sim.with(|state| state.end_execution("nightly", None, true));
+        self.execution_ends();
         sim.with(State::allow_all);
         sim.with(State::lift_barriers);
         sim.with(|state| state.move_site("chat-func", "rg-demo")).unwrap();

@@ -178,17 +178,14 @@ fn most_regenerations(storm: &Storm, faults: &Faults, options: &StormOptions) ->
 /// starts anew.
 fn trouble_of(storm: &Storm, name: &str, service: &str) -> Option<String> {
     let signs = storm.azure.with(|state| [state.signs(name), state.runs_with(name)]);
-    for (signs, how) in signs.into_iter().zip(["is to sign", "signs"]) {
-        let signs = signs.ok()?;
-        let mut keys = signs.iter().filter(|(of, _)| of == service).map(|(_, valid)| valid).peekable();
-        if keys.peek().is_none() {
-            return Some(format!("{name} {how} with no key of {service} any more"));
-        }
-        if keys.any(Option::is_none) {
-            return Some(format!("{name} {how} with an invalid key of {service}"));
-        }
+    let [to_sign, runs] = signs.map(Result::ok);
+    let (to_sign, runs) = (to_sign?, runs?);
+    if !to_sign.iter().any(|(of, _)| of == service) {
+        return Some(format!("{name} is to sign with no key of {service} any more"));
     }
-    None
+    // What is scaled to zero runs with none.
+    let mut keys = to_sign.iter().chain(&runs).filter(|(of, _)| of == service);
+    keys.any(|(_, valid)| valid.is_none()).then(|| format!("{name} has an invalid key of {service}"))
 }
 
 /// Where there is no connection string any more.

@@ -241,10 +241,10 @@ async fn the_figures_of_the_architecture_are_these() {
         _ => (row, points),
     });
     let rows = rows.map(|(row, points)| (format!("| {row}"), format!("| {points} |")));
+    // The row ends where the next begins.
     let said = |(row, points): &(String, String)| {
-        words.split_once(row.as_str()).is_some_and(|(_, rest)| {
-            rest.split_once("| |").map_or(rest, |(rest, _)| rest).contains(points.as_str())
-        })
+        let rest = words.split_once(row.as_str()).and_then(|(_, rest)| rest.split("| |").next());
+        rest.is_some_and(|rest| format!("{rest}|").contains(points.as_str()))
     };
     let missing: Vec<_> = rows.filter(|row| !said(row)).collect();
     let figures = told.into_iter().map(|(words, points)| format!("{words} {points}"));

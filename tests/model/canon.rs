@@ -5,7 +5,7 @@ use rekey_core::journal::{Gate, Held, Journal, Origin};
 use rekey_core::model::KeyType;
 
 use super::worker::{After, Handout, Next, Session};
-use super::world::{GATE_AFTER, GRACE, Id, LEASE, LONGEST, State, Tick, id_of, machine, tick};
+use super::world::{GATE_AFTER, GRACE, Id, LEASE, LONGEST, State, Tick, app, id_of, machine, tick};
 
 /// What tells a state from others. The two workers are alike, so it does not matter which is which.
 pub(crate) fn canonical(state: &State) -> Vec<u8> {
@@ -141,6 +141,18 @@ impl Canon<'_> {
                 Held::Unknown(at) => {
                     self.put(3);
                     self.age(tick(at), GRACE + self.state.readers);
+                }
+            }
+            // What a person said of readers counts if it was said since the key was left, and the earlier the sooner.
+            match journal.readers_left(&app(0), &record.fingerprint) {
+                None => self.put(0),
+                Some(told) => {
+                    let left = match record.held {
+                        Held::Left(at) | Held::Unknown(at) => Some(at),
+                        Held::Never | Held::Now => None,
+                    };
+                    self.put(1 + u8::from(left.is_some_and(|left| left <= told.at)));
+                    self.age(tick(told.at), GRACE + self.state.readers);
                 }
             }
             // How long somebody is waited for changes what is told, and nothing that is done.
@@ -282,6 +294,10 @@ impl Canon<'_> {
         for id in self.names.clone() {
             self.put(self.state.killed.contains(&id));
             match self.state.left.get(&id) {
+                None => self.put(255),
+                Some(left) => self.age(*left, GRACE + self.state.readers),
+            }
+            match self.state.readers_left.get(&id) {
                 None => self.put(255),
                 Some(left) => self.age(*left, GRACE + self.state.readers),
             }

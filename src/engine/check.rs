@@ -24,7 +24,7 @@ use crate::report::cause;
 use crate::report::text::azure as words;
 use rekey_core::journal::Journal;
 use rekey_core::model::{ConsumerId, Fingerprint, KeyPair, KeyType, KeyValueId, PerKey, SecretId};
-use rekey_core::plan::{Holding, Snapshot, Unknown};
+use rekey_core::plan::{Consumer, Holding, Snapshot, Unknown};
 
 /// What a check is made with.
 #[derive(Clone, Copy, Debug)]
@@ -407,14 +407,14 @@ impl Check {
             snapshot.unknown.push(Unknown::NoConsumer { app: id.clone() });
         }
         let lasts = snapshot.unknown[before.1..].iter().any(Unknown::lasts);
-        if seen {
+        // By a reference that cannot be told it goes on with what it last held, as far as anybody knows.
+        let lost = !seen || snapshot.unknown[before.1..].iter().any(Unknown::is_of_reference);
+        let lost = lost && lose(&id, journal, snapshot);
+        if seen && !lost {
             snapshot.seen.insert(id.clone(), held(snapshot, before.0, lasts));
         } else if lasts && journal.seen(&id).is_some() {
             // Who goes out of sight may take any key there, and is not to be taken for what he was seen with before.
             snapshot.blurred.insert(id.clone());
-        }
-        if !seen {
-            lose(&id, journal, snapshot);
         }
     }
 
@@ -429,7 +429,7 @@ impl Check {
         match missing.map(|missing| &missing.absence) {
             Some(Absence::Deleted) => snapshot.gone.push(id),
             Some(Absence::Elsewhere(whereabouts)) => {
-                lose(&id, journal, snapshot);
+                let _ = lose(&id, journal, snapshot);
                 let either = snapshot.keys.iter().filter(|_| journal.is_blurred(&id));
                 let held = held.iter().chain(either.map(|(_, key)| key)).cloned().collect();
                 let whereabouts = whereabouts.clone();
@@ -504,11 +504,15 @@ fn unreadable(app: &AppConfig, detail: String, passing: bool) -> Unknown {
     Unknown::Unreadable { app: (&app.id).into(), detail, passing }
 }
 
-/// Takes an app that is out of sight for lost if all keys are invalid that it was last seen with.
-fn lose(app: &ConsumerId, journal: &Journal, snapshot: &mut Snapshot) {
-    if is_lost(app, journal, &snapshot.keys) {
+/// Takes an app that is out of sight for lost if all keys are invalid that it was last seen with; whether it is. Of one that is
+/// in part out of sight it counts what was seen.
+fn lose(app: &ConsumerId, journal: &Journal, snapshot: &mut Snapshot) -> bool {
+    let is_seen = |one: &Consumer| one.at.app == *app && one.holds != Holding::Identity;
+    let lost = is_lost(app, journal, &snapshot.keys) && !snapshot.consumers.iter().any(is_seen);
+    if lost {
         snapshot.lost.insert(app.clone());
     }
+    lost
 }
 
 /// Whether all keys are invalid that an app was last seen with: out of sight, it is very probably cut off.

@@ -9,6 +9,7 @@ use crate::config::ServiceConfig;
 use crate::engine::check::{Check, Reader};
 use crate::report::cause;
 use crate::report::text::InWords;
+use crate::report::text::snapshot as words;
 use rekey_core::journal::Journal;
 use rekey_core::model::{ConsumerId, ContainerAppId, ServiceId, StaticWebAppId};
 use rekey_core::plan::Unknown;
@@ -95,7 +96,7 @@ impl Others {
             let consumers = snapshot.consumers.iter().filter(|consumer| consumer.at.app == id);
             let holds = consumers.clone().next().is_some();
             let mut seen: Vec<String> =
-                consumers.map(|one| format!("{} holds {}", one.at.entry(), one.holds.in_words())).collect();
+                consumers.map(|one| format!("{} {}", one.at.entry(), words::holds(one, &snapshot))).collect();
             let unknown = snapshot.unknown.iter().filter(|unknown| is_about(unknown, &id));
             seen.extend(unknown.map(InWords::in_words));
             seen.dedup();

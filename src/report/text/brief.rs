@@ -1,0 +1,150 @@
+//! Lists that are part of a line: whoever reads the line at night reads it on one screen, however much has failed.
+//!
+//! Start at [`faults`]. A line that has two such lists, and the words around them, stays below a kilobyte. Nothing is lost by
+//! that: what cannot be seen or written has a line of its own in the log, and `--json` has all of it.
+
+use rekey_core::model::ConsumerId;
+use rekey_core::plan::Unknown;
+
+use super::InWords;
+use super::snapshot::called;
+use crate::engine::act::RewriteError;
+use crate::report::cause;
+use crate::report::once::without_particulars;
+
+/// How much of a line one list takes, in characters.
+pub(crate) const MOST: usize = 360;
+
+/// How much of it names take that stand behind a cause.
+const OF_NAMES: usize = 120;
+
+sentences! {
+    THE_SAME_FOR = "the same for ";
+    and_more(count) = "and {count} more";
+    more_causes(count) = "{count} more have other causes: the log has a line for each, and `signalr-rekey status` names them";
+}
+
+/// Something that failed, in words.
+pub(crate) struct Fault {
+    /// Of what.
+    who: String,
+    told: String,
+    /// What all have in common that failed for the same reason.
+    cause: String,
+}
+
+/// What failed, each cause once with those of whom it is the same, as far as there is room; the rest is counted.
+pub(crate) fn faults<'a, T>(all: impl IntoIterator<Item = &'a T>) -> String
+where
+    Fault: From<&'a T>,
+    T: 'a,
+{
+    let mut groups: Vec<(Fault, Vec<String>)> = Vec::new();
+    for fault in all.into_iter().map(Fault::from) {
+        match groups.iter_mut().find(|(first, _)| first.cause == fault.cause) {
+            Some((_, others)) => others.push(fault.who),
+            None => groups.push((fault, Vec::new())),
+        }
+    }
+    let whole: usize = groups.iter().map(|(first, _)| first.told.chars().count()).sum();
+    let (mut told, mut room, mut left) = (Vec::new(), MOST, 0);
+    for (Fault { told: first, .. }, others) in groups {
+        // The first is always told: one that is too long by itself is cut where Azure's prose is.
+        let length = first.chars().count();
+        if !told.is_empty() && whole > MOST && length > room {
+            left += 1 + others.len();
+            continue;
+        }
+        room = room.saturating_sub(length + OF_NAMES.min(others.len() * OF_NAMES));
+        told.push(shortened(&first, 2 * MOST));
+        if !others.is_empty() {
+            told.push(format!("{THE_SAME_FOR}{}", names(others, OF_NAMES)));
+        }
+    }
+    told.extend((left > 0).then(|| more_causes(left)));
+    told.join("; ")
+}
+
+/// As many names as there is room for; the rest is counted.
+pub(crate) fn names(all: impl IntoIterator<Item = String>, most: usize) -> String {
+    let (mut told, mut room, mut left): (Vec<String>, usize, usize) = (Vec::new(), most, 0);
+    for name in all {
+        let length = name.chars().count() + 2;
+        if left == 0 && (told.is_empty() || length <= room) {
+            room = room.saturating_sub(length);
+            told.push(name);
+        } else {
+            left += 1;
+        }
+    }
+    let more = (left > 0).then(|| and_more(left));
+    told.join(", ") + &more.map(|more| format!(" {more}")).unwrap_or_default()
+}
+
+/// Those in full if there is room for all, else their names.
+pub(crate) fn named<'a, T: InWords + 'a>(all: &[&'a T], name: impl Fn(&'a T) -> String) -> String {
+    let told: Vec<String> = all.iter().map(|one| one.in_words()).collect();
+    let told = told.join(", ");
+    if told.chars().count() <= MOST { told } else { names(all.iter().map(|one| name(one)), MOST) }
+}
+
+/// A text without what lies in its middle: at its beginning stands what failed, and at its end what to do.
+fn shortened(text: &str, most: usize) -> String {
+    let length = text.chars().count();
+    if length <= most {
+        return text.to_owned();
+    }
+    let (head, tail) = (most / 2, most - most / 2);
+    let head: String = text.chars().take(head).collect();
+    let tail: String = text.chars().skip(length - tail).collect();
+    format!("{head} … {tail}")
+}
+
+/// What is said of a consumer, without what is said of it alone: its name, the names of its settings, requests and times.
+fn in_common(text: &str, consumer: &ConsumerId) -> String {
+    let (name, id) = (consumer.name().to_lowercase(), consumer.to_string().to_lowercase());
+    let is_of_it = |word: &&str| !word.to_lowercase().contains(&name);
+    let text = text.to_lowercase().replace(&id, "");
+    let words: Vec<&str> = text.split(' ').filter(is_of_it).collect();
+    without_particulars(&words.join(" "))
+}
+
+impl From<&Unknown> for Fault {
+    fn from(unknown: &Unknown) -> Self {
+        let consumer = unknown.consumer();
+        let why = match unknown {
+            Unknown::Unreadable { detail, passing, .. } => format!("{passing} {}", in_common(detail, consumer)),
+            Unknown::Reference { fault, why, passing, .. } => {
+                format!("{fault:?} {passing} {}", in_common(why, consumer))
+            }
+            Unknown::KeyValueReference { why, passing, .. } => format!("{passing} {}", in_common(why, consumer)),
+            Unknown::Setting { fault, .. } => format!("{fault:?}"),
+            Unknown::Vanished { .. }
+            | Unknown::NeverSeen { .. }
+            | Unknown::NoConsumer { .. }
+            | Unknown::OnlyReferences { .. }
+            | Unknown::NeverReported { .. }
+            | Unknown::ExternalStale { .. } => String::new(),
+        };
+        let cause = format!("{:?} {} {why}", std::mem::discriminant(unknown), consumer.kind());
+        Self { who: called(consumer), told: unknown.in_words(), cause }
+    }
+}
+
+impl From<&RewriteError> for Fault {
+    fn from(error: &RewriteError) -> Self {
+        let (consumer, cause) = match error {
+            RewriteError::Arm { consumer, error } => {
+                let message = in_common(error.message(), consumer);
+                (consumer.clone(), format!("{} {:?} {:?} {message}", error.operation(), error.status(), error.code()))
+            }
+            RewriteError::Locked { place, error } => {
+                let consumer = place.consumer();
+                let why = in_common(&cause::told(error), &consumer);
+                (consumer, why)
+            }
+            RewriteError::Overwritten { place } => (place.consumer(), place.consumer().kind().to_owned()),
+        };
+        Self { who: called(&consumer), told: cause::told(error), cause }
+    }
+}

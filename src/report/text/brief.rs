@@ -148,3 +148,65 @@ impl From<&RewriteError> for Fault {
         Self { who: called(&consumer), told: cause::told(error), cause }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rekey_core::model::AppId;
+    use rekey_core::plan::SettingFault;
+
+    use super::*;
+    use crate::report::{Ending, RunReport};
+    use rekey_core::plan::{ConsumerRef, CutOff};
+
+    fn app(n: usize) -> ConsumerId {
+        AppId::new("00000000-0000-0000-0000-000000000001", "rg-production", &format!("chat-frontend-{n:02}"), None).into()
+    }
+
+    /// Forty, each in one of five ways, as Azure says it of each in words of its own.
+    fn failing() -> Vec<Unknown> {
+        let one = |n: usize| {
+            let (app, name) = (app(n), "Azure__SignalR__ConnectionString".to_owned());
+            let refused = |code: &str| {
+                format!(
+                    "cannot read the app settings of chat-frontend-{n:02}: 403 {code}, The client '11111111-2222' with object id \
+                     '11111111-2222' does not have authorization to perform action over scope '{app}/config/appsettings' or the \
+                     scope is invalid (x-ms-correlation-request-id 0000-{n}); give the identity the role that the README names"
+                )
+            };
+            match n % 5 {
+                0 => Unknown::Unreadable { detail: refused("AuthorizationFailed"), passing: false, app },
+                1 => Unknown::Unreadable { detail: refused("DenyAssignmentAuthorizationFailed"), passing: false, app },
+                2 => Unknown::Setting { app, name, fault: SettingFault::Placeholder },
+                3 => Unknown::Setting { app, name, fault: SettingFault::KeyInOtherText },
+                _ => Unknown::NoConsumer { app },
+            }
+        };
+        (0..40).map(one).collect()
+    }
+
+    #[test]
+    fn forty_that_fail_in_five_ways_are_a_line_below_a_kilobyte_that_names_and_counts() {
+        let service = "/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat".parse().unwrap();
+        let mut report = RunReport::that_ended(service, Ending::unseen(failing()), vec![]);
+        let line = report.summary();
+        assert!(line.len() < 1000, "{}: {line}", line.len());
+        assert_eq!(line.matches("AuthorizationFailed, The client").count(), 1, "each cause once: {line}");
+        assert!(line.contains("the same for chat-frontend-05, "), "{line}");
+        assert!(line.contains("have other causes") && line.contains("`signalr-rekey status`"), "{line}");
+        let named = (0..40).filter(|n| line.contains(&format!("chat-frontend-{n:02}"))).count();
+        assert!(named >= 5, "{named}: {line}");
+        let at = |n| ConsumerRef { app: app(n), section: None, name: "AzureSignalRConnectionString".into() };
+        report.cut_off = (0..40).map(|n| CutOff::Stale(at(n))).collect();
+        let line = report.summary();
+        assert!(line.len() < 1400 && line.contains("cut off, because") && line.contains("more"), "{}: {line}", line.len());
+    }
+
+    #[test]
+    fn few_are_told_in_full() {
+        let all = &failing()[2..5];
+        let whole: Vec<String> = all.iter().map(InWords::in_words).collect();
+        assert!(faults(&all[..1]) == whole[0] && faults(&all[2..]) == whole[2]);
+        assert_eq!(names(["a", "b"].map(str::to_owned), MOST), "a, b");
+        assert_eq!(names(["a", "b", "c"].map(str::to_owned), 4), "a and 2 more");
+    }
+}

@@ -482,7 +482,10 @@ async fn acknowledge_says_what_it_records_asks_and_is_in_the_history() {
 
     let unseen = acknowledge(&["gateway", "--by", "ada", "--yes"]);
     assert!(unseen.0 == Some(1) && unseen.2.contains("no run has checked it yet"), "{unseen:?}");
-    assert!(unseen.2.contains("nothing was done") && !unseen.2.contains("journal does not allow"), "{unseen:?}");
+    assert!(
+        unseen.2.contains("nothing was done") && !unseen.2.contains("journal does not allow"),
+        "{unseen:?}"
+    );
     let blocked = text(&run(&["rotate", "--for", "20s"]).stderr);
     assert!(blocked.contains("reporter iis-01 has never reported"), "{blocked}");
     let unknown = acknowledge(&["nobody", "--by", "ada", "--yes"]);
@@ -589,7 +592,10 @@ async fn a_rotation_that_was_asked_for_and_blocked_is_said_to_be_on_record() {
     assert!(!told.contains(on_record), "nothing was asked for: {told}");
     // The app of which nothing could be read is in the list of consumers all the same.
     let shown = text(&azure.run(&["status"]).stdout);
-    assert!(shown.contains("\n  web-sr-asked may hold either key: what is said of it above is not resolved\n"), "{shown}");
+    assert!(
+        shown.contains("\n  web-sr-asked may hold either key: what is said of it above is not resolved\n"),
+        "{shown}"
+    );
     assert!(shown.contains("\n  fn-sr-asked (app setting "), "{shown}");
 }
 

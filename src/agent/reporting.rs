@@ -113,7 +113,8 @@ async fn send(
     if status.is_success() {
         // A gateway, or whatever else may be there, says 200 as well.
         let is_recorded = serde_json::from_slice::<Answer>(&body).is_ok_and(|answer| answer.recorded);
-        let unsent = || Unsent { why: words::report_not_recorded(status.as_u16(), said(&body, code)), passes: false };
+        let unsent =
+            || Unsent { why: words::report_not_recorded(status.as_u16(), said(&body, code)), passes: false };
         return if is_recorded { Ok(()) } else { Err(unsent()) };
     }
     let passes = status.is_server_error()

@@ -52,7 +52,8 @@ fn holders(key_type: KeyType, record: &KeyRecord, seen: Option<&Snapshot>) -> St
     let holders = seen.map(|seen| seen.holders(|holding| *holding == Holding::Valid(key_type)));
     let is_sure = |at: &&ConsumerRef| seen.is_some_and(|seen| !seen.may_hold.contains(at));
     let (sure, perhaps): (Vec<&ConsumerRef>, Vec<_>) = holders.iter().flatten().partition(is_sure);
-    let perhaps: Vec<String> = perhaps.into_iter().map(|at| words::standing_may_hold(at.in_words())).collect();
+    let perhaps: Vec<String> =
+        perhaps.into_iter().map(|at| words::standing_may_hold(at.in_words())).collect();
     let holders: Vec<String> = sure.into_iter().map(InWords::in_words).chain(perhaps).collect();
     match record.held {
         _ if !holders.is_empty() => words::standing_held_by(holders.join(", ")),

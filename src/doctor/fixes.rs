@@ -190,7 +190,10 @@ pub(super) fn ask_again(instance: &ServiceId) -> String {
 
 /// Says which key a consumer holds that only others can change.
 pub(super) fn acknowledge(instance: &ServiceId, name: &str) -> String {
-    format!("signalr-rekey acknowledge {instance} {name} --key Primary{}, or --key Secondary: the one that it holds", config())
+    format!(
+        "signalr-rekey acknowledge {instance} {name} --key Primary{}, or --key Secondary: the one that it holds",
+        config()
+    )
 }
 
 fn config() -> String {

@@ -375,13 +375,19 @@ impl Run<'_> {
 /// Whether the consumers of a place that was to be written have another key by that. What refers to a secret or a key-value that
 /// could not be written has not, though nothing was wrong with itself; nor has what was found to be something else. Who is
 /// repaired by what a secret holds is given that, whichever of the two keys it is.
-fn is_given(place: &Place, (to, repair): (KeyType, bool), consumers: &[ConsumerRef], shown: &Snapshot) -> bool {
+fn is_given(
+    place: &Place,
+    (to, repair): (KeyType, bool),
+    consumers: &[ConsumerRef],
+    shown: &Snapshot,
+) -> bool {
     let is_there = |consumer: &&ConsumerRef| Place::of_consumer(consumer).as_ref() == Some(place);
     consumers.iter().filter(is_there).all(|at| {
         let held: Vec<&Holding> =
             shown.consumers.iter().filter(|one| one.at == *at).map(|one| &one.holds).collect();
         let is_good =
             |holds: &&Holding| matches!(holds, Holding::Valid(key_type) if repair || *key_type == to);
-        held.iter().any(|holds| is_good(holds)) && !held.iter().any(|holds| matches!(holds, Holding::Stale(_)))
+        held.iter().any(|holds| is_good(holds))
+            && !held.iter().any(|holds| matches!(holds, Holding::Stale(_)))
     })
 }

@@ -147,7 +147,8 @@ impl Envelope {
     /// the request is kept.
     pub(super) fn report(self) -> Result<Vec<(String, Value)>, Malformed> {
         let mut request = self.request()?;
-        let is_post = |method: &Value| method.as_str().is_some_and(|method| method.eq_ignore_ascii_case("POST"));
+        let is_post =
+            |method: &Value| method.as_str().is_some_and(|method| method.eq_ignore_ascii_case("POST"));
         if request.get("Method").is_some_and(|method| !is_post(method)) {
             return Err(Malformed::new("the method of the request", Fault::NoPost));
         }

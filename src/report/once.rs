@@ -70,7 +70,7 @@ fn cause_of(line: &str) -> Option<String> {
         return Some(cause.to_owned());
     }
     let (_, what) = line.split_once(": ").filter(|_| line.contains(AS_THE_NEXT_RUN_DOES))?;
-    let parts: BTreeSet<String> = 
+    let parts: BTreeSet<String> =
         what.split("; ").filter(|part| !part.starts_with(THE_SAME_FOR)).map(without_particulars).collect();
     Some(parts.into_iter().collect::<Vec<_>>().join("; "))
 }

@@ -149,7 +149,10 @@ impl RunEvent {
     pub const fn is_warning(&self) -> bool {
         matches!(
             self,
-            Self::Gone(_) | Self::Unseen(_) | Self::NotWritten { .. } | Self::Covered(Covered::Asked { compromised: true, .. })
+            Self::Gone(_)
+                | Self::Unseen(_)
+                | Self::NotWritten { .. }
+                | Self::Covered(Covered::Asked { compromised: true, .. })
         )
     }
 

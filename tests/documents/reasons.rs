@@ -9,8 +9,8 @@ use rekey_core::model::{
     AppId, ConsumerId, Key, KeyType, KeyValueId, Malformed, PerKey, SecretId, ServiceId,
 };
 use rekey_core::plan::{
-    Awaited, BlockedBy, CutOff, Decision, External, ReferenceFault, SettingFault, Step, Unknown, WaitFor, Whereabouts,
-    standing,
+    Awaited, BlockedBy, CutOff, Decision, External, ReferenceFault, SettingFault, Step, Unknown, WaitFor,
+    Whereabouts, standing,
 };
 use rekey_core::policy::Policy;
 use signalr_rekey::azure::arm::{ArmErrorKind, Barrier};
@@ -397,11 +397,7 @@ pub(super) fn events() -> Vec<Event> {
             by: "ada".into(),
         },
         Event::ReadersAcknowledged { consumer: app(), fingerprint: fingerprint(), by: "ada".into() },
-        Event::ExternalAwaited {
-            key_type: PRIMARY,
-            awaited: true,
-            who: vec![external("reporter:iis-01")],
-        },
+        Event::ExternalAwaited { key_type: PRIMARY, awaited: true, who: vec![external("reporter:iis-01")] },
         Event::ExternalAwaited { key_type: PRIMARY, awaited: false, who: vec![] },
     ];
     for event in &all {

@@ -529,7 +529,11 @@ async fn a_report_is_read_exactly_and_answered_by_the_names_of_the_configuration
         "instance": machines.instance().to_uppercase(), "name": "IIS-01", "fingerprint": machines.key.fingerprint(),
     });
     let (status, said) = machines.send(&other).await;
-    assert_eq!((status, &said["instance"], &said["name"]), (200, &json!(machines.instance()), &json!(IIS)), "{said}");
+    assert_eq!(
+        (status, &said["instance"], &said["name"]),
+        (200, &json!(machines.instance()), &json!(IIS)),
+        "{said}"
+    );
 }
 
 /// A key that is compromised is said to be so also when who holds it is late; who is to be asked is named when he is cut off.
@@ -546,10 +550,14 @@ async fn who_is_late_with_a_compromised_key_is_told_so_and_whom_to_ask_is_told_w
     assert!(late.contains("; owner Ada; https://tickets.example/7"), "{late}");
     let events = machines.story.journal().await;
     let history = signalr_rekey::report::text::journal::history(&events);
-    let awaited = history.iter().any(|(_, told)| told.ends_with("are waited for: manual consumer partner-gateway"));
+    let awaited =
+        history.iter().any(|(_, told)| told.ends_with("are waited for: manual consumer partner-gateway"));
     assert!(awaited, "{history:?}");
     machines.story.force("sr-demo", &KeyType::ALL).unwrap();
     let cut_off = machines.story.repair().await.pop().unwrap().summary();
     let whom = "can give it another; owner Ada; https://tickets.example/7)";
-    assert!(cut_off.contains("manual consumer partner-gateway (by what") && cut_off.contains(whom), "{cut_off}");
+    assert!(
+        cut_off.contains("manual consumer partner-gateway (by what") && cut_off.contains(whom),
+        "{cut_off}"
+    );
 }

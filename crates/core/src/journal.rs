@@ -350,7 +350,8 @@ impl Journal {
     /// Drops the oldest events of which there are too many.
     fn forget(&mut self) {
         if let Some(Event::Reported { consumer, .. }) = self.history.back().map(|entry| entry.event.clone()) {
-            let is_of_it = |event: &Event| matches!(event, Event::Reported { consumer: of, .. } if *of == consumer);
+            let is_of_it =
+                |event: &Event| matches!(event, Event::Reported { consumer: of, .. } if *of == consumer);
             self.keep(HISTORY_REPORTS_OF_ONE, is_of_it);
         }
         self.keep(HISTORY_REPORTS, |event| matches!(event, Event::Reported { .. }));

@@ -113,11 +113,15 @@ impl From<&Unknown> for Fault {
     fn from(unknown: &Unknown) -> Self {
         let consumer = unknown.consumer();
         let why = match unknown {
-            Unknown::Unreadable { detail, passing, .. } => format!("{passing} {}", in_common(detail, consumer)),
+            Unknown::Unreadable { detail, passing, .. } => {
+                format!("{passing} {}", in_common(detail, consumer))
+            }
             Unknown::Reference { fault, why, passing, .. } => {
                 format!("{fault:?} {passing} {}", in_common(why, consumer))
             }
-            Unknown::KeyValueReference { why, passing, .. } => format!("{passing} {}", in_common(why, consumer)),
+            Unknown::KeyValueReference { why, passing, .. } => {
+                format!("{passing} {}", in_common(why, consumer))
+            }
             Unknown::Setting { fault, .. } => format!("{fault:?}"),
             Unknown::Vanished { .. }
             | Unknown::NeverSeen { .. }
@@ -136,7 +140,10 @@ impl From<&RewriteError> for Fault {
         let (consumer, cause) = match error {
             RewriteError::Arm { consumer, error } => {
                 let message = in_common(error.message(), consumer);
-                (consumer.clone(), format!("{} {:?} {:?} {message}", error.operation(), error.status(), error.code()))
+                (
+                    consumer.clone(),
+                    format!("{} {:?} {:?} {message}", error.operation(), error.status(), error.code()),
+                )
             }
             RewriteError::Locked { place, error } => {
                 let consumer = place.consumer();
@@ -159,7 +166,13 @@ mod tests {
     use rekey_core::plan::{ConsumerRef, CutOff};
 
     fn app(n: usize) -> ConsumerId {
-        AppId::new("00000000-0000-0000-0000-000000000001", "rg-production", &format!("chat-frontend-{n:02}"), None).into()
+        AppId::new(
+            "00000000-0000-0000-0000-000000000001",
+            "rg-production",
+            &format!("chat-frontend-{n:02}"),
+            None,
+        )
+        .into()
     }
 
     /// Forty, each in one of five ways, as Azure says it of each in words of its own.
@@ -175,7 +188,11 @@ mod tests {
             };
             match n % 5 {
                 0 => Unknown::Unreadable { detail: refused("AuthorizationFailed"), passing: false, app },
-                1 => Unknown::Unreadable { detail: refused("DenyAssignmentAuthorizationFailed"), passing: false, app },
+                1 => Unknown::Unreadable {
+                    detail: refused("DenyAssignmentAuthorizationFailed"),
+                    passing: false,
+                    app,
+                },
                 2 => Unknown::Setting { app, name, fault: SettingFault::Placeholder },
                 3 => Unknown::Setting { app, name, fault: SettingFault::KeyInOtherText },
                 _ => Unknown::NoConsumer { app },
@@ -186,7 +203,9 @@ mod tests {
 
     #[test]
     fn forty_that_fail_in_five_ways_are_a_line_below_a_kilobyte_that_names_and_counts() {
-        let service = "/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat".parse().unwrap();
+        let service = "/subscriptions/s/resourceGroups/g/providers/Microsoft.SignalRService/signalR/chat"
+            .parse()
+            .unwrap();
         let mut report = RunReport::that_ended(service, Ending::unseen(failing()), vec![]);
         let line = report.summary();
         assert!(line.len() < 1000, "{}: {line}", line.len());
@@ -198,7 +217,11 @@ mod tests {
         let at = |n| ConsumerRef { app: app(n), section: None, name: "AzureSignalRConnectionString".into() };
         report.cut_off = (0..40).map(|n| CutOff::Stale(at(n))).collect();
         let line = report.summary();
-        assert!(line.len() < 1400 && line.contains("cut off, because") && line.contains("more"), "{}: {line}", line.len());
+        assert!(
+            line.len() < 1400 && line.contains("cut off, because") && line.contains("more"),
+            "{}: {line}",
+            line.len()
+        );
     }
 
     #[test]

@@ -246,7 +246,8 @@ impl RunReport {
                 let holds = Holding::Valid(*key_type);
                 snapshot.consumers.iter().any(|one| one.at.app == *app && one.holds == holds)
             };
-            let held: Vec<&str> = KeyType::ALL.iter().filter(|key| of_it(key)).map(|key| key.as_str()).collect();
+            let held: Vec<&str> =
+                KeyType::ALL.iter().filter(|key| of_it(key)).map(|key| key.as_str()).collect();
             of_keys.entry(held.join(" and the ")).or_default().push(called(app));
         }
         let told = of_keys.into_iter().map(|(held, apps)| {

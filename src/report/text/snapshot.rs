@@ -1,7 +1,9 @@
 //! What a check has shown: who holds what, who is cut off, and what could not be seen.
 
 use rekey_core::model::{AppId, ConsumerId, ContainerAppKind, IdFault, KeyValueId, Malformed, SecretId};
-use rekey_core::plan::{Awaited, Consumer, ConsumerRef, CutOff, Holding, SettingFault, Snapshot, Unknown, Whereabouts};
+use rekey_core::plan::{
+    Awaited, Consumer, ConsumerRef, CutOff, Holding, SettingFault, Snapshot, Unknown, Whereabouts,
+};
 
 use super::{InWords, brief, file_name, readable};
 
@@ -71,7 +73,10 @@ pub fn refers_to(name: &str, key_value: &KeyValueId) -> String {
 
 /// Who is refused now.
 pub fn stale(who: &[CutOff]) -> String {
-    format!("stale: these hold an invalid key and are being refused: {}", brief::named(&who.iter().collect::<Vec<_>>(), who_is))
+    format!(
+        "stale: these hold an invalid key and are being refused: {}",
+        brief::named(&who.iter().collect::<Vec<_>>(), who_is)
+    )
 }
 
 sentences! {

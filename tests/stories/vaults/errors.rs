@@ -2,7 +2,9 @@
 
 use super::super::common::{DAY, HOUR, Story};
 use super::super::settled;
-use super::{BY_NAME, ConsumerId, Event, everything_told, in_the_secret, Intent, KeyType, MINUTE, NEWEST, story};
+use super::{
+    BY_NAME, ConsumerId, Event, Intent, KeyType, MINUTE, NEWEST, everything_told, in_the_secret, story,
+};
 use embedded_azure::{BarrierKind, Denial, DeniedBy, Options, State};
 use signalr_rekey::config::SecretConfig;
 
@@ -170,6 +172,10 @@ async fn who_refers_to_a_secret_that_could_not_be_repaired_is_told_as_cut_off() 
         story.sim.with(|state| state.enable_secret("kv-demo", "signalr", None, true).unwrap());
         let report = story.run(Intent::check(), 9 * MINUTE).await.pop().unwrap();
         let told = report.summary();
-        assert!(report.cut_off.is_empty() && told.contains("func, web now hold"), "{name}: {told}");
+        assert!(
+            report.cut_off.is_empty()
+                && told.contains("func, web, Key Vault secret kv-demo/signalr now hold"),
+            "{name}: {told}"
+        );
     }
 }

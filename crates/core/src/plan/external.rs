@@ -112,7 +112,9 @@ pub(super) fn wait_begun_or_over(
     }
     let decision = decision();
     let mut awaited = decision.awaits().peekable();
-    if let Some((key_type, _)) = awaited.peek().copied().filter(|(key_type, _)| keys[*key_type].awaited.is_none()) {
+    if let Some((key_type, _)) =
+        awaited.peek().copied().filter(|(key_type, _)| keys[*key_type].awaited.is_none())
+    {
         let who = awaited.map(|(_, one)| one.consumer.clone()).collect();
         events.push(Event::ExternalAwaited { key_type, awaited: true, who });
     }

@@ -6,7 +6,7 @@ use super::collect::InstanceFacts;
 use super::finding::{Check, Finding};
 use super::fixes;
 use crate::report::text::InWords;
-use crate::report::text::snapshot::called;
+use crate::report::text::brief::called;
 use crate::report::text::{readable, rounded};
 use rekey_core::journal::{Journal, Report};
 use rekey_core::model::{ConsumerId, KeyType};

@@ -10,7 +10,7 @@ use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use crate::report::text::command::{BODY, VALUE};
+use crate::report::text::command::{BODY, METHOD, VALUE};
 use rekey_core::notice::{self, Event, Misread};
 
 /// An envelope, opened: the value of its one binding, whatever that is called. Nothing that we need is in the metadata.
@@ -150,7 +150,7 @@ impl Envelope {
         let is_post =
             |method: &Value| method.as_str().is_some_and(|method| method.eq_ignore_ascii_case("POST"));
         if request.get("Method").is_some_and(|method| !is_post(method)) {
-            return Err(Malformed::new("the method of the request", Fault::NoPost));
+            return Err(Malformed::new(METHOD, Fault::NoPost));
         }
         match request.remove("Body") {
             None | Some(Value::Null) => Err(Malformed::new(BODY, Fault::NoReport)),

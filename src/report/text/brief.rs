@@ -3,14 +3,12 @@
 //! Start at [`faults`]. A line that has two such lists, and the words around them, stays below a kilobyte. Nothing is lost by
 //! that: what cannot be seen or written has a line of its own in the log, and `--json` has all of it.
 
-use rekey_core::model::ConsumerId;
+use rekey_core::model::{ConsumerId, ContainerAppKind};
 use rekey_core::plan::Unknown;
 
 use super::InWords;
-use super::snapshot::called;
 use crate::engine::act::RewriteError;
 use crate::report::cause;
-use crate::report::once::without_particulars;
 
 /// How much of a line one list takes, in characters.
 pub(crate) const MOST: usize = 360;
@@ -88,6 +86,23 @@ pub(crate) fn named<'a, T: InWords + 'a>(all: &[&'a T], name: impl Fn(&'a T) -> 
     if told.chars().count() <= MOST { told } else { names(all.iter().map(|one| name(one)), MOST) }
 }
 
+/// A consumer as people call it: by its kind, but for apps of App Service, and its name.
+pub(crate) fn called(consumer: &ConsumerId) -> String {
+    let name = consumer.name();
+    match consumer {
+        ConsumerId::AppService(_) => name,
+        ConsumerId::KeyVaultSecret(_) => format!("Key Vault secret {name}"),
+        ConsumerId::KeyValue(_) => format!("App Configuration key-value {name}"),
+        ConsumerId::ContainerApp(app) => match app.kind() {
+            ContainerAppKind::App => format!("container app {}", app.name()),
+            ContainerAppKind::Job => format!("job {}", app.name()),
+        },
+        ConsumerId::StaticWebApp(_) => format!("static web app {name}"),
+        ConsumerId::Reporter(_) => format!("reporter {name}"),
+        ConsumerId::Manual(_) => format!("manual consumer {name}"),
+    }
+}
+
 /// A text without what lies in its middle: at its beginning stands what failed, and at its end what to do.
 fn shortened(text: &str, most: usize) -> String {
     let length = text.chars().count();
@@ -109,6 +124,18 @@ fn in_common(text: &str, consumer: &ConsumerId) -> String {
     without_particulars(&words.join(" "))
 }
 
+/// A text without names, requests and times.
+pub(crate) fn without_particulars(text: &str) -> String {
+    let before = std::iter::once("").chain(text.split(' '));
+    let words = text.split(' ').zip(before).filter(|(word, before)| {
+        let is_name = matches!(*before, "of" | "app" | "(x-ms-correlation-request-id");
+        // Behind a colon stands the status.
+        let is_time = word.starts_with(|sign: char| sign.is_ascii_digit()) && !before.ends_with(':');
+        !is_name && !is_time
+    });
+    words.map(|(word, _)| word).collect::<Vec<_>>().join(" ")
+}
+
 impl From<&Unknown> for Fault {
     fn from(unknown: &Unknown) -> Self {
         let consumer = unknown.consumer();
@@ -123,9 +150,9 @@ impl From<&Unknown> for Fault {
                 format!("{passing} {}", in_common(why, consumer))
             }
             Unknown::Setting { fault, .. } => format!("{fault:?}"),
-            Unknown::Vanished { .. }
-            | Unknown::NeverSeen { .. }
-            | Unknown::NoConsumer { .. }
+            // What is told of each is of it alone: another that may be meant, or where it is now.
+            Unknown::Vanished { .. } | Unknown::NeverSeen { .. } => consumer.to_string(),
+            Unknown::NoConsumer { .. }
             | Unknown::OnlyReferences { .. }
             | Unknown::NeverReported { .. }
             | Unknown::ExternalStale { .. } => String::new(),

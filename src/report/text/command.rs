@@ -187,6 +187,7 @@ sentences! {
     // How faults call the parts of what the host sends.
     VALUE = "the value in Data";
     BODY = "the body of the request";
+    METHOD = "the method of the request";
 
     A_PANIC = "internal error: a panic (its message is not shown, as it may hold a key)";
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rekey_core::journal::{Condition, Illegal};
 
 use super::azure::{BETWEEN, CHECK_THE_IDENTITY};
-use super::snapshot::called;
+use super::brief::called;
 use super::{InWords, brief, file_name, readable};
 use crate::azure::arm::{ArmError, ArmErrorKind, Barrier};
 use crate::azure::consumers::Place;

@@ -3,7 +3,7 @@
 use rekey_core::journal::{Entry, Event, Failures, Journal, Obstacle, UNCHANGED};
 use rekey_core::model::{ConsumerId, KeyType};
 
-use super::snapshot::called;
+use super::brief::called;
 use super::{InWords, brief, readable};
 
 /// What happened, with the key that is being replaced where that is known: the end of a regeneration does not name it.

@@ -9,8 +9,9 @@ use rekey_core::plan::{
     Announced, Awaited, BlockedBy, Covered, Decision, Holding, Standing, Step, Unknown, WaitFor,
 };
 
+use super::brief::called;
 use super::journal::{cause, told};
-use super::snapshot::{called, cut_off_by_keys, gone};
+use super::snapshot::{cut_off_by_keys, gone};
 use super::{InWords, brief, listed, readable, rounded};
 use crate::report::{Ending, LostOperation, RunEvent, RunReport};
 

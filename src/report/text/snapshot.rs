@@ -1,10 +1,11 @@
 //! What a check has shown: who holds what, who is cut off, and what could not be seen.
 
-use rekey_core::model::{AppId, ConsumerId, ContainerAppKind, IdFault, KeyValueId, Malformed, SecretId};
+use rekey_core::model::{AppId, ConsumerId, IdFault, KeyValueId, Malformed, SecretId};
 use rekey_core::plan::{
     Awaited, Consumer, ConsumerRef, CutOff, Holding, SettingFault, Snapshot, Unknown, Whereabouts,
 };
 
+use super::brief::called;
 use super::{InWords, brief, file_name, readable};
 
 /// What the operator should know of a check: the apps that are gone, what could not be seen, and the secrets that nothing leads
@@ -124,23 +125,6 @@ words! {
         at @ Self { app: ConsumerId::AppService(_) | ConsumerId::ContainerApp(_) | ConsumerId::StaticWebApp(_), .. } =>
             "{} ({})", called(&at.app), at.entry();
         Self { app, .. } => "{}", called(app);
-    }
-}
-
-/// A consumer as people call it: by its kind, but for apps of App Service, and its name.
-pub(crate) fn called(consumer: &ConsumerId) -> String {
-    let name = consumer.name();
-    match consumer {
-        ConsumerId::AppService(_) => name,
-        ConsumerId::KeyVaultSecret(_) => format!("Key Vault secret {name}"),
-        ConsumerId::KeyValue(_) => format!("App Configuration key-value {name}"),
-        ConsumerId::ContainerApp(app) => match app.kind() {
-            ContainerAppKind::App => format!("container app {}", app.name()),
-            ContainerAppKind::Job => format!("job {}", app.name()),
-        },
-        ConsumerId::StaticWebApp(_) => format!("static web app {name}"),
-        ConsumerId::Reporter(_) => format!("reporter {name}"),
-        ConsumerId::Manual(_) => format!("manual consumer {name}"),
     }
 }
 

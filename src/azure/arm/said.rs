@@ -129,7 +129,7 @@ fn details<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Deta
 }
 
 /// One line of at most `longest` characters, without the full stop at its end.
-pub(super) fn tidy(text: &str, longest: usize) -> String {
+pub(in crate::azure) fn tidy(text: &str, longest: usize) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     let line: String = words.join(" ").chars().filter(|character| !character.is_control()).collect();
     match line.char_indices().nth(longest) {

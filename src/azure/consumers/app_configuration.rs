@@ -179,10 +179,7 @@ impl ConsumerKind for Place {
         just_read: Option<&KeyValue>,
         change: &Change<'_>,
     ) -> Result<Written<KeyValue>, ArmError> {
-        let mut before = match just_read {
-            Some(read) => read.clone(),
-            None => self.read(arm).await?,
-        };
+        let mut before = self.just_before(arm, just_read).await?;
         let mut merges = 1;
         loop {
             let Some(wanted) = rewritten(&before, change) else { return Ok(Written::Already(before)) };
@@ -234,13 +231,11 @@ async fn read(arm: &Arm, call: Call) -> Result<KeyValue, ArmError> {
 /// The value with the new key; nothing if it holds none of ours, or has it. Where it leads to a secret, the secret was written
 /// in its place, and a version of it that it names is replaced by the new one.
 fn rewritten(before: &KeyValue, change: &Change<'_>) -> Option<SecretString> {
-    let Change { marks, key, only_stale, versions, .. } = change;
     if before.is_reference() {
-        let (old, (_, new)) = (before.refers_to()?.version?, versions.get("")?);
+        let (old, (_, new)) = (before.refers_to()?.version?, change.versions.get("")?);
         return (old != *new).then(|| with_version(before.expose(), &old, new).into());
     }
-    let written = marks.with_key(before.expose(), key, *only_stale)?;
-    (*written != before.expose()).then(|| SecretString::from(written.as_str()))
+    change.rewritten(before.expose()).map(|written| written.as_str().into())
 }
 
 /// `PutKeyValue`, if nobody has written it since it was read.

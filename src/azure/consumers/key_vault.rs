@@ -192,10 +192,7 @@ impl ConsumerKind for Place {
         change: &Change<'_>,
     ) -> Result<Written<Secret>, ArmError> {
         let (id, began) = (&self.id, arm.now());
-        let mut before = match just_read {
-            Some(secret) => secret.clone(),
-            None => read(arm, id, None).await?,
-        };
+        let mut before = self.just_before(arm, just_read).await?;
         let Some(mut wanted) = rewritten(&before, change) else { return Ok(Written::Already(before)) };
         let first = before.attributes.created;
         let mut known = vec![before.version.clone()];
@@ -253,11 +250,8 @@ async fn read(arm: &Arm, id: &SecretId, version: Option<&str>) -> Result<Secret,
     Ok(bundle.into())
 }
 
-/// The value with the new key; nothing if it holds none of ours, or has it.
 fn rewritten(secret: &Secret, change: &Change<'_>) -> Option<SecretString> {
-    let Change { marks, key, only_stale, .. } = change;
-    let written = marks.with_key(secret.expose(), key, *only_stale)?;
-    (*written != secret.expose()).then(|| SecretString::from(written.as_str()))
+    change.rewritten(secret.expose()).map(|written| written.as_str().into())
 }
 
 /// `SetSecret`: a version with what the one before had, but for the value. Its end moves on, for copied it could be born

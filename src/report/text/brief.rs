@@ -11,7 +11,7 @@ use crate::engine::act::RewriteError;
 use crate::report::cause;
 
 /// How much of a line one list takes, in characters.
-pub(crate) const MOST: usize = 360;
+pub(crate) const MOST: usize = 450;
 
 /// How much of it names take that stand behind a cause.
 const OF_NAMES: usize = 120;
@@ -54,7 +54,7 @@ where
             continue;
         }
         room = room.saturating_sub(length + OF_NAMES.min(others.len() * OF_NAMES));
-        told.push(shortened(&first, 2 * MOST));
+        told.push(shortened(&first, MOST));
         if !others.is_empty() {
             told.push(format!("{THE_SAME_FOR}{}", names(others, OF_NAMES)));
         }

@@ -396,6 +396,9 @@ words! {
 
 words! {
     impl Display for LockError {
+        Self::Held(Held { holder: LockHolder::Unanswered { run, request }, until, .. }) =>
+            "another run ({run}) had no answer to a request that Azure may still carry out, and that would undo whatever is \
+            written before: {request}. So nobody else writes until {}, by when it cannot arrive any more", readable(*until);
         Self::Held(Held { holder, until, .. }) =>
             "{holder} has the lock of its settings until {} at the latest", readable(*until);
         Self::Store(_) => "the lock of its settings cannot be taken";
@@ -405,6 +408,7 @@ words! {
 words! {
     impl Display for LockHolder {
         Self::Run(run) => "another run ({run})";
+        Self::Unanswered { run, request } => "another run ({run}), which had no answer to a request ({request}),";
         Self::Faster => "another run (one that was faster)";
         Self::Unreadable => "another run (its lock cannot be read)";
     }

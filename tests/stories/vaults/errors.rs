@@ -158,7 +158,12 @@ async fn who_refers_to_a_secret_that_could_not_be_repaired_is_told_as_cut_off() 
             let cut_off: Vec<String> =
                 report.cut_off.iter().filter_map(|who| who.app()).map(ConsumerId::name).collect();
             for app in ["web", "func", "kv-demo/signalr"] {
-                assert!(cut_off.iter().any(|who| who == app), "{name}: {app}: {told}");
+                assert!(
+                    cut_off.iter().any(|who| who == app),
+                    "{name}: {app}: {told}\n{:?}\n{:?}",
+                    report.seen,
+                    story.journal().await.all_seen().collect::<Vec<_>>()
+                );
             }
             assert!(!cut_off.iter().any(|who| who == "own"), "{name}: {told}");
             let repaired = told.split_once("(repaired in ").map_or("", |(_, repaired)| repaired);

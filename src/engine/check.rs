@@ -407,11 +407,19 @@ impl Check {
             snapshot.unknown.push(Unknown::NoConsumer { app: id.clone() });
         }
         let lasts = snapshot.unknown[before.1..].iter().any(Unknown::lasts);
-        // By a reference that cannot be told it goes on with what it last held, as far as anybody knows.
-        let lost = !seen || snapshot.unknown[before.1..].iter().any(Unknown::is_of_reference);
-        let lost = lost && lose(&id, journal, snapshot);
-        if seen && !lost {
-            snapshot.seen.insert(id.clone(), held(snapshot, before.0, lasts));
+        if !seen {
+            let _ = lose(&id, journal, snapshot);
+        }
+        if seen {
+            let mut held = held(snapshot, before.0, lasts);
+            let out_of_sight =
+                snapshot.unknown[before.1..].iter().any(|one| one.is_of_reference() && one.lasts());
+            if out_of_sight {
+                held.extend(lose_in_part(&id, journal, snapshot));
+                held.sort();
+                held.dedup();
+            }
+            snapshot.seen.insert(id.clone(), held);
         } else if lasts && journal.seen(&id).is_some() {
             // Who goes out of sight may take any key there, and is not to be taken for what he was seen with before.
             snapshot.blurred.insert(id.clone());
@@ -513,6 +521,19 @@ fn lose(app: &ConsumerId, journal: &Journal, snapshot: &mut Snapshot) -> bool {
         snapshot.lost.insert(app.clone());
     }
     lost
+}
+
+/// The invalid keys that an app was last seen with, which refers to something out of sight: by that it goes on with them, as far
+/// as anybody knows, whatever its other settings hold by now. It is taken for lost, unless it is seen to hold one.
+fn lose_in_part(app: &ConsumerId, journal: &Journal, snapshot: &mut Snapshot) -> Vec<Fingerprint> {
+    let is_invalid = |key: &&Fingerprint| !snapshot.keys.iter().any(|(_, current)| current == *key);
+    let invalid: Vec<Fingerprint> =
+        journal.seen(app).unwrap_or_default().iter().filter(is_invalid).cloned().collect();
+    let is_stale = |one: &Consumer| one.at.app == *app && matches!(one.holds, Holding::Stale(_));
+    if !invalid.is_empty() && !snapshot.consumers.iter().any(is_stale) {
+        snapshot.lost.insert(app.clone());
+    }
+    invalid
 }
 
 /// Whether all keys are invalid that an app was last seen with: out of sight, it is very probably cut off.

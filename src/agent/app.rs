@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
 use super::Agent;
+use crate::azure::http;
 use crate::config::{Health, TakingEffect};
 use crate::report::cause;
 use crate::report::text::agent as words;
@@ -94,8 +95,7 @@ async fn is_well(agent: &Agent, health: &Health) -> Result<(), String> {
             Err(why) => why,
         };
         if agent.clock.now() + delta(ASK_AGAIN) > until {
-            let shown = url.host_str().unwrap_or_default();
-            let place = format!("{}://{shown}{}", url.scheme(), url.path());
+            let place = format!("{}{}", http::origin_of(url), url.path());
             return Err(words::not_well(place, rounded(*within), why));
         }
         agent.clock.sleep(ASK_AGAIN).await;

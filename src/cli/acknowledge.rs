@@ -12,10 +12,10 @@ use crate::compose::silent;
 use crate::config::{Environment, ServiceConfig};
 use crate::engine::{Engine, Preview, RunError};
 use crate::report::cause;
+use crate::report::text::brief::called;
 use crate::report::text::command::{NOT_A_TERMINAL, NOTHING_DONE};
-use crate::report::text::snapshot::external;
 use crate::report::text::{InWords, command as text, file_name};
-use crate::store::Lease;
+use crate::store::{Lease, StoreError};
 use crate::terminal::{self, Answer, Exit};
 use rekey_core::journal::{Event, Held};
 use rekey_core::model::{ConsumerId, Fingerprint, KeyType, NotAKeyType};
@@ -74,9 +74,13 @@ async fn try_acknowledge(args: &AcknowledgeArgs, environment: &Environment) -> R
     let told = |error: RunError| failed(service, &error);
     let preview = rekey.preview(service, SystemClock.now() + PATIENCE).await.map_err(told)?;
     let name = service.id.name();
-    terminal::tell(&format!("{name}: {}", preview.decision.in_words()));
+    if preview.journal.keys().is_none() {
+        terminal::complain(&text::acknowledge_too_early(name));
+        return Ok(Exit::Failed);
+    }
     let Word { event, says } = word(args, service, &preview, by)?;
-    terminal::say(&format!("  {says}"));
+    terminal::tell(&text::acknowledge_stands(name, preview.decision.in_words()));
+    terminal::say(&text::acknowledge_to_record(says));
     if !args.yes {
         match terminal::ask(text::ACKNOWLEDGE_QUESTION) {
             Answer::Yes => {}
@@ -98,6 +102,11 @@ fn wrong(why: &str) -> Exit {
 }
 
 fn failed(service: &ServiceConfig, error: &RunError) -> Exit {
+    // What fitted the journal a moment ago: another run has changed it since.
+    if matches!(error, RunError::Store(StoreError::Illegal(_))) {
+        terminal::complain(&text::acknowledge_overtaken(service.id.name()));
+        return Exit::Failed;
+    }
     terminal::complain_of(&format!("{}: {}", service.id.name(), cause::told(error)));
     if is_of_another_run(error) {
         terminal::complain(&format!("  {}", text::ACKNOWLEDGE_OTHER_RUN));
@@ -130,30 +139,34 @@ fn word(
     if let Some(consumer) = bounds.keys().find(|id| is_meant(id)) {
         return of_readers(args, consumer, preview, by);
     }
-    let external = service.external.iter().map(|one| external(&one.id));
+    let external = service.external.iter().map(|one| called(&one.id));
     let known: Vec<String> = external.chain(bounds.keys().map(ToString::to_string)).collect();
     let known = if known.is_empty() { text::ACKNOWLEDGE_NOBODY.to_owned() } else { known.join(", ") };
     Err(wrong(&text::acknowledge_not_known(&args.name, service.id.name(), file_name(), known)))
 }
 
-/// That it holds a key: the one that is named, or that it is to take, or that all others hold.
+/// That it holds a key: the one that is named, or that it is to take, or that all others surely hold.
 fn of_external(
     args: &AcknowledgeArgs,
     consumer: &ConsumerId,
     preview: &Preview,
     by: String,
 ) -> Result<Word, Exit> {
-    let (snapshot, named) = (&preview.snapshot, external(consumer));
+    let (snapshot, named) = (&preview.snapshot, called(consumer));
     let asked = preview.decision.awaits().find(|(_, one)| one.consumer == *consumer);
     let asked = asked.map(|(key_type, _)| key_type.other());
-    let held: Vec<KeyType> = KeyType::ALL
-        .into_iter()
-        .filter(|key_type| !snapshot.writable_holders(*key_type).is_empty())
-        .collect();
+    let is_held = |key_type: &KeyType| {
+        let holders = snapshot.writable_holders(*key_type);
+        holders.iter().any(|at| !snapshot.may_hold.contains(at))
+    };
+    let held: Vec<KeyType> = KeyType::ALL.into_iter().filter(is_held).collect();
     let of_all = if let [only] = held[..] { Some(only) } else { None };
     let key_type =
         args.key.or(asked).or(of_all).ok_or_else(|| wrong(&text::acknowledge_which_key(&named)))?;
     let fingerprint = snapshot.keys[key_type].clone();
+    if !preview.journal.keys().is_some_and(|keys| keys[key_type].fingerprint == fingerprint) {
+        return Err(wrong(&text::acknowledge_new_key(key_type)));
+    }
     let said = preview.journal.report(consumer);
     if said.is_some_and(|said| said.fingerprint == fingerprint) {
         terminal::complain(&text::acknowledge_known(named, key_type));

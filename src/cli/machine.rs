@@ -8,12 +8,13 @@ use serde_json::Value;
 use super::instances::{Seen, look_at};
 use crate::config::{Environment, ServiceConfig};
 use crate::engine::Preview;
-use crate::report::text::snapshot::{external, notes, warnings};
+use crate::report::text::brief::called;
+use crate::report::text::snapshot::{notes, warnings};
 use crate::report::text::{InWords, command as words};
 use crate::report::{json, text};
 use crate::terminal::{self, Exit};
 use rekey_core::journal::{Entry, Held, Journal, KeyRecord, Origin, Watch};
-use rekey_core::model::{AppId, ConsumerId, Fingerprint, KeyType, PerKey, Section};
+use rekey_core::model::{ConsumerId, Fingerprint, KeyType, PerKey, Section};
 use rekey_core::plan::{
     self, Awaited, Consumer, Decision, Forecast, Foreseen, Holding, SettingFault, Snapshot, Step, Unknown,
 };
@@ -282,6 +283,8 @@ pub(super) struct ConsumerFields {
     section: Option<&'static str>,
     name: Option<String>,
     holds: Holds,
+    /// Whether it surely does.
+    certain: bool,
     why: Option<String>,
     fingerprint: Option<Fingerprint>,
 }
@@ -334,6 +337,7 @@ fn of_consumer(consumer: &Consumer, snapshot: &Snapshot) -> ConsumerFields {
         section: consumer.at.section.map(section),
         name: Some(consumer.at.name.clone()).filter(|name| !name.is_empty()),
         holds,
+        certain: !snapshot.may_hold.contains(&consumer.at),
         why,
         fingerprint,
     }
@@ -341,24 +345,23 @@ fn of_consumer(consumer: &Consumer, snapshot: &Snapshot) -> ConsumerFields {
 
 /// The places of which it is not clear what they hold, a line for each, in the words of the list of consumers.
 pub(super) fn unseen(snapshot: &Snapshot) -> Vec<String> {
-    let line = |place: ConsumerFields| {
+    let line = |unknown: &Unknown, place: ConsumerFields| {
         let holds = match place.holds {
             Holds::Stale => words::HOLDS_STALE_TEXT,
             Holds::Reference => words::HOLDS_REFERENCE,
-            Holds::Placeholder => "a placeholder",
+            Holds::Placeholder => words::HOLDS_PLACEHOLDER,
             Holds::Invalid => words::HOLDS_INVALID,
             Holds::Primary | Holds::Secondary | Holds::Identity | Holds::Unknown => words::HOLDS_UNSEEN,
         };
-        let app = place.id.parse().map_or(place.id, |app: AppId| app.name());
         let setting = place.name.map_or(String::new(), |name| format!(" (setting {name})"));
-        format!("{app}{setting} holds {holds}")
+        format!("{}{setting} {holds}", called(unknown.consumer()))
     };
     let told = |unknown: &Unknown| match unknown {
-        Unknown::NeverReported { consumer } => vec![words::holds_unreported(external(consumer))],
+        Unknown::NeverReported { consumer, .. } => vec![words::holds_unreported(called(consumer))],
         Unknown::ExternalStale { consumer, held, .. } => {
-            vec![words::holds_reported_stale(external(consumer), held)]
+            vec![words::holds_reported_stale(called(consumer), held)]
         }
-        other => of_unknown(other).into_iter().map(line).collect(),
+        other => of_unknown(other).into_iter().map(|place| line(other, place)).collect(),
     };
     snapshot.unknown.iter().flat_map(told).collect()
 }
@@ -370,6 +373,7 @@ fn of_unknown(unknown: &Unknown) -> Vec<ConsumerFields> {
         section: None,
         name: name.cloned(),
         holds,
+        certain: false,
         why: Some(unknown.in_words()),
         fingerprint: None,
     };
@@ -385,7 +389,7 @@ fn of_unknown(unknown: &Unknown) -> Vec<ConsumerFields> {
         Unknown::Reference { app, name, .. } | Unknown::KeyValueReference { app, name, .. } => {
             vec![one(app, Some(name), Holds::Unknown)]
         }
-        Unknown::NeverReported { consumer } => vec![one(consumer, None, Holds::Unknown)],
+        Unknown::NeverReported { consumer, .. } => vec![one(consumer, None, Holds::Unknown)],
         Unknown::ExternalStale { consumer, held, .. } => {
             vec![ConsumerFields { fingerprint: Some(held.clone()), ..one(consumer, None, Holds::Stale) }]
         }

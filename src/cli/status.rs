@@ -8,6 +8,7 @@ use super::machine::{EventFields, answer, events, tell_rest, unseen};
 use crate::config::{Environment, ServiceConfig};
 use crate::engine::Preview;
 use crate::report::text::journal::history;
+use crate::report::text::snapshot::holds;
 use crate::report::text::{InWords, command as text, readable};
 use crate::terminal::{self, Exit};
 use rekey_core::journal::Journal;
@@ -64,7 +65,7 @@ fn print(instance: &ServiceConfig, preview: &Preview) {
         terminal::say(&format!("  {:<9} key {fingerprint}", key_type.as_str()));
     }
     for consumer in &preview.snapshot.consumers {
-        terminal::say(&format!("  {} holds {}", consumer.at.in_words(), consumer.holds.in_words()));
+        terminal::say(&format!("  {} {}", consumer.at.in_words(), holds(consumer, &preview.snapshot)));
     }
     for unseen in unseen(&preview.snapshot) {
         terminal::say(&format!("  {unseen}"));

@@ -111,7 +111,7 @@ impl RunLog {
             RunEvent::Called { call } => self.called = Some(call),
             RunEvent::Assessed { unwatched } => (self.assessed, self.unwatched) = (true, unwatched),
             RunEvent::Polled => self.polls += 1,
-            RunEvent::Written(place) => self.write(place),
+            RunEvent::Written { place, given } => self.write(place, given),
             RunEvent::Gone(_)
             | RunEvent::Unseen(_)
             | RunEvent::Waiting(_)
@@ -120,6 +120,7 @@ impl RunLog {
             | RunEvent::NotCalled { .. }
             | RunEvent::NotAccepted { .. }
             | RunEvent::Late { .. }
+            | RunEvent::NotWritten { .. }
             | RunEvent::OperationLost(_)
             | RunEvent::StoodIn(_)
             | RunEvent::TimerSilent { .. } => {}
@@ -127,8 +128,8 @@ impl RunLog {
     }
 
     /// Azure accepted the write, but the app has not been read since: that is all that is known of it.
-    fn write(&mut self, place: Place) {
-        for who in &mut self.cut_off {
+    fn write(&mut self, place: Place, given: bool) {
+        for who in self.cut_off.iter_mut().filter(|_| given) {
             if let CutOff::Stale(consumer) = who
                 && Place::of_consumer(consumer).as_ref() == Some(&place)
             {

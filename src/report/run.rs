@@ -57,6 +57,11 @@ pub enum RunEvent {
         /// Which, and what was said.
         why: String,
     },
+    /// A place could not be written, beside others that could not be either.
+    NotWritten {
+        /// Which, and what was said.
+        why: String,
+    },
     /// Azure's answers about a regeneration are of no use any more; the keys will tell.
     OperationLost(LostOperation),
     /// The timer is silent, and this notice does its work.
@@ -81,8 +86,12 @@ pub enum RunEvent {
     Assessed { unwatched: Option<DateTime<Utc>> },
     /// Azure was asked how the regeneration goes.
     Polled,
-    /// A place that holds keys was written.
-    Written(Place),
+    /// A place that holds keys was written, or found to be as wanted.
+    Written {
+        place: Place,
+        /// Whether its consumers have another key by that, by Azure's answer. What they refer to may not have been written.
+        given: bool,
+    },
 }
 
 /// Why Azure's answers about a regeneration are of no use.
@@ -120,6 +129,7 @@ impl RunEvent {
             | Self::NotCalled { .. }
             | Self::NotAccepted { .. }
             | Self::Late { .. }
+            | Self::NotWritten { .. }
             | Self::OperationLost(_)
             | Self::StoodIn(_)
             | Self::TimerSilent { .. } => true,
@@ -131,7 +141,7 @@ impl RunEvent {
             | Self::Called { .. }
             | Self::Assessed { .. }
             | Self::Polled
-            | Self::Written(_) => false,
+            | Self::Written { .. } => false,
         }
     }
 
@@ -139,7 +149,10 @@ impl RunEvent {
     pub const fn is_warning(&self) -> bool {
         matches!(
             self,
-            Self::Gone(_) | Self::Unseen(_) | Self::Covered(Covered::Asked { compromised: true, .. })
+            Self::Gone(_)
+                | Self::Unseen(_)
+                | Self::NotWritten { .. }
+                | Self::Covered(Covered::Asked { compromised: true, .. })
         )
     }
 

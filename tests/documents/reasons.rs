@@ -4,13 +4,13 @@
 //! The lists here have a match without a wildcard beside them, so that a new variant does not compile until it is listed.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rekey_core::journal::{Event, Journal};
+use rekey_core::journal::{Event, Journal, Report};
 use rekey_core::model::{
     AppId, ConsumerId, Key, KeyType, KeyValueId, Malformed, PerKey, SecretId, ServiceId,
 };
 use rekey_core::plan::{
-    Awaited, BlockedBy, CutOff, Decision, Execution, ReferenceFault, SettingFault, Step, Unknown, WaitFor,
-    Whereabouts, standing,
+    Awaited, BlockedBy, CutOff, Decision, Execution, External, ReferenceFault, SettingFault, Step, Unknown,
+    WaitFor, Whereabouts, standing,
 };
 use rekey_core::policy::Policy;
 use signalr_rekey::azure::arm::{ArmErrorKind, Barrier};
@@ -99,6 +99,16 @@ fn waits() -> Vec<WaitFor> {
     all
 }
 
+/// One of those, with somebody to ask.
+fn others(id: &str) -> External {
+    let (owner, ticket) = (Some("Ada".to_owned()), Some("https://tickets.example/7".to_owned()));
+    External { id: external(id), within: std::time::Duration::from_secs(60), owner, ticket }
+}
+
+fn report() -> Report {
+    Report { fingerprint: Key::new("a key").fingerprint(), since: now(), at: now(), by: None }
+}
+
 fn unknowns() -> Vec<Unknown> {
     let name = || "ASetting".to_owned();
     let setting = |fault| Unknown::Setting { app: app(), name: name(), fault };
@@ -123,13 +133,10 @@ fn unknowns() -> Vec<Unknown> {
             passing: false,
         },
         Unknown::NoConsumer { app: ConsumerId::KeyValue(key_value()) },
-        Unknown::NeverReported { consumer: external("reporter:iis-01") },
-        Unknown::NeverReported { consumer: external("manual:partner-gateway") },
-        Unknown::ExternalStale {
-            consumer: external("reporter:iis-01"),
-            held: Key::new("a key").fingerprint(),
-            since: now(),
-        },
+        others("reporter:iis-01").never_reported(),
+        others("manual:partner-gateway").never_reported(),
+        others("reporter:iis-01").stale(&report()),
+        others("manual:partner-gateway").stale(&report()),
         Unknown::NeverSeen { app: app(), meant: None },
         Unknown::NeverSeen { app: app(), meant: Some(app()) },
         Unknown::NeverSeen { app: app(), meant: Some(AppId::new("s", "other", "shop", None).into()) },
@@ -211,7 +218,8 @@ fn blocks() -> Vec<BlockedBy> {
         BlockedBy::RegenerationFails { key_type: PRIMARY, again: now(), detail: "it said so".into() },
         BlockedBy::NeverOpens,
         BlockedBy::JournalDisagrees,
-        BlockedBy::ExternalLate { key_type: PRIMARY, who: awaited() },
+        BlockedBy::ExternalLate { key_type: PRIMARY, who: awaited(), compromised: false },
+        BlockedBy::ExternalLate { key_type: PRIMARY, who: awaited(), compromised: true },
     ];
     for blocked in &all {
         match blocked {
@@ -402,8 +410,8 @@ pub(super) fn events() -> Vec<Event> {
             by: "ada".into(),
         },
         Event::ReadersAcknowledged { consumer: app(), fingerprint: fingerprint(), by: "ada".into() },
-        Event::ExternalAwaited { key_type: PRIMARY, awaited: true },
-        Event::ExternalAwaited { key_type: PRIMARY, awaited: false },
+        Event::ExternalAwaited { key_type: PRIMARY, awaited: true, who: vec![external("reporter:iis-01")] },
+        Event::ExternalAwaited { key_type: PRIMARY, awaited: false, who: vec![] },
     ];
     for event in &all {
         match event {
@@ -601,9 +609,8 @@ fn other_lines_are_said_by_the_program() {
 }
 
 /// Parts that the program puts together from several.
-const VARIABLE: [&str; 7] = [
+const VARIABLE: [&str; 6] = [
     "key: cannot regenerate a key",
-    "holds what could not be read",
     "cannot find rekey.toml in",
     "keys are checked every 10s from",
     "the work that overran has ended well",
@@ -623,6 +630,7 @@ fn every_check_of_the_doctor_is_explained() {
         Check::Storage,
         Check::Consumer,
         Check::KeyVault,
+        Check::AppConfiguration,
         Check::Unconfigured,
         Check::DataPlane,
         Check::Schedule,
@@ -639,6 +647,7 @@ fn every_check_of_the_doctor_is_explained() {
             | Check::Storage
             | Check::Consumer
             | Check::KeyVault
+            | Check::AppConfiguration
             | Check::Unconfigured
             | Check::DataPlane
             | Check::Schedule

@@ -37,6 +37,13 @@ const FORMER: usize = 500;
 /// How many reports the history keeps. With a hundred machines they would push out what was done.
 const HISTORY_REPORTS: usize = 20;
 
+/// How many of them may be of one consumer: one that goes to and fro between two keys would push out the others'.
+const HISTORY_REPORTS_OF_ONE: usize = 4;
+
+/// How many of the events the history keeps that only tell of what was seen to come and go: who goes to and fro brings them about
+/// with each run, and they would push out what was done.
+const HISTORY_SIGHTS: usize = 40;
+
 /// How many times to watch are kept. Each is an announcement of another time, of which nobody has more than a few.
 pub const WATCHES: usize = 64;
 
@@ -295,7 +302,7 @@ impl Journal {
                 let (fingerprint, by) = (fingerprint.clone(), by.clone());
                 self.readers.insert(consumer.clone(), ReadersLeft { fingerprint, at, by });
             }
-            Event::ExternalAwaited { key_type, awaited } => {
+            Event::ExternalAwaited { key_type, awaited, .. } => {
                 self.change(*key_type, |key| key.awaited = awaited.then_some(at));
             }
         }
@@ -342,18 +349,29 @@ impl Journal {
 
     /// Drops the oldest events of which there are too many.
     fn forget(&mut self) {
-        let is_report = |entry: &Entry| matches!(entry.event, Event::Reported { .. });
-        let reports = self.history.iter().filter(|entry| is_report(entry)).count();
-        if reports > HISTORY_REPORTS
-            && let Some(oldest) = self.history.iter().position(is_report)
-        {
-            self.history.remove(oldest);
+        if let Some(Event::Reported { consumer, .. }) = self.history.back().map(|entry| entry.event.clone()) {
+            let is_of_it =
+                |event: &Event| matches!(event, Event::Reported { consumer: of, .. } if *of == consumer);
+            self.keep(HISTORY_REPORTS_OF_ONE, is_of_it);
         }
+        self.keep(HISTORY_REPORTS, |event| matches!(event, Event::Reported { .. }));
+        self.keep(HISTORY_SIGHTS, Event::is_sight);
         self.history.drain(..self.history.len().saturating_sub(HISTORY));
         let mut apps: usize = self.history.iter().map(|entry| entry.event.apps().len()).sum();
         while apps > HISTORY_APPS && self.history.len() > 1 {
             apps -= self.history.pop_front().map_or(0, |entry| entry.event.apps().len());
         }
+    }
+
+    /// Keeps the latest of some events.
+    fn keep(&mut self, most: usize, is_meant: impl Fn(&Event) -> bool) {
+        let meant = self.history.iter().filter(|entry| is_meant(&entry.event)).count();
+        let mut surplus = meant.saturating_sub(most);
+        self.history.retain(|entry| {
+            let goes = surplus > 0 && is_meant(&entry.event);
+            surplus -= usize::from(goes);
+            !goes
+        });
     }
 
     /// Every time that is on record.

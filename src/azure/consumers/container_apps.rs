@@ -328,7 +328,8 @@ impl ConsumerKind for Place {
         let (resource, (revisions, mut readers, variables)) =
             try_join!(self.get(arm).boxed(), self.who_reads(arm).boxed())?;
         let (changed, updating, failed) = (resource.changed(), resource.is_updating(), resource.has_failed());
-        let Properties { environment_id, managed_environment_id, template, configuration, .. } = resource.properties;
+        let Properties { environment_id, managed_environment_id, template, configuration, .. } =
+            resource.properties;
         let environment = environment_id.or(managed_environment_id);
         let longest = configuration.unwrap_or_default().longest();
         readers.iter_mut().for_each(|reader| reader.longest = longest);

@@ -47,6 +47,15 @@ sentences! {
     ACKNOWLEDGE_QUESTION = "Is that so? A key that you say was left is regenerated after its grace period, and whoever still holds \
         it is cut off then";
     ACKNOWLEDGE_NOBODY = "nobody";
+    acknowledge_too_early(name) = "{name}: no run has checked it yet, so no key is on record that could be acknowledged; nothing \
+        was done. Wait for the first run of RotateKeys, or do one by `signalr-rekey rotate`, which regenerates nothing before this is \
+        said; then repeat this command";
+    acknowledge_new_key(key_type) = "the {key_type} key that Azure lists is not on record yet: somebody has regenerated it since the \
+        last run. Nothing was done; repeat this command after the next run";
+    acknowledge_overtaken(name) = "{name}: nothing was recorded, because another run has found something else since this was \
+        looked at: repeat this command, which shows it";
+    acknowledge_stands(name, decision) = "as it stands, {name}: {decision}";
+    acknowledge_to_record(says) = "to be recorded: {says}";
     acknowledge_not_known(name, service, file, known) = "{name:?} is nobody whose word counts for {service}: it is neither among its \
         reporters and manual consumers in {file}, nor a secret that readers may read unseen; there is: {known}. Nothing was done";
     acknowledge_which_key(who) = "which key does {who} hold? Consumers hold both keys, or none: pass --key Primary or --key \
@@ -92,6 +101,7 @@ sentences! {
     standing_outside(at) = "was regenerated from outside, as was seen at {at}";
     standing_first_seen(at) = "is the one that was first seen at {at}";
     standing_accepted(made) = "{made}, and the service accepts it";
+    standing_may_hold(who) = "perhaps {who}";
     standing_held_by(holders) = "it is held by {holders}";
     STANDING_HELD = "consumers hold it, or are being given it";
     STANDING_NOT_HELD = "no consumer holds it";
@@ -107,11 +117,12 @@ sentences! {
 
     // What consumers hold, in lists.
     HOLDS_STALE = "the service no longer has this key";
-    HOLDS_STALE_TEXT = "an invalid key, where it cannot be replaced";
-    HOLDS_REFERENCE = "a reference, which is not followed";
-    HOLDS_INVALID = "an invalid connection string";
-    HOLDS_UNSEEN = "what could not be read";
-    holds_unreported(who) = "{who} has not reported what it holds";
+    HOLDS_STALE_TEXT = "holds an invalid key, where it cannot be replaced";
+    HOLDS_REFERENCE = "holds a reference, which is not followed";
+    HOLDS_PLACEHOLDER = "holds a placeholder";
+    HOLDS_INVALID = "holds an invalid connection string";
+    HOLDS_UNSEEN = "may hold either key: what is said of it above is not resolved";
+    holds_unreported(who) = "{who} may hold either key: it has not reported which";
     holds_reported_stale(who, key) = "{who} holds an invalid key ({key}), as it was reported";
 
     // `history`.
@@ -176,6 +187,7 @@ sentences! {
     // How faults call the parts of what the host sends.
     VALUE = "the value in Data";
     BODY = "the body of the request";
+    METHOD = "the method of the request";
 
     A_PANIC = "internal error: a panic (its message is not shown, as it may hold a key)";
 }

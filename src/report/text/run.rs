@@ -6,12 +6,13 @@ use rekey_core::intent::Known;
 use rekey_core::journal::{Event, WATCHES, Watch};
 use rekey_core::model::{ConsumerId, KeyType};
 use rekey_core::plan::{
-    Announced, BlockedBy, Covered, Decision, Execution, Standing, Step, Unknown, WaitFor,
+    Announced, Awaited, BlockedBy, Covered, Decision, Execution, Holding, Standing, Step, Unknown, WaitFor,
 };
 
+use super::brief::called;
 use super::journal::{cause, told};
 use super::snapshot::{cut_off_by_keys, gone};
-use super::{InWords, listed, readable, rounded};
+use super::{InWords, brief, listed, readable, rounded};
 use crate::report::{Ending, LostOperation, RunEvent, RunReport};
 
 sentences! {
@@ -20,6 +21,7 @@ sentences! {
     ENDING_PROCESS = "this process is ending; the next delivery carries on";
 
     // Beside a key that is waited for.
+    WHICH_IS_COMPROMISED = ", which is compromised,";
     COMPROMISED = " and which is compromised and stays valid until they have left it";
 
     // What the processes of a deployment tell each other, and could not be read or written.
@@ -79,7 +81,7 @@ words! {
         Self::Freeze => "the freeze is over and a window is open, so that apps that work may be moved (freezes in rekey.toml)";
         Self::External { key_type, who, compromised } =>
             "these to take the {} key in place of the {key_type} key, which they alone still hold{}, and to report it: {}",
-            key_type.other(), if *compromised { COMPROMISED } else { "" }, listed(who, ", ");
+            key_type.other(), if *compromised { COMPROMISED } else { "" }, asked(who);
     }
 }
 
@@ -94,10 +96,10 @@ impl InWords for Execution {
 words! {
     impl InWords for BlockedBy {
         Self::Unknown(unknown) if unknown.iter().all(Unknown::is_awaited) =>
-            "not everybody has left the key of before yet; the next run looks again: {}", listed(unknown, "; ");
+            "not everybody has left the key of before yet; the next run looks again: {}", brief::faults(unknown);
         Self::Unknown(unknown) if !unknown.iter().any(Unknown::lasts) =>
-            "Azure was too busy to show everything; the next run checks again: {}", listed(unknown, "; ");
-        Self::Unknown(unknown) => "no key is regenerated until this is resolved: {}", listed(unknown, "; ");
+            "Azure was too busy to show everything; the next run checks again: {}", brief::faults(unknown);
+        Self::Unknown(unknown) => "no key is regenerated until this is resolved: {}", brief::faults(unknown);
         Self::KeyRefused { key_type, since, detail } =>
             "the service still refuses the {key_type} key made at {}: {detail}. No consumer was moved to it. Check whether \
             access keys are disabled (disableLocalAuth); if network rules keep this host out, allow it or set verify = \
@@ -111,10 +113,10 @@ words! {
         Self::JournalDisagrees =>
             "the journal and Azure disagree about the current keys; nothing was changed. Run rotate again; if it persists, \
             report it with status --json";
-        Self::ExternalLate { key_type, who } =>
+        Self::ExternalLate { key_type, who, compromised } =>
             "late: these still hold the {key_type} key, which all others have left for the {} key, and have not reported \
-            another: {}. The {key_type} key stays valid. Have them changed and reported (docs/reporters.md); where one has left \
-            it without a report, `signalr-rekey acknowledge` says so", key_type.other(), listed(who, ", ");
+            another: {}. The {key_type} key{} stays valid. Have them changed and reported (docs/reporters.md); where one has left \
+            it without a report, `signalr-rekey acknowledge` says so", key_type.other(), asked(who), if *compromised { WHICH_IS_COMPROMISED } else { "" };
     }
 }
 
@@ -158,7 +160,7 @@ words! {
             every.as_secs(), readable(watch.from), readable(watch.until);
         Self::NotCalled { why } => "cannot ask the run at work to check again: {why}";
         Self::NotAccepted { key_type, why } => "{key_type} key: {why}";
-        Self::Late { why } => "{why}";
+        Self::Late { why } | Self::NotWritten { why } => "{why}";
         Self::OperationLost(LostOperation::RunsForEver) =>
             "Azure says that the regeneration is still running, after the longest time that one takes. The listed keys will \
             show how it ended";
@@ -169,7 +171,7 @@ words! {
             when a notice comes. Check that the function RotateKeys is enabled, and restart the function app",
             readable(*since), rounded(*every);
         Self::Known(Known::Puzzling) | Self::Postponed { .. } | Self::Checked(_) | Self::Alarmed(_) | Self::CutOff(_)
-            | Self::ClaimSettled | Self::Called { .. } | Self::Assessed { .. } | Self::Polled | Self::Written(_) => "";
+            | Self::ClaimSettled | Self::Called { .. } | Self::Assessed { .. } | Self::Polled | Self::Written { .. } => "";
     }
 }
 
@@ -205,6 +207,12 @@ words! {
     }
 }
 
+/// Those who are waited for.
+fn asked(who: &[Awaited]) -> String {
+    let who: Vec<&Awaited> = who.iter().collect();
+    brief::named(&who, |one| called(&one.consumer))
+}
+
 /// When and why keys are watched.
 pub(crate) fn watch(watch: &Watch) -> String {
     let why = if Announced::is_behind(watch) {
@@ -215,6 +223,9 @@ pub(crate) fn watch(watch: &Watch) -> String {
     let (from, until) = (readable(watch.from), readable(watch.until));
     format!("keys are watched closely from {from} until {until}: {why}")
 }
+
+/// How much of a line the names of those take that were repaired.
+const OF_REPAIRED: usize = 120;
 
 impl RunReport {
     /// What happened, line by line.
@@ -235,23 +246,30 @@ impl RunReport {
         format!("{name}: {word}: {}; {rest}{repaired}", cut_off_by_keys(&self.cut_off))
     }
 
-    /// What was repaired, if anything: how long that took, and which key those apps hold now, which is another if the run
-    /// went on to rotate. Who was written and is cut off all the same was not.
+    /// What was repaired, if anything: how long that took, and which key each holds now, which is another if the run went on to
+    /// rotate. Of who was written only those are told who were seen with a valid key after that, and no other.
     fn repaired(&self) -> Option<String> {
-        let (mut stale, mut holds) = (BTreeSet::new(), BTreeMap::new());
-        for event in &self.recorded {
-            if let Event::Repointed { key_type, apps, repaired } = event {
-                stale.extend(apps.iter().filter(|_| *repaired));
-                holds.extend(apps.iter().map(|app| (app, *key_type)));
-            }
-        }
-        holds.retain(|app, _| stale.contains(app));
+        let snapshot = self.seen.as_ref()?;
+        let repaired = self.recorded.iter().filter_map(|event| match event {
+            Event::Repointed { apps, repaired: true, .. } => Some(apps),
+            _ => None,
+        });
         let is_cut_off = |app: &ConsumerId| self.cut_off.iter().any(|who| who.app() == Some(app));
-        let told = KeyType::ALL.into_iter().filter_map(|key_type| {
-            let apps = holds.iter().filter(|(app, held)| **held == key_type && !is_cut_off(app));
-            let apps: Vec<String> = apps.map(|(app, _)| app.name()).collect();
+        let well: BTreeSet<&ConsumerId> =
+            repaired.flatten().filter(|app| snapshot.is_seen_well(app) && !is_cut_off(app)).collect();
+        let mut of_keys: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for app in well {
+            let of_it = |key_type: &KeyType| {
+                let holds = Holding::Valid(*key_type);
+                snapshot.consumers.iter().any(|one| one.at.app == *app && one.holds == holds)
+            };
+            let held: Vec<&str> =
+                KeyType::ALL.iter().filter(|key| of_it(key)).map(|key| key.as_str()).collect();
+            of_keys.entry(held.join(" and the ")).or_default().push(called(app));
+        }
+        let told = of_keys.into_iter().map(|(held, apps)| {
             let hold = if apps.len() == 1 { "holds" } else { "hold" };
-            (!apps.is_empty()).then(|| format!("{} now {hold} the {key_type} key", apps.join(", ")))
+            format!("{} now {hold} the {held} key", brief::names(apps, OF_REPAIRED))
         });
         let told: Vec<String> = told.collect();
         let took = rounded(self.repaired_in.unwrap_or(self.took));

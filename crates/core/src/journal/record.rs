@@ -143,6 +143,9 @@ pub enum Event {
         key_type: KeyType,
         /// Which of the two.
         awaited: bool,
+        /// Those, where it begins.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        who: Vec<ConsumerId>,
     },
 }
 
@@ -178,6 +181,19 @@ impl Event {
             | Self::Acknowledged { .. }
             | Self::ReadersAcknowledged { .. } => None,
         }
+    }
+
+    /// Whether it tells of what was seen to come or go, and of nothing that was done.
+    pub(super) const fn is_sight(&self) -> bool {
+        matches!(
+            self,
+            Self::Taken { .. }
+                | Self::Left { .. }
+                | Self::ExternalAwaited { .. }
+                | Self::Blinded {}
+                | Self::Sighted {}
+                | Self::AppsMissing { .. }
+        )
     }
 
     /// The apps that it names.

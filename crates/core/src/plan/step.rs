@@ -48,7 +48,7 @@ impl Decision {
     pub fn awaits(&self) -> impl Iterator<Item = (KeyType, &Awaited)> {
         let (key_type, who) = match self {
             Self::Waiting { reason: WaitFor::External { key_type, who, .. }, .. }
-            | Self::Blocked(BlockedBy::ExternalLate { key_type, who }) => (*key_type, who.as_slice()),
+            | Self::Blocked(BlockedBy::ExternalLate { key_type, who, .. }) => (*key_type, who.as_slice()),
             _ => (KeyType::Primary, &[][..]),
         };
         who.iter().map(move |one| (key_type, one))
@@ -166,7 +166,12 @@ pub enum BlockedBy {
     /// The journal speaks of other keys than Azure lists.
     JournalDisagrees,
     /// Of those who hold this key and whom only others can change, these have taken longer to leave it than they may.
-    ExternalLate { key_type: KeyType, who: Vec<Awaited> },
+    ExternalLate {
+        key_type: KeyType,
+        who: Vec<Awaited>,
+        /// Whether it is compromised.
+        compromised: bool,
+    },
 }
 
 impl BlockedBy {

@@ -39,7 +39,7 @@ fn readers_left(consumer: ConsumerId, key: &str) -> Event {
 }
 
 const fn awaited(awaited: bool) -> Event {
-    Event::ExternalAwaited { key_type: PRIMARY, awaited }
+    Event::ExternalAwaited { key_type: PRIMARY, awaited, who: vec![] }
 }
 
 fn watch(from: i64, until: i64) -> Event {

@@ -167,25 +167,25 @@ const LEAST_WINDOW: Duration = Duration::from_secs(15 * 60);
 fn check_windows(resolved: &Resolved, report: &mut Report<'_>) {
     let windows = &resolved.windows;
     let calendar = Calendar { windows: &windows.value, freezes: &[] };
-    let Some((longest, apart)) = calendar.longest() else { return };
-    let [longest, apart] = [longest, apart].map(|long| long.to_std().unwrap_or_default());
-    if longest < LEAST_WINDOW {
-        let [longest, least] = [longest, LEAST_WINDOW].map(spoken);
+    let Some((open, closed)) = calendar.longest() else { return };
+    let [open, closed] = [open, closed].map(|long| long.to_std().unwrap_or_default());
+    if open < LEAST_WINDOW {
+        let [open, least] = [open, LEAST_WINDOW].map(spoken);
         report.origin(
             &windows.origin,
             format!(
-                "no window is open for longer than {longest}: regenerating a key and moving the apps to it takes minutes, and \
+                "no window is open for longer than {open}: regenerating a key and moving the apps to it takes minutes, and \
                  the timer has to run meanwhile; write a window of {least} or more"
             ),
         );
     }
     let every = resolved.rotate_every.value;
-    if every < apart {
-        let [every, apart] = [every, apart].map(spoken);
+    if every < closed {
+        let [every, closed] = [every, closed].map(spoken);
         report.origin(
             &windows.origin,
             format!(
-                "{apart} pass between two windows, so that no rotation could keep to rotate_every ({every}); write windows \
+                "no window is open for {closed}, so that no rotation could keep to rotate_every ({every}); write windows \
                  on more days, or a longer rotate_every"
             ),
         );

@@ -44,7 +44,7 @@ impl Malformed {
 const MOST_EVENTS: usize = 5000;
 
 /// What the data of an event of our own bridge may have.
-const BRIDGES: [&str; 3] = ["instance", "keyTypes", "deadline"];
+const BRIDGES: [&str; 5] = ["instance", "keyTypes", "deadline", "key", "by"];
 
 /// `schemaId` of an alert (docs: Azure Monitor common alert schema).
 const COMMON_ALERT_SCHEMA: &str = "azureMonitorCommonAlertSchema";
@@ -93,6 +93,8 @@ fn read_one(event: &Map<String, Value>, member: &str) -> Result<Event, Malformed
             instance: text(&data, &["instance"]),
             key_types: get(&data, "keyTypes").filter(|types| !types.is_null()).map(texts),
             deadline: get(&data, "deadline").and_then(something),
+            key: text(&data, &["key"]),
+            by: text(&data, &["by"]),
             others: if kind.to_lowercase().starts_with(BRIDGE) { others(&data) } else { Vec::new() },
         },
         kind,

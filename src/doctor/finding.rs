@@ -53,6 +53,8 @@ pub enum Check {
     Schedule,
     /// The configured durations.
     Durations,
+    /// Windows, freezes and pauses.
+    Windows,
 }
 
 /// What a finding is about.

@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use crate::azure::consumers::Place;
 use rekey_core::intent::Known;
 use rekey_core::journal::{Event, Watch};
-use rekey_core::model::{ConsumerId, KeyType, ServiceId};
-use rekey_core::plan::{BlockedBy, Covered, CutOff, Decision, Snapshot, Unknown};
+use rekey_core::model::{ConsumerId, Fingerprint, KeyType, ServiceId};
+use rekey_core::plan::{BlockedBy, Covered, CutOff, Decision, Forecast, Heeded, Snapshot, Unknown};
 
 /// Something that happens in a run over one service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +67,14 @@ pub enum RunEvent {
         /// How often it should.
         every: Duration,
     },
+    /// What became of the approval of a rotation.
+    Heeded {
+        /// The key that it names.
+        key: Fingerprint,
+        heeded: Heeded,
+    },
+    /// What a rotation would do that waits for an approval.
+    Foreseen(Box<Forecast>),
     /// A check of the service was taken.
     Checked(Box<Snapshot>),
     /// A key is not the one on record, or changed from outside and not everybody was seen with a valid one since; or not.
@@ -111,6 +119,8 @@ impl RunEvent {
                     | Event::OperationLost {}
             ),
             Self::Known(known) => matches!(known, Known::Explained),
+            // That it is on record is told by the record.
+            Self::Heeded { heeded, .. } => !matches!(heeded, Heeded::Recorded { .. }),
             Self::Gone(_)
             | Self::Unseen(_)
             | Self::Waiting(_)
@@ -124,6 +134,7 @@ impl RunEvent {
             | Self::StoodIn(_)
             | Self::TimerSilent { .. } => true,
             Self::Postponed { .. }
+            | Self::Foreseen(_)
             | Self::Checked(_)
             | Self::Alarmed(_)
             | Self::CutOff(_)
@@ -139,7 +150,13 @@ impl RunEvent {
     pub const fn is_warning(&self) -> bool {
         matches!(
             self,
-            Self::Gone(_) | Self::Unseen(_) | Self::Covered(Covered::Asked { compromised: true, .. })
+            Self::Gone(_)
+                | Self::Unseen(_)
+                | Self::Covered(Covered::Asked { compromised: true, .. })
+                | Self::Heeded {
+                    heeded: Heeded::Over | Heeded::NotAsked | Heeded::Expired { .. } | Heeded::Unknown,
+                    ..
+                }
         )
     }
 
@@ -188,6 +205,8 @@ pub struct RunReport {
     pub known: Option<Known>,
     /// Who is cut off, as far as its last check shows.
     pub cut_off: Vec<CutOff>,
+    /// What the rotation would do that it leaves waiting for an approval.
+    pub foreseen: Option<Forecast>,
     pub ending: Ending,
 }
 
@@ -205,6 +224,7 @@ impl RunReport {
             seen: None,
             known: None,
             cut_off: vec![],
+            foreseen: None,
             ending,
         }
     }

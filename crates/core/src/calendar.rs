@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, Timelike, Utc, Weekday};
+use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike, Utc, Weekday};
 
 use self::zone::Zone;
 
@@ -179,6 +179,16 @@ fn change_of_clock(zone: &Zone, day: NaiveDate) -> Option<DateTime<Utc>> {
         if offset(middle) == old { before = middle } else { after = middle }
     }
     Some(after)
+}
+
+/// When the clock of a zone shows a time, `2026-12-01T08:00 Europe/Berlin`; of two such instants the later. Nothing if it is
+/// no time, the zone is not known, or its clock does not show that time on that day.
+pub fn instant(text: &str) -> Option<DateTime<Utc>> {
+    let (time, zone) = text.trim().rsplit_once(char::is_whitespace)?;
+    let forms = ["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"];
+    let shown = forms.into_iter().find_map(|form| NaiveDateTime::parse_from_str(time.trim(), form).ok())?;
+    let near = (1..=LAST_YEAR).contains(&shown.year());
+    Zone::named(zone).filter(|_| near)?.instants(shown).last().copied()
 }
 
 /// What is wrong with the text of a window or a freeze.
@@ -407,6 +417,22 @@ mod tests {
             assert_eq!(calendar(windows, &[]).read().longest(), Some((open, closed)), "{windows:?}");
         }
         assert_eq!(calendar(&[], &[]).read().longest(), None);
+    }
+
+    #[test]
+    fn a_time_of_a_zone_is_an_instant() {
+        for (text, instant_of) in [
+            ("2026-12-01T08:00 Europe/Berlin", Some("2026-12-01T07:00")),
+            (" 2026-12-01 08:00:00 utc ", Some("2026-12-01T08:00")),
+            // The clock shows it twice, and not at all.
+            ("2026-10-25T02:30 Europe/Berlin", Some("2026-10-25T01:30")),
+            ("2026-03-29T02:30 Europe/Berlin", None),
+            ("2026-12-01T08:00 Berlin", None),
+            ("2026-12-01T08:00", None),
+            ("tomorrow Europe/Berlin", None),
+        ] {
+            assert_eq!(instant(text), instant_of.map(at), "{text}");
+        }
     }
 
     #[test]

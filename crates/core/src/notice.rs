@@ -149,6 +149,12 @@ const REGENERATE: &str = "microsoft.signalrservice/signalr/regeneratekey/action"
 /// How the types of our own bridge begin, in lower case.
 const BRIDGE: &str = "signalrrekey.";
 
+/// What is behind that in the type of an approval.
+const APPROVED: &str = "rotationapproved";
+
+/// What the data of the others may have, the one that is most missed first.
+const ANNOUNCES: [&str; 3] = ["deadline", "keyTypes", "instance"];
+
 /// Says what an event means. Types, operations and resource ids compare without regard to case, for Azure mixes it. Alerts
 /// mean the same with the common alert schema and without it.
 ///
@@ -243,6 +249,7 @@ fn alert(event: &Event, said: &Alert) -> Notice {
 
 fn bridge(kind: &str, event: &Event) -> Result<Notice, BridgeFault> {
     let data = &event.bridge;
+    let meant = |data| meant(data, if kind == APPROVED { read::APPROVALS } else { ANNOUNCES });
     let instance = || {
         let named = data.instance.as_deref();
         let named = named.ok_or_else(|| meant(data).unwrap_or(BridgeFault::NoInstance))?;
@@ -258,10 +265,10 @@ fn bridge(kind: &str, event: &Event) -> Result<Notice, BridgeFault> {
             keys: announced(data.key_types.as_deref())?,
             deadline: data.deadline.as_deref().map(deadline).transpose()?,
         }),
-        "rotationapproved" if !data.others.is_empty() => {
+        APPROVED if !data.others.is_empty() => {
             Err(meant(data).unwrap_or(BridgeFault::UnknownMember))
         }
-        "rotationapproved" => Ok(Notice::Approved {
+        APPROVED => Ok(Notice::Approved {
             instance: instance()?,
             approving: Approving {
                 key: data.key.as_deref().and_then(|key| key.parse().ok()).ok_or(BridgeFault::NoKey)?,
@@ -285,8 +292,8 @@ pub fn name_of_person(text: &str) -> Option<String> {
 }
 
 /// Which member a misspelt one is meant for. What was written is not repeated.
-fn meant(data: &Bridge) -> Option<BridgeFault> {
-    let candidates = || ["deadline", "keyTypes", "instance", "key", "by"].map(|name| (name.to_owned(), name)).into_iter();
+fn meant(data: &Bridge, known: [&'static str; 3]) -> Option<BridgeFault> {
+    let candidates = || known.map(|name| (name.to_owned(), name)).into_iter();
     let meant = data.others.iter().find_map(|other| likest(other, candidates()));
     meant.map(BridgeFault::Misspelt)
 }

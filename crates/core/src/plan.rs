@@ -123,11 +123,12 @@ impl View<'_> {
         let standby = active.other();
         if self.is_fresh(standby, due_since) {
             self.verify(standby).unwrap_or_else(|| self.unless_held(self.move_to(standby)))
-        } else if self.was_left(standby) || self.is_compromised(standby) {
-            // It dies in any case, and whoever comes after it may be given to consumers later.
-            self.regenerate(standby, self.released(standby))
         } else {
-            self.unless_held(self.regenerate(standby, self.released(standby)))
+            let decision = self.regenerate(standby, self.released(standby));
+            // It dies in any case, and whoever comes after it may be given to consumers later.
+            let dies = self.was_left(standby) || self.is_compromised(standby);
+            let acts = matches!(decision, Decision::Do(_));
+            if dies && acts { decision } else { self.unless_held(decision) }
         }
     }
 

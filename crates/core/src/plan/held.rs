@@ -5,15 +5,14 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Decision, Snapshot, Step, View, WaitFor, announced};
-use super::{BlockedBy, Journal, Policy};
-use crate::journal::{Approval, Event};
+use super::{BlockedBy, Decision, Snapshot, Step, View, WaitFor, announced, safety};
+use crate::journal::{Approval, Event, Held, Journal, KeyRecord};
 use crate::model::{Fingerprint, KeyType};
-use crate::policy::ApprovalPolicy;
+use crate::policy::{ApprovalPolicy, Policy};
 use crate::time::delta;
 
-/// How long after it was given an approval may begin a rotation: long enough that a window of every week lies in it. An event
-/// that is delivered again after that approves nothing.
+/// How long an approval may begin a rotation, from the next window on: long enough that another window of every week lies in
+/// it. An event that is delivered again after that approves nothing.
 const APPROVED_FOR: TimeDelta = TimeDelta::days(7);
 
 /// A rotation that is due, by the key in use that it replaces: of two that are due, the newer. No other rotation ever replaces
@@ -85,9 +84,11 @@ impl View<'_> {
     pub(super) fn due(&self) -> Option<Due> {
         let held = KeyType::ALL.into_iter().filter(|key_type| self.snapshot.is_held(*key_type));
         let newer = self.newer();
-        let due = held.filter_map(|key_type| Some((key_type == newer, key_type, self.due_since(key_type)?)));
-        let (_, key_type, since) = due.max()?;
-        Some(Due { key_type, key: self.keys[key_type].fingerprint.clone(), since })
+        let due = held.filter(|key_type| self.due_since(*key_type).is_some());
+        let key_type = due.max_by_key(|key_type| *key_type == newer)?;
+        let record = &self.keys[key_type];
+        let since = due_from(record, self.journal, self.policy);
+        Some(Due { key_type, key: record.fingerprint.clone(), since })
     }
 
     fn hold(&self, due: &Due) -> Option<Decision> {
@@ -174,12 +175,9 @@ pub fn approves(due: &Due, by: String, noticed: bool, policy: &Policy, now: Date
     Event::Approved { fingerprint: due.key.clone(), until: holds_until(policy, now), by, noticed }
 }
 
-/// Until when an approval of then may begin a rotation: for a week, and to the end of the next window.
+/// Until when an approval of then may begin a rotation: for a week from when it may at the earliest.
 fn holds_until(policy: &Policy, at: DateTime<Utc>) -> DateTime<Utc> {
-    let calendar = policy.calendar();
-    let window = calendar.opens(at).and_then(|opens| calendar.closes(opens));
-    let soon = window.filter(|closes| *closes < at + delta(policy.rotate_every));
-    soon.map_or(at + APPROVED_FOR, |closes| closes.max(at + APPROVED_FOR))
+    policy.calendar().opens(at).unwrap_or(at) + APPROVED_FOR
 }
 
 /// What becomes of an approval that an event tells. It is put on record once for a rotation, and never begins one that is not
@@ -220,11 +218,13 @@ pub(super) fn heeded(
 
 /// When the next rotation is due, or since when one is; nothing if nobody is known to hold a key.
 pub fn due_next(journal: &Journal, policy: &Policy) -> Option<DateTime<Utc>> {
-    let held = journal.keys()?.iter().filter(|(_, record)| record.held == super::Held::Now);
-    let due = held.map(|(_, record)| {
-        let by_age = record.created + delta(policy.rotate_every) + delta(policy.due_later);
-        let by_request = journal.requested().filter(|requested| record.created <= *requested);
-        by_request.map_or(by_age, |requested| requested.min(by_age))
-    });
-    due.min()
+    let held = journal.keys()?.iter().filter(|(_, record)| record.held == Held::Now);
+    held.map(|(_, record)| due_from(record, journal, policy)).min()
+}
+
+/// From when on a key in use is due, by its age or because a rotation was asked for, whichever comes first: so long it waits.
+fn due_from(record: &KeyRecord, journal: &Journal, policy: &Policy) -> DateTime<Utc> {
+    let by_age = safety::due_by_age(record, policy);
+    let by_request = journal.requested().filter(|requested| record.created <= *requested);
+    by_request.map_or(by_age, |requested| requested.min(by_age))
 }

@@ -464,7 +464,11 @@ fn windows_that_can_never_do_their_work_are_refused() {
         "rotate_every = \"7d\"\nwindows = [\"Sun 02:00-03:00 Europe/Berlin\"]",
         "windows = \"none\"\nfreezes = \"none\"",
     ] {
-        assert_eq!(read(&format!("{good}\n{GOOD}"), &[]).err().map(|faults| faults.to_string()), None, "{good}");
+        assert_eq!(
+            read(&format!("{good}\n{GOOD}"), &[]).err().map(|faults| faults.to_string()),
+            None,
+            "{good}"
+        );
     }
     let config = read(&format!("windows = [\"Sat 02:00-05:00 UTC\"]\n{GOOD}"), &[("REKEY_WINDOWS", "none")]);
     assert_eq!(config.unwrap().instances[0].policy.windows, [], "the default is written as it is told");

@@ -75,7 +75,9 @@ async fn try_approve(args: &ApproveArgs, environment: &Environment) -> Result<Ex
     }
     terminal::tell(&text::approve_says(&by, due.key_type, &due.key));
     terminal::say(text::ROTATE_FORECAST);
-    lines(&foresee(service, &preview, false, now), now).iter().for_each(|line| terminal::tell(&format!("    {line}")));
+    lines(&foresee(service, &preview, false, now), now)
+        .iter()
+        .for_each(|line| terminal::tell(&format!("    {line}")));
     if !args.yes {
         match terminal::ask(text::APPROVE_QUESTION) {
             Answer::Yes => {}

@@ -191,7 +191,8 @@ struct HeldBy {
 impl HeldBy {
     fn of(decision: &Decision) -> Option<Self> {
         let of = |r#type, until| Self { r#type, until, ..Self::default() };
-        let approval = |due: &Due| Self { key: Some(due.key.clone()), since: Some(due.since), ..of("approval", None) };
+        let approval =
+            |due: &Due| Self { key: Some(due.key.clone()), since: Some(due.since), ..of("approval", None) };
         Some(match decision {
             Decision::Waiting { reason: WaitFor::Window, until } => of("window", Some(*until)),
             Decision::Waiting { reason: WaitFor::Freeze, until } => of("freeze", Some(*until)),

@@ -62,7 +62,10 @@ pub(super) async fn pause(args: PauseArgs, environment: &Environment) -> Exit {
                 let replaces = before.map(|before| text::pause_replaces(readable(before.until), &before.by));
                 text::paused(service.id.name(), readable(until), replaces.unwrap_or_default())
             };
-            exit = worse(exit, put_on_record(&rekey, service, "pause", |before| Some((event, told(before)))).await);
+            exit = worse(
+                exit,
+                put_on_record(&rekey, service, "pause", |before| Some((event, told(before)))).await,
+            );
         }
         Ok::<Exit, Exit>(exit)
     };
@@ -133,7 +136,8 @@ fn until(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, Exit> {
     let text = text.trim();
     let with_offset = || {
         // Seconds may be left out.
-        let whole = text.strip_suffix('Z').map(|time| format!("{time}+00:00")).unwrap_or_else(|| text.to_owned());
+        let whole =
+            text.strip_suffix('Z').map(|time| format!("{time}+00:00")).unwrap_or_else(|| text.to_owned());
         let forms = ["%Y-%m-%dT%H:%M:%S%:z", "%Y-%m-%dT%H:%M%:z"];
         let read = forms.into_iter().find_map(|form| DateTime::parse_from_str(&whole, form).ok());
         read.map(|at| at.to_utc())

@@ -30,13 +30,15 @@ fn calendar(instance: &InstanceFacts<'_>, now: DateTime<Utc>) -> Option<Finding>
         return None;
     }
     let calendar = policy.calendar();
-    let due = instance.journal.as_ref().ok().and_then(|journal| plan::due_next(journal, policy)).unwrap_or(now);
+    let due =
+        instance.journal.as_ref().ok().and_then(|journal| plan::due_next(journal, policy)).unwrap_or(now);
     let opens = calendar.opens(due.max(now));
     // As the rotation itself is judged.
     let since = if calendar.opens(due) == opens { due } else { now };
     let told = format!("the next rotation is due at {}", readable(due));
     let Some(begins) = opens.filter(|opens| *opens <= since + delta(policy.rotate_every)) else {
-        let next = opens.map_or("none opens ever".to_owned(), |at| format!("the next opens at {}", readable(at)));
+        let next =
+            opens.map_or("none opens ever".to_owned(), |at| format!("the next opens at {}", readable(at)));
         let every = rounded(policy.rotate_every);
         let what = format!("{told}, and no window is open in the {every} after that (rotate_every): {next}");
         let why = "the rotation is blocked until then; apps are repaired all the same";

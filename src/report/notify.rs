@@ -265,11 +265,9 @@ impl Kind {
     /// Whether the next run will find the same.
     const fn lasts(self) -> bool {
         match self {
-            Self::Failed
-            | Self::Blocked
-            | Self::ChangeRequested
-            | Self::ApprovalRequested
-            | Self::Paused => true,
+            Self::Failed | Self::Blocked | Self::ChangeRequested | Self::ApprovalRequested | Self::Paused => {
+                true
+            }
             Self::Repaired | Self::Rotated | Self::DriftFound => false,
         }
     }
@@ -297,7 +295,10 @@ pub fn announce(report: &RunReport) -> Option<Announcement> {
 fn text(report: &RunReport) -> String {
     let steps = report.foreseen.as_ref().filter(|_| asked(report).is_some()).map(once_approved);
     let steps = steps.filter(|steps| !steps.is_empty());
-    steps.map_or_else(|| report.summary(), |steps| format!("{}. It would do: {}", report.summary(), steps.join("; ")))
+    steps.map_or_else(
+        || report.summary(),
+        |steps| format!("{}. It would do: {}", report.summary(), steps.join("; ")),
+    )
 }
 
 /// The rotation that a person is to approve.
@@ -318,7 +319,9 @@ fn approval(report: &RunReport) -> Option<Value> {
         .map(|forecast| forecast.restarts().keys().map(ToString::to_string).collect())
         .unwrap_or_default();
     let would_do = foreseen.map(once_approved).unwrap_or_default();
-    Some(json!({ "key": key, "keyType": key_type, "since": since, "wouldDo": would_do, "restarts": restarts }))
+    Some(
+        json!({ "key": key, "keyType": key_type, "since": since, "wouldDo": would_do, "restarts": restarts }),
+    )
 }
 
 /// What is asked of those that only others can change. It holds no key: who is to change one reads it where he always does.

@@ -277,7 +277,8 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
 
     // Nothing is announced of this one.
     let approving = of_one_app("sr-asked", "asked");
-    let required = |line: &[&str]| approving.command(line).env("REKEY_APPROVAL", "required").output().unwrap();
+    let required =
+        |line: &[&str]| approving.command(line).env("REKEY_APPROVAL", "required").output().unwrap();
     let asking = required(&["rotate", "--for", "2s", "--json"]);
     let [asking_plan, asking_status] =
         ["plan", "status"].map(|command| answer(&required(&[command, "--json"])));
@@ -299,10 +300,11 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
     let lines = |output: &Output| -> Vec<Value> {
         text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };
-    let (progress, results): (Vec<Value>, Vec<Value>) = [&waiting, &held, &resting_rotate, &asking, &short, &awaiting, &rotate]
-        .into_iter()
-        .flat_map(lines)
-        .partition(|line| line["type"] == "progress");
+    let (progress, results): (Vec<Value>, Vec<Value>) =
+        [&waiting, &held, &resting_rotate, &asking, &short, &awaiting, &rotate]
+            .into_iter()
+            .flat_map(lines)
+            .partition(|line| line["type"] == "progress");
     // The service that cannot be looked at has its error here too, under the same names.
     let gone = results
         .iter()
@@ -326,9 +328,17 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
         }
         all
     };
-    let statuses =
-        [answer(&status), resting, under_way, stands, held_status, awaited_status, paused_status, asking_status]
-            .map(without_payload);
+    let statuses = [
+        answer(&status),
+        resting,
+        under_way,
+        stands,
+        held_status,
+        awaited_status,
+        paused_status,
+        asking_status,
+    ]
+    .map(without_payload);
     assert_documented("status", &[ANSWER, SERVICE, below("What status adds"), events], &statuses);
     let mut broken = azure.command(&["history", "--json"]);
     broken.env(

@@ -49,7 +49,8 @@ fn the_examples_mean_what_the_document_says() {
         .map(|block| serde_json::from_str(&block.text).unwrap())
         .collect();
     assert!(matches!(means(&json_of("docs/events/approved.json")), Notice::Approved { .. }));
-    let examples = ["announced", "exposed", "approved"].map(|name| json_of(&format!("docs/events/{name}.json")));
+    let examples =
+        ["announced", "exposed", "approved"].map(|name| json_of(&format!("docs/events/{name}.json")));
     assert_eq!(shown[..3], examples);
 }
 

@@ -9,8 +9,8 @@ use rekey_core::model::{
     AppId, ConsumerId, Key, KeyType, KeyValueId, Malformed, PerKey, SecretId, ServiceId,
 };
 use rekey_core::plan::{
-    Awaited, BlockedBy, CutOff, Decision, Due, ReferenceFault, SettingFault, Step, Unknown, WaitFor, Whereabouts,
-    standing,
+    Awaited, BlockedBy, CutOff, Decision, Due, ReferenceFault, SettingFault, Step, Unknown, WaitFor,
+    Whereabouts, standing,
 };
 use rekey_core::policy::Policy;
 use signalr_rekey::azure::arm::{ArmErrorKind, Barrier};
@@ -369,12 +369,8 @@ pub(super) fn events() -> Vec<Event> {
     let fingerprint = || Key::new("a key").fingerprint();
     let detail = || "it said so".to_owned();
     let request = |compromised| Event::RotationRequested { compromised, noticed: false };
-    let approved = |noticed| Event::Approved {
-        fingerprint: fingerprint(),
-        until: now(),
-        by: "ada".into(),
-        noticed,
-    };
+    let approved =
+        |noticed| Event::Approved { fingerprint: fingerprint(), until: now(), by: "ada".into(), noticed };
     let moved = |repaired| Event::Repointed { key_type: PRIMARY, apps: vec![app()], repaired };
     let all = vec![
         Event::Adopted { keys: PerKey::from_fn(|_| fingerprint()) },

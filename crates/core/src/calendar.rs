@@ -10,7 +10,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike, Utc, Weekday};
+use chrono::{
+    DateTime, Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike, Utc, Weekday,
+};
 
 use self::zone::Zone;
 
@@ -70,7 +72,8 @@ impl<'a> Calendar<'a> {
         let mut at = now;
         // Each freeze is left behind once, and once more where a clock that is set back shows its last hour again.
         for _ in 0..=2 * self.freezes.len() {
-            at = if windows.is_open(at) { at } else { windows.changes(at).find(|at| windows.is_open(*at))? };
+            at =
+                if windows.is_open(at) { at } else { windows.changes(at).find(|at| windows.is_open(*at))? };
             let Some(freeze) = self.frozen(at) else { return Some(at) };
             at = freeze.thaws(at)?;
         }
@@ -391,7 +394,11 @@ mod tests {
         assert_eq!(alone.closes(at("2026-12-23T12:00")), Some(at("2026-12-24T00:00")));
         assert_eq!(alone.opens(at("2026-12-24T12:00")), Some(at("2026-12-25T00:00")));
         let long = calendar(&["Sat 02:00-03:00 UTC"], &["2026-01-01..2036-01-01 UTC"]);
-        assert_eq!(long.opens(at("2026-12-24T12:00")), Some(at("2036-01-05T02:00")), "ten years are told too");
+        assert_eq!(
+            long.opens(at("2026-12-24T12:00")),
+            Some(at("2036-01-05T02:00")),
+            "ten years are told too"
+        );
         let rows = ["2026-12-24..2027-12-01 UTC", "2027-12-02..2028-12-01 UTC", "2027-06-01..2029-01-01 UTC"];
         assert_eq!(calendar(&[], &rows).opens(at("2026-12-24T12:00")), Some(at("2029-01-02T00:00")));
         assert_eq!(calendar(&[], &[]).opens(at("2026-12-24T12:00")), Some(at("2026-12-24T12:00")));

@@ -198,7 +198,11 @@ pub fn classify(event: &Event) -> Notice {
         | "microsoft.resourcenotifications.resources.deleted" => changed(event),
         "microsoft.web.appupdated" | "microsoft.web.slotswapcompleted" => changed(event),
         // A slip of the pen in a report of a leak must not pass for somebody else's event.
-        other if [".keysexposed", ".regenerationannounced", ".rotationapproved"].iter().any(|ours| other.ends_with(ours)) => {
+        other
+            if [".keysexposed", ".regenerationannounced", ".rotationapproved"]
+                .iter()
+                .any(|ours| other.ends_with(ours)) =>
+        {
             Notice::Unreadable { fault: BridgeFault::AlmostOurs }
         }
         other if other.starts_with("microsoft.resources.") => Notice::Ignored(Ignored::OtherAction),
@@ -265,9 +269,7 @@ fn bridge(kind: &str, event: &Event) -> Result<Notice, BridgeFault> {
             keys: announced(data.key_types.as_deref())?,
             deadline: data.deadline.as_deref().map(deadline).transpose()?,
         }),
-        APPROVED if !data.others.is_empty() => {
-            Err(meant(data).unwrap_or(BridgeFault::UnknownMember))
-        }
+        APPROVED if !data.others.is_empty() => Err(meant(data).unwrap_or(BridgeFault::UnknownMember)),
         APPROVED => Ok(Notice::Approved {
             instance: instance()?,
             approving: Approving {

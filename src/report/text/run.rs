@@ -218,7 +218,9 @@ words! {
 }
 
 fn expired_at(expired: Option<DateTime<Utc>>) -> String {
-    expired.map_or_else(String::new, |at| format!("; an approval of it ended at {} and is needed anew", readable(at)))
+    expired.map_or_else(String::new, |at| {
+        format!("; an approval of it ended at {} and is needed anew", readable(at))
+    })
 }
 
 fn opens_at(opens: Option<DateTime<Utc>>) -> String {
@@ -227,9 +229,8 @@ fn opens_at(opens: Option<DateTime<Utc>>) -> String {
 
 /// What a rotation would do once it is approved, a line for each step.
 pub(crate) fn once_approved(forecast: &Forecast) -> Vec<String> {
-    let waits = |decision: &Decision| {
-        matches!(decision, Decision::Waiting { reason: WaitFor::Approval { .. }, .. })
-    };
+    let waits =
+        |decision: &Decision| matches!(decision, Decision::Waiting { reason: WaitFor::Approval { .. }, .. });
     let steps = forecast.steps.iter().filter(|step| !waits(&step.decision));
     steps.map(|step| format!("{}: {}", readable(step.at), step.decision.in_words())).collect()
 }

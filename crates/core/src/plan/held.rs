@@ -103,7 +103,10 @@ impl View<'_> {
             }
             let expired = self.journal.approved().filter(|approval| approval.fingerprint == due.key);
             let expired = expired.map(|approval| approval.until);
-            return Some(Decision::Waiting { reason: WaitFor::Approval { due: due.clone(), expired }, until });
+            return Some(Decision::Waiting {
+                reason: WaitFor::Approval { due: due.clone(), expired },
+                until,
+            });
         }
         let calendar = self.policy.calendar();
         if calendar.is_open(self.now) {
@@ -151,7 +154,8 @@ impl View<'_> {
 fn is_for_approval(held: &Decision) -> bool {
     matches!(
         held,
-        Decision::Waiting { reason: WaitFor::Approval { .. }, .. } | Decision::Blocked(BlockedBy::NotApproved(_))
+        Decision::Waiting { reason: WaitFor::Approval { .. }, .. }
+            | Decision::Blocked(BlockedBy::NotApproved(_))
     )
 }
 
@@ -191,9 +195,11 @@ pub(super) fn heeded(
     policy: &Policy,
     now: DateTime<Utc>,
 ) -> (Heeded, Option<Event>) {
-    let is_in_use = || KeyType::ALL.into_iter().any(|key_type| {
-        snapshot.keys[key_type] == approving.key && snapshot.is_held(key_type)
-    });
+    let is_in_use = || {
+        KeyType::ALL
+            .into_iter()
+            .any(|key_type| snapshot.keys[key_type] == approving.key && snapshot.is_held(key_type))
+    };
     let heeded = match asks(snapshot, journal, policy, now) {
         Asks::Given(due, approval) if due.key == approving.key => {
             Heeded::Already { by: approval.by, at: approval.at }

@@ -313,5 +313,8 @@ fn the_table_of_the_docs_has_each_event() {
         .map(|(name, _)| *name)
         .filter(|name| !name.contains(',') && !rows.contains(name))
         .collect();
-    assert_eq!(missing, ["consumersSeen", "rotationRequested", "watchAsked", "heard", "unblocked", "paused", "resumed"]);
+    assert_eq!(
+        missing,
+        ["consumersSeen", "rotationRequested", "watchAsked", "heard", "unblocked", "paused", "resumed"]
+    );
 }

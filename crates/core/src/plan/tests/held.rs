@@ -32,7 +32,9 @@ fn grace(key_type: KeyType, until: i64) -> Decision {
 
 impl Story {
     fn approve(&mut self, time: i64, seen: &Snapshot) {
-        let Asks::For(due) = asks(seen, &self.journal, &self.policy, at(time)) else { panic!("it is not asked") };
+        let Asks::For(due) = asks(seen, &self.journal, &self.policy, at(time)) else {
+            panic!("it is not asked")
+        };
         let event = approves(&due, "ada".into(), false, &self.policy, at(time));
         self.event(at(time), event);
     }
@@ -74,7 +76,10 @@ fn a_pause_holds_the_rotation_and_neither_proofs_nor_repairs_nor_the_end_of_a_ke
     assert!(held(&mut story, &snapshot(at(8100), "p", "s2", &[P, P])));
     assert!(held(&mut story, &snapshot(at(8100), "p", "s2", &[S, P])), "one of two was moved when it began");
     let moves = story.look(&snapshot(at(50_000), "p", "s2", &[S, P]));
-    assert!(matches!(moves, Decision::Do(Step::Repoint { repair: false, .. })), "it ends by itself: {moves:?}");
+    assert!(
+        matches!(moves, Decision::Do(Step::Repoint { repair: false, .. })),
+        "it ends by itself: {moves:?}"
+    );
 
     // What was left dies in a pause too.
     story.event(at(50_010), paused(90_000));
@@ -237,7 +242,11 @@ fn no_window_before_the_next_rotation_would_be_due_blocks_and_a_nearer_one_is_wa
         assert_eq!(frozen("2026-04-27T15:00"), never(opens));
     }
     let mut frozen = story(&[], &["2026-03-28..2027-04-20 UTC"], 400);
-    assert_eq!(frozen("2026-03-28T15:00"), waits(WaitFor::Freeze, "2027-04-21T00:00"), "the next would be due later");
+    assert_eq!(
+        frozen("2026-03-28T15:00"),
+        waits(WaitFor::Freeze, "2027-04-21T00:00"),
+        "the next would be due later"
+    );
 
     // It is left out on the day on which the clocks go forward, so that there are fifteen days between two.
     let mut left_out = story(&["Sun 02:00-03:00 Europe/Berlin"], &[], 7);

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use rekey_core::policy::{FirstRotation, Policy, Verify};
+use rekey_core::policy::{ApprovalPolicy, FirstRotation, Policy, Verify};
 use signalr_rekey::config::{Cloud, Config, Environment, Faults, StateConfig, load, load_from};
 
 const INSTANCE: &str =
@@ -165,6 +165,7 @@ min_rotation_interval = "6h"
 full_check_every = "2h"
 windows = ["Sat 02:00-05:00 UTC"]
 freezes = ["2026-12-24 UTC"]
+approval = "required"
 spread = "1s"
 watch = "2m"
 timer_budget = "2m"
@@ -191,6 +192,7 @@ verify = "data-plane"
         full_check_every: hours(2),
         windows: vec!["Sat 02:00-05:00 UTC".parse().unwrap()],
         freezes: vec!["2026-12-24 UTC".parse().unwrap()],
+        approval: ApprovalPolicy::Required,
         spread: Duration::from_secs(1),
         due_later: Duration::ZERO,
     };
@@ -213,6 +215,7 @@ verify = "data-plane"
         ("REKEY_FULL_CHECK_EVERY", "0s"),
         ("REKEY_WINDOWS", "daily 22:00-24:00 UTC"),
         ("REKEY_FREEZES", "none"),
+        ("REKEY_APPROVAL", "none"),
         ("REKEY_NOTICE_BUDGET", "20s"),
         ("REKEY_STATE", "memory"),
         ("WEBSITE_SITE_NAME", "rekey-func"),
@@ -227,6 +230,7 @@ verify = "data-plane"
         full_check_every: Duration::ZERO,
         windows: vec!["daily 22:00-24:00 UTC".parse().unwrap()],
         freezes: vec![],
+        approval: ApprovalPolicy::None,
         ..head
     };
     assert!(config.instances.iter().all(|instance| instance.policy == policy));
@@ -670,7 +674,7 @@ fn the_file_has_to_name_something_to_do() {
     the configuration has 3 faults:
       rekey.toml:1:1: no [[instance]] is named, so there is nothing to do; add one with its id and its apps
       rekey.toml:1:1: id: this key belongs in an [[instance]]
-      rekey.toml:2:2: this key is not known; known here are rotate_every, grace, verify, first_rotation, longest_operation, exposed_grace, min_rotation_interval, full_check_every, windows, freezes, spread, notice_budget, timer_budget, watch, notify, instance
+      rekey.toml:2:2: this key is not known; known here are rotate_every, grace, verify, first_rotation, longest_operation, exposed_grace, min_rotation_interval, full_check_every, windows, freezes, approval, spread, notice_budget, timer_budget, watch, notify, instance
     "#);
 }
 

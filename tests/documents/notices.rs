@@ -98,8 +98,16 @@ fn http_actions(actions: &Value, found: &mut Vec<Value>) {
 
 #[test]
 fn every_type_of_message_is_in_the_table() {
-    let all =
-        [Kind::Repaired, Kind::Rotated, Kind::DriftFound, Kind::Failed, Kind::Blocked, Kind::ChangeRequested];
+    let all = [
+        Kind::Repaired,
+        Kind::Rotated,
+        Kind::DriftFound,
+        Kind::Failed,
+        Kind::Blocked,
+        Kind::ChangeRequested,
+        Kind::ApprovalRequested,
+        Kind::Paused,
+    ];
     for kind in all {
         match kind {
             Kind::Repaired
@@ -107,7 +115,9 @@ fn every_type_of_message_is_in_the_table() {
             | Kind::DriftFound
             | Kind::Failed
             | Kind::Blocked
-            | Kind::ChangeRequested => {}
+            | Kind::ChangeRequested
+            | Kind::ApprovalRequested
+            | Kind::Paused => {}
         }
     }
     let rows = notices().rows("Being told: the webhook");

@@ -236,7 +236,10 @@ impl View<'_> {
     fn unless_unseen(&self, decision: Decision) -> Decision {
         let said = match decision {
             Decision::Settled { .. } => true,
-            Decision::Waiting { .. } => self.snapshot.unknown.iter().any(Unknown::lasts),
+            Decision::Waiting { .. }
+            | Decision::Blocked(BlockedBy::NeverOpens { .. } | BlockedBy::NotApproved(_)) => {
+                self.snapshot.unknown.iter().any(Unknown::lasts)
+            }
             Decision::Do(_) | Decision::Blocked(_) => false,
         };
         self.unknown().filter(|_| said).map_or(decision, Decision::Blocked)

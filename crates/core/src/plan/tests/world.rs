@@ -402,8 +402,10 @@ impl World {
             let index = (0..self.apps.len()).find(|n| app(*n) == at.app).unwrap();
             assert!(repair || worked, "moved to a key that does not work");
             assert!(repair || open || self.is_urgent(), "moved outside of the windows: {self:#?}");
-            let mut moved = self.apps[index].keys.iter().chain([&key]);
-            let approved = moved.any(|key| self.approved.contains(key)) || !self.needs_approval();
+            let is_approved = |key: &u64| self.approved.contains(key);
+            let approved = !self.needs_approval()
+                || is_approved(&key)
+                || self.apps[index].keys.iter().any(is_approved);
             assert!(repair || approved || self.is_urgent(), "moved without an approval: {self:#?}");
             // To repair it, what is invalid is replaced and what is valid stays.
             let listed = PerKey::from_fn(|key_type| self.listed(key_type));

@@ -18,7 +18,7 @@ mod step;
 pub use announced::Announced;
 pub use assess::{Assessment, Covered, Open, Verdict, assess, judge, to_watch};
 pub use forecast::{Forecast, Foreseen, forecast, takes};
-pub use held::{Approving, Asks, Due, Heeded, approves, asks, due_next};
+pub use held::{Approving, Asks, Heeded, approves, asks, due_next};
 pub use quiet::quiet;
 pub use reconcile::{Agreement, agreement, handed_out, reconcile};
 pub use safety::{Standing, is_doubtful, is_overdue, standing};
@@ -26,7 +26,7 @@ pub use snapshot::{
     Consumer, ConsumerRef, CutOff, External, Holding, ReferenceFault, SettingFault, Snapshot, Unknown,
     Whereabouts,
 };
-pub use step::{Awaited, BlockedBy, Decision, Step, WaitFor};
+pub use step::{Awaited, BlockedBy, Decision, Due, Step, WaitFor};
 
 use chrono::{DateTime, Utc};
 

@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{BlockedBy, Decision, Snapshot, Step, View, WaitFor, announced, safety};
+use super::{BlockedBy, Decision, Due, Snapshot, Step, View, WaitFor, announced, safety};
 use crate::journal::{Approval, Event, Held, Journal, KeyRecord};
 use crate::model::{Fingerprint, KeyType};
 use crate::policy::{ApprovalPolicy, Policy};
@@ -14,16 +14,6 @@ use crate::time::delta;
 /// How long an approval may begin a rotation, from the next window on: long enough that another window of every week lies in
 /// it. An event that is delivered again after that approves nothing.
 const APPROVED_FOR: TimeDelta = TimeDelta::days(7);
-
-/// A rotation that is due, by the key in use that it replaces: of two that are due, the newer. No other rotation ever replaces
-/// that key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Due {
-    pub key_type: KeyType,
-    pub key: Fingerprint,
-    /// Since when.
-    pub since: DateTime<Utc>,
-}
 
 /// Whether a person is asked for his approval.
 #[derive(Clone, Debug, PartialEq, Eq)]

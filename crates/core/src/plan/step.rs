@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{ConsumerRef, Due, Unknown};
+use super::{ConsumerRef, Unknown};
 use crate::journal::Pause;
-use crate::model::{ConsumerId, KeyType};
+use crate::model::{ConsumerId, Fingerprint, KeyType};
 
 /// What to do next, or why nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,6 +128,16 @@ impl WaitFor {
     pub const fn is_for_calendar(&self) -> bool {
         matches!(self, Self::Window | Self::Freeze | Self::Pause(_))
     }
+}
+
+/// A rotation that is due, by the key in use that it replaces: of two that are due, the newer. No other rotation ever replaces
+/// that key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    pub key_type: KeyType,
+    pub key: Fingerprint,
+    /// Since when.
+    pub since: DateTime<Utc>,
 }
 
 /// A consumer that is waited for, which only others can change.

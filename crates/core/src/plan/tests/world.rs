@@ -403,9 +403,8 @@ impl World {
             assert!(repair || worked, "moved to a key that does not work");
             assert!(repair || open || self.is_urgent(), "moved outside of the windows: {self:#?}");
             let is_approved = |key: &u64| self.approved.contains(key);
-            let approved = !self.needs_approval()
-                || is_approved(&key)
-                || self.apps[index].keys.iter().any(is_approved);
+            let approved =
+                !self.needs_approval() || is_approved(&key) || self.apps[index].keys.iter().any(is_approved);
             assert!(repair || approved || self.is_urgent(), "moved without an approval: {self:#?}");
             // To repair it, what is invalid is replaced and what is valid stays.
             let listed = PerKey::from_fn(|key_type| self.listed(key_type));

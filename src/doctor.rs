@@ -54,7 +54,7 @@ pub async fn examine(rekey: &Engine, circumstances: &Circumstances) -> Report {
     let (mut findings, asker) = begin(rekey, circumstances, PATIENCE).await;
     let Some((arm, caller)) = asker else { return Report::new(findings) };
     let (config, environment) = (&rekey.config, &circumstances.environment);
-    let facts = Facts::collect(rekey, &arm).await;
+    let facts = Facts::collect(rekey, &arm, &caller).await;
     let own = own_app(config, environment);
     let deployed_in = own.as_ref().filter(|_| circumstances.as_deployed);
     findings.extend(judge(config, &facts, &caller, deployed_in, rekey.clock.now()));
@@ -178,6 +178,7 @@ fn judge(
         findings.extend(permission::of_app(id, app, caller));
         findings.extend(own(config, id));
     }
+    findings.extend(facts.writes.iter().map(|right| permission::of_write(right, caller)));
     findings.extend(unconfigured_apps::unreadable(facts, caller));
     findings
 }

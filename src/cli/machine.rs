@@ -401,11 +401,9 @@ fn of_unknown(unknown: &Unknown) -> Vec<ConsumerFields> {
         Unknown::OnlyReferences { app, names } => {
             names.iter().map(|name| one(app, Some(name), Holds::Reference)).collect()
         }
-        Unknown::Reference { app: app @ ConsumerId::ContainerApp(_), name, .. } => {
-            vec![one(app, Some(name), Holds::Unknown)]
-        }
+        // It is followed, and what is at its end cannot be told.
         Unknown::Reference { app, name, .. } | Unknown::KeyValueReference { app, name, .. } => {
-            vec![one(app, Some(name), Holds::Reference)]
+            vec![one(app, Some(name), Holds::Unknown)]
         }
         Unknown::NeverReported { consumer } => vec![one(consumer, None, Holds::Unknown)],
         Unknown::ExternalStale { consumer, held, .. } => {

@@ -27,20 +27,20 @@ fn of_one(
     let of_it = seen.consumers.iter().filter(|one| one.at.app == *consumer);
     let mut findings: Vec<Finding> = of_it.map(|one| holds(instance, one)).collect();
     let unknown = seen.unknown.iter().filter(|unknown| is_about(unknown, consumer));
+    let refused = instance.refused.get(consumer).map(Vec::as_slice).unwrap_or_default();
     findings.extend(unknown.map(|unknown| {
         let what = unknown.in_words();
-        match unknown.lasts() {
+        let is_unread = matches!(unknown, Unknown::Unreadable { .. });
+        let fix = is_unread.then(|| permission::role_of_consumer(consumer, refused, caller)).flatten();
+        let finding = match unknown.lasts() {
             true => Finding::error(Check::Consumer, consumer, what, NOTHING_IS_REGENERATED),
             false => Finding::warning(Check::Consumer, consumer, what, NOTHING_IS_REGENERATED),
-        }
+        };
+        finding.fixed_by(fix)
     }));
-    let was_read = !seen
-        .unknown
-        .iter()
-        .any(|unknown| matches!(unknown, Unknown::Unreadable { app, .. } if app == consumer));
     let granted = instance.granted.iter().find(|(id, _)| id == consumer).map(|(_, granted)| granted);
     findings.extend(
-        granted.into_iter().flat_map(|granted| permission::of_consumer(consumer, granted, was_read, caller)),
+        granted.into_iter().flat_map(|granted| permission::of_consumer(consumer, granted, refused, caller)),
     );
     findings
 }

@@ -67,7 +67,9 @@ impl Run<'_> {
             self.emit(RunEvent::CutOff(cut_off));
         }
         match error {
-            RunError::Store(StoreError::Held { holder, until, .. }) => Ending::Busy { holder, until },
+            RunError::Store(StoreError::Held { holder, until, .. }) => {
+                Ending::Busy { holder, until, cut_off: self.log.cut_off().to_vec() }
+            }
             RunError::OutOfTime => Ending::OutOfTime { cut_off: vec![] },
             RunError::Arm(error) if error.kind() == ArmErrorKind::OutOfTime => {
                 Ending::OutOfTime { cut_off: vec![] }
@@ -268,7 +270,7 @@ impl Run<'_> {
     }
 
     /// Takes down what a check has shown, for the operator, the watch, and the end of the run.
-    fn see(&mut self, check: &Check, snapshot: &Snapshot) {
+    pub(super) fn see(&mut self, check: &Check, snapshot: &Snapshot) {
         for app in &snapshot.gone {
             self.emit_once(RunEvent::Gone(app.clone()));
         }

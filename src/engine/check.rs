@@ -8,6 +8,8 @@ mod key_values;
 mod references;
 mod static_web_apps;
 
+pub(crate) use key_values::Refusal;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};

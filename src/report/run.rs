@@ -265,6 +265,8 @@ pub enum Ending {
         holder: String,
         /// Until when at the latest.
         until: DateTime<Utc>,
+        /// Who is cut off meanwhile. It may be about to repair them, or it may have died.
+        cut_off: Vec<CutOff>,
     },
     /// A notice asked for a rotation too soon after the last that one asked for.
     Postponed {
@@ -325,7 +327,7 @@ impl Ending {
             | Self::NeverFinished { .. }
             | Self::Unseen(_)
             | Self::Decided(Decision::Blocked(_)) => true,
-            Self::OutOfTime { cut_off } => !cut_off.is_empty(),
+            Self::OutOfTime { cut_off } | Self::Busy { cut_off, .. } => !cut_off.is_empty(),
             Self::Decided(_)
             | Self::Repaired
             | Self::Known
@@ -333,7 +335,6 @@ impl Ending {
             | Self::HandedOver { .. }
             | Self::Awaited { .. }
             | Self::Stopped
-            | Self::Busy { .. }
             | Self::Postponed { .. } => false,
         }
     }

@@ -9,8 +9,8 @@ use rekey_core::model::{
     AppId, ConsumerId, Key, KeyType, KeyValueId, Malformed, PerKey, SecretId, ServiceId,
 };
 use rekey_core::plan::{
-    Awaited, BlockedBy, CutOff, Decision, Due, ReferenceFault, SettingFault, Step, Unknown, WaitFor,
-    Whereabouts, standing,
+    Awaited, BlockedBy, CutOff, Decision, Due, Execution, ReferenceFault, SettingFault, Step, Unknown,
+    WaitFor, Whereabouts, standing,
 };
 use rekey_core::policy::Policy;
 use signalr_rekey::azure::arm::{ArmErrorKind, Barrier};
@@ -72,8 +72,12 @@ fn due() -> Due {
 }
 
 fn waits() -> Vec<WaitFor> {
+    let job = "/subscriptions/s/resourceGroups/g/providers/Microsoft.App/jobs/nightly".parse().unwrap();
+    let job = ConsumerId::ContainerApp(job);
+    let execution = Execution { job, name: "nightly-x".into(), began: Some(now()), until: now() };
     let all = vec![
         WaitFor::Grace(PRIMARY),
+        WaitFor::Executions { key_type: PRIMARY, who: vec![execution] },
         WaitFor::Operation(PRIMARY),
         WaitFor::LostOperation(PRIMARY),
         WaitFor::Acceptance(PRIMARY),
@@ -89,6 +93,7 @@ fn waits() -> Vec<WaitFor> {
     for wait in &all {
         match wait {
             WaitFor::Grace(_)
+            | WaitFor::Executions { .. }
             | WaitFor::Operation(_)
             | WaitFor::LostOperation(_)
             | WaitFor::Acceptance(_)
@@ -255,8 +260,16 @@ pub(super) fn endings() -> Vec<Ending> {
         Ending::HandedOver { holder: "another".into() },
         Ending::Awaited { until: now() },
         Ending::Unseen(vec![Unknown::Unreadable { app: app(), detail: "it said so".into(), passing: true }]),
+        Ending::Unseen(vec![Unknown::Reference {
+            app: app(),
+            name: "ASetting".into(),
+            fault: ReferenceFault::Awaited,
+            why: "it is so".into(),
+            passing: true,
+        }]),
         Ending::Stopped,
-        Ending::Busy { holder: "another".into(), until: now() },
+        Ending::Busy { holder: "another".into(), until: now(), cut_off: vec![] },
+        Ending::Busy { holder: "another".into(), until: now(), cut_off: vec![CutOff::Unchecked] },
         Ending::Postponed { until: now() },
         Ending::Unwatched { at: now() },
         Ending::NeverFinished { ending: Box::new(Ending::OutOfTime { cut_off: vec![] }), runs: 2 },
@@ -506,7 +519,9 @@ fn advice(kind: ArmErrorKind) -> &'static [&'static str] {
     match kind {
         ArmErrorKind::Throttled { .. } => &["at the earliest"],
         ArmErrorKind::Conflict => &["another operation is at work on it"],
-        ArmErrorKind::Forbidden => &["there; a new role assignment can take hours to take effect"],
+        ArmErrorKind::Forbidden => {
+            &["there; a new role assignment can take hours to take effect", "which this is linked to"]
+        }
         ArmErrorKind::Gone => &[
             "there is no such secret",
             "it does not exist: correct its id",

@@ -23,8 +23,8 @@ pub use quiet::quiet;
 pub use reconcile::{Agreement, agreement, handed_out, reconcile};
 pub use safety::{Standing, is_doubtful, is_overdue, standing};
 pub use snapshot::{
-    Consumer, ConsumerRef, CutOff, External, Holding, ReferenceFault, SettingFault, Snapshot, Unknown,
-    Whereabouts,
+    Consumer, ConsumerRef, CutOff, Execution, External, Holding, ReferenceFault, SettingFault, Snapshot,
+    Unknown, Whereabouts,
 };
 pub use step::{Awaited, BlockedBy, Decision, Due, Step, WaitFor};
 
@@ -199,7 +199,11 @@ impl View<'_> {
             return Decision::Blocked(self.unknown().unwrap_or(BlockedBy::JournalDisagrees));
         };
         if released > self.now {
-            return Decision::Waiting { reason: WaitFor::Grace(key_type), until: released };
+            let who = self.executions_until(key_type, released);
+            let is_left = who.is_empty();
+            let reason =
+                if is_left { WaitFor::Grace(key_type) } else { WaitFor::Executions { key_type, who } };
+            return Decision::Waiting { reason, until: released };
         }
         if let Some(failures) = self.journal.failures() {
             let until = failures.at + safety::back_off(failures.count);

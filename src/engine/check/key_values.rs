@@ -19,6 +19,15 @@ use rekey_core::journal::Journal;
 use rekey_core::model::{ConsumerId, Key, KeyValueId, SecretId, SecretReference};
 use rekey_core::plan::{Consumer, ConsumerRef, Holding, SettingFault, Snapshot, Unknown};
 
+/// Why a place could not be read.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal {
+    pub(crate) kind: ArmErrorKind,
+    /// The action that it takes.
+    pub(crate) action: Option<&'static str>,
+    pub(crate) told: String,
+}
+
 /// What whoever reads a key-value is given.
 struct Given {
     /// What holds it: the key-value, or the secret that it leads to.
@@ -184,13 +193,25 @@ impl Check {
         all.map(|reader| (is_current(&reader), reader)).map(|(current, reader)| (reader, current)).collect()
     }
 
-    /// The places that could not be read, by their consumers.
-    pub(crate) fn refusals(&self) -> BTreeMap<ConsumerId, ArmErrorKind> {
-        let refused = self.places.iter().filter_map(|(place, read)| {
-            let error = read.found.as_ref().err()?;
-            Some((place.consumer(), error.kind()))
+    /// Why places could not be read, by their consumers.
+    pub(crate) fn refusals(&self) -> BTreeMap<ConsumerId, Vec<Refusal>> {
+        let mut refused: BTreeMap<ConsumerId, Vec<Refusal>> = BTreeMap::new();
+        for (place, read) in &self.places {
+            if let Err(error) = &read.found {
+                let (kind, action, told) = (error.kind(), error.action(), cause::told(error));
+                refused.entry(place.consumer()).or_default().push(Refusal { kind, action, told });
+            }
+        }
+        refused
+    }
+
+    /// The environments that container apps and jobs are in, as far as they were read.
+    pub(crate) fn environments(&self) -> Vec<(ConsumerId, String)> {
+        let read = self.places.iter().filter_map(|(place, read)| {
+            let app = read.found.as_ref().ok()?.container_app()?;
+            Some((place.consumer(), app.environment()?.to_owned()))
         });
-        refused.collect()
+        read.collect()
     }
 
     /// The key-values that matter to a service, as far as is known.

@@ -8,7 +8,7 @@ use rekey_core::journal::{Condition, Illegal};
 
 use super::azure::{BETWEEN, CHECK_THE_IDENTITY};
 use super::{InWords, file_name, readable};
-use crate::azure::arm::{ArmError, ArmErrorKind, Barrier};
+use crate::azure::arm::{ArmError, ArmErrorKind, Barrier, Linked};
 use crate::azure::consumers::Place;
 use crate::azure::credentials::{CredentialError, HalfSet};
 use crate::azure::http::{HttpError, Insecure};
@@ -23,6 +23,8 @@ sentences! {
     WITHOUT_STORAGE = "the service was not touched. If apps are cut off, `signalr-rekey rotate --without-journal` repairs \
         them without the storage; `REKEY_STATE=memory signalr-rekey status` shows them, and `signalr-rekey doctor` tells \
         what is wrong with the storage";
+    lacks_on(action, scope) = "give the identity {action} on {scope}, which this is linked to; a new role assignment can take \
+        hours to take effect";
     WITHOUT_JOURNAL = "If apps are cut off, `signalr-rekey rotate --without-journal` repairs them meanwhile";
 }
 
@@ -119,6 +121,11 @@ fn doing(operation: &str, resource: &str) -> String {
         "KeyVault_GetSecretVersions" => "list the versions of the secret {resource}";
         "AppConfiguration_GetKeyValue" => "read the key-value {resource}";
         "AppConfiguration_PutKeyValue" => "write the key-value {resource}";
+        "KeyVault_GetSecrets" => "list the secrets of the vault";
+        "AppConfiguration_GetKeyValues" => "list the key-values of the store";
+        "Resources_List" => "list the vaults and stores in {scope}";
+        "Vaults_Get" => "read the access policies of the vault {}", name_in(resource, "vaults");
+        "Linker_List" => "list the links of Service Connector to {}", resource.split("/providers/Microsoft.ServiceLinker").next().unwrap_or(resource);
         "Subscriptions_List" => "list the subscriptions";
         "GetToken" => "sign in to Azure";
         "Permissions_ListForResource" | "Permissions_ListForResourceGroup" => "list the permissions on {resource}";
@@ -155,6 +162,9 @@ const A_MINUTE: Duration = Duration::from_secs(60);
 fn advice(error: &ArmError) -> String {
     if let Some(advice) = error.own_advice() {
         return advice.to_owned();
+    }
+    if let Some(Linked { action, scope }) = error.linked() {
+        return lacks_on(action, scope);
     }
     let (kind, file) = (error.kind(), file_name());
     words!(match kind {
@@ -395,6 +405,9 @@ words! {
 
 words! {
     impl Display for LockError {
+        Self::Held(Held { holder: LockHolder::Unanswered { run, request }, until, .. }) =>
+            "another run ({run}) had no answer to a request that Azure may still carry out, and that would undo whatever is \
+            written before: {request}. So nobody else writes until {}, by when it cannot arrive any more", readable(*until);
         Self::Held(Held { holder, until, .. }) =>
             "{holder} has the lock of its settings until {} at the latest", readable(*until);
         Self::Store(_) => "the lock of its settings cannot be taken";
@@ -404,6 +417,7 @@ words! {
 words! {
     impl Display for LockHolder {
         Self::Run(run) => "another run ({run})";
+        Self::Unanswered { run, request } => "another run ({run}), which had no answer to a request ({request}),";
         Self::Faster => "another run (one that was faster)";
         Self::Unreadable => "another run (its lock cannot be read)";
     }

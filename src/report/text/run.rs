@@ -7,7 +7,8 @@ use rekey_core::intent::Known;
 use rekey_core::journal::{Event, Pause, WATCHES, Watch};
 use rekey_core::model::{ConsumerId, KeyType};
 use rekey_core::plan::{
-    Announced, BlockedBy, Covered, Decision, Due, Forecast, Heeded, Standing, Step, Unknown, WaitFor,
+    Announced, BlockedBy, Covered, Decision, Due, Execution, Forecast, Heeded, Standing, Step, Unknown,
+    WaitFor,
 };
 
 use super::journal::{cause, told};
@@ -68,6 +69,9 @@ words! {
 words! {
     impl InWords for WaitFor {
         Self::Grace(key_type) => "(grace period of the {key_type} key) before regenerating it";
+        Self::Executions { key_type, who } =>
+            "executions of jobs may run with the {key_type} key until they end, and it is regenerated after them and their grace \
+            period: {}. `az containerapp job stop` ends one sooner", listed(who, ", ");
         Self::Operation(key_type) => "Azure is still regenerating the {key_type} key; the next run checks again";
         Self::LostOperation(key_type) =>
             "Azure cannot be asked about the regeneration of the {key_type} key that was sent; by then the listed keys show \
@@ -89,8 +93,18 @@ words! {
     }
 }
 
+impl InWords for Execution {
+    fn in_words(&self) -> String {
+        let Self { job, name, began, until } = self;
+        let began = began.map_or(String::new(), |began| format!("began at {}, ", readable(began)));
+        format!("{name} of {} ({began}ends by {})", job.name(), readable(*until))
+    }
+}
+
 words! {
     impl InWords for BlockedBy {
+        Self::Unknown(unknown) if unknown.iter().all(Unknown::is_awaited) =>
+            "not everybody has left the key of before yet; the next run looks again: {}", listed(unknown, "; ");
         Self::Unknown(unknown) if !unknown.iter().any(Unknown::lasts) =>
             "Azure was too busy to show everything; the next run checks again: {}", listed(unknown, "; ");
         Self::Unknown(unknown) => "no key is regenerated until this is resolved: {}", listed(unknown, "; ");
@@ -204,8 +218,11 @@ words! {
             to appear", readable(*until);
         Self::Unseen(unknown) => "failed: {}", BlockedBy::Unknown(unknown.clone()).in_words();
         Self::Stopped => "stopped; the next run carries on";
-        Self::Busy { holder, until } =>
+        Self::Busy { holder, until, cut_off } if cut_off.is_empty() =>
             "another run ({holder}) is working on this service until {} at the latest", readable(*until);
+        Self::Busy { holder, until, .. } =>
+            "another run ({holder}) has the lease of this service until {} at the latest. If it is at work it repairs them; if it \
+            died, the next run after that does", readable(*until);
         Self::Postponed { until } =>
             "rotation request deferred by min_rotation_interval; accepted again after {}", readable(*until);
         Self::Unwatched { at } =>

@@ -69,6 +69,24 @@ pub fn refers_to(name: &str, key_value: &KeyValueId) -> String {
     format!("{name} refers to the key-value {key_value} of App Configuration, which is followed")
 }
 
+/// What a secret or key-value holds that nothing refers to.
+pub fn kept(holds: &str) -> String {
+    format!("it holds {holds}, and no app that was found refers to it")
+}
+
+/// That it holds one which cannot be replaced there.
+pub const KEPT_OUT_OF_REACH: &str =
+    "it holds a key in a way in which it cannot be replaced: it blocks until that is mended";
+
+/// Who reads it.
+pub const KEPT_READERS: &str =
+    "who reads it is not known: readers_within is how long they may take to read it again";
+
+/// A link of Service Connector that gave an app a key.
+pub fn linked_by(name: &str) -> String {
+    format!("Service Connector's link {name} leads to the service, by a key")
+}
+
 /// Who is refused now.
 pub fn stale(who: &[CutOff]) -> String {
     format!("stale: these hold an invalid key and are being refused: {}", listed(who, ", "))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Decision, Holding, Step, View};
+use super::{Decision, Execution, Holding, Step, View};
 use crate::journal::{Event, Failures, Held, InFlight, Journal, KeyRecord, Origin};
 use crate::model::{Fingerprint, KeyType, PerKey};
 use crate::policy::Policy;
@@ -95,7 +95,14 @@ impl View<'_> {
             let told = self.journal.readers_left(consumer, key).filter(|told| left <= told.at);
             told.map_or(at_last, |told| told.at.min(at_last))
         });
-        bounds.max().unwrap_or(left)
+        let executions = self.snapshot.executions.iter().map(|execution| execution.until);
+        bounds.chain(executions).fold(left, DateTime::max)
+    }
+
+    /// The executions that keep a key, which is released then, from being released sooner.
+    pub(super) fn executions_until(&self, key_type: KeyType, released: DateTime<Utc>) -> Vec<Execution> {
+        let lasts = |one: &&Execution| one.until + self.grace(key_type) >= released;
+        self.snapshot.executions.iter().filter(lasts).cloned().collect()
     }
 
     /// Whether a key was there when the keys were reported as compromised.

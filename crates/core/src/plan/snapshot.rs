@@ -35,6 +35,8 @@ pub struct Snapshot {
     /// How long somebody whom no check shows may go on with a key after its last consumer left it, for each consumer that such
     /// may read: a secret that holds one, say.
     pub readers_within: BTreeMap<ConsumerId, Duration>,
+    /// Executions of jobs that run and may have been started with either key.
+    pub executions: Vec<Execution>,
     /// Those that only others can change, as they are configured. What was said of them is among `consumers`, or `unknown`.
     pub external: Vec<External>,
     /// Secrets that hold a key, or lately held one, and that nothing that is configured leads to any more: whoever reads them
@@ -59,6 +61,7 @@ impl Snapshot {
             references: vec![],
             echoed: false,
             readers_within: BTreeMap::new(),
+            executions: vec![],
             external: vec![],
             left_behind: vec![],
             refused: PerKey::default(),
@@ -205,6 +208,18 @@ pub struct External {
     pub ticket: Option<String>,
 }
 
+/// An execution of a job that goes on with the key that it was started with. Nobody can give it another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Execution {
+    /// The job.
+    pub job: ConsumerId,
+    pub name: String,
+    /// When it began, as far as that is told.
+    pub began: Option<DateTime<Utc>>,
+    /// When it will have ended, at the latest. It does not move while the execution runs.
+    pub until: DateTime<Utc>,
+}
+
 /// Something that must be known before a key may be regenerated, and is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unknown {
@@ -295,6 +310,8 @@ pub enum ReferenceFault {
     NoSecret,
     /// There is no such version of it.
     NoVersion,
+    /// Nothing: what was written has not reached it yet.
+    Awaited,
     /// Something else: what Azure said tells.
     Other,
 }
@@ -346,6 +363,11 @@ impl Unknown {
                 | Self::Reference { passing: true, .. }
                 | Self::KeyValueReference { passing: true, .. }
         )
+    }
+
+    /// Whether it is only that something takes its time. Azure has shown it, and was not too busy.
+    pub const fn is_awaited(&self) -> bool {
+        matches!(self, Self::Reference { fault: ReferenceFault::Awaited, passing: true, .. })
     }
 
     /// Whether it is of an app that was there and is not found any more.

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{ConsumerRef, Unknown};
+use super::{ConsumerRef, Execution, Unknown};
 use crate::journal::Pause;
 use crate::model::{ConsumerId, Fingerprint, KeyType};
 
@@ -89,6 +89,12 @@ impl Step {
 pub enum WaitFor {
     /// The grace of this key, which was, or may have been, left.
     Grace(KeyType),
+    /// The end of executions that may run with this key, which all consumers have left, and the grace after it.
+    Executions {
+        key_type: KeyType,
+        /// Those that may run for longest.
+        who: Vec<Execution>,
+    },
     /// The end of the regeneration of this key, which takes longer than a run of the timer waits for.
     Operation(KeyType),
     /// The longest that the regeneration of this key can take, whose operation URL was lost, or cannot be asked.

@@ -19,12 +19,10 @@ use crate::store::{Lease, StoreError};
 use crate::terminal::{self, Answer, Exit};
 use rekey_core::journal::{Event, Held};
 use rekey_core::model::{ConsumerId, Fingerprint, KeyType, NotAKeyType};
+use rekey_core::notice::name_of_person;
 
 /// How long Azure may take to show the service.
 const PATIENCE: chrono::TimeDelta = chrono::TimeDelta::minutes(2);
-
-/// The longest name of a person that is put on record.
-const LONGEST_NAME: usize = 100;
 
 /// The arguments of `acknowledge`.
 #[derive(Debug, Args)]
@@ -70,7 +68,7 @@ async fn try_acknowledge(args: &AcknowledgeArgs, environment: &Environment) -> R
         return Ok(Exit::Wrong);
     }
     warn_of_own_memory(&rekey.config);
-    let by = who(args, environment).ok_or_else(|| wrong(text::ACKNOWLEDGE_NO_NAME))?;
+    let by = who(args.by.as_deref(), environment)?;
     let told = |error: RunError| failed(service, &error);
     let preview = rekey.preview(service, SystemClock.now() + PATIENCE).await.map_err(told)?;
     let name = service.id.name();
@@ -91,17 +89,17 @@ async fn try_acknowledge(args: &AcknowledgeArgs, environment: &Environment) -> R
             Answer::Nobody => return Err(wrong(NOT_A_TERMINAL)),
         }
     }
-    record(&rekey, service, event).await.map_err(told)?;
+    record(&rekey, service, event, "acknowledge").await.map_err(told)?;
     terminal::say(&text::acknowledged(name));
     Ok(Exit::Done)
 }
 
-fn wrong(why: &str) -> Exit {
+pub(super) fn wrong(why: &str) -> Exit {
     terminal::complain(why);
     Exit::Wrong
 }
 
-fn failed(service: &ServiceConfig, error: &RunError) -> Exit {
+pub(super) fn failed(service: &ServiceConfig, error: &RunError) -> Exit {
     // What fitted the journal a moment ago: another run has changed it since.
     if matches!(error, RunError::Store(StoreError::Illegal(_))) {
         terminal::complain(&text::acknowledge_overtaken(service.id.name()));
@@ -115,12 +113,11 @@ fn failed(service: &ServiceConfig, error: &RunError) -> Exit {
     Exit::Failed
 }
 
-/// Who says so, on one line; nothing where nobody can tell.
-fn who(args: &AcknowledgeArgs, environment: &Environment) -> Option<String> {
+/// Who says so: the one who is named, or the user of this machine.
+pub(super) fn who(named: Option<&str>, environment: &Environment) -> Result<String, Exit> {
     let of_machine = || ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| environment.get(name));
-    let by = args.by.as_deref().or_else(of_machine)?.trim();
-    let is_name = !by.is_empty() && by.len() <= LONGEST_NAME && !by.chars().any(char::is_control);
-    is_name.then(|| by.to_owned())
+    let by = named.or_else(of_machine).and_then(name_of_person);
+    by.ok_or_else(|| wrong(text::ACKNOWLEDGE_NO_NAME))
 }
 
 fn word(
@@ -199,8 +196,14 @@ fn of_readers(
     Ok(Word { event: Event::ReadersAcknowledged { consumer, fingerprint, by }, says })
 }
 
-async fn record(rekey: &Engine, service: &ServiceConfig, event: Event) -> Result<(), RunError> {
-    let holder = format!("acknowledge/{}", uuid::Uuid::new_v4());
+/// Puts a person's word on record, under the lease of the journal.
+pub(super) async fn record(
+    rekey: &Engine,
+    service: &ServiceConfig,
+    event: Event,
+    command: &str,
+) -> Result<(), RunError> {
+    let holder = format!("{command}/{}", uuid::Uuid::new_v4());
     let store = Arc::clone(&rekey.store);
     let mut lease = Lease::acquire(store, Arc::clone(&rekey.clock), &service.id, &holder).await?;
     // What does not fit is not on record, and the lease is given back all the same.

@@ -16,7 +16,8 @@ use crate::terminal::{self, Exit};
 use rekey_core::journal::{Entry, Held, Journal, KeyRecord, Origin, Watch};
 use rekey_core::model::{ConsumerId, Fingerprint, KeyType, PerKey, Section};
 use rekey_core::plan::{
-    self, Awaited, Consumer, Decision, Forecast, Foreseen, Holding, SettingFault, Snapshot, Step, Unknown,
+    self, Awaited, Consumer, Decision, Due, Forecast, Foreseen, Holding, SettingFault, Snapshot, Step,
+    Unknown, WaitFor,
 };
 
 /// An answer: what there is to say of each service.
@@ -171,23 +172,42 @@ pub(super) struct Next {
 }
 
 /// What the operator said that holds a rotation back.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct HeldBy {
     r#type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+    /// The key that the rotation replaces which is to be approved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<Fingerprint>,
 }
 
 impl HeldBy {
     fn of(decision: &Decision) -> Option<Self> {
-        let (r#type, until) = match decision {
-            Decision::Waiting { reason: plan::WaitFor::Window, until } => ("window", Some(*until)),
-            Decision::Waiting { reason: plan::WaitFor::Freeze, until } => ("freeze", Some(*until)),
-            Decision::Blocked(plan::BlockedBy::NeverOpens) => ("window", None),
+        let of = |r#type, until| Self { r#type, until, ..Self::default() };
+        let approval =
+            |due: &Due| Self { key: Some(due.key.clone()), since: Some(due.since), ..of("approval", None) };
+        Some(match decision {
+            Decision::Waiting { reason: WaitFor::Window, until } => of("window", Some(*until)),
+            Decision::Waiting { reason: WaitFor::Freeze, until } => of("freeze", Some(*until)),
+            Decision::Waiting { reason: WaitFor::Pause(pause), until } => Self {
+                since: Some(pause.at),
+                by: Some(pause.by.clone()),
+                why: Some(pause.why.clone()),
+                ..of("pause", Some(*until))
+            },
+            Decision::Waiting { reason: WaitFor::Approval { due, .. }, .. }
+            | Decision::Blocked(plan::BlockedBy::NotApproved(due)) => approval(due),
+            Decision::Blocked(plan::BlockedBy::NeverOpens { opens }) => of("window", *opens),
             _ => return None,
-        };
-        Some(Self { r#type, until })
+        })
     }
 }
 

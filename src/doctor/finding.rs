@@ -55,6 +55,8 @@ pub enum Check {
     Schedule,
     /// The configured durations.
     Durations,
+    /// Windows, freezes and pauses.
+    Windows,
 }
 
 /// What a finding is about.

@@ -1,7 +1,7 @@
 //! What has happened in a run so far: its events, told as they come, and the fold of them. Whatever a run goes by later is
 //! in here, and changes in one place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
@@ -11,7 +11,7 @@ use crate::report::{Ending, RunEvent, RunReport};
 use rekey_core::intent::{Cause, Claim, Intent, Known, RotationRequest};
 use rekey_core::journal::Event;
 use rekey_core::model::ServiceId;
-use rekey_core::plan::{CutOff, Snapshot};
+use rekey_core::plan::{Approving, CutOff, Forecast, Snapshot};
 
 /// The events of one run over one service.
 pub(super) struct RunLog {
@@ -42,6 +42,10 @@ pub(super) struct RunLog {
     cut_off: Vec<CutOff>,
     /// Whether somebody may be cut off, and no check has shown yet who.
     alarmed: bool,
+    /// The approvals that an event gives, until they are judged.
+    approvals: BTreeSet<Approving>,
+    /// What the rotation would do that waits for an approval.
+    foreseen: Option<Forecast>,
     /// How often Azure was asked about the regeneration under way.
     polls: usize,
     /// How often each place was written.
@@ -69,6 +73,8 @@ impl RunLog {
             seen: None,
             cut_off: Vec::new(),
             alarmed: false,
+            approvals: intent.approvals.clone(),
+            foreseen: None,
             polls: 0,
             writes: BTreeMap::new(),
         }
@@ -109,10 +115,15 @@ impl RunLog {
             RunEvent::CutOff(who) => self.cut_off = who,
             RunEvent::ClaimSettled => self.claim = None,
             RunEvent::Called { call } => self.called = Some(call),
-            RunEvent::Assessed { unwatched } => (self.assessed, self.unwatched) = (true, unwatched),
+            RunEvent::Assessed { unwatched } => {
+                (self.assessed, self.unwatched) = (true, unwatched);
+                self.approvals.clear();
+            }
+            RunEvent::Foreseen(forecast) => self.foreseen = Some(*forecast),
             RunEvent::Polled => self.polls += 1,
             RunEvent::Written { place, given } => self.write(place, given),
             RunEvent::Gone(_)
+            | RunEvent::Heeded { .. }
             | RunEvent::Unseen(_)
             | RunEvent::Waiting(_)
             | RunEvent::AppsNotRead { .. }
@@ -175,6 +186,10 @@ impl RunLog {
         self.rotation
     }
 
+    pub(super) const fn approvals(&self) -> &BTreeSet<Approving> {
+        &self.approvals
+    }
+
     pub(super) const fn postponed(&self) -> Option<DateTime<Utc>> {
         self.postponed
     }
@@ -225,6 +240,7 @@ impl RunLog {
             seen: self.seen,
             known: self.known,
             cut_off: self.cut_off,
+            foreseen: self.foreseen,
             ending,
         }
     }

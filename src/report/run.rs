@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use crate::azure::consumers::Place;
 use rekey_core::intent::Known;
 use rekey_core::journal::{Event, Watch};
-use rekey_core::model::{ConsumerId, KeyType, ServiceId};
-use rekey_core::plan::{BlockedBy, Covered, CutOff, Decision, Snapshot, Unknown};
+use rekey_core::model::{ConsumerId, Fingerprint, KeyType, ServiceId};
+use rekey_core::plan::{BlockedBy, Covered, CutOff, Decision, Forecast, Heeded, Snapshot, Unknown};
 
 /// Something that happens in a run over one service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +72,14 @@ pub enum RunEvent {
         /// How often it should.
         every: Duration,
     },
+    /// What became of the approval of a rotation.
+    Heeded {
+        /// The key that it names.
+        key: Fingerprint,
+        heeded: Heeded,
+    },
+    /// What a rotation would do that waits for an approval.
+    Foreseen(Box<Forecast>),
     /// A check of the service was taken.
     Checked(Box<Snapshot>),
     /// A key is not the one on record, or changed from outside and not everybody was seen with a valid one since; or not.
@@ -120,6 +128,8 @@ impl RunEvent {
                     | Event::OperationLost {}
             ),
             Self::Known(known) => matches!(known, Known::Explained),
+            // That it is on record is told by the record.
+            Self::Heeded { heeded, .. } => !matches!(heeded, Heeded::Recorded { .. }),
             Self::Gone(_)
             | Self::Unseen(_)
             | Self::Waiting(_)
@@ -134,6 +144,7 @@ impl RunEvent {
             | Self::StoodIn(_)
             | Self::TimerSilent { .. } => true,
             Self::Postponed { .. }
+            | Self::Foreseen(_)
             | Self::Checked(_)
             | Self::Alarmed(_)
             | Self::CutOff(_)
@@ -153,6 +164,10 @@ impl RunEvent {
                 | Self::Unseen(_)
                 | Self::NotWritten { .. }
                 | Self::Covered(Covered::Asked { compromised: true, .. })
+                | Self::Heeded {
+                    heeded: Heeded::Over | Heeded::NotAsked | Heeded::Expired { .. } | Heeded::Unknown,
+                    ..
+                }
         )
     }
 
@@ -201,6 +216,8 @@ pub struct RunReport {
     pub known: Option<Known>,
     /// Who is cut off, as far as its last check shows.
     pub cut_off: Vec<CutOff>,
+    /// What the rotation would do that it leaves waiting for an approval.
+    pub foreseen: Option<Forecast>,
     pub ending: Ending,
 }
 
@@ -218,6 +235,7 @@ impl RunReport {
             seen: None,
             known: None,
             cut_off: vec![],
+            foreseen: None,
             ending,
         }
     }

@@ -4,13 +4,13 @@
 //! The lists here have a match without a wildcard beside them, so that a new variant does not compile until it is listed.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rekey_core::journal::{Event, Journal, Report};
+use rekey_core::journal::{Event, Journal, Pause, Report};
 use rekey_core::model::{
     AppId, ConsumerId, Key, KeyType, KeyValueId, Malformed, PerKey, SecretId, ServiceId,
 };
 use rekey_core::plan::{
-    Awaited, BlockedBy, CutOff, Decision, Execution, External, ReferenceFault, SettingFault, Step, Unknown,
-    WaitFor, Whereabouts, standing,
+    Awaited, BlockedBy, CutOff, Decision, Due, Execution, External, ReferenceFault, SettingFault, Step,
+    Unknown, WaitFor, Whereabouts, standing,
 };
 use rekey_core::policy::Policy;
 use signalr_rekey::azure::arm::{ArmErrorKind, Barrier};
@@ -67,6 +67,10 @@ fn awaited() -> Vec<Awaited> {
     vec![one("reporter:iis-01", None), one("manual:partner-gateway", Some("Ada"))]
 }
 
+fn due() -> Due {
+    Due { key_type: PRIMARY, key: Key::new("a key").fingerprint(), since: now() }
+}
+
 fn waits() -> Vec<WaitFor> {
     let job = "/subscriptions/s/resourceGroups/g/providers/Microsoft.App/jobs/nightly".parse().unwrap();
     let job = ConsumerId::ContainerApp(job);
@@ -80,6 +84,9 @@ fn waits() -> Vec<WaitFor> {
         WaitFor::RegenerateAgain { key_type: PRIMARY, detail: "it said so".into() },
         WaitFor::Window,
         WaitFor::Freeze,
+        WaitFor::Pause(Pause { at: now(), until: now(), by: "ada".into(), why: "an audit".into() }),
+        WaitFor::Approval { due: due(), expired: None },
+        WaitFor::Approval { due: due(), expired: Some(now()) },
         WaitFor::External { key_type: PRIMARY, who: awaited(), compromised: false },
         WaitFor::External { key_type: PRIMARY, who: awaited(), compromised: true },
     ];
@@ -93,6 +100,8 @@ fn waits() -> Vec<WaitFor> {
             | WaitFor::RegenerateAgain { .. }
             | WaitFor::Window
             | WaitFor::Freeze
+            | WaitFor::Pause(_)
+            | WaitFor::Approval { .. }
             | WaitFor::External { .. } => {}
         }
     }
@@ -216,7 +225,9 @@ fn blocks() -> Vec<BlockedBy> {
         BlockedBy::Unknown(unknowns()),
         BlockedBy::KeyRefused { key_type: PRIMARY, since: now(), detail: "it said so".into() },
         BlockedBy::RegenerationFails { key_type: PRIMARY, again: now(), detail: "it said so".into() },
-        BlockedBy::NeverOpens,
+        BlockedBy::NeverOpens { opens: None },
+        BlockedBy::NeverOpens { opens: Some(now()) },
+        BlockedBy::NotApproved(due()),
         BlockedBy::JournalDisagrees,
         BlockedBy::ExternalLate { key_type: PRIMARY, who: awaited(), compromised: false },
         BlockedBy::ExternalLate { key_type: PRIMARY, who: awaited(), compromised: true },
@@ -226,7 +237,8 @@ fn blocks() -> Vec<BlockedBy> {
             BlockedBy::Unknown(_)
             | BlockedBy::KeyRefused { .. }
             | BlockedBy::RegenerationFails { .. }
-            | BlockedBy::NeverOpens
+            | BlockedBy::NeverOpens { .. }
+            | BlockedBy::NotApproved(_)
             | BlockedBy::JournalDisagrees
             | BlockedBy::ExternalLate { .. } => {}
         }
@@ -239,8 +251,11 @@ pub(super) fn endings() -> Vec<Ending> {
     let waiting = Decision::Waiting { reason: waits()[0].clone(), until: now() };
     let reason = WaitFor::External { key_type: PRIMARY, who: awaited(), compromised: false };
     let awaiting = Decision::Waiting { reason, until: now() };
+    let reason = WaitFor::Approval { due: due(), expired: None };
+    let asking = Decision::Waiting { reason, until: now() };
     let all = vec![
         Ending::Decided(awaiting),
+        Ending::Decided(asking),
         Ending::Decided(Decision::Settled { next: Some(now()) }),
         Ending::Decided(Decision::Settled { next: None }),
         Ending::Decided(waiting),
@@ -375,6 +390,8 @@ pub(super) fn events() -> Vec<Event> {
     let fingerprint = || Key::new("a key").fingerprint();
     let detail = || "it said so".to_owned();
     let request = |compromised| Event::RotationRequested { compromised, noticed: false };
+    let approved =
+        |noticed| Event::Approved { fingerprint: fingerprint(), until: now(), by: "ada".into(), noticed };
     let moved = |repaired| Event::Repointed { key_type: PRIMARY, apps: vec![app()], repaired };
     let all = vec![
         Event::Adopted { keys: PerKey::from_fn(|_| fingerprint()) },
@@ -410,12 +427,19 @@ pub(super) fn events() -> Vec<Event> {
             by: "ada".into(),
         },
         Event::ReadersAcknowledged { consumer: app(), fingerprint: fingerprint(), by: "ada".into() },
+        Event::Paused { until: now(), by: "ada".into(), why: "an audit".into() },
+        Event::Resumed { by: "ada".into() },
+        approved(false),
+        approved(true),
         Event::ExternalAwaited { key_type: PRIMARY, awaited: true, who: vec![external("reporter:iis-01")] },
         Event::ExternalAwaited { key_type: PRIMARY, awaited: false, who: vec![] },
     ];
     for event in &all {
         match event {
             Event::Adopted { .. }
+            | Event::Paused { .. }
+            | Event::Resumed { .. }
+            | Event::Approved { .. }
             | Event::KeyChanged { .. }
             | Event::Recovered {}
             | Event::AppsSeen { .. }
@@ -635,6 +659,7 @@ fn every_check_of_the_doctor_is_explained() {
         Check::DataPlane,
         Check::Schedule,
         Check::Durations,
+        Check::Windows,
     ];
     for check in all {
         match check {
@@ -651,7 +676,8 @@ fn every_check_of_the_doctor_is_explained() {
             | Check::Unconfigured
             | Check::DataPlane
             | Check::Schedule
-            | Check::Durations => {}
+            | Check::Durations
+            | Check::Windows => {}
         }
     }
     assert_eq!(told_under("What the doctor finds"), texts(&all));

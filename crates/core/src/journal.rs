@@ -16,8 +16,8 @@ pub use legal::Condition;
 use legal::conditions;
 use record::without_operation;
 pub use record::{
-    Entry, Event, Failures, Held, InFlight, KeyRecord, Obstacle, Origin, ReadersLeft, Refusal, Report,
-    UNCHANGED, Watch,
+    Approval, Entry, Event, Failures, Held, InFlight, KeyRecord, Obstacle, Origin, Pause, ReadersLeft,
+    Refusal, Report, UNCHANGED, Watch,
 };
 
 use crate::model::{ConsumerId, Fingerprint, KeyType, PerKey};
@@ -87,6 +87,12 @@ pub struct Journal {
     /// What was last said of consumers that only others can change.
     #[serde(default)]
     reports: BTreeMap<ConsumerId, Report>,
+    /// That rotations rest, and that one of them was approved. Releases of before they were known refuse a document that has
+    /// either: they would rotate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    paused: Option<Pause>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    approved: Option<Approval>,
     former: VecDeque<Fingerprint>,
     history: VecDeque<Entry>,
 }
@@ -179,6 +185,16 @@ impl Journal {
     /// When the readers of a consumer whom nobody sees have left this key, by a person's word.
     pub fn readers_left(&self, consumer: &ConsumerId, key: &Fingerprint) -> Option<&ReadersLeft> {
         self.readers.get(consumer).filter(|left| left.fingerprint == *key)
+    }
+
+    /// That rotations rest now, by a person's word.
+    pub fn paused(&self, now: DateTime<Utc>) -> Option<&Pause> {
+        self.paused.as_ref().filter(|pause| now < pause.until)
+    }
+
+    /// The rotation that was last approved, whatever became of it.
+    pub fn approved(&self) -> Option<&Approval> {
+        self.approved.as_ref()
     }
 
     /// Regenerations in a row that came to nothing.
@@ -305,6 +321,15 @@ impl Journal {
             Event::ExternalAwaited { key_type, awaited, .. } => {
                 self.change(*key_type, |key| key.awaited = awaited.then_some(at));
             }
+            Event::Paused { until, by, why } => {
+                let (by, why) = (by.clone(), why.clone());
+                self.paused = Some(Pause { at, until: *until, by, why });
+            }
+            Event::Resumed { .. } => self.paused = None,
+            Event::Approved { fingerprint, until, by, noticed: _ } => {
+                let (fingerprint, by) = (fingerprint.clone(), by.clone());
+                self.approved = Some(Approval { fingerprint, at, until: *until, by });
+            }
         }
     }
 
@@ -384,7 +409,9 @@ impl Journal {
         let watches = self.watches.iter().flat_map(|watch| [watch.from, watch.until]);
         let reports = self.reports.values().flat_map(|report| [report.since, report.at]);
         let readers = self.readers.values().map(|left| left.at);
-        let others = reports.chain(readers);
+        let paused = self.paused.iter().flat_map(|pause| [pause.at, pause.until]);
+        let approved = self.approved.iter().flat_map(|approval| [approval.at, approval.until]);
+        let others = reports.chain(readers).chain(paused).chain(approved);
         of_keys.chain(asked).chain(flight).chain(failures).chain(watches).chain(history).chain(others)
     }
 
@@ -421,6 +448,7 @@ impl Journal {
         change(&mut keys[key_type]);
         if keys[key_type].fingerprint != before {
             self.readers.retain(|_, left| left.fingerprint != before);
+            self.approved.take_if(|approval| approval.fingerprint == before);
             self.former.push_back(before);
             self.former.drain(..self.former.len().saturating_sub(FORMER));
         }

@@ -67,6 +67,29 @@ sentences! {
     acknowledge_left(by, consumer, key_type, key) = "{by} says: whoever reads {consumer} has left the {key_type} key ({key})";
     acknowledged(name) = "{name}: recorded; the next run goes by it";
 
+    // `pause` and `resume`.
+    PAUSE_NO_TIME = "--until is no time: write one with an offset (2026-12-01T08:00Z), a time and a zone (\"2026-12-01T08:00 \
+        Europe/Berlin\"; not one that its clock leaves out), or a duration from now (12h). Nothing was done";
+    pause_over(until) = "--until is {until}, which is past. Nothing was done";
+    pause_too_long(until) = "--until is {until}, which is more than a year away: pause again when it ends, so that no pause is \
+        forgotten. Nothing was done";
+    PAUSE_NO_REASON = "--why is empty, or longer than one line of 200 characters. Nothing was done";
+    paused(name, until, replaces) = "{name}: rotations are paused until {until}{replaces}; repairs go on";
+    pause_replaces(until, by) = " (in place of a pause until {until} by {by})";
+    pause_is_on(until, since, by, why) = "rotations are paused until {until}, since {since}, by {by}: {why}";
+    resumed(name, until, by) = "{name}: the pause until {until} by {by} is ended; the next run rotates what is due";
+    resume_nothing(name) = "{name}: nothing to resume: it is not paused";
+
+    // `approve`.
+    approve_already(name, by, at, until) = "{name}: nothing to approve: {by} approved this rotation at {at}, and it may begin \
+        until {until}";
+    approve_nothing(name) = "{name}: nothing to approve: no rotation waits for an approval";
+    approve_never_seen(name) = "{name}: nothing was recorded: no run has checked this service yet; approve the rotation after \
+        the first one";
+    approve_says(by, key_type, key) = "  {by} approves the rotation that replaces the {key_type} key ({key})";
+    APPROVE_QUESTION = "Is it approved?";
+    approved(name) = "{name}: recorded; the next run begins with it, inside a window";
+
     // `rotate`, and the forecast that `plan` shows too.
     rotate_no_journal() = "rotate needs the journal of the deployed app, and no storage is named: without it this run \
         ignores a run that may be at work in Azure, and the next one there takes the new key for an outside regeneration. \

@@ -68,6 +68,11 @@ words! {
             "{} holds the key {fingerprint}, as {by} acknowledged", called(consumer);
         Self::ReadersAcknowledged { consumer, fingerprint, by } =>
             "whoever reads {} has left the key {fingerprint}, as {by} acknowledged", called(consumer);
+        Self::Paused { until, by, why } => "rotations paused until {} by {by}: {why}", readable(*until);
+        Self::Resumed { by } => "pause of rotations ended by {by}";
+        Self::Approved { fingerprint, until, by, noticed } =>
+            "rotation that replaces the key {fingerprint} approved by {by}{}; it may begin until {}",
+            if *noticed { ", as an event says" } else { "" }, readable(*until);
         Self::ExternalAwaited { key_type, awaited: true, who } =>
             "these alone still hold the {key_type} key, whom only others can change, and are waited for: {}", named(who);
         Self::ExternalAwaited { key_type, awaited: false, .. } => "an app holds the {key_type} key again; nobody is asked to leave it";

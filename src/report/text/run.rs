@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
 use rekey_core::intent::Known;
-use rekey_core::journal::{Event, WATCHES, Watch};
+use rekey_core::journal::{Event, Pause, WATCHES, Watch};
 use rekey_core::model::{ConsumerId, KeyType};
 use rekey_core::plan::{
-    Announced, Awaited, BlockedBy, Covered, Decision, Execution, Holding, Standing, Step, Unknown, WaitFor,
+    Announced, Awaited, BlockedBy, Covered, Decision, Due, Execution, Forecast, Heeded, Holding, Standing,
+    Step, Unknown, WaitFor,
 };
 
 use super::brief::called;
@@ -45,6 +47,8 @@ words! {
             readable(*until), reason.in_words();
         Self::Waiting { reason: reason @ WaitFor::External { .. }, until } => "waiting for {}; late from {} on",
             reason.in_words(), readable(*until);
+        Self::Waiting { reason: reason @ WaitFor::Approval { due, .. }, until } =>
+            "waiting for approval since {}, late from {} on: {}", readable(due.since), readable(*until), reason.in_words();
         Self::Waiting { reason, until } => "waiting until {}: {}", readable(*until), reason.in_words();
         Self::Blocked(by) if by.passes() => "{}", by.in_words();
         Self::Blocked(by) => "blocked: {}", by.in_words();
@@ -77,8 +81,14 @@ words! {
         Self::Acceptance(key_type) => "the service does not accept the {key_type} key yet; it is tried again";
         Self::RegenerateAgain { key_type, detail } =>
             "regenerating the {key_type} key failed and is retried then: {}", cause(detail);
-        Self::Window => "the next window opens, in which apps that work may be moved (windows in rekey.toml)";
-        Self::Freeze => "the freeze is over and a window is open, so that apps that work may be moved (freezes in rekey.toml)";
+        Self::Window => "the next window opens, in which apps that work may be moved (windows, or REKEY_WINDOWS)";
+        Self::Freeze => "the freeze is over and a window is open, so that apps that work may be moved (freezes, or REKEY_FREEZES)";
+        Self::Pause(Pause { at, by, why, .. }) =>
+            "rotations are paused since {}, as {by} said: {why}. Stale apps are repaired all the same; signalr-rekey resume ends \
+            the pause", readable(*at);
+        Self::Approval { due: Due { key_type, key, .. }, expired } =>
+            "the rotation that replaces the {key_type} key ({key}){}. signalr-rekey approve approves it, and so does an event \
+            SignalRRekey.RotationApproved with this key. Stale apps are repaired all the same", expired_at(*expired);
         Self::External { key_type, who, compromised } =>
             "these to take the {} key in place of the {key_type} key, which they alone still hold{}, and to report it: {}",
             key_type.other(), if *compromised { COMPROMISED } else { "" }, asked(who);
@@ -107,9 +117,13 @@ words! {
         Self::RegenerationFails { key_type, again, detail } =>
             "cannot regenerate the {key_type} key: {}. Both keys stay valid. The next attempt is at {}; `unblock` retries \
             at once", cause(detail), readable(*again);
-        Self::NeverOpens =>
-            "a rotation is due, and the windows and freezes of rekey.toml leave no time for it within a year: write a window, \
-            or end a freeze. Stale apps are repaired all the same";
+        Self::NeverOpens { opens } =>
+            "a rotation is due, and windows and freezes leave no time for it before the next would be (rotate_every): {}. Write \
+            a window, or end a freeze. Stale apps are repaired all the same", opens_at(*opens);
+        Self::NotApproved(Due { key_type, key, since }) =>
+            "the rotation that replaces the {key_type} key ({key}) is due since {}, and nobody has approved it until the next \
+            would be (rotate_every). signalr-rekey approve approves it. Stale apps are repaired all the same",
+            readable(*since);
         Self::JournalDisagrees =>
             "the journal and Azure disagree about the current keys; nothing was changed. Run rotate again; if it persists, \
             report it with status --json";
@@ -129,6 +143,20 @@ words! {
             requested. If keys were leaked since, send the event again with the time of that leak", readable(*at);
         Self::NobodyHolds =>
             "nothing to do: no consumer holds a key that will be regenerated, so no app will be cut off";
+    }
+}
+
+// What becomes of an approval that an event gives.
+words! {
+    impl InWords for Heeded {
+        Self::Recorded { until } => "on record; the rotation may begin until {}", readable(*until);
+        Self::Already { by, at } => "nothing to do: {by} approved this rotation at {} already", readable(*at);
+        Self::Over => "nothing is approved: no app holds that key any more, so the rotation that is meant is over";
+        Self::NotAsked => "nothing is approved: no rotation that replaces this key waits for an approval now";
+        Self::Expired { at } =>
+            "nothing is approved: by its time it was given at {}, which is too long ago. Approve the rotation anew, with an event \
+            of now or signalr-rekey approve", readable(*at);
+        Self::Unknown => "nothing is approved: the service is not known to have had such a key. Take the key from plan";
     }
 }
 
@@ -170,7 +198,8 @@ words! {
             "the timer is silent: RotateKeys last ran at {}, but should run every {}. Until it does, keys are rotated only \
             when a notice comes. Check that the function RotateKeys is enabled, and restart the function app",
             readable(*since), rounded(*every);
-        Self::Known(Known::Puzzling) | Self::Postponed { .. } | Self::Checked(_) | Self::Alarmed(_) | Self::CutOff(_)
+        Self::Heeded { key, heeded } => "approval of the rotation that replaces the key {key}: {}", heeded.in_words();
+        Self::Foreseen(_) | Self::Known(Known::Puzzling) | Self::Postponed { .. } | Self::Checked(_) | Self::Alarmed(_) | Self::CutOff(_)
             | Self::ClaimSettled | Self::Called { .. } | Self::Assessed { .. } | Self::Polled | Self::Written { .. } => "";
     }
 }
@@ -211,6 +240,24 @@ words! {
 fn asked(who: &[Awaited]) -> String {
     let who: Vec<&Awaited> = who.iter().collect();
     brief::named(&who, |one| called(&one.consumer))
+}
+
+fn expired_at(expired: Option<DateTime<Utc>>) -> String {
+    expired.map_or_else(String::new, |at| {
+        format!("; an approval of it ended at {} and is needed anew", readable(at))
+    })
+}
+
+fn opens_at(opens: Option<DateTime<Utc>>) -> String {
+    opens.map_or_else(|| "none opens ever".to_owned(), |at| format!("the next opens at {}", readable(at)))
+}
+
+/// What a rotation would do once it is approved, a line for each step.
+pub(crate) fn once_approved(forecast: &Forecast) -> Vec<String> {
+    let waits =
+        |decision: &Decision| matches!(decision, Decision::Waiting { reason: WaitFor::Approval { .. }, .. });
+    let steps = forecast.steps.iter().filter(|step| !waits(&step.decision));
+    steps.map(|step| format!("{}: {}", readable(step.at), step.decision.in_words())).collect()
 }
 
 /// When and why keys are watched.
@@ -294,7 +341,6 @@ fn how(ending: &Ending) -> String {
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
     use rekey_core::model::{AppId, KeyType, Section};
     use rekey_core::plan::{ConsumerRef, CutOff};
 

@@ -147,6 +147,29 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         who: Vec<ConsumerId>,
     },
+    /// A person lets rotations rest for a while.
+    Paused {
+        until: DateTime<Utc>,
+        /// Who.
+        by: String,
+        why: String,
+    },
+    /// A person ended that.
+    Resumed {
+        /// Who.
+        by: String,
+    },
+    /// A person approved the rotation that replaces a key.
+    Approved {
+        /// The key, which names the rotation: no other ever replaces it.
+        fingerprint: Fingerprint,
+        /// Until when it may begin.
+        until: DateTime<Utc>,
+        /// Who.
+        by: String,
+        /// Whether an event says so, which proves no more than that its sender may publish.
+        noticed: bool,
+    },
 }
 
 impl Event {
@@ -179,7 +202,10 @@ impl Event {
             | Self::RegenerationFailed { .. }
             | Self::Reported { .. }
             | Self::Acknowledged { .. }
-            | Self::ReadersAcknowledged { .. } => None,
+            | Self::ReadersAcknowledged { .. }
+            | Self::Paused { .. }
+            | Self::Resumed { .. }
+            | Self::Approved { .. } => None,
         }
     }
 
@@ -260,6 +286,31 @@ pub struct ReadersLeft {
     /// The key.
     pub fingerprint: Fingerprint,
     pub at: DateTime<Utc>,
+    /// Who said so.
+    pub by: String,
+}
+
+/// That a person lets rotations rest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Pause {
+    /// Since when.
+    pub at: DateTime<Utc>,
+    pub until: DateTime<Utc>,
+    /// Who said so.
+    pub by: String,
+    pub why: String,
+}
+
+/// That the rotation which replaces a key was approved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Approval {
+    /// The key.
+    pub fingerprint: Fingerprint,
+    pub at: DateTime<Utc>,
+    /// Until when it may begin.
+    pub until: DateTime<Utc>,
     /// Who said so.
     pub by: String,
 }

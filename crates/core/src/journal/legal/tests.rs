@@ -42,6 +42,14 @@ const fn awaited(awaited: bool) -> Event {
     Event::ExternalAwaited { key_type: PRIMARY, awaited, who: vec![] }
 }
 
+fn paused(until: i64) -> Event {
+    Event::Paused { until: at(until), by: "ada".into(), why: "an audit".into() }
+}
+
+fn approved(key: &str, until: i64) -> Event {
+    Event::Approved { fingerprint: fingerprint(key), until: at(until), by: "ada".into(), noticed: false }
+}
+
 fn watch(from: i64, until: i64) -> Event {
     Event::WatchAsked { from: at(from), until: at(until) }
 }
@@ -135,6 +143,12 @@ fn events() -> Vec<(&'static str, Event)> {
         ("readersAcknowledged, not", readers_left(machine(), "p")),
         ("externalAwaited, false", awaited(false)),
         ("externalAwaited", awaited(true)),
+        ("paused", paused(100)),
+        ("paused, over", paused(9)),
+        ("resumed", Event::Resumed { by: "ada".into() }),
+        ("approved", approved("p", 100)),
+        ("approved, over", approved("p", 9)),
+        ("approved, of no key", approved("x", 100)),
     ]
 }
 
@@ -229,6 +243,12 @@ fn every_pair_of_a_state_and_an_event_fits_or_is_refused_for_a_reason() {
     readersAcknowledged, not bxxxxxxxxxxxxxxxx
     externalAwaited, false   byyyyyyyyyyyyyyy+
     externalAwaited          bz+zzzzzzzzzzz++y
+    paused                   +++++++++++++++++
+    paused, over             mmmmmmmmmmmmmmmmm
+    resumed                  +++++++++++++++++
+    approved                 b++++++++++++++++
+    approved, over           bmmmmmmmmmmmmmmmm
+    approved, of no key      bvvvvvvvvvvvvvvvv
     a NeverSeen
     b Seen
     c NotBeingReplaced
@@ -293,5 +313,8 @@ fn the_table_of_the_docs_has_each_event() {
         .map(|(name, _)| *name)
         .filter(|name| !name.contains(',') && !rows.contains(name))
         .collect();
-    assert_eq!(missing, ["consumersSeen", "rotationRequested", "watchAsked", "heard", "unblocked"]);
+    assert_eq!(
+        missing,
+        ["consumersSeen", "rotationRequested", "watchAsked", "heard", "unblocked", "paused", "resumed"]
+    );
 }

@@ -20,6 +20,7 @@ mod settings;
 mod unconfigured_apps;
 mod vaults;
 mod waves;
+mod windows;
 
 use std::collections::BTreeSet;
 
@@ -171,6 +172,7 @@ fn judge(
         findings.extend(key_values::check(instance, caller));
         findings.extend(external::check(instance, now));
         findings.extend(waves::check(instance));
+        findings.extend(windows::check(instance, now));
         findings.extend(unconfigured_apps::check(instance, facts));
         findings.extend(unconfigured_apps::strangers(instance));
     }

@@ -216,25 +216,25 @@ fn service(known: &Known, reads: &[Read], scope: &Scope) -> Service {
     let journal = Journal::default();
     let marks = known.marks(&journal);
     for (app, settings, links) in reads {
-        let snapshot = settings.shown(&by_value(app), marks, Some(&[]));
+        let shown = settings.shown(&by_value(app), marks, Some(&[]));
         let followed = settings.followed(&by_value(app));
         let followed = followed.iter().map(|one| snapshot::follows(&one.at.name, &one.reference.secret));
         let readers = settings.readers(&by_value(app), &[]);
         let readers = readers.iter().map(|one| snapshot::refers_to(&one.at.name, &one.of));
-        let consumers = snapshot.consumers.iter().map(|consumer| {
+        let consumers = shown.consumers.iter().map(|consumer| {
             let at = &consumer.at;
             match listed {
-                Ok(_) => format!("{} holds {}", at.entry(), consumer.holds.in_words()),
+                Ok(_) => format!("{} {}", at.entry(), snapshot::holds(consumer, &shown)),
                 Err(_) => at.entry(),
             }
         });
         let linked = others::led(links, &instance.id);
         let seen: Vec<String> = consumers.chain(followed).chain(readers).chain(linked).collect();
-        let unclear: Vec<String> = snapshot.unknown.iter().map(InWords::in_words).collect();
+        let unclear: Vec<String> = shown.unknown.iter().map(InWords::in_words).collect();
         // What could not be read, or is a key in a place or a form where it cannot be replaced, or leads to one by its name,
         // is named: so the app stands in the way of a rotation until it is cured. Left out, it would be cut off.
         let is_unclear = |unknown: &Unknown| matches!(unknown, Unknown::OnlyReferences { .. });
-        let holds_one = !seen.is_empty() || !snapshot.unknown.iter().all(is_unclear);
+        let holds_one = !seen.is_empty() || !shown.unknown.iter().all(is_unclear);
         // In a group that nobody asked for, what cannot be read is most likely none of ours: that is said, and not named.
         let unread = settings.error().filter(|_| !settings.is_gone() && scope.covers(app));
         let unread = unread.map(|error| {

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use rekey_core::policy::{FirstRotation, OnUnhealthy, Policy, Verify};
+use rekey_core::policy::{ApprovalPolicy, FirstRotation, OnUnhealthy, Policy, Verify};
 use signalr_rekey::config::{Cloud, Config, Environment, Faults, StateConfig, load, load_from};
 
 const INSTANCE: &str =
@@ -166,6 +166,7 @@ min_rotation_interval = "6h"
 full_check_every = "2h"
 windows = ["Sat 02:00-05:00 UTC"]
 freezes = ["2026-12-24 UTC"]
+approval = "required"
 spread = "1s"
 pause_between_waves = "30m"
 restarts_at_once = 3
@@ -197,6 +198,7 @@ verify = "data-plane"
         full_check_every: hours(2),
         windows: vec!["Sat 02:00-05:00 UTC".parse().unwrap()],
         freezes: vec!["2026-12-24 UTC".parse().unwrap()],
+        approval: ApprovalPolicy::Required,
         spread: Duration::from_secs(1),
         due_later: Duration::ZERO,
         pause_between_waves: hours(1) / 2,
@@ -225,7 +227,8 @@ verify = "data-plane"
         ("REKEY_FIRST_ROTATION", "now"),
         ("REKEY_FULL_CHECK_EVERY", "0s"),
         ("REKEY_WINDOWS", "daily 22:00-24:00 UTC"),
-        ("REKEY_FREEZES", ";"),
+        ("REKEY_FREEZES", "none"),
+        ("REKEY_APPROVAL", "none"),
         ("REKEY_NOTICE_BUDGET", "20s"),
         ("REKEY_STATE", "memory"),
         ("WEBSITE_SITE_NAME", "rekey-func"),
@@ -240,6 +243,7 @@ verify = "data-plane"
         full_check_every: Duration::ZERO,
         windows: vec!["daily 22:00-24:00 UTC".parse().unwrap()],
         freezes: vec![],
+        approval: ApprovalPolicy::None,
         ..head
     };
     assert!(config.instances.iter().all(|instance| instance.policy == policy));
@@ -476,10 +480,13 @@ fn windows_that_can_never_do_their_work_are_refused() {
         head("windows = [\"Sat 02:00 UTC\", 5, \"Sat 02:00-05:00 Berlin\"]"),
         head("windows = [\"Sat 02:00-02:10 UTC\", \"Sun 02:00-02:14 UTC\"]"),
         head("rotate_every = \"3d\"\nwindows = [\"Sat 02:00-05:00 UTC\"]"),
+        head("rotate_every = \"6d\"\nwindows = [\"Sun 02:00-03:00 Europe/Berlin\"]"),
         head("freezes = [\"2026-12-20..2026-12-01 UTC\"]"),
         head("spread = \"30d\""),
         set("REKEY_WINDOWS", "Sat 02:00-05:00 UTC; Nun 02:00-05:00 UTC"),
         set("REKEY_FREEZES", "tomorrow"),
+        set("REKEY_WINDOWS", ";"),
+        set("REKEY_FREEZES", " ; ;"),
     ];
     insta::assert_snapshot!(all.join("\n"), @r#"
     the configuration has a fault:
@@ -491,7 +498,9 @@ fn windows_that_can_never_do_their_work_are_refused() {
     the configuration has a fault:
       rekey.toml:1:11: windows: no window is open for longer than 14m: regenerating a key and moving the apps to it takes minutes, and the timer has to run meanwhile; write a window of 15m or more
     the configuration has a fault:
-      rekey.toml:2:11: windows: 7d pass between two windows, so that no rotation could keep to rotate_every (3d); write windows on more days, or a longer rotate_every
+      rekey.toml:2:11: windows: no window is open for 165h, so that no rotation could keep to rotate_every (3d); write windows on more days, or a longer rotate_every
+    the configuration has a fault:
+      rekey.toml:2:11: windows: no window is open for 167h, so that no rotation could keep to rotate_every (6d); write windows on more days, or a longer rotate_every
     the configuration has a fault:
       rekey.toml:1:12: freezes[0]: it ends before it begins; write the first and the last day and a time zone, as in "2026-12-20..2027-01-06 Europe/Berlin"
     the configuration has a fault:
@@ -500,7 +509,25 @@ fn windows_that_can_never_do_their_work_are_refused() {
       REKEY_WINDOWS: its days are not understood; write days, a time and a time zone, as in "Sat,Sun 02:00-05:00 Europe/Berlin"
     the configuration has a fault:
       REKEY_FREEZES: this is not a freeze; write the first and the last day and a time zone, as in "2026-12-20..2027-01-06 Europe/Berlin"
+    the configuration has a fault:
+      REKEY_WINDOWS: nothing stands in this list; write Sat,Sun 02:00-05:00 Europe/Berlin, or none
+    the configuration has a fault:
+      REKEY_FREEZES: nothing stands in this list; write 2026-12-20..2027-01-06 Europe/Berlin, or none
     "#);
+    // A window of all day is open at all times, and one that is left out on a day of a year is not left out in the text.
+    for good in [
+        "rotate_every = \"6h\"\nwindows = [\"daily 00:00-24:00 UTC\"]",
+        "rotate_every = \"7d\"\nwindows = [\"Sun 02:00-03:00 Europe/Berlin\"]",
+        "windows = \"none\"\nfreezes = \"none\"",
+    ] {
+        assert_eq!(
+            read(&format!("{good}\n{GOOD}"), &[]).err().map(|faults| faults.to_string()),
+            None,
+            "{good}"
+        );
+    }
+    let config = read(&format!("windows = [\"Sat 02:00-05:00 UTC\"]\n{GOOD}"), &[("REKEY_WINDOWS", "none")]);
+    assert_eq!(config.unwrap().instances[0].policy.windows, [], "the default is written as it is told");
     let zones = "windows = [\"Sat,Sun 02:00-05:00 Europe/Berlin\"]\nfreezes = [\"2026-12-24 UTC\"]\nspread = \"24h\"\n";
     let config =
         read(&format!("{zones}{GOOD}"), &[("REKEY_FREEZES", "2026-12-20..2027-01-06 UTC; 2027-05-01 UTC")]);
@@ -699,7 +726,7 @@ fn the_file_has_to_name_something_to_do() {
     the configuration has 3 faults:
       rekey.toml:1:1: no [[instance]] is named, so there is nothing to do; add one with its id and its apps
       rekey.toml:1:1: id: this key belongs in an [[instance]]
-      rekey.toml:2:2: this key is not known; known here are rotate_every, grace, verify, first_rotation, longest_operation, exposed_grace, min_rotation_interval, full_check_every, windows, freezes, spread, pause_between_waves, restarts_at_once, gate_after, settle_within, on_unhealthy, notice_budget, timer_budget, watch, notify, instance
+      rekey.toml:2:2: this key is not known; known here are rotate_every, grace, verify, first_rotation, longest_operation, exposed_grace, min_rotation_interval, full_check_every, windows, freezes, approval, spread, pause_between_waves, restarts_at_once, gate_after, settle_within, on_unhealthy, notice_budget, timer_budget, watch, notify, instance
     "#);
 }
 

@@ -13,7 +13,7 @@ use azure_core::http::{AsyncRawResponse, HttpClient, Request, Transport};
 use futures::stream;
 use reqwest::{Client, Response};
 use secrecy::zeroize::Zeroizing;
-use url::{Host, Url};
+use url::{Host, Position, Url};
 
 use crate::bounded::{self, Unread};
 use crate::report::cause;
@@ -140,10 +140,15 @@ pub(crate) fn check_secure(url: &Url) -> Result<(), Insecure> {
     secure.then_some(()).ok_or_else(|| Insecure::new(url))
 }
 
+/// Where a URL leads, with the port if it names one, and without what may be a secret: a user, a path, a query.
+pub(crate) fn origin_of(url: &Url) -> String {
+    format!("{}://{}", url.scheme(), &url[Position::BeforeHost..Position::AfterPort])
+}
+
 impl Insecure {
     /// Neither the path nor the user name of a wrong URL is repeated: people paste secrets there.
     pub(crate) fn new(url: &Url) -> Self {
-        Self(format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default()))
+        Self(origin_of(url))
     }
 }
 

@@ -8,14 +8,16 @@ use serde_json::Value;
 use super::instances::{Seen, look_at};
 use crate::config::{Environment, ServiceConfig};
 use crate::engine::Preview;
-use crate::report::text::snapshot::{external, notes, warnings};
+use crate::report::text::brief::called;
+use crate::report::text::snapshot::{notes, warnings};
 use crate::report::text::{InWords, command as words};
 use crate::report::{json, text};
 use crate::terminal::{self, Exit};
 use rekey_core::journal::{Entry, Gate, Held, Journal, KeyRecord, Origin, Watch, Wave};
-use rekey_core::model::{AppId, ConsumerId, Fingerprint, KeyType, PerKey, Section};
+use rekey_core::model::{ConsumerId, Fingerprint, KeyType, PerKey, Section};
 use rekey_core::plan::{
-    self, Awaited, Consumer, Decision, Forecast, Foreseen, Holding, SettingFault, Snapshot, Step, Unknown,
+    self, Awaited, Consumer, Decision, Due, Forecast, Foreseen, Holding, SettingFault, Snapshot, Step,
+    Unknown, WaitFor,
 };
 
 /// An answer: what there is to say of each service.
@@ -196,29 +198,48 @@ pub(super) struct Next {
 }
 
 /// What the operator said that holds a rotation back.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct HeldBy {
     r#type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+    /// The key that the rotation replaces which is to be approved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<Fingerprint>,
 }
 
 impl HeldBy {
     fn of(decision: &Decision) -> Option<Self> {
-        let (r#type, until) = match decision {
-            Decision::Waiting { reason: plan::WaitFor::Window, until } => ("window", Some(*until)),
-            Decision::Waiting { reason: plan::WaitFor::Freeze, until } => ("freeze", Some(*until)),
-            Decision::Waiting { reason: plan::WaitFor::Gate(_), until } => ("gate", Some(*until)),
-            Decision::Waiting { reason: plan::WaitFor::Pause(_), until } => ("pause", Some(*until)),
+        let of = |r#type, until| Self { r#type, until, ..Self::default() };
+        let approval =
+            |due: &Due| Self { key: Some(due.key.clone()), since: Some(due.since), ..of("approval", None) };
+        Some(match decision {
+            Decision::Waiting { reason: WaitFor::Window, until } => of("window", Some(*until)),
+            Decision::Waiting { reason: WaitFor::Freeze, until } => of("freeze", Some(*until)),
+            Decision::Waiting { reason: WaitFor::Pause(pause), until } => Self {
+                since: Some(pause.at),
+                by: Some(pause.by.clone()),
+                why: Some(pause.why.clone()),
+                ..of("pause", Some(*until))
+            },
+            Decision::Waiting { reason: WaitFor::Approval { due, .. }, .. }
+            | Decision::Blocked(plan::BlockedBy::NotApproved(due)) => approval(due),
+            Decision::Blocked(plan::BlockedBy::NeverOpens { opens }) => of("window", *opens),
+            Decision::Waiting { reason: WaitFor::Gate(_), until } => of("gate", Some(*until)),
+            Decision::Waiting { reason: WaitFor::BetweenWaves(_), until } => of("betweenWaves", Some(*until)),
             Decision::Blocked(
                 plan::BlockedBy::Unhealthy { .. } | plan::BlockedBy::UnhealthyBefore { .. },
-            ) => ("health", None),
-            Decision::Blocked(plan::BlockedBy::WavesDiffer(_)) => ("waves", None),
-            Decision::Blocked(plan::BlockedBy::NeverOpens) => ("window", None),
+            ) => of("health", None),
+            Decision::Blocked(plan::BlockedBy::WavesDiffer(_)) => of("waves", None),
             _ => return None,
-        };
-        Some(Self { r#type, until })
+        })
     }
 }
 
@@ -314,6 +335,8 @@ pub(super) struct ConsumerFields {
     section: Option<&'static str>,
     name: Option<String>,
     holds: Holds,
+    /// Whether it surely does.
+    certain: bool,
     why: Option<String>,
     fingerprint: Option<Fingerprint>,
 }
@@ -366,6 +389,7 @@ fn of_consumer(consumer: &Consumer, snapshot: &Snapshot) -> ConsumerFields {
         section: consumer.at.section.map(section),
         name: Some(consumer.at.name.clone()).filter(|name| !name.is_empty()),
         holds,
+        certain: !snapshot.may_hold.contains(&consumer.at),
         why,
         fingerprint,
     }
@@ -373,24 +397,23 @@ fn of_consumer(consumer: &Consumer, snapshot: &Snapshot) -> ConsumerFields {
 
 /// The places of which it is not clear what they hold, a line for each, in the words of the list of consumers.
 pub(super) fn unseen(snapshot: &Snapshot) -> Vec<String> {
-    let line = |place: ConsumerFields| {
+    let line = |unknown: &Unknown, place: ConsumerFields| {
         let holds = match place.holds {
             Holds::Stale => words::HOLDS_STALE_TEXT,
             Holds::Reference => words::HOLDS_REFERENCE,
-            Holds::Placeholder => "a placeholder",
+            Holds::Placeholder => words::HOLDS_PLACEHOLDER,
             Holds::Invalid => words::HOLDS_INVALID,
             Holds::Primary | Holds::Secondary | Holds::Identity | Holds::Unknown => words::HOLDS_UNSEEN,
         };
-        let app = place.id.parse().map_or(place.id, |app: AppId| app.name());
         let setting = place.name.map_or(String::new(), |name| format!(" (setting {name})"));
-        format!("{app}{setting} holds {holds}")
+        format!("{}{setting} {holds}", called(unknown.consumer()))
     };
     let told = |unknown: &Unknown| match unknown {
-        Unknown::NeverReported { consumer } => vec![words::holds_unreported(external(consumer))],
+        Unknown::NeverReported { consumer, .. } => vec![words::holds_unreported(called(consumer))],
         Unknown::ExternalStale { consumer, held, .. } => {
-            vec![words::holds_reported_stale(external(consumer), held)]
+            vec![words::holds_reported_stale(called(consumer), held)]
         }
-        other => of_unknown(other).into_iter().map(line).collect(),
+        other => of_unknown(other).into_iter().map(|place| line(other, place)).collect(),
     };
     snapshot.unknown.iter().flat_map(told).collect()
 }
@@ -402,6 +425,7 @@ fn of_unknown(unknown: &Unknown) -> Vec<ConsumerFields> {
         section: None,
         name: name.cloned(),
         holds,
+        certain: false,
         why: Some(unknown.in_words()),
         fingerprint: None,
     };
@@ -417,7 +441,7 @@ fn of_unknown(unknown: &Unknown) -> Vec<ConsumerFields> {
         Unknown::Reference { app, name, .. } | Unknown::KeyValueReference { app, name, .. } => {
             vec![one(app, Some(name), Holds::Unknown)]
         }
-        Unknown::NeverReported { consumer } => vec![one(consumer, None, Holds::Unknown)],
+        Unknown::NeverReported { consumer, .. } => vec![one(consumer, None, Holds::Unknown)],
         Unknown::ExternalStale { consumer, held, .. } => {
             vec![ConsumerFields { fingerprint: Some(held.clone()), ..one(consumer, None, Holds::Stale) }]
         }

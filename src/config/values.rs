@@ -257,21 +257,32 @@ impl<T> Form for Several<T> {
         self.example
     }
 
+    /// That there is none of them is said by a word: punctuation alone is a list that lost what stood in it.
     fn parse(&self, text: &str) -> Result<Vec<T>, String> {
-        text.split(';').map(str::trim).filter(|part| !part.is_empty()).map(self.read).collect()
+        if text.trim().eq_ignore_ascii_case(NO_ONE) {
+            return Ok(Vec::new());
+        }
+        let parts: Vec<&str> = text.split(';').map(str::trim).filter(|part| !part.is_empty()).collect();
+        if parts.is_empty() {
+            return Err(format!("nothing stands in this list; write {}, or {NO_ONE}", self.example));
+        }
+        parts.into_iter().map(self.read).collect()
     }
 
     fn written(&self, value: Vec<T>) -> String {
         if value.is_empty() {
-            return "none".to_owned();
+            return NO_ONE.to_owned();
         }
         value.iter().map(self.write).collect::<Vec<_>>().join("; ")
     }
 
-    /// An empty list says that there is none of them, over what another place says.
+    /// An empty list says that there is none of them, over what another place says; and so does the word for it.
     fn of_file(&self, fields: &Fields<'_>, name: &str, report: &mut Report<'_>) -> Option<Sourced<Vec<T>>> {
         let node = fields.get(name)?;
         let wanted = quoted(self.example);
+        if node.value.as_str().is_some_and(|text| text.trim().eq_ignore_ascii_case(NO_ONE)) {
+            return Some(Sourced { value: Vec::new(), origin: Origin::File(node.at) });
+        }
         let items = node.items(&format!("a list: {name} = [ {wanted} ]"), report)?;
         let mut value = Vec::new();
         for item in items {
@@ -284,6 +295,9 @@ impl<T> Form for Several<T> {
         Some(Sourced { value, origin: Origin::File(node.at) })
     }
 }
+
+/// How it is written that there is none of a list.
+const NO_ONE: &str = "none";
 
 /// How it is written that there is no such time.
 const NONE: &str = "0s";

@@ -6,11 +6,11 @@ use super::collect::InstanceFacts;
 use super::finding::{Check, Finding};
 use super::fixes;
 use crate::report::text::InWords;
-use crate::report::text::snapshot::external;
+use crate::report::text::brief::called;
 use crate::report::text::{readable, rounded};
 use rekey_core::journal::{Journal, Report};
 use rekey_core::model::{ConsumerId, KeyType};
-use rekey_core::plan::{Awaited, BlockedBy, Decision, External, Open, Unknown, assess};
+use rekey_core::plan::{Awaited, BlockedBy, Decision, External, Open, assess};
 
 /// What a service that cannot be read, or its journal, leaves unknown is told there.
 pub(super) fn check(instance: &InstanceFacts<'_>, now: DateTime<Utc>) -> Vec<Finding> {
@@ -33,7 +33,7 @@ fn late(instance: &InstanceFacts<'_>, journal: &Journal, now: DateTime<Utc>) -> 
     let policy = &instance.config.policy;
     let assessed = assess(seen.clone(), journal, Open::nothing(), policy, now);
     match assessed.map(|assessment| assessment.decision) {
-        Ok(Decision::Blocked(BlockedBy::ExternalLate { key_type, who })) => {
+        Ok(Decision::Blocked(BlockedBy::ExternalLate { key_type, who, .. })) => {
             who.into_iter().map(|one| (key_type, one)).collect()
         }
         _ => Vec::new(),
@@ -60,13 +60,13 @@ fn is_late(
     );
     let word = fixes::acknowledge(service, &who.consumer.name(), Some(other));
     let fix = format!("once it has taken the {other} key and cannot say so itself: {word}");
-    Finding::error(Check::Consumer, external(&who.consumer), what, why).fixed_by(fix)
+    Finding::error(Check::Consumer, called(&who.consumer), what, why).fixed_by(fix)
 }
 
 fn of_one(instance: &InstanceFacts<'_>, one: &External, journal: &Journal, now: DateTime<Utc>) -> Finding {
-    let (service, consumer, subject) = (&instance.config.id, &one.id, external(&one.id));
+    let (service, consumer, subject) = (&instance.config.id, &one.id, called(&one.id));
     let Some(report) = journal.report(consumer) else {
-        let what = Unknown::NeverReported { consumer: consumer.clone() }.in_words();
+        let what = one.never_reported().in_words();
         let why =
             "no key of the service is regenerated, and no app is moved, until it is known which key it holds";
         let finding = Finding::error(Check::Consumer, subject, what, why);
@@ -83,8 +83,7 @@ fn of_one(instance: &InstanceFacts<'_>, one: &External, journal: &Journal, now: 
             Finding::ok(Check::Consumer, subject, what)
         }
         None => {
-            let (consumer, held, since) = (consumer.clone(), report.fingerprint.clone(), report.since);
-            let what = Unknown::ExternalStale { consumer, held, since }.in_words();
+            let what = one.stale(report).in_words();
             let why = match &one.id {
                 ConsumerId::Manual(_) => "no run can change it: its owner has to, and to acknowledge it",
                 _ => "no run can change it: its agent does when it fetches the key, and reports it then",

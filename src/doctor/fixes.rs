@@ -215,8 +215,11 @@ pub(super) fn ask_again(instance: &ServiceId) -> String {
 
 /// Says which key a consumer holds that only others can change.
 pub(super) fn acknowledge(instance: &ServiceId, name: &str, key: Option<KeyType>) -> String {
-    let key = key.map(|key| format!(" --key {key}")).unwrap_or_default();
-    format!("signalr-rekey acknowledge {instance} {name}{key}{}", config())
+    let (key, choice) = match key {
+        Some(key) => (key, ""),
+        None => (KeyType::Primary, ", or --key Secondary: the one that it holds"),
+    };
+    format!("signalr-rekey acknowledge {instance} {name} --key {key}{}{choice}", config())
 }
 
 fn config() -> String {

@@ -30,13 +30,13 @@ fn holds(instance: &InstanceFacts<'_>, at: &KeyValueId, holds: &Holding) -> Find
         Holding::Stale(_) => {
             let what = format!("the key-value {at} holds {held} of {name}");
             let why = "whoever reads it is cut off until a run gives it a valid key";
-            Finding::error(Check::KeyVault, at, what, why).fixed_by(fixes::rotate(id))
+            Finding::error(Check::AppConfiguration, at, what, why).fixed_by(fixes::rotate(id))
         }
         Holding::Valid(_) | Holding::Identity => {
             let what = format!(
                 "the key-value {at} holds {held} of {name}; whoever reads it without being listed does so within {within}"
             );
-            Finding::ok(Check::KeyVault, at, what)
+            Finding::ok(Check::AppConfiguration, at, what)
         }
     }
 }
@@ -60,7 +60,7 @@ fn out_of_sight(instance: &InstanceFacts<'_>, unknown: &Unknown, caller: &Caller
         Unknown::NoConsumer { app: at @ ConsumerId::KeyValue(_) } => at,
         _ => return None,
     };
-    let finding = Finding::error(Check::KeyVault, at, unknown.in_words(), NOTHING_IS_REGENERATED);
+    let finding = Finding::error(Check::AppConfiguration, at, unknown.in_words(), NOTHING_IS_REGENERATED);
     Some(finding.fixed_by(fix))
 }
 
@@ -77,13 +77,13 @@ fn readers<'a>(instance: &'a InstanceFacts<'_>, seen: &'a Snapshot) -> impl Iter
         let at = reader.at.section.map_or_else(|| "it".to_owned(), |_| reader.at.entry());
         if *is_current {
             let what = format!("{at} was last given {of} in its present state");
-            return Finding::ok(Check::KeyVault, app, what);
+            return Finding::ok(Check::AppConfiguration, app, what);
         }
         let what = format!("it is not on record in which state {at} was last given {of}");
         let why = format!(
             "it counts as a holder of both keys of {name}, and none is regenerated, until a run has restarted it: the next \
              rotation does"
         );
-        Finding::note(Check::KeyVault, app, what, why)
+        Finding::note(Check::AppConfiguration, app, what, why)
     })
 }

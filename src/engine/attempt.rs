@@ -24,7 +24,7 @@ use crate::store::{Draft, Lease, StoreError};
 use rekey_core::intent::{Source, is_alarming};
 use rekey_core::journal::{Event, Held, Journal, KeyRecord, Origin};
 use rekey_core::model::KeyType;
-use rekey_core::plan::{self, Assessment, CutOff, Decision, Open, Snapshot, Step, Verdict};
+use rekey_core::plan::{self, Assessment, CutOff, Decision, Open, Snapshot, Step, Verdict, WaitFor};
 use rekey_core::time::delta;
 
 /// The longest wait for which a run keeps the lease. For a longer one it gives the lease back, so that whoever is told
@@ -258,7 +258,8 @@ impl Run<'_> {
 
     fn assess(&self, check: &Check, journal: &Journal) -> Result<Assessment, RunError> {
         let snapshot = check.snapshot(self.service, journal);
-        let open = Open { rotation: self.log.rotation(), deadlines: &self.intent().deadlines };
+        let (rotation, deadlines) = (self.log.rotation(), &self.intent().deadlines);
+        let open = Open { rotation, deadlines, approvals: self.log.approvals() };
         let assessed = plan::assess(snapshot, journal, open, &self.service.policy, self.now());
         assessed.map_err(|illegal| StoreError::from(illegal).into())
     }
@@ -295,6 +296,9 @@ impl Run<'_> {
             Some(Verdict::Covered(covered)) => self.emit(RunEvent::Covered(*covered)),
             Some(Verdict::TooSoon(until)) => self.emit(RunEvent::Postponed { until: *until }),
             Some(Verdict::Record(_)) | None => {}
+        }
+        for (key, heeded) in assessment.heeded.clone() {
+            self.emit(RunEvent::Heeded { key, heeded });
         }
         self.emit(RunEvent::Assessed { unwatched: assessment.unwatched });
     }
@@ -388,6 +392,7 @@ impl Run<'_> {
             self.emit_once(RunEvent::Waiting(decision));
             return Next::Again { at: Some(at), begin: Begin::default() };
         }
+        self.foresee(assessment, &decision);
         let ending = self.ending(&assessment.snapshot, decision.clone());
         // Every run tells who is waited for, whatever else it ends with.
         if decision.awaits().next().is_some() && ending != Ending::Decided(decision.clone()) {
@@ -398,6 +403,15 @@ impl Run<'_> {
         match plan::to_watch(&assessment.journal, now, end).filter(|_| stays) {
             Some(watch) => Next::Watch { watch, ending },
             None => Next::End(ending),
+        }
+    }
+
+    /// Takes down what a person is asked to approve.
+    fn foresee(&mut self, assessment: &Assessment, decision: &Decision) {
+        if matches!(decision, Decision::Waiting { reason: WaitFor::Approval { .. }, .. }) {
+            let Assessment { snapshot, journal, .. } = assessment;
+            let forecast = plan::forecast(snapshot, journal, &self.service.policy, self.now(), false);
+            self.emit(RunEvent::Foreseen(Box::new(forecast)));
         }
     }
 

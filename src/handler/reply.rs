@@ -19,7 +19,10 @@ pub(super) fn failure(status: StatusCode, error: &str, logs: &[String]) -> Respo
 /// The answer of a function with an HTTP output, which is called `res` in its function.json: the host passes it on to the
 /// caller, and takes the run itself for a success.
 pub(super) fn http(status: StatusCode, body: &Value, logs: &[String]) -> Response {
-    let headers = json!({ "content-type": "application/json" });
+    let mut headers = json!({ "content-type": "application/json" });
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers["allow"] = json!("POST");
+    }
     let res = json!({ "statusCode": status.as_u16(), "headers": headers, "body": body.to_string() });
     answer(StatusCode::OK, json!({ "Outputs": { "res": res }, "Logs": logs, "ReturnValue": null }))
 }

@@ -12,7 +12,8 @@ use crate::azure::resources::Link;
 use crate::config::ServiceConfig;
 use crate::engine::check::{Check, Reader};
 use crate::report::cause;
-use crate::report::text::{InWords, snapshot};
+use crate::report::text::InWords;
+use crate::report::text::snapshot as words;
 use rekey_core::journal::Journal;
 use rekey_core::model::{ConsumerId, ContainerAppId, ContainerAppKind, ServiceId, StaticWebAppId};
 use rekey_core::plan::Unknown;
@@ -130,8 +131,12 @@ impl Others {
             let consumers = consumers.filter(|consumer| consumer.at.app == id);
             let linked = self.linked(&id, service);
             let holds = consumers.clone().next().is_some() || !linked.is_empty();
-            let mut seen: Vec<String> =
-                consumers.map(|one| format!("{} holds {}", one.at.entry(), one.holds.in_words())).collect();
+            let mut seen: Vec<String> = consumers
+                .zip(std::iter::repeat(&snapshot))
+                .filter_map(|(one, seen)| {
+                    Some(format!("{} {}", one.at.entry(), words::holds(one, seen.as_ref()?)))
+                })
+                .collect();
             let unknown = snapshot.iter().flat_map(|seen| &seen.unknown).filter(|one| is_about(one, &id));
             seen.extend(unknown.map(InWords::in_words));
             seen.extend(linked);
@@ -145,7 +150,7 @@ impl Others {
 /// The links that gave a key of a service, in words.
 pub(crate) fn led<'l>(links: &'l [Link], service: &'l ServiceId) -> impl Iterator<Item = String> + 'l {
     let leading = links.iter().filter(|link| link.leads_to(service));
-    leading.map(|link| snapshot::linked_by(&link.name))
+    leading.map(|link| words::linked_by(&link.name))
 }
 
 /// Whether something stands in the way that is about a consumer. That one holds nothing does not.

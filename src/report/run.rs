@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use crate::azure::consumers::Place;
 use rekey_core::intent::Known;
 use rekey_core::journal::{Event, Watch};
-use rekey_core::model::{ConsumerId, KeyType, ServiceId};
-use rekey_core::plan::{BlockedBy, Covered, CutOff, Decision, Snapshot, Unknown};
+use rekey_core::model::{ConsumerId, Fingerprint, KeyType, ServiceId};
+use rekey_core::plan::{BlockedBy, Covered, CutOff, Decision, Forecast, Heeded, Snapshot, Unknown};
 
 /// Something that happens in a run over one service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +57,11 @@ pub enum RunEvent {
         /// Which, and what was said.
         why: String,
     },
+    /// A place could not be written, beside others that could not be either.
+    NotWritten {
+        /// Which, and what was said.
+        why: String,
+    },
     /// Azure's answers about a regeneration are of no use any more; the keys will tell.
     OperationLost(LostOperation),
     /// The timer is silent, and this notice does its work.
@@ -67,6 +72,14 @@ pub enum RunEvent {
         /// How often it should.
         every: Duration,
     },
+    /// What became of the approval of a rotation.
+    Heeded {
+        /// The key that it names.
+        key: Fingerprint,
+        heeded: Heeded,
+    },
+    /// What a rotation would do that waits for an approval.
+    Foreseen(Box<Forecast>),
     /// A check of the service was taken.
     Checked(Box<Snapshot>),
     /// A key is not the one on record, or changed from outside and not everybody was seen with a valid one since; or not.
@@ -81,8 +94,12 @@ pub enum RunEvent {
     Assessed { unwatched: Option<DateTime<Utc>> },
     /// Azure was asked how the regeneration goes.
     Polled,
-    /// A place that holds keys was written.
-    Written(Place),
+    /// A place that holds keys was written, or found to be as wanted.
+    Written {
+        place: Place,
+        /// Whether its consumers have another key by that, by Azure's answer. What they refer to may not have been written.
+        given: bool,
+    },
 }
 
 /// Why Azure's answers about a regeneration are of no use.
@@ -112,6 +129,8 @@ impl RunEvent {
                     | Event::OperationLost {}
             ),
             Self::Known(known) => matches!(known, Known::Explained),
+            // That it is on record is told by the record.
+            Self::Heeded { heeded, .. } => !matches!(heeded, Heeded::Recorded { .. }),
             Self::Gone(_)
             | Self::Unseen(_)
             | Self::Waiting(_)
@@ -121,10 +140,12 @@ impl RunEvent {
             | Self::NotCalled { .. }
             | Self::NotAccepted { .. }
             | Self::Late { .. }
+            | Self::NotWritten { .. }
             | Self::OperationLost(_)
             | Self::StoodIn(_)
             | Self::TimerSilent { .. } => true,
             Self::Postponed { .. }
+            | Self::Foreseen(_)
             | Self::Checked(_)
             | Self::Alarmed(_)
             | Self::CutOff(_)
@@ -132,7 +153,7 @@ impl RunEvent {
             | Self::Called { .. }
             | Self::Assessed { .. }
             | Self::Polled
-            | Self::Written(_) => false,
+            | Self::Written { .. } => false,
         }
     }
 
@@ -142,8 +163,13 @@ impl RunEvent {
             self,
             Self::Gone(_)
                 | Self::Unseen(_)
-                | Self::Covered(Covered::Asked { compromised: true, .. })
                 | Self::Recorded { event: Event::GateFailed { .. } | Event::WaveHeldBack { .. }, .. }
+                | Self::NotWritten { .. }
+                | Self::Covered(Covered::Asked { compromised: true, .. })
+                | Self::Heeded {
+                    heeded: Heeded::Over | Heeded::NotAsked | Heeded::Expired { .. } | Heeded::Unknown,
+                    ..
+                }
         )
     }
 
@@ -194,6 +220,8 @@ pub struct RunReport {
     pub known: Option<Known>,
     /// Who is cut off, as far as its last check shows.
     pub cut_off: Vec<CutOff>,
+    /// What the rotation would do that it leaves waiting for an approval.
+    pub foreseen: Option<Forecast>,
     pub ending: Ending,
 }
 
@@ -211,6 +239,7 @@ impl RunReport {
             seen: None,
             known: None,
             cut_off: vec![],
+            foreseen: None,
             ending,
         }
     }

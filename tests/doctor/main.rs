@@ -14,6 +14,7 @@ mod instances;
 mod permissions;
 mod program;
 mod reporters;
+mod windows;
 
 use common::{KEY_MARK, Story};
 use signalr_rekey::config::Environment;

@@ -44,7 +44,14 @@ async fn the_last_report_of_each_is_told_with_its_age_and_who_never_reported_is_
         let finding = of(&report, subject);
         assert_eq!(finding.severity, Severity::Error);
         let fix = finding.fix.as_ref().unwrap();
-        assert_eq!(*fix, format!("signalr-rekey acknowledge {} {name}", instance()), "{fix}");
+        assert_eq!(
+            *fix,
+            format!(
+                "signalr-rekey acknowledge {} {name} --key Primary, or --key Secondary: the one that it holds",
+                instance()
+            ),
+            "{fix}"
+        );
     }
 
     story.tick().await;

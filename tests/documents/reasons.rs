@@ -4,13 +4,13 @@
 //! The lists here have a match without a wildcard beside them, so that a new variant does not compile until it is listed.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rekey_core::journal::{AfterGate, Event, Journal};
+use rekey_core::journal::{AfterGate, Event, Journal, Pause, Report};
 use rekey_core::model::{
     AppId, ConsumerId, Key, KeyType, KeyValueId, Malformed, PerKey, SecretId, ServiceId,
 };
 use rekey_core::plan::{
-    Awaited, BlockedBy, CutOff, Decision, Execution, Part, ReferenceFault, SettingFault, Step, Unknown,
-    WaitFor, WavesDiffer, Whereabouts, standing,
+    Awaited, BlockedBy, CutOff, Decision, Due, Execution, External, Part, ReferenceFault, SettingFault, Step,
+    Unknown, WaitFor, WavesDiffer, Whereabouts, standing,
 };
 use rekey_core::policy::Policy;
 use signalr_rekey::azure::arm::{ArmErrorKind, Barrier};
@@ -67,6 +67,10 @@ fn awaited() -> Vec<Awaited> {
     vec![one("reporter:iis-01", None), one("manual:partner-gateway", Some("Ada"))]
 }
 
+fn due() -> Due {
+    Due { key_type: PRIMARY, key: Key::new("a key").fingerprint(), since: now() }
+}
+
 fn waits() -> Vec<WaitFor> {
     let job = "/subscriptions/s/resourceGroups/g/providers/Microsoft.App/jobs/nightly".parse().unwrap();
     let job = ConsumerId::ContainerApp(job);
@@ -81,7 +85,10 @@ fn waits() -> Vec<WaitFor> {
         WaitFor::Window,
         WaitFor::Freeze,
         WaitFor::Gate(1),
-        WaitFor::Pause(2),
+        WaitFor::BetweenWaves(2),
+        WaitFor::Pause(Pause { at: now(), until: now(), by: "ada".into(), why: "an audit".into() }),
+        WaitFor::Approval { due: due(), expired: None },
+        WaitFor::Approval { due: due(), expired: Some(now()) },
         WaitFor::External { key_type: PRIMARY, who: awaited(), compromised: false },
         WaitFor::External { key_type: PRIMARY, who: awaited(), compromised: true },
     ];
@@ -96,11 +103,23 @@ fn waits() -> Vec<WaitFor> {
             | WaitFor::Window
             | WaitFor::Freeze
             | WaitFor::Gate(_)
+            | WaitFor::BetweenWaves(_)
             | WaitFor::Pause(_)
+            | WaitFor::Approval { .. }
             | WaitFor::External { .. } => {}
         }
     }
     all
+}
+
+/// One of those, with somebody to ask.
+fn others(id: &str) -> External {
+    let (owner, ticket) = (Some("Ada".to_owned()), Some("https://tickets.example/7".to_owned()));
+    External { id: external(id), within: std::time::Duration::from_secs(60), owner, ticket }
+}
+
+fn report() -> Report {
+    Report { fingerprint: Key::new("a key").fingerprint(), since: now(), at: now(), by: None }
 }
 
 fn unknowns() -> Vec<Unknown> {
@@ -127,13 +146,10 @@ fn unknowns() -> Vec<Unknown> {
             passing: false,
         },
         Unknown::NoConsumer { app: ConsumerId::KeyValue(key_value()) },
-        Unknown::NeverReported { consumer: external("reporter:iis-01") },
-        Unknown::NeverReported { consumer: external("manual:partner-gateway") },
-        Unknown::ExternalStale {
-            consumer: external("reporter:iis-01"),
-            held: Key::new("a key").fingerprint(),
-            since: now(),
-        },
+        others("reporter:iis-01").never_reported(),
+        others("manual:partner-gateway").never_reported(),
+        others("reporter:iis-01").stale(&report()),
+        others("manual:partner-gateway").stale(&report()),
         Unknown::NeverSeen { app: app(), meant: None },
         Unknown::NeverSeen { app: app(), meant: Some(app()) },
         Unknown::NeverSeen { app: app(), meant: Some(AppId::new("s", "other", "shop", None).into()) },
@@ -217,23 +233,27 @@ fn blocks() -> Vec<BlockedBy> {
         BlockedBy::Unknown(unknowns()),
         BlockedBy::KeyRefused { key_type: PRIMARY, since: now(), detail: "it said so".into() },
         BlockedBy::RegenerationFails { key_type: PRIMARY, again: now(), detail: "it said so".into() },
-        BlockedBy::NeverOpens,
         unhealthy(AfterGate::RollBack),
         unhealthy(AfterGate::Stop),
         BlockedBy::UnhealthyBefore { wave: 1, detail: "it said so".into() },
         BlockedBy::WavesDiffer(vec![WavesDiffer(vec![(app(), 1), (external("manual:gateway"), 2)])]),
+        BlockedBy::NeverOpens { opens: None },
+        BlockedBy::NeverOpens { opens: Some(now()) },
+        BlockedBy::NotApproved(due()),
         BlockedBy::JournalDisagrees,
-        BlockedBy::ExternalLate { key_type: PRIMARY, who: awaited() },
+        BlockedBy::ExternalLate { key_type: PRIMARY, who: awaited(), compromised: false },
+        BlockedBy::ExternalLate { key_type: PRIMARY, who: awaited(), compromised: true },
     ];
     for blocked in &all {
         match blocked {
             BlockedBy::Unknown(_)
             | BlockedBy::KeyRefused { .. }
             | BlockedBy::RegenerationFails { .. }
-            | BlockedBy::NeverOpens
             | BlockedBy::Unhealthy { .. }
             | BlockedBy::UnhealthyBefore { .. }
             | BlockedBy::WavesDiffer(_)
+            | BlockedBy::NeverOpens { .. }
+            | BlockedBy::NotApproved(_)
             | BlockedBy::JournalDisagrees
             | BlockedBy::ExternalLate { .. } => {}
         }
@@ -246,8 +266,11 @@ pub(super) fn endings() -> Vec<Ending> {
     let waiting = Decision::Waiting { reason: waits()[0].clone(), until: now() };
     let reason = WaitFor::External { key_type: PRIMARY, who: awaited(), compromised: false };
     let awaiting = Decision::Waiting { reason, until: now() };
+    let reason = WaitFor::Approval { due: due(), expired: None };
+    let asking = Decision::Waiting { reason, until: now() };
     let all = vec![
         Ending::Decided(awaiting),
+        Ending::Decided(asking),
         Ending::Decided(Decision::Settled { next: Some(now()) }),
         Ending::Decided(Decision::Settled { next: None }),
         Ending::Decided(waiting),
@@ -387,6 +410,8 @@ pub(super) fn events() -> Vec<Event> {
     let fingerprint = || Key::new("a key").fingerprint();
     let detail = || "it said so".to_owned();
     let request = |compromised| Event::RotationRequested { compromised, noticed: false };
+    let approved =
+        |noticed| Event::Approved { fingerprint: fingerprint(), until: now(), by: "ada".into(), noticed };
     let moved = |repaired| Event::Repointed { key_type: PRIMARY, apps: vec![app()], repaired };
     let gate_failed = |then| Event::GateFailed { number: 1, detail: detail(), then };
     let all = vec![
@@ -429,12 +454,19 @@ pub(super) fn events() -> Vec<Event> {
         gate_failed(AfterGate::RollBack),
         gate_failed(AfterGate::Stop),
         gate_failed(AfterGate::Report),
-        Event::ExternalAwaited { key_type: PRIMARY, awaited: true },
-        Event::ExternalAwaited { key_type: PRIMARY, awaited: false },
+        Event::Paused { until: now(), by: "ada".into(), why: "an audit".into() },
+        Event::Resumed { by: "ada".into() },
+        approved(false),
+        approved(true),
+        Event::ExternalAwaited { key_type: PRIMARY, awaited: true, who: vec![external("reporter:iis-01")] },
+        Event::ExternalAwaited { key_type: PRIMARY, awaited: false, who: vec![] },
     ];
     for event in &all {
         match event {
             Event::Adopted { .. }
+            | Event::Paused { .. }
+            | Event::Resumed { .. }
+            | Event::Approved { .. }
             | Event::KeyChanged { .. }
             | Event::Recovered {}
             | Event::AppsSeen { .. }
@@ -632,9 +664,8 @@ fn other_lines_are_said_by_the_program() {
 }
 
 /// Parts that the program puts together from several.
-const VARIABLE: [&str; 7] = [
+const VARIABLE: [&str; 6] = [
     "key: cannot regenerate a key",
-    "holds what could not be read",
     "cannot find rekey.toml in",
     "keys are checked every 10s from",
     "the work that overran has ended well",
@@ -654,10 +685,12 @@ fn every_check_of_the_doctor_is_explained() {
         Check::Storage,
         Check::Consumer,
         Check::KeyVault,
+        Check::AppConfiguration,
         Check::Unconfigured,
         Check::DataPlane,
         Check::Schedule,
         Check::Durations,
+        Check::Windows,
     ];
     for check in all {
         match check {
@@ -670,10 +703,12 @@ fn every_check_of_the_doctor_is_explained() {
             | Check::Storage
             | Check::Consumer
             | Check::KeyVault
+            | Check::AppConfiguration
             | Check::Unconfigured
             | Check::DataPlane
             | Check::Schedule
-            | Check::Durations => {}
+            | Check::Durations
+            | Check::Windows => {}
         }
     }
     assert_eq!(told_under("What the doctor finds"), texts(&all));

@@ -5,6 +5,7 @@
 
 mod app_configuration;
 mod app_locks;
+mod approval;
 #[path = "../common/mod.rs"]
 mod common;
 mod container_apps;

@@ -181,7 +181,7 @@ async fn a_forced_regeneration_between_two_waves_is_repaired_at_once() {
     story.config.instances[0].policy.pause_between_waves = Duration::from_secs(6 * 3600);
     let reports = story.watch(4 * HOUR).await;
     let pauses = |report: &RunReport| {
-        matches!(report.ending, Ending::Decided(Decision::Waiting { reason: WaitFor::Pause(2), .. }))
+        matches!(report.ending, Ending::Decided(Decision::Waiting { reason: WaitFor::BetweenWaves(2), .. }))
     };
     assert!(reports.iter().all(pauses), "{reports:#?}");
     assert_eq!([signs(&story, "chat-web/staging"), signs(&story, "chat-web")], [SECONDARY, PRIMARY]);

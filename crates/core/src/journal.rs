@@ -16,8 +16,8 @@ pub use legal::Condition;
 use legal::conditions;
 use record::without_operation;
 pub use record::{
-    AfterGate, Entry, Event, Failures, Gate, Held, HeldBack, InFlight, KeyRecord, Obstacle, Origin,
-    ReadersLeft, Refusal, Report, UNCHANGED, Watch, Wave,
+    AfterGate, Approval, Entry, Event, Failures, Gate, Held, HeldBack, InFlight, KeyRecord, Obstacle, Origin,
+    Pause, ReadersLeft, Refusal, Report, UNCHANGED, Watch, Wave,
 };
 
 use crate::model::{ConsumerId, Fingerprint, KeyType, PerKey};
@@ -36,6 +36,13 @@ const FORMER: usize = 500;
 
 /// How many reports the history keeps. With a hundred machines they would push out what was done.
 const HISTORY_REPORTS: usize = 20;
+
+/// How many of them may be of one consumer: one that goes to and fro between two keys would push out the others'.
+const HISTORY_REPORTS_OF_ONE: usize = 4;
+
+/// How many of the events the history keeps that only tell of what was seen to come and go: who goes to and fro brings them about
+/// with each run, and they would push out what was done.
+const HISTORY_SIGHTS: usize = 40;
 
 /// How many times to watch are kept. Each is an announcement of another time, of which nobody has more than a few.
 pub const WATCHES: usize = 64;
@@ -87,6 +94,12 @@ pub struct Journal {
     /// The wave that is not moved, for something of it was not well before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     held_back: Option<HeldBack>,
+    /// That rotations rest, and that one of them was approved. Releases of before they were known refuse a document that has
+    /// either: they would rotate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    paused: Option<Pause>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    approved: Option<Approval>,
     former: VecDeque<Fingerprint>,
     history: VecDeque<Entry>,
 }
@@ -189,6 +202,16 @@ impl Journal {
     /// The wave that is not moved, for something of it was not well before.
     pub fn held_back(&self) -> Option<&HeldBack> {
         self.held_back.as_ref()
+    }
+
+    /// That rotations rest now, by a person's word.
+    pub fn paused(&self, now: DateTime<Utc>) -> Option<&Pause> {
+        self.paused.as_ref().filter(|pause| now < pause.until)
+    }
+
+    /// The rotation that was last approved, whatever became of it.
+    pub fn approved(&self) -> Option<&Approval> {
+        self.approved.as_ref()
     }
 
     /// Regenerations in a row that came to nothing.
@@ -332,7 +355,7 @@ impl Journal {
                 let (fingerprint, by) = (fingerprint.clone(), by.clone());
                 self.readers.insert(consumer.clone(), ReadersLeft { fingerprint, at, by });
             }
-            Event::ExternalAwaited { key_type, awaited } => {
+            Event::ExternalAwaited { key_type, awaited, .. } => {
                 self.change(*key_type, |key| key.awaited = awaited.then_some(at));
             }
             Event::WaveIntended { number, key_type, apps } => {
@@ -357,6 +380,15 @@ impl Journal {
             Event::GateFailed { detail, then, .. } => {
                 let failed = Gate::Failed { at, detail: detail.clone(), then: *then };
                 self.wave.iter_mut().for_each(|wave| wave.gate = failed.clone());
+            }
+            Event::Paused { until, by, why } => {
+                let (by, why) = (by.clone(), why.clone());
+                self.paused = Some(Pause { at, until: *until, by, why });
+            }
+            Event::Resumed { .. } => self.paused = None,
+            Event::Approved { fingerprint, until, by, noticed: _ } => {
+                let (fingerprint, by) = (fingerprint.clone(), by.clone());
+                self.approved = Some(Approval { fingerprint, at, until: *until, by });
             }
         }
     }
@@ -409,18 +441,29 @@ impl Journal {
 
     /// Drops the oldest events of which there are too many.
     fn forget(&mut self) {
-        let is_report = |entry: &Entry| matches!(entry.event, Event::Reported { .. });
-        let reports = self.history.iter().filter(|entry| is_report(entry)).count();
-        if reports > HISTORY_REPORTS
-            && let Some(oldest) = self.history.iter().position(is_report)
-        {
-            self.history.remove(oldest);
+        if let Some(Event::Reported { consumer, .. }) = self.history.back().map(|entry| entry.event.clone()) {
+            let is_of_it =
+                |event: &Event| matches!(event, Event::Reported { consumer: of, .. } if *of == consumer);
+            self.keep(HISTORY_REPORTS_OF_ONE, is_of_it);
         }
+        self.keep(HISTORY_REPORTS, |event| matches!(event, Event::Reported { .. }));
+        self.keep(HISTORY_SIGHTS, Event::is_sight);
         self.history.drain(..self.history.len().saturating_sub(HISTORY));
         let mut apps: usize = self.history.iter().map(|entry| entry.event.apps().len()).sum();
         while apps > HISTORY_APPS && self.history.len() > 1 {
             apps -= self.history.pop_front().map_or(0, |entry| entry.event.apps().len());
         }
+    }
+
+    /// Keeps the latest of some events.
+    fn keep(&mut self, most: usize, is_meant: impl Fn(&Event) -> bool) {
+        let meant = self.history.iter().filter(|entry| is_meant(&entry.event)).count();
+        let mut surplus = meant.saturating_sub(most);
+        self.history.retain(|entry| {
+            let goes = surplus > 0 && is_meant(&entry.event);
+            surplus -= usize::from(goes);
+            !goes
+        });
     }
 
     /// Every time that is on record.
@@ -435,7 +478,9 @@ impl Journal {
         let readers = self.readers.values().map(|left| left.at);
         let waves = self.wave.iter().flat_map(|wave| [Some(wave.moved), wave.decided()]).flatten();
         let held_back = self.held_back.iter().map(|held_back| held_back.at);
-        let others = reports.chain(readers).chain(waves).chain(held_back);
+        let paused = self.paused.iter().flat_map(|pause| [pause.at, pause.until]);
+        let approved = self.approved.iter().flat_map(|approval| [approval.at, approval.until]);
+        let others = reports.chain(readers).chain(waves).chain(held_back).chain(paused).chain(approved);
         of_keys.chain(asked).chain(flight).chain(failures).chain(watches).chain(history).chain(others)
     }
 
@@ -473,6 +518,7 @@ impl Journal {
         if keys[key_type].fingerprint != before {
             (self.wave, self.held_back) = (None, None);
             self.readers.retain(|_, left| left.fingerprint != before);
+            self.approved.take_if(|approval| approval.fingerprint == before);
             self.former.push_back(before);
             self.former.drain(..self.former.len().saturating_sub(FORMER));
         }

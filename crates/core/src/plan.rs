@@ -8,6 +8,7 @@ mod announced;
 mod assess;
 mod external;
 mod forecast;
+mod held;
 mod quiet;
 mod reconcile;
 mod safety;
@@ -17,7 +18,8 @@ mod waves;
 
 pub use announced::Announced;
 pub use assess::{Assessment, Covered, Open, Verdict, assess, judge, to_watch};
-pub use forecast::{Forecast, Foreseen, forecast};
+pub use forecast::{Forecast, Foreseen, forecast, takes};
+pub use held::{Approving, Asks, Heeded, approves, asks, due_next};
 pub use quiet::quiet;
 pub use reconcile::{Agreement, agreement, handed_out, reconcile};
 pub use safety::{Standing, is_doubtful, is_overdue, standing};
@@ -25,7 +27,7 @@ pub use snapshot::{
     Consumer, ConsumerRef, CutOff, Execution, External, Holding, ReferenceFault, SettingFault, Snapshot,
     Unknown, Whereabouts,
 };
-pub use step::{Awaited, BlockedBy, Decision, Part, Step, WaitFor, WavesDiffer};
+pub use step::{Awaited, BlockedBy, Decision, Due, Part, Step, WaitFor, WavesDiffer};
 pub use waves::{WaveOrder, after_gate, not_seen_with, wave_begun};
 
 use chrono::{DateTime, Utc};
@@ -45,8 +47,9 @@ use crate::time::delta;
 /// 4. due, and the standby key is fresh and verified: repoint all to it, and wait likewise;
 /// 5. due, and it is fresh but not verified: verify it;
 /// 6. due, and it is not fresh: regenerate it, once the grace since it was held is over;
-///    Rules 3, 4 and 6 move consumers that work, and wait for a window, unless the keys are compromised or a regeneration is
-///    announced for a time before the next. Of those whom rules 3 and 4 move, a step moves the first wave alone;
+///    Rules 3, 4 and 6 move consumers that work, and wait for the end of a pause, for an approval where one is required, and
+///    for a window, unless the keys are compromised or a regeneration is announced for a time before that. Of those whom rules
+///    3 and 4 move, a step moves the first wave alone;
 /// 7. the standby key was left under our watch, or was reported as compromised, and its grace is over: regenerate it, so that
 ///    it dies;
 /// 8. otherwise settled, if everything was seen. Where something stays out of sight it is blocked, whatever there is to
@@ -100,59 +103,43 @@ impl View<'_> {
                 None => self.retire(active.other()).unwrap_or_else(|| self.settled()),
             },
             _ if KeyType::ALL.into_iter().any(|key_type| self.due_since(key_type).is_some()) => {
-                self.in_waves(self.in_window(self.unite()))
+                self.in_waves(self.unless_held(self.unite()))
             }
             _ => self.settled(),
         }
     }
 
     fn unite(&self) -> Decision {
+        let newer = self.newer();
+        self.verify(newer).unwrap_or_else(|| self.move_to(newer))
+    }
+
+    /// The key that consumers who hold both are united on.
+    fn newer(&self) -> KeyType {
         let count = |key_type| self.snapshot.holders(|holding| *holding == Holding::Valid(key_type)).len();
         // Of two that are equally old the one whose holders we cannot move: the others are moved sooner than a person is asked.
         let rank = |key_type: KeyType| {
             (self.keys[key_type].created, self.snapshot.count_external(key_type), count(key_type))
         };
         let (primary, secondary) = (KeyType::Primary, KeyType::Secondary);
-        let newer = if rank(secondary) > rank(primary) { secondary } else { primary };
-        self.verify(newer).unwrap_or_else(|| self.move_to(newer))
+        if rank(secondary) > rank(primary) { secondary } else { primary }
     }
 
     fn replace(&self, active: KeyType, due_since: DateTime<Utc>) -> Decision {
         let standby = active.other();
         if self.is_fresh(standby, due_since) {
-            self.verify(standby).unwrap_or_else(|| self.in_waves(self.in_window(self.move_to(standby))))
-        } else if self.was_left(standby) || self.is_compromised(standby) {
-            // It dies in any case, and whoever comes after it may be given to consumers later.
-            self.regenerate(standby, self.released(standby))
+            self.verify(standby).unwrap_or_else(|| self.in_waves(self.unless_held(self.move_to(standby))))
         } else {
-            self.in_window(self.regenerate(standby, self.released(standby)))
+            let decision = self.regenerate(standby, self.released(standby));
+            // It dies in any case, and whoever comes after it may be given to consumers later.
+            let dies = self.was_left(standby) || self.is_compromised(standby);
+            let acts = matches!(decision, Decision::Do(_));
+            if dies && acts { decision } else { self.unless_held(decision) }
         }
     }
 
     fn was_left(&self, key_type: KeyType) -> bool {
         matches!(self.keys[key_type].held, Held::Left(_))
-    }
-
-    /// What may be done inside a window alone waits for one, unless whoever waits is cut off before: the keys are compromised,
-    /// or a regeneration is announced for a time before the window.
-    fn in_window(&self, decision: Decision) -> Decision {
-        let moves = matches!(decision, Decision::Do(Step::Repoint { .. } | Step::Regenerate(_)));
-        let calendar = self.policy.calendar();
-        let is_urgent = |opens: Option<DateTime<Utc>>| {
-            let held = KeyType::ALL.into_iter().filter(|key_type| self.snapshot.is_held(*key_type));
-            let announced = announced::ahead(self.journal, self.now);
-            held.into_iter().any(|key_type| self.is_compromised(key_type))
-                || announced.into_iter().any(|at| opens.is_none_or(|opens| at <= opens))
-        };
-        if !moves || calendar.is_open(self.now) {
-            return decision;
-        }
-        let reason = if calendar.frozen(self.now).is_some() { WaitFor::Freeze } else { WaitFor::Window };
-        match calendar.opens(self.now) {
-            opens if is_urgent(opens) => decision,
-            Some(until) => Decision::Waiting { reason, until },
-            None => Decision::Blocked(BlockedBy::NeverOpens),
-        }
     }
 
     /// Rule 4, and the end of rule 3.
@@ -259,7 +246,10 @@ impl View<'_> {
     fn unless_unseen(&self, decision: Decision) -> Decision {
         let said = match decision {
             Decision::Settled { .. } => true,
-            Decision::Waiting { .. } => self.snapshot.unknown.iter().any(Unknown::lasts),
+            Decision::Waiting { .. }
+            | Decision::Blocked(BlockedBy::NeverOpens { .. } | BlockedBy::NotApproved(_)) => {
+                self.snapshot.unknown.iter().any(Unknown::lasts)
+            }
             Decision::Do(_) | Decision::Blocked(_) => false,
         };
         self.unknown().filter(|_| said).map_or(decision, Decision::Blocked)

@@ -30,6 +30,8 @@ pub struct Policy {
     pub windows: Vec<Window>,
     /// Days on which the windows stay closed.
     pub freezes: Vec<Freeze>,
+    /// Whether a person has to approve a rotation before it begins.
+    pub approval: ApprovalPolicy,
     /// The time over which services that become due together are spread.
     pub spread: Duration,
     /// How much of it is this service's: a key in use is due so much later.
@@ -81,6 +83,7 @@ impl Default for Policy {
             full_check_every: Duration::from_secs(3600),
             windows: vec![],
             freezes: vec![],
+            approval: ApprovalPolicy::None,
             spread: Duration::ZERO,
             due_later: Duration::ZERO,
             pause_between_waves: Duration::ZERO,
@@ -103,6 +106,13 @@ pub enum Verify {
     DataPlane,
     /// By the operation's success and the listed key, for networks from which the data plane is out of reach.
     ControlPlane,
+}
+
+/// Whether a person has to approve a rotation before it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApprovalPolicy {
+    None,
+    Required,
 }
 
 /// When a service that was never seen before is first rotated.

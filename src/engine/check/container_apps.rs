@@ -94,7 +94,13 @@ impl Check {
             held.sort();
             held.dedup();
         }
-        out.seen.insert(consumer, held);
+        // By a secret that the platform could not fetch it goes on with what it last held, as far as anybody knows.
+        let is_unfetched = out.unknown[first.1..].iter().any(Unknown::is_of_reference);
+        if is_unfetched && lose(&consumer, journal, out) {
+            out.blurred.extend(lasts.then_some(consumer));
+        } else {
+            out.seen.insert(consumer, held);
+        }
     }
 
     /// A consumer that is out of sight.
@@ -110,7 +116,7 @@ impl Check {
         if !passing && journal.seen(consumer).is_some() {
             out.blurred.insert(consumer.clone());
         }
-        lose(consumer, journal, out);
+        let _ = lose(consumer, journal, out);
     }
 
     /// Adds what the secrets and variables of an app hold; the names of the secrets that are the service's.

@@ -103,7 +103,8 @@ impl Check {
             Ok(given) => given,
             Err((detail, passing)) => {
                 out.unknown.push(Unknown::Unreadable { app: consumer.clone(), detail, passing });
-                return lose(&consumer, journal, out);
+                let _ = lose(&consumer, journal, out);
+                return;
             }
         };
         let is_configured = service.app_configuration.iter().any(|one| one.id == *id);

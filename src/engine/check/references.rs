@@ -129,7 +129,7 @@ impl Check {
             Some(Err(error)) => {
                 let (detail, passing) = (cause::told(error), error.is_passing());
                 out.unknown.push(Unknown::Unreadable { app: consumer.clone(), detail, passing });
-                lose(&consumer, journal, out);
+                let _ = lose(&consumer, journal, out);
             }
             None => {
                 let detail = words::NOT_READ.to_owned();
@@ -156,7 +156,7 @@ impl Check {
             Some(Err(error)) => {
                 let (detail, passing) = (words::left_behind(cause::told(error)), error.is_passing());
                 out.unknown.push(Unknown::Unreadable { app: consumer.clone(), detail, passing });
-                lose(&consumer, journal, out);
+                let _ = lose(&consumer, journal, out);
             }
             Some(Ok(_)) | None => self.add_secret(id, service, journal, out),
         }
@@ -310,6 +310,7 @@ pub(super) fn holders(journal: &Journal) -> impl Iterator<Item = &ConsumerId> {
 
 /// An app whose process may run with either key.
 pub(super) fn add_either(at: &ConsumerRef, out: &mut Snapshot) {
+    out.may_hold.insert(at.clone());
     for key_type in KeyType::ALL {
         let consumer = Consumer { at: at.clone(), holds: Holding::Valid(key_type) };
         if !out.consumers.contains(&consumer) {

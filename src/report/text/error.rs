@@ -7,7 +7,8 @@ use std::time::Duration;
 use rekey_core::journal::{Condition, Illegal};
 
 use super::azure::{BETWEEN, CHECK_THE_IDENTITY};
-use super::{InWords, file_name, readable};
+use super::brief::called;
+use super::{InWords, brief, file_name, readable};
 use crate::azure::arm::{ArmError, ArmErrorKind, Barrier, Linked};
 use crate::azure::consumers::Place;
 use crate::azure::credentials::{CredentialError, HalfSet};
@@ -67,8 +68,11 @@ fn leaves_open(error: &ArmError) -> &'static str {
 /// begin with its name. An operation that is not known has its own name and its resource.
 fn doing(operation: &str, resource: &str) -> String {
     let (app, scope) = (name_in(resource, "sites"), scope(resource));
-    let container_app =
-        name_in(resource, if operation.starts_with("Jobs") { "jobs" } else { "containerApps" });
+    // A job is none of Container Apps' apps, and is written and read like one.
+    let container_app = match operation.starts_with("Jobs") {
+        true => format!("job {}", name_in(resource, "jobs")),
+        false => format!("container app {}", name_in(resource, "containerApps")),
+    };
     let (static_web_app, environment) = (name_in(resource, "staticSites"), name_in(resource, "builds"));
     let of_app_or_slot = operation.strip_suffix("Slot").unwrap_or(operation);
     words!(match of_app_or_slot {
@@ -89,14 +93,14 @@ fn doing(operation: &str, resource: &str) -> String {
             "ask what the Key Vault references among the app settings of {app} lead to";
         "WebApps_GetSiteConnectionStringKeyVaultReferences" =>
             "ask what the Key Vault references among the connection strings of {app} lead to";
-        "ContainerApps_Get" | "Jobs_Get" => "read the container app {container_app}";
-        "ContainerApps_ListSecrets" | "Jobs_ListSecrets" => "list the secrets of the container app {container_app}";
-        "ContainerApps_Update" | "Jobs_Update" => "write the secrets of the container app {container_app}";
-        "ContainerAppsRevisions_ListRevisions" => "list the revisions of the container app {container_app}";
-        "ContainerAppsRevisions_RestartRevision" => "restart the revision {} of the container app {container_app}",
+        "ContainerApps_Get" | "Jobs_Get" => "read the {container_app}";
+        "ContainerApps_ListSecrets" | "Jobs_ListSecrets" => "list the secrets of the {container_app}";
+        "ContainerApps_Update" | "Jobs_Update" => "write the secrets of the {container_app}";
+        "ContainerAppsRevisions_ListRevisions" => "list the revisions of the {container_app}";
+        "ContainerAppsRevisions_RestartRevision" => "restart the revision {} of the {container_app}",
             name_in(resource, "revisions");
-        "ContainerAppsRevisionReplicas_ListReplicas" => "list the replicas of the container app {container_app}";
-        "JobsExecutions_List" => "list the executions of the job {container_app}";
+        "ContainerAppsRevisionReplicas_ListReplicas" => "list the replicas of the {container_app}";
+        "JobsExecutions_List" => "list the executions of the {container_app}";
         "ContainerApps_ListByResourceGroup" | "ContainerApps_ListBySubscription" => "list the container apps in {scope}";
         "Jobs_ListByResourceGroup" | "Jobs_ListBySubscription" => "list the jobs of Container Apps in {scope}";
         "StaticSites_GetStaticSitesByResourceGroup" | "StaticSites_List" => "list the static web apps in {scope}";
@@ -256,10 +260,7 @@ impl fmt::Display for RunError {
             Self::Arm(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
             Self::OutOfTime => f.write_str("out of time"),
-            Self::Rewrites(errors) => {
-                let told: Vec<String> = errors.iter().map(|error| cause::told(error)).collect();
-                f.write_str(&told.join("; "))
-            }
+            Self::Rewrites(errors) => f.write_str(&brief::faults(errors)),
         }
     }
 }
@@ -267,10 +268,10 @@ impl fmt::Display for RunError {
 words! {
     impl Display for RewriteError {
         Self::Arm { error: refusal, .. } => "{refusal}";
-        Self::Locked { place, .. } => "{}: not written", place.consumer().name();
+        Self::Locked { place, .. } => "{}: not written", called(&place.consumer());
         Self::Overwritten { place } =>
             "{}: the {} were written but do not hold the new key: something else writes them at the same time. The next \
-            run tries again", place.consumer().name(), of_place(place);
+            run tries again", called(&place.consumer()), of_place(place);
     }
 }
 
@@ -461,6 +462,8 @@ words! {
         Self::NoReport => "it is missing; a report belongs there";
         Self::NotThere => "it is missing from the report";
         Self::NoText => "it is not a text";
+        Self::Repeated => "it is there more than once";
+        Self::NoPost => "it is not POST, by which reports are sent";
         Self::MoreMembers => "it has other members than instance, name and fingerprint";
         Self::NoServiceId => "it is not the resource id of a SignalR service";
         Self::NoName => "it is not a name of letters, digits, '.', '_' and '-'";

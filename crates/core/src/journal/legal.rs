@@ -1,7 +1,7 @@
 //! Which event fits which state: the one table that [`Journal::apply`] goes by, and that its tests walk.
 //!
-//! Start at [`conditions`]. What it asks for, beside what no state is needed for (`unblocked`; `watchAsked`, whose times must be
-//! in order and few; `reported`, which may come before the first check):
+//! Start at [`conditions`]. What it asks for, beside what no state is needed for (`unblocked`, `resumed`; `paused`, whose end must be
+//! to come; `watchAsked`, whose times must be in order and few; `reported`, which may come before the first check):
 //!
 //! | event | fits a service that | and where |
 //! |---|---|---|
@@ -24,6 +24,7 @@
 //! | `repointed` | | the last thing on record is that this key would be given out, or was given to others of them |
 //! | `reported`, `acknowledged` | | only others can change the consumer; what a person says is of a key that there is |
 //! | `readersAcknowledged` | | the consumer is not such a one, and nobody holds the key, which there is |
+//! | `approved` | | it is of a key that there is, and not over when it is given |
 //! | `externalAwaited` | | that is news, and where the wait begins somebody holds the key |
 //! | `waveIntended` | | the key is here to stay, as for `repointIntended`, and no wave of before waits for a person |
 //! | `waveHeldBack` | | that is news |
@@ -107,7 +108,9 @@ pub(super) const fn conditions(event: &Event) -> &'static [Condition] {
         Event::Blinded {} => &[Seen, InSight],
         Event::Sighted {} => &[Seen, Blind],
         Event::WatchAsked { .. } => &[InOrder, Room],
-        Event::Unblocked {} => &[],
+        Event::Unblocked {} | Event::Resumed { .. } => &[],
+        Event::Paused { .. } => &[InOrder],
+        Event::Approved { .. } => &[Seen, InOrder, Current],
         Event::RegenerationIntended { .. } => &[Seen, NoneInFlight, NotHeld],
         Event::RegenerationAccepted { .. } => &[Seen, InFlight, NotAccepted],
         Event::OperationLost {} => &[Seen, HasOperation],
@@ -152,7 +155,11 @@ impl Condition {
             Self::InSight => !journal.blind,
             Self::News => !matches!(event, Event::AppsMissing { missing } if *missing == journal.missing),
             Self::AppsInSight => are_in_sight(journal, event),
-            Self::InOrder => !matches!(event, Event::WatchAsked { from, until } if until < from),
+            Self::InOrder => match event {
+                Event::WatchAsked { from, until } => from <= until,
+                Event::Paused { until, .. } | Event::Approved { until, .. } => at < *until,
+                _ => true,
+            },
             Self::Room => journal.watches.iter().filter(|watch| at < watch.until).count() < WATCHES,
             Self::External => consumer(event).is_some_and(ConsumerId::is_external),
             Self::NotExternal => !consumer(event).is_some_and(ConsumerId::is_external),
@@ -194,7 +201,9 @@ const fn consumer(event: &Event) -> Option<&ConsumerId> {
 
 /// The key of the service that a person speaks of.
 fn told_of<'journal>(journal: &'journal Journal, event: &Event) -> Option<&'journal KeyRecord> {
-    let (Event::Acknowledged { fingerprint, .. } | Event::ReadersAcknowledged { fingerprint, .. }) = event
+    let (Event::Acknowledged { fingerprint, .. }
+    | Event::ReadersAcknowledged { fingerprint, .. }
+    | Event::Approved { fingerprint, .. }) = event
     else {
         return None;
     };

@@ -165,6 +165,32 @@ pub enum Event {
         key_type: KeyType,
         /// Which of the two.
         awaited: bool,
+        /// Those, where it begins.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        who: Vec<ConsumerId>,
+    },
+    /// A person lets rotations rest for a while.
+    Paused {
+        until: DateTime<Utc>,
+        /// Who.
+        by: String,
+        why: String,
+    },
+    /// A person ended that.
+    Resumed {
+        /// Who.
+        by: String,
+    },
+    /// A person approved the rotation that replaces a key.
+    Approved {
+        /// The key, which names the rotation: no other ever replaces it.
+        fingerprint: Fingerprint,
+        /// Until when it may begin.
+        until: DateTime<Utc>,
+        /// Who.
+        by: String,
+        /// Whether an event says so, which proves no more than that its sender may publish.
+        noticed: bool,
     },
 }
 
@@ -202,8 +228,24 @@ impl Event {
             | Self::ReadersAcknowledged { .. }
             | Self::WaveHeldBack { .. }
             | Self::GatePassed { .. }
-            | Self::GateFailed { .. } => None,
+            | Self::GateFailed { .. }
+            | Self::Paused { .. }
+            | Self::Resumed { .. }
+            | Self::Approved { .. } => None,
         }
+    }
+
+    /// Whether it tells of what was seen to come or go, and of nothing that was done.
+    pub(super) const fn is_sight(&self) -> bool {
+        matches!(
+            self,
+            Self::Taken { .. }
+                | Self::Left { .. }
+                | Self::ExternalAwaited { .. }
+                | Self::Blinded {}
+                | Self::Sighted {}
+                | Self::AppsMissing { .. }
+        )
     }
 
     /// The apps that it names.
@@ -270,6 +312,31 @@ pub struct ReadersLeft {
     /// The key.
     pub fingerprint: Fingerprint,
     pub at: DateTime<Utc>,
+    /// Who said so.
+    pub by: String,
+}
+
+/// That a person lets rotations rest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Pause {
+    /// Since when.
+    pub at: DateTime<Utc>,
+    pub until: DateTime<Utc>,
+    /// Who said so.
+    pub by: String,
+    pub why: String,
+}
+
+/// That the rotation which replaces a key was approved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Approval {
+    /// The key.
+    pub fingerprint: Fingerprint,
+    pub at: DateTime<Utc>,
+    /// Until when it may begin.
+    pub until: DateTime<Utc>,
     /// Who said so.
     pub by: String,
 }

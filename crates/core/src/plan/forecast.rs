@@ -11,8 +11,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::waves::wave_begun;
 use super::{
-    Awaited, BlockedBy, Consumer, ConsumerRef, Decision, Holding, Snapshot, Step, WaitFor, decide,
-    handed_out, reconcile,
+    Awaited, BlockedBy, Consumer, ConsumerRef, Decision, Due, Holding, Snapshot, Step, WaitFor, approves,
+    decide, handed_out, reconcile,
 };
 use crate::journal::{Event, Illegal, Journal};
 use crate::model::{ConsumerId, Fingerprint, Key, KeyType};
@@ -83,6 +83,15 @@ impl Forecast {
     }
 }
 
+/// How long regenerating a key, proving it and giving it to so many apps takes.
+pub fn takes(apps: usize) -> TimeDelta {
+    REGENERATION + VERIFICATION + writes(apps)
+}
+
+fn writes(apps: usize) -> TimeDelta {
+    WRITES * i32::try_from(apps.div_ceil(AT_ONCE)).unwrap_or(i32::MAX)
+}
+
 /// Plays the decision forward until the service is settled or blocked. `asked` is whether a rotation is asked for now,
 /// whatever the age of the keys.
 pub fn forecast(
@@ -107,6 +116,8 @@ pub fn forecast(
             Decision::Waiting { reason: WaitFor::External { key_type, who, .. }, until } => {
                 world.report(*key_type, who, *until)
             }
+            // When a person approves nobody knows: what would be done then is what is asked for.
+            Decision::Waiting { reason: WaitFor::Approval { due, .. }, .. } => world.approve(due),
             Decision::Waiting { until, .. } => {
                 world.now = (*until).max(at + TimeDelta::seconds(1));
                 Ok(())
@@ -154,6 +165,10 @@ impl World<'_> {
         events.into_iter().try_for_each(|event| self.record(event))
     }
 
+    fn approve(&mut self, due: &Due) -> Result<(), Illegal> {
+        self.record(approves(due, String::new(), false, self.policy, self.now))
+    }
+
     fn play(&mut self, step: &Step) -> Result<(), Illegal> {
         match step {
             Step::Repoint { to, consumers, repair, part } => {
@@ -182,8 +197,7 @@ impl World<'_> {
         self.record(Event::RepointIntended { key_type: to })?;
         self.record(handed_out(&self.journal, &self.snapshot.keys[to], consumers))?;
         let apps: BTreeSet<ConsumerId> = consumers.iter().map(|consumer| consumer.app.clone()).collect();
-        let batches = i32::try_from(apps.len().div_ceil(AT_ONCE)).unwrap_or(i32::MAX);
-        self.now += WRITES * batches;
+        self.now += writes(apps.len());
         let is_replaced = |holds: &Holding| match holds {
             Holding::Stale(_) => true,
             Holding::Valid(_) => !repair,

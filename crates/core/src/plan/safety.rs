@@ -60,7 +60,7 @@ pub(super) fn back_off(count: u32) -> TimeDelta {
 impl View<'_> {
     /// When a key in use is due to be replaced by its age.
     pub(super) fn due_at(&self, key_type: KeyType) -> DateTime<Utc> {
-        self.keys[key_type].created + delta(self.policy.rotate_every) + delta(self.policy.due_later)
+        due_by_age(&self.keys[key_type], self.policy)
     }
 
     /// Since when a key in use is due: by its age, or because a rotation was asked for that it is older than. The
@@ -142,6 +142,11 @@ impl View<'_> {
             holders,
         }
     }
+}
+
+/// When a key in use is due to be replaced by its age.
+pub(super) fn due_by_age(record: &KeyRecord, policy: &Policy) -> DateTime<Utc> {
+    record.created + delta(policy.rotate_every) + delta(policy.due_later)
 }
 
 /// How fit a key is for stale consumers. What comes first counts first.

@@ -15,6 +15,9 @@ pub struct Snapshot {
     pub keys: PerKey<Fingerprint>,
     /// Every setting that holds a key of the service, once for each key that it holds, or connects to it by identity.
     pub consumers: Vec<Consumer>,
+    /// Of those, the ones of which it is only known that they may hold each of the keys that they stand with: nobody can tell
+    /// with what their processes were started. For every decision that is as good as holding all of them.
+    pub may_hold: BTreeSet<ConsumerRef>,
     /// What could not be seen. With anything here no run ends well.
     pub unknown: Vec<Unknown>,
     /// Every app all of whose settings could be read, with the keys that it holds, or, where that cannot be told, may hold.
@@ -55,6 +58,7 @@ impl Snapshot {
             at,
             keys,
             consumers: vec![],
+            may_hold: BTreeSet::new(),
             unknown: vec![],
             seen: BTreeMap::new(),
             blurred: BTreeSet::new(),
@@ -104,10 +108,27 @@ impl Snapshot {
         });
         let lost = self.lost.iter().cloned().map(CutOff::OutOfSight);
         let external = self.unknown.iter().filter_map(|unknown| match unknown {
-            Unknown::ExternalStale { consumer, .. } => Some(CutOff::External(consumer.clone())),
+            Unknown::ExternalStale { consumer, owner, ticket, .. } => {
+                let (consumer, owner, ticket) = (consumer.clone(), owner.clone(), ticket.clone());
+                Some(CutOff::External { consumer, owner, ticket })
+            }
             _ => None,
         });
-        self.stale().into_iter().map(CutOff::Stale).chain(texts).chain(lost).chain(external).collect()
+        let stale = self.stale().into_iter().map(|at| match self.may_hold.contains(&at) {
+            true => CutOff::MayBe(at),
+            false => CutOff::Stale(at),
+        });
+        stale.chain(texts).chain(lost).chain(external).collect()
+    }
+
+    /// Whether all of it was seen, with valid keys alone. Who may hold one was not.
+    pub fn is_seen_well(&self, app: &ConsumerId) -> bool {
+        let is_of_it = |unknown: &Unknown| unknown.consumer() == app;
+        let mut of_it = self.consumers.iter().filter(|consumer| consumer.at.app == *app).peekable();
+        of_it.peek().is_some()
+            && of_it.all(|one| !matches!(one.holds, Holding::Stale(_)) && !self.may_hold.contains(&one.at))
+            && !self.lost.contains(app)
+            && !self.unknown.iter().any(is_of_it)
     }
 
     /// The consumers that hold a key that is neither of the two.
@@ -121,6 +142,9 @@ impl Snapshot {
 pub enum CutOff {
     /// A consumer that can be repaired.
     Stale(ConsumerRef),
+    /// A consumer that can be repaired, and may hold an invalid key: it was last seen with one, and nothing tells that it has left
+    /// it.
+    MayBe(ConsumerRef),
     /// A consumer that was stale and has been written since, and was not read after that: most probably it is well.
     Unconfirmed(ConsumerRef),
     /// An app with the key where it cannot be replaced.
@@ -132,7 +156,13 @@ pub enum CutOff {
     /// An app that is out of sight, and was last seen with a key that is invalid now.
     OutOfSight(ConsumerId),
     /// What only others can change, and last was said to hold a key that is invalid now.
-    External(ConsumerId),
+    External {
+        consumer: ConsumerId,
+        /// Whom people ask about it.
+        owner: Option<String>,
+        /// Where people find what is to be done.
+        ticket: Option<String>,
+    },
     /// An app of a service that has no keys; it was last seen with one.
     OfNoKeys(ConsumerId),
     /// Apps that could not be checked in time, after a key was regenerated from outside.
@@ -144,10 +174,11 @@ impl CutOff {
     pub const fn app(&self) -> Option<&ConsumerId> {
         match self {
             Self::Stale(ConsumerRef { app, .. })
+            | Self::MayBe(ConsumerRef { app, .. })
             | Self::Unconfirmed(ConsumerRef { app, .. })
             | Self::InOtherText { app, .. }
             | Self::OutOfSight(app)
-            | Self::External(app)
+            | Self::External { consumer: app, .. }
             | Self::OfNoKeys(app) => Some(app),
             Self::Unchecked => None,
         }
@@ -279,7 +310,13 @@ pub enum Unknown {
         passing: bool,
     },
     /// Nothing was ever said of what a consumer holds that only others can change.
-    NeverReported { consumer: ConsumerId },
+    NeverReported {
+        consumer: ConsumerId,
+        /// Whom people ask about it.
+        owner: Option<String>,
+        /// Where people find what is to be done.
+        ticket: Option<String>,
+    },
     /// Such a consumer was last said to hold a key that is neither of the two. It is to get another, from nobody of us, and
     /// until that is said nobody knows which.
     ExternalStale {
@@ -288,6 +325,8 @@ pub enum Unknown {
         held: Fingerprint,
         /// When that was first said.
         since: DateTime<Utc>,
+        owner: Option<String>,
+        ticket: Option<String>,
     },
     /// A setting is not what the service's must be, or another must not be.
     Setting {
@@ -358,8 +397,8 @@ pub enum Whereabouts {
 }
 
 impl Unknown {
-    /// The consumer that it is of.
-    pub const fn app(&self) -> &ConsumerId {
+    /// What it is of.
+    pub const fn consumer(&self) -> &ConsumerId {
         match self {
             Self::Unreadable { app, .. }
             | Self::NeverSeen { app, .. }
@@ -369,8 +408,13 @@ impl Unknown {
             | Self::Reference { app, .. }
             | Self::KeyValueReference { app, .. }
             | Self::Setting { app, .. } => app,
-            Self::NeverReported { consumer } | Self::ExternalStale { consumer, .. } => consumer,
+            Self::NeverReported { consumer, .. } | Self::ExternalStale { consumer, .. } => consumer,
         }
+    }
+
+    /// Whether it is of what a consumer refers to, which is out of sight: what it holds cannot be told by its settings.
+    pub const fn is_of_reference(&self) -> bool {
+        matches!(self, Self::Reference { .. } | Self::KeyValueReference { .. })
     }
 
     /// Whether it stays until somebody does something about it.

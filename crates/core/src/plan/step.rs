@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use super::{ConsumerRef, Execution, Unknown};
-use crate::journal::AfterGate;
-use crate::model::{ConsumerId, KeyType};
+use crate::journal::{AfterGate, Pause};
+use crate::model::{ConsumerId, Fingerprint, KeyType};
 
 /// What to do next, or why nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl Decision {
     pub fn awaits(&self) -> impl Iterator<Item = (KeyType, &Awaited)> {
         let (key_type, who) = match self {
             Self::Waiting { reason: WaitFor::External { key_type, who, .. }, .. }
-            | Self::Blocked(BlockedBy::ExternalLate { key_type, who }) => (*key_type, who.as_slice()),
+            | Self::Blocked(BlockedBy::ExternalLate { key_type, who, .. }) => (*key_type, who.as_slice()),
             _ => (KeyType::Primary, &[][..]),
         };
         who.iter().map(move |one| (key_type, one))
@@ -135,7 +135,16 @@ pub enum WaitFor {
     /// That it is asked how the wave of this number is: apps take their time to restart.
     Gate(u32),
     /// The end of the pause before the wave of this number.
-    Pause(u32),
+    BetweenWaves(u32),
+    /// The end of a pause, or a person who ends it.
+    Pause(Pause),
+    /// A person who approves the rotation that is due.
+    Approval {
+        /// The rotation.
+        due: Due,
+        /// When an approval of it ended, under which it did not begin.
+        expired: Option<DateTime<Utc>>,
+    },
     /// Those who hold this key and whom only others can change. All others have left it for the other key.
     External {
         key_type: KeyType,
@@ -148,8 +157,18 @@ pub enum WaitFor {
 impl WaitFor {
     /// Whether it is for what the operator said of when: nothing is under way, and nothing is wrong.
     pub const fn is_for_calendar(&self) -> bool {
-        matches!(self, Self::Window | Self::Freeze)
+        matches!(self, Self::Window | Self::Freeze | Self::Pause(_))
     }
+}
+
+/// A rotation that is due, by the key in use that it replaces: of two that are due, the newer. No other rotation ever replaces
+/// that key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    pub key_type: KeyType,
+    pub key: Fingerprint,
+    /// Since when.
+    pub since: DateTime<Utc>,
 }
 
 /// A consumer that is waited for, which only others can change.
@@ -187,8 +206,13 @@ pub enum BlockedBy {
         /// What was said of the last one.
         detail: String,
     },
-    /// A rotation is due, and no window opens within a year.
-    NeverOpens,
+    /// A rotation is due, and no window opens before the next one would be.
+    NeverOpens {
+        /// When the next one opens, if ever.
+        opens: Option<DateTime<Utc>>,
+    },
+    /// A rotation is due, and nobody has approved it until the next one would be.
+    NotApproved(Due),
     /// A wave did not come back. Until a person says so, no other is moved.
     Unhealthy {
         wave: u32,
@@ -209,7 +233,12 @@ pub enum BlockedBy {
     /// The journal speaks of other keys than Azure lists.
     JournalDisagrees,
     /// Of those who hold this key and whom only others can change, these have taken longer to leave it than they may.
-    ExternalLate { key_type: KeyType, who: Vec<Awaited> },
+    ExternalLate {
+        key_type: KeyType,
+        who: Vec<Awaited>,
+        /// Whether it is compromised.
+        compromised: bool,
+    },
 }
 
 impl BlockedBy {

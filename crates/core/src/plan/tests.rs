@@ -1,6 +1,7 @@
 //! Each rule of the decision by a story of its own; and in `properties` all of them, in arbitrary worlds.
 
 mod external;
+mod held;
 mod properties;
 mod quiet;
 mod waves;

@@ -135,7 +135,7 @@ impl View<'_> {
         let first = consumers.iter().map(|consumer| order.number(&consumer.app)).min();
         let number = first.unwrap_or(OTHERS);
         if let Some(until) = last.and_then(|wave| self.pause_after(wave, number)) {
-            return Decision::Waiting { reason: WaitFor::Pause(number), until };
+            return Decision::Waiting { reason: WaitFor::BetweenWaves(number), until };
         }
         let consumers = order.first(number, &consumers, self.policy.restarts_at_once);
         step(consumers, Part::Wave { number, waits: true })
@@ -229,6 +229,6 @@ pub fn not_seen_with(wave: &Wave, snapshot: &Snapshot) -> BTreeSet<ConsumerId> {
             !matches!(&consumer.holds, Holding::Identity) && consumer.holds != Holding::Valid(wave.to)
         })
     };
-    let unseen: BTreeSet<&ConsumerId> = snapshot.unknown.iter().map(Unknown::app).collect();
+    let unseen: BTreeSet<&ConsumerId> = snapshot.unknown.iter().map(Unknown::consumer).collect();
     wave.apps.iter().filter(|app| other(app) || unseen.contains(app)).cloned().collect()
 }

@@ -52,7 +52,15 @@ fn gate_failed(number: u32) -> Event {
 }
 
 const fn awaited(awaited: bool) -> Event {
-    Event::ExternalAwaited { key_type: PRIMARY, awaited }
+    Event::ExternalAwaited { key_type: PRIMARY, awaited, who: vec![] }
+}
+
+fn paused(until: i64) -> Event {
+    Event::Paused { until: at(until), by: "ada".into(), why: "an audit".into() }
+}
+
+fn approved(key: &str, until: i64) -> Event {
+    Event::Approved { fingerprint: fingerprint(key), until: at(until), by: "ada".into(), noticed: false }
 }
 
 fn watch(from: i64, until: i64) -> Event {
@@ -151,6 +159,12 @@ fn events() -> Vec<(&'static str, Event)> {
         ("readersAcknowledged, not", readers_left(machine(), "p")),
         ("externalAwaited, false", awaited(false)),
         ("externalAwaited", awaited(true)),
+        ("paused", paused(100)),
+        ("paused, over", paused(9)),
+        ("resumed", Event::Resumed { by: "ada".into() }),
+        ("approved", approved("p", 100)),
+        ("approved, over", approved("p", 9)),
+        ("approved, of no key", approved("x", 100)),
         ("waveIntended", wave()),
         ("waveHeldBack", held_back()),
         ("gatePassed", Event::GatePassed { number: 1 }),
@@ -256,6 +270,12 @@ fn every_pair_of_a_state_and_an_event_fits_or_is_refused_for_a_reason() {
     readersAcknowledged, not bxxxxxxxxxxxxxxxxxxx
     externalAwaited, false   byyyyyyyyyyyyyyy+yyy
     externalAwaited          bz+zzzzzzzzzzz++yzzz
+    paused                   ++++++++++++++++++++
+    paused, over             mmmmmmmmmmmmmmmmmmmm
+    resumed                  ++++++++++++++++++++
+    approved                 b+++++++++++++++++++
+    approved, over           bmmmmmmmmmmmmmmmmmmm
+    approved, of no key      bvvvvvvvvvvvvvvvvvvv
     waveIntended             b+++++++++s+s+++++A+
     waveHeldBack             b++++++++++++++++++B
     gatePassed               bCCCCCCCCCCCCCCCC+CC
@@ -329,5 +349,8 @@ fn the_table_of_the_docs_has_each_event() {
         .map(|(name, _)| *name)
         .filter(|name| !name.contains(',') && !rows.contains(name))
         .collect();
-    assert_eq!(missing, ["consumersSeen", "rotationRequested", "watchAsked", "heard", "unblocked"]);
+    assert_eq!(
+        missing,
+        ["consumersSeen", "rotationRequested", "watchAsked", "heard", "unblocked", "paused", "resumed"]
+    );
 }

@@ -49,7 +49,7 @@ fn the_first_wave_alone_is_moved_and_the_next_waits_for_its_gate_and_the_pause()
     assert_eq!(story.look(&seen(7303, &[S, P, P])), waits(WaitFor::Gate(1), 7361));
     assert_eq!(story.look(&seen(7361, &[S, P, P])), Decision::Do(Step::Gate(1)));
     story.event(at(7365), Event::GatePassed { number: 1 });
-    assert_eq!(story.look(&seen(7366, &[S, P, P])), waits(WaitFor::Pause(2), 7965));
+    assert_eq!(story.look(&seen(7366, &[S, P, P])), waits(WaitFor::BetweenWaves(2), 7965));
     assert_eq!(moves(&mut story, 7965, &[S, P, P]), (vec![app(1), app(2)], wave(2)));
     // The last has a gate too, and the key that was left stays until it has passed.
     assert_eq!(story.look(&seen(7970, &[S, S, S])), waits(WaitFor::Gate(2), 8025));

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::journal::InFlight;
+use crate::policy::ApprovalPolicy;
 
 /// What happens to a world between two of our steps, or to a run of ours.
 #[derive(Clone, Debug)]
@@ -57,6 +58,11 @@ pub(super) enum Move {
     },
     /// A person says that whoever reads what the apps hold, and is not seen, has left this key.
     ReadersLeft(KeyType),
+    /// A person lets rotations rest for so long, or no more.
+    Pause(i64),
+    Resume,
+    /// A person approves the rotation that waits for him, if one does.
+    Approve,
 }
 
 /// Where in a regeneration the process is killed.
@@ -90,6 +96,9 @@ pub(super) struct World {
     pub(super) readers_within: Duration,
     /// When they have left a key sooner.
     readers_left: BTreeMap<u64, DateTime<Utc>>,
+    paused_until: DateTime<Utc>,
+    /// The keys whose rotation was approved.
+    approved: BTreeSet<u64>,
     pub(super) journal: Journal,
     pub(super) policy: Policy,
 }
@@ -153,6 +162,8 @@ impl World {
             externals: Vec::new(),
             readers_within: Duration::ZERO,
             readers_left: BTreeMap::new(),
+            paused_until: start,
+            approved: BTreeSet::new(),
             journal: Journal::default(),
             policy: Policy { first_rotation, ..policy() },
         }
@@ -431,7 +442,7 @@ impl World {
         (repair, part): (bool, Part),
         kill: Kill,
     ) -> bool {
-        let open = self.policy.calendar().is_open(self.now);
+        let open = self.policy.calendar().is_open(self.now) && self.paused_until <= self.now;
         self.record(Event::RepointIntended { key_type: to });
         self.record(handed_out(&self.journal, &fingerprint(&self.listed(to).to_string()), consumers));
         for (done, at) in consumers.iter().enumerate() {
@@ -444,6 +455,10 @@ impl World {
             assert!(repair || worked, "moved to a key that does not work");
             let back = matches!(part, Part::Back(_));
             assert!(repair || open || back || self.is_urgent(), "moved outside of the windows: {self:#?}");
+            let is_approved = |key: &u64| self.approved.contains(key);
+            let approved =
+                !self.needs_approval() || is_approved(&key) || self.apps[index].keys.iter().any(is_approved);
+            assert!(repair || back || approved || self.is_urgent(), "moved without an approval: {self:#?}");
             // To repair it, what is invalid is replaced and what is valid stays.
             let listed = PerKey::from_fn(|key_type| self.listed(key_type));
             let stays = |held: &u64| repair && listed.iter().any(|(_, key)| key == held);
@@ -458,6 +473,18 @@ impl World {
         let apps = consumers.iter().map(|at| at.app.clone()).collect();
         self.record(Event::Repointed { key_type: to, apps, repaired: repair });
         false
+    }
+
+    fn needs_approval(&self) -> bool {
+        self.policy.approval == ApprovalPolicy::Required
+    }
+
+    pub(super) fn approve(&mut self) {
+        let seen = self.look();
+        self.remember(&seen);
+        let Asks::For(due) = asks(&seen, &self.journal, &self.policy, self.now) else { return };
+        self.approved.insert(self.listed(due.key_type));
+        self.record(approves(&due, "somebody".into(), false, &self.policy, self.now));
     }
 
     /// Whether an app holds a key that was there when the keys were reported as compromised.
@@ -515,6 +542,16 @@ impl World {
             Move::Report { external, by_a_person } => self.report(external, by_a_person),
             Move::Ill { app, ill } => self.with_app(app, |app| app.ill = ill),
             Move::ReadersLeft(key_type) => self.all_readers_leave(key_type),
+            Move::Pause(seconds) => {
+                let until = self.now + TimeDelta::seconds(seconds);
+                self.paused_until = until;
+                self.record(Event::Paused { until, by: "somebody".into(), why: "because".into() });
+            }
+            Move::Resume => {
+                self.paused_until = self.now;
+                self.record(Event::Resumed { by: "somebody".into() });
+            }
+            Move::Approve => self.approve(),
             Move::Request { compromised } => {
                 if self.journal.keys().is_some() {
                     if compromised {

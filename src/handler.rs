@@ -370,7 +370,7 @@ impl Function {
             Self::RotateKeys => envelope.timer().map(|()| Trigger::Timer),
             Self::OnKeyNotice => envelope.events().map(Trigger::Events),
             Self::OnAlert => envelope.alert().map(Trigger::Events),
-            Self::OnReport => KeyReport::read(envelope.report()?).map(Trigger::Report),
+            Self::OnReport => KeyReport::read(&envelope.report()?).map(Trigger::Report),
         }
     }
 }

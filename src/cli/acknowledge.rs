@@ -161,7 +161,7 @@ fn of_external(
     let key_type =
         args.key.or(asked).or(of_all).ok_or_else(|| wrong(&text::acknowledge_which_key(&named)))?;
     let fingerprint = snapshot.keys[key_type].clone();
-    if !preview.journal.keys().is_some_and(|keys| keys[key_type].fingerprint == fingerprint) {
+    if preview.journal.keys().is_none_or(|keys| keys[key_type].fingerprint != fingerprint) {
         return Err(wrong(&text::acknowledge_new_key(key_type)));
     }
     let said = preview.journal.report(consumer);

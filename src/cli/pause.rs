@@ -136,8 +136,7 @@ fn until(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, Exit> {
     let text = text.trim();
     let with_offset = || {
         // Seconds may be left out.
-        let whole =
-            text.strip_suffix('Z').map(|time| format!("{time}+00:00")).unwrap_or_else(|| text.to_owned());
+        let whole = text.strip_suffix('Z').map_or_else(|| text.to_owned(), |time| format!("{time}+00:00"));
         let forms = ["%Y-%m-%dT%H:%M:%S%:z", "%Y-%m-%dT%H:%M%:z"];
         let read = forms.into_iter().find_map(|form| DateTime::parse_from_str(&whole, form).ok());
         read.map(|at| at.to_utc())

@@ -391,7 +391,6 @@ fn is_given(
             shown.consumers.iter().filter(|one| one.at == *at).map(|one| &one.holds).collect();
         let is_good =
             |holds: &&Holding| matches!(holds, Holding::Valid(key_type) if repair || *key_type == to);
-        held.iter().any(|holds| is_good(holds))
-            && !held.iter().any(|holds| matches!(holds, Holding::Stale(_)))
+        held.iter().any(is_good) && !held.iter().any(|holds| matches!(holds, Holding::Stale(_)))
     })
 }

@@ -17,7 +17,7 @@ pub struct KeyReport {
 impl KeyReport {
     /// Reads `{"instance": …, "name": …, "fingerprint": …}`, and nothing that is not quite that: who sends something else means
     /// something else.
-    pub(super) fn read(members: Vec<(String, Value)>) -> Result<Self, Malformed> {
+    pub(super) fn read(members: &[(String, Value)]) -> Result<Self, Malformed> {
         const MEMBERS: [&str; 3] = ["instance", "name", "fingerprint"];
         let text = |member: &'static str| {
             let mut values = members.iter().filter(|(name, _)| name == member).map(|(_, value)| value);

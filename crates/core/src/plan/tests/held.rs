@@ -201,7 +201,7 @@ fn an_approval_of_an_event_is_recorded_once_or_told_to_be_of_no_use() {
     let (heeded, news) = story.heed(200, "p", 100, &seen);
     assert_eq!(heeded, Heeded::Recorded { until });
     let event = Event::Approved { fingerprint: fingerprint("p"), until, by: "bob".into(), noticed: true };
-    assert_eq!(news, [event.clone()]);
+    assert_eq!(news, std::slice::from_ref(&event));
     let none = |story: &Story, time, key, given, seen: &Snapshot| {
         let (heeded, news) = story.heed(time, key, given, seen);
         assert_eq!(news, [], "{heeded:?}");

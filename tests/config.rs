@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rekey_core::policy::{ApprovalPolicy, FirstRotation, OnUnhealthy, Policy, Verify};
 use signalr_rekey::config::{Cloud, Config, Environment, Faults, StateConfig, load, load_from};
+use url::Url;
 
 const INSTANCE: &str =
     "/subscriptions/s/resourceGroups/rg/providers/Microsoft.SignalRService/signalR/sr-demo";
@@ -273,7 +274,7 @@ app_configuration = [{ endpoint = "https://s.azconfig.io", key = "chat", read_by
     assert_eq!((numbers.len(), numbers.iter().sum::<u32>(), instance.policy.restarts_at_once), (3, 7, 0));
     let watched: Vec<_> = instance.policy.watched.iter().collect();
     assert_eq!(watched, instance.health.keys().collect::<Vec<_>>());
-    let urls: Vec<&str> = instance.health.values().map(|url| url.as_str()).collect();
+    let urls: Vec<&str> = instance.health.values().map(Url::as_str).collect();
     assert_eq!(urls, ["https://app.example/health?code=1"]);
 
     for (entry, said) in [

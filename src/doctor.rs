@@ -19,6 +19,7 @@ mod service;
 mod settings;
 mod unconfigured_apps;
 mod vaults;
+mod waves;
 mod windows;
 
 use std::collections::BTreeSet;
@@ -170,6 +171,7 @@ fn judge(
         findings.extend(containers::check(instance, caller));
         findings.extend(key_values::check(instance, caller));
         findings.extend(external::check(instance, now));
+        findings.extend(waves::check(instance));
         findings.extend(windows::check(instance, now));
         findings.extend(unconfigured_apps::check(instance, facts));
         findings.extend(unconfigured_apps::strangers(instance));

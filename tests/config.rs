@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use rekey_core::policy::{ApprovalPolicy, FirstRotation, Policy, Verify};
+use rekey_core::policy::{ApprovalPolicy, FirstRotation, OnUnhealthy, Policy, Verify};
 use signalr_rekey::config::{Cloud, Config, Environment, Faults, StateConfig, load, load_from};
+use url::Url;
 
 const INSTANCE: &str =
     "/subscriptions/s/resourceGroups/rg/providers/Microsoft.SignalRService/signalR/sr-demo";
@@ -167,6 +169,11 @@ windows = ["Sat 02:00-05:00 UTC"]
 freezes = ["2026-12-24 UTC"]
 approval = "required"
 spread = "1s"
+pause_between_waves = "30m"
+restarts_at_once = 3
+gate_after = "90s"
+settle_within = "10m"
+on_unhealthy = "stop"
 watch = "2m"
 timer_budget = "2m"
 notice_budget = "10s"
@@ -195,6 +202,13 @@ verify = "data-plane"
         approval: ApprovalPolicy::Required,
         spread: Duration::from_secs(1),
         due_later: Duration::ZERO,
+        pause_between_waves: hours(1) / 2,
+        restarts_at_once: 3,
+        gate_after: Duration::from_secs(90),
+        settle_within: Duration::from_secs(600),
+        on_unhealthy: OnUnhealthy::Stop,
+        waves: BTreeMap::new(),
+        watched: BTreeSet::new(),
     };
     let config = read(text, &[]).unwrap();
     assert_eq!(config.watch, Some(Duration::from_secs(120)));
@@ -241,6 +255,45 @@ verify = "data-plane"
     assert_eq!(config.azure.client_id.as_deref(), Some("11111111-2222-3333-4444-555555555555"));
     assert_eq!(config.azure.cloud, Cloud::UsGovernment);
     assert_eq!(config.azure.resource_manager.as_str(), "https://management.usgovcloudapi.net/");
+}
+
+#[test]
+fn waves_and_what_tells_how_apps_are_stand_with_each_entry() {
+    let text = r#"
+restarts_at_once = "all"
+
+[[instance]]
+id = "$INSTANCE"
+apps = ["$APP", { id = "$APP/slots/staging", wave = 3, health = "https://app.example/health?code=1" }]
+vault_secrets = [{ id = "https://v.vault.azure.net/secrets/chat", wave = 2 }]
+app_configuration = [{ endpoint = "https://s.azconfig.io", key = "chat", read_by = ["$APP"], wave = 2 }]
+"#;
+    let config = read(text, &[]).unwrap();
+    let instance = &config.instances[0];
+    let numbers: Vec<u32> = instance.policy.waves.values().copied().collect();
+    assert_eq!((numbers.len(), numbers.iter().sum::<u32>(), instance.policy.restarts_at_once), (3, 7, 0));
+    let watched: Vec<_> = instance.policy.watched.iter().collect();
+    assert_eq!(watched, instance.health.keys().collect::<Vec<_>>());
+    let urls: Vec<&str> = instance.health.values().map(Url::as_str).collect();
+    assert_eq!(urls, ["https://app.example/health?code=1"]);
+
+    for (entry, said) in [
+        (r#"wave = 0"#, "a wave is a number from 1 to 100"),
+        (r#"wave = "2""#, "a number without quotes"),
+        (r#"health = "http://app.example/""#, "this is not an https URL"),
+        (r#"health = "https://user:hunter2@app.example/""#, "this URL has no user"),
+        (r#"health = true"#, "the URL that tells how it is"),
+    ] {
+        let text = format!("[[instance]]\nid = \"$INSTANCE\"\napps = [{{ id = \"$APP\", {entry} }}]\n");
+        let fault = read(&text, &[]).unwrap_err().to_string();
+        assert!(fault.contains(said) && !fault.contains("hunter2"), "{entry}: {fault}");
+    }
+    let apart = text.replace("\"$APP\", {", "{ id = \"$APP\", wave = 1 }, {");
+    let fault = read(&apart, &[]).unwrap_err().to_string();
+    assert!(
+        fault.contains("app_configuration[0]: it and the apps of read_by are in different waves"),
+        "{fault}"
+    );
 }
 
 #[test]
@@ -493,10 +546,10 @@ fn services_are_spread_by_their_ids() {
         let file = format!("spread = \"24h\"\n{}", service(name));
         read(&file, &[]).unwrap().instances[0].policy.due_later
     };
-    let all: std::collections::BTreeSet<_> = (0..20).map(|n| later(&format!("s{n}"))).collect();
+    let all: BTreeSet<_> = (0..20).map(|n| later(&format!("s{n}"))).collect();
     assert_eq!(all.len(), 20, "{all:?}");
     assert_eq!(later("a"), later("A"), "ids compare without case");
-    let hours: std::collections::BTreeSet<_> = all.iter().map(|later| later.as_secs() / 21_600).collect();
+    let hours: BTreeSet<_> = all.iter().map(|later| later.as_secs() / 21_600).collect();
     assert_eq!(hours.len(), 4, "some in each quarter of the day: {all:?}");
 }
 
@@ -674,7 +727,7 @@ fn the_file_has_to_name_something_to_do() {
     the configuration has 3 faults:
       rekey.toml:1:1: no [[instance]] is named, so there is nothing to do; add one with its id and its apps
       rekey.toml:1:1: id: this key belongs in an [[instance]]
-      rekey.toml:2:2: this key is not known; known here are rotate_every, grace, verify, first_rotation, longest_operation, exposed_grace, min_rotation_interval, full_check_every, windows, freezes, approval, spread, notice_budget, timer_budget, watch, notify, instance
+      rekey.toml:2:2: this key is not known; known here are rotate_every, grace, verify, first_rotation, longest_operation, exposed_grace, min_rotation_interval, full_check_every, windows, freezes, approval, spread, pause_between_waves, restarts_at_once, gate_after, settle_within, on_unhealthy, notice_budget, timer_budget, watch, notify, instance
     "#);
 }
 

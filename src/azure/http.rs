@@ -111,6 +111,25 @@ pub(crate) async fn read(
     bounded::read(stream::try_unfold(response, next), limit, expected).await
 }
 
+/// How long one answer to the question whether an app works may take.
+const HEALTH_ANSWER: Duration = Duration::from_secs(5);
+
+/// Asks a URL whether an app works; or why it does not, as far as that tells. No token goes with it, no redirect is followed,
+/// and of the answer nothing but the status is read.
+pub(crate) async fn ask_health(http: &Http, url: &Url) -> Result<(), String> {
+    let client = http.client(url).map_err(|error| cause::told(&error))?;
+    let answer = client.get(url.clone()).timeout(HEALTH_ANSWER).send().await;
+    let answer =
+        answer.map_err(|error| cause::because(words::NO_HEALTH_ANSWER, Some(&error.without_url())))?;
+    let status = answer.status();
+    if status.is_success() { Ok(()) } else { Err(words::health_status(status.as_u16())) }
+}
+
+/// A URL that is asked how an app is, as people are told of it: a query may be a secret.
+pub(crate) fn shown(url: &Url) -> String {
+    format!("{}://{}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+}
+
 /// Refuses a URL to which no credential may be sent: https is always in order, plain http on loopback alone.
 pub(crate) fn check_secure(url: &Url) -> Result<(), Insecure> {
     let secure = match url.scheme() {

@@ -13,7 +13,7 @@ use crate::report::text::snapshot::{notes, warnings};
 use crate::report::text::{InWords, command as words};
 use crate::report::{json, text};
 use crate::terminal::{self, Exit};
-use rekey_core::journal::{Entry, Held, Journal, KeyRecord, Origin, Watch};
+use rekey_core::journal::{Entry, Gate, Held, Journal, KeyRecord, Origin, Watch, Wave};
 use rekey_core::model::{ConsumerId, Fingerprint, KeyType, PerKey, Section};
 use rekey_core::plan::{
     self, Awaited, Consumer, Decision, Due, Forecast, Foreseen, Holding, SettingFault, Snapshot, Step,
@@ -82,6 +82,7 @@ pub(super) struct Service<More> {
     pub(super) next: Next,
     /// Who is waited for that only others can change.
     pub(super) waiting_for: Vec<AwaitedFields>,
+    pub(super) wave: Option<WaveFields>,
     #[serde(flatten)]
     pub(super) more: More,
 }
@@ -118,6 +119,7 @@ impl<More> Service<More> {
             watches: watches(journal, snapshot.at),
             next: Next::of(decision),
             waiting_for: waiting_for(decision),
+            wave: journal.wave().map(WaveFields::of),
             ..Self::unseen(instance, None, more)
         }
     }
@@ -137,6 +139,7 @@ impl<More> Service<More> {
             watches: vec![],
             next: Next::default(),
             waiting_for: vec![],
+            wave: None,
             more,
         }
     }
@@ -159,6 +162,29 @@ fn watches(journal: &Journal, now: DateTime<Utc>) -> Vec<WatchFields> {
     let mut watches: Vec<WatchFields> = ahead.map(fields).collect();
     watches.sort_by_key(|watch| watch.from);
     watches
+}
+
+/// The wave that was moved last.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct WaveFields {
+    number: u32,
+    key_type: KeyType,
+    consumers: Vec<String>,
+    moved: DateTime<Utc>,
+    gate: &'static str,
+}
+
+impl WaveFields {
+    fn of(wave: &Wave) -> Self {
+        let gate = match &wave.gate {
+            Gate::Open => "open",
+            Gate::Passed { .. } => "passed",
+            Gate::Failed { .. } => "failed",
+        };
+        let consumers = wave.apps.iter().map(ConsumerId::to_string).collect();
+        Self { number: wave.number, key_type: wave.to, consumers, moved: wave.moved, gate }
+    }
 }
 
 /// What is decided.
@@ -206,6 +232,12 @@ impl HeldBy {
             Decision::Waiting { reason: WaitFor::Approval { due, .. }, .. }
             | Decision::Blocked(plan::BlockedBy::NotApproved(due)) => approval(due),
             Decision::Blocked(plan::BlockedBy::NeverOpens { opens }) => of("window", *opens),
+            Decision::Waiting { reason: WaitFor::Gate(_), until } => of("gate", Some(*until)),
+            Decision::Waiting { reason: WaitFor::BetweenWaves(_), until } => of("betweenWaves", Some(*until)),
+            Decision::Blocked(
+                plan::BlockedBy::Unhealthy { .. } | plan::BlockedBy::UnhealthyBefore { .. },
+            ) => of("health", None),
+            Decision::Blocked(plan::BlockedBy::WavesDiffer(_)) => of("waves", None),
             _ => return None,
         })
     }
@@ -500,7 +532,10 @@ fn step(foreseen: &Foreseen) -> StepFields {
         Decision::Do(Step::Follow(key_type) | Step::Verify(key_type) | Step::Regenerate(key_type)) => {
             (Some(*key_type), &[][..])
         }
-        Decision::Waiting { .. } | Decision::Blocked(_) | Decision::Settled { .. } => (None, &[][..]),
+        Decision::Do(Step::Gate(_))
+        | Decision::Waiting { .. }
+        | Decision::Blocked(_)
+        | Decision::Settled { .. } => (None, &[][..]),
     };
     let place = |at: &plan::ConsumerRef| Place {
         kind: at.app.kind(),

@@ -168,6 +168,7 @@ fn join(file: File, settings: Settings, report: &mut Report<'_>) -> Option<Confi
              container_apps,
              static_web_apps,
              external,
+             waves,
              policy,
          }| {
             let layers = [&settings.policy, &policy, &file.policy];
@@ -175,6 +176,7 @@ fn join(file: File, settings: Settings, report: &mut Report<'_>) -> Option<Confi
                 [vault_secrets.len(), app_configuration.len(), container_apps.len(), static_web_apps.len()];
             let consumers = apps.len() + others.iter().sum::<usize>();
             let policy = PolicyLayer::resolve(layers, id.as_ref(), least_grace, consumers, report);
+            let policy = waves.policy(policy);
             let id = id?;
             Some(ServiceConfig {
                 id,
@@ -184,6 +186,7 @@ fn join(file: File, settings: Settings, report: &mut Report<'_>) -> Option<Confi
                 container_apps,
                 static_web_apps,
                 external,
+                health: waves.health,
                 policy,
             })
         },

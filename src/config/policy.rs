@@ -2,17 +2,18 @@
 //! it is written, and the app setting that lies over it, if there is one. What it means and its default are the field's
 //! (`rekey_core::policy`), and the README's table is compared with both.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
 use super::environment::Reader;
 use super::fault::{Origin, Report, Sourced};
-use super::values::{AGE, Fields, Form, Lasting, OneOf, OrZero, Several, spoken};
+use super::values::{AGE, Fields, Form, Lasting, OneOf, OrAll, OrZero, Several, spoken};
 use rekey_core::calendar::{Calendar, CalendarFault, Freeze, Window};
 use rekey_core::model::ServiceId;
 use rekey_core::plan;
-use rekey_core::policy::{ApprovalPolicy, FirstRotation, Policy, Verify};
+use rekey_core::policy::{ApprovalPolicy, FirstRotation, OnUnhealthy, Policy, Verify};
 
 /// One setting of the policy, as documents tell of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +67,13 @@ macro_rules! policy_settings {
             }
 
             fn policy(self, due_later: Duration) -> Policy {
-                Policy { $($key: self.$key.value,)+ due_later }
+                Policy {
+                    $($key: self.$key.value,)+
+                    due_later,
+                    // They are of the entries of lists.
+                    waves: BTreeMap::new(),
+                    watched: BTreeSet::new(),
+                }
             }
         }
 
@@ -94,6 +101,11 @@ policy_settings! {
     freezes: Vec<Freeze> = FREEZES, Some("REKEY_FREEZES");
     approval: ApprovalPolicy = OneOf(&APPROVAL), Some("REKEY_APPROVAL");
     spread: Duration = OrZero(Lasting("24h")), None;
+    pause_between_waves: Duration = OrZero(Lasting("30m")), None;
+    restarts_at_once: u32 = OrAll, None;
+    gate_after: Duration = OrZero(Lasting("1m")), None;
+    settle_within: Duration = Lasting("5m"), None;
+    on_unhealthy: OnUnhealthy = OneOf(&ON_UNHEALTHY), None;
 }
 
 /// When working apps may be moved.
@@ -134,6 +146,10 @@ fn no_freeze(fault: CalendarFault) -> String {
 /// What `verify` may be.
 const VERIFY: [(&str, Verify); 2] =
     [("data-plane", Verify::DataPlane), ("control-plane", Verify::ControlPlane)];
+
+/// What `on_unhealthy` may be.
+const ON_UNHEALTHY: [(&str, OnUnhealthy); 2] =
+    [("roll-back", OnUnhealthy::RollBack), ("stop", OnUnhealthy::Stop)];
 
 /// What `approval` may be.
 const APPROVAL: [(&str, ApprovalPolicy); 2] =

@@ -214,6 +214,42 @@ impl Form for OrZero {
     }
 }
 
+/// How many, or all.
+#[derive(Clone, Copy)]
+pub(super) struct OrAll;
+
+const ALL: &str = "all";
+
+impl Form for OrAll {
+    type Value = u32;
+
+    fn example(&self) -> &'static str {
+        "5"
+    }
+
+    fn parse(&self, text: &str) -> Result<u32, String> {
+        let text = text.trim();
+        if text.eq_ignore_ascii_case(ALL) {
+            return Ok(0);
+        }
+        let number = text.parse().ok().filter(|number| *number > 0);
+        number.ok_or_else(|| format!("this is not a number of apps; write {}, or {ALL}", self.example()))
+    }
+
+    fn written(&self, value: u32) -> String {
+        if value == 0 { ALL.to_owned() } else { value.to_string() }
+    }
+
+    fn of_file(&self, fields: &Fields<'_>, name: &str, report: &mut Report<'_>) -> Option<Sourced<u32>> {
+        let node = fields.get(name)?;
+        let text = match node.number() {
+            Some(number) => number,
+            None => node.text("a number without quotes, such as 5, or \"all\"", report)?,
+        };
+        sourced(node, self.parse(text), report)
+    }
+}
+
 impl<T> Form for Several<T> {
     type Value = Vec<T>;
 
@@ -396,6 +432,20 @@ pub(super) fn resource_manager(text: &str) -> Result<Url, String> {
     let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
     if !plain || url.fragment().is_some() || url.path() != "/" {
         return Err(format!("a base URL has no user, path, query or fragment; {EXAMPLE}"));
+    }
+    Ok(url)
+}
+
+/// A URL that is asked how an app is: nothing goes with it, so plain http is for loopback alone only lest its answer be
+/// somebody else's.
+pub(super) fn health_url(text: &str) -> Result<Url, String> {
+    const EXAMPLE: &str = "write a URL such as https://NAME.azurewebsites.net/health";
+    let url = Url::parse(text.trim()).map_err(|_| format!("this is not a URL; {EXAMPLE}"))?;
+    if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback(&url)) {
+        return Err(format!("this is not an https URL (http is only for 127.0.0.1); {EXAMPLE}"));
+    }
+    if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
+        return Err(format!("this URL has no user, password or fragment; {EXAMPLE}"));
     }
     Ok(url)
 }

@@ -356,6 +356,10 @@ impl Run<'_> {
         match assessment.decision.clone() {
             Decision::Do(_) if acts && now >= self.order.deadline => Err(RunError::OutOfTime),
             Decision::Do(step) if acts => {
+                // Before what it rests on is confirmed: apps that do not answer take their time.
+                if let Some(held_back) = self.hold_back(lease, &step).await? {
+                    return Ok(Some(self.next(&assessment, held_back)));
+                }
                 let stands = self.confirm(&step, check, lease.journal()).await?;
                 // What is begun now is no step that is under way.
                 if !stands || self.engine.stop.is_asked() {

@@ -338,6 +338,7 @@ impl Check {
         for key_value in &self.key_values(service) {
             self.add_key_value(key_value, service, journal, &mut snapshot);
         }
+        snapshot.reads.extend(self.leads(service));
         secrets.extend(self.led_to(service));
         for secret in &secrets {
             self.add_secret(secret, service, journal, &mut snapshot);
@@ -375,6 +376,8 @@ impl Check {
                     unclear.extend(place.shows(contents, app, marks, self.following(service), snapshot));
                     for followed in place.follows(contents, app, self.vault_suffix) {
                         self.add_reference(&followed, marks, snapshot);
+                        let secret = ConsumerId::KeyVaultSecret(followed.reference.secret.clone());
+                        snapshot.reads.insert((id.clone(), secret));
                         secrets.insert(followed.reference.secret);
                     }
                 }
@@ -395,6 +398,7 @@ impl Check {
         }
         for reader in self.readers(app, service) {
             self.add_reader(&reader, journal, self.marks(journal), snapshot);
+            snapshot.reads.insert((id.clone(), ConsumerId::KeyValue(reader.of)));
         }
         let seen = unread.is_none();
         snapshot.unknown.extend(unread);

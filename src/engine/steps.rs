@@ -50,7 +50,7 @@ impl Run<'_> {
             Step::Repoint { .. } => {
                 check.refresh_keys(self.reader(), self.service, FRESH).await?;
             }
-            Step::Follow(_) | Step::Verify(_) => {}
+            Step::Follow(_) | Step::Verify(_) | Step::Gate(_) => {}
         }
         if *check.keys() != keys {
             return Ok(false);
@@ -94,12 +94,16 @@ impl Run<'_> {
         let span = tracing::info_span!("step", step = step.name());
         async {
             match step {
-                Step::Repoint { to, consumers, repair } => {
+                Step::Repoint { to, consumers, repair, part } => {
+                    if let Some(event) = plan::wave_begun(part, to, &consumers) {
+                        self.record(lease, event)?;
+                    }
                     self.repoint(lease, check, to, &consumers, repair).await?;
                 }
                 Step::Follow(_) => return self.follow(lease, check).await,
                 Step::Verify(key_type) => self.verify(lease, check, key_type).await?,
                 Step::Regenerate(key_type) => self.regenerate(lease, check, key_type).await?,
+                Step::Gate(number) => return self.gate(lease, check, number).await,
             }
             Ok(Then::Assess)
         }

@@ -1,5 +1,7 @@
 //! Container apps, jobs and static web apps that hold a key of a service.
 
+use std::collections::BTreeMap;
+
 use futures::FutureExt;
 use futures::future::join_all;
 
@@ -117,6 +119,7 @@ impl Others {
             container_apps: self.container_apps.clone(),
             static_web_apps: self.static_web_apps.clone(),
             external: vec![],
+            health: BTreeMap::new(),
             policy: Policy::default(),
         };
         let reader = Reader { arm, clock: arm.clock(), in_need: false };

@@ -123,6 +123,7 @@ impl RunEvent {
                 Event::Taken { .. }
                     | Event::AppsSeen { .. }
                     | Event::RepointIntended { .. }
+                    | Event::WaveIntended { .. }
                     | Event::Blinded {}
                     | Event::Recovered {}
                     | Event::OperationLost {}
@@ -162,6 +163,7 @@ impl RunEvent {
             self,
             Self::Gone(_)
                 | Self::Unseen(_)
+                | Self::Recorded { event: Event::GateFailed { .. } | Event::WaveHeldBack { .. }, .. }
                 | Self::NotWritten { .. }
                 | Self::Covered(Covered::Asked { compromised: true, .. })
                 | Self::Heeded {
@@ -189,7 +191,9 @@ impl RunEvent {
                     | Event::Regenerated { .. }
                     | Event::RegenerationFailed { .. }
                     | Event::Verified { .. }
-                    | Event::Repointed { .. },
+                    | Event::Repointed { .. }
+                    | Event::GatePassed { .. }
+                    | Event::GateFailed { .. },
                 ..
             }
         )

@@ -168,6 +168,22 @@ fn asked() -> Azure {
     azure
 }
 
+/// A slot that has been moved, and an app that waits for its gate.
+fn in_waves() -> Azure {
+    let azure = Azure::of_world(
+        &json!({
+            "subscription": "00000000-0000-0000-0000-000000000001",
+            "signalr": [{ "group": "rg", "name": "sr-waves", "apps": ["waves", "waves/staging"] }],
+            "sites": [{ "group": "rg", "name": "waves", "slots": ["staging"] }],
+        }),
+        &[],
+    );
+    let file = azure.folder.path().join("rekey.toml");
+    let config = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, config.replace("gate_after = \"1s\"", "gate_after = \"1h\"")).unwrap();
+    azure
+}
+
 const ANSWER: (&str, &str) = ("Every answer", "");
 const SERVICE: (&str, &str) = ("A service", "instances[].");
 
@@ -233,6 +249,17 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
             "{one}"
         );
         assert_eq!(one["waitingFor"][0]["id"], "partner-gateway", "{one}");
+    }
+
+    let waves = in_waves();
+    let moving =
+        waves.command(&["rotate", "--for", "20s", "--json"]).env("REKEY_GRACE", "1s").output().unwrap();
+    let [waves_plan, waves_status] =
+        ["plan", "status"].map(|command| answer(&waves.run(&[command, "--json"])));
+    for json in [&waves_plan, &waves_status] {
+        let one = &json["instances"][0];
+        let told = (&one["heldBy"]["type"], &one["wave"]["number"], &one["wave"]["gate"]);
+        assert_eq!(told, (&json!("gate"), &json!(1), &json!("open")), "{one}");
     }
 
     announce(&azure).await;
@@ -301,7 +328,7 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
         text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };
     let (progress, results): (Vec<Value>, Vec<Value>) =
-        [&waiting, &held, &resting_rotate, &asking, &short, &awaiting, &rotate]
+        [&waiting, &held, &resting_rotate, &asking, &short, &awaiting, &moving, &rotate]
             .into_iter()
             .flat_map(lines)
             .partition(|line| line["type"] == "progress");
@@ -316,7 +343,17 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
     assert_documented(
         "plan",
         &[ANSWER, SERVICE, below("What plan adds")],
-        &[answer(&plan), ahead, planned, held_plan, never, awaited_plan, paused_plan, asking_plan],
+        &[
+            answer(&plan),
+            ahead,
+            planned,
+            held_plan,
+            never,
+            awaited_plan,
+            paused_plan,
+            asking_plan,
+            waves_plan,
+        ],
     );
     let events = ("An event", "instances[].events[].");
     let without_payload = |mut all: Value| {
@@ -337,6 +374,7 @@ async fn every_field_is_documented_and_every_documented_field_is_printed() {
         awaited_status,
         paused_status,
         asking_status,
+        waves_status,
     ]
     .map(without_payload);
     assert_documented("status", &[ANSWER, SERVICE, below("What status adds"), events], &statuses);

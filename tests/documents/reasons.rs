@@ -4,13 +4,13 @@
 //! The lists here have a match without a wildcard beside them, so that a new variant does not compile until it is listed.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rekey_core::journal::{Event, Journal, Pause, Report};
+use rekey_core::journal::{AfterGate, Event, Journal, Pause, Report};
 use rekey_core::model::{
     AppId, ConsumerId, Key, KeyType, KeyValueId, Malformed, PerKey, SecretId, ServiceId,
 };
 use rekey_core::plan::{
-    Awaited, BlockedBy, CutOff, Decision, Due, Execution, External, ReferenceFault, SettingFault, Step,
-    Unknown, WaitFor, Whereabouts, standing,
+    Awaited, BlockedBy, CutOff, Decision, Due, Execution, External, Part, ReferenceFault, SettingFault, Step,
+    Unknown, WaitFor, WavesDiffer, Whereabouts, standing,
 };
 use rekey_core::policy::Policy;
 use signalr_rekey::azure::arm::{ArmErrorKind, Barrier};
@@ -84,6 +84,8 @@ fn waits() -> Vec<WaitFor> {
         WaitFor::RegenerateAgain { key_type: PRIMARY, detail: "it said so".into() },
         WaitFor::Window,
         WaitFor::Freeze,
+        WaitFor::Gate(1),
+        WaitFor::BetweenWaves(2),
         WaitFor::Pause(Pause { at: now(), until: now(), by: "ada".into(), why: "an audit".into() }),
         WaitFor::Approval { due: due(), expired: None },
         WaitFor::Approval { due: due(), expired: Some(now()) },
@@ -100,6 +102,8 @@ fn waits() -> Vec<WaitFor> {
             | WaitFor::RegenerateAgain { .. }
             | WaitFor::Window
             | WaitFor::Freeze
+            | WaitFor::Gate(_)
+            | WaitFor::BetweenWaves(_)
             | WaitFor::Pause(_)
             | WaitFor::Approval { .. }
             | WaitFor::External { .. } => {}
@@ -220,11 +224,19 @@ fn unknowns() -> Vec<Unknown> {
     all
 }
 
+fn unhealthy(then: AfterGate) -> BlockedBy {
+    BlockedBy::Unhealthy { wave: 1, to: PRIMARY, then, detail: "it said so".into() }
+}
+
 fn blocks() -> Vec<BlockedBy> {
     let all = vec![
         BlockedBy::Unknown(unknowns()),
         BlockedBy::KeyRefused { key_type: PRIMARY, since: now(), detail: "it said so".into() },
         BlockedBy::RegenerationFails { key_type: PRIMARY, again: now(), detail: "it said so".into() },
+        unhealthy(AfterGate::RollBack),
+        unhealthy(AfterGate::Stop),
+        BlockedBy::UnhealthyBefore { wave: 1, detail: "it said so".into() },
+        BlockedBy::WavesDiffer(vec![WavesDiffer(vec![(app(), 1), (external("manual:gateway"), 2)])]),
         BlockedBy::NeverOpens { opens: None },
         BlockedBy::NeverOpens { opens: Some(now()) },
         BlockedBy::NotApproved(due()),
@@ -237,6 +249,9 @@ fn blocks() -> Vec<BlockedBy> {
             BlockedBy::Unknown(_)
             | BlockedBy::KeyRefused { .. }
             | BlockedBy::RegenerationFails { .. }
+            | BlockedBy::Unhealthy { .. }
+            | BlockedBy::UnhealthyBefore { .. }
+            | BlockedBy::WavesDiffer(_)
             | BlockedBy::NeverOpens { .. }
             | BlockedBy::NotApproved(_)
             | BlockedBy::JournalDisagrees
@@ -379,10 +394,15 @@ fn everything_that_was_tried_in_vain_is_explained() {
         tried(vec![Event::VerificationRefused { key_type, detail: detail() }], Step::Verify(key_type)),
         tried(
             vec![Event::RepointIntended { key_type }],
-            Step::Repoint { to: key_type, consumers: vec![], repair: false },
+            Step::Repoint { to: key_type, consumers: vec![], repair: false, part: Part::All },
         ),
     ];
-    assert_both_ways("What was tried in vain", &texts);
+    let part = Part::Wave { number: 1, waits: true };
+    let held_back = tried(
+        vec![Event::WaveHeldBack { number: 1, detail: detail() }],
+        Step::Repoint { to: key_type, consumers: vec![], repair: false, part },
+    );
+    assert_both_ways("What was tried in vain", &[&texts[..], &[held_back]].concat());
 }
 
 /// One of each event, and both sorts of those that have two.
@@ -393,6 +413,7 @@ pub(super) fn events() -> Vec<Event> {
     let approved =
         |noticed| Event::Approved { fingerprint: fingerprint(), until: now(), by: "ada".into(), noticed };
     let moved = |repaired| Event::Repointed { key_type: PRIMARY, apps: vec![app()], repaired };
+    let gate_failed = |then| Event::GateFailed { number: 1, detail: detail(), then };
     let all = vec![
         Event::Adopted { keys: PerKey::from_fn(|_| fingerprint()) },
         Event::KeyChanged { key_type: PRIMARY, fingerprint: fingerprint() },
@@ -427,6 +448,12 @@ pub(super) fn events() -> Vec<Event> {
             by: "ada".into(),
         },
         Event::ReadersAcknowledged { consumer: app(), fingerprint: fingerprint(), by: "ada".into() },
+        Event::WaveIntended { number: 1, key_type: PRIMARY, apps: vec![app()] },
+        Event::WaveHeldBack { number: 1, detail: detail() },
+        Event::GatePassed { number: 1 },
+        gate_failed(AfterGate::RollBack),
+        gate_failed(AfterGate::Stop),
+        gate_failed(AfterGate::Report),
         Event::Paused { until: now(), by: "ada".into(), why: "an audit".into() },
         Event::Resumed { by: "ada".into() },
         approved(false),
@@ -465,6 +492,10 @@ pub(super) fn events() -> Vec<Event> {
             | Event::Reported { .. }
             | Event::Acknowledged { .. }
             | Event::ReadersAcknowledged { .. }
+            | Event::WaveIntended { .. }
+            | Event::WaveHeldBack { .. }
+            | Event::GatePassed { .. }
+            | Event::GateFailed { .. }
             | Event::ExternalAwaited { .. } => {}
         }
     }

@@ -1,11 +1,11 @@
 //! States that behave alike, taken for one: keys are renamed in the order in which they appear, times become ages that
 //! end where no rule can tell them apart any more, and of a journal counts only what `decide` and `reconcile` read.
 
-use rekey_core::journal::{Held, Journal, Origin};
+use rekey_core::journal::{Gate, Held, Journal, Origin};
 use rekey_core::model::KeyType;
 
 use super::worker::{After, Handout, Next, Session};
-use super::world::{GRACE, Id, LEASE, LONGEST, State, Tick, app, id_of, machine, tick};
+use super::world::{GATE_AFTER, GRACE, Id, LEASE, LONGEST, State, Tick, app, id_of, machine, tick};
 
 /// What tells a state from others. The two workers are alike, so it does not matter which is which.
 pub(crate) fn canonical(state: &State) -> Vec<u8> {
@@ -185,6 +185,20 @@ impl Canon<'_> {
             }
         }
         self.put(journal.is_blind());
+        match journal.wave() {
+            None => self.put(0),
+            Some(wave) => {
+                // Its number says who is in it.
+                self.put(u8::try_from(wave.number).unwrap());
+                self.key_type(wave.to);
+                self.age(tick(wave.moved), GATE_AFTER);
+                self.put(match wave.gate {
+                    Gate::Open => 0,
+                    Gate::Passed { .. } => 1,
+                    Gate::Failed { .. } => 2,
+                });
+            }
+        }
     }
 
     fn worker(&mut self, session: Option<&Session>) {

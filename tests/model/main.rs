@@ -19,6 +19,9 @@
 //! says it; and readers of that app that nobody sees, until a person says, and is right, that they have left a key. Both write
 //! the journal between any two requests of the workers, as `OnReport` and `acknowledge` do: only while nobody has the lease.
 //!
+//! **Waves.** In models of their own, with one fault, the second app is moved after the gate of the first, which comes back or
+//! does not.
+//!
 //! **Assumptions.** A worker looks at the clock and sends in one transition. A request that was sent arrives within a
 //! tick or never. Azure makes one regeneration at a time and refuses what overlaps; it takes a tick at most; listKeys
 //! shows the new key at once. Nobody but the workers writes apps. `ARCHITECTURE.md` ("The journal and the lease") says
@@ -59,6 +62,8 @@ pub(crate) struct Rules {
     pub(crate) checks_time: bool,
     /// Whether the URLs of operations can be asked.
     pub(crate) asks: bool,
+    /// Whether the first wave does not come back.
+    pub(crate) gate_fails: bool,
     /// Whether workers go by what a machine reports.
     pub(crate) hears: bool,
     /// Whether there is a machine that reports, and then how long readers that nobody sees go on with a key.
@@ -80,6 +85,7 @@ impl Rules {
             checks_time: true,
             asks: true,
             hears: true,
+            gate_fails: false,
             machine: None,
             person: false,
             is_right: true,
@@ -285,6 +291,27 @@ fn beside_a_machine_that_reports_nobody_is_cut_off_and_all_settles() {
         let checker = rules.checker().threads(2).spawn_bfs().join();
         eprintln!(
             "a machine, readers for {readers}, faults {faults}: {} unique states, {} transitions, {:.1} s",
+            checker.unique_state_count(),
+            checker.state_count(),
+            started.elapsed().as_secs_f32()
+        );
+        checker.assert_properties();
+    }
+}
+
+/// One app after the other, with a gate between: the first comes back, or is given the key that it had.
+#[test]
+fn a_wave_that_comes_back_or_is_rolled_back_cuts_nobody_off() {
+    for gate_fails in [false, true] {
+        let started = Instant::now();
+        let waves = [(world::app(0), 1)].into();
+        let gate_after = std::time::Duration::from_secs(60 * u64::from(world::GATE_AFTER));
+        let policy = Policy { waves, gate_after, ..worker::policy(GRACE) };
+        let rules = Rules { policy, gate_fails, faults: 1, ..Rules::real() };
+        let checker = rules.checker().threads(2).spawn_bfs().join();
+        eprintln!(
+            "a gate that {}: {} unique states, {} transitions, {:.1} s",
+            if gate_fails { "fails" } else { "passes" },
             checker.unique_state_count(),
             checker.state_count(),
             started.elapsed().as_secs_f32()

@@ -27,6 +27,7 @@ pub(crate) const TAKES: Tick = 1;
 /// As `Policy::longest_operation`.
 pub(crate) const LONGEST: Tick = 2;
 /// How long clients go on using a key that their app has left.
+pub(crate) const GATE_AFTER: Tick = 1;
 pub(crate) const GRACE: Tick = 2;
 
 /// A key. Each is made once.

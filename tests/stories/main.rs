@@ -22,6 +22,7 @@ mod unfinished;
 mod unseen;
 mod values;
 mod vaults;
+mod waves;
 mod windows;
 
 use common::{Story, all_hold, settled};

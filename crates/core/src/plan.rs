@@ -14,6 +14,7 @@ mod reconcile;
 mod safety;
 mod snapshot;
 mod step;
+mod waves;
 
 pub use announced::Announced;
 pub use assess::{Assessment, Covered, Open, Verdict, assess, judge, to_watch};
@@ -26,7 +27,8 @@ pub use snapshot::{
     Consumer, ConsumerRef, CutOff, Execution, External, Holding, ReferenceFault, SettingFault, Snapshot,
     Unknown, Whereabouts,
 };
-pub use step::{Awaited, BlockedBy, Decision, Due, Step, WaitFor};
+pub use step::{Awaited, BlockedBy, Decision, Due, Part, Step, WaitFor, WavesDiffer};
+pub use waves::{WaveOrder, after_gate, not_seen_with, wave_begun};
 
 use chrono::{DateTime, Utc};
 
@@ -38,14 +40,16 @@ use crate::time::delta;
 /// Decides the next step of a service. The first rule that matches wins:
 ///
 /// 1. a consumer is stale: repoint it, never waiting for anything first;
-/// 2. a regeneration is in flight: follow it to its end;
+/// 2. a regeneration is in flight: follow it to its end; and then what becomes of the wave that was moved last: ask how it
+///    is, once it had time, and move it back, or no other, if it is not well;
 /// 3. due, and consumers hold both keys: repoint the holders of the older key to the newer, and wait for those of them whom
 ///    only others can change;
 /// 4. due, and the standby key is fresh and verified: repoint all to it, and wait likewise;
 /// 5. due, and it is fresh but not verified: verify it;
 /// 6. due, and it is not fresh: regenerate it, once the grace since it was held is over;
 ///    Rules 3, 4 and 6 move consumers that work, and wait for the end of a pause, for an approval where one is required, and
-///    for a window, unless the keys are compromised or a regeneration is announced for a time before that;
+///    for a window, unless the keys are compromised or a regeneration is announced for a time before that. Of those whom rules
+///    3 and 4 move, a step moves the first wave alone;
 /// 7. the standby key was left under our watch, or was reported as compromised, and its grace is over: regenerate it, so that
 ///    it dies;
 /// 8. otherwise settled, if everything was seen. Where something stays out of sight it is blocked, whatever there is to
@@ -60,7 +64,8 @@ pub fn decide(snapshot: &Snapshot, journal: &Journal, policy: &Policy, now: Date
         return Decision::Blocked(BlockedBy::JournalDisagrees);
     };
     let view = View { snapshot, journal, keys, policy, now };
-    view.unless_unseen(view.repair().or_else(|| view.follow()).unwrap_or_else(|| view.rotate()))
+    let first = view.repair().or_else(|| view.follow()).or_else(|| view.gate());
+    view.unless_unseen(first.unwrap_or_else(|| view.or_report(view.rotate())))
 }
 
 /// All that a decision depends on.
@@ -76,7 +81,8 @@ impl View<'_> {
     fn repair(&self) -> Option<Decision> {
         let consumers = self.snapshot.stale();
         let to = self.repairing_key();
-        (!consumers.is_empty()).then_some(Decision::Do(Step::Repoint { to, consumers, repair: true }))
+        let part = Part::All;
+        (!consumers.is_empty()).then_some(Decision::Do(Step::Repoint { to, consumers, repair: true, part }))
     }
 
     fn follow(&self) -> Option<Decision> {
@@ -97,7 +103,7 @@ impl View<'_> {
                 None => self.retire(active.other()).unwrap_or_else(|| self.settled()),
             },
             _ if KeyType::ALL.into_iter().any(|key_type| self.due_since(key_type).is_some()) => {
-                self.unless_held(self.unite())
+                self.in_waves(self.unless_held(self.unite()))
             }
             _ => self.settled(),
         }
@@ -122,7 +128,7 @@ impl View<'_> {
     fn replace(&self, active: KeyType, due_since: DateTime<Utc>) -> Decision {
         let standby = active.other();
         if self.is_fresh(standby, due_since) {
-            self.verify(standby).unwrap_or_else(|| self.unless_held(self.move_to(standby)))
+            self.verify(standby).unwrap_or_else(|| self.in_waves(self.unless_held(self.move_to(standby))))
         } else {
             let decision = self.regenerate(standby, self.released(standby));
             // It dies in any case, and whoever comes after it may be given to consumers later.
@@ -144,7 +150,7 @@ impl View<'_> {
         }
         self.unless_unknown(
             |unknown| !unknown.is_of_missing(),
-            Step::Repoint { to, consumers, repair: false },
+            Step::Repoint { to, consumers, repair: false, part: Part::All },
         )
     }
 

@@ -67,7 +67,10 @@ impl Check {
         };
         let first = (out.consumers.len(), out.unknown.len());
         let names = self.add_secrets_of(&consumer, app, journal, out);
-        secrets.extend(self.in_vaults(&consumer).into_iter().map(|(_, secret)| secret));
+        for (_, secret) in self.in_vaults(&consumer) {
+            out.reads.insert((consumer.clone(), ConsumerId::KeyVaultSecret(secret.clone())));
+            secrets.insert(secret);
+        }
         if app.is_updating() && !echo {
             let (app, detail) = (consumer.clone(), words::UPDATING.to_owned());
             out.unknown.push(Unknown::Unreadable { app, detail, passing: true });

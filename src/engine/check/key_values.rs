@@ -266,10 +266,24 @@ impl Check {
         values.chain(readers.map(Place::settings_of)).chain(secrets).collect()
     }
 
+    /// Which key-value leads to which secret.
+    pub(super) fn leads(&self, service: &ServiceConfig) -> Vec<(ConsumerId, ConsumerId)> {
+        let all = self.references_of(service);
+        all.map(|(id, reference)| (ConsumerId::KeyValue(id), ConsumerId::KeyVaultSecret(reference.secret)))
+            .collect()
+    }
+
     fn references(&self, service: &ServiceConfig) -> impl Iterator<Item = SecretReference> {
-        let of = |id: KeyValueId| self.read_of(&Place::of_key_value(id))?.key_value()?.refers_to();
+        self.references_of(service).map(|(_, reference)| reference)
+    }
+
+    fn references_of(&self, service: &ServiceConfig) -> impl Iterator<Item = (KeyValueId, SecretReference)> {
+        let of = |id: KeyValueId| {
+            let reference = self.read_of(&Place::of_key_value(id.clone()))?.key_value()?.refers_to()?;
+            Some((id, reference))
+        };
         let all = self.key_values(service).into_iter().filter_map(of);
-        all.filter(|reference| reference.secret.is_below(self.vault_suffix))
+        all.filter(|(_, reference)| reference.secret.is_below(self.vault_suffix))
     }
 
     /// Of all that an app reads of key-values, the versions that hold one of these keys.

@@ -64,8 +64,6 @@ sentences! {
     HIDDEN_LINE = "[a line with a key]";
     HIDDEN_OUTPUT = "[an output with a key]";
     not_well(url, within, why) = "the app does not work: {url} gave no success within {within}: {why}";
-    NO_HEALTH_ANSWER = "no answer";
-    health_status(status) = "it answered {status}";
 
     // Going back.
     NOTHING_TO_PUT_BACK = "no file was changed for it, so there is nothing to put back: look at the app. The next round tries \

@@ -16,6 +16,14 @@ sentences! {
     asked_again(what, until) = "Azure Resource Manager answered 429, too many requests, to this: {what}. This process waits, \
         and asks again at {until}; of other requests that have to wait until then it is not told";
 
+    // How an app is.
+    NO_HEALTH_ANSWER = "no answer";
+    health_status(status) = "it answered {status}";
+    unwell(app, url, why) = "{app} is not well: {url}: {why}";
+    not_on_the_new_key(apps) = "not seen with the new key: {apps}";
+    new_key_not_taken(detail) = "the service does not take the new key: {detail}";
+    not_often_enough(times) = "not well {times} times in a row";
+
     // A request and its answer.
     NOT_MADE = "could not make the request";
     NO_BODY = "could not write the body of the request";

@@ -401,6 +401,9 @@ words! {
         Self::LeftByAll => "a consumer holds that key";
         Self::NewsOfWait => "that is on record already";
         Self::HeldToWait => "no consumer holds that key";
+        Self::NoGateFailed => "a wave did not come back, and nobody has looked yet";
+        Self::NewsOfWave => "it is known already that the wave is held back";
+        Self::GateOpen => "no wave of this number waits for its gate";
     }
 }
 

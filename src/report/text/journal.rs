@@ -1,6 +1,6 @@
 //! The journal: what happened, and what is on record.
 
-use rekey_core::journal::{Entry, Event, Failures, Journal, Obstacle, UNCHANGED};
+use rekey_core::journal::{AfterGate, Entry, Event, Failures, Journal, Obstacle, UNCHANGED};
 use rekey_core::model::{ConsumerId, KeyType};
 
 use super::brief::called;
@@ -68,6 +68,15 @@ words! {
             "{} holds the key {fingerprint}, as {by} acknowledged", called(consumer);
         Self::ReadersAcknowledged { consumer, fingerprint, by } =>
             "whoever reads {} has left the key {fingerprint}, as {by} acknowledged", called(consumer);
+        Self::WaveIntended { number, key_type, apps } => "about to move wave {number} to the {key_type} key: {}", named(apps);
+        Self::WaveHeldBack { number, detail } => "wave {number} is not moved, because it was not well before: {detail}";
+        Self::GatePassed { number } => "wave {number} is well with its new key";
+        Self::GateFailed { number, detail, then: AfterGate::RollBack } =>
+            "wave {number} did not come back with its new key, and gets back the key that it had: {detail}";
+        Self::GateFailed { number, detail, then: AfterGate::Stop } =>
+            "wave {number} did not come back with its new key, and keeps it (on_unhealthy): {detail}";
+        Self::GateFailed { number, detail, then: AfterGate::Report } =>
+            "wave {number} did not come back with its new key, and keeps it, for the key that it had is compromised: {detail}";
         Self::Paused { until, by, why } => "rotations paused until {} by {by}: {why}", readable(*until);
         Self::Resumed { by } => "pause of rotations ended by {by}";
         Self::Approved { fingerprint, until, by, noticed } =>
@@ -85,6 +94,7 @@ words! {
         Self::Failures(Failures { count, detail, .. }) => "regenerating a key failed {count} times in a row: {}",
             cause(detail);
         Self::Refused { key_type, detail } => "the service did not accept the {key_type} key: {detail}";
+        Self::Gate { number, detail } => "wave {number} did not come back with its new key: {detail}";
         Self::Operation { key_type } =>
             "Azure is being asked about the operation that regenerates the {key_type} key";
     }

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use rekey_core::intent::Known;
-use rekey_core::journal::{Event, Pause, WATCHES, Watch};
+use rekey_core::journal::{AfterGate, Event, Pause, WATCHES, Watch};
 use rekey_core::model::{ConsumerId, KeyType};
 use rekey_core::plan::{
-    Announced, Awaited, BlockedBy, Covered, Decision, Due, Execution, Forecast, Heeded, Holding, Standing,
-    Step, Unknown, WaitFor,
+    Announced, Awaited, BlockedBy, Covered, Decision, Due, Execution, Forecast, Heeded, Holding, Part,
+    Standing, Step, Unknown, WaitFor, WavesDiffer,
 };
 
 use super::brief::called;
@@ -59,11 +59,16 @@ words! {
 
 words! {
     impl InWords for Step {
-        Self::Repoint { to, consumers, repair: true } => "repair with the {to} key: {}", listed(consumers, ", ");
-        Self::Repoint { to, consumers, repair: false } => "repoint to the {to} key: {}", listed(consumers, ", ");
+        Self::Repoint { to, consumers, repair: true, .. } => "repair with the {to} key: {}", listed(consumers, ", ");
+        Self::Repoint { to, consumers, part: Part::Back(number), .. } =>
+            "move wave {number}, which did not come back, to the {to} key that it had: {}", listed(consumers, ", ");
+        Self::Repoint { to, consumers, part: Part::Wave { number, .. }, .. } =>
+            "repoint wave {number} to the {to} key: {}", listed(consumers, ", ");
+        Self::Repoint { to, consumers, repair: false, .. } => "repoint to the {to} key: {}", listed(consumers, ", ");
         Self::Follow(key_type) => "follow the regeneration of the {key_type} key";
         Self::Verify(key_type) => "verify that the service accepts the {key_type} key";
         Self::Regenerate(key_type) => "regenerate the {key_type} key, which no consumer holds";
+        Self::Gate(number) => "check that wave {number} is well with its new key";
     }
 }
 
@@ -81,6 +86,8 @@ words! {
         Self::Acceptance(key_type) => "the service does not accept the {key_type} key yet; it is tried again";
         Self::RegenerateAgain { key_type, detail } =>
             "regenerating the {key_type} key failed and is retried then: {}", cause(detail);
+        Self::Gate(number) => "wave {number} is restarting, and is checked then (gate_after, settle_within)";
+        Self::BetweenWaves(number) => "the pause before wave {number} (pause_between_waves)";
         Self::Window => "the next window opens, in which apps that work may be moved (windows, or REKEY_WINDOWS)";
         Self::Freeze => "the freeze is over and a window is open, so that apps that work may be moved (freezes, or REKEY_FREEZES)";
         Self::Pause(Pause { at, by, why, .. }) =>
@@ -117,6 +124,19 @@ words! {
         Self::RegenerationFails { key_type, again, detail } =>
             "cannot regenerate the {key_type} key: {}. Both keys stay valid. The next attempt is at {}; `unblock` retries \
             at once", cause(detail), readable(*again);
+        Self::Unhealthy { wave, to, then: AfterGate::RollBack, detail } =>
+            "wave {wave} did not come back with the {to} key, and has the {} key again, which is valid: {detail}. No other app \
+            is moved. See to it, then: `signalr-rekey unblock` tries again with the {to} key, `rotate --now` with another",
+            to.other();
+        Self::Unhealthy { wave, to, detail, .. } =>
+            "wave {wave} did not come back with the {to} key, and keeps it (on_unhealthy = \"stop\"): {detail}. No other app is \
+            moved; the {} key stays valid. See to it, then: `signalr-rekey unblock` goes on with the next wave", to.other();
+        Self::UnhealthyBefore { wave, detail } =>
+            "wave {wave} is not moved, because it is not well already, with a key that works: {detail}. The next run checks \
+            again. Repair the app, or correct or take out its health in rekey.toml";
+        Self::WavesDiffer(differ) =>
+            "these can only be moved together and are in different waves: {}. Write the same wave with each of them, or with one \
+            alone", listed(differ, "; ");
         Self::NeverOpens { opens } =>
             "a rotation is due, and windows and freezes leave no time for it before the next would be (rotate_every): {}. Write \
             a window, or end a freeze. Stale apps are repaired all the same", opens_at(*opens);
@@ -131,6 +151,13 @@ words! {
             "late: these still hold the {key_type} key, which all others have left for the {} key, and have not reported \
             another: {}. The {key_type} key{} stays valid. Have them changed and reported (docs/reporters.md); where one has left \
             it without a report, `signalr-rekey acknowledge` says so", key_type.other(), asked(who), if *compromised { WHICH_IS_COMPROMISED } else { "" };
+    }
+}
+
+impl InWords for WavesDiffer {
+    fn in_words(&self) -> String {
+        let named = |(app, wave): &(ConsumerId, u32)| format!("{} (wave {wave})", app.name());
+        self.0.iter().map(named).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -166,6 +193,8 @@ words! {
             "regenerating the {key_type} key failed at {}; the next run retries: {}", readable(*at), cause(detail);
         Self::NotAccepted { key_type, at, detail } =>
             "the service refused the {key_type} key at {}; the next run tries it again: {detail}", readable(*at);
+        Self::HeldBack { wave, at, detail } =>
+            "wave {wave} was not moved at {}, because it was not well before; the next run checks again: {detail}", readable(*at);
         Self::NotGivenOut { key_type, at } =>
             "the run of {} did not manage to give the {key_type} key to these apps: its log says why, and the next run \
             retries", readable(*at);
@@ -355,7 +384,7 @@ mod tests {
         let app = AppId::new("s", "g", "app-0", None).into();
         let consumers =
             vec![ConsumerRef { app, section: Some(Section::AppSettings), name: "SignalR".into() }];
-        let repair = Decision::Do(Step::Repoint { to: key_type, consumers, repair: true });
+        let repair = Decision::Do(Step::Repoint { to: key_type, consumers, repair: true, part: Part::All });
         insta::assert_snapshot!(repair.in_words(), @"repair with the Secondary key: app-0 (app setting SignalR)");
     }
 

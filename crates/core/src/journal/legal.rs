@@ -26,10 +26,13 @@
 //! | `readersAcknowledged` | | the consumer is not such a one, and nobody holds the key, which there is |
 //! | `approved` | | it is of a key that there is, and not over when it is given |
 //! | `externalAwaited` | | that is news, and where the wait begins somebody holds the key |
+//! | `waveIntended` | | the key is here to stay, as for `repointIntended`, and no wave of before waits for a person |
+//! | `waveHeldBack` | | that is news |
+//! | `gatePassed`, `gateFailed` | | the wave of this number is the last that was moved, and nothing is known yet of its gate |
 
 use chrono::{DateTime, Utc};
 
-use super::{Event, Held, InFlight, Journal, KeyRecord, WATCHES};
+use super::{Event, Gate, Held, InFlight, Journal, KeyRecord, Obstacle, WATCHES};
 use crate::model::{ConsumerId, KeyType, PerKey};
 
 /// What an event may ask of the state. "The key" is the one that the event is of.
@@ -82,6 +85,12 @@ pub enum Condition {
     NewsOfWait,
     /// Where the wait for them begins, somebody holds the key.
     HeldToWait,
+    /// No wave was rolled back, or stopped at, that a person has not looked at.
+    NoGateFailed,
+    /// That a wave is not moved, and why, is another than is on record.
+    NewsOfWave,
+    /// The wave was moved last, and nothing is known yet of its gate.
+    GateOpen,
 }
 
 /// What must be true for an event to fit.
@@ -114,6 +123,9 @@ pub(super) const fn conditions(event: &Event) -> &'static [Condition] {
         Event::Acknowledged { .. } => &[Seen, External, Current],
         Event::ReadersAcknowledged { .. } => &[Seen, NotExternal, Current, LeftByAll],
         Event::ExternalAwaited { .. } => &[Seen, NewsOfWait, HeldToWait],
+        Event::WaveIntended { .. } => &[Seen, Stays, NoGateFailed],
+        Event::WaveHeldBack { .. } => &[Seen, NewsOfWave],
+        Event::GatePassed { .. } | Event::GateFailed { .. } => &[Seen, GateOpen],
     }
 }
 
@@ -160,6 +172,18 @@ impl Condition {
             Self::HeldToWait => {
                 let begins = matches!(event, Event::ExternalAwaited { awaited: true, .. });
                 !begins || of_key(|record| record.held == Held::Now)
+            }
+            Self::NoGateFailed => {
+                !journal.obstacles().iter().any(|obstacle| matches!(obstacle, Obstacle::Gate { .. }))
+            }
+            Self::NewsOfWave => !matches!(event, Event::WaveHeldBack { number, detail }
+                if journal.held_back.as_ref().is_some_and(|known| known.number == *number && known.detail == *detail)),
+            Self::GateOpen => {
+                let open = journal.wave.as_ref().filter(|wave| wave.gate == Gate::Open);
+                open.is_some_and(|wave| {
+                    matches!(event, Event::GatePassed { number } | Event::GateFailed { number, .. }
+                    if *number == wave.number)
+                })
             }
         }
     }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::waves::wave_begun;
 use super::{
     Awaited, BlockedBy, Consumer, ConsumerRef, Decision, Due, Holding, Snapshot, Step, WaitFor, approves,
     decide, handed_out, reconcile,
@@ -27,8 +28,11 @@ const VERIFICATION: TimeDelta = TimeDelta::seconds(4);
 const WRITES: TimeDelta = TimeDelta::seconds(5);
 const AT_ONCE: usize = 8;
 
-/// The most steps that are foreseen. The longest way to a settled service has about a dozen; what goes on for longer does
-/// not end.
+/// How long it takes to ask how a wave is.
+const GATE: TimeDelta = TimeDelta::seconds(5);
+
+/// The most steps that are foreseen, besides four for each consumer: it may be a wave of its own. The longest way to a settled
+/// service has about a dozen; what goes on for longer does not end.
 const LONGEST: usize = 100;
 
 /// What would be done, in order, and how it would end.
@@ -56,11 +60,7 @@ impl Foreseen {
     pub fn restarts(&self) -> BTreeSet<&ConsumerId> {
         match &self.decision {
             Decision::Do(Step::Repoint { consumers, .. }) => {
-                // A write of a secret or of a key-value by itself restarts nothing.
-                let is_passive = |app: &&ConsumerId| {
-                    matches!(app, ConsumerId::KeyVaultSecret(_) | ConsumerId::KeyValue(_))
-                };
-                consumers.iter().map(|one| &one.app).filter(|app| !is_passive(app)).collect()
+                consumers.iter().map(|one| &one.app).filter(|app| app.restarts()).collect()
             }
             _ => BTreeSet::new(),
         }
@@ -103,10 +103,12 @@ pub fn forecast(
 ) -> Forecast {
     // What was written is read back at once in this world, as everything in it comes about.
     let (snapshot, journal) = (Snapshot { echoed: false, ..snapshot.clone() }, journal.clone());
+    let consumers = snapshot.consumers.len();
     let mut world = World { snapshot, journal, policy, now, made: 0 };
     let mut steps = Vec::new();
     let mut asked = asked;
-    while steps.len() < LONGEST {
+    let longest = LONGEST + 4 * consumers;
+    while steps.len() < longest {
         let Ok(decision) = world.decide(std::mem::take(&mut asked)) else { break };
         let at = world.now;
         let played = match &decision {
@@ -159,13 +161,24 @@ impl World<'_> {
         self.journal.apply(event, self.now)
     }
 
+    fn record_all(&mut self, events: impl IntoIterator<Item = Event>) -> Result<(), Illegal> {
+        events.into_iter().try_for_each(|event| self.record(event))
+    }
+
     fn approve(&mut self, due: &Due) -> Result<(), Illegal> {
         self.record(approves(due, String::new(), false, self.policy, self.now))
     }
 
     fn play(&mut self, step: &Step) -> Result<(), Illegal> {
         match step {
-            Step::Repoint { to, consumers, repair } => self.repoint(*to, consumers, *repair),
+            Step::Repoint { to, consumers, repair, part } => {
+                self.record_all(wave_begun(*part, *to, consumers))?;
+                self.repoint(*to, consumers, *repair)
+            }
+            Step::Gate(number) => {
+                self.now += GATE;
+                self.record(Event::GatePassed { number: *number })
+            }
             Step::Verify(key_type) => {
                 self.now += VERIFICATION;
                 self.record(Event::Verified { key_type: *key_type })

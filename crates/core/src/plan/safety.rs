@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Decision, Execution, Holding, Step, View};
+use super::{Decision, Execution, Holding, Part, Step, View};
 use crate::journal::{Event, Failures, Held, InFlight, Journal, KeyRecord, Origin};
 use crate::model::{Fingerprint, KeyType, PerKey};
 use crate::policy::Policy;
@@ -201,6 +201,14 @@ pub enum Standing {
         /// What it said.
         detail: String,
     },
+    /// A wave is not moved, for something of it was not well before.
+    HeldBack {
+        wave: u32,
+        /// Since when it says so.
+        at: DateTime<Utc>,
+        /// What, and what was said.
+        detail: String,
+    },
     /// A run was to give a key to consumers, and not all of them have it.
     NotGivenOut {
         key_type: KeyType,
@@ -221,9 +229,17 @@ pub fn standing(
     match step {
         Step::Regenerate(key_type) => refused_to_regenerate(journal, *key_type),
         Step::Verify(key_type) => refused_for_long(journal, *key_type, policy),
-        Step::Repoint { to, .. } => given_out_in_vain(journal, *to, now),
-        Step::Follow(_) => None,
+        Step::Repoint { to, part, .. } => {
+            held_back(journal, *part).or_else(|| given_out_in_vain(journal, *to, now))
+        }
+        Step::Follow(_) | Step::Gate(_) => None,
     }
+}
+
+fn held_back(journal: &Journal, part: Part) -> Option<Standing> {
+    let Part::Wave { number, waits: true } = part else { return None };
+    let known = journal.held_back().filter(|known| known.number == number)?;
+    Some(Standing::HeldBack { wave: number, at: known.at, detail: known.detail.clone() })
 }
 
 fn refused_to_regenerate(journal: &Journal, key_type: KeyType) -> Option<Standing> {

@@ -47,6 +47,8 @@ pub struct Snapshot {
     pub left_behind: Vec<ConsumerId>,
     /// The keys that the service was just now seen to refuse, where it was asked.
     pub refused: PerKey<bool>,
+    /// Who is given what another consumer holds, a secret say, with that one: they are moved together.
+    pub reads: BTreeSet<(ConsumerId, ConsumerId)>,
 }
 
 impl Snapshot {
@@ -69,6 +71,7 @@ impl Snapshot {
             external: vec![],
             left_behind: vec![],
             refused: PerKey::default(),
+            reads: BTreeSet::new(),
         }
     }
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{ConsumerRef, Execution, Unknown};
-use crate::journal::Pause;
+use crate::journal::{AfterGate, Pause};
 use crate::model::{ConsumerId, Fingerprint, KeyType};
 
 /// What to do next, or why nothing.
@@ -35,6 +35,8 @@ pub enum Step {
         consumers: Vec<ConsumerRef>,
         /// Whether they hold an invalid key now.
         repair: bool,
+        /// Which part of all that is.
+        part: Part,
     },
     /// Ask how the regeneration of this key goes until it ends.
     Follow(KeyType),
@@ -42,6 +44,23 @@ pub enum Step {
     Verify(KeyType),
     /// Replace this key, which nobody holds.
     Regenerate(KeyType),
+    /// Ask how the wave of this number is that was moved last.
+    Gate(u32),
+}
+
+/// Which part of those who are to be moved a step moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All of them, and nothing is asked of them afterwards.
+    All,
+    /// A wave, or as many of it as may restart at once.
+    Wave {
+        number: u32,
+        /// Whether it waits for those of it who are not well before. What is compromised waits for nobody.
+        waits: bool,
+    },
+    /// A wave that did not come back, to the key that it had.
+    Back(u32),
 }
 
 impl Decision {
@@ -77,10 +96,12 @@ impl Step {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Repoint { repair: true, .. } => "mend",
+            Self::Repoint { part: Part::Back(_), .. } => "rollBack",
             Self::Repoint { repair: false, .. } => "repoint",
             Self::Follow(_) => "follow",
             Self::Verify(_) => "verify",
             Self::Regenerate(_) => "regenerate",
+            Self::Gate(_) => "gate",
         }
     }
 }
@@ -111,6 +132,10 @@ pub enum WaitFor {
     Window,
     /// The end of the freeze that is on, and a window after it.
     Freeze,
+    /// That it is asked how the wave of this number is: apps take their time to restart.
+    Gate(u32),
+    /// The end of the pause before the wave of this number.
+    BetweenWaves(u32),
     /// The end of a pause, or a person who ends it.
     Pause(Pause),
     /// A person who approves the rotation that is due.
@@ -188,6 +213,23 @@ pub enum BlockedBy {
     },
     /// A rotation is due, and nobody has approved it until the next one would be.
     NotApproved(Due),
+    /// A wave did not come back. Until a person says so, no other is moved.
+    Unhealthy {
+        wave: u32,
+        /// The key that it was given.
+        to: KeyType,
+        then: AfterGate,
+        /// What was not well, and what was said.
+        detail: String,
+    },
+    /// A wave is not moved, for something of it is not well before.
+    UnhealthyBefore {
+        wave: u32,
+        /// What, and what was said.
+        detail: String,
+    },
+    /// Consumers that can only be moved together are configured to be in different waves.
+    WavesDiffer(Vec<WavesDiffer>),
     /// The journal speaks of other keys than Azure lists.
     JournalDisagrees,
     /// Of those who hold this key and whom only others can change, these have taken longer to leave it than they may.
@@ -205,3 +247,7 @@ impl BlockedBy {
         matches!(self, Self::Unknown(unknown) if !unknown.iter().any(Unknown::lasts))
     }
 }
+
+/// Consumers that can only be moved together, and are configured to be in different waves: each with its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WavesDiffer(pub Vec<(ConsumerId, u32)>);

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::world::{Kill, Move, World};
 use super::*;
-use crate::policy::ApprovalPolicy;
+use crate::policy::{ApprovalPolicy, OnUnhealthy};
 
 /// It goes out of sight, takes a key there, gets another id, and is deleted: until then it held the key, and its grace begins.
 #[test]
@@ -94,7 +94,25 @@ pub(super) fn a_move() -> impl Strategy<Value = Move> {
         1 => (1..170_000_i64).prop_map(Move::Pause),
         1 => Just(Move::Resume),
         1 => Just(Move::Approve),
+        2 => (0..4_usize, any::<bool>()).prop_map(|(app, ill)| Move::Ill { app, ill }),
     ]
+}
+
+/// Waves, or none; with a gate, or none; and a pause between them, or none.
+fn waves() -> impl Strategy<Value = Policy> {
+    let numbers = prop::collection::vec(1..4_u32, 4);
+    let of_apps = prop_oneof![1 => Just(vec![]), 2 => numbers];
+    let after = prop_oneof![Just(OnUnhealthy::RollBack), Just(OnUnhealthy::Stop)];
+    (of_apps, 0..3_u32, prop::sample::select(vec![0, 3600]), after, any::<bool>()).prop_map(
+        |(numbers, restarts_at_once, pause, on_unhealthy, watched)| Policy {
+            waves: numbers.into_iter().enumerate().map(|(n, wave)| (app(n), wave)).collect(),
+            watched: watched.then(|| app(0)).into_iter().collect(),
+            restarts_at_once,
+            pause_between_waves: Duration::from_secs(pause),
+            on_unhealthy,
+            ..policy()
+        },
+    )
 }
 
 /// Windows of every night, or none, a freeze of a few days, or none, and rotations that a person has to approve, or not. Every
@@ -106,13 +124,13 @@ pub(super) fn a_policy() -> impl Strategy<Value = Policy> {
         prop::sample::select(vec!["1970-01-12..1970-01-13 UTC", "1970-02-10..1970-02-14 Asia/Kolkata"]);
     let approval = prop_oneof![2 => Just(ApprovalPolicy::None), 1 => Just(ApprovalPolicy::Required)];
     let later = prop::sample::select(vec![0, 3600, 80_000]);
-    (prop::option::of(window), prop::option::of(freeze), later, approval).prop_map(
-        |(window, freeze, later, approval)| Policy {
+    (prop::option::of(window), prop::option::of(freeze), later, approval, waves()).prop_map(
+        |(window, freeze, later, approval, waves)| Policy {
             approval,
             windows: window.iter().map(|text| text.parse().unwrap()).collect(),
             freezes: freeze.iter().map(|text| text.parse().unwrap()).collect(),
             due_later: Duration::from_secs(later),
-            ..policy()
+            ..waves
         },
     )
 }
@@ -138,7 +156,11 @@ proptest! {
         for change in &moves {
             world.make(change);
         }
-        world.apps.iter_mut().for_each(|app| (app.readable, app.renamed) = (true, false));
+        world.apps.iter_mut().for_each(|app| (app.readable, app.renamed, app.ill) = (true, false, false));
+        // A person looks at a wave that did not come back, once it is back on the key that it had.
+        world.pass_time(100);
+        while matches!(world.pass(20, Kill::No), Decision::Do(Step::Repoint { part: Part::Back(_), .. })) {}
+        world.make(&Move::Unblock);
         world.askable = askable_at_last;
         world.pass_time(100);
         let mut passes = 0;
@@ -148,6 +170,9 @@ proptest! {
             world.pass_time(600);
             world.approve();
             (0..externals.len()).for_each(|external| world.make(&Move::Fetch { external, reports: true }));
+            let decision = decide(&world.look(), &world.journal, &world.policy, world.now);
+            let blocked = matches!(&decision, Decision::Blocked(BlockedBy::Unhealthy { .. }));
+            prop_assert!(!blocked, "a gate fails with everybody well: {world:#?}");
             passes += 1;
             prop_assert!(passes < 1_500, "does not settle: {world:#?}");
         }
@@ -177,7 +202,7 @@ proptest! {
         let foreseen = forecast(&seen, &world.journal, &world.policy, world.now, asked);
         prop_assert!(foreseen.steps.len() < 50, "it goes on and on: {foreseen:#?}");
         let ends = matches!(foreseen.end, Decision::Settled { .. } | Decision::Blocked(BlockedBy::Unknown(_)));
-        let fails = matches!(foreseen.end, Decision::Blocked(BlockedBy::RegenerationFails { .. } | BlockedBy::KeyRefused { .. } | BlockedBy::ExternalLate { .. } | BlockedBy::NotApproved(_)));
+        let fails = matches!(foreseen.end, Decision::Blocked(BlockedBy::RegenerationFails { .. } | BlockedBy::KeyRefused { .. } | BlockedBy::ExternalLate { .. } | BlockedBy::Unhealthy { .. } | BlockedBy::NotApproved(_)));
         prop_assert!(ends || fails, "{foreseen:#?}");
         if !asked {
             let mut journal = world.journal.clone();
